@@ -133,18 +133,29 @@ class Report:
     def is_complete(self) -> bool:
         return self.verdict.is_good and not self.open_rows and not self.given_up
 
-    def rank(self, percent: int) -> float:
-        return self.delays[len(self.delays) * percent // 100]
+
+def percentile(delays: Sequence[float], percent: int) -> float:
+    return sorted(delays)[len(delays) * percent // 100]
+
+
+def losses(beside: Report) -> list[str]:
+    """Return what was lost, repeated, given up or left open, in words."""
+    return [] if beside.is_complete else [f"{beside.verdict}, {beside.given_up} given up, {beside.open_rows} open"]
+
+
+def slow_median(alone: Report, beside: Report) -> list[str]:
+    p50_alone, p50 = percentile(alone.delays, 50), percentile(beside.delays, 50)
+    return [f"p50 {p50:.2f} s, alone {p50_alone:.2f} s"] if p50 > max(5 * p50_alone, 0.25) else []
+
+
+def slow_tail(alone: Report, beside: Report) -> list[str]:
+    p99_alone, p99 = percentile(alone.delays, 99), percentile(beside.delays, 99)
+    return [f"p99 {p99:.2f} s, alone {p99_alone:.2f} s"] if p99 > p99_alone + 1 else []
 
 
 def faults(alone: Report, beside: Report) -> list[str]:
     """Return what is wrong beside the trouble, in words."""
-    found = [] if beside.is_complete else [f"{beside.verdict}, {beside.given_up} given up, {beside.open_rows} open"]
-    if (p50 := beside.rank(50)) > max(5 * alone.rank(50), 0.25):
-        found.append(f"p50 {p50:.2f} s, alone {alone.rank(50):.2f} s")
-    if (p99 := beside.rank(99)) > alone.rank(99) + 1:
-        found.append(f"p99 {p99:.2f} s, alone {alone.rank(99):.2f} s")
-    return found
+    return [*losses(beside), *slow_median(alone, beside), *slow_tail(alone, beside)]
 
 
 def simulate_neighbours(seed: int, cloud: Cloud, trouble: str) -> tuple[Report, Report]:

@@ -25,9 +25,10 @@ from deploy.explain.transform_stage import transform_stages
 from deploy.history.destination_texts import configured_destinations
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
 from deploy.requests.sources import compiled_sources
-from deploy.secrets.generated import misspelt
+from deploy.secrets.generated import generated_secrets, misspelt
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
+from functions.receive.diagnosis import DIFFERENT_SECRET
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
@@ -100,8 +101,10 @@ def explained(options: argparse.Namespace) -> Report:
     else:
         report = explain_receive(request, receive, found.environ, now)
     if report.code in SECRET_CODES and report.source is not None:
-        secret_advice = (*_misspelt(options, found, report.source), *_shadowed(found, report.source))
-        report = replace(report, advice=(*secret_advice, *report.advice))
+        secret_advice = (*_secret_causes(options, found, report.source), *_shadowed(found, report.source))
+        is_open = any(DIFFERENT_SECRET in cause for cause in report.advice)
+        if secret_advice and (is_open or not report.advice):
+            report = replace(report, advice=secret_advice)
     seen = KnownOwners(state_folder() / FILE_NAME)
     states = asyncio.run(_states(found.slices["notify"])) if report.events else {}
     situation = Situation(now, states, _local_endpoints())
@@ -113,12 +116,13 @@ def explained(options: argparse.Namespace) -> Report:
     return replace(report, stages=(*report.stages, *later))
 
 
-def _misspelt(options: argparse.Namespace, found: Configured, source: str) -> Sequence[str]:
-    """Return a sentence for each secret of the source whose name in the configuration may be misspelt."""
+def _secret_causes(options: argparse.Namespace, found: Configured, source: str) -> Sequence[str]:
+    """Return a sentence for each secret of the source that may be misspelt, or that was generated."""
     names = secret_names(compiled_sources(found.slices["receive"])[source])
     readers = from_folder(read_settings(found.environ).secrets_folder), from_environment(found.environ)
-    everyone = secrets_needed(found.slices)
-    return [text for name, text in misspelt(options.env_file, everyone, readers).items() if name in names]
+    causes = generated_secrets(options.env_file, names)
+    causes |= misspelt(options.env_file, secrets_needed(found.slices), readers)
+    return [causes[name] for name in names if name in causes]
 
 
 def _shadowed(found: Configured, source: str) -> Iterator[str]:

@@ -65,25 +65,41 @@ def unused_variables(variables: Iterable[str], names: Iterable[str]) -> list[str
     return sorted(each for each in variables if each not in known and not each.startswith(_OTHERS))
 
 
-def misspelt(file: Path, names: Sequence[str], readers: Sequence[Reader]) -> dict[str, str]:
-    """Return a sentence for each secret whose name in the configuration may be misspelt.
+def misspelt(
+    file: Path, names: Sequence[str], readers: Sequence[Reader], generated_now: Collection[str] = ()
+) -> dict[str, str]:
+    """Return a sentence for each secret whose name in the configuration or in .env may be misspelt.
 
-    Its value is missing or was generated, and .env has a variable of nearly the same name that nothing reads. Raises
-    DotenvFault.
+    Its value is missing or was generated, and .env has a variable of nearly the same name that nothing reads.
+    `generated_now` are the secrets that this start generated. Raises DotenvFault.
     """
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    entries, lines = list(dotenv_entries(text, str(file))), text.split("\n")
-    generated = {each.name for each in entries if _is_generated(lines, each.lines)}
-    unused = set(unused_variables((each.name for each in entries), names)) - generated
+    variables = _variables(file)
+    unused = unused_variables(variables, names)
     found: dict[str, str] = {}
     for name in names:
         variable = variable_name(name)
         is_missing = all(read(name) is None for read in readers)
-        if (variable in generated or is_missing) and (old := get_close_matches(variable, unused, 1, _ALIKE)):
+        if (variables.get(variable) or is_missing) and (old := get_close_matches(variable, unused, 1, _ALIKE)):
             how = "has no value" if is_missing else "has a value that `hookchain dev` generated"
-            meant = old[0].lower().replace("_", "-")
-            found[name] = f"secret {name!r} {how}, and nothing reads {old[0]} in {file.name}: did you mean {meant!r}?"
+            if name in generated_now:
+                how = "was generated just now"
+            rule = f"secret {name!r} {how}, and nothing reads {old[0]} in {file.name}"
+            found[name] = f"{rule}: one of the two names may be misspelt"
     return found
+
+
+def generated_secrets(file: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return a sentence for each secret whose value `hookchain dev` has generated into the file. Raises DotenvFault."""
+    variables = _variables(file)
+    rule = "has a value that `hookchain dev` generated, so the sender has it only if you set it there"
+    return {name: f"secret {name!r} {rule}" for name in names if variables.get(variable_name(name))}
+
+
+def _variables(file: Path) -> dict[str, bool]:
+    """Return the variables in the file, and for each whether `hookchain dev` has generated its value."""
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    lines = text.split("\n")
+    return {each.name: _is_generated(lines, each.lines) for each in dotenv_entries(text, str(file))}
 
 
 def _is_generated(lines: Sequence[str], own: range) -> bool:

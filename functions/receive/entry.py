@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
     {"unknown_source", "signature_mismatch", "timestamp_out_of_range", "password_mismatch", "method_not_allowed"}
 )
-_NOT_DIAGNOSED: Final = "Run `hookchain explain` for the cause: too many requests are rejected to look for each one's"
+_NOT_DIAGNOSED: Final = (
+    "The cause was not looked for, because many requests are rejected: `hookchain explain --source {}` prints it, given"
+    " the request's body and headers"
+)
 
 MAX_LOGGED_HEADERS: Final = 40
 MAX_LENGTH_DIGITS: Final = 7
@@ -90,7 +93,7 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
     if error.code not in DIAGNOSED:
         return None
     if not receiver.diagnosis_limit.take(receiver.clock.now()):
-        return _NOT_DIAGNOSED
+        return _NOT_DIAGNOSED.format(source.name if source else "NAME")
     # Needed only after a rejection.
     from functions.receive.diagnosis.diagnose import Rejection, diagnose, handshake_cause
     from functions.receive.diagnosis.paths import other_path

@@ -14,10 +14,12 @@ from deploy.history.local_log import LogFile
 from deploy.history.local_requests import RequestEntry, request_from, write_requests
 from deploy.terminal.log_view import LogView, is_routine, leading_severity, parse_log_line
 from deploy.terminal.printing import count_of
+from functions.receive.diagnosis import DIFFERENT_SECRET
 from shared.cloud.local.database import reason_of, transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.jsontext import JsonObject
 
+WHY: Final = ". Why: "
 SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
 GATHER_SECONDS: Final = 0.2
 MAX_WAITING: Final = 50_000
@@ -29,7 +31,7 @@ class Output:
     """The supervisor's one output stream. All of it goes into `file` too, at every level; requests go into the journal.
 
     Under load, routine lines are left out of the stream and counted. `reader_left` is called once nobody reads the
-    stream any more. `notes` has, by source, what is added to the reason of a rejection that its secret may explain.
+    stream any more. `notes` has, by source, the cause of a rejection that a new or misspelt secret explains.
     """
 
     notes: Mapping[str, str] = MappingProxyType({})
@@ -63,7 +65,7 @@ class Output:
             document = parse_log_line(line) if name == "receive" else None
             if document is not None:
                 if document.get("code") in SECRET_CODES and (note := self.notes.get(str(document.get("source")))):
-                    document["detail"] = f"{document.get('detail', '')}. {note}"
+                    document["detail"] = with_secret_note(str(document.get("detail", "")), note)
                 self.requests.add(document)
             if self._is_worth_showing(leading_severity(line)):
                 text = self._view.line(name, line, now, document)
@@ -104,6 +106,12 @@ class Output:
             self._reader_left()
         except OSError:  # a file on a full disk: the text is lost, and the processes go on
             pass
+
+
+def with_secret_note(detail: str, note: str) -> str:
+    """Return a rejection's detail with the note as its cause, unless the cause shows that the secret is right."""
+    finding, _, cause = detail.partition(WHY)
+    return f"{finding}{WHY}{note}" if not cause or DIFFERENT_SECRET in cause else detail
 
 
 class RequestFeed:

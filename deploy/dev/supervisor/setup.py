@@ -2,7 +2,7 @@
 
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -157,15 +157,33 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
         generated=tuple(ours),
         short_secrets=found.short,
         unset=tuple(need for need in needed if need.is_credential),
-        misspelt=misspelt(options.env_file, names, (*readers, from_environment(generated))),
+        misspelt=misspelt(options.env_file, names, (*readers, from_environment(generated)), ours),
     )
 
 
-def misspelt_by_source(setup: Setup) -> dict[str, str]:
-    """Return the sentence about a misspelt secret for each source that uses it."""
-    sources = compiled_sources(setup.configuration.slices["receive"]).items()
-    uses = ((name, str(entry.get("secret"))) for name, source in sources for entry in auth_entries(source))
-    return {name: setup.misspelt[secret] for name, secret in uses if secret in setup.misspelt}
+def generated_values(before: Mapping[str, str], setup: Setup) -> dict[str, str]:
+    """Return the values of the secrets that were generated since the start, by name, as long as they are in use.
+
+    `before` are those that were generated until this setup.
+    """
+    values = {name: setup.environ.get(variable_name(name), "") for name in (*before, *setup.generated)}
+    return {name: value for name, value in values.items() if before.get(name, value) == value}
+
+
+def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
+    """Return for each source what its secret may explain: it is new, or its name is misspelt.
+
+    `generated` are the secrets that were generated since the start.
+    """
+    notes: dict[str, str] = {}
+    for source, settings in compiled_sources(setup.configuration.slices["receive"]).items():
+        for secret in [str(entry.get("secret")) for entry in auth_entries(settings)]:
+            if secret in setup.misspelt:
+                notes[source] = setup.misspelt[secret]
+            elif secret in generated:
+                rule = f"secret {secret!r} was generated just now, because nothing had set {variable_name(secret)}"
+                notes[source] = f"{rule}. Set it to the sender's secret, or set the new one at the sender"
+    return notes
 
 
 def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:

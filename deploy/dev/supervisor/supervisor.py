@@ -18,7 +18,7 @@ from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.processes import Child, affected
 from deploy.dev.supervisor.reload import watched_files
 from deploy.dev.supervisor.runner import ReaperLink, Runner
-from deploy.dev.supervisor.setup import Setup, misspelt_by_source, write_slices
+from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes, write_slices
 from deploy.terminal.log_view import LogView
 
 START_FAILURES: Final = 3
@@ -43,7 +43,8 @@ class Supervisor:
         self._began = began
         view = LogView(setup.options.log_level, setup.options.colours)
         self.output = Output(view, self.stop, setup.folders.state)
-        self.output.notes = misspelt_by_source(setup)
+        self._generated = generated_values({}, setup)
+        self.output.notes = secret_notes(setup, self._generated)
         self._stopped = asyncio.Event()
         self._failed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -88,7 +89,8 @@ class Supervisor:
         """
         has_other_buses = buses_of(setup) != buses_of(self.setup)
         self.setup = setup
-        self.output.notes = misspelt_by_source(setup)
+        self._generated = generated_values(self._generated, setup)
+        self.output.notes = secret_notes(setup, self._generated)
         names = {*write_slices(setup.configuration.slices, setup.folders), *changed_code}
         children = {child.name: child for child in setup.children(self._sendgrid_key)}
         gone = [self._runners.pop(name) for name in self._runners.keys() - children.keys()]

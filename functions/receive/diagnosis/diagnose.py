@@ -12,9 +12,10 @@ from itertools import islice
 from typing import Final
 
 from functions.receive.admission import requested_url
+from functions.receive.diagnosis import DIFFERENT_SECRET
 from functions.receive.diagnosis.bodies import is_broken_json
 from functions.receive.diagnosis.guesses import Case, SignedCase, as_signed, guesses, holds
-from functions.receive.diagnosis.headers import list_fault, missing, prefixed
+from functions.receive.diagnosis.headers import is_secret_itself, list_fault, missing, prefixed
 from functions.receive.diagnosis.passwords import PASSWORDS, has_any, wrong_password
 from functions.receive.diagnosis.times import mistimed
 from functions.receive.source import Source
@@ -24,20 +25,24 @@ from shared.ports import Secrets
 from shared.signatures.auth_scheme import AuthScheme, described, is_attempted
 from shared.signatures.locations import Location, RequestFields
 
-MAX_TRIES: Final = 80
+MAX_TRIES: Final = 100
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
 """The limit for all guesses of one diagnosis: for a large body few are tried, for a huge one none."""
 MAX_PARSED_BYTES: Final = 65_536
 """The limit for a body that is parsed again with each guess."""
 SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
 _NOTHING: Final = (
-    "none of the usual encodings, algorithms and contents gives this signature: the sender uses a different secret,"
-    " such as its test-mode secret, or signs something else than this source's `content`, or {} was changed on the way."
-    " Compare the secret with the sender's settings first, then what its documentation says is signed"
+    f"none of the usual encodings, algorithms and contents gives this signature: {DIFFERENT_SECRET}, such as its"
+    " test-mode secret, or {} was changed on the way{}. Compare the secret with the sender's settings first"
 )
+_OTHER_CONTENT: Final = ", or the sender signs something else than this source's `content`"
 _NO_URL: Final = (
     "the signature covers the URL, and no spelling of the URL here makes it right. Set `public_url` to the URL as the"
-    " sender has it; otherwise the sender uses a different secret, or the body was changed on its way"
+    f" sender has it; otherwise {DIFFERENT_SECRET}, or the body was changed on its way"
+)
+_SENT_ITSELF: Final = (
+    "the secret itself stands in the place of the signature: the sender must sign with it, and never send it. If the"
+    " sender can only send a token, set `auth: {scheme: header, …}`"
 )
 _BROKEN: Final = "the body is not complete JSON: it was cut or changed on its way, or something else was sent"
 _TOO_LARGE: Final = "the body is too large to try other forms of it; compare the secret first"
@@ -61,7 +66,7 @@ def rejection_cause(
         return f"the credentials are in the body, and {_BROKEN}"
     if cause := _why(case, now):
         return cause
-    return None if holds(case) else _mixed_up(case, others or {}) or _no_guess(case)
+    return None if holds(case) else _mixed_up(case, others or {}) or _no_guess(case, auth)
 
 
 def _why(case: Case, now: float) -> str | None:
@@ -71,8 +76,17 @@ def _why(case: Case, now: float) -> str | None:
         return cause
     if holds(case):  # the signature is right, so another check rejected the request
         return None
-    if isinstance(case, SignedCase) and (cause := prefixed(case)):
-        return cause
+    if isinstance(case, SignedCase) and is_secret_itself(case):
+        return _SENT_ITSELF
+    if isinstance(case, SignedCase) and (found := prefixed(case)):
+        with_prefix, fault = found
+        if holds(with_prefix):
+            return fault
+        return f"{fault}; {cause}" if (cause := _first_guess(with_prefix)) else None
+    return _first_guess(case)
+
+
+def _first_guess(case: Case) -> str | None:
     return next((guess.cause for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
 
 
@@ -89,20 +103,21 @@ def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
     return None
 
 
-def _no_guess(case: Case) -> str:
+def _no_guess(case: Case, auth: AuthScheme) -> str:
     if case.auth.scheme in PASSWORDS:
         return wrong_password(case)
     digest = case.auth.body_digest if isinstance(case, SignedCase) else None
     if digest and not _is_digest_right(case, digest):
         return "the SHA-256 that was sent belongs to another body: something changed or cut the body on its way"
     if _is_broken(case.request):
-        return f"{_BROKEN}; otherwise the sender uses a different secret"
+        return f"{_BROKEN}; otherwise {DIFFERENT_SECRET}"
     if _tries(case) < MAX_TRIES:
         return _TOO_LARGE
     if isinstance(case, SignedCase) and "url" in case.auth.content:
         return _NO_URL
     places = (case.auth.id, case.auth.timestamp) if isinstance(case, SignedCase) else ()
-    return _NOTHING.format(" or ".join([*(described(place) for place in places if place), "the body"]))
+    changed = " or ".join([*(described(place) for place in places if place), "the body"])
+    return _NOTHING.format(changed, "" if auth.scheme == "standard-webhooks" else _OTHER_CONTENT)
 
 
 def _is_broken(request: Request) -> bool:

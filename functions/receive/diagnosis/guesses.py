@@ -14,7 +14,8 @@ from functions.receive.admission import nearest_value
 from functions.receive.diagnosis.bodies import variants
 from shared.errors import HookchainError
 from shared.http import Request
-from shared.signatures.auth_scheme import AuthScheme, TimedScheme, verify
+from shared.secrets import variable_name
+from shared.signatures.auth_scheme import AuthScheme, TimedScheme, described, verify
 from shared.signatures.content import Content, parse_content
 from shared.signatures.digest_scheme import DigestScheme
 from shared.signatures.locations import https_url, parse_location
@@ -96,17 +97,28 @@ def as_signed(case: Case) -> Case:
 _WHSEC: Final = "whsec_"
 SHARED: Final = (HmacScheme, DigestScheme)
 
+_NOT_DECODED: Final = (
+    "the sender uses the text of the secret as its key, and this source decodes it: decode it at the sender, or set"
+    " `key: utf8` where the source has an `auth` of its own"
+)
+_DECODED: Final = (
+    "the sender decodes the secret from {} before it signs, and this source does not: use the text itself at the sender"
+)
 _KEYS: Final = {
-    "utf8": "this secret is used as it is: do not decode it (`key: utf8`)",
-    "base64": "this secret is base64 of the key: decode it first (`key: base64`)",
-    "hex": "this secret is the key in hex: decode it first (`key: hex`)",
+    "utf8": _NOT_DECODED,
+    "base64": _DECODED.format("base64") + ", or set `key: base64` where the source has an `auth` of its own",
+    "hex": _DECODED.format("hex") + ", or set `key: hex` where the source has an `auth` of its own",
+    "base64url": _DECODED.format("base64url"),
 }
-_QUOTES: Final = "\"'`“”„‟‘’‚‛«»"
+QUOTES: Final = "\"'`“”„‟‘’‚‛«»"
 _ANOTHER_URL: Final = "the signature is over another URL than the one taken here (`public_url`, else the request's)"
 _LIKE_A_TIME: Final = re.compile(
     r"[0-9]{10}(?P<ms>[0-9]{3})?|(?P<rfc3339>[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.Zz+-]{8,20})"
 )
 _LIKE_AN_ID: Final = re.compile(r"[a-z0-9-]{0,40}(?:-id|delivery|event|nonce)")
+UNEXPANDED: Final = (
+    "the sender's shell, settings file or template does not replace it (a shell replaces nothing between single quotes)"
+)
 MAX_PLACES: Final = 2
 """Of the headers that look like a time, or an id: each is tried with several templates."""
 _CONTENTS: Final = (
@@ -128,6 +140,7 @@ _CONTENTS: Final = (
 def guesses(case: Case) -> Iterator[Guess]:
     if isinstance(case.auth, SHARED):
         yield from spelled_otherwise(case)
+        yield from _no_value(case)
     if isinstance(case.auth, HmacScheme):
         yield from _keys(case, case.auth)
     yield from _bodies(case)
@@ -142,17 +155,28 @@ def guesses(case: Case) -> Iterator[Guess]:
 def spelled_otherwise(case: Case) -> Iterator[Guess]:
     for cause, change in (
         ("the secret here has white space around it, and the sender's does not", str.strip),
-        ("the secret here is in quotation marks, and the sender's is not", lambda text: text.strip(_QUOTES)),
+        ("the secret here is in quotation marks, and the sender's is not", lambda text: text.strip(QUOTES)),
         (
             "the sender's secret ends in a newline, and this one does not. Set it at the sender again",
             _with_newline,
         ),
         ("the secret here begins with `whsec_`, and the sender's does not", _without_whsec),
         ("the secret here lacks the `whsec_` that the sender's begins with. Keep that prefix", _with_whsec),
+        ("the sender's secret has quotation marks around it. Remove them there", lambda text: f'"{text}"'),
+        ("the sender's secret has quotation marks around it. Remove them there", lambda text: f"'{text}'"),
     ):
         changed = tuple(change(text) for text in case.secrets if change(text))
         if changed and changed != tuple(case.secrets):
             yield Guess(cause, replace(case, secrets=changed))
+
+
+def _no_value(case: Case) -> Iterator[Guess]:
+    """Yield the keys of a sender that has a variable's name, or nothing, in place of the secret."""
+    variable = variable_name(case.auth.secret)
+    for text in (f"${variable}", f"${{{variable}}}"):
+        cause = f"the sender signs with the text `{text}`, and not with the value of that variable"
+        yield Guess(f"{cause}: {UNEXPANDED}", replace(case, secrets=(text,)))
+    yield Guess("the sender signs with an empty secret: set this source's secret there", replace(case, secrets=("",)))
 
 
 def _with_newline(text: str) -> str:
@@ -251,9 +275,15 @@ def _contents(case: SignedCase) -> Iterator[Guess]:
     for template in _CONTENTS:
         content = parse_content(template)
         at_time = times if "{timestamp}" in template and auth.timestamp is None else [""]
-        at_id = ids if "{id}" in template and auth.id is None else [""]
+        at_id = (ids if auth.id is None else ["", *ids]) if "{id}" in template else [""]
         for time, id_ in product(at_time, at_id):
             if not (time or id_ or content != auth.content):
+                continue
+            if id_ and content == auth.content and not time:
+                assert auth.id
+                cause = f"the signature is over the id in the header {id_}, and {described(auth.id)} has another one"
+                another = replace(auth, id=parse_location(f"header.{id_}"))
+                yield Guess(f"{cause}: it was changed on its way", replace(case, auth=another))
                 continue
             settings, changed = [], replace(auth, content=content)
             if id_:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from functions.receive.diagnosis.guesses import SHARED, Guess, SignedCase, holds
+from functions.receive.diagnosis.guesses import QUOTES, SHARED, Guess, SignedCase, holds
 from shared.errors import Rejected
 from shared.http import Request
 from shared.signatures.auth_scheme import described
 from shared.signatures.locations import Location, RequestFields, values_at
 from shared.signatures.signature_scheme import SignatureScheme
-from shared.signatures.signing import ALGORITHMS
+from shared.signatures.signing import ALGORITHMS, matches_any
 
 _LIKE_A_SIGNATURE: Final = re.compile(r"[a-z0-9-]{0,40}(?:signature|hmac|-sig|-mac|-sign|webhook-token)[a-z0-9-]{0,20}")
 DROPPED: Final = ", or a proxy drops the header"
@@ -85,8 +85,8 @@ def _elsewhere(case: SignedCase) -> Iterator[Guess]:
             yield Guess(cause + more, replace(case, auth=auth))
 
 
-def prefixed(case: SignedCase) -> str | None:
-    """Return the cause where the signature is right but for its prefix."""
+def prefixed(case: SignedCase) -> tuple[SignedCase, str] | None:
+    """Return the case with the prefix that its signature has, and that fault; None if it has the expected one."""
     auth = case.auth
     text = RequestFields(case.request, case.url).text(auth.at)
     if not text or auth.layout != "plain":
@@ -99,11 +99,10 @@ def prefixed(case: SignedCase) -> str | None:
         f"this source expects {auth.prefix!r} before it" if auth.prefix else "this source expects nothing before it"
     )
     received = f"begins with {prefix!r}" if prefix else "has no prefix"
-    if holds(replace(case, auth=replace(auth, prefix=prefix))):
-        return f"the signature {received}; {expected}"
-    if not isinstance(auth, SHARED):
-        return None
-    for algorithm in ALGORITHMS:
-        if holds(replace(case, auth=replace(auth, prefix=prefix, algorithm=algorithm))):
-            return f"the signature {received} and is made with {algorithm}, not {auth.algorithm}; {expected}"
-    return None
+    return replace(case, auth=replace(auth, prefix=prefix)), f"the signature {received}; {expected}"
+
+
+def is_secret_itself(case: SignedCase) -> bool:
+    """Return whether the secret stands in the place of the signature."""
+    text = RequestFields(case.request, case.url).text(case.auth.at) or ""
+    return matches_any([text.strip(QUOTES)], case.secrets)

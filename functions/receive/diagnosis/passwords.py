@@ -1,11 +1,14 @@
 """The causes of a rejected password or token."""
 
 import base64
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
+from urllib.parse import unquote, unquote_plus
 
-from functions.receive.diagnosis.guesses import Case, holds, spelled_otherwise
+from functions.receive.diagnosis import DIFFERENT_SECRET
+from functions.receive.diagnosis.guesses import QUOTES, UNEXPANDED, Case, holds, spelled_otherwise
 from functions.receive.diagnosis.headers import DROPPED
 from shared.http import Request
 from shared.signatures.locations import RequestFields
@@ -13,6 +16,7 @@ from shared.signatures.passwords import (
     BasicScheme,
     BearerScheme,
     HeaderScheme,
+    PasswordScheme,
     PathScheme,
     QueryScheme,
     TokenScheme,
@@ -22,6 +26,11 @@ from shared.signatures.passwords import (
 from shared.signatures.signing import matches_any
 
 PASSWORDS: Final = frozenset({"basic", "header", "bearer", "path", "query", "token"})
+LEAST_RECOGNISED: Final = 8
+"""Fewer characters may be the same by chance, and would help somebody who guesses."""
+_UNEXPANDED: Final = re.compile(
+    r"\$[A-Za-z_]\w*|\$\{[^{}]+\}|\$\([^()]+\)|%[A-Za-z_]\w*%|\{\{[^{}]*\}\}|<[A-Za-z _-]+>"
+)
 
 
 def wrong_password(case: Case) -> str:
@@ -30,38 +39,93 @@ def wrong_password(case: Case) -> str:
         return "the password is right, but the user name is wrong"
     if cause := next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None):
         return cause
-    authorization = case.request.header("authorization")
-    user, received = basic_credentials(authorization)
-    if isinstance(auth, BasicScheme) and user is None and (authorization or "").lower().startswith("basic "):
-        plain = any(f":{text}" in (authorization or "") for text in case.secrets)
+    received = _received(case)
+    if received is not None and (difference := _difference(received, case.secrets)):
+        return f"the value {expected_place(case)} {difference}"
+    authorization = case.request.header("authorization") or ""
+    user, password = basic_credentials(authorization)
+    if isinstance(auth, BasicScheme) and user is None and authorization.lower().startswith("basic "):
+        plain = any(f":{text}" in authorization for text in case.secrets)
         found = "they stand in it as they are" if plain else "what it has is no base64, or has no colon"
         return f"`Authorization: Basic` must have base64 of the user name, a colon and the password; {found}"
-    word, space, rest = (authorization or "").partition(" ")
+    word, space, rest = authorization.partition(" ")
     if isinstance(auth, BearerScheme) and space and word.lower() != "basic" and matches_any([rest], case.secrets):
         return "the token is right, but the word before it in `Authorization` must be `Bearer`"
-    if user is not None and received is not None and isinstance(auth, BasicScheme):
-        return _in_basic(user, received, case.secrets)
+    if isinstance(auth, BasicScheme) and matches_any([user or ""], case.secrets):
+        return "the secret was sent as the user name; send it as the password"
+    if isinstance(auth, BasicScheme) and password == "":
+        return "the password is empty"
     if place := _found_at(case.request, case.secrets):
         return f"the right secret stands in {place}; this source expects it {expected_place(case)}"
     if not has_any(case):
         return f"this source takes it {expected_place(case)}{_lost(case)}"
-    return f"the value {expected_place(case)} is not this source's secret. Set this source's secret at the sender"
+    rule = f"the value {expected_place(case)} is not this source's secret: {DIFFERENT_SECRET}"
+    return f"{rule}. Set this source's secret at the sender"
 
 
 def _holds_for_any_user(case: Case, auth: BasicScheme) -> bool:
     return holds(replace(case, auth=replace(auth, username=None)))
 
 
-def _in_basic(user: str, received: str, secrets: Sequence[str]) -> str:
-    if matches_any([user], secrets):
-        return "the secret was sent as the user name; send it as the password"
-    if matches_any([received.strip()], secrets) or matches_any([received], [text.strip() for text in secrets]):
-        return "the password is right, except for white space around it"
-    if not received:
-        return "the password is empty"
-    if matches_any(received.splitlines(), secrets):
-        return "the password has several lines: of a rotated secret, send the newest value alone, the first line"
-    return "the password of basic authentication is not this source's secret. Set this source's secret at the sender"
+def _received(case: Case) -> str | None:
+    """Return the password or token that was sent; None if there is none in its place."""
+    fields = RequestFields(case.request, case.url)
+    match case.auth:
+        case BasicScheme():
+            return basic_credentials(case.request.header("authorization"))[1]
+        case TokenScheme(at=at, prefix=prefix):
+            return (fields.text(at) or "").removeprefix(prefix) or None
+        case PasswordScheme():
+            return case.auth.given(fields)
+    return None
+
+
+def _difference(received: str, secrets: Sequence[str]) -> str | None:
+    """Return how the text that was sent differs from a secret that can be recognised in it; else None."""
+    for difference, change in _CHANGES:
+        if matches_any(change(received), secrets):
+            return difference
+    if matches_any([received.lower()], [text.lower() for text in secrets]):
+        return "differs from this source's secret in upper and lower case only"
+    if _UNEXPANDED.fullmatch(received.strip(f" {QUOTES}")):
+        return f"is the name of a variable, and not its value: {UNEXPANDED}"
+    bare = received.strip(f" {QUOTES}")
+    for secret in secrets:
+        if len(bare) >= LEAST_RECOGNISED and 2 * len(bare) > len(secret) and bare in secret:
+            return f"is a part of this source's secret: {len(secret) - len(bare)} of its characters are missing"
+        if len(secret) >= LEAST_RECOGNISED and secret in received:
+            return "has this source's secret in it, and more before or after it. Send the secret alone"
+    return None
+
+
+def _decoded_base64(text: str) -> list[str]:
+    """Return what the text is base64 of, and the password in it if that is a user name and a password."""
+    try:
+        inner = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
+    except ValueError:
+        return []
+    return [inner, inner.strip(), inner.partition(":")[2]]
+
+
+def _decoded_hex(text: str) -> list[str]:
+    try:
+        return [bytes.fromhex(text).decode()]
+    except ValueError:
+        return []
+
+
+_CHANGES: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
+    ("is right, except for white space around it", lambda text: [text.strip()]),
+    ("has quotation marks around this source's secret. Send it without them", lambda text: [text.strip(f" {QUOTES}")]),
+    ("is base64 of this source's secret. Send the secret as it is", _decoded_base64),
+    ("is this source's secret in hex. Send the secret as it is", _decoded_hex),
+    ("is this source's secret, percent-encoded. Send it as it is", lambda text: [unquote(text), unquote_plus(text)]),
+    (
+        "has several lines: of a rotated secret, send the newest value alone, the first line",
+        lambda text: text.splitlines() if "\n" in text else [],
+    ),
+)
+"""How a sender may have changed the secret, and what makes the secret of it again."""
 
 
 def _found_at(request: Request, secrets: Sequence[str]) -> str | None:

@@ -14,7 +14,7 @@ from deploy.dev.supervisor.options import parse_options
 from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.reload import changes, snapshot
-from deploy.dev.supervisor.setup import Setup, misspelt_by_source, set_up
+from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes, set_up
 from deploy.terminal.log_view import LogView
 from shared.jsontext import to_json
 
@@ -278,21 +278,58 @@ def test_a_misspelt_name_of_a_secret_is_named_at_the_start_by_lint_list_and_expl
     config.write_text(CONFIG.replace("form-password", "form-pasword"), encoding="utf-8")
     settle({})
     setup = settle({})  # at the next start, too
-    text = "generated, and nothing reads FORM_PASSWORD in .env: did you mean 'form-password'?"
+    text = "generated, and nothing reads FORM_PASSWORD in .env: one of the two names may be misspelt"
     assert text in banner(setup, 1.0)
     places = ["--config", str(config), "--env-file", str(tmp_path / ".env")]
     request = ["--source", "form", "--file", "/dev/null", "-H", "Authorization: Basic eDp5"]
     for command in (["lint"], ["secrets", "list"], ["explain", *request]):
         main([*command, *places])
         assert text in " ".join("".join(capsys.readouterr()).split()), command
+    assert text in secret_notes(setup, ())["form"]
+
+
+def test_a_misspelt_name_in_the_file_of_secrets_is_named_with_the_secret_that_is_new(
+    settle: SetUp, tmp_path: Path
+) -> None:
+    (tmp_path / OWN_CONFIG).write_text(CONFIG, encoding="utf-8")
+    settle({})
+    file = tmp_path / ".env"
+    file.write_text(file.read_text(encoding="utf-8").replace("FORM_PASSWORD", "FORM_PASWORD"), encoding="utf-8")
+    setup = settle({})
+    assert secret_notes(setup, generated_values({}, setup)) == {
+        "form": "secret 'form-password' was generated just now, and nothing reads FORM_PASWORD in .env: one of the two "
+        "names may be misspelt"
+    }
+
+
+def test_a_secret_that_was_removed_is_named_as_new_until_it_is_set(settle: SetUp, tmp_path: Path) -> None:
+    (tmp_path / OWN_CONFIG).write_text(CONFIG, encoding="utf-8")
+    before = settle({})
+    generated = generated_values({}, before)
+    assert "secret 'form-password' was generated just now" in secret_notes(before, generated)["form"]
+    assert generated_values(generated, settle({})) == generated  # another file changed
+    assert generated_values(generated, settle({"FORM_PASSWORD": "the-senders-own-password"})) == {}
+
+
+@pytest.mark.parametrize(
+    ("detail", "cause"),
+    [
+        ("no. Why: the sender uses a different secret, such as", "no. Why: it is new"),
+        ("no", "no. Why: it is new"),
+        ("no. Why: the token is right", "no. Why: the token is right"),
+    ],
+)
+def test_a_new_secret_is_the_cause_unless_another_one_is_shown(
+    detail: str, cause: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
-    output.notes = misspelt_by_source(setup)
-    output.append_lines(
-        "receive",
-        [to_json({"severity": "WARNING", "message": "rejected", "code": "password_mismatch", "source": "form"})],
-    )
+    output.notes = {"form": "it is new"}
+    line = {"severity": "WARNING", "message": "rejected", "code": "password_mismatch", "source": "form"}
+    output.append_lines("receive", [to_json({**line, "detail": detail})])
     output.close()
-    assert text in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert cause in shown
+    assert shown.count("Why:") == 1
 
 
 def test_a_caught_mail_to_whoever_the_event_names_has_a_sender(settle: SetUp, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.explain.receive_stage import explain_receive
+from functions.receive.diagnosis import DIFFERENT_SECRET
 from functions.receive.diagnosis.diagnose import PROVIDER_HANDSHAKES
 from shared.errors import Temporary
 from shared.http import Request
@@ -46,13 +48,21 @@ def standard(id_: str, sent_id: str) -> list[tuple[str, str]]:
     return [("webhook-id", sent_id), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
 
 
+def mac_with(key: bytes) -> tuple[str, str]:
+    return "x-sig", hmac.new(key, BODY, "sha256").hexdigest()
+
+
 def posted(*headers: tuple[str, str], body: bytes = BODY, query: str = "", method: str = "POST") -> Request:
     return Request(method, "/s", query, (JSON, *headers), body)
 
 
 TIME: Final = ("x-time", str(NOW))
-DIFFERENT: Final = ("the sender uses a different secret", "signs something else")
-CAUSES: Final[dict[str, tuple[str, str, Request, tuple[str, ...]]]] = {
+DIFFERENT: Final = (DIFFERENT_SECRET, "signs something else")
+HEADER: Final = "{auth: {scheme: header, header: X-Token, secret: key}}"
+URL_SAFE: Final = "ab-_cdEFgh12ijKLmn34opQRst56uvWX"
+HEX: Final = KEY.encode().hex()
+WHSEC: Final = f"whsec_{base64.b64encode(KEY.encode()).decode()}"
+CAUSES: Final[dict[str, tuple[str, str, Request, Sequence[str]]]] = {
     "time.body": (
         OWN,
         KEY,
@@ -82,10 +92,59 @@ CAUSES: Final[dict[str, tuple[str, str, Request, tuple[str, ...]]]] = {
     "another content": (OWN, KEY, posted(signed(f'x{NOW}|{{"a":1}}'), TIME), DIFFERENT),
     "a changed id": (
         STANDARD,
-        f"whsec_{base64.b64encode(KEY.encode()).decode()}",
+        WHSEC,
         posted(*standard("msg_1", "msg_2")),
-        (*DIFFERENT, "the header webhook-id or the header webhook-timestamp or the body was changed"),
+        (DIFFERENT_SECRET, "or the header webhook-id or the header webhook-timestamp or the body was changed"),
     ),
+    "a changed id, the right one elsewhere": (
+        STANDARD,
+        WHSEC,
+        posted(*standard("msg_1", "msg_2"), ("x-request-id", "msg_1")),
+        ("over the id in the header x-request-id, and the header webhook-id has another one",),
+    ),
+    "a prefix and another content": (
+        OWN,
+        KEY,
+        posted(("x-sig", "sha256=" + signed(f'{NOW}.{{"a":1}}')[1]), TIME),
+        ("the signature begins with 'sha256='", '`content: "{timestamp}.{body}"`'),
+    ),
+    "decoded from base64": (OWN, KEY, posted(mac_with(base64.b64decode(KEY))), ("decodes the secret from base64",)),
+    "decoded from base64url": (
+        OWN,
+        URL_SAFE,
+        posted(mac_with(base64.urlsafe_b64decode(URL_SAFE))),
+        ("decodes the secret from base64url",),
+    ),
+    "decoded from hex": (OWN, HEX, posted(mac_with(KEY.encode())), ("decodes the secret from hex",)),
+    "signed with a variable's name": (OWN, KEY, posted(mac_with(b"$KEY")), ("signs with the text `$KEY`",)),
+    "signed with nothing": (OWN, KEY, posted(mac_with(b"")), ("signs with an empty secret",)),
+    "signed with quotation marks": (
+        OWN,
+        KEY,
+        posted(mac_with(f"'{KEY}'".encode())),
+        ("has quotation marks around it",),
+    ),
+    "the secret as a signature": (OWN, KEY, posted(("x-sig", KEY)), ("the secret itself stands in the place",)),
+    **{
+        f"{how}, {scheme}": (source, KEY, request, causes)
+        for how, (sent, *causes) in {
+            "in quotation marks": (f'"{KEY}"', "has quotation marks around it"),
+            "base64": (base64.b64encode(KEY.encode()).decode(), "is base64 of this source's secret"),
+            "hex": (HEX, "is this source's secret in hex"),
+            "cut": (KEY[:-3], "is a part of this source's secret: 3 of its characters are missing"),
+            "in lower case": (KEY.lower(), "in upper and lower case only"),
+            "a variable's name": ("$SHOP_KEY", "is the name of a variable, and not its value"),
+            "a name in braces": ("${SHOP_KEY}", "is the name of a variable, and not its value"),
+            "a word twice": (f"Bearer {KEY}", "has this source's secret in it, and more"),
+            "another": ("another-secret-of-the-sender", DIFFERENT_SECRET),
+            "a few of its characters": (KEY[:7], DIFFERENT_SECRET),
+        }.items()
+        for scheme, source, request in (
+            ("bearer", BEARER, posted(("authorization", f"Bearer {sent}"))),
+            ("basic", BASIC, posted(basic("web", sent))),
+            ("header", HEADER, posted(("x-token", sent))),
+        )
+    },
     "a wrong verify token": (
         META,
         KEY,
@@ -129,10 +188,12 @@ CAUSES: Final[dict[str, tuple[str, str, Request, tuple[str, ...]]]] = {
 async def test_the_log_names_the_cause(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     source, secret, request, causes = CAUSES[name]
     posting = Posting(f"s: {source}", {"key": secret, "token": "the-right-verify-token"})
-    await posting.send("/s", request.body, *request.headers, method=request.method, query=request.query)
+    reply = await posting.send("/s", request.body, *request.headers, method=request.method, query=request.query)
     detail = json.loads(capsys.readouterr().out.splitlines()[-1])["detail"]
     assert [cause for cause in causes if cause not in detail] == [], detail
-    assert KEY not in detail
+    assert (DIFFERENT_SECRET in detail) is (DIFFERENT_SECRET in causes), "it claims what is not so"
+    sent = [value for name, value in request.headers if name in {"authorization", "x-token", "x-sig"}]
+    assert [text for text in (KEY, secret, *sent) if text in detail or text in reply.body.decode()] == []
 
 
 @pytest.mark.parametrize("name", CAUSES)

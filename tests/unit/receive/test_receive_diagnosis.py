@@ -140,6 +140,7 @@ async def test_a_flood_of_forgeries_is_rejected_without_a_diagnosis_each(capsys:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 20
     assert sum("Why:" in line for line in lines) == DIAGNOSES_AT_ONCE
+    assert all("`hookchain explain --source hub` prints it" in line for line in lines if "Why:" not in line)
 
 
 def test_the_ration_grows_again_with_time() -> None:

@@ -13,6 +13,8 @@ authenticates it, and sends it through the guarded fetch. The outcome is decided
     webhook-delivery: disable         Disabled; `abort-message` is Failed: the receiver decides, whatever its status
     success_when is false for a 2xx   RetryLater
     any other response                what the kind's `outcome` says
+
+Without `success_when`, a kind's `doubt_of` says why a success may be none; the delivery stays delivered.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,8 +34,9 @@ from functions.notify.http_attempt import (
     verify_size,
 )
 from functions.notify.http_kind import MAX_RESPONSE_BYTES, OutgoingRequest, Response, SecretValues
-from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
+from shared.logs import log
 from shared.time_bound import Deadlines
 
 DELIVERY_HEADER: Final = "webhook-delivery"
@@ -64,8 +67,9 @@ class HttpDestination:
         success_when: str | None = None,
         secrets: "AttemptSecrets | None" = None,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
+        name: str = "",
     ) -> None:
-        """`secrets`: those of an attempt, where they are others than `secret_names`.
+        """`secrets`: those of an attempt, where they are others than `secret_names`. `name` is the destination's.
 
         Settings of which a request takes no template may have the attribute `is_template_free`, which is True.
         """
@@ -79,6 +83,9 @@ class HttpDestination:
         self._secrets: AttemptSecrets = secrets or DestinationSecrets(context.secrets, secret_names)
         self._sender = HttpSender(context)
         self._failure_in = _failure_in(success_when)
+        self._name = name
+        self._doubt_of = getattr(kind, "doubt_of", None) if success_when is None else None
+        self._has_warned = False
         self.dedupes_repeats = getattr(kind, "DEDUPES_REPEATS", False) is True
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
@@ -136,9 +143,26 @@ class HttpDestination:
         if 200 <= response.status < 300 and (reason := self._failure_in(response)):
             return RetryLater(reason, response.retry_after_seconds)
         outcome = self._kind.outcome(response)
+        if self._doubt_of is not None and isinstance(outcome, Delivered) and (doubt := self._doubt_of(response)):
+            self._warn_once(response)
+            return Delivered(doubt)
         if response.status == 429 and isinstance(outcome, RetryLater):
             return replace(outcome, after_seconds=max(outcome.after_seconds or 0.0, UNREACHABLE_SECONDS))
         return outcome
+
+    def _warn_once(self, response: Response) -> None:
+        """Log the doubt at the first such response in this process. Each attempt's record has it in full."""
+        if not self._has_warned:
+            self._has_warned = True
+            advice = "the receiver answers with an HTML page, often a login page: check the URL or set `success_when`"
+            log(
+                "WARNING",
+                "delivered, perhaps to a login page",
+                function="notify",
+                destination=self._name,
+                status=response.status,
+                reason=advice,
+            )
 
 
 def _failure_in(success_when: str | None) -> Callable[[Response], str | None]:

@@ -16,6 +16,11 @@ Where a response leaves open whether an earlier attempt succeeded, a kind can al
                       the response says enough
     outcome_of_check  `(response, request) -> Outcome`, for the response to that; `request` is the first one
 
+and, to warn of a success that may be none,
+
+    doubt_of          `(response) -> str | None`: what the attempt's record then says in place of the response. It is
+                      not asked where the destination has `success_when`
+
 The engine reads the secrets, authenticates, sends through the guarded fetch, bounds the time, classifies the
 network's errors, and keeps the beginning of the response for people to read.
 """

@@ -126,7 +126,8 @@ def _connect(configured: Configured, context: Context) -> Destination:
         from functions.notify.http_engine import HttpDestination  # it brings an HTTP client, which not all kinds need
 
         names = sorted(set(secret_names(configured.settings)))
-        return HttpDestination(cast("HttpKind", module), settings, names, context, configured.success_when)
+        kind, name = cast("HttpKind", module), configured.name
+        return HttpDestination(kind, settings, names, context, configured.success_when, name=name)
     except (ImportError, KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         where = f"destination {configured.name!r} of kind {configured.kind!r}"
         raise Temporary(

@@ -11,16 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from functions.notify.destination import Destination
 from functions.notify.destinations.webhook import webhook
 from functions.notify.destinations.webhook.settings import Settings
-from functions.notify.http_examples import KEY, NOW, example_delivery
-from functions.notify.http_kind import OutgoingRequest
-from shared.delivery import Disabled, RetryLater
+from functions.notify.http_examples import ATTEMPT, KEY, NOW, compile_settings, example_delivery
+from functions.notify.http_kind import OutgoingRequest, Response
+from functions.notify.registry import Configured, Destinations
+from shared.delivery import Delivered, Disabled, RetryLater
 from shared.errors import Permanent, Temporary
-from shared.fetch import Tls
+from shared.fetch import Fetched, Tls
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.headers import verify_headers
+from tests.fakes.destinations import a_context
+from tests.fakes.fetch import FakeFetch
 from tests.unit.notify.http_kinds import HOSTILE, outcome_of, request_of
 
 URL = "https://crm.example.com/in"
@@ -276,3 +280,56 @@ def test_a_client_certificate_and_authorities_of_ones_own_go_with_the_request() 
     with pytest.raises(Temporary) as raised:
         request_of(webhook, settings, DATA, {"client": CERTIFICATE})
     assert raised.value.code == "secret_unusable"
+
+
+LOGIN_PAGE = b"<!DOCTYPE html>\n<html><head><title>\n Sign in </title></head><body><form></form></body></html>"
+HTML = (("content-type", "text/html; charset=utf-8"),)
+
+
+def connected(response: Fetched, success_when: str | None = None) -> Destination:
+    """Return the destination `crm`, whose receiver gives this response to each request."""
+    settings = compile_settings(webhook, {"url": URL})
+    crm = Configured("crm", "webhook", settings, (), 15.0, "resend", success_when=success_when)
+    return Destinations({}, replace(a_context(), fetch=lambda: FakeFetch({URL: response}))).connected(crm)
+
+
+async def test_a_login_page_counts_as_delivered_and_is_pointed_out_in_the_attempt_and_once_in_the_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    crm = connected(Fetched(200, HTML, LOGIN_PAGE))
+    outcomes = [await crm.attempt(example_delivery(DATA), ATTEMPT) for _ in range(2)]
+    warning = (
+        "the receiver answered 200 with an HTML page (title 'Sign in'), which is often a login page: "
+        "check the URL or set `success_when`"
+    )
+    assert outcomes == [Delivered(warning)] * 2
+    [line] = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (line["severity"], line["destination"], line["status"]) == ("WARNING", "crm", 200)
+    assert "set `success_when`" in line["reason"]
+
+
+@pytest.mark.parametrize(
+    ("response", "success_when"),
+    [
+        (Fetched(200, HTML, LOGIN_PAGE), "status == `200`"),
+        (Fetched(200, HTML, b"ok"), None),
+        (Fetched(200, (("content-type", "application/json"),), LOGIN_PAGE), None),
+    ],
+    ids=["success_when decides", "no page", "no HTML"],
+)
+async def test_any_other_success_causes_no_warning(
+    response: Fetched, success_when: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = await connected(response, success_when).attempt(example_delivery(DATA), ATTEMPT)
+    assert isinstance(outcome, Delivered)
+    assert outcome.answer.startswith("200 ")
+    assert capsys.readouterr().out == ""
+
+
+def test_an_html_page_without_a_title_or_with_a_long_one_is_pointed_out_in_one_line() -> None:
+    for page in (b"<html>", b"<html><title>" + b"x\n" * 5_000):
+        text = webhook.doubt_of(Response(200, HTML, page, NOW))
+        assert text is not None
+        assert "HTML page" in text
+        assert "\n" not in text
+        assert len(text) < 300

@@ -3,6 +3,7 @@
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.destination import Attempt
@@ -19,6 +20,7 @@ from functions.notify.http_kind import (
 )
 from shared.delivery import Delivery, Outcome
 from shared.errors import Permanent, Rejected
+from shared.event import oneline
 from shared.fetch import Tls
 from shared.http import Request
 from shared.limits import MAX_SIGNATURES
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 DEDUPES_REPEATS: Final = True
 """`webhook-id` is the same in every attempt, and a receiver uses it as idempotency key (Standard Webhooks)."""
+MAX_SEARCHED_BYTES: Final = 4_096
+MAX_TITLE_CHARACTERS: Final = 80
+_TITLE: Final = re.compile(r"<title[^>]*>([^<]+)", re.IGNORECASE)
 
 EXAMPLES: Final = (
     HttpExample(
@@ -109,6 +114,21 @@ def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues,
 def outcome(response: Response) -> Outcome:
     """Return the outcome. Any status other than 2xx and 410 is retried: a receiver's fault is often fixed."""
     return outcome_by_status(response, "the receiver")
+
+
+def doubt_of(response: Response) -> str | None:
+    """Return a warning for a response that is an HTML page, which an API rarely returns and a login form always is.
+
+    Only the first 4 KiB of the body are searched.
+    """
+    content_type = response.header("content-type") or ""
+    beginning = response.body[:MAX_SEARCHED_BYTES]
+    if "html" not in content_type.lower() or b"<html" not in beginning.lower():
+        return None
+    title = _TITLE.search(beginning.decode("utf-8", "replace"))
+    named = f" (title {oneline(title[1]).strip()[:MAX_TITLE_CHARACTERS]!r})" if title else ""
+    page = f"the receiver answered {response.status} with an HTML page{named}"
+    return f"{page}, which is often a login page: check the URL or set `success_when`"
 
 
 def _tls(settings: WebhookSettings, secrets: SecretValues) -> Tls | None:

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Engine, text
 
 from functions.notify.destinations.sql.database import Database
-from functions.notify.destinations.sql.place import Place, engine_of, place_of
+from functions.notify.destinations.sql.place import Place, engine_of, database_place
 from functions.notify.destinations.sql.rows import Row, RowMaker
 from functions.notify.destinations.sql.settings import Settings
 from shared.delivery import Delivered, Outcome
@@ -54,7 +54,7 @@ def sql_server(kind: str, folder: Path) -> Iterator[Server]:
 
 
 def started(url: str) -> Server:
-    place = place_of(settings_of(COLUMNS), {"database-url": (url,)})
+    place = database_place(settings_of(COLUMNS), {"database-url": (url,)})
     return Server(url, place, engine_of(place, 1, 10.0))
 
 

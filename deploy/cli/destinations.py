@@ -12,7 +12,7 @@ from deploy.explain.destinations import kind_document, kind_listing, kind_page, 
 from deploy.history.destination_texts import configured_destinations, kind_of
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
-from functions.notify.own_kinds import load_own_kinds
+from functions.notify.registry import load_own_kinds
 from shared.own_modules import own_sources
 
 EXAMPLES: Final = """\

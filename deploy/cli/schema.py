@@ -8,7 +8,7 @@ from deploy.config.checks.kinds import KindFault
 from deploy.config.config_schema import config_schema
 from deploy.config.configured import add_configuration, optional_slices
 from deploy.terminal.printing import print_json
-from functions.notify.own_kinds import load_own_kinds
+from functions.notify.registry import load_own_kinds
 from functions.transform.read_routes import read_program
 from shared.own_modules import own_sources
 

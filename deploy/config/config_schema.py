@@ -9,7 +9,7 @@ from pydantic_core import core_schema
 
 from deploy.config.checks.kinds import destination_kinds, settings_model
 from deploy.config.models.configuration import Configuration
-from functions.notify.own_kinds import NO_OWN_KINDS, OwnKinds
+from functions.notify.registry import NO_OWN_KINDS, OwnKinds
 from functions.transform.families import StepClasses, step_classes
 from functions.transform.step import MAX_STEPS
 from functions.transform.verifying import step_settings

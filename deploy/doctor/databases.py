@@ -22,11 +22,10 @@ from deploy.config.sql_destinations import sql_destinations
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from functions.notify.columns import ColumnType
+from functions.notify.destinations.sql.database import MAX_ID_CHARACTERS, IndexFault, index_fault
 from functions.notify.destinations.sql.faults import DRIVER_ERRORS, fault_of
-from functions.notify.destinations.sql.indexes import IndexFault, index_fault
-from functions.notify.destinations.sql.place import engine_of, place_of
+from functions.notify.destinations.sql.place import engine_of, database_place
 from functions.notify.destinations.sql.settings import Settings
-from functions.notify.destinations.sql.statements import MAX_ID_CHARACTERS
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 
@@ -94,7 +93,7 @@ def _finding(settings: Settings, place: SecretBackend, is_local: bool) -> Findin
     if missing := [name for name in names if name not in secrets]:
         return unknown(f"the secret {missing[0]} is not set, or cannot be read here")
     try:
-        where = place_of(settings, secrets)
+        where = database_place(settings, secrets)
         engine = engine_of(where, 1, SECONDS)
     except Temporary as fault:
         return problem(fault.detail, "set the secret again")

@@ -9,9 +9,9 @@ from deploy.google.api import ApiError, GoogleApi
 from deploy.google.target import Target
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.topology.destination_places import buckets, tables
-from functions.notify.destinations.bigquery.settings import FITTING
-from functions.notify.destinations.bigquery.settings import Settings as BigQuerySettings
-from functions.notify.destinations.object.settings import Settings as ObjectSettings
+from functions.notify.destinations.bigquery import FITTING
+from functions.notify.destinations.bigquery import Settings as BigQuerySettings
+from functions.notify.destinations.object import Settings as ObjectSettings
 from shared.jsontext import Json, JsonObject
 
 TABLE_ROLES: Final = frozenset({"OWNER", "WRITER", "roles/bigquery.dataEditor", "roles/bigquery.dataOwner"})

@@ -17,8 +17,8 @@ from deploy.explain.expectations import ActualDelivery, mismatches
 from deploy.explain.recipients import previewed_recipient, unread_recipient
 from deploy.explain.steps import fault_text
 from deploy.terminal.command_error import CommandError
-from functions.notify.own_kinds import load_own_kinds
 from functions.notify.recipient import NoRecipient
+from functions.notify.registry import load_own_kinds
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.decision import Decision, decide
 from functions.transform.read_chains import read_chain

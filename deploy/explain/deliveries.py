@@ -181,7 +181,7 @@ def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) 
 
 def _row(delivery: Delivery, entry: JsonObject) -> list[str]:
     """Return the lines of a row, where it goes first. Raises Permanent."""
-    from functions.notify.destinations.sql.preview import row_lines
+    from functions.notify.destinations.sql.rows import row_lines
     from functions.notify.destinations.sql.settings import Settings
 
     return list(row_lines(delivery, Settings.model_validate(entry["settings"])))
@@ -239,7 +239,7 @@ def rendered_row(delivery: Delivery, notify: JsonObject) -> Mapping[str, Json] |
     entry = destination_entry(notify, delivery.destination)
     if entry.get("kind") != SQL:
         return None
-    from functions.notify.destinations.sql.preview import row_of
+    from functions.notify.destinations.sql.rows import row_of
     from functions.notify.destinations.sql.settings import Settings
 
     return {**row_of(delivery, Settings.model_validate(entry["settings"]))}

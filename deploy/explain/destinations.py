@@ -14,9 +14,8 @@ from deploy.config.models.destination import DestinationConfig
 from deploy.explain.outgoing_request import body_value
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
 from deploy.terminal.tables import BOLD, DIM, Screen, listing_lines
-from functions.notify.http_examples import example_request
-from functions.notify.http_kind import HttpExample
-from functions.notify.own_kinds import OwnKinds
+from functions.notify.http_kind import HttpExample, example_request
+from functions.notify.registry import OwnKinds
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from functions.notify.destinations.bigquery.settings import Settings as BigQuerySettings
-from functions.notify.destinations.object.settings import Settings as ObjectSettings
+from functions.notify.destinations.bigquery import Settings as BigQuerySettings
+from functions.notify.destinations.object import Settings as ObjectSettings
 from shared.jsontext import JsonObject
 
 BIGQUERY: Final = "bigquery"

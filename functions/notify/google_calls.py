@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from functions.notify.destination import Context
-from functions.notify.http_attempt import UNREACHABLE_SECONDS, HttpSender, outcome_of_network_fault, verify_size
+from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpSender, outcome_of_network_fault, verify_size
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, held, outcome_by_status
 from shared.delivery import Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered

@@ -25,6 +25,7 @@ The engine reads the secrets, authenticates, sends through the guarded fetch, bo
 network's errors, and keeps the beginning of the response for people to read.
 """
 
+import importlib
 import json
 from base64 import b64encode
 from collections.abc import Collection, Mapping
@@ -33,11 +34,13 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from math import isfinite
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from functions.notify.destination import Attempt, read_settings
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import PermanentCode, Temporary
-from shared.event import oneline, view_of
+from shared.event import Event, oneline, view_of
 from shared.fetch import Tls
 from shared.jsontext import Json, JsonObject, to_json
 from shared.templates import Template, one_line_template
@@ -45,6 +48,7 @@ from shared.templates import Template, one_line_template
 if TYPE_CHECKING:
     from functions.notify.people import Person
     from shared.outgoing.auth import AnyRequestAuth
+
 
 MAX_RESPONSE_BYTES: Final = 65_536
 MAX_EXCERPT_CHARACTERS: Final = 500
@@ -247,3 +251,38 @@ def _template(name: str, text: str) -> Template:
 @lru_cache(maxsize=1_000)
 def _line_template(name: str, text: str) -> Template:
     return one_line_template(name, text)
+
+
+KEY: Final = "5f0c" * 16
+NOW: Final = 1_772_366_405.0
+ATTEMPT: Final = Attempt(KEY, attempt_number=1, generation=0, now=NOW, timeout_seconds=15)
+
+
+def example_delivery(data: Json) -> Delivery:
+    """Return the delivery of an event `order.created` from the source `shop`."""
+    event = Event(
+        id="e1",
+        source="/sources/shop",
+        type="order.created",
+        receivedat="2026-03-01T12:00:05.000Z",
+        payloadhash="0" * 64,
+        data=data,
+        subject="1042",
+        time="2026-03-01T12:00:04Z",
+    )
+    return Delivery(event, route="orders", destination="example")
+
+
+def compile_settings(kind: ModuleType, written: Json) -> JsonObject:
+    """Return settings as a slice has them. Raises ValueError."""
+    settings = kind if hasattr(kind, "Settings") else importlib.import_module(f"{kind.__package__}.settings")
+    compiled: JsonObject = settings.Settings.model_validate(written).model_dump(mode="json", by_alias=True)
+    return compiled
+
+
+def example_request(kind: ModuleType, example: HttpExample) -> OutgoingRequest:
+    """Return the request that the kind makes of the example, whose settings come through a slice. Raises Permanent."""
+    settings = read_settings(kind, compile_settings(kind, example.settings))
+    secrets = {name: (value,) for name, value in example.secrets.items()}
+    request: OutgoingRequest = kind.request(example_delivery(example.data), settings, secrets, ATTEMPT)
+    return request

@@ -33,7 +33,7 @@ def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
 def _own_kinds(written: Json) -> Mapping[str, ModuleType]:
     if not written:
         return {}
-    from functions.notify.own_kinds import load_own_kinds  # few configurations have one
+    from functions.notify.registry import load_own_kinds  # few configurations have one
 
     try:
         return load_own_kinds(own_sources(written))

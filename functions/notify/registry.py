@@ -6,16 +6,19 @@ A kind's module is imported when the first of its destinations is used.
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import PurePosixPath
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
 from functions.notify.alerts.alert import ALERT_SOURCE
-from functions.notify.destination import Context, Destination, kind_module, read_settings
+from functions.notify.destination import KINDS, Context, Destination, kind_module, read_settings
 from shared.circuit import BreakerSettings
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json
 from shared.ledger import DestinationState, Ledger
+from shared.own_modules import OwnModuleFault, own_module
 from shared.ports import Clock
 from shared.secrets import secret_names
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from functions.notify.gathering.settings import GatherSettings
     from functions.notify.http_engine import HttpKind
     from functions.notify.subscribers.endpoint_health import EndpointHealth
+
 
 CACHE_SECONDS: Final = 10.0
 STEP_SECONDS: Final = 1.0
@@ -196,3 +200,29 @@ class DestinationStates:
         except Temporary:  # not recorded yet: the next rejected delivery records it
             self._known.pop(name, None)
             raise
+
+
+OwnKinds: TypeAlias = Mapping[str, ModuleType]
+NO_OWN_KINDS: Final[OwnKinds] = {}
+_PARTS: Final = {
+    "Settings": "class Settings(BaseModel)",
+    "EXAMPLES": "EXAMPLES",
+    "request": "def request(delivery, settings, secrets, attempt)",
+    "outcome": "def outcome(response)",
+}
+
+
+def load_own_kinds(sources: Mapping[str, str]) -> OwnKinds:
+    """Return the kinds in the files; `sources` maps each file's name to its text. Raises OwnModuleFault."""
+    kinds: dict[str, ModuleType] = {}
+    for file, source in sources.items():
+        kind = PurePosixPath(file).stem
+        if not kind.isidentifier():
+            raise OwnModuleFault(f"{file}: the file's name is the kind's: letters, digits and '_' before .py")
+        if kind in kinds or find_spec(f"{KINDS}.{kind}"):
+            raise OwnModuleFault(f"{file}: there is another kind {kind!r}; give the file another name")
+        module = own_module(file, source)
+        if missing := [written for name, written in _PARTS.items() if not hasattr(module, name)]:
+            raise OwnModuleFault(f"{file}: the kind {kind!r} has no `{missing[0]}`")
+        kinds[kind] = module
+    return kinds

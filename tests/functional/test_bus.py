@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destination import Attempt
-from functions.notify.http_examples import example_delivery
+from functions.notify.http_kind import example_delivery
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, dedupes_repeats
 from shared.cloud.aws.client import AwsPlace

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from functions.notify.destinations.sql.database import INSERTED, Database
-from functions.notify.destinations.sql.place import Place, place_of
+from functions.notify.destinations.sql.place import Place, database_place
 from functions.notify.destinations.sql.rows import RowMaker
 from functions.notify.destinations.sql.settings import Settings
 from shared.delivery import Delivered, Outcome, RetryLater
@@ -61,7 +61,7 @@ def place_with(port: int, host: str, authorities: str | None, tls: str = "verify
     settings = Settings.model_validate(
         {"url_secret": "u", "table": "t", "columns": {"a": "data"}, "tls": tls, "authorities": authorities}
     )
-    return place_of(settings, {"u": (f"postgresql://app@{host}:{port}/postgres",)})
+    return database_place(settings, {"u": (f"postgresql://app@{host}:{port}/postgres",)})
 
 
 def test_a_server_whose_authority_is_named_is_trusted(port: int, authority: Issued) -> None:
@@ -93,7 +93,7 @@ def test_cloud_sql_is_a_socket_in_a_folder() -> None:
                     **{"table": "t", "columns": {"a": "data"}},
                 }
             )
-            place = place_of(settings, {})
+            place = database_place(settings, {})
             assert place.socket == "/cloudsql/p:r:i/.s.PGSQL.5432"
             socket = folder / f".s.PGSQL.{urlsplit(url).port}"
             assert written(replace(place, socket=str(socket))) == Delivered(INSERTED)

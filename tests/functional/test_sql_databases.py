@@ -11,11 +11,10 @@ import pytest
 from sqlalchemy import Connection, text
 
 from deploy.doctor.databases import live_columns, table_finding
-from functions.notify.destinations.sql.database import INSERTED, UPSERTED, Database
-from functions.notify.destinations.sql.place import place_of
+from functions.notify.destinations.sql.database import INSERTED, UPSERTED, Database, Statements
+from functions.notify.destinations.sql.place import database_place
 from functions.notify.destinations.sql.rows import Row
 from functions.notify.destinations.sql.settings import Settings
-from functions.notify.destinations.sql.statements import Statements
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.jsontext import Json
 from tests.sql_server import COLUMNS, TIMEOUT, Server, answers, rows_of, settings_of, sql_server, written
@@ -221,7 +220,7 @@ def test_a_row_that_somebody_else_locks_is_tried_later_and_holds_no_other_back(s
 def test_a_server_that_is_away_is_tried_later(server: Server) -> None:
     url = f"{server.place.driver}://app:x@127.0.0.1:1/app"
     settings = settings_of(COLUMNS)
-    place = place_of(settings, {"database-url": (url,)})
+    place = database_place(settings, {"database-url": (url,)})
     with closing(Database(place, settings, TIMEOUT)) as database:
         [outcome] = database.write(rows_of(server, settings, {"n": 1}))
     assert isinstance(outcome, RetryLater)
@@ -232,7 +231,7 @@ def test_a_server_that_is_away_is_tried_later(server: Server) -> None:
 def test_a_wrong_password_or_database_holds_the_destination(server: Server) -> None:
     settings = settings_of(COLUMNS)
     user = "app:wrong" if server.place.driver == "mysql" else "app"
-    place = place_of(settings, {"database-url": (f"{server.place.driver}://{user}@127.0.0.1:{server.place.port}/no",)})
+    place = database_place(settings, {"database-url": (f"{server.place.driver}://{user}@127.0.0.1:{server.place.port}/no",)})
     with closing(Database(place, settings, TIMEOUT)) as database:
         [outcome] = database.write(rows_of(server, settings, {"n": 1}))
     assert isinstance(outcome, Disabled)
@@ -244,7 +243,7 @@ def test_a_wrong_password_or_database_holds_the_destination(server: Server) -> N
 def test_a_place_that_cannot_be_written_holds_the_destination_and_costs_no_row(server: Server, url: str) -> None:
     settings = settings_of(COLUMNS)
     secret = url.format(driver=server.place.driver, port=server.place.port)
-    place = place_of(settings, {"database-url": (secret,)})
+    place = database_place(settings, {"database-url": (secret,)})
     with closing(Database(place, settings, TIMEOUT)) as database:
         [outcome] = database.write(rows_of(server, settings, {"n": 1}))
     assert isinstance(outcome, Disabled), outcome

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destinations.webhook import webhook
-from functions.notify.http_examples import compile_settings
+from functions.notify.http_kind import compile_settings
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
 from functions.notify.work import Result

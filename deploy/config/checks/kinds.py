@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 import functions.notify.destinations as kinds_package
 from functions.notify.destination import kind_module
-from functions.notify.own_kinds import NO_OWN_KINDS, OwnKinds
+from functions.notify.registry import NO_OWN_KINDS, OwnKinds
 from shared.did_you_mean import did_you_mean, nearest
 
 _loaded: Final[dict[str, int]] = {}

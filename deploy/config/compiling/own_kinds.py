@@ -6,7 +6,7 @@ from typing import Final
 from deploy.config.compiling.own_files import OwnFiles
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
-from functions.notify.own_kinds import OwnKinds, load_own_kinds
+from functions.notify.registry import OwnKinds, load_own_kinds
 from shared.jsontext import JsonObject
 from shared.own_modules import OwnModuleFault
 

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_examples import KEY
 from functions.notify.http_kind import (
+    KEY,
     HttpExample,
     OutgoingRequest,
     Response,

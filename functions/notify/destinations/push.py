@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_examples import KEY
 from functions.notify.http_kind import (
+    KEY,
     HttpExample,
     OutgoingRequest,
     Response,

@@ -14,8 +14,8 @@ from typing import Final
 import uvloop
 
 from functions.notify.destination import Attempt, Context, Destination, kind_module
-from functions.notify.destinations.sheet import sheet
-from functions.notify.http_examples import ATTEMPT, compile_settings, example_delivery
+from functions.notify.destinations import sheet
+from functions.notify.http_kind import ATTEMPT, compile_settings, example_delivery
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
 from shared.cloud.platform import SystemClock

@@ -10,7 +10,7 @@ from deploy.config.catalogue_pages import listing
 from deploy.explain.destinations import kind_listing
 from deploy.explain.steps import step_listing
 from deploy.terminal.tables import PIPE_COLUMNS, Column, Screen, printable, table, width_of
-from functions.notify.own_kinds import NO_OWN_KINDS
+from functions.notify.registry import NO_OWN_KINDS
 
 LONG = "a-very-long-name-that-somebody-gave-it-" * 4
 HOSTILE = "\x1b[31mred\x1b[0m \u202etxet [bold]x[/bold] \r\n"

@@ -16,7 +16,7 @@ from deploy.config.config_file import parse_config
 from deploy.dev.sheets.app import EmulatedSheets
 from deploy.dev.sheets.store import Sheet, SheetStore
 from functions.notify.destination import Destination
-from functions.notify.destinations.sheet import sheet
+from functions.notify.destinations import sheet
 from shared.delivery import Delivered, Disabled
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, to_json

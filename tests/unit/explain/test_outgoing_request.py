@@ -6,7 +6,7 @@ import pytest
 import functions.notify.destinations as kinds
 from deploy.explain.outgoing_request import MADE, masked_request, request_lines
 from functions.notify.destination import kind_module
-from functions.notify.http_examples import compile_settings, example_delivery
+from functions.notify.http_kind import compile_settings, example_delivery
 from shared.secrets import secret_names
 
 MODULES = {name: importlib.import_module(kind_module(name)) for _, name, _ in pkgutil.iter_modules(kinds.__path__)}

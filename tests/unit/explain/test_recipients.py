@@ -7,7 +7,7 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.explain.config_tests import run_config_tests
 from deploy.explain.deliveries import DeliveryPreview, Situation, preview_delivery
-from functions.notify.http_examples import example_delivery
+from functions.notify.http_kind import example_delivery
 from shared.delivery import Delivery
 
 CONFIG = """

@@ -8,7 +8,7 @@ import pytest
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.explain.deliveries import Situation, preview_delivery
-from functions.notify.http_examples import example_delivery
+from functions.notify.http_kind import example_delivery
 from shared.delivery import Delivery
 from shared.jsontext import Json
 from shared.ledger import DestinationState

@@ -12,10 +12,9 @@ import pytest
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.apprise import apprise
-from functions.notify.destinations.apprise.services import MODULES, OWN_KINDS
+from functions.notify.destinations.apprise.apprise import MODULES, OWN_KINDS
 from functions.notify.destinations.apprise.settings import Settings
-from functions.notify.http_examples import ATTEMPT, example_delivery
-from functions.notify.http_kind import Response
+from functions.notify.http_kind import ATTEMPT, Response, example_delivery
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.fetch import Fetched, Outgoing

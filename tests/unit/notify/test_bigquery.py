@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from functions.notify import http_batches
+from functions.notify.destinations import bigquery
 from functions.notify.work import Acknowledged
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject
@@ -101,7 +101,7 @@ async def test_a_request_that_is_rejected_whatever_its_rows_is_not_sent_for_each
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(server=BigQuery({"orders": Table(dict(FIELDS))}, poison="order"))
-    monkeypatch.setattr(http_batches, "MIN_SECONDS", 14.95)  # an attempt has 15 s
+    monkeypatch.setattr(bigquery, "MIN_SECONDS", 14.95)  # an attempt has 15 s
     await world.take(*[an_order(n) for n in range(256)])
     assert len(world.server.requests) < 128
     assert "retry_scheduled" in set((await world.outcomes()).values())

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from functions.notify.destinations.bigquery import bigquery as kind
-from functions.notify.destinations.bigquery.settings import Settings
+from functions.notify.destinations import bigquery as kind
+from functions.notify.destinations.bigquery import Settings
 from functions.notify.http_kind import Response
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent

@@ -8,8 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from functions.notify.destinations import cloud_build, github, gitlab, jenkins
-from functions.notify.http_examples import NOW
-from functions.notify.http_kind import OutgoingRequest
+from functions.notify.http_kind import NOW, OutgoingRequest
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.notify.destinations.bus import bus
-from functions.notify.http_examples import KEY
-from functions.notify.http_kind import OutgoingRequest
+from functions.notify.http_kind import KEY, OutgoingRequest
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject

@@ -3,9 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from functions.notify.destinations.document import document
-from functions.notify.destinations.document.encoding import encoded, link_of
-from functions.notify.destinations.document.markdown import paragraphs_of
-from functions.notify.destinations.document.updates import section_requests
+from functions.notify.destinations.document.markdown import encoded, link_of, paragraphs_of, section_requests
 from shared.errors import Permanent
 from shared.jsontext import Json
 from tests.google_documents import Document

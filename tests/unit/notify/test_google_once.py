@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
+from functions.notify.destinations import sheet
 from functions.notify.destinations.document import document
-from functions.notify.destinations.sheet import sheet
 from shared.delivery import Delivered, Delivery, RetryLater, Unknown
 from shared.jsontext import JsonObject
 from tests.google_documents import Document, error

@@ -8,8 +8,7 @@ import pytest
 from functions.notify import success_when
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DENIED_PAUSE_SECONDS
-from functions.notify.http_attempt import MAX_BODY_BYTES, MAX_HEAD_BYTES, UNREACHABLE_SECONDS
-from functions.notify.http_engine import HttpDestination
+from functions.notify.http_engine import MAX_BODY_BYTES, MAX_HEAD_BYTES, UNREACHABLE_SECONDS, HttpDestination
 from functions.notify.http_kind import (
     OutgoingRequest,
     SecretValues,

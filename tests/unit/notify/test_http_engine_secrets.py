@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.http_attempt import UNREACHABLE_SECONDS
-from functions.notify.http_engine import HttpDestination
+from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination
 from functions.notify.http_kind import (
     OutgoingRequest,
     SecretValues,

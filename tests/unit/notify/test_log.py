@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destinations.log import MAX_CHARACTERS, LogDestination, Settings, line_of, preview
-from functions.notify.http_examples import ATTEMPT
+from functions.notify.http_kind import ATTEMPT
 from shared.delivery import Delivered, Delivery, RetryLater
 from shared.errors import Permanent
 from shared.event import to_cloudevent

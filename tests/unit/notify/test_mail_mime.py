@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from functions.notify.destinations.email.letters import encoded, message_bytes
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
-from functions.notify.destinations.email.mime import encoded, message_bytes
 from shared.errors import Permanent
 from shared.jsontext import Json
 from tests.unit.notify.rendered import EVENT, KEY, SENDER, settings, written

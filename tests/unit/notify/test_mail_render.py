@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from functions.notify.destinations.email.attachments import AttachmentEntry
 from functions.notify.destinations.email.email import sender_of
 from functions.notify.destinations.email.mail import Address
-from functions.notify.destinations.email.render import MailSettings
+from functions.notify.destinations.email.render import AttachmentEntry, MailSettings
 from functions.notify.destinations.email.settings import AttachmentSettings, Settings
 from shared.delivery import Disabled
 from shared.errors import Permanent

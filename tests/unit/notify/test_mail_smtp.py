@@ -1,7 +1,7 @@
 import pytest
 
+from functions.notify.destinations.email.letters import Fate, RecipientFate, conclude, unsent_letters
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.recipients import Fate, RecipientFate, conclude, unsent_letters
 from functions.notify.destinations.email.smtp import SERVICE, SmtpServer, SmtpUrlFault, parse_smtp_url
 from shared.delivery import Delivered, Failed, Outcome, RetryLater, Unknown
 

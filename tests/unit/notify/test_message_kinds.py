@@ -9,8 +9,7 @@ import pytest
 
 from functions.notify.bounded_texts import MARK
 from functions.notify.destinations import discord, google_chat, slack, teams, telegram
-from functions.notify.http_examples import KEY
-from functions.notify.http_kind import OutgoingRequest
+from functions.notify.http_kind import KEY, OutgoingRequest
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, to_json

@@ -10,7 +10,7 @@ import pytest
 import functions.notify.destinations as kinds_package
 from functions.notify.destination import Attempt
 from functions.notify.destinations.webhook import webhook
-from functions.notify.http_examples import compile_settings
+from functions.notify.http_kind import compile_settings
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured, Destinations
 from shared.delivery import Delivered

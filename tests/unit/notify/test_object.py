@@ -11,10 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.destinations.object import object as kind
-from functions.notify.destinations.object.content import content_of
-from functions.notify.destinations.object.key import MAX_KEY_BYTES, key_fault, key_of
-from functions.notify.destinations.object.settings import Settings
+from functions.notify.destinations import object as kind
+from functions.notify.destinations.object import MAX_KEY_BYTES, Settings, content_of, key_fault, key_of
 from functions.notify.http_kind import Response
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent

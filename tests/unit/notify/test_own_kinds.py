@@ -15,10 +15,9 @@ from deploy.config.faults import ConfigFaults
 from deploy.explain.config_tests import run_config_tests
 from functions.notify.attempt import attempt_once
 from functions.notify.destination import Context
-from functions.notify.http_examples import ATTEMPT, KEY, example_delivery
-from functions.notify.own_kinds import load_own_kinds
+from functions.notify.http_kind import ATTEMPT, KEY, example_delivery
 from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations, dedupes_repeats
+from functions.notify.registry import Destinations, dedupes_repeats, load_own_kinds
 from shared.delivery import Delivered, Failed, Outcome, RetryLater
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.destinations.sheet import sheet
-from functions.notify.http_attempt import UNREACHABLE_SECONDS
+from functions.notify.destinations import sheet
+from functions.notify.http_engine import UNREACHABLE_SECONDS
 from shared.delivery import Delivered, Disabled, RetryLater
 from shared.jsontext import Json, JsonObject
 from tests.fakes.destinations import a_context

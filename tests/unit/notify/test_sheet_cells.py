@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.destinations.sheet import sheet
-from functions.notify.destinations.sheet.rows import column_letters, range_in
+from functions.notify.destinations import sheet
+from functions.notify.destinations.sheet import column_letters, range_in
 from shared.delivery import Delivered
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject

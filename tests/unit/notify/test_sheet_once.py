@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from functions.notify.destinations.sheet import sheet, table
+from functions.notify.destinations import sheet
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json
@@ -166,7 +166,7 @@ async def test_a_retry_is_not_written_while_the_ids_cannot_be_read_but_others_ar
 async def test_the_ids_of_a_long_sheet_are_read_in_pages_from_its_end(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "PAGE_ROWS", 400)
+    monkeypatch.setattr(sheet, "PAGE_ROWS", 400)
     other: list[list[Json]] = [["x", "", "", f"other-{number}"] for number in range(1_500)]
     workspace.sheets["Signups"] = [HEADER, ROW, *other]
 

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.sql import sql
 from functions.notify.destinations.sql.faults import Fault
-from functions.notify.destinations.sql.place import place_of
-from functions.notify.destinations.sql.preview import row_lines
+from functions.notify.destinations.sql.place import database_place
+from functions.notify.destinations.sql.rows import row_lines
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.destinations.sql.sql import SqlDestination
-from functions.notify.http_examples import ATTEMPT, example_delivery
+from functions.notify.http_kind import ATTEMPT, example_delivery
 from shared.claim_check import checked_in
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent, Temporary
@@ -158,7 +158,7 @@ PLACE: Final = {"driver": "postgresql", "host": "db.example.com", "database": "d
 
 def place(written: Mapping[str, Json], url: str = "") -> tuple[object, ...]:
     settings = Settings.model_validate({"table": "t", "columns": {"a": "data"}, **written})
-    found = place_of(settings, {"p": ("key",), "url": (url,)})
+    found = database_place(settings, {"p": ("key",), "url": (url,)})
     return found.driver, found.host, found.port, found.database, found.user, found.password, found.socket, found.tls
 
 

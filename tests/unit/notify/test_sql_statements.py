@@ -7,12 +7,11 @@ import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from functions.notify.destinations.sql.database import distinct_keys
+from functions.notify.destinations.sql.database import Statements, distinct_keys
 from functions.notify.destinations.sql.faults import fault_of
 from functions.notify.destinations.sql.place import Place, engine_of
 from functions.notify.destinations.sql.rows import Row
 from functions.notify.destinations.sql.settings import Driver, Settings
-from functions.notify.destinations.sql.statements import Statements
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater
 from shared.jsontext import Json
 

@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from functions.notify.destinations.sql import writer as writer_module
+from functions.notify.destinations.sql import sql as writer_module
 from functions.notify.destinations.sql.rows import Row
-from functions.notify.destinations.sql.writer import MAX_BYTES, RowWriter
+from functions.notify.destinations.sql.sql import MAX_BYTES, RowWriter
 from shared.delivery import Delivered, Outcome, Unknown
 from shared.errors import Temporary
 

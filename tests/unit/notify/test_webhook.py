@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from functions.notify.destination import Destination
 from functions.notify.destinations.webhook import webhook
 from functions.notify.destinations.webhook.settings import Settings
-from functions.notify.http_examples import ATTEMPT, KEY, NOW, compile_settings, example_delivery
-from functions.notify.http_kind import OutgoingRequest, Response
+from functions.notify.http_kind import ATTEMPT, KEY, NOW, OutgoingRequest, Response, compile_settings, example_delivery
 from functions.notify.registry import Configured, Destinations
 from shared.delivery import Delivered, Disabled, RetryLater
 from shared.errors import Permanent, Temporary

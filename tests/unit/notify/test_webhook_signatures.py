@@ -12,8 +12,7 @@ from svix.webhooks import Webhook as SvixWebhook
 
 from functions.notify.destinations.webhook import webhook
 from functions.notify.destinations.webhook.settings import Settings
-from functions.notify.http_examples import NOW
-from functions.notify.http_kind import OutgoingRequest
+from functions.notify.http_kind import NOW, OutgoingRequest
 from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json, JsonObject

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from functions.notify.destinations import object as object_kind
 from functions.notify.destinations.bus import bus as bus_kind
-from functions.notify.destinations.object import object as object_kind
 from functions.receive.lambda_handler import handle
 from shared.event import event_id
 from shared.http import Request

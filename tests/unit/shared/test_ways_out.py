@@ -25,9 +25,7 @@ OWN_WAYS_OUT: Final = {
     "functions/notify/destinations/email/smtp_session.py": "the operator's mail server",
     "functions/notify/destinations/sql/database.py": "the operator's database",
     "functions/notify/destinations/sql/faults.py": "the errors of its drivers",
-    "functions/notify/destinations/sql/indexes.py": "the indexes of its tables, over a connection that it is given",
     "functions/notify/destinations/sql/place.py": "the operator's database",
-    "functions/notify/destinations/sql/statements.py": "what it is told",
 }
 
 

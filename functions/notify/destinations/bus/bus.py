@@ -6,29 +6,241 @@ short for the waits between attempts, so this kind does not count as one that re
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlencode
 
 from functions.notify.destination import Attempt
-from functions.notify.destinations.bus.requests import (
-    eventbridge_request,
-    pubsub_request,
-    sns_request,
-    sqs_request,
-)
-from functions.notify.destinations.bus.settings import GoogleTopic, Settings
-from functions.notify.http_examples import KEY
+from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic, Settings
+from functions.notify.event_content import public_cloudevent
 from functions.notify.http_kind import (
+    KEY,
     HttpExample,
     OutgoingRequest,
     Response,
     SecretValues,
     held,
+    json_body,
+    json_request,
     outcome_by_status,
+    rendered_line,
     template_view,
 )
+from shared.base64_text import base64_text
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
-from shared.jsontext import Json
+from shared.errors import Permanent
+from shared.event import Event
+from shared.jsontext import Json, JsonObject
+from shared.outgoing.auth import AnyRequestAuth, AwsRequestAuth, GoogleOAuthRequestAuth
+from shared.times import unix_seconds
+
+DELIVERY_ID: Final = "hookchain-delivery-id"
+HOPS: Final = "hookchain-hops"
+CONTENT_TYPE: Final = "content-type"
+STRUCTURED: Final = "application/cloudevents+json"
+SMALL: Final = ("specversion", "id", "source", "type", "time", "subject")
+"""The attributes of a CloudEvent that SNS and SQS get, which take ten attributes in all."""
+_UNFIT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What XML 1.0 does not have, and therefore neither SQS nor SNS."""
+
+
+def text_of(delivery: Delivery, settings: Settings) -> str:
+    """Return the text of the message. A document that a step left as text stays as it is; all else is JSON."""
+    event = delivery.event
+    if settings.format == "cloudevents":
+        return json_body(public_cloudevent(event)).decode()
+    if isinstance(event.data, str) and event.data and event.datatype:
+        return event.data.encode("utf-8", "replace").decode()
+    return json_body(event.data).decode()
+
+
+def content_type_of(delivery: Delivery, settings: Settings) -> str:
+    if settings.format == "cloudevents":
+        return STRUCTURED
+    event = delivery.event
+    return (event.datatype if isinstance(event.data, str) and event.data else None) or "application/json"
+
+
+def attributes_of(delivery: Delivery, settings: Settings, attempt: Attempt, view: JsonObject) -> dict[str, str]:
+    """Return the attributes of the message, without the ones that have no text. Raises Permanent."""
+    event = delivery.event
+    own = {name: rendered_line(f"attributes.{name}", text, view) for name, text in settings.attributes.items()}
+    fixed = {DELIVERY_ID: attempt.idempotency_key, HOPS: str(event.hops + 1)}
+    if settings.format == "data" or settings.service != "pubsub":
+        document = public_cloudevent(replace(event, data=None, dataref=None))
+        for name in ("data", "datacontenttype", "hops"):
+            document.pop(name, None)
+        names = SMALL if settings.service != "pubsub" else tuple(document)
+        fixed |= {f"ce-{name}": str(document[name]) for name in names if name in document}
+    if settings.service == "pubsub":
+        fixed[CONTENT_TYPE] = content_type_of(delivery, settings)
+    return {name: text.encode("utf-8", "replace").decode() for name, text in {**own, **fixed}.items() if text}
+
+
+def xml_safe(text: str) -> str:
+    """Return the text with a mark in place of each character that SNS and SQS reject."""
+    return _UNFIT.sub("\ufffd", text)
+
+
+def bounded_key(text: str, pattern: re.Pattern[str]) -> str:
+    """Return the key, or its hash where the bus does not take it, so that two keys stay two."""
+    return text if pattern.fullmatch(text) else sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def verify_size(size: int, limit: int, bus: str) -> None:
+    """Raises Permanent (`output_too_large`)."""
+    if size > limit:
+        reason = f"the message has {size:,} bytes with its attributes; {bus} takes {limit:,}. Drop data with a step"
+        raise Permanent("output_too_large", reason)
+
+
+def size_of(text: str, attributes: Mapping[str, str], each: int = 0) -> int:
+    """Return the bytes of the text and its attributes; `each` are those that the bus counts beside an attribute."""
+    total = len(text.encode())
+    return total + sum(len(name.encode()) + len(value.encode()) + each for name, value in attributes.items())
+
+
+PUBSUB: Final = "https://pubsub.googleapis.com"
+PUBSUB_SCOPE: Final = "https://www.googleapis.com/auth/pubsub"
+MAX_PUBSUB_BYTES: Final = 10_000_000
+MAX_PUBSUB_VALUE_BYTES: Final = 1_024
+MAX_SNS_BYTES: Final = 262_144
+MAX_AWS_BYTES: Final = 1_048_576
+"""SQS's limit, and EventBridge's."""
+MAX_DETAIL_TYPE: Final = 128
+MAX_SOURCE: Final = 256
+_ORDERING_KEY: Final = re.compile(r"[\x20-\x7e]{0,1024}")
+_GROUP: Final = re.compile(r"[!-~]{1,128}")
+_STRING: Final = "String"
+
+
+def pubsub_request(
+    delivery: Delivery, settings: Settings, topic: GoogleTopic, attempt: Attempt, view: JsonObject
+) -> OutgoingRequest:
+    """Raises Permanent."""
+    text, attributes = text_of(delivery, settings), attributes_of(delivery, settings, attempt, view)
+    verify_size(size_of(text, attributes), MAX_PUBSUB_BYTES, "Pub/Sub")
+    for name, value in attributes.items():
+        if len(value.encode()) > MAX_PUBSUB_VALUE_BYTES:
+            rule = f"attribute {name!r} has more than {MAX_PUBSUB_VALUE_BYTES:,} bytes, which Pub/Sub does not take"
+            raise Permanent("output_too_large", rule)
+    message: JsonObject = {"data": base64_text(text.encode()), "attributes": {**attributes}}
+    if settings.ordering_key and (key := rendered_line("ordering_key", settings.ordering_key, view)):
+        message["orderingKey"] = bounded_key(key, _ORDERING_KEY)
+    origin = f"https://{settings.location}-pubsub.googleapis.com" if settings.location else PUBSUB
+    url = f"{settings.api_url or origin}/v1/{topic.path}:publish"
+    auth = (GoogleOAuthRequestAuth(scheme="google_oauth", scope=PUBSUB_SCOPE, secret=settings.secret),)
+    is_emulated = url.startswith("http://")  # an emulator asks for no token, and plain http may carry none
+    return json_request(
+        url, {"messages": [message]}, auth=() if is_emulated else auth, allow_private=settings.allow_private
+    )
+
+
+def sqs_request(
+    delivery: Delivery, settings: Settings, queue: AwsBus, attempt: Attempt, view: JsonObject
+) -> OutgoingRequest:
+    """Raises Permanent."""
+    text, attributes = _aws_message(delivery, settings, attempt, view, MAX_AWS_BYTES, "SQS")
+    origin = settings.api_url or queue.origin
+    written: JsonObject = {name: {"DataType": _STRING, "StringValue": value} for name, value in attributes.items()}
+    body: JsonObject = {
+        "QueueUrl": f"{origin}/{queue.account}/{queue.resource}",
+        "MessageBody": text,
+        "MessageAttributes": written,
+        **_order(settings, queue, attempt, view),
+    }
+    return _aws_action(settings, queue, "AmazonSQS.SendMessage", "1.0", body)
+
+
+def sns_request(
+    delivery: Delivery, settings: Settings, topic: AwsBus, attempt: Attempt, view: JsonObject
+) -> OutgoingRequest:
+    """Raises Permanent."""
+    text, attributes = _aws_message(delivery, settings, attempt, view, MAX_SNS_BYTES, "SNS")
+    form = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": topic.arn, "Message": text}
+    for number, (name, value) in enumerate(attributes.items(), 1):
+        entry = f"MessageAttributes.entry.{number}"
+        form |= {f"{entry}.Name": name, f"{entry}.Value.DataType": _STRING, f"{entry}.Value.StringValue": value}
+    form |= _order(settings, topic, attempt, view)
+    headers = (("content-type", "application/x-www-form-urlencoded; charset=utf-8"),)
+    url = f"{settings.api_url or topic.origin}/"
+    content = urlencode(form).encode()
+    return OutgoingRequest("POST", url, headers, content, _aws_auth(settings, topic), settings.allow_private)
+
+
+def eventbridge_request(
+    delivery: Delivery, settings: Settings, bus: AwsBus, attempt: Attempt, view: JsonObject
+) -> OutgoingRequest:
+    """Raises Permanent. A URN in `Resources` carries the delivery's id: an event has no other attributes."""
+    event = delivery.event
+    source = rendered_line("source", settings.source or "{{ source }}", view)[:MAX_SOURCE]
+    detail_type = rendered_line("detail_type", settings.detail_type or "{{ type }}", view)[:MAX_DETAIL_TYPE]
+    if not source or not detail_type or source.lower().startswith("aws."):
+        rule = "source and detail_type: must not be empty, and a source must not begin with `aws.`, which is AWS's own"
+        raise Permanent("template_failed", rule)
+    detail = json_body(_detail(event, settings)).decode()
+    resources = [f"urn:hookchain:delivery:{attempt.idempotency_key}", f"urn:hookchain:hops:{event.hops + 1}"]
+    size = 14 + sum(len(text.encode()) for text in (source, detail_type, detail, *resources))
+    verify_size(size, MAX_AWS_BYTES, "EventBridge")
+    entry: JsonObject = {
+        "EventBusName": bus.arn,
+        "Source": source,
+        "DetailType": detail_type,
+        "Detail": detail,
+        "Resources": [*resources],
+        "Time": _time(event),
+    }
+    return _aws_action(settings, bus, "AWSEvents.PutEvents", "1.1", {"Entries": [entry]})
+
+
+def _detail(event: Event, settings: Settings) -> Json:
+    """Return an object: EventBridge takes nothing else."""
+    if settings.format == "cloudevents":
+        return public_cloudevent(event)
+    return event.data if isinstance(event.data, dict) else {"data": event.data}
+
+
+def _time(event: Event) -> int:
+    """Return the event's time, or when it was received: a sender's time may be any, and AWS takes none before 1970."""
+    for text in (event.time, event.receivedat):
+        if text is not None and (seconds := int(unix_seconds(text))) > 0:
+            return seconds
+    return 0
+
+
+def _aws_message(
+    delivery: Delivery, settings: Settings, attempt: Attempt, view: JsonObject, limit: int, service: str
+) -> tuple[str, dict[str, str]]:
+    text = xml_safe(text_of(delivery, settings))
+    found = attributes_of(delivery, settings, attempt, view)
+    attributes = {name: xml_safe(value) for name, value in found.items()}
+    verify_size(size_of(text, attributes, len(_STRING)), limit, service)
+    return text, attributes
+
+
+def _order(settings: Settings, bus: AwsBus, attempt: Attempt, view: JsonObject) -> dict[str, str]:
+    """Return the group, and in FIFO the id by which AWS drops a repeat that comes within five minutes."""
+    group = rendered_line("group", settings.group, view) if settings.group else ""
+    found = {"MessageGroupId": bounded_key(group, _GROUP)} if group else {}
+    if bus.is_fifo:
+        # Without a group, a message waits for no other.
+        found = {"MessageGroupId": attempt.idempotency_key, **found, "MessageDeduplicationId": attempt.idempotency_key}
+    return found
+
+
+def _aws_action(settings: Settings, bus: AwsBus, action: str, version: str, body: JsonObject) -> OutgoingRequest:
+    headers = (("content-type", f"application/x-amz-json-{version}"), ("x-amz-target", action))
+    url = f"{settings.api_url or bus.origin}/"
+    return OutgoingRequest("POST", url, headers, json_body(body), _aws_auth(settings, bus), settings.allow_private)
+
+
+def _aws_auth(settings: Settings, bus: AwsBus) -> tuple[AnyRequestAuth, ...]:
+    keys = {"access_key_id": settings.access_key_id, "secret": settings.secret}
+    return (AwsRequestAuth(scheme="aws", service=bus.service, region=bus.region, **keys),)
+
 
 __all__ = ["EXAMPLES", "Settings", "outcome", "request"]
 

@@ -1,18 +1,65 @@
 """Markdown as paragraphs, read by the library markdown-it-py (CommonMark, and tables)."""
 
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, unquote
 
-from functions.notify.destinations.document.encoding import LINE_BREAK, decoded, link_of
 from shared.errors import Temporary
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
+
+
+_BEGIN: Final = "\ue000"
+_END: Final = "\ue001"
+_VALUE: Final = re.compile(f"{_BEGIN}([0-9a-f]*){_END}")
+_QUOTED: Final = re.compile(f"{quote(_BEGIN)}|{quote(_END)}")
+_STRIPPED: Final = re.compile("[\x00-\x08\x0c-\x1f\ud800-\udfff\ue000-\uf8ff]")
+"""Characters that Google leaves out of a text, and halves of surrogate pairs. With them, each index would be wrong.
+
+https://developers.google.com/workspace/docs/api/reference/rest/v1/documents/request#inserttextrequest
+"""
+_BREAKS: Final = re.compile("\r\n|[\r\n\u0085\u2028\u2029]")
+LINE_BREAK: Final = "\v"
+"""A line break within a paragraph."""
+_LINK: Final = re.compile(r"(https?://|mailto:)[\x21-\x7e\xa1-\U0010ffff]+", re.IGNORECASE)
+
+
+def encoded(value: str) -> str:
+    """Return the value as it stands in a text of Markdown."""
+    return f"{_BEGIN}{value.encode('utf-8', 'replace').hex()}{_END}"
+
+
+def decoded(text: str) -> str:
+    """Return the text with its values, without characters that Google strips. Line breaks begin no paragraph."""
+    return stripped(_BREAKS.sub(LINE_BREAK, _with_values(text, lambda value: value)))
+
+
+def link_of(address: str) -> str | None:
+    """Return the address of a link, which may be a value or have values; None if it is no web or mail address.
+
+    A value that is part of the address is quoted.
+    """
+    address = _QUOTED.sub(lambda found: unquote(found[0]), address)  # the parser quotes what is not ASCII
+    is_value = _VALUE.fullmatch(address) is not None
+    found = _with_values(address, lambda value: value.strip() if is_value else quote(value, safe=""))
+    return found if _LINK.fullmatch(found) else None
+
+
+def stripped(text: str) -> str:
+    return _STRIPPED.sub("", text)
+
+
+def _with_values(text: str, written: Callable[[str], str]) -> str:
+    return _VALUE.sub(lambda found: written(bytes.fromhex(found[1]).decode()), text)
+
 
 FONT_OF_CODE: Final = "Courier New"
 RULE: Final = "―" * 20
@@ -151,3 +198,103 @@ class _Reader:
                 paragraph.add(" " if kind == "softbreak" else LINE_BREAK, style)
             else:  # text; of an image, its description
                 paragraph.add(decoded(token.content), style)
+
+
+START: Final = 1
+"""The first index of a body."""
+INDENT_POINTS: Final = 36
+_PRESETS: Final = {False: "BULLET_DISC_CIRCLE_SQUARE", True: "NUMBERED_DECIMAL_ALPHA_ROMAN"}
+
+
+def mark_of(key: str) -> str:
+    """Return the name of the range that marks what a delivery wrote."""
+    return f"hookchain {key}"
+
+
+def section_requests(paragraphs: Sequence[Paragraph], key: str, end_index: int = START + 1) -> list[Json]:
+    """Return the requests that write the paragraphs at the end of a body that ends at `end_index`, empty by default."""
+    index = end_index - 1
+    break_before = "\n" if index > START else ""
+    body = "\n".join(paragraph.text for paragraph in paragraphs)
+    begin = index + len(break_before)
+    whole = _range(begin, begin + _units(body))
+    found: list[Json] = [
+        {"insertText": {"location": {"index": index}, "text": break_before + body}},
+        {"deleteParagraphBullets": {"range": whole}},
+        _paragraph_style(whole, {"namedStyleType": "NORMAL_TEXT"}, "namedStyleType,indentStart,indentFirstLine"),
+        {"updateTextStyle": {"range": whole, "textStyle": {}, "fields": "*"}},
+    ]
+    places: list[tuple[Paragraph, int, int]] = []
+    for paragraph in paragraphs:
+        end = begin + _units(paragraph.text)
+        places.append((paragraph, begin, end))
+        found += _style_requests(paragraph, begin, end)
+        begin = end + 1
+    found.append(_mark_request(key, whole))
+    return [*found, *_bullet_requests(places)]
+
+
+def fill_requests(values: Mapping[str, str], key: str) -> list[Json]:
+    """Return the requests that replace each {{name}} of a template by its value.
+
+    They are done one after another. So that nothing in a value is replaced, each name becomes a text that no value has
+    before it becomes the value, where a value has a name in it.
+    """
+    texts = {f"{{{{{name}}}}}": stripped(value) for name, value in values.items()}
+    found: list[Json] = []
+    if any(name in value for name in texts for value in texts.values()):
+        digest = hashlib.sha256(to_json({**texts}).encode()).hexdigest()[:32]
+        stand_ins = {name: f"{{{digest}-{number}}}" for number, name in enumerate(texts)}
+        found += [_replace_request(name, stand_in) for name, stand_in in stand_ins.items()]
+        texts = {stand_ins[name]: value for name, value in texts.items()}
+    found += [_replace_request(name, value) for name, value in texts.items()]
+    return [*found, _mark_request(key, _range(START, START + 1))]
+
+
+def _replace_request(text: str, value: str) -> JsonObject:
+    return {"replaceAllText": {"containsText": {"text": text, "matchCase": True}, "replaceText": value}}
+
+
+def _mark_request(key: str, whole: JsonObject) -> JsonObject:
+    return {"createNamedRange": {"name": mark_of(key), "range": whole}}
+
+
+def _style_requests(paragraph: Paragraph, begin: int, end: int) -> Iterator[Json]:
+    if paragraph.heading:
+        style = {"namedStyleType": f"HEADING_{paragraph.heading}"}
+        yield _paragraph_style(_range(begin, end), {**style}, "namedStyleType")
+    if paragraph.quotes and paragraph.depth < 0:
+        indent: JsonObject = {"magnitude": INDENT_POINTS * paragraph.quotes, "unit": "PT"}
+        indents: JsonObject = {"indentStart": indent, "indentFirstLine": indent}
+        yield _paragraph_style(_range(begin, end), indents, "indentStart,indentFirstLine")
+    at = begin + max(0, paragraph.depth)
+    for run in paragraph.runs:
+        after = at + _units(run.text)
+        if run.style:
+            fields = ",".join(sorted(run.style))
+            yield {"updateTextStyle": {"range": _range(at, after), "textStyle": run.style, "fields": fields}}
+        at = after
+
+
+def _bullet_requests(places: Sequence[tuple[Paragraph, int, int]]) -> list[Json]:
+    """Return a request for each outermost list, the last one first: it removes tabs, and so moves what follows it."""
+    found: list[Json] = []
+    for number, grouped in groupby(places, lambda place: place[0].list_number if place[0].depth >= 0 else 0):
+        items = list(grouped)
+        if number:
+            bounds = _range(items[0][1], items[-1][2])
+            preset = _PRESETS[items[0][0].is_numbered]
+            found.append({"createParagraphBullets": {"range": bounds, "bulletPreset": preset}})
+    return found[::-1]
+
+
+def _paragraph_style(bounds: JsonObject, style: JsonObject, fields: str) -> JsonObject:
+    return {"updateParagraphStyle": {"range": bounds, "paragraphStyle": style, "fields": fields}}
+
+
+def _range(begin: int, end: int) -> JsonObject:
+    return {"startIndex": begin, "endIndex": end}
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify.destinations.document.encoding import encoded
+from functions.notify.destinations.document.markdown import encoded
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate
 from shared.config.rules import SecretName
 from shared.templates import Template

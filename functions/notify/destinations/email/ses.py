@@ -12,15 +12,15 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.notify.destination import Attempt, CloudApi
-from functions.notify.destinations.email.mail import Mail, SendLimit
-from functions.notify.destinations.email.mime import message_bytes
-from functions.notify.destinations.email.recipients import (
+from functions.notify.destinations.email.letters import (
     Fate,
     Progress,
     RecipientFate,
     conclude,
+    message_bytes,
     unsent_letters,
 )
+from functions.notify.destinations.email.mail import Mail, SendLimit
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.http_client import Answer

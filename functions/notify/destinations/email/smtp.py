@@ -9,8 +9,8 @@ from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from functions.notify.destination import Attempt, Context
+from functions.notify.destinations.email.letters import SETTLED, Progress, conclude, unsent_letters
 from functions.notify.destinations.email.mail import Mail, SendLimit
-from functions.notify.destinations.email.recipients import SETTLED, Progress, conclude, unsent_letters
 from shared.delivery import Disabled, Outcome, RetryLater
 from shared.secrets import SecretMissing
 

@@ -23,9 +23,8 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
+from functions.notify.destinations.email.letters import Fate, Letter, RecipientFate, message_bytes
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.mime import message_bytes
-from functions.notify.destinations.email.recipients import Fate, Letter, RecipientFate
 from functions.notify.destinations.email.smtp import CannotSend, Login, SmtpServer
 
 MIN_SECONDS: Final = 0.5

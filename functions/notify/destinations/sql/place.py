@@ -66,7 +66,7 @@ class Place:
     authorities: str | None = None
 
 
-def place_of(settings: Settings, secrets: SecretValues) -> Place:
+def database_place(settings: Settings, secrets: SecretValues) -> Place:
     """Raises Temporary (`secret_unusable`) for a secret that holds no URL of a database."""
     if settings.url_secret is not None:
         place, tls = _place_in_url(settings.url_secret, secrets[settings.url_secret][0].strip())

@@ -1,5 +1,6 @@
 """An event as a row: the values of the columns, each converted to its column's type."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
@@ -8,7 +9,9 @@ from typing import Final, TypeAlias
 from functions.notify.bounded_texts import bound_of
 from functions.notify.columns import MAX_INTEGER, ColumnType, ColumnValue, converted
 from functions.notify.destinations.sql.settings import Driver, Settings
+from shared.delivery import Delivery
 from shared.errors import Permanent
+from shared.event import view_of
 from shared.expressions import Expression, over_event
 from shared.jsontext import Json, JsonObject
 
@@ -107,3 +110,17 @@ def _time_text(value: datetime, driver: Driver) -> str:
     if driver == "mysql":
         return value.replace(tzinfo=None).isoformat(" ", "microseconds")
     return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def row_of(delivery: Delivery, settings: Settings) -> Mapping[str, Value]:
+    """Return the values by column: numbers as numbers, booleans as 0 and 1, all else as text. Raises Permanent."""
+    row = RowMaker(settings, "sqlite").row(view_of(delivery.event), delivery.id)
+    return dict(zip(settings.columns_written, row.values, strict=True))
+
+
+def row_lines(delivery: Delivery, settings: Settings) -> Iterator[str]:
+    """Yield where the row goes, then its values. Raises Permanent."""
+    does = f"insert or replace by {', '.join(settings.key)}" if settings.key else "insert"
+    yield f"sql: {does} in the table {settings.table_text}"
+    for name, value in row_of(delivery, settings).items():
+        yield f"{name} = {'NULL' if value is None else value}"

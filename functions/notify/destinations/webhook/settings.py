@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
-from functions.notify.destinations.webhook.prepared import BODILESS, Format, PreparedWebhook, WebhookSettings
+from functions.notify.destinations.webhook.webhook import BODILESS, Format, PreparedWebhook, WebhookSettings
 from shared.config.rules import SecretName, listed
 from shared.config.signed import DigestAuth, HmacAuth
 from shared.config.values import HeaderName

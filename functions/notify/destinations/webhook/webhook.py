@@ -4,30 +4,215 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 """
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
+from urllib.parse import quote
 
 from functions.notify.destination import Attempt
-from functions.notify.destinations.webhook.body import body_of
-from functions.notify.destinations.webhook.prepared import PreparedWebhook, WebhookSettings
+from functions.notify.event_content import bytes_in, public_cloudevent
 from functions.notify.http_kind import (
     HttpExample,
     OutgoingRequest,
     Response,
     SecretValues,
+    json_in,
     outcome_by_status,
+    rendered,
     template_view,
     unusable_secret,
 )
 from shared.delivery import Delivery, Outcome
 from shared.errors import Permanent, Rejected
-from shared.event import oneline
+from shared.event import Event, oneline
 from shared.fetch import Tls
 from shared.http import Request
+from shared.jsontext import Json, JsonObject, kind_of, to_json
 from shared.limits import MAX_SIGNATURES
 from shared.signatures.signing import standard_content, standard_signature
+from shared.templates import Template, is_template, one_line_template
+from shared.writers.text_writers import write_form, write_text
+from shared.writers.writing import Unwritable
 
 if TYPE_CHECKING:
+    from shared.outgoing.auth import AnyRequestAuth
     from shared.signatures.signature_scheme import SignatureScheme
+
+
+Format = Literal["json", "xml", "yaml", "form", "text", "cloudevents", "cloudevents-binary"]
+BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+"""Methods that send no body, unless `body` names one for DELETE."""
+
+
+class WebhookSettings(TypedDict):
+    """A destination's settings, as the slice holds them: see settings.py, which validated them."""
+
+    url: str
+    method: str
+    format: Format
+    root: str
+    body: str | None
+    fields: JsonObject
+    headers: dict[str, str]
+    secret: str | None
+    signature: JsonObject | None
+    auth: list[JsonObject]
+    allow_private: bool
+    certificate_secret: str | None
+    authorities: str | None
+
+
+class PreparedWebhook:
+    """The settings, and what is made of them once: templates, and the scheme of the signature.
+
+    `signature_secret` names the secret of `scheme`. `is_template_free`: the body is the event's data as JSON, and
+    a request takes no template.
+    """
+
+    def __init__(self, settings: WebhookSettings) -> None:
+        """Raises ValueError for a text that is no template."""
+        self.settings = settings
+        self.has_body = settings["method"] not in BODILESS or settings["body"] is not None
+        self._url = Template("url", settings["url"], url=True) if is_template(settings["url"]) else None
+        self._headers = [(name, one_line_template(name, text)) for name, text in settings["headers"].items()]
+        signature = settings["signature"]
+        self.scheme = None if signature is None else _scheme_of(signature)
+        self.signature_secret = "" if signature is None else str(signature["secret"])
+        self.auth = _auth_of(settings["auth"])
+        texts = self._url or self._headers or settings["body"] is not None or settings["fields"] or self.scheme
+        self.is_template_free = not texts and settings["format"] == "json"
+
+    def url_for(self, view: JsonObject) -> str:
+        """Fill the URL's template. Raises Permanent."""
+        return self._url.render(view) if self._url else self.settings["url"]
+
+    def headers_for(self, view: JsonObject) -> list[tuple[str, str]]:
+        """Fill the headers' templates. Raises Permanent."""
+        return [(name, " ".join(template.render(view).split())) for name, template in self._headers]
+
+
+def _scheme_of(signature: JsonObject) -> "SignatureScheme":
+    from shared.signatures.digest_scheme import DigestScheme  # few webhooks have a layout of their own
+    from shared.signatures.signature_scheme import HmacScheme
+
+    entry: JsonObject = {name: value for name, value in signature.items() if value is not None}
+    return HmacScheme.read(entry) if entry["scheme"] == "hmac" else DigestScheme.read(entry)
+
+
+def _auth_of(written: Sequence[JsonObject]) -> "tuple[AnyRequestAuth, ...]":
+    if not written:
+        return ()
+    from shared.outgoing.auth import read_request_auth  # with pydantic
+
+    return read_request_auth(written)
+
+
+CONTENT_TYPES: Final[dict[Format, str]] = {
+    "json": "application/json",
+    "xml": "application/xml",
+    "yaml": "application/yaml",
+    "form": "application/x-www-form-urlencoded",
+    "text": "text/plain; charset=utf-8",
+    "cloudevents": "application/cloudevents+json; charset=utf-8",
+    "cloudevents-binary": "application/json",
+}
+_UNQUOTED: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~\\"
+"""What stays as it is in a header of CloudEvents' HTTP binding: printable ASCII but space, `"` and `%`."""
+
+Body = tuple[bytes, list[tuple[str, str]]]
+"""The content, and its headers."""
+
+
+def body_of(event: Event, webhook: PreparedWebhook, view: JsonObject) -> Body:
+    """Raises Permanent."""
+    if not webhook.has_body:
+        return b"", []
+    settings = webhook.settings
+    try:
+        return _written(event, settings, view)
+    except Unwritable as fault:
+        raise Permanent("conversion_failed", f"the body as {settings['format']}: {fault.message('data')}") from None
+
+
+def _written(event: Event, settings: WebhookSettings, view: JsonObject) -> Body:
+    content_type = CONTENT_TYPES[settings["format"]]
+    if settings["body"] is not None:
+        return _from_template(settings, view), [("content-type", content_type)]
+    if settings["format"] == "text":
+        return _text(event, content_type)
+    data = _with_fields(event.data, settings, view)
+    match settings["format"]:
+        case "xml":
+            from shared.writers.xml_writer import write_xml  # with its parser
+
+            text = write_xml(data, settings["root"])
+        case "yaml":
+            from shared.writers.yaml_writer import write_yaml
+
+            text = write_yaml(data)
+        case "form":
+            text = write_form(data)
+        case "cloudevents":
+            text = to_json(public_cloudevent(replace(event, data=data)))
+        case "cloudevents-binary":
+            return _encoded(to_json(data)), [*_binary_headers(event), ("content-type", content_type)]
+        case _:
+            text = to_json(data)
+    return _encoded(text), [("content-type", content_type)]
+
+
+def _encoded(text: str) -> bytes:
+    """Encode the text. Half a surrogate pair, which a sender may have written, becomes a question mark."""
+    return text.encode("utf-8", "replace")
+
+
+def _from_template(settings: WebhookSettings, view: JsonObject) -> bytes:
+    """Return the filled template; of JSON, with the fields, if it is JSON."""
+    text = rendered("body", settings["body"] or "", view)
+    if settings["format"] != "json":
+        return _encoded(text)
+    try:
+        value = json_in(text)
+    except (ValueError, RecursionError) as error:
+        rule = "must result in JSON; write values as {{ data.name | tojson }}, or use `format: text`"
+        raise Permanent("invalid_output", f"template 'body': {rule}") from error
+    return _encoded(to_json(_with_fields(value, settings, view))) if settings["fields"] else _encoded(text)
+
+
+def _with_fields(data: Json, settings: WebhookSettings, view: JsonObject) -> Json:
+    if not settings["fields"]:
+        return data
+    if not isinstance(data, dict):
+        raise Permanent("path_conflict", f"fields: need an object to be added to, and the data is {kind_of(data)}")
+    if repeated := sorted(data.keys() & settings["fields"].keys()):
+        rule = f"the event has a field {repeated[0]!r} of its own, which `fields` may not replace"
+        raise Permanent("path_conflict", f"fields: {rule}. Rename one of them")
+    added = {name: _field(f"fields.{name}", value, view) for name, value in settings["fields"].items()}
+    return {**data, **added}
+
+
+def _field(name: str, value: Json, view: JsonObject) -> Json:
+    return rendered(name, value, view) if isinstance(value, str) and is_template(value) else value
+
+
+def _text(event: Event, content_type: str) -> Body:
+    """Return text and bytes as they are, under the type that a step noted for them; anything else as JSON."""
+    data = event.data
+    if found := bytes_in(data):
+        return found[0], [("content-type", found[1])]
+    written_type = event.datatype if isinstance(data, str) and event.datatype else content_type
+    return _encoded(write_text(data)), [("content-type", written_type)]
+
+
+def _binary_headers(event: Event) -> list[tuple[str, str]]:
+    """https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode"""
+    attributes = public_cloudevent(replace(event, data=None))
+    return [
+        (f"ce-{name}", quote(str(value).encode("utf-8", "replace"), safe=_UNQUOTED))
+        for name, value in attributes.items()
+        if name not in ("data", "datacontenttype")
+    ]
+
 
 DEDUPES_REPEATS: Final = True
 """`webhook-id` is the same in every attempt, and a receiver uses it as idempotency key (Standard Webhooks)."""

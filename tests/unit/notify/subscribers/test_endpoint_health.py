@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from functions.notify.destinations.webhook import webhook
-from functions.notify.http_examples import compile_settings
+from functions.notify.http_kind import compile_settings
 from functions.notify.subscribers.settings import SubscriberSettings
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event

@@ -1,26 +1,19 @@
-"""BigQuery: rows that are streamed into a table.
+"""The settings of the destination `bigquery`, validated when a configuration is compiled."""
 
-https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll
-https://cloud.google.com/bigquery/docs/reference/rest/v2/tables/insert
-
-BigQuery leaves out a row whose `insertId` came within about a minute, as well as it can. That covers a request whose
-connection broke, which is sent again at once. It does not cover a retry minutes later: the row keeps the delivery's
-id, so that a query counts each delivery once. To ask for the id before each retry would read that column of the whole
-table, and needs rights to read the table and to run queries.
-"""
-
+import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, cast
+from typing import Annotated, ClassVar, Final, Protocol, Self, cast
 from urllib.parse import quote
 
-from functions.notify.columns import converted
+from pydantic import BeforeValidator, Field, model_validator
+
+from functions.notify.columns import ColumnSettings, ColumnType, converted, written_column
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.bigquery.settings import TYPES, Settings
-from functions.notify.http_attempt import UNREACHABLE_SECONDS
-from functions.notify.http_batches import BatchDestination, BatchKind
+from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination, HttpKind
 from functions.notify.http_kind import (
     HttpExample,
     OutgoingRequest,
@@ -31,12 +24,196 @@ from functions.notify.http_kind import (
     json_request,
     outcome_by_status,
 )
+from functions.notify.kind_settings import KindSettings, ServerAddress
+from shared.batching import Batcher
+from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Permanent
+from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import oneline, view_of
 from shared.expressions import Expression
 from shared.jsontext import Json, JsonObject
+from shared.limits import MIB
 from shared.outgoing.auth import GoogleOAuthRequestAuth
+
+TYPES: Final[Mapping[ColumnType, str]] = {
+    "text": "STRING",
+    "integer": "INTEGER",
+    "number": "FLOAT",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "time": "TIMESTAMP",
+    "json": "JSON",
+}
+"""The type of a column that `create` makes."""
+FITTING: Final[Mapping[ColumnType, frozenset[str]]] = {
+    "text": frozenset({"STRING"}),
+    "integer": frozenset({"INTEGER", "INT64", "FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"}),
+    "number": frozenset({"FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"}),
+    "boolean": frozenset({"BOOLEAN", "BOOL"}),
+    "date": frozenset({"DATE", "STRING"}),
+    "time": frozenset({"TIMESTAMP", "STRING"}),
+    "json": frozenset({"JSON", "STRING"}),
+}
+"""The types of columns that take the values of a type of the mapping."""
+
+ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")]
+
+
+class Settings(KindSettings):
+    """A row in a table of BigQuery.
+
+    project, dataset, table  the table
+    columns        for each column the JMESPath expression of its value over the event, or `{value: …, type: …}` with
+                   the type `text`, `integer`, `number`, `boolean`, `date`, `time` or `json`
+    delivery_id    the column that keeps the delivery's id, by which a query finds repeated rows; null for none
+    create         create the table if it is missing, partitioned by the day
+    secret         a service account's key (JSON); without, this deployment's own account writes
+    api_url        another server with the same interface
+    allow_private  allow an `api_url` at a private address, and plain http
+    """
+
+    extras_with_secret: ClassVar[tuple[str, ...]] = ("crypto",)  # the key signs by RSA
+
+    project: Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,63}$")]
+    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,1024}$")]
+    table: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
+    columns: Annotated[
+        Mapping[ColumnName, Annotated[ColumnSettings, BeforeValidator(written_column)]],
+        Field(min_length=1, max_length=1_000),
+    ]
+    delivery_id: ColumnName | None = "delivery_id"
+    create: bool = False
+    secret: SecretName | None = None
+    api_url: ServerAddress | None = None
+    allow_private: bool = False
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        names = [name.lower() for name in self.columns_written]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            rule = "names differ in more than case, and `delivery_id` names a column of its own"
+            raise ValueError(f"columns: {twice[0]!r} is there twice; {rule}")
+        return self
+
+    @property
+    def table_text(self) -> str:
+        """Return the table's name for people."""
+        return f"{self.project}.{self.dataset}.{self.table}"
+
+    def type_of(self, column: str) -> ColumnType | None:
+        """Return the column's type; None if values go to BigQuery as they are."""
+        if column == self.delivery_id:
+            return "text"
+        return self.columns[column].type or ("text" if self.create else None)
+
+    @property
+    def columns_written(self) -> tuple[str, ...]:
+        return tuple(self.columns) if self.delivery_id is None else (*self.columns, self.delivery_id)
+
+
+MAX_WAITING: Final = 10_000
+MAX_ANSWER_BYTES: Final = 4 * MIB
+"""Of a response, which may name each delivery of a request."""
+MIN_SECONDS: Final = 0.5
+"""A delivery that has less time left is not sent any more: no answer could come in time."""
+TOO_MUCH: Final = frozenset({400, 413})
+"""The answers to a request of which one delivery may be the fault of all."""
+
+
+class BatchKind(HttpKind, Protocol):
+    """A kind whose request of one delivery can be joined with others of the same destination."""
+
+    def joined(self, requests: Sequence[OutgoingRequest]) -> OutgoingRequest: ...
+
+    def outcomes(self, response: Response, count: int) -> Sequence[Outcome]:
+        """Return the outcome of each delivery of a request, in their order."""
+        ...
+
+
+@dataclass(slots=True)
+class _Item:
+    request: OutgoingRequest
+    deadline: float
+    secrets: SecretValues
+    is_sent: bool = False
+
+
+class BatchDestination(HttpDestination):
+    """`max_count` deliveries of `max_bytes` together go into a request. `repeats`: how often a request is sent again at
+    once that got no answer, where the receiver recognises a repeat for a short time only."""
+
+    def __init__(
+        self,
+        kind: BatchKind,
+        settings: object,
+        secret_names: Sequence[str],
+        context: Context,
+        max_count: int,
+        max_bytes: int,
+        repeats: int = 0,
+    ) -> None:
+        super().__init__(kind, settings, secret_names, context, max_response_bytes=MAX_ANSWER_BYTES)
+        self._joins = kind
+        self._repeats = repeats
+        self._batcher: Batcher[_Item, Outcome | HookchainError] = Batcher(
+            self._send_all,
+            max_batch=max_count,
+            max_waiting=MAX_WAITING,
+            weigh=lambda item: len(item.request.body),
+            max_weight=max_bytes,
+        )
+
+    async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
+        item = _Item(request, deadline, secrets)
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await self._batcher.submit(item)
+        except TimeoutError:
+            waited = "the delivery waited for others to be sent, and was not sent"
+            return Unknown("no answer came in time") if item.is_sent else RetryLater(waited)
+        if isinstance(found, HookchainError):
+            raise found
+        return found
+
+    async def _send_all(self, items: Sequence[_Item]) -> Sequence[Outcome | HookchainError]:
+        now = asyncio.get_running_loop().time()
+        in_time = [item for item in items if item.deadline - now >= MIN_SECONDS]
+        found = iter(await self._send(in_time) if in_time else ())
+        late = RetryLater("the delivery waited for others to be sent, and was not sent")
+        return [next(found) if item.deadline - now >= MIN_SECONDS else late for item in items]
+
+    async def _send(self, items: Sequence[_Item]) -> Sequence[Outcome | HookchainError]:
+        """Send the items together; where one of them may be the fault of all, each half by itself."""
+        deadline = min(item.deadline for item in items)
+        if deadline - asyncio.get_running_loop().time() < MIN_SECONDS:  # many halves took the time
+            return [RetryLater("the time was over before this delivery was sent without those beside it")] * len(items)
+        for item in items:
+            item.is_sent = True
+        request = self._joins.joined([item.request for item in items])
+        try:
+            response = await self._exchange_again(request, deadline, items[0].secrets)
+        except (Permanent, Temporary) as error:
+            return [error] * len(items)
+        if not isinstance(response, Response):
+            return [response] * len(items)
+        if response.status in TOO_MUCH and len(items) > 1:
+            for item in items:
+                item.is_sent = False  # nothing was accepted
+            half = len(items) // 2
+            return [*await self._send(items[:half]), *await self._send(items[half:])]
+        return self._joins.outcomes(response, len(items))
+
+    async def _exchange_again(
+        self, request: OutgoingRequest, deadline: float, secrets: SecretValues
+    ) -> Response | RetryLater | Unknown:
+        response = await self.exchange(request, deadline, secrets)
+        for _ in range(self._repeats):
+            if not isinstance(response, Unknown) or deadline - asyncio.get_running_loop().time() < MIN_SECONDS:
+                break
+            again = await self.exchange(request, deadline, secrets)
+            response = response if isinstance(again, RetryLater) else again  # the first may have been accepted
+        return response
+
 
 API: Final = "https://bigquery.googleapis.com"
 INSERT_SCOPE: Final = "https://www.googleapis.com/auth/bigquery.insertdata"

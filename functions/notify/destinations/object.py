@@ -1,0 +1,518 @@
+"""The settings of the destination `object`, validated when a configuration is compiled."""
+
+import gzip
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, ClassVar, Final, Literal, Self
+from urllib.parse import quote
+
+from pydantic import AfterValidator, Field, model_validator
+
+from functions.notify.destination import Attempt
+from functions.notify.event_content import bytes_in, public_cloudevent
+from functions.notify.google_calls import error_reasons
+from functions.notify.http_kind import (
+    HttpExample,
+    OutgoingRequest,
+    Response,
+    SecretValues,
+    held,
+    json_body,
+    outcome_by_status,
+    rendered_line,
+    template_view,
+)
+from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, ServerAddress
+from shared.base64_text import decode_base64
+from shared.config.rules import SecretName
+from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
+from shared.errors import Permanent
+from shared.event import UNFIT, Event, view_of
+from shared.expressions import Expression, over_event
+from shared.jsontext import Json, JsonObject, to_json
+from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
+from shared.templates import KNOWN, Template
+from shared.writers.text_writers import write_csv, write_ndjson, write_text
+from shared.writers.writing import Unwritable
+
+Format = Literal["json", "ndjson", "csv", "raw"]
+CONTENT_TYPES: Final[dict[Format, str]] = {
+    "json": "application/json",
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "raw": "application/octet-stream",
+}
+EXTENSIONS: Final[dict[Format, str]] = {"json": ".json", "ndjson": ".ndjson", "csv": ".csv", "raw": ""}
+MEDIA_TYPE: Final = re.compile(
+    r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(; ?[a-z-]{1,20}=[\w.\"-]{1,70})*", re.ASCII
+)
+"""In ASCII alone: a sender may write it, and a header with any other character breaks the signature of S3's request."""
+_FOLDER: Final = "{{ source }}/{{ receivedat[:10] }}/{{ delivery_id }}"
+_LITERAL: Final = re.compile(r"[^{]*")
+_OWN_KEY: Final = re.compile(r"\{\{-?\s*delivery_id\s*-?\}\}")
+
+MetadataName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+
+
+def _key(text: str) -> str:
+    key_template(text)
+    return text
+
+
+def _media_type(text: str) -> str:
+    if not MEDIA_TYPE.fullmatch(text):
+        raise ValueError("must be a content type, such as text/csv; charset=utf-8")
+    return text
+
+
+class Settings(KindSettings):
+    """An object in a bucket of Cloud Storage, of Amazon S3, or of a service that speaks S3.
+
+    bucket         gs://NAME of Cloud Storage, or s3://NAME
+    key            a template for the object's name. With `{{ delivery_id }}` in it, no two deliveries have the same
+    format         `json`, `ndjson` (a line for each item of a list), `csv` (a row for each), or `raw`: text and bytes
+                   as they were sent
+    value          a JMESPath expression for what is written; default: the event as a CloudEvent, for `raw` its data
+    columns        csv: for each column an expression over the items of `value`; without `value`, over the event
+    gzip           compress the object
+    content_type   default: that of the format; of a compressed object application/gzip
+    metadata       further metadata of the object, by name; templates
+    region         s3: the bucket's region
+    endpoint       the URL of another service with the same interface
+    access_key_id  s3: the id of an access key, whose other part is `secret`; without, this function's role signs
+    secret         gs: a service account's key (JSON); without, this deployment's own account writes. s3: see above
+    allow_private  allow an `endpoint` at a private address, and plain http
+    """
+
+    extras_with_secret: ClassVar[tuple[str, ...]] = ("crypto",)  # a service account's key signs by RSA
+
+    bucket: Annotated[str, Field(pattern=r"^(gs|s3)://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")]
+    key: Annotated[str, AfterValidator(_key)] | None = None
+    format: Format = "json"
+    value: EventExpression | None = None
+    columns: dict[str, str] = Field(default_factory=dict, max_length=100)
+    gzip: bool = False
+    content_type: Annotated[str, AfterValidator(_media_type)] | None = None
+    metadata: dict[MetadataName, LineTemplate] = Field(default_factory=dict, max_length=10)
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] | None = None
+    endpoint: ServerAddress | None = None
+    access_key_id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")] | None = None
+    secret: SecretName | None = None
+    allow_private: bool = False
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        if bool(self.columns) != (self.format == "csv"):
+            raise ValueError("`columns` and `format: csv` go together")
+        for name, text in self.columns.items():
+            if not name or not name.isprintable() or len(name) > 128:
+                raise ValueError(f"columns: a name has 1 to 128 printable characters; got {name!r}")
+            Expression(text) if self.value else over_event(text)
+        return self
+
+    @model_validator(mode="after")
+    def _place_is_complete(self) -> Self:
+        if self.is_s3:
+            if self.region is None:
+                raise ValueError("`region` is missing: the region of the bucket, such as eu-central-1")
+            if (self.access_key_id is None) != (self.secret is None):
+                raise ValueError(
+                    "`access_key_id` and `secret` belong together; without both, the function's role signs"
+                )
+        elif self.region or self.access_key_id:
+            raise ValueError("`region` and `access_key_id` are of buckets that begin with s3://")
+        return self
+
+    @property
+    def is_s3(self) -> bool:
+        return self.bucket.startswith("s3:")
+
+    @property
+    def bucket_name(self) -> str:
+        return self.bucket[5:]
+
+    @property
+    def key_text(self) -> str:
+        """Return the template of the key."""
+        return self.key or f"{_FOLDER}{EXTENSIONS[self.format]}{'.gz' if self.gzip else ''}"
+
+    @property
+    def prefix(self) -> str:
+        """Return what every key begins with."""
+        found = _LITERAL.match(self.key_text)
+        return found[0] if found else ""
+
+    @property
+    def has_own_keys(self) -> bool:
+        """Return whether the delivery's id is in every key, so that an object that exists need not be read."""
+        return "{%" not in self.key_text and bool(_OWN_KEY.search(self.key_text))
+
+
+MAX_KEY_BYTES: Final = 1_024
+"""Of Cloud Storage and S3 alike."""
+DELIVERY_ID: Final = "delivery_id"
+_RESERVED: Final = ".well-known/acme-challenge/"
+"""Cloud Storage keeps these names for itself."""
+
+
+@lru_cache(maxsize=1_000)
+def key_template(text: str) -> Template:
+    """Return the template, in which `delivery_id` can be used too. Raises TemplateFault."""
+    return Template("key", " ".join(text.split()), known=KNOWN | {DELIVERY_ID})
+
+
+def key_of(template: str, delivery: Delivery) -> str:
+    """Return the key of the delivery: in each attempt the same.
+
+    Raises Permanent for one that a program could take for another path, and as templates do.
+    """
+    key = key_template(template).render({**template_view(delivery), DELIVERY_ID: delivery.id})
+    if fault := key_fault(key):
+        raise Permanent("template_failed", f"template 'key': its result {fault}")
+    return key
+
+
+def key_fault(key: str) -> str | None:
+    """Return the rule that the key breaks. The text does not quote the key."""
+    size = len(key.encode("utf-8", "replace"))
+    if re.search(UNFIT, key):
+        return "must have no control characters and no line breaks"
+    if not key or size > MAX_KEY_BYTES:
+        return f"must have 1 to {MAX_KEY_BYTES} bytes; it has {size}"
+    if any(part.strip() in ("", ".", "..") for part in key.split("/")) or "\\" in key:
+        return "must have no empty parts between `/`, no `.` or `..` as a part, and no backslash"
+    return "must not be a name that Cloud Storage reserves" if key.startswith(_RESERVED) else None
+
+
+GZIP_TYPE: Final = "application/gzip"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """`plain` is the text before its compression, for people to read."""
+
+    body: bytes
+    content_type: str
+    plain: bytes
+
+
+def content_of(event: Event, settings: Settings) -> Content:
+    """Raises Permanent: `expression_failed`, `conversion_failed` or `output_too_large`."""
+    try:
+        plain, type_ = _written(event, settings)
+    except Unwritable as fault:
+        rule = f"the object as {settings.format}: {fault.message('value')}"
+        raise Permanent("conversion_failed", rule) from None
+    except (ValueError, RecursionError) as error:
+        raise Permanent("conversion_failed", f"the object as {settings.format}: JSON has no such value") from error
+    body = gzip.compress(plain, compresslevel=6, mtime=0) if settings.gzip else plain
+    if settings.content_type is not None:
+        type_ = settings.content_type
+    elif settings.gzip:
+        type_ = GZIP_TYPE
+    return Content(body, type_, plain)
+
+
+def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
+    type_ = CONTENT_TYPES[settings.format]
+    if settings.format == "raw":
+        return _raw(event, settings)
+    value = _value(event, settings)
+    if settings.format == "csv":
+        items = value if isinstance(value, list) and settings.value is not None else [value]
+        rows: list[Json] = [_row(item, settings) for item in items]
+        return _encoded(write_csv(rows, ",")), type_
+    if settings.format == "json":
+        return _encoded(to_json(value)), type_
+    return _encoded(write_ndjson(value if isinstance(value, list) else [value])), type_
+
+
+def _value(event: Event, settings: Settings) -> Json:
+    if settings.value is not None:
+        return _expression(settings.value).search(view_of(event))
+    return view_of(event) if settings.format == "csv" else public_cloudevent(event)
+
+
+def _row(item: Json, settings: Settings) -> JsonObject:
+    return {name: _cell(_expression(text).search(item)) for name, text in settings.columns.items()}
+
+
+def _cell(value: Json) -> Json:
+    return to_json(value) if isinstance(value, list | dict) else value
+
+
+def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
+    """Return the body as it came where the source keeps it; else text and bytes as they are, and all else as JSON."""
+    if settings.value is None and (event.rawbody is not None or event.rawbase64 is not None):
+        encoded = event.rawbase64 or ""
+        body = decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
+        return body, _safe_type(event.rawtype)
+    data = event.data if settings.value is None else _expression(settings.value).search(view_of(event))
+    if found := bytes_in(data):
+        return found[0], _safe_type(found[1])
+    named = event.datatype if isinstance(data, str) and settings.value is None else None
+    usual = "text/plain; charset=utf-8" if isinstance(data, str) else CONTENT_TYPES["json"]
+    return _encoded(write_text(data)), _safe_type(named, usual)
+
+
+def _safe_type(named: str | None, usual: str = CONTENT_TYPES["raw"]) -> str:
+    """Return the content type that a sender named, if it is written as one."""
+    return named if named is not None and MEDIA_TYPE.fullmatch(named) else usual
+
+
+def _encoded(text: str) -> bytes:
+    """Encode the text. Half a surrogate pair, which a sender may have written, becomes a question mark."""
+    return text.encode("utf-8", "replace")
+
+
+@lru_cache(maxsize=1_000)
+def _expression(text: str) -> Expression:
+    return Expression(text)
+
+
+EXISTS: Final = "the object was there already: an earlier attempt made it"
+_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
+_PASSING: Final = re.compile(
+    r"Expired|IncompleteBody|RequestTimeout|RequestTimeTooSkewed|SlowDown|Throttl|TokenRefreshRequired|BadDigest"
+)
+"""In the name of an error of S3 that passes. The throttling may be that of the bucket's key (KMS)."""
+_OF_THE_BUCKET: Final = re.compile(
+    r"KMS|AuthorizationHeaderMalformed|IllegalLocationConstraint|InvalidToken|InvalidBucketName|NoSuchBucket"
+)
+"""In the name of an error of S3 that every object meets until the operator acts, although its status is 400."""
+_NO_DELETE: Final = b"storage.objects.delete"
+"""Cloud Storage asks for this right of who would replace an object, so its lack says that the object is there."""
+_TAKEN: Final = "conditionNotMet"
+_GOOGLE_HELD: Final = re.compile(r"cloudKms|userProject|badRequest")
+"""In a reason of Cloud Storage for a 400 that is about the bucket, its key or its project, and about no object."""
+_ACT: Final = "correct the bucket, or let the account create objects there (Storage Object Creator)"
+
+
+def is_taken(response: Response) -> bool:
+    """Return whether the answer says that an object has the key. A 412 may also be that of an organization's policy."""
+    if response.status == 412:
+        reasons = error_reasons(response.json())
+        return not reasons or _TAKEN in reasons
+    return response.status == 403 and _NO_DELETE in response.body
+
+
+def outcome(response: Response) -> Outcome:
+    """Return the outcome. A key that is taken gets here only where it holds the delivery's id."""
+    if response.body.lstrip().startswith(b"<"):
+        return _s3_outcome(response)
+    if is_taken(response):
+        return Delivered(EXISTS)
+    reasons = error_reasons(response.json())
+    if response.status == 412:
+        rule = f"it takes no object ({', '.join(sorted(reasons))}): change the policy, or the bucket's encryption"
+        return held(response, "the bucket's service", rule)
+    if response.status == 400 and (found := next(filter(_GOOGLE_HELD.match, sorted(reasons)), None)):
+        rule = f"it takes no object ({found}): correct the bucket's encryption key, or its project"
+        return held(response, "the bucket's service", rule)
+    if response.status in {401, 403, 404}:
+        return held(response, "the bucket's service", _ACT)
+    return outcome_by_status(response, "the bucket's service", failed={400, 413})
+
+
+def _s3_outcome(response: Response) -> Outcome:
+    status, found = response.status, _CODE.search(response.body)
+    code = found[1].decode() if found else ""
+    if status == 412:
+        return Delivered(EXISTS)
+    if _PASSING.search(code):
+        return RetryLater(f"S3 answered {status} {code}", response.retry_after_seconds, response.excerpt)
+    if status == 501:
+        return held(response, "the endpoint", "it does not create objects conditionally (If-None-Match): use another")
+    if status in {301, 401, 403, 404} or _OF_THE_BUCKET.search(code):
+        act = f"{code}: correct the bucket, its region or its key, or let the role create objects there (s3:PutObject)"
+        return held(response, "S3", act.removeprefix(": "))
+    return outcome_by_status(response, "S3", failed={400, 413})
+
+
+__all__ = ["EXAMPLES", "EXISTS", "Settings", "outcome", "request"]
+
+DEDUPES_REPEATS: Final = True
+GOOGLE: Final = "https://storage.googleapis.com"
+SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
+DELIVERY: Final = "hookchain-delivery"
+"""The name of the metadata that holds the delivery's id."""
+HOPS: Final = "hookchain-hops"
+"""The name of the metadata by which a source of Cloud Storage's notifications ends a loop."""
+MAX_METADATA_BYTES: Final = 1_800
+"""S3 takes 2 KB, with the names."""
+S3_METADATA: Final = "x-amz-meta-"
+
+
+@dataclass(slots=True)
+class ObjectRequest(OutgoingRequest):
+    """The request that creates an object. `address` is the object's URL, by which its metadata is read."""
+
+    address: str = ""
+    delivery_id: str = ""
+    is_own_key: bool = False
+
+
+_BOUNDARY: Final = hashlib.sha256(b'{"number":1042,"total":99.5}').hexdigest()
+_ID: Final = "594d430c6dd657af4aac9d6fcadffc5d392f0da801319d9385ad04daf831dd77"
+EXAMPLES: Final = (
+    HttpExample(
+        settings={
+            "bucket": "gs://example-orders",
+            "key": "{{ source }}/{{ receivedat[:10] }}/{{ data.number }}.json",
+            "value": "data",
+        },
+        data={"number": 1042, "total": 99.5},
+        url=f"{GOOGLE}/upload/storage/v1/b/example-orders/o?uploadType=multipart&ifGenerationMatch=0"
+        "&name=shop%2F2026-03-01%2F1042.json",
+        headers={"content-type": f"multipart/related; boundary={_BOUNDARY}"},
+        body=f"--{_BOUNDARY}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n"
+        f'{{"contentType":"application/json","metadata":{{"hookchain-delivery":"{_ID}","hookchain-hops":"1"}}}}\r\n'
+        f"--{_BOUNDARY}\r\nContent-Type: application/json\r\n\r\n"
+        f'{{"number":1042,"total":99.5}}\r\n--{_BOUNDARY}--\r\n',
+    ),
+    HttpExample(
+        settings={
+            "bucket": "s3://example-orders",
+            "region": "eu-central-1",
+            "key": "orders/{{ delivery_id }}.csv",
+            "format": "csv",
+            "value": "data.lines",
+            "columns": {"article": "sku", "count": "count"},
+        },
+        data={"lines": [{"sku": "=A1", "count": 2}, {"sku": "B-7", "count": 1}]},
+        method="PUT",
+        url=f"https://example-orders.s3.eu-central-1.amazonaws.com/orders/{_ID}.csv",
+        headers={"if-none-match": "*", "content-type": "text/csv; charset=utf-8", "x-amz-meta-hookchain-delivery": _ID},
+        body="article,count\r\n'=A1,2\r\nB-7,1\r\n",
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> ObjectRequest:  # noqa: ARG001 the interface
+    """Raises Permanent."""
+    key, content = key_of(settings.key_text, delivery), content_of(delivery.event, settings)
+    metadata = _metadata(delivery, settings)
+    return (_s3_request if settings.is_s3 else _google_request)(delivery, settings, key, content, metadata)
+
+
+def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
+    """Yield the object that the delivery would create: its place, its metadata and its text. Raises Permanent."""
+    content = content_of(delivery.event, settings)
+    yield f"object: create {settings.bucket}/{key_of(settings.key_text, delivery)}"
+    size = f"{len(content.body):,} bytes" + (", compressed" if settings.gzip else "")
+    yield f"content type: {content.content_type} ({size})"
+    yield from (f"{name}: {value}" for name, value in _metadata(delivery, settings).items())
+    yield ""
+    yield from content.plain.decode("utf-8", "replace").splitlines()
+
+
+def check_after(response: Response, request: ObjectRequest) -> OutgoingRequest | None:
+    """Return the request of the metadata of the object that has the key, which may be another delivery's."""
+    if not is_taken(response) or request.is_own_key:
+        return None
+    method = "HEAD" if request.method == "PUT" else "GET"
+    return OutgoingRequest(method, request.address, auth=request.auth, allow_private=request.allow_private)
+
+
+def outcome_of_check(response: Response, request: ObjectRequest) -> Outcome:
+    status = response.status
+    if status == 404:
+        return RetryLater("the object that had the key is gone")
+    if status in {401, 403}:
+        rule = "an object has the key, and who wrote it cannot be read: let the account read objects there"
+        return held(response, "the bucket's service", f"{rule}, or put {{{{ delivery_id }}}} into `key`")
+    if status != 200:
+        return outcome_by_status(response, "the bucket's service")
+    if _delivery_in(response) == request.delivery_id:
+        return Delivered(EXISTS)
+    reason = "an object that another delivery wrote has the key: put {{ delivery_id }} into `key`, and replay"
+    return Failed("request_rejected", reason)
+
+
+def _google_request(
+    delivery: Delivery, settings: Settings, key: str, content: Content, metadata: dict[str, str]
+) -> ObjectRequest:
+    bucket = f"{settings.endpoint or GOOGLE}/storage/v1/b/{settings.bucket_name}/o"
+    upload = bucket.replace("/storage/v1/", "/upload/storage/v1/", 1)
+    boundary = hashlib.sha256(content.body).hexdigest()  # no content has its own digest in it
+    described = json_body({"contentType": content.content_type, "metadata": {**metadata}})
+    parts = (("application/json; charset=UTF-8", described), (content.content_type, content.body))
+    body = b"".join(b"--%b\r\nContent-Type: %b\r\n\r\n%b\r\n" % (boundary.encode(), a.encode(), b) for a, b in parts)
+    quoted = quote(key.encode("utf-8", "replace"), safe="")
+    return ObjectRequest(
+        "POST",
+        f"{upload}?uploadType=multipart&ifGenerationMatch=0&name={quoted}",
+        (("content-type", f"multipart/related; boundary={boundary}"),),
+        body + b"--%b--\r\n" % boundary.encode(),
+        (GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret),),
+        settings.allow_private,
+        address=f"{bucket}/{quoted}?fields=metadata",
+        delivery_id=delivery.id,
+        is_own_key=settings.has_own_keys and delivery.id in key,
+    )
+
+
+def _s3_request(
+    delivery: Delivery, settings: Settings, key: str, content: Content, metadata: dict[str, str]
+) -> ObjectRequest:
+    assert settings.region is not None
+    url = f"{_s3_bucket(settings, settings.region)}/{quote(key.encode('utf-8', 'replace'), safe='/~')}"
+    named = ((f"{S3_METADATA}{name}", _ascii(value)) for name, value in metadata.items())
+    # A bucket that locks its objects takes none without it.
+    digest = b64encode(hashlib.md5(content.body, usedforsecurity=False).digest()).decode()
+    auth = AwsRequestAuth(
+        scheme="aws",
+        service="s3",
+        region=settings.region,
+        access_key_id=settings.access_key_id,
+        secret=settings.secret,
+    )
+    return ObjectRequest(
+        "PUT",
+        url,
+        (("content-type", content.content_type), ("content-md5", digest), ("if-none-match", "*"), *named),
+        content.body,
+        (auth,),
+        settings.allow_private,
+        address=url,
+        delivery_id=delivery.id,
+        is_own_key=settings.has_own_keys and delivery.id in key,
+    )
+
+
+def _s3_bucket(settings: Settings, region: str) -> str:
+    """Return the bucket's URL. A certificate is for no host whose first part has a dot."""
+    name = settings.bucket_name
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    if settings.endpoint is not None:
+        return f"{settings.endpoint}/{name}"
+    return f"https://s3.{region}.{domain}/{name}" if "." in name else f"https://{name}.s3.{region}.{domain}"
+
+
+def _metadata(delivery: Delivery, settings: Settings) -> dict[str, str]:
+    """Return the object's metadata. Raises Permanent."""
+    view = template_view(delivery)
+    found = {name: rendered_line(f"metadata.{name}", text, view) for name, text in settings.metadata.items()}
+    size = sum(len(name) + len(_ascii(value)) for name, value in found.items())
+    if size > MAX_METADATA_BYTES:
+        raise Permanent("output_too_large", f"metadata: at most {MAX_METADATA_BYTES} bytes; these are {size}")
+    return {**found, DELIVERY: delivery.id, HOPS: str(delivery.event.hops + 1)}
+
+
+def _ascii(value: str) -> str:
+    """Return the text as S3 keeps it: with all but printable ASCII percent-encoded."""
+    return quote(value.encode("utf-8", "replace"), safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")
+
+
+def _delivery_in(response: Response) -> str | None:
+    """Return the id of the delivery that wrote the object, as its metadata has it."""
+    if (named := response.header(f"{S3_METADATA}{DELIVERY}")) is not None:
+        return named
+    described = response.json()
+    metadata = described.get("metadata") if isinstance(described, dict) else None
+    value = metadata.get(DELIVERY) if isinstance(metadata, dict) else None
+    return value if isinstance(value, str) else None

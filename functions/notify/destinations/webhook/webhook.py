@@ -1,4 +1,7 @@
-"""The destination `webhook`: a request to any system that takes one.
+"""The destination `webhook`: a request to any system, in the format and with the signature that its receiver expects.
+
+`request` and `outcome` are the interface of a kind (http_kind.py). The settings come from the slice as JSON, which
+settings.py validated: notify does not import pydantic for a webhook, which would take 45 ms of its start.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -6,7 +9,7 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict
 from urllib.parse import quote
 
 from functions.notify.destination import Attempt
@@ -38,75 +41,12 @@ if TYPE_CHECKING:
     from shared.outgoing.auth import AnyRequestAuth
     from shared.signatures.signature_scheme import SignatureScheme
 
-
 Format = Literal["json", "xml", "yaml", "form", "text", "cloudevents", "cloudevents-binary"]
+
+DEDUPES_REPEATS: Final = True
+"""`webhook-id` is the same in every attempt, and a receiver uses it as idempotency key (Standard Webhooks)."""
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 """Methods that send no body, unless `body` names one for DELETE."""
-
-
-class WebhookSettings(TypedDict):
-    """A destination's settings, as the slice holds them: see settings.py, which validated them."""
-
-    url: str
-    method: str
-    format: Format
-    root: str
-    body: str | None
-    fields: JsonObject
-    headers: dict[str, str]
-    secret: str | None
-    signature: JsonObject | None
-    auth: list[JsonObject]
-    allow_private: bool
-    certificate_secret: str | None
-    authorities: str | None
-
-
-class PreparedWebhook:
-    """The settings, and what is made of them once: templates, and the scheme of the signature.
-
-    `signature_secret` names the secret of `scheme`. `is_template_free`: the body is the event's data as JSON, and
-    a request takes no template.
-    """
-
-    def __init__(self, settings: WebhookSettings) -> None:
-        """Raises ValueError for a text that is no template."""
-        self.settings = settings
-        self.has_body = settings["method"] not in BODILESS or settings["body"] is not None
-        self._url = Template("url", settings["url"], url=True) if is_template(settings["url"]) else None
-        self._headers = [(name, one_line_template(name, text)) for name, text in settings["headers"].items()]
-        signature = settings["signature"]
-        self.scheme = None if signature is None else _scheme_of(signature)
-        self.signature_secret = "" if signature is None else str(signature["secret"])
-        self.auth = _auth_of(settings["auth"])
-        texts = self._url or self._headers or settings["body"] is not None or settings["fields"] or self.scheme
-        self.is_template_free = not texts and settings["format"] == "json"
-
-    def url_for(self, view: JsonObject) -> str:
-        """Fill the URL's template. Raises Permanent."""
-        return self._url.render(view) if self._url else self.settings["url"]
-
-    def headers_for(self, view: JsonObject) -> list[tuple[str, str]]:
-        """Fill the headers' templates. Raises Permanent."""
-        return [(name, " ".join(template.render(view).split())) for name, template in self._headers]
-
-
-def _scheme_of(signature: JsonObject) -> "SignatureScheme":
-    from shared.signatures.digest_scheme import DigestScheme  # few webhooks have a layout of their own
-    from shared.signatures.signature_scheme import HmacScheme
-
-    entry: JsonObject = {name: value for name, value in signature.items() if value is not None}
-    return HmacScheme.read(entry) if entry["scheme"] == "hmac" else DigestScheme.read(entry)
-
-
-def _auth_of(written: Sequence[JsonObject]) -> "tuple[AnyRequestAuth, ...]":
-    if not written:
-        return ()
-    from shared.outgoing.auth import read_request_auth  # with pydantic
-
-    return read_request_auth(written)
-
-
 CONTENT_TYPES: Final[dict[Format, str]] = {
     "json": "application/json",
     "xml": "application/xml",
@@ -116,109 +56,12 @@ CONTENT_TYPES: Final[dict[Format, str]] = {
     "cloudevents": "application/cloudevents+json; charset=utf-8",
     "cloudevents-binary": "application/json",
 }
-_UNQUOTED: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~\\"
-"""What stays as it is in a header of CloudEvents' HTTP binding: printable ASCII but space, `"` and `%`."""
-
-Body = tuple[bytes, list[tuple[str, str]]]
-"""The content, and its headers."""
-
-
-def body_of(event: Event, webhook: PreparedWebhook, view: JsonObject) -> Body:
-    """Raises Permanent."""
-    if not webhook.has_body:
-        return b"", []
-    settings = webhook.settings
-    try:
-        return _written(event, settings, view)
-    except Unwritable as fault:
-        raise Permanent("conversion_failed", f"the body as {settings['format']}: {fault.message('data')}") from None
-
-
-def _written(event: Event, settings: WebhookSettings, view: JsonObject) -> Body:
-    content_type = CONTENT_TYPES[settings["format"]]
-    if settings["body"] is not None:
-        return _from_template(settings, view), [("content-type", content_type)]
-    if settings["format"] == "text":
-        return _text(event, content_type)
-    data = _with_fields(event.data, settings, view)
-    match settings["format"]:
-        case "xml":
-            from shared.writers.xml_writer import write_xml  # with its parser
-
-            text = write_xml(data, settings["root"])
-        case "yaml":
-            from shared.writers.yaml_writer import write_yaml
-
-            text = write_yaml(data)
-        case "form":
-            text = write_form(data)
-        case "cloudevents":
-            text = to_json(public_cloudevent(replace(event, data=data)))
-        case "cloudevents-binary":
-            return _encoded(to_json(data)), [*_binary_headers(event), ("content-type", content_type)]
-        case _:
-            text = to_json(data)
-    return _encoded(text), [("content-type", content_type)]
-
-
-def _encoded(text: str) -> bytes:
-    """Encode the text. Half a surrogate pair, which a sender may have written, becomes a question mark."""
-    return text.encode("utf-8", "replace")
-
-
-def _from_template(settings: WebhookSettings, view: JsonObject) -> bytes:
-    """Return the filled template; of JSON, with the fields, if it is JSON."""
-    text = rendered("body", settings["body"] or "", view)
-    if settings["format"] != "json":
-        return _encoded(text)
-    try:
-        value = json_in(text)
-    except (ValueError, RecursionError) as error:
-        rule = "must result in JSON; write values as {{ data.name | tojson }}, or use `format: text`"
-        raise Permanent("invalid_output", f"template 'body': {rule}") from error
-    return _encoded(to_json(_with_fields(value, settings, view))) if settings["fields"] else _encoded(text)
-
-
-def _with_fields(data: Json, settings: WebhookSettings, view: JsonObject) -> Json:
-    if not settings["fields"]:
-        return data
-    if not isinstance(data, dict):
-        raise Permanent("path_conflict", f"fields: need an object to be added to, and the data is {kind_of(data)}")
-    if repeated := sorted(data.keys() & settings["fields"].keys()):
-        rule = f"the event has a field {repeated[0]!r} of its own, which `fields` may not replace"
-        raise Permanent("path_conflict", f"fields: {rule}. Rename one of them")
-    added = {name: _field(f"fields.{name}", value, view) for name, value in settings["fields"].items()}
-    return {**data, **added}
-
-
-def _field(name: str, value: Json, view: JsonObject) -> Json:
-    return rendered(name, value, view) if isinstance(value, str) and is_template(value) else value
-
-
-def _text(event: Event, content_type: str) -> Body:
-    """Return text and bytes as they are, under the type that a step noted for them; anything else as JSON."""
-    data = event.data
-    if found := bytes_in(data):
-        return found[0], [("content-type", found[1])]
-    written_type = event.datatype if isinstance(data, str) and event.datatype else content_type
-    return _encoded(write_text(data)), [("content-type", written_type)]
-
-
-def _binary_headers(event: Event) -> list[tuple[str, str]]:
-    """https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode"""
-    attributes = public_cloudevent(replace(event, data=None))
-    return [
-        (f"ce-{name}", quote(str(value).encode("utf-8", "replace"), safe=_UNQUOTED))
-        for name, value in attributes.items()
-        if name not in ("data", "datacontenttype")
-    ]
-
-
-DEDUPES_REPEATS: Final = True
-"""`webhook-id` is the same in every attempt, and a receiver uses it as idempotency key (Standard Webhooks)."""
 MAX_SEARCHED_BYTES: Final = 4_096
+"""How much of a response is searched for the title of an HTML page."""
 MAX_TITLE_CHARACTERS: Final = 80
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]+)", re.IGNORECASE)
+_UNQUOTED: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~\\"
+"""What stays as it is in a header of CloudEvents' HTTP binding: printable ASCII but space, `"` and `%`."""
 
 EXAMPLES: Final = (
     HttpExample(
@@ -264,36 +107,92 @@ EXAMPLES: Final = (
 )
 
 
+class WebhookSettings(TypedDict):
+    """A destination's settings as the slice has them. settings.py says what each means."""
+
+    url: str
+    method: str
+    format: Format
+    root: str
+    body: str | None
+    fields: JsonObject
+    headers: dict[str, str]
+    secret: str | None
+    signature: JsonObject | None
+    auth: list[JsonObject]
+    allow_private: bool
+    certificate_secret: str | None
+    authorities: str | None
+
+
+class PreparedWebhook:
+    """The settings, with everything that is the same for each event: compiled templates and the signature's scheme.
+
+    has_body          whether a request has a body
+    scheme            the layout of `signature`, None without one; `signature_secret` names its secret
+    is_template_free  the body is the event's data as JSON, and no template is filled. The engine then sets no bound
+                      to the time of templates, and no view of the event is made
+    """
+
+    def __init__(self, settings: WebhookSettings) -> None:
+        """Raises ValueError for a text that is no template."""
+        url_text, signature = settings["url"], settings["signature"]
+        self.settings = settings
+        self.has_body = settings["method"] not in BODILESS or settings["body"] is not None
+        self.scheme = None if signature is None else _scheme_of(signature)
+        self.signature_secret = "" if signature is None else str(signature["secret"])
+        self.auth = _auth_of(settings["auth"])
+        self._url = Template("url", url_text, url=True) if is_template(url_text) else None
+        self._headers = {name: one_line_template(name, text) for name, text in settings["headers"].items()}
+        has_own_body = settings["body"] is not None or bool(settings["fields"])
+        uses_view = self._url is not None or bool(self._headers) or has_own_body or self.scheme is not None
+        self.is_template_free = settings["format"] == "json" and not uses_view
+
+    def url_for(self, view: JsonObject) -> str:
+        """Fill the URL's template. Raises Permanent."""
+        return self._url.render(view) if self._url else self.settings["url"]
+
+    def headers_for(self, view: JsonObject) -> dict[str, str]:
+        """Fill the headers' templates. Raises Permanent."""
+        return {name: " ".join(template.render(view).split()) for name, template in self._headers.items()}
+
+
+class _Draft(NamedTuple):
+    """A request that is being made. A header that is set twice keeps the last value."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
 def read_settings(compiled: WebhookSettings) -> PreparedWebhook:
     return PreparedWebhook(compiled)
 
 
 def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    """Raises Permanent, and Temporary for a secret that is no key."""
-    settings, view = webhook.settings, {} if webhook.is_template_free else template_view(delivery)
-    method, secret = settings["method"], settings["secret"]
-    content, headers = body_of(delivery.event, webhook, view)
-    named = {**dict(headers), **dict(webhook.headers_for(view))}
-    timestamp = int(attempt.now)
-    named |= {
-        "hookchain-hops": str(delivery.event.hops + 1),
-        "webhook-id": attempt.idempotency_key,
-        "webhook-timestamp": str(timestamp),
-    }
-    url, tls = webhook.url_for(view), _tls(settings, secrets)
-    if webhook.scheme is not None:
-        path, _, query = url.partition("?")
-        plain = Request(method, path, query, tuple(named.items()), content)
-        signed = _signed(plain, webhook.scheme, secrets[webhook.signature_secret], attempt)
-        url, named, content = _url(signed), dict(signed.headers), signed.body
-    if secret is not None:
-        signed_text = standard_content(attempt.idempotency_key.encode(), timestamp, content)
-        try:
-            signatures = [standard_signature(signed_text, value) for value in secrets[secret][:MAX_SIGNATURES]]
-        except ValueError as error:
-            raise unusable_secret(secret, f"cannot sign ({error})") from error
-        named["webhook-signature"] = " ".join(signatures)
-    return OutgoingRequest(method, url, tuple(named.items()), content, webhook.auth, settings["allow_private"], tls)
+    """Return the signed request of a delivery. The engine adds the schemes of `auth`, which may need the network.
+
+    Raises Permanent if this event can never become such a request, and Temporary (`secret_unusable`) if a secret
+    cannot sign or is no certificate.
+    """
+    settings = webhook.settings
+    view: JsonObject = {} if webhook.is_template_free else template_view(delivery)
+    body, body_headers = webhook_body(delivery.event, webhook, view)
+    # The operator's headers may replace those of the body, and none may replace Hookchain's own.
+    headers = body_headers | webhook.headers_for(view) | _own_headers(delivery.event, attempt)
+    unsigned = _Draft(webhook.url_for(view), headers, body)
+    # A layout may put its signature, time and id into the URL or the body, which Standard Webhooks then covers.
+    in_layout = _signed_in_layout(unsigned, webhook, secrets, attempt)
+    signed = _signed_by_standard(in_layout, settings["secret"], secrets, attempt)
+    return OutgoingRequest(
+        settings["method"],
+        signed.url,
+        tuple(signed.headers.items()),
+        signed.body,
+        webhook.auth,
+        settings["allow_private"],
+        _tls(settings, secrets),
+    )
 
 
 def outcome(response: Response) -> Outcome:
@@ -302,44 +201,187 @@ def outcome(response: Response) -> Outcome:
 
 
 def doubt_of(response: Response) -> str | None:
-    """Return a warning for a response that is an HTML page, which an API rarely returns and a login form always is.
-
-    Only the first 4 KiB of the body are searched.
-    """
+    """Return a warning if the response is an HTML page: an API rarely returns one, and a login form always is one."""
     content_type = response.header("content-type") or ""
     beginning = response.body[:MAX_SEARCHED_BYTES]
     if "html" not in content_type.lower() or b"<html" not in beginning.lower():
         return None
-    title = _TITLE.search(beginning.decode("utf-8", "replace"))
-    named = f" (title {oneline(title[1]).strip()[:MAX_TITLE_CHARACTERS]!r})" if title else ""
-    page = f"the receiver answered {response.status} with an HTML page{named}"
-    return f"{page}, which is often a login page: check the URL or set `success_when`"
+    found = _TITLE.search(beginning.decode("utf-8", "replace"))
+    title = oneline(found[1]).strip()[:MAX_TITLE_CHARACTERS] if found else ""
+    page = f"an HTML page (title {title!r})" if title else "an HTML page"
+    rule = "which is often a login page: check the URL or set `success_when`"
+    return f"the receiver answered {response.status} with {page}, {rule}"
 
 
-def _tls(settings: WebhookSettings, secrets: SecretValues) -> Tls | None:
-    """Raises Temporary for a secret that lacks the certificate or its key."""
-    authorities, name = settings["authorities"], settings["certificate_secret"]
-    if name is None:
-        return Tls(authorities=authorities) if authorities else None
-    blocks = secrets[name]
-    keys = [block for block in blocks if "PRIVATE KEY-----" in block]
-    certificates = [block for block in blocks if "-----BEGIN CERTIFICATE-----" in block]
-    if not certificates or len(keys) != 1:
-        raise unusable_secret(name, "must hold a client certificate and its private key, both PEM")
-    return Tls("".join(certificates), keys[0], authorities or "")
+def webhook_body(event: Event, webhook: PreparedWebhook, view: JsonObject) -> tuple[bytes, dict[str, str]]:
+    """Return the body and the headers that describe it; both are empty for a method without a body.
 
-
-def _signed(plain: Request, scheme: "SignatureScheme", values: tuple[str, ...], attempt: Attempt) -> Request:
-    from shared.signatures.content_signing import ContentSigner, sign_content  # few webhooks have a layout
-
-    signer = ContentSigner(values[:MAX_SIGNATURES], _url, attempt.now, attempt.idempotency_key)
+    Raises Permanent: `conversion_failed` for data that the format cannot hold, `path_conflict` for `fields` that the
+    event already has, and what a template raises.
+    """
+    settings = webhook.settings
+    if not webhook.has_body:
+        return b"", {}
     try:
-        return sign_content(plain, scheme, signer)
+        if settings["body"] is not None:
+            content = _from_template(settings["body"], settings, view)
+            return content, {"content-type": CONTENT_TYPES[settings["format"]]}
+        if settings["format"] == "text":
+            return _text_body(event)
+        return _data_body(event, settings, view)
+    except Unwritable as fault:
+        raise Permanent("conversion_failed", f"the body as {settings['format']}: {fault.message('data')}") from None
+
+
+def _data_body(event: Event, settings: WebhookSettings, view: JsonObject) -> tuple[bytes, dict[str, str]]:
+    """Return the event's data with the fields, in any format but text."""
+    data = _with_fields(event.data, settings, view)
+    headers = {"content-type": CONTENT_TYPES[settings["format"]]}
+    match settings["format"]:
+        case "xml":
+            from shared.writers.xml_writer import write_xml  # it brings a parser, which few webhooks need
+
+            return _encoded(write_xml(data, settings["root"])), headers
+        case "yaml":
+            from shared.writers.yaml_writer import write_yaml  # as above
+
+            return _encoded(write_yaml(data)), headers
+        case "form":
+            return _encoded(write_form(data)), headers
+        case "cloudevents":
+            return _encoded(to_json(public_cloudevent(replace(event, data=data)))), headers
+        case "cloudevents-binary":
+            return _encoded(to_json(data)), _cloudevents_headers(event) | headers
+        case _:
+            return _encoded(to_json(data)), headers
+
+
+def _text_body(event: Event) -> tuple[bytes, dict[str, str]]:
+    """Return text and bytes unchanged, with the type that a step noted for them; anything else as JSON."""
+    data = event.data
+    if found := bytes_in(data):
+        content, bytes_type = found
+        return content, {"content-type": bytes_type}
+    text_type = event.datatype if isinstance(data, str) else None
+    return _encoded(write_text(data)), {"content-type": text_type or CONTENT_TYPES["text"]}
+
+
+def _from_template(text: str, settings: WebhookSettings, view: JsonObject) -> bytes:
+    """Return the filled template. With `format: json` it must be JSON, to which the fields are added."""
+    filled = rendered("body", text, view)
+    if settings["format"] != "json":
+        return _encoded(filled)
+    try:
+        value = json_in(filled)
+    except (ValueError, RecursionError) as error:
+        rule = "must result in JSON; write values as {{ data.name | tojson }}, or use `format: text`"
+        raise Permanent("invalid_output", f"template 'body': {rule}") from error
+    if not settings["fields"]:
+        return _encoded(filled)  # as the operator wrote it, with its spaces
+    return _encoded(to_json(_with_fields(value, settings, view)))
+
+
+def _with_fields(data: Json, settings: WebhookSettings, view: JsonObject) -> Json:
+    """Return the data with the filled `fields`."""
+    fields = settings["fields"]
+    if not fields:
+        return data
+    if not isinstance(data, dict):
+        raise Permanent("path_conflict", f"fields: need an object to be added to, and the data is {kind_of(data)}")
+    if repeated := sorted(data.keys() & fields.keys()):
+        rule = f"the event has a field {repeated[0]!r} of its own, which `fields` may not replace"
+        raise Permanent("path_conflict", f"fields: {rule}. Rename one of them")
+    filled: JsonObject = {
+        name: rendered(f"fields.{name}", value, view) if isinstance(value, str) and is_template(value) else value
+        for name, value in fields.items()
+    }
+    return {**data, **filled}
+
+
+def _encoded(text: str) -> bytes:
+    """Encode the text. Half a surrogate pair, which a sender may have written, becomes a question mark."""
+    return text.encode("utf-8", "replace")
+
+
+def _own_headers(event: Event, attempt: Attempt) -> dict[str, str]:
+    """Return the headers of every webhook. receive ends a loop by `hookchain-hops`."""
+    return {
+        "hookchain-hops": str(event.hops + 1),
+        "webhook-id": attempt.idempotency_key,
+        "webhook-timestamp": str(int(attempt.now)),
+    }
+
+
+def _cloudevents_headers(event: Event) -> dict[str, str]:
+    """https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode"""
+    attributes = public_cloudevent(replace(event, data=None))
+    return {
+        f"ce-{name}": quote(str(value).encode("utf-8", "replace"), safe=_UNQUOTED)
+        for name, value in attributes.items()
+        if name not in ("data", "datacontenttype")
+    }
+
+
+def _signed_in_layout(draft: _Draft, webhook: PreparedWebhook, secrets: SecretValues, attempt: Attempt) -> _Draft:
+    """Return the request with the signature of `signature`; unchanged without one."""
+    if webhook.scheme is None:
+        return draft
+    from shared.signatures.content_signing import ContentSigner, sign_content  # few webhooks have a layout of their own
+
+    path, _, query = draft.url.partition("?")
+    unsigned = Request(webhook.settings["method"], path, query, tuple(draft.headers.items()), draft.body)
+    keys = secrets[webhook.signature_secret][:MAX_SIGNATURES]
+    signer = ContentSigner(keys, _url_of, attempt.now, attempt.idempotency_key)
+    try:
+        signed = sign_content(unsigned, webhook.scheme, signer)
     except Rejected as error:
         raise Permanent("undefined_field", f"signature: {error.detail}") from error
     except (ValueError, RecursionError) as error:
         raise Permanent("conversion_failed", "signature: the body cannot hold what the layout puts into it") from error
+    return _Draft(_url_of(signed), dict(signed.headers), signed.body)
 
 
-def _url(plain: Request) -> str:
-    return f"{plain.path}?{plain.query}" if plain.query else plain.path
+def _signed_by_standard(draft: _Draft, secret: str | None, secrets: SecretValues, attempt: Attempt) -> _Draft:
+    """Return the request with a signature by each value of the secret; unchanged without one."""
+    if secret is None:
+        return draft
+    content = standard_content(attempt.idempotency_key.encode(), int(attempt.now), draft.body)
+    try:
+        signatures = [standard_signature(content, key) for key in secrets[secret][:MAX_SIGNATURES]]
+    except ValueError as error:
+        raise unusable_secret(secret, f"cannot sign ({error})") from error
+    return draft._replace(headers=draft.headers | {"webhook-signature": " ".join(signatures)})
+
+
+def _tls(settings: WebhookSettings, secrets: SecretValues) -> Tls | None:
+    """Return the client's certificate and the server's authorities; None for the system's. Raises Temporary."""
+    authorities = settings["authorities"]
+    secret = settings["certificate_secret"]
+    if secret is None:
+        return Tls(authorities=authorities) if authorities else None
+    blocks = secrets[secret]
+    private_keys = [block for block in blocks if "PRIVATE KEY-----" in block]
+    certificates = [block for block in blocks if "-----BEGIN CERTIFICATE-----" in block]
+    if not certificates or len(private_keys) != 1:
+        raise unusable_secret(secret, "must hold a client certificate and its private key, both PEM")
+    return Tls("".join(certificates), private_keys[0], authorities or "")
+
+
+def _url_of(signed: Request) -> str:
+    return f"{signed.path}?{signed.query}" if signed.query else signed.path
+
+
+def _scheme_of(signature: JsonObject) -> "SignatureScheme":
+    from shared.signatures.digest_scheme import DigestScheme  # few webhooks have a layout of their own
+    from shared.signatures.signature_scheme import HmacScheme
+
+    entry: JsonObject = {name: value for name, value in signature.items() if value is not None}
+    return HmacScheme.read(entry) if entry["scheme"] == "hmac" else DigestScheme.read(entry)
+
+
+def _auth_of(schemes: Sequence[JsonObject]) -> "tuple[AnyRequestAuth, ...]":
+    if not schemes:
+        return ()
+    from shared.outgoing.auth import read_request_auth  # it brings pydantic
+
+    return read_request_auth(schemes)

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from deploy.client.hookchain.formats import FORMATS, encode_body
 from deploy.requests.samples import Fresh, load_sample, sample_names
-from deploy.requests.schema_example import may_have
 from deploy.requests.sources import page_headers
 from deploy.terminal.command_error import CommandError
 from shared.http import Request
@@ -62,6 +61,15 @@ class MadeEvent:
                     return
                 inner = deeper
             inner[name] = value
+
+
+def may_have(schema: Json, name: str) -> bool:
+    """Return whether a body that fits the schema may have a field of this name; True without a schema."""
+    if not isinstance(schema, dict):
+        return True
+    properties = schema.get("properties")
+    is_described = isinstance(properties, dict) and name in properties
+    return is_described or schema.get("additionalProperties", True) is not False
 
 
 def make_first_event(source: JsonObject, event_type: str, data: Mapping[str, Json]) -> MadeEvent:

@@ -5,12 +5,35 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from deploy.requests.events import EVENT
-from deploy.requests.schema_example import example_of_type, may_have, schema_example
+from deploy.requests.events import EVENT, may_have
 from deploy.requests.sources import compiled_sources, routes_from, text_list
 from shared.jsontext import Json, JsonObject
+from shared.subscribers.schema_example import example_of
 
 MAX_FIELDS: Final = 20
+_BY_NAME: Final[Mapping[str, Json]] = {
+    "email": "chuckufarley@example.com",
+    "name": "Chuck U Farley",
+    "url": "https://example.com/",
+    "id": "1001",
+    "at": "2026-03-01T12:00:00Z",
+    "date": "2026-03-01",
+    "amount": 12.5,
+    "price": 12.5,
+    "total": 12.5,
+    "count": 3,
+    "quantity": 3,
+    "": "example",
+}
+"""By the end of a field's name, in any case; any other field is the last."""
+_COLUMN_SCHEMAS: Final[Mapping[str | None, JsonObject]] = {
+    "text": {"type": "string"},
+    "integer": {"type": "integer"},
+    "number": {"type": "number"},
+    "boolean": {"type": "boolean"},
+    "date": {"const": "2026-03-01"},
+    "time": {"const": "2026-03-01T12:00:00Z"},
+}
 _PATH: Final = re.compile(r"(?<![\w.$-])data((?:\.[A-Za-z_]\w*)+)(?![\w(])")
 _IN_TEMPLATE: Final = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 
@@ -23,12 +46,12 @@ def fitting_data(slices: Mapping[str, JsonObject], source: str, event_type: str)
     """
     settings = compiled_sources(slices.get("receive", {})).get(source)
     schema = settings.get("schema") if isinstance(settings, dict) else None
-    described = schema_example(schema) if isinstance(schema, dict) else None
+    described = example_of(schema, _BY_NAME) if isinstance(schema, dict) else None
     data: JsonObject = described if isinstance(described, dict) else {**EVENT}
     fields = dict(_fields(slices, source, event_type))
     for path in sorted(fields, key=len, reverse=True)[:MAX_FIELDS]:
         if schema is None or may_have(schema, path[0]):
-            _add(data, path, example_of_type(path[-1], fields[path]))
+            _add(data, path, example_of(_COLUMN_SCHEMAS.get(fields[path], {}), _BY_NAME, path[-1]))
     return data
 
 

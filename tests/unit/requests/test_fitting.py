@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-import yaml
 from jsonschema import Draft202012Validator
 
 from deploy.config.compiler import compile_config
@@ -13,7 +11,6 @@ from deploy.config.dev_ports import ports_from
 from deploy.requests.command_lines import first_event_line
 from deploy.requests.events import EVENT
 from deploy.requests.fitting import fitting_data
-from deploy.requests.schema_example import schema_example
 from shared.jsontext import JsonObject
 
 CONFIG = """
@@ -83,24 +80,28 @@ def test_it_fits_the_schema_of_its_source_which_may_know_no_event(tmp_path: Path
     assert '{"order":{"number":1,"total":12.5},"paid":true}' in (line or "")
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
-        "{type: string, format: email}",
-        "{type: string, minLength: 20, maxLength: 30}",
-        "{type: integer, minimum: 5, exclusiveMaximum: 7}",
-        "{type: number, exclusiveMinimum: 100}",
-        "{enum: [a, b]}",
-        "{type: ['null', string]}",
-        "{type: array, minItems: 1, items: {type: boolean}}",
-        "{required: [a], properties: {a: {$ref: '#/$defs/a'}}, $defs: {a: {anyOf: [{const: 7}, {type: string}]}}}",
-        "{type: object, required: [name], properties: {name: {type: string}, child: {$ref: '#'}}}",
-        "{anyOf: [{$ref: '#'}]}",
-        "{}",
-    ],
-)
-def test_an_example_fits_its_schema(schema: str) -> None:
-    document: JsonObject = yaml.safe_load(schema)
-    example = schema_example(document)
-    if document != {"anyOf": [{"$ref": "#"}]}:  # which nothing can be checked against
-        Draft202012Validator(document).validate(example)
+def test_it_fits_a_schema_of_several_parts(tmp_path: Path) -> None:
+    schema: JsonObject = {
+        "allOf": [{"$ref": "#/$defs/Named"}, {"required": ["pair", "count"]}],
+        "properties": {
+            "pair": {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False},
+            "count": {"type": "integer", "exclusiveMinimum": 4, "multipleOf": 5},
+        },
+        "$defs": {"Named": {"properties": {"name": {"type": "string"}}, "required": ["name"]}},
+        "unevaluatedProperties": False,
+    }
+    data = fitting_data(
+        compiled(
+            """
+sources: {shop: {auth: none}}
+routes: [{name: keep, to: rows}]
+destinations: {rows: {email: {to: ann@example.com}}}
+""",
+            schema,
+            tmp_path,
+        ),
+        "shop",
+        "order.created",
+    )
+    Draft202012Validator(schema).validate(data)
+    assert data == {"name": "Chuck U Farley", "pair": ["example", 1], "count": 5}

@@ -98,23 +98,59 @@ def test_a_schema_inside_itself_is_described_once() -> None:
     assert [field.path for field in fields_of(ORDER)] == paths
 
 
-def test_an_example_fits_the_schema_that_it_is_made_from() -> None:
-    schema: JsonObject = {
-        **ORDER,
-        "properties": {
-            **{"id": {"type": "integer", "minimum": 7}, "mail": {"type": "string", "format": "email"}},
-            **{
-                "one": {"oneOf": [{"type": "boolean"}, {"type": "string"}]},
-                "short": {"type": "string", "maxLength": 2},
+SCHEMAS: st.SearchStrategy[JsonObject] = st.deferred(
+    lambda: st.one_of(
+        st.fixed_dictionaries(
+            {"type": st.just("string")}, optional={"minLength": st.integers(0, 20), "maxLength": st.integers(20, 30)}
+        ),
+        st.fixed_dictionaries(
+            {"type": st.sampled_from(["integer", "number"])},
+            optional={
+                "minimum": st.integers(-9, 9),
+                "exclusiveMinimum": st.integers(-9, 9),
+                "maximum": st.integers(20, 30),
+                "exclusiveMaximum": st.integers(20, 30),
+                "multipleOf": st.sampled_from([2, 5]),
             },
-            **{
-                "lines": {"type": "array", "minItems": 2, "items": {"$ref": "#/$defs/Line"}},
-                "n": {"type": ["null", "number"]},
+        ),
+        st.sampled_from([{"type": ["null", "boolean"]}, {"enum": ["a", 1]}, {"const": {"a": [None]}}, {}]),
+        st.builds(
+            lambda properties, more: {
+                "type": "object",
+                "properties": properties,
+                "required": [*properties, *more],
+                "additionalProperties": {"type": "string"},
             },
-        },
-        "required": ["id", "mail", "one", "short", "lines", "n"],
-    }
-    Draft202012Validator(schema).validate(example_of(schema))
+            st.dictionaries(st.sampled_from(["email", "id", "count"]), SCHEMAS, max_size=2),
+            st.sampled_from([[], ["more"]]),
+        ),
+        st.builds(
+            lambda first, items, least: {"type": "array", "prefixItems": first, "items": items, "minItems": least},
+            st.lists(SCHEMAS, min_size=1, max_size=2),
+            st.one_of(SCHEMAS, st.just({})),
+            st.integers(0, 4),
+        ),
+        st.builds(
+            lambda a, b: {
+                "allOf": [{"properties": {"a": a}, "required": ["a"]}, {"properties": {"b": b}, "required": ["b"]}]
+            },
+            SCHEMAS,
+            SCHEMAS,
+        ),
+        st.builds(lambda a, b: {"anyOf": [a, b]}, SCHEMAS, SCHEMAS),
+        st.just({"$ref": "#/$defs/part"}),
+    )
+)
+
+
+@given(SCHEMAS, st.sampled_from([{}, {"email": "a@example.com", "count": 3, "": "example"}]))
+def test_an_example_fits_the_schema_that_it_is_made_from(schema: JsonObject, by_name: JsonObject) -> None:
+    whole: JsonObject = {**schema, "$defs": {"part": {"type": "array", "items": {"type": "string", "format": "email"}}}}
+    Draft202012Validator(whole).validate(example_of(whole, by_name))
+
+
+def test_an_example_of_a_schema_inside_itself_ends() -> None:
+    Draft202012Validator(ORDER).validate(example_of(ORDER))
 
 
 @given(json_values)

@@ -28,8 +28,8 @@ Lines: TypeAlias = dict[DocumentPath, int]
 class ConfigFile:
     """A configuration as it is written. `file` is its name in messages; names of files in it are relative to `folder`.
 
-    `repeated` are faults of duplicate keys, for which `document` has the last value. `misleading` are warnings of
-    values that YAML reads as something else than what they look like.
+    `repeated` are faults of duplicate keys, for which `document` has the last value. `not_texts` are the truth values,
+    numbers and nulls, as they are written without quotes.
     """
 
     file: str
@@ -37,7 +37,7 @@ class ConfigFile:
     document: Json
     lines: Mapping[DocumentPath, int] = field(default_factory=dict)
     repeated: tuple[Fault, ...] = ()
-    misleading: tuple[Fault, ...] = ()
+    not_texts: Mapping[DocumentPath, str] = field(default_factory=dict)
 
     def line(self, path: DocumentPath) -> int:
         """Return the line of the value at the path, or of the nearest value around it; 0 if there is no file."""
@@ -74,8 +74,9 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
         rule = "a value does not fit its tag, such as `!!bool` or `!!timestamp`. Take the tag out"
         raise ConfigFaults(file, [Fault(1, "not YAML", rule)]) from error
     lines: Lines = {}
-    repeated = tuple(_walk(node, (), lines))
-    return ConfigFile(file, folder, _plain(document), lines, repeated, tuple(_misleading(node, ())))
+    not_texts: dict[DocumentPath, str] = {}
+    repeated = tuple(_walk(node, (), lines, not_texts))
+    return ConfigFile(file, folder, _plain(document), lines, repeated, not_texts)
 
 
 class _Loader(Composer, CParser, SafeConstructor, Resolver):
@@ -110,12 +111,17 @@ def _size(node: yaml.Node, sizes: dict[int, int | None]) -> int:
     return size
 
 
-def _walk(node: yaml.Node, path: DocumentPath, lines: Lines) -> Iterator[Fault]:
-    """Record the line of each value in `lines`, and yield a fault for each duplicate key. YAML would keep the last."""
+def _walk(node: yaml.Node, path: DocumentPath, lines: Lines, not_texts: dict[DocumentPath, str]) -> Iterator[Fault]:
+    """Record the line of each value in `lines`, and in `not_texts` how each is written that YAML does not read as text.
+
+    Yield a fault for each duplicate key. YAML would keep the last.
+    """
     lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.ScalarNode) and not node.style and node.tag in _TAGS:
+        not_texts[path] = node.value
     if isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
-            yield from _walk(item, (*path, position), lines)
+            yield from _walk(item, (*path, position), lines, not_texts)
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -124,38 +130,32 @@ def _walk(node: yaml.Node, path: DocumentPath, lines: Lines) -> Iterator[Fault]:
                 yield Fault(key.start_mark.line + 1, ".".join(map(str, (*path, name))), "is a duplicate key; keep one")
             seen.add(name)
             lines[(*path, name)] = key.start_mark.line + 1
-            yield from _walk(value, (*path, name), lines)
+            yield from _walk(value, (*path, name), lines, not_texts)
 
 
-_TAGS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float")})
+_TAGS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null")})
 _AS_IT_LOOKS: Final = re.compile(
-    r"true|false|[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|[-+]?\.[0-9]+(?:e[-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+    r"true|false|null|~||[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|[-+]?\.[0-9]+(?:e[-+]?[0-9]+)?"
+    r"|[-+]?\.inf|\.nan",
     re.IGNORECASE,
 )
-
-
 _SWITCHES: Final = frozenset({"breaker", "tls"})
 """Settings of a destination that may be `off`, which YAML reads as false."""
 
 
-def _misleading(node: yaml.Node, path: DocumentPath) -> Iterator[Fault]:
+def misleading_values(file: ConfigFile) -> Iterator[Fault]:
     """Yield a warning for each truth value and number of YAML 1.1 that looks like a word, a time or a code."""
-    if isinstance(node, yaml.SequenceNode):
-        for position, item in enumerate(node.value):
-            yield from _misleading(item, (*path, position))
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield from _misleading(value, (*path, str(key.value)))
-    elif (
-        isinstance(node, yaml.ScalarNode)
-        and not node.style
-        and node.tag in _TAGS
-        and not _AS_IT_LOOKS.fullmatch(node.value)
-        and not (path and path[-1] in _SWITCHES and node.value.lower() == "off")
-    ):
-        read = json.dumps(yaml.safe_load(node.value))
-        rule = f"{node.value} is read as {read}: put it in quotes, or write {read}"
-        yield Fault(node.start_mark.line + 1, ".".join(map(str, path)), rule)
+    for path, written in file.not_texts.items():
+        is_switch = bool(path) and path[-1] in _SWITCHES and written.lower() == "off"
+        if not _AS_IT_LOOKS.fullmatch(written) and not is_switch:
+            read = read_as(written)
+            rule = f"{written} is read as {read}: put it in quotes, or write {read}"
+            yield Fault(file.line(path), ".".join(map(str, path)), rule)
+
+
+def read_as(written: str) -> str:
+    """Return what YAML reads in a value that is written so, as JSON."""
+    return json.dumps(yaml.safe_load(written))
 
 
 def _plain(value: object) -> Json:

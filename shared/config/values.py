@@ -1,5 +1,6 @@
 """Types that models of settings share and that pydantic makes; and pydantic's errors in plain words."""
 
+import json
 import re
 from typing import Annotated, Final
 
@@ -49,5 +50,8 @@ def fault_text(detail: ErrorDetails) -> str:
     """Return the rule that a value breaks, such as `must be a mapping`."""
     if detail["type"] in {"too_short", "string_too_short"} and detail["ctx"]["min_length"] == 1:
         return "must not be empty"
+    found = detail.get("input", "")  # which the API for subscribers leaves out
+    if detail["type"] == "string_type" and (found is None or isinstance(found, int | float)):
+        return f"must be text; got {json.dumps(found)}. Put it in quotes"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return _WORDS.get(detail["type"]) or re.sub(r"^(\w+ )?should ", r"\1must ", message)

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, TypeGuard, Union, get_args, get_or
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
-from deploy.config.config_file import ConfigFile
+from deploy.config.config_file import ConfigFile, read_as
 from deploy.config.faults import DocumentPath, Fault
 from shared.config.rules import NoSecretName
 from shared.config.values import fault_text
@@ -76,7 +76,18 @@ def model_faults(
     for detail in error.errors(include_url=False):
         path = (*at, *detail["loc"])
         if path not in known:
-            yield fault_at(file, path, rule_of(detail, model))
+            written = file.not_texts.get(_written(path, file.document))
+            if detail["type"] == "string_type" and written is not None:
+                yield fault_at(file, path, _quoting_rule(written))
+            else:
+                yield fault_at(file, path, rule_of(detail, model))
+
+
+def _quoting_rule(written: str) -> str:
+    """Return the rule for a truth value, a number or a null, as it is written, where a text is expected."""
+    read = read_as(written)
+    reading = "" if read == written else f", which YAML reads as {read}"
+    return f'must be text; got {written or "nothing"}{reading}. Put it in quotes: "{written}"'
 
 
 def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
@@ -96,7 +107,7 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if isinstance(detail.get("ctx", {}).get("error"), NoSecretName):
         return rule
     found = detail["input"]
-    if isinstance(found, str | int | float) and f"got {found!r}" not in rule:
+    if isinstance(found, str | int | float) and "; got " not in rule:
         rule = f"{rule}; got {found!r}"
     return f"{rule}{_suggestion(found, detail)}" if detail["type"] == "literal_error" else rule
 

@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from deploy.config.checks.comparison_warnings import comparison_rules
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
 from deploy.config.models.configuration import Configuration, RouteConfig
 from functions.transform.comparisons import compared_paths
 from functions.transform.read_routes import Program, read_program
 from functions.transform.routes import Route
-from functions.transform.step import NamedStep
+from functions.transform.step import NamedStep, Step
+from functions.transform.steps.compose import Map
 from functions.transform.steps.decide import Filter, Stop, Switch
 from functions.transform.steps.values import Cast, Default, Set
 from shared.expressions import Expression, is_true
@@ -20,6 +22,7 @@ from shared.jsontext import Json, JsonObject
 _WILD: Final = re.compile(r"[*?\[]")
 _PATH: Final = re.compile(r"\{\{\s*(.+?)\s*\}\}|(data(?:\.[\w-]+|\[\w*\*?\])+)")
 """A text that looks like a template or a path, where a step takes values as they are."""
+_NUMBERS_OF_EVENT: Final = ("hops",)
 _UNTYPED: Final = ("xml", "form", "multipart", "csv")
 
 
@@ -50,6 +53,8 @@ def _route_rules(route: RouteConfig, config: Configuration, number: int) -> Iter
         if covering := _covering(route, takers, set(config.sources)):
             names = " and ".join(repr(name) for name in covering)
             yield f"can never match: {names} match{'' if len(covering) > 1 else 'es'} every event that it could"
+    for rule in comparison_rules(route.where, _NUMBERS_OF_EVENT) if route.where is not None else ():
+        yield f"`where` {rule}"
     if route.where is not None and _is_never(Expression(route.where)):
         yield f"can never match: `where: {route.where}` is always false"
     for glob in route.types or ():
@@ -145,11 +150,28 @@ def _same(one: RouteConfig, other: RouteConfig) -> bool:
 def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
     yield from _dead_ends(steps)
     for named in steps:
+        for condition in _conditions(named.step):
+            for rule in comparison_rules(condition, _NUMBERS_OF_EVENT):
+                yield f"step {named.number} {named.name!r} {rule}"
         values = named.step.whole if isinstance(named.step, Set | Default) else {}
         for path, value in values.items():
             if isinstance(value, str) and (found := _PATH.fullmatch(value)):
                 rule = f"step {named.number} {named.name!r} sets {path} to the text {value!r} itself"
                 yield f"{rule}: to copy the value, write {{from: {found[1] or found[2]}}}"
+
+
+def _conditions(step: Step) -> list[str]:
+    """Return the expressions of the step that compare values."""
+    match step:
+        case Filter():
+            return [step.keep]
+        case Stop():
+            return [step.when] if step.when is not None else []
+        case Switch():
+            return [when for case in step.whole if (when := case.get("when")) is not None]
+        case Map():
+            return [step.whole]
+    return []
 
 
 def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:

@@ -106,6 +106,27 @@ def test_a_fault_names_its_rule(change: tuple[str, str], rule: str) -> None:
     assert rule in faults(WHOLE.replace(*change))
 
 
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (
+            ("where: data.plan", "types: [off]\n    where: data.plan"),
+            "route 'mail it': types.0: must be text; got off, which YAML reads as false. Put it in quotes: \"off\"",
+        ),
+        (("from: form", "from: [form, 2024]"), 'from.1: must be text; got 2024. Put it in quotes: "2024"'),
+        (("to: people", "to: yes"), 'to: must be text; got yes, which YAML reads as true. Put it in quotes: "yes"'),
+        (("to: people", "to: [~]"), 'to.0: must be text; got ~, which YAML reads as null. Put it in quotes: "~"'),
+        (("to: people", "to: [1:30]"), "to.0: must be text; got 1:30, which YAML reads as 90. Put it in quotes"),
+        (("to: [team]", "to: [on]"), "email.to.0: must be text; got on, which YAML reads as true. Put it in quotes"),
+        (("bob@example.com", "12.50"), "list 'team': 1: must be text; got 12.50, which YAML reads as 12.5. Put it in"),
+        (("[data.password]", "[off]"), "step 1 'drop': [0]: must be text; got false. Put it in quotes"),
+        (("[data.password]", "[7, ~]"), "step 1 'drop': [0]: must be text; got 7. Put it in quotes"),
+    ],
+)
+def test_what_yaml_reads_as_no_text_is_to_be_quoted(change: tuple[str, str], rule: str) -> None:
+    assert rule in faults(WHOLE.replace(*change))
+
+
 def test_a_list_that_is_not_there_hides_no_other_fault_of_its_destination() -> None:
     text = faults(WHOLE.replace("to: [team]", "to: [taem], cc: [nobody], text: '{{ data.x | uper }}'"))
     assert "must be an address or the name of a list; got 'taem'; did you mean 'team'?" in text

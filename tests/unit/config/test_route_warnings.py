@@ -1,11 +1,13 @@
 """What lint says of routes and chains that no one means to write."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from deploy.cli.lint import unused_secrets
 from deploy.config.checks.route_warnings import number_warnings, route_warnings
+from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 
@@ -144,3 +146,78 @@ destinations: {{people: {{email: {{to: [ann@example.com], subject: x}}}}}}
         "write to_number(data.total), or `cast: {data.total: number}` on the source"
     )
     assert found == ([rule] if is_warned else [])
+
+
+def compared(route: str, chain: str = "drop: [data.x]", destination: str = "email: {to: a@example.com}") -> list[str]:
+    """Return the warnings about comparisons."""
+    text = f"""\
+sources: {{shop: {{auth: none}}}}
+chains: {{c: [{{drop: [data.x]}}, {{{chain}}}]}}
+routes: [{{name: r, {route}, to: d}}]
+destinations: {{d: {{{destination}}}}}
+"""
+    file = parse_config(text, "hookchain.yaml", Path())
+    found = configuration_warnings(file, compile_config(file))
+    return [f"{each.where}: {each.rule}" for each in found if "compares" in each.rule]
+
+
+@pytest.mark.parametrize(
+    ("condition", "rule"),
+    [
+        ("data.total > '1000'", "with the text '1000', but a number is never less than, equal to or more than a text"),
+        ("data.total > '1000'", "Write `1000` in backticks, and to_number(…) around a value that is sent as text"),
+        ("data.paid && !(data.total <= '-1.5')", "the text '-1.5'"),
+        ("'10' < data.total", "Write `10` in backticks"),
+        ('data.total >= `"1000"`', "Write `1000` in backticks"),
+        ("data.items[?price > '10']", "the text '10'"),
+        ("data.total > 'many'", "compares with the text 'many' character by character"),
+        ("data.total > `true`", "`true`, which is no number"),
+        ("data.total < `null`", "`null`, which is no number"),
+        ("data.total <= `[1]`", "`[1]`, which is no number"),
+        ("length(data.items) == '3'", "compares a number with the text '3': they are never equal. Write `3`"),
+        ("'3' != to_number(data.count)", "a number with the text '3'"),
+        ("hops == '1'", "a number with the text '1'"),
+    ],
+)
+def test_a_comparison_that_no_number_can_meet_is_a_warning(condition: str, rule: str) -> None:
+    [found] = compared(f"where: {json.dumps(condition)}")
+    assert found.startswith("route 'r': `where` compares")
+    assert rule in found
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "data.total > `1000`",
+        "to_number(data.total) > `1000`",
+        "data.day >= '2026-01-01'",
+        "data.id == '1001'",
+        "length(data.items) == `3`",
+        "data.plan != 'free'",
+        "data.items[1:2:1] == `[]`",
+    ],
+)
+def test_a_comparison_that_can_be_true_is_none(condition: str) -> None:
+    assert compared(f"where: {json.dumps(condition)}") == []
+
+
+@pytest.mark.parametrize(
+    ("place", "settings"),
+    [
+        ("route 'r': step 1 'filter' compares", {"route": "steps: [{filter: data.total > '1'}]"}),
+        ("route 'r': step 1 'stop' compares", {"route": "steps: [{stop: {reason: x, when: data.total > '1'}}]"}),
+        ("route 'r': step 1 'switch' compares", {"route": "steps: [{switch: {to: c, when: data.total > '1'}}]"}),
+        ("route 'r': step 1 'map' compares", {"route": "steps: [{map: \"data.items[?price > '1']\"}]"}),
+        ("chain 'c': step 2 'filter' compares", {"route": "steps: c", "chain": "filter: data.total > '1'"}),
+        (
+            "destination 'd': `success_when` compares a number with the text '200'",
+            {
+                "route": "from: shop",
+                "destination": "webhook: {url: 'https://example.com/'}, success_when: \"status == '200'\"",
+            },
+        ),
+    ],
+)
+def test_each_condition_of_the_file_is_checked(place: str, settings: dict[str, str]) -> None:
+    [found] = compared(**settings)
+    assert found.startswith(place)

@@ -15,7 +15,7 @@ from typing import Final
 
 from deploy.dev.sendgrid.mailbox import Mail, Mailbox
 from deploy.history.journal_view import DeadLetterRow
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from shared.cloud.local.journal import FILE_NAME
 from shared.jsontext import JsonObject
 from tests.emulation import JSON_TYPE

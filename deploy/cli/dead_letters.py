@@ -29,10 +29,9 @@ from deploy.cli.record_command import (
     sample_note,
     short_ids,
 )
-from deploy.history.blob_renewal import renew_blobs
-from deploy.history.documents import as_dead_letter, dead_letter_document, event_in
+from deploy.history.documents import dead_letter_document
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
-from deploy.history.replay import is_replayable, make_dead_letter_replay
+from deploy.history.replay import as_dead_letter, event_in, is_replayable, make_dead_letter_replay, renew_blobs
 from deploy.history.state import State
 from deploy.terminal.printing import count_of, print_json
 from deploy.terminal.progress import with_progress

@@ -9,7 +9,7 @@ from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_comman
 from deploy.config.checks.kinds import KindFault, suggested_kinds
 from deploy.config.configured import add_configuration, optional_slices
 from deploy.explain.destinations import kind_document, kind_listing, kind_page, known_kinds
-from deploy.history.destination_texts import configured_destinations, kind_of
+from deploy.history.state import configured_destinations, kind_of
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from functions.notify.registry import load_own_kinds

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from deploy.history.digests import MAX_SEARCHED, DigestRecord
-from deploy.history.documents import merged_count, route_state, tries_of
+from deploy.history.documents import route_state, tries_of
 from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary, RequestRow
+from deploy.history.replay import merged_count
 from deploy.terminal.printing import count_of
 from deploy.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
 from shared.delivery import ROUTE_ITSELF

@@ -30,11 +30,10 @@ from deploy.cli.record_command import (
     sample_note,
     short_ids,
 )
-from deploy.history.blob_renewal import renew_blobs
 from deploy.history.digests import DigestRecord, digest_document
 from deploy.history.documents import record_document, summary_document
 from deploy.history.journal_view import STATUSES, EventQuery, EventRecord, EventSummary
-from deploy.history.replay import make_event_replay
+from deploy.history.replay import make_event_replay, renew_blobs
 from deploy.history.state import State, StateFault
 from deploy.platforms.choice import same_platform
 from deploy.terminal.command_error import CommandError, UsageError

@@ -22,15 +22,15 @@ from deploy.explain.receive_stage import explain_receive
 from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.explain.request_options import add_request_options, request_from_options
 from deploy.explain.transform_stage import transform_stages
-from deploy.history.destination_texts import configured_destinations
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
+from deploy.history.state import configured_destinations
 from deploy.requests.sources import compiled_sources
 from deploy.secrets.generated import generated_secrets, misspelt
 from deploy.terminal.printing import print_json
 from deploy.terminal.tables import screen_of
 from functions.receive.diagnosis import DIFFERENT_SECRET
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
-from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
+from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.owners import FILE_NAME, KnownOwners
 from shared.errors import Temporary
 from shared.jsontext import JsonObject

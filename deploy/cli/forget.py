@@ -15,8 +15,7 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.forget_choice import MAX_PENDING, Chosen, by_actor, by_condition, by_expression, by_ids, by_person
 from deploy.cli.record_command import id_list, ids_note
 from deploy.config.checkout import environ_with, own_env_file
-from deploy.history.forget import CaughtMails, Traces, open_forgetter, total_counts
-from deploy.history.forget_digests import DigestTraces
+from deploy.history.forget import CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.terminal.printing import count_of, print_json

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.history.documents import event_of_message
 from deploy.history.journal_view import EventQuery, EventSummary
+from deploy.history.replay import event_of_message
 from deploy.history.state import State
 from deploy.terminal.command_error import UsageError
 from functions.notify.people import folded

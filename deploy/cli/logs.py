@@ -10,8 +10,7 @@ from typing import Final
 
 from deploy.cli.command import DONE, add_limit, add_since, parser, run_command
 from deploy.config.configured import add_env_file, environ_of
-from deploy.history.cloud_log import ALL, PAGE, LogQuery
-from deploy.history.log_records import Record, clock
+from deploy.history.logs import ALL, PAGE, LogQuery, Record, clock
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.log_view import LogView
 from deploy.terminal.tables import screen_of

@@ -20,8 +20,8 @@ from deploy.cli.smoke_follow import (
     timeout_text,
 )
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.history.cloud_log import PAGE, LogQuery
 from deploy.history.journal_view import EventQuery
+from deploy.history.logs import PAGE, LogQuery
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform

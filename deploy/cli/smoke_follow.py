@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.history.journal_view import EventRecord
-from deploy.history.log_records import Record
+from deploy.history.logs import Record
 from deploy.terminal.printing import count_of
 from deploy.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable
 from shared.journal import RouteDecision

@@ -18,7 +18,7 @@ from deploy.doctor import configuration, held, sender, sharing
 from deploy.doctor.places import has_places
 from deploy.google.api import ApiError, NotSignedIn
 from deploy.google.gcloud import GcloudFault, GcloudMissing
-from deploy.history.destination_texts import configured_destinations
+from deploy.history.state import configured_destinations
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.secrets.needs import needs
 from deploy.terminal.command_error import CommandError

@@ -1,15 +1,29 @@
-"""The state of a stack on AWS, read and changed with the operator's own credentials."""
+"""A stack on AWS, with the operator's own credentials: its state, its status and its logs.
 
-from collections.abc import Mapping
+Functions are read from Lambda, the messages of the queues from SQS and CloudWatch, and the logs from CloudWatch Logs,
+one log group a function.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.amazon import names
+from deploy.amazon.api import AwsApi, AwsFault
+from deploy.amazon.names import log_group
 from deploy.amazon.stack import DeployedStack
+from deploy.amazon.target import StackTarget
+from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.history.cloud_journal import CloudJournal
-from deploy.history.cloud_state import open_cloud_state
-from deploy.history.dynamo_read import DynamoJournalReader
-from deploy.history.state import State
+from deploy.history.dynamo_journal import DynamoJournalReader
+from deploy.history.logs import PAGE, LogQuery, Record
+from deploy.history.state import State, open_cloud_state
+from deploy.history.status import Backlog, Version
+from deploy.terminal.parallel import run_in_parallel
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.ledger import DynamoLedger
@@ -17,7 +31,10 @@ from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.platform import RECORD_PREFIX
+from shared.jsontext import Json, JsonObject
+from shared.logs import SEVERITIES
 from shared.ports import TOPIC_NAMES
+from shared.times import unix_seconds
 
 BEYOND_REACH: Final = (
     "messages in SQS: an event that is being processed is stored again. SQS keeps a message for 14 days at most: run "
@@ -58,3 +75,275 @@ class StackPorts:
 def open_aws_state(deployed: DeployedStack, environ: Mapping[str, str]) -> AbstractContextManager[State]:
     """Raises AwsFault."""
     return open_cloud_state(StackPorts(deployed), environ, BEYOND_REACH)
+
+
+WINDOW_SECONDS: Final = 900.0
+"""SQS writes its metrics once a minute, some minutes late, and those of an idle queue not at all."""
+_COUNTS: Final = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+_AGE: Final = "ApproximateAgeOfOldestMessage"
+_MISSING_QUEUE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+
+
+def read_versions(deployed: DeployedStack) -> list[Version]:
+    """Raises AwsFault."""
+    found = run_in_parallel(lambda function: _version(deployed, function), (*FUNCTIONS, *OPTIONAL))
+    return [each for each in found if each is not None]
+
+
+def _version(deployed: DeployedStack, function: str) -> Version | None:
+    """Return None for a function that is not there, and need not be."""
+    name = names.function(deployed.target.prefix, function)
+    try:
+        found = deployed.api.call("lambda", "get_function_configuration", FunctionName=name)
+        mappings = deployed.api.call("lambda", "list_event_source_mappings", FunctionName=name)
+    except AwsFault as fault:
+        if fault.code == "ResourceNotFoundException":
+            return None if function in OPTIONAL else Version(function, "", None, "not deployed: make deploy-aws")
+        raise
+    modified = found.get("LastModified")
+    since = unix_seconds(_rfc3339(modified)) if isinstance(modified, str) else None
+    trouble = _trouble(found) or next(_disabled(mappings), "")
+    return Version(function, str(found.get("CodeSha256", ""))[:12], since, trouble)
+
+
+def _trouble(function: JsonObject) -> str:
+    """Return why the function, or the last change to it, does not serve."""
+    state, change = function.get("State"), function.get("LastUpdateStatus")
+    if state not in {None, "Active", "Inactive"}:  # Lambda makes an inactive one ready at its next call
+        return str(function.get("StateReason") or state)
+    if change not in {None, "Successful"}:
+        return str(function.get("LastUpdateStatusReason") or f"the last change: {change}")
+    return ""
+
+
+def _disabled(mappings: JsonObject) -> Iterator[str]:
+    listed = mappings.get("EventSourceMappings")
+    for each in listed if isinstance(listed, list) else ():
+        if isinstance(each, dict) and each.get("State") in {"Disabled", "Disabling"}:
+            yield f"does not read {str(each.get('EventSourceArn')).rpartition(':')[2]}: its event source mapping is off"
+
+
+def _rfc3339(text: str) -> str:
+    """Return Lambda's time, such as `2026-03-01T12:00:00.000+0000`, with a colon in its offset."""
+    return f"{text[:-2]}:{text[-2:]}" if text[-5:-4] in {"+", "-"} else text
+
+
+def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], list[str]]:
+    """Return the backlog of each queue, and notes about what could not be read."""
+    prefix = deployed.target.prefix
+    queues = [names.queue(prefix, topic) for topic in TOPIC_NAMES]
+    queues += [names.undelivered_queue(prefix, topic) for topic in TOPIC_NAMES]
+    notes: list[str] = []
+    try:
+        queues += _queues_of_sources(deployed)
+    except AwsFault as fault:
+        notes.append(f"queues of sources: {fault}")
+    counts: Sequence[int | None] = [None] * len(queues)
+    ages: Mapping[str, float] = {}
+    try:
+        counts = run_in_parallel(lambda queue: _count(deployed, queue), queues)
+    except AwsFault as fault:
+        notes.append(f"backlog: {fault}")
+    try:
+        ages = _ages(deployed, queues, now)
+    except AwsFault as fault:
+        notes.append(f"age of the oldest message: {fault}")
+    return [
+        Backlog(name, count, ages.get(name) if count else None) for name, count in zip(queues, counts, strict=True)
+    ], notes
+
+
+def _queues_of_sources(deployed: DeployedStack) -> list[str]:
+    """Return the names of the queues that receive reads: the deployment's, and the operator's own. Raises AwsFault."""
+    function = names.function(deployed.target.prefix, "receive")
+    try:
+        mappings = deployed.api.call("lambda", "list_event_source_mappings", FunctionName=function)
+    except AwsFault as fault:
+        if fault.code == "ResourceNotFoundException":
+            return []
+        raise
+    listed = mappings.get("EventSourceMappings")
+    arns = (
+        [str(each.get("EventSourceArn")) for each in listed if isinstance(each, dict)]
+        if isinstance(listed, list)
+        else []
+    )
+    return [arn.rpartition(":")[2] for arn in arns]
+
+
+def _count(deployed: DeployedStack, queue: str) -> int | None:
+    """Return the number of messages, those that a function has at the moment or that wait for a retry included."""
+    try:
+        url = deployed.api.call("sqs", "get_queue_url", QueueName=queue).get("QueueUrl")
+    except AwsFault as fault:
+        if fault.code in _MISSING_QUEUE:
+            return None
+        raise
+    found = deployed.api.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=list(_COUNTS))
+    attributes = found.get("Attributes")
+    values = [attributes.get(name, "0") for name in _COUNTS] if isinstance(attributes, dict) else []
+    return sum(int(str(value)) for value in values)
+
+
+def _ages(deployed: DeployedStack, queues: Sequence[str], now: float) -> Mapping[str, float]:
+    """Return the newest value of the metric for each queue that has one."""
+    metrics: list[Json] = [_metric(number, queue) for number, queue in enumerate(queues)]
+    arguments: JsonObject = {"MetricDataQueries": metrics, "StartTime": now - WINDOW_SECONDS, "EndTime": now}
+    found = deployed.api.call("cloudwatch", "get_metric_data", ScanBy="TimestampDescending", **arguments)
+    results = found.get("MetricDataResults")
+    ages: dict[str, float] = {}
+    for each in results if isinstance(results, list) else ():
+        values = each.get("Values") if isinstance(each, dict) else None
+        if isinstance(each, dict) and isinstance(values, list) and values:
+            ages[queues[int(str(each.get("Id"))[1:])]] = float(str(values[0]))
+    return ages
+
+
+def _metric(number: int, queue: str) -> JsonObject:
+    metric: JsonObject = {
+        "Namespace": "AWS/SQS",
+        "MetricName": _AGE,
+        "Dimensions": [{"Name": "QueueName", "Value": queue}],
+    }
+    return {"Id": f"q{number}", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Maximum"}}
+
+
+FIRST_WINDOW_SECONDS: Final = 300.0
+WINDOW_GROWTH: Final = 4
+"""The newest records are looked for in windows that end at the last one's beginning and grow."""
+AHEAD_SECONDS: Final = 60.0
+"""A function's clock may be ahead of this machine's."""
+_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
+_ROUTINE: Final = re.compile(r"(START|END|INIT_START|EXTENSION|XRAY) ")
+_REPORT: Final = re.compile(r"(INIT_)?REPORT ")
+_FAILED: Final = re.compile(r"\bStatus: (timeout|error)\b")
+_ERROR: Final = re.compile(r"\[ERROR\]|\[CRITICAL\]|Traceback|Task timed out|Runtime exited|Runtime\.\w+Error|Error: ")
+_PLATFORM_TEXTS: Final = ("Task timed out", "Runtime exited", "Runtime.", "[ERROR]", "Traceback", "Status: ")
+"""Lambda's own lines about a failure have one of these, and no severity."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudWatchLog:
+    """The log of a stack."""
+
+    api: AwsApi
+    target: StackTarget
+    query: LogQuery
+
+    @property
+    def fault(self) -> type[Exception]:
+        return AwsFault
+
+    def newest(self, since: float, limit: int) -> list[Record]:
+        end, window, found = time.time() + AHEAD_SECONDS, FIRST_WINDOW_SECONDS + AHEAD_SECONDS, list[Record]()
+        while end > since and len(found) < limit:
+            start = max(since, end - window)
+            found += self._read(start, end, None)
+            end, window = start - 0.001, window * WINDOW_GROWTH
+        return sorted(found, key=lambda each: each.at)[-limit:]
+
+    def oldest(self, since: float) -> list[Record]:
+        return sorted(self._read(since, None, PAGE), key=lambda each: each.at)[:PAGE]
+
+    def _read(self, since: float, until: float | None, enough: int | None) -> list[Record]:
+        """Return the records between two times; with `enough`, of each function no more than are needed."""
+        reads = [(function, pattern) for function in self.query.functions for pattern in filter_patterns(self.query)]
+        found = run_in_parallel(lambda read: self._records(*read, since, until, enough), reads)
+        if all(each is None for each in found):
+            group = log_group(self.target.prefix, self.query.functions[0])
+            raise AwsFault("", f"there is no log group {group} in {self.target.region}: make deploy-aws")
+        by_id = {record.id: record for records in found for record in records or ()}
+        return list(by_id.values())
+
+    def _records(
+        self, function: str, pattern: str, since: float, until: float | None, enough: int | None
+    ) -> list[Record] | None:
+        """Return the function's records; None if it has no log group."""
+        arguments: JsonObject = {"logGroupName": log_group(self.target.prefix, function), "startTime": _ms(since)}
+        if until is not None:
+            arguments["endTime"] = _ms(until)
+        if pattern:
+            arguments["filterPattern"] = pattern
+        records: list[Record] = []
+        try:
+            for page in self.api.pages("logs", "filter_log_events", "nextToken", **arguments):
+                records += _page_records(page, function)
+                if enough is not None and len(records) >= enough:
+                    break
+        except AwsFault as fault:
+            if fault.code != "ResourceNotFoundException":
+                raise
+            return None
+        return records
+
+
+def filter_patterns(query: LogQuery) -> Sequence[str]:
+    """Return the patterns that together match the wanted records; an empty one matches all.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+    """
+    if query.event is not None and _ID.fullmatch(query.event):
+        return (f'{{ $.event_id = "{query.event}*" }}',)
+    if query.severity is None or SEVERITIES.index(query.severity) < SEVERITIES.index("WARNING"):
+        return ("",)
+    severities = SEVERITIES[SEVERITIES.index(query.severity) :]
+    own = " || ".join(f'$.severity = "{each}" || $.level = "{each}"' for each in severities)
+    failed = '($.type = "platform.report" && $.record.status != "success")'
+    return f"{{ {own} || {failed} }}", " ".join(f'?"{text}"' for text in _PLATFORM_TEXTS)
+
+
+def _page_records(page: JsonObject, function: str) -> Iterator[Record]:
+    events = page.get("events")
+    for event in events if isinstance(events, list) else ():
+        if isinstance(event, dict) and (record := parse_log_event(event, function)):
+            yield record
+
+
+def parse_log_event(event: JsonObject, function: str) -> Record | None:
+    """Read an event of CloudWatch Logs; None for Lambda's own lines about a call that ended well."""
+    at, text = event.get("timestamp"), str(event.get("message", "")).rstrip("\n")
+    found = _from_json(text) if text.startswith("{") else _from_text(text)
+    if found is None or not isinstance(at, int | float):
+        return None
+    severity, document = found
+    return Record(at / 1000, function, severity, document, f"{function}/{event.get('eventId')}")
+
+
+def _from_json(text: str) -> tuple[str, JsonObject] | None:
+    """Read a line of ours, of Lambda in its JSON format, or of Python's logging in that format."""
+    try:
+        document: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return _from_text(text)
+    if not isinstance(document, dict):
+        return _from_text(text)
+    kind, record = document.get("type"), document.get("record")
+    if isinstance(kind, str) and kind.startswith("platform.") and isinstance(record, dict):
+        status = record.get("status", "success")
+        if kind != "platform.report" or status == "success":
+            return None
+        return "ERROR", {"severity": "ERROR", "message": f"the call ended with {status}", "detail": text[:500]}
+    severity = _severity(str(document.get("severity") or document.get("level") or "INFO"))
+    return severity, {"message": "", **document, "severity": severity}
+
+
+def _from_text(text: str) -> tuple[str, JsonObject] | None:
+    if _ROUTINE.match(text) or (_REPORT.match(text) and not _FAILED.search(text)):
+        return None
+    severity = "ERROR" if _REPORT.match(text) or _ERROR.search(text) else "INFO"
+    if text.startswith("[WARNING]"):
+        severity = "WARNING"
+    return severity, {"severity": severity, "message": text}
+
+
+def _severity(text: str) -> str:
+    known = {"WARN": "WARNING", "FATAL": "CRITICAL", "TRACE": "DEBUG"}.get(text, text)
+    return known if known in SEVERITIES else "INFO"
+
+
+def _ms(seconds: float) -> int:
+    return max(0, int(seconds * 1000))

@@ -1,18 +1,74 @@
-"""The destinations as an operator watches them: whether each takes deliveries, and what waits for it."""
+"""The destinations as an operator watches them: whether each takes deliveries, and what waits and gathers for it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import Final, Literal
 
-from deploy.history.destination_texts import ConfiguredDestinations, caps_text, kind_of, schedule_text
-from deploy.history.gathered import DigestView, Gathering, WaitingGroup, digests_in
+from deploy.history.state import ConfiguredDestinations, kind_of
+from functions.notify.gathering.groups import key_of
+from functions.notify.people import Person
+from functions.notify.people_source import compiled_recipients
+from functions.notify.read_destinations import read_destinations as compiled_destinations
+from functions.notify.registry import Configured
 from functions.notify.timer import waits_for_slot
-from shared.jsontext import Json, JsonObject
+from shared.delivery import Delivery, delivery_from
+from shared.errors import HookchainError, Permanent
+from shared.jsontext import Json, JsonObject, from_json
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
-from shared.times import rfc3339
+from shared.slices import SliceFault
+from shared.times import duration_text, rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingGroup:
+    """Deliveries that wait in one group, for the one delivery that they become. Times are Unix seconds.
+
+    key        what the events share by the destination's `by`; None if it has none, or the events lack it
+    person     the recipient's name, where `to` names a person
+    oldest_at  when the first of them came
+    until      the time from which on the group is closed
+    """
+
+    count: int
+    oldest_at: float
+    until: float
+    reason: str
+    key: str | None = None
+    person: str | None = None
+
+    def document(self) -> JsonObject:
+        return {
+            "key": self.key,
+            "person": self.person,
+            "count": self.count,
+            "oldest": rfc3339(self.oldest_at),
+            "until": rfc3339(self.until),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DigestView:
+    """A digest or a burst, by the row of its delivery. `count`: how many deliveries it stands for."""
+
+    event_id: str
+    count: int
+    state: str
+    made_at: float
+    updated_at: float
+
+    def document(self) -> JsonObject:
+        return {
+            "event_id": self.event_id,
+            "count": self.count,
+            "state": self.state,
+            "made_at": rfc3339(self.made_at),
+            "updated_at": rfc3339(self.updated_at),
+        }
+
 
 NOTICE_SECONDS: Final = 10.0
 """Running functions read the state of a destination so often: until then, they may know of a pause that is over."""
@@ -182,3 +238,103 @@ async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
 
 def _time(seconds: float | None) -> str | None:
     return None if seconds is None else rfc3339(seconds)
+
+
+MAX_DIGESTS: Final = 5
+"""The last digests of a destination that are shown."""
+
+
+class Gathering:
+    """The destinations of notify's slice that gather; none if the slice is not known."""
+
+    def __init__(self, notify: JsonObject | None) -> None:
+        try:
+            self._configured: Mapping[str, Configured] = compiled_destinations(notify) if notify else {}
+        except SliceFault:
+            self._configured = {}
+        self._recipients = compiled_recipients((notify or {}).get("people"))
+
+    def gathers(self, destination: str) -> bool:
+        configured = self._configured.get(destination)
+        return configured is not None and bool(configured.gather or configured.alerts)
+
+    async def groups(self, rows: Sequence[LedgerRow]) -> tuple[WaitingGroup, ...]:
+        """Return the groups in which the rows wait, the first to be closed first."""
+        members: dict[str, list[LedgerRow]] = {}
+        for row in rows:
+            if row.group and row.retry_at is not None:
+                members.setdefault(row.group, []).append(row)
+        groups = [await self._group(waiting) for waiting in members.values()]
+        return tuple(sorted(groups, key=lambda group: group.until))
+
+    async def _group(self, rows: Sequence[LedgerRow]) -> WaitingGroup:
+        key, person = await self._names(rows[0])
+        return WaitingGroup(
+            count=len(rows),
+            oldest_at=min(row.created_at for row in rows),
+            until=min(row.retry_at or 0.0 for row in rows),
+            reason=rows[0].reason,
+            key=key,
+            person=person,
+        )
+
+    async def _names(self, row: LedgerRow) -> tuple[str | None, str | None]:
+        """Return the key and the recipient's name, as far as the configuration and the event tell them."""
+        configured = self._configured.get(row.destination)
+        if configured is None:
+            return None, None
+        try:
+            delivery = delivery_from(from_json(row.message))
+        except (Permanent, ValueError, RecursionError):
+            return None, None
+        settings = configured.for_delivery(delivery).gather
+        if settings is None:
+            return None, None
+        return key_of(settings.by, delivery.event), await self._person(configured, delivery)
+
+    async def _person(self, configured: Configured, delivery: Delivery) -> str | None:
+        if configured.recipient is None or self._recipients is None:
+            return None
+        try:
+            found = await self._recipients.recipient_of(configured, delivery)
+        except HookchainError:  # the event's data rests in a blob
+            return None
+        return found.name if isinstance(found, Person) else None
+
+
+def digests_in(*lists: Sequence[LedgerRow]) -> tuple[DigestView, ...]:
+    """Return the newest digests among the rows, newest first."""
+    rows = {row.key: row for rows in lists for row in rows if row.merged}
+    newest = sorted(rows.values(), key=lambda row: row.created_at, reverse=True)[:MAX_DIGESTS]
+    return tuple(
+        DigestView(each.event_id, each.merged, each.state, each.created_at, each.updated_at) for each in newest
+    )
+
+
+_RATE_UNITS: Final = {1: "s", 60: "m", 3_600: "h", 86_400: "d"}
+
+
+def caps_text(destination: Json) -> str:
+    """Return the caps as the configuration writes them: `10/s, 5 at once, per data.customer.id`; empty without one."""
+    written = destination if isinstance(destination, dict) else {}
+    rate, in_flight, per = written.get("rate"), written.get("in_flight"), written.get("per")
+    found: list[str] = []
+    if isinstance(rate, list) and len(rate) == 2 and isinstance(seconds := rate[1], int | float):
+        found.append(f"{rate[0]}/{_RATE_UNITS.get(int(seconds)) or duration_text(seconds)}")
+    if in_flight is not None:
+        found.append(f"{in_flight} at once")
+    if found and isinstance(per, str):
+        found.append(f"per {per}")
+    return ", ".join(found)
+
+
+def schedule_text(destination: Json) -> str:
+    """Return the attempts and the waits between them; empty where they are not known."""
+    waits = destination.get("retry_seconds") if isinstance(destination, dict) else None
+    if not isinstance(waits, list):
+        return ""
+    if not waits:
+        return "1 attempt"
+    grouped = [(duration_text(wait), len([*same])) for wait, same in groupby(waits) if isinstance(wait, int | float)]
+    texts = [f"{count} × {text}" if count > 1 else text for text, count in grouped]
+    return f"{len(waits) + 1} attempts, after waits of {', '.join(texts)}"

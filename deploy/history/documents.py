@@ -3,15 +3,13 @@
 Times are RFC 3339. No text here is safe to show as HTML: senders wrote it.
 """
 
-import json
 from collections.abc import Sequence
 
 from deploy.history.journal_view import Bucket, DeadLetterRow, EventRecord, EventSummary, RequestRow
-from deploy.history.replay import is_replayable
-from shared.delivery import ROUTE_ITSELF, delivery_from
-from shared.errors import Permanent
-from shared.journal import AttemptEntry, DeadLetter, route_documents
-from shared.jsontext import Json, JsonObject, from_json
+from deploy.history.replay import _message, as_dead_letter, is_replayable, merged_count
+from shared.delivery import ROUTE_ITSELF
+from shared.journal import AttemptEntry, route_documents
+from shared.jsontext import JsonObject
 from shared.ledger import LedgerRow
 from shared.ledger_rules import DEAD_LETTERED, RETRY_SCHEDULED
 from shared.times import rfc3339
@@ -140,51 +138,6 @@ def dead_letter_document(letter: DeadLetterRow, whole: bool = False) -> JsonObje
         "replayable": is_replayable(as_dead_letter(letter)),
     }
     return {**document, "message": _message(letter.message)} if whole else document
-
-
-def merged_count(message: bytes) -> int:
-    """Return how many deliveries the one in the message stands for: 0 for one that is no digest and no burst."""
-    if b'"merged"' not in message:
-        return 0
-    try:
-        return delivery_from(from_json(message)).merged
-    except (Permanent, ValueError, RecursionError):
-        return 0
-
-
-def as_dead_letter(row: DeadLetterRow) -> DeadLetter:
-    names = row.event_id, row.route, row.destination
-    return DeadLetter(row.id, row.code, row.reason, row.at, row.message, row.topic, *names)
-
-
-def event_in(message: Json) -> JsonObject | None:
-    """Return the event that a delivery carries, or the message itself if it is an event; None if it is no object."""
-    if not isinstance(message, dict):
-        return None
-    data = message.get("data")
-    event = data.get("event") if isinstance(data, dict) and "route" in data and "destination" in data else None
-    return event if isinstance(event, dict) else message
-
-
-def event_of_message(message: bytes) -> JsonObject | None:
-    """Return the event in a stored message, as `event_in`; None if it does not parse."""
-    return event_in(_message(message))
-
-
-def dataref_of(message: bytes) -> str | None:
-    """Return the name of the blob with the data of the event in a stored message; None if the message has it."""
-    event = event_of_message(message) if b'"dataref"' in message else None
-    name = event.get("dataref") if event else None
-    return name if isinstance(name, str) else None
-
-
-def _message(message: bytes) -> Json:
-    """Return the message as JSON where it parses, else as text."""
-    try:
-        document: Json = json.loads(message)
-    except (ValueError, RecursionError):
-        return message.decode("utf-8", errors="replace")
-    return document
 
 
 def series_document(buckets: Sequence[Bucket], bucket_seconds: float) -> JsonObject:

@@ -5,8 +5,11 @@
     ledger        the messages of its deliveries, and what their destinations answered
     blobs         its large bodies, and other systems' answers to its steps
     mails         the mails and the rows of sheets that `hookchain dev` caught
-    digests       the digests and bursts that its deliveries went into
+    digests       the digests and bursts that its deliveries went into: each holds a line of it, or all of its data
+                  in its own delivery, its dead letter, the record of its group and its caught mails
     messages      the copies that tenants of subscribers have, from which it can be sent again
+                  found by the event's id in all tenants that there are or that its deliveries name; the messages of a
+                  tenant that was deleted go with `hookchain forget --tenant`
 
 The rows stay, so that an event's way can still be seen. A delivery that is pending or held is dead-lettered first, so
 that nothing is sent meanwhile.
@@ -16,25 +19,60 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from deploy.history.digests import find_digest
-from deploy.history.documents import dataref_of
-from deploy.history.forget_digests import (
-    DigestTraces,
-    digest_ids,
-    erase_record,
-    is_recorded,
-    merging_into,
-)
-from deploy.history.forget_messages import Copy, erase_copies, find_copies
 from deploy.history.journal_view import EventRecord, JournalView
+from deploy.history.replay import dataref_of
 from deploy.history.state import State, StoredBlobs
+from functions.notify.gathering.record import RECORD_SECONDS, GroupRecord, group_of_digest, read_record, record_name
 from shared.batching import batches
+from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.ledger import Ledger, LedgerRow
-from shared.ledger_rules import FINAL, FORGOTTEN
-from shared.store_ports import Documents, Records
+from shared.ledger_rules import FINAL, FORGOTTEN, MERGED
+from shared.store_ports import Documents, Kept, Records
+from shared.subscribers.directory import TENANTS, message_entries_of, messages_of, read_stored
+from shared.subscribers.model import MessageEntry
+from shared.subscribers.names import endpoint_name
+
+
+@dataclass(frozen=True, slots=True)
+class DigestTraces:
+    """The traces of one digest in the stores.
+
+    rows         its deliveries
+    letters      the number of its dead letters that have content
+    is_recorded  the record of its group holds it
+    mails        the number of its mails that were caught
+    others       the other events in it, as far as they were found
+    merging      the event's deliveries that are being merged into it: which they are is decided, and not written yet
+    """
+
+    event_id: str
+    rows: tuple[LedgerRow, ...]
+    letters: int
+    is_recorded: bool
+    mails: int
+    others: tuple[str, ...] = ()
+    merging: tuple[str, ...] = ()
+
+    @property
+    def destination(self) -> str:
+        return self.rows[0].destination if self.rows else ""
+
+    @property
+    def is_unsent(self) -> bool:
+        return any(row.state not in FINAL for row in self.rows)
+
+
+class Copy(NamedTuple):
+    """A tenant's copy of an event, or of a part that a step split off: its message, and the entry that finds it."""
+
+    tenant: str
+    entry_id: str
+    message_id: str
+
 
 STORES: Final = ("journal", "dead letters", "ledger", "blobs", "mails", "digests", "messages")
 MAX_DELIVERIES: Final = 100_000
@@ -216,3 +254,103 @@ def has_content(row: LedgerRow) -> bool:
 
 def _answered(attempts: Iterable[AttemptEntry]) -> set[str]:
     return {each.delivery_id for each in attempts if each.answer or each.reason not in ("", FORGOTTEN)}
+
+
+MAX_GROUPS: Final = 1_000
+
+
+def digest_ids(rows: Iterable[LedgerRow]) -> list[str]:
+    """Return the ids of the digests that an event's deliveries are part of."""
+    return list(dict.fromkeys(row.group for row in rows if row.state == MERGED and row.group))[:MAX_GROUPS]
+
+
+async def merging_into(records: Records | None, rows: Iterable[LedgerRow]) -> dict[str, list[str]]:
+    """Return the ids of the digests that some of the rows are being merged into, and the keys of these rows.
+
+    Raises Temporary.
+    """
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if not row.group or row.state in FINAL or records is None:
+            continue
+        digest = _record(row.group, await records.read(record_name(row.group))).digest
+        if digest is not None and any(key == row.key for key, _ in digest.members):
+            found.setdefault(digest.event_id, []).append(row.key)
+    return found
+
+
+async def is_recorded(records: Records | None, digest_id: str) -> bool:
+    """Return whether the record of its group holds the digest. Raises Temporary."""
+    if records is None:
+        return False
+    group = group_of_digest(digest_id)
+    digest = _record(group, await records.read(record_name(group))).digest
+    return digest is not None and digest.event_id == digest_id
+
+
+async def erase_record(records: Records, digest: DigestTraces, now: float) -> None:
+    """Drop the digest from the record of its group, unless it is still being made: its delivery would be lost."""
+
+    group = group_of_digest(digest.event_id)
+
+    def decide(text: str | None) -> tuple[None, Kept | None]:
+        record = _record(group, text)
+        found = record.digest
+        if found is None or found.event_id != digest.event_id or not found.is_merged:
+            return None, None
+        return None, Kept(GroupRecord(record.number).text(), now + RECORD_SECONDS)
+
+    if digest.rows and digest.is_recorded:
+        await records.change(record_name(group), now, decide)
+
+
+def _record(group: str, text: str | None) -> GroupRecord:
+    """Read a group's record. Raises Temporary for what is not one: it may hold what is to be forgotten."""
+    try:
+        return read_record(text)
+    except ValueError as error:
+        act = "delete it from the store of records, then run this command again"
+        raise Temporary(
+            "records_unavailable", f"the record {record_name(group)!r} cannot be read ({error}): {act}"
+        ) from error
+
+
+PAGE: Final = 500
+
+
+async def find_copies(documents: Documents | None, event_id: str, rows: Iterable[LedgerRow]) -> tuple[Copy, ...]:
+    """Raises Temporary."""
+    if documents is None:
+        return ()
+    named = [name.tenant for row in rows if (name := endpoint_name(row.destination))]
+    tenants = dict.fromkeys([*named, *[id async for id in _tenants(documents)]])
+    found: list[Copy] = []
+    for some in batches([*tenants], AT_ONCE):
+        for copies in await asyncio.gather(*(_copies_of(documents, tenant, event_id) for tenant in some)):
+            found += copies
+    return tuple(found)
+
+
+async def erase_copies(documents: Documents, copies: Iterable[Copy]) -> None:
+    """Delete each message, and then its entry, without which the message would not be found again."""
+    for tenant, entry_id, message_id in copies:
+        await documents.delete(messages_of(tenant), message_id)
+        await documents.delete(message_entries_of(tenant), entry_id)
+
+
+async def _copies_of(documents: Documents, tenant: str, event_id: str) -> list[Copy]:
+    """Return the tenant's copies: the ids of their entries begin with the event's id and a hyphen."""
+    found: list[Copy] = []
+    after = f"{event_id}-"
+    while page := await documents.page(message_entries_of(tenant), PAGE, after, f"{event_id}."):
+        found += [Copy(tenant, each.id, read_stored(MessageEntry, each).id) for each in page]
+        after = page[-1].id
+    return found
+
+
+async def _tenants(documents: Documents) -> AsyncIterator[str]:
+    after = ""
+    while page := await documents.page(TENANTS, PAGE, after):
+        for document in page:
+            yield document.id
+        after = page[-1].id

@@ -19,10 +19,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history.destination_texts import kind_of
 from deploy.history.forget import CaughtMails, has_content
 from deploy.history.journal_view import JournalView
-from deploy.history.state import State, StateFault, StoredBlobs
+from deploy.history.state import State, StateFault, StoredBlobs, kind_of
 from functions.subscribe.idempotency import Record
 from shared.batching import batches
 from shared.event import from_cloudevent

@@ -1,22 +1,34 @@
-"""The state of a deployment on Google Cloud, read and changed with the operator's own credentials."""
+"""A deployment on Google Cloud, with the operator's own credentials: its state, its status and its logs.
+
+Revisions come from Cloud Run, the backlog of the subscriptions from Cloud Monitoring, and the logs from Cloud Logging
+by `gcloud logging read`.
+"""
 
 import asyncio
+import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.google.api import NotSignedIn, token_of
-from deploy.google.gcloud import Gcloud, GcloudMissing
-from deploy.google.names import bucket, database
+from deploy.config.compiler import FUNCTIONS, OPTIONAL
+from deploy.config.compiling.bus_sources import PREFIX
+from deploy.google import names
+from deploy.google.api import ApiError, NotSignedIn, token_of
+from deploy.google.cloud import CloudDeployment
+from deploy.google.gcloud import Gcloud, GcloudFault, GcloudMissing, Runner, shown
+from deploy.google.names import bucket, database, service
 from deploy.google.target import Target
 from deploy.history.cloud_journal import CloudJournal
-from deploy.history.cloud_state import open_cloud_state
-from deploy.history.firestore_read import FirestoreJournalReader
-from deploy.history.firestore_upgrade import upgrade
-from deploy.history.state import State, StateFault
+from deploy.history.firestore_journal import FirestoreJournalReader, upgrade
+from deploy.history.logs import PAGE, LogQuery, Record, parse_cloud_entry
+from deploy.history.state import State, StateFault, open_cloud_state
+from deploy.history.status import Backlog, Version
+from deploy.terminal.parallel import run_in_parallel
+from deploy.topology.functions import subscription_names
 from shared.cloud import platform
 from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.firestore import Firestore
@@ -26,7 +38,9 @@ from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import Authorization, Token, no_authorization, renewed
 from shared.errors import Temporary, TemporaryCode
+from shared.jsontext import Json, JsonObject
 from shared.settings import Settings, read_settings
+from shared.times import rfc3339, unix_seconds
 
 TOKEN_SECONDS: Final = 600.0
 """gcloud keeps its token for an hour, and does not say when it expires."""
@@ -122,3 +136,133 @@ def open_gcp_state(target: Target, environ: Mapping[str, str]) -> Iterator[State
     """Raises StateFault."""
     with open_cloud_state(cloud_place(target, environ), environ, BEYOND_REACH) as state:
         yield state
+
+
+COUNT: Final = "pubsub.googleapis.com/subscription/num_undelivered_messages"
+OLDEST: Final = "pubsub.googleapis.com/subscription/oldest_unacked_message_age"
+SUBSCRIPTIONS: Final = subscription_names()
+WINDOW_SECONDS: Final = 600.0
+"""These metrics are written once a minute, some minutes late."""
+
+
+def read_versions(cloud: CloudDeployment) -> list[Version]:
+    """Raises CommandError."""
+    names_of = (*FUNCTIONS, *OPTIONAL)
+    found = zip(names_of, run_in_parallel(cloud.service, names_of), strict=True)
+    return [_version(name, service) for name, service in found if service is not None or name in FUNCTIONS]
+
+
+def _version(function: str, service: JsonObject | None) -> Version:
+    if service is None:
+        return Version(function, "", None, "not deployed: make deploy-gcp")
+    ready, created = (_last(service.get(name)) for name in ("latestReadyRevision", "latestCreatedRevision"))
+    at = service.get("updateTime")
+    since = unix_seconds(at) if isinstance(at, str) else None
+    condition = service.get("terminalCondition")
+    state: JsonObject = condition if isinstance(condition, dict) else {}
+    if state.get("state") not in {None, "CONDITION_SUCCEEDED"}:
+        return Version(function, ready, since, str(state.get("message") or state.get("reason") or "not ready"))
+    return Version(function, ready, since, "" if created in {"", ready} else f"{created} did not start")
+
+
+def _read_backlogs(cloud: CloudDeployment, now: float) -> list[Backlog]:
+    """Raises ApiError."""
+    counts, oldest = run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
+    ids = [names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
+    ids += sorted(each for each in counts if each.startswith(names.subscription(cloud.target, PREFIX)))
+    return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids]
+
+
+def read_backlogs(cloud: CloudDeployment, now: float) -> tuple[list[Backlog], list[str]]:
+    """Return the backlogs, and a note where they could not be read."""
+    try:
+        return _read_backlogs(cloud, now), []
+    except ApiError as fault:
+        return [], [f"backlog (Cloud Monitoring): {fault}"]
+
+
+def _newest_values(cloud: CloudDeployment, metric: str, now: float) -> Mapping[str, float]:
+    """Return the metric by subscription; one without recent points has no messages."""
+    own = f'resource.labels.subscription_id = starts_with("{cloud.target.prefix}")'
+    query = {
+        "filter": f'metric.type = "{metric}" AND {own}',
+        "interval.startTime": rfc3339(now - WINDOW_SECONDS),
+        "interval.endTime": rfc3339(now),
+        "view": "FULL",
+    }
+    found = cloud.api.get("monitoring", f"/v3/projects/{cloud.target.project}/timeSeries", query)
+    return dict(_values(found.get("timeSeries")))
+
+
+def _values(series: Json) -> Iterator[tuple[str, float]]:
+    """Yield the newest point of each series, which is its first."""
+    for each in series if isinstance(series, list) else []:
+        resource, points = (each.get("resource"), each.get("points")) if isinstance(each, dict) else (None, None)
+        labels = resource.get("labels") if isinstance(resource, dict) else None
+        newest = points[0] if isinstance(points, list) and points else None
+        value = newest.get("value") if isinstance(newest, dict) else None
+        if isinstance(labels, dict) and isinstance(value, dict):
+            yield str(labels.get("subscription_id")), float(str(value.get("int64Value", value.get("doubleValue", 0))))
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _last(name: Json) -> str:
+    return str(name).rpartition("/")[2] if isinstance(name, str) else ""
+
+
+READ_SECONDS: Final = 60.0
+_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
+_OWN_REQUESTS: Final = '(NOT log_id("run.googleapis.com/requests") OR severity>=WARNING)'
+"""The platform's own request log is read for warnings only: receive logs more about each request that reaches it."""
+
+
+def log_filter(target: Target, query: LogQuery, since: float) -> str:
+    """https://cloud.google.com/logging/docs/view/logging-query-language"""
+    services = " OR ".join(f'"{service(target, function)}"' for function in query.functions)
+    clauses = ['resource.type="cloud_run_revision"', f"resource.labels.service_name=({services})", _OWN_REQUESTS]
+    if query.severity is not None:
+        clauses.append(f"severity>={query.severity}")
+    if query.event is not None and _ID.fullmatch(query.event):
+        clauses.append(f'jsonPayload.event_id=~"^{query.event}"')
+    return " AND ".join([*clauses, f'timestamp>="{rfc3339(since)}"'])
+
+
+def read_arguments(filter: str, order: str, limit: int) -> list[str]:
+    return ["logging", "read", filter, f"--order={order}", f"--limit={limit}", "--format=json"]
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleLog:
+    """The log of a deployment. Raises GcloudMissing too."""
+
+    gcloud: Runner
+    target: Target
+    query: LogQuery
+
+    @property
+    def fault(self) -> type[Exception]:
+        return GcloudFault
+
+    def newest(self, since: float, limit: int) -> list[Record]:
+        return read_records(self.gcloud, self.target, log_filter(self.target, self.query, since), "desc", limit)
+
+    def oldest(self, since: float) -> list[Record]:
+        return read_records(self.gcloud, self.target, log_filter(self.target, self.query, since), "asc")
+
+
+def read_records(gcloud: Runner, target: Target, filter: str, order: str, limit: int = PAGE) -> list[Record]:
+    """Raises GcloudFault and GcloudMissing."""
+    arguments = read_arguments(filter, order, limit)
+    answer = gcloud.run(arguments, timeout_seconds=READ_SECONDS)
+    if answer.code:
+        raise GcloudFault(shown(arguments, target.project), answer.stderr)
+    try:
+        entries: Json = json.loads(answer.stdout or "[]")
+    except ValueError as error:
+        raise GcloudFault(shown(arguments, target.project), "gcloud's answer is not JSON") from error
+    listed = [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
+    found = (parse_cloud_entry(each, target.prefix) for each in listed)
+    return [record for record in found if record is not None]

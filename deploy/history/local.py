@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.config.dev_file import read_aws_environ, read_dev_file
 from deploy.config.dev_ports import HOST, Ports, port_base, ports_from
 from deploy.history.journal_view import JournalView
-from deploy.history.local_erase import rewrite_files
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader, rewrite_files
 from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
@@ -24,8 +23,8 @@ from shared.cloud.local.database import reason_of
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.journal import FILE_NAME
+from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.ledger import LocalLedger
-from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.records import LocalRecords
 from shared.cloud.platform import RECORDS_FILE
 from shared.jsontext import Json, JsonObject

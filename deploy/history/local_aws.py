@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from deploy.history.cloud_journal import CloudJournal
-from deploy.history.dynamo_read import DynamoJournalReader
+from deploy.history.dynamo_journal import DynamoJournalReader
 from deploy.history.journal_view import EventRecord, RequestRow, Totals
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from deploy.history.status import Backlog
 from shared.cloud.aws.client import AwsClient, AwsPlace
 from shared.cloud.aws.documents import DynamoDocuments

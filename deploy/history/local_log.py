@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
-from deploy.history.log_records import Record, parse_local_line
+from deploy.history.logs import Record, parse_local_line
 from deploy.terminal.command_error import CommandError
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.history.documents import dataref_of
-from deploy.history.local_search import attach_index, drop_index
+from deploy.history.local_journal import attach_index, drop_index
+from deploy.history.replay import dataref_of
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
-from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
-from shared.cloud.local.ledger_tables import open_ledger
+from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
+from shared.cloud.local.ledger import open_ledger
 from shared.retention import Retention
 
 CHUNK: Final = 500

@@ -1,17 +1,19 @@
-"""Replaying: the bus message of a stored event or dead letter, and publishing many at a bounded rate."""
+"""Stored messages: what is in them, and how they are published again, many at a bounded rate."""
 
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self, TextIO, TypeVar
 
+from deploy.history.journal_view import DeadLetterRow
 from deploy.terminal.progress import PassingLine
+from shared.delivery import delivery_from
 from shared.errors import Permanent
 from shared.journal import DeadLetter
-from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import DELIVERIES, EVENTS, BusMessage
+from shared.jsontext import Json, JsonObject, from_json, to_json
+from shared.ports import DELIVERIES, EVENTS, Blobs, BusMessage
 
 REPLAYABLE: Final = (EVENTS, DELIVERIES)
 DEFAULT_RATE: Final = 20.0
@@ -114,3 +116,56 @@ class Progress:
         if error is not None:
             self._stream.write(f"stopped: {self.done:,} of {self._total:,} {self._word}\n")
             self._stream.flush()
+
+
+async def renew_blobs(messages: Iterable[bytes], blobs: Blobs) -> None:
+    """Begin the age of the blobs again that these stored events or deliveries name. Raises Temporary."""
+    for name in filter(None, dict.fromkeys(map(dataref_of, messages))):
+        content = await blobs.get(name)
+        if content is not None:
+            await blobs.put(name, content)
+
+
+def merged_count(message: bytes) -> int:
+    """Return how many deliveries the one in the message stands for: 0 for one that is no digest and no burst."""
+    if b'"merged"' not in message:
+        return 0
+    try:
+        return delivery_from(from_json(message)).merged
+    except (Permanent, ValueError, RecursionError):
+        return 0
+
+
+def as_dead_letter(row: DeadLetterRow) -> DeadLetter:
+    names = row.event_id, row.route, row.destination
+    return DeadLetter(row.id, row.code, row.reason, row.at, row.message, row.topic, *names)
+
+
+def event_in(message: Json) -> JsonObject | None:
+    """Return the event that a delivery carries, or the message itself if it is an event; None if it is no object."""
+    if not isinstance(message, dict):
+        return None
+    data = message.get("data")
+    event = data.get("event") if isinstance(data, dict) and "route" in data and "destination" in data else None
+    return event if isinstance(event, dict) else message
+
+
+def event_of_message(message: bytes) -> JsonObject | None:
+    """Return the event in a stored message, as `event_in`; None if it does not parse."""
+    return event_in(_message(message))
+
+
+def dataref_of(message: bytes) -> str | None:
+    """Return the name of the blob with the data of the event in a stored message; None if the message has it."""
+    event = event_of_message(message) if b'"dataref"' in message else None
+    name = event.get("dataref") if event else None
+    return name if isinstance(name, str) else None
+
+
+def _message(message: bytes) -> Json:
+    """Return the message as JSON where it parses, else as text."""
+    try:
+        document: Json = json.loads(message)
+    except (ValueError, RecursionError):
+        return message.decode("utf-8", errors="replace")
+    return document

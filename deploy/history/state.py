@@ -1,26 +1,32 @@
 """Journal, ledger, blobs and bus of one deployment, behind one interface for every platform."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
-from deploy.history.destination_texts import ConfiguredDestinations, configured_destinations
+from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
+from deploy.history.cloud_journal import CloudJournal, Port, closing
 from deploy.history.digests import DigestRecord, find_digest
 from deploy.history.journal_view import DeadLetterRow, JournalView
 from deploy.terminal.command_error import CommandError
 from shared.claim_check import checked_out
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import Blobs, Bus
 from shared.store_ports import Documents, Records
+from shared.subscribers.names import endpoint_name
 
 LEAST_ID_CHARACTERS: Final = 6
 MAX_DELIVERIES: Final = 1_000
 _NAMES: Final = {"events": "event", "dead_letters": "dead letter"}
+
+
+ConfiguredDestinations: TypeAlias = Mapping[str, Json]
+"""The destinations of notify's slice, by name."""
 
 
 class StateFault(CommandError):
@@ -143,3 +149,85 @@ class State:
     async def _checked_out(self, event: Event) -> Event:
         async with self.blobs() as blobs:
             return await checked_out(event, blobs)
+
+
+class CloudLedger(Ledger, Port, Protocol): ...
+
+
+class CloudBlobs(StoredBlobs, Port, Protocol): ...
+
+
+class CloudBus(Bus, Port, Protocol): ...
+
+
+class CloudRecords(Records, Port, Protocol): ...
+
+
+class CloudDocuments(Documents, Port, Protocol): ...
+
+
+class CloudPorts(Protocol):
+    """The ports of one deployment. Each call makes a port of its own."""
+
+    def journal(self) -> CloudJournal: ...
+
+    def make_ledger(self) -> CloudLedger: ...
+
+    def make_blobs(self) -> CloudBlobs: ...
+
+    def make_bus(self) -> CloudBus: ...
+
+    def make_records(self) -> CloudRecords: ...
+
+    def make_documents(self) -> CloudDocuments: ...
+
+
+@contextmanager
+def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach: Sequence[str]) -> Iterator[State]:
+    reader = ports.journal()
+    try:
+        yield State(
+            reader=reader,
+            ledger=lambda: closing(ports.make_ledger()),
+            blobs=lambda: closing(ports.make_blobs()),
+            bus=lambda: closing(ports.make_bus()),
+            records=lambda: closing(ports.make_records()),
+            documents=lambda: closing(ports.make_documents()),
+            notify_slice=lambda: configured_slice(environ, "notify"),
+            transform_slice=lambda: configured_slice(environ, "transform"),
+            receive_slice=lambda: configured_slice(environ, "receive"),
+            beyond_reach=beyond_reach,
+        )
+    finally:
+        reader.close()
+
+
+def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | None:
+    """Return the function's slice of the operator's configuration; None if no configuration can be read."""
+    from deploy.config.compiler import compile_config, read_config  # slow to import
+    from deploy.config.faults import ConfigFaults
+
+    path = choose_config(environ, ROOT)
+    if path == ROOT / EXAMPLE_CONFIG:
+        return None
+    try:
+        return compile_config(read_config(path, environ)).get(function)
+    except ConfigFaults:
+        return None
+
+
+def configured_destinations(slice_: Mapping[str, Json] | None) -> ConfiguredDestinations:
+    """Return the destinations of the slice; none if there is no slice."""
+    destinations = (slice_ or {}).get("destinations")
+    return destinations if isinstance(destinations, dict) else {}
+
+
+def configured_name(destination: str) -> str:
+    """Return the name of the configured destination, with which the name of an endpoint begins."""
+    name = endpoint_name(destination)
+    return name.destination if name else destination
+
+
+def kind_of(destination: Json) -> str:
+    kind = destination.get("kind") if isinstance(destination, dict) else None
+    return kind if isinstance(kind, str) else ""

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from deploy.history.destination_texts import configured_destinations, configured_name
 from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
-from deploy.history.state import State
+from deploy.history.state import State, configured_destinations, configured_name
 from shared.delivery import ROUTE_ITSELF
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow

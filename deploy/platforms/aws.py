@@ -10,9 +10,8 @@ from deploy.amazon.api import AwsApi, configured_region
 from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import find_target
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
-from deploy.history.aws_log import CloudWatchLog
-from deploy.history.aws_status import read_backlogs, read_versions
-from deploy.history.cloud_log import LogQuery
+from deploy.history.aws import CloudWatchLog, read_backlogs, read_versions
+from deploy.history.logs import LogQuery
 from deploy.history.state import State
 from deploy.platforms.cloud import CLOUD, CloudPlatform
 from deploy.platforms.platform import PlatformKind, Running, Traits

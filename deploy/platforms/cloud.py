@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from deploy.history.cloud_log import CloudLog, LogQuery, cloud_records
-from deploy.history.log_records import Record
+from deploy.history.logs import CloudLog, LogQuery, Record, cloud_records
 from deploy.history.state import State, SubscriberStores
 from deploy.platforms.platform import Running, Traits
 from deploy.secrets.backend import BackendError, SecretBackend

@@ -6,10 +6,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from deploy.google.cloud import CloudDeployment, cloud_deployment, target_of
-from deploy.history.cloud_log import LogQuery
-from deploy.history.gcp import open_gcp_state
-from deploy.history.gcp_log import GoogleLog
-from deploy.history.gcp_status import read_backlogs, read_versions
+from deploy.history.gcp import GoogleLog, open_gcp_state, read_backlogs, read_versions
+from deploy.history.logs import LogQuery
 from deploy.history.state import State
 from deploy.platforms.cloud import CLOUD, CloudPlatform
 from deploy.platforms.platform import PlatformKind, Running, Traits

@@ -15,7 +15,6 @@ from deploy.config.checkout import own_env_file, state_folder
 from deploy.config.dev_file import is_sending_mail, read_aws_environ
 from deploy.config.dev_ports import HOST
 from deploy.dev.local_status import local_backlogs, local_version
-from deploy.history.cloud_log import LogQuery
 from deploy.history.forget import CaughtMails
 from deploy.history.local import (
     local_ports,
@@ -25,7 +24,7 @@ from deploy.history.local import (
     running_ports,
 )
 from deploy.history.local_log import local_records
-from deploy.history.log_records import Record
+from deploy.history.logs import LogQuery, Record
 from deploy.history.state import State, SubscriberStores
 from deploy.platforms.platform import PlatformKind, Running, Traits
 from deploy.secrets.dotenv_backend import DotenvBackend

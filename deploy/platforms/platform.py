@@ -7,9 +7,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from deploy.history.cloud_log import LogQuery
 from deploy.history.forget import CaughtMails
-from deploy.history.log_records import Record
+from deploy.history.logs import LogQuery, Record
 from deploy.history.state import State, SubscriberStores
 from deploy.history.status import Backlog, Version
 from deploy.secrets.backend import SecretBackend

@@ -11,9 +11,8 @@ from typing import Final
 
 from functions.notify import entry, wiring
 from functions.notify.entry import MakeService
-from shared.cloud.aws.batches import MAX_RECEIVES, MessageQueues, Take, batch_of, take_batch
+from shared.cloud.aws.batches import MAX_RECEIVES, MessageQueues, Take, batch_of, queue_name, take_batch
 from shared.cloud.aws.invocations import LambdaContext, in_time, run
-from shared.cloud.aws.queues import queue_name
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES

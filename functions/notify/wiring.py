@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from functions.notify.gathering.closing import Closer
     from functions.notify.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
-    from shared.cloud.aws.queues import Queues
+    from shared.cloud.aws.batches import Queues
     from shared.fetch import Fetch
     from shared.gate import ProcessGate
     from shared.instance_leases import InstanceLeases

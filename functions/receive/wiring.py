@@ -11,7 +11,7 @@ from shared.cloud import platform
 from shared.slices import settings, slice_or_exit
 
 if TYPE_CHECKING:
-    from shared.cloud.aws.queues import Queues
+    from shared.cloud.aws.batches import Queues
     from shared.fetch import Fetch, Fetched, Outgoing
 
 

@@ -19,7 +19,7 @@ from shared.slices import exit_at_fault, settings, slice_or_exit
 if TYPE_CHECKING:
     from functions.transform.outside.hosts import StepHosts
     from functions.transform.seen import Seen
-    from shared.cloud.aws.queues import Queues
+    from shared.cloud.aws.batches import Queues
     from shared.store_ports import Records
 
 

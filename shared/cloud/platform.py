@@ -16,8 +16,8 @@ from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
 if TYPE_CHECKING:
+    from shared.cloud.aws.batches import Queues
     from shared.cloud.aws.client import AwsClient, AwsPlace
-    from shared.cloud.aws.queues import Queues
     from shared.cloud.gcp.firestore import Firestore
     from shared.cloud.gcp.tokens import Authorization
     from shared.fetch import Fetch
@@ -137,8 +137,7 @@ def ledger(settings: Settings) -> "Ledger":
         return FirestoreLedger(store)
     if not settings.is_local:
         raise Temporary("ledger_unavailable", "this platform's settings name no ledger: set HOOKCHAIN_FIRESTORE")
-    from shared.cloud.local.ledger import LocalLedger
-    from shared.cloud.local.ledger_tables import FILE_NAME
+    from shared.cloud.local.ledger import FILE_NAME, LocalLedger
 
     return LocalLedger(settings.state_folder / FILE_NAME)
 
@@ -264,7 +263,7 @@ def ses(settings: Settings) -> "AwsClient | None":
 
 def queues(settings: Settings) -> "Queues":
     """Return the calls about messages that Lambda reads from a queue. Raises Temporary on another platform."""
-    from shared.cloud.aws.queues import Queues
+    from shared.cloud.aws.batches import Queues
 
     if place := aws_place(settings):
         return Queues(place)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from deploy.history.cloud_journal import CloudJournal, closing
-from deploy.history.dynamo_read import DynamoJournalReader
+from deploy.history.dynamo_journal import DynamoJournalReader
 from deploy.history.gcp import firestore_journal
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local import open_local_state

@@ -11,8 +11,7 @@ import pytest
 from aiohttp import web
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.queue_messages import message_of
-from shared.cloud.aws.sqs import SqsBus
+from shared.cloud.aws.sqs import SqsBus, message_of
 from shared.cloud.gcp.pubsub import NOT_BEFORE, PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from deploy.history.cloud_journal import CloudJournal
-from deploy.history.dynamo_read import DynamoJournalReader
+from deploy.history.dynamo_journal import DynamoJournalReader
 from deploy.history.gcp import firestore_journal
 from deploy.history.journal_view import EventQuery, JournalView
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.journal import DynamoJournal

@@ -5,7 +5,6 @@ import pytest
 
 from shared import ledger_rules as rules
 from shared.cloud.gcp import ledger as gcp_ledger
-from shared.cloud.gcp import ledger_documents
 from shared.ledger import Claimed, DestinationState, Ledger, LedgerRow, Settlement
 from shared.outcomes import DeliveryState
 from tests.contract.claims import KEY, LEASE, MESSAGE, T, claimed, delivery, done, failed, finished, held, later
@@ -108,7 +107,6 @@ async def test_all_deliveries_of_an_event_are_found_however_many_endpoints_it_ha
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store answers a thousand at a time."""
-    monkeypatch.setattr(ledger_documents, "DELIVERIES_AT_ONCE", 4)
     monkeypatch.setattr(gcp_ledger, "DELIVERIES_AT_ONCE", 4)
     keys = [await add(ledger, f"customers:acme:ep_{number:020}", 1, T + number) for number in range(8)]
     await add(ledger, ONE, 2, T)

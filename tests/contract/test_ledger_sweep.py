@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from shared.cloud.gcp.ledger_documents import new_document, row_of
+from shared.cloud.gcp.ledger import new_document, row_of
 from shared.ledger import Busy, Claimed, Ledger, Settlement, Waiting
 from shared.ledger_rules import RETRY_SCHEDULED, new_row
 from tests.contract.claims import (

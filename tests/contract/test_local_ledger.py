@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cloud.local.ledger import LocalLedger
-from shared.cloud.local.ledger_tables import conditions
+from shared.cloud.local.ledger import LocalLedger, conditions
 from shared.errors import Temporary
 from shared.ledger import Claimed, DestinationState, Finished, Gathered
 from tests.contract.claims import (

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from shared.cloud.aws.batches import Queues
 from shared.cloud.aws.client import AwsClient, AwsPlace
-from shared.cloud.aws.queues import Queues
 from shared.jsontext import Json, JsonObject
 from tests.fakes.receiver import http_answer, receiver
 

@@ -16,8 +16,8 @@ from typing import Final
 import pytest
 
 from deploy.history.journal_view import DeadLetterRow, EventQuery
+from deploy.history.local_journal import JournalReader
 from deploy.history.local_log import FILE_NAME as FILE_NAME_OF_LOG
-from deploy.history.local_read import JournalReader
 from shared.cloud.local.journal import FILE_NAME
 from shared.dead_letter_message import dead_letter_message
 from shared.journal import DeadLetter

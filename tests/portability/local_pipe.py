@@ -20,7 +20,7 @@ from deploy.dev.pubsub.store import FILE_NAME as BUS_FILE
 from shared.cloud import platform
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.serving import Answer as Answering
-from shared.cloud.local import ledger_tables
+from shared.cloud.local import ledger
 from shared.cloud.local.blobs import MARK
 from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.ledger import LocalLedger
@@ -110,8 +110,8 @@ class LocalState:
         return self.given
 
     def rows(self) -> list[LedgerRow]:
-        with closing(ledger_tables.open_ledger(self.folder / ledger_tables.FILE_NAME)) as database:
-            return ledger_tables.read_rows(database, "ORDER BY key", ())
+        with closing(ledger.open_ledger(self.folder / ledger.FILE_NAME)) as database:
+            return ledger.read_rows(database, "ORDER BY key", ())
 
 
 class LocalPipe(FunctionsFramework):

@@ -9,10 +9,9 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import bad_request, before_of, json_answer, json_body, limit_of, not_found
 from deploy.dev.inspector.backend import BACKEND, Backend
-from deploy.history.blob_renewal import renew_blobs
-from deploy.history.documents import as_dead_letter, dead_letter_document
+from deploy.history.documents import dead_letter_document
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
-from deploy.history.replay import make_dead_letter_replay, make_event_replay
+from deploy.history.replay import as_dead_letter, make_dead_letter_replay, make_event_replay, renew_blobs
 from shared.errors import Temporary
 from shared.journal import KEPT, DeadLetter
 from shared.ports import EVENTS, BusMessage

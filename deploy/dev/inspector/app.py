@@ -25,7 +25,7 @@ from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, sto
 from deploy.dev.inspector.journal_upkeep import repair_journal, update_index
 from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
 from deploy.history.local import read_slice
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from deploy.history.status import held_destinations
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
@@ -33,8 +33,8 @@ from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.journal import FILE_NAME, LocalJournal
+from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.ledger import LocalLedger
-from shared.cloud.local.ledger_tables import FILE_NAME as LEDGER_FILE
 from shared.jsontext import JsonObject
 from shared.settings import DEFAULT_STATE, Settings, read_settings
 

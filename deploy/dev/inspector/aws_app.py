@@ -21,7 +21,7 @@ from deploy.dev.inspector.base_app import serve_app
 from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.local import read_slice
 from deploy.history.local_aws import LocalAws
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from shared.cloud.local.journal import FILE_NAME
 
 TICK_SECONDS: Final = 1.0

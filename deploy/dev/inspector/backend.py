@@ -11,9 +11,9 @@ from aiohttp import web
 
 from deploy.dev.caught import Caught
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.history.destination_texts import ConfiguredDestinations, configured_destinations
 from deploy.history.journal_view import JournalView
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
+from deploy.history.state import ConfiguredDestinations, configured_destinations
 from shared.cloud.local.journal import LocalJournal
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger

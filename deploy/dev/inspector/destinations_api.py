@@ -8,8 +8,8 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import json_answer
 from deploy.dev.inspector.backend import BACKEND
-from deploy.history.destination_texts import configured_destinations
 from deploy.history.destinations import read_destinations, resume_destination
+from deploy.history.state import configured_destinations
 from shared.ledger import PAUSED_BY_OPERATOR
 
 

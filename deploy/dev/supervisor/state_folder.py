@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from deploy.history.local_search import FILE_NAME as SEARCH
+from deploy.history.local_journal import FILE_NAME as SEARCH
 from shared.cloud.local.database import (
     OTHERS,
     PRIVATE_FILE,

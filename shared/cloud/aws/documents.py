@@ -6,8 +6,7 @@ from secrets import token_hex
 from typing import Final
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.dynamo import Condition, Dynamo
-from shared.cloud.aws.dynamo_values import Fields
+from shared.cloud.aws.dynamo import Condition, Dynamo, Fields
 from shared.cloud.aws.tables import DOCUMENT_TEXT, DOCUMENTS, EXPIRES_AT
 from shared.store_ports import NO_VERSION, Document
 

@@ -1,32 +1,137 @@
-"""DynamoDB: items read, queried and written, alone.
+"""DynamoDB: values and expressions as its JSON, and items read, queried and written, alone.
 
 A write may have a condition. Where it does not hold, DynamoDB's answer has the item as it is, so that whoever decides
 by it need not read. A write whose answer was lost is sent again: an item's own mark of its last write then tells
 whether the item that stands in the way is the one that was to be written.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 """
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import inf
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from shared.back_off import back_off
+from shared.base64_text import base64_text, decode_base64
 from shared.batching import batches
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
-from shared.cloud.aws.dynamo_expressions import (
-    index_query,
-    names_in,
-    placeholders,
-    update_expression,
-    with_placeholders,
-)
-from shared.cloud.aws.dynamo_values import Fields, encoded, from_item, to_item
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.retries import PATIENT, with_retries
+from shared.cloud.shards import merge_shards
 from shared.errors import Temporary, TemporaryCode
 from shared.http_client import MAX_ANSWER_BYTES, Answer
 from shared.jsontext import Json, JsonObject, from_json, texts_json
+
+MAX_ITEM_BYTES: Final = 400 * 1024
+"""Of a whole item, the names of its attributes included."""
+MAX_FIELD_BYTES: Final = 350_000
+"""Of an item's one large attribute, which leaves room for the others."""
+MAX_KEY_BYTES: Final = 1_024
+
+Value: TypeAlias = str | int | float | bytes | tuple[str, ...] | None
+Fields: TypeAlias = Mapping[str, Value]
+"""An item. An attribute that is None is one that it does not have."""
+
+
+def item_key(text: str) -> str:
+    """Return any text as an item's key: as it is where DynamoDB accepts it, else its hash."""
+    content = text.encode()
+    return text if 0 < len(content) <= MAX_KEY_BYTES else hashlib.sha256(content).hexdigest()
+
+
+def encoded(value: str | int | float | bytes | tuple[str, ...]) -> JsonObject:
+    """A number travels as text, whose digits DynamoDB keeps to 38."""
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, int | float):
+        return {"N": repr(value)}
+    if isinstance(value, bytes):
+        return {"B": base64_text(value)}
+    return {"L": [{"S": each} for each in value]}
+
+
+def decoded(value: Json) -> Value:
+    """Return the value; None also for a kind that we do not write. A number is an integer where it looks like one."""
+    [(kind, content)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("NULL", None)]
+    match kind, content:
+        case "S", str():
+            return content
+        case "N", str():
+            return _number(content)
+        case "B", str():
+            return decode_base64(content, strict=False)
+        case "L", list():
+            return tuple(each["S"] for each in content if isinstance(each, dict) and isinstance(each.get("S"), str))  # type: ignore[misc] # the condition says so
+        case _:
+            return None
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def to_item(fields: Fields) -> JsonObject:
+    return {
+        name: {"S": value} if isinstance(value, str) else encoded(value)  # most are text, and a call takes as long
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+def from_item(item: Json) -> dict[str, Value]:
+    return {name: decoded(value) for name, value in item.items()} if isinstance(item, dict) else {}
+
+
+def index_query(index: Index, partition: str, low: float, high: float) -> JsonObject | None:
+    """Return a query; None if nothing can be between the bounds, which DynamoDB rejects."""
+    if low > high:
+        return None
+    expression, values = f"#{index.partition} = :partition", dict[str, Value](partition=partition)
+    if high < inf:
+        expression += f" AND #{index.sort} BETWEEN :low AND :high"
+        values |= {"low": low, "high": high}
+    elif low > 0.0:
+        expression += f" AND #{index.sort} >= :low"
+        values |= {"low": low}
+    request: JsonObject = {"IndexName": index.name, "KeyConditionExpression": expression}
+    return with_placeholders(request, placeholders(values))
+
+
+def placeholders(values: Fields) -> JsonObject:
+    return {f":{name}": encoded(value) for name, value in values.items() if value is not None}
+
+
+def with_placeholders(request: JsonObject, values: JsonObject) -> JsonObject:
+    """Add what the placeholders of the request's expressions stand for. Every name is one: many words are reserved."""
+    expressions = [str(text) for name, text in request.items() if name.endswith("Expression")]
+    if expressions:
+        request["ExpressionAttributeNames"] = {**names_in(" ".join(expressions))}
+        if values:
+            request["ExpressionAttributeValues"] = values
+    return request
+
+
+@lru_cache(maxsize=64)
+def update_expression(sets: tuple[str, ...], removed: tuple[str, ...], increments: tuple[str, ...]) -> str:
+    clauses = [
+        ("SET", [f"#{name} = :new_{name}" for name in sets]),
+        ("REMOVE", [f"#{name}" for name in removed]),
+        ("ADD", [f"#{name} :by_{name}" for name in increments]),
+    ]
+    return " ".join([f"{word} {', '.join(each)}" for word, each in clauses if each])
+
+
+@lru_cache(maxsize=64)
+def names_in(expression: str) -> Mapping[str, str]:
+    return {f"#{name}": name for name in re.findall(r"#(\w+)", expression)}
+
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
@@ -274,3 +379,38 @@ def _listed(value: Json) -> list[Json]:
 def _member(value: JsonObject, name: str) -> JsonObject:
     found = value.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def state_shard(state: str, shard: int) -> str:
+    """Return the partition of a shard's items in a state."""
+    return f"{state}/{shard}"
+
+
+async def read_shards(
+    store: Dynamo,
+    table: Table,
+    index: Index,
+    limit: int,
+    *,
+    state: str = "",
+    low: float = 0.0,
+    high: float = inf,
+    descending: bool = False,
+) -> list[Fields]:
+    """Return the first `limit` items of an index, from `low` to `high`, in their order, in that state or in any.
+
+    Fewer than `limit` are all that there are.
+    """
+
+    async def read(shard: int, count: int) -> list[Fields]:
+        partition = state_shard(state, shard) if state else str(shard)
+        return await store.query(table, index, partition, count, low=low, high=high, descending=descending)
+
+    return await merge_shards(read, lambda each: moment_of(each, index), limit, descending=descending)
+
+
+def moment_of(item: Fields, index: Index) -> float:
+    """Return the moment by which the index sorts the item."""
+    moment = item[index.sort]
+    assert isinstance(moment, int | float)
+    return moment

@@ -16,9 +16,17 @@ from math import ceil
 
 from shared.back_off import back_off
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.dynamo import CONTENTION_SECONDS, TRIES, Condition, Dynamo
-from shared.cloud.aws.dynamo_values import MAX_FIELD_BYTES, Fields, Value, item_key
-from shared.cloud.aws.shards import state_shard
+from shared.cloud.aws.dynamo import (
+    CONTENTION_SECONDS,
+    MAX_FIELD_BYTES,
+    TRIES,
+    Condition,
+    Dynamo,
+    Fields,
+    Value,
+    item_key,
+    state_shard,
+)
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, EVENTS, EXPIRES_AT, KEY, SHARD, STATE_SHARD
 from shared.cloud.journal_entries import (
     dead_letter_document,

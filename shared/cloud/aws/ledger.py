@@ -1,39 +1,55 @@
-"""The Ledger port on DynamoDB. The protocol itself is shared/ledger_rules.py.
+"""The Ledger port on DynamoDB. The protocol itself is in shared/ledger_rules.py.
 
 Each write puts the whole row, conditional on the version of the row that it was decided by, and gives it the next one.
 So a delivery that goes well costs two writes and no read: its claim makes the row, where there is none, and its outcome
 is written over the version that the claim made. Where a condition does not hold, DynamoDB answers what is stored, by
 which the write is decided again; where that has the version of the write itself, an answer had been lost.
+
+An item has the row's own fields, without those that have their default, and
+
+attempts      the attempts that ended, as JSON
+version       a mark of the write that made the item as it is, drawn at random
+shard         finds rows by when they were made; those that wait for a retry, by their `retry_at`; and by `ended_at`
+state_shard   finds the rows that wait, are held or failed
+endpoint_at   finds the rows of an endpoint of subscribers, by when they were made and by key
+failed        1 if such a row is dead-lettered
+ended_at      when the last attempt ended, unless the first went well within PROMPT_SECONDS: another write to an index
+expires_at    once the row is finished
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from math import inf, nextafter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from math import ceil, inf, nextafter
 from secrets import randbits, token_hex
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, cast
 
 from shared import ledger_rules as rules
 from shared.batching import batches
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, is_expired
-from shared.cloud.aws.dynamo_values import Fields
-from shared.cloud.aws.ledger_items import VERSION, item_of, merged_fields, row_of
-from shared.cloud.aws.ledger_lists import LedgerLists, keys_of
-from shared.cloud.aws.shards import read_shards
+from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, Fields, Value, is_expired, read_shards, state_shard
 from shared.cloud.aws.tables import (
     DELIVERIES,
+    DELIVERIES_BY_ENDPOINT,
+    DELIVERIES_BY_EVENT,
+    DELIVERIES_BY_STATE,
     DESTINATIONS,
     DUE,
+    ENDPOINT_AT,
     EXPIRES_AT,
+    FAILED,
     KEY,
     LISTED_DELIVERIES,
+    SHARD,
+    STATE_SHARD,
 )
-from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites
+from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, attempts_text, newest_of, with_attempts
+from shared.cloud.shards import shard_of
 from shared.delivery import REMEMBERED_SECONDS, Delivery
 from shared.errors import Temporary
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
 from shared.outcomes import DeliveryState
+from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
 """Writes at the same time, each over a connection of its own."""
@@ -268,3 +284,166 @@ def state_of(fields: Fields) -> DestinationState:
         float(until) if isinstance(until, int | float) else None,
         pause_reason if isinstance(pause_reason, str) else "",
     )
+
+
+VERSION: Final = "version"
+FOUND: Final[frozenset[str]] = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
+"""The states that `by_state` finds."""
+PROMPT_SECONDS: Final = 10.0
+MAX_ATTEMPTS_BYTES: Final = 150_000
+"""Of the newest attempts: beside a message of 200 KiB, they fit into an item."""
+
+_DEFAULTS: Final[Mapping[str, object]] = {
+    **LedgerRow._field_defaults,
+    "generation": 0,
+    "retry_at": None,
+    "reason": "",
+    "answer": "",
+    "message": b"",
+}
+_NO_DEFAULT: Final = object()
+_DEFAULT_VALUES: Final = tuple([_DEFAULTS.get(name, _NO_DEFAULT) for name in LedgerRow._fields])
+_TIMES: Final = frozenset({"retry_at", "created_at", "updated_at", "lease_until", "slot_at"})
+LISTED: Final = (*(name for name in LedgerRow._fields if name != "attempts"), VERSION)
+"""The attributes of a row that was listed: all but its attempts."""
+
+
+def item_of(row: LedgerRow, version: str) -> Fields:
+    shard = shard_of(row.key)
+    values = zip(LedgerRow._fields, row, _DEFAULT_VALUES, strict=True)
+    fields = cast("dict[str, Value]", {name: value for name, value, default in values if value != default})
+    fields[VERSION], fields[SHARD] = version, str(shard)
+    if row.attempts:
+        fields["attempts"] = _newest_attempts(row)
+        if not _is_prompt(row):
+            fields["ended_at"] = row.attempts[-1].ended_at
+    if row.state in FOUND:
+        fields[STATE_SHARD] = state_shard(row.state, shard)
+    if endpoint_name(row.destination):
+        fields |= {
+            ENDPOINT_AT: endpoint_at((row.created_at, row.key)),
+            FAILED: 1 if row.state == rules.DEAD_LETTERED else None,
+        }
+    if row.state in rules.FINAL:
+        fields[EXPIRES_AT] = ceil(row.updated_at + REMEMBERED_SECONDS)
+    return fields
+
+
+def endpoint_at(place: Place) -> str:
+    """Return a text that sorts as the places of an endpoint's rows do, to the microsecond."""
+    at, key = place
+    return f"{round(at * 1_000_000):016d}/{key}"
+
+
+def row_of(fields: Fields) -> LedgerRow:
+    """Return the row, with its attempts where they were read."""
+    known = {name: fields[name] for name in LedgerRow._fields if name in fields and name != "attempts"}
+    known |= {name: float(value) for name in _TIMES if isinstance(value := known.get(name), int)}
+    row = LedgerRow(**{**_DEFAULTS, **known})  # type: ignore[arg-type] # ours
+    attempts = fields.get("attempts")
+    return with_attempts(row, attempts) if isinstance(attempts, str) else row
+
+
+def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
+    """Return the attributes that merging changes, None if the row has it no more, as `item_of` would have them."""
+    return {
+        "state": rules.MERGED,
+        "fence": fence + rules.MAX_POSTPONED + 1,
+        "retry_at": None,
+        "reason": rules.merged_reason(digest_id),
+        "updated_at": now,
+        "message": None,
+        "group": digest_id,
+        VERSION: token_hex(4),
+        STATE_SHARD: None,
+        EXPIRES_AT: ceil(now + REMEMBERED_SECONDS),
+    }
+
+
+def _newest_attempts(row: LedgerRow) -> str:
+    while len((text := attempts_text(row)).encode()) > MAX_ATTEMPTS_BYTES:
+        row = row._replace(attempts=row.attempts[len(row.attempts) // 4 + 1 :])
+    return text
+
+
+def _is_prompt(row: LedgerRow) -> bool:
+    [last, *others] = row.attempts
+    return not others and row.state == rules.DELIVERED and last.ended_at - row.created_at <= PROMPT_SECONDS
+
+
+ROWS_AT_ONCE: Final = 18
+"""What one answer can hold: 200 KiB of a message, which base64 makes a third longer on the way, and MAX_ATTEMPTS_BYTES,
+which JSON's escapes double at most."""
+CHUNK: Final = 100
+"""Rows that are read at a time where no index finds the state that is asked for."""
+MANY: Final = 1_000
+"""Entries of an index that are read at a time where the destination is looked for among them."""
+MAX_CHUNKS: Final = 10
+MAX_DELIVERIES: Final = 100_000
+"""Of an event that are looked through: one a route and destination, and one an endpoint."""
+
+
+class LedgerLists:
+    def __init__(self, store: Dynamo) -> None:
+        self._store = store
+
+    async def rows(
+        self, limit: int, event_id: str | None, destination: str | None, state: str | None, before: Place | None
+    ) -> Sequence[LedgerRow]:
+        if event_id is not None:
+            most = limit if destination is None and state is None and before is None else MAX_DELIVERIES
+            found = await self._store.query(DELIVERIES, DELIVERIES_BY_EVENT, event_id, most, descending=True)
+            return newest_of(await self.read(keys_of(found)), limit, destination, state, before)
+        if destination is not None and endpoint_name(destination) and state not in {rules.RETRY_SCHEDULED, rules.HELD}:
+            return await self._endpoint_rows(limit, destination, state, before)
+        is_indexed = state in FOUND
+        chunk = CHUNK if state and not is_indexed else MANY if destination else limit
+        rows: list[LedgerRow] = []
+        high = inf if before is None else before[0]
+        async for keys in self.keys(state if state and is_indexed else "", destination, chunk, high):
+            rows += newest_of(await self.read(keys, LISTED), limit - len(rows), destination, state, before)
+            if len(rows) >= limit:
+                break
+        return rows
+
+    async def _endpoint_rows(
+        self, limit: int, destination: str, state: str | None, before: Place | None
+    ) -> list[LedgerRow]:
+        """Find the failed rows by the index, and of the others those in a state by reading them: most went well."""
+        at, chunk, looked_through = "" if before is None else endpoint_at(before), CHUNK if state else limit, 0
+        condition = (
+            f"attribute_{'exists' if state == rules.DEAD_LETTERED else 'not_exists'}(#{FAILED})" if state else ""
+        )
+        rows: list[LedgerRow] = []
+        while len(rows) < limit and looked_through < MANY * MAX_CHUNKS:
+            found = await self._store.query_newest(
+                DELIVERIES, DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
+            )
+            rows += newest_of(await self.read(keys_of(found), LISTED), limit - len(rows), destination, state)
+            if len(found) < chunk:
+                break
+            at, looked_through = str(found[-1][ENDPOINT_AT]), looked_through + chunk
+        return rows
+
+    async def keys(
+        self, state: str, destination: str | None = None, chunk: int = MANY, high: float = inf
+    ) -> AsyncIterator[list[str]]:
+        """Yield the keys of rows, newest first; some may be in another state meanwhile.
+
+        All rows in a state are looked through, of rows in any state so many chunks as MAX_CHUNKS.
+        """
+        index, chunks = DELIVERIES_BY_STATE if state else LISTED_DELIVERIES, 0
+        while state or chunks < MAX_CHUNKS:
+            found = await read_shards(self._store, DELIVERIES, index, chunk, state=state, high=high, descending=True)
+            yield keys_of([each for each in found if destination in (None, each["destination"])])
+            if len(found) < chunk:
+                return
+            chunks, high = chunks + 1, nextafter(float(str(found[-1]["created_at"])), -inf)
+
+    async def read(self, keys: Sequence[str], fields: Sequence[str] = ()) -> list[LedgerRow]:
+        found = await self._store.get_all(DELIVERIES, keys, fields, ROWS_AT_ONCE)
+        return [row_of(each) for each in found.values()]
+
+
+def keys_of(entries: Sequence[Fields]) -> list[str]:
+    return [str(each[KEY]) for each in entries]

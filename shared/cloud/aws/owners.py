@@ -3,8 +3,7 @@
 from math import ceil
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.dynamo import Condition, Dynamo
-from shared.cloud.aws.dynamo_values import Fields, item_key
+from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, item_key
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, OWNERS
 
 

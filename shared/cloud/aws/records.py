@@ -9,8 +9,7 @@ from typing import Final
 
 from shared.back_off import back_off
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.dynamo import CONTENTION_SECONDS, Condition, Dynamo
-from shared.cloud.aws.dynamo_values import Fields, item_key
+from shared.cloud.aws.dynamo import CONTENTION_SECONDS, Condition, Dynamo, Fields, item_key
 from shared.cloud.aws.tables import EXPIRES_AT, GRANTS, KEY, RECORD_TEXT
 from shared.errors import Temporary, TemporaryCode
 from shared.store_ports import Answer, DecideRecord

@@ -1,23 +1,157 @@
-"""The Bus port over SQS: a queue for each topic.
+"""The Bus port over SQS, a queue for each topic, and a message of the bus as SQS takes it, and back.
+
+SQS takes text of XML's characters, no empty text, at most 10 attributes, and 1 MiB in all. So a message is
+
+    MessageBody        its data as text; in base64 where that is no such text
+    MessageAttributes  its attributes, of type String
+      hookchain-body        `base64`, where the body is that
+      hookchain-attributes  a JSON object of the attributes that SQS does not take as they are
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
 
 import asyncio
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, islice
+from math import ceil
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
+from shared.base64_text import base64_text, decode_base64
 from shared.batching import Batcher
 from shared.cloud.aws.client import PASSING_ERRORS, AwsClient, AwsPlace, error_name, is_passing_answer
-from shared.cloud.aws.queue_messages import MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES, Entry, entry_of
 from shared.cloud.retries import with_retries
-from shared.errors import Temporary
+from shared.errors import Permanent, Temporary
 from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.ports import BusMessage
+from shared.push import Push
 from shared.settings import QUEUE_VARIABLES
+
+MAX_MESSAGE_BYTES: Final = 1_048_576
+MAX_DELAY_SECONDS: Final = 900
+MAX_PLAIN_ATTRIBUTES: Final = 8
+"""SQS takes 10, of which two may be ours."""
+BODY: Final = "hookchain-body"
+ATTRIBUTES: Final = "hookchain-attributes"
+BASE64: Final = "base64"
+NO_BYTES: Final = "="
+"""The base64 text of no bytes: SQS takes no empty body."""
+
+_STRING: Final = "String"
+_UNFIT: Final = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What SQS rejects, and the carriage return, which readers of XML take for a line feed."""
+_NAME: Final = re.compile(r"(?!aws|amazon)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.IGNORECASE | re.ASCII)
+_MAX_NAME_CHARACTERS: Final = 256
+
+
+class Entry(NamedTuple):
+    """A message as SQS takes it. `weight` is the number of bytes that SQS counts."""
+
+    body: str
+    attributes: dict[str, str]
+    weight: int
+    delay_seconds: int = 0
+
+    def document(self, entry_id: str) -> JsonObject:
+        """Return the message as an entry of SendMessageBatch."""
+        document: JsonObject = {
+            "Id": entry_id,
+            "MessageBody": self.body,
+            "MessageAttributes": {
+                name: {"DataType": _STRING, "StringValue": value} for name, value in self.attributes.items()
+            },
+        }
+        if self.delay_seconds:
+            document["DelaySeconds"] = self.delay_seconds
+        return document
+
+
+def entry_of(message: BusMessage) -> Entry:
+    attributes = _fitting_attributes(message)
+    body = _text(message.data)
+    if body is None:
+        body = base64_text(message.data) or NO_BYTES
+        attributes[BODY] = BASE64
+    weight = len(body) if body.isascii() else len(message.data)
+    for name, value in attributes.items():
+        weight += len(name) + len(_STRING) + (len(value) if value.isascii() else len(value.encode()))
+    return Entry(body, attributes, weight, min(ceil(message.delay_seconds), MAX_DELAY_SECONDS))
+
+
+def _text(data: bytes) -> str | None:
+    """Return None for what SQS does not take."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text and _is_fitting_text(text) else None
+
+
+def _fitting_attributes(message: BusMessage) -> dict[str, str]:
+    """Return the attributes that SQS takes, with those that it does not in one of them."""
+    fitting: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for name, value in message.attributes.items():
+        is_fitting = len(fitting) < MAX_PLAIN_ATTRIBUTES and _is_fitting(name, value)
+        (fitting if is_fitting else others)[name] = value
+    if others:
+        fitting[ATTRIBUTES] = json.dumps(others, separators=(",", ":"))  # in ASCII, halves of surrogate pairs too
+    return fitting
+
+
+def _is_fitting(name: str, value: str) -> bool:
+    return bool(value) and _is_fitting_name(name) and _is_fitting_text(value)
+
+
+@lru_cache(maxsize=256)
+def _is_fitting_name(name: str) -> bool:
+    is_ours = name in (BODY, ATTRIBUTES)
+    return not is_ours and len(name) <= _MAX_NAME_CHARACTERS and _NAME.fullmatch(name) is not None
+
+
+def _is_fitting_text(text: str) -> bool:
+    return text.isprintable() or not _UNFIT.search(text)  # what is printable fits, and is known in a tenth of the time
+
+
+def message_of(record: Json) -> Push:
+    """Return the message of a record that Lambda reads from SQS. Raises Permanent (`malformed_push`).
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+    """
+    body = record.get("body") if isinstance(record, dict) else None
+    if not isinstance(record, dict) or not isinstance(body, str):
+        raise Permanent("malformed_push", "the record has no 'body'")
+    attributes = _plain_attributes(record.get("messageAttributes"))
+    is_encoded = attributes.pop(BODY, None) == BASE64
+    others = attributes.pop(ATTRIBUTES, None)
+    try:
+        data = _decoded(body) if is_encoded else body.encode()
+        packed: Json = json.loads(others) if others is not None else None
+    except (ValueError, RecursionError) as error:
+        raise Permanent("malformed_push", f"the record's body or its {ATTRIBUTES!r} cannot be read") from error
+    if isinstance(packed, dict):
+        attributes.update({name: value for name, value in packed.items() if isinstance(value, str)})
+    message_id = record.get("messageId")
+    return Push(data, attributes, message_id if isinstance(message_id, str) else "")
+
+
+def _decoded(body: str) -> bytes:
+    return b"" if body == NO_BYTES else decode_base64(body)
+
+
+def _plain_attributes(written: Json) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, attribute in written.items() if isinstance(written, dict) else ():
+        value = attribute.get("stringValue") if isinstance(attribute, dict) else None
+        if isinstance(value, str):
+            found[name] = value
+    return found
+
 
 SEND_SECONDS: Final = 2.0
 MAX_ENTRIES: Final = 10

@@ -9,9 +9,8 @@ from secrets import token_hex
 from typing import Final
 
 from shared.cloud.gcp.collections import DOCUMENT_MARK, DOCUMENT_TEXT, DOCUMENTS, EXPIRE_AT
+from shared.cloud.gcp.firestore import NAME, Firestore, Moment, TooLarge, Value, Where, Write, query_document
 from shared.cloud.gcp.firestore import Document as FoundDocument
-from shared.cloud.gcp.firestore import Firestore, TooLarge
-from shared.cloud.gcp.firestore_values import NAME, Moment, Value, Where, Write, query_document
 from shared.store_ports import NO_VERSION, Document
 
 READ: Final = (DOCUMENT_TEXT,)

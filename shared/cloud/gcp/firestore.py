@@ -1,23 +1,186 @@
-"""Firestore over REST: documents read, queried and written, alone or in a transaction.
+"""Firestore over REST: values and queries as its JSON, and documents read, queried and written, alone or together.
 
 Not google-cloud-firestore: measured, importing its client costs 0.23 to 0.35 s, which the functions' whole start-up
 has no room for; this costs nothing beside the HTTP client that the bus has already.
 https://firebase.google.com/docs/firestore/reference/rest/v1/projects.databases.documents
+https://firebase.google.com/docs/firestore/reference/rest/v1/Value
+https://firebase.google.com/docs/firestore/solutions/shard-timestamp
 """
 
 import contextlib
+import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import isfinite
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from shared.back_off import back_off
-from shared.cloud.gcp.firestore_values import Fields, Name, Write, from_fields, write_document
+from shared.base64_text import base64_text, decode_base64
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import PASSING_CODES, PATIENT, with_retries
+from shared.cloud.shards import merge_shards
 from shared.errors import Temporary, TemporaryCode
 from shared.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
 from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.times import rfc3339, unix_seconds
+
+MAX_DOCUMENT_BYTES: Final = 900_000
+"""Of one large field. A document holds 1 MiB in all, names and the other fields included."""
+
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A timestamp, which is what a TTL policy looks at. Unix seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A document's full name, which queries compare and sort as NAME."""
+
+    text: str
+
+
+NAME: Final = "__name__"
+Value: TypeAlias = str | int | float | bytes | Moment | Name | None
+Fields: TypeAlias = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """`fields` None deletes. `is_new`: create, where there is none. `mask`: only these fields; None is the whole
+    document. `increments` are added to integers, as part of the same write.
+
+    `version`: only where the document is still as the write left it that answered this version.
+    """
+
+    collection: str
+    id: str
+    fields: Fields | None
+    is_new: bool = False
+    mask: tuple[str, ...] | None = None
+    increments: Mapping[str, int] = field(default_factory=dict)
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """`op` is Firestore's word, such as EQUAL or LESS_THAN; IN takes a list."""
+
+    field: str
+    op: str
+    value: Value | Sequence[Value]
+
+
+def document_id(text: str) -> str:
+    """Return any text as a document's id: as it is where Firestore accepts it, else its hash."""
+    return text if _PLAIN_ID.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()
+
+
+def encoded(value: Value | Sequence[Value]) -> JsonObject:
+    match value:
+        case None:
+            return {"nullValue": "NULL_VALUE"}
+        case str():
+            return {"stringValue": value}
+        case int():
+            return {"integerValue": str(value)}
+        case float():
+            if not isfinite(value):
+                raise ValueError("JSON has neither infinity nor NaN")
+            return {"doubleValue": value}
+        case bytes():
+            return {"bytesValue": base64_text(value)}
+        case Moment():
+            return {"timestampValue": rfc3339(value.seconds)}
+        case Name():
+            return {"referenceValue": value.text}
+        case _:
+            return {"arrayValue": {"values": [encoded(each) for each in value]}}
+
+
+def decoded(value: Json) -> Value:
+    """Return the value; None also for a kind that we do not write."""
+    [(kind, content)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("nullValue", None)]
+    match kind, content:
+        case "integerValue", str() | int():
+            return int(content)
+        case "doubleValue", int() | float():
+            return float(content)
+        case "stringValue", str():
+            return content
+        case "bytesValue", str():
+            return decode_base64(content, strict=False)
+        case "timestampValue", str():
+            return Moment(unix_seconds(content))
+        case _:
+            return None
+
+
+def to_fields(fields: Fields) -> JsonObject:
+    return {name: encoded(value) for name, value in fields.items()}
+
+
+def from_fields(document: JsonObject) -> Fields:
+    fields = document.get("fields")
+    return {name: decoded(value) for name, value in fields.items()} if isinstance(fields, dict) else {}
+
+
+def write_document(write: Write, name: str) -> JsonObject:
+    """Return a write as JSON. `name` is the document's full name."""
+    if write.fields is None:
+        deletion: JsonObject = {"delete": name}
+        return deletion | {"currentDocument": {"updateTime": write.version}} if write.version else deletion
+    document: JsonObject = {"update": {"name": name, "fields": to_fields(write.fields)}}
+    if write.mask is not None:
+        document["updateMask"] = {"fieldPaths": list(write.mask)}
+    if write.is_new:
+        document["currentDocument"] = {"exists": False}
+    if write.version:
+        document["currentDocument"] = {"updateTime": write.version}
+    if write.increments:
+        document["updateTransforms"] = [
+            {"fieldPath": name, "increment": encoded(by)} for name, by in write.increments.items()
+        ]
+    return document
+
+
+def query_document(
+    collection: str,
+    where: Sequence[Where] = (),
+    *,
+    limit: int,
+    order_by: str | None = None,
+    descending: bool = False,
+    select: Sequence[str] = (),
+) -> JsonObject:
+    """Return a structured query. Without `select` it reads whole documents."""
+    filters: list[Json] = [
+        {"fieldFilter": {"field": {"fieldPath": each.field}, "op": each.op, "value": encoded(each.value)}}
+        for each in where
+    ]
+    query: JsonObject = {"from": [{"collectionId": collection}], "limit": limit}
+    if len(filters) == 1:
+        query["where"] = filters[0]
+    elif filters:
+        query["where"] = {"compositeFilter": {"op": "AND", "filters": filters}}
+    if order_by:
+        direction = "DESCENDING" if descending else "ASCENDING"
+        query["orderBy"] = [{"field": {"fieldPath": order_by}, "direction": direction}]
+    if select:
+        query["select"] = {"fields": [{"fieldPath": name} for name in select]}
+    return query
+
+
+def beginning(field: str, prefix: str) -> list[Where]:
+    """Return conditions for a text field that begins with the prefix."""
+    return [Where(field, "GREATER_THAN_OR_EQUAL", prefix), Where(field, "LESS_THAN", prefix + "\uf8ff")]
+
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
@@ -272,3 +435,45 @@ def _documents(answers: Json, member: str) -> list[Document]:
 def _member(value: JsonObject, name: str) -> JsonObject:
     found = value.get(name)
     return found if isinstance(found, dict) else {}
+
+
+DIGITS: Final = 16
+LAST: Final = 10**DIGITS - 1
+
+
+def sharded(prefix: str, shard: int, moment: int) -> str:
+    """Return a text that one field's own index sorts by prefix, then by shard, then by the moment."""
+    return f"{prefix}{shard}/{moment:0{DIGITS}d}"
+
+
+async def read_shards(
+    store: Firestore,
+    collection: str,
+    field: str,
+    limit: int,
+    *,
+    prefix: str = "",
+    low: int = 0,
+    high: int = LAST,
+    descending: bool = False,
+    select: Sequence[str] = (),
+) -> list[Document]:
+    """Return the first `limit` documents whose moment is at `low` or later and before `high`, in their order.
+
+    Fewer than `limit` are all that there are. `select` has to name the field.
+    """
+
+    async def read(shard: int, count: int) -> list[Document]:
+        bounds = [
+            Where(field, "GREATER_THAN_OR_EQUAL", sharded(prefix, shard, low)),
+            Where(field, "LESS_THAN", sharded(prefix, shard, high)),
+        ]
+        query = query_document(collection, bounds, order_by=field, descending=descending, limit=count, select=select)
+        return await store.query(query)
+
+    return await merge_shards(read, lambda each: moment_of(each, field), limit, descending=descending)
+
+
+def moment_of(document: Document, field: str) -> int:
+    """Return the moment in a document's sharded field."""
+    return int(str(document.fields[field])[-DIGITS:])

@@ -17,9 +17,7 @@ from typing import Final
 
 from shared.batching import Batcher
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
-from shared.cloud.gcp.firestore import Firestore
-from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment, Value, Write, document_id
-from shared.cloud.gcp.shards import sharded
+from shared.cloud.gcp.firestore import MAX_DOCUMENT_BYTES, Fields, Firestore, Moment, Value, Write, document_id, sharded
 from shared.cloud.journal_entries import (
     dead_letter_document,
     event_body,

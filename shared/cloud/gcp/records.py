@@ -3,8 +3,7 @@
 from typing import Final
 
 from shared.cloud.gcp.collections import EXPIRE_AT, GRANTS, RECORD_TEXT
-from shared.cloud.gcp.firestore import Firestore
-from shared.cloud.gcp.firestore_values import Fields, Moment, Write, document_id
+from shared.cloud.gcp.firestore import Fields, Firestore, Moment, Write, document_id
 from shared.store_ports import Answer, DecideRecord
 
 READ: Final = (RECORD_TEXT,)

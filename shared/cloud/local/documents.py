@@ -8,8 +8,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
-from shared.cloud.local.database import open_database
-from shared.cloud.local.transactions import Transactions
+from shared.cloud.local.database import Transactions, open_database
 from shared.store_ports import NO_VERSION, Document
 
 FILE_NAME: Final = "documents.db"

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.cloud.earlier_words import CODES, OUTCOMES, STATUSES, current_reason
-from shared.cloud.local.database import open_database
-from shared.cloud.local.transactions import Transactions
+from shared.cloud.local.database import Transactions, open_database
 from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents, updated_entry

@@ -4,8 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from shared.cloud.local.database import open_database
-from shared.cloud.local.transactions import Transactions
+from shared.cloud.local.database import Transactions, open_database
 from shared.errors import TemporaryCode
 from shared.store_ports import Answer, DecideRecord
 

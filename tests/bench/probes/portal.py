@@ -17,7 +17,7 @@ from functions.subscribe.credentials import PortalToken, portal_token_text
 from functions.subscribe.keyring import Keyring
 from functions.subscribe.service import Service
 from functions.subscribe.settings import read_settings
-from shared.cloud.local import documents, ledger_tables
+from shared.cloud.local import documents, ledger
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.platform import SystemClock, fetch
 from shared.delivery import Delivery
@@ -61,17 +61,17 @@ def main(count: int, folder: Path, rounds: int) -> JsonObject:
 
 
 async def _measured(count: int, folder: Path, rounds: int) -> list[float]:
-    ledger = LocalLedger(folder / ledger_tables.FILE_NAME)
+    kept_ledger = LocalLedger(folder / ledger.FILE_NAME)
     kept = documents.LocalDocuments(folder / documents.FILE_NAME)
-    await _deliver(ledger)
+    await _deliver(kept_ledger)
     await _keep_tenant(kept)
-    _insert_rows(folder / ledger_tables.FILE_NAME, count)
+    _insert_rows(folder / ledger.FILE_NAME, count)
     _insert_messages(folder / documents.FILE_NAME, count)
     service = Service(
         settings=read_settings(SLICE),
         directory=Directory(kept),
         keyring=Keyring(_Secrets()),
-        ledger=ledger,
+        ledger=kept_ledger,
         bus=None,  # type: ignore[arg-type] # nothing is published
         blobs=None,
         fetch=fetch,

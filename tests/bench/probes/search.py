@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.history.journal_view import EventQuery
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from shared.cloud.local.journal import FILE_NAME, LocalJournal
 from shared.event import Event
 from shared.journal import EventEntry, RouteDecision

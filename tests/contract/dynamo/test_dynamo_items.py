@@ -5,13 +5,11 @@ from typing import Final
 
 import pytest
 
-from deploy.history import dynamo_read
+from deploy.history import dynamo_journal
 from shared import ledger_rules as rules
-from shared.cloud.aws.dynamo_values import MAX_ITEM_BYTES, to_item
+from shared.cloud.aws.dynamo import MAX_ITEM_BYTES, to_item
 from shared.cloud.aws.journal import DynamoJournal
-from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.ledger_items import VERSION, item_of, row_of
-from shared.cloud.aws.ledger_lists import ROWS_AT_ONCE
+from shared.cloud.aws.ledger import ROWS_AT_ONCE, VERSION, DynamoLedger, item_of, row_of
 from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, EVENTS, EXPIRES_AT
 from shared.delivery import REMEMBERED_SECONDS
@@ -204,7 +202,7 @@ def test_the_largest_rows_that_are_read_at_once_fit_into_an_answer() -> None:
     written = len(to_json(to_item(item_of(row, "v"))))
     without_message = len(to_json(to_item({**item_of(row, "v"), "message": None})))
     assert ROWS_AT_ONCE * written < MAX_ANSWER_BYTES
-    assert dynamo_read.ROWS_AT_ONCE * without_message < MAX_ANSWER_BYTES
+    assert dynamo_journal.ROWS_AT_ONCE * without_message < MAX_ANSWER_BYTES
 
 
 async def test_a_delivery_that_waits_is_left_as_it_is(ledger: DynamoLedger, dynamo: DynamoTables) -> None:

@@ -10,11 +10,10 @@ from deploy.amazon.api import AwsApi
 from deploy.amazon.stack import DeployedStack
 from deploy.amazon.target import StackTarget
 from deploy.history.aws import open_aws_state
-from deploy.history.dynamo_read import DynamoJournalReader
+from deploy.history.dynamo_journal import DynamoJournalReader
 from deploy.history.journal_view import EventQuery
 from shared.cloud.aws import tables
-from shared.cloud.aws.dynamo import Dynamo
-from shared.cloud.aws.dynamo_values import from_item
+from shared.cloud.aws.dynamo import Dynamo, from_item
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, EVENTS

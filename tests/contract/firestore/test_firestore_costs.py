@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploy.gcp.costs import ENDPOINT_DELIVERY_BYTES, MESSAGE_BYTES
-from deploy.history.firestore_letters import LetterReader
-from deploy.history.firestore_read import FirestoreJournalReader
+from deploy.history.firestore_journal import FirestoreJournalReader, LetterReader
 from deploy.history.journal_view import DROPPED, EventQuery
 from deploy.topology.estimate import (
     WRITES_A_MESSAGE,

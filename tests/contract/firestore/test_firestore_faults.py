@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.cloud.gcp.firestore import TRIES, Firestore
-from shared.cloud.gcp.firestore_values import Write
+from shared.cloud.gcp.firestore import TRIES, Firestore, Write
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.retries import PASSING_CODES
 from shared.errors import Temporary

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.amazon.api import AwsFault
-from deploy.history.aws_log import CloudWatchLog, filter_patterns, parse_log_event
-from deploy.history.cloud_log import LogQuery, cloud_records
-from deploy.history.log_records import Record
+from deploy.history.aws import CloudWatchLog, filter_patterns, parse_log_event
+from deploy.history.logs import LogQuery, Record, cloud_records
 from shared.jsontext import JsonObject
 from tests.aws.operator import Stack
 
@@ -104,7 +103,7 @@ def test_the_newest_records_are_found_however_old_they_are(stack: Stack) -> None
 
 
 def test_a_follower_sees_each_record_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploy.history.cloud_log.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("deploy.history.logs.POLL_SECONDS", 0.0)
     stack.add_logs()
     stack.log("notify", {"message": "one"}, ago=20)
     log = CloudWatchLog(stack.api(), stack.target, LogQuery())

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.amazon import names
 from deploy.amazon.stack import DeployedStack
-from deploy.history.aws_status import read_backlogs, read_versions
+from deploy.history.aws import read_backlogs, read_versions
 from shared.jsontext import JsonObject
 from tests.aws.operator import Stack
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import Dynamo
-from shared.cloud.aws.queue_messages import message_of
-from shared.cloud.aws.sqs import SqsBus
+from shared.cloud.aws.sqs import SqsBus, message_of
 from shared.cloud.aws.tables import DELIVERIES
 from shared.ports import EVENTS, BusMessage
 from shared.signatures.aws_v4 import Credentials

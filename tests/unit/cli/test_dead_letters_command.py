@@ -9,7 +9,7 @@ from deploy.cli.dead_letters import letters_table
 from deploy.cli.main import main
 from deploy.cli.record_command import short_ids
 from deploy.history.journal_view import REPLAYED
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from deploy.history.replay import make_dead_letter_replay
 from deploy.terminal.tables import Screen
 from shared.cloud.local.journal import FILE_NAME

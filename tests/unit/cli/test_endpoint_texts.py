@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deploy.cli.event_text import MAX_ENDPOINTS, event_text
 from deploy.explain.deliveries import Situation, preview_delivery
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from deploy.terminal.log_view import LogView
 from deploy.terminal.tables import Screen
 from shared.cloud.local.journal import FILE_NAME

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from deploy.cli.main import main
 from deploy.google.gcloud import Gcloud
 from deploy.google.target import Target
-from deploy.history.cloud_log import Cursor, LogQuery, cloud_records
-from deploy.history.gcp_log import GoogleLog, log_filter, read_arguments
+from deploy.history.gcp import GoogleLog, log_filter, read_arguments
 from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records, with_process
-from deploy.history.log_records import Record, parse_cloud_entry, parse_local_line
+from deploy.history.logs import Cursor, LogQuery, Record, cloud_records, parse_cloud_entry, parse_local_line
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
 from tests.stub_gcloud import StubGcloud
@@ -195,7 +194,7 @@ def test_as_much_is_read_as_was_asked_for(gcloud: StubGcloud, limit: str, read: 
 def test_a_follower_sees_each_entry_once_also_those_that_come_late(
     gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.history.cloud_log.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("deploy.history.logs.POLL_SECONDS", 0.0)
     gcloud.answers("logging read", [entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:20Z"), entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", code=1, stderr="ERROR: UNAVAILABLE")

@@ -17,8 +17,7 @@ from deploy.config.dev_ports import Ports
 from deploy.dev.local_status import local_backlogs, local_version
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
-from deploy.history.destinations import DestinationView
-from deploy.history.gathered import DigestView, WaitingGroup
+from deploy.history.destinations import DestinationView, DigestView, WaitingGroup
 from deploy.history.status import (
     Backlog,
     Retrying,

@@ -11,7 +11,7 @@ import pytest
 from deploy.dev.pubsub.emulator import PubSub
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store, read_waiting
-from shared.cloud.local.ledger_tables import open_ledger
+from shared.cloud.local.ledger import open_ledger
 
 TOPIC = "projects/p1/topics/events"
 

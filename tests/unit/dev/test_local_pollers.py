@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deploy.dev.aws.poller import backoff_seconds, failed_items, record_of
-from shared.cloud.aws.queue_messages import entry_of, message_of
+from shared.cloud.aws.sqs import entry_of, message_of
 from shared.jsontext import Json, JsonObject
 from shared.ports import BusMessage
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.supervisor.output import ROUTINE_LINES, Output, RequestFeed
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from deploy.terminal.log_view import LogView
 from shared.jsontext import JsonObject, to_json
 from tests.processes import PATIENCE_SECONDS

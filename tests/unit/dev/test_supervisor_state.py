@@ -20,11 +20,11 @@ from deploy.dev.supervisor.state_folder import (
     require_known_files,
     set_aside_damaged,
 )
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import VERSIONS, transaction
 from shared.cloud.local.journal import open_journal, write_entries
-from shared.cloud.local.ledger_tables import open_ledger
+from shared.cloud.local.ledger import open_ledger
 from shared.journal import AttemptEntry, DeadLetter
 
 NOW = 1_790_000_000.0

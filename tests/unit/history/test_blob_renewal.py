@@ -1,6 +1,6 @@
 """A replay begins the age of a large body again: the delivery that follows may take a whole schedule."""
 
-from deploy.history.blob_renewal import renew_blobs
+from deploy.history.replay import renew_blobs
 from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.jsontext import to_json

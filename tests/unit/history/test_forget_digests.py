@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.history.forget_digests import is_recorded
+from deploy.history.forget import is_recorded
 from functions.notify.gathering.record import record_name
 from shared.errors import Temporary
 from shared.store_ports import Kept

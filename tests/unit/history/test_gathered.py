@@ -5,12 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.history.destinations import Resumed, read_destinations, resume_destination
+from deploy.history.destinations import (
+    MAX_DIGESTS,
+    DigestView,
+    Resumed,
+    WaitingGroup,
+    read_destinations,
+    resume_destination,
+)
 from deploy.history.digests import digest_document, find_digest
-from deploy.history.documents import merged_count
-from deploy.history.gathered import MAX_DIGESTS, DigestView, WaitingGroup
 from deploy.history.journal_view import DeadLetterRow
-from deploy.history.replay import make_dead_letter_replay
+from deploy.history.replay import make_dead_letter_replay, merged_count
 from functions.notify.gathering.settings import Digest, GatherSettings
 from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Delivery, Failed

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploy.history.journal_view import EventQuery
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, update_status, write_entries
 from shared.event import Event, to_cloudevent

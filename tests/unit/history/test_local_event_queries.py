@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.history import local_event_queries
+from deploy.history import local_journal
 from deploy.history.journal_view import EventPage, EventQuery, EventSummary
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, write_entries
 from shared.event import Event
@@ -46,8 +46,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JournalReader]:
     connection.close()
     ticks = count()
     with JournalReader(path, clock=lambda: float(next(ticks))) as reader, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local_event_queries, "WINDOW", 7)
-        patch.setattr(local_event_queries, "FEW", 5)
+        patch.setattr(local_journal, "WINDOW", 7)
+        patch.setattr(local_journal, "FEW", 5)
         reader.index()
         yield reader
 

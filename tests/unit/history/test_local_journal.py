@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, search_words
 from deploy.history.local import open_local_state
-from deploy.history.local_read import JournalReader
+from deploy.history.local_journal import JournalReader, match_expression
 from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
 from deploy.history.local_retention import purge_journal
-from deploy.history.local_search import match_expression
 from deploy.history.state import StateFault
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal, write_entries

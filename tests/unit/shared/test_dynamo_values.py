@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cloud.aws.dynamo_values import MAX_KEY_BYTES, Value, decoded, encoded, from_item, item_key, to_item
+from shared.cloud.aws.dynamo import MAX_KEY_BYTES, Value, decoded, encoded, from_item, item_key, to_item
 from shared.cloud.aws.journal import event_fields
-from shared.cloud.aws.ledger_items import item_of, row_of
+from shared.cloud.aws.ledger import item_of, row_of
 from shared.cloud.aws.tables import TABLES, create_request
 from shared.cloud.journal_entries import event_document, event_seq
 from shared.event import Event

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cloud.gcp.ledger_documents import new_document, row_of
+from shared.cloud.gcp.ledger import new_document, row_of
 from shared.ledger_rules import new_row
 from tests.fakes.notifier import DELIVERY
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cloud.gcp.firestore_values import (
+from shared.cloud.gcp.firestore import (
     Moment,
     Value,
     Where,

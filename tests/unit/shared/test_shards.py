@@ -5,9 +5,16 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cloud.gcp.firestore import Document, Firestore
-from shared.cloud.gcp.firestore_values import Write, from_fields, write_document
-from shared.cloud.gcp.shards import moment_of, read_shards, sharded
+from shared.cloud.gcp.firestore import (
+    Document,
+    Firestore,
+    Write,
+    from_fields,
+    moment_of,
+    read_shards,
+    sharded,
+    write_document,
+)
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.shards import SHARDS, shard_of
 from shared.jsontext import JsonObject

@@ -8,8 +8,7 @@ import pytest
 
 from shared.batching import Batcher
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.queue_messages import MAX_MESSAGE_BYTES, Entry
-from shared.cloud.aws.sqs import SqsBus
+from shared.cloud.aws.sqs import MAX_MESSAGE_BYTES, Entry, SqsBus
 from shared.errors import Temporary
 from shared.ports import BusMessage
 from shared.signatures.aws_v4 import Credentials

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.cloud.local import transactions
-from shared.cloud.local.database import open_database
-from shared.cloud.local.transactions import Transactions
+from shared.cloud.local import database
+from shared.cloud.local.database import Transactions, open_database
 from shared.errors import Temporary
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY)"
@@ -111,7 +110,7 @@ async def test_a_file_that_stays_locked_is_temporary(
     file: Transactions, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await keep(file, 1)
-    monkeypatch.setattr(transactions, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(Temporary, match=r"ledger_unavailable: some\.db cannot be written: database is locked"):
         await keep(file, 2)
@@ -146,13 +145,13 @@ async def test_one_write_that_fails_takes_back_all_of_its_moment_and_no_later_on
 async def test_more_than_a_transaction_takes_goes_into_the_next(
     file: Transactions, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions, "MAX_BATCH", 10)
+    monkeypatch.setattr(database, "MAX_BATCH", 10)
     await asyncio.gather(*(keep(file, number) for number in range(35)))
     assert numbers(other) == list(range(35))
 
 
 async def test_only_so_many_writes_wait(file: Transactions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transactions, "MAX_WAITING", 2)
+    monkeypatch.setattr(database, "MAX_WAITING", 2)
     waiting = [asyncio.create_task(keep(file, number)) for number in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Temporary, match="queue_full"):

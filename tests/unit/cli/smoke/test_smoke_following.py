@@ -21,7 +21,7 @@ from deploy.cli.smoke_follow import (
     state_from_logs,
     timeout_text,
 )
-from deploy.history.log_records import Record
+from deploy.history.logs import Record
 from deploy.terminal.tables import Screen
 from shared.journal import RouteDecision
 from shared.jsontext import JsonObject

@@ -1,0 +1,409 @@
+"""The read side of the journal on Firestore: events, dead letters, and the plots over both.
+
+Each query is over one field's own index. Before the first read, what a version before 2026-11-26 wrote is rewritten:
+such an event has its `seq` in a field of its own, and such a delivery its `created`, both as numbers, which today's
+queries do not find. Its attempts are in a collection of their own. A document that another process changes meanwhile is
+found again. Remove this once no such document can be left: they expire.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Final, Literal
+
+from deploy.history.cloud_journal import (
+    CHUNK,
+    MAX_POINTS,
+    Chunk,
+    EventSearch,
+    States,
+    StoredEvent,
+    grouped,
+    matches_query,
+    series_of,
+    span_of,
+    speaking_state,
+    time_of,
+)
+from deploy.history.journal_view import DROPPED, Bucket, DeadLetterRow, EventQuery, EventRecord
+from shared.batching import batches
+from shared.cloud.earlier_words import CODES, OUTCOMES
+from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
+from shared.cloud.gcp.firestore import (
+    MAX_IDS_IN_QUERY,
+    Document,
+    Fields,
+    Firestore,
+    Where,
+    Write,
+    beginning,
+    document_id,
+    moment_of,
+    query_document,
+    read_shards,
+    sharded,
+)
+from shared.cloud.gcp.journal import MAX_TEXT, entry_of, keyed, marked_write
+from shared.cloud.gcp.ledger import WHOLE, event_query, microseconds, row_of, upgraded_document
+from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq
+from shared.cloud.shards import shard_of
+from shared.journal import KEPT, AttemptEntry
+from shared.jsontext import JsonObject, to_json
+from shared.ports import Blobs
+
+NAMES_AT_ONCE: Final = 300
+BODIES_AT_ONCE: Final = 30
+"""Each of 200 KiB at most, above which it rests in a blob."""
+
+
+class FirestoreJournalReader(EventSearch):
+    def __init__(self, store: Firestore, blobs: Blobs | None) -> None:
+        self._store = store
+        self.letters = LetterReader(store, blobs)
+
+    async def version(self) -> int:
+        found = await read_newest(self._store)
+        return hash(tuple((each.id, *map(str, each.fields.values())) for each in found))
+
+    async def _chunk(self, query: EventQuery, before: int | None) -> Chunk:
+        count = chunk_size(query)
+        documents = await read_events(self._store, query, before, count)
+        events = [_stored(each) for each in documents]
+        matching = [each for each in events if matches_query(query, each.entry["source"], each.entry["type"])]
+        return Chunk(matching, None if len(events) < count else int(str(events[-1].entry["seq"])))
+
+    async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """So many at a time as an answer can hold, and as come within a call's time."""
+        found: dict[str, str] = {}
+        for some in batches(keys, BODIES_AT_ONCE):
+            events = await self._store.get(EVENTS, some, ("document",))
+            # Bodies have documents of their own where they are kept for a shorter time.
+            names = [name for name, fields in events.items() if fields.get("document") is None]
+            bodies = await self._store.get(BODIES, names, ("document",)) if names else {}
+            found |= {name: _text_of({**fields, **bodies.get(name, {})}) for name, fields in events.items()}
+        return found
+
+    async def event(self, event_id: str) -> EventRecord | None:
+        name = document_id(event_id)
+        found, rows, letters = await asyncio.gather(
+            self._store.get(EVENTS, [name], ("id", "entry", "passes")),
+            self._store.query(event_query(event_id)),
+            self.letters.letters_of_event(event_id),
+        )
+        if name not in found:
+            return None
+        deliveries = [row_of(each.fields) for each in rows]
+        return await self._record(_stored(Document(name, found[name])), deliveries, letters)
+
+    async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
+        names = {document_id(each): each for each in event_ids}
+        found: set[str] = set()
+        for some in batches([*names], NAMES_AT_ONCE):
+            events = await self._store.get(EVENTS, some, ("entry",))
+            whole = {name for name, fields in events.items() if entry_of(fields).get("has_document")}
+            others = [name for name in some if name not in whole]
+            whole |= (await self._store.get(BODIES, others, (EXPIRE_AT,)) if others else {}).keys()
+            found |= {names[name] for name in whole}
+        return frozenset(found)
+
+    async def stored_document(self, event_id: str) -> str | None:
+        name = document_id(event_id)
+        return (await self._documents([name])).get(name) or None
+
+    async def ids_beginning(self, kind: Literal["events", "dead_letters"], start: str, limit: int) -> list[str]:
+        found = await self._store.query(ids_query({"events": EVENTS, "dead_letters": DEAD_LETTERS}[kind], start, limit))
+        return [str(each.fields["id"]) for each in found]
+
+    async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
+        span, limit = span_of(now, span_seconds, count), MAX_POINTS
+        low, select = microseconds(span.since), (*WHOLE, "ended")
+        events, rows = await asyncio.gather(
+            read_shards(
+                self._store, EVENTS, "listed", limit, low=first_seq(span.since), descending=True, select=("listed",)
+            ),
+            read_shards(self._store, LEDGER, "ended", limit, low=low, descending=True, select=select),
+        )
+        accepted = [time_of(moment_of(each, "listed")) for each in events]
+        attempts = chain.from_iterable(row_of(each.fields).attempts for each in rows)
+        return await series_of(span, accepted, attempts, self._received_at)
+
+    async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float]:
+        names = {document_id(each): each for each in ids}
+        found = await self._store.get(EVENTS, [*names], ("entry",))
+        return {names[name]: float(str(entry_of(fields)["received_at"])) for name, fields in found.items()}
+
+    async def erase(self, event_id: str) -> None:
+        name = document_id(event_id)
+
+        def decide(fields: Fields | None) -> tuple[None, Write | None]:
+            if fields is None:
+                return None, None
+            erased: Fields = {"entry": to_json(erased_event(entry_of(fields))), "document": None}
+            return None, Write(EVENTS, name, erased, mask=tuple(erased))
+
+        await self._store.transact(EVENTS, name, ("entry",), decide)
+        await self._store.commit([Write(BODIES, name, None)])
+
+    async def _states(self, ids: Sequence[str]) -> States:
+        queries = list(chain.from_iterable(states_of_events(group) for group in batches(ids, MAX_IDS_IN_QUERY)))
+        answers = await asyncio.gather(*(self._store.query(query) for query in queries))
+        rows = [row_of(each.fields) for each in chain.from_iterable(answers[::2])]
+        letters = [each.fields for each in chain.from_iterable(answers[1::2])]
+        return States(
+            grouped(
+                (row.event_id, state)
+                for row in rows
+                if (state := speaking_state(row.destination, row.state, row.attempt_number))
+            ),
+            grouped((str(fields["event_id"]), str(fields["state"])) for fields in letters),
+        )
+
+
+def _stored(document: Document) -> StoredEvent:
+    fields = document.fields
+    return StoredEvent(document.id, str(fields["id"]), entry_of(fields), int(str(fields["passes"])))
+
+
+def chunk_size(query: EventQuery) -> int:
+    """Return how many events to read at once: no more than the query's limit if the index alone finds them."""
+    is_searched = query.status or query.text or (query.type and (query.source or query.type.endswith("*")))
+    return CHUNK if is_searched else min(CHUNK, query.limit + 1)
+
+
+def _text_of(body: Fields) -> str:
+    document = body.get("document")
+    return document.decode() if isinstance(document, bytes) else ""
+
+
+FIRST: Final = 0
+LAST: Final = 2**53 - 1
+MAX_OF_EVENT: Final = 1_000
+WITHOUT_MESSAGE: Final = ("seq", "state", "entry", "message_blob")
+"""Of a dead letter."""
+WITHOUT_DOCUMENT: Final = ("id", "entry", "passes")
+"""Of an event."""
+
+
+async def read_events(store: Firestore, query: EventQuery, before: int | None, limit: int) -> list[Document]:
+    """Read the newest events, of a source or of a whole type where the query has one.
+
+    What else the query asks for is left to the caller.
+    """
+    low = FIRST if query.since is None else first_seq(query.since)
+    high = LAST if query.until is None else first_seq(query.until + 0.001)
+    high = high if before is None else min(high, before)
+    if query.source:
+        field, prefix = "by_source", f"{query.source[:MAX_TEXT]}/"
+    elif query.type and not query.type.endswith("*"):
+        field, prefix = "by_type", f"{query.type[:MAX_TEXT]}/"
+    else:
+        field, prefix = "listed", ""
+    select = (*WITHOUT_DOCUMENT, field)
+    return await read_shards(
+        store, EVENTS, field, limit, prefix=prefix, low=low, high=high, descending=True, select=select
+    )
+
+
+def _range(
+    collection: str, field: str, low: int | str, high: int | str, limit: int, select: Sequence[str] = ()
+) -> JsonObject:
+    """From `low` on and below `high`, newest first."""
+    where = [Where(field, "GREATER_THAN_OR_EQUAL", low), Where(field, "LESS_THAN", high)]
+    return query_document(collection, where, order_by=field, descending=True, limit=limit, select=select)
+
+
+def dead_letters_query(state: str | None, before: int | None, limit: int) -> JsonObject:
+    """Without their messages."""
+    high = LAST if before is None else before
+    if state is None:
+        return _range(DEAD_LETTERS, "seq", FIRST, high, limit, WITHOUT_MESSAGE)
+    return _range(DEAD_LETTERS, "by_state", keyed(state, FIRST), keyed(state, high), limit, WITHOUT_MESSAGE)
+
+
+def query_by_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:
+    """Return the query for the ledger rows or dead letters of at most 30 events."""
+    where = [Where("event_id", "IN", list(event_ids))]
+    return query_document(collection, where, limit=len(event_ids) * MAX_OF_EVENT, select=select)
+
+
+def states_of_events(event_ids: Sequence[str]) -> tuple[JsonObject, JsonObject]:
+    """Their deliveries and their dead letters."""
+    return query_by_events(LEDGER, event_ids, ("row",)), query_by_events(DEAD_LETTERS, event_ids, ("event_id", "state"))
+
+
+async def read_newest(store: Firestore) -> list[Document]:
+    """Read the newest event, delivery that was attempted, and dead letter: they change when anything does."""
+    letters = query_document(DEAD_LETTERS, order_by="seq", descending=True, limit=1, select=("seq", "state"))
+    events, rows, newest_letter = await asyncio.gather(
+        read_shards(store, EVENTS, "listed", 1, descending=True, select=("listed", "passes")),
+        read_shards(store, LEDGER, "ended", 1, descending=True, select=("ended",)),
+        store.query(letters),
+    )
+    return [*events, *rows, *newest_letter]
+
+
+def ids_query(collection: str, start: str, limit: int) -> JsonObject:
+    return query_document(collection, beginning("id", start[:MAX_TEXT]), order_by="id", limit=limit, select=("id",))
+
+
+MAX_ANSWER_BYTES: Final = 6_000_000
+"""Of messages, which base64 makes a third longer on the way."""
+MAX_COUNTED: Final = 10_000
+AT_ONCE: Final = 25
+
+
+class LetterReader:
+    def __init__(self, store: Firestore, blobs: Blobs | None) -> None:
+        self._store = store
+        self._blobs = blobs
+
+    async def newest(self, limit: int, state: str | None, before: int | None) -> tuple[DeadLetterRow, ...]:
+        return await self._rows(await self._store.query(dead_letters_query(state, before, limit)))
+
+    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        found = await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE))
+        return tuple(sorted(await self._rows(found), key=lambda row: row.seq))
+
+    async def one(self, dead_letter_id: str) -> DeadLetterRow | None:
+        name = document_id(dead_letter_id)
+        found = await self._store.get(DEAD_LETTERS, [name], WITHOUT_MESSAGE)
+        rows = await self._rows([Document(name, found[name])]) if name in found else ()
+        return rows[0] if rows else None
+
+    async def kept(self) -> int:
+        """Return the number of dead letters, at most MAX_COUNTED."""
+        where = [
+            Where("by_state", "GREATER_THAN_OR_EQUAL", keyed(KEPT, FIRST)),
+            Where("by_state", "LESS_THAN", keyed(KEPT, LAST)),
+        ]
+        return await self._store.count(query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED))
+
+    async def mark(self, ids: Sequence[str], state: str) -> int:
+        """A few at a time: each at once takes a connection of its own."""
+        count = 0
+        for some in batches(ids, AT_ONCE):
+            count += sum(await asyncio.gather(*(self._mark(document_id(each), state) for each in some)))
+        return count
+
+    async def _mark(self, name: str, state: str) -> bool:
+        def decide(fields: Fields | None) -> tuple[bool, Write | None]:
+            if fields is None or fields["state"] == state:
+                return False, None
+            return True, marked_write(name, int(str(fields["seq"])), state)
+
+        return await self._store.transact(DEAD_LETTERS, name, ("seq", "state"), decide)
+
+    async def erase(self, event_id: str) -> None:
+        """Erase the messages of the event's dead letters, and drop them."""
+        for found in await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE)):
+            if (blob := found.fields.get("message_blob")) and self._blobs:
+                await self._blobs.delete(str(blob))
+            dropped = marked_write(found.id, int(str(found.fields["seq"])), DROPPED)
+            erased: Fields = {
+                **(dropped.fields or {}),
+                "entry": to_json(erased_dead_letter(entry_of(found.fields))),
+                "message": None,
+                "message_blob": None,
+            }
+            await self._store.commit([Write(DEAD_LETTERS, found.id, erased, mask=tuple(erased))])
+
+    async def _rows(self, documents: Sequence[Document]) -> tuple[DeadLetterRow, ...]:
+        messages: dict[str, bytes] = {}
+        for names in _groups([each for each in documents if not each.fields.get("message_blob")]):
+            found = await self._store.get(DEAD_LETTERS, names, ("message",))
+            messages |= {name: each["message"] for name, each in found.items() if isinstance(each["message"], bytes)}
+        for each in documents:
+            if blob := each.fields.get("message_blob"):
+                messages[each.id] = await self._blob(str(blob))
+        return tuple(_letter(each.fields, messages.get(each.id, b"")) for each in documents)
+
+    async def _blob(self, name: str) -> bytes:
+        """Empty where it is gone: what was given up on, and why, is still told."""
+        return (await self._blobs.get(name) if self._blobs else None) or b""
+
+
+def _groups(documents: Sequence[Document]) -> Iterator[list[str]]:
+    """Ids whose messages one answer can hold together."""
+    names: list[str] = []
+    size = 0
+    for each in documents:
+        length = int(str(entry_of(each.fields)["bytes"]))
+        if names and size + length > MAX_ANSWER_BYTES:
+            yield names
+            names, size = [], 0
+        names.append(each.id)
+        size += length
+    if names:
+        yield names
+
+
+def _letter(fields: Fields, message: bytes) -> DeadLetterRow:
+    entry = entry_of(fields)
+    return DeadLetterRow(
+        seq=int(str(fields["seq"])),
+        id=str(entry["id"]),
+        code=CODES.get(str(entry["code"]), str(entry["code"])),
+        reason=str(entry["reason"]),
+        at=float(str(entry["at"])),
+        message=message,
+        topic=str(entry["topic"]),
+        event_id=str(entry["event_id"]),
+        route=str(entry["route"]),
+        destination=str(entry["destination"]),
+        state=str(fields["state"]),
+    )
+
+
+ATTEMPTS: Final = "attempts"
+PAGE: Final = 100
+
+
+async def upgrade(store: Firestore) -> None:
+    """Rewrite what is found. Raises Temporary."""
+    while events := await store.query(_earlier_query(EVENTS, "seq", ("id", "seq", "entry"))):
+        await _write(store, [_upgraded_event(each) for each in events])
+    while rows := await store.query(_earlier_query(LEDGER, "created", ("event_id", *WHOLE))):
+        attempts = await _attempts(store, [str(each.fields["event_id"]) for each in rows])
+        await _write(store, [_upgraded_row(each, attempts) for each in rows])
+
+
+def _earlier_query(collection: str, field: str, select: Sequence[str]) -> JsonObject:
+    where = [Where(field, "GREATER_THAN_OR_EQUAL", 0)]
+    return query_document(collection, where, order_by=field, limit=PAGE, select=select)
+
+
+async def _write(store: Firestore, writes: Sequence[Write]) -> None:
+    for some in batches(writes, AT_ONCE):
+        await asyncio.gather(*(store.write_if(write) for write in some))
+
+
+def _upgraded_event(found: Document) -> Write:
+    entry, shard, seq = entry_of(found.fields), shard_of(str(found.fields["id"])), int(str(found.fields["seq"]))
+    fields: Fields = {
+        "seq": None,
+        "listed": sharded("", shard, seq),
+        "by_source": sharded(f"{str(entry['source'])[:MAX_TEXT]}/", shard, seq),
+        "by_type": sharded(f"{str(entry['type'])[:MAX_TEXT]}/", shard, seq),
+        # Its document is in a collection of its own, unless today's version has seen the event again.
+        "entry": to_json({"has_document": False, **entry, "seq": seq}),
+    }
+    return Write(EVENTS, found.id, fields, mask=tuple(fields), version=found.version)
+
+
+def _upgraded_row(found: Document, attempts: Sequence[AttemptEntry]) -> Write:
+    row = row_of(found.fields)
+    own = tuple(sorted((each for each in attempts if each.delivery_id == row.key), key=lambda each: each.started_at))
+    return upgraded_document(row._replace(attempts=row.attempts or own), found.version)
+
+
+async def _attempts(store: Firestore, event_ids: Sequence[str]) -> list[AttemptEntry]:
+    found: list[AttemptEntry] = []
+    for ids in batches([*dict.fromkeys(event_ids)], MAX_IDS_IN_QUERY):
+        documents = await store.query(query_document(ATTEMPTS, [Where("event_id", "IN", list(ids))], limit=PAGE * PAGE))
+        found += [_attempt_of(each.fields) for each in documents]
+    return found
+
+
+def _attempt_of(fields: Fields) -> AttemptEntry:
+    attempt = AttemptEntry(**entry_of(fields))  # type: ignore[arg-type] # as that version wrote it
+    return attempt._replace(outcome=OUTCOMES.get(attempt.outcome, attempt.outcome))

@@ -1,0 +1,473 @@
+"""The read side of the local journal, for the page and the commands. Synchronous: call it in a thread from a loop.
+
+A page of events takes a bounded time, however many there are. Measured over 1,000,000 events, SQLite's own choice of an
+index takes up to 280 ms of CPU where two conditions that many events meet are met together by few. So the condition
+that few events meet is found first, and its index decides. Where every condition is met by many, the newest events are
+searched in windows until the page is full or the time is over; the next page continues there.
+
+A search by text has an index of its own, `search.db`, which readers build, so that no function pays for it. It holds
+tokens only, by the event's `seq`. It can be thrown away at any time, and grows again.
+"""
+
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, Self
+
+from deploy.history.journal_view import (
+    DROPPED,
+    Bucket,
+    DeadLetterRow,
+    EventPage,
+    EventQuery,
+    EventRecord,
+    EventSummary,
+    RequestRow,
+    Totals,
+    make_buckets,
+    readable,
+    search_words,
+)
+from shared.cloud.local.database import (
+    BUSY_SECONDS,
+    VERSIONS,
+    is_busy,
+    make_private,
+    require_known_version,
+    transaction,
+)
+from shared.cloud.local.journal import open_journal, update_status, write_entries
+from shared.journal import AttemptEntry, decisions_from, other_routes_from
+from shared.jsontext import Json
+from shared.ledger_rules import FORGOTTEN
+
+INDEX_BATCH: Final = 500
+
+
+Parameter = str | int | float | None
+
+_REQUESTS: Final = (
+    "SELECT seq, at, method, status, code, source, event_id, type, detail, bytes, duration_ms FROM requests"
+)
+_DEAD_LETTERS: Final = (
+    "SELECT seq, id, code, reason, at, message, topic, event_id, route, destination, state FROM dead_letters"
+)
+_ATTEMPTS: Final = (
+    "SELECT delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason, answer"
+    " FROM attempts WHERE event_id = ? AND attempt_number > 0 ORDER BY seq"
+)
+_BODY_OF: Final = "FROM bodies JOIN events ON events.seq = event_seq WHERE events.id = ?"
+_BEGINNING: Final = {
+    table: f"SELECT id FROM {table}"  # noqa: S608 either name stands here
+    " WHERE id >= :start AND id < :start || char(1114111) ORDER BY id LIMIT :limit"
+    for table in ("events", "dead_letters")
+}
+_MARK: Final = "UPDATE dead_letters SET state = :state WHERE id = :id AND state <> :state RETURNING event_id"
+_MARK_ROUTED: Final = (
+    "UPDATE events SET routed_at = received_at, expected = ? WHERE id = ? AND routed_at IS NULL AND received_at < ?"
+)
+# `:since` is where the window begins, `:width` a bucket's seconds. The newest 4,000 deliveries say how long one takes.
+_REQUEST_COUNTS: Final = """
+SELECT CAST((at - :since) / :width AS INTEGER), total(status < 400), total(status >= 400) FROM requests
+WHERE at >= :since GROUP BY 1
+"""
+_ATTEMPT_COUNTS: Final = """
+SELECT CAST((ended_at - :since) / :width AS INTEGER), total(outcome = 'delivered'), total(outcome <> 'delivered')
+FROM attempts WHERE ended_at >= :since AND attempt_number > 0 GROUP BY 1
+"""
+_LATENCIES: Final = """
+SELECT CAST((ended_at - :since) / :width AS INTEGER), ended_at - received_at
+FROM (SELECT event_id, ended_at FROM attempts WHERE ended_at >= :since AND outcome = 'delivered' AND attempt_number = 1
+    ORDER BY ended_at DESC LIMIT 4000) JOIN events ON events.id = event_id
+"""
+
+
+class JournalReader:
+    """Makes the file where it is missing, so that there is nothing to read rather than an error."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._connection = open_journal(path)
+        attach_index(self._connection, path.parent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def version(self) -> int:
+        """Another number once another connection has written."""
+        (version,) = self._connection.execute("PRAGMA main.data_version").fetchone()
+        return int(version)
+
+    def index(self, limit: int = INDEX_BATCH) -> int:
+        """Make the next events findable by text; how many they were."""
+        return index_some(self._connection, limit)
+
+    def not_indexed(self) -> int:
+        return events_behind(self._connection)
+
+    def events(self, query: EventQuery) -> EventPage:
+        return read_page(self._connection, query, self._clock)
+
+    def event(self, event_id: str) -> EventRecord | None:
+        select = f"SELECT {COLUMNS} FROM events WHERE id = ?"  # noqa: S608 our own column names
+        row = self._connection.execute(select, (event_id,)).fetchone()
+        if row is None:
+            return None
+        body = self._connection.execute(
+            "SELECT document, routes, passes FROM bodies WHERE event_seq = ?", (row[0],)
+        ).fetchone()
+        document: Json = json.loads(body[0]) if body and body[0] else None
+        return EventRecord(
+            summary=EventSummary(*row),
+            document=document if isinstance(document, dict) else None,
+            routes=decisions_from(json.loads(body[1])) if body else (),
+            passes=body[2] if body else 0,
+            requests=self._requests("WHERE event_id = :id ORDER BY seq", id=event_id),
+            attempts=self.attempts(event_id),
+            dead_letters=self.letters_of_event(event_id),
+            other_routes=other_routes_from(json.loads(body[1])) if body else 0,
+        )
+
+    def attempts(self, event_id: str) -> tuple[AttemptEntry, ...]:
+        return tuple(AttemptEntry(*row) for row in self._connection.execute(_ATTEMPTS, (event_id,)))
+
+    def last_outcomes(self, event_id: str) -> dict[str, str]:
+        """By delivery, notes of the ledger's included."""
+        select = "SELECT delivery_id, outcome FROM attempts WHERE event_id = ? ORDER BY seq"
+        return dict(self._connection.execute(select, (event_id,)).fetchall())
+
+    def open_events(self, after: int, routed_before: float, limit: int) -> list[tuple[int, str]]:
+        """`seq` and id of events whose deliveries are not all at an end, oldest first."""
+        return self._connection.execute(
+            "SELECT seq, id FROM events WHERE status IN ('delivering', 'waiting', 'retry_scheduled', 'held')"
+            " AND seq > ? AND coalesce(routed_at, received_at) < ? ORDER BY seq LIMIT ?",
+            (after, routed_before, limit),
+        ).fetchall()
+
+    def mark_routed(self, event_id: str, received_before: float, expected: int) -> None:
+        """Note how many deliveries an older event has, if transform's entry is missing: the disk was full then."""
+        with closing(open_journal(self._path)) as connection, transaction(connection):
+            if connection.execute(_MARK_ROUTED, (expected, event_id, received_before)).rowcount:
+                update_status(connection, [event_id])
+
+    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
+        """Newest first: 4xx, and the 503s that told a sender to come again."""
+        where = "WHERE status >= 400 AND (:before IS NULL OR seq < :before) ORDER BY seq DESC LIMIT :limit"
+        return self._requests(where, before=before, limit=limit)
+
+    def dead_letters(
+        self, limit: int, *, state: str | None = "kept", before: int | None = None
+    ) -> tuple[DeadLetterRow, ...]:
+        """Newest first."""
+        return self._dead_letters(
+            "WHERE (:state IS NULL OR state = :state) AND (:before IS NULL OR seq < :before)"
+            " ORDER BY seq DESC LIMIT :limit",
+            state=state,
+            before=before,
+            limit=limit,
+        )
+
+    def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
+        found = self._dead_letters("WHERE id = :id", id=dead_letter_id)
+        return found[0] if found else None
+
+    def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        return self._dead_letters("WHERE event_id = :id ORDER BY seq", id=event_id)
+
+    def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
+        with closing(open_journal(self._path)) as connection, transaction(connection):
+            found = [row for each in ids for row in connection.execute(_MARK, {"state": state, "id": each}).fetchall()]
+            update_status(connection, {event_id for (event_id,) in found})
+        return len(found)
+
+    def erase(self, event_ids: Sequence[str]) -> None:
+        """Erase, and throw the search index away: it cannot forget an event."""
+        with closing(open_journal(self._path)) as connection:
+            erase_events(connection, event_ids, time.time())
+        drop_index(self._connection)
+
+    def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:
+        return sum(
+            1
+            for event_id, delivery_id in deliveries
+            for each in self.attempts(event_id)
+            if each.delivery_id == delivery_id and (each.answer or each.reason not in ("", FORGOTTEN))
+        )
+
+    def erase_answers(self, deliveries: Sequence[tuple[str, str]]) -> None:
+        with closing(open_journal(self._path)) as connection, transaction(connection):
+            connection.executemany(
+                "UPDATE attempts SET reason = '', answer = '' WHERE event_id = ? AND delivery_id = ?", deliveries
+            )
+
+    def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
+        found = self._connection.execute(_BEGINNING[kind], {"start": beginning, "limit": limit})
+        return [event_id for (event_id,) in found]
+
+    def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
+        select = f"SELECT 1 {_BODY_OF} AND document <> ''"
+        return frozenset(each for each in event_ids if self._connection.execute(select, (each,)).fetchone())
+
+    def stored_document(self, event_id: str) -> str | None:
+        row = self._connection.execute(f"SELECT document {_BODY_OF}", (event_id,)).fetchone()
+        return row[0] or None if row else None
+
+    def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
+        """The last `span_seconds` in `count` buckets, oldest first. Their edges stand still as time goes on."""
+        width = span_seconds / count
+        since = (math.floor(now / width) + 1 - count) * width
+        rows = [
+            self._connection.execute(sql, {"since": since, "width": width}).fetchall()
+            for sql in (_REQUEST_COUNTS, _ATTEMPT_COUNTS, _LATENCIES)
+        ]
+        return make_buckets(since, width, count, *rows)
+
+    def counts(self) -> dict[str, int]:
+        """Events by status, those of status zero left out."""
+        return dict(self._connection.execute("SELECT status, count(*) FROM events GROUP BY status").fetchall())
+
+    def totals(self) -> Totals:
+        row = self._connection.execute(
+            "SELECT (SELECT count(*) FROM requests WHERE status >= 400),"
+            " (SELECT count(*) FROM dead_letters WHERE state = 'kept')"
+        ).fetchone()
+        return Totals(*row)
+
+    def _requests(self, where: str, **parameters: Parameter) -> tuple[RequestRow, ...]:
+        return tuple(RequestRow(*row) for row in self._connection.execute(f"{_REQUESTS} {where}", parameters))
+
+    def _dead_letters(self, where: str, **parameters: Parameter) -> tuple[DeadLetterRow, ...]:
+        return tuple(DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters))
+
+
+COLUMNS: Final = (
+    "events.seq, id, source, type, subject, actor, received_at, routed_at, expected, status"  # as EventSummary has them
+)
+SEARCH_SECONDS: Final = 0.06
+WINDOW: Final = 150_000
+FEW: Final = 2_000
+MAX_TYPES: Final = 200
+
+# The distinct types from a beginning on, each found with one step through the index.
+_TYPES: Final = """
+WITH RECURSIVE found (type) AS (
+    SELECT min(type) FROM events WHERE type >= :start
+    UNION ALL SELECT (SELECT min(type) FROM events WHERE type > found.type) FROM found
+    WHERE found.type < :start || char(1114111))
+SELECT type FROM found WHERE type GLOB :pattern LIMIT :limit
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition on an indexed column. `sql` begins with the column; with `is_ordered`, the index yields its events by
+    `seq`."""
+
+    sql: str
+    values: tuple[Parameter, ...]
+    is_ordered: bool = False
+
+
+def read_page(
+    connection: sqlite3.Connection, query: EventQuery, clock: Callable[[], float] = time.monotonic
+) -> EventPage:
+    """Return the newest events that match, or those of them that are found in time: `next_before` is where to go on."""
+    words, conditions = search_words(query.text), _conditions(connection, query)
+    tables, order, match = "events", "events.seq", None
+    if words:
+        tables, order = "search.texts JOIN events ON events.seq = texts.rowid", "texts.rowid"
+        match = Condition("texts MATCH ?", (match_expression(words),))
+    rarest = None if match else _rarest(connection, conditions)
+    # A plus before a column keeps SQLite from using its index.
+    used = [each.sql if each is rarest else f"+{each.sql}" for each in conditions]
+    where = " AND ".join([*([match.sql] if match else []), *used, f"{order} < ?", f"{order} > ?"])
+    select = f"SELECT {COLUMNS} FROM {tables} WHERE {where} ORDER BY {order} DESC LIMIT ?"  # noqa: S608 ours
+    values = [value for each in ([match] if match else []) + conditions for value in each.values]
+    is_whole = rarest is not None or len(conditions) == 0
+    rows: list[EventSummary] = []
+    bottom = 0
+    for top, bottom in _windows(connection, query.before, is_whole, clock):
+        wanted = query.limit + 1 - len(rows)
+        rows += [EventSummary(*row) for row in connection.execute(select, (*values, top, bottom, wanted))]
+        if len(rows) > query.limit:
+            break
+    not_indexed = events_behind(connection) if words else 0
+    if len(rows) > query.limit:
+        return EventPage(tuple(rows[: query.limit]), rows[query.limit - 1].seq, not_indexed)
+    return EventPage(tuple(rows), bottom + 1 if bottom else None, not_indexed)
+
+
+def _windows(
+    connection: sqlite3.Connection, before: int | None, is_whole: bool, clock: Callable[[], float]
+) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of each window, which are outside it, while another one is likely to be searched in time."""
+    began = now = clock()
+    took = 0.0
+    (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+    top = newest + 1 if before is None else min(before, newest + 1)
+    while top > 1 and now - began + took <= SEARCH_SECONDS:
+        bottom = 0 if is_whole else max(0, top - 1 - WINDOW)
+        yield top, bottom
+        top, took, now = bottom + 1, clock() - now, clock()
+
+
+def _conditions(connection: sqlite3.Connection, query: EventQuery) -> list[Condition]:
+    conditions = [
+        Condition(f"{column} = ?", (value,), is_ordered=True)
+        for column, value in (("source", query.source), ("status", query.status))
+        if value
+    ]
+    if query.type:
+        conditions.append(_type_condition(connection, query.type))
+    if query.since is not None:
+        conditions.append(Condition("received_at >= ?", (query.since,)))
+    if query.until is not None:
+        conditions.append(Condition("received_at <= ?", (query.until,)))
+    return conditions
+
+
+def _type_condition(connection: sqlite3.Connection, wanted: str) -> Condition:
+    if not wanted.endswith("*"):
+        return Condition("type = ?", (wanted,), is_ordered=True)
+    pattern = wanted.replace("[", "[[]").replace("?", "[?]")
+    start = wanted.partition("*")[0]
+    found = connection.execute(_TYPES, {"start": start, "pattern": pattern, "limit": MAX_TYPES + 1}).fetchall()
+    if len(found) > MAX_TYPES:
+        return Condition("type GLOB ?", (pattern,))
+    return Condition(f"type IN ({','.join('?' * len(found))})", tuple(name for (name,) in found))
+
+
+def _rarest(connection: sqlite3.Connection, conditions: Sequence[Condition]) -> Condition | None:
+    """Return the condition whose index to use, or None if all of them are met by many events."""
+    if len(conditions) == 1 and conditions[0].is_ordered:
+        return conditions[0]
+    counts = [(_count_few(connection, each), number) for number, each in enumerate(conditions)]
+    count, number = min(counts, default=(FEW, 0))
+    return conditions[number] if count < FEW else None
+
+
+def _count_few(connection: sqlite3.Connection, condition: Condition) -> int:
+    select = f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition.sql} LIMIT {FEW})"  # noqa: S608 ours
+    (count,) = connection.execute(select, condition.values).fetchone()
+    return int(count)
+
+
+FILE_NAME: Final = "search.db"
+
+_SCHEMA: Final = """
+CREATE VIRTUAL TABLE IF NOT EXISTS search.texts USING fts5 (text, content = '', columnsize = 0);
+CREATE TABLE IF NOT EXISTS search.progress (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL);
+INSERT OR IGNORE INTO search.progress VALUES (1, 0);
+"""
+_PENDING: Final = """
+SELECT bodies.seq, events.seq, document FROM main.bodies JOIN main.events ON events.seq = event_seq
+WHERE bodies.seq > (SELECT seq FROM search.progress) ORDER BY bodies.seq LIMIT ?
+"""
+_BEHIND: Final = "SELECT max(seq) - (SELECT seq FROM search.progress) FROM main.bodies"
+
+
+def attach_index(connection: sqlite3.Connection, folder: Path) -> None:
+    connection.execute("ATTACH ? AS search", (str(folder / FILE_NAME),))
+    connection.execute("PRAGMA search.schema_version")  # which makes the file
+    make_private(folder / FILE_NAME)
+    is_earlier = require_known_version(connection, FILE_NAME, "search")
+    connection.execute("PRAGMA search.journal_mode = WAL")
+    connection.executescript(_SCHEMA)
+    if is_earlier:
+        connection.execute(f"PRAGMA search.user_version = {VERSIONS[FILE_NAME]}")
+
+
+def drop_index(connection: sqlite3.Connection) -> None:
+    connection.executescript("DROP TABLE search.texts; DROP TABLE search.progress;" + _SCHEMA)
+
+
+def events_behind(connection: sqlite3.Connection) -> int:
+    """About how many events are not in the index yet."""
+    (behind,) = connection.execute(_BEHIND).fetchone()
+    return max(0, int(behind or 0))
+
+
+def index_some(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
+    """Index the next events; how many they were."""
+    # A deferred transaction whose first statement writes: it locks the index and not, as IMMEDIATE would, the journal.
+    with transaction(connection, "BEGIN"):
+        connection.execute("UPDATE search.progress SET seq = seq")
+        rows = connection.execute(_PENDING, (limit,)).fetchall()
+        connection.executemany(
+            "INSERT INTO search.texts (rowid, text) VALUES (?, ?)",
+            [(event_seq, readable(document)) for _, event_seq, document in rows],
+        )
+        if rows:
+            connection.execute("UPDATE search.progress SET seq = ?", (rows[-1][0],))
+    return len(rows)
+
+
+def match_expression(words: tuple[str, ...]) -> str:
+    """An FTS5 expression: every word, the last token of each as a beginning. Quoted, nothing in it is an operator."""
+    return " ".join('"{}" *'.format(word.replace('"', " ")) for word in words)
+
+
+DATABASES: Final = "*.db"
+NO_ATTEMPT: Final = 0
+_OPEN: Final = frozenset({"retry_scheduled", "unknown", "held"})
+_LAST_OUTCOMES: Final = (
+    "SELECT delivery_id, route, destination, outcome, max(seq) FROM attempts WHERE event_id = ? GROUP BY delivery_id"
+)
+_STATEMENTS: Final = (
+    "UPDATE events SET subject = '', actor = '' WHERE id = :id",
+    # A second pass of transform keeps the empty document, and what is not NULL.
+    "UPDATE bodies SET document = '' WHERE event_seq = (SELECT seq FROM events WHERE id = :id)",
+    "UPDATE attempts SET reason = '', answer = '' WHERE event_id = :id",
+    "UPDATE dead_letters SET message = x'', reason = '', state = :state WHERE event_id = :id",
+)
+
+
+def erase_events(connection: sqlite3.Connection, event_ids: Sequence[str], now: float) -> None:
+    """Do as JournalView.erase in the journal's own file. What was pending has failed, as the ledger has it."""
+    for event_id in event_ids:
+        with transaction(connection):
+            for statement in _STATEMENTS:
+                connection.execute(statement, {"id": event_id, "state": DROPPED})
+            write_entries(connection, list(_ends(connection, event_id, now)))
+
+
+def _ends(connection: sqlite3.Connection, event_id: str, now: float) -> Iterator[AttemptEntry]:
+    """Yield an entry without an attempt for each delivery that was pending or held."""
+    for delivery_id, route, destination, outcome, _ in connection.execute(_LAST_OUTCOMES, (event_id,)).fetchall():
+        if outcome in _OPEN:
+            names = delivery_id, event_id, route, destination
+            yield AttemptEntry(*names, NO_ATTEMPT, now, now, "failed", FORGOTTEN)
+
+
+def rewrite_files(folder: Path, busy_seconds: float = BUSY_SECONDS) -> list[str]:
+    """Rewrite each SQLite file: what is deleted stays in its free pages and its log until then.
+
+    Return what could not be rewritten, and why. The functions may run meanwhile.
+    """
+    return list(chain.from_iterable(_rewrite(path, busy_seconds) for path in sorted(folder.glob(DATABASES))))
+
+
+def _rewrite(path: Path, busy_seconds: float) -> Iterator[str]:
+    try:
+        with closing(sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)) as connection:
+            connection.execute("VACUUM")
+            is_blocked, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        yield f"{path.name}: {'another process uses it' if is_busy(error) else error}"
+        return
+    if is_blocked:
+        yield f"{path.name}-wal: another process reads it"

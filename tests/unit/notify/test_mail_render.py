@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from functions.notify.destinations.email.email import sender_of
 from functions.notify.destinations.email.mail import Address
-from functions.notify.destinations.email.render import AttachmentEntry, MailSettings
+from functions.notify.destinations.email.render import AttachmentEntry, MailSettings, text_of, without_unsafe_links
 from functions.notify.destinations.email.settings import AttachmentSettings, Settings
 from shared.delivery import Disabled
 from shared.errors import Permanent
@@ -201,3 +201,34 @@ def test_a_template_that_looks_through_a_long_list_for_each_of_its_items_holds_u
         written(with_data(items=items), text=joined)
 
     assert (caught.value.code, "templates compute" in caught.value.detail) == ("time_limit_exceeded", True)
+
+
+@pytest.mark.parametrize(
+    ("html", "safe"),
+    [
+        ('<a href="https://x.y/a?b=1">go</a>', '<a href="https://x.y/a?b=1">go</a>'),
+        ('<a href="mailto:a@b.c">', '<a href="mailto:a@b.c">'),
+        ('<a href="/relative">', '<a href="/relative">'),
+        ('<a href="javascript:alert(1)">go</a>', "<a >go</a>"),
+        ("<a href = 'JaVaScRiPt:alert(1)'>", "<a >"),
+        ('<a href="java&#9;script&colon;alert(1)">', "<a >"),
+        ('<a href="&#x6A;avascript:alert(1)">', "<a >"),
+        ('<a href=" \u200bvbscript:x">', "<a >"),
+        ("<a href=data:text/html,x>", "<a >"),
+        ('<img src="data:image/png;base64,AAAA">', '<img src="data:image/png;base64,AAAA">'),
+        ('<img src="data:image/svg+xml,x">', "<img >"),
+        ("<p>the attribute href is text</p>", "<p>the attribute href is text</p>"),
+    ],
+)
+def test_links_that_run_something_are_dropped(html: str, safe: str) -> None:
+    assert without_unsafe_links(html) == safe
+
+
+def test_html_has_words_for_those_who_read_text() -> None:
+    html = (
+        "<head><title>t</title><style>p{}</style></head>"
+        "<h1>Hi <b>Ada</b>!</h1><p>a &amp; b<br>c</p><tr><td>k</td><td>v</td></tr>"
+    )
+
+    assert text_of(html) == "Hi Ada!\n\na & b\nc\n\nk v"
+    assert text_of("") == " "

@@ -8,7 +8,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.errors import Permanent, Temporary
 from shared.event import UNFIT
@@ -103,6 +103,14 @@ class Attachment:
     filename: str
     media_type: str
     content: bytes
+
+
+class MailBody(NamedTuple):
+    """The body of a mail: `text`, `html` or both."""
+
+    text: str | None
+    html: str | None
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(slots=True)  # nobody changes one

@@ -11,12 +11,13 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from functions.notify.bounded_texts import bounded_templates
-from functions.notify.destinations.email.default_body import MailBody, default_body, indented
+from functions.notify.destinations.email.default_mail import default_body, indented
 from functions.notify.destinations.email.mail import (
     Address,
     AddressFault,
     Attachment,
     Mail,
+    MailBody,
     is_allowed,
     parse_address,
     subject_line,
@@ -168,8 +169,6 @@ class MailWriter:
         Raises Permanent: `invalid_header`, `recipient_not_allowed`, `undefined_field`, `output_too_large`,
         `template_failed` or `invalid_time`.
         """
-        if delivery.merged and (digest := self._digest(delivery, sender, key, person)):
-            return digest
         view = view_of(event)
         view["route"] = delivery.route
         view["destination"] = delivery.destination
@@ -178,43 +177,34 @@ class MailWriter:
             view["person"] = person.view
         with bounded_templates() if self._is_bounded else _UNBOUNDED:
             to, cc, bcc = self._fixed_recipients or self._recipients(view, person)
-            body = self._own_body(view) if self._text or self._html else default_body(delivery, event)
+            is_digest, subject, body = self._content(delivery, event, view, person)
+            has_reply_address = self._reply_to is not None and not is_digest
+            attached = [] if is_digest else [each.attachment(view) for each in self._attached]
             return Mail(
                 key=key,
                 sender=sender,
                 to=to,
                 cc=cc,
                 bcc=bcc,
-                reply_to=self._reply_address(view) if self._reply_to else None,
-                subject=subject_line(self._subject.render(view)) or NO_SUBJECT,
+                reply_to=self._reply_address(view) if has_reply_address else None,
+                subject=subject_line(subject) or NO_SUBJECT,
                 text=body.text,
                 html=body.html,
-                attachments=(*body.attachments, *[each.attachment(view) for each in self._attached]),
+                attachments=(*body.attachments, *attached),
                 separate=self._separate,
             )
 
-    def _digest(self, delivery: Delivery, sender: Address, key: str, person: "Person | None") -> Mail | None:
-        """Return the mail of a digest; None for a delivery that is none. Templates are about one event."""
-        from functions.notify.destinations.email.digest_page import digest_mail  # few mails are digests
-        from functions.notify.gathering.digest_data import is_digest
+    def _content(
+        self, delivery: Delivery, event: Event, view: JsonObject, person: "Person | None"
+    ) -> tuple[bool, str, MailBody]:
+        """Return whether the mail is a digest, its subject and its body. Templates are about one event."""
+        if delivery.merged:
+            from functions.notify.destinations.email.digest_mail import digest_mail  # few mails are digests
 
-        if not is_digest(delivery):
-            return None
-        to, cc, bcc = self._fixed_recipients or self._recipients({}, person)
-        subject, body = digest_mail(delivery, person.timezone if person else None)
-        return Mail(
-            key=key,
-            sender=sender,
-            to=to,
-            cc=cc,
-            bcc=bcc,
-            reply_to=None,
-            subject=subject_line(subject) or NO_SUBJECT,
-            text=body.text,
-            html=body.html,
-            attachments=(),
-            separate=self._separate,
-        )
+            if digest := digest_mail(delivery, person.timezone if person else None):
+                return True, *digest
+        body = self._own_body(view) if self._text or self._html else default_body(delivery, event)
+        return False, self._subject.render(view), body
 
     def _recipients(self, view: JsonObject, person: "Person | None" = None) -> Recipients:
         to = (parse_address(person.email),) if person and person.email else self._addresses(self._to, view)

@@ -1,0 +1,343 @@
+"""The mail that nobody had to write: its rows, its text and its HTML, and the body as received."""
+
+import base64
+import json
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.bundle.files import PLATFORMS, bundle_files
+from functions.notify.destinations.email.default_mail import (
+    MAX_INLINE_BYTES,
+    MAX_NAME_CHARACTERS,
+    MAX_PREVIEW_CHARACTERS,
+    MAX_PREVIEW_ROWS,
+    MAX_ROWS,
+    MAX_VALUE_CHARACTERS,
+    Row,
+    default_body,
+    received_body,
+    rows_of,
+)
+from functions.notify.destinations.email.mail import Attachment
+from functions.notify.message_text import title_of, visible
+from shared.delivery import Delivery
+from shared.event import Event
+from shared.jsontext import Json
+from shared.times import read_time
+from tests.unit.shared.json_values import values_of
+
+EVENT = Event(
+    "e1",
+    "/sources/signup-form",
+    "password_created",
+    "2026-03-01T12:00:05.000Z",
+    "00",
+    {"customerName": "Chuck U Farley", "eventId": 12345},
+    actor="chuckufarley@example.com",
+    time="2026-03-01T13:00:00.000+01:00",
+)
+HOSTILE = st.text() | st.sampled_from(["<b>&amp;", "{{ 7 * 7 }}", "{% raw %}", "a.b", "https://example.com/?a=1&b=2"])
+DATA: st.SearchStrategy[Json] = values_of(st.none() | st.booleans() | st.integers() | HOSTILE)
+
+
+class Written(NamedTuple):
+    text: str
+    html: str
+    attachments: tuple[Attachment, ...]
+
+
+def body_of(event: Event) -> Written:
+    body = default_body(Delivery(EVENT, "tell the list", "list"), event)
+    assert body.text is not None
+    assert body.html is not None
+    return Written(body.text, body.html, body.attachments)
+
+
+class Page(HTMLParser):
+    """The text of each table cell, of the hidden preview, and the names of all tags and attributes."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.names: list[str] = []
+        self.preview: str | None = None
+        self.tags: set[str] = set()
+        self.links: list[str | None] = []
+        self._texts: list[str] | None = None
+        self.feed(document)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value for name, value in attrs if name == "href"]
+        if tag in {"td", "th"}:
+            self._texts = self.names if tag == "th" else self.cells
+            self._texts.append("")
+        elif tag == "div" and self.preview is None:
+            self._texts = [""]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "div" and self.preview is None and self._texts is not None:
+            self.preview = self._texts[0]
+        if tag in {"td", "th", "div", "a"}:
+            self._texts = None
+
+    def handle_data(self, data: str) -> None:
+        if self._texts is not None:
+            self._texts[-1] += data
+
+
+def cells(data: Json) -> list[tuple[str, str]]:
+    return [(visible(row.name), visible(row.value)) for row in rows_of(data)[0]]
+
+
+@pytest.mark.parametrize("part", ["text", "html"])
+def test_it_says_what_happened_when_by_whom_and_every_field(part: str) -> None:
+    body = body_of(replace(EVENT, subject="account 7"))
+    written = body.text if part == "text" else body.html
+
+    for message in (
+        "Password created",
+        "Sunday, 1 March 2026, 12:00:00 UTC",
+        "chuckufarley@example.com",
+        "account 7",
+        "signup-form",
+        "customerName",
+        "Chuck U Farley",
+        "12345",
+        "Event e1, by the route “tell the list” to “list”.",
+    ):
+        assert message in written
+
+
+def test_the_text_is_laid_out_for_a_reader() -> None:
+    event = replace(
+        EVENT, data={"note": "two\nlines", "text": "x" * 600}, actor=None, rawbody="a=1", rawtype="text/csv"
+    )
+    assert body_of(event).text.splitlines() == [
+        "Password created",
+        "================",
+        "",
+        "When    Sunday, 1 March 2026, 12:00:00 UTC",
+        "Source  signup-form",
+        "",
+        "note: two",
+        "    lines",
+        f"text: {'x' * 500} … 500 of 600 characters",
+        "",
+        "Body as received (text/csv, 3 bytes)",
+        "",
+        "a=1",
+        "",
+        "-- ",
+        "Event e1, by the route “tell the list” to “list”.",
+    ]
+
+
+def test_without_its_own_time_it_says_when_it_was_received() -> None:
+    assert "12:00:05 UTC (received)" in body_of(replace(EVENT, time=None)).text
+    assert "soon" in body_of(replace(EVENT, time="soon")).text
+
+
+@pytest.mark.parametrize(
+    ("event_type", "title"),
+    [
+        ("password_created", "Password created"),
+        ("signup.created", "Signup created"),
+        ("received", "Webhook from signup-form"),
+        ("...", "Webhook from signup-form"),
+        ("a\u202eb", "A\ufffdb"),
+    ],
+)
+def test_the_title_is_the_type_as_a_phrase(event_type: str, title: str) -> None:
+    assert title_of(replace(EVENT, type=event_type)) == title
+
+
+def test_nested_fields_are_rows_named_by_their_paths() -> None:
+    data: Json = {
+        "user": {"mail": "a@b", "gone": None, "admin": False, "tags": ["x", "y"], "none": [], "blank": " "},
+        "items": [{"sku": "A"}, {"sku": "B", "sizes": [[1], 2]}],
+        "a.b": {"c d": 1},
+        "": 2,
+    }
+
+    assert cells(data) == [
+        ("user.mail", "a@b"),
+        ("user.gone", "—"),
+        ("user.admin", "false"),
+        ("user.tags", "x, y"),
+        ("user.none", "—"),
+        ("user.blank", "—"),
+        ("items[0].sku", "A"),
+        ("items[1].sku", "B"),
+        ("items[1].sizes[0]", "1"),
+        ("items[1].sizes[1]", "2"),
+        ('["a.b"]["c d"]', "1"),
+        ('[""]', "2"),
+    ]
+
+
+def test_long_values_and_many_fields_are_cut_with_a_mark() -> None:
+    many: Json = {f"k{n}": n for n in range(MAX_ROWS + 1)}
+
+    assert rows_of({"text": "x" * 12_345}) == ([Row("text", "x" * 500, "… 500 of 12,345 characters")], False)
+    assert (len(rows_of(many)[0]), rows_of(many)[1]) == (MAX_ROWS, True)
+    for written in body_of(EVENT.with_data(many))[:2]:
+        assert "There are more fields" in str(written)
+
+
+def test_no_more_of_a_name_and_a_value_is_looked_through_than_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    data: Json = {str(number): "v" * 100_000 for number in range(MAX_ROWS)}
+    for _ in range(30):
+        data = {"\u202e" * 65_000: data}
+    lengths: list[int] = []
+
+    def measured(text: str) -> str:
+        lengths.append(len(text))
+        return visible(text)
+
+    monkeypatch.setattr("functions.notify.destinations.email.default_mail.visible", measured)
+    body_of(EVENT.with_data(data))
+    assert len(rows_of(data)[0]) == MAX_ROWS
+    assert 0 < max(lengths) <= MAX_ROWS * (MAX_NAME_CHARACTERS + MAX_VALUE_CHARACTERS + 50)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_link"),
+    [
+        ("https://example.com/a?b=c&d=e#f", True),
+        ("HTTP://example.com", True),
+        ("javascript:alert(1)", False),
+        ("data:text/html,x", False),
+        ("see https://example.com", False),
+        ('https://example.com/"onmouseover="x', False),
+        ("https://example.com/\nx", False),
+        ("//example.com", False),
+    ],
+)
+def test_only_a_plain_web_address_becomes_a_link(value: str, is_link: bool) -> None:
+    assert Page(body_of(EVENT.with_data({"link": value})).html).links == ([value] if is_link else [])
+
+
+@given(DATA, HOSTILE.filter(bool), st.none() | HOSTILE, st.none() | HOSTILE)
+def test_the_html_shows_each_value_as_the_text_that_it_is(
+    data: Json, event_type: str, actor: str | None, raw_body: str | None
+) -> None:
+    body = body_of(replace(EVENT, data=data, type=event_type, actor=actor, rawbody=raw_body))
+    page, harmless = Page(body.html), Page(body_of(EVENT).html)
+    rows = cells(data)
+    line = " ".join(" · ".join(f"{name}: {value}" for name, value in rows[:MAX_PREVIEW_ROWS]).split())
+
+    assert page.names == [name for name, _ in rows]
+    assert Counter([*([visible(actor)] if actor else []), *(value for _, value in rows)]) <= Counter(page.cells)
+    assert page.tags <= harmless.tags | {"a", "wbr"}
+    assert page.preview == line[:MAX_PREVIEW_CHARACTERS]
+    for written in (body.text, body.html):
+        written.encode()
+        assert not any(ord(c) < 32 and c not in "\n\t" for c in written)
+
+
+@given(DATA)
+def test_the_text_has_each_row(data: Json) -> None:
+    text = "\n".join([f"{name}: {value}".replace("\n", "\n    ") for name, value in cells(data)])
+    assert not text or f"\n\n{text}\n\nData (" in body_of(EVENT.with_data(data)).text
+
+
+def test_the_mail_loads_nothing_from_outside() -> None:
+    html = body_of(EVENT).html
+
+    for outside in ("http://", "https://", "<link", "@import", "url(", "<img", "<script"):
+        assert outside not in html
+
+
+@given(
+    st.datetimes(datetime(1900, 1, 2), datetime(2100, 1, 1)),
+    st.sampled_from(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y%m%dT%H%M%S", "%Y-%m-%dT%H:%M"]),
+    st.sampled_from(["Z", "z", "+00:00", "+02:00", ".5Z", ",250Z", ".123456+14:00"]),
+)
+def test_a_time_in_any_form_is_shown_as_in_utc(time: datetime, form: str, ending: str) -> None:
+    when = time.strftime(form) + ending
+    try:
+        moment = read_time(when).astimezone(UTC)
+    except ValueError:
+        shown = when
+    else:
+        shown = f"{moment:%A}, {moment.day} {moment:%B %Y, %H:%M:%S} UTC"
+
+    assert f"\nWhen    {shown}\n" in body_of(replace(EVENT, time=when)).text
+
+
+def test_the_body_as_received_stands_in_the_mail_byte_for_byte() -> None:
+    raw = '{"customerName":  "Chuck"}'
+    body = body_of(replace(EVENT, rawbody=raw, rawtype="application/json; charset=utf-8"))
+
+    assert raw in body.text
+    assert "Body as received (application/json, 26 bytes)" in body.text
+    assert body.attachments == ()
+    assert received_body(replace(EVENT, rawbody="x" * MAX_INLINE_BYTES)).attachment is None
+
+
+@pytest.mark.parametrize(
+    ("raw_type", "filename", "media_type"),
+    [
+        ("application/json", "body.json", "application/json"),
+        ("application/vnd.api+json; charset=utf-8", "body.json", "application/json"),
+        ("text/xml", "body.xml", "application/xml"),
+        ("application/x-yaml", "body.yaml", "application/yaml"),
+        ("application/x-www-form-urlencoded", "body.txt", "text/plain"),
+        ("text/html", "body.html.txt", "text/plain"),
+        ("application/x-evil\r\nBcc: x", "body.txt", "text/plain"),
+        ("../../etc/passwd", "body.txt", "text/plain"),
+        (None, "body.txt", "text/plain"),
+    ],
+)
+def test_a_long_body_is_attached_under_a_name_of_ours(raw_type: str | None, filename: str, media_type: str) -> None:
+    raw = "x" * (MAX_INLINE_BYTES + 1)
+    body = body_of(replace(EVENT, rawbody=raw, rawtype=raw_type))
+
+    assert body.attachments == (Attachment(filename, media_type, raw.encode()),)
+    assert f"attached as {filename}" in body.text
+    assert raw not in body.text
+
+
+def test_a_body_that_is_not_text_is_attached() -> None:
+    content = b"\xff\x00binary"
+    [attachment] = body_of(replace(EVENT, rawbase64=base64.b64encode(content).decode())).attachments
+
+    assert (attachment.filename, attachment.content) == ("body.bin", content)
+
+
+@given(DATA)
+def test_without_the_body_as_received_the_data_is_shown_as_json(data: Json) -> None:
+    body = received_body(EVENT.with_data(data))
+    shown = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, indent=2)
+
+    assert (body.title, body.text) == ("Data", shown)
+    assert visible(shown) in body_of(EVENT.with_data(data)).text
+
+
+def test_data_that_indenting_would_blow_up_is_attached_as_it_is() -> None:
+    nested: Json = []
+    for _ in range(100):
+        nested = [nested]
+    data: Json = [nested] * 1_000
+    attachment = received_body(EVENT.with_data(data)).attachment
+    assert attachment is not None
+    assert json.loads(attachment.content) == data
+    assert len(attachment.content) < 2 * len(json.dumps(data))
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_bundle_of_notify_has_the_templates_of_the_mails(platform: str, root: Path) -> None:
+    files = bundle_files(root, "notify", platform)
+    folder = PurePosixPath("functions/notify/destinations/email/templates")
+    names = {path.name for path in files if path.parent == folder}
+    assert names == {"page.html", "event.html", "event.txt", "digest.html", "digest.txt"}

@@ -223,11 +223,13 @@ def _fields(name: str, value: Json) -> Iterator[tuple[str, str]]:
         for key, item in value.items():
             path = parent + key if _PLAIN_KEY.fullmatch(key) else f"{name}[{to_json(key)}]"
             yield from _fields(path, item)
-    elif isinstance(value, list) and value and (joined := _joined(value)) is None:
+        return
+    text = _joined(value) if isinstance(value, list) and value else _text(value)
+    if text is not None:
+        yield name or NAMELESS, text
+    elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _fields(f"{name}[{number}]", item)
-    else:
-        yield name or NAMELESS, joined if isinstance(value, list) and value else _text(value)
 
 
 def _joined(items: list[Json]) -> str | None:

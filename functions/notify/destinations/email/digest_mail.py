@@ -33,7 +33,7 @@ class _ShownSection(NamedTuple):
     """The events of one kind. `events` are pairs of an event's line and of when, and by whom, it came."""
 
     title: str
-    count: str
+    event_count: str
     events: list[tuple[str, str]]
     not_shown: str
 

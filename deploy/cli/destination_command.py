@@ -12,7 +12,7 @@ from deploy.history.local import running_ports
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Traits
 from deploy.terminal.command_error import CommandError
-from deploy.terminal.printing import count_of
+from deploy.terminal.printing import count_of, duration_text
 from shared.did_you_mean import did_you_mean
 from shared.ledger import Ledger
 from shared.times import rfc3339
@@ -30,9 +30,14 @@ class Subject:
         self.ledger = ledger
         self.traits = traits
         self.where = same_platform(options)
-        runs = not traits.is_local or running_ports(options.state) is not None
-        self.soon = f"within {traits.sweep_time}" if runs else "once `hookchain dev` runs"
-        self.noticed = f"within {CACHE_TIME}" if runs else "now"
+        self._is_running = not traits.is_local or running_ports(options.state) is not None
+        self.noticed = f"within {CACHE_TIME}" if self._is_running else "now"
+
+    def attempt_time(self, delay_seconds: float = 0.0) -> str:
+        """Return when deliveries are attempted that are due after `delay_seconds`."""
+        if not self._is_running:
+            return "once `hookchain dev` runs"
+        return f"within {duration_text(self.traits.sweep_seconds + delay_seconds)}"
 
     async def stopped_by(self, now: float) -> str | None:
         """Return why the destination takes nothing now; None if nothing stops it."""
@@ -46,7 +51,7 @@ class Subject:
 
     def released_line(self, released: int) -> str:
         deliveries = count_of(released, "held delivery", "held deliveries")
-        return f"{deliveries} will be attempted {self.soon}" if released else "no delivery was held"
+        return f"{deliveries} will be attempted {self.attempt_time()}" if released else "no delivery was held"
 
 
 Act = Callable[[Subject], Awaitable[str]]

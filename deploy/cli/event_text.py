@@ -29,6 +29,11 @@ COLOURS: Final = {
     "unknown": YELLOW,
     "held": YELLOW,
 }
+_ROUTE_STATES: Final = {
+    "waiting": "waiting",
+    "rerun": "no longer waiting, because the event was published again for this route",
+    "dead_lettered": "dead_lettered",
+}
 _INDENT: Final = "  "
 REPEATED: Final = (
     "They have the same id or the same signed bytes, so they are one event. If not, set `dedupe` on the source."
@@ -197,7 +202,7 @@ def _route(route: RouteDecision) -> Iterator[str]:
 def _waiting_route(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
     state, own = route_state(row), [attempt for attempt in attempts if attempt.delivery_id == row.key]
     at = f", try {tries_of(row, own) + 1} at {clock(row.retry_at)}" if row.retry_at is not None else ""
-    yield f"{printable(row.route)}: {screen.coloured(state, colour_of(state))}{at}"
+    yield f"{printable(row.route)}: {screen.coloured(_ROUTE_STATES[state], colour_of(state))}{at}"
     if row.reason and not (own and own[-1].reason == row.reason):
         yield f"{_INDENT}{printable(row.reason)}"
     for attempt in own:

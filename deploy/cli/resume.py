@@ -10,8 +10,9 @@ from deploy.terminal.printing import count_of
 
 DETAILS: Final = f"""\
 An answer such as 410 disables a destination. Fix the cause first: `hookchain status` shows it. Failures in a row pause
-a destination for a time; resume it if the receiver is back sooner. Its waiting deliveries are then tried at once,
-except those that may have been accepted. Running functions notice within {CACHE_TIME}."""
+a destination for a time; resume it if the receiver is available sooner. Its waiting deliveries are then attempted
+without the rest of their wait, except those that the receiver may already have accepted. Running functions can take
+{CACHE_TIME} to notice."""
 
 
 def main(arguments: list[str]) -> int:
@@ -28,13 +29,14 @@ async def _resume(subject: Subject) -> str:
     resumed = await resume_destination(subject.ledger, subject.name, now)
     if not is_stopped and not resumed.hastened:
         return "not paused: nothing to do"
-    return f"{'resumed' if is_stopped else 'it was not paused'}; {_deliveries(resumed, subject.soon)}"
+    deliveries = _deliveries(resumed, subject.attempt_time(resumed.delay_seconds))
+    return f"{'resumed' if is_stopped else 'it was not paused'}; {deliveries}"
 
 
-def _deliveries(resumed: Resumed, soon: str) -> str:
+def _deliveries(resumed: Resumed, attempt_time: str) -> str:
     counts = (
         (resumed.released, "held delivery", "held deliveries"),
         (resumed.hastened, "waiting delivery", "waiting deliveries"),
     )
     found = " and ".join(count_of(count, one, many) for count, one, many in counts if count)
-    return f"{found} will be attempted {soon}" if found else "no delivery was held or waiting"
+    return f"{found} will be attempted {attempt_time}" if found else "no delivery was held or waiting"

@@ -30,7 +30,7 @@ from deploy.platforms.choice import add_platform, add_state, open_platform, same
 from deploy.platforms.platform import Platform
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_error import CommandError
-from deploy.terminal.printing import count_of
+from deploy.terminal.printing import count_of, duration_text
 from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, screen_of, table
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
@@ -163,13 +163,13 @@ def _source(each: SourceActivity, now: float) -> tuple[str, ...]:
     if each.last_at is None:
         return each.source, "none yet", "", "0"
     count = f"{each.day_count:,}{' or more' if each.is_more else ''}"
-    return each.source, clock(each.last_at), duration(now - each.last_at), count
+    return each.source, clock(each.last_at), duration_text(now - each.last_at), count
 
 
 def _silence(each: SourceActivity) -> str:
     if each.quiet_since is not None:
         return f"quiet since {clock(each.quiet_since)}"
-    return "" if each.silence_seconds is None else f"alert after {duration(each.silence_seconds)}"
+    return "" if each.silence_seconds is None else f"alert after {duration_text(each.silence_seconds)}"
 
 
 def _backlog(each: Backlog) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ def _backlog(each: Backlog) -> tuple[str, ...]:
     return (
         each.subscription,
         count,
-        duration(each.oldest_seconds) + (" !" if each.oldest_seconds > LATE_SECONDS else ""),
+        duration_text(each.oldest_seconds) + (" !" if each.oldest_seconds > LATE_SECONDS else ""),
     )
 
 
@@ -188,9 +188,10 @@ def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
     gathered = f" ({each.gathered:,} gathered)" if each.gathered else ""
     waiting = f"{each.waiting:,}{' or more' if each.is_more else ''}{gathered}"
     over, within = ("over ", "within") if each.is_more else ("", "in")  # of more deliveries than were read
-    oldest = "" if each.oldest_at is None else f"{over}{duration(now - each.oldest_at)}"
-    next_try = "" if each.next_try_at is None else f"{within} {duration(max(0.0, each.next_try_at - now))}"
-    return each.name, state, waiting, oldest, next_try, str(each.held), f"{each.hour:,}", each.caps
+    oldest = "" if each.oldest_at is None else f"{over}{duration_text(now - each.oldest_at)}"
+    next_try = "" if each.next_try_at is None else f"{within} {duration_text(max(0.0, each.next_try_at - now))}"
+    last_hour = f"{each.hour:,}" if each.hour_of is None else f"{each.hour:,} of the last {each.hour_of:,}"
+    return each.name, state, waiting, oldest, next_try, str(each.held), last_hour, each.caps
 
 
 def _letters(count: int | None, screen: Screen, where: str) -> str:
@@ -217,7 +218,7 @@ def _groups(destination: DestinationView, now: float) -> Iterator[str]:
     for group in destination.groups[:MAX_GROUPS]:
         about = [f"for {group.person}"] if group.person else []
         about += [f"key {group.key!r}"] if group.key is not None else []
-        waits = [f"the oldest since {duration(now - group.oldest_at)}", group.reason]
+        waits = [f"the oldest since {duration_text(now - group.oldest_at)}", group.reason]
         line = f"until {clock(group.until)}: {', '.join([count_of(group.count, 'event'), *about, *waits])}"
         yield f"gathered: {name}, {printable(line)}"
     if (more := len(destination.groups) - MAX_GROUPS) > 0:
@@ -248,11 +249,3 @@ def _waiting_route(each: WaitingRoutes, screen: Screen, where: str) -> str:
     next_run = "" if each.next_at is None else f", the next run at {clock(each.next_at)}"
     line = f"waiting: route {printable(each.route)!r}, {count}{next_run}: {printable(each.reason)}"
     return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"
-
-
-def duration(seconds: float) -> str:
-    """Return `40 s`, `3 min`, `5 h` or `12 d`: the largest unit of which there are at least two."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"

@@ -99,7 +99,8 @@ class DestinationView:
     held          the deliveries that wait until an operator acts
     kind, caps    as configured; `caps` are its `rate`, `in_flight` and `per`
     schedule      its attempts and the waits between them
-    hour          of the newest deliveries, at most MAX_COUNTED, those delivered within the last hour
+    hour          the deliveries of the last hour
+    hour_of       how many of the newest deliveries were read to count `hour`; None if all were read
     groups        what is gathered, the first to be closed first
     digests       the last digests, newest first
     """
@@ -114,6 +115,7 @@ class DestinationView:
     next_try_at: float | None = None
     held: int = 0
     hour: int = 0
+    hour_of: int | None = None
     kind: str = ""
     caps: str = ""
     schedule: str = ""
@@ -135,6 +137,7 @@ class DestinationView:
             "next_try": _time(self.next_try_at),
             "held": self.held,
             "delivered_last_hour": self.hour,
+            "delivered_last_hour_of": self.hour_of,
             "caps": self.caps or None,
             "schedule": self.schedule or None,
             "groups": [each.document() for each in self.groups],
@@ -196,6 +199,7 @@ def destination_view(
         next_try_at=max(min(due), paused_until or 0.0) if due and state.disabled_reason is None else None,
         held=len(held),
         hour=sum(row.state == DELIVERED and row.updated_at > now - HOUR_SECONDS for row in newest),
+        hour_of=MAX_COUNTED if len(newest) >= MAX_COUNTED else None,
         gathered=len(waiting) - len(alone),
     )
 
@@ -214,10 +218,14 @@ def _state_word(state: DestinationState, paused_until: float | None) -> Literal[
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The deliveries of a resumed destination: `released` were held, `hastened` waited for their next attempt."""
+    """The deliveries of a resumed destination: `released` were held, `hastened` waited for their next attempt.
+
+    They are due `delay_seconds` later, because running functions still use the pause that they have read.
+    """
 
     released: int
     hastened: int
+    delay_seconds: float
 
 
 async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
@@ -227,13 +235,14 @@ async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
     does one that waits in a digest, or for its turn in the queue of a rate.
     """
     paused_until = (await ledger.destination_state(name)).paused_until
-    due_at = now + NOTICE_SECONDS if paused_until is not None and paused_until > now else now
+    delay_seconds = NOTICE_SECONDS if paused_until is not None and paused_until > now else 0.0
+    due_at = now + delay_seconds
     released = await ledger.release(name, due_at)
     rows = await ledger.rows(MAX_HASTENED, destination=name, state=RETRY_SCHEDULED)
     waiting = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
     later = [row for row in waiting if row.retry_at is not None and row.retry_at > due_at]
     moved = await ledger.postpone_all([(row.key, row.fence, due_at) for row in later], now)
-    return Resumed(released, sum(isinstance(fence, int) for fence in moved))
+    return Resumed(released, sum(isinstance(fence, int) for fence in moved), delay_seconds)
 
 
 def _time(seconds: float | None) -> str | None:

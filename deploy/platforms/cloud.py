@@ -14,7 +14,7 @@ from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.terminal.command_error import CommandError
 from shared.ledger import Ledger
 
-CLOUD: Final = Traits(is_local=False, sweep_time="a minute or two", smoke_seconds=120.0, poll_seconds=1.0)
+CLOUD: Final = Traits(is_local=False, sweep_seconds=120.0, smoke_seconds=120.0, poll_seconds=1.0)
 """A function may take seconds to start, and a log line some more until it can be read."""
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from deploy.doctor.checks import Subject
 
 
-TRAITS: Final = Traits(is_local=True, sweep_time="seconds", smoke_seconds=30.0, poll_seconds=0.1)
+TRAITS: Final = Traits(is_local=True, sweep_seconds=10.0, smoke_seconds=30.0, poll_seconds=0.1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,14 +25,14 @@ class Traits:
     """The differences between this machine and a cloud that commands depend on.
 
     is_local       a start generates missing secrets
-    sweep_time     how long a due delivery waits at most for the sweep, as text
+    sweep_seconds  how long a due delivery waits at most for the sweep and the bus
     smoke_seconds  how long the smoke test follows its event
     poll_seconds   the time between two polls of it
     has_ses        mail without a mail service of its own goes through SES
     """
 
     is_local: bool
-    sweep_time: str
+    sweep_seconds: float
     smoke_seconds: float
     poll_seconds: float
     has_ses: bool = False

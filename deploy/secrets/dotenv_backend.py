@@ -44,7 +44,7 @@ class DotenvBackend:
         variable = variable_name(name)
         line = f"{variable}={quoted(text)} # set {self._today.isoformat()}"
         _replace(self._path, replaced(self._text(), variable, line, str(self._path)))
-        lines = [f"written to {self._path} as {variable}; a running `hookchain dev` uses it at once"]
+        lines = [f"written to {self._path} as {variable}; a running `hookchain dev` reads it within a few seconds"]
         if nearer := self._nearer(name):
             lines.append(f"warning: {nearer.where} overrides it")
         return lines

@@ -70,22 +70,23 @@ class Kept:
         await ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
         await ledger.close()
 
-    def waiting(self, event: Event, route: str, tries: int) -> None:
-        """Let the route wait after so many tries, as notify does."""
+    def waiting(self, event: Event, route: str, tries: int, state: str = "retry_scheduled") -> None:
+        """Let the route wait after so many tries, as notify does; `delivered` once the wait is over."""
         delivery = Delivery(event, route, ROUTE_ITSELF)
         names = delivery.id, event.id, route, ROUTE_ITSELF
         attempts = [
             AttemptEntry(*names, number, NOW, NOW + 0.5, "retry_scheduled", "api answered 503")
             for number in range(1, tries + 1)
         ]
-        asyncio.run(self._wait(delivery, attempts[-1]))
+        asyncio.run(self._wait(delivery, attempts[-1], state))
         self.record(*attempts)
 
-    async def _wait(self, delivery: Delivery, last: AttemptEntry) -> None:
+    async def _wait(self, delivery: Delivery, last: AttemptEntry, state: str) -> None:
         ledger = LocalLedger(self.folder / "ledger.db")
         claim = await ledger.claim(delivery, b"{}", NOW, 60)
         assert isinstance(claim, Claimed)
-        await ledger.settle(claim, Settlement("retry_scheduled", NOW, last.reason, last, NOW + 60))
+        retry_at = NOW + 60 if state == "retry_scheduled" else None
+        await ledger.settle(claim, Settlement(state, NOW, last.reason, last, retry_at))
         await ledger.close()
 
     def dead_letter(self, event: Event, code: str = "request_rejected", at: float = NOW) -> str:

@@ -135,7 +135,7 @@ def test_the_status_shows_what_is_held_and_release_delivers_it(
     assert {each["source"]: each["last_day"] for each in status["sources"]} == {"shop": 1, "pay": 0}
     assert f"(hookchain release {DESTINATION} {deployed.where})" in output(deployed, capsys, "status")
     released = output(deployed, capsys, "release", DESTINATION)
-    assert "1 held delivery will be attempted within a minute or two" in released
+    assert "1 held delivery will be attempted within 2 min" in released
 
 
 def test_a_status_without_tables_says_so_and_shows_the_rest(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,8 @@ from typing import TypeVar
 import pytest
 
 from deploy.cli import pause, release, resume
+from deploy.config.dev_file import Hint, write_dev_file
+from deploy.config.dev_ports import Ports
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ledger_rules import HELD, RETRY_SCHEDULED
@@ -43,8 +45,8 @@ def with_ledger(path: Path, act: Callable[[LocalLedger], Awaitable[T]]) -> T:
     return asyncio.run(acted())
 
 
-async def hold_one(ledger: LocalLedger) -> None:
-    claim = await ledger.claim(a_delivery(1, "people"), b"message", 1000.0, 30.0)
+async def hold_one(ledger: LocalLedger, number: int = 1) -> None:
+    claim = await ledger.claim(a_delivery(number, "people"), b"message", 1000.0, 30.0)
     assert isinstance(claim, Claimed)
     assert await ledger.settle(claim, Settlement(HELD, 1001.0, "no answer"))
 
@@ -106,6 +108,19 @@ def test_a_destination_that_is_back_gets_what_waits_for_its_next_attempt(
     assert resume.main(["people"]) == 0
     assert "people: resumed; 1 waiting delivery will be attempted once `hookchain dev` runs" in capsys.readouterr().out
     assert len(with_ledger(ledger_path, lambda ledger: ledger.due(time.time() + 11, 9))) == 1
+
+
+def test_a_resumed_destination_is_tried_after_running_functions_have_noticed(
+    ledger_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_ledger(ledger_path, hold_one)
+    write_dev_file(ledger_path.parent, Ports(1, 2, 3, 4, 5), Hint("", ()), None)
+    assert release.main(["people"]) == 0
+    assert "1 held delivery will be attempted within 10 s" in capsys.readouterr().out
+    with_ledger(ledger_path, lambda ledger: hold_one(ledger, 2))
+    with_ledger(ledger_path, lambda ledger: ledger.pause("people", time.time() + 3_600, 1001.0, "it still fails"))
+    assert resume.main(["people"]) == 0
+    assert "1 held delivery will be attempted within 20 s" in capsys.readouterr().out
 
 
 def test_the_settings_come_from_the_env_file_that_is_named(

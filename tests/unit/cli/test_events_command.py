@@ -151,6 +151,16 @@ def test_a_route_that_waits_is_shown_with_its_reason_its_tries_and_the_next_time
     assert printed_json(capsys, "show", "4f2a9c0d")["deliveries"] == []
 
 
+def test_a_route_that_no_longer_waits_says_that_the_event_was_published_again(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.waiting(kept.event("4f2a9c0d"), "ask", tries=1, state="delivered")
+    ended = "  ask: no longer waiting, because the event was published again for this route"
+    assert ended in printed(capsys, "show", "4f2a9c0d").splitlines()
+    [found] = as_objects(printed_json(capsys, "show", "4f2a9c0d")["waiting_routes"])
+    assert found["state"] == "rerun"
+
+
 def with_other_routes(kept: Kept) -> None:
     event = Event("4f2a9c0d", "/sources/web", "signup.created", rfc3339(NOW), "0" * 64, {"plan": "free"})
     kept.record(EventEntry(event, (TELL,), NOW, others=2))

@@ -1,4 +1,5 @@
 from deploy.history.destinations import (
+    MAX_COUNTED,
     NOTICE_SECONDS,
     DestinationView,
     Resumed,
@@ -77,7 +78,7 @@ async def test_a_resumed_destination_gets_what_was_held_and_what_waits_for_its_n
     await settle(ledger, 1, HELD, NOW - 400, "no answer")
     await settle(ledger, 2, RETRY_SCHEDULED, NOW - 400, "503", NOW + 86_400)
     await settle(ledger, 3, RETRY_SCHEDULED, NOW - 400, "503", NOW - 1)
-    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=1, hastened=1)
+    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=1, hastened=1, delay_seconds=0)
     assert len(await ledger.due(NOW, 10)) == 3
 
 
@@ -85,7 +86,7 @@ async def test_what_a_paused_destination_gets_is_due_once_running_functions_have
     ledger = FakeLedger()
     await ledger.pause("crm", NOW + 3_600, NOW)
     await settle(ledger, 1, RETRY_SCHEDULED, NOW - 400, "503", NOW + 86_400)
-    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=0, hastened=1)
+    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=0, hastened=1, delay_seconds=NOTICE_SECONDS)
     assert await ledger.destination_state("crm") == DestinationState()
     assert (await ledger.due(NOW + NOTICE_SECONDS - 1, 10), len(await ledger.due(NOW + NOTICE_SECONDS, 10))) == ([], 1)
 
@@ -97,7 +98,17 @@ async def test_a_delivery_that_may_have_been_accepted_is_not_hastened() -> None:
     row = claim.row
     attempt = attempt_entry(row, 1, Unknown("no answer"), NOW - 400, NOW - 385)
     assert await ledger.settle(claim, Settlement(RETRY_SCHEDULED, NOW - 385, "no answer", attempt, NOW + 300))
-    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=0, hastened=0)
+    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=0, hastened=0, delay_seconds=0)
+
+
+async def test_a_count_of_the_last_hour_says_of_how_many_deliveries_it_is() -> None:
+    ledger = FakeLedger()
+    for number in range(MAX_COUNTED - 1):
+        await settle(ledger, number, DELIVERED, NOW - 60)
+    assert [(each.hour, each.hour_of) for each in await read_destinations(ledger, {"crm": {}}, NOW)] == [(99, None)]
+    for number in range(1_000, 1_002):
+        await settle(ledger, number, DELIVERED, NOW - 60)
+    assert [(each.hour, each.hour_of) for each in await read_destinations(ledger, {"crm": {}}, NOW)] == [(100, 100)]
 
 
 async def test_a_pause_that_is_over_is_none() -> None:

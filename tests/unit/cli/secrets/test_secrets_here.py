@@ -191,7 +191,9 @@ def test_a_variable_in_the_shell_that_counts_before_the_file_is_reported(
 ) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "from-the-shell-long-enough")
     assert run(env_file, "set", "shop-password", "--random") == 0
-    assert "the shell's SHOP_PASSWORD overrides it" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "the shell's SHOP_PASSWORD overrides it" in output
+    assert "a running `hookchain dev` reads it within a few seconds" in output
 
 
 def test_the_list_says_what_is_needed_and_never_a_value(

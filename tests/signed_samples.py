@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.cli.trigger_request import Keys, TriggerTarget, chosen_sample, signed_sample, trigger_target
+from deploy.cli.trigger import Keys, TriggerTarget, chosen_sample, signed_sample, trigger_target
 from deploy.requests.breaking import Break
 from deploy.requests.generated_keys import generate_secrets
 from deploy.requests.samples import Fresh

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Engine, text
 
 from functions.notify.destinations.sql.database import Database
-from functions.notify.destinations.sql.place import Place, engine_of, database_place
+from functions.notify.destinations.sql.place import Place, database_place, engine_of
 from functions.notify.destinations.sql.rows import Row, RowMaker
 from functions.notify.destinations.sql.settings import Settings
 from shared.delivery import Delivered, Outcome

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.cloud.aws.client import AwsPlace
 from shared.did_you_mean import did_you_mean
 from shared.errors import Temporary

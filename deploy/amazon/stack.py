@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from deploy.amazon.api import AwsApi, AwsFault
 from deploy.amazon.names import URL_OUTPUT, bucket, queue
 from deploy.amazon.target import StackTarget
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json, JsonObject
 
 

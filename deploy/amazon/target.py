@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 
 DEFAULT_STACK: Final = "hookchain"
 

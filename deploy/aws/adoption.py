@@ -18,7 +18,7 @@ from deploy.aws.removal import Remaining
 from deploy.aws.resources.stores import stores
 from deploy.aws.store_tables import CREATE_REQUESTS
 from deploy.aws.yaml_text import Fields, Node, to_yaml
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject
 

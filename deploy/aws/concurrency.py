@@ -11,7 +11,7 @@ from typing import Final
 from deploy.amazon.api import AwsApi, AwsFault, NoCredentials
 from deploy.aws import template_names as names
 from deploy.aws.resources.functions import RESERVE, RESERVED, most_instances
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Topology
 from shared.jsontext import Json
 

@@ -11,7 +11,7 @@ from deploy.amazon.stack import objects
 from deploy.amazon.target import DEFAULT_STACK, StackTarget, find_target
 from deploy.config.checkout import environ_with
 from deploy.config.dotenv import read_dotenv, remember
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject
 
 OPERATORS_OWN: Final = frozenset({"Architecture", "EmailAddress", "Alarms", "LogDays", "Reserve"})

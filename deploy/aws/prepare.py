@@ -19,8 +19,8 @@ from deploy.config.compiler import compile_file
 from deploy.config.local_only import local_only
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.requests.sources import compiled_sources
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.printing import count_of
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import count_of
 from deploy.topology.buses import fed_buckets, own_bus_fault
 from deploy.topology.limits import require_limits
 from deploy.topology.topology import MIB, Topology, find_topology

@@ -17,7 +17,7 @@ from deploy.aws.resources.functions import RUNTIME
 from deploy.aws.template_tools import tool
 from deploy.aws.yaml_text import quoted
 from deploy.config.dotenv import PRIVATE_MODE
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 
 PARAMETERS: Final = "parameters.yaml"
 BUILT: Final = "built"

@@ -14,7 +14,7 @@ from deploy.aws import template_names as names
 from deploy.aws.earlier_code import EARLIER_CODE
 from deploy.aws.resources.functions import PUBLIC_URL, reserved_parameter
 from deploy.aws.store_tables import CREATE_REQUESTS
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject, to_json
 

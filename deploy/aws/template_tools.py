@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 
 TOOLS: Final = Path(sys.prefix) / "aws" / "bin"
 """The environment is inside that of this interpreter."""

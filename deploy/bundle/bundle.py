@@ -15,7 +15,7 @@ from deploy.bundle.files import bundle_files
 from deploy.bundle.requirements import features, requirements
 from deploy.config.google_accounts import without_google_account
 from deploy.config.sql_destinations import unreachable_databases
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.topology.functions import FUNCTIONS
 from shared.jsontext import JsonObject
 

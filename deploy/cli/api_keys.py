@@ -6,9 +6,8 @@ from typing import Final, get_args
 from deploy.cli.command import DONE
 from deploy.cli.subscribers_command import Call, SubscribersAction, add_yes, print_items, run_subscribers_action
 from deploy.client.hookchain.subscribers_types import ApiKey, ApiKeyCreated, Scope
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.printing import print_json
-from deploy.terminal.tables import Column, printable
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import Column, print_json, printable
 from shared.jsontext import JsonObject
 
 COLUMNS: Final = (

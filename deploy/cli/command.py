@@ -14,10 +14,8 @@ from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
 from deploy.google.gcloud import GcloudFault, GcloudMissing
 from deploy.google.target import TargetFault
-from deploy.terminal.command_error import CommandError, UsageError
-from deploy.terminal.command_parser import CommandParser
-from deploy.terminal.help_text import HelpText
-from deploy.terminal.tables import printable
+from deploy.terminal.command_line import CommandError, CommandParser, HelpText, UsageError
+from deploy.terminal.output import printable
 from shared.cloud.local.database import reason_of
 from shared.config.rules import duration_seconds
 from shared.errors import HookchainError

@@ -15,9 +15,8 @@ from deploy.config.compiler import compile_file
 from deploy.config.configured import add_configuration, environ_of
 from deploy.google.target import DEFAULT_REGION
 from deploy.platforms.choice import CLOUDS, PLATFORMS
-from deploy.terminal.command_error import CommandError, UsageError
-from deploy.terminal.printing import print_json
-from deploy.terminal.tables import Column, screen_of, table
+from deploy.terminal.command_line import CommandError, UsageError
+from deploy.terminal.output import Column, print_json, screen_of, table
 from deploy.topology.estimate import (
     ANSWER_SECONDS,
     MILLION,

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE
-from deploy.cli.event_text import clock, colour_of, letter_text
+from deploy.cli.events import clock, colour_of, letter_text
 from deploy.cli.record_command import (
     LISTED,
     SAMPLE,
@@ -33,9 +33,7 @@ from deploy.history.documents import dead_letter_document
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.replay import as_dead_letter, event_in, is_replayable, make_dead_letter_replay, renew_blobs
 from deploy.history.state import State
-from deploy.terminal.printing import count_of, print_json
-from deploy.terminal.progress import with_progress
-from deploy.terminal.tables import DIM, Column, Screen, cut, printable, table
+from deploy.terminal.output import DIM, Column, Screen, count_of, cut, print_json, printable, table, with_progress
 from shared.errors import Temporary
 from shared.journal import KEPT
 from shared.jsontext import Json, JsonObject

@@ -16,9 +16,18 @@ from deploy.config.faults import ConfigFaults
 from deploy.doctor.checks import LONGEST_SECONDS, Subject, checkup
 from deploy.platforms.choice import add_platform, add_state, chosen_kind, is_local, same_platform
 from deploy.terminal.finding import Finding
-from deploy.terminal.printing import count_of
-from deploy.terminal.progress import PassingLine
-from deploy.terminal.tables import DIM, GREEN, RED, YELLOW, Screen, printable, screen_of, width_of
+from deploy.terminal.output import (
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    PassingLine,
+    Screen,
+    count_of,
+    printable,
+    screen_of,
+    width_of,
+)
 from shared.jsontext import Json
 
 DETAILS: Final = "It changes nothing and takes at most 45 seconds. `?` marks what could not be checked."

@@ -18,9 +18,8 @@ from deploy.client.hookchain.subscribers import Subscribers
 from deploy.client.hookchain.subscribers_types import Endpoint
 from deploy.subscribers.csv_rows import endpoint_rows
 from deploy.subscribers.imports import EndpointImporter
-from deploy.terminal.command_error import UsageError
-from deploy.terminal.printing import print_json
-from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, printable
+from deploy.terminal.command_line import UsageError
+from deploy.terminal.output import BOLD, GREEN, RED, YELLOW, Column, print_json, printable
 from shared.jsontext import JsonObject, to_json
 from shared.subscribers.names import SEPARATOR
 

@@ -17,9 +17,8 @@ from deploy.cli.subscribers_command import (
     run_subscribers_action,
 )
 from deploy.client.hookchain.subscribers_types import EventType as ListedType
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.printing import count_of, print_json
-from deploy.terminal.tables import BOLD, Column, printable
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import BOLD, Column, count_of, print_json, printable
 from shared.errors import Rejected
 from shared.formats.parse import parse_as
 from shared.jsontext import Json, JsonObject

@@ -18,9 +18,7 @@ from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.forget import CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
-from deploy.terminal.printing import count_of, print_json
-from deploy.terminal.progress import PassingLine
-from deploy.terminal.tables import Column, Screen, screen_of, table
+from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, screen_of, table
 from shared.jsontext import Json, JsonObject
 
 EXAMPLE: Final = "hookchain forget --where \"data.customer.email == 'ada@example.com'\" --dry-run"

@@ -7,7 +7,7 @@ from typing import Final
 from deploy.history.journal_view import EventQuery, EventSummary
 from deploy.history.replay import event_of_message
 from deploy.history.state import State
-from deploy.terminal.command_error import UsageError
+from deploy.terminal.command_line import UsageError
 from functions.notify.people import folded
 from functions.notify.people_source import compiled_directory
 from shared.errors import Permanent

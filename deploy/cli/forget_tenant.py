@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Final
 from deploy.cli.command import DONE, NOT_DONE
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
 from deploy.platforms.choice import same_platform
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.printing import count_of, print_json
-from deploy.terminal.tables import Column, printable, table
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import Column, count_of, print_json, printable, table
 from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:

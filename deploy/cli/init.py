@@ -14,8 +14,7 @@ from deploy.config.checkout import OWN_CONFIG, ROOT
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.requests.command_lines import program
-from deploy.terminal.command_error import CommandError, UsageError
-from deploy.terminal.help_text import listed
+from deploy.terminal.command_line import CommandError, UsageError, listed
 from shared.did_you_mean import did_you_mean
 
 RECIPES: Final = ROOT / "deploy" / "recipes"

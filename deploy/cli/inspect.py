@@ -10,7 +10,7 @@ from deploy.config.checkout import environ_with, own_env_file
 from deploy.dev.inspector.base_app import DEFAULT_PORT, stopped_by_signal
 from deploy.dev.site import HOST
 from deploy.platforms.choice import add_platform, add_state, open_platform
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 
 DETAILS: Final = """\
 The page is served to this machine only. In a cloud it reads with your own credentials, and each view costs database

@@ -13,7 +13,7 @@ from deploy.config.configured import add_env_file, environ_of
 from deploy.history.logs import ALL, PAGE, LogQuery, Record, clock
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.log_view import LogView
-from deploy.terminal.tables import screen_of
+from deploy.terminal.output import screen_of
 from shared.logs import SEVERITIES
 
 DEFAULT_LIMIT: Final = 200

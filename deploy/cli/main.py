@@ -9,81 +9,99 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Final
 
-from deploy.terminal.help_text import listed
-from deploy.terminal.install import how_to_install
+from deploy.terminal.command_line import how_to_install, listed
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`module` has `main(arguments: list[str]) -> int`, the exit code, and parses its own arguments."""
+    """A command. `entry` is the module and function that parses the arguments and returns the exit code."""
 
-    module: str
+    entry: str
     summary: str
 
 
 GROUPS: Final = {
     "Start": {
-        "dev": Command("deploy.dev.supervisor.dev", "Run everything on this machine, without a cloud account"),
-        "init": Command("deploy.cli.init", "Write deploy/hookchain.yaml from a recipe"),
-        "lint": Command("deploy.cli.lint", "Validate the configuration and list every fault with its line"),
-        "test": Command("deploy.cli.test", "Run the tests that the configuration defines"),
+        "dev": Command("deploy.dev.supervisor.dev:main", "Run everything on this machine, without a cloud account"),
+        "init": Command("deploy.cli.init:main", "Write deploy/hookchain.yaml from a recipe"),
+        "lint": Command("deploy.cli.lint:main", "Validate the configuration and list every fault with its line"),
+        "test": Command("deploy.cli.test:main", "Run the tests that the configuration defines"),
     },
     "Try": {
-        "send": Command("deploy.cli.send", "Send a signed test event to a source and print the response"),
-        "trigger": Command("deploy.cli.trigger", "Send a correctly signed sample event from a provider"),
-        "link": Command("deploy.cli.link", "Create a signed link that sends an event when it is opened"),
-        "smoke": Command("deploy.cli.smoke", "Send one test event and follow it to its destinations"),
-        "explain": Command("deploy.cli.explain", "Explain offline how a request would be handled"),
-        "step": Command("deploy.cli.step", "Run a document through a step or a named chain"),
+        "send": Command("deploy.cli.send:main", "Send a signed test event to a source and print the response"),
+        "trigger": Command("deploy.cli.trigger:main", "Send a correctly signed sample event from a provider"),
+        "link": Command("deploy.cli.link:main", "Create a signed link that sends an event when it is opened"),
+        "smoke": Command("deploy.cli.smoke:main", "Send one test event and follow it to its destinations"),
+        "explain": Command("deploy.cli.explain:main", "Explain offline how a request would be handled"),
+        "step": Command("deploy.cli.step:main", "Run a document through a step or a named chain"),
     },
     "Look up": {
-        "providers": Command("deploy.cli.providers", "List the providers in the catalogue, or show how to set one up"),
-        "sources": Command("deploy.cli.sources", "Show each source's URL and what to enter in the sender's settings"),
-        "steps": Command("deploy.cli.steps", "List the steps, or show the settings and an example of one"),
-        "destinations": Command(
-            "deploy.cli.destinations", "List the kinds of destinations, or show the settings and examples of one"
+        "providers": Command(
+            "deploy.cli.look_up:providers", "List the providers in the catalogue, or show how to set one up"
         ),
-        "schema": Command("deploy.cli.schema", "Print the JSON Schema of the configuration, for editors"),
+        "sources": Command(
+            "deploy.cli.sources:main", "Show each source's URL and what to enter in the sender's settings"
+        ),
+        "steps": Command("deploy.cli.look_up:steps", "List the steps, or show the settings and an example of one"),
+        "destinations": Command(
+            "deploy.cli.look_up:destinations",
+            "List the kinds of destinations, or show the settings and examples of one",
+        ),
+        "schema": Command("deploy.cli.look_up:schema", "Print the JSON Schema of the configuration, for editors"),
     },
     "Operate": {
-        "status": Command("deploy.cli.status", "Show what is running, recent events, backlog and problems"),
-        "events": Command("deploy.cli.events", "List, show and replay events"),
-        "dead-letters": Command("deploy.cli.dead_letters", "List, show, replay and drop dead letters"),
-        "logs": Command("deploy.cli.logs", "Print the functions' logs, one line per record"),
-        "inspect": Command("deploy.cli.inspect", "Serve the inspector page for this machine or a cloud"),
-        "doctor": Command("deploy.cli.doctor", "Find what would make a start or a deployment fail"),
-        "pause": Command("deploy.cli.pause", "Pause a destination: its deliveries wait until it is resumed"),
-        "resume": Command("deploy.cli.resume", "Resume a paused or disabled destination"),
-        "release": Command("deploy.cli.release", "Deliver what is held for a destination"),
-        "secrets": Command("deploy.cli.secrets", "List, set and rotate the secrets that the configuration needs"),
+        "status": Command("deploy.cli.status:main", "Show what is running, recent events, backlog and problems"),
+        "events": Command("deploy.cli.events:main", "List, show and replay events"),
+        "dead-letters": Command("deploy.cli.dead_letters:main", "List, show, replay and drop dead letters"),
+        "logs": Command("deploy.cli.logs:main", "Print the functions' logs, one line per record"),
+        "inspect": Command("deploy.cli.inspect:main", "Serve the inspector page for this machine or a cloud"),
+        "doctor": Command("deploy.cli.doctor:main", "Find what would make a start or a deployment fail"),
+        "pause": Command("deploy.cli.pause:pause", "Pause a destination: its deliveries wait until it is resumed"),
+        "resume": Command("deploy.cli.pause:resume", "Resume a paused or disabled destination"),
+        "release": Command("deploy.cli.pause:release", "Deliver what is held for a destination"),
+        "secrets": Command("deploy.cli.secrets:main", "List, set and rotate the secrets that the configuration needs"),
         "forget": Command(
-            "deploy.cli.forget", "Erase the bodies of events from every store, and verify that they are gone"
+            "deploy.cli.forget:main", "Erase the bodies of events from every store, and verify that they are gone"
         ),
     },
     "Subscribers": {
-        "tenants": Command("deploy.cli.tenants", "List, show, set, delete and import tenants: your own users"),
-        "endpoints": Command("deploy.cli.endpoints", "List, show, disable, enable and import tenants' endpoints"),
+        "tenants": Command("deploy.cli.tenants:main", "List, show, set, delete and import tenants: your own users"),
+        "endpoints": Command("deploy.cli.endpoints:main", "List, show, disable, enable and import tenants' endpoints"),
         "event-types": Command(
-            "deploy.cli.event_types", "List, show, import, export and document the event types for tenants"
+            "deploy.cli.event_types:main", "List, show, import, export and document the event types for tenants"
         ),
-        "api-keys": Command("deploy.cli.api_keys", "Create, list, rotate and delete keys of the API for subscribers"),
-        "portal-link": Command("deploy.cli.portal_link", "Print a link with which a tenant manages its endpoints"),
+        "api-keys": Command(
+            "deploy.cli.api_keys:main", "Create, list, rotate and delete keys of the API for subscribers"
+        ),
+        "portal-link": Command(
+            "deploy.cli.tenants:portal_link", "Print a link with which a tenant manages its endpoints"
+        ),
     },
     "Deploy": {
         "plan-gcp": Command(
-            "deploy.cli.plan_gcp", "Print the commands of a Google Cloud deployment without running them"
+            "deploy.cli.gcp_deployment:plan_gcp", "Print the commands of a Google Cloud deployment without running them"
         ),
-        "deploy-gcp": Command("deploy.cli.deploy_gcp", "Deploy to Google Cloud, or update what is there"),
-        "rollback-gcp": Command("deploy.cli.rollback_gcp", "Return the functions to their previous revision"),
-        "destroy-gcp": Command("deploy.cli.destroy_gcp", "Remove a deployment, except its secrets and dead letters"),
-        "plan-aws": Command("deploy.cli.plan_aws", "Print the template of an AWS deployment, or its changes"),
-        "deploy-aws": Command("deploy.cli.deploy_aws", "Deploy to AWS Lambda, or update what is there"),
+        "deploy-gcp": Command(
+            "deploy.cli.gcp_deployment:deploy_gcp", "Deploy to Google Cloud, or update what is there"
+        ),
+        "rollback-gcp": Command(
+            "deploy.cli.gcp_deployment:rollback_gcp", "Return the functions to their previous revision"
+        ),
+        "destroy-gcp": Command(
+            "deploy.cli.gcp_deployment:destroy_gcp", "Remove a deployment, except its secrets and dead letters"
+        ),
+        "plan-aws": Command(
+            "deploy.cli.aws_deployment:plan_aws", "Print the template of an AWS deployment, or its changes"
+        ),
+        "deploy-aws": Command("deploy.cli.aws_deployment:deploy_aws", "Deploy to AWS Lambda, or update what is there"),
         "rollback-aws": Command(
-            "deploy.cli.rollback_aws", "Return the functions to the code before the last deployment"
+            "deploy.cli.aws_deployment:rollback_aws", "Return the functions to the code before the last deployment"
         ),
-        "destroy-aws": Command("deploy.cli.destroy_aws", "Remove a deployment from AWS, except its secrets and stores"),
-        "bundle": Command("deploy.cli.bundle", "Write build/<function>/, ready to deploy"),
-        "costs": Command("deploy.cli.costs", "Estimate what a month of events costs in a cloud"),
+        "destroy-aws": Command(
+            "deploy.cli.aws_deployment:destroy_aws", "Remove a deployment from AWS, except its secrets and stores"
+        ),
+        "bundle": Command("deploy.cli.bundle:main", "Write build/<function>/, ready to deploy"),
+        "costs": Command("deploy.cli.costs:main", "Estimate what a month of events costs in a cloud"),
     },
 }
 """The commands by heading, as `hookchain --help` lists them."""
@@ -133,7 +151,8 @@ def _run(arguments: list[str]) -> int:
         print(f"hookchain: {fault}", file=sys.stderr)
         return 1
     try:
-        code: int = importlib.import_module(command.module).main(arguments[1:])
+        module, _, function = command.entry.partition(":")
+        code: int = getattr(importlib.import_module(module), function)(arguments[1:])
     except KeyboardInterrupt:
         return 130
     except ModuleNotFoundError as error:
@@ -174,7 +193,3 @@ def usage() -> str:
     ]
     more = "hookchain COMMAND --help prints the options of a command, hookchain --version the version."
     return "\n".join(["usage: hookchain COMMAND [options]", *lines, "", *wrap(more, 80), "", "example:", EXAMPLE])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

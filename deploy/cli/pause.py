@@ -1,20 +1,112 @@
 """`hookchain pause DESTINATION`: keep its deliveries until it is resumed, or for a time."""
 
+import argparse
+import asyncio
 import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
-from deploy.cli.command import duration_option
-from deploy.cli.destination_command import Subject, destination_parser, run_on_destination
-from deploy.terminal.command_error import CommandError
-from shared.ledger import PAUSED_BY_OPERATOR
+from deploy.cli.command import DONE, duration_option, parser, run_command
+from deploy.config.configured import add_configuration, config_path, environ_of
+from deploy.history.destinations import NOTICE_SECONDS, Resumed, resume_destination
+from deploy.history.local import running_ports
+from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
+from deploy.platforms.platform import Traits
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import count_of, duration_text
+from shared.did_you_mean import did_you_mean
+from shared.ledger import PAUSED_BY_OPERATOR, Ledger
 from shared.times import rfc3339
 
-DETAILS = """\
+CACHE_TIME: Final = f"{NOTICE_SECONDS:.0f} s"
+"""How long notify may still use what it read about a destination before."""
+
+
+class Subject:
+    """A destination of a deployment. `where` is the options by which another command means the same deployment."""
+
+    def __init__(self, options: argparse.Namespace, ledger: Ledger, traits: Traits) -> None:
+        self.options = options
+        self.name: str = options.destination
+        self.ledger = ledger
+        self.traits = traits
+        self.where = same_platform(options)
+        self._is_running = not traits.is_local or running_ports(options.state) is not None
+        self.noticed = f"within {CACHE_TIME}" if self._is_running else "now"
+
+    def attempt_time(self, delay_seconds: float = 0.0) -> str:
+        """Return when deliveries are attempted that are due after `delay_seconds`."""
+        if not self._is_running:
+            return "once `hookchain dev` runs"
+        return f"within {duration_text(self.traits.sweep_seconds + delay_seconds)}"
+
+    async def stopped_by(self, now: float) -> str | None:
+        """Return why the destination takes nothing now; None if nothing stops it."""
+        state = await self.ledger.destination_state(self.name)
+        if state.disabled_reason is not None:
+            return state.disabled_reason
+        if state.paused_until is not None and state.paused_until > now:
+            reason = f": {state.pause_reason}" if state.pause_reason else ""
+            return f"paused until {rfc3339(state.paused_until)}{reason}"
+        return None
+
+    def released_line(self, released: int) -> str:
+        deliveries = count_of(released, "held delivery", "held deliveries")
+        return f"{deliveries} will be attempted {self.attempt_time()}" if released else "no delivery was held"
+
+
+Act = Callable[[Subject], Awaitable[str]]
+"""Acts on the destination, and returns the line to print. Raises CommandError."""
+
+
+def destination_parser(name: str, example: str, details: str, done: str) -> argparse.ArgumentParser:
+    codes = f"0 {done}, 1 no such destination or failed, 2 usage error"
+    command = parser(name, example, details=details, exit_codes=codes)
+    command.add_argument("destination", metavar="DESTINATION", help="name the destination, as in the configuration")
+    add_configuration(command)
+    add_state(command)
+    add_platform(command)
+    return command
+
+
+def run_on_destination(name: str, options: argparse.Namespace, act: Act) -> int:
+    return run_command(name, lambda: _run(options, act))
+
+
+def _run(options: argparse.Namespace, act: Act) -> int:
+    environ = environ_of(options)
+    platform = open_platform(options, environ)
+
+    async def acted() -> str:
+        async with platform.ledger() as ledger:
+            if not await ledger.rows(1, destination=options.destination):
+                _require_configured(options, environ)
+            return await act(Subject(options, ledger, platform.traits))
+
+    print(f"{options.destination}: {asyncio.run(acted())}")
+    return DONE
+
+
+def _require_configured(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    """Check the configuration only after the ledger, which may hold deliveries for a destination that was removed."""
+    from deploy.config.compiler import read_config  # slow to import, and seldom needed
+
+    file = read_config(config_path(options, environ), environ)
+    destinations = file.document.get("destinations") if isinstance(file.document, dict) else None
+    known = destinations if isinstance(destinations, dict) else {}
+    if (name := options.destination) not in known:
+        raise CommandError(
+            f"{file.file} has no destination {name!r}, and no delivery is held for it{did_you_mean(name, known)}"
+        )
+
+
+PAUSE_DETAILS = """\
 Nothing is lost: deliveries wait. Without --for they are held until `hookchain resume`; with it they are sent once the
 time is over. Running functions notice within 10 s."""
 
 
-def main(arguments: list[str]) -> int:
-    command = destination_parser("pause", "hookchain pause crm --for 2h --platform gcp", DETAILS, "paused")
+def pause(arguments: list[str]) -> int:
+    command = destination_parser("pause", "hookchain pause crm --for 2h --platform gcp", PAUSE_DETAILS, "paused")
     command.add_argument(
         "--for",
         metavar="TIME",
@@ -36,3 +128,52 @@ async def _pause(subject: Subject) -> str:
         return f"paused {subject.noticed}, until you resume it: {resume}"
     await subject.ledger.pause(subject.name, now + seconds, now, PAUSED_BY_OPERATOR)
     return f"paused {subject.noticed}, until {rfc3339(now + seconds)}; {resume} sooner"
+
+
+RESUME_DETAILS: Final = f"""\
+An answer such as 410 disables a destination. Fix the cause first: `hookchain status` shows it. Failures in a row pause
+a destination for a time; resume it if the receiver is available sooner. Its waiting deliveries are then attempted
+without the rest of their wait, except those that the receiver may already have accepted. Running functions can take
+{CACHE_TIME} to notice."""
+
+
+def resume(arguments: list[str]) -> int:
+    command = destination_parser("resume", "hookchain resume crm --platform gcp", RESUME_DETAILS, "resumed")
+    return run_on_destination("resume", command.parse_args(arguments), _resume)
+
+
+async def _resume(subject: Subject) -> str:
+    now = time.time()
+    is_stopped = await subject.stopped_by(now) is not None
+    if not is_stopped and await subject.ledger.rows(1, destination=subject.name, state="held"):
+        act = f"run `hookchain release {subject.name}{subject.where}`"
+        raise CommandError(f"{subject.name} is not paused. To send what is held for it, {act}")
+    resumed = await resume_destination(subject.ledger, subject.name, now)
+    if not is_stopped and not resumed.hastened:
+        return "not paused: nothing to do"
+    deliveries = _deliveries(resumed, subject.attempt_time(resumed.delay_seconds))
+    return f"{'resumed' if is_stopped else 'it was not paused'}; {deliveries}"
+
+
+def _deliveries(resumed: Resumed, attempt_time: str) -> str:
+    counts = (
+        (resumed.released, "held delivery", "held deliveries"),
+        (resumed.hastened, "waiting delivery", "waiting deliveries"),
+    )
+    found = " and ".join(count_of(count, one, many) for count, one, many in counts if count)
+    return f"{found} will be attempted {attempt_time}" if found else "no delivery was held or waiting"
+
+
+def release(arguments: list[str]) -> int:
+    details = "With `on_unknown: hold`, a delivery that got no response waits until you have asked the receiver."
+    command = destination_parser("release", "hookchain release crm --platform gcp", details, "released")
+    return run_on_destination("release", command.parse_args(arguments), _release)
+
+
+async def _release(subject: Subject) -> str:
+    now = time.time()
+    if reason := await subject.stopped_by(now):
+        resume = f"run `hookchain resume {subject.name}{subject.where}`"
+        act = resume if PAUSED_BY_OPERATOR in reason else f"fix that first, then {resume}"
+        raise CommandError(f"{subject.name} takes no deliveries: {reason}; {act}")
+    return subject.released_line(await subject.ledger.release(subject.name, now))

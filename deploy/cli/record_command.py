@@ -17,10 +17,8 @@ from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.replay import DEFAULT_RATE, Progress, send_at_rate
 from deploy.history.state import State
 from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
-from deploy.terminal.command_error import UsageError
-from deploy.terminal.help_text import listed
-from deploy.terminal.printing import count_of, print_json
-from deploy.terminal.tables import Screen, screen_of
+from deploy.terminal.command_line import UsageError, listed
+from deploy.terminal.output import Screen, count_of, print_json, screen_of
 from shared.did_you_mean import did_you_mean, nearest
 from shared.errors import PermanentCode, RejectedCode, TemporaryCode
 from shared.jsontext import Json, JsonObject

@@ -14,7 +14,7 @@ from deploy.history.local import open_local_state, running_ports
 from deploy.history.local_requests import HEADERS
 from deploy.history.state import State, StateFault
 from deploy.requests.credentials import THIS_MACHINE
-from deploy.terminal.printing import count_of
+from deploy.terminal.output import count_of
 from shared.ledger import LedgerRow
 from shared.outcomes import EventStatus
 from shared.times import rfc3339

@@ -25,8 +25,8 @@ from deploy.requests.samples import sample_names
 from deploy.requests.sender_settings import SenderSettings, sender_settings
 from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
 from deploy.requests.sources import auth_entries, compiled_sources, dev_topic, provider_key, route_types, routes_from
-from deploy.terminal.command_error import CommandError, UsageError
-from deploy.terminal.tables import BOLD, DIM, Screen, printable, screen_of
+from deploy.terminal.command_line import CommandError, UsageError
+from deploy.terminal.output import BOLD, DIM, Screen, printable, screen_of
 from deploy.topology.buses import bus_sources
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json

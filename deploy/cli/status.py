@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
-from deploy.cli.event_text import clock
+from deploy.cli.events import clock
 from deploy.config.checkout import LOCAL, state_folder
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
 from deploy.config.dev_file import served_config
@@ -29,9 +29,20 @@ from deploy.history.status import (
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.sources import compiled_sources
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.printing import count_of, duration_text
-from deploy.terminal.tables import BOLD, GREEN, RED, YELLOW, Column, Screen, printable, screen_of, table
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import (
+    BOLD,
+    GREEN,
+    RED,
+    YELLOW,
+    Column,
+    Screen,
+    count_of,
+    duration_text,
+    printable,
+    screen_of,
+    table,
+)
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
 

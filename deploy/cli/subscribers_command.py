@@ -18,10 +18,8 @@ from deploy.platforms.platform import Platform
 from deploy.subscribers.csv_rows import CsvFault, Row
 from deploy.subscribers.imports import Importer, ImportResult, fault_texts, import_rows
 from deploy.subscribers.operator_api import Deployment, OperatorApi
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.printing import count_of, print_json
-from deploy.terminal.progress import PassingLine
-from deploy.terminal.tables import Column, Screen, screen_of, table
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, screen_of, table
 from functions.subscribe.settings import SubscribeSettings, read_settings
 from shared.jsontext import Json, JsonObject
 

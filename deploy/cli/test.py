@@ -13,8 +13,7 @@ from deploy.config.compiler import compile_config, read_config
 from deploy.config.configured import add_configuration, environ_of
 from deploy.config.faults import ConfigFaults
 from deploy.explain.config_tests import CaseResult, run_config_tests
-from deploy.terminal.printing import count_of, print_json
-from deploy.terminal.tables import GREEN, RED, Screen, printable, screen_of
+from deploy.terminal.output import GREEN, RED, Screen, count_of, print_json, printable, screen_of
 from shared.jsontext import Json, JsonObject
 
 DETAILS: Final = """\

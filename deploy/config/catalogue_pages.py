@@ -17,8 +17,7 @@ from deploy.config.catalogue_source import (
 )
 from deploy.config.models.auth import Auth
 from deploy.config.models.provider import SOURCES_SECRET, Handshake, ProviderEntry
-from deploy.terminal.printing import count_of
-from deploy.terminal.tables import BOLD, DIM, YELLOW, Column, Screen, table
+from deploy.terminal.output import BOLD, DIM, YELLOW, Column, Screen, count_of, table
 from shared.jsontext import Json, JsonObject
 
 _INDENT: Final = "  "

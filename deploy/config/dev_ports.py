@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from deploy.terminal.command_error import UsageError
+from deploy.terminal.command_line import UsageError
 
 HOST: Final = "127.0.0.1"
 DEFAULT_BASE: Final = 8080

@@ -13,7 +13,7 @@ from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.pubsub.store import read_waiting
 from deploy.history.local import running_aws, running_ports
 from deploy.history.status import Backlog, Version
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.cloud.local.database import reason_of
 
 ANSWER_SECONDS: Final = 2.0

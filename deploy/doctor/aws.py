@@ -16,8 +16,8 @@ from deploy.aws.concurrency import read_limit, reservation
 from deploy.aws.deployment import deployed_parameters, parameter_values
 from deploy.aws.template import parameter_defaults
 from deploy.config.checkout import ROOT
+from deploy.terminal.command_line import how_to_install
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from deploy.terminal.install import how_to_install
 from deploy.topology.topology import Topology
 from shared.jsontext import JsonObject
 from shared.ports import TOPIC_NAMES

@@ -21,7 +21,7 @@ from deploy.google.gcloud import GcloudFault, GcloudMissing
 from deploy.history.state import configured_destinations
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.secrets.needs import needs
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from functions.notify.destinations.email.email import API_KEY
 from shared.errors import place_of

@@ -24,7 +24,7 @@ from deploy.terminal.finding import Finding, ok, problem, unknown
 from functions.notify.columns import ColumnType
 from functions.notify.destinations.sql.database import MAX_ID_CHARACTERS, IndexFault, index_fault
 from functions.notify.destinations.sql.faults import DRIVER_ERRORS, fault_of
-from functions.notify.destinations.sql.place import engine_of, database_place
+from functions.notify.destinations.sql.place import database_place, engine_of
 from functions.notify.destinations.sql.settings import Settings
 from shared.errors import Temporary
 from shared.jsontext import JsonObject

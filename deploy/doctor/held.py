@@ -9,7 +9,7 @@ from deploy.history.local import open_local_state
 from deploy.history.state import State, StateFault
 from deploy.history.status import held_destinations
 from deploy.terminal.finding import Finding, ok, problem
-from deploy.terminal.printing import count_of
+from deploy.terminal.output import count_of
 from shared.jsontext import JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
 

@@ -16,7 +16,7 @@ from deploy.explain.differences import differences
 from deploy.explain.expectations import ActualDelivery, mismatches
 from deploy.explain.recipients import previewed_recipient, unread_recipient
 from deploy.explain.steps import fault_text
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from functions.notify.recipient import NoRecipient
 from functions.notify.registry import load_own_kinds
 from functions.transform.chain import Chain, ChainResult

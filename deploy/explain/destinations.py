@@ -13,7 +13,7 @@ from deploy.config.checks.kinds import destination_kinds, kind_module_of, kind_s
 from deploy.config.models.destination import DestinationConfig
 from deploy.explain.outgoing_request import body_value
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
-from deploy.terminal.tables import BOLD, DIM, Screen, listing_lines
+from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.notify.http_kind import HttpExample, example_request
 from functions.notify.registry import OwnKinds
 from shared.errors import Permanent

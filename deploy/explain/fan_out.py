@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from deploy.terminal.printing import count_of
+from deploy.terminal.output import count_of
 from shared.delivery import Delivery
 from shared.event import Event, view_of
 from shared.expressions import over_event

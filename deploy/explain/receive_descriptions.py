@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final
 
-from deploy.terminal.printing import count_of
+from deploy.terminal.output import count_of
 from functions.receive.admission import sender_address
 from shared.errors import ProblemCode
 from shared.event import Event, event_id

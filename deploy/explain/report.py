@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Literal
 
-from deploy.terminal.printing import count_of
-from deploy.terminal.tables import BOLD, DIM, GREEN, RED, YELLOW, Screen, printable
+from deploy.terminal.output import BOLD, DIM, GREEN, RED, YELLOW, Screen, count_of, printable
 from shared.event import Event, to_cloudevent
 from shared.jsontext import Json, JsonObject
 

@@ -11,7 +11,7 @@ from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from deploy.explain.setting_texts import setting_texts, undocumented_settings
-from deploy.terminal.tables import BOLD, DIM, Screen, listing_lines
+from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.transform.chain import Chain, NamedChains
 from functions.transform.families import StepClasses, families
 from functions.transform.read_chains import read_chain, unknown_chains

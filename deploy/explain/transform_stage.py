@@ -10,7 +10,7 @@ from deploy.explain.deliveries import Situation, preview_delivery
 from deploy.explain.differences import differences, line_of
 from deploy.explain.offline import FirstOwners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
-from deploy.terminal.printing import count_of
+from deploy.terminal.output import count_of
 from functions.transform.chain import StepRecord
 from functions.transform.comparisons import PathValue, read_values
 from functions.transform.decision import RouteResult, run_routes

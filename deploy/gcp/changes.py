@@ -21,7 +21,7 @@ from deploy.gcp.resources.stores import DATABASE, database_key
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC
 from deploy.google.gcloud import Runner
 from deploy.google.target import Target
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 
 EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
 

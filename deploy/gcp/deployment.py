@@ -17,7 +17,7 @@ from deploy.gcp.plan import Action
 from deploy.gcp.resources.services import Bundle
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
 from deploy.secrets.needs import Need, needs
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import own_bus_fault
 
 COMMAND_FILES: Final = "gcp"

@@ -11,7 +11,7 @@ from typing import Final
 from deploy.google.api import PROPAGATION_WAITS_SECONDS, ApiError, GoogleApi, NotSignedIn, token_of
 from deploy.google.gcloud import Runner, read_json
 from deploy.google.target import Target
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.terminal.parallel import run_in_parallel
 from shared.jsontext import JsonObject

@@ -11,7 +11,7 @@ from deploy.gcp.plan import Action
 from deploy.google import names
 from deploy.google.gcloud import shown
 from deploy.requests.after_deployment import closing_lines
-from deploy.terminal.tables import DIM, GREEN, RED, Screen, cut
+from deploy.terminal.output import DIM, GREEN, RED, Screen, cut
 
 
 def closing(deployment: Deployment, made: Sequence[str], options: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from deploy.google.api import ApiError, GoogleApi, NotSignedIn, token_of
 from deploy.google.gcloud import Gcloud, configured_project
 from deploy.google.names import service
 from deploy.google.target import Target, find_target
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject
 
 

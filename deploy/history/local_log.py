@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from deploy.history.logs import Record, parse_local_line
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
 

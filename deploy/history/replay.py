@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self, TextIO, TypeVar
 
 from deploy.history.journal_view import DeadLetterRow
-from deploy.terminal.progress import PassingLine
+from deploy.terminal.output import PassingLine
 from shared.delivery import delivery_from
 from shared.errors import Permanent
 from shared.journal import DeadLetter

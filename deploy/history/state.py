@@ -10,7 +10,7 @@ from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
 from deploy.history.cloud_journal import CloudJournal, Port, closing
 from deploy.history.digests import DigestRecord, find_digest
 from deploy.history.journal_view import DeadLetterRow, JournalView
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.claim_check import checked_out
 from shared.errors import Permanent
 from shared.event import Event, from_cloudevent, to_cloudevent

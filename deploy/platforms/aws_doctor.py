@@ -23,7 +23,7 @@ from deploy.doctor.checks import (
 )
 from deploy.doctor.places import aws_places
 from deploy.secrets.needs import mail_transports
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check, Finding, problem
 from deploy.topology.topology import find_topology
 from shared.settings import read_settings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.amazon.target import DEFAULT_STACK
 from deploy.config.checkout import LOCAL, state_folder
 from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION
-from deploy.terminal.command_error import UsageError
+from deploy.terminal.command_line import UsageError
 
 if TYPE_CHECKING:  # with all that a platform can do, it takes as long to import as the rest of a command
     from deploy.platforms.platform import Platform, PlatformKind

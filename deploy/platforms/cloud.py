@@ -11,7 +11,7 @@ from deploy.history.logs import CloudLog, LogQuery, Record, cloud_records
 from deploy.history.state import State, SubscriberStores
 from deploy.platforms.platform import Running, Traits
 from deploy.secrets.backend import BackendError, SecretBackend
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.ledger import Ledger
 
 CLOUD: Final = Traits(is_local=False, sweep_seconds=120.0, smoke_seconds=120.0, poll_seconds=1.0)

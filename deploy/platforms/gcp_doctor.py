@@ -23,7 +23,7 @@ from deploy.google.api import GoogleApi, Token, token_of
 from deploy.google.gcloud import Answer, Gcloud, configured_project
 from deploy.google.names import account_email
 from deploy.google.target import Target, TargetFault, find_target
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check, problem
 
 

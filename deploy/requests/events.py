@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from deploy.client.hookchain.formats import FORMATS, encode_body
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.sources import page_headers
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 

@@ -12,7 +12,7 @@ from deploy.requests.posting import aim_request, post_request
 from deploy.requests.repeating import send_until_confirmed
 from deploy.requests.signing import Signer, sign_request
 from deploy.requests.sources import auth_entries, routes_from
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from functions.receive.admission import requested_url
 from functions.receive.source import read_sources
 from shared.errors import HookchainError

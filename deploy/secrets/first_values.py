@@ -6,8 +6,7 @@ from typing import Final
 from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets.needs import Need
 from deploy.secrets.rotation import InvalidValue, joined, random_text, validated_values
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.questions import Questions
+from deploy.terminal.command_line import CommandError, Questions
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 
 
 @dataclass(frozen=True, slots=True)

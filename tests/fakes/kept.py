@@ -13,6 +13,7 @@ from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json, to_json
 from shared.ledger import Claimed, Settlement
+from shared.outcomes import DeliveryState
 from shared.times import rfc3339
 from tests.fakes.deliveries import to_cloudevent_of
 
@@ -70,7 +71,7 @@ class Kept:
         await ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
         await ledger.close()
 
-    def waiting(self, event: Event, route: str, tries: int, state: str = "retry_scheduled") -> None:
+    def waiting(self, event: Event, route: str, tries: int, state: DeliveryState = "retry_scheduled") -> None:
         """Let the route wait after so many tries, as notify does; `delivered` once the wait is over."""
         delivery = Delivery(event, route, ROUTE_ITSELF)
         names = delivery.id, event.id, route, ROUTE_ITSELF
@@ -81,7 +82,7 @@ class Kept:
         asyncio.run(self._wait(delivery, attempts[-1], state))
         self.record(*attempts)
 
-    async def _wait(self, delivery: Delivery, last: AttemptEntry, state: str) -> None:
+    async def _wait(self, delivery: Delivery, last: AttemptEntry, state: DeliveryState) -> None:
         ledger = LocalLedger(self.folder / "ledger.db")
         claim = await ledger.claim(delivery, b"{}", NOW, 60)
         assert isinstance(claim, Claimed)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.aws import template_tools
-from deploy.cli import plan_aws
+from deploy.cli import aws_deployment
 from tests.processes import ROOT
 from tests.unit.aws.rendered import tool_or_skip
 
@@ -26,7 +26,7 @@ def test_sam_builds_each_function_for_lambdas_processor(tmp_path: Path) -> None:
         pytest.skip("sam build takes the Python that runs on Lambda: make test PYTHON=python3.13")
     sam, out = tool_or_skip("sam"), tmp_path / "aws"
     config = ROOT / "deploy" / "recipes" / "subscribers" / "hookchain.yaml"
-    assert plan_aws.main(["--config", str(config), "--out", str(out), "--env-file", "/dev/null"]) == 0
+    assert aws_deployment.plan_aws(["--config", str(config), "--out", str(out), "--env-file", "/dev/null"]) == 0
     command = [sam, "build", "--template", str(out / "template.yaml"), "--build-dir", str(tmp_path / "built")]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environ = template_tools.tool_environ() | {"PATH": path}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from deploy.cli.trigger_request import CannotSign
+from deploy.cli.trigger import CannotSign
 from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile, parse_config

@@ -16,7 +16,7 @@ from deploy.requests.samples import sample_names
 from deploy.requests.sender_settings import source_lines
 from deploy.requests.signing import BY_CERTIFICATE
 from deploy.requests.sources import auth_entries, compiled_sources
-from deploy.terminal.printing import count_of
+from deploy.terminal.output import count_of
 from deploy.topology.buses import bus_sources
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.trigger_request import ready_source
+from deploy.cli.trigger import ready_source
 from deploy.config.catalogue import load_catalogue
 from deploy.requests.signing import Signer, sign_request
 from shared.formats.parse import parse_body

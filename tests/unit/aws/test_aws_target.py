@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deploy.amazon import names
 from deploy.amazon.target import StackTarget, checked_target, find_target
 from deploy.cli.main import main
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.cloud.aws.tables import TABLES
 from shared.ports import TOPIC_NAMES
 from tests.aws.operator import Stack

@@ -5,7 +5,7 @@ import pytest
 from deploy.amazon.api import AwsFault
 from deploy.aws.concurrency import AccountLimit, Reservation, find_reservation, offline_line, reservation
 from deploy.aws.template import parameter_defaults
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json, JsonObject
 from tests.unit.aws.rendered import inside, template
 from tests.unit.aws.test_deploy_aws import FailedStack

@@ -14,12 +14,11 @@ from deploy.aws.deployment import Memory, parameter_values, require_changeable, 
 from deploy.aws.removal import Remaining
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.stack_changes import read_template
-from deploy.cli import deploy_aws
+from deploy.cli import aws_deployment
 from deploy.config.dotenv import read_dotenv
 from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import Need
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.questions import Questions
+from deploy.terminal.command_line import CommandError, Questions
 from shared.cloud.aws.tables import TABLES
 from shared.jsontext import Json, JsonObject
 from tests.aws.operator import Stack
@@ -193,7 +192,7 @@ def test_missing_secrets_are_stored_first_and_a_failure_says_how_to_go_on(
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", stack.stand_in.url)
     monkeypatch.setenv("PAY_KEY", "a-key-to-sign-with-1")
     where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
-    assert deploy_aws.main([*where, "--out", str(tmp_path / "build")]) == 1
+    assert aws_deployment.deploy_aws([*where, "--out", str(tmp_path / "build")]) == 1
     output = capsys.readouterr()
     assert f"created: secret {stack.prefix}shop-password" in output.out
     assert f"created: secret {stack.prefix}pay-key" in output.out
@@ -207,7 +206,7 @@ def test_a_missing_secret_stops_before_anything_is_changed(
 ) -> None:
     asked = sam_that(0, tmp_path, monkeypatch)
     where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
-    assert deploy_aws.main([*where, "--out", str(tmp_path / "build")]) == 1
+    assert aws_deployment.deploy_aws([*where, "--out", str(tmp_path / "build")]) == 1
     told = capsys.readouterr().err
     assert "nothing was changed: a secret is missing" in told
     assert f"hookchain secrets set pay-key --platform aws --stack {stack.name}" in told
@@ -222,5 +221,5 @@ def test_without_the_tools_it_says_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(template_tools, "TOOLS", tmp_path / "nowhere")
-    assert deploy_aws.main(["--region", "eu-central-1", "--config", "none"]) == 1
+    assert aws_deployment.deploy_aws(["--region", "eu-central-1", "--config", "none"]) == 1
     assert "Run `make sam`" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.aws import template_tools
-from deploy.cli import destroy_aws
+from deploy.cli import aws_deployment
 from tests.aws.operator import Stack
 
 
@@ -27,7 +27,7 @@ def left(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack
 
 
 def destroyed(stack: Stack, *arguments: str) -> int:
-    return destroy_aws.main(["--stack", stack.name, "--region", stack.place.region, *arguments])
+    return aws_deployment.destroy_aws(["--stack", stack.name, "--region", stack.place.region, *arguments])
 
 
 def test_what_is_kept_is_named_and_stays(left: Stack, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.aws import template_tools
-from deploy.cli import plan_aws
+from deploy.cli import aws_deployment
 from tests.unit.aws.rendered import tool_or_skip
 from tests.unit.gcp.planned import CONFIG
 
@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> Path:
 def planned(config: Path, *arguments: str) -> int:
     folder = config.parent
     out = ["--out", str(folder / "aws"), "--env-file", os.devnull]
-    return plan_aws.main(["--config", str(config), *out, *arguments])
+    return aws_deployment.plan_aws(["--config", str(config), *out, *arguments])
 
 
 def test_it_writes_the_bundles_and_prints_the_template(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

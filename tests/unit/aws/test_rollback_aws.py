@@ -8,7 +8,7 @@ import pytest
 from deploy.aws.earlier_code import earlier_code, with_earlier_code
 from deploy.aws.prepare import prepare
 from deploy.aws.stack_changes import changed_entries, read_template
-from deploy.cli import rollback_aws
+from deploy.cli import aws_deployment
 from shared.jsontext import JsonObject, to_json
 from tests.aws.operator import Stack
 from tests.unit.aws.rendered import inside
@@ -74,7 +74,7 @@ def rollback(stack: Stack, tmp_path: Path) -> Rollback:
     stack.stand_in.template = to_json(deployed({**OLD, "transform": "t2"}, T1))
     (tmp_path / ".env").touch()
     where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
-    return lambda *arguments: rollback_aws.main([*where, "--out", str(tmp_path / "out"), *arguments])
+    return lambda *arguments: aws_deployment.rollback_aws([*where, "--out", str(tmp_path / "out"), *arguments])
 
 
 def test_the_command_has_sam_deploy_the_stack_with_the_earlier_code(

@@ -11,7 +11,7 @@ from deploy.cli.record_command import short_ids
 from deploy.history.journal_view import REPLAYED
 from deploy.history.local_journal import JournalReader
 from deploy.history.replay import make_dead_letter_replay
-from deploy.terminal.tables import Screen
+from deploy.terminal.output import Screen
 from shared.cloud.local.journal import FILE_NAME
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import pytest
 
-from deploy.cli import pause, release, resume
+from deploy.cli import pause
 from deploy.config.dev_file import Hint, write_dev_file
 from deploy.config.dev_ports import Ports
 from shared.cloud.local.ledger import LocalLedger
@@ -59,7 +59,7 @@ def held_count(path: Path) -> int:
     return len(with_ledger(path, lambda ledger: ledger.rows(9, state="held")))
 
 
-@pytest.mark.parametrize("command", [pause.main, resume.main, release.main])
+@pytest.mark.parametrize("command", [pause.pause, pause.resume, pause.release])
 def test_a_destination_that_does_not_exist_is_answered_with_the_nearest(
     command: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,23 +73,23 @@ def test_a_destination_that_does_not_exist_is_answered_with_the_nearest(
 def test_a_destination_of_the_configuration_is_released_though_nothing_is_held(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert release.main(["people"]) == 0
+    assert pause.release(["people"]) == 0
     assert "people: no delivery was held\n" in capsys.readouterr().out
 
 
 def test_what_the_ledger_holds_can_be_released_though_the_configuration_has_it_no_more(ledger_path: Path) -> None:
     with_ledger(ledger_path, lambda ledger: ledger.claim(a_delivery(1, "gone"), b"message", 1000.0, 30.0))
-    assert release.main(["gone"]) == 0
+    assert pause.release(["gone"]) == 0
 
 
 def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(
     ledger_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_ledger(ledger_path, hold_one)
-    assert pause.main(["people"]) == 0
+    assert pause.pause(["people"]) == 0
     assert "`hookchain resume people` ends it" in capsys.readouterr().out
     assert state_of(ledger_path).disabled_reason == PAUSED_BY_OPERATOR
-    assert resume.main(["people"]) == 0
+    assert pause.resume(["people"]) == 0
     assert "people: resumed; 1 held delivery will be attempted" in capsys.readouterr().out
     assert state_of(ledger_path) == DestinationState()
     assert held_count(ledger_path) == 0
@@ -105,7 +105,7 @@ def test_a_destination_that_is_back_gets_what_waits_for_its_next_attempt(
 
     with_ledger(ledger_path, wait_for_a_day)
     with_ledger(ledger_path, lambda ledger: ledger.pause("people", time.time() + 3_600, 1001.0, "it still fails"))
-    assert resume.main(["people"]) == 0
+    assert pause.resume(["people"]) == 0
     assert "people: resumed; 1 waiting delivery will be attempted once `hookchain dev` runs" in capsys.readouterr().out
     assert len(with_ledger(ledger_path, lambda ledger: ledger.due(time.time() + 11, 9))) == 1
 
@@ -115,11 +115,11 @@ def test_a_resumed_destination_is_tried_after_running_functions_have_noticed(
 ) -> None:
     with_ledger(ledger_path, hold_one)
     write_dev_file(ledger_path.parent, Ports(1, 2, 3, 4, 5), Hint("", ()), None)
-    assert release.main(["people"]) == 0
+    assert pause.release(["people"]) == 0
     assert "1 held delivery will be attempted within 10 s" in capsys.readouterr().out
     with_ledger(ledger_path, lambda ledger: hold_one(ledger, 2))
     with_ledger(ledger_path, lambda ledger: ledger.pause("people", time.time() + 3_600, 1001.0, "it still fails"))
-    assert resume.main(["people"]) == 0
+    assert pause.resume(["people"]) == 0
     assert "1 held delivery will be attempted within 20 s" in capsys.readouterr().out
 
 
@@ -128,7 +128,7 @@ def test_the_settings_come_from_the_env_file_that_is_named(
 ) -> None:
     monkeypatch.delenv("HOOKCHAIN_CONFIG")
     (tmp_path / "test.env").write_text(f"HOOKCHAIN_CONFIG={tmp_path / 'hookchain.yaml'}\n", encoding="utf-8")
-    for command in (pause.main, resume.main, release.main):
+    for command in (pause.pause, pause.resume, pause.release):
         assert command(["people", "--env-file", str(tmp_path / "test.env")]) == 0
     assert command(["poeple", "--env-file", str(tmp_path / "test.env")]) == 1
     assert "did you mean 'people'?" in capsys.readouterr().err
@@ -137,14 +137,14 @@ def test_the_settings_come_from_the_env_file_that_is_named(
 def test_a_pause_with_an_end_does_not_replace_one_without(
     ledger_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert pause.main(["people"]) == 0
-    assert pause.main(["people", "--for", "2h"]) == 1
+    assert pause.pause(["people"]) == 0
+    assert pause.pause(["people", "--for", "2h"]) == 1
     assert "people takes no deliveries already: paused by an operator; `hookchain resume" in capsys.readouterr().err
     assert state_of(ledger_path).paused_until is None
 
 
 def test_a_pause_for_a_time_ends_by_itself(ledger_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert pause.main(["people", "--for", "2h"]) == 0
+    assert pause.pause(["people", "--for", "2h"]) == 0
     until = state_of(ledger_path).paused_until
     assert until is not None
     assert 7_000 < until - time.time() < 7_300
@@ -156,7 +156,7 @@ def test_release_names_resume_where_the_destination_takes_nothing(
 ) -> None:
     with_ledger(ledger_path, hold_one)
     with_ledger(ledger_path, lambda ledger: ledger.disable("people", "it answered 410", 1002.0))
-    assert release.main(["people"]) == 1
+    assert pause.release(["people"]) == 1
     assert "it answered 410; fix that first, then run `hookchain resume people`" in capsys.readouterr().err
     assert held_count(ledger_path) == 1
 
@@ -165,17 +165,17 @@ def test_resume_names_release_where_deliveries_are_held_for_another_reason(
     ledger_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_ledger(ledger_path, hold_one)
-    assert resume.main(["people"]) == 1
+    assert pause.resume(["people"]) == 1
     assert "run `hookchain release people`" in capsys.readouterr().err
     assert held_count(ledger_path) == 1
 
 
 def test_a_destination_that_is_not_paused_needs_no_resuming(capsys: pytest.CaptureFixture[str]) -> None:
-    assert resume.main(["people"]) == 0
+    assert pause.resume(["people"]) == 0
     assert "people: not paused: nothing to do" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["soon", "0s", "-1h", "5"])
 def test_a_pause_needs_a_time_with_its_unit(text: str) -> None:
     with pytest.raises(SystemExit):
-        pause.main(["people", f"--for={text}"])
+        pause.pause(["people", f"--for={text}"])

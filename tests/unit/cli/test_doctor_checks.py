@@ -13,8 +13,8 @@ from deploy.doctor.sender import Verified, sender_finding
 from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding
 from deploy.google.target import Target
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
+from deploy.terminal.output import Screen
 from deploy.terminal.parallel import run_in_parallel
-from deploy.terminal.tables import Screen
 from shared.jsontext import JsonObject
 
 

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from deploy.cli.event_text import MAX_ENDPOINTS, event_text
+from deploy.cli.events import MAX_ENDPOINTS, event_text
 from deploy.explain.deliveries import Situation, preview_delivery
 from deploy.history.local_journal import JournalReader
 from deploy.terminal.log_view import LogView
-from deploy.terminal.tables import Screen
+from deploy.terminal.output import Screen
 from shared.cloud.local.journal import FILE_NAME
 from shared.delivery import Delivery
 from shared.event import Event

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from deploy.cli.main import COMMANDS
-from deploy.terminal.command_parser import CommandParser
+from deploy.terminal.command_line import CommandParser
 from tests.fakes.kept import Kept
 from tests.unit.cli.listed_events import exit_code
 

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.cli import api_keys, endpoints, event_types, tenants
 from deploy.cli.main import COMMANDS, main, usage
-from deploy.terminal.help_text import HelpText, listed
+from deploy.terminal.command_line import HelpText, listed
 
 OWN_FILES = sorted(path for room in ("cli", "terminal", "doctor") for path in Path("deploy", room).glob("*.py"))
 BANNED = (

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from deploy.cli import dead_letters, events, secrets_list, status
+from deploy.cli import dead_letters, events, secrets, status
 from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_pages import listing
 from deploy.explain.destinations import kind_listing
 from deploy.explain.steps import step_listing
-from deploy.terminal.tables import PIPE_COLUMNS, Column, Screen, printable, table, width_of
+from deploy.terminal.output import PIPE_COLUMNS, Column, Screen, printable, table, width_of
 from functions.notify.registry import NO_OWN_KINDS
 
 LONG = "a-very-long-name-that-somebody-gave-it-" * 4
@@ -32,7 +32,7 @@ FIXED = {
 
 
 @pytest.mark.parametrize(
-    "columns", [events.COLUMNS, dead_letters.COLUMNS, secrets_list.COLUMNS, status._VERSIONS, status._SOURCES]
+    "columns", [events.COLUMNS, dead_letters.COLUMNS, secrets.COLUMNS, status._VERSIONS, status._SOURCES]
 )
 def test_a_table_fits_whatever_its_rows_hold(columns: Sequence[Column]) -> None:
     for free in (LONG, HOSTILE * 9, "漢字" * 60):

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.terminal.progress import QUIET_SECONDS, with_progress
+from deploy.terminal.output import QUIET_SECONDS, with_progress
 from tests.fakes.clock import FakeClock
 
 

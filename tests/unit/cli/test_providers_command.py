@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.providers import main
+from deploy.cli.look_up import providers
 from deploy.config.catalogue import load_catalogue
 from deploy.config.catalogue_pages import entry_text
 from deploy.config.catalogue_source import source_block
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.terminal.tables import Screen
+from deploy.terminal.output import Screen
 from shared.jsontext import Json
 
 PROVIDERS = sorted(load_catalogue())
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main([*arguments]) == 0
+    assert providers([*arguments]) == 0
     return capsys.readouterr().out
 
 
@@ -36,7 +36,7 @@ def test_a_text_finds_some_of_them(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nothing_found_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--find", "no such text anywhere"]) == 1
+    assert providers(["--find", "no such text anywhere"]) == 1
     assert "no provider has the text" in capsys.readouterr().err
 
 
@@ -46,7 +46,7 @@ def test_a_name_may_be_written_as_people_write_it(name: str, capsys: pytest.Capt
 
 
 def test_a_mistyped_name_is_reported_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["githbu"]) == 1
+    assert providers(["githbu"]) == 1
     told = capsys.readouterr().err
     assert told.startswith("hookchain providers: there is no provider 'githbu'; did you mean 'github'?")
     assert "functions/receive/README.md#any-other-sender" in told

@@ -60,7 +60,7 @@ class Gcloud:
 @pytest.fixture(autouse=True)
 def _gcloud(monkeypatch: pytest.MonkeyPatch) -> None:
     Gcloud.calls = []
-    monkeypatch.setattr("deploy.cli.rollback_gcp.Gcloud", Gcloud)
+    monkeypatch.setattr("deploy.cli.gcp_deployment.Gcloud", Gcloud)
 
 
 def rolled_back(tmp_path: Path, *arguments: str) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.event_text import clock
+from deploy.cli.events import clock
 from deploy.cli.main import main
 from deploy.cli.status import MAX_GROUPS, status_text
 from deploy.config.dev_file import Hint, write_dev_file
@@ -27,9 +27,8 @@ from deploy.history.status import (
     count_retrying,
     count_waiting_routes,
 )
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.printing import duration_text
-from deploy.terminal.tables import Screen
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import Screen, duration_text
 from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import ROUTE_ITSELF, Delivery

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import api_keys, endpoints, event_types, portal_link, tenants
+from deploy.cli import api_keys, endpoints, event_types, tenants
 from functions.subscribe.credentials import read_api_key
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.jsontext import JsonObject
@@ -46,7 +46,7 @@ class Screen:
             "endpoints": endpoints.main,
             "event-types": event_types.main,
             "api-keys": api_keys.main,
-            "portal-link": portal_link.main,
+            "portal-link": tenants.portal_link,
         }
         assert mains[command]([*arguments]) == code, self._capsys.readouterr()
         found = self._capsys.readouterr()
@@ -282,7 +282,7 @@ def test_a_portal_link_is_of_the_running_portal_and_can_be_revoked(screen: Scree
     assert "there is no such tenant" in screen.err
     for arguments in (["acme", "--capabilities", "all"], ["acme", "--expires", "30d"], ["acme", "--expires", "never"]):
         with pytest.raises(SystemExit):
-            portal_link.main(arguments)
+            tenants.portal_link(arguments)
 
 
 def test_without_the_secret_the_command_says_how_to_set_it(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:

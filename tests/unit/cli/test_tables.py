@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deploy.cli.command import moment
 from deploy.history.replay import Progress, send_at_rate
-from deploy.terminal.tables import GREEN, Column, Screen, cut, padded, printable, screen_of, table, width_of
+from deploy.terminal.output import GREEN, Column, Screen, cut, padded, printable, screen_of, table, width_of
 from tests.fakes.virtual_time import run
 
 COLUMNS = (Column("ID"), Column("WORDS", 5), Column("STATUS", colour=lambda text: GREEN if text == "done" else ""))

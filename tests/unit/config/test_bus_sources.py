@@ -15,7 +15,7 @@ from deploy.config.faults import ConfigFaults
 from deploy.doctor.buses import buses_on_aws, buses_on_google
 from deploy.gcp.deployment import prepare_deployment
 from deploy.google.target import Target
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import own_bus_fault
 from deploy.topology.loops import loop_warnings
 from shared.jsontext import JsonObject

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from deploy.explain.config_tests import require_passing_tests
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 
 CONFIG = """\
 sources: {shop: {auth: none}}

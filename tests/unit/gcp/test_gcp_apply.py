@@ -10,7 +10,7 @@ from deploy.gcp.changes import changes
 from deploy.gcp.graph import graph
 from deploy.gcp.live import project_number
 from deploy.google.target import Target
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_world import World
 from tests.unit.gcp.applied import CONFIG, TARGET, VALUES, Asked, Noted, deploy, deployment, removed

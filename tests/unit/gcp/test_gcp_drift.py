@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.deploy_gcp import changed_settings
+from deploy.cli.gcp_deployment import changed_settings
 from deploy.gcp.changes import changes
 from deploy.gcp.drift import Setting, differences
 from deploy.gcp.graph import graph
@@ -15,7 +15,7 @@ from deploy.gcp.live_settings import FILE_FIELDS, FLAGS, planned_flags, settings
 from deploy.gcp.plan import Action, script
 from deploy.gcp.resources.alerts import ALERT
 from deploy.gcp.resources.log_metrics import METRIC
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json, JsonObject
 from tests.discovery import faults_in
 from tests.gcloud_shown import SHOWN, Thing

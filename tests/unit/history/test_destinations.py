@@ -41,7 +41,7 @@ async def test_a_destination_shows_what_waits_for_it_and_when_it_is_tried_next()
     await ledger.pause("crm", NOW + 60, NOW, "it still fails")
     await ledger.disable("chat", "answered 410", NOW)
     crm, chat = await read_destinations(ledger, {"crm": SLICE, "chat": {}}, NOW)
-    told = "webhook", CAPS, SCHEDULE
+    told = None, "webhook", CAPS, SCHEDULE
     assert crm == DestinationView(
         "crm", "paused", "it still fails", NOW + 60, 2, False, NOW - 500, NOW + 100, 1, 1, *told
     )

@@ -137,7 +137,7 @@ async def test_a_destination_that_is_resumed_keeps_the_time_of_its_digests() -> 
     ledger = FakeLedger()
     await gather(ledger, delivery(1), "g1", NOW - 10, NOW + 600)
     await ledger.disable("pusher", "paused by an operator", NOW)
-    assert await resume_destination(ledger, "pusher", NOW) == Resumed(released=0, hastened=0)
+    assert await resume_destination(ledger, "pusher", NOW) == Resumed(released=0, hastened=0, delay_seconds=0)
     assert [row.retry_at for row in ledger.table.values()] == [NOW + 600]
 
 

@@ -12,7 +12,7 @@ from deploy.dev.aws.emulated_stack import function_environ
 from deploy.dev.local_status import local_backlogs, local_version
 from deploy.history.local import open_local_ledger, running_aws
 from deploy.history.local_aws import LocalAws
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.local.ledger import LocalLedger
 from tests.aws.canned import canned

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.trigger_request import CannotSign, chosen_sample
+from deploy.cli.trigger import CannotSign, chosen_sample
 from deploy.config.catalogue import load_catalogue
 from deploy.requests.breaking import BREAKS, Break
 from deploy.requests.samples import FOLDER, load_sample, sample_names

@@ -16,7 +16,7 @@ from deploy.cli.lint import main as lint
 from deploy.gcp.graph import graph
 from deploy.gcp.limits import measured as limits_of_google
 from deploy.google.target import checked_target
-from deploy.terminal.command_error import CommandError
+from deploy.terminal.command_line import CommandError
 from deploy.topology.limits import Measured, over_limits, require_limits
 from shared.jsontext import JsonObject, to_json
 from tests.unit.aws.rendered import CODE, Stack, inside, objects, properties, stack_of, walk

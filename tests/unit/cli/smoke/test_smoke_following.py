@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.smoke_follow import (
+from deploy.cli.smoke import (
     DEAD_LETTERED,
     DELIVERED,
     GATHERED,
@@ -22,7 +22,7 @@ from deploy.cli.smoke_follow import (
     timeout_text,
 )
 from deploy.history.logs import Record
-from deploy.terminal.tables import Screen
+from deploy.terminal.output import Screen
 from shared.journal import RouteDecision
 from shared.jsontext import JsonObject
 from tests.unit.cli.smoke.smoking import EVENT_ID

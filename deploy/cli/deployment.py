@@ -12,8 +12,7 @@ from deploy.config.checkout import deployed_config
 from deploy.config.configured import add_configuration
 from deploy.config.local_only import local_only
 from deploy.explain.config_tests import require_passing_tests
-from deploy.terminal.command_error import CommandError
-from deploy.terminal.questions import Questions
+from deploy.terminal.command_line import CommandError, Questions
 from shared.jsontext import JsonObject
 
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."

@@ -1,0 +1,413 @@
+"""`make plan-aws`: print the template of a deployment to AWS, or what changed since the last one."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.amazon.api import AwsApi, AwsFault, configured_region, region_fault
+from deploy.amazon.stack import DeployedStack
+from deploy.amazon.target import StackTarget, add_target_options, find_target
+from deploy.aws.adoption import adopt, adoption_template, indexes_of
+from deploy.aws.concurrency import find_reservation, offline_line
+from deploy.aws.deployment import (
+    Memory,
+    changed_at,
+    deployed_parameters,
+    parameter_values,
+    require_changeable,
+    require_own,
+)
+from deploy.aws.earlier_code import with_earlier_code
+from deploy.aws.prepare import Prepared, changed_lines, prepare
+from deploy.aws.removal import Remaining, count_left, find_remaining, remove_remaining, stack_resources
+from deploy.aws.sam import BUILT, Sam, SamFailed
+from deploy.aws.secrets_manager_backend import SecretsManagerBackend
+from deploy.aws.stack_changes import (
+    changed_entries,
+    changed_values,
+    deployed_template,
+    drift,
+    read_template,
+    uncompared_types,
+    undetected_drift,
+)
+from deploy.aws.template_tools import tool, translated
+from deploy.bundle.bundle import NotABundle
+from deploy.bundle.requirements import PinsFault
+from deploy.cli.command import DONE, NOT_DONE, parser, run_command
+from deploy.cli.deployment import (
+    UP_TO_DATE,
+    configuration_line,
+    removal_parser,
+    require_confirmed,
+    tested_config,
+    warn_about_address,
+)
+from deploy.config.checkout import ROOT, deployed_config
+from deploy.config.compiler import FUNCTIONS, OPTIONAL
+from deploy.config.configured import add_configuration, environ_of
+from deploy.requests.after_deployment import closing_lines
+from deploy.secrets.backend import BackendError
+from deploy.secrets.first_values import first_values
+from deploy.secrets.needs import needs
+from deploy.terminal.command_line import CommandError, Questions, questions
+from deploy.topology.functions import MAIL_VARIABLES
+
+ANY_REGION: Final = "us-east-1"
+PLAN_DETAILS: Final = """\
+It writes the bundles and template.yaml, which `sam build` and `sam deploy` read. If the folder has a template already,
+it prints the changes only; `--all` prints the whole template. It asks AWS nothing, except with `--live`: then it prints
+what a deployment would change in the stack, and what was changed by hand, as far as CloudFormation can tell."""
+
+
+def plan_aws(arguments: list[str]) -> int:
+    codes = "0 done, 1 failed, or faults in the configuration, 2 usage error"
+    command = parser("plan-aws", "hookchain plan-aws --all", details=PLAN_DETAILS, exit_codes=codes)
+    add_configuration(command)
+    add_target_options(command)
+    command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
+    command.add_argument("--all", action="store_true", help="print the whole template")
+    command.add_argument("--translated", action="store_true", help="print the template as CloudFormation's JSON")
+    command.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=ROOT / "build" / "aws", help="write to FOLDER [build/aws]"
+    )
+    options = command.parse_args(arguments)
+    return run_command("plan-aws", lambda: _run_plan(options), PinsFault, NotABundle)
+
+
+def _run_plan(options: argparse.Namespace) -> int:
+    environ = environ_of(options)
+    config = deployed_config(options.config, environ)
+    print(f"# {configuration_line(config)}", file=sys.stderr)
+    warn_about_address(config)
+    # Without --live the template is all that is printed, which is the same in every region.
+    target = find_target(options, environ, configured_region if options.live else lambda: ANY_REGION)
+    if fault := region_fault(target.region):
+        raise CommandError(fault)
+    prepared = prepare(config, environ, target.prefix, options.out)
+    for warning in prepared.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if options.live:
+        return _print_live(AwsApi(target.region, environ), target, prepared)
+    everything = f"Everything that is created by the stack {target.stack}"
+    print(f"# {everything}: {prepared.summary}", file=sys.stderr)
+    print(f"# It {offline_line(prepared.topology, prepared.defaults)}", file=sys.stderr, flush=True)
+    before = prepared.write_template()
+    last, now = before, prepared.template
+    if options.translated:
+        now = translated(now)
+        last = translated(before) if before is not None else None
+    if last is None or options.all:
+        print(now, end="")
+    elif last == now:
+        print(f"Nothing has changed since the last plan, in {prepared.path}. To print it all, add --all.")
+    else:
+        print("\n".join(changed_lines(last, now)))
+    return DONE
+
+
+def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
+    where = f"stack {target.stack} in {target.region}"
+    stack = DeployedStack(target, api).description()
+    if stack is not None:
+        require_own(stack, target)
+    deployed = deployed_parameters(stack)
+    values = parameter_values(prepared.defaults, stack, {})
+    reserved = find_reservation(api, prepared.topology, values, deployed)
+    print(f"# {reserved.line} {reserved.todo}".rstrip(), flush=True)
+    if stack is None:
+        print(f"{where} is not deployed: all of {prepared.path} would be created: {prepared.summary}")
+        prepared.write_template()
+        return DONE
+    changes = [
+        *changed_entries(deployed_template(api, target.stack), read_template(prepared.template)),
+        *changed_values(deployed, {**values, **reserved.values}),
+    ]
+    print("\n".join([f"# Changes in {where}", *changes]) if changes else UP_TO_DATE, flush=True)
+    drifted = [*drift(api, target.stack), *undetected_drift(api, prepared.topology, target.prefix, deployed)]
+    if drifted:
+        print("\n".join(["# Changed by hand, which a deployment leaves as it is", *drifted]))
+    if types := [each for each in uncompared_types(api, target.stack) if each != "AWS::Lambda::Url"]:
+        print(f"# Not compared with what was deployed, because CloudFormation cannot: {', '.join(types)}")
+    return DONE
+
+
+DEPLOY_DETAILS: Final = """\
+It asks for what is missing: the address that mail goes to, the value of a secret. If you run it again, it continues
+where it stopped, and changes nothing if nothing has changed. The SAM CLI of .venv/aws builds and deploys; its output is
+shown. --parameter sets a parameter of the template that the configuration does not: LogDays, Alarms, EmailAddress (of
+the alarms), Reserve or Architecture. The next deployments leave it as it is."""
+
+
+def deploy_aws(arguments: list[str]) -> int:
+    codes = "0 deployed, 1 failed: the same command continues, 2 usage error"
+    example = "hookchain deploy-aws --region eu-central-1 --config deploy/hookchain.yaml"
+    command = parser("deploy-aws", example, details=DEPLOY_DETAILS, exit_codes=codes)
+    add_target_options(command)
+    add_configuration(command, creates_env_file=True)
+    command.add_argument(
+        "--parameter",
+        metavar="NAME=VALUE",
+        type=_parameter,
+        action="append",
+        default=[],
+        help="set a parameter of the template (repeatable)",
+    )
+    command.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=ROOT / "build" / "aws", help="write bundles here [build/aws]"
+    )
+    options = command.parse_args(arguments)
+    return run_command("deploy-aws", lambda: _run_deploy(options, questions()), PinsFault, NotABundle, BackendError)
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    """Raises ArgumentTypeError."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE; got {text!r}")
+    return name, value
+
+
+def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
+    environ = environ_of(options)
+    tool("sam")
+    target = find_target(options, environ, configured_region)
+    if fault := region_fault(target.region):
+        raise CommandError(fault)
+    api = AwsApi(target.region, environ)
+    account = api.call("sts", "get_caller_identity").get("Account")
+    where = f"region {target.region}, stack {target.stack}, names begin with {target.prefix}"
+    print(f"Account {account}, {where}", flush=True)
+    config = tested_config(options, environ, ask)
+    deployed = DeployedStack(target, api)
+    stack = deployed.description()
+    if stack is not None:
+        require_own(stack, target)
+        require_changeable(stack, target, api)
+    prepared = prepare(config, environ, target.prefix, options.out)
+    if stack is not None and stack.get("StackStatus") != "REVIEW_IN_PROGRESS":
+        prepared = prepared.after(deployed_template(api, target.stack))
+    for warning in prepared.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    given = dict(options.parameter)
+    if config is None:
+        given = {"EmailAddress": environ["EMAIL_ADDRESS"], **given}
+    parameters = parameter_values(prepared.defaults, stack, given)
+    reserved = find_reservation(api, prepared.topology, parameters, deployed_parameters(stack))
+    print("\n".join(filter(None, (reserved.line, reserved.todo))), flush=True)
+    parameters |= {name: value for name, value in reserved.values.items() if name not in given}
+    settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
+    memory = Memory(options.env_file, target, environ, settings)
+    return _deploy(deployed, prepared, parameters, ask, memory)
+
+
+def _deploy(
+    deployed: DeployedStack, prepared: Prepared, parameters: Mapping[str, str], ask: Questions, memory: Memory
+) -> int:
+    began = time.monotonic()
+    random = _store_secrets(deployed, prepared, ask, memory)
+    for line in memory.keep():
+        print(line)
+    sam = Sam(deployed.target, prepared.folder, memory.environ)
+    before = changed_at(deployed.description())
+    prepared.write_template()
+    try:
+        sam.build(parameters["Architecture"])
+        if before is None:
+            _adopt(deployed, prepared)
+        sam.deploy(parameters)
+    except SamFailed as failure:
+        _report_failure(deployed, failure)
+        return NOT_DONE
+    is_changed = changed_at(deployed.description()) != before
+    print(f"Done in {time.monotonic() - began:.0f} s." if is_changed else UP_TO_DATE)
+    read = SecretsManagerBackend(deployed.target, deployed.api).how_to_read
+    where = f"--platform aws{memory.missing_target_options()}"
+    portal = deployed.function_url("subscribe") if "subscribe" in prepared.slices else ""
+    lines = closing_lines(prepared.slices, deployed.receive_url(), random, read, where, portal)
+    print("\n".join(["", *lines]))
+    return DONE
+
+
+def _store_secrets(deployed: DeployedStack, prepared: Prepared, ask: Questions, memory: Memory) -> list[str]:
+    """Store the secrets that are missing; return the names of those with a random value. Raises CommandError."""
+    place = SecretsManagerBackend(deployed.target, deployed.api)
+    needed = needs(prepared.slices, memory.environ, has_ses=True)
+    stored = place.find([need.name for need in needed])
+    for each in stored.values():
+        if each.trouble:  # its value may be one that this operator may not read
+            print(f"warning: {each.where} {each.trouble}", file=sys.stderr)
+    missing = [need for need in needed if need.name not in stored]
+    where = f"--platform aws{memory.missing_target_options()}"
+    values, random = first_values(missing, prepared.slices["receive"], os.environ, ask, where)
+    for name, value in values.items():
+        for line in place.write(name, value, forget=False):
+            print(line, flush=True)
+    return random
+
+
+def _adopt(deployed: DeployedStack, prepared: Prepared) -> None:
+    """Begin a new stack with the tables and the bucket that an earlier one left. Raises CommandError and AwsFault."""
+    remaining = find_remaining(deployed)
+    if remaining.tables or remaining.buckets:
+        print(f"Taking in what an earlier stack left: {', '.join([*remaining.tables, *remaining.buckets])}", flush=True)
+        indexes = indexes_of(deployed.api, remaining.tables)
+        template = adoption_template(prepared.topology, deployed.target.prefix, remaining, indexes)
+        adopt(deployed.api, deployed.target, template)
+
+
+def _report_failure(deployed: DeployedStack, failure: SamFailed) -> None:
+    print("\nStopped: the SAM CLI failed; see its lines above.", file=sys.stderr)
+    print(f"Try it by hand:\n  {failure}", file=sys.stderr)
+    if (stack := deployed.description()) is not None:
+        require_changeable(stack, deployed.target, deployed.api)
+    print("Run the same `make deploy-aws` again to continue from here.", file=sys.stderr)
+
+
+ROLLBACK_DETAILS: Final = """\
+Without --function it rolls back the functions whose code the last deployment changed: the routes, destinations and
+sources are part of it. Secrets, queues, stored events, memory and permissions stay as they are. The SAM CLI and
+CloudFormation make the change. The next `make deploy-aws` deploys the newest code again."""
+
+
+def rollback_aws(arguments: list[str]) -> int:
+    codes = "0 done, 1 no earlier code or failed, 2 usage error"
+    command = parser(
+        "rollback-aws", "hookchain rollback-aws --region eu-central-1", details=ROLLBACK_DETAILS, exit_codes=codes
+    )
+    choices = (*FUNCTIONS, *OPTIONAL)
+    command.add_argument("--function", choices=choices, action="append", help="roll back this function (repeatable)")
+    command.add_argument("--dry-run", action="store_true", help="print what would be rolled back, and change nothing")
+    add_target_options(command)
+    add_configuration(command)
+    command.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=ROOT / "build" / "rollback", help="write here [build/rollback]"
+    )
+    options = command.parse_args(arguments)
+    return run_command("rollback-aws", lambda: _run_rollback(options))
+
+
+def _run_rollback(options: argparse.Namespace) -> int:
+    environ = environ_of(options)
+    tool("sam")
+    target = find_target(options, environ, configured_region)
+    api = AwsApi(target.region, environ)
+    stack = DeployedStack(target, api).description()
+    if stack is None:
+        raise CommandError(f"stack {target.stack} in {target.region} is not deployed: make deploy-aws")
+    require_own(stack, target)
+    require_changeable(stack, target, api)
+    template, functions = with_earlier_code(deployed_template(api, target.stack), options.function or ())
+    missing = [name for name in options.function or () if name not in functions]
+    for name in missing:
+        print(f"{name}: its code stays, because the last deployment did not change it")
+    if not functions:
+        print("No earlier code is known: the last deployment changed none, or there was no deployment after the first")
+        return NOT_DONE
+    if options.dry_run:
+        print(f"The code before the last deployment would serve again: {', '.join(functions)}")
+        return NOT_DONE if missing else DONE
+    folder = options.out / BUILT
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "template.yaml").write_text(json.dumps(template, indent=2, default=str), encoding="utf-8")
+    try:
+        Sam(target, options.out, environ).deploy(deployed_parameters(stack))
+    except SamFailed as failure:
+        raise CommandError(f"the SAM CLI failed; see its lines above. Try it by hand:\n  {failure}") from failure
+    print(f"The code before the last deployment serves again: {', '.join(functions)}")
+    return NOT_DONE if missing else DONE
+
+
+DESTROY_DETAILS: Final = """\
+Waiting messages are removed with their queues. The bucket aws-sam-cli-managed-default-…, in which SAM keeps the code of
+all its stacks in the region, stays."""
+
+
+def destroy_aws(arguments: list[str]) -> int:
+    command = removal_parser(
+        "destroy-aws",
+        "hookchain destroy-aws --region eu-central-1",
+        DESTROY_DETAILS,
+        "secrets, dead letters, the ledger, bodies",
+    )
+    add_target_options(command)
+    options = command.parse_args(arguments)
+    return run_command("destroy-aws", lambda: _run_destroy(options))
+
+
+def _run_destroy(options: argparse.Namespace) -> int:
+    environ = environ_of(options)
+    tool("sam")
+    target = find_target(options, environ, configured_region)
+    api = AwsApi(target.region, environ)
+    account = str(api.call("sts", "get_caller_identity").get("Account"))
+    deployed = DeployedStack(target, api)
+    stack = deployed.description()
+    if stack is not None:
+        require_own(stack, target)
+    remaining = find_remaining(deployed)
+    if stack is None and not (options.all and remaining.lines()):
+        print(f"There is no stack {target.stack} in account {account}, region {target.region} to remove.")
+        _say_kept(remaining.lines())
+        return DONE
+    resources = stack_resources(api, target.stack) if stack is not None else None
+    print("\n".join(_removal_lines(target, account, resources, remaining, options.all)))
+    require_confirmed(options.confirm, target.prefix)
+    try:
+        if stack is not None:
+            _delete_stack(api, Sam(target, ROOT, environ), str(stack.get("StackId")))
+    except SamFailed as failure:
+        print(f"\nStopped: the SAM CLI failed; see its lines above.\nTry it by hand:\n  {failure}", file=sys.stderr)
+        return NOT_DONE
+    remaining = find_remaining(deployed)
+    if not options.all:
+        _say_kept(remaining.lines())
+        return DONE
+    for line in remove_remaining(api, remaining):
+        print(line, flush=True)
+    return DONE
+
+
+def _removal_lines(
+    target: StackTarget, account: str, resources: Mapping[str, Sequence[str]] | None, remaining: Remaining, is_all: bool
+) -> Iterator[str]:
+    yield f"This removes from account {account}, region {target.region}:"
+    if resources is not None:
+        yield f"  stack {target.stack}"
+    for kind, found in sorted((resources or {}).items()):
+        yield f"    {kind}: {', '.join(sorted(found))}"
+    if not is_all:
+        yield from _kept_lines(remaining.lines())
+        return
+    for line in remaining.lines():
+        yield f"  {line}, which cannot be restored" if line.startswith("secret") else f"  {line}"
+
+
+def _kept_lines(kept: Sequence[str]) -> list[str]:
+    return [f"and keeps (ALL=1 removes them too): {', '.join(kept)}"] if kept else []
+
+
+def _say_kept(kept: Sequence[str]) -> None:
+    if kept:
+        print(f"Kept (ALL=1 removes them too): {', '.join(kept)}")
+
+
+def _delete_stack(api: AwsApi, sam: Sam, stack_id: str) -> None:
+    """Delete the stack, and print how far it is. Raises SamFailed."""
+    left = total = count_left(api, stack_id)
+
+    def show() -> None:
+        nonlocal left
+        before = left
+        with contextlib.suppress(AwsFault):  # the next look may succeed
+            left = count_left(api, stack_id)
+        if left != before:
+            print(f"  {left} of {total} resources are left", flush=True)
+
+    sam.delete(show)

@@ -1,0 +1,361 @@
+"""`make plan-gcp`: print every command that a deployment would run; with LIVE=1 only the changes."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from deploy.bundle.bundle import NotABundle
+from deploy.bundle.requirements import PinsFault
+from deploy.cli.command import DONE, NOT_DONE, parser, run_command
+from deploy.cli.deployment import (
+    UP_TO_DATE,
+    configuration_line,
+    removal_parser,
+    require_confirmed,
+    tested_config,
+    warn_about_address,
+    warn_local_only,
+)
+from deploy.config.checkout import ROOT, deployed_config
+from deploy.config.compiler import FUNCTIONS, OPTIONAL
+from deploy.config.configured import add_configuration, environ_of
+from deploy.gcp.apply import Applying, Failure
+from deploy.gcp.changes import changes, refuse_elsewhere
+from deploy.gcp.deployment import Memory, missing_needs, prepare_deployment
+from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.limits import measured
+from deploy.gcp.live import project_number, read_grants, read_resources, topics_of_others
+from deploy.gcp.organization_policies import PUBLIC, refuse_forbidden
+from deploy.gcp.output import Lines, closing, counted
+from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script
+from deploy.gcp.removal import Removal, deployment_resources, removal, staying
+from deploy.google import names
+from deploy.google.cloud import target_of
+from deploy.google.gcloud import Gcloud, GcloudFault, Runner, configured_project, read_json, shown
+from deploy.google.target import DEFAULT_REGION, Target, add_target_options, find_target
+from deploy.secrets.first_values import first_values
+from deploy.terminal.command_line import CommandError, Questions, questions
+from deploy.terminal.output import screen_of
+from deploy.topology.functions import MAIL_VARIABLES
+from deploy.topology.limits import require_limits
+from shared.jsontext import Json, JsonObject
+from shared.times import unix_seconds
+
+
+def plan_gcp(arguments: list[str]) -> int:
+    codes = "0 done, 1 failed, or faults in the configuration, 2 usage error"
+    command = parser("plan-gcp", "hookchain plan-gcp --project my-project", exit_codes=codes)
+    add_target_options(command)
+    add_configuration(command)
+    command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
+    command.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="write bundles here [build]"
+    )
+    options = command.parse_args(arguments)
+    return run_command("plan-gcp", lambda: _run_plan(options))
+
+
+def _run_plan(options: argparse.Namespace) -> int:
+    environ = environ_of(options)
+    config = deployed_config(options.config, environ)
+    print(f"# {configuration_line(config)}", flush=True)
+    warn_about_address(config)
+    target = target_of(options, environ)
+    runner = Gcloud(target.project)
+    number = project_number(runner, target) if options.live else PROJECT_NUMBER
+    if options.live:
+        refuse_forbidden(target, runner)
+    try:
+        deployment = prepare_deployment(target, number, config, environ, options.out)
+    except (PinsFault, NotABundle) as fault:
+        raise CommandError(str(fault)) from fault
+    warn_local_only(deployment.slices)
+    resources = graph(deployment)
+    require_limits(measured(resources, deployment.topology))
+    actions = changes(runner, target, resources) if options.live else plan(resources, NOTHING)
+    _write_files(actions)
+    if not actions:
+        print(UP_TO_DATE)
+        return DONE
+    what = "Changes" if options.live else "Everything that is created"
+    print(f"# {what} in project {target.project}, region {target.region}: {counted(len(actions), 'step')}")
+    print("\n".join(script(actions, target)))
+    return DONE
+
+
+def _write_files(actions: tuple[Action, ...]) -> None:
+    """Write the files that the printed lines read."""
+    for file in (file for action in actions for file in action.files):
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        file.path.write_text(file.content, encoding="utf-8")
+
+
+DEPLOY_DETAILS: Final = """\
+It asks for what is missing: the project, the address that mail goes to, the value of a secret. If you run it
+again, it continues where it stopped, and changes only what differs."""
+
+
+def deploy_gcp(arguments: list[str]) -> int:
+    codes = "0 deployed, 1 failed: the same command continues, 2 usage error"
+    example = "hookchain deploy-gcp --project my-project --config deploy/hookchain.yaml"
+    command = parser("deploy-gcp", example, details=DEPLOY_DETAILS, exit_codes=codes)
+    add_target_options(command)
+    add_configuration(command, creates_env_file=True)
+    command.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="write bundles here [build]"
+    )
+    options = command.parse_args(arguments)
+    return run_command("deploy-gcp", lambda: _run_deploy(options, questions()))
+
+
+def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
+    environ = environ_of(options)
+    target = _target(options, environ, ask)
+    runner = Gcloud(target.project)
+    print(f"Project {target.project}, region {target.region}, names begin with {target.prefix}", flush=True)
+    config = tested_config(options, environ, ask)
+    number = project_number(runner, target)
+    refuse_forbidden(target, runner, may_enable=True)
+    try:
+        deployment = prepare_deployment(target, number, config, environ, options.out)
+    except (PinsFault, NotABundle) as fault:
+        raise CommandError(str(fault)) from fault
+    warn_local_only(deployment.slices)
+    resources = graph(deployment)
+    require_limits(measured(resources, deployment.topology))
+    print("Reading what is deployed", flush=True)
+    actions = changes(runner, target, resources)
+    for line in changed_settings(actions):
+        print(line, flush=True)
+    settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
+    return _deploy(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
+
+
+def _deploy(deployment: Deployment, actions: Sequence[Action], runner: Gcloud, ask: Questions, memory: Memory) -> int:
+    target = deployment.target
+    is_certain = target.region == DEFAULT_REGION  # another region may be mistyped, until something runs there
+    if is_certain:
+        memory.keep()
+    missing, receive = missing_needs(actions, deployment), deployment.slices["receive"]
+    where = f"--platform gcp{memory.missing_target_options()}"
+    values, made = first_values(missing, receive, os.environ, ask, where)
+    began = time.monotonic()
+    progress = Lines(len(actions), screen_of(sys.stdout, os.environ))
+    failure = Applying(runner, target, values, progress).apply(actions)
+    if failure:
+        _report_failure(failure)
+        return NOT_DONE
+    if not is_certain:
+        memory.keep()
+    done = f"Done in {time.monotonic() - began:.0f} s: {counted(len(actions), 'change')}."
+    print(done if actions else UP_TO_DATE)
+    print("\n".join(["", *closing(deployment, made, memory.missing_target_options())]))
+    return DONE
+
+
+def changed_settings(actions: Sequence[Action]) -> list[str]:
+    """Return lines about the deployed settings that differ from the plan."""
+    found = [f"  {action.kind} {action.name}: {each}" for action in actions for each in action.differences]
+    return ["Settings that differ from the plan:", *found] if found else []
+
+
+def _target(options: argparse.Namespace, environ: dict[str, str], ask: Questions) -> Target:
+    """Raises TargetFault and CommandError."""
+
+    def project() -> str:
+        how = "no project is named: set PROJECT=ID; `gcloud projects list` shows yours"
+        return configured_project(Gcloud()) or ask.ask("Which project? (gcloud projects list shows yours)", how)
+
+    return find_target(options, environ, project)
+
+
+def _report_failure(failure: Failure) -> None:
+    print(f"\nStopped: {failure.action.verb} {failure.action.kind} {failure.action.name}", file=sys.stderr)
+    print(failure.message or "gcloud failed without a message", file=sys.stderr)
+    if PUBLIC in failure.message:
+        print("Ask an administrator with roles/orgpolicy.policyAdmin to exempt the project from it.", file=sys.stderr)
+    if "unrecognized arguments" in failure.message:
+        print("This gcloud is too old: run `gcloud components update`", file=sys.stderr)
+    print(f"\nTry it by hand:\n  {failure.line}", file=sys.stderr)
+    print("Run the same `make deploy-gcp` again to continue from here.", file=sys.stderr)
+
+
+ONE_DEPLOYMENT_SECONDS: Final = 1_800.0
+"""Revisions that were created within this time of each other belong to one deployment."""
+ROLLBACK_DETAILS: Final = """\
+Without --function it rolls back the functions that the last deployment changed. Secrets, topics and stored events stay
+as they are. The next `make deploy-gcp` lets the newest revision serve again."""
+MEETS: Final = """\
+The previous revision reads what the newer one stored. A delivery that it does not know becomes a dead letter:
+`hookchain dead-letters list --platform gcp` shows it; replay it after the next deployment. See deploy/CHANGELOG.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """One function's revisions. `previous` is None if there is no earlier one that is ready."""
+
+    function: str
+    serving: str
+    serving_since: float
+    previous: str | None
+
+
+def rollback_gcp(arguments: list[str]) -> int:
+    codes = "0 done, 1 no earlier revision or failed, 2 usage error"
+    command = parser(
+        "rollback-gcp", "hookchain rollback-gcp --project my-project", details=ROLLBACK_DETAILS, exit_codes=codes
+    )
+    choices = (*FUNCTIONS, *OPTIONAL)
+    command.add_argument("--function", choices=choices, action="append", help="roll back this function (repeatable)")
+    command.add_argument("--dry-run", action="store_true", help="print the commands without running them")
+    add_target_options(command)
+    add_configuration(command)
+    options = command.parse_args(arguments)
+    return run_command("rollback-gcp", lambda: _run_rollback(options))
+
+
+def _run_rollback(options: argparse.Namespace) -> int:
+    target = target_of(options, environ_of(options))
+    runner = Gcloud(target.project)
+    found = [read_rollback(runner, target, each) for each in options.function or _deployed(runner, target)]
+    chosen = found if options.function else last_deployment(found)
+    code, is_rolled_back = DONE, False
+    for each in chosen:
+        if each.previous is None:
+            print(f"{each.function}: {each.serving} stays, because there is no earlier revision")
+            code = NOT_DONE
+            continue
+        arguments = _traffic(target, each.function, each.previous)
+        if options.dry_run:
+            print(shown(arguments, target.project))
+            continue
+        answer = runner.run(arguments)
+        if answer.code:
+            raise GcloudFault(shown(arguments, target.project), answer.stderr)
+        print(f"{each.function}: {each.previous} serves now, instead of {each.serving}")
+        is_rolled_back = True
+    if is_rolled_back:
+        print(MEETS)
+    return code
+
+
+def _deployed(runner: Runner, target: Target) -> list[str]:
+    """Return the functions that every deployment has, and those of the others that this one has."""
+    services = read_json(runner, ["run", "services", "list", f"--region={target.region}"], target.project)
+    listed = {_name(each) for each in services if isinstance(each, dict)} if isinstance(services, list) else set()
+    return [*FUNCTIONS, *(each for each in OPTIONAL if names.service(target, each) in listed)]
+
+
+def last_deployment(found: Sequence[Rollback]) -> list[Rollback]:
+    newest = max(each.serving_since for each in found)
+    return [each for each in found if newest - each.serving_since <= ONE_DEPLOYMENT_SECONDS]
+
+
+def read_rollback(runner: Runner, target: Target, function: str) -> Rollback:
+    """Raises GcloudFault, GcloudMissing and CommandError."""
+    service, region = names.service(target, function), f"--region={target.region}"
+    described = read_json(runner, ["run", "services", "describe", service, region], target.project)
+    listed = read_json(runner, ["run", "revisions", "list", f"--service={service}", region], target.project)
+    serving = _serving(described)
+    revisions = {_name(each): each for each in listed if isinstance(each, dict)} if isinstance(listed, list) else {}
+    if serving not in revisions:
+        raise CommandError(f"{service}: gcloud lists no revision that serves; see `hookchain status --platform gcp`")
+    since = _created(revisions[serving])
+    earlier = [each for each in revisions.values() if _created(each) < since and _is_ready(each)]
+    previous = max(earlier, key=_created, default=None)
+    return Rollback(function, serving, since, None if previous is None else _name(previous))
+
+
+def _traffic(target: Target, function: str, revision: str) -> list[str]:
+    service = names.service(target, function)
+    region, to = f"--region={target.region}", f"--to-revisions={revision}=100"
+    return ["run", "services", "update-traffic", service, to, region]
+
+
+def _serving(described: Json) -> str:
+    """Return the revision with the largest share of the traffic."""
+    status = _object(described).get("status")
+    traffic = _object(status).get("traffic")
+    shares = [each for each in traffic if isinstance(each, dict)] if isinstance(traffic, list) else []
+    largest = max(shares, key=_percent, default={})
+    return str(largest.get("revisionName", ""))
+
+
+def _percent(share: JsonObject) -> int:
+    percent = share.get("percent")
+    return percent if isinstance(percent, int) else 0
+
+
+def _name(revision: JsonObject) -> str:
+    return str(_object(revision.get("metadata")).get("name", ""))
+
+
+def _created(revision: JsonObject) -> float:
+    return unix_seconds(str(_object(revision.get("metadata")).get("creationTimestamp")))
+
+
+def _is_ready(revision: JsonObject) -> bool:
+    conditions = _object(revision.get("status")).get("conditions")
+    ready = [each for each in conditions if isinstance(each, dict)] if isinstance(conditions, list) else []
+    return not any(each.get("type") == "Ready" and each.get("status") == "False" for each in ready)
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+DESTROY_DETAILS: Final = """\
+Waiting messages are removed with their subscriptions. What Cloud Run kept of its builds stays: images in Artifact
+Registry, under cloud-run-source-deploy; sources in the bucket run-sources-… expire. APIs stay enabled."""
+
+
+def destroy_gcp(arguments: list[str]) -> int:
+    command = removal_parser(
+        "destroy-gcp",
+        "hookchain destroy-gcp --project my-project",
+        DESTROY_DETAILS,
+        "secrets, dead letters and their store",
+    )
+    add_target_options(command)
+    options = command.parse_args(arguments)
+    return run_command("destroy-gcp", lambda: _run_destroy(options))
+
+
+def _run_destroy(options: argparse.Namespace) -> int:
+    target = target_of(options, environ_of(options))
+    runner = Gcloud(target.project)
+    project_number(runner, target)
+    there = read_resources(runner, target)
+    things = deployment_resources(target, there)
+    refuse_elsewhere(target, things)
+    remaining = staying(target, things, options.all)
+    read = [(kind, name) for kind, _, name in (key.partition(" ") for key in remaining)]
+    grants = read_grants(runner, target, read, topics_of_others(there) if things else ())
+    removed = removal(target, things, remaining, grants)
+    if not removed.actions:
+        print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
+        if removed.remaining:
+            print(f"Kept (ALL=1 removes them too): {', '.join(removed.remaining)}")
+        return DONE
+    print("\n".join(_removal_lines(target, removed)))
+    require_confirmed(options.confirm, target.prefix)
+    progress = Lines(len(removed.actions), screen_of(sys.stdout, os.environ))
+    if failure := Applying(runner, target, {}, progress).apply(removed.actions):
+        print(f"\n{failure.message}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
+        return NOT_DONE
+    return DONE
+
+
+def _removal_lines(target: Target, removed: Removal) -> Iterator[str]:
+    yield f"This removes from project {target.project}:"
+    for kind, actions in groupby(removed.actions, key=lambda action: action.kind):
+        named = [action.name for action in actions]
+        yield f"  {kind}: {', '.join(named) if kind != 'grant' else f'{len(named)} of the accounts below'}"
+    if removed.remaining:
+        yield f"and keeps (ALL=1 removes them too): {', '.join(removed.remaining)}"

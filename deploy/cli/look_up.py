@@ -1,0 +1,181 @@
+"""`hookchain providers [NAME]`: list the providers in the catalogue, or show how to set one up."""
+
+import argparse
+import os
+import sys
+from typing import Final
+
+from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
+from deploy.config.catalogue import Catalogue, load_catalogue
+from deploy.config.catalogue_pages import entry_document, entry_text, listing, matching
+from deploy.config.checks.kinds import KindFault, suggested_kinds
+from deploy.config.config_schema import config_schema
+from deploy.config.configured import add_configuration, optional_slices
+from deploy.explain.destinations import kind_document, kind_listing, kind_page, known_kinds
+from deploy.explain.steps import step_document, step_listing, step_page
+from deploy.history.state import configured_destinations, kind_of
+from deploy.terminal.output import Screen, print_json, screen_of
+from functions.notify.registry import load_own_kinds
+from functions.transform.families import StepClasses, step_classes
+from functions.transform.read_routes import read_program
+from shared.did_you_mean import did_you_mean, nearest
+from shared.own_modules import own_sources
+
+PROVIDERS_DETAILS: Final = """\
+PROVEN is how the signature was tested: with genuine requests that were published (vectors), with requests signed by the
+provider's own or an independent library (library), with requests signed in a test by code written from the
+documentation (restated), or not at all, because there is no signature (nothing)."""
+PROVIDERS_EXAMPLES: Final = """\
+  hookchain providers                 list all of them
+  hookchain providers --find mail     list those that have to do with mail
+  hookchain providers github          show how to set GitHub up"""
+
+
+def providers(arguments: list[str]) -> int:
+    codes = "0 done, 1 nothing found, 2 usage error"
+    command = parser("providers", PROVIDERS_EXAMPLES, details=PROVIDERS_DETAILS, exit_codes=codes)
+    command.add_argument("name", metavar="NAME", nargs="?", help="show this provider, such as github")
+    command.add_argument("--find", metavar="TEXT", help="list those with this text in their key, name, auth or notes")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    options = command.parse_args(arguments)
+    if options.name is not None and options.find is not None:
+        command.error("give NAME or --find, not both")
+    screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
+    catalogue = load_catalogue()
+    return (
+        _print_provider(options, catalogue, screen)
+        if options.name is not None
+        else _print_listing(options, catalogue, screen)
+    )
+
+
+def _print_provider(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
+    key = key_of(options.name)
+    if key not in catalogue:
+        near = nearest(key, catalogue)
+        more = f"did you mean {near!r}?" if near else "`hookchain providers` lists them."
+        other = "A sender that is not in the catalogue works too: functions/receive/README.md#any-other-sender"
+        print(f"hookchain providers: there is no provider {options.name!r}; {more} {other}", file=sys.stderr)
+        return 1
+    if options.json:
+        print_json(entry_document(key, catalogue[key]))
+    else:
+        print("\n".join(entry_text(key, catalogue[key], screen)))
+    return 0
+
+
+def _print_listing(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
+    found = matching(catalogue, options.find)
+    if options.json:
+        print_json({"providers": [entry_document(key, entry) for key, entry in found.items()]})
+    elif found:
+        print(listing(found, screen))
+    if not found:
+        print(f"hookchain providers: no provider has the text {options.find!r}", file=sys.stderr)
+    return 0 if found else 1
+
+
+def key_of(name: str) -> str:
+    """Return the catalogue's key: people write `GitHub`, `jamf-pro` and `Jamf Pro` for `github` and `jamf_pro`."""
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+STEPS_EXAMPLES: Final = """\
+  hookchain steps            list all of them, by family
+  hookchain steps redact     show the settings of `redact` and what it does"""
+
+
+def steps(arguments: list[str]) -> int:
+    command = parser("steps", STEPS_EXAMPLES, exit_codes="0 done, 1 no such step, 2 usage error")
+    command.add_argument("name", metavar="NAME", nargs="?", help="show this step")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    add_configuration(command)
+    options = command.parse_args(arguments)
+    return run_command("steps", lambda: _run_steps(options), error_code=USAGE)
+
+
+def _run_steps(options: argparse.Namespace) -> int:
+    own = _own_steps(options)
+    known = {**step_classes(), **own}
+    if options.name is not None and options.name not in known:
+        report("steps", f"there is no step {options.name!r}{did_you_mean(options.name, known)}")
+        return NOT_DONE
+    _print_steps(options, known, own)
+    return DONE
+
+
+def _own_steps(options: argparse.Namespace) -> StepClasses:
+    """Return the steps that the configuration adds."""
+    slices = optional_slices(options)
+    return read_program(slices["transform"]).own if slices else {}
+
+
+def _print_steps(options: argparse.Namespace, known: StepClasses, own: StepClasses) -> None:
+    names = [options.name] if options.name else sorted(known)
+    screen = screen_of(sys.stdout, os.environ)
+    if options.json:
+        print_json({"steps": [step_document(name, known[name]) for name in names]})
+    elif options.name:
+        print("\n".join(step_page(options.name, known[options.name], screen)))
+    else:
+        print("\n".join(step_listing(own, screen)))
+
+
+DESTINATIONS_EXAMPLES: Final = """\
+  hookchain destinations             list all kinds
+  hookchain destinations pagerduty   show the settings of `pagerduty` and the requests that it sends"""
+
+
+def destinations(arguments: list[str]) -> int:
+    command = parser("destinations", DESTINATIONS_EXAMPLES, exit_codes="0 done, 1 no such kind, 2 usage error")
+    command.add_argument("name", metavar="NAME", nargs="?", help="show this kind")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    add_configuration(command)
+    options = command.parse_args(arguments)
+    return run_command("destinations", lambda: _run_destinations(options), KindFault, error_code=USAGE)
+
+
+def _run_destinations(options: argparse.Namespace) -> int:
+    notify = optional_slices(options).get("notify", {})
+    own = load_own_kinds(own_sources(notify.get("own_kinds")))
+    known = known_kinds(own)
+    if options.name is not None and options.name not in known:
+        if kind := kind_of(configured_destinations(notify).get(options.name)):
+            show = f"`hookchain destinations {kind}` shows its settings, and `hookchain status` its state"
+            report("destinations", f"{options.name!r} is a destination of the kind {kind!r}: {show}")
+            return NOT_DONE
+        report("destinations", f"there is no kind {options.name!r}{suggested_kinds(options.name, known)}")
+        return NOT_DONE
+    screen = screen_of(sys.stdout, os.environ)
+    if options.json:
+        print_json({"kinds": [kind_document(kind, own) for kind in ([options.name] if options.name else known)]})
+    elif options.name:
+        print("\n".join(kind_page(options.name, own, screen)))
+    else:
+        print("\n".join(kind_listing(own, screen)))
+    return DONE
+
+
+SCHEMA_DETAILS: Final = """\
+As the first line of hookchain.yaml, for editors with yaml-language-server, write:
+  # yaml-language-server: $schema=hookchain.schema.json
+
+The schema includes the configuration's own steps and kinds of destinations. It covers the structure only:
+`hookchain lint` also finds unknown names, and expressions and templates that do not parse."""
+
+
+def schema(arguments: list[str]) -> int:
+    codes = "0 done, 1 the configuration has faults, 2 usage error"
+    command = parser(
+        "schema", "hookchain schema > deploy/hookchain.schema.json", details=SCHEMA_DETAILS, exit_codes=codes
+    )
+    add_configuration(command)
+    options = command.parse_args(arguments)
+    return run_command("schema", lambda: _run_schema(options), KindFault)
+
+
+def _run_schema(options: argparse.Namespace) -> int:
+    slices = optional_slices(options)
+    own_kinds = load_own_kinds(own_sources(slices["notify"].get("own_kinds"))) if slices else {}
+    print_json(config_schema(read_program(slices["transform"]).own if slices else {}, own_kinds))
+    return DONE

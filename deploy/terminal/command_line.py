@@ -1,0 +1,153 @@
+"""The error that ends a command with a message."""
+
+import argparse
+import getpass
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Final, NoReturn
+
+from shared.did_you_mean import nearest
+
+
+class CommandError(Exception):
+    """A command cannot do what it was called for. Its text says why, and what to do."""
+
+
+class UsageError(CommandError):
+    """The options do not fit together, or name what does not exist. The command ends with exit code 2."""
+
+
+class HelpText(argparse.RawDescriptionHelpFormatter):
+    """Lines that are indented stay as they are; the lines between them are paragraphs."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        groups = groupby(text.splitlines(), key=_is_preformatted)
+        return "\n".join("\n".join(lines) if stay else filled(" ".join(lines), width, indent) for stay, lines in groups)
+
+
+def filled(text: str, width: int, indent: str = "") -> str:
+    """Wrap the text. Names with a dash in them (`deploy-gcp`, `--all`) stay whole."""
+    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def listed(entries: dict[str, str], longest: int = 0) -> list[str]:
+    """Return each name with its summary beside it, wrapped to the terminal. `longest` aligns several lists."""
+    column = max(longest, *map(len, entries)) + 4
+    width = max(shutil.get_terminal_size().columns - 2 - column, 40)
+    beside = {name: textwrap.wrap(summary, width, break_on_hyphens=False) for name, summary in entries.items()}
+    return [
+        f"{f'  {name}' if first else '':{column}}{line}"
+        for name, lines in beside.items()
+        for first, line in zip([True, *[False] * len(lines)], lines, strict=False)
+    ]
+
+
+def _is_preformatted(line: str) -> bool:
+    return not line or line.startswith(" ")
+
+
+_UNKNOWN: Final = "unrecognized arguments: "
+_CONFIG: Final = "--config"
+_MAY_BE_EMPTY: Final = frozenset({"--data", "--description", "--email", "--group", "--name"})
+"""Options whose empty value has a meaning: an empty body, no group, or no value any more."""
+_PATHS: Final = frozenset({"FILE", "FILE.csv", "FOLDER"})
+
+
+class CommandParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(f"{message}{self._hint(message)}")
+
+    def reject_ignored(self, arguments: Sequence[str], ignored: Mapping[str, Sequence[str]]) -> None:
+        """End with a usage error if `arguments` have an option beside one, or an action, that leaves it without effect.
+
+        `ignored` has, for each of those, the options that it leaves without effect.
+        """
+        given = {self._full_name(each) if each.startswith("-") else each for each in arguments}
+        for option, others in ignored.items():
+            for other in others:
+                if {option, other} <= given:
+                    self.error(f"argument {other}: has no effect with {option}; leave one of them out")
+
+    def _full_name(self, argument: str) -> str:
+        """Return the option as it is declared: `--pla=aws` is --platform."""
+        name = argument.partition("=")[0]
+        known = [each for each in self._option_string_actions if each == name or each.startswith(name)]
+        action = self._option_string_actions.get(name if name in known else known[0]) if known else None
+        return action.option_strings[0] if action else name
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> object:
+        """Reject what no option takes, before the option's own type sees it."""
+        is_text = action.metavar not in _PATHS
+        if not arg_string and action.nargs in {None, "?"} and not _MAY_BE_EMPTY & {*action.option_strings}:
+            raise argparse.ArgumentError(action, "must not be empty")
+        if is_text and not arg_string.isascii() and arg_string != arg_string.encode("utf-8", "replace").decode():
+            raise argparse.ArgumentError(action, "must be UTF-8")
+        return super()._get_value(action, arg_string)
+
+    def _hint(self, message: str) -> str:
+        """Return a suggestion for the first argument that the command does not have."""
+        before, found, arguments = message.partition(_UNKNOWN)
+        if not found or before:
+            return ""
+        first, known = arguments.split()[0], [name for name in self._option_string_actions if name.startswith("--")]
+        if first.startswith("--"):
+            near = nearest(first.partition("=")[0], known)
+            return f"; did you mean {near}?" if near else ""
+        is_config = first.endswith((".yaml", ".yml")) and _CONFIG in known
+        return f"; did you mean {_CONFIG} {first}?" if is_config else ""
+
+
+MOST: Final = 3
+
+
+class Questions:
+    def __init__(self, is_terminal: bool) -> None:
+        self._left = MOST if is_terminal else 0
+
+    @property
+    def left(self) -> int:
+        return self._left
+
+    def ask(self, question: str, otherwise: str) -> str:
+        """Return the answer. Raises CommandError with `otherwise` if there is no terminal, or no answer."""
+        self._take(otherwise)
+        try:
+            answer = input(f"{question}: ").strip()
+        except EOFError:
+            answer = ""
+        if not answer:
+            raise CommandError(otherwise)
+        return answer
+
+    def ask_secret(self, question: str, otherwise: str) -> str:
+        """Return an answer that is not shown while it is typed, and that may be empty. Raises CommandError as `ask`."""
+        self._take(otherwise)
+        try:
+            return getpass.getpass(f"{question}: ").strip()
+        except EOFError as error:
+            raise CommandError(otherwise) from error
+
+    def _take(self, otherwise: str) -> None:
+        if not self._left:
+            raise CommandError(otherwise)
+        self._left -= 1
+
+
+def questions() -> Questions:
+    return Questions(sys.stdin.isatty() and sys.stderr.isatty())
+
+
+_EXTRAS: Final = {"boto3": "aws-tools", "botocore": "aws-tools"}
+"""The packages that only some commands need, and the extra that has each."""
+
+
+def how_to_install(folder: Path, package: str = "") -> str:
+    """Return what to run for the package. `folder` is the checkout."""
+    extra = _EXTRAS.get(package.partition(".")[0])
+    if extra:
+        return f"In the checkout, run: pip install --editable '{folder}[{extra}]'"
+    return f"In the checkout, run: pip install --editable '{folder}[local]' (or `make dev`, which does it)"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from deploy.client.hookchain.auth import Auth, Basic, Hmac, Password, auth_headers
-from deploy.explain.case_inputs import case_services
+from deploy.explain.offline import case_services
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.receive.receive import Receiver

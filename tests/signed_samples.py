@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.cli.trigger import Keys, TriggerTarget, chosen_sample, signed_sample, trigger_target
-from deploy.requests.breaking import Break
-from deploy.requests.generated_keys import generate_secrets
 from deploy.requests.samples import Fresh
+from deploy.requests.signing import Break, generate_secrets
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted, Answered, DeadLettered
 from shared.http import Request

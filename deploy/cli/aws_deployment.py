@@ -52,7 +52,7 @@ from deploy.cli.deployment import (
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.configured import add_configuration, environ_of
-from deploy.requests.after_deployment import closing_lines
+from deploy.requests.command_lines import closing_lines
 from deploy.secrets.backend import BackendError
 from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import needs

@@ -14,11 +14,9 @@ from deploy.config.checkout import state_folder
 from deploy.config.compiler import secrets_needed
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.dev_file import outdated
-from deploy.explain.auth_schemes import auth_schemes, secret_names
-from deploy.explain.case_inputs import without_authentication
-from deploy.explain.deliveries import Situation
-from deploy.explain.fan_out import ReadEndpoints, known_endpoints
-from deploy.explain.receive_stage import explain_receive
+from deploy.explain.deliveries import ReadEndpoints, Situation, known_endpoints
+from deploy.explain.offline import without_authentication
+from deploy.explain.receive_stage import auth_schemes, explain_receive, secret_names
 from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.explain.request_options import add_request_options, request_from_options
 from deploy.explain.transform_stage import transform_stages

@@ -12,8 +12,7 @@ from deploy.cli.command import DONE, USAGE, parser, run_command
 from deploy.config.checkout import state_folder
 from deploy.config.configured import add_env_file, environ_of
 from deploy.history.local import local_ports
-from deploy.requests.credentials import read_secret
-from deploy.requests.event_arguments import make_link_parameters
+from deploy.requests.send_options import make_link_parameters, read_secret
 from deploy.requests.sources import Sources, load_sources
 from shared.config.rules import duration_seconds
 from shared.jsontext import JsonObject, to_json

@@ -11,8 +11,15 @@ from deploy.config.catalogue_pages import entry_document, entry_text, listing, m
 from deploy.config.checks.kinds import KindFault, suggested_kinds
 from deploy.config.config_schema import config_schema
 from deploy.config.configured import add_configuration, optional_slices
-from deploy.explain.destinations import kind_document, kind_listing, kind_page, known_kinds
-from deploy.explain.steps import step_document, step_listing, step_page
+from deploy.explain.reference import (
+    kind_document,
+    kind_listing,
+    kind_page,
+    known_kinds,
+    step_document,
+    step_listing,
+    step_page,
+)
 from deploy.history.state import configured_destinations, kind_of
 from deploy.terminal.output import Screen, print_json, screen_of
 from functions.notify.registry import load_own_kinds

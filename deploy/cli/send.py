@@ -16,9 +16,8 @@ from deploy.config.checkout import state_folder
 from deploy.config.configured import add_env_file, environ_of
 from deploy.config.dotenv import DotenvFault
 from deploy.requests.command_lines import program
-from deploy.requests.credentials import THIS_MACHINE, choose_credentials
-from deploy.requests.event_arguments import parse_fields, read_body
-from deploy.requests.repeating import send_until_confirmed
+from deploy.requests.posting import send_until_confirmed
+from deploy.requests.send_options import THIS_MACHINE, choose_credentials, parse_fields, read_body
 from shared.errors import HookchainError, ProblemCode
 from shared.jsontext import to_json
 

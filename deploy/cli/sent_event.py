@@ -13,7 +13,7 @@ from deploy.history.journal_view import EventQuery
 from deploy.history.local import open_local_state, running_ports
 from deploy.history.local_requests import HEADERS
 from deploy.history.state import State, StateFault
-from deploy.requests.credentials import THIS_MACHINE
+from deploy.requests.send_options import THIS_MACHINE
 from deploy.terminal.output import count_of
 from shared.ledger import LedgerRow
 from shared.outcomes import EventStatus

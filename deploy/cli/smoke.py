@@ -18,7 +18,7 @@ from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.events import make_provider_event, make_test_event, read_event_file, routed_type, sample_beside
-from deploy.requests.smoke import Posting, Recipient, possible_recipients, post, usable_auth
+from deploy.requests.posting import Posting, Recipient, possible_recipients, post, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import (

@@ -19,12 +19,19 @@ from deploy.config.dev_ports import DEFAULT_BASE, ports_from
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.command_lines import example_line, program, publishing_line, relative_path
-from deploy.requests.events import make_example_event, routed_type
-from deploy.requests.fitting import fitting_data
+from deploy.requests.events import fitting_data, make_example_event, routed_type
 from deploy.requests.samples import sample_names
-from deploy.requests.sender_settings import SenderSettings, sender_settings
 from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
-from deploy.requests.sources import auth_entries, compiled_sources, dev_topic, provider_key, route_types, routes_from
+from deploy.requests.sources import (
+    SenderSettings,
+    auth_entries,
+    compiled_sources,
+    dev_topic,
+    provider_key,
+    route_types,
+    routes_from,
+    sender_settings,
+)
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, DIM, Screen, printable, screen_of
 from deploy.topology.buses import bus_sources

@@ -12,7 +12,7 @@ from typing import Final
 from deploy.cli.command import DONE, FAULTS, NOT_DONE, USAGE, parser, report
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.explain.offline import local_services
-from deploy.explain.steps import StepsFault, chain_from_text, fault_text
+from deploy.explain.reference import StepsFault, chain_from_text, fault_text
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.documents import document_from, event_from
 from functions.transform.read_routes import read_program

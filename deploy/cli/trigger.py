@@ -30,13 +30,23 @@ from deploy.config.models.provider import Handshake, ProviderEntry
 from deploy.config.models.source import SourceConfig
 from deploy.history.local import local_ports
 from deploy.platforms.choice import add_state
-from deploy.requests.breaking import BREAKS, Break, broken_request, broken_signer, unbreakable_reason
-from deploy.requests.credentials import read_secret
-from deploy.requests.generated_keys import generate_key_pair, is_asymmetric, read_private_key, store_private_key
-from deploy.requests.posting import aim_request, post_request
-from deploy.requests.repeating import send_until_confirmed
+from deploy.requests.posting import aim_request, post_request, send_until_confirmed
 from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
-from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
+from deploy.requests.send_options import read_secret
+from deploy.requests.signing import (
+    BREAKS,
+    BY_CERTIFICATE,
+    Break,
+    Signer,
+    broken_request,
+    broken_signer,
+    generate_key_pair,
+    is_asymmetric,
+    read_private_key,
+    sign_request,
+    store_private_key,
+    unbreakable_reason,
+)
 from deploy.requests.sources import provider_key
 from deploy.secrets.backend import BackendError
 from deploy.secrets.dotenv_backend import DotenvBackend

@@ -1,31 +1,48 @@
 """Previews of deliveries: the mail or the request that a delivery would send, or its destination's settings."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, cast
+from typing import Final, NamedTuple, TypeAlias, cast
+from urllib.parse import urlsplit
 
-from deploy.explain.fan_out import KIND as SUBSCRIBERS
-from deploy.explain.fan_out import ReadEndpoints, endpoint_lines, plan_of, plan_text
 from deploy.explain.outgoing_request import masked_request, request_lines
-from deploy.explain.recipients import nobody_text, previewed_recipient, recipient_text, unread_recipient
 from deploy.explain.report import Check
 from deploy.explain.timing import timing_text
+from deploy.terminal.output import count_of
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.people import Person
+from functions.notify.people_source import compiled_recipients
 from functions.notify.read_destinations import read_destinations
-from functions.notify.recipient import NoRecipient
-from functions.notify.registry import module_of
+from functions.notify.recipient import NoRecipient, masked
+from functions.notify.registry import Configured, module_of
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
+from shared.event import Event, view_of
+from shared.expressions import over_event
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import DestinationState
 from shared.secrets import variable_name
+from shared.store_ports import Documents
+from shared.subscribers.directory import TENANTS, Directory
+from shared.subscribers.model import Endpoint, Tenant
 from shared.times import duration_text
 
+EMAIL: Final = "email"
+
+SQL: Final = "sql"
+
+SENDER: Final = Address("sender@example.com")
+
+
+SUBSCRIBERS: Final = "subscribers"
+
 MAX_LINES = 60
+
+ReadEndpoints: TypeAlias = Callable[[str], Sequence[Endpoint] | None]
+"""From a tenant's id to its endpoints; to None if there is no such tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +228,6 @@ def _settings(entry: JsonObject) -> Iterator[str]:
             yield f"    {name}: {value if isinstance(value, str) else to_json(value)}"
 
 
-KIND: Final = "email"
-SQL: Final = "sql"
-SENDER: Final = Address("sender@example.com")
-
-
 def destination_entry(notify: JsonObject, name: str) -> JsonObject:
     """Return the destination's entry in notify's slice."""
     destinations = notify.get("destinations")
@@ -228,7 +240,7 @@ def rendered_mail(delivery: Delivery, notify: JsonObject, person: Person | None 
     no mail. Raises Permanent, as notify does.
     """
     entry = destination_entry(notify, delivery.destination)
-    if entry.get("kind") != KIND:
+    if entry.get("kind") != EMAIL:
         return None
     writer = MailWriter(cast("MailSettings", entry["settings"]))
     return writer.write(delivery, delivery.event, SENDER, delivery.id, person)
@@ -255,3 +267,119 @@ def rendered_request(delivery: Delivery, notify: JsonObject, person: Person | No
     if configured is None or kind is None or not hasattr(kind, "request") or not isinstance(configured.settings, dict):
         return None
     return masked_request(kind, delivery, configured.settings, person)
+
+
+async def previewed_recipient(delivery: Delivery, notify: JsonObject) -> Person | NoRecipient | None:
+    """Return the person; None for a destination whose `to` names nobody, and where the list is at a URL.
+
+    `notify` is its slice. Raises Permanent.
+    """
+    configured = _configured(delivery, notify)
+    recipients = compiled_recipients(notify.get("people"))
+    if configured is None or configured.recipient is None or recipients is None:
+        return None
+    return await recipients.recipient_of(configured, delivery)
+
+
+def unread_recipient(delivery: Delivery, notify: JsonObject) -> str:
+    """Return whom a delivery is for by a list at a URL, which is not read offline; empty for any other delivery."""
+    configured, people = _configured(delivery, notify), notify.get("people")
+    if configured is None or configured.recipient is None or not isinstance(people, dict) or "url" not in people:
+        return ""
+    path, person = configured.recipient.path, configured.recipient.person
+    who = repr(person) if person else f"`{path}`"
+    if path == "actor" and delivery.event.actor:
+        who = f"the actor {masked(delivery.event.actor)!r}"
+    host = urlsplit(str(people["url"])).hostname
+    return f"{configured.kind}: to {who}, whom notify looks up in the list at {host}"
+
+
+def recipient_text(person: Person, delivery: Delivery, notify: JsonObject) -> str:
+    """Return the person's name and their masked address, such as `anna (a…@example.com)`."""
+    configured = _configured(delivery, notify)
+    address = person.address(configured.recipient.address) if configured and configured.recipient else None
+    return f"{person.name} ({masked(address or '')})"
+
+
+def nobody_text(found: NoRecipient, delivery: Delivery, notify: JsonObject) -> str:
+    configured = _configured(delivery, notify)
+    otherwise = configured.otherwise if configured else None
+    instead = f"; {otherwise!r} gets it instead" if otherwise else ""
+    return f"unknown_person: {found.reason}{instead}"
+
+
+def _configured(delivery: Delivery, notify: JsonObject) -> Configured | None:
+    return read_destinations(notify).get(delivery.destination)
+
+
+class FanOutPlan(NamedTuple):
+    """The tenants that get an event, and the type by which their endpoints are chosen.
+
+    ignores_unknown  a tenant that does not exist makes no dead letter
+    """
+
+    tenants: tuple[str, ...]
+    type: str
+    ignores_unknown: bool
+
+
+def plan_of(delivery: Delivery, entry: JsonObject) -> FanOutPlan | str:
+    """Return the plan; the reason of the dead letter `unknown_tenant` where there is none. Raises Permanent."""
+    from functions.notify.destinations.subscribers import Settings
+    from functions.notify.subscribers.fan_out import event_type_of, tenants_in
+
+    settings = Settings.model_validate(entry["settings"])
+    found = tenants_in(over_event(settings.tenant).search(view_of(delivery.event)), settings.tenant)
+    if isinstance(found, str):
+        return found
+    return FanOutPlan(tuple(found), event_type_of(settings.type, delivery), settings.unknown_tenant == "ignore")
+
+
+def plan_text(plan: FanOutPlan) -> str:
+    tenants = f"tenant {', '.join(map(repr, plan.tenants))}" if plan.tenants else "no tenant"
+    return f"each endpoint of {tenants} that takes the type {plan.type}"
+
+
+async def known_endpoints(documents: Documents, tenant: str) -> Sequence[Endpoint] | None:
+    """Return the endpoints of the tenant; None if there is no such tenant. Raises Temporary."""
+    directory = Directory(documents)
+    known = await directory.read(Tenant, TENANTS, tenant)
+    return None if known is None else await directory.endpoints(tenant)
+
+
+def endpoint_lines(
+    plan: FanOutPlan, event: Event, known: Mapping[str, Sequence[Endpoint] | None], notify: JsonObject
+) -> Iterator[str]:
+    """Yield a line for each tenant, and for each of its endpoints, which are `known`: None for an unknown tenant."""
+    settings: Json = notify.get("subscribers")
+    proof = settings.get("verify") if isinstance(settings, dict) else None
+    is_verified_first = proof not in (None, "none")
+    for tenant in plan.tenants:
+        endpoints = known[tenant]
+        if endpoints is None:
+            end = "it is ignored" if plan.ignores_unknown else "the event ends as the dead letter unknown_tenant"
+            yield f"Tenant {tenant!r} does not exist here: {end}."
+            continue
+        reasons = [_reason_against(each, event, plan.type, is_verified_first) for each in endpoints]
+        yield f"Tenant {tenant!r}: {reasons.count('')} of {count_of(len(endpoints), 'endpoint')} would get it."
+        for endpoint, reason in zip(endpoints, reasons, strict=True):
+            yield f"  {endpoint.id} {endpoint.url}: {f'no, {reason}' if reason else 'yes'}"
+
+
+def _reason_against(endpoint: Endpoint, event: Event, type_: str, is_verified_first: bool) -> str:
+    """Return why the endpoint would not get the event; empty where it would."""
+    from shared.subscribers.matching import FilterFailed, filter_view, matches, type_matches
+    from shared.subscribers.payload import event_timestamp
+
+    if not endpoint.is_enabled:
+        why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
+        return f"it is disabled by {endpoint.disabled_by}{why}"
+    if is_verified_first and not endpoint.is_verified:
+        return "it has not proven yet that it wants events"
+    if not type_matches(endpoint.types, type_):
+        return f"it takes the types {', '.join(endpoint.types)}"
+    try:
+        does_match = matches(endpoint, type_, filter_view(event.id, type_, event_timestamp(event), event.data))
+    except FilterFailed as failed:
+        return f"its filter fails: {failed}"
+    return "" if does_match else f"its filter is not true: {endpoint.filter}"

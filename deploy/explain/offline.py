@@ -1,13 +1,16 @@
 """Ports for running receive and steps on this machine without a platform: bus, clock, secrets and memory."""
 
+import hashlib
 import json
 import secrets
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from deploy.config.models.case import CaseAnswer, CaseConfig
 from functions.receive.admission import source_name
 from functions.receive.bus import MESSAGE_ID
 from functions.receive.receive import Receiver
@@ -15,14 +18,17 @@ from functions.receive.replies import Accepted, Answered, DeadLettered
 from functions.receive.source import read_sources
 from functions.transform.step import Services
 from shared.cloud.platform import SystemClock, fetch
-from shared.errors import Rejected
-from shared.event import Event, from_cloudevent
-from shared.fetch import Fetch
+from shared.errors import HookchainError, Permanent, Rejected
+from shared.event import Event, event_id, from_cloudevent
+from shared.fetch import Fetch, Fetched, Outgoing
 from shared.http import ReadBody, Request
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject, to_json
+from shared.outgoing.authenticator import CloudIdentity
 from shared.ports import EVENTS, BusMessage, Clock
 from shared.push import Push
 from shared.secrets import SecretStore, from_environment, from_folder
+from shared.signatures.aws_v4 import Credentials
+from shared.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +109,147 @@ def local_secrets(environ: Mapping[str, str], clock: Clock | None = None) -> Sec
     """Return the secrets as `hookchain dev` reads them: from a mounted file, else from the environment or .env."""
     folder = Path(environ.get("SECRETS_DIR") or "/secrets")
     return SecretStore((from_folder(folder), from_environment(environ)), clock or SystemClock())
+
+
+AT: Final = 1_767_225_600.0
+"""The time of every test case: 2026-01-01T00:00:00Z."""
+
+_AUTHENTICATION_KEYS: Final = frozenset({"allow", "handshakes", "links", "form"})
+_TYPES: Final = {
+    ".json": "application/json",
+    ".xml": "application/xml",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+    ".form": "application/x-www-form-urlencoded",
+    ".csv": "text/csv",
+    ".plist": "application/x-plist",
+}
+
+
+class InputError(ValueError):
+    """The input of a test case makes no event."""
+
+
+async def input_events(case: CaseConfig, receive: JsonObject, folder: Path) -> tuple[Event, ...]:
+    """Return the events of a test case. `folder` is the configuration's. Raises InputError."""
+    if case.input.event is not None:
+        return (_written_event(case),)
+    body, content_type = _body(case, folder)
+    headers = {"content-type": content_type, **{name.lower(): text for name, text in case.input.headers.items()}}
+    request = Request("POST", f"/{case.input.source}", "", tuple(headers.items()), body, "127.0.0.1")
+    bus = RecordingBus()
+    receiver = offline_receiver(without_authentication(receive), local_secrets({}, FixedClock(AT)), bus, AT)
+    try:
+        await receive_request(receiver, request)
+    except HookchainError as error:
+        raise InputError(f"receive would reject the input: {error.code}: {error.detail}") from error
+    return bus.events
+
+
+def _written_event(case: CaseConfig) -> Event:
+    attributes: JsonObject = {str(name): value for name, value in (case.input.event or {}).items()}
+    data = attributes.get("data")
+
+    def text(name: str) -> str | None:
+        value = attributes.get(name)
+        return value if value is None or isinstance(value, str) else to_json(value)
+
+    return Event(
+        id=text("id") or event_id(case.input.source, case.name),
+        source=f"/sources/{case.input.source}",
+        type=text("type") or "received",
+        receivedat=text("receivedat") or rfc3339(AT),
+        payloadhash=hashlib.sha256(to_json(data).encode()).hexdigest(),
+        data=data,
+        subject=text("subject"),
+        actor=text("actor"),
+        time=text("time"),
+    )
+
+
+def _body(case: CaseConfig, folder: Path) -> tuple[bytes, str]:
+    if case.input.file is not None:
+        path = folder / case.input.file
+        try:
+            return path.read_bytes(), _TYPES.get(path.suffix.lower(), "")
+        except OSError as error:
+            raise InputError(f"the file {case.input.file!r} cannot be read: {error.strerror}") from error
+    if isinstance(case.input.body, str):
+        return case.input.body.encode(), ""
+    return json.dumps(case.input.body).encode(), "application/json"
+
+
+def without_authentication(receive: JsonObject, *, keeps_requests: bool = False) -> JsonObject:
+    """Return receive's slice with sources that accept requests without authentication.
+
+    `keeps_requests`: a source takes the methods and addresses, and answers the handshakes, that it does with
+    authentication. Without that, the input of a test is the body of an event, posted to any source.
+    """
+    sources = receive["sources"]
+    assert isinstance(sources, dict)
+    return {**receive, "sources": {name: _open(source, keeps_requests) for name, source in sources.items()}}
+
+
+def _open(source: Json, keeps_requests: bool) -> JsonObject:
+    assert isinstance(source, dict)
+    dropped = (
+        _AUTHENTICATION_KEYS - {"allow", "form", "handshakes"} if keeps_requests else _AUTHENTICATION_KEYS | {"methods"}
+    )
+    remaining = {key: value for key, value in source.items() if key not in dropped}
+    return {"methods": ["POST"], **remaining, "auth": [{"scheme": "none"}]}
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenAnswers:
+    """The answers that a test case defines, by URL. Further parameters of the URL, such as secrets, are ignored."""
+
+    answers: Mapping[str, CaseAnswer]
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        for url, answer in self.answers.items():
+            if request.url == url or request.url.startswith((f"{url}?", f"{url}&")):
+                return _fetched(answer)
+        host = request.url.split("/")[2]
+        raise Permanent("missing_answer", f"the test has no answer of {host} for this URL. Add it to `answers`")
+
+
+class FakeSecrets:
+    """Secrets whose values are derived from their names. Any step can use them as a key."""
+
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:  # noqa: ARG002 the interface
+        return (b64encode(hashlib.sha256(name.encode()).digest()).decode(),)
+
+
+class Owners:
+    """The first event of each key, within one test case."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, str] = {}
+
+    async def owner(self, key: str, event_id: str, _: float, __: float) -> str:
+        return self._owners.setdefault(key, event_id)
+
+
+def case_services(answers: Mapping[str, CaseAnswer]) -> Services:
+    return Services(
+        FakeSecrets(),
+        lambda: WrittenAnswers(answers),
+        Owners(),
+        None,
+        lambda: CloudIdentity(_identity, _identity, _role),
+        lambda: AT,
+    )
+
+
+async def _identity(_: str) -> str:
+    return "an-identity"
+
+
+def _role() -> Credentials:
+    return Credentials("an-access-key", "a-secret-access-key")
+
+
+def _fetched(answer: CaseAnswer) -> Fetched:
+    body = answer.body if isinstance(answer.body, str) else to_json(answer.body)
+    headers = tuple((name.lower(), value) for name, value in answer.headers.items())
+    return Fetched(answer.status, headers, b"" if answer.body is None else body.encode())

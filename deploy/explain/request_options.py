@@ -1,12 +1,16 @@
 """The options of `hookchain explain` that describe a request."""
 
 import argparse
+import base64
+import re
+import shlex
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from typing import Final, NoReturn
+from urllib.parse import quote, quote_plus, urlsplit
 
-from deploy.explain.curl_line import curl_request
 from functions.receive.admission import source_name
 from shared.http import Request
 
@@ -64,3 +68,121 @@ def _body(file: str | None) -> bytes:
     if file is None:
         return b""
     return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+
+
+# Options that do not change the request: without a value, and with one.
+_IGNORED: Final = (
+    *("-s", "--silent", "-S", "--show-error", "-f", "--fail", "-i", "--include", "-v", "--verbose"),
+    *("-k", "--insecure", "-L", "--location", "-N", "--no-buffer", "--compressed", "--http1.1", "--http2"),
+)
+_IGNORED_VALUES: Final = ("-o", "--output", "-w", "--write-out", "-m", "--max-time", "--connect-timeout", "--retry")
+_HEADERS: Final = {"user-agent": ("-A", "--user-agent"), "cookie": ("-b", "--cookie"), "referer": ("-e", "--referer")}
+
+# $'…' is bash syntax, which shlex does not know. Browsers write it for text with quotes or non-ASCII letters.
+_DOLLAR_QUOTED: Final = re.compile(r"(?<=\s)\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{1,4})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
+_ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
+
+class _CurlParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"cannot parse this curl line: {message}")
+
+
+def curl_request(line: str) -> tuple[str, Request]:
+    """Return the URL and the request of a curl line. Raises ValueError and OSError."""
+    arguments = shlex.split(_DOLLAR_QUOTED.sub(_unquote_ansi, line.replace("\\\n", " ")))
+    if arguments[1:] and arguments[0] != "curl" and arguments[0].isalnum():
+        raise ValueError(f"a curl line must begin with curl; got {arguments[0]!r}")
+    options = _parser().parse_args(arguments[1:] if arguments[:1] == ["curl"] else arguments)
+    headers = [_curl_header(text) for text in options.header]
+    names = {name for name, _ in headers}
+    headers += [
+        (name, value) for name in _HEADERS if name not in names and (value := getattr(options, name)) is not None
+    ]
+    data = b"&".join(_data(text, kind) for kind, text in options.data)
+    if options.user is not None:
+        headers.append(("authorization", "Basic " + base64.b64encode(options.user.encode()).decode()))
+    has_body = options.data and not options.get
+    if has_body and "content-type" not in names:
+        is_json = any(kind == "json" for kind, _ in options.data)
+        headers.append(("content-type", "application/json" if is_json else "application/x-www-form-urlencoded"))
+    method = options.request or ("POST" if has_body else "HEAD" if options.head else "GET")
+    url = _with_query(_url(options), data.decode("utf-8", "surrogateescape")) if options.get else _url(options)
+    return url, Request(method.upper(), "/", headers=tuple(headers), body=data if has_body else b"")
+
+
+def _unquote_ansi(found: re.Match[str]) -> str:
+    return shlex.quote(_ESCAPE.sub(_unescaped, found[1]))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code = found[1] or found[2]
+    return chr(int(code, 16)) if code else _ESCAPED.get(found[3], found[3])
+
+
+def _url(options: argparse.Namespace) -> str:
+    url: str | None = options.url or options.named_url
+    if url is None:
+        raise ValueError("this curl line has no URL")
+    return url
+
+
+def _with_query(url: str, query: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+
+def _parser() -> _CurlParser:
+    parser = _CurlParser(prog="curl", add_help=False, allow_abbrev=False)
+    parser.add_argument("url", nargs="?")
+    parser.add_argument("--url", dest="named_url")
+    parser.add_argument("-X", "--request")
+    parser.add_argument("-I", "--head", action="store_true")
+    parser.add_argument("-H", "--header", action="append", default=[])
+    parser.add_argument("-u", "--user")
+    parser.add_argument("-G", "--get", action="store_true")
+    for header, short_and_long in _HEADERS.items():
+        parser.add_argument(*short_and_long, dest=header)
+    parser.set_defaults(data=[])
+    for kind, names in (
+        ("ascii", ("-d", "--data", "--data-ascii")),
+        ("raw", ("--data-raw",)),
+        ("binary", ("--data-binary",)),
+        ("json", ("--json",)),
+        ("urlencode", ("--data-urlencode",)),
+    ):
+        parser.add_argument(*names, dest="data", action="append", type=partial(_with_kind, kind))
+    for name in _IGNORED:
+        parser.add_argument(name, action="store_true", dest="ignored")
+    for name in _IGNORED_VALUES:
+        parser.add_argument(name, dest="ignored")
+    return parser
+
+
+def _with_kind(kind: str, text: str) -> tuple[str, str]:
+    return kind, text
+
+
+def _curl_header(text: str) -> tuple[str, str]:
+    name, _, value = text.partition(":")
+    return name.strip().lower(), value.strip()
+
+
+def _data(text: str, kind: str) -> bytes:
+    """Return the bytes of a data option. `@file` is read; for `-d @file`, curl removes line breaks."""
+    if kind == "urlencode":
+        return _urlencoded(text)
+    if kind == "raw" or not text.startswith("@"):
+        return text.encode()
+    content = Path(text[1:]).read_bytes()
+    return content.replace(b"\r", b"").replace(b"\n", b"") if kind == "ascii" else content
+
+
+def _urlencoded(text: str) -> bytes:
+    """Encode `content`, `=content`, `name=content`, `@file` or `name@file`. The first `=` or `@` decides."""
+    sign = re.search("[=@]", text)
+    if sign is None:
+        return quote_plus(text).encode()
+    name, content = text[: sign.start()], text[sign.end() :]
+    value = quote_plus(Path(content).read_bytes() if sign[0] == "@" else content)
+    return f"{name}={value}".encode() if name else value.encode()

@@ -14,8 +14,18 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
 from deploy.config.models.case import CaseAnswer, CaseConfig
 from deploy.config.models.configuration import Configuration
-from deploy.explain.case_inputs import AT, InputError, case_services, input_events, without_authentication
-from deploy.explain.offline import FixedClock, RecordingBus, body_reader, local_secrets, offline_receiver
+from deploy.explain.offline import (
+    AT,
+    FixedClock,
+    InputError,
+    RecordingBus,
+    body_reader,
+    case_services,
+    input_events,
+    local_secrets,
+    offline_receiver,
+    without_authentication,
+)
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from functions.notify.http_kind import rendered_line, template_view
 from functions.transform.decision import decide

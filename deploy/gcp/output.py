@@ -10,7 +10,7 @@ from deploy.gcp.graph import Deployment
 from deploy.gcp.plan import Action
 from deploy.google import names
 from deploy.google.gcloud import shown
-from deploy.requests.after_deployment import closing_lines
+from deploy.requests.command_lines import closing_lines
 from deploy.terminal.output import DIM, GREEN, RED, Screen, cut
 
 

@@ -81,7 +81,7 @@ class LocalPlatform:
         return DotenvBackend(self.env_file, os.environ, mounted, datetime.datetime.now(datetime.UTC).date())
 
     def secret_value(self, name: str) -> str:
-        from deploy.requests.credentials import read_secret  # imports the catalogue
+        from deploy.requests.send_options import read_secret  # imports the catalogue
 
         try:
             return read_secret(name, self.environ)

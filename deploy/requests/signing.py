@@ -3,17 +3,20 @@
 The templates of the auth scheme are filled and signed here; shared/signatures fills and compares them.
 """
 
+from __future__ import annotations
+
+import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
 from urllib.parse import quote
 
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
-from deploy.requests.generated_keys import sign_with_private_key
 from shared.http import Request
-from shared.jsontext import JsonObject, to_json
-from shared.signatures.auth_scheme import AuthScheme
+from shared.jsontext import Json, JsonObject, to_json
+from shared.signatures.auth_scheme import AuthScheme, TimedScheme, read_scheme
 from shared.signatures.content_signing import ContentSigner, shared_key_signature, sign_content
 from shared.signatures.contentful import (
     SIGNATURE,
@@ -26,6 +29,7 @@ from shared.signatures.contentful import (
 from shared.signatures.edits import with_header, with_text
 from shared.signatures.jwt import JwtScheme
 from shared.signatures.key_schemes import PublicKeyScheme
+from shared.signatures.keys import hash_of, padding_of
 from shared.signatures.locations import Location, RequestFields
 from shared.signatures.passwords import (
     BasicScheme,
@@ -36,10 +40,141 @@ from shared.signatures.passwords import (
     QueryScheme,
     TokenScheme,
 )
-from shared.signatures.signature_scheme import SignatureScheme
+from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
 from shared.signatures.signing import encoded, hmac_text
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard
 from shared.signatures.timestamps import timestamp_text
+
+FOLDER: Final = "keys"
+RSA_BITS: Final = 2048
+KEY_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A key pair as text: the private half in PEM, the public half as the source's secret has it."""
+
+    private: str
+    public: str
+
+
+def is_asymmetric(auth: AuthScheme) -> bool:
+    return isinstance(auth, PublicKeyScheme) or (isinstance(auth, JwtScheme) and not auth.is_shared_key)
+
+
+def generate_secrets(
+    names: Collection[str], receive: JsonObject, state: Path, random_bytes: Callable[[int], bytes]
+) -> dict[str, str]:
+    """Return a new value for each of the named secrets that must have a certain form.
+
+    Private keys are stored in the state folder. `receive` is its slice; `random_bytes(n)` returns n new bytes.
+    """
+    generated: dict[str, str] = {}
+    for auth in _auth_schemes(receive):
+        if auth.secret in names and auth.secret not in generated:
+            if is_asymmetric(auth):
+                pair = generate_key_pair(auth)
+                store_private_key(state, auth.secret, pair)
+                generated[auth.secret] = pair.public
+            elif value := generate_secret(auth, random_bytes(KEY_BYTES)):
+                generated[auth.secret] = value
+    return generated
+
+
+def generate_secret(auth: AuthScheme, random_bytes: bytes) -> str | None:
+    """Return a secret in the form that the scheme needs; None if any text will do."""
+    match auth:
+        case StandardWebhooksScheme():
+            return "whsec_" + base64.b64encode(random_bytes[:24]).decode()
+        case HmacScheme(key="base64", key_prefix=prefix):
+            return prefix + base64.b64encode(random_bytes[:24]).decode()
+        case HmacScheme(key="hex"):
+            return random_bytes[:32].hex()
+    return None
+
+
+def _auth_schemes(receive: JsonObject) -> Iterator[AuthScheme]:
+    sources = receive["sources"]
+    for settings in sources.values() if isinstance(sources, dict) else ():
+        auth: Json = settings.get("auth") if isinstance(settings, dict) else None
+        for entry in auth if isinstance(auth, list) else ():
+            yield read_scheme(entry)
+
+
+def private_key_file(state: Path, secret_name: str) -> Path:
+    return state / FOLDER / f"{secret_name}.pem"
+
+
+def read_private_key(state: Path, secret_name: str) -> str | None:
+    path = private_key_file(state, secret_name)
+    return path.read_text(encoding="ascii") if path.is_file() else None
+
+
+def store_private_key(state: Path, secret_name: str, pair: KeyPair) -> Path:
+    """Write it readable for its owner only."""
+    path = private_key_file(state, secret_name)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+    path.write_text(pair.private, encoding="ascii")
+    return path
+
+
+def generate_key_pair(auth: AuthScheme) -> KeyPair:
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
+    private: Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    if _uses(auth, "ed25519", "EdDSA"):
+        private = Ed25519PrivateKey.generate()
+    elif _uses(auth, "ecdsa", "ES"):
+        private = ec.generate_private_key(ec.SECP256R1())
+    else:
+        private = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    if isinstance(private, Ed25519PrivateKey):
+        public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    else:
+        public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return KeyPair(pem, base64.b64encode(public).decode())
+
+
+def _uses(auth: AuthScheme, scheme: str, algorithm: str) -> bool:
+    names = auth.algorithms if isinstance(auth, JwtScheme) else ()
+    return auth.scheme == scheme or any(name.startswith(algorithm) for name in names)
+
+
+def sign_with_private_key(private: str, content: bytes, algorithm: str, form: str, padding: str) -> bytes:
+    """Return the signature.
+
+    `form` (der, raw) is for ECDSA, `padding` (pkcs1, pss) for RSA. Raises ValueError for a key that cannot sign.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = load_pem_private_key(private.encode(), None)
+    if isinstance(key, Ed25519PrivateKey):
+        return key.sign(content)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        signature = key.sign(content, ec.ECDSA(hash_of(algorithm)))
+        return signature if form == "der" else _fixed_size(signature, (key.key_size + 7) // 8)
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(content, padding_of(padding, algorithm), hash_of(algorithm))
+    raise ValueError("private key: must be Ed25519, EC or RSA")
+
+
+def _fixed_size(signature: bytes, size: int) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    r, s = decode_dss_signature(signature)
+    return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+
 
 _KEY_ID: Final = "trigger"
 TOKEN_SECONDS: Final = 300
@@ -140,3 +275,37 @@ def _token_signature(content: bytes, key: str, algorithm: str) -> str:
         return hmac_text(content, key.encode(), digest, "base64url")
     padding = "pss" if algorithm.startswith("PS") else "pkcs1"
     return encoded(sign_with_private_key(key, content, digest, "raw", padding), "base64url")
+
+
+Break = Literal["signature", "clock", "body"]
+BREAKS: Final[tuple[Break, ...]] = ("signature", "clock", "body")
+
+_LATE_SECONDS: Final = 60
+_CUT_OFF: Final = b'{"cut off": '
+
+
+def unbreakable_reason(what: Break, auth: AuthScheme) -> str | None:
+    """Return why that cannot be broken with this auth scheme; None if it can."""
+    if what == "signature" and auth.scheme == "none":
+        return "this source needs no authentication, so none can be wrong"
+    if what == "clock" and not (isinstance(auth, TimedScheme) and auth.signs_time):
+        return "this auth scheme signs no time, so none can be wrong"
+    return None
+
+
+def broken_signer(what: Break | None, signer: Signer) -> Signer:
+    """Return a signer whose time is past the tolerance for `clock`; else the same signer."""
+    auth = signer.auth
+    if what != "clock" or not isinstance(auth, TimedScheme):
+        return signer
+    late_seconds = auth.tolerance_seconds + (TOKEN_SECONDS if isinstance(auth, JwtScheme) else 0) + _LATE_SECONDS
+    return replace(signer, now=signer.now - late_seconds)
+
+
+def broken_request(what: Break | None, auth: AuthScheme, request: Request) -> Request:
+    """Return a request that is not what was signed for `body`; an unsigned body becomes one that does not parse."""
+    if what != "body":
+        return request
+    if not auth.signs_content:
+        return with_header(replace(request, body=_CUT_OFF), "content-type", "application/json")
+    return replace(request, body=request.body[: len(request.body) // 2])

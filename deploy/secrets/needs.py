@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.config.compiler import secrets_needed
-from deploy.requests.generated_keys import is_asymmetric
+from deploy.requests.signing import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify.destinations.email.email import API_KEY
 from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url

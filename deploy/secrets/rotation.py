@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.requests.generated_keys import generate_secret, is_asymmetric
+from deploy.requests.signing import generate_secret, is_asymmetric
 from deploy.secrets.generated import random_value
 from shared.errors import Temporary
 from shared.secret_values import is_short, split_values, weakness

@@ -231,7 +231,9 @@ def test_a_server_that_is_away_is_tried_later(server: Server) -> None:
 def test_a_wrong_password_or_database_holds_the_destination(server: Server) -> None:
     settings = settings_of(COLUMNS)
     user = "app:wrong" if server.place.driver == "mysql" else "app"
-    place = database_place(settings, {"database-url": (f"{server.place.driver}://{user}@127.0.0.1:{server.place.port}/no",)})
+    place = database_place(
+        settings, {"database-url": (f"{server.place.driver}://{user}@127.0.0.1:{server.place.port}/no",)}
+    )
     with closing(Database(place, settings, TIMEOUT)) as database:
         [outcome] = database.write(rows_of(server, settings, {"n": 1}))
     assert isinstance(outcome, Disabled)

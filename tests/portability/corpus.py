@@ -16,9 +16,8 @@ from deploy.cli.trigger import CannotSign
 from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile, parse_config
-from deploy.requests.breaking import BREAKS
 from deploy.requests.samples import sample_names
-from deploy.requests.signing import Signer, sign_request
+from deploy.requests.signing import BREAKS, Signer, sign_request
 from functions.receive.source import Source, read_sources
 from shared.http import Request
 from shared.jsontext import Json

@@ -15,8 +15,15 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import json_answer, not_found
 from deploy.dev.inspector.backend import LOCAL, DevBackend
-from deploy.explain.deliveries import MAX_LINES, destination_entry
-from deploy.explain.fan_out import KIND, endpoint_lines, known_endpoints, plan_of, plan_text
+from deploy.explain.deliveries import (
+    MAX_LINES,
+    SUBSCRIBERS,
+    destination_entry,
+    endpoint_lines,
+    known_endpoints,
+    plan_of,
+    plan_text,
+)
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.transform.step import Services
 from shared.claim_check import checked_out
@@ -53,7 +60,7 @@ async def _fan_outs(backend: DevBackend, route: RouteTrace, notify: JsonObject) 
     for event in route.produced:
         for name in route.destinations:
             entry = destination_entry(notify, name)
-            if entry.get("kind") == KIND:
+            if entry.get("kind") == SUBSCRIBERS:
                 text, lines = await _fan_out(backend, Delivery(event, route.route, name), entry, notify)
                 found.append({"destination": name, "event_id": event.id, "text": text, "lines": lines})
     return found

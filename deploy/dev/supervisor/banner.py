@@ -13,9 +13,8 @@ from deploy.dev.supervisor.setup import Setup
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
 from deploy.requests.events import routed_type, sample_beside
 from deploy.requests.samples import sample_names
-from deploy.requests.sender_settings import source_lines
 from deploy.requests.signing import BY_CERTIFICATE
-from deploy.requests.sources import auth_entries, compiled_sources
+from deploy.requests.sources import auth_entries, compiled_sources, source_lines
 from deploy.terminal.output import count_of
 from deploy.topology.buses import bus_sources
 from shared.jsontext import Json, JsonObject

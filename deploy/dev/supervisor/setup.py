@@ -17,7 +17,7 @@ from deploy.config.faults import ConfigFaults, Fault
 from deploy.dev.supervisor.aws_processes import plan_aws_children
 from deploy.dev.supervisor.options import Options, prefer_config
 from deploy.dev.supervisor.processes import Child, Folders, base_environ, plan_children
-from deploy.requests.generated_keys import generate_secrets
+from deploy.requests.signing import generate_secrets
 from deploy.requests.sources import auth_entries, compiled_sources, standard_webhooks_secrets
 from deploy.secrets.generated import COMMENT, as_variables, find_missing, misspelt, random_values, signing_secrets
 from deploy.secrets.needs import Need, needs

@@ -17,7 +17,7 @@ from deploy.dev.probe import parse_status
 from deploy.dev.supervisor.runner import exit_description
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret
 from deploy.requests.events import sample_beside
-from deploy.requests.sender_settings import source_lines
+from deploy.requests.sources import source_lines
 from deploy.terminal.log_view import LogView
 from shared.jsontext import Json, JsonObject
 

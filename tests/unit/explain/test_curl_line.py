@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.explain.curl_line import curl_request
+from deploy.explain.request_options import curl_request
 
 Seen = tuple[str, str, dict[str, str], bytes]
 

@@ -11,7 +11,7 @@ import pytest
 import functions.notify.destinations as kinds_package
 from deploy.config.checks.kinds import destination_kinds, settings_model
 from deploy.config.models.destination import DestinationConfig
-from deploy.explain.destinations import example_faults
+from deploy.explain.reference import example_faults
 from functions.notify.destination import kind_module
 from functions.notify.http_kind import HttpExample
 

@@ -9,8 +9,7 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.dev_ports import ports_from
 from deploy.requests.command_lines import first_event_line
-from deploy.requests.events import EVENT
-from deploy.requests.fitting import fitting_data
+from deploy.requests.events import EVENT, fitting_data
 from shared.jsontext import JsonObject
 
 CONFIG = """

@@ -6,8 +6,8 @@ import pytest
 
 from deploy.cli.trigger import CannotSign, chosen_sample
 from deploy.config.catalogue import load_catalogue
-from deploy.requests.breaking import BREAKS, Break
 from deploy.requests.samples import FOLDER, load_sample, sample_names
+from deploy.requests.signing import BREAKS, Break
 from functions.receive.replies import Accepted, Answered, accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.secrets import SECRET_NAME

@@ -6,7 +6,7 @@ from typing import Final
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.requests.events import MARK, make_example_event, make_test_event, read_event_file
-from deploy.requests.smoke import Posting, Recipient, possible_recipients, signed_url, usable_auth
+from deploy.requests.posting import Posting, Recipient, possible_recipients, signed_url, usable_auth
 from deploy.requests.sources import compiled_sources
 from shared.http import Request
 from shared.jsontext import JsonObject

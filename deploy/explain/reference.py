@@ -1,0 +1,282 @@
+"""The texts about the settings of a step or of a kind of destination, from their pydantic model."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+from types import ModuleType
+from typing import Final
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from deploy.config.checks.kinds import destination_kinds, kind_module_of, kind_summary, settings_model
+from deploy.config.compiling.routes import UnreadableFile, with_files
+from deploy.config.config_file import parse_config
+from deploy.config.faults import ConfigFaults
+from deploy.config.models.destination import DestinationConfig
+from deploy.explain.outgoing_request import body_value
+from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
+from functions.notify.http_kind import HttpExample, example_request
+from functions.notify.registry import OwnKinds
+from functions.transform.chain import Chain, NamedChains
+from functions.transform.families import StepClasses, families
+from functions.transform.read_chains import read_chain, unknown_chains
+from functions.transform.settings import Settings
+from functions.transform.step import AskingStep, Example, Step
+from functions.transform.verifying import step_settings
+from shared.did_you_mean import did_you_mean
+from shared.errors import HookchainError, Permanent
+from shared.jsontext import Json, JsonObject
+from shared.time_bound import OutOfTime
+
+
+def setting_texts(model: type[Settings] | type[BaseModel] | type[Step]) -> Iterator[str]:
+    """Yield the docstrings of the model or step, of the settings that it shares, and of its short form's model."""
+    inner = (_inner(model),) if issubclass(model, BaseModel) else ()
+    for part in dict.fromkeys((*model.__mro__, *inner)):
+        if _is_settings(part):
+            text = vars(part).get("__doc__")
+            if isinstance(text, str):
+                yield inspect.cleandoc(text)
+
+
+def _is_settings(part: type) -> bool:
+    return (
+        part is not Settings and issubclass(part, Settings | BaseModel) and not part.__module__.startswith("pydantic")
+    )
+
+
+def _inner(model: type[BaseModel]) -> type[BaseModel]:
+    root = model.model_fields.get("root")
+    inner = root.annotation if root else None
+    return inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else model
+
+
+def undocumented_settings(model: type[BaseModel], documentation: str) -> Iterator[str]:
+    """Yield the settings that no docstring names, which an operator's own step may have."""
+    fields = {field.alias or name: field for name, field in _inner(model).model_fields.items() if name != "root"}
+    undocumented = {
+        name: field for name, field in fields.items() if not re.search(rf"\b{re.escape(name)}\b", documentation)
+    }
+    width = max(map(len, undocumented), default=0)
+    for name, field in undocumented.items():
+        default = "required" if field.is_required() else f"default: {json.dumps(field.default, default=str)}"
+        yield f"{name.ljust(width)}  {'; '.join(filter(None, (field.description, default)))}"
+
+
+MAX_TEXT_CHARACTERS: Final = 500
+
+
+def step_listing(own: StepClasses, screen: Screen) -> Iterator[str]:
+    """Yield the families of steps, with one line for each step."""
+    groups = [*families(), ("Your own steps.", own)]
+    summaries = [
+        (heading, {name: each.summary for name, each in models.items()}) for heading, models in groups if models
+    ]
+    yield from listing_lines(summaries, screen)
+    yield "`hookchain steps NAME` shows a step's settings and an example."
+
+
+def step_page(name: str, step: type[Step], screen: Screen) -> Iterator[str]:
+    yield screen.coloured(name, BOLD) + f": {step.summary}"
+    texts = list(setting_texts(step))
+    for text in texts:
+        yield from ("", *text.splitlines())
+    if others := list(undocumented_settings(step_settings(step), " ".join(texts))):
+        yield from ("", *others)
+    if issubclass(step, AskingStep):
+        yield from ("", "It reads something besides the event: a secret, another system, or earlier events.")
+    yield from ("", screen.coloured("Example", DIM))
+    yield from _example(name, step.example)
+
+
+def step_document(name: str, step: type[Step]) -> JsonObject:
+    example = step.example
+    return {
+        "name": name,
+        "summary": step.summary,
+        "settings": step_settings(step).model_json_schema(),
+        "example": {"settings": example.settings, "before": example.before, "after": _after(example)},
+    }
+
+
+def _example(name: str, example: Example) -> Iterator[str]:
+    yield from _indented(yaml.safe_dump({"steps": [{name: example.settings}]}, sort_keys=False, allow_unicode=True))
+    yield f"  before    {json.dumps(example.before, ensure_ascii=False)}"
+    yield f"  after     {_result_text(example)}"
+    for attribute, value in example.attributes.items():
+        yield f"  {attribute.ljust(8)}  {value}"
+
+
+def _result_text(example: Example) -> str:
+    if example.stops:
+        return f"nothing: the event is filtered ({example.stops})"
+    to = f", which continues in the chain {example.leads_to!r}" if example.leads_to else ""
+    variation = ", for example: the value differs each time" if example.varies else ""
+    return json.dumps(example.after, ensure_ascii=False) + to + variation
+
+
+def _after(example: Example) -> Json:
+    return {"stops": example.stops} if example.stops else example.after
+
+
+def _indented(text: str) -> Iterator[str]:
+    yield from (f"  {line}" for line in text.splitlines())
+
+
+class StepsFault(ValueError):
+    """A text is not a valid chain of steps. The message has a line for each fault."""
+
+
+def chain_from_text(text: str, chains: NamedChains, own: StepClasses, folder: Path) -> Chain:
+    """Return the chain of a text: one step, a list of steps, or the name of a chain of the configuration.
+
+    Names of files are relative to `folder`. Raises StepsFault.
+    """
+    if text in chains:
+        return Chain("", chains[text], chains)
+    steps = [_with_files(step, own, folder) for step in _written(text, chains)]
+    found, faults = read_chain(steps, own)
+    faults += unknown_chains(found, chains)
+    if faults:
+        raise StepsFault("\n".join(map(str, faults)))
+    return Chain("", tuple(found), chains)
+
+
+def fault_text(fault: HookchainError) -> str:
+    """Return the detail, followed by the text of the exception that the operator's own step raised.
+
+    A log leaves that text out, because it may quote the event.
+    """
+    cause = fault.__cause__
+    is_own = cause is not None and not isinstance(cause, HookchainError | OutOfTime)
+    text = str(cause).partition("\n")[0][:MAX_TEXT_CHARACTERS] if is_own else ""
+    return f"{fault.detail}: {text}" if text else fault.detail
+
+
+def _written(text: str, chains: NamedChains) -> list[Json]:
+    if not text.strip():
+        raise StepsFault("the step is empty: write `name: settings`")
+    try:
+        document = parse_config(text, "the step", Path()).document
+    except ConfigFaults as fault:
+        raise StepsFault(str(fault)) from fault
+    if isinstance(document, str):
+        hint = did_you_mean(document, chains) if chains else ""
+        raise StepsFault(f"there is no chain {document!r}{hint}. Write a step as `name: settings`")
+    if isinstance(document, dict):
+        return [{name: settings} for name, settings in document.items()]
+    return document if isinstance(document, list) else [document]
+
+
+def _with_files(step: Json, own: StepClasses, folder: Path) -> Json:
+    if not isinstance(step, dict):
+        return step
+    try:
+        return {name: with_files(settings, name, folder, own) for name, settings in step.items()}
+    except UnreadableFile as fault:
+        raise StepsFault(str(fault)) from fault
+
+
+WIDTH: Final = 100
+PAGE: Final = "functions/notify/README.md"
+
+
+def known_kinds(own: OwnKinds) -> list[str]:
+    return [*destination_kinds(), *own]
+
+
+def kind_listing(own: OwnKinds, screen: Screen) -> Iterator[str]:
+    """Yield one line for each kind. Raises KindFault."""
+    groups = [("Kinds of destinations.", destination_kinds()), ("Your own kinds.", list(own))]
+    summaries = [(heading, {kind: kind_summary(kind, own) for kind in kinds}) for heading, kinds in groups if kinds]
+    yield from listing_lines(summaries, screen)
+    yield "`hookchain destinations NAME` shows a kind's settings and examples."
+
+
+def kind_page(kind: str, own: OwnKinds, screen: Screen) -> Iterator[str]:
+    """Yield the settings and the examples of one kind. Raises KindFault."""
+    model = settings_model(kind, own)
+    yield screen.coloured(kind, BOLD) + f": {kind_summary(kind, own)}"
+    texts = list(setting_texts(model))
+    for text in texts:
+        if lines := text.splitlines()[1:]:
+            yield from ("", *(lines if lines[0] else lines[1:]))
+    if others := list(undocumented_settings(model, " ".join(texts))):
+        yield from ("", *others)
+    names = ", ".join(DestinationConfig.model_fields)
+    yield from ("", *wrap(f"Beside its kind, every destination can have: {names}. See {PAGE}.", WIDTH))
+    if examples := _examples(kind_module_of(kind, own)):
+        yield from ("", "The examples are about an event `order.created` from the source `shop`.")
+    for example in examples:
+        yield from ("", screen.coloured("Example", DIM), *_destination(kind, example.settings))
+        yield f"  data      {_json(example.data)}"
+        yield from _request_lines(example)
+    if isinstance(settings := getattr(model, "example", None), dict):
+        yield from ("", screen.coloured("Example", DIM), *_destination(kind, settings))
+
+
+def kind_document(kind: str, own: OwnKinds) -> JsonObject:
+    """Return the same as one JSON document. Raises KindFault."""
+    model = settings_model(kind, own)
+    examples: list[Json] = [
+        {"settings": each.settings, "data": each.data, "method": each.method, "url": each.url, "body": each.body}
+        for each in _examples(kind_module_of(kind, own))
+    ]
+    if isinstance(settings := getattr(model, "example", None), dict):
+        examples.append({"settings": settings})
+    return {
+        "name": kind,
+        "summary": kind_summary(kind, own),
+        "settings": model.model_json_schema(),
+        "examples": examples,
+    }
+
+
+def example_faults(kind: ModuleType, example: HttpExample) -> list[str]:
+    """Return the differences between an example and the request that the kind makes of it; none if it is correct."""
+    try:
+        request = example_request(kind, example)
+    except ValidationError as error:
+        return [f"its settings: {detail['msg']}" for detail in error.errors()]
+    except Permanent as error:
+        return [error.detail]
+    headers = {name.lower(): value for name, value in request.headers}
+    expected: list[tuple[str, Json, Json]] = [
+        ("method", example.method, request.method),
+        ("url", example.url, request.url),
+        ("body", example.body, body_value(request, example.body)),
+    ]
+    expected += [(f"header {name}", value, headers.get(name)) for name, value in example.headers.items()]
+    return [
+        line
+        for name, written, made in expected
+        if written != made
+        for line in (f"- {name}: {_json(written)}", f"+ {name}: {_json(made)}")
+    ]
+
+
+def _examples(kind: ModuleType) -> tuple[HttpExample, ...]:
+    examples: tuple[HttpExample, ...] = getattr(kind, "EXAMPLES", ())
+    return examples
+
+
+def _destination(kind: str, settings: Json) -> Iterator[str]:
+    document = {"destinations": {"example": {kind: settings}}}
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+    yield from (f"  {line}" for line in text.splitlines())
+
+
+def _request_lines(example: HttpExample) -> Iterator[str]:
+    yield f"  request   {example.method} {example.url}"
+    yield from (f"            {name}: {value}" for name, value in example.headers.items())
+    first, *more = (example.body if isinstance(example.body, str) else _json(example.body)).splitlines() or [""]
+    yield f"  body      {first}"
+    yield from (f"            {line}" for line in more)
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False)

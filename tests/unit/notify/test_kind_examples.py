@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -35,11 +36,28 @@ def test_an_example_makes_the_request_that_it_shows(kind: ModuleType, example: H
     assert not example_faults(kind, example)
 
 
+def pages_of_kinds(root: Path) -> dict[str, Path]:
+    """Return the page of each kind, as the table of the entry page links it."""
+    folder = root / "functions/notify"
+    linked = re.findall(r"\[((?:`\w+`(?:, )?)+)\]\((docs/[^)#]+)", (folder / "README.md").read_text(encoding="utf-8"))
+    return {kind: folder / page for kinds, page in linked for kind in re.findall(r"`(\w+)`", kinds)}
+
+
 @pytest.mark.parametrize("name", destination_kinds())
-def test_the_page_has_every_setting_of_every_kind(root: Path, name: str) -> None:
+def test_the_page_of_a_kind_has_its_settings_and_the_index_leads_there(root: Path, name: str) -> None:
+    page = pages_of_kinds(root)[name]
+    text = page.read_text(encoding="utf-8")
+    index = (root / "functions/notify/docs/settings.md").read_text(encoding="utf-8")
+    names = [field.alias or field_name for field_name, field in settings_model(name).model_fields.items()]
+    assert [each for each in names if f"`{each}`" not in text] == []
+    assert [
+        each for each in names if not re.search(rf"^\| `{each}` \|.*\[`{name}`\]\({page.name}", index, re.MULTILINE)
+    ] == []
+
+
+def test_the_entry_page_has_the_settings_of_every_kind(root: Path) -> None:
     page = (root / "functions/notify/README.md").read_text(encoding="utf-8")
-    names = [field.alias or name for name, field in settings_model(name, {}).model_fields.items()]
-    assert [each for each in [name, *names, *DestinationConfig.model_fields] if f"`{each}`" not in page] == []
+    assert [each for each in DestinationConfig.model_fields if f"| `{each}` |" not in page] == []
 
 
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)

@@ -1,0 +1,45 @@
+"""The links of the pages lead somewhere."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+_FENCED: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
+
+
+def pages() -> Iterator[Path]:
+    yield ROOT / "README.md"
+    for folder in ("deploy", "functions"):
+        yield from (page for page in (ROOT / folder).rglob("*.md") if "node_modules" not in page.parts)
+
+
+@cache
+def text_of(page: Path) -> str:
+    """Return the page without its blocks."""
+    return _FENCED.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors_of(page: Path) -> list[str]:
+    """Return the anchors of the page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings]
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    return target.exists() and (not anchor or target.suffix != ".md" or anchor in anchors_of(target))
+
+
+def test_every_link_leads_to_a_file_and_to_a_heading_in_it() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages()
+        for link in _LINK.findall(text_of(page))
+        if not leads_somewhere(page, link)
+    ]
+    assert not broken

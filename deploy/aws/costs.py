@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.aws.resources.bus_sources import brought_queues
 from deploy.aws.resources.functions import memory_mib
 from deploy.aws.resources.monitoring import SERIES
+from deploy.aws.resources.queues import brought_queues
 from deploy.aws.template_names import consumed_queues
 from deploy.config.compiler import compile_file
 from deploy.topology.estimate import (

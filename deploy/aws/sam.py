@@ -10,14 +10,57 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.amazon.names import STACK_TAG
-from deploy.amazon.target import StackTarget
-from deploy.aws.bytecode import write_bytecode
 from deploy.aws.resources.functions import RUNTIME
-from deploy.aws.template_tools import tool
 from deploy.aws.yaml_text import quoted
+from deploy.cloud_access.aws_names import STACK_TAG, StackTarget
 from deploy.config.dotenv import PRIVATE_MODE
 from deploy.terminal.command_line import CommandError
+
+TOOLS: Final = Path(sys.prefix) / "aws" / "bin"
+"""The environment is inside that of this interpreter."""
+TRANSLATE: Final = Path(__file__).resolve().parent / "translate.py"
+INSTALL_TIMEOUT_SECONDS: Final = 120
+
+
+def tool(name: str) -> Path:
+    """Return a program of the environment: `sam`, `cfn-lint`, `python`. Raises CommandError if it is not there."""
+    path = TOOLS / name
+    if not path.exists():
+        raise CommandError(f"{name} is not installed. Run `make sam`, which installs AWS's tools into .venv/aws")
+    return path
+
+
+def tool_environ() -> dict[str, str]:
+    """Return the environment of a tool: without credentials it can ask AWS nothing, and SAM needs a region's name."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
+    return kept | {"AWS_DEFAULT_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"}
+
+
+def translated(template: str) -> str:
+    """Return the template as CloudFormation's JSON. Raises CommandError."""
+    command = [str(tool("python")), str(TRANSLATE)]
+    done = subprocess.run(
+        command, input=template, env=tool_environ(), capture_output=True, text=True, timeout=INSTALL_TIMEOUT_SECONDS
+    )
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+        raise CommandError("the template cannot be translated; see the lines before")
+    return done.stdout
+
+
+FOLDER_ON_LAMBDA: Final = "/var/task"
+COMPILE_TIMEOUT_SECONDS: Final = 300
+
+
+def write_bytecode(package: Path, python: Path) -> None:
+    """Compile the modules of a built package with the Python of Lambda's version. What does not compile stays as it is.
+
+    The same modules give the same bytes, so that a deployment without a change has none.
+    """
+    paths = ["-s", str(package), "-p", FOLDER_ON_LAMBDA, str(package)]
+    command = [str(python), "-I", "-m", "compileall", "-qq", "-f", "--invalidation-mode", "unchecked-hash", *paths]
+    subprocess.run(command, check=False, timeout=COMPILE_TIMEOUT_SECONDS)
+
 
 PARAMETERS: Final = "parameters.yaml"
 BUILT: Final = "built"

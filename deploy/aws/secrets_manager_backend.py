@@ -4,9 +4,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from deploy.amazon.api import AwsApi, AwsFault
-from deploy.amazon.names import STACK_TAG, secret_id
-from deploy.amazon.target import StackTarget
+from deploy.cloud_access.aws import AwsApi, AwsFault
+from deploy.cloud_access.aws_names import STACK_TAG, StackTarget, secret_id
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.parallel import run_in_parallel
 from shared.jsontext import Json, JsonObject

@@ -3,11 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.amazon.names import STACK_TAG
-from deploy.amazon.target import DEFAULT_STACK
 from deploy.aws import template_names as names
-from deploy.aws.earlier_code import CODE
-from deploy.aws.resources.bus_sources import bus_sources
 from deploy.aws.resources.functions import (
     RESERVE,
     RUNTIME,
@@ -18,9 +14,11 @@ from deploy.aws.resources.functions import (
     variable_parameter,
 )
 from deploy.aws.resources.monitoring import HAS_ADDRESS, HAS_ALARMS, monitoring
-from deploy.aws.resources.queues import queues
+from deploy.aws.resources.queues import bus_sources, queues
 from deploy.aws.resources.stores import stores
+from deploy.aws.stack_changes import CODE
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, to_yaml
+from deploy.cloud_access.aws_names import DEFAULT_STACK, STACK_TAG
 from deploy.topology.functions import Function
 from deploy.topology.topology import Topology
 

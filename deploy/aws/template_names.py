@@ -1,9 +1,9 @@
-"""The names of the template's entries. deploy/amazon/names.py has the names of what they create."""
+"""The names of the template's entries. deploy/cloud_access/aws_names.py has the names of what they create."""
 
 from typing import Final
 
-from deploy.amazon.names import STACK_TAG
 from deploy.aws.yaml_text import Node, Tag, ref, sub
+from deploy.cloud_access.aws_names import STACK_TAG
 from deploy.topology.topology import NeededFunction, Topology
 from shared.ports import DEAD_LETTERS
 

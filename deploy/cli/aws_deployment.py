@@ -10,23 +10,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.amazon.api import AwsApi, AwsFault, configured_region, region_fault
-from deploy.amazon.stack import DeployedStack
-from deploy.amazon.target import StackTarget, add_target_options, find_target
-from deploy.aws.adoption import adopt, adoption_template, indexes_of
-from deploy.aws.concurrency import find_reservation, offline_line
 from deploy.aws.deployment import (
     Memory,
     changed_at,
     deployed_parameters,
+    find_reservation,
+    offline_line,
     parameter_values,
     require_changeable,
     require_own,
 )
-from deploy.aws.earlier_code import with_earlier_code
 from deploy.aws.prepare import Prepared, changed_lines, prepare
-from deploy.aws.removal import Remaining, count_left, find_remaining, remove_remaining, stack_resources
-from deploy.aws.sam import BUILT, Sam, SamFailed
+from deploy.aws.removal import (
+    Remaining,
+    adopt,
+    adoption_template,
+    count_left,
+    find_remaining,
+    indexes_of,
+    remove_remaining,
+    stack_resources,
+)
+from deploy.aws.sam import BUILT, Sam, SamFailed, tool, translated
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.aws.stack_changes import (
     changed_entries,
@@ -36,8 +41,8 @@ from deploy.aws.stack_changes import (
     read_template,
     uncompared_types,
     undetected_drift,
+    with_earlier_code,
 )
-from deploy.aws.template_tools import tool, translated
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
@@ -49,6 +54,8 @@ from deploy.cli.deployment import (
     tested_config,
     warn_about_address,
 )
+from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, configured_region, region_fault
+from deploy.cloud_access.aws_names import StackTarget, add_target_options, find_target
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.configured import add_configuration, environ_of

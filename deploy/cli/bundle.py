@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from deploy.bundle.bundle import NotABundle, contents, write
-from deploy.bundle.files import PLATFORMS
+from deploy.bundle.bundle import PLATFORMS, NotABundle, contents, write
 from deploy.bundle.requirements import PinsFault
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import ROOT, named_config

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Final
 
 from deploy.cli.main import COMMANDS
+from deploy.cloud_access.gcp import GcloudFault, GcloudMissing
+from deploy.cloud_access.gcp_names import TargetFault
 from deploy.config.dotenv import DotenvFault
 from deploy.config.faults import ConfigFaults
-from deploy.google.gcloud import GcloudFault, GcloudMissing
-from deploy.google.target import TargetFault
 from deploy.terminal.command_line import CommandError, CommandParser, HelpText, UsageError
 from deploy.terminal.output import printable
 from shared.cloud.local.database import reason_of

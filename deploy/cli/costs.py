@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.amazon.api import configured_region
 from deploy.cli.command import DONE, number_option, parser, run_command
+from deploy.cloud_access.aws import configured_region
+from deploy.cloud_access.gcp_names import DEFAULT_REGION
 from deploy.config.checkout import deployed_config
 from deploy.config.compiler import compile_file
 from deploy.config.configured import add_configuration, environ_of
-from deploy.google.target import DEFAULT_REGION
 from deploy.platforms.choice import CLOUDS, PLATFORMS
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import Column, print_json, screen_of, table

@@ -22,28 +22,35 @@ from deploy.cli.deployment import (
     warn_about_address,
     warn_local_only,
 )
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp import Gcloud, GcloudFault, Runner, configured_project, read_json, shown, target_of
+from deploy.cloud_access.gcp_names import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp.apply import Applying, Failure
-from deploy.gcp.changes import changes, refuse_elsewhere
-from deploy.gcp.deployment import Memory, missing_needs, prepare_deployment
+from deploy.gcp.deployment import Lines, Memory, closing, counted, measured, missing_needs, prepare_deployment
 from deploy.gcp.graph import Deployment, graph
-from deploy.gcp.limits import measured
 from deploy.gcp.live import project_number, read_grants, read_resources, topics_of_others
 from deploy.gcp.organization_policies import PUBLIC, refuse_forbidden
-from deploy.gcp.output import Lines, closing, counted
-from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script
-from deploy.gcp.removal import Removal, deployment_resources, removal, staying
-from deploy.google import names
-from deploy.google.cloud import target_of
-from deploy.google.gcloud import Gcloud, GcloudFault, Runner, configured_project, read_json, shown
-from deploy.google.target import DEFAULT_REGION, Target, add_target_options, find_target
+from deploy.gcp.plan import (
+    NOTHING,
+    PROJECT_NUMBER,
+    Action,
+    Removal,
+    changes,
+    deployment_resources,
+    plan,
+    refuse_elsewhere,
+    removal,
+    script,
+    staying,
+)
 from deploy.secrets.first_values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
 from deploy.terminal.output import screen_of
 from deploy.topology.functions import MAIL_VARIABLES
-from deploy.topology.limits import require_limits
+from deploy.topology.topology import require_limits
 from shared.jsontext import Json, JsonObject
 from shared.times import unix_seconds
 
@@ -249,7 +256,7 @@ def _deployed(runner: Runner, target: Target) -> list[str]:
     """Return the functions that every deployment has, and those of the others that this one has."""
     services = read_json(runner, ["run", "services", "list", f"--region={target.region}"], target.project)
     listed = {_name(each) for each in services if isinstance(each, dict)} if isinstance(services, list) else set()
-    return [*FUNCTIONS, *(each for each in OPTIONAL if names.service(target, each) in listed)]
+    return [*FUNCTIONS, *(each for each in OPTIONAL if gcp_names.service(target, each) in listed)]
 
 
 def last_deployment(found: Sequence[Rollback]) -> list[Rollback]:
@@ -259,7 +266,7 @@ def last_deployment(found: Sequence[Rollback]) -> list[Rollback]:
 
 def read_rollback(runner: Runner, target: Target, function: str) -> Rollback:
     """Raises GcloudFault, GcloudMissing and CommandError."""
-    service, region = names.service(target, function), f"--region={target.region}"
+    service, region = gcp_names.service(target, function), f"--region={target.region}"
     described = read_json(runner, ["run", "services", "describe", service, region], target.project)
     listed = read_json(runner, ["run", "revisions", "list", f"--service={service}", region], target.project)
     serving = _serving(described)
@@ -273,7 +280,7 @@ def read_rollback(runner: Runner, target: Target, function: str) -> Rollback:
 
 
 def _traffic(target: Target, function: str, revision: str) -> list[str]:
-    service = names.service(target, function)
+    service = gcp_names.service(target, function)
     region, to = f"--region={target.region}", f"--to-revisions={revision}=100"
     return ["run", "services", "update-traffic", service, to, region]
 

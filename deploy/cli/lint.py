@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from deploy.aws.limits import measured as limits_of_aws
+from deploy.aws.prepare import measured as limits_of_aws
 from deploy.aws.template import template
 from deploy.cli.command import parser, run_command
 from deploy.config.checkout import checked_config
@@ -22,13 +22,12 @@ from deploy.config.local_only import local_only
 from deploy.config.sql_destinations import unreachable_databases, untyped_columns
 from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
-from deploy.gcp.limits import measured as limits_of_google
-from deploy.gcp.usage import resources
+from deploy.gcp.costs import resources
+from deploy.gcp.deployment import measured as limits_of_google
 from deploy.secrets.generated import misspelt, unused_variables
 from deploy.secrets.needs import mail_transports
-from deploy.topology.limits import over_limits
-from deploy.topology.loops import loop_warnings
-from deploy.topology.topology import find_topology
+from deploy.topology.buses import loop_warnings
+from deploy.topology.topology import find_topology, over_limits
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
 from shared.secret_values import is_short, split_values, weakness

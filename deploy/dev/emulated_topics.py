@@ -15,7 +15,7 @@ from deploy.config.compiling.bus_sources import PREFIX
 from deploy.config.dev_ports import function_url
 from deploy.requests.sources import dev_topic
 from deploy.topology.buses import bus_sources
-from deploy.topology.topics import MOST_TRIES
+from deploy.topology.topology import MOST_TRIES
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES

@@ -9,12 +9,10 @@ from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from typing import Final
 
-from deploy.amazon import names
-from deploy.amazon.api import AwsApi, AwsFault, NoCredentials, region_fault
-from deploy.amazon.stack import DeployedStack, outputs
-from deploy.aws.concurrency import read_limit, reservation
-from deploy.aws.deployment import deployed_parameters, parameter_values
+from deploy.aws.deployment import deployed_parameters, parameter_values, read_limit, reservation
 from deploy.aws.template import parameter_defaults
+from deploy.cloud_access import aws_names
+from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, NoCredentials, outputs, region_fault
 from deploy.config.checkout import ROOT
 from deploy.terminal.command_line import how_to_install
 from deploy.terminal.finding import Finding, ok, problem, unknown
@@ -98,20 +96,22 @@ class StackChecks:
         found = self._description()
         if found is None:
             return ok(NOT_YET)
-        url = outputs(found).get(names.URL_OUTPUT)
+        url = outputs(found).get(aws_names.URL_OUTPUT)
         if url is None:
-            return problem(f"the stack has no output {names.URL_OUTPUT}", DEPLOY)
+            return problem(f"the stack has no output {aws_names.URL_OUTPUT}", DEPLOY)
         return receive_finding(url, status_of(url))
 
     def queues(self) -> Finding:
         prefix = self._deployed.target.prefix
-        needed = [name(prefix, topic) for topic in TOPIC_NAMES for name in (names.queue, names.undelivered_queue)]
+        needed = [
+            name(prefix, topic) for topic in TOPIC_NAMES for name in (aws_names.queue, aws_names.undelivered_queue)
+        ]
         api = self._deployed.api
         return self._all_exist("queue", needed, lambda name: api.call("sqs", "get_queue_url", QueueName=name))
 
     def tables(self) -> Finding:
         prefix = self._deployed.target.prefix
-        needed = [names.table(prefix, name) for name in names.TABLES]
+        needed = [aws_names.table(prefix, name) for name in aws_names.TABLES]
         api = self._deployed.api
         return self._all_exist("table", needed, lambda name: api.call("dynamodb", "describe_table", TableName=name))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from deploy.aws.resources.bus_sources import detail_types
+from deploy.aws.resources.queues import detail_types
 from deploy.terminal.finding import Finding, ok, problem
 from deploy.topology.buses import AWS_KINDS, GOOGLE_KINDS, BusSource, bus_sources, published_buses
 from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic

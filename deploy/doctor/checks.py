@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from deploy.amazon.api import NoCredentials
+from deploy.cloud_access.aws import NoCredentials
+from deploy.cloud_access.gcp import ApiError, GcloudFault, GcloudMissing, NotSignedIn
 from deploy.config.configured import Configured
 from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
 from deploy.config.sql_destinations import sql_destinations
 from deploy.doctor import configuration, held, sender, sharing
 from deploy.doctor.places import has_places
-from deploy.google.api import ApiError, NotSignedIn
-from deploy.google.gcloud import GcloudFault, GcloudMissing
 from deploy.history.state import configured_destinations
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.secrets.needs import needs

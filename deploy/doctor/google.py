@@ -3,10 +3,9 @@
 import json
 from typing import Final
 
+from deploy.cloud_access.gcp import ApiError, GcloudMissing, GoogleApi, NotSignedIn, Runner, Token
+from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resources.project import APIS
-from deploy.google.api import ApiError, GoogleApi, NotSignedIn, Token
-from deploy.google.gcloud import GcloudMissing, Runner
-from deploy.google.target import Target
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from shared.jsontext import Json
 

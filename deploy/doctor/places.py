@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from deploy.amazon.api import AwsApi, AwsFault
-from deploy.google import names
-from deploy.google.api import ApiError, GoogleApi
-from deploy.google.target import Target
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.aws import AwsApi, AwsFault
+from deploy.cloud_access.gcp import ApiError, GoogleApi
+from deploy.cloud_access.gcp_names import Target
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from deploy.topology.destination_places import buckets, tables
+from deploy.topology.buses import buckets, tables
 from functions.notify.destinations.bigquery import FITTING
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.object import Settings as ObjectSettings
@@ -79,7 +79,7 @@ def _table(target: Target, api: GoogleApi, settings: BigQuerySettings) -> Findin
         todo = f"bq mk --dataset {settings.project}:{settings.dataset}"
         return _not_found(fault, f"the dataset {settings.project}.{settings.dataset}", todo)
     if settings.secret is None and settings.project != target.project and not _may_write(target, described):
-        member = f"serviceAccount:{names.account_email(target, 'notify')}"
+        member = f"serviceAccount:{gcp_names.account_email(target, 'notify')}"
         place = f"{settings.project}:{settings.dataset}.{settings.table}"
         grant = f"bq add-iam-policy-binding --member={member} --role=roles/bigquery.dataEditor {place}"
         if (finding := _table_policy(api, dataset, settings, member, grant)) is not None:
@@ -111,7 +111,7 @@ def _table_policy(api: GoogleApi, dataset: str, settings: BigQuerySettings, memb
 
 def _may_write(target: Target, dataset: JsonObject) -> bool:
     entries = dataset.get("access")
-    email = names.account_email(target, "notify")
+    email = gcp_names.account_email(target, "notify")
     return any(
         isinstance(each, dict) and each.get("userByEmail") == email and each.get("role") in TABLE_ROLES
         for each in (entries if isinstance(entries, list) else ())
@@ -135,7 +135,7 @@ def _bucket(target: Target, api: GoogleApi, settings: ObjectSettings) -> Finding
     number = str(api.get("cloudresourcemanager", f"/v3/projects/{target.project}").get("name")).rpartition("/")[2]
     if str(described.get("projectNumber")) == number:
         return ok(f"{settings.bucket} is there")
-    member = f"serviceAccount:{names.account_email(target, 'notify')}"
+    member = f"serviceAccount:{gcp_names.account_email(target, 'notify')}"
     grant = f"gcloud storage buckets add-iam-policy-binding {settings.bucket} --member={member}"
     if has_role(api.get("storage", f"{path}/iam"), member, OBJECT_ROLES):
         return ok(f"{settings.bucket} is there, and notify may write to it")

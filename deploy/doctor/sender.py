@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.google.api import ApiError, ask
+from deploy.cloud_access.gcp import ApiError, ask
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from functions.notify.destinations.email.email import sender_of

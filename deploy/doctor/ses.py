@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/ses/latest/APIReference-V2/Welcome.html
 
 from collections.abc import Mapping, Sequence
 
-from deploy.amazon.api import AwsApi, AwsFault
+from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.doctor.sender import senders
 from deploy.terminal.finding import Finding, ok, problem
 from shared.jsontext import Json, JsonObject

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Final, Protocol
 
+from deploy.cloud_access.gcp import PROPAGATION_WAITS_SECONDS, Answer, Runner
+from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.plan import Action, shell_line
 from deploy.gcp.resource import Command
-from deploy.google.api import PROPAGATION_WAITS_SECONDS
-from deploy.google.gcloud import Answer, Runner
-from deploy.google.target import Target
 
 WORKERS: Final = 4
 COMMAND_SECONDS: Final = 1200.0

@@ -9,13 +9,16 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from deploy.config.compiler import FUNCTIONS
-from deploy.gcp.live_settings import planned_flags
+from deploy.cloud_access.gcp_names import Target
+from deploy.config.compiler import FUNCTIONS, compile_file
+from deploy.gcp.drift import planned_flags
+from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.resource import Resource
-from deploy.gcp.resources.alerts import ALERT
-from deploy.gcp.resources.services import JOB, SERVICE
+from deploy.gcp.resources.monitoring import ALERT
+from deploy.gcp.resources.services import JOB, SERVICE, Bundle
 from deploy.gcp.resources.stores import SECRET
 from deploy.topology.estimate import (
     GIB,
@@ -23,14 +26,18 @@ from deploy.topology.estimate import (
     MONTH_SECONDS,
     WRITES_A_MESSAGE,
     WRITES_AN_ENDPOINT_DELIVERY,
+    CostModel,
     Row,
     Traffic,
+    amount_text,
     subscriber_reads,
+    used,
 )
 from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.delivery import REMEMBERED_SECONDS
-from shared.retention import Retention
+from shared.jsontext import JsonObject
+from shared.retention import Retention, retention_of
 
 MIB: Final = 2**20
 TIB: Final = 2**40
@@ -217,3 +224,59 @@ def _conditions(plan: Iterable[Resource]) -> int:
     return sum(
         len(json.loads(file.content)["conditions"]) for each in plan if each.kind == ALERT for file in each.files
     )
+
+
+FOLDER: Final = Path(__file__).resolve().parent
+USAGE_FILE: Final = FOLDER / "usage.json"
+PRICES_FILE: Final = FOLDER / "prices.yaml"
+BEGIN: Final = "<!-- usage: written by `python -m tests.bench.usage --write` -->"
+END: Final = "<!-- end of usage -->"
+SPARSE: Final = Traffic(1_000)
+STEADY: Final = Traffic(1_000_000)
+
+
+def resources(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> tuple[Resource, ...]:
+    """Return the resources of a deployment. Names and builds do not affect its usage."""
+    bundles = {name: Bundle(Path(name), "") for name in slices}
+    return graph(Deployment(Target("my-project"), "0", slices, bundles, environ, Path()))
+
+
+def default_plan() -> tuple[Resource, ...]:
+    """Return the plan without a configuration file: one source, one route, one mail."""
+    environ = {"EMAIL_ADDRESS": "you@example.com"}
+    return resources(compile_file(None, environ), environ)
+
+
+def usage_table(usage: Mapping[str, float]) -> str:
+    """Return the usage in a month of sparse and of steady traffic, as a Markdown table."""
+    plan = default_plan()
+    sparse, steady = (used(rows(plan, usage, traffic, Retention())) for traffic in (SPARSE, STEADY))
+    head = [
+        "| a month, one route and one mail each | 1,000 events, one by one | a million, spread evenly |",
+        "|---|---:|---:|",
+    ]
+    pairs = zip(sparse, steady, strict=True)
+    return "\n".join([*head, *(f"| {one.what} | {amount_text(one)} | {amount_text(many)} |" for one, many in pairs)])
+
+
+def in_readme(page: str, usage: Mapping[str, float]) -> str:
+    """Return the page with the table between its two marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{usage_table(usage)}\n{END}{after}"
+
+
+def read_usage() -> dict[str, float]:
+    usage: dict[str, float] = json.loads(USAGE_FILE.read_text(encoding="utf-8"))
+    return usage
+
+
+def price_rows() -> Sequence[Row]:
+    return rows(default_plan(), read_usage(), STEADY, Retention())
+
+
+def _rows(slices: Mapping[str, JsonObject], environ: Mapping[str, str], traffic: Traffic) -> list[Row]:
+    return rows(resources(slices, environ), read_usage(), traffic, retention_of(slices["notify"]))
+
+
+COSTS: Final = CostModel("Google Cloud", PRICES_FILE, lambda: {row.price for row in price_rows()}, _rows)

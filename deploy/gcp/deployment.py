@@ -2,23 +2,75 @@
 
 import argparse
 import os
+import re
+import sys
+import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from deploy.bundle.bundle import contents, digest_of_files, write
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp import shown
+from deploy.cloud_access.gcp_names import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
 from deploy.config.checkout import ROOT, environ_with
 from deploy.config.compiler import compile_file
 from deploy.config.dotenv import read_dotenv, remember
 from deploy.config.mail_settings import mail_settings_fault
+from deploy.gcp.drift import planned_flags
 from deploy.gcp.graph import Deployment
+from deploy.gcp.iam_bindings import GRANT
 from deploy.gcp.plan import Action
+from deploy.gcp.resource import Resource
 from deploy.gcp.resources.services import Bundle
-from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
+from deploy.gcp.resources.topics import NOTIFICATION
+from deploy.requests.command_lines import closing_lines
 from deploy.secrets.needs import Need, needs
 from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import DIM, GREEN, RED, Screen, cut
 from deploy.topology.buses import own_bus_fault
+from deploy.topology.topology import Measured, Topology
+
+IAM: Final = "https://cloud.google.com/iam/quotas"
+RUN: Final = "https://cloud.google.com/run/quotas"
+STORAGE: Final = "https://cloud.google.com/storage/docs/pubsub-notifications"
+EXECVE: Final = "https://man7.org/linux/man-pages/man2/execve.2.html"
+
+CONDITIONS: Final = 20
+"""The bindings of a policy that give the same role to the same account, each with another condition."""
+NOTIFICATIONS: Final = 100
+NOTIFICATIONS_AN_EVENT: Final = 10
+VARIABLE_BYTES: Final = 32 * 1024
+ARGUMENT_BYTES: Final = 131_071
+"""The longest argument of a command on Linux: gcloud takes all secrets of a function in one."""
+FEWER: Final = "Use fewer, give a destination a `secret` of its own, or make two deployments"
+
+
+def measured(resources: Iterable[Resource], topology: Topology) -> Iterator[Measured]:
+    """Yield what Google Cloud limits in a plan from the beginning. The rule for a prefix bounds the names."""
+    conditions: Counter[str] = Counter()
+    notifications: Counter[tuple[str, str]] = Counter()
+    for each in resources:
+        flags = planned_flags(each)
+        if each.kind == GRANT and flags.get("condition", "None") != "None":
+            conditions[each.name.partition(" if ")[0]] += 1
+        if each.kind == NOTIFICATION:
+            bucket = each.name.partition("/")[0]
+            notifications.update((bucket, event) for event in ("", *flags["event-types"].split(",")))
+        longest = max((len(text.encode()) for command in each.create for text in command.arguments), default=0)
+        todo = "Let several sources use the same secret, or make two deployments"
+        yield Measured(f"an argument of gcloud for {each.key}", "bytes", longest, ARGUMENT_BYTES, EXECVE, todo)
+    for binding, count in conditions.items():
+        yield Measured(binding, "conditions", count, CONDITIONS, IAM, FEWER)
+    for (bucket, event), count in notifications.items():
+        most = NOTIFICATIONS_AN_EVENT if event else NOTIFICATIONS
+        yield Measured(f"the bucket {bucket}", f"notifications {event}".strip(), count, most, STORAGE, FEWER)
+    for needed in topology.functions:
+        for name, value in needed.variables.items():
+            yield Measured(f"the variable {name}", "bytes", len(value.encode()), VARIABLE_BYTES, RUN, "Shorten it")
+
 
 COMMAND_FILES: Final = "gcp"
 """The folder beside the bundles with the files that gcloud commands read."""
@@ -94,3 +146,77 @@ def remember_settings(path: Path, target: Target, settings: Mapping[str, str]) -
         if value != known.get(name, default):
             wanted[name] = value
     yield from remember(path, known, wanted, COMMENT)
+
+
+def closing(deployment: Deployment, made: Sequence[str], options: str) -> Iterator[str]:
+    """Yield the last lines. `made` are the names of random secrets; `options` find the deployment in commands."""
+    target = deployment.target
+
+    def read(name: str) -> str:
+        arguments = ("secrets", "versions", "access", "latest", f"--secret={gcp_names.secret_id(target, name)}")
+        return shown(arguments, target.project)
+
+    portal = deployment.url("subscribe") if "subscribe" in deployment.slices else ""
+    where = f"--platform gcp{options}"
+    return closing_lines(deployment.slices, deployment.url("receive"), made, read, where, portal)
+
+
+_DONE = {"create": "created", "update": "updated", "delete": "deleted"}
+_ACCOUNT = re.compile(r"serviceAccount:([^@ ]+)@\S+")
+_DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
+
+
+class Lines:
+    """Progress as lines. On a terminal, the last line shows what is running."""
+
+    def __init__(self, total: int, screen: Screen, stream: TextIO = sys.stdout) -> None:
+        self._total = total
+        self._screen = screen
+        self._stream = stream
+        self._count = 0
+        self._running: list[str] = []
+        self._lock = threading.Lock()
+
+    def began(self, action: Action) -> None:
+        with self._lock:
+            self._running.append(f"{_DOING[action.verb]} {_named(action)}")
+            self._show_running()
+
+    def waits(self, action: Action, seconds: float) -> None:
+        with self._lock:
+            self._line(
+                f"  {_named(action)}: waiting {seconds:.0f} s for an earlier change to reach all of Google Cloud"
+            )
+
+    def ended(self, action: Action, seconds: float, failed: bool) -> None:
+        with self._lock:
+            self._running.remove(f"{_DOING[action.verb]} {_named(action)}")
+            self._count += 1
+            width = len(str(self._total))
+            number = self._screen.coloured(f"[{self._count:{width}}/{self._total}]", DIM)
+            word = "failed" if failed else _DONE[action.verb]
+            status = self._screen.coloured(word, RED if failed else GREEN)
+            self._line(f"{number} {_named(action)} {status} in {seconds:.1f} s")
+            self._show_running()
+
+    def _line(self, text: str) -> None:
+        erased = "\r\x1b[K" if self._screen.width else ""
+        self._stream.write(f"{erased}{text}\n")
+        self._stream.flush()
+
+    def _show_running(self) -> None:
+        if self._screen.width:
+            text = cut(", ".join(self._running), self._screen.width - 1)
+            self._stream.write(f"\r\x1b[K{self._screen.coloured(text, DIM)}")
+            self._stream.flush()
+
+
+def _named(action: Action) -> str:
+    if action.kind == "api":
+        return f"{len(action.settles)} APIs"
+    name = _ACCOUNT.sub(lambda found: found[1], action.name)
+    return f"{action.kind} {name}"
+
+
+def counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

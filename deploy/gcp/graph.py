@@ -5,17 +5,16 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.iam_bindings import GRANT, account_member, permissions, pubsub_agent
 from deploy.gcp.resource import Resource, keys
 from deploy.gcp.resources import stores, topics
-from deploy.gcp.resources.bus_sources import bus_source
 from deploy.gcp.resources.monitoring import monitoring
 from deploy.gcp.resources.project import account_key, apis, pubsub_service_agent, service_accounts
 from deploy.gcp.resources.services import Bundle, job, service, service_key, service_url
 from deploy.gcp.resources.stores import secret, value_key
-from deploy.gcp.resources.topics import Push
-from deploy.google import names
-from deploy.google.target import Target
+from deploy.gcp.resources.topics import Push, bus_source
 from deploy.topology.buses import GOOGLE_KINDS
 from deploy.topology.functions import FUNCTIONS, Function, consumers, subscription_name
 from deploy.topology.topology import NeededFunction, Topology, find_topology
@@ -118,7 +117,7 @@ def _push_variables(deployment: Deployment, needed: NeededFunction) -> Mapping[s
     if is_public and not needed.sources:
         return {}
     return {
-        "HOOKCHAIN_PUSH_ACCOUNT": names.account_email(deployment.target, "push"),
+        "HOOKCHAIN_PUSH_ACCOUNT": gcp_names.account_email(deployment.target, "push"),
         "HOOKCHAIN_PUSH_AUDIENCE": deployment.url(needed.name),
         **({} if is_public else {"HOOKCHAIN_INVOKER_CHECK": CLOUD_RUN}),
     }

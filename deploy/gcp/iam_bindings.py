@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Command, Resource, key_of
 from deploy.gcp.resources.project import API, account_key, accounts
-from deploy.google import names
-from deploy.google.target import Target
-from deploy.topology.buses import GOOGLE_KINDS
-from deploy.topology.destination_places import Place, TablePlace
+from deploy.topology.buses import GOOGLE_KINDS, Place, TablePlace
 from deploy.topology.functions import BlobUse, Function, subscription_name
-from deploy.topology.topics import TOPICS
-from deploy.topology.topology import NeededFunction
+from deploy.topology.topology import TOPICS, NeededFunction
 from functions.notify.destinations.bus.settings import GoogleTopic
 from shared.ports import DEAD_LETTERS
 
@@ -57,7 +55,7 @@ class Grant:
 
 
 def account_member(target: Target, account: str) -> str:
-    return f"serviceAccount:{names.account_email(target, account)}"
+    return f"serviceAccount:{gcp_names.account_email(target, account)}"
 
 
 def pubsub_agent(project_number: str) -> str:
@@ -156,7 +154,7 @@ def _needs(grant: Grant, target: Target, accounts_of: Mapping[str, str]) -> tupl
 
 
 def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator[tuple[Grant, str]]:
-    own_database = f'resource.name == "projects/{target.project}/databases/{names.database(target)}"'
+    own_database = f'resource.name == "projects/{target.project}/databases/{gcp_names.database(target)}"'
     yield Grant(PROJECT, target.project, BUILDER, account_member(target, "build")), "builds the functions"
     for function in functions:
         name, member = function.name, account_member(target, function.name)
@@ -164,15 +162,15 @@ def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator
             own = Grant(PROJECT, target.project, DATABASE_USER, member, own_database)
             yield own, f"{name} keeps {_kept(function)}, in this database only"
         if not function.is_public:
-            called = Grant("service", names.service(target, name), INVOKER, account_member(target, "push"))
+            called = Grant("service", gcp_names.service(target, name), INVOKER, account_member(target, "push"))
             yield called, f"calls {name}, and nobody else may"
     for function in functions:
         name, member = function.name, account_member(target, function.name)
         for topic in function.topics:
             why = f"{name} publishes {topic}{' again, for routes that waited' if topic in function.sends_back else ''}"
-            yield Grant("topic", names.topic(target, topic), PUBLISHER, member), why
+            yield Grant("topic", gcp_names.topic(target, topic), PUBLISHER, member), why
         role, does = BLOB_ROLES[function.blobs], "reads" if function.blobs == "read" else "keeps"
-        yield Grant("bucket", names.bucket(target), role, member), f"{name} {does} large bodies there"
+        yield Grant("bucket", gcp_names.bucket(target), role, member), f"{name} {does} large bodies there"
 
 
 def _kept(function: Function) -> str:
@@ -183,7 +181,7 @@ def _secret_bindings(target: Target, functions: Sequence[NeededFunction]) -> Ite
     for function in functions:
         member = account_member(target, function.name)
         for name in function.secrets:
-            yield Grant("secret", names.secret_id(target, name), SECRET_READER, member), f"{function.name} reads it"
+            yield Grant("secret", gcp_names.secret_id(target, name), SECRET_READER, member), f"{function.name} reads it"
 
 
 def _database_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
@@ -234,14 +232,17 @@ def _other_topics(target: Target, functions: Sequence[NeededFunction]) -> Iterat
 
 def _pubsub_bindings(target: Target, functions: Sequence[NeededFunction], agent: str) -> Iterator[tuple[Grant, str]]:
     why = "Pub/Sub gives up on what was pushed too often"
-    yield Grant("topic", names.topic(target, DEAD_LETTERS), PUBLISHER, agent), why
+    yield Grant("topic", gcp_names.topic(target, DEAD_LETTERS), PUBLISHER, agent), why
     giving_up = {topic.name for topic in TOPICS if topic.gives_up}
     for needed in functions:
         for each in needed.function.subscriptions:
             if each.topic in giving_up:
-                name = names.subscription(target, subscription_name(needed.function, each))
+                name = gcp_names.subscription(target, subscription_name(needed.function, each))
                 yield Grant("subscription", name, SUBSCRIBER, agent), why
         for source in needed.sources:
             if source.kind in GOOGLE_KINDS:
-                yield Grant("subscription", names.subscription(target, source.name), SUBSCRIBER, agent), why
-    yield Grant("account", names.account(target, "push"), TOKEN_MAKER, agent), "Pub/Sub makes the tokens of its pushes"
+                yield Grant("subscription", gcp_names.subscription(target, source.name), SUBSCRIBER, agent), why
+    yield (
+        Grant("account", gcp_names.account(target, "push"), TOKEN_MAKER, agent),
+        "Pub/Sub makes the tokens of its pushes",
+    )

@@ -8,9 +8,16 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.google.api import PROPAGATION_WAITS_SECONDS, ApiError, GoogleApi, NotSignedIn, token_of
-from deploy.google.gcloud import Runner, read_json
-from deploy.google.target import Target
+from deploy.cloud_access.gcp import (
+    PROPAGATION_WAITS_SECONDS,
+    ApiError,
+    GoogleApi,
+    NotSignedIn,
+    Runner,
+    read_json,
+    token_of,
+)
+from deploy.cloud_access.gcp_names import Target
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.terminal.parallel import run_in_parallel

@@ -8,15 +8,23 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final, Literal
 
-from deploy.gcp.drift import Difference, differences
-from deploy.gcp.iam_bindings import GRANT, Grant, remove_binding
-from deploy.gcp.live_settings import retained_content, settings_of
-from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of
-from deploy.gcp.resources.alerts import ALERT
-from deploy.gcp.resources.project import API
-from deploy.google.gcloud import command_line
-from deploy.google.target import Target
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp import Runner, command_line
+from deploy.cloud_access.gcp_names import Target
+from deploy.gcp.drift import Difference, differences, retained_content, settings_of
+from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
+from deploy.gcp.live import Live, read_live
+from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of, one
+from deploy.gcp.resources.monitoring import ALERT, DASHBOARD, METRIC, SWEEPS, alert_name, dashboard_id, metric_name
+from deploy.gcp.resources.project import ACCOUNT, API, account_key, accounts
+from deploy.gcp.resources.services import JOB, SERVICE
+from deploy.gcp.resources.stores import BUCKET, DATABASE, SECRET, bucket_key, database_key
+from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, topic_key
+from deploy.terminal.command_line import CommandError
+from deploy.topology.functions import FUNCTIONS
+from deploy.topology.monitoring import ALARMS, LOG_METRICS
 from shared.event import oneline
+from shared.ports import DEAD_LETTERS
 
 NOTHING: Final[Mapping[str, Existing]] = {}
 
@@ -148,3 +156,190 @@ def _quoted(text: str) -> str:
     if PROJECT_NUMBER in text and all(map(_SAFE_IN_QUOTES.fullmatch, text.split(PROJECT_NUMBER))):
         return f'"{text}"'
     return shlex.quote(text)
+
+
+ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
+"""The order of deletion. Topics are last: their labels prove that the rest belongs to the deployment."""
+
+
+def deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
+    """Return the commands. Raises ValueError for a kind that none deletes."""
+    kind, _, name = key.partition(" ")
+    match kind:
+        case "job":
+            return one("scheduler", "jobs", "delete", name, f"--location={target.region}")
+        case "subscription":
+            return one("pubsub", "subscriptions", "delete", name)
+        case "service":
+            return one("run", "services", "delete", name, f"--region={target.region}")
+        case "alert":
+            return one("monitoring", "policies", "delete", found.address)
+        case "metric":
+            return one("logging", "metrics", "delete", name)
+        case "dashboard":
+            return one("monitoring", "dashboards", "delete", name)
+        case "topic":
+            return one("pubsub", "topics", "delete", name)
+        case "account":
+            return one("iam", "service-accounts", "delete", gcloud_name(ACCOUNT, name, target))
+        case "secret":
+            return one("secrets", "delete", name)
+        case "bucket":
+            return one("storage", "rm", "--recursive", gcloud_name(BUCKET, name, target))
+        case "database":
+            command = ("firestore", "databases")
+            unprotected = one(*command, "update", f"--database={name}", "--no-delete-protection")
+            return (*unprotected, *one(*command, "delete", f"--database={name}"))
+        case _:
+            raise ValueError(f"no command deletes a {kind}")
+
+
+EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
+
+
+def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tuple[Action, ...]:
+    """Return the actions of a deployment. Raises GcloudFault, GcloudMissing and CommandError."""
+    live = read_live(runner, target, resources)
+    refuse_others(target, live.existing)
+    refuse_elsewhere(target, live.existing)
+    refuse_fixed(resources, live.existing)
+    members = {account_member(target, account) for account in accounts()}
+    actions = (*plan(resources, live.existing), *superfluous_resources(live.grants, resources, members, target))
+    actions = (*actions, *closing_steps(live, resources, actions, target))
+    return (*actions, *superfluous_functions(live, actions, target))
+
+
+def superfluous_functions(live: Live, actions: Sequence[Action], target: Target) -> Iterator[Action]:
+    """Yield actions that delete the functions which the configuration does not have any more, after everything else.
+
+    What they have stored stays, and so do their secrets.
+    """
+    if not is_marked(target, live.existing):
+        return
+    before = tuple(key for action in actions for key in action.settles)
+    for key, found in sorted(live.unneeded.items(), key=lambda each: ORDER.index(_kind(each[0]))):
+        why = "the configuration does not have it any more; what it has stored is kept"
+        commands = deletion(target, key, found)
+        yield Action("delete", _kind(key), key.partition(" ")[2], why, commands, (key,), before)
+        before = (*before, key)
+
+
+def closing_steps(
+    live: Live, resources: Sequence[Resource], actions: Sequence[Action], target: Target
+) -> tuple[Action, ...]:
+    """Return actions that remove access for everybody from the deployment's own resources."""
+    own = {each.key for each in resources if not each.is_shared}
+    granted = [each for each in live.grants if each.member in EVERYBODY and key_of(each.on, each.name) in own]
+    before = tuple(key for action in actions if action.kind == GRANT for key in action.settles)
+    why = "it is open to everybody, which is not planned"
+    return tuple(
+        replace(each, why=why, needs=(*each.needs, *before), differences=(f"{each.name} is not planned",))
+        for each in superfluous_resources(granted, resources, EVERYBODY, target)
+    )
+
+
+def refuse_fixed(resources: Sequence[Resource], existing: Mapping[str, Existing]) -> None:
+    """Raise CommandError if a setting differs that cannot be changed: deleting the resource may lose messages."""
+    for difference in fixed_differences(resources, existing):
+        what = f"{difference.setting.resource}: {difference.text}, and Google Cloud cannot change that"
+        raise CommandError(f"nothing was changed: {what}. Delete it, if you do not need its data, and deploy again")
+
+
+def refuse_elsewhere(target: Target, existing: Mapping[str, Existing]) -> None:
+    """Raise CommandError for another region: the functions and the sweep of the first one would stay behind."""
+    found = existing.get(database_key(target))
+    if found and "-" in found.region and found.region != target.region:  # `eur3` is many regions
+        where = f"the deployment {target.bundle!r} is in {found.region}, where its database is"
+        raise CommandError(f"nothing was changed: {where}. Use --region {found.region} (make: REGION=…)")
+
+
+UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
+_MARKED: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
+
+
+def is_marked(target: Target, things: Mapping[str, Existing]) -> bool:
+    """Return whether a resource exists that certainly belongs to the deployment."""
+    return any(found.owner == target.bundle and _kind(key) in _MARKED for key, found in things.items())
+
+
+def refuse_others(target: Target, existing: Mapping[str, Existing]) -> None:
+    """Raise CommandError if a needed resource belongs to another deployment, or to somebody else."""
+    for key, found in existing.items():
+        # Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name.
+        if found.owner not in ("", target.bundle):
+            what = f"{key} has the label of the deployment {found.owner!r}"
+            raise CommandError(f"nothing was changed: {what}. Use another name for it, or another prefix")
+    if is_marked(target, existing):
+        return
+    if others := sorted(key for key, found in existing.items() if _kind(key) in {*UNLABELLED, SERVICE}):
+        what = f"{others[0]} exists, but no deployment {target.bundle!r} to which it could belong"
+        raise CommandError(f"nothing was changed: {what}. Use another prefix (make: PREFIX=…)")
+
+
+def _kind(key: str) -> str:
+    return key.partition(" ")[0]
+
+
+LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A deletion. `remaining` are the keys of resources that stay, such as secrets and dead letters."""
+
+    actions: tuple[Action, ...]
+    remaining: tuple[str, ...]
+
+
+def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
+    """Return the resources in the project that belong to this deployment."""
+    own = {
+        *(key_of(JOB, gcp_names.job(target, each.name)) for function in FUNCTIONS for each in function.schedules),
+        key_of(DASHBOARD, dashboard_id(target)),
+        *(key_of(METRIC, metric_name(target, each)) for each in (SWEEPS, *(metric.name for metric in LOG_METRICS))),
+        database_key(target),
+        bucket_key(target),
+        *(key_of(ALERT, alert_name(target, alarm.name)) for alarm in ALARMS),
+        *(account_key(target, name) for name in accounts()),
+    }
+    found = {key: each for key, each in existing.items() if _is_own(key, each, own)}
+    if is_marked(target, existing):
+        return found
+    return {key: each for key, each in found.items() if key.partition(" ")[0] not in UNLABELLED}
+
+
+def _is_own(key: str, found: Existing, own: Collection[str]) -> bool:
+    kind = key.partition(" ")[0]
+    return kind in ORDER and found.ours and (kind in LABELLED or key in own)
+
+
+def staying(target: Target, things: Mapping[str, Existing], everything: bool) -> dict[str, Existing]:
+    """Return the deployment's resources that are not deleted."""
+    held = subscription_key(target, gcp_names.holding_subscription(DEAD_LETTERS))
+    dead_letters = {topic_key(target, DEAD_LETTERS), held}
+    keeping = {SECRET, BUCKET, DATABASE}
+    found = {key: each for key, each in things.items() if key.partition(" ")[0] in keeping or key in dead_letters}
+    return {} if everything else found
+
+
+def removal(
+    target: Target, things: Mapping[str, Existing], remaining: Mapping[str, Existing], grants: Collection[Grant]
+) -> Removal:
+    """Return the actions. `things` are the deployment's resources, of which `remaining` stay.
+
+    `grants` are the IAM bindings of the project and of `remaining`.
+    """
+    members = {account_member(target, account) for account in accounts()}
+    found = {
+        **{key: deletion(target, key, each) for key, each in things.items() if key not in remaining},
+        **{grant.key: (remove_binding(grant, target),) for grant in grants if grant.member in members},
+    }
+    actions: list[Action] = []
+    for kind in ORDER:
+        before = tuple(key for action in actions for key in action.settles)
+        for key in sorted(key for key in found if key.partition(" ")[0] == kind):
+            # Bindings are deleted one by one: two changes of the same policy would undo each other.
+            needs = before if kind != GRANT else tuple(each for action in actions for each in action.settles)
+            name = key.partition(" ")[2]
+            actions.append(Action("delete", kind, name, "is to go", found[key], (key,), needs))
+    return Removal(tuple(actions), tuple(sorted(remaining)))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.google import names
-from deploy.google.target import Target
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp_names import Target
 from shared.jsontext import JsonObject
 
 ADDRESS: Final = "{address}"
@@ -91,9 +91,9 @@ def digest_of(*parts: object) -> str:
 
 def label_text(target: Target, digest: str = "") -> str:
     """Return the labels as gcloud's --labels expects them."""
-    labels: Mapping[str, str] = names.labels(target)
+    labels: Mapping[str, str] = gcp_names.labels(target)
     if digest:
-        labels = {**labels, names.PLAN_LABEL: digest}
+        labels = {**labels, gcp_names.PLAN_LABEL: digest}
     return ",".join(f"{name}={value}" for name, value in labels.items())
 
 

@@ -5,11 +5,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from deploy.cloud_access.gcp import Answer, ApiError, GoogleApi, Runner, shown
+from deploy.cloud_access.gcp_names import BUNDLE_LABEL, Target, secret_id
 from deploy.gcp.resources.stores import replication
-from deploy.google.api import ApiError, GoogleApi
-from deploy.google.gcloud import Answer, Runner, shown
-from deploy.google.names import BUNDLE_LABEL, secret_id
-from deploy.google.target import Target
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.parallel import run_in_parallel
 from shared.jsontext import Json, JsonObject

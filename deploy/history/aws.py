@@ -12,11 +12,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.amazon import names
-from deploy.amazon.api import AwsApi, AwsFault
-from deploy.amazon.names import log_group
-from deploy.amazon.stack import DeployedStack
-from deploy.amazon.target import StackTarget
+from deploy.cloud_access import aws_names
+from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack
+from deploy.cloud_access.aws_names import StackTarget, log_group
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.history.cloud_journal import CloudJournal
 from deploy.history.dynamo_journal import DynamoJournalReader
@@ -96,7 +94,7 @@ def read_versions(deployed: DeployedStack) -> list[Version]:
 
 def _version(deployed: DeployedStack, function: str) -> Version | None:
     """Return None for a function that is not there, and need not be."""
-    name = names.function(deployed.target.prefix, function)
+    name = aws_names.function(deployed.target.prefix, function)
     try:
         found = deployed.api.call("lambda", "get_function_configuration", FunctionName=name)
         mappings = deployed.api.call("lambda", "list_event_source_mappings", FunctionName=name)
@@ -135,8 +133,8 @@ def _rfc3339(text: str) -> str:
 def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], list[str]]:
     """Return the backlog of each queue, and notes about what could not be read."""
     prefix = deployed.target.prefix
-    queues = [names.queue(prefix, topic) for topic in TOPIC_NAMES]
-    queues += [names.undelivered_queue(prefix, topic) for topic in TOPIC_NAMES]
+    queues = [aws_names.queue(prefix, topic) for topic in TOPIC_NAMES]
+    queues += [aws_names.undelivered_queue(prefix, topic) for topic in TOPIC_NAMES]
     notes: list[str] = []
     try:
         queues += _queues_of_sources(deployed)
@@ -159,7 +157,7 @@ def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], l
 
 def _queues_of_sources(deployed: DeployedStack) -> list[str]:
     """Return the names of the queues that receive reads: the deployment's, and the operator's own. Raises AwsFault."""
-    function = names.function(deployed.target.prefix, "receive")
+    function = aws_names.function(deployed.target.prefix, "receive")
     try:
         mappings = deployed.api.call("lambda", "list_event_source_mappings", FunctionName=function)
     except AwsFault as fault:

@@ -14,14 +14,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp import (
+    ApiError,
+    CloudDeployment,
+    Gcloud,
+    GcloudFault,
+    GcloudMissing,
+    NotSignedIn,
+    Runner,
+    shown,
+    token_of,
+)
+from deploy.cloud_access.gcp_names import Target, bucket, database, service
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.compiling.bus_sources import PREFIX
-from deploy.google import names
-from deploy.google.api import ApiError, NotSignedIn, token_of
-from deploy.google.cloud import CloudDeployment
-from deploy.google.gcloud import Gcloud, GcloudFault, GcloudMissing, Runner, shown
-from deploy.google.names import bucket, database, service
-from deploy.google.target import Target
 from deploy.history.cloud_journal import CloudJournal
 from deploy.history.firestore_journal import FirestoreJournalReader, upgrade
 from deploy.history.logs import PAGE, LogQuery, Record, parse_cloud_entry
@@ -89,8 +96,8 @@ class CloudPlace:
 
     def _firestore(self, code: TemporaryCode) -> Firestore:
         endpoint = _endpoint(self.settings.firestore_host, platform.FIRESTORE_ENDPOINT)
-        names = self.target.project, database(self.target)
-        return Firestore(endpoint, *names, self._authorization(), code, MAX_ANSWER_BYTES)
+        gcp_names = self.target.project, database(self.target)
+        return Firestore(endpoint, *gcp_names, self._authorization(), code, MAX_ANSWER_BYTES)
 
     def _authorization(self) -> Authorization:
         return no_authorization if self.settings.is_local else operator_authorization(os.environ)
@@ -168,8 +175,8 @@ def _version(function: str, service: JsonObject | None) -> Version:
 def _read_backlogs(cloud: CloudDeployment, now: float) -> list[Backlog]:
     """Raises ApiError."""
     counts, oldest = run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
-    ids = [names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
-    ids += sorted(each for each in counts if each.startswith(names.subscription(cloud.target, PREFIX)))
+    ids = [gcp_names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
+    ids += sorted(each for each in counts if each.startswith(gcp_names.subscription(cloud.target, PREFIX)))
     return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids]
 
 

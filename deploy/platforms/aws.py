@@ -4,22 +4,109 @@ import argparse
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from deploy.amazon.api import AwsApi, configured_region
-from deploy.amazon.stack import DeployedStack
-from deploy.amazon.target import find_target
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
+from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
+from deploy.cloud_access.aws_names import StackTarget, find_target
+from deploy.config.faults import ConfigFaults
+from deploy.doctor import aws, machine, ses
+from deploy.doctor.buses import buses_on_aws
+from deploy.doctor.checks import (
+    Subject,
+    bus_checks,
+    configuration_finding,
+    database_checks,
+    place_checks,
+    secrets_finding,
+    sender_finding,
+    sharing_checks,
+    stored_key,
+)
+from deploy.doctor.places import aws_places
 from deploy.history.aws import CloudWatchLog, read_backlogs, read_versions
 from deploy.history.logs import LogQuery
 from deploy.history.state import State
-from deploy.platforms.cloud import CLOUD, CloudPlatform
-from deploy.platforms.platform import PlatformKind, Running, Traits
-from deploy.terminal.finding import Check
+from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
+from deploy.secrets.needs import mail_transports
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.finding import Check, Finding, problem
+from deploy.topology.topology import find_topology
+from shared.settings import read_settings
 
 if TYPE_CHECKING:
-    from deploy.doctor.checks import Subject
     from deploy.topology.estimate import CostModel
+
+
+CLOCK: Final = Check("clock", partial(machine.clock, machine.AWS_CLOCK))
+
+
+def aws_checks(subject: Subject) -> list[Check]:
+    options = subject.options
+    always = [
+        Check("configuration", partial(configuration_finding, subject)),
+        CLOCK,
+    ]
+    if not aws.has_boto3():
+        return [Check("boto3", aws.boto3), *always]
+    try:
+        target = find_target(options, subject.environ, configured_region)
+    except CommandError as fault:
+        if options.stack or options.region or options.prefix:
+            raise
+        message, _, todo = str(fault).partition(": ")
+        return [Check("boto3", aws.boto3), Check("region", lambda: problem(message, todo)), *always]
+    return _checks(subject, target)
+
+
+def _checks(subject: Subject, target: StackTarget) -> list[Check]:
+    api = AwsApi(target.region, subject.environ)
+    place = SecretsManagerBackend(target, api)
+    deployed = DeployedStack(target, api)
+    stack = aws.StackChecks(deployed)
+    compiled = subject.compiled
+    topology = None if isinstance(compiled, ConfigFaults) else find_topology(compiled.slices, subject.environ)
+    return [
+        Check("boto3", aws.boto3),
+        Check("credentials", partial(aws.credentials, api)),
+        Check("region", partial(aws.region, api)),
+        Check("stack", stack.stack),
+        Check("receive", stack.receive),
+        Check("queues", stack.queues),
+        Check("tables", stack.tables),
+        *([Check("concurrency", partial(aws.concurrency, deployed, topology))] if topology else ()),
+        Check("configuration", partial(configuration_finding, subject)),
+        Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
+        Check("sender", partial(_sender, subject, place, api)),
+        *bus_checks(subject, buses_on_aws),
+        *database_checks(subject, place),
+        *sharing_checks(subject, place),
+        *place_checks(subject, partial(aws_places, api)),
+        CLOCK,
+    ]
+
+
+def _sender(subject: Subject, place: SecretsManagerBackend, api: AwsApi) -> Finding:
+    """Check the senders at the mail service that notify chooses: SendGrid if it has its key, else SMTP, else SES."""
+    key = stored_key(place)
+    settings = read_settings(subject.environ)
+    if isinstance(subject.compiled, ConfigFaults):
+        return sender_finding(subject, lambda: key, False)
+    notify = subject.compiled.slices["notify"]
+    transports = mail_transports(notify)
+    by_ses = [
+        name
+        for name, via in transports.items()
+        if via == "ses" or (via == "auto" and key is None and not settings.smtp_url)
+    ]
+    if not by_ses:
+        return sender_finding(subject, lambda: key, False)
+    if len(by_ses) < len(transports):
+        other = sender_finding(subject, lambda: key, False)
+        if other.verdict == "problem":
+            return other
+    return ses.ses_senders(api, notify, by_ses, settings.email_from)
 
 
 TRAITS: Final = replace(CLOUD, has_ses=True)
@@ -58,7 +145,7 @@ def open_aws(options: argparse.Namespace, environ: Mapping[str, str], where: str
 
 
 def doctor_checks(subject: "Subject") -> list[Check]:
-    from deploy.platforms.aws_doctor import aws_checks  # slow to import, and seldom needed
+    from deploy.platforms.aws import aws_checks  # slow to import, and seldom needed
 
     return aws_checks(subject)
 

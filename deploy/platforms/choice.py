@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.amazon.target import DEFAULT_STACK
+from deploy.cloud_access.aws_names import DEFAULT_STACK
+from deploy.cloud_access.gcp_names import DEFAULT_PREFIX, DEFAULT_REGION
 from deploy.config.checkout import LOCAL, state_folder
-from deploy.google.target import DEFAULT_PREFIX, DEFAULT_REGION
 from deploy.terminal.command_line import UsageError
 
 if TYPE_CHECKING:  # with all that a platform can do, it takes as long to import as the rest of a command

@@ -8,21 +8,26 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from deploy.config.checkout import own_env_file, state_folder
 from deploy.config.dev_file import is_sending_mail, read_aws_environ
-from deploy.config.dev_ports import HOST
+from deploy.config.dev_ports import HOST, is_free, owner_of, port_base
 from deploy.dev.local_status import local_backlogs, local_version
-from deploy.history.forget import CaughtMails
-from deploy.history.local import (
-    local_ports,
-    open_local_ledger,
-    open_local_state,
-    open_local_stores,
-    running_ports,
+from deploy.doctor import machine
+from deploy.doctor.checks import (
+    Subject,
+    configuration_finding,
+    database_checks,
+    deliveries_finding,
+    secrets_finding,
+    sender_finding,
+    sharing_checks,
 )
+from deploy.history.forget import CaughtMails
+from deploy.history.local import local_ports, open_local_ledger, open_local_state, open_local_stores, running_ports
 from deploy.history.local_log import local_records
 from deploy.history.logs import LogQuery, Record
 from deploy.history.state import State, SubscriberStores
@@ -32,10 +37,6 @@ from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check
 from shared.cloud.local.database import reason_of
 from shared.ledger import Ledger
-
-if TYPE_CHECKING:
-    from deploy.doctor.checks import Subject
-
 
 TRAITS: Final = Traits(is_local=True, sweep_seconds=10.0, smoke_seconds=30.0, poll_seconds=0.1)
 
@@ -133,9 +134,29 @@ def open_local(options: argparse.Namespace, environ: Mapping[str, str], where: s
 
 
 def doctor_checks(subject: "Subject") -> list[Check]:
-    from deploy.platforms.local_doctor import local_checks  # slow to import, and seldom needed
+    from deploy.platforms.local import local_checks  # slow to import, and seldom needed
 
     return local_checks(subject)
 
 
 KIND: Final = PlatformKind(open_local, doctor_checks, None)
+
+
+def local_checks(subject: Subject) -> list[Check]:
+    options = subject.options
+    place = open_local(options, subject.environ).secrets()
+    base = port_base(subject.environ)
+    return [
+        Check("python", machine.python),
+        Check("make", machine.make),
+        Check("configuration", partial(configuration_finding, subject)),
+        Check(".env", partial(machine.env_file, options.env_file)),
+        Check("secrets", partial(secrets_finding, subject, place)),
+        Check("ports", partial(machine.ports, base, options.state, is_free, owner_of)),
+        Check("disk", partial(machine.disk, options.state)),
+        Check("sender", partial(sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
+        Check("deliveries", partial(deliveries_finding, subject)),
+        *database_checks(subject, place, is_local=True),
+        *sharing_checks(subject, place, catches=True),
+        Check("clock", machine.clock),
+    ]

@@ -1,14 +1,82 @@
 """The buses of other systems that a configuration is connected to: those it takes messages from, and publishes to."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
+from deploy.config.config_file import ConfigFile
+from deploy.config.faults import Fault
+from deploy.config.models.configuration import Configuration
 from deploy.requests.sources import compiled_sources
-from deploy.topology.destination_places import buckets
+from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic, Settings
+from functions.notify.destinations.object import Settings as ObjectSettings
 from shared.jsontext import Json, JsonObject
 from shared.ports import TOPIC_NAMES
+
+BIGQUERY: Final = "bigquery"
+OBJECT: Final = "object"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9/_.=-]*")
+"""The characters of a prefix that mean nothing else in a condition of Google's or a policy of AWS."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlace:
+    """A table of BigQuery. `creates`: it is made if it is missing."""
+
+    project: str
+    dataset: str
+    table: str
+    creates: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPlace:
+    """A bucket of Cloud Storage, or of S3. Its objects' keys begin with `prefix`. `reads`: an object may be read."""
+
+    is_s3: bool
+    bucket: str
+    prefix: str
+    reads: bool
+
+
+Place: TypeAlias = TablePlace | BucketPlace
+
+
+def written_places(notify: JsonObject) -> tuple[Place, ...]:
+    """Return the places, each once; without those whose destination has a key of its own."""
+    return tuple(dict.fromkeys(place for _, place in places_by_destination(notify)))
+
+
+def places_by_destination(notify: JsonObject) -> Iterator[tuple[str, Place]]:
+    """Yield the place of each destination by its name; none of one that has a key of its own."""
+    for name, settings in tables(notify):
+        if settings.secret is None:
+            yield name, TablePlace(settings.project, settings.dataset, settings.table, settings.create)
+    for name, objects in buckets(notify):
+        if objects.secret is None and objects.endpoint is None:
+            found = _PLAIN.match(objects.prefix)
+            prefix = found[0] if found else ""
+            yield name, BucketPlace(objects.is_s3, objects.bucket_name, prefix, not objects.has_own_keys)
+
+
+def tables(notify: JsonObject) -> Iterator[tuple[str, BigQuerySettings]]:
+    for name, settings in _settings(notify, BIGQUERY):
+        yield name, BigQuerySettings.model_validate(settings)
+
+
+def buckets(notify: JsonObject) -> Iterator[tuple[str, ObjectSettings]]:
+    for name, settings in _settings(notify, OBJECT):
+        yield name, ObjectSettings.model_validate(settings)
+
+
+def _settings(notify: JsonObject, kind: str) -> Iterator[tuple[str, object]]:
+    destinations = notify.get("destinations")
+    for name, each in destinations.items() if isinstance(destinations, dict) else ():
+        if isinstance(each, dict) and each.get("kind") == kind:
+            yield name, each.get("settings")
+
 
 KIND: Final = "bus"
 GOOGLE_KINDS: Final = frozenset({"pubsub", "bucket"})
@@ -86,3 +154,13 @@ def own_bus_fault(receive: JsonObject, prefix: str, project: str = "") -> str | 
             rule = f"must not name {name}, which is this deployment's own: each of its events would come back to it"
             return f"source {source.source!r}: bus: {rule}. For dead letters, set `alerts`"
     return None
+
+
+def loop_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
+    """Yield a warning for each source of a bucket into which one of its routes writes objects."""
+    routes = Configuration.model_validate(file.document).routes
+    for source, destination in fed_buckets(slices["receive"], slices["notify"]):
+        if any({source, "all"} & {*route.from_} and destination in route.to for route in routes):
+            rule = f"{destination!r} writes into its bucket, and each object there is its next event: a loop"
+            act = "give both a `prefix` and a `key` that differ at the beginning"
+            yield Fault(file.line(("sources", source)), f"source {source!r}", f"{rule}; {act}")

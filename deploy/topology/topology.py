@@ -1,23 +1,85 @@
 """The topology of a configuration: what it needs on any platform, from which each platform's resources are rendered."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from deploy.config.blob_retention import blobs_seconds
 from deploy.config.sql_destinations import cloud_sql_instances
 from deploy.secrets.needs import mail_transports, needs
-from deploy.topology.alarms import ALARMS, SOURCE_ALARM, Alarm
-from deploy.topology.buses import BusSource, bus_sources, published_buses
-from deploy.topology.destination_places import Place, written_places
+from deploy.terminal.command_line import CommandError
+from deploy.topology.buses import BusSource, Place, bus_sources, published_buses, written_places
 from deploy.topology.functions import FUNCTIONS, Function, Store
-from deploy.topology.metrics import LOG_METRICS, LogMetric
-from deploy.topology.topics import TOPICS, Topic
+from deploy.topology.monitoring import ALARMS, LOG_METRICS, SOURCE_ALARM, Alarm, LogMetric
 from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic
 from shared.jsontext import Json, JsonObject
-from shared.ports import DEAD_LETTERS
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.retention import retention_of
+
+MOST_TRIES: Final = 100
+"""With the waits below, about 16 hours: our own parts may fail for so long. Then a message is given up."""
+FIRST_WAIT_SECONDS: Final = 10
+LONGEST_WAIT_SECONDS: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic.
+
+    does        what it carries
+    gives_up    a message that was tried too often is handed to the topic of dead letters
+    kept_days   how long a message waits for a function that cannot take it
+    held_days   how long each message is kept beside, even if the functions cannot process it; 0: it is not
+    """
+
+    name: str
+    does: str
+    gives_up: bool = True
+    kept_days: int = 7
+    held_days: int = 0
+
+
+TOPICS: Final = (
+    Topic(EVENTS, "events from receive to transform"),
+    Topic(DELIVERIES, "deliveries from transform to notify"),
+    Topic(DEAD_LETTERS, "dead letters", gives_up=False, held_days=31),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`what` has `count` of `unit`, and may have `most`. `source` is the page of the limit, `todo` what to do.
+
+    `can_grow`: the platform raises the limit on request.
+    """
+
+    what: str
+    unit: str
+    count: int
+    most: int
+    source: str
+    todo: str
+    can_grow: bool = False
+
+    @property
+    def text(self) -> str:
+        raised = ", or request a higher quota" if self.can_grow else ""
+        rule = f"may have at most {self.most:,} {self.unit}; got {self.count:,}"
+        return f"{self.what} {rule}. {self.todo}{raised}: {self.source}"
+
+
+def over_limits(measured: Iterable[Measured]) -> list[Measured]:
+    return [each for each in measured if each.count > each.most]
+
+
+def require_limits(measured: Iterable[Measured]) -> list[str]:
+    """Return warnings of limits that the platform raises on request. Raise CommandError for the others."""
+    found = over_limits(measured)
+    if faults := [each.text for each in found if not each.can_grow]:
+        raise CommandError("\n".join(faults))
+    return [each.text for each in found]
+
 
 MEMORY_MIB: Final = 512
 MAX_INSTANCES: Final = 20

@@ -7,10 +7,10 @@ import zipfile
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.amazon import names
-from deploy.amazon.api import AwsApi
-from deploy.amazon.target import StackTarget, checked_target
 from deploy.cli.main import main
+from deploy.cloud_access import aws_names
+from deploy.cloud_access.aws import AwsApi
+from deploy.cloud_access.aws_names import StackTarget, checked_target
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.tables import TABLES, create_request
 from shared.jsontext import JsonObject, to_json
@@ -68,7 +68,7 @@ class Stack:
 
     def describe(self, status: str = "CREATE_COMPLETE", url: str | None = "https://x.lambda-url.test/") -> None:
         """Have CloudFormation describe the stack."""
-        self.stand_in.stacks[self.name] = (status, {names.URL_OUTPUT: url} if url else {})
+        self.stand_in.stacks[self.name] = (status, {aws_names.URL_OUTPUT: url} if url else {})
 
     def add_functions(self) -> None:
         role = f"{self.prefix}role"
@@ -81,7 +81,7 @@ class Stack:
             self.call(
                 "lambda",
                 "create_function",
-                FunctionName=names.function(self.prefix, function),
+                FunctionName=aws_names.function(self.prefix, function),
                 Runtime="python3.13",
                 Role=f"arn:aws:iam::123456789012:role/{role}",
                 Handler="main.handler",
@@ -90,11 +90,11 @@ class Stack:
 
     def add_queues(self) -> None:
         for topic in TOPIC_NAMES:
-            for name in (names.queue(self.prefix, topic), names.undelivered_queue(self.prefix, topic)):
+            for name in (aws_names.queue(self.prefix, topic), aws_names.undelivered_queue(self.prefix, topic)):
                 self.call("sqs", "create_queue", QueueName=name)
 
     def send(self, topic: str, count: int) -> None:
-        found = self.call("sqs", "get_queue_url", QueueName=names.queue(self.prefix, topic))
+        found = self.call("sqs", "get_queue_url", QueueName=aws_names.queue(self.prefix, topic))
         for _ in range(count):
             self.call("sqs", "send_message", QueueUrl=found["QueueUrl"], MessageBody="x")
 
@@ -105,14 +105,14 @@ class Stack:
 
     def add_logs(self) -> None:
         for function in FUNCTIONS:
-            group = names.log_group(self.prefix, function)
+            group = aws_names.log_group(self.prefix, function)
             self.call("logs", "create_log_group", logGroupName=group)
             self.call("logs", "create_log_stream", logGroupName=group, logStreamName="one")
 
     def log(self, function: str, line: JsonObject | str, ago: float = 1.0) -> None:
         text = line if isinstance(line, str) else to_json(line)
         event = {"timestamp": int((time.time() - ago) * 1000), "message": f"{text}\n"}
-        group = names.log_group(self.prefix, function)
+        group = aws_names.log_group(self.prefix, function)
         self.call("logs", "put_log_events", logGroupName=group, logStreamName="one", logEvents=[event])
 
 

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from deploy.aws.bytecode import write_bytecode
+from deploy.aws.sam import write_bytecode
 from deploy.dev.aws import runtime
 from deploy.dev.aws.environments import INVOKE_PATH, failure_in, free_ports
 from deploy.dev.aws.function_url import event_of

@@ -20,7 +20,7 @@ from typing import Final
 from deploy.dev.pubsub.messages import Content, content_of
 from deploy.dev.pubsub.store import FILE_NAME
 from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.gcp.usage import USAGE_FILE, in_readme, usage_table
+from deploy.gcp.costs import USAGE_FILE, in_readme, usage_table
 from shared.cloud.gcp.collections import EVENTS, LEDGER, UNINDEXED
 from shared.jsontext import Json, JsonObject
 from tests.bench.cpu import cpu_seconds_of

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.amazon.api import AwsApi
-from deploy.amazon.target import checked_target
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
+from deploy.cloud_access.aws import AwsApi
+from deploy.cloud_access.aws_names import checked_target
 from deploy.secrets.backend import SecretBackend
 from deploy.secrets.dotenv_backend import DotenvBackend
 from shared.cloud.aws.client import AwsPlace

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws import template_tools
 from deploy.cli import aws_deployment
 from tests.processes import ROOT
 from tests.unit.aws.rendered import tool_or_skip
@@ -29,7 +28,7 @@ def test_sam_builds_each_function_for_lambdas_processor(tmp_path: Path) -> None:
     assert aws_deployment.plan_aws(["--config", str(config), "--out", str(out), "--env-file", "/dev/null"]) == 0
     command = [sam, "build", "--template", str(out / "template.yaml"), "--build-dir", str(tmp_path / "built")]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environ = template_tools.tool_environ() | {"PATH": path}
+    environ = sam.tool_environ() | {"PATH": path}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("Receive", "Transform", "Notify", "Subscribe"):

@@ -26,7 +26,7 @@ LAYERS: Final = (
     {"topology"},
     {"secrets"},
     {"requests"},
-    {"google", "amazon"},
+    {"cloud_access"},
     {"config"},
     {"terminal", "client"},
 )

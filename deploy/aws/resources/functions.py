@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from deploy.amazon import names as amazon
 from deploy.aws import template_names as names
-from deploy.aws.resources.bus_sources import queue_arns
 from deploy.aws.resources.policies import roles
+from deploy.aws.resources.queues import queue_arns
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
+from deploy.cloud_access import aws_names as amazon
 from deploy.topology.functions import Function, Schedule, consumers
 from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, Topology
 from shared.jsontext import JsonObject

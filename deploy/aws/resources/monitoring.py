@@ -5,17 +5,61 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from deploy.amazon import names as amazon
 from deploy.aws import template_names as names
-from deploy.aws.resources.bus_sources import brought_queues
-from deploy.aws.resources.log_metrics import STATISTICS, log_metrics, search
+from deploy.aws.resources.queues import brought_queues
 from deploy.aws.yaml_text import Fields, Node, Tag, ref, sub
-from deploy.topology.alarms import Alarm, Measure
+from deploy.cloud_access import aws_names as amazon
 from deploy.topology.functions import SWEEP
-from deploy.topology.metrics import CHARTS
+from deploy.topology.monitoring import CHARTS, Alarm, Chart, LogMetric, Measure, Statistic
 from deploy.topology.topology import Topology
 from shared.jsontext import Json
 from shared.ports import DEAD_LETTERS
+
+NAMESPACE: Final = "Hookchain"
+_UNITS: Final = {"": "Count", "ms": "Milliseconds", "s": "Seconds"}
+STATISTICS: Final[Mapping[Statistic, str]] = {"sum": "Sum", "p99": "p99", "maximum": "Maximum"}
+
+
+def log_metrics(topology: Topology) -> dict[str, Node]:
+    return {f"{names.logical(each.name)}Metric": _metric_filter(each) for each in topology.log_metrics}
+
+
+def _metric_filter(metric: LogMetric) -> Node:
+    conditions = [f'($.function = "{metric.function}")']
+    if metric.outcomes:
+        conditions.append("(" + " || ".join(f'($.outcome = "{each}")' for each in metric.outcomes) + ")")
+    if metric.value:
+        conditions.append(f"($.{metric.value} >= 0)")
+    conditions += [f'($.{each} = "*")' for each in metric.by if each != "outcome"]
+    return {
+        "Type": "AWS::Logs::MetricFilter",
+        "Properties": {
+            "FilterName": names.prefixed(metric.name),
+            "LogGroupName": ref(names.log(metric.function)),
+            "FilterPattern": f"{{ {' && '.join(conditions)} }}",
+            "MetricTransformations": [
+                {
+                    "MetricNamespace": NAMESPACE,
+                    "MetricName": names.prefixed(metric.name),
+                    "MetricValue": f"$.{metric.value}" if metric.value else "1",
+                    "Unit": _UNITS[metric.unit],
+                    "Dimensions": [{"Key": each, "Value": f"$.{each}"} for each in metric.by],
+                }
+            ],
+        },
+    }
+
+
+def search(chart: Chart) -> str:
+    """Return the expression for the chart's series, which finds each destination that there is.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
+    """
+    some = chart.outcomes != chart.metric.outcomes
+    outcomes = " OR ".join(f'outcome="{each}"' for each in chart.outcomes)
+    selected = f'MetricName="{names.PREFIX}{chart.metric.name}"' + (f" ({outcomes})" if some else "")
+    return f"SEARCH('{{{','.join([NAMESPACE, *chart.metric.by])}}} {selected}', '{STATISTICS[chart.statistic]}', 60)"
+
 
 HAS_ADDRESS: Final = "HasEmailAddress"
 HAS_ALARMS: Final = "HasAlarms"

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from deploy.amazon import names as amazon
 from deploy.aws import template_names as names
-from deploy.aws.resources.bus_sources import queue_arns
-from deploy.aws.store_tables import CREATE_REQUESTS, TABLES_OF
+from deploy.aws.resources.queues import queue_arns
+from deploy.aws.resources.stores import CREATE_REQUESTS, TABLES_OF
 from deploy.aws.yaml_text import COMMENT, Fields, Node, Tag, get_att, ref, sub
-from deploy.topology.destination_places import BucketPlace
+from deploy.cloud_access import aws_names as amazon
+from deploy.topology.buses import BucketPlace
 from deploy.topology.functions import BlobUse
 from deploy.topology.topology import NeededFunction, Topology
 from functions.notify.destinations.bus.settings import AwsBus

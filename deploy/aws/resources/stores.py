@@ -5,14 +5,30 @@ nothing. One that came and went with the configuration would outlive its stack, 
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
-from deploy.amazon import names as amazon
 from deploy.aws import template_names as names
-from deploy.aws.store_tables import CREATE_REQUESTS
+from deploy.aws.template_names import PREFIX
 from deploy.aws.yaml_text import Fields, Node, get_att, ref, sub
+from deploy.cloud_access import aws_names as amazon
+from deploy.topology.functions import Store
 from deploy.topology.topology import Topology
+from shared.cloud.aws import tables
 from shared.cloud.aws.tables import EXPIRES_AT
+
+TABLES_OF: Final[Mapping[Store, tuple[str, ...]]] = {
+    "ledger": (tables.DELIVERIES.name, tables.DESTINATIONS.name),
+    "journal": (tables.EVENTS.name, tables.BODIES.name, tables.DEAD_LETTERS.name),
+    "owners": (tables.OWNERS.name,),
+    "grants": (tables.GRANTS.name,),
+    "documents": (tables.DOCUMENTS.name,),
+}
+CREATE_REQUESTS: Final[Mapping[str, Fields]] = {
+    each.name: tables.create_request(each, PREFIX) for each in tables.TABLES
+}
+"""By the table's name."""
+
 
 DAY_SECONDS: Final = 86_400
 _RETAINED: Final[Fields] = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deploy.config.dev_ports import HOST
-from deploy.topology.topics import MOST_TRIES
+from deploy.topology.topology import MOST_TRIES
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject, from_json, to_json

@@ -20,7 +20,7 @@ from deploy.dev.aws.emulated_stack import (
     queue_arn,
 )
 from deploy.topology.buses import BusSource, bus_sources
-from deploy.topology.topics import MOST_TRIES
+from deploy.topology.topology import MOST_TRIES
 from shared.cloud.aws.client import AwsClient, AwsPlace
 from shared.jsontext import JsonObject, to_json
 from shared.ports import EVENTS

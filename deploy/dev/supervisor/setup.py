@@ -22,7 +22,7 @@ from deploy.requests.sources import auth_entries, compiled_sources, standard_web
 from deploy.secrets.generated import COMMENT, as_variables, find_missing, misspelt, random_values, signing_secrets
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.rotation import random_text
-from deploy.topology.loops import loop_warnings
+from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
 from shared.jsontext import Json, JsonObject, to_json

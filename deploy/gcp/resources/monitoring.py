@@ -1,21 +1,268 @@
 """The dashboard, the metrics that are counted from logs, and the alerts."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Final
 
-from deploy.gcp.resource import File, Resource, digest_of, key_of, keys, one
-from deploy.gcp.resources.alerts import alert, selections
-from deploy.gcp.resources.log_metrics import COLUMNS, log_metrics, tile, tiles
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp_names import Target
+from deploy.config.compiling.bus_sources import PREFIX
+from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, keys, one
 from deploy.gcp.resources.project import API
-from deploy.google import names
-from deploy.google.target import Target
-from deploy.topology.alarms import SOURCE_ALARM
+from deploy.gcp.resources.topics import topic_key
 from deploy.topology.buses import GOOGLE_KINDS
-from deploy.topology.metrics import CHARTS
+from deploy.topology.functions import SWEEP, Function, subscription_name
+from deploy.topology.monitoring import CHARTS, SOURCE_ALARM, Alarm, Chart, LogMetric, Measure, Statistic
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject
+from shared.ports import DEAD_LETTERS
+
+METRIC: Final = "metric"
+SWEEPS: Final = "sweeps"
+COLUMNS: Final = 2
+WIDTH: Final = 24
+HEIGHT: Final = 16
+
+
+def metric_name(target: Target, name: str) -> str:
+    return f"{target.prefix}{name}"
+
+
+def series_filter(target: Target, name: str) -> str:
+    """Return the filter of Cloud Monitoring that selects the metric's time series."""
+    return f'metric.type = "logging.googleapis.com/user/{metric_name(target, name)}" AND {_CLOUD_RUN}'
+
+
+# Of the values of a minute, a distribution tells the largest by its highest percentile only.
+_AGGREGATIONS: Final[Mapping[Statistic, tuple[str, str]]] = {
+    "sum": ("ALIGN_DELTA", "REDUCE_SUM"),
+    "p99": ("ALIGN_PERCENTILE_99", "REDUCE_MAX"),
+    "maximum": ("ALIGN_PERCENTILE_99", "REDUCE_MAX"),
+}
+_CLOUD_RUN: Final = 'resource.type = "cloud_run_revision"'
+
+
+def log_metrics(target: Target, topology: Topology, folder: Path) -> tuple[Resource, ...]:
+    functions = [each.function for each in topology.functions]
+    metrics = [_metric_of_lines(target, each, folder) for each in topology.log_metrics]
+    return (_sweeps(target, functions, folder), *metrics)
+
+
+def _sweeps(target: Target, functions: Sequence[Function], folder: Path) -> Resource:
+    """Return the metric. Cloud Run counts requests per service, so deliveries would hide that no sweep runs."""
+    [swept] = [each.name for each in functions if SWEEP in each.schedules]
+    log_filter = (
+        f'{_service_filter(target, swept)} AND log_id("run.googleapis.com/requests") '
+        f'AND httpRequest.requestUrl=~"{SWEEP.path}$" '
+        "AND httpRequest.status>=200 AND httpRequest.status<300"
+    )
+    content: JsonObject = {"description": f"Sweeps that {swept} answered with success", "filter": log_filter}
+    return _metric(target, SWEEPS, "how often the sweep succeeded", content, folder)
+
+
+def _metric_of_lines(target: Target, metric: LogMetric, folder: Path) -> Resource:
+    conditions = [_service_filter(target, metric.function), f'jsonPayload.function="{metric.function}"']
+    conditions += [f"jsonPayload.{each}:*" for each in (*metric.by, *([metric.value] if metric.value else ()))]
+    if metric.outcomes:
+        outcomes = " OR ".join(f'"{each}"' for each in metric.outcomes)
+        conditions.append(f"jsonPayload.outcome=({outcomes})")
+    labels: list[Json] = [{"key": each, "valueType": "STRING"} for each in metric.by]
+    descriptor: JsonObject = {"metricKind": "DELTA", "valueType": "INT64", "labels": labels}
+    content: JsonObject = {
+        "description": metric.does,
+        "filter": " AND ".join(conditions),
+        "metricDescriptor": descriptor,
+        "labelExtractors": {each: f"EXTRACT(jsonPayload.{each})" for each in metric.by},
+    }
+    if metric.value:
+        descriptor |= {"valueType": "DISTRIBUTION", "unit": metric.unit or "1"}
+        content["valueExtractor"] = f"EXTRACT(jsonPayload.{metric.value})"
+    return _metric(target, metric.name, metric.does, content, folder)
+
+
+def _metric(target: Target, name: str, why: str, content: JsonObject, folder: Path) -> Resource:
+    identity = metric_name(target, name)
+    file = File(folder / f"metric-{name}.json", json.dumps(content, indent=2) + "\n")
+    read = f"--config-from-file={file.path}"
+    return Resource(
+        METRIC,
+        identity,
+        why,
+        one("logging", "metrics", "create", identity, read),
+        one("logging", "metrics", "update", identity, read),
+        needs=(key_of(API, "logging.googleapis.com"), topic_key(target, DEAD_LETTERS)),
+        files=(file,),
+    )
+
+
+def _service_filter(target: Target, function: str) -> str:
+    service = gcp_names.service(target, function)
+    return f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}"'
+
+
+def tiles(target: Target, charts: Sequence[Chart], first_row: int) -> list[Json]:
+    """Return the charts as tiles of the dashboard, in rows from `first_row` on."""
+    return [_tile(target, each, first_row * COLUMNS + number) for number, each in enumerate(charts)]
+
+
+def _tile(target: Target, chart: Chart, place: int) -> JsonObject:
+    some = chart.outcomes != chart.metric.outcomes
+    outcomes = ", ".join(f'"{each}"' for each in chart.outcomes)
+    selected = f" AND metric.labels.outcome = one_of({outcomes})" if some else ""
+    selected = f"{series_filter(target, chart.metric.name)}{selected}"
+    by = [f"metric.label.{each}" for each in chart.metric.by]
+    plot = "STACKED_BAR" if chart.statistic == "sum" else "LINE"
+    return tile(place, chart.title, selected, _AGGREGATIONS[chart.statistic], by, plot)
+
+
+def tile(
+    place: int, title: str, selected: str, aggregation: tuple[str, str], by: Sequence[str], plot: str = "LINE"
+) -> JsonObject:
+    """Return a chart of the series that a filter selects, aligned and reduced, at a place of the dashboard."""
+    query: JsonObject = {
+        "filter": selected,
+        "aggregation": {
+            "alignmentPeriod": "60s",
+            "perSeriesAligner": aggregation[0],
+            "crossSeriesReducer": aggregation[1],
+            "groupByFields": [*by],
+        },
+    }
+    data: list[Json] = [{"plotType": plot, "timeSeriesQuery": {"timeSeriesFilter": query}}]
+    return {
+        "xPos": place % COLUMNS * WIDTH,
+        "yPos": place // COLUMNS * HEIGHT,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "widget": {"title": title, "xyChart": {"dataSets": data}},
+    }
+
+
+ALERT: Final = "alert"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The time series of a measure. In `selected`, a name in braces is one of `selections`."""
+
+    metric: str
+    selected: str
+    labels: str = ""
+    aligner: str = "ALIGN_DELTA"
+    reducer: str = "REDUCE_SUM"
+    by: tuple[str, ...] = ()
+
+
+SERIES: Final[Mapping[Measure, Series]] = {
+    "dead_letters": Series("pubsub.googleapis.com/subscription/push_request_count", "{dead_letters}"),
+    "oldest_message": Series(
+        "pubsub.googleapis.com/subscription/oldest_unacked_message_age",
+        "{subscriptions}",
+        aligner="ALIGN_MAX",
+        reducer="REDUCE_MAX",
+        by=("resource.label.subscription_id",),
+    ),
+    "oldest_brought": Series(
+        "pubsub.googleapis.com/subscription/oldest_unacked_message_age",
+        "{brought}",
+        aligner="ALIGN_MAX",
+        reducer="REDUCE_MAX",
+        by=("resource.label.subscription_id",),
+    ),
+    "errors": Series(
+        "run.googleapis.com/request_count",
+        "{functions}",
+        'metric.labels.response_code_class = "5xx"',
+        by=("resource.label.service_name",),
+    ),
+    "sweeps": Series("logging.googleapis.com/user/{sweeps}", 'resource.type = "cloud_run_revision"'),
+}
+
+
+def alert_name(target: Target, name: str) -> str:
+    """Return the display name, by which an alert is found again, because Google chooses its address."""
+    return f"{target.prefix}{name}"
+
+
+def selections(target: Target, topology: Topology) -> dict[str, str]:
+    """Return filters by name: on the functions, on the subscriptions that are pushed, on that of dead letters, and on
+    those of sources, which are too many to name each of them."""
+    functions = [each.function for each in topology.functions]
+    pushed = {
+        gcp_names.subscription(target, subscription_name(function, each)): each.topic
+        for function in functions
+        for each in function.subscriptions
+    }
+    services = _one_of([gcp_names.service(target, each.name) for each in functions])
+    letters = _one_of([name for name, topic in pushed.items() if topic == DEAD_LETTERS])
+    subscription = 'resource.type = "pubsub_subscription" AND resource.labels.subscription_id'
+    return {
+        "functions": f'resource.type = "cloud_run_revision" AND resource.labels.service_name = {services}',
+        "subscriptions": f"{subscription} = {_one_of(list(pushed))}",
+        "dead_letters": f"{subscription} = {letters}",
+        "brought": f'{subscription} = starts_with("{gcp_names.subscription(target, PREFIX)}")',
+    }
+
+
+def _one_of(found: Sequence[str]) -> str:
+    quoted = ", ".join(f'"{name}"' for name in found)
+    return f"one_of({quoted})" if len(found) > 1 else quoted
+
+
+def alert(target: Target, topology: Topology, alarm: Alarm, folder: Path, needs: tuple[str, ...]) -> Resource:
+    filled = _policy(target, topology, alarm)
+    digest = digest_of(filled)
+    content: JsonObject = {
+        "displayName": alert_name(target, alarm.name),
+        "userLabels": {**gcp_names.labels(target), gcp_names.PLAN_LABEL: digest},
+        **filled,
+    }
+    file = File(folder / f"alert-{alarm.name}.json", json.dumps(content, indent=2) + "\n")
+    read = f"--policy-from-file={file.path}"
+    create = one("monitoring", "policies", "create", read)
+    # --fields supports only disabled and notificationChannels. Without it the file replaces the whole policy, so a plan
+    # adds the notification channels and the switch that the operator chose.
+    update = one("monitoring", "policies", "update", ADDRESS, read)
+    needs = (key_of(API, "monitoring.googleapis.com"), *needs)
+    return Resource(ALERT, alert_name(target, alarm.name), alarm.why, create, update, digest, needs, (file,))
+
+
+def _policy(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
+    services = {"bus": "Pub/Sub", "scheduler": "Cloud Scheduler"}
+    advice = alarm.advice.format(platform="gcp", prefix=target.prefix, **services)
+    return {
+        "documentation": {"content": advice, "mimeType": "text/markdown"},
+        "combiner": "OR",
+        "conditions": [{"displayName": alarm.condition, "conditionThreshold": _threshold(target, topology, alarm)}],
+        "alertStrategy": {"autoClose": "3600s"},
+    }
+
+
+def _threshold(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
+    series = SERIES[alarm.measure]
+    metric = f'metric.type = "{series.metric.format(sweeps=metric_name(target, SWEEPS))}"'
+    selected = series.selected.format(**selections(target, topology))
+    absent: JsonObject = {"evaluationMissingData": "EVALUATION_MISSING_DATA_ACTIVE"} if alarm.is_least else {}
+    return {
+        "filter": " AND ".join(filter(None, (metric, series.labels, selected))),
+        "aggregations": [
+            {
+                "alignmentPeriod": f"{alarm.window_seconds}s",
+                "perSeriesAligner": series.aligner,
+                "crossSeriesReducer": series.reducer,
+                "groupByFields": list(series.by),
+            }
+        ],
+        "comparison": "COMPARISON_LT" if alarm.is_least else "COMPARISON_GT",
+        "thresholdValue": alarm.bound,
+        "duration": f"{alarm.holds_seconds}s",
+        **absent,
+        "trigger": {"count": 1},
+    }
+
 
 DASHBOARD: Final = "dashboard"
 BROUGHT_CHARTS: Final = (
@@ -60,7 +307,7 @@ def _dashboard(target: Target, topology: Topology, folder: Path) -> Resource:
     identity = dashboard_id(target)
     content: JsonObject = {
         "name": f"projects/{target.project}/dashboards/{identity}",
-        "labels": {**names.labels(target), names.PLAN_LABEL: digest},
+        "labels": {**gcp_names.labels(target), gcp_names.PLAN_LABEL: digest},
         **filled,
     }
     file = File(folder / "dashboard.json", json.dumps(content, indent=2) + "\n")

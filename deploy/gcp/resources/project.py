@@ -6,9 +6,9 @@ APIs stay enabled when a deployment is deleted, because others may use them.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Resource, key_of, one
-from deploy.google import names
-from deploy.google.target import Target
 from deploy.topology.functions import FUNCTIONS, Function
 from deploy.topology.topology import Topology
 from shared.jsontext import JsonObject
@@ -84,7 +84,7 @@ def accounts(functions: Sequence[Function] = FUNCTIONS) -> Mapping[str, str]:
 
 
 def account_key(target: Target, name: str) -> str:
-    return key_of(ACCOUNT, names.account(target, name))
+    return key_of(ACCOUNT, gcp_names.account(target, name))
 
 
 def service_accounts(target: Target, functions: Sequence[Function], before: tuple[str, ...]) -> tuple[Resource, ...]:
@@ -93,13 +93,13 @@ def service_accounts(target: Target, functions: Sequence[Function], before: tupl
 
 
 def _account(target: Target, name: str, why: str, before: tuple[str, ...]) -> Resource:
-    command, email = ("iam", "service-accounts"), names.account_email(target, name)
+    command, email = ("iam", "service-accounts"), gcp_names.account_email(target, name)
     shown = f"--display-name=Hookchain {target.bundle} {name}"
     return Resource(
         ACCOUNT,
-        names.account(target, name),
+        gcp_names.account(target, name),
         why,
-        one(*command, "create", names.account(target, name), shown),
+        one(*command, "create", gcp_names.account(target, name), shown),
         (*one(*command, "update", email, shown), *one(*command, "enable", email)),
         needs=(key_of(API, "iam.googleapis.com"), *before),
     )

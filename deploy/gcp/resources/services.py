@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
 from deploy.gcp.resources.project import API
-from deploy.google import names
-from deploy.google.target import Target
 from deploy.topology import topology
 from deploy.topology.functions import Schedule
 from deploy.topology.topology import NeededFunction
@@ -66,12 +66,12 @@ class Bundle:
 
 
 def service_key(target: Target, function: str) -> str:
-    return key_of(SERVICE, names.service(target, function))
+    return key_of(SERVICE, gcp_names.service(target, function))
 
 
 def service_url(target: Target, function: str, project_number: str) -> str:
     """Return the URL that is known before the service exists. Cloud Run has two for each service."""
-    return f"https://{names.service(target, function)}-{project_number}.{target.region}.run.app"
+    return f"https://{gcp_names.service(target, function)}-{project_number}.{target.region}.run.app"
 
 
 def service(
@@ -79,13 +79,13 @@ def service(
 ) -> Resource:
     """Return a service. `variables` extend its environment."""
     name, region, chosen = needed.name, f"--region={target.region}", size(needed)
-    environment = {**names.environment(target, has_database=bool(needed.function.stores)), **variables}
+    environment = {**gcp_names.environment(target, has_database=bool(needed.function.stores)), **variables}
     settings = (
         f"--function={name}",
         f"--base-image={BASE_IMAGE}",
         region,
-        f"--service-account={names.account_email(target, name)}",
-        f"--build-service-account=projects/{target.project}/serviceAccounts/{names.account_email(target, 'build')}",
+        f"--service-account={gcp_names.account_email(target, name)}",
+        f"--build-service-account=projects/{target.project}/serviceAccounts/{gcp_names.account_email(target, 'build')}",
         *_invoker_flags(needed.function.is_public),
         f"--ingress={chosen.ingress}",
         f"--timeout={needed.timeout_seconds}",
@@ -104,15 +104,15 @@ def service(
     deploy = one(
         "run",
         "deploy",
-        names.service(target, name),
+        gcp_names.service(target, name),
         f"--source={bundle.folder}",
         *settings,
         f"--labels={label_text(target, digest)}",
     )
     # After a rollback, the older revision has the traffic, and a new one would get none.
-    latest = one("run", "services", "update-traffic", names.service(target, name), "--to-latest", region)
+    latest = one("run", "services", "update-traffic", gcp_names.service(target, name), "--to-latest", region)
     why = needed.function.does if needed.function.is_public else "private: called by Pub/Sub as the account push"
-    return Resource(SERVICE, names.service(target, name), why, deploy, (*deploy, *latest), digest, needs)
+    return Resource(SERVICE, gcp_names.service(target, name), why, deploy, (*deploy, *latest), digest, needs)
 
 
 def _invoker_flags(is_public: bool) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ def _secrets(target: Target, mounted: Sequence[str]) -> str:
     if not mounted:
         return "--clear-secrets"
     return "--set-secrets=" + ",".join(
-        f"/secrets/{name}/value={names.secret_id(target, name)}:latest" for name in mounted
+        f"/secrets/{name}/value={gcp_names.secret_id(target, name)}:latest" for name in mounted
     )
 
 
@@ -152,13 +152,13 @@ _DESCRIPTION: Final = re.compile(r"Hookchain: .*\. Plan ([0-9a-f]+)")
 def job(target: Target, schedule: Schedule, url: str, needs: tuple[str, ...]) -> Resource:
     """Return the job that calls the function at `url`. Jobs have no labels, so the last word of its description is the
     digest."""
-    name, minutes = names.job(target, schedule.name), schedule.every_minutes
+    name, minutes = gcp_names.job(target, schedule.name), schedule.every_minutes
     settings = (
         f"--location={target.region}",
         f"--schedule={'*' if minutes == 1 else f'*/{minutes}'} * * * *",
         f"--uri={url}{schedule.path}",
         "--http-method=POST",
-        f"--oidc-service-account-email={names.account_email(target, 'push')}",
+        f"--oidc-service-account-email={gcp_names.account_email(target, 'push')}",
         f"--oidc-token-audience={url}",
         f"--attempt-deadline={schedule.answer_seconds}s",
     )

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Command, File, Resource, digest_of, key_of, label_text, one
 from deploy.gcp.resources.project import API
 from deploy.gcp.resources.topics import topic_key
-from deploy.google import names
-from deploy.google.target import Target
 from deploy.topology.functions import Store
 from shared.cloud.gcp.collections import DOCUMENTS, EXPIRE_AT, EXPIRING, UNINDEXED
 from shared.jsontext import JsonObject
@@ -30,17 +30,17 @@ SOURCES_DAYS: Final = 30
 
 
 def database_key(target: Target) -> str:
-    return key_of(DATABASE, names.database(target))
+    return key_of(DATABASE, gcp_names.database(target))
 
 
 def bucket_key(target: Target) -> str:
-    return key_of(BUCKET, names.bucket(target))
+    return key_of(BUCKET, gcp_names.bucket(target))
 
 
 def database(target: Target, needed: frozenset[Store]) -> tuple[Resource, ...]:
     """Return a database with a name of its own, because the project's `(default)` may be somebody else's, and the rules
     by which its documents expire: those of subscribers only where they are needed, because each takes its seconds."""
-    name = names.database(target)
+    name = gcp_names.database(target)
     where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
     protected = "--delete-protection"  # a mistake would delete every claim and every record
     made = Resource(
@@ -88,7 +88,7 @@ def _exemption(target: Target, collection: str, field: str) -> Resource:
 
 
 def _field(target: Target, collection: str, field: str) -> tuple[str, ...]:
-    return (field, f"--collection-group={collection}", f"--database={names.database(target)}")
+    return (field, f"--collection-group={collection}", f"--database={gcp_names.database(target)}")
 
 
 def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
@@ -99,14 +99,14 @@ def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
     file = File(folder / "lifecycle.json", json.dumps(rules, indent=2) + "\n")
     # Deleted bodies cannot be restored: the operator decides how long the senders' data is kept.
     settings = ("--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0")
-    url, lifecycle = f"gs://{names.bucket(target)}", f"--lifecycle-file={file.path}"
+    url, lifecycle = f"gs://{gcp_names.bucket(target)}", f"--lifecycle-file={file.path}"
     digest = digest_of("bucket", settings, rules)
     brought = one(
         "storage", "buckets", "update", url, *settings, lifecycle, f"--update-labels={label_text(target, digest)}"
     )
     return Resource(
         BUCKET,
-        names.bucket(target),
+        gcp_names.bucket(target),
         "bodies that are too large for a bus",
         (*one("storage", "buckets", "create", url, f"--location={target.region}", *settings, lifecycle), *brought),
         brought,
@@ -152,7 +152,7 @@ VALUE: Final = "value"
 
 
 def value_key(target: Target, name: str) -> str:
-    return key_of(VALUE, names.secret_id(target, name))
+    return key_of(VALUE, gcp_names.secret_id(target, name))
 
 
 def replication(target: Target) -> tuple[str, ...]:
@@ -162,7 +162,7 @@ def replication(target: Target) -> tuple[str, ...]:
 
 def secret(target: Target, name: str, readers: tuple[str, ...]) -> tuple[Resource, Resource]:
     """Return a secret and its first value. A plan never replaces a value; `hookchain secrets set` does."""
-    secret_id = names.secret_id(target, name)
+    secret_id = gcp_names.secret_id(target, name)
     made = Resource(
         SECRET,
         secret_id,

@@ -1,14 +1,17 @@
 """The Pub/Sub topics and their subscriptions."""
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp_names import Target
+from deploy.gcp.resource import ADDRESS, Command, Existing, Resource, digest_of, key_of, label_text, one
 from deploy.gcp.resources.project import API, account_key
-from deploy.google import names
-from deploy.google.target import Target
-from deploy.topology.topics import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES, Topic
+from deploy.topology.buses import BusSource
+from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES, Topic
+from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS
 
 TOPIC: Final = "topic"
@@ -19,15 +22,15 @@ MAX_ACK_SECONDS: Final = 600
 
 
 def topic_key(target: Target, name: str) -> str:
-    return key_of(TOPIC, names.topic(target, name))
+    return key_of(TOPIC, gcp_names.topic(target, name))
 
 
 def subscription_key(target: Target, name: str) -> str:
-    return key_of(SUBSCRIPTION, names.subscription(target, name))
+    return key_of(SUBSCRIPTION, gcp_names.subscription(target, name))
 
 
 def topic(target: Target, needed: Topic) -> Resource:
-    name = names.topic(target, needed.name)
+    name = gcp_names.topic(target, needed.name)
     # Otherwise a message is stored in the region that is nearest to its publisher.
     regions = f"--message-storage-policy-allowed-regions={target.region}"
     digest = digest_of("topic", regions)
@@ -62,14 +65,14 @@ def push_subscription(target: Target, name: str, topic: Topic, push: Push, why: 
     settings = (
         f"--ack-deadline={push.ack_seconds}",
         f"--push-endpoint={push.url}{push.path}",
-        f"--push-auth-service-account={names.account_email(target, 'push')}",
+        f"--push-auth-service-account={gcp_names.account_email(target, 'push')}",
         f"--push-auth-token-audience={push.url}",
         f"--min-retry-delay={FIRST_WAIT_SECONDS}s",
         f"--max-retry-delay={LONGEST_WAIT_SECONDS}s",
         *_retention_flags(topic.kept_days),
     )
     if topic.gives_up:
-        dead_letters = names.topic(target, DEAD_LETTERS)
+        dead_letters = gcp_names.topic(target, DEAD_LETTERS)
         settings += (f"--dead-letter-topic={dead_letters}", f"--max-delivery-attempts={MOST_TRIES}")
     return _subscription(target, name, topic.name, settings, why, (account_key(target, "push"),))
 
@@ -78,7 +81,7 @@ def holding_subscription(target: Target, topic: Topic) -> Resource:
     """Return a subscription that nobody is pushed."""
     why = f"keeps {topic.does} for {topic.held_days} days, even if notify cannot process them"
     flags = _retention_flags(topic.held_days)
-    return _subscription(target, names.holding_subscription(topic.name), topic.name, flags, why, ())
+    return _subscription(target, gcp_names.holding_subscription(topic.name), topic.name, flags, why, ())
 
 
 def _retention_flags(days: int) -> tuple[str, ...]:
@@ -88,7 +91,7 @@ def _retention_flags(days: int) -> tuple[str, ...]:
 def _subscription(
     target: Target, name: str, topic: str, settings: tuple[str, ...], why: str, needs: tuple[str, ...]
 ) -> Resource:
-    subscription = names.subscription(target, name)
+    subscription = gcp_names.subscription(target, name)
     digest = digest_of(topic, settings)
     labels = label_text(target, digest)
     command = ("pubsub", "subscriptions")
@@ -96,7 +99,7 @@ def _subscription(
     cleared = () if gives_up else ("--clear-dead-letter-policy",)
     dead_letters = topic_key(target, DEAD_LETTERS)
     is_own = "/" not in topic
-    of = names.topic(target, topic) if is_own else topic
+    of = gcp_names.topic(target, topic) if is_own else topic
     topics = (topic_key(target, topic), dead_letters) if is_own else (dead_letters,)
     return Resource(
         SUBSCRIPTION,
@@ -107,3 +110,77 @@ def _subscription(
         digest,
         needs=(*dict.fromkeys(topics), *needs),
     )
+
+
+NOTIFICATION: Final = "notification"
+EVENT_TYPES: Final[Mapping[str, str]] = {
+    "finalize": "OBJECT_FINALIZE",
+    "delete": "OBJECT_DELETE",
+    "archive": "OBJECT_ARCHIVE",
+    "metadata_update": "OBJECT_METADATA_UPDATE",
+}
+
+
+def bus_topic(source: BusSource, target: Target) -> Topic:
+    """Return the topic of a source's messages: its own, which a bucket publishes to, or the operator's."""
+    if source.kind == "bucket":
+        return Topic(source.name, f"what happens in the bucket {source.text('bucket')}")
+    name = source.text("pubsub")
+    full = name if "/" in name else f"projects/{target.project}/topics/{name}"
+    return Topic(full, f"messages for the source {source.source}")
+
+
+def bus_source(source: BusSource, target: Target, url: str, timeout_seconds: float) -> Iterator[Resource]:
+    """Yield what brings the source's messages to the function at `url`."""
+    source_topic = bus_topic(source, target)
+    push = Push(url, f"/{source.source}", ack_deadline(timeout_seconds))
+    why = f"hands messages to the source {source.source}"
+    subscription = push_subscription(target, source.name, source_topic, push, why)
+    yield subscription
+    if source.kind == "bucket":
+        yield topic(target, source_topic)
+        yield notification(source, target, subscription.key)
+
+
+def notification(source: BusSource, target: Target, subscription: str) -> Resource:
+    """Return the bucket's notification. gcloud lets Cloud Storage publish to the topic, and to no other."""
+    bucket = source.text("bucket")
+    topic_name = gcp_names.topic(target, source.name)
+    types, prefix = [EVENT_TYPES[each] for each in source.events], source.text("prefix")
+    settings = (f"--event-types={','.join(types)}", *((f"--object-prefix={prefix}",) if prefix else ()))
+    command = ("storage", "buckets", "notifications")
+    create = Command((*command, "create", f"gs://{bucket}", f"--topic={topic_name}", "--payload-format=json", *settings))
+    return Resource(
+        NOTIFICATION,
+        notification_name(bucket, topic_name),
+        f"tells the source {source.source} of objects",
+        (create,),
+        (*one(*command, "delete", ADDRESS), create),
+        digest_of(sorted(types), prefix),
+        needs=(topic_key(target, source.name), subscription),
+    )
+
+
+def notification_name(bucket: str, topic: str) -> str:
+    return f"{bucket}/{topic}"
+
+
+def listing(bucket: str) -> list[str]:
+    """Return the arguments of gcloud that list a bucket's notifications."""
+    return ["storage", "buckets", "notifications", "list", f"gs://{bucket}"]
+
+
+def found_notification(bucket: str, topic: str, listed: Json) -> Existing | None:
+    """Return the bucket's notification to the topic, as gcloud lists it; None if there is none."""
+    for entry in listed if isinstance(listed, list) else []:
+        inner = entry.get("Notification Configuration", entry) if isinstance(entry, dict) else None
+        if isinstance(inner, dict) and str(inner.get("topic")).rpartition("/")[2] == topic:
+            return _existing(bucket, inner)
+    return None
+
+
+def _existing(bucket: str, found: JsonObject) -> Existing:
+    types = found.get("event_types")
+    prefix = found.get("object_name_prefix")
+    digest = digest_of(sorted(map(str, types)) if isinstance(types, list) else [], prefix or "")
+    return Existing(digest, address=f"projects/_/buckets/{bucket}/notificationConfigs/{found.get('id')}")

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.amazon.api import AwsApi
-from deploy.amazon.stack import DeployedStack
-from deploy.amazon.target import StackTarget
+from deploy.cloud_access.aws import AwsApi, DeployedStack
+from deploy.cloud_access.aws_names import StackTarget
 from deploy.history.aws import open_aws_state
 from deploy.history.dynamo_journal import DynamoJournalReader
 from deploy.history.journal_view import EventQuery

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 import yaml
 
-from deploy.aws import template_tools
+from deploy.aws import sam
 from deploy.aws.template import template_text
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject
@@ -47,7 +47,7 @@ def template(needs: Topology | None = None) -> JsonObject:
 
 
 def tool_or_skip(name: str) -> str:
-    path = template_tools.TOOLS / name
+    path = sam.TOOLS / name
     if not path.exists():
         pytest.skip(f"{name} is not installed: make sam")
     return str(path)
@@ -94,7 +94,7 @@ def stack_of(document: JsonObject) -> Stack:
 
 def translated() -> JsonObject:
     tool_or_skip("python")
-    document: JsonObject = json.loads(template_tools.translated(text()))
+    document: JsonObject = json.loads(sam.translated(text()))
     return document
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 import pytest
 
-from deploy.amazon import names
+from deploy.cloud_access import aws_names
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.delivery import Delivery
@@ -38,7 +38,7 @@ def deployed(stack: Stack) -> Stack:
     stack.add_tables()
     stack.add_queues()
     region = {"LocationConstraint": stack.place.region}
-    bucket = names.bucket(stack.prefix, "123456789012", stack.place.region)
+    bucket = aws_names.bucket(stack.prefix, "123456789012", stack.place.region)
     stack.call("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration=region)
     return stack
 
@@ -89,7 +89,7 @@ def output(stack: Stack, capsys: pytest.CaptureFixture[str], *arguments: str, co
 
 
 def messages(stack: Stack, topic: str) -> list[JsonObject]:
-    url = stack.call("sqs", "get_queue_url", QueueName=names.queue(stack.prefix, topic))["QueueUrl"]
+    url = stack.call("sqs", "get_queue_url", QueueName=aws_names.queue(stack.prefix, topic))["QueueUrl"]
     found = stack.call("sqs", "receive_message", QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
     assert isinstance(found, list)
     return [json.loads(str(each["Body"])) for each in found if isinstance(each, dict)]

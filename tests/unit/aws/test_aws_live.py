@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-from deploy.amazon.api import AwsApi, AwsFault
-from deploy.amazon.names import TABLES
 from deploy.aws.stack_changes import (
     changed_entries,
     changed_values,
@@ -12,6 +10,8 @@ from deploy.aws.stack_changes import (
     uncompared_types,
     undetected_drift,
 )
+from deploy.cloud_access.aws import AwsApi, AwsFault
+from deploy.cloud_access.aws_names import TABLES
 from shared.jsontext import Json, JsonObject
 from tests.unit.aws.rendered import inside, objects, stack_of, template
 from tests.unit.aws.template.test_template_buses import CONFIG as BUSES

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.amazon.api import AwsFault
+from deploy.cloud_access.aws import AwsFault
 from deploy.history.aws import CloudWatchLog, filter_patterns, parse_log_event
 from deploy.history.logs import LogQuery, Record, cloud_records
 from shared.jsontext import JsonObject

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.amazon import names
-from deploy.amazon.target import StackTarget, checked_target, find_target
 from deploy.cli.main import main
+from deploy.cloud_access import aws_names
+from deploy.cloud_access.aws_names import StackTarget, checked_target, find_target
 from deploy.terminal.command_line import CommandError
 from shared.cloud.aws.tables import TABLES
 from shared.ports import TOPIC_NAMES
@@ -58,15 +58,15 @@ def test_a_name_that_no_stack_or_region_has_is_rejected_before_a_call(stack: str
 @given(st.from_regex(r"[a-z](-?[a-z0-9]){2,13}", fullmatch=True), st.sampled_from(["ap-southeast-1", "us-gov-west-1"]))
 def test_every_name_of_a_valid_stack_is_one_that_aws_takes(stack: str, region: str) -> None:
     prefix = checked_target(stack, region).prefix
-    assert len(names.bucket(prefix, "123456789012", region)) <= 63
-    assert all(len(names.undelivered_queue(prefix, topic)) <= 80 for topic in TOPIC_NAMES)
-    assert all(len(names.function(prefix, name)) <= 64 for name in ("receive", "transform", "notify"))
-    assert all(3 <= len(names.table(prefix, each.name)) <= 255 for each in TABLES)
+    assert len(aws_names.bucket(prefix, "123456789012", region)) <= 63
+    assert all(len(aws_names.undelivered_queue(prefix, topic)) <= 80 for topic in TOPIC_NAMES)
+    assert all(len(aws_names.function(prefix, name)) <= 64 for name in ("receive", "transform", "notify"))
+    assert all(3 <= len(aws_names.table(prefix, each.name)) <= 255 for each in TABLES)
 
 
 def test_the_longest_stack_leaves_room_for_the_bucket() -> None:
     prefix = checked_target("a" * 28, "ap-southeast-1").prefix
-    assert len(names.bucket(prefix, "123456789012", "ap-southeast-1")) <= 63
+    assert len(aws_names.bucket(prefix, "123456789012", "ap-southeast-1")) <= 63
 
 
 @pytest.mark.parametrize(

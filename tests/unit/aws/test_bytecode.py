@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from types import CodeType
 
-from deploy.aws.bytecode import write_bytecode
+from deploy.aws.sam import write_bytecode
 
 UNCHECKED = (1).to_bytes(4, "little")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from deploy.amazon.api import AwsFault
-from deploy.aws.concurrency import AccountLimit, Reservation, find_reservation, offline_line, reservation
+from deploy.aws.deployment import AccountLimit, Reservation, find_reservation, offline_line, reservation
 from deploy.aws.template import parameter_defaults
+from deploy.cloud_access.aws import AwsFault
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json, JsonObject
 from tests.unit.aws.rendered import inside, template

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from deploy.amazon import names
-from deploy.amazon.api import AwsApi
-from deploy.amazon.target import checked_target
-from deploy.aws import template_tools
-from deploy.aws.adoption import adoption_template, indexes_of
+from deploy.aws import sam
 from deploy.aws.deployment import Memory, parameter_values, require_changeable, require_own
-from deploy.aws.removal import Remaining
+from deploy.aws.removal import Remaining, adoption_template, indexes_of
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.stack_changes import read_template
 from deploy.cli import aws_deployment
+from deploy.cloud_access import aws_names
+from deploy.cloud_access.aws import AwsApi
+from deploy.cloud_access.aws_names import checked_target
 from deploy.config.dotenv import read_dotenv
 from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import Need
@@ -57,7 +56,7 @@ def sam_that(exit_code: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> P
     asked = folder / "asked"
     tool.write_text(f'#!/bin/sh\necho "$@" >> {asked}\nexit {exit_code}\n', encoding="utf-8")
     tool.chmod(0o755)
-    monkeypatch.setattr(template_tools, "TOOLS", tool.parent)
+    monkeypatch.setattr(sam, "TOOLS", tool.parent)
     return asked
 
 
@@ -148,11 +147,11 @@ def test_kept_tables_are_imported_by_their_names_and_survive_a_failure() -> None
 
 def test_a_kept_table_of_an_earlier_version_is_imported_with_the_indexes_that_it_has(stack: Stack) -> None:
     stack.add_tables()
-    tables = [names.table(stack.prefix, name) for name in names.TABLES]
+    tables = [aws_names.table(stack.prefix, name) for name in aws_names.TABLES]
     indexes = indexes_of(stack.api(), tables)
     whole = {name: {index.name for index in table.indexes} for name, table in zip(tables, TABLES, strict=True)}
     assert indexes == whole
-    deliveries = names.table(stack.prefix, "deliveries")
+    deliveries = aws_names.table(stack.prefix, "deliveries")
     kept = Remaining(tuple(tables), (), ())
     earlier = {**indexes, deliveries: indexes[deliveries] - {"by_endpoint"}}
     now, then = (read_template(adoption_template(topology(), stack.prefix, kept, each)) for each in (indexes, earlier))
@@ -220,6 +219,6 @@ def test_a_missing_secret_stops_before_anything_is_changed(
 def test_without_the_tools_it_says_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(template_tools, "TOOLS", tmp_path / "nowhere")
+    monkeypatch.setattr(sam, "TOOLS", tmp_path / "nowhere")
     assert aws_deployment.deploy_aws(["--region", "eu-central-1", "--config", "none"]) == 1
     assert "Run `make sam`" in capsys.readouterr().err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws import template_tools
+from deploy.aws import sam
 from deploy.cli import aws_deployment
 from tests.aws.operator import Stack
 
@@ -13,7 +13,7 @@ from tests.aws.operator import Stack
 def left(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """A stack that was deleted. What it left: tables, a bucket with a body, and a secret."""
     (tmp_path / "sam").touch()
-    monkeypatch.setattr(template_tools, "TOOLS", tmp_path)
+    monkeypatch.setattr(sam, "TOOLS", tmp_path)
     stack.add_tables()
     account = stack.call("sts", "get_caller_identity")["Account"]
     bucket = f"{stack.prefix}blobs-{account}-{stack.place.region}"
@@ -64,7 +64,7 @@ def test_credentials_that_are_missing_are_reported(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "sam").touch()
-    monkeypatch.setattr(template_tools, "TOOLS", tmp_path)
+    monkeypatch.setattr(sam, "TOOLS", tmp_path)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     assert destroyed(stack) == 1
     assert "no AWS credentials can be used" in capsys.readouterr().err

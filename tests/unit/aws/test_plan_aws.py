@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws import template_tools
+from deploy.aws import sam
 from deploy.cli import aws_deployment
 from tests.unit.aws.rendered import tool_or_skip
 from tests.unit.gcp.planned import CONFIG
@@ -99,7 +99,7 @@ def test_a_region_that_does_not_exist_is_rejected(
 def test_a_destination_on_this_machine_is_a_warning_before_any_tool_is_needed(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(template_tools, "TOOLS", config.parent / "nowhere")
+    monkeypatch.setattr(sam, "TOOLS", config.parent / "nowhere")
     config.write_text(
         CONFIG.replace("email: {to: [a@example.com]}", "webhook: {url: 'http://localhost:9000/', allow_private: true}")
     )
@@ -124,6 +124,6 @@ def test_it_prints_the_translation(config: Path, capsys: pytest.CaptureFixture[s
 def test_without_the_tools_it_says_how_to_get_them(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(template_tools, "TOOLS", config.parent / "nowhere")
+    monkeypatch.setattr(sam, "TOOLS", config.parent / "nowhere")
     assert planned(config, "--translated") == 1
     assert "Run `make sam`" in capsys.readouterr().err

@@ -5,9 +5,8 @@ from typing import Protocol
 
 import pytest
 
-from deploy.aws.earlier_code import earlier_code, with_earlier_code
 from deploy.aws.prepare import prepare
-from deploy.aws.stack_changes import changed_entries, read_template
+from deploy.aws.stack_changes import changed_entries, earlier_code, read_template, with_earlier_code
 from deploy.cli import aws_deployment
 from shared.jsontext import JsonObject, to_json
 from tests.aws.operator import Stack

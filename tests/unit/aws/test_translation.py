@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws import template_tools
-from deploy.aws.limits import measured
+from deploy.aws import sam
+from deploy.aws.prepare import measured
 from deploy.aws.template import template as render
 from shared.jsontext import JsonObject, to_json
 from tests.unit.aws.rendered import (
@@ -42,7 +42,7 @@ def stack(document: JsonObject) -> Stack:
 def linted(path: Path, content: str) -> str:
     path.write_text(content)
     command = [tool_or_skip("cfn-lint"), str(path)]
-    done = subprocess.run(command, env=template_tools.tool_environ(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=sam.tool_environ(), capture_output=True, text=True, timeout=120)
     return done.stdout + done.stderr
 
 
@@ -63,7 +63,7 @@ def test_sam_takes_the_template(tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
     path.write_text(text(topology(SUBSCRIBERS)))
     command = [tool_or_skip("sam"), "validate", "--lint", "--template", str(path)]
-    done = subprocess.run(command, env=template_tools.tool_environ(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=sam.tool_environ(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

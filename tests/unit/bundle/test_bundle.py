@@ -6,8 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from deploy.bundle.bundle import NotABundle, contents, write
-from deploy.bundle.files import PLATFORMS, bundle_files
+from deploy.bundle.bundle import PLATFORMS, NotABundle, bundle_files, contents, write
 from deploy.cli import bundle
 from deploy.config.compiler import compile_file
 from deploy.config.imported_modules import imported_modules

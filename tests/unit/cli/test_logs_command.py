@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cli.main import main
-from deploy.google.gcloud import Gcloud
-from deploy.google.target import Target
+from deploy.cloud_access.gcp import Gcloud
+from deploy.cloud_access.gcp_names import Target
 from deploy.history.gcp import GoogleLog, log_filter, read_arguments
 from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records, with_process
 from deploy.history.logs import Cursor, LogQuery, Record, cloud_records, parse_cloud_entry, parse_local_line

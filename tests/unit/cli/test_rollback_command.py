@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from deploy.cli.main import main
-from deploy.google.gcloud import Answer
+from deploy.cloud_access.gcp import Answer
 from shared.jsontext import Json
 from tests.gcloud_flags import faults, known_commands
 

@@ -7,6 +7,7 @@ import pytest
 
 from deploy.aws.prepare import prepare, warnings
 from deploy.bundle.requirements import features
+from deploy.cloud_access.gcp_names import Target
 from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config
 from deploy.config.compiling.bus_sources import resource_name
@@ -14,10 +15,8 @@ from deploy.config.config_file import ConfigFile, parse_config
 from deploy.config.faults import ConfigFaults
 from deploy.doctor.buses import buses_on_aws, buses_on_google
 from deploy.gcp.deployment import prepare_deployment
-from deploy.google.target import Target
 from deploy.terminal.command_line import CommandError
-from deploy.topology.buses import own_bus_fault
-from deploy.topology.loops import loop_warnings
+from deploy.topology.buses import loop_warnings, own_bus_fault
 from shared.jsontext import JsonObject
 
 QUEUE: Final = "arn:aws:sqs:eu-central-1:123456789012:jobs"

@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.cloud_access.gcp import Answer
+from deploy.cloud_access.gcp_names import Target
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.gcp.apply import Applying, Failure
-from deploy.gcp.changes import changes
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.live import read_grants, read_resources, topics_of_others
-from deploy.gcp.plan import Action
-from deploy.gcp.removal import Removal, deployment_resources, removal, staying
+from deploy.gcp.plan import Action, Removal, changes, deployment_resources, removal, staying
 from deploy.gcp.resources.services import Bundle
-from deploy.google.gcloud import Answer
-from deploy.google.target import Target
 from tests.gcloud_shown import NUMBER
 from tests.gcloud_world import World
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.cloud_access.gcp_names import Target
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.gcp.graph import Deployment
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.services import Bundle
-from deploy.google.target import Target
 
 TARGET = Target("my-project")
 CONFIG = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.main import main
-from deploy.google.target import Target
+from deploy.cloud_access.gcp_names import Target
 from deploy.history.gcp import EMULATED, cloud_place, operator_authorization
 from deploy.history.state import StateFault
 from shared.errors import Temporary

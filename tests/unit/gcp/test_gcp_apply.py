@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.apply import Applying
-from deploy.gcp.changes import changes
 from deploy.gcp.graph import graph
 from deploy.gcp.live import project_number
-from deploy.google.target import Target
+from deploy.gcp.plan import changes
 from deploy.terminal.command_line import CommandError
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_world import World

@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from deploy.cloud_access.gcp import PROPAGATION_WAITS_SECONDS, Answer, GcloudFault
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.live import project_number
 from deploy.gcp.plan import Action
 from deploy.gcp.resource import Command
-from deploy.google.api import PROPAGATION_WAITS_SECONDS
-from deploy.google.gcloud import Answer, GcloudFault
 from tests.unit.gcp.applied import TARGET, Noted
 
 

@@ -6,12 +6,11 @@ from typing import Final
 
 import pytest
 
+from deploy.cloud_access.gcp import GcloudFault
 from deploy.gcp.apply import Applying
-from deploy.gcp.changes import changes
 from deploy.gcp.graph import graph
-from deploy.gcp.plan import NOTHING, plan
+from deploy.gcp.plan import NOTHING, changes, plan
 from deploy.gcp.resource import Resource
-from deploy.google.gcloud import GcloudFault
 from tests.gcloud_command_line import CommandLine
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_shown import Thing

@@ -9,9 +9,17 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.gcp.costs import START_SECONDS, Stream, instance_seconds, rows, sweeps_a_month
+from deploy.gcp.costs import (
+    START_SECONDS,
+    Stream,
+    default_plan,
+    instance_seconds,
+    read_usage,
+    resources,
+    rows,
+    sweeps_a_month,
+)
 from deploy.gcp.resource import Command, Resource
-from deploy.gcp.usage import default_plan, read_usage, resources
 from deploy.topology.estimate import MONTH_SECONDS, Row, Traffic, signed_share
 from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS

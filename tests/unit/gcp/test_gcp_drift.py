@@ -8,13 +8,10 @@ from typing import Final
 import pytest
 
 from deploy.cli.gcp_deployment import changed_settings
-from deploy.gcp.changes import changes
-from deploy.gcp.drift import Setting, differences
+from deploy.gcp.drift import FILE_FIELDS, FLAGS, Setting, differences, planned_flags, settings_of
 from deploy.gcp.graph import graph
-from deploy.gcp.live_settings import FILE_FIELDS, FLAGS, planned_flags, settings_of
-from deploy.gcp.plan import Action, script
-from deploy.gcp.resources.alerts import ALERT
-from deploy.gcp.resources.log_metrics import METRIC
+from deploy.gcp.plan import Action, changes, script
+from deploy.gcp.resources.monitoring import ALERT, METRIC
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json, JsonObject
 from tests.discovery import faults_in

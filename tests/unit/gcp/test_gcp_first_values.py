@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cloud_access.gcp_names import Target
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.dotenv import read_dotenv
-from deploy.gcp.deployment import missing_needs, remember_settings
+from deploy.gcp.deployment import closing, missing_needs, remember_settings
 from deploy.gcp.graph import Deployment, graph
-from deploy.gcp.output import closing
 from deploy.gcp.plan import NOTHING, plan
 from deploy.gcp.resources.services import Bundle
-from deploy.google.target import Target
 from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import needs
 from deploy.terminal.command_line import CommandError, Questions

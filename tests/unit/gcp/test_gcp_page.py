@@ -11,7 +11,7 @@ import pytest
 
 from deploy.cli import costs as costs_command
 from deploy.cli.main import COMMANDS
-from deploy.gcp.usage import COSTS, PRICES_FILE, in_readme, price_rows, read_usage
+from deploy.gcp.costs import COSTS, PRICES_FILE, in_readme, price_rows, read_usage
 from deploy.topology.estimate import PricesFault, Row, amount_text, read_prices
 from tests.gcloud_flags import command_lines, faults, known_commands
 

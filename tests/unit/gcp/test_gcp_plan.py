@@ -14,7 +14,7 @@ from deploy.gcp.graph import graph, in_order
 from deploy.gcp.iam_bindings import Grant
 from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, Action, plan, script, superfluous_resources
 from deploy.gcp.resource import Command, Existing, Resource
-from deploy.topology.metrics import CHARTS
+from deploy.topology.monitoring import CHARTS
 from tests.discovery import faults_in
 from tests.gcloud_flags import faults, known_commands
 from tests.unit.gcp.planned import SUBSCRIBERS, TARGET, by_key, deployment, flag

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from deploy.gcp.apply import Applying
-from deploy.gcp.changes import changes
 from deploy.gcp.graph import graph
+from deploy.gcp.plan import changes
 from tests.gcloud_world import World
 from tests.unit.gcp.applied import TARGET, Asked, Noted, deploy, deployment, removed
 

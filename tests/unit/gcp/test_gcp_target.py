@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.google import names
-from deploy.google.gcloud import TIMED_OUT, Gcloud, GcloudFault, GcloudMissing, configured_project, read_json, shown
-from deploy.google.target import Target, TargetFault, checked_target, find_target
+from deploy.cloud_access import gcp_names
+from deploy.cloud_access.gcp import TIMED_OUT, Gcloud, GcloudFault, GcloudMissing, configured_project, read_json, shown
+from deploy.cloud_access.gcp_names import Target, TargetFault, checked_target, find_target
 from tests.stub_gcloud import install
 
 NOBODY = argparse.Namespace(project=None, region=None, prefix=None)
@@ -58,10 +58,10 @@ def test_every_name_of_a_taken_prefix_is_one_that_google_takes(prefix: str, proj
         target = checked_target(project, "europe-west1", prefix)
     except TargetFault:
         return
-    assert all(6 <= len(names.account(target, name)) <= 30 for name in ("receive", "transform", "push"))
-    assert 4 <= len(names.database(target)) <= 63
-    assert 3 <= len(names.bucket(target)) <= 63
-    assert len(f"{names.service(target, 'transform')}-123456789012") <= 63
+    assert all(6 <= len(gcp_names.account(target, name)) <= 30 for name in ("receive", "transform", "push"))
+    assert 4 <= len(gcp_names.database(target)) <= 63
+    assert 3 <= len(gcp_names.bucket(target)) <= 63
+    assert len(f"{gcp_names.service(target, 'transform')}-123456789012") <= 63
 
 
 def test_gcloud_never_asks_and_always_says_the_project(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from deploy.google import api
-from deploy.google.api import RETRY_WAITS_SECONDS, ApiError, GoogleApi
+from deploy.cloud_access import gcp
+from deploy.cloud_access.gcp import RETRY_WAITS_SECONDS, ApiError, GoogleApi
 from shared.jsontext import JsonObject
 
 
@@ -19,7 +19,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *statuses: int) -> tuple[GoogleAp
             raise ApiError(status, "REASON", "rejected")
         return {"name": "it"}
 
-    monkeypatch.setattr(api, "ask", ask)
+    monkeypatch.setattr(gcp, "ask", ask)
     return GoogleApi("my-project", lambda: "token", {}, waits.append), waits, urls
 
 

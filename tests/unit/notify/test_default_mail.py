@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.bundle.files import PLATFORMS, bundle_files
+from deploy.bundle.bundle import PLATFORMS, bundle_files
 from functions.notify.destinations.email.default_mail import (
     MAX_INLINE_BYTES,
     MAX_NAME_CHARACTERS,

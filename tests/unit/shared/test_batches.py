@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from deploy.topology import topics
+from deploy.topology import topology
 from shared.cloud.aws.batches import (
     MAX_RECEIVES,
     MAX_WAIT_SECONDS,
@@ -132,7 +132,7 @@ def test_the_wait_grows_from_ten_seconds_to_ten_minutes() -> None:
 
 def test_the_waits_and_tries_are_those_of_the_topology() -> None:
     waits = MIN_WAIT_SECONDS, MAX_WAIT_SECONDS, MAX_RECEIVES
-    assert waits == (topics.FIRST_WAIT_SECONDS, topics.LONGEST_WAIT_SECONDS, topics.MOST_TRIES)
+    assert waits == (topology.FIRST_WAIT_SECONDS, topology.LONGEST_WAIT_SECONDS, topology.MOST_TRIES)
 
 
 def test_an_outage_of_our_own_parts_is_survived_for_about_sixteen_hours() -> None:

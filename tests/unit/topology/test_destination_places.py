@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deploy.gcp.graph import graph
-from deploy.topology.destination_places import BucketPlace, TablePlace, written_places
+from deploy.topology.buses import BucketPlace, TablePlace, written_places
 from tests.unit.aws.rendered import template
 from tests.unit.gcp.planned import CONFIG, by_key, deployment
 from tests.unit.topology.configured import slices, topology

@@ -8,16 +8,16 @@ from typing import Final
 
 import pytest
 
-from deploy.amazon.target import checked_target as checked_stack
-from deploy.aws.limits import measured as limits_of_aws
+from deploy.aws.prepare import measured as limits_of_aws
 from deploy.aws.resources.policies import INLINE_CHARACTERS, MANAGED_POLICIES, characters
 from deploy.aws.template import template
 from deploy.cli.lint import main as lint
+from deploy.cloud_access.aws_names import checked_target as checked_stack
+from deploy.cloud_access.gcp_names import checked_target
+from deploy.gcp.deployment import measured as limits_of_google
 from deploy.gcp.graph import graph
-from deploy.gcp.limits import measured as limits_of_google
-from deploy.google.target import checked_target
 from deploy.terminal.command_line import CommandError
-from deploy.topology.limits import Measured, over_limits, require_limits
+from deploy.topology.topology import Measured, over_limits, require_limits
 from shared.jsontext import JsonObject, to_json
 from tests.unit.aws.rendered import CODE, Stack, inside, objects, properties, stack_of, walk
 from tests.unit.aws.rendered import template as read_template

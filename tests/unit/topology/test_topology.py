@@ -11,9 +11,8 @@ from deploy.gcp.graph import graph
 from deploy.gcp.resources.services import Bundle
 from deploy.gcp.resources.stores import database
 from deploy.topology.functions import FUNCTIONS, consumers
-from deploy.topology.metrics import CHARTS, LOG_METRICS
-from deploy.topology.topics import TOPICS
-from deploy.topology.topology import find_topology
+from deploy.topology.monitoring import CHARTS, LOG_METRICS
+from deploy.topology.topology import TOPICS, find_topology
 from shared.logs import FIELDS
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES
 from shared.waiting_route import RETRY_SECONDS

@@ -1,7 +1,7 @@
 """Parts of a template."""
 
 from deploy.aws import template_names as names
-from deploy.aws.store_tables import CREATE_REQUESTS
+from deploy.aws.resources.stores import CREATE_REQUESTS
 
 ITEMS = ("BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
 SECRET = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${Prefix}"

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from deploy.aws import template_tools
+from deploy.aws import sam
 from deploy.aws.costs import alarm_metrics, polled_queues
 from shared.jsontext import JsonObject
 from tests.unit.aws.rendered import Stack, inside, listed, objects, stack_of, template, text
@@ -129,6 +129,6 @@ def test_without_such_sources_the_template_has_nothing_of_them() -> None:
 @pytest.mark.slow
 def test_sam_and_cfn_lint_take_it(tmp_path: Path) -> None:
     assert linted(tmp_path / "template.yaml", text(topology(CONFIG))) == ""
-    document: JsonObject = json.loads(template_tools.translated(text(topology(CONFIG))))
+    document: JsonObject = json.loads(sam.translated(text(topology(CONFIG))))
     mappings = stack_of(document).of_kind("Lambda::EventSourceMapping")
     assert JOBS in [each["EventSourceArn"] for each in mappings.values()]

@@ -3,9 +3,8 @@
 import json
 
 from deploy.aws import template_names as names
-from deploy.topology.alarms import ALARMS
 from deploy.topology.functions import FUNCTIONS
-from deploy.topology.metrics import CHARTS
+from deploy.topology.monitoring import ALARMS, CHARTS
 from shared.ports import TOPIC_NAMES
 from tests.unit.aws.rendered import Stack, inside, listed, objects
 

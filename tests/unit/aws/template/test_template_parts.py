@@ -6,7 +6,7 @@ import pytest
 
 from deploy.aws import template_names as names
 from deploy.aws.resources.functions import RUNTIME
-from deploy.aws.store_tables import CREATE_REQUESTS, TABLES_OF
+from deploy.aws.resources.stores import CREATE_REQUESTS, TABLES_OF
 from deploy.topology.functions import FUNCTIONS
 from shared.settings import read_settings
 from tests.processes import ROOT

@@ -6,12 +6,11 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from deploy.amazon.names import URL_OUTPUT
 from deploy.aws import template_names as names
-from deploy.bundle.files import bundle_files
+from deploy.bundle.bundle import bundle_files
+from deploy.cloud_access.aws_names import URL_OUTPUT
 from deploy.topology.functions import FUNCTIONS
-from deploy.topology.topics import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES
-from deploy.topology.topology import find_topology
+from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES, find_topology
 from functions.transform.lambda_handler import CHAINS_ALIAS
 from shared.cloud.aws import batches
 from shared.jsontext import Json

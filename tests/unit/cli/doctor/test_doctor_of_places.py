@@ -6,12 +6,12 @@ from typing import Final
 
 import pytest
 
-from deploy.amazon.api import AwsApi
+from deploy.cloud_access.aws import AwsApi
+from deploy.cloud_access.gcp import GoogleApi
+from deploy.cloud_access.gcp_names import Target
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.doctor.places import aws_places, google_places, has_places
-from deploy.google.api import GoogleApi
-from deploy.google.target import Target
 from shared.jsontext import Json, JsonObject
 from tests.aws.local_aws import KEYS, REGION, boto_client, local_aws
 from tests.google_stand_in import StandIn, standing_in

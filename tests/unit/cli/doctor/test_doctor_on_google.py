@@ -8,10 +8,9 @@ from typing import Final
 
 import pytest
 
+from deploy.cloud_access.gcp import TIMED_OUT, Answer, NotSignedIn, token_of
 from deploy.doctor.google import PERMISSIONS
 from deploy.gcp.resources.project import APIS
-from deploy.google.api import NotSignedIn, token_of
-from deploy.google.gcloud import TIMED_OUT, Answer
 from shared.jsontext import JsonObject
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud, install

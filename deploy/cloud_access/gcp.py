@@ -1,18 +1,120 @@
-"""Google Cloud's REST APIs, called with the operator's own access token; and their one retry policy."""
+"""Running gcloud: found on PATH, without questions, and always with a project."""
 
+import argparse
 import json
 import os
+import shlex
+import shutil
+import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlencode, urlsplit
 
-from deploy.google.gcloud import TIMED_OUT, GcloudMissing, Runner
+from deploy.cloud_access.gcp_names import Target, find_target, service
+from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json, JsonObject, to_json
+
+TIMED_OUT: Final = 124
+"""The exit code that the program `timeout` uses."""
+
+
+class GcloudMissing(Exception):
+    """gcloud is not on PATH."""
+
+
+class GcloudFault(Exception):
+    """gcloud failed. `line` can be pasted to try again; `message` is gcloud's own message."""
+
+    def __init__(self, line: str, message: str) -> None:
+        super().__init__(f"{message.strip() or 'gcloud failed without a message'}\nTo run it yourself: {line}")
+        self.line = line
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The output of gcloud. `code` is its exit code."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Runner(Protocol):
+    """Something that runs gcloud: Gcloud, or a fake in tests."""
+
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer: ...
+
+
+class Gcloud:
+    """gcloud. `arguments` are what follows the word gcloud: `["run", "services", "list"]`."""
+
+    def __init__(self, project: str | None = None, environ: Mapping[str, str] | None = None) -> None:
+        self._project = project
+        self._environ = environ
+
+    def line(self, arguments: Sequence[str]) -> list[str]:
+        return [*command_line(arguments, self._project), "--quiet"]
+
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer:
+        """Raises GcloudMissing."""
+        environ = dict(os.environ if self._environ is None else self._environ)
+        program = shutil.which("gcloud", path=environ.get("PATH"))
+        if program is None:
+            where = "https://cloud.google.com/sdk/docs/install, or use Cloud Shell, which has it"
+            raise GcloudMissing(f"gcloud is not on PATH: install it from {where}")
+        try:
+            done = subprocess.run(
+                [program, *self.line(arguments)[1:]],
+                env=environ,
+                capture_output=True,
+                check=False,
+                timeout=timeout_seconds,
+                input=stdin or b"",
+            )
+        except subprocess.TimeoutExpired:
+            return Answer(TIMED_OUT, "", f"gcloud did not answer within {timeout_seconds:.0f} s")
+        return Answer(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def command_line(arguments: Sequence[str], project: str | None) -> list[str]:
+    """Return the command line as it is printed for people. Flags follow the command, so the project does too."""
+    return ["gcloud", *arguments, *([f"--project={project}"] if project else [])]
+
+
+def shown(arguments: Sequence[str], project: str | None) -> str:
+    """Return the command line quoted for a shell."""
+    return shlex.join(command_line(arguments, project))
+
+
+def read_json(runner: Runner, arguments: Sequence[str], project: str | None, timeout_seconds: float = 60.0) -> Json:
+    """Return the command's output with --format=json. Raises GcloudFault and GcloudMissing."""
+    arguments = [*arguments, "--format=json"]
+    answer = runner.run(arguments, timeout_seconds=timeout_seconds)
+    if answer.code:
+        raise GcloudFault(shown(arguments, project), answer.stderr)
+    try:
+        found: Json = json.loads(answer.stdout or "null")
+    except ValueError as error:
+        raise GcloudFault(shown(arguments, project), "gcloud's answer is not JSON") from error
+    return found
+
+
+def configured_project(runner: Runner) -> str | None:
+    """Return the project of gcloud's own configuration; None if it has none, or if there is no gcloud."""
+    try:
+        answer = runner.run(["config", "get-value", "project"], timeout_seconds=20)
+    except GcloudMissing:
+        return None
+    found = answer.stdout.strip()
+    return found if answer.code == 0 and found and found != "(unset)" else None
+
 
 CALL_SECONDS: Final = 5.0
 TOKEN_SECONDS: Final = 30.0
@@ -160,3 +262,48 @@ def _fault(status: int, document: JsonObject) -> ApiError:
     )
     message = str(error.get("message", "rejected")).split("\n")[0]
     return ApiError(status, reasons[0] if reasons else str(error.get("status", "")), message[:300])
+
+
+@dataclass(frozen=True, slots=True)
+class CloudDeployment:
+    target: Target
+    gcloud: Gcloud
+    api: GoogleApi
+
+    def service(self, function: str) -> JsonObject | None:
+        """Return the service as Cloud Run's API v2 describes it; None if it is not deployed. Raises CommandError."""
+        name = service(self.target, function)
+        path = f"/v2/projects/{self.target.project}/locations/{self.target.region}/services/{name}"
+        try:
+            return self.api.get("run", path)
+        except NotSignedIn as fault:
+            raise CommandError(str(fault)) from fault
+        except ApiError as fault:
+            if fault.status == 404 or fault.reason == "SERVICE_DISABLED":
+                return None
+            raise CommandError(f"Cloud Run, {name}: {fault}") from fault
+
+    def receive_url(self) -> str:
+        """Raises CommandError."""
+        return self.function_url("receive")
+
+    def function_url(self, function: str) -> str:
+        """Return the one of the service's URLs that the deployment printed. Raises CommandError."""
+        found = self.service(function)
+        if found is None or not isinstance(found.get("uri"), str):
+            where = f"{self.target.project}, {self.target.region}"
+            raise CommandError(f"{service(self.target, function)} is not deployed in {where}: make deploy-gcp")
+        urls = found.get("urls")
+        listed = [str(url) for url in urls] if isinstance(urls, list) else []
+        printed = (url for url in listed if url.endswith(f".{self.target.region}.run.app"))
+        return next(printed, str(found["uri"]))
+
+
+def target_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:
+    """Return the deployment that the options name. Raises TargetFault."""
+    return find_target(options, environ, lambda: configured_project(Gcloud()))
+
+
+def cloud_deployment(target: Target) -> CloudDeployment:
+    gcloud = Gcloud(target.project)
+    return CloudDeployment(target, gcloud, GoogleApi(target.project, token_of(gcloud)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.terminal.command_line import CommandError
+from shared.cloud.aws import tables
 
 DEFAULT_STACK: Final = "hookchain"
 
@@ -53,3 +54,44 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", help=f"set the stack's name [HOOKCHAIN_STACK, else {DEFAULT_STACK}]")
     parser.add_argument("--region", help="set the region [AWS_REGION, else the profile's]")
     parser.add_argument("--prefix", help="set the prefix of all names [the stack's name and a dash]")
+
+
+TABLES: Final = tuple(each.name for each in tables.TABLES)
+
+STACK_TAG: Final = "hookchain"
+"""The tag of every resource that can have tags. Its value is the prefix."""
+URL_OUTPUT: Final = "ReceiveUrl"
+"""The output of the stack that is the URL of receive."""
+
+
+def function(prefix: str, name: str) -> str:
+    """`name` is `receive`, `transform` or `notify`."""
+    return f"{prefix}{name}"
+
+
+def log_group(prefix: str, name: str) -> str:
+    return f"/aws/lambda/{function(prefix, name)}"
+
+
+def queue(prefix: str, topic: str) -> str:
+    """`topic` is one of TOPIC_NAMES."""
+    return f"{prefix}{topic}"
+
+
+def undelivered_queue(prefix: str, topic: str) -> str:
+    """Return the name of the queue that gets a topic's messages after too many attempts."""
+    return f"{prefix}{topic}-undelivered"
+
+
+def table(prefix: str, name: str) -> str:
+    """`name` is one of TABLES."""
+    return f"{prefix}{name}"
+
+
+def secret_id(prefix: str, name: str) -> str:
+    return f"{prefix}{name}"
+
+
+def bucket(prefix: str, account: str, region: str) -> str:
+    """Return the name of the bucket of large bodies, which is unique among all accounts."""
+    return f"{prefix}blobs-{account}-{region}"

@@ -159,7 +159,7 @@ class RetryLater:
 class Unknown:
     """A request that was sent and got no answer: the destination may have accepted it or not.
 
-    It is neither delivered nor failed. See functions/notify/retry.py for what follows.
+    It is neither delivered nor failed. See functions/notify/waiting/schedule.py for what follows.
     """
 
     reason: str

@@ -24,12 +24,12 @@ from typing import Final
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from functions.notify import entry as notify_entry
-from functions.notify.breaker import Breakers
 from functions.notify.destination import Context
+from functions.notify.notifier import Notifier
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, DestinationStates
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Notifier
+from functions.notify.waiting.pauses import Breakers
+from functions.notify.waiting.sweep import Sweeper
 from functions.receive import entry as receive_entry
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources

@@ -8,8 +8,8 @@ from deploy.history.journal_view import EventQuery, EventSummary
 from deploy.history.replay import event_of_message
 from deploy.history.state import State
 from deploy.terminal.command_line import UsageError
-from functions.notify.people import folded
-from functions.notify.people_source import compiled_directory
+from functions.notify.recipients.people import folded
+from functions.notify.recipients.recipient import compiled_directory
 from shared.errors import Permanent
 from shared.event import from_cloudevent, view_of
 from shared.expressions import Expression, ExpressionFault, is_true, over_event, root_names

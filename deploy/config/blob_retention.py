@@ -9,8 +9,8 @@ longer than that has no such limit.
 import math
 from typing import Final
 
-from functions.notify.retry import JITTER, MAX_ASKED_SECONDS
-from functions.notify.waiting_routes import LEAST_SECONDS, MAX_SHARE
+from functions.notify.waiting.routes import LEAST_SECONDS, MAX_SHARE
+from functions.notify.waiting.schedule import JITTER, MAX_ASKED_SECONDS
 from shared.jsontext import JsonObject
 from shared.retention import DAY_SECONDS, Retention
 

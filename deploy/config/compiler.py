@@ -29,7 +29,7 @@ from deploy.config.models.configuration import (
 )
 from deploy.config.models.destination import BreakerConfig, DestinationConfig
 from deploy.config.models.people import PeopleUrl
-from functions.notify.retry import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
+from functions.notify.waiting.schedule import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
 from shared.config.rules import rate_of
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names

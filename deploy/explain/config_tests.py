@@ -23,7 +23,7 @@ from deploy.explain.reference import example_faults, fault_text
 from deploy.terminal.command_line import CommandError
 from functions.notify.destinations.email.mail import Mail
 from functions.notify.http_kind import OutgoingRequest
-from functions.notify.recipient import NoRecipient
+from functions.notify.recipients.recipient import NoRecipient
 from functions.notify.registry import load_own_kinds
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.decision import Decision, decide

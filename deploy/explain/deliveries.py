@@ -13,10 +13,9 @@ from deploy.terminal.output import count_of
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.http_kind import OutgoingRequest
-from functions.notify.people import Person
-from functions.notify.people_source import compiled_recipients
 from functions.notify.read_destinations import read_destinations
-from functions.notify.recipient import NoRecipient, masked
+from functions.notify.recipients.people import Person
+from functions.notify.recipients.recipient import NoRecipient, compiled_recipients, masked
 from functions.notify.registry import Configured, module_of
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 
 from functions.notify.destination import Attempt, read_settings
 from functions.notify.http_kind import OutgoingRequest
-from functions.notify.people import Person
+from functions.notify.recipients.people import Person
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject

@@ -4,14 +4,21 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from functions.notify.gathering.arrival import has_room, place_of
-from functions.notify.gathering.groups import key_of
-from functions.notify.gathering.settings import MAX_MESSAGE_BYTES, Coalesce, GatherSettings, QuietHours
-from functions.notify.gathering.times import gathered_until, quiet_end, zone_of
-from functions.notify.people import Person
+from functions.notify.digests.arrival import has_room, place_of
+from functions.notify.digests.settings import (
+    MAX_MESSAGE_BYTES,
+    Coalesce,
+    GatherSettings,
+    QuietHours,
+    gathered_until,
+    key_of,
+    quiet_end,
+    zone_of,
+)
 from functions.notify.read_destinations import read_destinations
+from functions.notify.recipients.people import Person
 from functions.notify.registry import Configured
-from functions.notify.retry import expires_at
+from functions.notify.waiting.schedule import expires_at
 from shared.delivery import Delivery, delivery_message
 from shared.event import event_json
 from shared.jsontext import JsonObject

@@ -7,12 +7,12 @@ from itertools import groupby, islice
 from typing import Final, Literal
 
 from deploy.history.state import ConfiguredDestinations, kind_of
-from functions.notify.gathering.groups import key_of
-from functions.notify.people import Person
-from functions.notify.people_source import compiled_recipients
+from functions.notify.digests.settings import key_of
 from functions.notify.read_destinations import read_destinations as compiled_destinations
+from functions.notify.recipients.people import Person
+from functions.notify.recipients.recipient import compiled_recipients
 from functions.notify.registry import Configured
-from functions.notify.timer import waits_for_slot
+from functions.notify.waiting.schedule import waits_for_slot
 from shared.delivery import Delivery, delivery_from
 from shared.errors import HookchainError, Permanent
 from shared.jsontext import Json, JsonObject, from_json

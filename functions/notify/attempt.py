@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.notify.destination import REPAIR, Attempt, Destination
-from functions.notify.retry import MAX_ASKED_SECONDS
+from functions.notify.waiting.schedule import MAX_ASKED_SECONDS
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.event import oneline

@@ -17,13 +17,13 @@ from functions.notify.http_kind import (
 )
 from functions.notify.kind_settings import KindSettings, LinkTemplate, TextTemplate
 from functions.notify.message_text import default_text, link_url, unformatted_values, visible, without_links
-from functions.notify.to_person import ToPerson
+from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, RetryLater
 from shared.jsontext import JsonObject
 
 if TYPE_CHECKING:
-    from functions.notify.people import Person
+    from functions.notify.recipients.people import Person
 
 MAX_PAUSE_SECONDS: Final = 3_600.0
 """The longest pause of a destination that a service can ask for."""

@@ -31,7 +31,7 @@ from shared.ports import Blobs, Clock, Secrets
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from functions.notify.people import Person
+    from functions.notify.recipients.people import Person
     from functions.notify.subscribers.subscribers import Subscribers
     from shared.outgoing.authenticator import CloudIdentity
     from shared.outgoing.tokens import TokenCache

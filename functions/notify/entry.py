@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.dead_letters import keep_dead_letter, read_dead_letter, read_message
+from functions.notify.notifier import Acknowledged, Notifier, Result
 from functions.notify.notify import notify
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Acknowledged, Notifier, Result
+from functions.notify.waiting.sweep import Sweeper
 from shared.errors import HookchainError, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, json_reply, problem
 from shared.journal import DeadLetter, Journal

@@ -46,7 +46,7 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.templates import Template, one_line_template
 
 if TYPE_CHECKING:
-    from functions.notify.people import Person
+    from functions.notify.recipients.people import Person
     from shared.outgoing.auth import AnyRequestAuth
 
 
@@ -228,7 +228,7 @@ def digest_words(delivery: Delivery) -> tuple[str, str] | None:
     """
     if not delivery.merged:
         return None
-    from functions.notify.digest_text import title_and_text  # few deliveries are digests
+    from functions.notify.digests.digest import title_and_text  # few deliveries are digests
 
     return title_and_text(delivery)
 

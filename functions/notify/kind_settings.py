@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from functions.notify.http_kind import rendered_line
 from functions.notify.message_text import compile_link
-from functions.notify.to_person import written_recipient
+from functions.notify.recipients.to_person import written_recipient
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
 from shared.templates import Template, is_template, one_line_template

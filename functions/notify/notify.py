@@ -6,14 +6,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from functions.notify.attempt import GRACE_SECONDS, attempt_entry, attempt_once, is_repair, undelivered_since
-from functions.notify.breaker import has_failed
-from functions.notify.caps import bucket_name
 from functions.notify.dead_letters import conflict_letter, unreadable_letter
 from functions.notify.destination import Attempt, Destination
-from functions.notify.gates import Closed, Gate, leave_gates
-from functions.notify.pauses import pause_text, pause_wait
+from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
 from functions.notify.registry import Configured
-from functions.notify.retry import expires_at, spread
 from functions.notify.settle import (
     give_up,
     give_up_expired,
@@ -25,7 +21,9 @@ from functions.notify.settle import (
     unknown_reason,
     wait,
 )
-from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
+from functions.notify.waiting.caps import bucket_name
+from functions.notify.waiting.pauses import has_failed, pause_text, pause_wait
+from functions.notify.waiting.schedule import Closed, Gate, expires_at, leave_gates, spread
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import ROUTE_ITSELF, Delivery, Outcome, RetryLater, delivery_from
 from shared.errors import Permanent, PermanentCode, Temporary
@@ -118,7 +116,7 @@ def _waited_seconds(document: Json, now: float) -> float:
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
     if delivery.destination == ROUTE_ITSELF:
-        from functions.notify.waiting_routes import take_waiting_route  # few configurations have steps that ask
+        from functions.notify.waiting.routes import take_waiting_route  # few configurations have steps that ask
 
         answer = await take_waiting_route(notifier, push, delivery, _number(push.attributes.get(DUE, "")))
         return answer if isinstance(answer, Result) else await _handle_unclaimed(notifier, delivery, push, answer)
@@ -258,7 +256,7 @@ def _number(text: str) -> int | None:
 
 async def _gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Result | None:
     """Let the delivery wait for others. Return None if it is to be claimed."""
-    from functions.notify.gathering.arrival import gather  # few destinations gather
+    from functions.notify.digests.arrival import gather  # few destinations gather
 
     claim = await gather(notifier, push, delivery, configured)
     if claim is None or isinstance(claim, Claimed):
@@ -387,7 +385,7 @@ async def _decide_without_attempt(
     if configured.recipient is not None and (result := await _resolve_recipient(notifier, work, configured)):
         return result
     if configured.gather is not None:
-        from functions.notify.gathering.arrival import keep_back  # few destinations gather
+        from functions.notify.digests.arrival import keep_back  # few destinations gather
 
         if result := await keep_back(notifier, work, configured):
             return result
@@ -406,7 +404,7 @@ async def _decide_without_attempt(
 
 async def _wait_at_gate(notifier: Notifier, work: Work, configured: Configured, closed: Closed) -> Result:
     if closed.gathers:
-        from functions.notify.gathering.arrival import wait_for_rate
+        from functions.notify.digests.arrival import wait_for_rate
 
         if result := await wait_for_rate(notifier, work, configured, closed.until, closed.reason):
             return result
@@ -426,7 +424,7 @@ async def _resolve_recipient(notifier: Notifier, work: Work, configured: Configu
             raise
         # Wait here: the operator's list of people is down. If this raised, the bus would count attempts and give up.
         return await wait(notifier, work, configured, notifier.clock.now() + PEOPLE_SECONDS, error.detail)
-    from functions.notify.recipient import NoRecipient  # few destinations need it
+    from functions.notify.recipients.recipient import NoRecipient  # few destinations need it
 
     if isinstance(found, NoRecipient):
         return await give_up(notifier, work, "unknown_person", found.reason)

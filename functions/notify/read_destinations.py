@@ -14,7 +14,7 @@ from shared.own_modules import OwnModuleFault, own_sources
 from shared.slices import SliceFault
 
 if TYPE_CHECKING:
-    from functions.notify.gathering.settings import GatherSettings
+    from functions.notify.digests.settings import GatherSettings
 
 SUBSCRIBERS: Final = "subscribers"
 FAN_OUT_SECONDS: Final = 60.0
@@ -95,7 +95,7 @@ def _fan_out(configured: Configured) -> Configured:
 def _for_alerts(configured: Configured, written: Json) -> Configured | None:
     if not isinstance(written, dict):
         return None
-    from functions.notify.gathering.settings import read_gather_settings  # few destinations get alerts
+    from functions.notify.digests.settings import read_gather_settings  # few destinations get alerts
 
     retry = written.get("retry_seconds")
     waits = tuple(float(wait) for wait in retry if isinstance(wait, int | float)) if isinstance(retry, list) else ()
@@ -137,7 +137,7 @@ def _recipient(written: Json) -> Recipient | None:
 def _gather(written: JsonObject) -> "GatherSettings | None":
     if "gather" not in written:
         return None
-    from functions.notify.gathering.settings import read_gather_settings  # few destinations have them
+    from functions.notify.digests.settings import read_gather_settings  # few destinations have them
 
     per = written.get("per")
     return read_gather_settings(written["gather"], per if isinstance(per, str) else None)

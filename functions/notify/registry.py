@@ -23,9 +23,9 @@ from shared.ports import Clock
 from shared.secrets import secret_names
 
 if TYPE_CHECKING:
-    from functions.notify.gathering.settings import GatherSettings
+    from functions.notify.digests.settings import GatherSettings
     from functions.notify.http_engine import HttpKind
-    from functions.notify.subscribers.endpoint_health import EndpointHealth
+    from functions.notify.subscribers.endpoints import EndpointHealth
 
 
 CACHE_SECONDS: Final = 10.0

@@ -18,10 +18,16 @@ destination, a delivery id that was used for another payload, and a delivery who
 
 from functions.notify.dead_letters import delivery_letter
 from functions.notify.destination import Destination
+from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
 from functions.notify.registry import Configured, dedupes_repeats
-from functions.notify.retry import MAX_UNKNOWN, expires_at, next_retry_at, number_in_schedule, unknown_wait_seconds
-from functions.notify.timer import start_timer
-from functions.notify.work import Acknowledged, Nacked, Notifier, Result, Work
+from functions.notify.waiting.schedule import (
+    MAX_UNKNOWN,
+    expires_at,
+    next_retry_at,
+    number_in_schedule,
+    start_timer,
+    unknown_wait_seconds,
+)
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown, delivery_message
 from shared.errors import PermanentCode, Temporary
@@ -66,7 +72,7 @@ async def _record(
 ) -> Result:
     if await notifier.persist(work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
         if settlement.retry_at is not None and not settlement.group:
-            await start_timer(notifier, work.claim, settlement.retry_at, settlement.has_slot)
+            await start_timer(notifier.bus, notifier.clock, work.claim, settlement.retry_at, settlement.has_slot)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
     # Another worker has taken over: the bus keeps the message until that one has finished.
     return Nacked("lease_expired", work.delivery, reason="its lease had expired, and another worker has it")

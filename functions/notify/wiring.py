@@ -7,16 +7,15 @@ from functools import cache
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from functions.notify.breaker import Breakers
-from functions.notify.caps import Caps
 from functions.notify.destination import Context
 from functions.notify.entry import Service
-from functions.notify.gates import Gate
-from functions.notify.pauses import Pauses
+from functions.notify.notifier import Notifier
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured, Destinations, DestinationStates
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Notifier
+from functions.notify.waiting.caps import Caps
+from functions.notify.waiting.pauses import Breakers, Pauses
+from functions.notify.waiting.schedule import Gate
+from functions.notify.waiting.sweep import Sweeper
 from shared.cloud import platform
 from shared.ports import Bus, Clock
 from shared.retention import retention_of
@@ -25,8 +24,8 @@ from shared.slices import exit_at_fault, settings, slice_or_exit
 if TYPE_CHECKING:
     from functions.notify.alerts.monitor import Monitor
     from functions.notify.alerts.publisher import AlertPublisher
-    from functions.notify.gathering.closing import Closer
-    from functions.notify.recipient import Recipients
+    from functions.notify.digests.closing import Closer
+    from functions.notify.recipients.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
     from shared.cloud.aws.batches import Queues
     from shared.fetch import Fetch
@@ -104,8 +103,7 @@ def _alerts(bus: Bus) -> "AlertPublisher | None":
     """Return what publishes alerts; None if there are none."""
     if "alerts" not in slice_or_exit("notify"):
         return None
-    from functions.notify.alerts.publisher import AlertPublisher
-    from functions.notify.alerts.settings import read_alert_settings
+    from functions.notify.alerts.publisher import AlertPublisher, read_alert_settings
 
     found = read_alert_settings(slice_or_exit("notify"), destinations_or_exit())
     return AlertPublisher(found, bus, _where()) if found else None
@@ -133,7 +131,7 @@ def _groups(notifier: Notifier) -> "Closer | None":
     destinations = notifier.destinations.configured
     if not any(configured.gather or configured.alerts for configured in destinations.values()):
         return None
-    from functions.notify.gathering.closing import Closer
+    from functions.notify.digests.closing import Closer
 
     return Closer(destinations, notifier.ledger, notifier.bus, _records, notifier.clock, notifier.recipients)
 
@@ -141,8 +139,7 @@ def _groups(notifier: Notifier) -> "Closer | None":
 def _subscribers(context: Context, bus: Bus) -> "tuple[Context, Endpoints]":
     """Return what deliveries to subscribers need: the context with their directory, and their endpoints."""
     from functions.notify.subscribers.endpoints import Endpoints
-    from functions.notify.subscribers.settings import read_subscriber_settings
-    from functions.notify.subscribers.subscribers import Subscribers
+    from functions.notify.subscribers.subscribers import Subscribers, read_subscriber_settings
     from shared.subscribers.sealing import sealer_of
 
     compiled = slice_or_exit("notify")
@@ -155,8 +152,7 @@ def _subscribers(context: Context, bus: Bus) -> "tuple[Context, Endpoints]":
 
 
 def _recipients(context: Context) -> "Recipients":
-    from functions.notify.people_source import people_of
-    from functions.notify.recipient import Recipients
+    from functions.notify.recipients.recipient import Recipients, people_of
 
     people = people_of(slice_or_exit("notify").get("people"), context.fetch, context.secrets, context.clock)
     return Recipients(people, context.blobs)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from deploy.history.forget import Traces
-from functions.notify.gathering.record import GroupRecord, digest_event_id, read_record, record_name
+from functions.notify.digests.record import GroupRecord, digest_event_id, read_record, record_name
 from shared.delivery import Delivery
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal
 from shared.ledger import Claimed, Ledger, Settlement

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from functions.notify.work import Acknowledged
+from functions.notify.notifier import Acknowledged
 from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Failed, RetryLater, delivery_from
 from shared.event import from_cloudevent, to_cloudevent

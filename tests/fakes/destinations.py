@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import TypeAlias, TypedDict
 
 from functions.notify.destination import Attempt, Context, Destination
-from functions.notify.gathering.settings import GatherSettings
+from functions.notify.digests.settings import GatherSettings
 from functions.notify.registry import Configured, Destinations, Recipient
 from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Outcome

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Final, cast
 
 from functions.notify.destination import Context
+from functions.notify.notifier import Result
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
 from functions.notify.subscribers.endpoints import Endpoints
-from functions.notify.subscribers.settings import SubscriberSettings
-from functions.notify.subscribers.subscribers import Subscribers
-from functions.notify.work import Result
+from functions.notify.subscribers.subscribers import Subscribers, SubscriberSettings
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.fetch import Fetched

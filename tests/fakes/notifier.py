@@ -3,16 +3,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from functions.notify.breaker import Breakers
-from functions.notify.caps import Caps
-from functions.notify.gathering.closing import Closer
+from functions.notify.digests.closing import Closer
+from functions.notify.notifier import Notifier, Result
 from functions.notify.notify import notify
-from functions.notify.pauses import Pauses
-from functions.notify.recipient import Recipients
+from functions.notify.recipients.recipient import Recipients
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.subscribers.endpoints import Endpoints
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Notifier, Result
+from functions.notify.waiting.caps import Caps
+from functions.notify.waiting.pauses import Breakers, Pauses
+from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.gate import ProcessGate

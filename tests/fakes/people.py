@@ -1,8 +1,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from functions.notify.people import Directory, Listed, People, Person
-from functions.notify.recipient import Recipients
+from functions.notify.recipients.people import Directory, Listed, People, Person
+from functions.notify.recipients.recipient import Recipients
 from shared.errors import Temporary
 from tests.fakes.blobs import FakeBlobs
 

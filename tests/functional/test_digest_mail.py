@@ -7,8 +7,8 @@ from typing import Final
 
 from functions.notify.destinations.email.mail import parse_address
 from functions.notify.destinations.email.render import MailWriter
-from functions.notify.gathering.digest_data import read_digest
-from functions.notify.gathering.settings import Digest, GatherSettings
+from functions.notify.digests.digest import read_digest
+from functions.notify.digests.settings import Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.event import Event
 from tests.chromium import chromium_or_skip, chromium_page

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from functions.notify.people_source import people_of
-from functions.notify.recipient import NoRecipient, Recipients
+from functions.notify.recipients.recipient import NoRecipient, Recipients, people_of
 from functions.notify.registry import Configured, Recipient
 from shared.delivery import Delivery
 from shared.event import Event

@@ -10,9 +10,9 @@ import pytest
 
 from functions.notify.destinations.webhook import webhook
 from functions.notify.http_kind import compile_settings
+from functions.notify.notifier import Result
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
-from functions.notify.work import Result
 from shared.jsontext import JsonObject
 from shared.outgoing.guarded_fetch import GuardedFetch
 from tests.fakes.destinations import a_context

@@ -6,13 +6,13 @@ from hashlib import sha256
 from typing import Final, NamedTuple, Protocol
 
 from functions.notify import entry as notify_entry
-from functions.notify.breaker import Breakers
-from functions.notify.caps import Caps
 from functions.notify.destination import Attempt, Context, no_fetch
+from functions.notify.notifier import Notifier
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, DestinationStates
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Notifier
+from functions.notify.waiting.caps import Caps
+from functions.notify.waiting.pauses import Breakers
+from functions.notify.waiting.sweep import Sweeper
 from functions.receive.receive import Receiver
 from functions.receive.source import Source
 from functions.transform import entry as transform_entry

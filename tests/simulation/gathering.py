@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from functions.notify.gathering.settings import Coalesce, Digest, GatherSettings
+from functions.notify.digests.settings import Coalesce, Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json

@@ -17,15 +17,14 @@ from typing import Final, Literal
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from functions.notify.breaker import Breakers
-from functions.notify.caps import Caps
 from functions.notify.dead_letters import read_dead_letter
+from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
-from functions.notify.pauses import Pauses
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, DestinationStates
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Acknowledged, Notifier
+from functions.notify.waiting.caps import Caps
+from functions.notify.waiting.pauses import Breakers, Pauses
+from functions.notify.waiting.sweep import Sweeper
 from functions.transform.outside.hosts import StepHosts
 from functions.transform.read_routes import read_program
 from functions.transform.step import Services

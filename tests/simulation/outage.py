@@ -16,15 +16,14 @@ from typing import Final, Literal
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.history.destinations import resume_destination
-from functions.notify.breaker import Breakers
-from functions.notify.caps import Caps
 from functions.notify.dead_letters import read_dead_letter
+from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
-from functions.notify.pauses import Pauses
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, DestinationStates
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Acknowledged, Notifier
+from functions.notify.waiting.caps import Caps
+from functions.notify.waiting.pauses import Breakers, Pauses
+from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
 from shared.event import Event, event_json

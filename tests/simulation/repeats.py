@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from functions.notify.retry import UNKNOWN_SECONDS
+from functions.notify.waiting.schedule import UNKNOWN_SECONDS
 from tests.simulation.faults import Rates
 from tests.simulation.ports import Effect
 

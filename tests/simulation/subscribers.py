@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
-from functions.notify.breaker import Breakers
 from functions.notify.destination import Context
+from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.subscribers.endpoints import Endpoints
-from functions.notify.subscribers.settings import SubscriberSettings
-from functions.notify.subscribers.subscribers import Subscribers
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Acknowledged, Notifier
+from functions.notify.subscribers.subscribers import Subscribers, SubscriberSettings
+from functions.notify.waiting.pauses import Breakers
+from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
 from shared.event import Event, event_json

@@ -5,8 +5,8 @@
 
 import pytest
 
+from functions.notify.notifier import Acknowledged, Notifier, Result
 from functions.notify.notify import notify
-from functions.notify.work import Acknowledged, Notifier, Result
 from shared.gate import ProcessGate
 from shared.instance_leases import InstanceLeases
 from shared.push import Push

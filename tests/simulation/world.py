@@ -9,17 +9,16 @@ from random import Random
 from typing import Final
 
 from functions.notify.alerts.alert import alert_event
-from functions.notify.alerts.publisher import AlertPublisher, alert_of_letter
-from functions.notify.alerts.settings import AlertSettings
-from functions.notify.breaker import Breakers
+from functions.notify.alerts.publisher import AlertPublisher, AlertSettings, alert_of_letter
 from functions.notify.dead_letters import keep_dead_letter, read_dead_letter
 from functions.notify.destination import Destination
-from functions.notify.gathering.closing import Closer
+from functions.notify.digests.closing import Closer
+from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.registry import Configured, Destinations, DestinationStates
-from functions.notify.retry import MAX_UNKNOWN
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Acknowledged, Notifier
+from functions.notify.waiting.pauses import Breakers
+from functions.notify.waiting.schedule import MAX_UNKNOWN
+from functions.notify.waiting.sweep import Sweeper
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted
 from functions.receive.source import read_sources

@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Final
 
-from functions.notify.work import Acknowledged
+from functions.notify.notifier import Acknowledged
 from functions.transform.read_routes import read_program
 from functions.transform.routes import Routes
 from functions.transform.transform import Transformer

@@ -21,8 +21,8 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
 from deploy.config.models.configuration import Configuration
 from deploy.config.models.destination import DestinationConfig
+from functions.notify.recipients.to_person import is_person_path
 from functions.notify.registry import ACTOR, OwnKinds
-from functions.notify.to_person import is_person_path
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 

@@ -15,8 +15,17 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
 from deploy.config.models.destination import DestinationConfig
 from deploy.config.models.people import PersonConfig
-from functions.notify.people import EVERYWHERE, Directory, Listed
-from functions.notify.people_rows import MAX_BYTES, NAME, UnreadableList, parse_rows, read_entry, read_rows
+from functions.notify.recipients.people import (
+    EVERYWHERE,
+    MAX_BYTES,
+    NAME,
+    Directory,
+    Listed,
+    UnreadableList,
+    parse_rows,
+    read_entry,
+    read_rows,
+)
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 from shared.templates import KNOWN, Template, TemplateFault, is_template

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from deploy.config.compiling.gathering import can_digest, quiet_hours
 from deploy.config.models.alerts import DEFAULT_EVERY_SECONDS, SilenceConfig
 from deploy.config.models.configuration import Configuration
-from functions.notify.retry import DIGEST_RETRY_SECONDS
+from functions.notify.waiting.schedule import DIGEST_RETRY_SECONDS
 from shared.jsontext import Json, JsonObject
 
 

@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 from deploy.config.models.destination import DestinationConfig
 from deploy.config.models.gathering import CoalesceConfig, DigestConfig, QuietHoursConfig, minute_of
-from functions.notify.gathering.settings import DEFAULT_MAX_EVENTS
+from functions.notify.digests.settings import DEFAULT_MAX_EVENTS
 from shared.jsontext import Json, JsonObject
 from shared.templates import TemplateFault, is_template, one_line_template
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from functions.notify.gathering.settings import DEFAULT_MAX_EVENTS
+from functions.notify.digests.settings import DEFAULT_MAX_EVENTS
 from functions.notify.kind_settings import LineTemplate
 from shared.config.rules import Seconds
 from shared.config.values import Model

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from functions.notify.people_rows import FIELDS, MAX_ALIASES, MAX_PEOPLE
+from functions.notify.recipients.people import FIELDS, MAX_ALIASES, MAX_PEOPLE
 from shared.config.rules import SecretName, listed
 from shared.config.values import Model
 

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property, partial
 from typing import Final, TypeVar
 
-from functions.notify.alerts import destination_alerts, silence
-from functions.notify.alerts.destination_alerts import Health
+from functions.notify.alerts import paused_destinations, quiet_sources
+from functions.notify.alerts.paused_destinations import Health
 from functions.notify.alerts.publisher import AlertPublisher
 from shared.errors import Temporary
 from shared.ledger import Ledger
@@ -67,31 +67,31 @@ class Monitor:
     async def _check_source(self, name: str) -> None:
         record, settings = seen_record(name), self._alerts.settings.silences[name]
         now = self._clock.now()
-        pending, kept = silence.decide(await self._records.read(record), settings, now)
+        pending, kept = quiet_sources.decide(await self._records.read(record), settings, now)
         if kept is not None:
-            pending = await self._records.change(record, now, lambda text: silence.decide(text, settings, now))
+            pending = await self._records.change(record, now, lambda text: quiet_sources.decide(text, settings, now))
         if pending is not None:
-            alert = silence.silence_alert(name, pending, settings, self._alerts.where)
+            alert = quiet_sources.silence_alert(name, pending, settings, self._alerts.where)
             await self._alerts.publish(alert, settings.to)
-            await self._records.change(record, now, lambda text: silence.mark_published(text, pending, now))
+            await self._records.change(record, now, lambda text: quiet_sources.mark_published(text, pending, now))
 
     async def _check_destinations(self) -> None:
         text = await self._records.read(DESTINATIONS)
-        paused = destination_alerts.open_pauses(text)
+        paused = paused_destinations.open_pauses(text)
         checks = [(name, partial(self._health, name, paused.get(name))) for name in self._destinations]
         found, faults = await _all(checks)
         now = self._clock.now()
-        pending, kept = destination_alerts.decide(text, found, now)
+        pending, kept = paused_destinations.decide(text, found, now)
         if kept is not None:
             pending = await self._records.change(
-                DESTINATIONS, now, lambda text: destination_alerts.decide(text, found, now)
+                DESTINATIONS, now, lambda text: paused_destinations.decide(text, found, now)
             )
         if pending:
             for each in pending:
                 to = self._alerts.settings.recipients_for(each.name)
-                await self._alerts.publish(destination_alerts.health_alert(each, self._alerts.where), to)
+                await self._alerts.publish(paused_destinations.health_alert(each, self._alerts.where), to)
             await self._records.change(
-                DESTINATIONS, now, lambda text: destination_alerts.mark_published(text, pending, now)
+                DESTINATIONS, now, lambda text: paused_destinations.mark_published(text, pending, now)
             )
         if faults:
             raise faults[0]
@@ -100,7 +100,7 @@ class Monitor:
         """Return how the destination stands. `paused_before`: until when, where it is not known to have recovered."""
         state, now = await self._ledger.destination_state(name), self._clock.now()
         until = state.paused_until
-        if until is None or (until <= now - destination_alerts.RECENT_SECONDS and paused_before is None):
+        if until is None or (until <= now - paused_destinations.RECENT_SECONDS and paused_before is None):
             return Health(state.disabled_reason, until)
         if paused_before is None or until > now:
             return Health(state.disabled_reason, until, state.pause_reason)

@@ -6,17 +6,17 @@ alert is about an alert's own delivery or its digest, or is sent to the destinat
 
 import hashlib
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from functions.notify.alerts.alert import ALERT_SOURCE, MAX_NAME_CHARACTERS, ROUTE, Alert, alert_event
-from functions.notify.alerts.settings import AlertSettings
 from functions.notify.bounded_texts import cut
+from functions.notify.registry import Configured
 from shared.delivery import Delivery, delivery_from, delivery_message
 from shared.errors import Permanent
 from shared.event import MAX_HOPS, Event, event_json, from_cloudevent
 from shared.journal import DeadLetter
-from shared.jsontext import from_json
+from shared.jsontext import Json, JsonObject, from_json
 from shared.ports import DELIVERIES, EVENTS, Bus
 from shared.times import rfc3339
 
@@ -25,6 +25,31 @@ SHOWN_ID: Final = 16
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 """No character of it is special in a shell."""
 DAY_SECONDS: Final = 86_400.0
+
+
+class Silence(NamedTuple):
+    """A source is quiet once no event came for `after_seconds`. `to` are the destinations that get the alert.
+
+    `lag_seconds`: how far the record may be behind the source's last event.
+    """
+
+    after_seconds: float
+    to: tuple[str, ...]
+    lag_seconds: float = 0.0
+
+
+class AlertSettings(NamedTuple):
+    """to       the destinations that get alerts; none if there are only alerts of silence
+    silences    by the source's name
+    excluded    for each destination in `to`, those that it gets no alerts about
+    """
+
+    to: tuple[str, ...]
+    silences: Mapping[str, Silence]
+    excluded: Mapping[str, frozenset[str]]
+
+    def recipients_for(self, destination: str) -> tuple[str, ...]:
+        return tuple(name for name in self.to if destination not in self.excluded[name])
 
 
 class AlertPublisher:
@@ -83,3 +108,48 @@ def _shown_by(letter: DeadLetter) -> str:
         if _PLAIN.fullmatch(found[:SHOWN_ID]):
             return f"{command} {found[:SHOWN_ID]}"
     return "dead-letters list"
+
+
+def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, Configured]) -> AlertSettings | None:
+    """Return the settings as the compiler wrote them; None if there are no alerts."""
+    written = slice_.get("alerts")
+    if not isinstance(written, dict):
+        return None
+    to = _names(written.get("to"))
+    silences = written.get("silence")
+    return AlertSettings(
+        to,
+        {
+            name: Silence(float(after), _names(each.get("to")), _seconds(each.get("lag_seconds")))
+            for name, each in (silences.items() if isinstance(silences, dict) else ())
+            if isinstance(each, dict) and isinstance(after := each.get("after_seconds"), int | float)
+        },
+        {name: _excluded(to[number:], destinations) for number, name in enumerate(to)},
+    )
+
+
+def _excluded(names: Sequence[str], destinations: Mapping[str, Configured]) -> frozenset[str]:
+    """Return what the first of these gets no alerts about: where its own alerts go, and those of the ones after it.
+
+    So a delivery of an alert can only cause alerts that go to destinations further down the list, and there is no loop.
+    """
+    return frozenset[str]().union(*[_reached(name, destinations) for name in names])
+
+
+def _reached(name: str, destinations: Mapping[str, Configured]) -> frozenset[str]:
+    """Return where the destination's deliveries may end: there, or at what `otherwise` names."""
+    reached: set[str] = set()
+    following: str | None = name
+    while following is not None and following not in reached:
+        reached.add(following)
+        configured = destinations.get(following)
+        following = configured.otherwise if configured else None
+    return frozenset(reached)
+
+
+def _seconds(written: Json) -> float:
+    return float(written) if isinstance(written, int | float) else 0.0
+
+
+def _names(written: Json) -> tuple[str, ...]:
+    return tuple(name for name in written if isinstance(name, str)) if isinstance(written, list) else ()

@@ -35,7 +35,7 @@ from functions.notify.kind_settings import (
     rendered_choice,
 )
 from functions.notify.message_text import link_url
-from functions.notify.to_person import ToPerson
+from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject

@@ -28,7 +28,7 @@ from functions.notify.http_kind import (
     template_view,
 )
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
-from functions.notify.to_person import ToPerson
+from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import Seconds, SecretName
 from shared.delivery import Delivery, Failed, Outcome
 from shared.errors import Permanent

@@ -26,7 +26,7 @@ from functions.notify.http_kind import (
     template_view,
 )
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, TextTemplate, WebAddress
-from functions.notify.to_person import A_PERSON, A_TEXT, NamedPerson, is_person_path, person_path, tag_of
+from functions.notify.recipients.to_person import A_PERSON, A_TEXT, NamedPerson, is_person_path, person_path, tag_of
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.errors import Permanent

@@ -1,24 +1,44 @@
 """The endpoints of subscribers as destinations, found by the name in a delivery."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from functions.notify.destination import Context, Destination
+from functions.notify.destination import Attempt, Context, Destination
+from functions.notify.http_engine import HttpDestination
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, outcome_by_status
 from functions.notify.registry import Configured
-from functions.notify.subscribers.cache import TimedCache
-from functions.notify.subscribers.endpoint_destination import EndpointDestination, MakeOpener, Seals
-from functions.notify.subscribers.endpoint_health import EndpointHealth
-from functions.notify.subscribers.subscribers import MAX_ENDPOINTS, Subscribers
+from functions.notify.subscribers.subscribers import (
+    DISABLED,
+    FAILING,
+    MAX_ENDPOINTS,
+    RECOVERED,
+    Subscribers,
+    SubscriberSettings,
+    TimedCache,
+)
 from shared.config.rules import rate_of
-from shared.delivery import Delivery
-from shared.errors import PermanentCode
-from shared.subscribers.model import Endpoint
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
+from shared.errors import Permanent, PermanentCode, Temporary
+from shared.logs import log
+from shared.ports import Clock, Secrets
+from shared.subscribers.directory import endpoints_of
+from shared.subscribers.keys import seal_context
+from shared.subscribers.model import DisabledBy, Endpoint, EndpointSecret, SealedText
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, endpoint_name
-from shared.subscribers.payload import PayloadStyle
+from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_secrets
+from shared.times import duration_text
 
 KEEP_SECONDS: Final = 600.0
 """How long what was made of an endpoint is used again, as long as its document stays the same."""
+KEY_PAUSE_SECONDS: Final = 300.0
+"""How long an endpoint's deliveries wait while our key to its secret is missing or another one."""
+FAILS_FROM: Final = 2
+"""An endpoint counts as failing from this attempt at a delivery on: the first one may fail by chance."""
+MAX_REASON_CHARACTERS: Final = 500
+DAY_SECONDS: Final = 86_400.0
+SECRET: Final = "endpoint"  # noqa: S105 the name under which the engine has an endpoint's secrets
+_CORRECTABLE: Final = frozenset({"address_blocked", "invalid_header", "invalid_url"})
 
 
 class ResolvedEndpoint(NamedTuple):
@@ -27,6 +47,16 @@ class ResolvedEndpoint(NamedTuple):
     configured: Configured | None
     destination: Destination | None
     rejection: tuple[PermanentCode, str] = ("unknown_destination", "")
+
+
+class Opener(Protocol):
+    """A cipher that opens sealed secrets: see shared/subscribers/sealing.py."""
+
+    def open(self, sealed: SealedText, context: str) -> str: ...
+
+
+MakeOpener = Callable[[tuple[str, ...]], Opener]
+"""From the values of the key's secret, newest first. Raises Temporary for what is no key."""
 
 
 class Endpoints:
@@ -100,3 +130,212 @@ def _slower(own: str, configured: tuple[int, float] | None) -> tuple[int, float]
     if wanted is None or configured is None:
         return wanted or configured
     return min(wanted, configured, key=lambda rate: rate[0] / rate[1])
+
+
+class Seals:
+    """The key to sealed secrets, made again when its secret changes."""
+
+    def __init__(self, secrets: Secrets, name: str, make: MakeOpener) -> None:
+        self._secrets = secrets
+        self._name = name
+        self._make = make
+        self._made: tuple[tuple[str, ...], Opener] | None = None
+
+    async def opener(self) -> Opener:
+        """Raises Temporary."""
+        values = await self._secrets.values(self._name)
+        if self._made is None or self._made[0] != values:
+            self._made = values, self._make(values)
+        return self._made[1]
+
+
+class SealingKeyFault(Temporary):
+    """The key to an endpoint's secret is missing, or is another one: our fault, not the tenant's."""
+
+
+class EndpointSecrets:
+    """The secrets of one endpoint, opened once for each key."""
+
+    def __init__(self, endpoint: Endpoint, seals: Seals, clock: Clock) -> None:
+        self._endpoint = endpoint
+        self._seals = seals
+        self._clock = clock
+        self._opened: dict[str, str] = {}
+        self._opener: Opener | None = None
+
+    async def read(self) -> SecretValues:
+        """Return those that are valid now. Raises Temporary."""
+        try:
+            opener = await self._seals.opener()
+            if opener is not self._opener:
+                self._opener, self._opened = opener, {}
+            return {SECRET: tuple(self._open(opener, each.sealed) for each in self._valid())}
+        except Temporary as error:
+            raise SealingKeyFault("secret_unusable", error.detail) from error
+
+    def outcome_of_fault(self, error: Temporary) -> Outcome:
+        if isinstance(error, SealingKeyFault):
+            name = self._endpoint.full_name
+            log("ERROR", "secret of an endpoint not read", function="notify", endpoint=name, detail=error.detail)
+            reason = "the endpoint's secret cannot be read now, and the operator has to fix that"
+            return RetryLater(reason, pause_destination_seconds=KEY_PAUSE_SECONDS)
+        if error.code != "secret_unusable":
+            raise error
+        ours = error.detail.startswith("the endpoint")
+        return RetryLater(error.detail if ours else "the endpoint's secret has a character that no header can hold")
+
+    async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome:  # noqa: ARG002 as the engine asks
+        return outcome
+
+    def _valid(self) -> tuple[EndpointSecret, ...]:
+        return valid_secrets(self._endpoint, self._clock.now())
+
+    def _open(self, opener: Opener, sealed: SealedText) -> str:
+        if sealed.content not in self._opened:
+            self._opened[sealed.content] = opener.open(sealed, seal_context(self._endpoint.tenant, self._endpoint.id))
+        return self._opened[sealed.content]
+
+
+class _EndpointKind:
+    DEDUPES_REPEATS: Final = True
+
+    def __init__(self, endpoint: Endpoint, style: PayloadStyle, settings: SubscriberSettings) -> None:
+        self._endpoint = endpoint
+        self._style = style
+        self._settings = settings
+
+    def request(
+        self,
+        delivery: Delivery,
+        settings: object,  # noqa: ARG002 the interface of a kind
+        secrets: SecretValues,
+        attempt: Attempt,
+    ) -> OutgoingRequest:
+        key, timestamp = attempt.idempotency_key, int(attempt.now)
+        made = endpoint_request(self._endpoint, secrets[SECRET], delivery.event, self._style, key, timestamp)
+        return OutgoingRequest(
+            "POST",
+            made.url,
+            made.headers,
+            made.body,
+            allow_private=self._settings.allow_private,
+            allow_http=self._settings.allow_http,
+            credentials=tuple(self._endpoint.headers.values()),
+        )
+
+    def outcome(self, response: Response) -> Outcome:
+        return outcome_by_status(response, "the receiver")
+
+
+class EndpointDestination:
+    dedupes_repeats = True
+
+    def __init__(
+        self, endpoint: Endpoint, style: PayloadStyle, settings: SubscriberSettings, context: Context, seals: Seals
+    ) -> None:
+        kind, secrets = _EndpointKind(endpoint, style, settings), EndpointSecrets(endpoint, seals, context.clock)
+        self._http = HttpDestination(kind, None, (), context, secrets=secrets)
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        try:
+            outcome = await self._http.attempt(delivery, attempt)
+        except Permanent as error:
+            if error.code not in _CORRECTABLE:
+                raise
+            return RetryLater(f"{error.code}: {error.detail}")
+        if isinstance(outcome, Disabled):
+            return Failed("endpoint_disabled", outcome.reason, outcome.answer)
+        return outcome
+
+
+class EndpointHealth:
+    """The health of one endpoint, which was read for the delivery and may be seconds old."""
+
+    def __init__(self, endpoint: Endpoint, subscribers: Subscribers) -> None:
+        self._endpoint = endpoint
+        self._subscribers = subscribers
+        self._name = endpoint.full_name
+
+    @property
+    def is_failing(self) -> bool:
+        return self._endpoint.failing_since is not None
+
+    async def note(self, outcome: Outcome, attempt_number: int, now: float) -> None:
+        """Note what came of an attempt."""
+        change = self._wanted_change(outcome, attempt_number, now)
+        if change is None:
+            return
+        try:
+            await self._write(*change, now)
+        except Temporary as error:
+            fault = {"code": error.code, "detail": error.detail}
+            log("WARNING", "health not noted", function="notify", endpoint=self._name, **fault)
+
+    def _wanted_change(
+        self, outcome: Outcome, attempt_number: int, now: float
+    ) -> tuple[str, DisabledBy | None, str] | None:
+        """Return the kind of change that the outcome asks for, by whom, and why; None for none."""
+        since = self._endpoint.failing_since
+        if isinstance(outcome, Delivered):
+            return None if since is None else (RECOVERED, None, "")
+        if isinstance(outcome, Failed) and outcome.code == "endpoint_disabled":
+            return DISABLED, "receiver", outcome.reason
+        if isinstance(outcome, Failed) or (isinstance(outcome, RetryLater) and outcome.pause_destination_seconds):
+            return None  # the receiver answered, or the fault is ours
+        limit = self._subscribers.settings.disable_after_seconds
+        if since is not None and now - since >= limit:
+            days = f"{limit / DAY_SECONDS:g} days" if limit >= DAY_SECONDS else duration_text(limit)
+            return DISABLED, "failures", f"all deliveries failed for {days}, the last: {outcome.reason}"
+        is_steady = self._subscribers.recovered.get(self._name) is None
+        is_failing = since is None and attempt_number >= FAILS_FROM and is_steady
+        return (FAILING, None, outcome.reason) if is_failing else None
+
+    async def _write(self, kind: str, by: DisabledBy | None, reason: str, now: float) -> None:
+        """Raises Temporary."""
+        reason = reason[:MAX_REASON_CHARACTERS]
+        has_changed = False
+
+        def decide(before: Endpoint | None) -> Endpoint | None:
+            nonlocal has_changed
+            has_changed = False
+            if before is None or before.url != self._endpoint.url:  # the attempt was made at another URL
+                return None
+            changes = _changed_fields(before, kind, by, reason, self._subscribers.settings.disable_after_seconds, now)
+            if changes is None:
+                return None
+            has_changed = True
+            notices = (*before.notices, *self._subscribers.notices.notices(kind, now, reason))
+            return before.model_copy(update={**changes, "notices": notices})
+
+        endpoint = self._endpoint
+        after = await self._subscribers.directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, decide)
+        if after is None:
+            return
+        self._endpoint = after
+        self._subscribers.remember(after)
+        if not has_changed:
+            return
+        if kind == RECOVERED:
+            self._subscribers.recovered.put(self._name, now)
+        if kind == DISABLED:
+            await self._subscribers.directory.announce_change(endpoint.tenant, "notify")
+        severity = "WARNING" if kind == DISABLED else "INFO"
+        log(severity, f"endpoint {kind}", function="notify", endpoint=self._name, reason=reason or None)
+        if after.notices:
+            await self._subscribers.notices.publish(after)
+
+
+def _changed_fields(
+    before: Endpoint, kind: str, by: DisabledBy | None, reason: str, limit: float, now: float
+) -> dict[str, object] | None:
+    """Return the fields to change; None if the document has them already, or the endpoint has changed meanwhile."""
+    if not before.is_enabled:
+        return None
+    since = before.failing_since
+    if kind == RECOVERED:
+        return None if since is None else {"failing_since": None}
+    if kind == FAILING:
+        return None if since is not None else {"failing_since": now}
+    if by == "failures" and (since is None or now - since < limit):  # it recovered, or was enabled again
+        return None
+    return {"disabled_by": by, "disabled_reason": reason, "disabled_at": now}

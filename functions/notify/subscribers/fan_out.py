@@ -14,9 +14,7 @@ from typing import Final
 from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import REPAIR, Attempt, Context
 from functions.notify.http_kind import rendered_line, template_view
-from functions.notify.subscribers.filter_faults import FilterFaults
-from functions.notify.subscribers.notices import LATE_SECONDS
-from functions.notify.subscribers.subscribers import Subscribers
+from functions.notify.subscribers.subscribers import LATE_SECONDS, MAX_ENDPOINTS, Subscribers, TimedCache
 from shared.batching import batches
 from shared.claim_check import checked_out
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message, delivery_messages
@@ -24,9 +22,10 @@ from shared.errors import Permanent, Temporary
 from shared.event import Event, event_json, view_of
 from shared.expressions import Expression, over_event
 from shared.jsontext import Json, JsonObject, kind_of
+from shared.logs import log
 from shared.ports import DELIVERIES, BusMessage
 from shared.store_ports import MAX_RECORD_BYTES
-from shared.subscribers.directory import message_id
+from shared.subscribers.directory import endpoints_of, message_id
 from shared.subscribers.matching import FilterFailed, filter_view, matches
 from shared.subscribers.model import Endpoint, Message
 from shared.subscribers.names import SEPARATOR, TENANT_PATTERN, TYPE_PATTERN, EndpointName
@@ -39,6 +38,9 @@ MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Of the deliveries that are published with one call: an instance has not much memory."""
 TURN_SECONDS: Final = 0.01
 """After filters have run for so long, other deliveries of this process have a turn."""
+EVERY_SECONDS: Final = 600.0
+"""A filter may fail for each event: its endpoint's document is changed at most so often."""
+MAX_CHARACTERS: Final = 600
 MAX_SHOWN_TENANTS: Final = 5
 _TENANT: Final = re.compile(TENANT_PATTERN)
 _TYPE: Final = re.compile(TYPE_PATTERN)
@@ -253,3 +255,26 @@ def _received_at(event: Event) -> float:
         return unix_seconds(event.receivedat)
     except ValueError as error:
         raise Permanent("invalid_time", "the event has no time at which it was received") from error
+
+
+class FilterFaults:
+    def __init__(self, subscribers: Subscribers) -> None:
+        self._subscribers = subscribers
+        self._noted: TimedCache[str] = TimedCache(subscribers.clock, MAX_ENDPOINTS, EVERY_SECONDS)
+
+    async def note(self, endpoint: Endpoint, fault: str) -> None:
+        """Note the fault; an empty one where the filter worked. What cannot be written is logged, and noted later."""
+        fault, name = fault[:MAX_CHARACTERS], endpoint.full_name
+        if endpoint.filter_fault == fault or self._noted.get(name) is not None:
+            return
+        self._noted.put(name, fault)
+
+        def decide(before: Endpoint | None) -> Endpoint | None:
+            if before is None or before.filter != endpoint.filter:  # the tenant has corrected it
+                return None
+            return before.model_copy(update={"filter_fault": fault})
+
+        try:
+            await self._subscribers.directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, decide)
+        except Temporary as error:
+            log("WARNING", "fault not noted", function="notify", endpoint=name, code=error.code, detail=error.detail)

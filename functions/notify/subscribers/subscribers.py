@@ -4,16 +4,21 @@ A tenant's document is read for each event. As long as its version is the same, 
 see `Directory.announce_change`.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeAlias, TypeVar
 
-from functions.notify.subscribers.cache import TimedCache
-from functions.notify.subscribers.notices import Notices
-from functions.notify.subscribers.settings import SubscriberSettings
-from shared.ports import Bus, Clock
+from shared.errors import Temporary
+from shared.jsontext import Json
+from shared.logs import log
+from shared.ports import DELIVERIES, Bus, BusMessage, Clock
+from shared.retention import Retention
+from shared.slices import SliceFault
 from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
-from shared.subscribers.model import Endpoint
+from shared.subscribers.model import Endpoint, Tenant
+from shared.subscribers.operational_events import operational_event, operational_message
 
 MAX_REMEMBERED_ENDPOINTS: Final = 1_000
 """Of one tenant; of a tenant with more, they are read for each event."""
@@ -27,6 +32,142 @@ ENDPOINT_SECONDS: Final = 1.0
 STEADY_SECONDS: Final = 60.0
 """For so long after it recovered, an endpoint does not count as failing again. Otherwise the document of one that fails
 now and then would change all the time."""
+LATE_SECONDS: Final = 60.0
+"""A notice that is older was left by a process that ended."""
+SLACK_SECONDS: Final = 1.0
+"""A value that lasts longer than it may, by more than this, was put there before the clock was set back."""
+DISABLED: Final = "disabled"
+FAILING: Final = "failing"
+RECOVERED: Final = "recovered"
+Value = TypeVar("Value")
+Notice: TypeAlias = tuple[str, float, str]
+"""A change of the endpoint's health, with its time and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberSettings:
+    """disable_after_seconds  how long deliveries to an endpoint may keep failing
+    operator, owners       the destinations that are told of endpoints; None if nobody is
+    is_verified_first      an endpoint gets nothing before it has proven that it wants events
+    secret                 the name of the secret that the secrets of endpoints are sealed with
+    keep_seconds           how long a tenant's messages are kept
+    """
+
+    disable_after_seconds: float = 5 * 86_400.0
+    operator: str | None = None
+    owners: str | None = None
+    allow_http: bool = False
+    allow_private: bool = False
+    is_verified_first: bool = False
+    secret: str = "subscribers-key"  # noqa: S105 a name
+    keep_seconds: float = 30 * 86_400.0
+
+
+def read_subscriber_settings(written: Json, retention: Retention) -> SubscriberSettings:
+    """Raises SliceFault."""
+    after = written.get("disable_after_seconds") if isinstance(written, dict) else None
+    if not isinstance(written, dict) or not isinstance(after, int | float):
+        raise SliceFault("invalid_slice", "notify's slice has no settings of 'subscribers'; compile it again")
+    tell = written.get("tell")
+    operator, owners = (tell.get(name) if isinstance(tell, dict) else None for name in ("operator", "owners"))
+    return SubscriberSettings(
+        disable_after_seconds=float(after),
+        operator=operator if isinstance(operator, str) else None,
+        owners=owners if isinstance(owners, str) else None,
+        allow_http=written.get("allow_http") is True,
+        allow_private=written.get("allow_private") is True,
+        is_verified_first=written.get("verify") not in (None, "none"),
+        secret=str(written.get("secret") or "subscribers-key"),
+        keep_seconds=retention.messages_seconds,
+    )
+
+
+def _weigh_one(_: object) -> int:
+    return 1
+
+
+class TimedCache(Generic[Value]):
+    """`most` bounds the weight of all values together; a value weighs at least 1, and expires after `seconds`."""
+
+    def __init__(self, clock: Clock, most: int, seconds: float, weight: Callable[[Value], int] = _weigh_one) -> None:
+        self._clock = clock
+        self._most = most
+        self._seconds = seconds
+        self._weight = weight
+        self._total = 0
+        self._kept: OrderedDict[str, tuple[Value, float]] = OrderedDict()
+
+    def get(self, name: str) -> Value | None:
+        """Return the value; None if there is none, or it is too old."""
+        found = self._kept.get(name)
+        if found is None or not 0 < found[1] - self._clock.now() <= self._seconds + SLACK_SECONDS:
+            return None
+        self._kept.move_to_end(name)
+        return found[0]
+
+    def last(self, name: str) -> Value | None:
+        """Return the value however old it is; None if there is none."""
+        found = self._kept.get(name)
+        return found[0] if found else None
+
+    def put(self, name: str, value: Value) -> None:
+        self.drop(name)
+        self._kept[name] = value, self._clock.now() + self._seconds
+        self._total += self._weighed(value)
+        while self._total > self._most:
+            self.drop(next(iter(self._kept)))
+
+    def drop(self, name: str) -> None:
+        if (found := self._kept.pop(name, None)) is not None:
+            self._total -= self._weighed(found[0])
+
+    def _weighed(self, value: Value) -> int:
+        return max(1, self._weight(value))
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+class Notices:
+    def __init__(self, directory: Directory, bus: Bus, settings: SubscriberSettings) -> None:
+        self._directory = directory
+        self._bus = bus
+        self._operator = settings.operator
+        self._owners = settings.owners
+
+    def notices(self, kind: str, at: float, reason: str) -> tuple[Notice, ...]:
+        """Return the notice for an endpoint's document; none if nobody is to be told."""
+        is_told = self._operator is not None or (self._owners is not None and kind == DISABLED)
+        return ((kind, at, reason),) if is_told else ()
+
+    async def publish(self, endpoint: Endpoint) -> None:
+        """Publish the endpoint's notices, and take them out. Where that fails, it is logged: they stay."""
+        try:
+            await self._publish(endpoint)
+        except Temporary as error:
+            fault = {"code": error.code, "detail": error.detail}
+            log("WARNING", "not told yet", function="notify", endpoint=endpoint.full_name, **fault)
+
+    async def _publish(self, endpoint: Endpoint) -> None:
+        found = await self._directory.read(Tenant, TENANTS, endpoint.tenant)
+        tenant = found[0] if found else Tenant(id=endpoint.tenant)
+        messages = [each for notice in endpoint.notices for each in self._messages(endpoint, tenant, notice)]
+        if messages:
+            await self._bus.publish(DELIVERIES, messages)
+
+        def without(before: Endpoint | None) -> Endpoint | None:
+            left = [each for each in before.notices if each not in endpoint.notices] if before else []
+            return before.model_copy(update={"notices": tuple(left)}) if before else None
+
+        await self._directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, without)
+
+    def _messages(self, endpoint: Endpoint, tenant: Tenant, notice: Notice) -> Sequence[BusMessage]:
+        kind, at, reason = notice
+        event = operational_event(kind, endpoint, tenant, at, reason)
+        names = [self._operator] if self._operator else []
+        if self._owners and tenant.email and kind == DISABLED:
+            names.append(self._owners)
+        return [operational_message(event, name) for name in names]
 
 
 class Subscribers:

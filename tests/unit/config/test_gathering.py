@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.notify.gathering.settings import Coalesce, Digest, GatherSettings, QuietHours
+from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured
 from tests.unit.config.test_destination_options import compiled, faults, faults_of, slice_of

@@ -3,7 +3,7 @@
 import pytest
 
 from deploy.history.forget import is_recorded
-from functions.notify.gathering.record import record_name
+from functions.notify.digests.record import record_name
 from shared.errors import Temporary
 from shared.store_ports import Kept
 from tests.fakes.records import FakeRecords

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from functions.notify.alerts.monitor import Monitor
-from functions.notify.alerts.publisher import AlertPublisher
-from functions.notify.alerts.settings import AlertSettings, Silence, read_alert_settings
+from functions.notify.alerts.publisher import AlertPublisher, AlertSettings, Silence, read_alert_settings
 from functions.notify.destination import Destination
+from functions.notify.digests.closing import Closer
+from functions.notify.digests.settings import Digest, GatherSettings
 from functions.notify.entry import Service, take_dead_letter
-from functions.notify.gathering.closing import Closer
-from functions.notify.gathering.settings import Digest, GatherSettings
-from functions.notify.sweep import Sweeper
+from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage

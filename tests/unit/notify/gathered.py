@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from functions.notify.gathering.settings import GatherSettings
-from functions.notify.work import Result
+from functions.notify.digests.settings import GatherSettings
+from functions.notify.notifier import Result
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339

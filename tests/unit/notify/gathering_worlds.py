@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from functions.notify.gathering.settings import Digest, GatherSettings
+from functions.notify.digests.settings import Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.jsontext import Json
 from shared.ledger import LedgerRow

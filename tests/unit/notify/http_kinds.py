@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from functions.notify.destination import read_settings
 from functions.notify.http_kind import ATTEMPT, NOW, OutgoingRequest, Response, compile_settings, example_delivery
-from functions.notify.people import Person
+from functions.notify.recipients.people import Person
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject, to_json
 

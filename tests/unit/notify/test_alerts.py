@@ -7,8 +7,7 @@ import pytest
 
 from functions.notify.chat_messages import MessageSettings
 from functions.notify.destination import Attempt
-from functions.notify.digest_text import digest_text
-from functions.notify.gathering.digest_data import read_digest
+from functions.notify.digests.digest import digest_text, read_digest
 from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary

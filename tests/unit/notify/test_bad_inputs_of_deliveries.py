@@ -11,9 +11,9 @@ import pytest
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
+from functions.notify.notifier import Result
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations
-from functions.notify.work import Result
 from shared.fetch import Fetched
 from shared.outgoing.guarded_fetch import GuardedFetch
 from tests.fakes.destinations import a_context

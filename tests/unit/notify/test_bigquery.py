@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from functions.notify.destinations import bigquery
-from functions.notify.work import Acknowledged
+from functions.notify.notifier import Acknowledged
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.authenticator import CloudIdentity

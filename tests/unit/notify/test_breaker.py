@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.history.destinations import NOTICE_SECONDS, resume_destination
-from functions.notify.breaker import RECENT_SECONDS, after_outcome, informed
 from functions.notify.registry import CACHE_SECONDS
+from functions.notify.waiting.pauses import RECENT_SECONDS, after_outcome, informed
 from shared.circuit import BreakerSettings, Circuit
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.ledger import Ledger

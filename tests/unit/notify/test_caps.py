@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from functions.notify import caps as caps_module
-from functions.notify.caps import Caps, bucket_name
 from functions.notify.registry import Configured
+from functions.notify.waiting import caps as caps_module
+from functions.notify.waiting.caps import Caps, bucket_name
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json

@@ -13,8 +13,8 @@ from functions.notify.destination import Attempt
 from functions.notify.destinations import ntfy, push, slack, sms
 from functions.notify.destinations.email.mail import parse_address
 from functions.notify.destinations.email.render import MailWriter
-from functions.notify.gathering.digest_data import DigestData, Kind, Listed, digest_json, read_digest
-from functions.notify.people import Person
+from functions.notify.digests.digest import DigestData, Kind, Listed, digest_json, read_digest
+from functions.notify.recipients.people import Person
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.gathering.settings import Digest, GatherSettings
-from functions.notify.gathering.times import SPREAD_SECONDS
+from functions.notify.digests.settings import SPREAD_SECONDS, Digest, GatherSettings
 from shared.delivery import Disabled, Failed, RetryLater
 from shared.errors import Temporary
 from shared.times import rfc3339

@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.notify.gathering.settings import Coalesce, Digest, GatherSettings, QuietHours
+from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
 from shared.delivery import RetryLater
 from tests.unit.notify.gathered import START, data_of, event, notifier_with, pass_time
 

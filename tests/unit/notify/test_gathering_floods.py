@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from functions.notify.destination import Attempt
-from functions.notify.gathering.settings import Digest, GatherSettings, QuietHours
-from functions.notify.retry import DIGEST_RETRY_SECONDS
+from functions.notify.digests.settings import Digest, GatherSettings, QuietHours
+from functions.notify.waiting.schedule import DIGEST_RETRY_SECONDS
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.ledger import Move

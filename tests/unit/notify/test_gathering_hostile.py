@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.gathering import draft
-from functions.notify.gathering.record import record_name
-from functions.notify.gathering.settings import Coalesce, Digest, GatherSettings, QuietHours
+from functions.notify.digests import draft
+from functions.notify.digests.record import record_name
+from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
 from functions.notify.notify import notify
-from functions.notify.people import Listed, Person
-from functions.notify.recipient import Recipients
+from functions.notify.recipients.people import Listed, Person
+from functions.notify.recipients.recipient import Recipients
 from functions.notify.registry import Recipient
 from shared.delivery import Delivery
 from shared.errors import Temporary

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.notify.gathering import draft
-from functions.notify.gathering.closing import Closer
-from functions.notify.gathering.due import DueAlone, listed
-from functions.notify.people import Listed, Person
-from functions.notify.recipient import Recipients
+from functions.notify.digests import draft
+from functions.notify.digests.closing import Closer, DueAlone, listed
+from functions.notify.recipients.people import Listed, Person
+from functions.notify.recipients.recipient import Recipients
 from functions.notify.registry import Recipient
-from functions.notify.sweep import CLOSE_SECONDS, Sweeper
-from functions.notify.sweep_run import SWEEP_SECONDS
+from functions.notify.waiting.sweep import CLOSE_SECONDS, SWEEP_SECONDS, Sweeper
 from shared.delivery import RetryLater
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.blobs import FakeBlobs

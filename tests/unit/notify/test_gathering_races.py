@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.notify.gathering.settings import Digest, GatherSettings
+from functions.notify.digests.settings import Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.ledger import LedgerRow

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.gathering.settings import Coalesce, Digest, GatherSettings, QuietHours
-from functions.notify.gathering.times import gathered_until, quiet_end, spread_of, spread_seconds
+from functions.notify.digests.settings import (
+    Coalesce,
+    Digest,
+    GatherSettings,
+    QuietHours,
+    gathered_until,
+    quiet_end,
+    spread_of,
+    spread_seconds,
+)
 
 ZONES = (
     "UTC",

@@ -6,7 +6,7 @@ from functions.notify.destinations import discord, google_chat, ntfy, push, slac
 from functions.notify.destinations.email.mail import Address
 from functions.notify.destinations.email.render import MailWriter
 from functions.notify.http_kind import OutgoingRequest
-from functions.notify.people import Person
+from functions.notify.recipients.people import Person
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from tests.fakes.mail_settings import mail_settings

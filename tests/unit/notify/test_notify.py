@@ -7,8 +7,8 @@ import pytest
 
 from functions.notify.attempt import undelivered_since
 from functions.notify.destination import Attempt
+from functions.notify.notifier import Acknowledged, Nacked
 from functions.notify.notify import notify
-from functions.notify.work import Acknowledged, Nacked
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.ledger import Claimed, DestinationState, Settlement

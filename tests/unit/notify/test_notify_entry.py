@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from functions.notify.entry import Service, answer
-from functions.notify.sweep import Sweeper
+from functions.notify.waiting.sweep import Sweeper
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Failed, RetryLater
 from shared.errors import Temporary

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destination import Attempt
+from functions.notify.notifier import Acknowledged
 from functions.notify.notify import notify
-from functions.notify.work import Acknowledged
 from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Permanent, Temporary

@@ -9,7 +9,7 @@ import pytest
 from functions.notify.destination import Attempt
 from functions.notify.entry import Service
 from functions.notify.lambda_handler import SweepFailed, handle
-from functions.notify.sweep import Sweeper
+from functions.notify.waiting.sweep import Sweeper
 from shared.cloud.aws.invocations import STOP_SECONDS
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater

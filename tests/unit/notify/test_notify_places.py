@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from functions.notify.notifier import Acknowledged, Result
 from functions.notify.notify import MAX_PUT_BACKS, PUT_BACK, SUSPECT_SECONDS, group_of
 from functions.notify.registry import Configured
-from functions.notify.work import Acknowledged, Result
 from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.errors import Temporary

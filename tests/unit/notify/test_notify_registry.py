@@ -96,8 +96,8 @@ def test_a_mail_destination_imports_only_what_its_settings_use(root: Path) -> No
     imported = imported_for(WRITTEN, root)
     assert "functions.notify.destinations.email.sendgrid" in imported
     unused = {
-        "functions.notify.people",
-        "functions.notify.recipient",
+        "functions.notify.recipients.people",
+        "functions.notify.recipients.recipient",
         "pydantic",
         "aiosmtplib",
         "functions.notify.destinations.email.smtp",
@@ -151,7 +151,9 @@ def test_notify_imports_the_list_of_people_only_for_a_destination_that_uses_it(r
     done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=True)
     imported, email = done.stdout.splitlines()
 
-    assert {"functions.notify.people", "functions.notify.recipient", "jmespath"} & {*imported.split()} == set()
+    assert {"functions.notify.recipients.people", "functions.notify.recipients.recipient", "jmespath"} & {
+        *imported.split()
+    } == set()
     assert email == "anna@example.com"
 
 

@@ -12,12 +12,12 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 
-from functions.notify.breaker import Breakers
 from functions.notify.destination import Attempt
+from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.registry import DestinationStates
-from functions.notify.sweep import Sweeper
-from functions.notify.work import Acknowledged, Notifier
+from functions.notify.waiting.pauses import Breakers
+from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary, TemporaryCode
 from shared.gate import ProcessGate

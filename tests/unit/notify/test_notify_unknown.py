@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from functions.notify.destination import Attempt
+from functions.notify.notifier import Acknowledged, Nacked, Result
 from functions.notify.notify import LEASE_MARGIN_SECONDS
-from functions.notify.work import Acknowledged, Nacked, Result
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.errors import Temporary, Unanswered
 from shared.ports import DELIVERIES

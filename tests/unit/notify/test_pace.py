@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify import sweep_run
-from functions.notify.pace import MAX_PER_SECOND, Pace
-from functions.notify.sweep import Sweeper
+from functions.notify.waiting import sweep
+from functions.notify.waiting.sweep import MAX_PER_SECOND, Pace, Sweeper
 from shared.delivery import RetryLater
 from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES, BusMessage
@@ -93,7 +92,7 @@ async def test_four_thousand_that_failed_together_come_back_at_400_a_second_and_
 async def test_what_one_sweep_has_no_time_for_the_next_ones_publish_at_the_same_pace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sweep_run, "SWEEP_SECONDS", 4.0)
+    monkeypatch.setattr(sweep, "SWEEP_SECONDS", 4.0)
     count = 4 * MAX_PER_SECOND + 1_000
     notifier, bus = await outage(count)
     began = notifier.clock.now()

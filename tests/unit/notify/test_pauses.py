@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from deploy.history.destinations import NOTICE_SECONDS, resume_destination
-from functions.notify.pauses import Pauses
-from functions.notify.sweep import Sweeper
+from functions.notify.waiting.pauses import Pauses
+from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import RetryLater
 from shared.errors import Temporary
 from shared.ledger import DestinationState, Move

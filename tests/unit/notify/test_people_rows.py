@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.people import Directory, Listed, Person
-from functions.notify.people_rows import UnreadableList, parse_rows, read_entry, read_rows
+from functions.notify.recipients.people import (
+    Directory,
+    Listed,
+    Person,
+    UnreadableList,
+    parse_rows,
+    read_entry,
+    read_rows,
+)
 from shared.jsontext import Json
 
 CSV = b"""name,email,phone,slack,timezone,language,github,aliases

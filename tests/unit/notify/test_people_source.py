@@ -5,9 +5,8 @@ import json
 
 import pytest
 
-from functions.notify.people import People
-from functions.notify.people_rows import MAX_BYTES
-from functions.notify.people_source import people_of
+from functions.notify.recipients.people import MAX_BYTES, People
+from functions.notify.recipients.recipient import people_of
 from shared.errors import Temporary
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject

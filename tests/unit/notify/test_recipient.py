@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.people import Person
-from functions.notify.recipient import NoRecipient, Recipients, masked
+from functions.notify.recipients.people import Person
+from functions.notify.recipients.recipient import NoRecipient, Recipients, masked
 from functions.notify.registry import Configured, Recipient
 from shared.delivery import Delivery
 from shared.event import event_json

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.retry import MAX_ASKED_SECONDS, next_retry_at
+from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, next_retry_at
 from shared.delivery import Delivered, Disabled, RetryLater, Unknown
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import FakeNotifier

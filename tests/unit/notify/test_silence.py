@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from functions.notify.alerts.settings import Silence
-from functions.notify.alerts.silence import decide
+from functions.notify.alerts.publisher import Silence
+from functions.notify.alerts.quiet_sources import decide
 from functions.transform.seen import Seen
 from shared.delivery import Failed, delivery_from
 from shared.errors import Temporary

@@ -3,8 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.notify.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS, Sweeper
-from functions.notify.sweep_run import BATCH_ROWS
+from functions.notify.waiting.sweep import BACK_SECONDS, BATCH_ROWS, PURGE_EVERY_SECONDS, Sweeper
 from shared.delivery import REMEMBERED_SECONDS, Disabled, RetryLater
 from shared.errors import Temporary
 from shared.ledger import POSTPONE_SECONDS, LedgerRow, Move

@@ -1,7 +1,6 @@
 """What is due before the next sweep, which comes a minute later on the clouds."""
 
-from functions.notify.sweep import Sweeper
-from functions.notify.sweep_run import STAY_SECONDS
+from functions.notify.waiting.sweep import STAY_SECONDS, Sweeper
 from shared.delivery import RetryLater
 from shared.errors import Temporary
 from shared.ports import DELIVERIES, BusMessage

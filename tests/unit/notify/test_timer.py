@@ -1,4 +1,4 @@
-from functions.notify.timer import TIMER_SECONDS
+from functions.notify.waiting.schedule import TIMER_SECONDS
 from shared.delivery import RetryLater
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus

@@ -46,7 +46,7 @@ from functions.transform import entry, transform
 from functions.transform.read_routes import read_program
 from functions.notify import entry, sweep
 read_program({"routes": [{"name": "all", "to": ["crm"], "steps": [{"drop": ["data.a"]}]}]}, is_compiled=True)
-print([name for name in sys.modules if name in {"shared.waiting_route", "functions.notify.waiting_routes",
+print([name for name in sys.modules if name in {"shared.waiting_route", "functions.notify.waiting.routes",
     "functions.transform.outside.asking", "functions.transform.outside.hosts"}])
 """
     done = subprocess.run([sys.executable, "-c", load], cwd=root, capture_output=True, text=True, check=True)

@@ -8,19 +8,24 @@ from zoneinfo import ZoneInfo
 
 from functions.notify.destinations.email.default_mail import filled
 from functions.notify.destinations.email.mail import MailBody
-from functions.notify.digest_text import (
+from functions.notify.digests.digest import (
+    DigestData,
+    Listed,
+    Section,
     digest_title,
     events_text,
+    is_digest,
     line_of,
     moment,
     one_day_of,
     period_of,
+    read_digest,
     section_title,
+    sections_of,
     short,
     unlisted_text,
 )
-from functions.notify.gathering.digest_data import DigestData, Listed, Section, is_digest, read_digest, sections_of
-from functions.notify.gathering.times import zone_of
+from functions.notify.digests.settings import zone_of
 from functions.notify.message_text import visible
 from shared.delivery import Delivery
 from shared.event import oneline

@@ -32,7 +32,7 @@ from shared.template_paths import missing_path
 from shared.templates import Template, is_template, one_line_template
 
 if TYPE_CHECKING:
-    from functions.notify.people import Person
+    from functions.notify.recipients.people import Person
 
 
 MAX_FILENAME_CHARACTERS: Final = 100

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from functions.notify.destinations.email.mail import AddressFault, parse_address
-from functions.notify.to_person import (
+from functions.notify.recipients.to_person import (
     A_PERSON,
     A_TEXT,
     NamedPerson,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.notify.work import Result
+from functions.notify.notifier import Result
 from shared.errors import Temporary
 from shared.fetch import Fetched
 from shared.jsontext import Json

@@ -10,7 +10,7 @@ import pytest
 
 from functions.notify.destinations.webhook import webhook
 from functions.notify.http_kind import compile_settings
-from functions.notify.subscribers.settings import SubscriberSettings
+from functions.notify.subscribers.subscribers import SubscriberSettings
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event
 from shared.fetch import Fetched

@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 
-from functions.notify.subscribers.settings import SubscriberSettings
+from functions.notify.subscribers.subscribers import SubscriberSettings
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.fetch import Fetched

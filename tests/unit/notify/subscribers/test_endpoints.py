@@ -6,10 +6,9 @@ from typing import Final
 
 import pytest
 
-from functions.notify.caps import Caps
 from functions.notify.subscribers import endpoints, subscribers
-from functions.notify.subscribers.settings import SubscriberSettings
-from functions.notify.subscribers.subscribers import ENDPOINT_SECONDS
+from functions.notify.subscribers.subscribers import ENDPOINT_SECONDS, SubscriberSettings
+from functions.notify.waiting.caps import Caps
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.fetch import Fetched
@@ -216,9 +215,9 @@ async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytes
     for module in (subscribers, endpoints):
         monkeypatch.setattr(module, "MAX_ENDPOINTS", 20)
     monkeypatch.setattr("shared.gate.MAX_REMEMBERED", 20)
-    monkeypatch.setattr("functions.notify.breaker.MAX_KNOWN", 20)
+    monkeypatch.setattr("functions.notify.waiting.pauses.MAX_KNOWN", 20)
     monkeypatch.setattr("functions.notify.registry.MAX_KNOWN", 20)
-    monkeypatch.setattr("functions.notify.caps.MAX_BUCKETS", 20)
+    monkeypatch.setattr("functions.notify.waiting.caps.MAX_BUCKETS", 20)
     world = FakeWorld({"breaker": {"failures": 9, "pause_seconds": 60.0, "max_pause_seconds": 60.0}, "in_flight": 5})
     await world.tenant()
     for number in range(100):

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from functions.notify.notifier import Acknowledged
 from functions.notify.subscribers.fan_out import MAX_PAGE
-from functions.notify.subscribers.settings import SubscriberSettings
-from functions.notify.work import Acknowledged
+from functions.notify.subscribers.subscribers import SubscriberSettings
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Temporary
 from shared.event import event_json, from_cloudevent

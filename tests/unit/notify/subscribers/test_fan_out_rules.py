@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.notify.subscribers.fan_out import MAX_PAGE, tenants_in
-from functions.notify.subscribers.settings import SubscriberSettings
+from functions.notify.subscribers.subscribers import SubscriberSettings
 from shared.delivery import delivery_from
 from shared.jsontext import Json, JsonObject, from_json
 from shared.ports import DEAD_LETTERS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.notify.subscribers.settings import read_subscriber_settings
+from functions.notify.subscribers.subscribers import read_subscriber_settings
 from shared.retention import Retention
 
 

@@ -1,6 +1,6 @@
 """What is remembered of tenants and endpoints: for a time, and only so much."""
 
-from functions.notify.subscribers.cache import TimedCache
+from functions.notify.subscribers.subscribers import TimedCache
 from tests.fakes.clock import FakeClock
 
 

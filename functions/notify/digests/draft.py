@@ -3,29 +3,29 @@
 import hashlib
 import heapq
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from time import process_time
 from typing import Final
 
 from functions.notify.alerts.alert import ALERT_SOURCE, about_of, alert_line
 from functions.notify.bounded_texts import bounded_templates, cut
-from functions.notify.gathering.digest_data import (
-    COALESCED_TYPE,
-    DIGEST_TYPE,
-    DIGESTS,
-    DigestData,
-    Kind,
-    digest_json,
+from functions.notify.digests.digest import COALESCED_TYPE, DIGEST_TYPE, DIGESTS, DigestData, Kind, digest_json
+from functions.notify.digests.record import digest_event_id
+from functions.notify.digests.settings import (
+    ALL,
+    FIRST,
+    MAX_KEY_CHARACTERS,
+    MAX_MESSAGE_BYTES,
+    GatherSettings,
+    key_of,
+    spread_seconds,
 )
-from functions.notify.gathering.groups import MAX_KEY_CHARACTERS, key_of
-from functions.notify.gathering.lines import event_line
-from functions.notify.gathering.record import digest_event_id
-from functions.notify.gathering.settings import ALL, FIRST, MAX_MESSAGE_BYTES, GatherSettings
-from functions.notify.gathering.times import spread_seconds
 from functions.notify.http_kind import rendered_line, template_view
+from functions.notify.message_text import first_fields, title_of, visible
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Permanent
-from shared.event import Event
+from shared.event import Event, oneline
 from shared.jsontext import Json, from_json, texts_json, to_json
 from shared.ledger import LedgerRow
 from shared.time_bound import MAX_COMPUTING_SECONDS
@@ -37,8 +37,14 @@ ROOM_BYTES: Final = 25_000
 """For the names of kinds, the attributes of the event and the delivery, and commas."""
 MAX_KINDS: Final = 50
 MAX_LINE_CHARACTERS: Final = 300
+MAX_PART_CHARACTERS: Final = 120
 MANY_ROUTES: Final = "digest"
 """The route of what was made of deliveries by several routes."""
+ACTIONS: Final = ("action", "state", "status", "conclusion")
+HEADLINES: Final = ("title", "headline", "summary", "subject", "message", "text", "description", "name", "body")
+"""Fields that say what an event is about, in the order of preference; those that stand less deep come first."""
+MAX_DEPTH: Final = 3
+MAX_FIELDS: Final = 300
 
 
 @dataclass(slots=True)
@@ -260,3 +266,58 @@ def _plain(text: str) -> str:
 
 def _with_id(event: Event, event_id: str) -> Event:
     return replace(event, id=event_id)
+
+
+def event_line(event: Event) -> str:
+    """Return what happened, to what, and who caused it, as far as the event says so in one of the usual fields."""
+    action, headline = _action(event.data), _headline(event.data)
+    is_news = headline not in (event.subject or "")
+    about = ": ".join([part for part in (action, headline if is_news else "") if part])
+    parts = [about, _part(event.subject), f"by {_part(event.actor)}" if event.actor else ""]
+    line = " · ".join([part for part in dict.fromkeys(parts) if part])
+    return (
+        line if about or event.subject else " · ".join([*_fields(event), *([line] if line else [])]) or title_of(event)
+    )
+
+
+def _fields(event: Event) -> list[str]:
+    return [f"{_part(name)}: {_part(value)}" for name, value in first_fields(event.data)[:3]]
+
+
+def _action(data: Json) -> str:
+    for name in ACTIONS:
+        if isinstance(data, dict) and isinstance(value := data.get(name), str) and value:
+            return _part(value)
+    return ""
+
+
+def _headline(data: Json) -> str:
+    """Return the best of the usual fields; an empty text where there is none."""
+    best: tuple[int, int] | None = None
+    found = ""
+    for depth, name, value in _texts(data):
+        rank = (HEADLINES.index(name), depth)
+        if best is None or rank < best:
+            best, found = rank, value
+    return _part(found)
+
+
+def _texts(data: Json) -> Iterator[tuple[int, str, str]]:
+    """Yield the depth, name and text of the first of the usual fields, level by level."""
+    level, count = [data], 0
+    for depth in range(MAX_DEPTH):
+        inner: list[Json] = []
+        for value in level:
+            for name, item in value.items() if isinstance(value, dict) else ():
+                count += 1
+                if count > MAX_FIELDS:
+                    return
+                if isinstance(item, str) and name in HEADLINES and item.strip():
+                    yield depth, name, item
+                elif isinstance(item, dict):
+                    inner.append(item)
+        level = inner
+
+
+def _part(text: str | None) -> str:
+    return cut(visible(oneline((text or "")[: 4 * MAX_PART_CHARACTERS])), MAX_PART_CHARACTERS)

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from functions.notify.alerts.alert import Alert, Kind
-from functions.notify.alerts.records import read_record, time_in
+from functions.notify.alerts.alert import Alert, Kind, read_record, time_in
 from functions.notify.bounded_texts import cut
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject, texts_json

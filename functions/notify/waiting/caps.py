@@ -7,20 +7,19 @@ of another key or another destination.
 """
 
 import asyncio
+import contextlib
 import hashlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import cache, lru_cache
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
-from functions.notify.gates import Closed
-from functions.notify.in_flight_places import Places
-from functions.notify.queue import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue
-from functions.notify.rate import Rate
 from functions.notify.registry import Configured
+from functions.notify.waiting.rate import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue, Rate
+from functions.notify.waiting.schedule import Closed
 from shared.delivery import Delivery, Outcome
-from shared.errors import Permanent
+from shared.errors import Permanent, Temporary
 from shared.event import view_of
 from shared.ports import Clock
 from shared.store_ports import Grants
@@ -32,6 +31,15 @@ if TYPE_CHECKING:
 
 MAX_BUCKETS: Final = 10_000
 """Keys that are remembered. Of one that is forgotten, what this instance leased is lost until the lease ends."""
+LEASE_SECONDS: Final = 15.0
+"""How long places are leased, besides the time that an attempt may take."""
+COVER_SECONDS: Final = 5.0
+"""What an attempt may take besides its timeout: the wait for its rate, and its outcome's way into the ledger."""
+ASK_AGAIN_SECONDS: Final = 1.0
+MAX_WAITING: Final = 10
+"""Deliveries that wait in the process for a place of this instance. The others come back later."""
+WEIGHT: Final = 0.2
+"""Of the newest duration in their average."""
 
 
 class Caps:
@@ -76,6 +84,112 @@ class Caps:
                 self._buckets.move_to_end(name)
             else:
                 del self._buckets[name]
+
+
+def bucket_name(configured: Configured, delivery: Delivery) -> str:
+    """Return the destination's name, and with `per` a hash of the key: it may be long, or a customer's name.
+
+    The rate of a tenant's endpoint may change while deliveries to it wait for their slots: each has its own.
+    """
+    if configured.health is not None and configured.rate is not None:
+        return f"{configured.name}:{configured.rate[0]}-{configured.rate[1]:g}"
+    if configured.per is None:
+        return configured.name
+    try:
+        with bounded():
+            key = _compiled(configured.per).search(view_of(delivery.event))
+        text = str(key)
+    except (Permanent, ValueError, OutOfTime):  # a sum may have more digits than Python writes
+        return f"{configured.name}:"
+    if isinstance(key, bool) or not isinstance(key, str | int | float):
+        return f"{configured.name}:"
+    return f"{configured.name}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+
+
+@lru_cache(maxsize=1_000)
+def _compiled(expression: str) -> "Expression":
+    from shared.expressions import over_event  # it brings jmespath, which few destinations need
+
+    return over_event(expression)
+
+
+class Places:
+    """`interval` is about how often a place becomes free, over all instances."""
+
+    def __init__(
+        self, bucket: str, limit: int, timeout_seconds: float, grants: Grants, holder: str, clock: Clock
+    ) -> None:
+        self.in_use = 0
+        self._bucket = bucket
+        self._limit = limit
+        self._cover_seconds = timeout_seconds + COVER_SECONDS
+        self._grants = grants
+        self._holder = holder
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._places = 0
+        self._until = 0.0
+        self._ask_at = 0.0
+        self._is_contended = False
+        self._duration = 1.0
+
+    @property
+    def interval(self) -> float:
+        return self._duration / self._limit
+
+    async def enter(self) -> bool:
+        """Take a place, or wait a moment for one. Return False where none becomes free. Raises Temporary."""
+        if await self._entered():
+            return True
+        if not self.in_use or len(self._waiting) >= MAX_WAITING:
+            return False
+        freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(freed)
+        try:
+            await asyncio.wait_for(freed, PATIENCE_SECONDS)
+        except TimeoutError:
+            return False
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(freed)
+        return await self._entered()
+
+    async def leave(self, seconds: float | None) -> None:
+        """Give the place back that was used for so many seconds, None for no attempt; all, where others need them."""
+        self.in_use -= 1
+        if seconds is not None:
+            self._duration += WEIGHT * (seconds - self._duration)
+        if self._waiting:
+            freed = self._waiting.popleft()
+            if not freed.done():
+                freed.set_result(None)
+        elif not self.in_use and self._is_contended:
+            with contextlib.suppress(Temporary):  # the lease ends by itself
+                await self._lease(0)
+
+    async def _entered(self) -> bool:
+        if self._take():
+            return True
+        async with self._lock:
+            if not self._take():
+                if 0 < self._ask_at - self._clock.now() <= ASK_AGAIN_SECONDS:  # more: the clock was set back
+                    return False
+                await self._lease(min(max(self.in_use + 1, 2 * self.in_use), self._limit))
+                return self._take()
+        return True
+
+    def _take(self) -> bool:
+        is_free = self.in_use < self._places and self._clock.now() + self._cover_seconds <= self._until
+        self.in_use += is_free
+        return is_free
+
+    async def _lease(self, wanted: int) -> None:
+        now, seconds = self._clock.now(), self._cover_seconds + LEASE_SECONDS
+        lease = await self._grants.lease(self._bucket, self._holder, wanted, self._limit, now, seconds, self.in_use)
+        self._places, self._until, self._is_contended = lease.places, now + seconds, lease.is_contended
+        if lease.places < wanted or lease.places == self._limit:
+            self._ask_at = now + ASK_AGAIN_SECONDS
 
 
 class _Bucket:
@@ -142,30 +256,3 @@ class _Bucket:
     async def _leave(self) -> None:
         if self.places:
             await self.places.leave(None)
-
-
-def bucket_name(configured: Configured, delivery: Delivery) -> str:
-    """Return the destination's name, and with `per` a hash of the key: it may be long, or a customer's name.
-
-    The rate of a tenant's endpoint may change while deliveries to it wait for their slots: each has its own.
-    """
-    if configured.health is not None and configured.rate is not None:
-        return f"{configured.name}:{configured.rate[0]}-{configured.rate[1]:g}"
-    if configured.per is None:
-        return configured.name
-    try:
-        with bounded():
-            key = _compiled(configured.per).search(view_of(delivery.event))
-        text = str(key)
-    except (Permanent, ValueError, OutOfTime):  # a sum may have more digits than Python writes
-        return f"{configured.name}:"
-    if isinstance(key, bool) or not isinstance(key, str | int | float):
-        return f"{configured.name}:"
-    return f"{configured.name}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
-
-
-@lru_cache(maxsize=1_000)
-def _compiled(expression: str) -> "Expression":
-    from shared.expressions import over_event  # it brings jmespath, which few destinations need
-
-    return over_event(expression)

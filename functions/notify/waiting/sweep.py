@@ -1,18 +1,28 @@
-"""One sweep: pages of due rows, several of them at once."""
+"""The due sweep: what is to be tried again and whose time has come goes back onto the bus, at a destination's pace."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from functions.notify.backlog import Backlog
-from functions.notify.pace import Pace
-from functions.notify.pauses import Pauses
-from functions.notify.timer import SLOTS_AHEAD_SECONDS, TIMER_SECONDS, due_message, waits_for_slot
+from functions.notify.waiting.pauses import Pauses
+from functions.notify.waiting.schedule import SLOTS_AHEAD_SECONDS, TIMER_SECONDS, due_message, waits_for_slot
+from shared.delivery import REMEMBERED_SECONDS
 from shared.errors import Temporary
-from shared.ledger import POSTPONE_SECONDS, LedgerRow, Move
+from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow, Move
 from shared.ports import DELIVERIES, Bus, Clock
+from shared.retention import PurgeClock
+from shared.subscribers.names import SEPARATOR
 
+CLOSE_SECONDS: Final = 20.0
+"""The part of a sweep in which groups are closed; the rest is for what goes out by itself."""
+CLOSE_AGAIN_SECONDS: Final = 5.0
+"""At the end of a sweep, as far as it has so much time left."""
+END_SECONDS: Final = 57.0
+"""A sweep begins nothing after that: the scheduler waits for a minute."""
+PURGE_EVERY_SECONDS: Final = 3_600.0
+BACK_SECONDS: Final = 600.0
+"""How far before the end of the last complete sweep the next one begins: longer than an outcome takes to be written."""
 BATCH_ROWS: Final = 200
 PAGES_AT_ONCE: Final = 3
 """Pages that are moved and published while the next is read. A row has up to 200 KiB: 120 MB of an instance's 512."""
@@ -26,6 +36,9 @@ TURN_SECONDS: Final = 0.5
 """The wait between two looks while deliveries wait for their turn at a destination's pace."""
 LOOK_SECONDS: Final = 5.0
 """The longest wait between two looks for what is due before the next sweep: a new one may be due meanwhile."""
+MAX_PER_SECOND: Final = 400
+REPORT_SECONDS: Final = 59.0
+"""A line for each destination in a minute. On the clouds, each sweep reports, which may come a little early."""
 
 
 class DueRows(Protocol):
@@ -36,6 +49,108 @@ class DueRows(Protocol):
     async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]: ...
 
 
+class Groups(Protocol):
+    """The groups in which deliveries wait, and `alone`: the other rows that are due."""
+
+    @property
+    def alone(self) -> DueRows: ...
+
+    async def close(self, seconds: float) -> int:
+        """Close groups whose time has come, for about so long; return how many were published. Raises Temporary."""
+        ...
+
+
+class Monitor(Protocol):
+    """The check of sources and destinations that each sweep begins with."""
+
+    async def check(self) -> None:
+        """Raises Temporary."""
+        ...
+
+
+class Found(NamedTuple):
+    """The number of deliveries that were due, and the age of the oldest in seconds."""
+
+    due: int
+    oldest: float
+
+
+class Backlog:
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, float]] = {}
+        self._reported_at = 0.0
+
+    def note(self, rows: Iterable[LedgerRow]) -> None:
+        for row in rows:
+            name = row.destination.partition(SEPARATOR)[0]  # no metric has a label for each endpoint
+            count, oldest_at = self._found.get(name, (0, row.created_at))
+            self._found[name] = count + 1, min(oldest_at, row.created_at)
+
+    def report(self, now: float) -> Mapping[str, Found]:
+        """Return what was found since the last report; nothing within a minute of it."""
+        if now < self._reported_at + REPORT_SECONDS:
+            return {}
+        found = {name: Found(count, max(0.0, now - at)) for name, (count, at) in self._found.items()}
+        self._found, self._reported_at = {}, now
+        return found
+
+
+@dataclass(slots=True)
+class _Second:
+    """A second of one destination, and how many deliveries it has."""
+
+    start: float
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Pace:
+    """The turns that a sweep gives out. `latest` is the time of the last one."""
+
+    latest: float = 0.0
+    _seconds: dict[str, _Second] = field(default_factory=dict)
+    _turns: set[tuple[str, int]] = field(default_factory=set)
+
+    def begin(self, now: float) -> None:
+        """Begin a sweep: turns that it finds given out for later are given out again, from now on."""
+        self.latest = now
+        self._turns.clear()
+        for second in self._seconds.values():
+            if second.start > now:
+                second.start, second.count = now, MAX_PER_SECOND
+
+    def split(self, rows: Iterable[LedgerRow], now: float) -> tuple[list[LedgerRow], dict[float, list[LedgerRow]]]:
+        """Return the rows whose turn is now, and the others by the time of their turn."""
+        ready: list[LedgerRow] = []
+        later: dict[float, list[LedgerRow]] = {}
+        for row in rows:
+            turn = now if self.has_turn(row) else self._next_turn(row.destination, now)
+            if turn <= now:
+                self._turns.discard((row.key, row.fence))
+                ready.append(row)
+            else:
+                later.setdefault(turn, []).append(row)
+        return ready, later
+
+    def has_turn(self, row: LedgerRow) -> bool:
+        """Return whether the row waited for a turn, and this is it."""
+        return (row.key, row.fence) in self._turns
+
+    def give_turn(self, row: LedgerRow, fence: int, at: float) -> None:
+        """Remember that the row comes under this fence when its turn is."""
+        self._turns.add((row.key, fence))
+        self.latest = max(self.latest, at)
+
+    def _next_turn(self, destination: str, now: float) -> float:
+        second = self._seconds.get(destination)
+        if second is None or second.start + 1 <= now:
+            second = self._seconds[destination] = _Second(now)
+        if second.count == MAX_PER_SECOND:
+            second.start, second.count = second.start + 1, 0
+        second.count += 1
+        return second.start
+
+
 async def move_rows(
     ledger: DueRows, rows: Sequence[LedgerRow], now: float, until: float
 ) -> tuple[list[tuple[LedgerRow, int]], list[Temporary]]:
@@ -43,6 +158,104 @@ async def move_rows(
     fences = await ledger.postpone_all([(row.key, row.fence, until) for row in rows], now)
     moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
     return moved, [fence for fence in fences if isinstance(fence, Temporary)]
+
+
+class Sweeper:
+    """Sweeps may overlap: each row is moved by one of them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        bus: Bus,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        looks_ahead: bool = False,
+        pauses: Pauses | None = None,
+        groups: Groups | None = None,
+        monitor: Monitor | None = None,
+    ) -> None:
+        """`looks_ahead`: publish at its time what is due before the next sweep, too.
+
+        `groups`: None if none gathers; `monitor`: None if nobody gets alerts.
+        """
+        self._ledger = ledger
+        self._groups = groups
+        self._monitor = monitor
+        self._bus = bus
+        self._clock = clock
+        self._sleep = sleep
+        self._looks_ahead = looks_ahead
+        self._pauses = pauses
+        self._pace = Pace()
+        self._backlog = Backlog()
+        self._purge_at = 0.0
+        self._complete_at: float | None = None
+        self._purge_clock: PurgeClock | None = None
+        self._faults: list[Temporary] = []
+
+    async def sweep(self) -> int:
+        """Purge, look for alerts, close groups, publish what is due, and close groups again if the run looks ahead.
+
+        Returns how many deliveries were published. Raises Temporary; what was not moved or published stays due.
+        """
+        start = self._clock.now()
+        await self._purge()
+        self._faults = []
+        await self._check()
+        closed = await self._close_groups(CLOSE_SECONDS)
+        self._pace.begin(self._clock.now())
+        rows = self._groups.alone if self._groups else self._ledger
+        run = SweepRun(
+            rows,
+            self._bus,
+            self._clock,
+            self._pace,
+            self._sleep,
+            self._looks_ahead,
+            self._pauses,
+            self._backlog,
+        )
+        since = 0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS)
+        complete_at = await run.drain(since, start)
+        if self._looks_ahead:  # it took most of a minute
+            left = start + END_SECONDS - self._clock.now()
+            closed += await self._close_groups(min(CLOSE_AGAIN_SECONDS, left)) if left > 0 else 0
+        if faults := [*self._faults, *run.faults]:
+            raise faults[0]
+        self._complete_at = complete_at or self._complete_at
+        return run.count + closed
+
+    async def _check(self) -> None:
+        """Check what alerts are about. A fault holds up nothing else."""
+        try:
+            if self._monitor:
+                await self._monitor.check()
+        except Temporary as error:
+            self._faults.append(error)
+
+    async def _close_groups(self, seconds: float) -> int:
+        """Close groups. A fault holds up nothing else."""
+        try:
+            return await self._groups.close(seconds) if self._groups else 0
+        except Temporary as error:
+            self._faults.append(error)
+            return 0
+
+    def found(self) -> Mapping[str, Found]:
+        """Return what the sweeps since the last call found due, by destination: at most each minute."""
+        return self._backlog.report(self._clock.now())
+
+    async def _purge(self) -> None:
+        now = self._clock.now()
+        if now >= self._purge_at:
+            self._purge_at = now + PURGE_EVERY_SECONDS
+            self._complete_at = None  # once an hour, whatever is due is looked for, however old it is
+            # A jump of the clock by years must not forget what was delivered: it would be delivered again.
+            if self._purge_clock is None:
+                newest_at = next((row.created_at for row in await self._ledger.rows(1)), None)
+                self._purge_clock = PurgeClock(newest_at, self._clock.now)
+            await self._ledger.purge(self._purge_clock.now() - REMEMBERED_SECONDS)
 
 
 @dataclass(slots=True)

@@ -12,18 +12,20 @@ Each instance counts what it sees itself. The ledger is read at most every ten s
 only when a breaker opens.
 """
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from functions.notify.gates import Closed
-from functions.notify.pauses import pause_text, pause_wait
 from functions.notify.registry import MAX_KNOWN, Configured, DestinationStates
-from functions.notify.retry import spread
+from functions.notify.waiting.schedule import Closed, spread
 from shared.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.gate import ProcessGate
+from shared.ledger import PAUSED_BY_OPERATOR, LedgerRow, Move
 from shared.logs import log
 from shared.ports import Clock
+from shared.subscribers.names import SEPARATOR
 from shared.times import duration_text
 
 RECENT_SECONDS: Final = 300.0
@@ -32,32 +34,10 @@ _FAILURES: Final = frozenset({RetryLater, Unknown})
 PROBE_WAIT_SECONDS: Final = 5.0
 """The wait of a delivery that comes while another one is tried for all."""
 _HANGS: Final = Unknown("it takes far longer than usual and has not ended yet")
-
-
-def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float) -> Circuit:
-    """Return the circuit with a pause that another instance wrote, or an operator; one that an operator ended is over.
-
-    The ledger has each pause until its end: `paused_until` is None after `hookchain resume`.
-    """
-    if paused_until is None and circuit.open_until > now:
-        return circuit._replace(open_until=now)
-    if paused_until is None or paused_until <= max(circuit.open_until, now - RECENT_SECONDS):
-        return circuit
-    pause = min(max(circuit.pause_seconds, settings.pause_seconds, paused_until - now), settings.max_pause_seconds)
-    return Circuit(0, pause, paused_until)
-
-
-def has_failed(outcome: Outcome) -> bool | None:
-    """Return whether the destination failed; None if nothing was sent, so that the outcome says nothing of it."""
-    if isinstance(outcome, Failed) and not outcome.answer:
-        return None
-    return type(outcome) in _FAILURES
-
-
-def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome, now: float) -> Circuit:
-    """Return the circuit after an attempt. What was under way when it opened says nothing new."""
-    failed = has_failed(outcome)
-    return circuit if failed is None else after_attempt(circuit, settings, now, has_failed=failed)
+READS_AT_ONCE: Final = 16
+RECHECK_SECONDS: Final = 61.0
+"""The longest wait that an instance gives for a pause that it knows of: an operator may have ended it since. The sweep
+reads the state again, and moves the delivery to the end. It is longer than a wait that the bus keeps."""
 
 
 @dataclass(slots=True)
@@ -120,9 +100,88 @@ class Breakers:
             log("INFO", "answers again", function="notify", destination=name, breaker="closed")
 
 
+def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float) -> Circuit:
+    """Return the circuit with a pause that another instance wrote, or an operator; one that an operator ended is over.
+
+    The ledger has each pause until its end: `paused_until` is None after `hookchain resume`.
+    """
+    if paused_until is None and circuit.open_until > now:
+        return circuit._replace(open_until=now)
+    if paused_until is None or paused_until <= max(circuit.open_until, now - RECENT_SECONDS):
+        return circuit
+    pause = min(max(circuit.pause_seconds, settings.pause_seconds, paused_until - now), settings.max_pause_seconds)
+    return Circuit(0, pause, paused_until)
+
+
+def has_failed(outcome: Outcome) -> bool | None:
+    """Return whether the destination failed; None if nothing was sent, so that the outcome says nothing of it."""
+    if isinstance(outcome, Failed) and not outcome.answer:
+        return None
+    return type(outcome) in _FAILURES
+
+
+def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome, now: float) -> Circuit:
+    """Return the circuit after an attempt. What was under way when it opened says nothing new."""
+    failed = has_failed(outcome)
+    return circuit if failed is None else after_attempt(circuit, settings, now, has_failed=failed)
+
+
 def _pause_reason(before: Circuit, settings: BreakerSettings, outcome: Outcome) -> str:
     last = "" if isinstance(outcome, Delivered) else outcome.reason
     if before.pause_seconds:
         return f"the attempt after the last pause failed too: {last}"
     several = "s in a row" if settings.failures > 1 else ""
     return f"{settings.failures} attempt{several} failed, the last: {last}"
+
+
+def pause_wait(configured: Configured, end: float, now: float) -> float:
+    """Return how long a delivery waits at least for a pause up to `end`."""
+    if configured.expires_after_seconds is not None:  # the sweep does not move it
+        return end - now
+    return min(end - now, RECHECK_SECONDS)
+
+
+def pause_text(configured: Configured, why: str) -> str:
+    """Return why a delivery waits. That of an endpoint is read by its tenant, who knows no destinations."""
+    if configured.health is None:
+        return f"the destination is paused{f': {why}' if why else ''}"
+    if why == PAUSED_BY_OPERATOR:
+        return "the operator paused this endpoint"
+    return f"paused after failures{f': {why}' if why else ''}"
+
+
+class Pauses:
+    def __init__(self, states: DestinationStates, configured: Mapping[str, Configured]) -> None:
+        self._states = states
+        self._configured = configured
+
+    async def split(self, rows: Sequence[LedgerRow], now: float) -> tuple[list[LedgerRow], list[Move]]:
+        """Return the rows that may be published, and the moves of those that may not. Raises Temporary."""
+        ends: dict[str, float] = {}
+        names = list(dict.fromkeys(row.destination for row in rows))  # with subscribers, as many as rows
+        for begin in range(0, len(names), READS_AT_ONCE):
+            some = names[begin : begin + READS_AT_ONCE]
+            ends |= zip(some, await asyncio.gather(*map(self._end, some)), strict=True)
+        moves = [
+            (row.key, row.fence, now + spread(end - now, row.key, row.attempt_number))
+            for row in rows
+            if (end := ends[row.destination]) > max(now, row.retry_at or now)
+        ]
+        moved = {key for key, _, _ in moves}
+        return [row for row in rows if row.key not in moved], moves
+
+    async def resumed(self, rows: Sequence[LedgerRow]) -> set[str]:
+        """Return the destinations of the rows whose pause is over by now. Raises Temporary."""
+        names = {row.destination for row in rows}
+        return {name for name in names if (await self._states.state(name, fresh=True)).paused_until is None}
+
+    async def _end(self, name: str) -> float:
+        """Return the end of the destination's pause; 0 without one.
+
+        What is for a destination that is disabled is published, and held by notify. So is what may expire meanwhile.
+        """
+        configured = self._configured.get(name.partition(SEPARATOR)[0])  # an endpoint's options are its destination's
+        if configured is None or configured.expires_after_seconds is not None:
+            return 0.0
+        state = await self._states.state(name)
+        return 0.0 if state.disabled_reason is not None else state.paused_until or 0.0

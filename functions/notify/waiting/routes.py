@@ -13,9 +13,8 @@ from dataclasses import replace
 from typing import Final
 
 from functions.notify.dead_letters import delivery_letter, unreadable_letter
-from functions.notify.retry import next_retry_at, spread
-from functions.notify.timer import start_timer
-from functions.notify.work import Acknowledged, Nacked, Notifier, Result
+from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result
+from functions.notify.waiting.schedule import next_retry_at, spread, start_timer
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
@@ -160,7 +159,7 @@ async def _settle(
     if not await notifier.persist(claim, lambda: notifier.ledger.settle(claim, settlement)):
         return Nacked("lease_expired", delivery, reason="its lease had expired, and another worker has it")
     if settlement.retry_at is not None:
-        await start_timer(notifier, claim, settlement.retry_at, False)
+        await start_timer(notifier.bus, notifier.clock, claim, settlement.retry_at, False)
     if notifier.journal is not None:
         if settlement.attempt is not None:
             notifier.journal.note(settlement.attempt)

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from functions.notify.breaker import Breakers
-from functions.notify.gates import Closed, Gate
 from functions.notify.registry import Destinations, DestinationStates
+from functions.notify.waiting.pauses import Breakers
+from functions.notify.waiting.schedule import Closed, Gate
 from shared.back_off import back_off
 from shared.delivery import Delivery
 from shared.errors import Temporary
@@ -19,10 +19,11 @@ from shared.ports import Bus, Clock
 from shared.time_bound import Deadlines
 
 if TYPE_CHECKING:
-    from functions.notify.people import Person
-    from functions.notify.recipient import Recipients
+    from functions.notify.recipients.people import Person
+    from functions.notify.recipients.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
     from shared.instance_leases import InstanceLeases
+
 
 PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
 """Between the tries of one write; the last one repeats. Each try has the store's own retries of under a second."""

@@ -2,13 +2,19 @@
 
 from typing import Final
 
-from functions.notify.gathering.groups import group_of, key_of
-from functions.notify.gathering.settings import MAX_MESSAGE_BYTES, GatherSettings
-from functions.notify.gathering.times import gathered_until, quiet_end, spread_of
+from functions.notify.digests.settings import (
+    MAX_MESSAGE_BYTES,
+    GatherSettings,
+    gathered_until,
+    group_of,
+    key_of,
+    quiet_end,
+    spread_of,
+)
+from functions.notify.notifier import Notifier, Result, Work
 from functions.notify.registry import Configured
-from functions.notify.retry import expires_at
 from functions.notify.settle import wait
-from functions.notify.work import Notifier, Result, Work
+from functions.notify.waiting.schedule import expires_at
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import event_json
@@ -122,7 +128,7 @@ async def _recipient(notifier: Notifier, configured: Configured, delivery: Deliv
         return None, None
     if notifier.recipients is None:
         raise Temporary("destination_not_loaded", "notify's slice has no `people`; bundle it again")
-    from functions.notify.people import Person  # few destinations need it
+    from functions.notify.recipients.people import Person  # few destinations need it
 
     found = await notifier.recipients.recipient_of(configured, delivery)
     if not isinstance(found, Person):

@@ -10,41 +10,40 @@ the record was read, so it is in no digest that the record does not know. While 
 waits: an outage of days ends in one more digest, and not in one for each quarter of an hour.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from functions.notify.gathering.draft import Draft
-from functions.notify.gathering.due import PAGE_ROWS, DueAlone, listed, settings_of, waits_in_group
-from functions.notify.gathering.groups import group_of
-from functions.notify.gathering.passes import Pass
-from functions.notify.gathering.record import (
+from functions.notify.digests.draft import Draft, LineTime, merged_bytes
+from functions.notify.digests.record import (
     FORGOTTEN_SECONDS,
     RECORD_SECONDS,
     Frozen,
     GroupRecord,
+    max_members,
     read_record,
     record_name,
 )
-from functions.notify.gathering.settings import GatherSettings
-from functions.notify.gathering.times import spread_of
+from functions.notify.digests.settings import ALERTS, GatherSettings, group_of, spread_of
 from functions.notify.registry import Configured
-from functions.notify.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS
-from functions.notify.sweep_run import move_rows
-from functions.notify.timer import due_message
+from functions.notify.waiting.schedule import due_message
+from functions.notify.waiting.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS, move_rows
 from shared.delivery import DELIVERY_TYPE
-from shared.errors import Permanent, Temporary
-from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow
+from shared.errors import Permanent, Temporary, place_of
+from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow, Move
 from shared.ledger_rules import FINAL, HELD, RETRY_SCHEDULED
 from shared.logs import log
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
-from shared.store_ports import Kept, Records
+from shared.store_ports import Answer, Kept, Records
 
 if TYPE_CHECKING:
-    from functions.notify.recipient import Recipients
+    from functions.notify.recipients.recipient import Recipients
 
 GROUPS_AT_ONCE: Final = 500
 """Groups whose members are read in one pass over the rows that are due."""
+CLOSED_AT_ONCE: Final = 8
 SOON_SECONDS: Final = 60.0
 """Rows that have to wait for no longer are left due: to read them again costs less than to move them."""
 LONGEST_SECONDS: Final = 3_600.0
@@ -52,8 +51,113 @@ HELD_SHARE: Final = 0.25
 """While a digest is held, what comes later waits for this part of its age, and is then looked at again."""
 LOOKING_SHARE: Final = 0.5
 """The longest part of a pass in which groups are looked for; the others are found in the next one."""
+LINES_SECONDS: Final = 5.0
+"""What the templates of lines compute in one pass at most; what comes then has a line of ours."""
 AT_ONE_TIME: Final = 100
 """Rows that are moved to the same time: fewer than a page has."""
+PAGE_ROWS: Final = 200
+
+
+@dataclass(slots=True)
+class Pass:
+    """A pass over the groups.
+
+    since      the time of the oldest row of the groups that are closed next
+    left_at    the time of the oldest row that stays due
+    end        when it ends at the latest, but for what has begun
+    line_time  what the templates of lines may still compute
+    faults     what failed: it holds up no other group
+    """
+
+    clock: Clock
+    now: float
+    since: float
+    left_at: float
+    end: float
+    count: int = 0
+    line_time: LineTime = field(default_factory=lambda: LineTime(LINES_SECONDS))
+    faults: list[Temporary] = field(default_factory=list)
+
+    @property
+    def is_over(self) -> bool:
+        return self.clock.now() >= self.end
+
+    def leave(self, at: float) -> None:
+        """Note that a row of that time stays due."""
+        self.left_at = min(self.left_at, at)
+
+    def fail(self, error: Exception) -> None:
+        """Note a fault, which is raised once the other groups were tried. Its group stays as it is."""
+        self.faults.append(error if isinstance(error, Temporary) else Temporary("internal_error", place_of(error)))
+
+    async def each(self, names: Sequence[str], act: Callable[[str], Awaitable[Answer]]) -> dict[str, Answer]:
+        """Do it with each group, several at once, as long as there is time, and with the first ones anyway."""
+        answers: dict[str, Answer] = {}
+        for start in range(0, len(names), CLOSED_AT_ONCE):
+            if start and self.is_over:
+                self.leave(self.since)
+                break
+            some = names[start : start + CLOSED_AT_ONCE]
+            found = await asyncio.gather(*[act(name) for name in some], return_exceptions=True)
+            for name, answer in zip(some, found, strict=True):
+                if isinstance(answer, Exception):
+                    self.fail(answer)
+                elif isinstance(answer, BaseException):
+                    raise answer
+                else:
+                    answers[name] = answer
+        return answers
+
+    async def drafts(self, ledger: Ledger, groups: Mapping[str, tuple[str, GatherSettings]]) -> dict[str, Draft]:
+        """Read what waits in the groups, of a burst also what is not due yet. What there is no time for stays due.
+
+        `groups` has their destinations and the settings of these. Raises Temporary.
+        """
+        drafts = {
+            name: Draft(destination, settings, max_members(merged_bytes(settings)), self.line_time)
+            for name, (destination, settings) in groups.items()
+        }
+        if not drafts:
+            return drafts
+        waits = [settings.coalesce.wait_seconds for _, settings in groups.values() if settings.coalesce]
+        async for row in listed(ledger, self.now + max(waits, default=0.0), self.since):
+            draft = drafts.get(row.group)
+            if draft is not None and row.destination == draft.destination:
+                try:
+                    draft.add(row, is_due=(row.retry_at or 0.0) <= self.now)
+                except Exception as error:
+                    self.fail(error)
+                    del drafts[row.group]
+            if self.is_over:
+                self.leave(row.retry_at or 0.0)
+                break
+        return drafts
+
+
+class DueAlone:
+    """The due rows that the sweep publishes one by one."""
+
+    def __init__(self, ledger: Ledger, destinations: Mapping[str, Configured]) -> None:
+        self._ledger = ledger
+        self._destinations = destinations
+
+    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
+        """Return what `Ledger.due` returns without the rows that wait in groups. Raises Temporary.
+
+        It reads whole pages: there may be thousands of the others.
+        """
+        at_since, page = 0, max(limit, PAGE_ROWS)
+        while True:
+            rows = await self._ledger.due(now, page + at_since, since)
+            alone = [row for row in rows if not waits_in_group(row, self._destinations)]
+            if alone or len(rows) < page + at_since:
+                return alone[:limit]
+            page = 2 * page if rows[-1].retry_at == since else max(limit, PAGE_ROWS)
+            since = rows[-1].retry_at or since
+            at_since = sum(row.retry_at == since for row in rows)
+
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
+        return await self._ledger.postpone_all(moves, now)
 
 
 class Closer:
@@ -213,7 +317,7 @@ class Closer:
         configured = self._destinations[draft.destination]
         if configured.recipient is None or self._recipients is None or draft.sample is None:
             return None
-        from functions.notify.people import Person  # few destinations need it
+        from functions.notify.recipients.people import Person  # few destinations need it
 
         found = await self._recipients.recipient_of(configured, draft.sample)
         if not isinstance(found, Person):
@@ -258,6 +362,40 @@ class Closer:
             return (True, Kept(after, now + RECORD_SECONDS)) if found == before else (False, None)
 
         return await self._records.change(record_name(name), now, decide)
+
+
+def waits_in_group(row: LedgerRow, destinations: Mapping[str, Configured]) -> bool:
+    """Return whether the row is for its group's closing. Where its destination gathers no more, it goes out alone."""
+    configured = destinations.get(row.destination)
+    return bool(row.group) and configured is not None and settings_of(row.group, configured) is not None
+
+
+def settings_of(group: str, configured: Configured) -> GatherSettings | None:
+    """Return the settings by which the group is closed; None if its destination gathers no more."""
+    if group.startswith(ALERTS):
+        return configured.alerts.gather if configured.alerts else None
+    return configured.gather
+
+
+async def listed(ledger: Ledger, until: float, since: float) -> AsyncIterator[LedgerRow]:
+    """Yield all the rows that are due by that time, oldest first. Raises Temporary.
+
+    Of thousands that are due at one time, each page begins with those before it, so each is twice as long.
+    """
+    seen: set[str] = set()
+    page = PAGE_ROWS
+    while True:
+        rows = await ledger.due(until, page + len(seen), since)
+        fresh = [row for row in rows if row.key not in seen]
+        if not fresh:
+            return
+        for row in fresh:
+            yield row
+        last = fresh[-1].retry_at or since
+        page = 2 * page if last == since else PAGE_ROWS
+        at_last = {row.key for row in fresh if row.retry_at == last}
+        seen = seen | at_last if last == since else at_last
+        since = last
 
 
 def _raise_fault(answers: Sequence[int | Temporary | None]) -> None:

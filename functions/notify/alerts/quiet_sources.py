@@ -13,9 +13,8 @@ publishes it, with the same id. Clocks that differ only make a silence shorter o
 
 from typing import Final, NamedTuple
 
-from functions.notify.alerts.alert import Alert
-from functions.notify.alerts.records import read_record, time_in
-from functions.notify.alerts.settings import Silence
+from functions.notify.alerts.alert import Alert, read_record, time_in
+from functions.notify.alerts.publisher import Silence
 from shared.jsontext import Json, JsonObject, texts_json
 from shared.seen_record import KEPT_SECONDS, SEEN_AT
 from shared.store_ports import Kept

@@ -1,0 +1,303 @@
+"""The recipient of a delivery: the listed person whom a destination's `to` names.
+
+An event only says who somebody is; where they are reached stands in `people`. So no event can make us write to
+strangers. The exceptions are a mail address in `allow_recipients`, which the operator opened to events, and that of a
+tenant, to whom an operational event about one of its endpoints goes.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from functions.notify.recipients.people import (
+    MAX_BYTES,
+    Directory,
+    People,
+    Person,
+    UnreadableList,
+    parse_rows,
+    read_rows,
+)
+from functions.notify.registry import ACTOR, Configured, Recipient
+from shared.claim_check import checked_out
+from shared.delivery import Delivery
+from shared.errors import HookchainError, Permanent, Temporary
+from shared.event import Event, oneline, view_of
+from shared.fetch import Fetch, Outgoing
+from shared.jsontext import Json, JsonObject
+from shared.logs import log
+from shared.ports import Blobs, Clock, Secrets
+from shared.subscribers.names import SUBSCRIBERS_SOURCE
+
+if TYPE_CHECKING:
+    from shared.expressions import Expression
+
+DIGESTS: Final = "/digests/"
+"""How the source of a digest's event begins. A digest is made for one person, whom it names in `data.person`."""
+MAX_CHARACTERS: Final = 254
+"""Of a name, and of a mail address."""
+CACHE_SECONDS: Final = 600.0
+STALE_SECONDS: Final = 86_400.0
+"""For how long the last list serves while the URL cannot be read."""
+AGAIN_SECONDS: Final = 30.0
+"""Between two attempts to read the URL."""
+FETCH_SECONDS: Final = 10.0
+MAX_LOGGED: Final = 5
+_PLAIN_ADDRESS: Final = re.compile(
+    r"(?=[^@]{1,64}@)\w[\w+'=-]*(?:\.[\w+'=-]+)*@([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+)", re.ASCII | re.IGNORECASE
+)
+"""An address that an event may give: ASCII, without a name beside it, and without `%` and `!`, which route mail."""
+_ACT: Final = "name the field in `to` that says who it concerns, or a destination in `otherwise`"
+
+
+class NoRecipient(NamedTuple):
+    """The delivery has nobody to go to. `reason` says why and what to do, with no more of the event than its shape."""
+
+    reason: str
+
+
+class Recipients:
+    """`blobs` has the data of large events, which an expression may read."""
+
+    def __init__(self, people: People, blobs: Blobs | None) -> None:
+        self._people = people
+        self._blobs = blobs
+
+    async def recipient_of(self, configured: Configured, delivery: Delivery) -> Person | NoRecipient:
+        """Return the person whom the destination's `to` names for this event, with the address that its kind needs.
+
+        Raises Temporary: `people_unavailable`, or where the event's data cannot be read.
+        """
+        recipient = configured.recipient
+        assert recipient is not None
+        found = await self._found(recipient, delivery.event)
+        if isinstance(found, Person) and not found.address(recipient.address):
+            rule = f"{found.name!r} in `people` has no `{recipient.address}`, which `{configured.kind}` needs"
+            return NoRecipient(f"{rule}: add it, or name another destination in `otherwise`")
+        return found
+
+    async def _found(self, recipient: Recipient, event: Event) -> Person | NoRecipient:
+        if event.source.startswith(DIGESTS):
+            return await self._named_by_digest(recipient, event)
+        if recipient.person is not None:
+            return await self._people.named(recipient.person) or _unlisted(recipient.person)
+        who = await self._who(recipient.path or ACTOR, event)
+        if isinstance(who, NoRecipient):
+            return who
+        if event.source == SUBSCRIBERS_SOURCE and (tenant := _address_of_tenant(recipient, who)):
+            return tenant
+        person = await self._people.find(who, event.source_name)
+        return person or allowed_address(recipient, who) or _unknown(recipient.path or ACTOR, who, event)
+
+    async def _named_by_digest(self, recipient: Recipient, event: Event) -> Person | NoRecipient:
+        if event.dataref is not None:
+            event = await checked_out(event, self._blobs)
+        name = event.data.get("person") if isinstance(event.data, dict) else None
+        if not isinstance(name, str):
+            return NoRecipient("the digest names no person")
+        return await self._people.named(name) or allowed_address(recipient, name) or _unlisted(name)
+
+    async def _who(self, path: str, event: Event) -> str | NoRecipient:
+        """Return the name that the event has at the path."""
+        if path == ACTOR:
+            return event.actor or NoRecipient(f"the event has no actor: {_ACT}")
+        if event.dataref is not None:
+            event = await checked_out(event, self._blobs)
+        try:
+            value = _compiled(path).search(view_of(event))
+        except Permanent as error:
+            return NoRecipient(f"`to: {path}` fails on this event: {error.detail}")
+        return _name_in(path, value)
+
+
+def _name_in(path: str, value: Json) -> str | NoRecipient:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and value:
+        return value
+    if value is None or value == "":
+        return NoRecipient(f"the event has nobody at `{path}`: {_ACT}")
+    from shared.jsontext import kind_of
+
+    return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
+
+
+def _address_of_tenant(recipient: Recipient, who: str) -> Person | None:
+    """Return who has that mail address. The operator's API wrote it; no sender's event has that source."""
+    is_address = recipient.address == "email" and len(who) <= MAX_CHARACTERS and _PLAIN_ADDRESS.fullmatch(who)
+    return Person(who, email=who) if is_address else None
+
+
+def allowed_address(recipient: Recipient, who: str) -> Person | None:
+    """Return the person who has that mail address and no other detail, where `allow_recipients` allows it."""
+    if not recipient.allowed or recipient.address != "email" or len(who) > MAX_CHARACTERS:
+        return None
+    found = _PLAIN_ADDRESS.fullmatch(who)
+    return Person(who, email=who) if found and _is_allowed(who, found[1], recipient.allowed) else None
+
+
+def _is_allowed(address: str, domain: str, allowed: Iterable[str]) -> bool:
+    own = {address.lower(), domain.lower()}
+    return any(entry.lower().removeprefix("@") in own for entry in allowed)
+
+
+def _unlisted(name: str) -> NoRecipient:
+    return NoRecipient(f"`people` has nobody with the name {masked(name)!r}: add them, or correct `to`")
+
+
+def _unknown(path: str, who: str, event: Event) -> NoRecipient:
+    by = "actor" if path == ACTOR else f"`{path}`"
+    act = f"add that name to `aliases` of a person in `people`, or as `{event.source_name}: NAME`"
+    return NoRecipient(f"nobody in `people` is the event's {by}, {masked(who)!r}: {act}")
+
+
+def masked(text: str) -> str:
+    """Return the beginning of a name or mail address, which an operator recognises and a log may hold."""
+    local, at, domain = oneline(text[: 2 * MAX_CHARACTERS]).rpartition("@")
+    if not at:
+        local, domain = domain, ""
+    return f"{local[: 3 if len(local) > 5 else 1]}…{at}{domain[:40]}"
+
+
+@lru_cache(maxsize=1_000)
+def _compiled(path: str) -> "Expression":
+    from shared.expressions import over_event  # it brings jmespath, which few destinations need
+
+    return over_event(path)
+
+
+def people_of(written: Json, fetch: Callable[[], Fetch], secrets: Secrets, clock: Clock) -> People:
+    """Return the people of the slice's `people`."""
+    settings = written if isinstance(written, dict) else {}
+    if isinstance(settings.get("url"), str):
+        return People(FetchedDirectory(settings, fetch, secrets, clock).current)
+    compiled: list[Directory] = []
+
+    async def current() -> Directory:
+        if not compiled:
+            compiled.append(compiled_directory(settings))
+        return compiled[0]
+
+    return People(current)
+
+
+def compiled_directory(settings: JsonObject) -> Directory:
+    """Return the people who are in the slice themselves."""
+    rows = settings.get("rows")
+    listed, _ = read_rows([row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else [])
+    return Directory(listed, providers_of(settings))
+
+
+def compiled_recipients(written: Json) -> Recipients | None:
+    """Return the recipients among the people in the slice's `people`; None if there are none, or at a URL."""
+    if not isinstance(written, dict) or "url" in written:
+        return None
+
+    async def current() -> Directory:
+        return compiled_directory(written)
+
+    return Recipients(People(current), None)
+
+
+def providers_of(settings: JsonObject) -> Mapping[str, str]:
+    written = settings.get("providers")
+    return {name: str(provider) for name, provider in written.items()} if isinstance(written, dict) else {}
+
+
+class FetchedDirectory:
+    """A list at a URL, read through the guarded fetch when it is older than ten minutes, by one delivery for all.
+
+    While the URL cannot be read, the last list serves for a day. Deliveries in that time do not wait for the URL.
+    """
+
+    def __init__(self, settings: JsonObject, fetch: Callable[[], Fetch], secrets: Secrets, clock: Clock) -> None:
+        self._settings = settings
+        self._fetch = fetch
+        self._secrets = secrets
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._last: Directory | None = None
+        self._fault: Temporary | None = None
+        self._read_at = 0.0
+        self._refresh_at = 0.0
+
+    async def current(self) -> Directory:
+        """Raises Temporary (`people_unavailable`) where there is no list that is at most a day old."""
+        now = self._clock.now()
+        if self._is_fresh(now):
+            return self._known(now)
+        if self._lock.locked() and self._last is not None and now < self._read_at + STALE_SECONDS:
+            return self._last  # another delivery reads it
+        async with self._lock:
+            now = self._clock.now()
+            if not self._is_fresh(now):
+                await self._refresh()
+                now = self._clock.now()
+            return self._known(now)
+
+    def _is_fresh(self, now: float) -> bool:
+        """Return whether the list need not be read now: it was read a short time ago, and no clock was set back."""
+        return now < self._refresh_at <= now + CACHE_SECONDS
+
+    def _known(self, now: float) -> Directory:
+        if self._last is None or now >= self._read_at + STALE_SECONDS:
+            raise self._fault or Temporary("people_unavailable", "the list of people is older than a day")
+        return self._last
+
+    async def _refresh(self) -> None:
+        try:
+            directory = await self._read()
+        except HookchainError as error:
+            self._failed(error.detail)
+        except UnreadableList as error:
+            self._failed(f"it {error}")
+        else:
+            self._last, self._fault = directory, None
+            self._read_at = self._clock.now()
+            self._refresh_at = self._read_at + CACHE_SECONDS
+
+    def _failed(self, reason: str) -> None:
+        self._fault = Temporary("people_unavailable", f"the list of people cannot be read: {reason}")
+        now = self._clock.now()
+        self._refresh_at = now + AGAIN_SECONDS
+        use = "its last content serves for a day" if self._last is not None else "deliveries to people wait"
+        log(
+            "WARNING",
+            "people not read",
+            function="notify",
+            code=self._fault.code,
+            detail=f"{self._fault.detail}; {use}",
+        )
+
+    async def _read(self) -> Directory:
+        """Raises HookchainError and UnreadableList."""
+        headers: tuple[tuple[str, str], ...] = (("accept", "application/json, text/csv"),)
+        if isinstance(secret := self._settings.get("secret"), str):
+            [token, *_] = await self._secrets.values(secret)
+            headers = (*headers, ("authorization", f"Bearer {token}"))
+        url, is_private = str(self._settings["url"]), self._settings.get("allow_private") is True
+        request = Outgoing(
+            "GET", url, headers, timeout_seconds=FETCH_SECONDS, max_bytes=MAX_BYTES, allow_private=is_private
+        )
+        fetched = await self._fetch().fetch(request)
+        if fetched.status != 200:
+            raise UnreadableList(f"answered {fetched.status}")
+        if fetched.is_cut:
+            raise UnreadableList(f"has more than {MAX_BYTES:,} bytes")
+        return await asyncio.to_thread(_directory, fetched.body, providers_of(self._settings))
+
+
+def _directory(content: bytes, providers: Mapping[str, str]) -> Directory:
+    """Return the people of the content. What is at fault in it is logged, by numbers of rows."""
+    listed, faults = read_rows(parse_rows(content))
+    texts = [f"row {number}: {fault.key[:40]!r} {fault.rule}" for number, fault in faults[:MAX_LOGGED]]
+    if not listed:
+        raise UnreadableList("lists nobody with a name")
+    directory = Directory(listed, providers)
+    texts += [f"two people have the name {masked(name)!r}" for _, name in sorted(directory.shared)[:MAX_LOGGED]]
+    if texts:
+        count = len(faults) + len(directory.shared)
+        log("WARNING", "people with faults", function="notify", count=count, detail="; ".join(texts))
+    return directory

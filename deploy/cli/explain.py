@@ -27,8 +27,8 @@ from deploy.secrets.generated import generated_secrets, misspelt
 from deploy.terminal.output import print_json, screen_of
 from functions.receive.diagnosis import DIFFERENT_SECRET
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
+from shared.cloud.local.documents import KnownOwners
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
-from shared.cloud.local.owners import FILE_NAME, KnownOwners
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ledger import DestinationState
@@ -102,7 +102,7 @@ def explained(options: argparse.Namespace) -> Report:
         is_open = any(DIFFERENT_SECRET in cause for cause in report.advice)
         if secret_advice and (is_open or not report.advice):
             report = replace(report, advice=secret_advice)
-    seen = KnownOwners(state_folder() / FILE_NAME)
+    seen = KnownOwners(state_folder() / "owners.db")
     states = asyncio.run(_states(found.slices["notify"])) if report.events else {}
     situation = Situation(now, states, _local_endpoints())
     later = tuple(

@@ -25,10 +25,9 @@ from deploy.terminal.parallel import run_in_parallel
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.sqs import SqsBus
-from shared.cloud.platform import RECORD_PREFIX
+from shared.cloud.kept_by_key import DocumentRecords
 from shared.jsontext import Json, JsonObject
 from shared.logs import SEVERITIES
 from shared.ports import TOPIC_NAMES
@@ -59,8 +58,8 @@ class StackPorts:
     def make_blobs(self) -> S3Blobs:
         return S3Blobs(self.deployed.api.place(), self.deployed.bucket())
 
-    def make_records(self) -> DynamoRecords:
-        return DynamoRecords(self.deployed.api.place(), self.deployed.target.prefix, RECORD_PREFIX)
+    def make_records(self) -> DocumentRecords:
+        return DocumentRecords(DynamoDocuments(self.deployed.api.place(), self.deployed.target.prefix, "records"))
 
     def make_documents(self) -> DynamoDocuments:
         return DynamoDocuments(self.deployed.api.place(), self.deployed.target.prefix)

@@ -41,9 +41,9 @@ from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.pubsub import PubSubBus
-from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import Authorization, Token, no_authorization, renewed
+from shared.cloud.kept_by_key import DocumentRecords
 from shared.errors import Temporary, TemporaryCode
 from shared.jsontext import Json, JsonObject
 from shared.settings import Settings, read_settings
@@ -84,8 +84,8 @@ class CloudPlace:
         endpoint = _endpoint(self.settings.storage_host, platform.STORAGE_ENDPOINT)
         return BucketBlobs(endpoint, bucket(self.target), self._authorization())
 
-    def make_records(self) -> FirestoreRecords:
-        return FirestoreRecords(self._firestore("records_unavailable"), platform.RECORD_PREFIX)
+    def make_records(self) -> DocumentRecords:
+        return DocumentRecords(FirestoreDocuments(self._firestore("records_unavailable"), "records"))
 
     def make_documents(self) -> FirestoreDocuments:
         return FirestoreDocuments(self._firestore("documents_unavailable"))

@@ -18,6 +18,7 @@ from deploy.history.local_journal import JournalReader, rewrite_files
 from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
+from shared.cloud.kept_by_key import DocumentRecords
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.database import reason_of
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
@@ -25,8 +26,6 @@ from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.journal import FILE_NAME
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.ledger import LocalLedger
-from shared.cloud.local.records import LocalRecords
-from shared.cloud.platform import RECORDS_FILE
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger
 from shared.ports import Bus
@@ -131,7 +130,7 @@ async def _open_records(folder: Path) -> AsyncIterator[Records]:
         with closing(aws.make_records()) as stored:
             yield stored
         return
-    with closing(LocalRecords(folder / RECORDS_FILE)) as records:
+    with closing(DocumentRecords(LocalDocuments(folder / "records.db", "records"))) as records:
         yield records
 
 

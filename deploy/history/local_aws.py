@@ -14,10 +14,9 @@ from shared.cloud.aws.client import AwsClient, AwsPlace
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.sqs import SqsBus
-from shared.cloud.platform import RECORD_PREFIX
+from shared.cloud.kept_by_key import DocumentRecords
 from shared.jsontext import from_json, texts_json
 from shared.settings import Settings, read_settings
 from shared.signatures.aws_v4 import Credentials
@@ -76,8 +75,8 @@ class LocalAws:
     def make_blobs(self) -> S3Blobs:
         return S3Blobs(self.place, self.bucket)
 
-    def make_records(self) -> DynamoRecords:
-        return DynamoRecords(self.place, self.settings.table_prefix, RECORD_PREFIX)
+    def make_records(self) -> DocumentRecords:
+        return DocumentRecords(DynamoDocuments(self.place, self.settings.table_prefix, "records"))
 
     def make_documents(self) -> DynamoDocuments:
         return DynamoDocuments(self.place, self.settings.table_prefix)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shared.cloud.aws.client import AwsClient, AwsPlace
     from shared.cloud.gcp.firestore import Firestore
     from shared.cloud.gcp.tokens import Authorization
+    from shared.cloud.kept_by_key import ClosableDocuments, DocumentStore
     from shared.fetch import Fetch
     from shared.gate import ProcessGate
     from shared.journal import Journal
@@ -43,9 +44,6 @@ CLOUD_RUN_PLACES: Final = 40
 LAMBDA_PLACES: Final = 1_000
 NO_PLACE: Final = "this platform's settings name no database: set HOOKCHAIN_FIRESTORE"
 STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
-RECORD_PREFIX: Final = "record."
-"""The prefix of records' names in a store that they share with grants: no name of a destination has a dot."""
-RECORDS_FILE: Final = "records.db"
 
 
 class SystemClock:
@@ -143,68 +141,48 @@ def ledger(settings: Settings) -> "Ledger":
 
 
 def owners(settings: Settings) -> Owners:
-    if place := aws_place(settings):
-        from shared.cloud.aws.owners import DynamoOwners
+    from shared.cloud.kept_by_key import DocumentOwners
 
-        return DynamoOwners(place, settings.table_prefix)
-    if store := _firestore(settings, "owners_unavailable"):
-        from shared.cloud.gcp.owners import FirestoreOwners
-
-        return FirestoreOwners(store)
-    if not settings.is_local:
-        return _NoOwners()
-    from shared.cloud.local.owners import FILE_NAME, LocalOwners
-
-    return LocalOwners(settings.state_folder / FILE_NAME)
+    has_place = settings.is_aws or settings.is_local or settings.firestore
+    return DocumentOwners(_documents(settings, "owners")) if has_place else _NoOwners()
 
 
 def grants(settings: Settings) -> "Grants":
-    """Return the grants. Raises Temporary if there are none: nothing would enforce the caps.
-
-    On this machine they are not synced: a cap may start again after a power cut.
-    """
+    """Return the grants. Raises Temporary if there are none: nothing would enforce the caps."""
     from shared.cloud.grant_rules import RecordedGrants
+    from shared.cloud.kept_by_key import DocumentRecords
 
-    return RecordedGrants(_records(settings, "grants_unavailable", prefix="", file_name="grants.db", is_synced=False))
+    return RecordedGrants(DocumentRecords(_documents(settings, "grants"), "grants_unavailable"))
 
 
 def records(settings: Settings) -> "Records":
     """Return the records. Raises Temporary if there are none."""
-    return _records(settings, "records_unavailable", prefix=RECORD_PREFIX, file_name=RECORDS_FILE, is_synced=True)
+    from shared.cloud.kept_by_key import DocumentRecords
 
-
-def _records(settings: Settings, code: TemporaryCode, *, prefix: str, file_name: str, is_synced: bool) -> "Records":
-    """Return records that have a prefix where a store is shared, and a file of their own on this machine."""
-    if place := aws_place(settings):
-        from shared.cloud.aws.records import DynamoRecords
-
-        return DynamoRecords(place, settings.table_prefix, prefix, code)
-    if store := _firestore(settings, code):
-        from shared.cloud.gcp.records import FirestoreRecords
-
-        return FirestoreRecords(store, prefix)
-    if not settings.is_local:
-        raise Temporary(code, NO_PLACE)
-    from shared.cloud.local.records import LocalRecords
-
-    return LocalRecords(settings.state_folder / file_name, code, is_synced=is_synced)
+    return DocumentRecords(_documents(settings, "records"))
 
 
 def documents(settings: Settings) -> "Documents":
     """Return the documents. Raises Temporary if there are none."""
+    return _documents(settings, "documents")
+
+
+def _documents(settings: Settings, store: "DocumentStore") -> "ClosableDocuments":
+    from shared.cloud.kept_by_key import UNAVAILABLE
+
     if place := aws_place(settings):
         from shared.cloud.aws.documents import DynamoDocuments
 
-        return DynamoDocuments(place, settings.table_prefix)
-    if store := _firestore(settings, "documents_unavailable"):
+        return DynamoDocuments(place, settings.table_prefix, store)
+    if firestore := _firestore(settings, UNAVAILABLE[store]):
         from shared.cloud.gcp.documents import FirestoreDocuments
 
-        return FirestoreDocuments(store)
+        return FirestoreDocuments(firestore, store)
     if not settings.is_local:
-        raise Temporary("documents_unavailable", NO_PLACE)
-    from shared.cloud.local.documents import FILE_NAME, LocalDocuments
+        raise Temporary(UNAVAILABLE[store], NO_PLACE)
+    from shared.cloud.local.documents import LocalDocuments
 
-    return LocalDocuments(settings.state_folder / FILE_NAME)
+    return LocalDocuments(settings.state_folder / f"{store}.db", store)
 
 
 class _NoOwners:

@@ -10,13 +10,11 @@ import pytest
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.ledger import FirestoreLedger
-from shared.cloud.gcp.records import FirestoreRecords
+from shared.cloud.kept_by_key import DocumentRecords
 from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.ledger import LocalLedger
-from shared.cloud.local.records import LocalRecords
 from shared.ledger import Ledger
 from shared.retention import Retention
 from shared.store_ports import Documents, Records
@@ -24,6 +22,7 @@ from tests.aws.dynalite import dynalite
 from tests.aws.dynamo import DynamoTables
 from tests.contract.kept_journal import Kept, cloud_journal, dynamo_journal, local_journal
 from tests.contract.platforms import PLATFORMS, Implementations
+from tests.contract.written_documents import NOW
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.records import FakeRecords
@@ -125,9 +124,9 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Records]:
     implementations = Implementations[Records](
         FakeRecords,
-        lambda: LocalRecords(tmp_path / "state" / "records.db"),
-        lambda emulated: FirestoreRecords(emulated.connect("records_unavailable")),
-        lambda tables: DynamoRecords(tables.place, tables.prefix),
+        lambda: DocumentRecords(LocalDocuments(tmp_path / "state" / "records.db", "records", now=lambda: NOW)),
+        lambda emulated: DocumentRecords(FirestoreDocuments(emulated.connect("records_unavailable"), "records")),
+        lambda tables: DocumentRecords(DynamoDocuments(tables.place, tables.prefix, "records")),
     )
     async for made in implementations.of(request):
         yield made

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,16 +17,15 @@ from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
-from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import no_authorization
+from shared.cloud.kept_by_key import DocumentRecords
+from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.journal import LocalJournal, open_journal
 from shared.cloud.local.ledger import LocalLedger
-from shared.cloud.platform import RECORD_PREFIX
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, JournalEntry, RouteDecision
@@ -130,7 +129,11 @@ def local_journal(folder: Path) -> Iterator[Kept]:
         await journal.close()
         await ledger.close()
 
-    with open_local_state(folder) as state:
+    def records() -> DocumentRecords:
+        return DocumentRecords(LocalDocuments(folder / "records.db", "records", now=lambda: NOW))
+
+    with open_local_state(folder) as opened:
+        state = replace(opened, records=lambda: closing(records()))
         yield Kept(state.reader, lambda work: asyncio.run(run(work)), state)
 
 
@@ -147,8 +150,8 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Ret
             port.close()
         await asyncio.sleep(0)  # in which their connections are gone
 
-    def records() -> FirestoreRecords:
-        return FirestoreRecords(firestore.connect("records_unavailable"), RECORD_PREFIX)
+    def records() -> DocumentRecords:
+        return DocumentRecords(FirestoreDocuments(firestore.connect("records_unavailable"), "records"))
 
     def documents() -> FirestoreDocuments:
         return FirestoreDocuments(firestore.connect("documents_unavailable"))
@@ -168,7 +171,7 @@ def _state(
     reader: JournalView,
     make_ledger: Callable[[], FirestoreLedger | DynamoLedger],
     blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]],
-    make_records: Callable[[], FirestoreRecords | DynamoRecords],
+    make_records: Callable[[], DocumentRecords],
     make_documents: Callable[[], FirestoreDocuments | DynamoDocuments],
 ) -> State:
     def nothing() -> None:
@@ -201,8 +204,8 @@ def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]
             port.close()
         await asyncio.sleep(0)  # in which their connections are gone
 
-    def records() -> DynamoRecords:
-        return DynamoRecords(tables.place, tables.prefix, RECORD_PREFIX)
+    def records() -> DocumentRecords:
+        return DocumentRecords(DynamoDocuments(tables.place, tables.prefix, "records"))
 
     def documents() -> DynamoDocuments:
         return DynamoDocuments(tables.place, tables.prefix)

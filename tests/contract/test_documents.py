@@ -142,7 +142,7 @@ async def test_documents_on_this_machine_outlive_the_process_and_are_shared_with
 
 async def test_documents_on_this_machine_whose_time_is_over_are_forgotten_by_and_by(tmp_path: Path) -> None:
     now = [NOW]
-    documents = LocalDocuments(tmp_path / "documents.db", lambda: now[0])
+    documents = LocalDocuments(tmp_path / "documents.db", now=lambda: now[0])
     for number in range(50):
         await documents.write(TENANTS, f"m{number}", "one", None, NOW + 60)
     await documents.write(TENANTS, "stays", "one")
@@ -154,7 +154,7 @@ async def test_documents_on_this_machine_whose_time_is_over_are_forgotten_by_and
 
 async def test_documents_that_nothing_is_written_after_are_purged_in_their_time(tmp_path: Path) -> None:
     path = tmp_path / "documents.db"
-    documents = LocalDocuments(path, lambda: NOW)
+    documents = LocalDocuments(path, now=lambda: NOW)
     for id, expires_at in (("over", NOW + 1), ("later", NOW + DAY), ("stays", None)):
         await documents.write(TENANTS, id, "one", None, expires_at)
     assert purge_documents(path, NOW + 2) == 1

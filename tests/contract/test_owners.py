@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.cloud.aws.owners import DynamoOwners
-from shared.cloud.gcp.owners import FirestoreOwners
-from shared.cloud.local.owners import KnownOwners, LocalOwners
-from shared.errors import Temporary
+from shared.cloud.aws.documents import DynamoDocuments
+from shared.cloud.gcp.documents import FirestoreDocuments
+from shared.cloud.kept_by_key import DocumentOwners
+from shared.cloud.local.documents import KnownOwners, LocalDocuments
 from shared.ports import Owners
 from tests.contract.platforms import PLATFORMS, Implementations
 from tests.fakes.owners import FakeOwners
@@ -18,13 +18,17 @@ NOW = 1_790_000_000.0
 DAY = 86_400.0
 
 
+def local_owners(folder: Path) -> DocumentOwners:
+    return DocumentOwners(LocalDocuments(folder / "owners.db", "owners", now=lambda: NOW))
+
+
 @pytest.fixture(params=PLATFORMS)
 async def owners(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Owners]:
     implementations = Implementations[Owners](
         FakeOwners,
-        lambda: LocalOwners(tmp_path / "state" / "owners.db"),
-        lambda emulated: FirestoreOwners(emulated.connect("owners_unavailable")),
-        lambda tables: DynamoOwners(tables.place, tables.prefix),
+        lambda: local_owners(tmp_path / "state"),
+        lambda emulated: DocumentOwners(FirestoreDocuments(emulated.connect("owners_unavailable"), "owners")),
+        lambda tables: DocumentOwners(DynamoDocuments(tables.place, tables.prefix, "owners")),
     )
     async for made in implementations.of(request):
         yield made
@@ -70,30 +74,15 @@ async def test_of_many_at_once_one_is_the_owner_for_all(owners: Owners) -> None:
 
 async def test_the_owner_outlives_the_process(tmp_path: Path) -> None:
     for event_id in ("e1", "e2"):
-        owners = LocalOwners(tmp_path / "owners.db")
+        owners = local_owners(tmp_path)
         assert await owners.owner("order 7", event_id, NOW, DAY) == "e1"
         owners.close()
-
-
-async def test_what_is_over_is_forgotten_by_and_by(tmp_path: Path) -> None:
-    owners = LocalOwners(tmp_path / "owners.db")
-    for n in range(50):
-        await owners.owner(f"order {n}", "e1", NOW, 10)
-    await owners.owner("another", "e2", NOW + 20, 10)
-    assert owners._opened().execute("SELECT count(*) FROM owners").fetchone() == (1,)
-    owners.close()
-
-
-async def test_a_file_that_cannot_be_written_is_temporary(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("a file where the folder should be")
-    with pytest.raises(Temporary, match="does not answer"):
-        await LocalOwners(tmp_path / "state" / "owners.db").owner("a", "e1", NOW, DAY)
 
 
 async def test_whoever_only_looks_learns_the_owner_and_becomes_none(tmp_path: Path) -> None:
     known = KnownOwners(tmp_path / "owners.db")
     assert await known.owner("order 7", "e2", NOW, DAY) == "e2"
-    owners = LocalOwners(tmp_path / "owners.db")
+    owners = local_owners(tmp_path)
     await owners.owner("order 7", "e1", NOW, DAY)
 
     assert await known.owner("order 7", "e2", NOW + 1, DAY) == "e1"

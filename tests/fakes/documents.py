@@ -50,6 +50,9 @@ class FakeDocuments:
         self.kept.pop((partition, id), None)
         return True
 
+    def close(self) -> None:
+        """Close nothing."""
+
     def _version(self, partition: str, id: str) -> str:
         found = self.kept.get((partition, id))
         return found.version if found else NO_VERSION

@@ -184,7 +184,7 @@ def platforms(folder: Path) -> Iterator[tuple[Platform, Platform, Platform]]:
     """Yield Google Cloud, with which the others are compared, Lambda, and this machine with its stores."""
     first, second, third = Subscribers(), Subscribers(), Subscribers()
     ledger, blobs = LocalLedger(folder / "ledger.db"), LocalBlobs(folder / "blobs")
-    documents = LocalDocuments(folder / "documents.db", third.clock.now)
+    documents = LocalDocuments(folder / "documents.db", now=third.clock.now)
     local = replace(third.service, directory=Directory(documents), ledger=ledger, blobs=blobs)
 
     def invoke(request: Request) -> Answer:

@@ -27,7 +27,7 @@ from deploy.explain.deliveries import (
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.transform.step import Services
 from shared.claim_check import checked_out
-from shared.cloud.local.owners import FILE_NAME, KnownOwners
+from shared.cloud.local.documents import KnownOwners
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event, from_cloudevent
@@ -47,7 +47,7 @@ class NoSecrets:
 async def show_steps(request: web.Request) -> web.Response:
     backend, event_id = request.app[LOCAL], request.match_info["id"]
     event = await _event(backend, event_id)
-    services = Services(NoSecrets(), lambda: OfflineFetch(), KnownOwners(backend.state / FILE_NAME), backend.blobs)
+    services = Services(NoSecrets(), lambda: OfflineFetch(), KnownOwners(backend.state / "owners.db"), backend.blobs)
     routes = await trace_routes(event, _slice(backend.state), services)
     notify = backend.notify_slice() or {}
     documents: list[Json] = [_route(route) | {"fan_outs": await _fan_outs(backend, route, notify)} for route in routes]

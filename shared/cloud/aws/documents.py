@@ -1,59 +1,91 @@
-"""The Documents port on DynamoDB: an item each, whose keys are its partition and its id."""
+"""The Documents port on DynamoDB: an item each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from secrets import token_hex
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.dynamo import Condition, Dynamo, Fields
-from shared.cloud.aws.tables import DOCUMENT_TEXT, DOCUMENTS, EXPIRES_AT
+from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, item_key
+from shared.cloud.aws.tables import DOCUMENT_TEXT, DOCUMENTS, EXPIRES_AT, GRANTS, OWNERS, RECORD_TEXT, Table
+from shared.cloud.kept_by_key import UNAVAILABLE, DocumentStore, fields_of, text_of
 from shared.store_ports import NO_VERSION, Document
 
 VERSION: Final = "version"
-_IS_NEW: Final = Condition(f"attribute_not_exists(#{DOCUMENTS.key})")
+UNMARKED: Final = "unmarked"
+"""The version of an item of an earlier release, which has none."""
+
+
+class Place(NamedTuple):
+    """The table of a store, which has one partition if its items have no second key.
+
+    fields  the attribute with the text; or those that the text has as a JSON object
+    prefix  what the keys of its items begin with, where a table has no second key
+    """
+
+    table: Table
+    fields: Sequence[str]
+    prefix: str = ""
+
+    def keys(self, partition: str, id: str) -> tuple[str, str]:
+        return (partition, id) if self.table.sort else (item_key(self.prefix + id), "")
+
+
+PLACES: Final[Mapping[DocumentStore, Place]] = {
+    "documents": Place(DOCUMENTS, (DOCUMENT_TEXT,)),
+    "records": Place(GRANTS, (RECORD_TEXT,), "record."),  # no name of a grant, which is a destination's, has a dot
+    "grants": Place(GRANTS, (RECORD_TEXT,)),
+    "owners": Place(OWNERS, ("event_id", "since")),
+}
 
 
 class DynamoDocuments:
     """A version is drawn at random, so that a write whose answer was lost finds its own."""
 
-    def __init__(self, place: AwsPlace, table_prefix: str) -> None:
-        self._store = Dynamo(place, table_prefix, "documents_unavailable")
+    def __init__(self, place: AwsPlace, table_prefix: str, store: DocumentStore = "documents") -> None:
+        self._dynamo = Dynamo(place, table_prefix, UNAVAILABLE[store])
+        self._place = PLACES[store]
 
     async def get(self, partition: str, id: str) -> Document | None:
-        found = await self._store.get(DOCUMENTS, partition, id)
-        return _document(found) if found else None
+        found = await self._dynamo.get(self._place.table, *self._place.keys(partition, id))
+        return self._document(id, found) if found else None
 
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
-        return [_document(each) for each in await self._store.query_sorted(DOCUMENTS, partition, limit, after, until)]
+        table = self._place.table
+        found = await self._dynamo.query_sorted(table, partition, limit, after, until)
+        return [self._document(str(each[table.sort]), each) for each in found]
 
     async def write(
         self, partition: str, id: str, text: str, expected: str | None = None, expires_at: float | None = None
     ) -> str | None:
+        table = self._place.table
+        key, sort = self._place.keys(partition, id)
         version = token_hex(8)
         item: Fields = {
-            DOCUMENTS.key: partition,
-            DOCUMENTS.sort: id,
-            DOCUMENT_TEXT: text,
+            table.key: key,
+            **({table.sort: sort} if table.sort else {}),
+            **fields_of(text, self._place.fields),
             VERSION: version,
             EXPIRES_AT: None if expires_at is None else ceil(expires_at),
         }
-        found = await self._store.put(DOCUMENTS, item, _condition(expected))
+        found = await self._dynamo.put(table, item, self._condition(expected))
         return version if found is None or found.get(VERSION) == version else None
 
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
-        found = await self._store.delete(DOCUMENTS, partition, _condition(expected), id)
+        key, sort = self._place.keys(partition, id)
+        found = await self._dynamo.delete(self._place.table, key, self._condition(expected), sort)
         return not found  # empty where there is none any more
 
     def close(self) -> None:
-        self._store.close()
+        self._dynamo.close()
 
+    def _condition(self, expected: str | None) -> Condition | None:
+        if expected is None:
+            return None
+        if expected in (NO_VERSION, UNMARKED):
+            missing = self._place.table.key if expected == NO_VERSION else VERSION
+            return Condition(f"attribute_not_exists(#{missing})")
+        return Condition(f"#{VERSION} = :expected", {"expected": expected})
 
-def _condition(expected: str | None) -> Condition | None:
-    if expected is None:
-        return None
-    return _IS_NEW if expected == NO_VERSION else Condition(f"#{VERSION} = :expected", {"expected": expected})
-
-
-def _document(found: Fields) -> Document:
-    return Document(str(found[DOCUMENTS.sort]), str(found[DOCUMENT_TEXT]), str(found[VERSION]))
+    def _document(self, id: str, found: Fields) -> Document:
+        return Document(id, text_of(found, self._place.fields), str(found.get(VERSION, UNMARKED)))

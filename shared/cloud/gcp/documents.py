@@ -1,31 +1,69 @@
-"""The Documents port on Firestore: a document each, named `<partition>:<id>`, which a range of names finds in order.
+"""The Documents port on Firestore: a document each, which a range of names finds in order.
 
-A document's version is the time of its last write. Firestore compares it, so that no write needs a transaction. A write
-that finds another version reads which it is: where it has the write's own mark, an answer had been lost.
+A document's version is the time of its last write. Firestore compares it, so that no write needs a transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from secrets import token_hex
-from typing import Final
+from typing import Final, NamedTuple
 
-from shared.cloud.gcp.collections import DOCUMENT_MARK, DOCUMENT_TEXT, DOCUMENTS, EXPIRE_AT
-from shared.cloud.gcp.firestore import NAME, Firestore, Moment, TooLarge, Value, Where, Write, query_document
+from shared.cloud.gcp.collections import DOCUMENT_MARK, DOCUMENT_TEXT, DOCUMENTS, EXPIRE_AT, GRANTS, OWNERS, RECORD_TEXT
+from shared.cloud.gcp.firestore import (
+    NAME,
+    Firestore,
+    Moment,
+    TooLarge,
+    Value,
+    Where,
+    Write,
+    document_id,
+    query_document,
+)
 from shared.cloud.gcp.firestore import Document as FoundDocument
+from shared.cloud.kept_by_key import DocumentStore, fields_of, text_of
 from shared.store_ports import NO_VERSION, Document
 
-READ: Final = (DOCUMENT_TEXT,)
 AT_ONCE: Final = 500
 END: Final = ";"
 """The character after the `:` of a name: what all names of a partition come before."""
 
 
+class Place(NamedTuple):
+    """The collection of a store, which has one partition if its names have a prefix.
+
+    fields  the one with the text; or those that the text has as a JSON object
+    prefix  what the names begin with, before an id that may be any text; None: names are `<partition>:<id>`
+    mark    the field by which a write knows its own document where an answer was lost; else the write seems to have
+            found another version, and whoever decides by the document decides again: a field more costs more
+    """
+
+    collection: str
+    fields: Sequence[str]
+    prefix: str | None = None
+    mark: str = ""
+
+    def name(self, partition: str, id: str) -> str:
+        return f"{partition}:{id}" if self.prefix is None else document_id(self.prefix + id)
+
+
+PLACES: Final[Mapping[DocumentStore, Place]] = {
+    "documents": Place(DOCUMENTS, (DOCUMENT_TEXT,), mark=DOCUMENT_MARK),
+    "records": Place(GRANTS, (RECORD_TEXT,), "record."),  # no name of a grant, which is a destination's, has a dot
+    "grants": Place(GRANTS, (RECORD_TEXT,), ""),
+    "owners": Place(OWNERS, ("event_id", "since"), ""),
+}
+
+
 class FirestoreDocuments:
-    def __init__(self, store: Firestore) -> None:
-        self._store = store
+    def __init__(self, firestore: Firestore, store: DocumentStore = "documents") -> None:
+        self._firestore = firestore
+        self._place = PLACES[store]
 
     async def get(self, partition: str, id: str) -> Document | None:
-        found = await self._store.find(DOCUMENTS, [_name(partition, id)], READ)
-        return _document(found[0]) if found else None
+        found = await self._firestore.find(
+            self._place.collection, [self._place.name(partition, id)], self._place.fields
+        )
+        return self._document(id, found[0]) if found else None
 
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
         """Ask for a quarter as many where they are more than an answer may hold."""
@@ -47,42 +85,43 @@ class FirestoreDocuments:
         return found
 
     async def _some(self, partition: str, limit: int, after: str, until: str) -> list[Document]:
-        end = _name(partition, until) if until else f"{partition}{END}"
+        collection = self._place.collection
+        end = self._place.name(partition, until) if until else f"{partition}{END}"
         bounds = [
-            Where(NAME, "GREATER_THAN", self._store.name(DOCUMENTS, _name(partition, after))),
-            Where(NAME, "LESS_THAN", self._store.name(DOCUMENTS, end)),
+            Where(NAME, "GREATER_THAN", self._firestore.name(collection, self._place.name(partition, after))),
+            Where(NAME, "LESS_THAN", self._firestore.name(collection, end)),
         ]
-        query = query_document(DOCUMENTS, bounds, order_by=NAME, limit=limit, select=READ)
-        return [_document(each) for each in await self._store.query(query)]
+        query = query_document(collection, bounds, order_by=NAME, limit=limit, select=self._place.fields)
+        found = await self._firestore.query(query)
+        return [self._document(each.id.partition(":")[2], each) for each in found]
 
     async def write(
         self, partition: str, id: str, text: str, expected: str | None = None, expires_at: float | None = None
     ) -> str | None:
-        mark = token_hex(8)
-        fields: dict[str, Value] = {DOCUMENT_TEXT: text, DOCUMENT_MARK: mark}
+        name = self._place.name(partition, id)
+        mark_field = self._place.mark
+        own_mark = token_hex(8)
+        fields: dict[str, Value] = {**fields_of(text, self._place.fields)}
+        if mark_field:
+            fields[mark_field] = own_mark
         if expires_at is not None:
             fields[EXPIRE_AT] = Moment(expires_at)
-        name, is_new = _name(partition, id), expected == NO_VERSION
-        version = await self._store.write_if(Write(DOCUMENTS, name, fields, is_new=is_new, version=expected or ""))
-        if version is not None:
+        is_new = expected == NO_VERSION
+        write = Write(self._place.collection, name, fields, is_new=is_new, version=expected or "")
+        version = await self._firestore.write_if(write)
+        if version is not None or not mark_field:
             return version
-        found = await self._store.find(DOCUMENTS, [name], (DOCUMENT_MARK,))
-        return found[0].version if found and found[0].fields.get(DOCUMENT_MARK) == mark else None
+        found = await self._firestore.find(self._place.collection, [name], (mark_field,))
+        return found[0].version if found and found[0].fields.get(mark_field) == own_mark else None
 
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
-        name = _name(partition, id)
-        deletion = Write(DOCUMENTS, name, None, version=expected or "")
-        if expected != NO_VERSION and await self._store.write_if(deletion) is not None:
+        deletion = Write(self._place.collection, self._place.name(partition, id), None, version=expected or "")
+        if expected != NO_VERSION and await self._firestore.write_if(deletion) is not None:
             return True
         return await self.get(partition, id) is None
 
     def close(self) -> None:
-        self._store.close()
+        self._firestore.close()
 
-
-def _name(partition: str, id: str) -> str:
-    return f"{partition}:{id}"
-
-
-def _document(found: FoundDocument) -> Document:
-    return Document(found.id.partition(":")[2], str(found.fields[DOCUMENT_TEXT]), found.version)
+    def _document(self, id: str, found: FoundDocument) -> Document:
+        return Document(id, text_of(found.fields, self._place.fields), found.version)

@@ -25,12 +25,12 @@ CHECKPOINT_PAGES: Final = 4_000
 VERSIONS: Final[Mapping[str, int]] = {
     "bus.db": 1,
     "documents.db": 1,
-    "grants.db": 1,
+    "grants.db": 2,
     "journal.db": 1,
     "ledger.db": 13,
     "mail.db": 1,
-    "owners.db": 1,
-    "records.db": 1,
+    "owners.db": 2,
+    "records.db": 2,
     "search.db": 1,
     "sheets.db": 1,
 }

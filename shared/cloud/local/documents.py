@@ -1,18 +1,25 @@
-"""The Documents port on SQLite, in `documents.db`. What was answered survives a power cut."""
+"""The Documents port on SQLite: a file for each store.
+
+What was answered survives a power cut. In `grants.db` and `owners.db`, a power cut may lose the last changes: a cap
+starts again, or a repeated event is let through once.
+"""
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
+from shared.cloud.kept_by_key import ONE_PARTITION, UNAVAILABLE, DocumentStore, owner_in
 from shared.cloud.local.database import Transactions, open_database
 from shared.store_ports import NO_VERSION, Document
 
 FILE_NAME: Final = "documents.db"
 FORGOTTEN_AT_ONCE: Final = 100
+UNSYNCED: Final[frozenset[DocumentStore]] = frozenset({"grants", "owners"})
 
 # A table with its own row ids: a text may be large, and a table without them would have it in every page of the key.
 _SCHEMA: Final = """
@@ -21,13 +28,21 @@ CREATE TABLE IF NOT EXISTS documents (
     PRIMARY KEY (partition, id));
 CREATE INDEX IF NOT EXISTS documents_expiring ON documents (expires_at) WHERE expires_at IS NOT NULL;
 """
+# What version 1 of these files holds in tables of its own is copied. Nobody needs its grants.
+_EARLIER_ROWS: Final[Mapping[str, str]] = {
+    "records": "SELECT '', name, text, lower(hex(randomblob(8))), until FROM records",
+    "owners": "SELECT '', key, json_object('event_id', event_id, 'since', since), lower(hex(randomblob(8))), until"
+    " FROM owners",
+}
+_EARLIER_TABLES: Final = ("buckets", "owners", "records")
 
 
 class LocalDocuments:
-    """Each write forgets some documents whose time is over."""
+    """Each write first forgets some documents whose time is over."""
 
-    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
-        self._file = Transactions(path, "documents_unavailable", lambda path: open_database(path, _SCHEMA))
+    def __init__(self, path: Path, store: DocumentStore = "documents", now: Callable[[], float] = time.time) -> None:
+        self._file = Transactions(path, UNAVAILABLE[store], partial(_open, store))
+        self._is_synced = store not in UNSYNCED
         self._now = now
 
     async def get(self, partition: str, id: str) -> Document | None:
@@ -51,18 +66,18 @@ class LocalDocuments:
             if expected is not None and expected != _version(_find(connection, partition, id)):
                 return None
             connection.execute(
+                "DELETE FROM documents WHERE rowid IN (SELECT rowid FROM documents WHERE expires_at < ? LIMIT ?)",
+                (self._now(), FORGOTTEN_AT_ONCE),
+            )
+            connection.execute(
                 "INSERT INTO documents (partition, id, text, version, expires_at) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (partition, id) DO UPDATE SET text = excluded.text, version = excluded.version,"
                 " expires_at = excluded.expires_at",
                 (partition, id, text, version, expires_at),
             )
-            connection.execute(
-                "DELETE FROM documents WHERE rowid IN (SELECT rowid FROM documents WHERE expires_at < ? LIMIT ?)",
-                (self._now(), FORGOTTEN_AT_ONCE),
-            )
             return version
 
-        return await self._file.write(operation, is_synced=True)
+        return await self._file.write(operation, is_synced=self._is_synced)
 
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
         def operation(connection: sqlite3.Connection) -> bool:
@@ -72,23 +87,50 @@ class LocalDocuments:
             connection.execute("DELETE FROM documents WHERE partition = ? AND id = ?", (partition, id))
             return True
 
-        return await self._file.write(operation, is_synced=True)
+        return await self._file.write(operation, is_synced=self._is_synced)
 
     def close(self) -> None:
         self._file.close()
 
 
+class KnownOwners:
+    """The Owners port for whoever asks what came of an event: it takes no key, and makes no file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
+        if not self._path.is_file():
+            return event_id
+        with closing(LocalDocuments(self._path, "owners")) as documents:
+            found = await documents.get(ONE_PARTITION, key)
+        return owner_in(found, now, window_seconds) or event_id
+
+
 def purge_documents(path: Path, now: float) -> int:
     """Delete the documents whose time is over, and return how many. Raises sqlite3.Error and OSError."""
-    with closing(open_database(path, _SCHEMA)) as connection:
+    with closing(_open("documents", path)) as connection:
         return connection.execute("DELETE FROM documents WHERE expires_at < ?", (now,)).rowcount
 
 
+def _open(store: DocumentStore, path: Path) -> sqlite3.Connection:
+    return open_database(path, _SCHEMA, upgrade=partial(_upgrade, store))
+
+
+def _upgrade(store: DocumentStore, connection: sqlite3.Connection, _: int) -> None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()}
+    if store in _EARLIER_ROWS and store in tables:
+        connection.execute(f"INSERT INTO documents {_EARLIER_ROWS[store]}")
+    for table in _EARLIER_TABLES:
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+
+
 def _find(connection: sqlite3.Connection, partition: str, id: str) -> Document | None:
-    select = "SELECT id, text, version FROM documents WHERE partition = ? AND id = ?"
-    found = connection.execute(select, (partition, id)).fetchone()
-    return None if found is None else Document(*found)
+    found = connection.execute(
+        "SELECT id, text, version FROM documents WHERE partition = ? AND id = ?", (partition, id)
+    ).fetchone()
+    return Document(*found) if found else None
 
 
 def _version(found: Document | None) -> str:
-    return NO_VERSION if found is None else found.version
+    return found.version if found else NO_VERSION

@@ -6,10 +6,11 @@ from typing import Final
 
 from functions.transform.read_routes import read_program
 from functions.transform.transform import Transformer
+from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.owners import DynamoOwners
 from shared.cloud.aws.tables import DEAD_LETTERS, DELIVERIES, DELIVERIES_BY_ENDPOINT, EVENTS
+from shared.cloud.kept_by_key import DocumentOwners
 from shared.cloud.shards import SHARDS
 from shared.event import to_cloudevent
 from shared.journal import EventEntry
@@ -143,12 +144,14 @@ async def test_a_delivery_is_gathered_and_merged_by_one_write_each_and_no_read(
     assert front.counts == {"UpdateItem": 30}
 
 
-async def test_an_owner_costs_one_write_whoever_it_is(front: DynamoFront, dynamo: DynamoTables) -> None:
-    owners = DynamoOwners(front.place, dynamo.prefix)
+async def test_an_owner_costs_one_write_and_a_repeated_event_a_read_as_well(
+    front: DynamoFront, dynamo: DynamoTables
+) -> None:
+    owners = DocumentOwners(DynamoDocuments(front.place, dynamo.prefix, "owners"))
     assert [await owners.owner("order 7", each, T, 60) for each in ("e1", "e2")] == ["e1", "e1"]
     owners.close()
     await asyncio.sleep(0)
-    assert front.counts == {"PutItem": 2}
+    assert front.counts == {"PutItem": 2, "GetItem": 1}
 
 
 async def test_keys_are_spread_over_all_shards(

@@ -7,9 +7,10 @@ from typing import Final
 import pytest
 
 from shared.cloud.aws.client import PASSING_ERRORS
+from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import TRIES
 from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.owners import DynamoOwners
+from shared.cloud.kept_by_key import DocumentOwners
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.ledger import Busy, Claimed, Finished
@@ -98,7 +99,7 @@ async def test_a_claim_over_a_new_connection_whose_answer_was_lost_is_busy_until
 
 
 async def test_an_owner_whose_answer_was_lost_is_told_that_it_is_one(front: DynamoFront, dynamo: DynamoTables) -> None:
-    owners = DynamoOwners(front.place, dynamo.prefix)
+    owners = DocumentOwners(DynamoDocuments(front.place, dynamo.prefix, "owners"))
     front.faults.append(LOST[1])
     assert await owners.owner("order 7", "e1", T, 60) == "e1"
     owners.close()

@@ -7,11 +7,12 @@ import pytest
 
 from deploy.history import dynamo_journal
 from shared import ledger_rules as rules
+from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import MAX_ITEM_BYTES, to_item
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import ROWS_AT_ONCE, VERSION, DynamoLedger, item_of, row_of
-from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, EVENTS, EXPIRES_AT
+from shared.cloud.kept_by_key import DocumentRecords
 from shared.delivery import REMEMBERED_SECONDS
 from shared.errors import Temporary
 from shared.http_client import MAX_ANSWER_BYTES
@@ -148,7 +149,7 @@ async def test_due_rows_and_records_are_read_strongly_consistent(
     assert isinstance(reads, dict)
     assert [isinstance(each, dict) and each["ConsistentRead"] for each in reads.values()] == [True]
     front.requests.clear()
-    records = DynamoRecords(front.place, dynamo.prefix)
+    records = DocumentRecords(DynamoDocuments(front.place, dynamo.prefix, "records"))
     assert await records.read("group:a") is None
     assert [each["ConsistentRead"] for each in front.requests] == [True]
     records.close()

@@ -11,8 +11,7 @@ from shared.cloud.gcp import collections
 from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
-from shared.cloud.gcp.owners import FirestoreOwners
-from shared.cloud.gcp.records import FirestoreRecords
+from shared.cloud.kept_by_key import DocumentOwners, DocumentRecords
 from shared.errors import Temporary
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.ledger import Claimed, Settlement, Waiting
@@ -100,10 +99,10 @@ async def test_every_collection_that_expires_is_in_the_list_of_what_a_deployment
     with_bodies = FirestoreJournal(firestore.connect("journal_unavailable"), FakeBlobs(), Retention(10, 5, 20))
     await with_bodies.record([EventEntry(replace(EVENT, id="e2"), (), T)])
     with_bodies.close()
-    owners = FirestoreOwners(firestore.connect())
+    owners = DocumentOwners(FirestoreDocuments(firestore.connect(), "owners"))
     await owners.owner("k", "e1", T, 60)
     owners.close()
-    records = FirestoreRecords(firestore.connect("records_unavailable"))
+    records = DocumentRecords(FirestoreDocuments(firestore.connect(), "records"))
     await records.change("group:a", T, lambda _: (None, Kept("{}", T + 60)))
     records.close()
     subscribers = FirestoreDocuments(firestore.connect("documents_unavailable"))

@@ -14,8 +14,8 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.dev.inspector.app import make_app, open_backend
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
+from shared.cloud.kept_by_key import DocumentOwners
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
-from shared.cloud.local.owners import LocalOwners
 from shared.event import Event
 from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject, to_json
@@ -148,7 +148,7 @@ async def test_looking_makes_no_event_the_owner_of_its_key_and_tells_who_is(page
     await page.steps()
     assert not (page.state / "owners.db").exists()
 
-    owners = LocalOwners(page.state / "owners.db")
+    owners = DocumentOwners(LocalDocuments(page.state / "owners.db", "owners"))
     _, routes = await page.steps()
     assert "unchanged" in str(routes[1]["steps"])
     owners.close()

@@ -10,21 +10,17 @@ from shared.cloud import platform
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.owners import DynamoOwners
-from shared.cloud.aws.records import DynamoRecords
 from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
-from shared.cloud.gcp.owners import FirestoreOwners
-from shared.cloud.gcp.records import FirestoreRecords
 from shared.cloud.gcp.storage import BucketBlobs
+from shared.cloud.kept_by_key import DocumentOwners, DocumentRecords
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.ledger import LocalLedger
-from shared.cloud.local.records import LocalRecords
 from shared.errors import Temporary
 from shared.settings import Settings, read_settings
 from shared.signatures.aws_v4 import Credentials
@@ -62,21 +58,16 @@ print(*sorted(sys.modules))
 
 
 def kinds_of(settings: Settings) -> tuple[type, ...]:
-    parts = (platform.ledger, platform.journal, platform.blobs, platform.records, platform.documents, platform.owners)
+    parts = (platform.ledger, platform.journal, platform.blobs, platform.documents)
+    assert isinstance(platform.records(settings), DocumentRecords)
+    assert isinstance(platform.owners(settings), DocumentOwners)
     return tuple(type(part(settings)) for part in parts)
 
 
 @pytest.mark.parametrize("environ", [DEPLOYED, {**DEPLOYED, **EMULATED}], ids=["deployed", "all of it emulated"])
 def test_on_google_cloud_the_ports_are_googles(environ: dict[str, str]) -> None:
     kinds = kinds_of(read_settings(environ))
-    assert kinds == (
-        FirestoreLedger,
-        FirestoreJournal,
-        BucketBlobs,
-        FirestoreRecords,
-        FirestoreDocuments,
-        FirestoreOwners,
-    )
+    assert kinds == (FirestoreLedger, FirestoreJournal, BucketBlobs, FirestoreDocuments)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +75,7 @@ def test_on_google_cloud_the_ports_are_googles(environ: dict[str, str]) -> None:
 )
 def test_beside_an_emulated_bus_alone_everything_is_on_this_machine(environ: dict[str, str], tmp_path: Path) -> None:
     settings = read_settings({**environ, "HOOKCHAIN_STATE": str(tmp_path)})
-    assert kinds_of(settings)[:5] == (LocalLedger, LocalJournal, LocalBlobs, LocalRecords, LocalDocuments)
+    assert kinds_of(settings) == (LocalLedger, LocalJournal, LocalBlobs, LocalDocuments)
 
 
 def test_settings_that_name_no_place_have_no_ledger_and_say_what_to_set() -> None:
@@ -102,7 +93,7 @@ def test_an_emulated_storage_is_named_with_or_without_its_scheme(host: str) -> N
 
 def test_on_lambda_the_ports_are_those_of_aws() -> None:
     settings = read_settings(ON_LAMBDA)
-    assert kinds_of(settings) == (DynamoLedger, DynamoJournal, S3Blobs, DynamoRecords, DynamoDocuments, DynamoOwners)
+    assert kinds_of(settings) == (DynamoLedger, DynamoJournal, S3Blobs, DynamoDocuments)
     assert type(platform.bus(settings)) is SqsBus
     assert platform.ses(settings) is not None
     cloud = platform.cloud_identity(settings)

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 import pytest
 
 from functions.transform.transform import first_with_signed_bytes
-from shared.cloud.local.owners import FILE_NAME, LocalOwners
+from shared.cloud.kept_by_key import DocumentOwners
+from shared.cloud.local.documents import LocalDocuments
 from shared.event import from_cloudevent
 from shared.signatures.links import EXPIRES, SIGNATURE, link_signature
 from tests.unit.cli.explain.explained import BODY, LINK_KEY, NOW, SECRET, document, explained, signed, states
@@ -176,7 +177,7 @@ def test_the_same_signed_bytes_under_another_delivery_id_are_reported_as_a_dupli
     explained(BODY, "--source", "github", "-H", signed(BODY), "-H", "X-GitHub-Delivery: one", "--json")
     report = document(capsys)
     [event] = report["events"] if isinstance(report["events"], list) else []
-    owners = LocalOwners(tmp_path / FILE_NAME)
+    owners = DocumentOwners(LocalDocuments(tmp_path / "owners.db", "owners"))
     asyncio.run(first_with_signed_bytes(from_cloudevent(event), owners))  # as transform does
     owners.close()
 

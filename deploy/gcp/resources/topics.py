@@ -146,10 +146,13 @@ def notification(source: BusSource, target: Target, subscription: str) -> Resour
     """Return the bucket's notification. gcloud lets Cloud Storage publish to the topic, and to no other."""
     bucket = source.text("bucket")
     topic_name = gcp_names.topic(target, source.name)
-    types, prefix = [EVENT_TYPES[each] for each in source.events], source.text("prefix")
-    settings = (f"--event-types={','.join(types)}", *((f"--object-prefix={prefix}",) if prefix else ()))
+    types = [EVENT_TYPES[each] for each in source.events]
+    prefix = source.text("prefix")
+    settings = [f"--topic={topic_name}", "--payload-format=json", f"--event-types={','.join(types)}"]
+    if prefix:
+        settings.append(f"--object-prefix={prefix}")
     command = ("storage", "buckets", "notifications")
-    create = Command((*command, "create", f"gs://{bucket}", f"--topic={topic_name}", "--payload-format=json", *settings))
+    create = Command((*command, "create", f"gs://{bucket}", *settings))
     return Resource(
         NOTIFICATION,
         notification_name(bucket, topic_name),

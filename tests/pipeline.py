@@ -11,7 +11,7 @@ from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted
 from functions.receive.source import Source, read_sources
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event

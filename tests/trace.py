@@ -34,7 +34,7 @@ from functions.receive import entry as receive_entry
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
 from functions.transform import entry as transform_entry
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.gate import ProcessGate
 from shared.http import Reply, Request

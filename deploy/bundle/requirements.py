@@ -14,7 +14,7 @@ from typing import Final
 from deploy.config.checks.kinds import settings_model
 from deploy.topology.buses import GOOGLE_KINDS
 from functions.notify.registry import load_own_kinds
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from shared.jsontext import Json, JsonObject
 from shared.own_modules import own_sources
 

@@ -25,7 +25,7 @@ from deploy.history.state import configured_destinations
 from deploy.requests.sources import compiled_sources
 from deploy.secrets.generated import generated_secrets, misspelt
 from deploy.terminal.output import print_json, screen_of
-from functions.receive.diagnosis import DIFFERENT_SECRET
+from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import KnownOwners
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE

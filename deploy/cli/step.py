@@ -15,7 +15,7 @@ from deploy.explain.offline import local_services
 from deploy.explain.reference import StepsFault, chain_from_text, fault_text
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.documents import document_from, event_from
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from shared.errors import HookchainError, Rejected
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.formats.parse import parse_as

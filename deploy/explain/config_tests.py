@@ -26,9 +26,8 @@ from functions.notify.http_kind import OutgoingRequest
 from functions.notify.recipients.recipient import NoRecipient
 from functions.notify.registry import load_own_kinds
 from functions.transform.chain import Chain, ChainResult
-from functions.transform.decision import Decision, decide
-from functions.transform.read_chains import read_chain
-from functions.transform.read_routes import Program, read_program
+from functions.transform.program import Program, read_chain, read_program
+from functions.transform.routes import Decision, decide
 from functions.transform.step import Example, Step
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary

@@ -15,8 +15,7 @@ from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage
 from deploy.terminal.output import count_of
 from functions.receive.admission import requested_url, sender_address, source_name
 from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
-from functions.receive.diagnosis.guesses import Case, as_signed, holds
-from functions.receive.diagnosis.times import time_description
+from functions.receive.diagnosis.signatures import Case, as_signed, holds, time_description
 from functions.receive.parsing import as_sent_by_provider
 from functions.receive.replies import Answered, accepted_reply, rejection_reply
 from functions.receive.source import read_sources

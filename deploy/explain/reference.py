@@ -23,9 +23,8 @@ from functions.notify.http_kind import HttpExample, example_request
 from functions.notify.registry import OwnKinds
 from functions.transform.chain import Chain, NamedChains
 from functions.transform.families import StepClasses, families
-from functions.transform.read_chains import read_chain, unknown_chains
-from functions.transform.settings import Settings
-from functions.transform.step import AskingStep, Example, Step
+from functions.transform.program import read_chain, unknown_chains
+from functions.transform.step import AskingStep, Example, Settings, Step
 from functions.transform.verifying import step_settings
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, Permanent

@@ -28,9 +28,9 @@ from deploy.explain.offline import (
 )
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from functions.notify.http_kind import rendered_line, template_view
-from functions.transform.decision import decide
-from functions.transform.read_routes import Program, read_program
-from functions.transform.schemas import Schema
+from functions.transform.program import Program, read_program
+from functions.transform.routes import decide
+from functions.transform.steps.lint import Schema
 from shared.delivery import Delivery
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, Permanent

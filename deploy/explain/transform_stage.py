@@ -13,9 +13,8 @@ from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.terminal.output import count_of
 from functions.transform.chain import StepRecord
 from functions.transform.comparisons import PathValue, read_values
-from functions.transform.decision import RouteResult, run_routes
-from functions.transform.read_routes import read_program
-from functions.transform.routes import Route, match_all
+from functions.transform.program import read_program
+from functions.transform.routes import Route, RouteResult, match_all, run_routes
 from functions.transform.step import Many, NamedStep, Noted, Services, Stop, Switch
 from functions.transform.steps.decide import Filter
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes

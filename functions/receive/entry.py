@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from functions.receive.admission import source_name
-from functions.receive.facts import Item, fact
+from functions.receive.events import Item, fact
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply, rejection_reply
 from functions.receive.source import Source
@@ -95,8 +95,7 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
     if not receiver.diagnosis_limit.take(receiver.clock.now()):
         return _NOT_DIAGNOSED.format(source.name if source else "NAME")
     # Needed only after a rejection.
-    from functions.receive.diagnosis.diagnose import Rejection, diagnose, handshake_cause
-    from functions.receive.diagnosis.paths import other_path
+    from functions.receive.diagnosis.diagnose import Rejection, diagnose, handshake_cause, other_path
 
     try:
         if source is None or error.code == "unknown_source":

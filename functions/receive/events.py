@@ -3,21 +3,344 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from functions.receive.authentication import SecretValues
-from functions.receive.facts import Facts, Item, default_type, fact
-from functions.receive.identity import Identity, SignedRequest, batch_of, identity, item_identity
-from functions.receive.source import Source
+from functions.receive.admission import SecretValues
 from shared.base64_text import base64_text
 from shared.errors import Rejected
-from shared.event import TRACEPARENT, Event, attribute_text
+from shared.event import TRACEPARENT, Event, attribute_text, event_id
 from shared.http import Request
-from shared.jsontext import Json, canonical, to_json
+from shared.jsontext import Json, canonical, texts_json, to_json
 from shared.limits import MIB
-from shared.signatures.locations import value_at
+from shared.signatures.auth_scheme import AuthScheme, Coverage
+from shared.signatures.locations import Choices, Location, RequestFields, query_fields, text_of, value_at
 from shared.times import rfc3339, unix_seconds
+
+if TYPE_CHECKING:
+    from functions.receive.source import Source
+
+_FILE = frozenset({"type", "size", "base64"})
+
+
+class Item(NamedTuple):
+    """One event of a request. `data` is its part of `body`, or `body` itself where the body is no batch."""
+
+    request: Request
+    data: Json
+    body: Json
+
+
+class Facts(NamedTuple):
+    type: str | None
+    subject: str | None
+    actor: str | None
+    time: str | None
+
+
+def fact(choices: Choices, item: Item) -> str | None:
+    """Return the first text, fit for an event's attribute; None if no location holds any."""
+    for joined in choices:
+        texts = [text for location in joined if (text := text_at(location, item))]
+        if texts and (text := attribute_text(".".join(texts))):
+            return text
+    return None
+
+
+def whole_fact(choices: Choices, item: Item) -> str | None:
+    """Return the first text for an id: as it was sent, however long, since two events may differ only at its end.
+
+    Of joined locations, all must hold a text: one alone may be common to many events.
+    """
+    for joined in choices:
+        texts = [text for location in joined if (text := text_at(location, item))]
+        if len(texts) == len(joined):
+            return ".".join(texts)
+    return None
+
+
+def text_at(location: Location, item: Item) -> str | None:
+    """Return the text or number at a location as it was sent; None for objects, lists, truth values and null."""
+    match location.kind:
+        case "data":
+            value = value_at(location.path, item.data)
+        case "header":
+            return item.request.header(location.path[0])
+        case "query":
+            return query_fields(item.request.query, None).get(location.path[0])
+        case "beside":
+            return _other_key(location.path[0], item.data)
+        case _:
+            value = value_at(location.path, item.body)
+    return value if value is None or isinstance(value, str) else None if isinstance(value, bool) else text_of(value)
+
+
+def _other_key(key: str, data: Json) -> str | None:
+    others = [name for name in data if name != key] if isinstance(data, dict) and key in data else []
+    return others[0] if len(others) == 1 else None
+
+
+def default_type(data: Json) -> str:
+    """Return the first of a few usual fields, in the body or in an XML document's one element; else `received`.
+
+    An object that stands for a file is skipped: its `type` is the media type that the parser put there.
+    """
+    objects = [data]
+    if isinstance(data, dict) and len(data) == 1:
+        objects.extend(data.values())
+    for found in objects:
+        if not isinstance(found, dict) or found.keys() >= _FILE:
+            continue
+        for name in ("event", "type", "event_type", "action"):
+            value = found.get(name)
+            if value is None or isinstance(value, bool):
+                continue
+            if text := attribute_text(text_of(value) or ""):
+                return text
+    return "received"
+
+
+_IN_ITEM: Final = frozenset({"data", "beside"})
+MAX_WHOLE: Final = 1_024
+"""The longest delivery id, in characters, that stands itself in the ids of its items. A longer one is hashed."""
+
+
+class Identity(NamedTuple):
+    """`delivery_id` is the sender's own id. `signedas` is Event's."""
+
+    id: str
+    delivery_id: str | None
+    signedas: str | None = None
+
+
+class SignedFacts(NamedTuple):
+    """The locations of a source's facts that a signature covers.
+
+    An unsigned location ends the search for an id, even where it holds nothing: whoever repeats the request could fill
+    or empty it, so that another id is chosen.
+
+    id               the locations of the id; `within_item` and `outside_items` are those of a batch's items and of the
+                     batch itself
+    is_complete      the signature covers all facts and the whole body
+    """
+
+    id: Choices
+    within_item: Choices
+    outside_items: Choices
+    is_complete: bool
+
+
+def signed_facts(source: "Source", coverage: Coverage) -> SignedFacts:
+    def covered(choices: Choices) -> Choices:
+        return tuple(takewhile(coverage.covers, choices))
+
+    is_complete = coverage.body and all(covered(choices) == choices for choices in source.fact_choices)
+    within, outside = (covered(_choices(source.id, within=is_within)) for is_within in (True, False))
+    return SignedFacts(covered(source.id), within, outside, is_complete)
+
+
+def static_signed_facts(source: "Source") -> dict[AuthScheme, SignedFacts]:
+    """Return the signed facts of each scheme whose signature covers the same in every request."""
+    nothing = Request("POST", "/")
+    return {
+        auth: signed_facts(source, auth.coverage(source.unpacked, nothing))
+        for auth in source.auth
+        if auth.signs_content and not auth.coverage_varies
+    }
+
+
+@dataclass(eq=False, repr=False)
+class SignedRequest:
+    """A request that a signature authenticated. `by_body`: no header could have its body read as another format."""
+
+    source: "Source"
+    auth: AuthScheme
+    fields: RequestFields
+    by_body: bool
+
+    @cached_property
+    def facts(self) -> SignedFacts:
+        static = self.source.signed_facts.get(self.auth)
+        return static or signed_facts(self.source, self.auth.coverage(self.source.unpacked, self.fields.request))
+
+    @cached_property
+    def content_hash(self) -> str:
+        return hashlib.sha256(self.auth.signed_content(self.fields)).hexdigest()
+
+    @cached_property
+    def time(self) -> str:
+        return self.auth.signed_time(self.fields)
+
+    @property
+    def signs_items(self) -> bool:
+        """Return whether each item of a batch is signed by itself."""
+        return bool(self.source.batch) and self.auth.items_path == self.source.batch
+
+    def hash_of(self, item: Json) -> str:
+        return hashlib.sha256(self.auth.signed_item(self.fields, item)).hexdigest()
+
+    @cached_property
+    def hash_with_time(self) -> str:
+        return hashlib.sha256(texts_json([self.content_hash, self.time])).hexdigest()
+
+    def goes_by_delivery_id(self, body: Json) -> bool:
+        """Return whether the sender's id counts although it is unsigned: other events may have equal signed bytes."""
+        if self.source.dedupe:
+            return self.source.dedupe == "delivery_id"
+        for conditions in self.source.repeats if isinstance(body, dict) else ():
+            for location, wanted in conditions:
+                value = value_at(location.path, body)
+                text = value if value is None or isinstance(value, str) else text_of(value)
+                if (text != wanted) if isinstance(wanted, str) else (bool(text) is not wanted):
+                    break
+            else:
+                return True
+        return False
+
+    def fallback(self, random_id: Callable[[], str]) -> str:
+        """Return the id of an event that goes by its delivery id and has none."""
+        if self.time:
+            return _hashed_id(self.source.name, "signed", self.hash_with_time)
+        return _hashed_id(self.source.name, "signed", self.content_hash) if self.source.id else random_id()
+
+    def claim(
+        self, item: Item, facts: Facts, own: Identity, payload_hash: str, number: int, by_hash: bool
+    ) -> str | None:
+        """Return Event's `signedas`; None if all that can matter is signed.
+
+        `number` is an item's, from 1; 0 where the body is no batch. `by_hash`: the event's id is a hash of what was
+        signed.
+        """
+        if self.by_body and self.facts.is_complete and not (by_hash and self.time):
+            return None
+        time = self.time if by_hash and own.delivery_id is None else ""
+        claimed: list[Json] = [own.id, own.delivery_id, default_type(item.data), payload_hash, time, *facts]
+        signed = self.hash_of(item.data) if number and self.signs_items else f"{self.content_hash}/{number}"
+        key = hashlib.sha256(signed.encode())
+        return f"{key.hexdigest()[:32]}.{hashlib.sha256(texts_json(claimed)).hexdigest()[:32]}"
+
+
+def identity(
+    source: "Source",
+    item: Item,
+    facts: Facts,
+    payload_hash: str,
+    random_id: Callable[[], str],
+    signed: SignedRequest | None,
+) -> Identity:
+    """Return the identity of an event that is alone in its request. `random_id` returns 32 hex digits.
+
+    The id is the first 32 hex digits of SHA-256 over a JSON array. This is [source, delivery id] if that id is signed,
+    if the sender signs nothing, or if events of the source are told apart by an unsigned one (`repeats`, `dedupe:
+    delivery_id`). Otherwise it is [source, "signed", SHA-256 of the signed bytes]. Without a usable id, `dedupe: body`
+    puts the payload's hash in its place; where nothing identifies the event, the id is random.
+    """
+    sent_id = whole_fact(source.id, item)
+    delivery_id = (_link_once(item) if source.takes_links else None) or sent_id
+    if signed is None:
+        if delivery_id:
+            return Identity(event_id(source.name, delivery_id), delivery_id)
+        return Identity(event_id(source.name, payload_hash) if source.dedupe == "body" else random_id(), None)
+    if signed.auth.signs_body_alone and item.request.method != "GET":
+        signed.content_hash = payload_hash
+    if signed.goes_by_delivery_id(item.body):
+        return Identity(event_id(source.name, delivery_id) if delivery_id else signed.fallback(random_id), delivery_id)
+    if name := sent_id if signed.facts.id == source.id else whole_fact(signed.facts.id, item):
+        own = event_id(source.name, name)
+    elif source.dedupe == "body":
+        own = event_id(source.name, payload_hash)
+    else:
+        own = _hashed_id(source.name, "signed", signed.content_hash)
+    found = Identity(own, delivery_id)
+    return Identity(own, delivery_id, signed.claim(item, facts, found, payload_hash, 0, name is None))
+
+
+class Batch(NamedTuple):
+    """The identity of a body of several items, found once: thousands of items would each search a megabyte again.
+
+    `delivery_id` is the sender's own id, or that of a link which counts once. `key` stands for it in the ids of its
+    items; it is a hash where nothing names the batch. `always`: the key also stands in the ids of items that have one
+    of their own.
+    """
+
+    delivery_id: str | None
+    key: str | None
+    always: bool
+
+
+def batch_of(source: "Source", item: Item, signed: SignedRequest | None) -> Batch:
+    """Return a batch's identity. The delivery's id stands outside the items: in a header, or elsewhere in the body."""
+    outside = _choices(source.id, within=False)
+    delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(outside, item)
+    named = delivery_id
+    if signed and not signed.goes_by_delivery_id(item.body):
+        named = whole_fact(signed.facts.outside_items, item)
+    if named is not None:
+        return Batch(delivery_id, _short(named), always=True)
+    if source.dedupe == "body":
+        return Batch(delivery_id, hashlib.sha256(item.request.body).hexdigest(), always=False)
+    if signed is None:
+        return Batch(delivery_id, None, always=False)
+    if signed.goes_by_delivery_id(item.body):
+        return Batch(delivery_id, signed.hash_with_time if signed.time else None, always=False)
+    return Batch(delivery_id, signed.content_hash, always=bool(outside))
+
+
+def item_identity(
+    source: "Source",
+    batch: Batch,
+    item: Item,
+    facts: Facts,
+    number: int,
+    payload_hash: str,
+    random_id: Callable[[], str],
+    signed: SignedRequest | None,
+) -> Identity:
+    """Return the identity of item `number` (from 1), made of the delivery's id and its own, else its number.
+
+    What stands within the item, alone or joined with what stands outside, is its own id, which is enough where the
+    delivery has none.
+    """
+    within = _choices(source.id, within=True)
+    readable = whole_fact(within, item)
+    is_signed = signed is not None and not signed.goes_by_delivery_id(item.body)
+    own = whole_fact(signed.facts.within_item, item) if signed and is_signed else readable
+    delivery_id = readable or batch.delivery_id
+    if own and not batch.always:
+        found = Identity(event_id(source.name, own), delivery_id)
+    elif signed and is_signed and signed.signs_items:
+        found = Identity(_hashed_id(source.name, "signed", signed.hash_of(item.data)), delivery_id)
+    elif batch.key is not None:
+        found = Identity(_hashed_id(source.name, batch.key, own or number), delivery_id)
+    else:
+        return Identity(random_id(), delivery_id)
+    if signed is None or not is_signed:
+        return found
+    return found._replace(signedas=signed.claim(item, facts, found, payload_hash, number, own is None))
+
+
+def _hashed_id(*named: Json) -> str:
+    return hashlib.sha256(texts_json(list(named))).hexdigest()[:32]
+
+
+def _short(delivery_id: str) -> str:
+    return delivery_id if len(delivery_id) <= MAX_WHOLE else hashlib.sha256(texts_json(delivery_id)).hexdigest()
+
+
+def _choices(choices: Choices, *, within: bool) -> Choices:
+    return tuple(joined for joined in choices if any(each.kind in _IN_ITEM for each in joined) is within)
+
+
+def _link_once(item: Item) -> str | None:
+    if item.request.method != "GET":
+        return None
+    from shared.signatures.links import once_of  # where links are taken only
+
+    return once_of(item.request.query)
+
 
 NO_SECRETS: Final[SecretValues] = MappingProxyType({})
 
@@ -31,7 +354,7 @@ RawParts = dict[str, str | None]
 
 
 def build_events(
-    source: Source,
+    source: "Source",
     request: Request,
     data: Json,
     now: float,
@@ -104,12 +427,12 @@ def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
         yield from _items(path[at + 1 :], element)
 
 
-def _facts(source: Source, item: Item) -> Facts:
+def _facts(source: "Source", item: Item) -> Facts:
     return Facts(*[fact(choices, item) if choices else None for choices in source.fact_choices[:4]])
 
 
 def _event(
-    source: Source, item: Item, facts: Facts, own: Identity, payload_hash: str, now: float, raw: RawParts
+    source: "Source", item: Item, facts: Facts, own: Identity, payload_hash: str, now: float, raw: RawParts
 ) -> Event:
     header = item.request.header
     traceparent, hops = header("traceparent"), header("hookchain-hops")
@@ -145,7 +468,7 @@ def _time(text: str) -> str | None:
         return None
 
 
-def _raw(source: Source, request: Request, secrets: SecretValues) -> RawParts:
+def _raw(source: "Source", request: Request, secrets: SecretValues) -> RawParts:
     kept: RawParts = {"rawtype": attribute_text(request.header("content-type") or "") or None}
     body = request.body
     credentials = _credentials(source, request, secrets)
@@ -164,14 +487,14 @@ def _raw(source: Source, request: Request, secrets: SecretValues) -> RawParts:
     return {**kept, **_raw_headers(source, request, credentials)} if source.keep_raw == "all" else kept
 
 
-def _raw_headers(source: Source, request: Request, credentials: Sequence[str]) -> RawParts:
+def _raw_headers(source: "Source", request: Request, credentials: Sequence[str]) -> RawParts:
     if source.keep_raw != "all":
         return {}
     pairs: list[Json] = [[name, value] for name, value in request.headers if name not in source.secret_headers]
     return {"rawheaders": _without(to_json(pairs).encode(), credentials).decode()}
 
 
-def _credentials(source: Source, request: Request, secrets: SecretValues) -> Sequence[str]:
+def _credentials(source: "Source", request: Request, secrets: SecretValues) -> Sequence[str]:
     """Return the passwords and tokens that the request may repeat: proxies copy them into headers of their own."""
     if source.keep_raw == "no" or not source.password_headers:
         return ()

@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from functions.receive.authentication import SecretValues
+from functions.receive.admission import SecretValues
 from functions.receive.replies import Answered
 from shared.errors import Rejected, Temporary
 from shared.http import Reply, Request

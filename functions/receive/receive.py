@@ -6,10 +6,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from functions.receive.admission import MethodRejected, admit, requested_url
-from functions.receive.authentication import NO_KEYS, SecretValues, needed_keys, verify_body, verify_head
-from functions.receive.events import build_events
-from functions.receive.identity import SignedRequest
+from functions.receive.admission import (
+    NO_KEYS,
+    MethodRejected,
+    SecretValues,
+    admit,
+    needed_keys,
+    requested_url,
+    verify_body,
+    verify_head,
+)
+from functions.receive.events import SignedRequest, build_events
 from functions.receive.parsing import ReadData, as_sent_by_provider, read_data, verify_not_extended
 from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply
 from functions.receive.source import Source

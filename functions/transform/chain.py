@@ -1,12 +1,11 @@
 """A chain: it runs its steps in order, and each step takes the event that the step before it returned."""
 
 import asyncio
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from functions.transform.output import verify_change, verify_events, verify_output
-from functions.transform.own_steps import copy_event, step_fault, verify_attributes, without_copy
 from functions.transform.step import (
     MAX_STEPS,
     UNAVAILABLE_CODES,
@@ -24,8 +23,10 @@ from functions.transform.step import (
     Through,
 )
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
-from shared.event import Event
-from shared.time_bound import bounded, is_cancelled
+from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.jsontext import Json, from_json, texts_json, to_json
+from shared.own_modules import place_in_own_module
+from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded, is_cancelled
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]
@@ -309,3 +310,60 @@ class _Run:
             self.characters += self._verify_event(event, before, step)
             verify_events(self.events, self.characters)
         return Many(tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1)))
+
+
+def step_fault(error: BaseException) -> Permanent:
+    """Return the Permanent for any other exception of a step. An operator's own step can raise anything."""
+    if isinstance(error, OutOfTime):
+        return Permanent("time_limit_exceeded", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
+    return Permanent("step_failed", place_in_own_module(error))
+
+
+def copy_event(event: Event) -> Event:
+    """Return the event with a deep copy of its data, for code that may write into it."""
+    return replace(event, data=_copy(event.data))
+
+
+def verify_attributes(event: Event) -> None:
+    """Verify that the event's attributes can be written and read again. Raises Permanent (`invalid_output`)."""
+    try:
+        from_cloudevent(from_json(texts_json(to_cloudevent(replace(event, data=None)))))
+    except Permanent as error:
+        raise Permanent("invalid_output", f"it returned an event that cannot be read: {error.detail}") from error
+    except (TypeError, ValueError) as error:  # half a surrogate pair, too
+        reason = "it returned an event with an attribute that JSON cannot hold"
+        raise Permanent("invalid_output", reason) from error
+
+
+def without_copy(result: StepResult, copy: Event, before: Event) -> StepResult:
+    """Return the result of a step that was given `copy` in place of `before`.
+
+    Data that the step left as it was is that of `before` again. Data that it wrote into is new data, so the event no
+    longer has the body as it was received.
+    """
+
+    def restored(event: Event) -> Event:
+        if event.data is not copy.data:
+            return event
+        data = before.data if to_json(event.data) == to_json(before.data) else event.data
+        return replace(event, data=before.data).with_data(data, event.datatype)
+
+    return _with_each_event(result, restored)
+
+
+def _with_each_event(result: StepResult, change: Callable[[Event], Event]) -> StepResult:
+    if isinstance(result, Event):
+        return change(result)
+    if isinstance(result, Many):
+        return Many(tuple(change(event) for event in result.events))
+    if isinstance(result, Noted | Switch | Through):
+        return replace(result, event=change(result.event))
+    return result
+
+
+def _copy(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value

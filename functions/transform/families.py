@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import Final, TypeAlias
 
 from functions.transform import steps
-from functions.transform.settings import Settings
-from functions.transform.step import Step, step_name
+from functions.transform.step import Settings, Step, step_name
+from shared.own_modules import OwnModuleFault, own_module
 
 StepClasses: TypeAlias = Mapping[str, type[Step]]
 
@@ -78,3 +78,24 @@ def families() -> list[tuple[str, StepClasses]]:
     return [
         ((module.__doc__ or module.__name__).strip().splitlines()[0], steps_of(module, Settings)) for module in modules
     ]
+
+
+def load_own_steps(sources: Mapping[str, str]) -> StepClasses:
+    """Return the steps in the files; `sources` maps each file's name to its text. Raises OwnModuleFault."""
+    found: dict[str, StepClasses] = {}
+    models = dict[str, type[Step]]()
+    if sources:
+        from pydantic import BaseModel
+    for file, source in sources.items():
+        found[file] = steps_of(own_module(file, source), BaseModel)
+        if not found[file]:
+            raise OwnModuleFault(f"{file}: no class in it is both a pydantic model and a Step")
+        for name, model in found[file].items():
+            if missing := [each for each in ("summary", "example") if not hasattr(model, each)]:
+                raise OwnModuleFault(f"{file}: the step {name!r} has no `{missing[0]}: ClassVar[…]`")
+            if lacking := sorted(getattr(model, "__abstractmethods__", ())):
+                raise OwnModuleFault(f"{file}: the step {name!r} has no `def {lacking[0]}(self, …)`")
+            if name in models or step_class(name):
+                raise OwnModuleFault(f"{file}: there is another step {name!r}; give its class another name")
+            models[name] = model
+    return models

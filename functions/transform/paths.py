@@ -5,11 +5,18 @@ Unlike an expression, a path names places that can be written.
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeAlias
 
+from functions.transform.step import Settings
 from shared.config.rules import verified_by
 from shared.did_you_mean import nearest
+from shared.errors import Permanent
+from shared.event import Event, attribute_text
+from shared.expressions import over_event
+from shared.jsontext import Json, kind_of, to_json
+from shared.writers.writing import SHOWN_CHARACTERS, is_field_name
 
 ATTRIBUTES: Final = ("type", "subject", "actor")
 MAX_CHARACTERS: Final = 1_000
@@ -111,3 +118,194 @@ def _verify_single(text: str) -> str:
 AnyPath = Annotated[str, verified_by(verify_path)]
 DataPath = Annotated[str, verified_by(verify_data_path)]
 SinglePath = Annotated[str, verified_by(_verify_single)]
+
+
+class Missing:
+    """The mark for a place where there is nothing, not even null."""
+
+
+MISSING: Final = Missing()
+MaybeJson: TypeAlias = "Json | Missing"
+Change: TypeAlias = Callable[[Json, str], Json]
+"""Takes a value and its place, such as `data.items[0].price`; returns the new value."""
+MaybeChange: TypeAlias = Callable[[MaybeJson, str], MaybeJson]
+"""Takes a value, or MISSING, and its place. Where it returns MISSING nothing is written."""
+
+
+def _place_of_key(place: str, key: str) -> str:
+    """Return the place of a key that the configuration names: quoted if it is not plain, and cut if it is long."""
+    if is_field_name(key):
+        return f"{place}.{key}"
+    shown = attribute_text(key[:SHOWN_CHARACTERS])
+    return f'{place}["{shown}{"…" if len(key) > SHOWN_CHARACTERS else ""}"]'
+
+
+def find_value(value: Json, parts: tuple[Part, ...]) -> Json:
+    """Return the value at the place, null if there is nothing; the list itself for `[*]`."""
+    for part in parts:
+        if isinstance(part, str):
+            value = value.get(part) if isinstance(value, dict) else None
+        elif isinstance(part, int):
+            value = value[part] if isinstance(value, list) and part < len(value) else None
+    return value
+
+
+def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") -> Iterator[tuple[str, Json]]:
+    """Yield each place that the path names, and its value. Raises Permanent (`path_conflict`) if there is nothing."""
+    if not parts:
+        yield place, value
+        return
+    part, rest = parts[0], parts[1:]
+    if isinstance(part, str):
+        if not isinstance(value, dict):
+            raise Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object")
+        inner_place = _place_of_key(place, part)
+        if part not in value:
+            raise Permanent("path_conflict", f"{inner_place} is not there")
+        yield from iterate_values(value[part], rest, inner_place)
+        return
+    items = _list_with(value, part, place)
+    for number in range(len(items)) if isinstance(part, Every) else (part,):
+        yield from iterate_values(items[number], rest, f"{place}[{number}]")
+
+
+def change_values(value: Json, parts: tuple[Part, ...], change: Change) -> Json:
+    """Return the value with a change at each place that the path names. Raises Permanent (`path_conflict`) if there is
+    nothing."""
+
+    def change_present(found: MaybeJson, place: str) -> Json:
+        if isinstance(found, Missing):
+            raise Permanent("path_conflict", f"{place} is not there")
+        return change(found, place)
+
+    return update_value(value, parts, change_present, strict=True)
+
+
+def with_value(value: Json, parts: tuple[Part, ...], new: Json) -> Json:
+    """Return the value with `new` at each place that the path names.
+
+    Objects that are missing along the path are made; items of lists are not. Raises Permanent (`path_conflict`).
+    """
+    return update_value(value, parts, lambda _, __: new, strict=True)
+
+
+def update_value(value: Json, parts: tuple[Part, ...], change: MaybeChange, *, strict: bool = False) -> Json:
+    """Return the value with what `change` returns at each place that the path names, also where there is nothing.
+
+    Items that a list lacks are left out, or a fault if `strict`. Raises Permanent if a value of another kind
+    is in the way.
+    """
+    found = _update(value, parts, change, "data", strict)
+    return None if isinstance(found, Missing) else found
+
+
+def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, place: str, strict: bool) -> MaybeJson:
+    if not parts:
+        return change(value, place)
+    part, rest = parts[0], parts[1:]
+    if isinstance(part, str):
+        fields: Json = {} if value is None or isinstance(value, Missing) else value
+        if not isinstance(fields, dict):
+            raise Permanent("path_conflict", f"{place} is {kind_of(fields)}, not an object")
+        before = fields.get(part, MISSING)
+        after = _update(before, rest, change, _place_of_key(place, part), strict)
+        return value if after is before or isinstance(after, Missing) else {**fields, part: after}
+    if not strict and _is_nothing_at(value, part):
+        return value
+    items = list(_list_with(value, part, place))
+    for number in range(len(items)) if isinstance(part, Every) else (part,):
+        found = _update(items[number], rest, change, f"{place}[{number}]", strict)
+        items[number] = None if isinstance(found, Missing) else found
+    return same_or(value, items) if isinstance(value, list) else items
+
+
+def _is_nothing_at(value: MaybeJson, part: int | Every) -> bool:
+    if value is None or isinstance(value, Missing):
+        return True
+    return isinstance(value, list) and isinstance(part, int) and part >= len(value)
+
+
+def _list_with(value: MaybeJson, part: int | Every, place: str) -> list[Json]:
+    if isinstance(value, Missing):
+        raise Permanent("path_conflict", f"{place} is not there")
+    if not isinstance(value, list):
+        raise Permanent("path_conflict", f"{place} is {kind_of(value)}, not a list")
+    if isinstance(part, int) and part >= len(value):
+        raise Permanent("path_conflict", f"{place} has {len(value)} items; there is no [{part}]")
+    return value
+
+
+def same_or(before: list[Json], after: list[Json]) -> list[Json]:
+    unchanged = len(before) == len(after) and all(a is b for a, b in zip(before, after, strict=True))
+    return before if unchanged else after
+
+
+def update(event: Event, path: Path, change: MaybeChange) -> Event:
+    """Return the event with its data updated at the path. Raises Permanent (`path_conflict`)."""
+    return event.with_data(update_value(event.data, path.parts, change))
+
+
+def put(event: Event, path: Path, value: Json, datatype: str | None = None) -> Event:
+    """Return the event with the value at the path; `datatype` is its content type if it becomes all of the data.
+
+    Raises Permanent (`path_conflict`).
+    """
+    if path.root == "data":
+        return event.with_data(with_value(event.data, path.parts, value), None if path.parts else datatype)
+    return with_attribute(event, path, value)
+
+
+def with_attribute(event: Event, path: Path, value: Json) -> Event:
+    """Return the event with the attribute set.
+
+    Raises Permanent: `path_conflict` for a list or an object and for an empty type, `invalid_output` for a number
+    that JSON lacks.
+    """
+    if isinstance(value, list | dict):
+        raise Permanent("path_conflict", f"{path.text!r} is text; found {kind_of(value)}")
+    try:
+        written = "" if value is None else value if isinstance(value, str) else to_json(value)
+    except ValueError:
+        reason = f"{path.text!r} would be a number that JSON lacks, or one of too many digits"
+        raise Permanent("invalid_output", reason) from None
+    text = attribute_text(written)
+    if path.root == "type":
+        if not text:
+            raise Permanent("path_conflict", "'type' cannot be empty")
+        return replace(event, type=text)
+    return replace(event, subject=text or None) if path.root == "subject" else replace(event, actor=text or None)
+
+
+def _verify_expression(text: str) -> str:
+    over_event(text)
+    return text
+
+
+ExpressionText = Annotated[str, verified_by(_verify_expression)]
+"""A JMESPath expression over the event."""
+
+
+class PathSettings(Settings):
+    """
+    path  the value, or with `[*]` the values, to change (default: all of `data`)
+    into  where the result goes (default: to the same place)
+    """
+
+    path: DataPath = "data"
+    into: SinglePath | None = None
+
+    def prepare(self) -> None:
+        self._path = parse_path(self.path)
+        self._into = None if self.into is None else parse_path(self.into)
+
+    def change(self, event: Event, change: Change, datatype: str | None = None) -> Event:
+        """Return the event with the change; `datatype` is the content type of a result that becomes all of the data.
+
+        Raises Permanent (`path_conflict`), and what `change` raises.
+        """
+        if self._into is None:
+            data = change_values(event.data, self._path.parts, change)
+            return event.with_data(data, None if self._path.parts else datatype)
+        found = [change(value, place) for place, value in iterate_values(event.data, self._path.parts)]
+        result: Json = list(found) if self._path.names_several else found[0]
+        return put(event, self._into, result, datatype)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from functions.transform.decision import Decision, FailedRoute, OwedEvent, RouteResult, decide
 from functions.transform.output import MOST_COUNTED
-from functions.transform.routes import Routes
+from functions.transform.routes import Decision, FailedRoute, OwedEvent, RouteResult, Routes, decide
 from functions.transform.step import Services, SystemUnavailable
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, stored_event
 from shared.dead_letter_message import dead_letter_message

@@ -9,8 +9,7 @@ from typing import Annotated, ClassVar, Final, TypeVar, get_origin, get_type_hin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from functions.transform.settings import WHOLE, Settings, SettingsFault, build
-from functions.transform.step import Step
+from functions.transform.step import WHOLE, Settings, SettingsFault, Step, build
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json

@@ -7,7 +7,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from functions.transform.entry import Service
-from functions.transform.read_routes import Program, read_program
+from functions.transform.program import Program, read_program
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
 from shared.cloud import platform
@@ -17,7 +17,7 @@ from shared.retention import retention_of
 from shared.slices import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
-    from functions.transform.outside.hosts import StepHosts
+    from functions.transform.hosts import StepHosts
     from functions.transform.seen import Seen
     from shared.cloud.aws.batches import Queues
     from shared.store_ports import Records
@@ -49,7 +49,7 @@ def _hosts() -> "StepHosts | None":
     """Return None if no step asks another system."""
     if not program_or_exit().asks_others:
         return None
-    from functions.transform.outside.hosts import StepHosts
+    from functions.transform.hosts import StepHosts
 
     clock = platform.SystemClock()
     gate = platform.process_gate(settings(), clock)

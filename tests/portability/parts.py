@@ -16,7 +16,7 @@ from functions.notify.waiting.sweep import Sweeper
 from functions.receive.receive import Receiver
 from functions.receive.source import Source
 from functions.transform import entry as transform_entry
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary

@@ -25,8 +25,8 @@ from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.waiting.caps import Caps
 from functions.notify.waiting.pauses import Breakers, Pauses
 from functions.notify.waiting.sweep import Sweeper
-from functions.transform.outside.hosts import StepHosts
-from functions.transform.read_routes import read_program
+from functions.transform.hosts import StepHosts
+from functions.transform.program import read_program
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
 from shared.cloud.platform import process_gate

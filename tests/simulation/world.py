@@ -22,7 +22,7 @@ from functions.notify.waiting.sweep import Sweeper
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted
 from functions.receive.source import read_sources
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary

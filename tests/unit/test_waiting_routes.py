@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from deploy.history.replay import make_dead_letter_replay, make_event_replay
-from functions.transform.outside.hosts import BREAKER, StepHosts
+from functions.transform.hosts import BREAKER, StepHosts
 from shared.dead_letter_message import dead_letter_from
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent

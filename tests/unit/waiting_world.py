@@ -9,7 +9,7 @@ from itertools import count
 from typing import Final
 
 from functions.notify.notifier import Acknowledged
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.routes import Routes
 from functions.transform.transform import Transformer
 from shared.errors import Permanent, Temporary

@@ -10,7 +10,7 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
 from deploy.config.models.configuration import Configuration, RouteConfig
 from functions.transform.comparisons import compared_paths
-from functions.transform.read_routes import Program, read_program
+from functions.transform.program import Program, read_program
 from functions.transform.routes import Route
 from functions.transform.step import NamedStep, Step
 from functions.transform.steps.compose import Map

@@ -10,7 +10,7 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
 from deploy.config.models.configuration import as_steps
 from functions.transform.families import StepClasses, step_class
-from functions.transform.read_chains import StepFault, read_chain, read_chains, unknown_chains
+from functions.transform.program import StepFault, read_chain, read_chains, unknown_chains
 from functions.transform.step import NamedStep
 from shared.did_you_mean import did_you_mean
 from shared.expressions import ExpressionFault, over_event

@@ -5,7 +5,7 @@ from typing import Final
 
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.step import NamedStep
 from functions.transform.steps.lint import Lint
 from shared.did_you_mean import nearest

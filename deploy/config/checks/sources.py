@@ -13,7 +13,7 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
 from deploy.config.models.provider import SOURCES_SECRET, ProviderEntry
 from deploy.config.models.source import SourceConfig
-from functions.receive.respond import template_fault
+from functions.receive.replies import template_fault
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json, JsonObject
 from shared.secrets import SECRET_NAME

@@ -167,7 +167,7 @@ def _compiled(
 def _example_rules(examples: list[Json], schema: Json) -> Iterator[tuple[str, str]]:
     if not examples or not schema:
         return
-    from functions.transform.schemas import Schema  # jsonschema is slow to import
+    from functions.transform.steps.lint import Schema  # jsonschema is slow to import
 
     checked = Schema(schema)
     for number, example in enumerate(examples):

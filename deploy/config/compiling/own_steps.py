@@ -6,8 +6,7 @@ from typing import Final
 from deploy.config.compiling.own_files import OwnFiles
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
-from functions.transform.families import StepClasses
-from functions.transform.own_steps import load_own_steps
+from functions.transform.families import StepClasses, load_own_steps
 from shared.jsontext import Json
 from shared.own_modules import OwnModuleFault
 

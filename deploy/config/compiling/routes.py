@@ -7,11 +7,9 @@ from deploy.config.compiling.own_steps import STEP_FILES
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import unreadable
 from deploy.config.models.configuration import Configuration, RouteConfig, StepConfig
-from functions.transform.families import StepClasses, step_class
-from functions.transform.own_steps import load_own_steps
-from functions.transform.read_chains import NO_OWN_STEPS
-from functions.transform.read_routes import read_program
-from functions.transform.settings import Settings
+from functions.transform.families import StepClasses, load_own_steps, step_class
+from functions.transform.program import NO_OWN_STEPS, read_program
+from functions.transform.step import Settings
 from functions.transform.verifying import compile_settings
 from shared.jsontext import Json, JsonObject
 from shared.waiting_route import RETRY_SECONDS

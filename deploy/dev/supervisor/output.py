@@ -14,7 +14,7 @@ from deploy.history.local_log import LogFile
 from deploy.history.local_requests import RequestEntry, request_from, write_requests
 from deploy.terminal.log_view import LogView, is_routine, leading_severity, parse_log_line
 from deploy.terminal.output import count_of
-from functions.receive.diagnosis import DIFFERENT_SECRET
+from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
 from shared.cloud.local.database import reason_of, transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.jsontext import JsonObject

@@ -11,14 +11,24 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from functions.receive.admission import requested_url
-from functions.receive.diagnosis import DIFFERENT_SECRET
+from functions.receive.admission import requested_url, source_name
 from functions.receive.diagnosis.bodies import is_broken_json
-from functions.receive.diagnosis.guesses import Case, SignedCase, as_signed, guesses, holds
-from functions.receive.diagnosis.headers import is_secret_itself, list_fault, missing, prefixed
 from functions.receive.diagnosis.passwords import PASSWORDS, has_any, wrong_password
-from functions.receive.diagnosis.times import mistimed
+from functions.receive.diagnosis.signatures import (
+    DIFFERENT_SECRET,
+    Case,
+    SignedCase,
+    as_signed,
+    guesses,
+    holds,
+    is_secret_itself,
+    list_fault,
+    missing,
+    mistimed,
+    prefixed,
+)
 from functions.receive.source import Source
+from shared.did_you_mean import nearest
 from shared.errors import Temporary
 from shared.http import Request
 from shared.ports import Secrets
@@ -218,3 +228,19 @@ def attempted(request: Request, schemes: Sequence[AuthScheme]) -> list[AuthSchem
 
 def _is_attempted(request: Request, auth: AuthScheme) -> bool:
     return has_any(Case(request, auth, ())) if auth.scheme in PASSWORDS else is_attempted(RequestFields(request), auth)
+
+
+MAX_NAME: Final = 63
+"""The longest name of a source. A longer path is not compared: the cost grows with its square."""
+
+
+def other_path(path: str, sources: Mapping[str, Source]) -> str | None:
+    """Return the path that the sender probably means; None if no source has a similar one.
+
+    It names configured sources only: the path that was requested may hold a token or anything else.
+    """
+    name = source_name(path) or path.strip("/")  # an empty name: the path begins with two slashes
+    if source := sources.get(name):
+        return None if source.takes_path_token else f"the URL of this source ends in /{name}"
+    near = nearest(name, sources) if 0 < len(name) <= MAX_NAME else None
+    return f"the path of the source with the nearest name is /{near}" if near else None

@@ -7,9 +7,15 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote, unquote_plus
 
-from functions.receive.diagnosis import DIFFERENT_SECRET
-from functions.receive.diagnosis.guesses import QUOTES, UNEXPANDED, Case, holds, spelled_otherwise
-from functions.receive.diagnosis.headers import DROPPED
+from functions.receive.diagnosis.signatures import (
+    DIFFERENT_SECRET,
+    DROPPED,
+    QUOTES,
+    UNEXPANDED,
+    Case,
+    holds,
+    spelled_otherwise,
+)
 from shared.http import Request
 from shared.signatures.locations import RequestFields
 from shared.signatures.passwords import (

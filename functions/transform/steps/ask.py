@@ -3,19 +3,240 @@
 import hashlib
 import json
 import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
-from functions.transform.fields import find_value, put
-from functions.transform.outside.asking import AnswerCache, AskingSettings, Question, ask, ask_once
-from functions.transform.paths import DataPath, parse_path
-from functions.transform.step import AskingStep, Example, Noted, Services, StepContext
+from functions.transform.paths import DataPath, find_value, parse_path, put
+from functions.transform.step import (
+    UNAVAILABLE_CODES,
+    AskingStep,
+    Example,
+    Noted,
+    Services,
+    Settings,
+    StepContext,
+    SystemUnavailable,
+)
 from functions.transform.steps.compose import merge
-from shared.config.rules import Seconds, limits, verified_by
-from shared.errors import Permanent
+from shared.config.rules import LISTED, Seconds, SecretName, limits, verified_by
+from shared.errors import Permanent, Rejected, Temporary
 from shared.event import NAMES, Event, to_cloudevent, view_of
-from shared.jsontext import Json, canonical, to_json
+from shared.fetch import Fetched, Outgoing
+from shared.formats.parse import parse_body
+from shared.jsontext import Json, JsonObject, canonical, to_json
 from shared.outgoing.url import read_target
+from shared.ports import Blobs
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+    from functions.transform.hosts import StepHosts
+    from shared.outgoing.auth import AnyRequestAuth
+
+
+MAX_ANSWER_BYTES: Final = 1_048_576
+MAX_CACHED_BYTES: Final = 8 * 1_048_576
+_RETRIED_STATUSES: Final = frozenset({408, 425, 429})
+
+
+class _AuthSchemes:
+    """The rule of `auth`. Its models are imported only where a step has one."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from shared.outgoing.auth import AnyRequestAuth
+
+        return handler.generate_schema(list[AnyRequestAuth])
+
+
+class AskingSettings(Settings):
+    """
+    secret         the name of a key that signs the request, as Standard Webhooks defines it, under the event's id
+    auth           one scheme or a list: `{scheme: basic, username, secret}`, `{scheme: bearer, secret}`,
+                   `{scheme: header, header, prefix, secret}`, `{scheme: query, parameter, secret}`,
+                   `{scheme: oauth2, token_url, client_id, secret, scope, audience, style}`,
+                   `{scheme: aws, service, region, access_key_id, secret}`, `{scheme: google_oauth, scope, secret}`, or
+                   `{scheme: google, audience}` for a private Cloud Run function
+    timeout        until the whole answer has arrived (default: 10s)
+    retry          the waits between tries while the system is unavailable (default: 5s to 1h, over 16 hours)
+    allow_private  allow private addresses and plain http (default: false)
+    """
+
+    secret: SecretName | None = None
+    auth: Annotated[Sequence[JsonObject], _AuthSchemes(), LISTED] = ()
+    timeout: Annotated[Seconds, limits(ge=1, le=30)] = 10.0
+    retry: Annotated[Sequence[Seconds], limits(max_length=50)] | None = None
+    allow_private: bool = False
+
+    def prepare(self) -> None:
+        self.schemes = _read_schemes(self.auth) if self.auth else ()
+
+
+def _read_schemes(auth: Sequence[JsonObject]) -> "Sequence[AnyRequestAuth]":
+    from shared.outgoing.auth import read_request_auth
+
+    return read_request_auth(auth)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request to another system. `url` is without credentials; `content_type` is that of the body."""
+
+    method: str
+    url: str
+    body: bytes = b""
+    content_type: str = ""
+
+    @property
+    def host(self) -> str:
+        return re.split("[/?]", self.url, maxsplit=3)[2]
+
+
+async def ask(settings: AskingSettings, question: Question, event: Event, services: Services) -> Json:
+    """Return what the other system answers, parsed by its content type; null for an empty answer.
+
+    Raises Permanent: `request_rejected`, `malformed_response`, `response_too_large`, `address_blocked`,
+    `invalid_url`; and Temporary: `host_unavailable`, `host_unreachable`, `secret_…`; SystemUnavailable
+    (`host_unavailable`) if the way to the host is closed, so that it was not asked.
+    """
+    request = await _request(settings, question, event, services)
+    if services.hosts is None:
+        answer = await services.authenticator.send(settings.schemes, request)
+        _verify_answer(answer, question)
+    else:
+        answer = await _ask_in_turn(services.hosts, settings, question, event, services, request)
+    if not answer.body.strip():
+        return None
+    try:
+        return parse_body(answer.body, answer.header("content-type")).data
+    except Rejected as error:
+        raise Permanent(
+            "malformed_response", f"the answer of {question.host} does not parse: {error.detail}"
+        ) from error
+
+
+async def _ask_in_turn(
+    hosts: "StepHosts",
+    settings: AskingSettings,
+    question: Question,
+    event: Event,
+    services: Services,
+    request: Outgoing,
+) -> Fetched:
+    """Ask once the host has a place for it. Raises as `ask` does."""
+    entered = await hosts.enter(id(settings), question.host, event)
+    if not isinstance(entered, str):
+        raise SystemUnavailable("host_unavailable", entered.reason, until=entered.until)
+    has_failed, reason = None, ""
+    try:
+        answer = await services.authenticator.send(settings.schemes, request)
+        has_failed = False
+        _verify_answer(answer, question)
+    except Temporary as error:
+        has_failed, reason = (True, error.detail) if error.code in UNAVAILABLE_CODES else (None, "")
+        raise
+    finally:
+        hosts.leave(entered, has_failed=has_failed, reason=reason)
+    await hosts.give_back(question.host)
+    return answer
+
+
+async def ask_once(
+    asking: Callable[[], Awaitable[Json]],
+    settings: AskingSettings,
+    question: Question,
+    event: Event,
+    blobs: Blobs | None,
+) -> Json:
+    """Return what this event got before for the same question, or else what `asking` returns, and store it.
+
+    Without `blobs` nothing is stored.
+    """
+    if blobs is None:
+        return await asking()
+    name = _answer_name(settings, question, event)
+    stored = await blobs.get(name)
+    if stored is not None:
+        found: Json = json.loads(stored)
+        return found
+    answer = await asking()
+    await blobs.put(name, to_json(answer).encode())
+    return answer
+
+
+def _answer_name(settings: AskingSettings, question: Question, event: Event) -> str:
+    body = hashlib.sha256(question.body).hexdigest()
+    facts: list[Json] = [settings.given(), question.method, question.url, body]
+    return f"answers/{event.id}/{hashlib.sha256(canonical(facts)).hexdigest()[:32]}"
+
+
+async def _request(settings: AskingSettings, question: Question, event: Event, services: Services) -> Outgoing:
+    read_target(question.url, settings.allow_private)
+    headers = [("accept", "application/json, */*;q=0.5"), ("hookchain-hops", str(event.hops + 1))]
+    if question.content_type:
+        headers.append(("content-type", question.content_type))
+    if settings.secret is not None:
+        headers += await _signature(settings.secret, question.body, event, services)
+    answer = settings.timeout, MAX_ANSWER_BYTES, settings.allow_private
+    return Outgoing(question.method, question.url, tuple(headers), question.body, *answer)
+
+
+async def _signature(secret: str, body: bytes, event: Event, services: Services) -> list[tuple[str, str]]:
+    from shared.signatures.standard_webhooks import sign_standard
+
+    timestamp = int(services.now())
+    value = (await services.secrets.values(secret))[0]
+    return [
+        ("webhook-id", event.id),
+        ("webhook-timestamp", str(timestamp)),
+        ("webhook-signature", sign_standard(value, event.id, timestamp, body)),
+    ]
+
+
+def _verify_answer(answer: Fetched, question: Question) -> None:
+    status = answer.status
+    if status in _RETRIED_STATUSES or status >= 500:
+        raise Temporary("host_unavailable", f"{question.host} answered {status}")
+    if not 200 <= status < 300:
+        redirects = "; redirects are not followed: set the URL that it names" if 300 <= status < 400 else ""
+        raise Permanent("request_rejected", f"{question.host} answered {status}{redirects}")
+    if answer.is_cut:
+        raise Permanent("response_too_large", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")
+
+
+class AnswerCache:
+    """Answers that this process keeps, up to a number of bytes; the least recently used one goes first.
+
+    Times are Unix seconds.
+    """
+
+    def __init__(self, max_bytes: int = MAX_CACHED_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._answers: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+
+    def get(self, key: str, now: float) -> bytes | None:
+        until, content = self._answers.get(key, (0.0, b""))
+        if now >= until:
+            self._remove(key)
+            return None
+        self._answers.move_to_end(key)
+        return content
+
+    def put(self, key: str, content: bytes, until: float) -> None:
+        self._remove(key)
+        self._answers[key] = until, content
+        self._bytes += len(content)
+        while self._bytes > self._max_bytes:
+            self._remove(next(iter(self._answers)))
+
+    def _remove(self, key: str) -> None:
+        if key in self._answers:
+            self._bytes -= len(self._answers.pop(key)[1])
+
 
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
 _HTML: Final = re.compile(r"\s*<(?:!doctype html|html)\b", re.IGNORECASE)

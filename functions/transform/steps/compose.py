@@ -2,11 +2,18 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from functions.transform.fields import ExpressionText, find_value, put, with_attribute, with_value
 from functions.transform.output import verify_events, verify_output
-from functions.transform.paths import AnyPath, DataPath, parse_path
-from functions.transform.settings import Settings
-from functions.transform.step import Example, Many, Step, StepContext
+from functions.transform.paths import (
+    AnyPath,
+    DataPath,
+    ExpressionText,
+    find_value,
+    parse_path,
+    put,
+    with_attribute,
+    with_value,
+)
+from functions.transform.step import Example, Many, Settings, Step, StepContext
 from functions.transform.steps.shape import without
 from shared.config.rules import LISTED, limits
 from shared.errors import Permanent

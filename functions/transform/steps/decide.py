@@ -6,9 +6,19 @@ import sys
 from typing import Annotated, ClassVar, Final, NotRequired
 
 from functions.transform.comparisons import number_hint
-from functions.transform.fields import ExpressionText
-from functions.transform.settings import Settings, closed
-from functions.transform.step import AskingStep, Example, Noted, Services, Step, StepContext, StepResult, Through
+from functions.transform.paths import ExpressionText
+from functions.transform.step import (
+    AskingStep,
+    Example,
+    Noted,
+    Services,
+    Settings,
+    Step,
+    StepContext,
+    StepResult,
+    Through,
+    closed,
+)
 from functions.transform.step import Stop as Stopped
 from functions.transform.step import Switch as Switched
 from shared.config.rules import LISTED, Name, Seconds, limits, read_by

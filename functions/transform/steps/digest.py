@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, get_args
 
 from functions.transform.documents import content_of
-from functions.transform.fields import iterate_values, put
-from functions.transform.paths import SinglePath, parse_path, verify_data_path
-from functions.transform.settings import Settings
-from functions.transform.step import AskingStep, Example, Services, StepContext
+from functions.transform.paths import SinglePath, iterate_values, parse_path, put, verify_data_path
+from functions.transform.step import AskingStep, Example, Services, Settings, StepContext
 from shared.base64_text import decode_base64
 from shared.config.rules import LISTED, SecretName, limits, verified_by
 from shared.errors import Permanent

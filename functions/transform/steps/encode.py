@@ -1,18 +1,166 @@
 """Encodings: encode and decode text and bytes."""
 
-from typing import Annotated, ClassVar, Literal
+import binascii
+import html
+import re
+import zlib
+from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from functools import lru_cache
+from html.entities import html5
+from typing import Annotated, ClassVar, Final, Literal
+from urllib.parse import quote_from_bytes
 
-from functions.transform.codings import DECODERS, ENCODERS, CodingError, coding_or_charset
 from functions.transform.documents import content_of, text_or_bytes
-from functions.transform.fields import PathSettings
+from functions.transform.paths import PathSettings
 from functions.transform.step import Example, Step, StepContext
+from shared.base64_text import base64_bytes, base64_text, decode_base64
 from shared.config.rules import verified_by
+from shared.did_you_mean import nearest
 from shared.errors import Permanent, Rejected
 from shared.event import Event
 from shared.formats.bytes_body import binary
 from shared.formats.charset import codec_of, decode_text
+from shared.formats.content_encoding import decode_content
+from shared.formats.form_body import unescaped
 from shared.formats.parse import parse_as
 from shared.jsontext import Json, kind_of, to_json
+from shared.limits import Limits
+from shared.writers.room import MAX_OUTPUT_CHARACTERS
+
+_BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
+_OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*+")
+_DIGITS: Final = tuple(f"{byte:08b}" for byte in range(256))
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_GRAPHIC: Final = bytes(range(0x21, 0x7F))
+_REFERENCE: Final = re.compile(r"&(?:#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{0,40};)?")
+_DECODED: Final = Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
+
+
+class CodingError(ValueError):
+    """Content that cannot be encoded or decoded. The text does not quote it."""
+
+
+def coding_or_charset(name: str) -> str:
+    """Return the name. Raises ValueError if it is neither."""
+    if name != "json" and name not in ENCODERS:
+        try:
+            codec_of(name)
+        except Rejected:
+            known = ", ".join([*ENCODERS, "json"])
+            near = nearest(name, [*ENCODERS, "json", "utf-8", "iso-8859-1", "windows-1252"])
+            hint = f"; did you mean {near!r}?" if near else ""
+            rule = f"{name!r} must be one of {known}, or the name of a charset in lower case"
+            raise ValueError(f"{rule}{hint}") from None
+    return name
+
+
+def _to_binary(content: bytes) -> str:
+    return " ".join(map(_DIGITS.__getitem__, content))
+
+
+def _to_html(content: bytes) -> str:
+    try:
+        return html.escape(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise CodingError("is bytes that are not UTF-8 text") from None
+
+
+def _to_gzip(content: bytes) -> bytes:
+    """Return gzip without a time in it, so that the same content is the same bytes."""
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    return packer.compress(content) + packer.flush()
+
+
+ENCODERS: Final[dict[str, Callable[[bytes], "str | bytes"]]] = {
+    "base64": base64_text,
+    "base64url": lambda content: urlsafe_b64encode(content).decode("ascii").rstrip("="),
+    "hex": lambda content: content.hex(),
+    "binary": _to_binary,
+    "percent": lambda content: quote_from_bytes(content, safe=""),
+    "html": _to_html,
+    "gzip": _to_gzip,
+}
+
+
+def _from_base64(content: bytes) -> bytes:
+    try:
+        decoded = decode_base64(content)
+    except binascii.Error:
+        raise CodingError("is not base64: letters, digits, + and /, padded with =, with nothing between") from None
+    if base64_bytes(decoded) != content:
+        raise CodingError("is not base64 that an encoder writes: its last bits are not zero")
+    return decoded
+
+
+def _from_base64url(content: bytes) -> bytes:
+    """Decode base64url with or without its padding."""
+    bare = content.rstrip(b"=")
+    padded = bare + b"=" * (-len(bare) % 4)
+    if not _BASE64URL.fullmatch(content) or content not in (bare, padded) or len(bare) % 4 == 1:
+        raise CodingError("is not base64url: letters, digits, - and _, with nothing between")
+    decoded = b64decode(padded, altchars=b"-_")
+    if urlsafe_b64encode(decoded) != padded:
+        raise CodingError("is not base64url that an encoder writes: its last bits are not zero")
+    return decoded
+
+
+def _from_hex(content: bytes) -> bytes:
+    try:
+        return binascii.unhexlify(content)
+    except binascii.Error:
+        raise CodingError("is not hex: pairs of 0-9 and a-f, with nothing between them") from None
+
+
+def _from_binary(content: bytes) -> bytes:
+    digits = content.decode("ascii", "replace")
+    if not _OCTETS.fullmatch(digits):
+        raise CodingError("is not binary digits: eight 0s and 1s for each byte, with one space or none between bytes")
+    bits = digits.replace(" ", "")
+    return int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
+
+
+def _from_percent(content: bytes) -> bytes:
+    if content.translate(None, _GRAPHIC) or _BAD_ESCAPE.search(content):
+        raise CodingError("is not percent-encoded: ASCII, and two hex digits after each %")
+    return unescaped(content)
+
+
+def _from_html(content: bytes) -> bytes:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise CodingError("is not UTF-8 text") from None
+    return _REFERENCE.sub(lambda found: _character(found[0]), text).encode("utf-8")
+
+
+@lru_cache(maxsize=1_024)
+def _character(reference: str) -> str:
+    name = reference[1:]
+    character = html.unescape(reference) if name.startswith("#") or name in html5 else ""
+    if not character or "\ufffd" in character:
+        raise CodingError("has an & that does not begin an HTML character reference")
+    return character
+
+
+def _from_gzip(content: bytes) -> bytes:
+    try:
+        return decode_content(content, "gzip", _DECODED)
+    except Rejected as error:
+        too_long = f"is gzip of more than {MAX_OUTPUT_CHARACTERS} bytes"
+        raise CodingError(too_long if error.code == "decoded_body_too_large" else "is not gzip, or damaged") from None
+
+
+DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "base64": _from_base64,
+    "base64url": _from_base64url,
+    "hex": _from_hex,
+    "binary": _from_binary,
+    "percent": _from_percent,
+    "html": _from_html,
+    "gzip": _from_gzip,
+}
+
 
 _TYPES = {"gzip": "application/gzip"}
 

@@ -4,14 +4,22 @@ import os
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-from functions.transform.crypto.jwe import ALGORITHMS, Algorithm, Decrypted, decrypt_jwe, encrypt_jwe
-from functions.transform.crypto.keys import parse_jwe_keys, parse_keys
-from functions.transform.crypto.sealed import NONCE_BYTES, Binding, seal, unseal
+from functions.transform.crypto import (
+    ALGORITHMS,
+    NONCE_BYTES,
+    Algorithm,
+    Binding,
+    Decrypted,
+    decrypt_jwe,
+    encrypt_jwe,
+    parse_jwe_keys,
+    parse_keys,
+    seal,
+    unseal,
+)
 from functions.transform.documents import text_or_bytes
-from functions.transform.fields import Change, MaybeJson, Missing, update_value
-from functions.transform.paths import DataPath, parse_path
-from functions.transform.settings import Settings
-from functions.transform.step import AskingStep, Example, Services, StepContext
+from functions.transform.paths import Change, DataPath, MaybeJson, Missing, parse_path, update_value
+from functions.transform.step import AskingStep, Example, Services, Settings, StepContext
 from shared.config.rules import LISTED, SecretName, limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event

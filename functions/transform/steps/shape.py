@@ -5,10 +5,19 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, ClassVar
 
-from functions.transform.fields import MaybeJson, Missing, same_or, update, with_attribute
-from functions.transform.paths import Every, Part, Path, parse_path, verify_data_path
-from functions.transform.settings import Settings
-from functions.transform.step import Example, Step, StepContext
+from functions.transform.paths import (
+    Every,
+    MaybeJson,
+    Missing,
+    Part,
+    Path,
+    parse_path,
+    same_or,
+    update,
+    verify_data_path,
+    with_attribute,
+)
+from functions.transform.step import Example, Settings, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.errors import Permanent
 from shared.event import Event

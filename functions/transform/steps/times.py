@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Annotated, ClassVar, Final
 
-from functions.transform.fields import MaybeJson, Missing, update
-from functions.transform.paths import DataPath, parse_path
-from functions.transform.settings import Settings, shown_as
-from functions.transform.step import Example, Step, StepContext
+from functions.transform.paths import DataPath, MaybeJson, Missing, parse_path, update
+from functions.transform.step import Example, Settings, Step, StepContext, shown_as
 from shared.config.rules import LISTED, limits, verified_by
 from shared.errors import Permanent
 from shared.event import Event

@@ -4,10 +4,19 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from functions.transform.documents import content_of
-from functions.transform.fields import MaybeJson, Missing, PathSettings, update, with_attribute, with_value
-from functions.transform.paths import AnyPath, DataPath, Path, parse_path
-from functions.transform.settings import JsonSetting, Settings
-from functions.transform.step import Example, Step, StepContext
+from functions.transform.paths import (
+    AnyPath,
+    DataPath,
+    MaybeJson,
+    Missing,
+    Path,
+    PathSettings,
+    parse_path,
+    update,
+    with_attribute,
+    with_value,
+)
+from functions.transform.step import Example, JsonSetting, Settings, Step, StepContext
 from shared.casting import CASTS, Kind
 from shared.config.rules import limits
 from shared.errors import Permanent

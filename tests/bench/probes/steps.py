@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from functions.transform.chain import Chain
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from shared.event import Event
 
 ROUNDS: Final = 11

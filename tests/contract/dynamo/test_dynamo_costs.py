@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Final
 
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.journal import DynamoJournal

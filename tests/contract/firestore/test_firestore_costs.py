@@ -15,7 +15,7 @@ from deploy.topology.estimate import (
     Traffic,
     subscriber_reads,
 )
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.gcp.firestore import TRIES

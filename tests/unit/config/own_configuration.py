@@ -7,8 +7,8 @@ import pytest
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile, parse_config
 from deploy.config.faults import ConfigFaults
-from functions.transform.decision import Decision, decide
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
+from functions.transform.routes import Decision, decide
 from shared.event import Event
 from shared.jsontext import Json
 

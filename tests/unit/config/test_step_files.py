@@ -8,7 +8,7 @@ from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from functions.transform.chain import Chain
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from tests.fakes.steps import EVENT, finished
 from tests.unit.transform.converting import descriptors
 

@@ -14,8 +14,8 @@ from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.explain.receive_stage import explain_receive
-from functions.receive.diagnosis import DIFFERENT_SECRET
 from functions.receive.diagnosis.diagnose import PROVIDER_HANDSHAKES
+from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
 from shared.errors import Temporary
 from shared.http import Request
 from shared.secrets import from_folder

@@ -1,7 +1,6 @@
 """When the settings of a source are read."""
 
-from functions.receive.admission import Sources
-from functions.receive.source import Source
+from functions.receive.source import Source, Sources
 from shared.jsontext import Json, JsonObject
 from tests.posting import Posting
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from functions.notify import entry as notify_entry
 from functions.notify.entry import Service
 from functions.notify.waiting.sweep import Sweeper
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.errors import Permanent
 from shared.event import to_cloudevent

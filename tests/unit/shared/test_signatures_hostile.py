@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.config.catalogue import load_catalogue
-from functions.receive.authentication import needed_keys, verify_body, verify_head
+from functions.receive.admission import needed_keys, verify_body, verify_head
 from functions.receive.source import Source
 from shared.errors import Rejected, Temporary
 from shared.http import Request

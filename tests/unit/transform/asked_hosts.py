@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from functions.transform.outside.hosts import StepHosts
+from functions.transform.hosts import StepHosts
 from functions.transform.step import Services
 from shared.errors import Unanswered
 from shared.fetch import Fetched, Outgoing

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from functions.transform.chain import Chain, ChainFault, ChainResult, OnError
-from functions.transform.read_chains import read_chain
+from functions.transform.program import read_chain
 from functions.transform.step import (
     AskingStep,
     Many,

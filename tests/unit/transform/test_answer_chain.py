@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from functions.transform import entry
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.routes import Routes
 from functions.transform.step import Services
 from functions.transform.transform import Transformer

@@ -9,9 +9,8 @@ from typing import Final
 import pytest
 
 from functions.transform.chain import Chain
-from functions.transform.crypto.keys import parse_keys
-from functions.transform.crypto.sealed import Binding, seal
-from functions.transform.read_chains import read_chain
+from functions.transform.crypto import Binding, parse_keys, seal
+from functions.transform.program import read_chain
 from functions.transform.step import Services
 from shared.formats.bytes_body import binary
 from shared.jsontext import Json

@@ -8,7 +8,7 @@ import pytest
 
 from functions.transform.chain import Chain
 from functions.transform.output import MAX_EVENTS, verify_output
-from functions.transform.read_chains import read_chain
+from functions.transform.program import read_chain
 from functions.transform.step import AskingStep, Services, Step, StepContext, Through
 from shared.errors import Permanent
 from shared.event import Event

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.fields import with_value
-from functions.transform.paths import Every, Part, PathFault, parse_path
+from functions.transform.paths import Every, Part, PathFault, parse_path, with_value
 from functions.transform.steps.shape import Drop, without
 from shared.errors import Permanent
 from shared.jsontext import Json

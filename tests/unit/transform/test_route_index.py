@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.explain.transform_stage import unlisted_decisions
-from functions.transform.decision import decide, run_routes
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
+from functions.transform.routes import decide, run_routes
 from shared.event import Event, to_cloudevent
 from shared.journal import MAX_LISTED_ROUTES, EventEntry, RouteDecision, route_documents
 from shared.jsontext import JsonObject

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.routes import Route, match, match_all
 from shared.event import Event
 from shared.jsontext import Json, JsonObject

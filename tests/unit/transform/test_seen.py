@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.seen import Seen
 from functions.transform.transform import Transformer
 from shared.errors import Permanent

@@ -13,7 +13,7 @@ LIBRARIES = ("pydantic", "jmespath", "jsonschema", "jinja2", "yaml", "xml", "zon
 LOAD = """
 import json, sys
 from functions.transform import entry
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 route = {"name": "all", "to": ["crm"], **json.loads(sys.argv[1])}
 read_program({"function": "transform", "routes": [route]}, is_compiled=True)
 print(json.dumps(sorted(set(sys.argv[2:]) & sys.modules.keys())))
@@ -43,11 +43,11 @@ def test_what_only_routes_that_wait_need_is_loaded_for_no_other_configuration(ro
     load = """
 import sys
 from functions.transform import entry, transform
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.notify import entry, sweep
 read_program({"routes": [{"name": "all", "to": ["crm"], "steps": [{"drop": ["data.a"]}]}]}, is_compiled=True)
 print([name for name in sys.modules if name in {"shared.waiting_route", "functions.notify.waiting.routes",
-    "functions.transform.outside.asking", "functions.transform.outside.hosts"}])
+    "functions.transform.steps.ask", "functions.transform.hosts"}])
 """
     done = subprocess.run([sys.executable, "-c", load], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

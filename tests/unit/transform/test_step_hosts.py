@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from functions.transform.outside.hosts import BREAKER, Closed, StepHosts
+from functions.transform.hosts import BREAKER, Closed, StepHosts
 from shared.event import Event, to_cloudevent
 from shared.gate import HANGING_ANSWERS, ProcessGate
 from shared.instance_leases import MOST_INSTANCES, InstanceLeases

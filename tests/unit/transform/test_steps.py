@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from functions.transform.families import step_classes
-from functions.transform.read_chains import read_chain
-from functions.transform.settings import Settings
+from functions.transform.program import read_chain
 from functions.transform.step import (
     MAX_STEPS,
     AskingStep,
@@ -15,6 +14,7 @@ from functions.transform.step import (
     Many,
     Noted,
     Services,
+    Settings,
     Step,
     StepContext,
     StepResult,

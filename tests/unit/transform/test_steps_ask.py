@@ -10,10 +10,10 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from functions.transform.chain import Chain, ChainResult
-from functions.transform.outside.asking import AnswerCache
-from functions.transform.read_chains import read_chain
+from functions.transform.program import read_chain
 from functions.transform.step import Services
 from functions.transform.steps import ask
+from functions.transform.steps.ask import AnswerCache
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
 from shared.fetch import Fetched

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from hypothesis import given
 
-from functions.transform.read_chains import read_chain
+from functions.transform.program import read_chain
 from shared.jsontext import Json
 from shared.time_bound import bounded
 from tests.fakes.steps import finished

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.settings import SettingsFault
+from functions.transform.step import SettingsFault
 from functions.transform.steps.convert import Convert
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent

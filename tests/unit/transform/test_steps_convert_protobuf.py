@@ -4,7 +4,7 @@ from base64 import b64encode
 
 import pytest
 
-from functions.transform.settings import SettingsFault
+from functions.transform.step import SettingsFault
 from functions.transform.steps.convert import Convert
 from functions.transform.verifying import verified_step
 from shared.jsontext import Json

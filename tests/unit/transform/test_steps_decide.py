@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.transform.read_chains import read_chain
+from functions.transform.program import read_chain
 from functions.transform.step import Services
 from shared.errors import Temporary
 from shared.jsontext import Json

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from hypothesis import given
 
-from functions.transform.settings import SettingsFault
+from functions.transform.step import SettingsFault
 from functions.transform.steps.digest import Algorithm, Digest
 from functions.transform.steps.values import Count
 from functions.transform.verifying import verified_step

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.codings import DECODERS, ENCODERS
-from functions.transform.settings import SettingsFault
-from functions.transform.steps.encode import Decode, Encode
+from functions.transform.step import SettingsFault
+from functions.transform.steps.encode import DECODERS, ENCODERS, Decode, Encode
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent
 from shared.formats.bytes_body import binary

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.settings import SettingsFault
-from functions.transform.step import Noted, Switch
+from functions.transform.step import Noted, SettingsFault, Switch
 from functions.transform.steps.lint import Lint
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent

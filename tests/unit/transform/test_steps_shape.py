@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from functions.transform.read_chains import read_chain
-from functions.transform.settings import SettingsFault
-from functions.transform.step import StepContext
+from functions.transform.program import read_chain
+from functions.transform.step import SettingsFault, StepContext
 from functions.transform.steps.shape import Drop
 from functions.transform.steps.values import Set
 from functions.transform.verifying import verified_step

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.read_chains import read_chain
+from functions.transform.program import read_chain
 from shared.casting import CASTS
 from shared.jsontext import Json
 from tests.unit.shared.json_values import json_values

@@ -7,7 +7,7 @@ import pytest
 
 from functions.transform.entry import Service
 from functions.transform.lambda_handler import handle
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from shared.event import to_cloudevent
 from shared.jsontext import JsonObject, texts_json
 from shared.ports import BusMessage

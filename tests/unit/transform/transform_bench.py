@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 from functions.transform import entry
-from functions.transform.read_routes import read_program
+from functions.transform.program import read_program
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
 from shared.delivery import Delivery, delivery_from

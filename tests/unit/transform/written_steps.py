@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from functions.transform.chain import Chain, ChainResult, OnError
-from functions.transform.read_chains import read_chain
+from functions.transform.program import read_chain
 from shared.event import Event
 from shared.jsontext import Json
 from tests.fakes.steps import finished

@@ -18,6 +18,7 @@ from shared.ports import Clock
 if TYPE_CHECKING:
     from shared.instance_leases import InstanceLeases
 
+
 BREAKER: Final = BreakerSettings(failures=5, pause_seconds=30.0, max_pause_seconds=600.0)
 PROBE_SECONDS: Final = 5.0
 """The wait of a route that comes while another one tries for all."""

@@ -11,7 +11,6 @@ from shared.errors import Temporary
 from shared.jsontext import Json
 from shared.logs import log
 from shared.ports import Clock
-from shared.secret_values import split_values, weakness
 
 SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _SECRET_KEY: Final = re.compile(r"([a-z0-9_]+_)?secret")
@@ -185,3 +184,47 @@ def usable_values(name: str, text: str | None) -> tuple[str, ...]:
         if fault := weakness(value):
             raise Temporary("secret_weak", f"secret {name!r} {fault}")
     return values
+
+
+MIN_STRONG_CHARACTERS: Final = 16
+_PLACEHOLDERS: Final = frozenset(
+    {"changeme", "change-me", "change_me", "secret", "password", "passwd", "test", "example", "todo", "xxx", "none"}
+)
+_PREFIXES: Final = ("whsec_", "whpk_", "whsk_")
+
+
+def split_values(text: str) -> tuple[str, ...]:
+    """Return the values, newest first: one a line; a PEM block is one, and an object of JSON over several lines.
+
+    One trailing newline is dropped, and a byte order mark that an editor wrote at the beginning.
+    """
+    values: list[str] = []
+    block: list[str] = []
+    for line in text.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n").split("\n"):
+        if block or line == "{" or line.startswith("-----BEGIN "):
+            block.append(line)
+            if line == "}" if block[0] == "{" else line.startswith("-----END "):
+                values.append("\n".join(block) + "\n")
+                block = []
+        elif line:
+            values.append(line)
+    if block:
+        values.append("\n".join(block))
+    return tuple(values)
+
+
+def weakness(value: str) -> str | None:
+    """Return why the value protects nothing, in words; None if it may be used."""
+    bare = value.strip()
+    for prefix in _PREFIXES:
+        bare = bare.removeprefix(prefix)
+    if not bare:
+        return "is empty"
+    if bare.lower() in _PLACEHOLDERS:
+        return "is a placeholder"
+    return None
+
+
+def is_short(value: str) -> bool:
+    """Return True under 16 characters, which is worth a warning."""
+    return len(value) < MIN_STRONG_CHARACTERS

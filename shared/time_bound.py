@@ -7,6 +7,7 @@ thread, which is where the functions serve; elsewhere, and where the platform ha
 """
 
 import asyncio
+import random
 import signal
 import threading
 from collections.abc import Awaitable
@@ -99,3 +100,8 @@ class Deadlines:
             del self._deadlines[task]
             task.cancel()
         self._alarm = loop.call_at(min(self._deadlines.values()), self._watch) if self._deadlines else None
+
+
+async def back_off(seconds: float) -> None:
+    """Sleep for about that long, so that those who failed together do not come back together."""
+    await asyncio.sleep(random.uniform(0.5, 1.5) * seconds)  # noqa: S311 no secret

@@ -15,7 +15,7 @@ from shared.event import Event
 from shared.fetch import Fetched
 from shared.http import Reply, Request
 from shared.jsontext import Json
-from shared.secret_values import split_values
+from shared.secrets import split_values
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus

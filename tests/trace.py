@@ -36,8 +36,8 @@ from functions.receive.source import read_sources
 from functions.transform import entry as transform_entry
 from functions.transform.program import read_program
 from functions.transform.transform import Transformer
-from shared.gate import ProcessGate
 from shared.http import Reply, Request
+from shared.outgoing.gate import ProcessGate
 from shared.ports import DELIVERIES, EVENTS
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs

@@ -23,11 +23,15 @@ from shared.errors import Rejected
 from shared.formats.parse import parse_as
 from shared.jsontext import Json, JsonObject
 from shared.limits import MIB, Limits
-from shared.subscribers.catalogue_document import catalogue_document, json_schema_document, read_catalogue
-from shared.subscribers.catalogue_faults import CatalogueFaults
+from shared.subscribers.catalogue_document import (
+    catalogue_document,
+    json_schema_document,
+    openapi_document,
+    read_catalogue,
+)
 from shared.subscribers.catalogue_page import catalogue_page
 from shared.subscribers.model import EventType
-from shared.subscribers.openapi_webhooks import openapi_document
+from shared.subscribers.standalone_schema import CatalogueFaults
 
 LIMITS: Final = Limits(max_body_bytes=64 * MIB, max_decoded_bytes=64 * MIB, max_nodes=2_000_000)
 COLUMNS: Final = (

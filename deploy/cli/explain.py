@@ -32,8 +32,7 @@ from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ledger import DestinationState
-from shared.secret_values import split_values
-from shared.secrets import from_environment, from_folder, variable_name
+from shared.secrets import from_environment, from_folder, split_values, variable_name
 from shared.settings import read_settings
 from shared.subscribers.model import Endpoint
 

@@ -30,8 +30,7 @@ from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology, over_limits
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
-from shared.secret_values import is_short, split_values, weakness
-from shared.secrets import Reader, from_environment, from_folder, variable_name
+from shared.secrets import Reader, from_environment, from_folder, is_short, split_values, variable_name, weakness
 
 
 def main(arguments: list[str]) -> int:

@@ -59,7 +59,7 @@ from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import variable_name
 from shared.signatures.auth_scheme import AuthScheme, verify
-from shared.signatures.edits import with_header, with_text
+from shared.signatures.content_signing import with_header, with_text
 from shared.signatures.locations import RequestFields, values_at
 from shared.signatures.signature_scheme import HmacScheme
 

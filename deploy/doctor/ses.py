@@ -9,7 +9,7 @@ from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.doctor.sender import senders
 from deploy.terminal.finding import Finding, ok, problem
 from shared.jsontext import Json, JsonObject
-from shared.templates import is_template
+from shared.templating.template import is_template
 
 
 def ses_senders(api: AwsApi, notify: JsonObject, destinations: Sequence[str], email_from: str | None) -> Finding:

@@ -26,10 +26,9 @@ from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject
 from shared.secrets import SecretStore
 from shared.signatures.auth_scheme import AuthScheme, read_scheme, verify
-from shared.signatures.digest_scheme import DigestScheme
 from shared.signatures.key_schemes import EcdsaScheme, RsaScheme
 from shared.signatures.links import EXPIRES, parameters
-from shared.signatures.signature_scheme import HmacScheme
+from shared.signatures.signature_scheme import DigestScheme, HmacScheme
 from shared.times import rfc3339
 
 Settings = JsonObject

@@ -18,7 +18,7 @@ from shared.errors import HookchainError, Permanent
 from shared.jsontext import Json, JsonObject, from_json
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
-from shared.slices import SliceFault
+from shared.settings import SliceFault
 from shared.times import duration_text, rfc3339
 
 

@@ -22,8 +22,7 @@ from deploy.requests.events import (
 )
 from deploy.requests.sources import accepts_post, auth_entries, compiled_sources, is_plain_hmac, routes_from, source_url
 from shared.jsontext import Json, JsonObject, to_json
-from shared.secret_values import split_values
-from shared.secrets import variable_name
+from shared.secrets import split_values, variable_name
 from shared.settings import LOCAL_PROJECT
 
 CURL_SCHEMES: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"})

@@ -19,7 +19,7 @@ from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
-from shared.signatures.edits import with_header
+from shared.signatures.content_signing import with_header
 
 
 def aim_request(request: Request, url: str) -> Request:

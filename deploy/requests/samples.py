@@ -15,7 +15,7 @@ import yaml
 from deploy.config.models.provider import Handshake
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
-from shared.signatures.edits import with_text
+from shared.signatures.content_signing import with_text
 from shared.signatures.locations import parse_location
 from shared.times import rfc3339
 

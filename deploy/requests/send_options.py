@@ -18,8 +18,7 @@ from functions.receive.query_body import BODY, document_in
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, to_json
 from shared.limits import DEFAULT
-from shared.secret_values import split_values
-from shared.secrets import SECRET_NAME, from_environment, from_folder, variable_name
+from shared.secrets import SECRET_NAME, from_environment, from_folder, split_values, variable_name
 from shared.signatures.links import OWN, Pairs
 
 THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})

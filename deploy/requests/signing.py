@@ -16,8 +16,8 @@ from urllib.parse import quote
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
-from shared.signatures.auth_scheme import AuthScheme, TimedScheme, read_scheme
-from shared.signatures.content_signing import ContentSigner, shared_key_signature, sign_content
+from shared.signatures.auth_scheme import AuthScheme, TimedScheme, read_scheme, timestamp_text
+from shared.signatures.content_signing import ContentSigner, shared_key_signature, sign_content, with_header, with_text
 from shared.signatures.contentful import (
     SIGNATURE,
     SIGNED_HEADERS,
@@ -26,7 +26,6 @@ from shared.signatures.contentful import (
     ContentfulScheme,
     canonical_request,
 )
-from shared.signatures.edits import with_header, with_text
 from shared.signatures.jwt import JwtScheme
 from shared.signatures.key_schemes import PublicKeyScheme
 from shared.signatures.keys import hash_of, padding_of
@@ -43,7 +42,6 @@ from shared.signatures.passwords import (
 from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
 from shared.signatures.signing import encoded, hmac_text
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard
-from shared.signatures.timestamps import timestamp_text
 
 FOLDER: Final = "keys"
 RSA_BITS: Final = 2048

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.secret_values import split_values
+from shared.secrets import split_values
 
 
 @dataclass(frozen=True, slots=True)

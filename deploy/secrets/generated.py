@@ -12,8 +12,7 @@ from typing import Final
 
 from deploy.config.dotenv import dotenv_entries
 from shared.jsontext import Json
-from shared.secret_values import is_short, split_values, weakness
-from shared.secrets import Reader, variable_name
+from shared.secrets import Reader, is_short, split_values, variable_name, weakness
 from shared.settings import Settings
 
 RANDOM_BYTES: Final = 24

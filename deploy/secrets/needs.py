@@ -11,7 +11,7 @@ from functions.notify.destinations.email.email import API_KEY
 from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
-from shared.subscribers.keys import KEY_SECRET, MIN_CHARACTERS
+from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
 
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
 _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destination"}

@@ -8,7 +8,7 @@ from typing import Final
 from deploy.requests.signing import generate_secret, is_asymmetric
 from deploy.secrets.generated import random_value
 from shared.errors import Temporary
-from shared.secret_values import is_short, split_values, weakness
+from shared.secrets import is_short, split_values, weakness
 from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.keys import public_key
 from shared.signatures.signature_scheme import HmacScheme, hmac_key

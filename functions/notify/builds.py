@@ -15,7 +15,7 @@ from functions.notify.kind_settings import KindSettings, LineTemplate, TextTempl
 from shared.delivery import Delivered, Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, to_json
-from shared.templates import is_template
+from shared.templating.template import is_template
 
 MAX_REF_CHARACTERS: Final = 255
 MAX_LINK_CHARACTERS: Final = 300

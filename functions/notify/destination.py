@@ -25,16 +25,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 from shared.delivery import Delivery, Outcome
 from shared.errors import Temporary
 from shared.fetch import Fetch
-from shared.http_client import Answer
 from shared.jsontext import Json
+from shared.outgoing.http_client import Answer
 from shared.ports import Blobs, Clock, Secrets
 from shared.settings import Settings
 
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
     from functions.notify.subscribers.subscribers import Subscribers
-    from shared.outgoing.authenticator import CloudIdentity
-    from shared.outgoing.tokens import TokenCache
+    from shared.outgoing.authenticator import CloudIdentity, TokenCache
 
 KINDS: Final = "functions.notify.destinations"
 REPAIR: Final = "-repair"
@@ -137,7 +136,7 @@ def no_subscribers() -> "Subscribers":
 
 def own_tokens() -> "TokenCache":
     """Return a cache of its own for each destination."""
-    from shared.outgoing.tokens import TokenCache
+    from shared.outgoing.authenticator import TokenCache
 
     return TokenCache()
 

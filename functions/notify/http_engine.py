@@ -41,9 +41,8 @@ from shared.errors import Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing
 from shared.limits import MIB
 from shared.logs import log
+from shared.outgoing.allowed_requests import is_header_value, read_target
 from shared.outgoing.authenticator import Authenticator
-from shared.outgoing.headers import is_header_value
-from shared.outgoing.url import read_target
 from shared.ports import Blobs
 from shared.time_bound import Deadlines
 

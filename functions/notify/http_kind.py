@@ -43,7 +43,7 @@ from shared.errors import PermanentCode, Temporary
 from shared.event import Event, oneline, view_of
 from shared.fetch import Tls
 from shared.jsontext import Json, JsonObject, to_json
-from shared.templates import Template, one_line_template
+from shared.templating.template import Template, one_line_template
 
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person

@@ -10,7 +10,7 @@ from functions.notify.message_text import compile_link
 from functions.notify.recipients.to_person import written_recipient
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
-from shared.templates import Template, is_template, one_line_template
+from shared.templating.template import Template, is_template, one_line_template
 
 _GOOGLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{10,200}")
 _GOOGLE_URL: Final = re.compile(r"https://(?:docs|drive)\.google\.com/[\w/]*?/(?:d|folders)/([A-Za-z0-9_-]+)")

@@ -15,7 +15,7 @@ from functions.notify.http_kind import rendered_line
 from shared.errors import Permanent
 from shared.event import Event, oneline
 from shared.jsontext import Json, JsonObject, to_json
-from shared.templates import Template
+from shared.templating.template import Template
 
 MAX_LINK_CHARACTERS: Final = 2_000
 MAX_FIELDS: Final = 10

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.waiting.pauses import Breakers
 from functions.notify.waiting.schedule import Closed, Gate
-from shared.back_off import back_off
 from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.gate import ProcessGate
 from shared.journal import Journal
 from shared.ledger import Claimed, Ledger
 from shared.outcomes import DeliveryOutcome
+from shared.outgoing.gate import ProcessGate
 from shared.ports import Bus, Clock
-from shared.time_bound import Deadlines
+from shared.time_bound import Deadlines, back_off
 
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
     from functions.notify.recipients.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
-    from shared.instance_leases import InstanceLeases
+    from shared.outgoing.instance_leases import InstanceLeases
 
 
 PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)

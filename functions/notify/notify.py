@@ -27,12 +27,12 @@ from functions.notify.waiting.schedule import Closed, Gate, expires_at, leave_ga
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import ROUTE_ITSELF, Delivery, Outcome, RetryLater, delivery_from
 from shared.errors import Permanent, PermanentCode, Temporary
-from shared.gate import Turn
 from shared.journal import AttemptEntry, DeadLetter
 from shared.jsontext import Json
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Gathered, Unclaimed, Waiting
 from shared.ledger_rules import CLAIMED, DEAD_LETTERED
 from shared.outcomes import DeliveryState
+from shared.outgoing.gate import Turn
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from shared.push import Push, parse_push
 from shared.subscribers.names import SEPARATOR

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from functions.notify.destination import KINDS
 from functions.notify.registry import Configured, Recipient
-from shared.circuit import BreakerSettings
 from shared.jsontext import Json, JsonObject
+from shared.outgoing.gate import BreakerSettings
 from shared.own_modules import OwnModuleFault, own_sources
-from shared.slices import SliceFault
+from shared.settings import SliceFault
 
 if TYPE_CHECKING:
     from functions.notify.digests.settings import GatherSettings

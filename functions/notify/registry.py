@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
 from functions.notify.alerts.alert import ALERT_SOURCE
 from functions.notify.destination import KINDS, Context, Destination, kind_module, read_settings
-from shared.circuit import BreakerSettings
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json
 from shared.ledger import DestinationState, Ledger
+from shared.outgoing.gate import BreakerSettings
 from shared.own_modules import OwnModuleFault, own_module
 from shared.ports import Clock
 from shared.secrets import secret_names

@@ -19,7 +19,7 @@ from functions.notify.waiting.sweep import Sweeper
 from shared.cloud import platform
 from shared.ports import Bus, Clock
 from shared.retention import retention_of
-from shared.slices import exit_at_fault, settings, slice_or_exit
+from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
     from functions.notify.alerts.monitor import Monitor
@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from functions.notify.subscribers.endpoints import Endpoints
     from shared.cloud.aws.batches import Queues
     from shared.fetch import Fetch
-    from shared.gate import ProcessGate
-    from shared.instance_leases import InstanceLeases
-    from shared.outgoing.authenticator import CloudIdentity
-    from shared.outgoing.tokens import TokenCache
+    from shared.outgoing.authenticator import CloudIdentity, TokenCache
+    from shared.outgoing.gate import ProcessGate
+    from shared.outgoing.instance_leases import InstanceLeases
     from shared.store_ports import Records
 
 
@@ -94,7 +93,7 @@ def _caps(clock: Clock) -> tuple[Gate, ...]:
 def _instances(gate: "ProcessGate", clock: Clock) -> "InstanceLeases | None":
     if not settings().is_aws:
         return None
-    from shared.instance_leases import InstanceLeases
+    from shared.outgoing.instance_leases import InstanceLeases
 
     return InstanceLeases(lambda: platform.grants(settings()), gate, clock, token_hex(8))
 
@@ -170,7 +169,7 @@ def cloud() -> "CloudIdentity":
 
 @cache
 def tokens() -> "TokenCache":
-    from shared.outgoing.tokens import TokenCache  # few destinations need one
+    from shared.outgoing.authenticator import TokenCache  # few destinations need one
 
     return TokenCache()
 

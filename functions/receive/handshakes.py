@@ -14,7 +14,6 @@ from shared.errors import Rejected, Temporary
 from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import Secrets
-from shared.signatures.certificates import AWS_SNS_HOST, allowed_url
 from shared.signatures.locations import Conditions, Location, RequestFields, parse_location, read_conditions
 from shared.signatures.passwords import verify_password
 from shared.signatures.signing import hmac_text
@@ -125,7 +124,7 @@ class Handshakes:
         secrets: SecretValues = {name: await self.secrets.values(name) for name in names}
         for place, name in found.checks:
             verify_password(reading.text(place), secrets[name])
-        url = allowed_url(reading.text(found.fetch), AWS_SNS_HOST, "subscribe_url_not_allowed") if found.fetch else None
+        url = _subscribe_url(reading.text(found.fetch)) if found.fetch else None
         reply = _reply(found, reading, secrets[found.secret][0].encode() if found.secret else b"")
         if url:  # only a 2xx there makes the reply true
             if self.fetch is None:
@@ -134,6 +133,13 @@ class Handshakes:
 
             await confirm_subscription(self.fetch, url)
         return Answered(self.source, reply, f"handshake {found.name}")
+
+
+def _subscribe_url(text: str | None) -> str:
+    """Return the URL that confirms a subscription. Raises Rejected (`subscribe_url_not_allowed`) unless it is SNS's."""
+    from shared.signatures.certificate_schemes import AWS_SNS_HOST, allowed_url  # with its schemes, which SNS needs
+
+    return allowed_url(text, AWS_SNS_HOST, "subscribe_url_not_allowed")
 
 
 def _meets(reading: RequestFields, when: Conditions) -> bool:

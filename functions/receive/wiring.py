@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
 from shared.cloud import platform
-from shared.slices import settings, slice_or_exit
+from shared.settings import settings, slice_or_exit
 
 if TYPE_CHECKING:
     from shared.cloud.aws.batches import Queues

@@ -8,7 +8,7 @@ from functions.subscribe.problems import FaultAt
 from functions.subscribe.settings import SubscribeSettings
 from shared.config.rules import rate_of
 from shared.errors import Permanent
-from shared.outgoing.url import read_target
+from shared.outgoing.allowed_requests import read_target
 from shared.subscribers.model import Endpoint
 from shared.subscribers.payload import STANDARD_FIELDS, verify_auth, verify_header, verify_secret
 

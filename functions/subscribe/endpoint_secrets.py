@@ -4,8 +4,8 @@ from base64 import b64encode, urlsafe_b64encode
 from typing import Final
 
 from functions.subscribe.service import Service
-from shared.subscribers.keys import seal_context
 from shared.subscribers.model import AuthKind, EndpointSecret
+from shared.subscribers.sealing import seal_context
 
 NONCE_BYTES: Final = 12
 SECRET_BYTES: Final = 32

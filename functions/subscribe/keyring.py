@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from functions.subscribe.credentials import PORTAL
 from shared.ports import Secrets
-from shared.subscribers.keys import KEY_SECRET, derived_key
+from shared.subscribers.sealing import KEY_SECRET, derived_key
 
 if TYPE_CHECKING:
     from shared.subscribers.sealing import Sealer

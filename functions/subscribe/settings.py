@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from shared.jsontext import Json, JsonObject
 from shared.retention import Retention, retention_of
-from shared.slices import SliceFault
+from shared.settings import SliceFault
 from shared.subscribers.model import EventType
 from shared.subscribers.payload import PayloadStyle
 

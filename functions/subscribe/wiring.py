@@ -10,7 +10,7 @@ from functions.subscribe.service import Service
 from functions.subscribe.settings import SubscribeSettings, read_settings
 from shared.cloud import platform
 from shared.fetch import Fetch
-from shared.slices import exit_at_fault, settings, slice_or_exit
+from shared.settings import exit_at_fault, settings, slice_or_exit
 from shared.subscribers.directory import Directory
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar, get_args
 from functions.transform.steps.encode import DECODERS, ENCODERS, CodingError
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, canonical
-from shared.writers.room import MAX_OUTPUT_CHARACTERS
+from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
 if TYPE_CHECKING:
     from joserfc.jwe import JWERegistry

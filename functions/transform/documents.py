@@ -7,8 +7,8 @@ from typing import Final
 
 from shared.base64_text import base64_text, decode_base64
 from shared.event import Event, event_id
-from shared.formats.bytes_body import binary
 from shared.formats.parse import parse_as, parse_body
+from shared.formats.text_body import binary
 from shared.jsontext import Json, to_json
 from shared.times import rfc3339
 

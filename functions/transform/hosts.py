@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from shared.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
 from shared.event import Event
-from shared.gate import ProcessGate
 from shared.logs import log
+from shared.outgoing.gate import CLOSED, BreakerSettings, Circuit, ProcessGate, after_attempt
 from shared.ports import Clock
 
 if TYPE_CHECKING:
-    from shared.instance_leases import InstanceLeases
+    from shared.outgoing.instance_leases import InstanceLeases
 
 
 BREAKER: Final = BreakerSettings(failures=5, pause_seconds=30.0, max_pause_seconds=600.0)

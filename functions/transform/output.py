@@ -7,7 +7,7 @@ from typing import Final
 from shared.errors import Permanent
 from shared.jsontext import Json
 from shared.limits import DEFAULT
-from shared.writers.room import MAX_OUTPUT_CHARACTERS
+from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
 MAX_EVENTS: Final = 1_000
 MAX_ALL_EVENTS_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS

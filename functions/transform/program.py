@@ -14,7 +14,7 @@ from functions.transform.step import MAX_STEPS, NamedStep, Settings, SettingsFau
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject, kind_of
 from shared.own_modules import OwnModuleFault, own_sources, place_in_own_module
-from shared.slices import SliceFault
+from shared.settings import SliceFault
 
 if TYPE_CHECKING:
     from shared.expressions import Expression

@@ -14,7 +14,7 @@ from shared.cloud import platform
 from shared.jsontext import texts_json
 from shared.ports import Owners
 from shared.retention import retention_of
-from shared.slices import exit_at_fault, settings, slice_or_exit
+from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
     from functions.transform.hosts import StepHosts
@@ -55,7 +55,7 @@ def _hosts() -> "StepHosts | None":
     gate = platform.process_gate(settings(), clock)
     if not settings().is_aws:
         return StepHosts(gate, clock)
-    from shared.instance_leases import InstanceLeases
+    from shared.outgoing.instance_leases import InstanceLeases
 
     return StepHosts(gate, clock, InstanceLeases(lambda: platform.grants(settings()), gate, clock, token_hex(8)))
 

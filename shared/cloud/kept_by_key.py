@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, Protocol, TypeAlias
 
-from shared.back_off import back_off
 from shared.errors import Temporary, TemporaryCode
 from shared.jsontext import to_json
 from shared.store_ports import NO_VERSION, Answer, DecideRecord, Document, Documents
+from shared.time_bound import back_off
 
 DocumentStore: TypeAlias = Literal["documents", "records", "grants", "owners"]
 """The stores of documents on each platform. All but `documents` have one partition, and take any text as an id."""

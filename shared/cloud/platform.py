@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from shared.cloud.gcp.tokens import Authorization
     from shared.cloud.kept_by_key import ClosableDocuments, DocumentStore
     from shared.fetch import Fetch
-    from shared.gate import ProcessGate
     from shared.journal import Journal
     from shared.ledger import Ledger
     from shared.outgoing.authenticator import CloudIdentity
+    from shared.outgoing.gate import ProcessGate
     from shared.push import VerifyPush
     from shared.retention import Retention
     from shared.signatures.aws_v4 import Credentials
@@ -70,7 +70,7 @@ def bus(settings: Settings, *, batches_on_lambda: bool = True) -> Bus:
 
 def process_gate(settings: Settings, clock: Clock) -> "ProcessGate":
     """Return the gate of this process's places, which are as many as messages that the bus hands it at once."""
-    from shared.gate import ProcessGate
+    from shared.outgoing.gate import ProcessGate
 
     if settings.is_aws:  # what an invocation of Lambda has at once is its own batch: nobody else gets its places
         return ProcessGate(clock.now, LAMBDA_PLACES, LAMBDA_PLACES)

@@ -12,8 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
 
-from shared.back_off import back_off
-from shared.http_client import Answer
+from shared.outgoing.http_client import Answer
+from shared.time_bound import back_off
 
 PASSING_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 PASSING_CODES: Final = frozenset(

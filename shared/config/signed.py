@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from shared.config.rules import SecretName, listed
 from shared.config.values import Model, Verbatim
-from shared.signatures.timestamps import TOLERANCE_SECONDS
+from shared.signatures.auth_scheme import TOLERANCE_SECONDS
 
 _REQUEST_LOCATION: Final = re.compile(r"(header|query|form)\.[^\s{}]+|data(\.[^.\s{}]+)+")
 _ITEM: Final = re.compile(r"signature\.[^\s{}]+")

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from shared.errors import Rejected
-from shared.formats.bounded_values import put
-from shared.formats.charset import decode_text
 from shared.formats.media_type import MediaType
+from shared.formats.text_body import decode_text
 from shared.jsontext import Json, JsonObject
-from shared.limits import Limits
+from shared.limits import Limits, put
 
 _TAB_TYPE: Final = "text/tab-separated-values"
 

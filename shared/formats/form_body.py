@@ -9,11 +9,10 @@ from binascii import a2b_qp
 from typing import Final
 
 from shared.errors import Rejected
-from shared.formats.bounded_values import gather
-from shared.formats.charset import codec_of, decoded
 from shared.formats.media_type import MediaType
+from shared.formats.text_body import codec_of, decoded
 from shared.jsontext import Json, JsonObject
-from shared.limits import Limits
+from shared.limits import Limits, gather
 
 _FIELD: Final = re.compile(rb"[^&]++")
 _NO_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")

@@ -19,10 +19,9 @@ from typing import Final
 import orjson
 
 from shared.errors import Rejected
-from shared.formats.bounded_values import finite
 from shared.formats.media_type import MediaType
 from shared.jsontext import Json, JsonObject, has_long_number, may_hold_string, outline, to_json
-from shared.limits import Limits
+from shared.limits import Limits, finite
 
 _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -115,7 +114,7 @@ def quotable(body: bytes, media: MediaType) -> bytes | None:
 
 
 def _recoded(body: bytes, media: MediaType) -> bytes:
-    from shared.formats.charset import decode_text  # few senders need it
+    from shared.formats.text_body import decode_text  # few senders need it
 
     return decode_text(body, media.charset).encode()
 

@@ -15,12 +15,10 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from shared.errors import Rejected
-from shared.formats.bounded_values import gather
-from shared.formats.bytes_body import binary
-from shared.formats.charset import codec_of, decoded
 from shared.formats.media_type import MediaType, media_type
+from shared.formats.text_body import binary, codec_of, decoded
 from shared.jsontext import Json, JsonObject
-from shared.limits import Limits
+from shared.limits import Limits, gather
 
 _MAX_HEADER_BYTES: Final = 8_192
 _MAX_TEXT_AROUND_BYTES: Final = 8_192

@@ -12,7 +12,7 @@ from shared.limits import DEFAULT, Limits
 
 Parser = Callable[[bytes, MediaType, Limits], Json]
 
-_ELSEWHERE: Final = {"ndjson": ("json_body", "parse_lines"), "text": ("bytes_body", "parse_text")}
+_ELSEWHERE: Final = {"ndjson": ("json_body", "parse_lines"), "bytes": ("text_body", "parse_bytes")}
 """The parsers that are not `parse` in `<format>_body.py`."""
 
 

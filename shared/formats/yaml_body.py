@@ -13,11 +13,10 @@ from yaml._yaml import CParser
 
 from shared.errors import Rejected, RejectedCode
 from shared.formats import json_body
-from shared.formats.bounded_values import finite, integer, put
-from shared.formats.charset import decode_text
 from shared.formats.media_type import MediaType, media_type
+from shared.formats.text_body import decode_text
 from shared.jsontext import Json, JsonObject
-from shared.limits import Limits
+from shared.limits import Limits, finite, integer, put
 
 PREFIX: Final = "tag:yaml.org,2002:"
 

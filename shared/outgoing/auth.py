@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator,
 from shared.config.rules import SecretName
 from shared.config.values import HeaderName
 from shared.errors import Permanent
-from shared.outgoing.url import read_target
+from shared.outgoing.allowed_requests import read_target
 
 
 class RequestAuth(BaseModel):

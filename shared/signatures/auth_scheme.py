@@ -4,15 +4,87 @@ Each scheme is a class of its own, with the settings that it has. Its module is 
 a sender waits for receive's start.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, Self
+from datetime import UTC, datetime
+from typing import ClassVar, Final, NamedTuple, Self
 
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.locations import Conditions, Location, RequestFields, parse_location, read_conditions
-from shared.signatures.timestamps import TOLERANCE_SECONDS
+from shared.times import unix_seconds
+
+TOLERANCE_SECONDS: Final = 300
+
+# Compiled at their first use: few sources need more than one.
+_TIMESTAMP: Final = r"[0-9]{1,12}"
+_MILLISECONDS: Final = r"[0-9]{1,15}"
+_RFC3339: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+_HTTP_DATE: Final = (
+    r"[A-Z][a-z]{2},? ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) (?:GMT|UTC)"
+)
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_RULES: Final = {
+    "s": "a whole number of Unix seconds",
+    "ms": "a whole number of Unix milliseconds",
+    "rfc3339": "an RFC 3339 time",
+    "http-date": "an HTTP date",
+}
+
+
+def verify_timestamp(text: str | None, now: float, tolerance_seconds: float, unit: str = "s") -> float:
+    """Return the signed time in Unix seconds, if it is within the tolerance, past or future. Raises Rejected."""
+    signed_at = None if text is None else _seconds(text, unit)
+    if signed_at is None:
+        raise Rejected("timestamp_out_of_range", f"the signed timestamp is not {_RULES[unit]}")
+    verify_age(signed_at, now, tolerance_seconds)
+    return signed_at
+
+
+def verify_age(signed_at: float, now: float, tolerance_seconds: float) -> None:
+    """Raises Rejected (`timestamp_out_of_range`)."""
+    age = now - signed_at
+    if age > tolerance_seconds:
+        raise Rejected("timestamp_out_of_range", f"signed {age:.0f} s ago; the limit is {tolerance_seconds:.0f} s")
+    if age < -tolerance_seconds:
+        raise Rejected(
+            "timestamp_out_of_range", f"signed {-age:.0f} s in the future; the limit is {tolerance_seconds:.0f} s"
+        )
+
+
+def timestamp_text(at: float, unit: str) -> str:
+    """Write a time as a sender does."""
+    match unit:
+        case "ms":
+            return str(int(at * 1000))
+        case "rfc3339":
+            return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
+        case "http-date":
+            day = datetime.fromtimestamp(int(at), UTC)
+            names = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+            return f"{names[day.weekday()]}, {day:%d} {_MONTHS[day.month - 1]} {day:%Y %H:%M:%S} GMT"
+    return str(int(at))
+
+
+def _seconds(text: str, unit: str) -> float | None:
+    if unit == "s":
+        return int(text) if re.fullmatch(_TIMESTAMP, text) else None
+    if unit == "ms":
+        return int(text) / 1000 if re.fullmatch(_MILLISECONDS, text) else None
+    try:
+        if unit == "rfc3339":
+            return unix_seconds(text.upper()) if re.fullmatch(_RFC3339, text) else None
+        found = re.fullmatch(_HTTP_DATE, text)
+        return _http_date(*found.groups()) if found else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _http_date(day: str, month: str, year: str, *time: str) -> float:
+    hour, minute, second = map(int, time)
+    return datetime(int(year), _MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC).timestamp()
 
 
 class NotAttempted(Rejected):
@@ -187,6 +259,13 @@ def is_attempted(fields: RequestFields, auth: AuthScheme) -> bool:
     return True
 
 
+def fetched_key(keys: Mapping[str, bytes], url: str) -> bytes:
+    """Return the key or certificate of the URL. Raises Temporary (`key_unavailable`) where it was not fetched."""
+    if url not in keys:
+        raise Temporary("key_unavailable", "the provider's key has not been fetched")
+    return keys[url]
+
+
 def unusable(detail: str) -> Temporary:
     """Return the error for a secret that is no key: an operator's fault, never a sender's."""
     return Temporary("secret_unusable", detail)
@@ -209,7 +288,7 @@ def _class_of(name: str) -> type[AuthScheme]:
 
             return HmacScheme
         case "digest":
-            from shared.signatures.digest_scheme import DigestScheme
+            from shared.signatures.signature_scheme import DigestScheme
 
             return DigestScheme
         case "ed25519" | "ecdsa" | "rsa":
@@ -229,11 +308,11 @@ def _class_of(name: str) -> type[AuthScheme]:
 
             return LinkScheme
         case "aws-sns":
-            from shared.signatures.aws_sns import AwsSnsScheme
+            from shared.signatures.certificate_schemes import AwsSnsScheme
 
             return AwsSnsScheme
         case "paypal":
-            from shared.signatures.paypal import PayPalScheme
+            from shared.signatures.certificate_schemes import PayPalScheme
 
             return PayPalScheme
         case "contentful":

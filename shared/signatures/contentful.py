@@ -7,11 +7,10 @@ from urllib.parse import quote, urlsplit
 
 from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.auth_scheme import Coverage, NotAttempted, TimedScheme
+from shared.signatures.auth_scheme import Coverage, NotAttempted, TimedScheme, verify_timestamp
 from shared.signatures.content import wire
 from shared.signatures.locations import Location, RequestFields
 from shared.signatures.signing import hmac_text, matches_any
-from shared.signatures.timestamps import verify_timestamp
 
 TIMESTAMP: Final = "x-contentful-timestamp"
 SIGNED_HEADERS: Final = "x-contentful-signed-headers"

@@ -17,20 +17,21 @@ from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import (
+    TOLERANCE_SECONDS,
     Coverage,
     NeededKey,
     NotAttempted,
     TimedScheme,
+    fetched_key,
     read_seconds,
     read_strings,
     read_texts,
     unusable,
+    verify_age,
 )
-from shared.signatures.certificates import fetched
 from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
 from shared.signatures.locations import Location, RequestFields, read_conditions
 from shared.signatures.signing import hmac_text, matches_any
-from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_age
 
 if TYPE_CHECKING:
     from shared.signatures.keys import PublicKey
@@ -146,7 +147,7 @@ class JwtScheme(TimedScheme):
         """Return the keys that may have signed the token; shared ones as text."""
         kid = header.get("kid")
         if self.keys_url:
-            jwks = _jwks(fetched(keys, self.keys_url))
+            jwks = _jwks(fetched_key(keys, self.keys_url))
             return [key for jwk in jwks if jwk.get("kid") == kid and (key := _jwk_key(jwk))]
         if self.is_shared_key:
             return list(secrets)

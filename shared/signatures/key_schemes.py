@@ -1,4 +1,7 @@
-"""The schemes whose signatures are verified with the sender's public key: Ed25519, ECDSA and RSA."""
+"""The schemes whose signatures are verified with the sender's public key: Ed25519, ECDSA and RSA.
+
+Imported for sources that have one: the first of them loads `cryptography`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +21,6 @@ class PublicKeyScheme(SignatureScheme):
     `form` is the encoding of an ECDSA signature: der or raw. `padding` is RSA's: pkcs1 or pss.
     """
 
-    algorithm: str = "sha256"
     form: str = "der"
     padding: str = "pkcs1"
 

@@ -1,11 +1,11 @@
-"""The schemes that sign a template of the request: HMACs here, plain digests in digest_scheme.py, public keys in
-key_schemes.py.
+"""The schemes that sign a template of the request: HMACs and plain digests here, public keys in key_schemes.py.
 
 A request carries its signatures in one of these layouts: one alone, pairs, a list by version, or numbered headers.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.limits import MAX_SIGNATURES
 from shared.signatures.auth_scheme import (
+    TOLERANCE_SECONDS,
     Coverage,
     NotAttempted,
     TimedScheme,
@@ -25,6 +26,7 @@ from shared.signatures.auth_scheme import (
     read_strings,
     read_texts,
     unusable,
+    verify_timestamp,
 )
 from shared.signatures.content import (
     BODY,
@@ -36,8 +38,7 @@ from shared.signatures.content import (
     spellings,
 )
 from shared.signatures.locations import Location, RequestFields, read_conditions, values_at
-from shared.signatures.signing import COMPARABLE, decoded, hmac_text, matches_any
-from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
+from shared.signatures.signing import COMPARABLE, decoded, digest_text, hmac_text, matches_any
 
 MAX_ITEMS: Final = 1000
 _MAX_ID: Final = 256
@@ -60,6 +61,7 @@ class SignatureScheme(TimedScheme):
     """
 
     at: Location
+    algorithm: str = "sha256"
     layout: str = "plain"
     take: frozenset[str] = frozenset()
     separator: str = ","
@@ -178,7 +180,7 @@ class SignatureScheme(TimedScheme):
         """Return the signatures that the request carries. Raises NotAttempted, or Rejected (`signature_mismatch`) for
         too many."""
         if self.layout == "numbered":
-            from shared.signatures.signature_layouts import numbered_headers  # few senders have another than `plain`
+            from shared.signatures.signature_scheme import numbered_headers  # few senders have another than `plain`
 
             given = numbered_headers(fields.request, self.at.path[0], self.prefix)
             if not given.texts:
@@ -195,7 +197,7 @@ class SignatureScheme(TimedScheme):
         text = text[len(self.prefix) :]
         if self.layout == "plain":
             return Signatures([text])
-        from shared.signatures.signature_layouts import LISTS
+        from shared.signatures.signature_scheme import LISTS
 
         given = LISTS[self.layout](text, self)
         if not given.texts:
@@ -246,7 +248,6 @@ class HmacScheme(SignatureScheme):
     """An HMAC. `key` is the encoding of the key in the secret's text, after `key_prefix` is removed."""
 
     scheme = "hmac"
-    algorithm: str = "sha256"
     key: str = "utf8"
     key_prefix: str = ""
 
@@ -273,3 +274,71 @@ def hmac_key(secret: str, key: str = "utf8", prefix: str = "") -> bytes:
     if not found:
         raise unusable("the secret holds an empty key")
     return found
+
+
+class DigestScheme(SignatureScheme):
+    """A plain digest of content that holds the secret."""
+
+    scheme = "digest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A digest goes on from where it ended (length extension), unless the secret stands at the end.
+        self.can_be_extended = self.algorithm != "sha384" and self.content[-1:] != ("secret",)
+
+    def _is_signed(self, given: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
+        expected = [
+            digest_text(content, self.algorithm, self.encoding)
+            for secret in secrets
+            for content in self.contents(fields, timestamp, secret.encode())
+        ]
+        return matches_any(list(map(COMPARABLE[self.encoding], given)), expected)
+
+
+MAX_NUMBERED: Final = 100
+_MAX_JSON: Final = 8192
+
+
+def _pairs(text: str, auth: SignatureScheme) -> Signatures:
+    """Split a list of pairs. Items that are not used may be repeated, such as signatures of another version."""
+    signatures: list[str] = []
+    items: dict[str, str] = {}
+    for item in text.split(auth.separator[0]):
+        key, _, value = item.strip().partition("=")
+        if key in auth.take:
+            signatures.append(value)
+        elif key in items and auth.timestamp and key == auth.timestamp.name:
+            raise Rejected("signature_mismatch", f"{described(auth.at)} has the same item twice")
+        else:
+            items[key] = value
+    return Signatures(signatures, items)
+
+
+def _versions(text: str, auth: SignatureScheme) -> Signatures:
+    versions = [item.partition(",") for item in text.split()]
+    return Signatures([signature for version, _, signature in versions if version in auth.take])
+
+
+def _base64_json(text: str, auth: SignatureScheme) -> Signatures:
+    try:
+        document = json.loads(decoded(text[:_MAX_JSON], "base64"))
+    except (ValueError, RecursionError):
+        return Signatures([])
+    items = document if isinstance(document, dict) else {}
+    return Signatures([items[name] for name in auth.take if isinstance(items.get(name), str)])
+
+
+LISTS: Final[Mapping[str, Callable[[str, SignatureScheme], Signatures]]] = MappingProxyType(
+    {"pairs": _pairs, "versions": _versions, "base64-json": _base64_json}
+)
+
+
+def numbered_headers(request: Request, name: str, prefix: str) -> Signatures:
+    """Read the headers whose names have the numbers from 1 in place of `{n}`, up to the first that is missing."""
+    found: list[str] = []
+    for number in range(1, MAX_NUMBERED + 1):
+        text = request.header(name.replace("{n}", str(number)))
+        if not text:
+            break
+        found.append(text.removeprefix(prefix))
+    return Signatures(found)

@@ -14,12 +14,18 @@ from shared.errors import Rejected, Temporary
 from shared.http import Request
 from shared.limits import MAX_SIGNATURES
 from shared.signatures import signing
-from shared.signatures.auth_scheme import Coverage, NotAttempted, TimedScheme, unusable
+from shared.signatures.auth_scheme import (
+    TOLERANCE_SECONDS,
+    Coverage,
+    NotAttempted,
+    TimedScheme,
+    unusable,
+    verify_timestamp,
+)
 from shared.signatures.content import wire
 from shared.signatures.keys import is_signed_by, public_key
 from shared.signatures.locations import Location, RequestFields
 from shared.signatures.signing import decoded, matches_any, standard_content, standard_private_key, standard_signature
-from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

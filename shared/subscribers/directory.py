@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from shared.back_off import back_off
 from shared.errors import Temporary
 from shared.jsontext import texts_json
 from shared.logs import log
 from shared.store_ports import NO_VERSION, Document, Documents
 from shared.subscribers.model import Endpoint, EndpointCount, Message, MessageEntry, Stored, Tenant
+from shared.time_bound import back_off
 
 Found = TypeVar("Found", bound=Stored)
 

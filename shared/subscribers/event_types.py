@@ -4,10 +4,9 @@ import re
 from typing import Final
 
 from shared.jsontext import Json, JsonObject, canonical
-from shared.subscribers.catalogue_faults import CatalogueFault, pointer
 from shared.subscribers.model import EventType
 from shared.subscribers.names import TYPE_PATTERN
-from shared.subscribers.standalone_schema import standalone_schema
+from shared.subscribers.standalone_schema import CatalogueFault, pointer, standalone_schema
 
 MAX_DESCRIPTION: Final = 10_000
 MAX_GROUP: Final = 100

@@ -6,12 +6,12 @@ another endpoint gives nothing away.
 
 import binascii
 import hashlib
+import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Final
 
 from shared.errors import Temporary
-from shared.subscribers.keys import KEY_SECRET, SEAL, derived_key
 from shared.subscribers.model import SealedText
 
 NONCE_BYTES: Final = 12
@@ -56,3 +56,26 @@ def sealer_of(values: Sequence[str]) -> Sealer:
 
 def key_id(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:8]
+
+
+KEY_SECRET: Final = "subscribers-key"  # noqa: S105 a name
+MIN_CHARACTERS: Final = 32
+SEAL: Final = "seal"
+"""The purpose of the keys that sealing.py has."""
+
+
+def seal_context(tenant: str, endpoint: str) -> str:
+    """Return what an endpoint's secrets are sealed for: see sealing.py."""
+    return f"{tenant}/{endpoint}"
+
+
+def derived_key(value: str, purpose: str) -> bytes:
+    """Return a key of 32 bytes, by HKDF-SHA256 without a salt (RFC 5869) from the value's text.
+
+    The value is 32 random bytes in base64 or hex, or any text as long. Raises Temporary (`secret_unusable`).
+    """
+    if len(value) < MIN_CHARACTERS:
+        rule = f"must have {MIN_CHARACTERS} characters at least, such as the output of `openssl rand -base64 32`"
+        raise Temporary("secret_unusable", f"the secret {KEY_SECRET!r} {rule}; got {len(value)}")
+    extracted = hmac.digest(bytes(32), value.encode(), "sha256")
+    return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")

@@ -5,11 +5,68 @@ So a schema can be stored, shown and checked without the document that it came f
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
+from urllib.parse import quote, unquote
 
 from shared.jsontext import Json, JsonObject, canonical
-from shared.subscribers.catalogue_faults import CatalogueFault, last_token, pointer, pointer_of, reference_to, value_at
+
+MAX_FAULTS: Final = 50
+
+
+class CatalogueFault(ValueError):
+    """A fault of one event type. `path` is a JSON pointer into the document that was read."""
+
+    def __init__(self, path: str, rule: str) -> None:
+        super().__init__(f"{path or 'the document'}: {rule}")
+        self.path = path
+        self.rule = rule
+
+
+class CatalogueFaults(ValueError):
+    """All faults of a document, MAX_FAULTS at most."""
+
+    def __init__(self, faults: Iterable[CatalogueFault]) -> None:
+        self.faults = tuple(faults)[:MAX_FAULTS]
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+def pointer(path: str, *tokens: str | int) -> str:
+    """Return the JSON pointer to what is below `path`."""
+    return path + "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
+
+
+def pointer_of(reference: str) -> str | None:
+    """Return the pointer of a local reference, such as `#/components/schemas/Order`; None for any other."""
+    text = unquote(reference.removeprefix("#"))
+    return text if reference.startswith("#") and (not text or text.startswith("/")) else None
+
+
+def reference_to(path: str) -> str:
+    """Return the local reference to the pointer: its opposite is `pointer_of`."""
+    return "#" + quote(path, safe="/~!$&'()*+,;=:@")
+
+
+def value_at(document: Json, path: str) -> Json:
+    """Return the value at the pointer. Raises LookupError."""
+    value = document
+    for token in _tokens(path):
+        if isinstance(value, dict):
+            value = value[token]
+        elif isinstance(value, list) and token.isdecimal() and len(token) < 8:
+            value = value[int(token)]
+        else:
+            raise LookupError(path)
+    return value
+
+
+def last_token(path: str) -> str:
+    return [*_tokens(path)][-1] if path else ""
+
+
+def _tokens(path: str) -> Iterator[str]:
+    return (token.replace("~1", "/").replace("~0", "~") for token in path.split("/")[1:])
+
 
 MAX_SCHEMA_BYTES: Final = 200_000
 MAX_NODES: Final = 20_000

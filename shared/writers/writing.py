@@ -4,8 +4,8 @@ import math
 import re
 from typing import Final, TypeAlias
 
+from shared.errors import Permanent
 from shared.jsontext import Json, kind_of
-from shared.writers.room import Room
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PREFIXED_KEY: Final = re.compile(r"@?(?=[0-9_:-]*[A-Za-z])[A-Za-z0-9_-]+(?::[A-Za-z0-9_-]+)*")
@@ -109,3 +109,23 @@ def _verify_text(text: str, location: Location) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise Unwritable(location, "holds half of a surrogate pair, which UTF-8 cannot encode") from None
+
+
+MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
+
+
+class Room:
+    """The characters that are left for an output while it is made, where a short value can become a long text."""
+
+    def __init__(self) -> None:
+        self._left = MAX_OUTPUT_CHARACTERS
+
+    def take(self, characters: int) -> None:
+        """Raises Permanent (`output_too_large`)."""
+        self.verify(characters)
+        self._left -= characters
+
+    def verify(self, characters: int) -> None:
+        """Raises Permanent (`output_too_large`)."""
+        if characters > self._left:
+            raise Permanent("output_too_large", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")

@@ -22,8 +22,8 @@ from deploy.dev.aws import runtime
 from deploy.dev.aws.environments import INVOKE_PATH, failure_in, free_ports
 from deploy.dev.aws.function_url import event_of
 from deploy.dev.aws.tools import AwsTools
-from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject
+from shared.outgoing.http_client import Answer
 from shared.settings import QUEUE_VARIABLES
 from tests.aws.sqs_stand_in import lambda_record
 from tests.bench.configurations import ENVIRON

@@ -22,9 +22,8 @@ import uvloop
 
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.subscribers.directory import TENANTS, endpoints_of
-from shared.subscribers.keys import KEY_SECRET
 from shared.subscribers.model import Endpoint, EndpointSecret, Tenant
-from shared.subscribers.sealing import NONCE_BYTES, sealer_of
+from shared.subscribers.sealing import KEY_SECRET, NONCE_BYTES, sealer_of
 from tests.bench.configurations import ENVIRON
 from tests.bench.folders import new_folder
 from tests.bench.load import http_post, read_answer

@@ -22,9 +22,8 @@ from shared.delivery import Delivery, delivery_message
 from shared.event import Event, event_json
 from shared.jsontext import Json
 from shared.subscribers.directory import TENANTS, endpoints_of
-from shared.subscribers.keys import KEY_SECRET
 from shared.subscribers.model import Endpoint, EndpointSecret, Tenant
-from shared.subscribers.sealing import NONCE_BYTES, sealer_of
+from shared.subscribers.sealing import KEY_SECRET, NONCE_BYTES, sealer_of
 from tests.bench.configurations import ENVIRON
 from tests.bench.load import Load, drive, drive_beside, http_post
 from tests.bench.pipe import NOTHING, Pipe, pipe

@@ -13,7 +13,7 @@ from deploy.cloud_access.aws_names import checked_target
 from deploy.secrets.backend import SecretBackend
 from deploy.secrets.dotenv_backend import DotenvBackend
 from shared.cloud.aws.client import AwsPlace
-from shared.secret_values import split_values
+from shared.secrets import split_values
 
 STRONG = "a-long-and-random-value-1"
 OTHER = "a-long-and-random-value-2"

@@ -20,9 +20,8 @@ from shared.ports import DELIVERIES, BusMessage
 from shared.settings import read_settings
 from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, endpoints_of, messages_of
-from shared.subscribers.keys import KEY_SECRET
 from shared.subscribers.model import Endpoint, EndpointSecret, Message, Tenant
-from shared.subscribers.sealing import NONCE_BYTES, sealer_of
+from shared.subscribers.sealing import KEY_SECRET, NONCE_BYTES, sealer_of
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock

@@ -2,7 +2,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing
-from shared.outgoing.addresses import address_of, blocked_kind
+from shared.outgoing.allowed_requests import address_of, blocked_kind
 from shared.outgoing.guarded_fetch import checked
 
 

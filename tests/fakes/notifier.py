@@ -14,9 +14,9 @@ from functions.notify.waiting.pauses import Breakers, Pauses
 from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.gate import ProcessGate
-from shared.instance_leases import InstanceLeases
 from shared.ledger import Ledger, LedgerRow
+from shared.outgoing.gate import ProcessGate
+from shared.outgoing.instance_leases import InstanceLeases
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.config.catalogue import load_catalogue
 from shared.jsontext import Json, JsonObject
-from shared.signatures.timestamps import verify_timestamp
+from shared.signatures.auth_scheme import verify_timestamp
 from tests.receiving import URL, Receiving
 
 FILES = (

@@ -6,7 +6,7 @@ from typing import Final
 from shared.cloud.gcp.firestore import Firestore
 from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import TemporaryCode
-from shared.http_client import MAX_ANSWER_BYTES
+from shared.outgoing.http_client import MAX_ANSWER_BYTES
 from tests.gcp.firestore_server import FirestoreServer
 
 _DATABASES: Final = count(1)

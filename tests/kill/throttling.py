@@ -17,8 +17,8 @@ from functions.notify.waiting.pauses import Breakers
 from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.errors import Temporary
-from shared.gate import ProcessGate
 from shared.ledger import Ledger
+from shared.outgoing.gate import ProcessGate
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations
 from tests.fakes.notifier import a_delivery, message_of, push_of

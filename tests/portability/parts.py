@@ -21,10 +21,10 @@ from functions.transform.transform import Transformer
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.fetch import Fetch, Fetched
-from shared.gate import ProcessGate
 from shared.journal import Journal, JournalEntry
 from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
+from shared.outgoing.gate import ProcessGate
 from shared.ports import Blobs, Bus, BusMessage
 from shared.push import VerifyPush
 from shared.settings import read_settings

@@ -34,10 +34,10 @@ from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary, TemporaryCode, Unanswered
 from shared.event import Event, event_json
 from shared.fetch import Fetched, Outgoing
-from shared.gate import ProcessGate
-from shared.instance_leases import InstanceLeases
 from shared.jsontext import JsonObject
 from shared.ledger_rules import FINAL
+from shared.outgoing.gate import ProcessGate
+from shared.outgoing.instance_leases import InstanceLeases
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
 from shared.push import Push, parse_push
 from shared.settings import read_settings

@@ -28,10 +28,10 @@ from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
 from shared.event import Event, event_json
 from shared.fetch import Fetched, Outgoing
-from shared.gate import ProcessGate
 from shared.jsontext import JsonObject
 from shared.ledger import Claim, LedgerRow
 from shared.ledger_rules import FINAL, Rule
+from shared.outgoing.gate import ProcessGate
 from shared.ports import DEAD_LETTERS, DELIVERIES, Clock
 from shared.times import rfc3339
 from tests.fakes.destinations import a_context

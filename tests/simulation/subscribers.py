@@ -19,17 +19,16 @@ from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
 from shared.event import Event, event_json
 from shared.fetch import Fetched, Outgoing
-from shared.gate import ProcessGate
 from shared.jsontext import Json, JsonObject
 from shared.ledger_rules import FINAL
+from shared.outgoing.gate import ProcessGate
 from shared.ports import DELIVERIES
 from shared.settings import read_settings
 from shared.store_ports import Document
 from shared.subscribers.directory import TENANTS, endpoints_of, messages_of
-from shared.subscribers.keys import KEY_SECRET
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import EndpointName
-from shared.subscribers.sealing import sealer_of
+from shared.subscribers.sealing import KEY_SECRET, sealer_of
 from tests.checker import Arrival, Post, Verdict, check
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.documents import FakeDocuments

@@ -7,8 +7,8 @@ import pytest
 
 from functions.notify.notifier import Acknowledged, Notifier, Result
 from functions.notify.notify import notify
-from shared.gate import ProcessGate
-from shared.instance_leases import InstanceLeases
+from shared.outgoing.gate import ProcessGate
+from shared.outgoing.instance_leases import InstanceLeases
 from shared.push import Push
 from tests.simulation.neighbours import QUIET_EVENTS, TROUBLES, Cloud, faults, simulate_neighbours
 

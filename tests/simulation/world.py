@@ -27,10 +27,10 @@ from functions.transform.transform import Transformer
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event
-from shared.gate import ProcessGate
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.ledger_rules import FINAL
+from shared.outgoing.gate import ProcessGate
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.push import parse_push
 from tests.checker import Grace, Post, Verdict, check

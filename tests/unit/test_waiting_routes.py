@@ -11,9 +11,9 @@ from functions.transform.hosts import BREAKER, StepHosts
 from shared.dead_letter_message import dead_letter_from
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
-from shared.gate import ProcessGate
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
+from shared.outgoing.gate import ProcessGate
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
 from shared.waiting_route import RETRY_SECONDS, WaitingRoute, waiting_from, waiting_message
 from tests.fakes.clock import FakeClock

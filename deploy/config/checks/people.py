@@ -28,7 +28,7 @@ from functions.notify.recipients.people import (
 )
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
-from shared.templates import KNOWN, Template, TemplateFault, is_template
+from shared.templating.template import KNOWN, Template, TemplateFault, is_template
 
 SECTION: Final = "people"
 KEYS: Final = tuple(PersonConfig.model_fields)

@@ -15,9 +15,9 @@ from deploy.config.faults import ConfigFaults, DocumentPath, Fault, unreadable
 from deploy.config.models.subscribers import MAX_EVENT_TYPES, EventTypeConfig
 from shared.jsontext import Json, JsonObject, from_json
 from shared.subscribers.catalogue_document import is_own_form, read_catalogue
-from shared.subscribers.catalogue_faults import CatalogueFault, CatalogueFaults
 from shared.subscribers.event_types import event_type_fields
 from shared.subscribers.names import TYPE_PATTERN
+from shared.subscribers.standalone_schema import CatalogueFault, CatalogueFaults
 
 AT: Final[DocumentPath] = ("subscribers", "event_types")
 WHERE: Final = ".".join(map(str, AT))

@@ -6,7 +6,7 @@ from deploy.config.models.destination import DestinationConfig
 from deploy.config.models.gathering import CoalesceConfig, DigestConfig, QuietHoursConfig, minute_of
 from functions.notify.digests.settings import DEFAULT_MAX_EVENTS
 from shared.jsontext import Json, JsonObject
-from shared.templates import TemplateFault, is_template, one_line_template
+from shared.templating.template import TemplateFault, is_template, one_line_template
 
 LINES = ("subject", "title", "text")
 """The settings of kinds whose first line serves as an event's line in a digest, in the order of preference."""

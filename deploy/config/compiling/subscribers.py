@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from deploy.config.models.configuration import Configuration
 from deploy.config.models.subscribers import SubscribersConfig
 from shared.jsontext import JsonObject
-from shared.subscribers.keys import KEY_SECRET
+from shared.subscribers.sealing import KEY_SECRET
 
 KIND = "subscribers"
 

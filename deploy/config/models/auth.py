@@ -15,7 +15,7 @@ from shared.config.signed import (
     Texts,
 )
 from shared.config.values import HeaderName, Verbatim
-from shared.signatures.timestamps import TOLERANCE_SECONDS
+from shared.signatures.auth_scheme import TOLERANCE_SECONDS
 
 MAX_LEEWAY_SECONDS: Final = 10
 

@@ -10,8 +10,8 @@ from typing import Final
 from deploy.config.dev_ports import HOST
 from deploy.topology.topology import MOST_TRIES
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
-from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject, from_json, to_json
+from shared.outgoing.http_client import Answer
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES
 from shared.settings import QUEUE_VARIABLES
 from shared.signatures.aws_v4 import Credentials

@@ -19,8 +19,8 @@ from typing import Final, Self
 from deploy.config.dev_ports import HOST
 from deploy.dev.aws import runtime
 from deploy.dev.aws.tools import AwsTools
-from shared.http_client import Answer, HttpClient
 from shared.jsontext import Json, from_json
+from shared.outgoing.http_client import Answer, HttpClient
 
 INVOKE_PATH: Final = "/2015-03-31/functions/function/invocations"
 MAX_PAYLOAD_BYTES: Final = 6_291_556

@@ -46,8 +46,7 @@ from shared.jsontext import texts_json
 from shared.logs import log
 from shared.ports import DELIVERIES, EVENTS
 from shared.secrets import variable_name
-from shared.settings import read_settings
-from shared.slices import SliceFault, load_slice
+from shared.settings import SliceFault, load_slice, read_settings
 
 CONCURRENCY: Final = 2
 POLLERS: Final = 2

@@ -11,7 +11,7 @@ from deploy.dev.pubsub.messages import push_body
 from deploy.dev.pubsub.push_tokens import PushTokens
 from deploy.dev.pubsub.resources import PushTarget, Subscription
 from shared.cloud.platform import EMULATED_FIRST_PLACES, EMULATED_PLACES
-from shared.http_client import HttpClient
+from shared.outgoing.http_client import HttpClient
 
 FIRST_LIMIT: Final = EMULATED_FIRST_PLACES
 LEAST_LIMIT: Final = 4

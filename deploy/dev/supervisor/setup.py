@@ -28,7 +28,7 @@ from shared.cloud.local.database import OTHERS
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import read_settings
-from shared.templates import is_template
+from shared.templating.template import is_template
 
 PRIVATE_MODE: Final = 0o700
 SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})

@@ -39,7 +39,7 @@ from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
-from shared.templates import is_template
+from shared.templating.template import is_template
 
 MAX_MESSAGE_BYTES: Final = 4_096
 """The server makes a longer message an attachment."""

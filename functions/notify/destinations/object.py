@@ -35,7 +35,7 @@ from shared.event import UNFIT, Event, view_of
 from shared.expressions import Expression, over_event
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
-from shared.templates import KNOWN, Template
+from shared.templating.template import KNOWN, Template
 from shared.writers.text_writers import write_csv, write_ndjson, write_text
 from shared.writers.writing import Unwritable
 

@@ -35,7 +35,7 @@ from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import GoogleOAuthRequestAuth
-from shared.templates import KNOWN, Template, is_template
+from shared.templating.template import KNOWN, Template, is_template
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 MAX_BYTES: Final = 4_096

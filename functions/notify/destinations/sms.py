@@ -31,7 +31,7 @@ from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
-from shared.templates import is_template
+from shared.templating.template import is_template
 
 MAX_CHARACTERS: Final = 1_600
 """In UTF-16 code units: Twilio counts an emoji as two characters or more."""

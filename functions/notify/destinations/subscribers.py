@@ -10,7 +10,7 @@ from functions.notify.kind_settings import KindSettings, LineTemplate
 from shared.expressions import over_event
 from shared.jsontext import JsonObject
 from shared.subscribers.names import TYPE_PATTERN
-from shared.templates import is_template
+from shared.templating.template import is_template
 
 _TYPE: Final = re.compile(TYPE_PATTERN)
 

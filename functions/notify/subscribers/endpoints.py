@@ -23,10 +23,10 @@ from shared.errors import Permanent, PermanentCode, Temporary
 from shared.logs import log
 from shared.ports import Clock, Secrets
 from shared.subscribers.directory import endpoints_of
-from shared.subscribers.keys import seal_context
 from shared.subscribers.model import DisabledBy, Endpoint, EndpointSecret, SealedText
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, endpoint_name
 from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_secrets
+from shared.subscribers.sealing import seal_context
 from shared.times import duration_text
 
 KEEP_SECONDS: Final = 600.0

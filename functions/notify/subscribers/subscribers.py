@@ -14,7 +14,7 @@ from shared.jsontext import Json
 from shared.logs import log
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
 from shared.retention import Retention
-from shared.slices import SliceFault
+from shared.settings import SliceFault
 from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant

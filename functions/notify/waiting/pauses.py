@@ -19,11 +19,10 @@ from typing import Final
 
 from functions.notify.registry import MAX_KNOWN, Configured, DestinationStates
 from functions.notify.waiting.schedule import Closed, spread
-from shared.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
-from shared.gate import ProcessGate
 from shared.ledger import PAUSED_BY_OPERATOR, LedgerRow, Move
 from shared.logs import log
+from shared.outgoing.gate import CLOSED, BreakerSettings, Circuit, ProcessGate, after_attempt
 from shared.ports import Clock
 from shared.subscribers.names import SEPARATOR
 from shared.times import duration_text

@@ -15,13 +15,11 @@ from functions.receive.diagnosis.bodies import variants
 from shared.errors import HookchainError, Rejected
 from shared.http import Request
 from shared.secrets import variable_name
-from shared.signatures.auth_scheme import AuthScheme, TimedScheme, described, verify
+from shared.signatures.auth_scheme import AuthScheme, TimedScheme, described, verify, verify_timestamp
 from shared.signatures.content import Content, parse_content
-from shared.signatures.digest_scheme import DigestScheme
 from shared.signatures.locations import Location, RequestFields, https_url, parse_location, values_at
-from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
+from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
 from shared.signatures.signing import ALGORITHMS, ENCODINGS, matches_any
-from shared.signatures.timestamps import verify_timestamp
 
 DIFFERENT_SECRET: Final = "the sender uses a different secret"  # noqa: S105 a sentence
 """Stands in each cause that leaves open which secret was used. Any other cause shows that the secret is right."""

@@ -26,10 +26,10 @@ from functions.subscribe.models.event_types import (
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
 from shared.jsontext import Json, texts_json
-from shared.subscribers.catalogue_faults import CatalogueFault, CatalogueFaults
 from shared.subscribers.directory import EVENT_TYPES
 from shared.subscribers.event_types import event_type_fields, event_type_from
 from shared.subscribers.model import EventType
+from shared.subscribers.standalone_schema import CatalogueFault, CatalogueFaults
 
 RESERVED: Final = frozenset({"export", "import"})
 """Names that are paths of the API themselves."""
@@ -110,7 +110,7 @@ async def import_event_types(call: Call, given: ImportInput) -> Imported:
 
 async def export_event_types(call: Call, given: ExportQuery) -> Exported:
     """Export the event types as webhooks of an OpenAPI document."""
-    from shared.subscribers.openapi_webhooks import openapi_document
+    from shared.subscribers.catalogue_document import openapi_document
 
     settings, part = call.service.settings, await catalogue_part(call.service, given.group)
     document = openapi_document(part.types, settings.portal_name, payload=settings.payload)

@@ -27,7 +27,7 @@ from shared.event import NAMES, Event, to_cloudevent, view_of
 from shared.fetch import Fetched, Outgoing
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, canonical, to_json
-from shared.outgoing.url import read_target
+from shared.outgoing.allowed_requests import read_target
 from shared.ports import Blobs
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ class Fetch(AskingSettings, AskingStep):
 
     def prepare(self) -> None:
         super().prepare()
-        from shared.templates import Template
+        from shared.templating.template import Template
 
         origin = _ORIGIN.match(self.url)
         assert origin is not None

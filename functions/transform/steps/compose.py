@@ -66,8 +66,8 @@ class Template(Settings, Step):
 
     def prepare(self) -> None:
         from shared.event import NAMES
-        from shared.templates import Template as Compiled
-        from shared.templates import TemplateFault
+        from shared.templating.template import Template as Compiled
+        from shared.templating.template import TemplateFault
 
         known = frozenset(NAMES)
         self._templates = []

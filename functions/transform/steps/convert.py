@@ -11,9 +11,9 @@ from functions.transform.step import Example, JsonSetting, Step, StepContext
 from shared.config.rules import limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
-from shared.formats.bytes_body import binary
 from shared.formats.media_type import named_format
 from shared.formats.parse import parse_as
+from shared.formats.text_body import binary
 from shared.jsontext import Json
 from shared.writers.writing import Location, Unwritable, verify_json
 

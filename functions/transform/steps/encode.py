@@ -19,14 +19,13 @@ from shared.config.rules import verified_by
 from shared.did_you_mean import nearest
 from shared.errors import Permanent, Rejected
 from shared.event import Event
-from shared.formats.bytes_body import binary
-from shared.formats.charset import codec_of, decode_text
 from shared.formats.content_encoding import decode_content
 from shared.formats.form_body import unescaped
 from shared.formats.parse import parse_as
+from shared.formats.text_body import binary, codec_of, decode_text
 from shared.jsontext import Json, kind_of, to_json
 from shared.limits import Limits
-from shared.writers.room import MAX_OUTPUT_CHARACTERS
+from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
 _OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*+")

@@ -22,7 +22,7 @@ from shared.config.rules import LISTED, limits, verified_by
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, kind_of
-from shared.writers.room import Room
+from shared.writers.writing import Room
 
 
 def _verify_droppable(text: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from shared.http_client import MAX_ANSWER_BYTES, Answer, HttpClient
 from shared.jsontext import Json, from_json
+from shared.outgoing.http_client import MAX_ANSWER_BYTES, Answer, HttpClient
 from shared.signatures.aws_v4 import Credentials, Scope, authorization, signed_headers, timestamp
 
 PASSING_ERRORS: Final = frozenset(

@@ -15,7 +15,6 @@ from math import inf
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
-from shared.back_off import back_off
 from shared.base64_text import base64_text, decode_base64
 from shared.batching import batches
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
@@ -23,8 +22,9 @@ from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.retries import PATIENT, with_retries
 from shared.cloud.shards import merge_shards
 from shared.errors import Temporary, TemporaryCode
-from shared.http_client import MAX_ANSWER_BYTES, Answer
 from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.outgoing.http_client import MAX_ANSWER_BYTES, Answer
+from shared.time_bound import back_off
 
 MAX_ITEM_BYTES: Final = 400 * 1024
 """Of a whole item, the names of its attributes included."""

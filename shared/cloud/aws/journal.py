@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from math import ceil
 
-from shared.back_off import back_off
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import (
     CONTENTION_SECONDS,
@@ -42,6 +41,7 @@ from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEn
 from shared.jsontext import JsonObject, texts_json, to_json
 from shared.ports import Blobs
 from shared.retention import Retention
+from shared.time_bound import back_off
 
 
 class DynamoJournal:

@@ -15,7 +15,7 @@ from shared.cloud.aws.client import AwsClient, AwsPlace
 from shared.cloud.object_names import object_name
 from shared.cloud.retries import with_retries
 from shared.errors import Temporary
-from shared.http_client import Answer
+from shared.outgoing.http_client import Answer
 
 CALL_SECONDS: Final = 10.0
 MAX_BLOB_BYTES: Final = 100_000_000

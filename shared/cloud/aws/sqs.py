@@ -26,8 +26,8 @@ from shared.batching import Batcher
 from shared.cloud.aws.client import PASSING_ERRORS, AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.retries import with_retries
 from shared.errors import Permanent, Temporary
-from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.outgoing.http_client import Answer
 from shared.ports import BusMessage
 from shared.push import Push
 from shared.settings import QUEUE_VARIABLES

@@ -16,14 +16,14 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
-from shared.back_off import back_off
 from shared.base64_text import base64_text, decode_base64
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import PASSING_CODES, PATIENT, with_retries
 from shared.cloud.shards import merge_shards
 from shared.errors import Temporary, TemporaryCode
-from shared.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
 from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.outgoing.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
+from shared.time_bound import back_off
 from shared.times import rfc3339, unix_seconds
 
 MAX_DOCUMENT_BYTES: Final = 900_000

@@ -16,8 +16,8 @@ from shared.batching import Batcher
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
-from shared.http_client import Answer, HttpClient
 from shared.jsontext import texts_json
+from shared.outgoing.http_client import Answer, HttpClient
 from shared.ports import BusMessage
 
 PUBLISH_SECONDS: Final = 2.0

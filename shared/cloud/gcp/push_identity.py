@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.errors import Rejected, Temporary
 from shared.http import Request
-from shared.http_client import HttpClient
+from shared.outgoing.http_client import HttpClient
 from shared.settings import Settings
 from shared.signatures.jwt import JwtScheme, unverified_claims
 from shared.signatures.locations import RequestFields

@@ -10,8 +10,8 @@ from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.object_names import object_name
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
-from shared.http_client import Answer, HttpClient
 from shared.jsontext import from_json
+from shared.outgoing.http_client import Answer, HttpClient
 
 CALL_SECONDS: Final = 10.0
 MAX_BLOB_BYTES: Final = 100_000_000

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary, TemporaryCode
-from shared.http_client import HttpClient
 from shared.jsontext import Json
+from shared.outgoing.http_client import HttpClient
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials

@@ -15,10 +15,10 @@ from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, EVENTS, EX
 from shared.cloud.kept_by_key import DocumentRecords
 from shared.delivery import REMEMBERED_SECONDS
 from shared.errors import Temporary
-from shared.http_client import MAX_ANSWER_BYTES
 from shared.journal import EventEntry
 from shared.jsontext import to_json
 from shared.ledger import Claimed, Finished, Gathered, LedgerRow, Settlement, Waiting
+from shared.outgoing.http_client import MAX_ANSWER_BYTES
 from shared.retention import Retention
 from tests.aws.dynamo import DynamoTables
 from tests.aws.dynamo_front import DynamoFront

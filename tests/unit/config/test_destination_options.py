@@ -9,8 +9,8 @@ from deploy.config.config_file import parse_config
 from deploy.config.faults import ConfigFaults
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured
-from shared.circuit import BreakerSettings
 from shared.jsontext import JsonObject
+from shared.outgoing.gate import BreakerSettings
 
 MAIL = "email: {to: a@example.com}"
 

@@ -14,8 +14,7 @@ from deploy.config.dotenv import DotenvFault, add_to_dotenv, parse_dotenv, read_
 from deploy.dev.supervisor import dev
 from deploy.dev.supervisor.options import Options, parse_options
 from deploy.secrets.generated import WeakSecret, find_missing, random_value
-from shared.secret_values import weakness
-from shared.secrets import from_environment
+from shared.secrets import from_environment, weakness
 
 # Options
 

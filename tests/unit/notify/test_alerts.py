@@ -8,12 +8,12 @@ import pytest
 from functions.notify.chat_messages import MessageSettings
 from functions.notify.destination import Attempt
 from functions.notify.digests.digest import digest_text, read_digest
-from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.event import MAX_HOPS
 from shared.journal import DeadLetter
 from shared.ledger import PAUSED_BY_OPERATOR
+from shared.outgoing.gate import BreakerSettings
 from shared.ports import DELIVERIES
 from tests.fakes.destinations import Answer, FakeDestination, Options
 from tests.fakes.notifier import EVENT

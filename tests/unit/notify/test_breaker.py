@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from deploy.history.destinations import NOTICE_SECONDS, resume_destination
 from functions.notify.registry import CACHE_SECONDS
 from functions.notify.waiting.pauses import RECENT_SECONDS, after_outcome, informed
-from shared.circuit import BreakerSettings, Circuit
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.ledger import Ledger
+from shared.outgoing.gate import BreakerSettings, Circuit
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import FakeNotifier, a_delivery

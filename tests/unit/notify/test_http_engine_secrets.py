@@ -16,7 +16,7 @@ from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater
 from shared.errors import Temporary
 from shared.fetch import Fetched, Outgoing
 from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth
-from shared.outgoing.tokens import TokenCache
+from shared.outgoing.authenticator import TokenCache
 from shared.secrets import SecretStoreUnreachable
 from shared.settings import read_settings
 from tests.fakes.clock import FakeClock

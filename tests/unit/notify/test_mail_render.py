@@ -14,7 +14,7 @@ from shared.delivery import Disabled
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
-from shared.templates import KNOWN
+from shared.templating.template import KNOWN
 from tests.unit.notify.rendered import DATA, EVENT, SENDER, settings, written
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
 from functions.notify.destinations.email.sendgrid import outcome_of, request_body
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater
-from shared.http_client import Answer
 from shared.jsontext import Json, JsonObject, to_json
+from shared.outgoing.http_client import Answer
 
 NOW = 1_790_000_000.0
 MAIL = Mail(

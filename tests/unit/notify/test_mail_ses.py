@@ -15,8 +15,8 @@ from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
 from functions.notify.destinations.email.ses import SesTransport, outcome_of
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.http_client import Answer, NotConnected
 from shared.jsontext import to_json
+from shared.outgoing.http_client import Answer, NotConnected
 from tests.fakes.blobs import FakeBlobs
 
 NOW = 1_790_000_000.0

@@ -6,9 +6,8 @@ from functions.notify.destinations.email.mail import MAX_SUBJECT_CHARACTERS, sub
 from shared.errors import Permanent
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject
-from shared.template_costs import MAX_OUTPUT_CHARACTERS
-from shared.template_paths import MAX_ALL_PLAIN_KEYS
-from shared.templates import Template, TemplateFault, one_line_template
+from shared.templating.costs import MAX_OUTPUT_CHARACTERS
+from shared.templating.template import MAX_ALL_PLAIN_KEYS, Template, TemplateFault, one_line_template
 from tests.unit.shared.json_values import values_of
 
 VIEW: JsonObject = {

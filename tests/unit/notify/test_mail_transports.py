@@ -15,7 +15,7 @@ from functions.notify.destinations.email.smtp import SmtpTransport
 from shared.delivery import Delivery, Disabled, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.event import Event
-from shared.http_client import Answer
+from shared.outgoing.http_client import Answer
 from shared.secrets import SecretDenied
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs

@@ -9,11 +9,10 @@ import pytest
 from functions.notify.notifier import Acknowledged, Result
 from functions.notify.notify import MAX_PUT_BACKS, PUT_BACK, SUSPECT_SECONDS, group_of
 from functions.notify.registry import Configured
-from shared.circuit import BreakerSettings
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.errors import Temporary
-from shared.gate import HANGING_ANSWERS
-from shared.instance_leases import MOST_INSTANCES
+from shared.outgoing.gate import HANGING_ANSWERS, BreakerSettings
+from shared.outgoing.instance_leases import MOST_INSTANCES
 from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options

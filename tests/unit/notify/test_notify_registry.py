@@ -17,7 +17,7 @@ from shared.delivery import Delivered
 from shared.errors import Temporary
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject
-from shared.slices import SliceFault
+from shared.settings import SliceFault
 from tests.fakes.destinations import a_context
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.mail_settings import mail_settings

@@ -20,9 +20,9 @@ from functions.notify.waiting.pauses import Breakers
 from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary, TemporaryCode
-from shared.gate import ProcessGate
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Settlement
 from shared.ledger_rules import DEAD_LETTERED, DELIVERED
+from shared.outgoing.gate import ProcessGate
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.destinations import FakeDestinations
 from tests.fakes.journal import FakeJournal

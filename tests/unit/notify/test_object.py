@@ -17,8 +17,8 @@ from functions.notify.http_kind import Response
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
+from shared.outgoing.allowed_requests import read_target
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
-from shared.outgoing.url import read_target
 from tests.unit.notify.http_kinds import HOSTILE, delivery_of, outcome_of, request_of
 
 GS: Final[JsonObject] = {"bucket": "gs://the-archive"}

@@ -21,8 +21,7 @@ from functions.notify.registry import Destinations, dedupes_repeats, load_own_ki
 from shared.delivery import Delivered, Failed, Outcome, RetryLater
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject
-from shared.settings import read_settings
-from shared.slices import SliceFault
+from shared.settings import SliceFault, read_settings
 from shared.time_bound import Deadlines
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock

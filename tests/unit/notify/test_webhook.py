@@ -21,7 +21,7 @@ from shared.errors import Permanent, Temporary
 from shared.fetch import Fetched, Tls
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject
-from shared.outgoing.headers import verify_headers
+from shared.outgoing.allowed_requests import verify_headers
 from tests.fakes.destinations import a_context
 from tests.fakes.fetch import FakeFetch
 from tests.unit.notify.http_kinds import HOSTILE, outcome_of, request_of

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
-from shared.http_client import Answer, HttpClient
+from shared.outgoing.http_client import Answer, HttpClient
 from shared.signatures.aws_v4 import Credentials, Scope, credentials_in, signed_headers
 
 NOW: Final = 1_790_000_000.0

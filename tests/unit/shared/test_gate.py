@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import gate as gate_module
-from shared.gate import HANGING_ANSWERS, HEAVY, HEAVY_LOAD, MAX_WAIT_SECONDS, MIN_WAIT_SECONDS, ProcessGate, Turn
+from shared.outgoing import gate as gate_module
+from shared.outgoing.gate import (
+    HANGING_ANSWERS,
+    HEAVY,
+    HEAVY_LOAD,
+    MAX_WAIT_SECONDS,
+    MIN_WAIT_SECONDS,
+    ProcessGate,
+    Turn,
+)
 from tests.fakes.clock import FakeClock
 
 PLACES = 40

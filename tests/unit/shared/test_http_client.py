@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.http_client import IDLE_SECONDS, Answer, HttpClient
-from shared.http_connection import ConnectionLost, NotConnected, NotSent
+from shared.outgoing.http_client import IDLE_SECONDS, Answer, HttpClient
+from shared.outgoing.http_connection import ConnectionLost, NotConnected, NotSent
 from tests.unit.shared.http_calls import OK, call, request, serving
 
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from shared.errors import Temporary
-from shared.gate import ProcessGate
-from shared.instance_leases import (
+from shared.outgoing.gate import ProcessGate
+from shared.outgoing.instance_leases import (
     ASK_AGAIN_SECONDS,
     COVER_SECONDS,
     FLOOD_SECONDS,

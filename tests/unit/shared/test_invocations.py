@@ -12,7 +12,7 @@ from shared.batching import Batcher
 from shared.cloud.aws import invocations
 from shared.cloud.aws.invocations import STOP_SECONDS, event_loop, in_time, run
 from shared.errors import Temporary
-from shared.http_client import IDLE_SECONDS, HttpClient
+from shared.outgoing.http_client import IDLE_SECONDS, HttpClient
 from shared.time_bound import Deadlines, TooLate
 from tests.aws.invoked import Context
 from tests.fakes.virtual_time import VirtualLoop

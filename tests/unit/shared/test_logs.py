@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared import logs
-from shared.settings import read_settings
-from shared.slices import settings, slice_or_exit
+from shared.settings import read_settings, settings, slice_or_exit
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

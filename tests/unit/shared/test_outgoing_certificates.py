@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.errors import Temporary
 from shared.fetch import Outgoing, Tls
-from shared.outgoing.connections import TlsContexts
+from shared.outgoing.guarded_fetch import TlsContexts
 from tests.unit.shared.outgoing_worlds import answer, serving
 
 

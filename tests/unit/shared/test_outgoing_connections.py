@@ -5,8 +5,13 @@ import asyncio
 import pytest
 
 from shared.errors import Temporary, Unanswered
-from shared.outgoing.connections import AGE_SECONDS, IDLE_SECONDS, MAX_IDLE_OF_HOST, UNREPEATABLE_SECONDS
-from shared.outgoing.guarded_fetch import GuardedFetch
+from shared.outgoing.guarded_fetch import (
+    AGE_SECONDS,
+    IDLE_SECONDS,
+    MAX_IDLE_OF_HOST,
+    UNREPEATABLE_SECONDS,
+    GuardedFetch,
+)
 from tests.unit.shared.outgoing_worlds import OK, Exchange, serving
 
 

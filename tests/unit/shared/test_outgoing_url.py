@@ -7,9 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Permanent
-from shared.outgoing.addresses import blocked_kind
-from shared.outgoing.headers import verify_headers
-from shared.outgoing.url import Target, read_target
+from shared.outgoing.allowed_requests import Target, blocked_kind, read_target, verify_headers
 
 
 def code(url: str, allow_private: bool = False) -> str:

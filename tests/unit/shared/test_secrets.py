@@ -11,7 +11,6 @@ import pytest
 
 from shared import secrets
 from shared.errors import Temporary
-from shared.secret_values import split_values
 from shared.secrets import (
     CACHE_SECONDS,
     STALE_SECONDS,
@@ -22,6 +21,7 @@ from shared.secrets import (
     SecretStoreUnreachable,
     from_environment,
     from_folder,
+    split_values,
 )
 from tests.fakes.clock import FakeClock
 

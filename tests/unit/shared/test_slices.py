@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.slices import SliceFault, load_slice
+from shared.settings import SliceFault, load_slice
 
-PRINT_FUNCTION = 'from shared.slices import load_slice; print(load_slice("notify")["function"])'
+PRINT_FUNCTION = 'from shared.settings import load_slice; print(load_slice("notify")["function"])'
 
 
 def test_in_a_checkout_the_slice_is_compiled_now(root: Path) -> None:

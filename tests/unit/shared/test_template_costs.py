@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from shared.errors import Permanent
 from shared.jsontext import JsonObject
-from shared.template_costs import FILTERS, METHODS, begin, binop_size, joined_size, sliced_size
-from shared.template_sandbox import environment_of, shown
-from shared.templates import Template, TemplateFault
+from shared.templating.costs import FILTERS, METHODS, begin, binop_size, joined_size, sliced_size
+from shared.templating.sandbox import environment_of, shown
+from shared.templating.template import Template, TemplateFault
 
 TOO_LARGE = "OverflowError: the resulting text, list or number is too large"
 HOSTILE: JsonObject = {"data": {"long": "a" * 5_000, "huge": 10**9, "lines": "a\n" * 1_000, "list": ["x"] * 1_000}}

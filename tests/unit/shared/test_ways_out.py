@@ -8,15 +8,14 @@ from deploy.config.imported_modules import imported_modules
 
 _NETWORK: Final = re.compile(
     r"(socket|http\.client|urllib\.request|urllib3|requests|httpx|aiohttp|smtplib|aiosmtplib|ftplib|apprise|"
-    r"shared\.http_client|shared\.http_connection|boto3|botocore|sqlalchemy)(\.|$)"
+    r"shared\.outgoing\.http_client|shared\.outgoing\.http_connection|boto3|botocore|sqlalchemy)(\.|$)"
 )
 _DIALS: Final = re.compile(r"create_connection|open_connection|sock_connect|create_unix_connection")
 OWN_WAYS_OUT: Final = {
     # The guard itself, and what its connections are made of.
-    "shared/outgoing/connections.py": "the guard",
     "shared/outgoing/guarded_fetch.py": "the guard",
     # To hosts that the platform or the operator's environment names, and no event can change.
-    "shared/http_client.py": "the client of the platform's APIs",
+    "shared/outgoing/http_client.py": "the client of the platform's APIs",
     "functions/notify/destination.py": "the type of an answer",
     "functions/notify/destinations/apprise/apprise.py": "plugins, whose requests come back to the guard",
     "functions/notify/destinations/apprise/guarded_session.py": "what hands them to the guard",

@@ -4,7 +4,7 @@ import pytest
 
 from functions.subscribe.settings import SubscribersDestination, read_settings
 from shared.jsontext import Json, JsonObject
-from shared.slices import SliceFault
+from shared.settings import SliceFault
 from tests.fakes.subscribe_api import SLICE
 
 

@@ -12,7 +12,7 @@ from functions.transform.chain import Chain
 from functions.transform.crypto import Binding, parse_keys, seal
 from functions.transform.program import read_chain
 from functions.transform.step import Services
-from shared.formats.bytes_body import binary
+from shared.formats.text_body import binary
 from shared.jsontext import Json
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners

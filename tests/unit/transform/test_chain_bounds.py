@@ -14,7 +14,7 @@ from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.time_bound import bounded
-from shared.writers.room import MAX_OUTPUT_CHARACTERS
+from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 from tests.fakes.steps import finished
 from tests.unit.transform.chain_steps import (
     EVENT,

@@ -8,7 +8,7 @@ from functions.transform.program import read_program
 from functions.transform.routes import Route, match, match_all
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
-from shared.slices import SliceFault
+from shared.settings import SliceFault
 
 EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro"})
 

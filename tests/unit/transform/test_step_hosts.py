@@ -8,9 +8,9 @@ import pytest
 
 from functions.transform.hosts import BREAKER, Closed, StepHosts
 from shared.event import Event, to_cloudevent
-from shared.gate import HANGING_ANSWERS, ProcessGate
-from shared.instance_leases import MOST_INSTANCES, InstanceLeases
 from shared.jsontext import to_json
+from shared.outgoing.gate import HANGING_ANSWERS, ProcessGate
+from shared.outgoing.instance_leases import MOST_INSTANCES, InstanceLeases
 from shared.times import rfc3339
 from tests.fakes.clock import FakeClock
 from tests.fakes.grants import FakeGrants

@@ -14,7 +14,7 @@ from functions.transform.step import StepContext
 from functions.transform.steps.convert import Convert
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent
-from shared.formats.bytes_body import binary
+from shared.formats.text_body import binary
 from shared.jsontext import Json, to_json
 from tests.fakes.steps import EVENT, event_after
 from tests.unit.shared.json_values import floats, json_values, texts, values_of

@@ -16,7 +16,7 @@ from functions.transform.steps.values import Count
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent, Temporary
 from shared.event import Event
-from shared.formats.bytes_body import binary
+from shared.formats.text_body import binary
 from shared.jsontext import Json
 from tests.fakes.steps import EVENT, data_after, event_after
 from tests.unit.shared.json_values import json_values

@@ -11,7 +11,7 @@ from functions.transform.step import SettingsFault
 from functions.transform.steps.encode import DECODERS, ENCODERS, Decode, Encode
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent
-from shared.formats.bytes_body import binary
+from shared.formats.text_body import binary
 from shared.jsontext import Json
 from tests.fakes.steps import data_after
 from tests.unit.shared.json_values import json_values

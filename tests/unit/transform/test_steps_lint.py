@@ -11,7 +11,7 @@ from functions.transform.step import Noted, SettingsFault, Switch
 from functions.transform.steps.lint import Lint
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent
-from shared.formats.bytes_body import binary
+from shared.formats.text_body import binary
 from shared.jsontext import Json
 from tests.fakes.steps import EVENT, data_after, event_after, result_of
 from tests.unit.shared.json_values import json_values

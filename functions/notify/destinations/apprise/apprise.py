@@ -38,7 +38,7 @@ from shared.credential_masks import without_credentials
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing
-from shared.templates import is_template
+from shared.templating.template import is_template
 
 OWN_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -19,7 +19,7 @@ from requests.utils import get_encoding_from_headers
 
 from shared.errors import HookchainError
 from shared.fetch import Fetched, Outgoing
-from shared.outgoing.headers import OWN
+from shared.outgoing.allowed_requests import OWN
 
 METHODS: Final = ("get", "head", "post", "put", "patch", "delete", "options")
 SHARED: Final = frozenset({"RequestException", "Response", "TooManyRedirects", "auth", "codes", "exceptions"})

@@ -42,7 +42,7 @@ from shared.event import view_of
 from shared.expressions import over_event
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.auth import GoogleOAuthRequestAuth
-from shared.templates import Template
+from shared.templating.template import Template
 from shared.time_bound import Deadlines
 
 MAX_TITLE_CHARACTERS: Final = 250

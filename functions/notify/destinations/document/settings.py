@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from functions.notify.destinations.document.markdown import encoded
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate
 from shared.config.rules import SecretName
-from shared.templates import Template
+from shared.templating.template import Template
 
 Placeholder = Annotated[str, Field(pattern=r"^[^{}\s]([^{}\r\n]{0,98}[^{}\s])?$")]
 

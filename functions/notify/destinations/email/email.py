@@ -14,7 +14,7 @@ from shared.claim_check import checked_out
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.secrets import SecretDenied, SecretMissing
-from shared.templates import is_template
+from shared.templating.template import is_template
 
 API_KEY: Final = "sendgrid-api-key"
 ASK_AGAIN_SECONDS: Final = 60.0

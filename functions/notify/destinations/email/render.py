@@ -28,8 +28,7 @@ from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.event import UNFIT, Event, view_of
 from shared.jsontext import Json, JsonObject
-from shared.template_paths import missing_path
-from shared.templates import Template, is_template, one_line_template
+from shared.templating.template import Template, is_template, missing_path, one_line_template
 
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person

@@ -17,9 +17,9 @@ from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Mail, SendLimit
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.http_client import Answer, HttpClient
-from shared.http_connection import NotSent
 from shared.jsontext import Json, JsonObject, texts_json
+from shared.outgoing.http_client import Answer, HttpClient
+from shared.outgoing.http_connection import NotSent
 from shared.ports import Clock
 
 MAX_AT_ONCE: Final = 32

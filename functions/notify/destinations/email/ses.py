@@ -23,9 +23,9 @@ from functions.notify.destinations.email.letters import (
 from functions.notify.destinations.email.mail import Mail, SendLimit
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.http_client import Answer
-from shared.http_connection import NotSent
 from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.outgoing.http_client import Answer
+from shared.outgoing.http_connection import NotSent
 from shared.ports import Blobs
 
 PATH: Final = "/v2/email/outbound-emails"

@@ -29,7 +29,7 @@ from functions.notify.recipients.to_person import (
     written_recipient,
 )
 from shared.jsontext import JsonObject
-from shared.templates import Template, is_template, one_line_template
+from shared.templating.template import Template, is_template, one_line_template
 
 MAX_TOGETHER: Final = 50
 MAX_SEPARATE: Final = 1_000

@@ -18,7 +18,7 @@ from functions.notify.destinations.sql.settings import Driver, Settings
 from functions.notify.http_kind import SecretValues, unusable_secret
 from shared.errors import Temporary
 from shared.fetch import Tls
-from shared.outgoing.connections import TlsContexts
+from shared.outgoing.guarded_fetch import TlsContexts
 
 SOCKETS: Final = "/cloudsql"
 """The folder in which Cloud Run has the socket of each instance of Cloud SQL. Google's connector would cost every start

@@ -11,10 +11,9 @@ from shared.config.signed import DigestAuth, HmacAuth
 from shared.config.values import HeaderName
 from shared.errors import Permanent
 from shared.event import MAX_ATTRIBUTE_CHARACTERS
+from shared.outgoing.allowed_requests import read_target, verify_headers
 from shared.outgoing.auth import AnyRequestAuth
-from shared.outgoing.headers import verify_headers
-from shared.outgoing.url import read_target
-from shared.templates import Template, is_template
+from shared.templating.template import Template, is_template
 from shared.writers.xml_writer import NAME_RULE, is_xml_name
 
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")

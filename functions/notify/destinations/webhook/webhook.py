@@ -33,7 +33,7 @@ from shared.http import Request
 from shared.jsontext import Json, JsonObject, kind_of, to_json
 from shared.limits import MAX_SIGNATURES
 from shared.signatures.signing import standard_content, standard_signature
-from shared.templates import Template, is_template, one_line_template
+from shared.templating.template import Template, is_template, one_line_template
 from shared.writers.text_writers import write_form, write_text
 from shared.writers.writing import Unwritable
 
@@ -372,8 +372,10 @@ def _url_of(signed: Request) -> str:
 
 
 def _scheme_of(signature: JsonObject) -> "SignatureScheme":
-    from shared.signatures.digest_scheme import DigestScheme  # few webhooks have a layout of their own
-    from shared.signatures.signature_scheme import HmacScheme
+    from shared.signatures.signature_scheme import (
+        DigestScheme,  # few webhooks have a layout of their own
+        HmacScheme,
+    )
 
     entry: JsonObject = {name: value for name, value in signature.items() if value is not None}
     return HmacScheme.read(entry) if entry["scheme"] == "hmac" else DigestScheme.read(entry)

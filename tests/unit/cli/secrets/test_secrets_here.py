@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.dotenv import read_dotenv
-from shared.secret_values import split_values
+from shared.secrets import split_values
 from tests.unit.cli.secrets.typed import CONFIG, STRONG, run, typed
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"

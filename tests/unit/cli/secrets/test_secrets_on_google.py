@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.secret_values import split_values
+from shared.secrets import split_values
 from tests.gcloud_flags import faults, known_commands
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud, install

@@ -13,7 +13,7 @@ from functions.notify.subscribers.subscribers import SubscriberSettings
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.fetch import Fetched
-from shared.subscribers.keys import KEY_SECRET
+from shared.subscribers.sealing import KEY_SECRET
 from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
 
 URL: Final = "https://acme-1.example.com/in"

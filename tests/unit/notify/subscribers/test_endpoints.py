@@ -214,7 +214,7 @@ async def test_another_rate_of_an_endpoint_holds_at_once_and_not_behind_the_slot
 async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (subscribers, endpoints):
         monkeypatch.setattr(module, "MAX_ENDPOINTS", 20)
-    monkeypatch.setattr("shared.gate.MAX_REMEMBERED", 20)
+    monkeypatch.setattr("shared.outgoing.gate.MAX_REMEMBERED", 20)
     monkeypatch.setattr("functions.notify.waiting.pauses.MAX_KNOWN", 20)
     monkeypatch.setattr("functions.notify.registry.MAX_KNOWN", 20)
     monkeypatch.setattr("functions.notify.waiting.caps.MAX_BUCKETS", 20)

@@ -8,16 +8,24 @@ from hypothesis import strategies as st
 from shared.jsontext import Json, JsonObject
 from shared.subscribers.catalogue_document import (
     MAX_TYPES,
+    Payload,
     catalogue_document,
     json_schema_document,
     json_schema_file,
+    openapi_document,
     read_catalogue,
 )
-from shared.subscribers.catalogue_faults import CatalogueFaults, pointer, pointer_of, reference_to, value_at
 from shared.subscribers.event_types import event_type_from
 from shared.subscribers.model import EventType
-from shared.subscribers.openapi_webhooks import Payload, openapi_document
-from shared.subscribers.standalone_schema import MAX_SCHEMA_BYTES, standalone_schema
+from shared.subscribers.standalone_schema import (
+    MAX_SCHEMA_BYTES,
+    CatalogueFaults,
+    pointer,
+    pointer_of,
+    reference_to,
+    standalone_schema,
+    value_at,
+)
 from tests.unit.shared.json_values import json_values, texts
 
 ORDER: Final[JsonObject] = {

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Temporary
-from shared.subscribers.keys import SEAL, derived_key
 from shared.subscribers.model import SealedText
-from shared.subscribers.sealing import Sealer, key_id, sealer_of
+from shared.subscribers.sealing import SEAL, Sealer, derived_key, key_id, sealer_of
 
 OLD, NEW = "o" * 32, b64encode(bytes(range(32))).decode()
 NONCE = bytes(12)

@@ -21,7 +21,7 @@ from math import ceil
 from typing import Final
 
 from shared.errors import Temporary
-from shared.gate import Health, Load, ProcessGate, Turn
+from shared.outgoing.gate import Health, Load, ProcessGate, Turn
 from shared.ports import Clock
 from shared.store_ports import Grants
 

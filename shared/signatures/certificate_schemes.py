@@ -1,22 +1,90 @@
-"""Amazon SNS over HTTP: the body names the certificate that its signature is checked with.
+"""The schemes whose requests name the certificate that verifies them: Amazon SNS and PayPal.
 
-https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
+A sender chooses the URL, so only the provider's own hosts are fetched.
+
+SNS: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
+PayPal signs ids, the time and the body's CRC-32: https://developer.paypal.com/api/rest/webhooks/rest/
 """
+
+from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Self
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from shared.errors import Rejected, RejectedCode
+from shared.errors import Rejected, RejectedCode, Temporary
 from shared.http import Request
 from shared.jsontext import JsonObject, canonical
-from shared.signatures.auth_scheme import Coverage, NeededKey, TimedScheme, read_seconds, read_strings, read_texts
-from shared.signatures.certificates import AWS_SNS_CERTIFICATE, AWS_SNS_HOST, allowed_url, certificate, fetched
+from shared.signatures.auth_scheme import (
+    TOLERANCE_SECONDS,
+    Coverage,
+    NeededKey,
+    NotAttempted,
+    TimedScheme,
+    fetched_key,
+    read_seconds,
+    read_strings,
+    read_texts,
+    verify_timestamp,
+)
+from shared.signatures.content import TemplateValues, filled_template, parse_content
 from shared.signatures.keys import is_signed_by, public_key
 from shared.signatures.locations import RequestFields, read_conditions
 from shared.signatures.signing import decoded
-from shared.signatures.timestamps import TOLERANCE_SECONDS, verify_timestamp
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+
+def certificate(pem: bytes, now: float) -> Certificate:
+    """Raises Rejected (`signature_mismatch`) for one that has expired, Temporary for what is none."""
+    found = _loaded(pem)
+    if found.not_valid_after_utc < datetime.fromtimestamp(now, UTC):
+        raise Rejected("signature_mismatch", "the provider's certificate has expired")
+    return found
+
+
+@lru_cache(maxsize=16)
+def _loaded(pem: bytes) -> Certificate:
+    from cryptography.x509 import load_pem_x509_certificate
+
+    try:
+        return load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise Temporary("key_unavailable", "what was fetched as the provider's certificate is none") from error
+
+
+def common_names(found: Certificate) -> list[str]:
+    from cryptography.x509.oid import NameOID
+
+    return [str(name.value) for name in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+
+
+# No user, no port but https's own, no white space or backslash, on which parsers disagree.
+_PLAIN: Final = re.compile(
+    r"https://([A-Za-z0-9.-]+)(?::443)?(/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?)"
+)
+
+# A region and nothing else: at sns.s3-us-west-2.amazonaws.com lies what the owner of a bucket named sns puts there.
+AWS_SNS_HOST: Final = r"sns\.([a-z]{2,4}(?:-[a-z]+){1,2}-[0-9]{1,2})\.(amazonaws\.(?:com|com\.cn|eu))"
+PAYPAL_HOST: Final = r"api(-m)?(\.sandbox)?\.paypal\.com"
+# Where keys lie, and no query: the same hosts answer questions, with what strangers have put there.
+AWS_SNS_CERTIFICATE: Final = r"/[A-Za-z0-9._-]+\.pem"
+PAYPAL_CERTIFICATE: Final = r"/v1/notifications/certs/[A-Za-z0-9._-]+"
+
+
+def allowed_url(text: str | None, host_pattern: str, code: RejectedCode, path_pattern: str = r"/.*") -> str:
+    """Return an allowed URL. `path_pattern` matches path and query. Raises Rejected."""
+    found = _PLAIN.fullmatch(text or "") if len(text or "") <= 2048 else None
+    if not found or not re.fullmatch(host_pattern, found[1]) or not re.fullmatch(path_pattern, found[2]):
+        is_certificate = code == "certificate_url_not_allowed"
+        what = "the certificate's URL" if is_certificate else "the URL that confirms the subscription"
+        raise Rejected(code, f"{what} is not one of the provider's own")
+    return found[0]
+
 
 _NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _CONFIRMATION: Final = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
@@ -41,7 +109,7 @@ _REGIONS: Final = {
 }
 
 
-class Unproven(NamedTuple):
+class UnprovenMessage(NamedTuple):
     """A message that passed every check that needs no certificate. `url` is where its certificate is."""
 
     url: str
@@ -71,7 +139,7 @@ class AwsSnsScheme(TimedScheme):
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
         message = self._read_unproven(fields, now)
-        pem = fetched(keys, message.url)
+        pem = fetched_key(keys, message.url)
         certificate(pem, now)
         key = public_key(pem.decode("ascii", "replace"))
         checks = [
@@ -84,7 +152,7 @@ class AwsSnsScheme(TimedScheme):
     def needed_key(self, fields: RequestFields, now: float) -> NeededKey:
         return NeededKey(self._read_unproven(fields, now).url, is_configured=False)
 
-    def _read_unproven(self, fields: RequestFields, now: float) -> Unproven:
+    def _read_unproven(self, fields: RequestFields, now: float) -> UnprovenMessage:
         """Check all that needs no network: both URLs and their regions, topic, timestamp.
 
         Raises Rejected: `signature_mismatch`, `timestamp_out_of_range`, `certificate_url_not_allowed`,
@@ -109,7 +177,7 @@ class AwsSnsScheme(TimedScheme):
         if algorithm is None:
             raise Rejected("signature_mismatch", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
         contents = tuple(_content(message, names) for names in _SIGNED[str(message["Type"])])
-        return Unproven(url, algorithm, _signature(message), contents)
+        return UnprovenMessage(url, algorithm, _signature(message), contents)
 
     def _verify_region(self, url: str, code: RejectedCode) -> None:
         found = re.match(f"https://{AWS_SNS_HOST}[:/]", url)
@@ -158,3 +226,66 @@ def _content(message: JsonObject, names: tuple[str, ...]) -> bytes:
 def _text(message: JsonObject, name: str) -> str | None:
     value = message.get(name)
     return value if isinstance(value, str) else None
+
+
+_CONTENT: Final = parse_content("{header.paypal-transmission-id}|{header.paypal-transmission-time}|{id}|{body.crc32}")
+_LASTING: Final = parse_content("{header.paypal-transmission-id}|{body.crc32}")
+_SUBJECTS: Final = frozenset({"messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com"})
+
+
+class UnprovenRequest(NamedTuple):
+    """A request that passed every check that needs no certificate. `url` is where its certificate is."""
+
+    url: str
+    signature: bytes
+    content: bytes
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class PayPalScheme(TimedScheme):
+    scheme = "paypal"
+    webhook_id: str
+    signs_content: bool = field(init=False, default=True)
+    needs_key: bool = field(init=False, default=True)
+
+    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+        request = self._read_unproven(fields, now)
+        pem = fetched_key(keys, request.url)
+        if not _SUBJECTS.intersection(common_names(certificate(pem, now))):
+            raise Rejected("signature_mismatch", "the certificate is not that of PayPal's webhook signatures")
+        if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", request.signature, request.content):
+            raise Rejected(
+                "signature_mismatch", "the signature does not match the ids, the time, the body and the certificate"
+            )
+
+    def needed_key(self, fields: RequestFields, now: float) -> NeededKey:
+        return NeededKey(self._read_unproven(fields, now).url, is_configured=False)
+
+    def _read_unproven(self, fields: RequestFields, now: float) -> UnprovenRequest:
+        """Check all that needs no network: algorithm, time, URL. Raises Rejected (`signature_mismatch`,
+        `timestamp_out_of_range`, `certificate_url_not_allowed`)."""
+        request = fields.request
+        if not (signature_text := request.header("paypal-transmission-sig")):
+            raise NotAttempted("the request has no signature: it is expected in the header paypal-transmission-sig")
+        url = allowed_url(
+            request.header("paypal-cert-url"), PAYPAL_HOST, "certificate_url_not_allowed", PAYPAL_CERTIFICATE
+        )
+        if (request.header("paypal-auth-algo") or "").lower() != "sha256withrsa":
+            raise Rejected(
+                "signature_mismatch", "the header paypal-auth-algo names another algorithm than SHA256withRSA"
+            )
+        verify_timestamp(request.header("paypal-transmission-time"), now, self.tolerance_seconds, "rfc3339")
+        try:
+            signature = decoded(signature_text, "base64")
+        except ValueError:
+            raise Rejected("signature_mismatch", "the signature is not base64") from None
+        return UnprovenRequest(url, signature, filled_template(_CONTENT, TemplateValues(fields, id=self.webhook_id)))
+
+    def coverage(self, unpacked: str, request: Request) -> Coverage:
+        return Coverage(body_fields=True)  # a checksum of the body is signed
+
+    def signed_content(self, fields: RequestFields) -> bytes:
+        return filled_template(_LASTING, TemplateValues(fields))
+
+    def signed_time(self, fields: RequestFields) -> str:
+        return fields.request.header("paypal-transmission-time") or ""

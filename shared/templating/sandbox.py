@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from shared.errors import Permanent
 from shared.event import oneline
 from shared.jsontext import to_json
-from shared.template_costs import (
+from shared.templating.costs import (
     TESTS,
     Buffer,
     Called,

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from shared.freed_memory import keep_freed_memory
-from shared.http_connection import AnswerTooLarge, Connection, ConnectionLost, NotConnected, NotSent
+from shared.outgoing.http_connection import AnswerTooLarge, Connection, ConnectionLost, NotConnected, NotSent
 
 __all__ = ["Answer", "AnswerTooLarge", "ConnectionLost", "HttpClient", "NotConnected", "NotSent"]
 

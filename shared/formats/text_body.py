@@ -3,7 +3,11 @@
 import codecs
 from typing import Final
 
+from shared.base64_text import base64_text
 from shared.errors import Rejected
+from shared.formats.media_type import MediaType
+from shared.jsontext import Json, JsonObject
+from shared.limits import Limits
 
 # Asked of Python by these names only: its registry also holds codecs that are no charsets, and it imports and
 # remembers whatever name it is asked for.
@@ -53,3 +57,22 @@ def decoded(encoded: bytes, codec: str) -> str:
     except UnicodeError:  # from None: the cause would carry the body into a traceback
         rule = "the sender must name the charset that it sends, in the content type or in `_charset_`"
         raise Rejected("malformed_body", f"the body is not {codec} text: {rule}") from None
+
+
+_UNKNOWN_TYPE = "application/octet-stream"
+
+
+def parse_bytes(body: bytes, media: MediaType, _: Limits) -> Json:
+    return binary(body, media.name)
+
+
+def parse(body: bytes, media: MediaType, _: Limits) -> Json:
+    return decode_text(body, media.charset)
+
+
+def binary(content: bytes, type_name: str) -> JsonObject:
+    return {
+        "type": type_name or _UNKNOWN_TYPE,
+        "size": len(content),
+        "base64": base64_text(content),
+    }

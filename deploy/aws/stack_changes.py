@@ -24,74 +24,22 @@ _DIGEST: Final = "Digest"
 _PLACE: Final = "CodeUri"
 
 
-def earlier_code(deployed: JsonObject, digests: Mapping[str, str]) -> JsonObject:
-    """Return the note for a template whose bundles have these digests. `deployed` is the stack's template."""
-    metadata = _object(deployed.get(METADATA))
-    old = _object(metadata.get(CODE))
-    changed = [name for name, digest in digests.items() if name in old and old[name] != digest]
-    if not changed:
-        return _object(metadata.get(EARLIER_CODE))
-    places = {name: _properties(deployed, name).get(_PLACE) for name in changed}
-    return {name: {_DIGEST: old[name], _PLACE: place} for name, place in places.items() if isinstance(place, str)}
-
-
-def with_earlier_code(deployed: JsonObject, functions: Collection[str]) -> tuple[JsonObject, list[str]]:
-    """Return the stack's template with the earlier code, and the functions that get it; of all without `functions`."""
-    metadata = _object(deployed.get(METADATA))
-    noted = _object(metadata.get(EARLIER_CODE))
-    chosen = [name for name in noted if not functions or name in functions]
-    resources = dict(_object(deployed.get("Resources")))
-    digests = dict(_object(metadata.get(CODE)))
-    for name in chosen:
-        earlier = _object(noted[name])
-        entry = _object(resources.get(names.function(name)))
-        place: JsonObject = {_PLACE: earlier.get(_PLACE)}
-        resources[names.function(name)] = {**entry, "Properties": {**_object(entry.get("Properties")), **place}}
-        digests[name] = earlier.get(_DIGEST)
-    left: JsonObject = {name: each for name, each in noted.items() if name not in chosen}
-    return {
-        **deployed,
-        METADATA: {**metadata, CODE: digests, EARLIER_CODE: left},
-        "Resources": resources,
-    }, chosen
-
-
-def _properties(template: JsonObject, function: str) -> JsonObject:
-    entry = _object(_object(template.get("Resources")).get(names.function(function)))
-    return _object(entry.get("Properties"))
-
-
-def _object(value: Json) -> JsonObject:
-    return value if isinstance(value, dict) else {}
-
-
-SERVICE: Final = "cloudformation"
-WAIT_SECONDS: Final = 300.0
-POLL_SECONDS: Final = 2.0
-SECTIONS: Final = ("Metadata", "Parameters", "Conditions", "Globals", "Resources", "Outputs")
-IGNORED: Final = frozenset({"CodeUri", "Default", "Metadata"})
-"""Keys of entries that SAM adds or replaces, and the defaults of parameters, whose values are compared instead."""
-MAX_VALUE: Final = 80
-
-
 class _Loader(yaml.SafeLoader):
     """YAML with CloudFormation's short tags, which it reads as their long forms."""
 
 
-def _long_form(loader: _Loader, name: str, node: yaml.Node) -> Json:
-    value: Json
-    if isinstance(node, yaml.ScalarNode):
-        value = str(loader.construct_scalar(node))
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        raise CommandError(f"!{name}: must have a text or a list")
-    if name == "GetAtt":
-        value = list[Json](str(value).split(".", 1)) if isinstance(value, str) else value
-    return {name if name in {"Ref", "Condition"} else f"Fn::{name}": value}
+SERVICE: Final = "cloudformation"
 
+WAIT_SECONDS: Final = 300.0
 
-yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
+POLL_SECONDS: Final = 2.0
+
+SECTIONS: Final = ("Metadata", "Parameters", "Conditions", "Globals", "Resources", "Outputs")
+
+IGNORED: Final = frozenset({"CodeUri", "Default", "Metadata"})
+"""Keys of entries that SAM adds or replaces, and the defaults of parameters, whose values are compared instead."""
+
+MAX_VALUE: Final = 80
 
 
 def deployed_template(api: AwsApi, stack: str) -> JsonObject:
@@ -189,6 +137,63 @@ def uncompared_types(api: AwsApi, stack: str) -> list[str]:
             if _entries(each, "DriftInformation").get("StackResourceDriftStatus") == "NOT_CHECKED":
                 found.add(str(each.get("ResourceType")))
     return sorted(found)
+
+
+def earlier_code(deployed: JsonObject, digests: Mapping[str, str]) -> JsonObject:
+    """Return the note for a template whose bundles have these digests. `deployed` is the stack's template."""
+    metadata = _object(deployed.get(METADATA))
+    old = _object(metadata.get(CODE))
+    changed = [name for name, digest in digests.items() if name in old and old[name] != digest]
+    if not changed:
+        return _object(metadata.get(EARLIER_CODE))
+    places = {name: _properties(deployed, name).get(_PLACE) for name in changed}
+    return {name: {_DIGEST: old[name], _PLACE: place} for name, place in places.items() if isinstance(place, str)}
+
+
+def with_earlier_code(deployed: JsonObject, functions: Collection[str]) -> tuple[JsonObject, list[str]]:
+    """Return the stack's template with the earlier code, and the functions that get it; of all without `functions`."""
+    metadata = _object(deployed.get(METADATA))
+    noted = _object(metadata.get(EARLIER_CODE))
+    chosen = [name for name in noted if not functions or name in functions]
+    resources = dict(_object(deployed.get("Resources")))
+    digests = dict(_object(metadata.get(CODE)))
+    for name in chosen:
+        earlier = _object(noted[name])
+        entry = _object(resources.get(names.function(name)))
+        place: JsonObject = {_PLACE: earlier.get(_PLACE)}
+        resources[names.function(name)] = {**entry, "Properties": {**_object(entry.get("Properties")), **place}}
+        digests[name] = earlier.get(_DIGEST)
+    left: JsonObject = {name: each for name, each in noted.items() if name not in chosen}
+    return {
+        **deployed,
+        METADATA: {**metadata, CODE: digests, EARLIER_CODE: left},
+        "Resources": resources,
+    }, chosen
+
+
+def _properties(template: JsonObject, function: str) -> JsonObject:
+    entry = _object(_object(template.get("Resources")).get(names.function(function)))
+    return _object(entry.get("Properties"))
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _long_form(loader: _Loader, name: str, node: yaml.Node) -> Json:
+    value: Json
+    if isinstance(node, yaml.ScalarNode):
+        value = str(loader.construct_scalar(node))
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        raise CommandError(f"!{name}: must have a text or a list")
+    if name == "GetAtt":
+        value = list[Json](str(value).split(".", 1)) if isinstance(value, str) else value
+    return {name if name in {"Ref", "Condition"} else f"Fn::{name}": value}
+
+
+yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
 
 
 def _described(api: AwsApi, service: str, operation: str, **arguments: Json) -> JsonObject | None:

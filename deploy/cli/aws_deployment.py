@@ -14,8 +14,6 @@ from deploy.aws.deployment import (
     Memory,
     changed_at,
     deployed_parameters,
-    find_reservation,
-    offline_line,
     parameter_values,
     require_changeable,
     require_own,
@@ -31,6 +29,7 @@ from deploy.aws.removal import (
     remove_remaining,
     stack_resources,
 )
+from deploy.aws.reserved_instances import find_reservation, offline_line
 from deploy.aws.sam import BUILT, Sam, SamFailed, tool, translated
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.aws.stack_changes import (

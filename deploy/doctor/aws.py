@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from typing import Final
 
-from deploy.aws.deployment import deployed_parameters, parameter_values, read_limit, reservation
+from deploy.aws.deployment import deployed_parameters, parameter_values
+from deploy.aws.reserved_instances import read_limit, reservation
 from deploy.aws.template import parameter_defaults
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, NoCredentials, outputs, region_fault

@@ -37,7 +37,6 @@ IAM: Final = "https://cloud.google.com/iam/quotas"
 RUN: Final = "https://cloud.google.com/run/quotas"
 STORAGE: Final = "https://cloud.google.com/storage/docs/pubsub-notifications"
 EXECVE: Final = "https://man7.org/linux/man-pages/man2/execve.2.html"
-
 CONDITIONS: Final = 20
 """The bindings of a policy that give the same role to the same account, each with another condition."""
 NOTIFICATIONS: Final = 100
@@ -47,33 +46,12 @@ ARGUMENT_BYTES: Final = 131_071
 """The longest argument of a command on Linux: gcloud takes all secrets of a function in one."""
 FEWER: Final = "Use fewer, give a destination a `secret` of its own, or make two deployments"
 
-
-def measured(resources: Iterable[Resource], topology: Topology) -> Iterator[Measured]:
-    """Yield what Google Cloud limits in a plan from the beginning. The rule for a prefix bounds the names."""
-    conditions: Counter[str] = Counter()
-    notifications: Counter[tuple[str, str]] = Counter()
-    for each in resources:
-        flags = planned_flags(each)
-        if each.kind == GRANT and flags.get("condition", "None") != "None":
-            conditions[each.name.partition(" if ")[0]] += 1
-        if each.kind == NOTIFICATION:
-            bucket = each.name.partition("/")[0]
-            notifications.update((bucket, event) for event in ("", *flags["event-types"].split(",")))
-        longest = max((len(text.encode()) for command in each.create for text in command.arguments), default=0)
-        todo = "Let several sources use the same secret, or make two deployments"
-        yield Measured(f"an argument of gcloud for {each.key}", "bytes", longest, ARGUMENT_BYTES, EXECVE, todo)
-    for binding, count in conditions.items():
-        yield Measured(binding, "conditions", count, CONDITIONS, IAM, FEWER)
-    for (bucket, event), count in notifications.items():
-        most = NOTIFICATIONS_AN_EVENT if event else NOTIFICATIONS
-        yield Measured(f"the bucket {bucket}", f"notifications {event}".strip(), count, most, STORAGE, FEWER)
-    for needed in topology.functions:
-        for name, value in needed.variables.items():
-            yield Measured(f"the variable {name}", "bytes", len(value.encode()), VARIABLE_BYTES, RUN, "Shorten it")
-
-
 COMMAND_FILES: Final = "gcp"
 """The folder beside the bundles with the files that gcloud commands read."""
+
+COMMENT = "what was last deployed to Google Cloud, and where"
+
+_NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None)
 
 
 def prepare_deployment(
@@ -100,8 +78,28 @@ def missing_needs(actions: Iterable[Action], deployment: Deployment) -> list[Nee
     return [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
 
 
-COMMENT = "what was last deployed to Google Cloud, and where"
-_NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None)
+def measured(resources: Iterable[Resource], topology: Topology) -> Iterator[Measured]:
+    """Yield what Google Cloud limits in a plan from the beginning. The rule for a prefix bounds the names."""
+    conditions: Counter[str] = Counter()
+    notifications: Counter[tuple[str, str]] = Counter()
+    for each in resources:
+        flags = planned_flags(each)
+        if each.kind == GRANT and flags.get("condition", "None") != "None":
+            conditions[each.name.partition(" if ")[0]] += 1
+        if each.kind == NOTIFICATION:
+            bucket = each.name.partition("/")[0]
+            notifications.update((bucket, event) for event in ("", *flags["event-types"].split(",")))
+        longest = max((len(text.encode()) for command in each.create for text in command.arguments), default=0)
+        todo = "Let several sources use the same secret, or make two deployments"
+        yield Measured(f"an argument of gcloud for {each.key}", "bytes", longest, ARGUMENT_BYTES, EXECVE, todo)
+    for binding, count in conditions.items():
+        yield Measured(binding, "conditions", count, CONDITIONS, IAM, FEWER)
+    for (bucket, event), count in notifications.items():
+        most = NOTIFICATIONS_AN_EVENT if event else NOTIFICATIONS
+        yield Measured(f"the bucket {bucket}", f"notifications {event}".strip(), count, most, STORAGE, FEWER)
+    for needed in topology.functions:
+        for name, value in needed.variables.items():
+            yield Measured(f"the variable {name}", "bytes", len(value.encode()), VARIABLE_BYTES, RUN, "Shorten it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,9 @@ def closing(deployment: Deployment, made: Sequence[str], options: str) -> Iterat
 
 
 _DONE = {"create": "created", "update": "updated", "delete": "deleted"}
+
 _ACCOUNT = re.compile(r"serviceAccount:([^@ ]+)@\S+")
+
 _DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
 
 

@@ -327,7 +327,8 @@ def planned_flags(resource: Resource) -> dict[str, str]:
         if flag in _SAME_FLAG:
             flag, value = _SAME_FLAG[flag]
         elif not equals:
-            flag, value = flag.removeprefix("no-"), "false" if flag.startswith("no-") else "true"
+            value = "false" if flag.startswith("no-") else "true"
+            flag = flag.removeprefix("no-")
         found[flag] = value
     return found
 

@@ -169,8 +169,9 @@ def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator
         for topic in function.topics:
             why = f"{name} publishes {topic}{' again, for routes that waited' if topic in function.sends_back else ''}"
             yield Grant("topic", gcp_names.topic(target, topic), PUBLISHER, member), why
-        role, does = BLOB_ROLES[function.blobs], "reads" if function.blobs == "read" else "keeps"
-        yield Grant("bucket", gcp_names.bucket(target), role, member), f"{name} {does} large bodies there"
+        use = "reads" if function.blobs == "read" else "keeps"
+        on_bucket = Grant("bucket", gcp_names.bucket(target), BLOB_ROLES[function.blobs], member)
+        yield on_bucket, f"{name} {use} large bodies there"
 
 
 def _kept(function: Function) -> str:

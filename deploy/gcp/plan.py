@@ -1,4 +1,10 @@
-"""The plan: the actions from what exists to what is wanted, as data and as a shell script."""
+"""The plan of a deployment or of its removal: actions that turn what exists into what is wanted, as data.
+
+`changes` plans a deployment and `removal` its end. Before anything is planned, the checks refuse resources that belong
+to somebody else: a database called `shop`, or an account `shop-notify`, may have existed before a deployment with the
+prefix `shop-`. The topic of dead letters, which has a label, is created before such resources and deleted after them:
+it proves that they belong to the deployment.
+"""
 
 import json
 import re
@@ -28,12 +34,27 @@ from shared.ports import DEAD_LETTERS
 
 NOTHING: Final[Mapping[str, Existing]] = {}
 
+PROJECT_NUMBER: Final = "${PROJECT_NUMBER}"
+"""The placeholder for the project's number in a plan that calls no API."""
+
+ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
+"""The order of deletion. Topics are last: their labels prove that the rest belongs to the deployment."""
+
+EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
+
+UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
+
+LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An action. `commands` run in order, and can all run again after a failure. `settles` are the keys of the
-    resources that are as planned afterwards, `needs` those that must be so before. `differences` are the settings that
-    differ from the plan."""
+    """One step of a plan.
+
+    `commands` run in order, and can all run again after a failure. `settles` are the keys of the resources that are as
+    planned afterwards; `needs` are the keys of those that must be so before. `differences` are the settings that differ
+    from the plan.
+    """
 
     verb: Literal["create", "update", "delete"]
     kind: str
@@ -46,9 +67,84 @@ class Action:
     differences: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A deletion. `remaining` are the keys of resources that stay, such as secrets and dead letters."""
+
+    actions: tuple[Action, ...]
+    remaining: tuple[str, ...]
+
+
+def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tuple[Action, ...]:
+    """Return the actions of a deployment. Raises GcloudFault, GcloudMissing and CommandError."""
+    live = read_live(runner, target, resources)
+    refuse_others(target, live.existing)
+    refuse_elsewhere(target, live.existing)
+    refuse_fixed(resources, live.existing)
+    members = {account_member(target, account) for account in accounts()}
+    actions = (*plan(resources, live.existing), *superfluous_resources(live.grants, resources, members, target))
+    actions = (*actions, *closing_steps(live, resources, actions, target))
+    return (*actions, *superfluous_functions(live, actions, target))
+
+
+def removal(
+    target: Target, things: Mapping[str, Existing], remaining: Mapping[str, Existing], grants: Collection[Grant]
+) -> Removal:
+    """Return the actions. `things` are the deployment's resources, of which `remaining` stay.
+
+    `grants` are the IAM bindings of the project and of `remaining`.
+    """
+    members = {account_member(target, account) for account in accounts()}
+    found = {
+        **{key: deletion(target, key, each) for key, each in things.items() if key not in remaining},
+        **{grant.key: (remove_binding(grant, target),) for grant in grants if grant.member in members},
+    }
+    actions: list[Action] = []
+    for kind in ORDER:
+        before = tuple(key for action in actions for key in action.settles)
+        for key in sorted(key for key in found if key.partition(" ")[0] == kind):
+            # Bindings are deleted one by one: two changes of the same policy would undo each other.
+            needs = before if kind != GRANT else tuple(each for action in actions for each in action.settles)
+            name = key.partition(" ")[2]
+            actions.append(Action("delete", kind, name, "is to go", found[key], (key,), needs))
+    return Removal(tuple(actions), tuple(sorted(remaining)))
+
+
+def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
+    """Return the resources in the project that belong to this deployment."""
+    own = {
+        *(key_of(JOB, gcp_names.job(target, each.name)) for function in FUNCTIONS for each in function.schedules),
+        key_of(DASHBOARD, dashboard_id(target)),
+        *(key_of(METRIC, metric_name(target, each)) for each in (SWEEPS, *(metric.name for metric in LOG_METRICS))),
+        database_key(target),
+        bucket_key(target),
+        *(key_of(ALERT, alert_name(target, alarm.name)) for alarm in ALARMS),
+        *(account_key(target, name) for name in accounts()),
+    }
+    found = {key: each for key, each in existing.items() if _is_own(key, each, own)}
+    if is_marked(target, existing):
+        return found
+    return {key: each for key, each in found.items() if key.partition(" ")[0] not in UNLABELLED}
+
+
+def staying(target: Target, things: Mapping[str, Existing], everything: bool) -> dict[str, Existing]:
+    """Return the deployment's resources that are not deleted."""
+    held = subscription_key(target, gcp_names.holding_subscription(DEAD_LETTERS))
+    dead_letters = {topic_key(target, DEAD_LETTERS), held}
+    keeping = {SECRET, BUCKET, DATABASE}
+    found = {key: each for key, each in things.items() if key.partition(" ")[0] in keeping or key in dead_letters}
+    return {} if everything else found
+
+
 def plan(wanted: Sequence[Resource], existing: Mapping[str, Existing]) -> tuple[Action, ...]:
     """Return the actions. `existing` is by key: NOTHING for a plan from the beginning. `wanted` is in order."""
     return tuple(_apis_at_once(action for each in wanted if (action := _action(each, existing.get(each.key)))))
+
+
+def fixed_differences(wanted: Iterable[Resource], existing: Mapping[str, Existing]) -> tuple[Difference, ...]:
+    """Return the differences that no update can change. A setting that gcloud does not report stops no deployment."""
+    found = ((each, existing[each.key]) for each in wanted if each.key in existing)
+    return tuple(each for pair in found for each in _different(*pair) if each.setting.fixed and each.found is not None)
 
 
 def _action(resource: Resource, found: Existing | None) -> Action | None:
@@ -77,12 +173,6 @@ def _action(resource: Resource, found: Existing | None) -> Action | None:
         files=_files(resource, found),
         differences=different,
     )
-
-
-def fixed_differences(wanted: Iterable[Resource], existing: Mapping[str, Existing]) -> tuple[Difference, ...]:
-    """Return the differences that no update can change. A setting that gcloud does not report stops no deployment."""
-    found = ((each, existing[each.key]) for each in wanted if each.key in existing)
-    return tuple(each for pair in found for each in _different(*pair) if each.setting.fixed and each.found is not None)
 
 
 def _different(resource: Resource, found: Existing) -> tuple[Difference, ...]:
@@ -128,12 +218,11 @@ def superfluous_resources(
     return tuple(actions)
 
 
-PROJECT_NUMBER: Final = "${PROJECT_NUMBER}"
-"""The placeholder for the project's number in a plan that calls no API."""
 _SAFE_IN_QUOTES: Final = re.compile(r"[^\"`\\!$]*")
 
 
 def script(actions: Sequence[Action], target: Target) -> Iterator[str]:
+    """Yield the lines of a shell script that does what the plan does, each command with its reason."""
     if any(PROJECT_NUMBER in text for action in actions for each in action.commands for text in each.arguments):
         asking = ("projects", "describe", target.project, "--format=value(projectNumber)")
         yield f"PROJECT_NUMBER=$({shlex.join(command_line(asking, target.project))})"
@@ -145,6 +234,7 @@ def script(actions: Sequence[Action], target: Target) -> Iterator[str]:
 
 
 def shell_line(command: Command, target: Target) -> str:
+    """Return the command as a line for a shell. A secret's value is never part of it."""
     line = " ".join(map(_quoted, command_line(command.arguments, target.project)))
     if command.secret:
         # The value is read from standard input, so that neither a shell's history nor a list of processes shows it.
@@ -156,10 +246,6 @@ def _quoted(text: str) -> str:
     if PROJECT_NUMBER in text and all(map(_SAFE_IN_QUOTES.fullmatch, text.split(PROJECT_NUMBER))):
         return f'"{text}"'
     return shlex.quote(text)
-
-
-ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
-"""The order of deletion. Topics are last: their labels prove that the rest belongs to the deployment."""
 
 
 def deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
@@ -192,21 +278,6 @@ def deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
             return (*unprotected, *one(*command, "delete", f"--database={name}"))
         case _:
             raise ValueError(f"no command deletes a {kind}")
-
-
-EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
-
-
-def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tuple[Action, ...]:
-    """Return the actions of a deployment. Raises GcloudFault, GcloudMissing and CommandError."""
-    live = read_live(runner, target, resources)
-    refuse_others(target, live.existing)
-    refuse_elsewhere(target, live.existing)
-    refuse_fixed(resources, live.existing)
-    members = {account_member(target, account) for account in accounts()}
-    actions = (*plan(resources, live.existing), *superfluous_resources(live.grants, resources, members, target))
-    actions = (*actions, *closing_steps(live, resources, actions, target))
-    return (*actions, *superfluous_functions(live, actions, target))
 
 
 def superfluous_functions(live: Live, actions: Sequence[Action], target: Target) -> Iterator[Action]:
@@ -253,7 +324,6 @@ def refuse_elsewhere(target: Target, existing: Mapping[str, Existing]) -> None:
         raise CommandError(f"nothing was changed: {where}. Use --region {found.region} (make: REGION=…)")
 
 
-UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
 _MARKED: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
 
 
@@ -280,66 +350,6 @@ def _kind(key: str) -> str:
     return key.partition(" ")[0]
 
 
-LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A deletion. `remaining` are the keys of resources that stay, such as secrets and dead letters."""
-
-    actions: tuple[Action, ...]
-    remaining: tuple[str, ...]
-
-
-def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
-    """Return the resources in the project that belong to this deployment."""
-    own = {
-        *(key_of(JOB, gcp_names.job(target, each.name)) for function in FUNCTIONS for each in function.schedules),
-        key_of(DASHBOARD, dashboard_id(target)),
-        *(key_of(METRIC, metric_name(target, each)) for each in (SWEEPS, *(metric.name for metric in LOG_METRICS))),
-        database_key(target),
-        bucket_key(target),
-        *(key_of(ALERT, alert_name(target, alarm.name)) for alarm in ALARMS),
-        *(account_key(target, name) for name in accounts()),
-    }
-    found = {key: each for key, each in existing.items() if _is_own(key, each, own)}
-    if is_marked(target, existing):
-        return found
-    return {key: each for key, each in found.items() if key.partition(" ")[0] not in UNLABELLED}
-
-
 def _is_own(key: str, found: Existing, own: Collection[str]) -> bool:
     kind = key.partition(" ")[0]
     return kind in ORDER and found.ours and (kind in LABELLED or key in own)
-
-
-def staying(target: Target, things: Mapping[str, Existing], everything: bool) -> dict[str, Existing]:
-    """Return the deployment's resources that are not deleted."""
-    held = subscription_key(target, gcp_names.holding_subscription(DEAD_LETTERS))
-    dead_letters = {topic_key(target, DEAD_LETTERS), held}
-    keeping = {SECRET, BUCKET, DATABASE}
-    found = {key: each for key, each in things.items() if key.partition(" ")[0] in keeping or key in dead_letters}
-    return {} if everything else found
-
-
-def removal(
-    target: Target, things: Mapping[str, Existing], remaining: Mapping[str, Existing], grants: Collection[Grant]
-) -> Removal:
-    """Return the actions. `things` are the deployment's resources, of which `remaining` stay.
-
-    `grants` are the IAM bindings of the project and of `remaining`.
-    """
-    members = {account_member(target, account) for account in accounts()}
-    found = {
-        **{key: deletion(target, key, each) for key, each in things.items() if key not in remaining},
-        **{grant.key: (remove_binding(grant, target),) for grant in grants if grant.member in members},
-    }
-    actions: list[Action] = []
-    for kind in ORDER:
-        before = tuple(key for action in actions for key in action.settles)
-        for key in sorted(key for key in found if key.partition(" ")[0] == kind):
-            # Bindings are deleted one by one: two changes of the same policy would undo each other.
-            needs = before if kind != GRANT else tuple(each for action in actions for each in action.settles)
-            name = key.partition(" ")[2]
-            actions.append(Action("delete", kind, name, "is to go", found[key], (key,), needs))
-    return Removal(tuple(actions), tuple(sorted(remaining)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.aws.deployment import AccountLimit, Reservation, find_reservation, offline_line, reservation
+from deploy.aws.reserved_instances import AccountLimit, Reservation, find_reservation, offline_line, reservation
 from deploy.aws.template import parameter_defaults
 from deploy.cloud_access.aws import AwsFault
 from deploy.terminal.command_line import CommandError

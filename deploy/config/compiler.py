@@ -14,14 +14,15 @@ from pydantic import BaseModel
 from deploy.config.checkout import ROOT, choose_config
 from deploy.config.checks.configuration import check_config
 from deploy.config.checks.people import ListedPeople
-from deploy.config.compiling.alerts import alert_settings, compiled_alerts, compiled_seen
+from deploy.config.compiling.alerts import alert_destinations, alert_settings, compiled_alerts, compiled_seen
 from deploy.config.compiling.gathering import gather_settings
 from deploy.config.compiling.own_kinds import own_kind_sources
 from deploy.config.compiling.routes import compiled_routes, compiled_waits
-from deploy.config.compiling.sources import compiled_sources, logged_sources
+from deploy.config.compiling.sources import compiled_source, type_words
 from deploy.config.compiling.subscribers import compiled_subscribe, compiled_subscribers
 from deploy.config.config_file import ConfigFile, config_from_environment, read_config_file
 from deploy.config.faults import ConfigFaults
+from deploy.config.models.alerts import DEFAULT_EVERY_SECONDS
 from deploy.config.models.configuration import (
     CloudRunConfig,
     Configuration,
@@ -29,6 +30,7 @@ from deploy.config.models.configuration import (
 )
 from deploy.config.models.destination import BreakerConfig, DestinationConfig
 from deploy.config.models.people import PeopleUrl
+from deploy.config.models.source import SourceConfig
 from functions.notify.waiting.schedule import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
 from shared.config.rules import rate_of
 from shared.jsontext import Json, JsonObject, to_json
@@ -54,35 +56,28 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     config = checked.config
     if checked.faults or config is None:
         raise ConfigFaults(file.file, checked.faults)
-    alerts = alert_settings(config, checked.settings)
-    routes = compiled_routes(config, file)
+    routes = compiled_routes(file, config.routes, config.chains, config.steps_from)
     slices: dict[str, JsonObject] = {
         "receive": {
             "function": "receive",
-            "sources": compiled_sources(config, file.folder),
+            "sources": _sources(config, file.folder),
             **_sizes(config.google_cloud.receive, config.aws.receive),
         },
         "transform": {
             "function": "transform",
-            "sources": logged_sources(config),
+            "sources": {name: type_words(source) for name, source in config.sources.items()},
             **routes,
-            **compiled_seen(config),
+            **compiled_seen(config.sources),
             **_retention(config),
             **_sizes(config.google_cloud.transform, config.aws.transform),
         },
         "notify": {
             "function": "notify",
-            "destinations": {
-                name: {
-                    **_destination(destination, checked.settings[name]),
-                    **({"alerts": alerts[name]} if name in alerts else {}),
-                }
-                for name, destination in config.destinations.items()
-            },
-            **compiled_alerts(config),
+            "destinations": _destinations(config, checked.settings),
+            **compiled_alerts(config.alerts, config.sources),
             **_people(config, checked.people, checked.settings),
             **({"own_kinds": dict(sources)} if (sources := own_kind_sources(file)) else {}),
-            **compiled_subscribers(config),
+            **compiled_subscribers(config.subscribers),
             **compiled_waits(routes),
             **_retention(config),
             **_sizes(config.google_cloud.notify, config.aws.notify),
@@ -91,11 +86,53 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     if config.subscribers is not None:
         slices["subscribe"] = {
             "function": "subscribe",
-            **compiled_subscribe(config, checked.settings, checked.event_types.types),
+            **compiled_subscribe(config.subscribers, config.destinations, checked.settings, checked.event_types.types),
             **_retention(config),
             **_sizes(config.google_cloud.subscribe, config.aws.subscribe),
         }
     return slices
+
+
+def _sources(config: Configuration, folder: Path) -> JsonObject:
+    """Return receive's sources. Names of files are relative to `folder`."""
+    mailed = _sources_mailed_as_they_came(config)
+    compiled: JsonObject = {}
+    for name, source in config.sources.items():
+        place = {} if source.bus else _place(name, source, config)
+        compiled[name] = {**compiled_source(name, source, folder, name in mailed), **place}
+    return compiled
+
+
+def _place(name: str, source: SourceConfig, config: Configuration) -> JsonObject:
+    """Return the source's public URL and the proxies in front of it."""
+    public_url = source.public_url or (config.public_url and f"{config.public_url.rstrip('/')}/{name}")
+    proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
+    return {
+        **({"public_url": public_url} if public_url else {}),
+        **({"trusted_proxies": proxies} if proxies else {}),
+    }
+
+
+def _sources_mailed_as_they_came(config: Configuration) -> set[str]:
+    """Return the sources that keep the body as received, because a mail without templates shows it."""
+    plain = {
+        name
+        for name, destination in config.destinations.items()
+        if isinstance(email := destination.kinds.get("email"), dict) and not email.keys() & {"html", "text"}
+    }
+    routes = [route for route in config.routes if plain.intersection(route.to)]
+    return {name for route in routes for name in (config.sources if "all" in route.from_ else route.from_)}
+
+
+def _destinations(config: Configuration, settings: Mapping[str, BaseModel]) -> JsonObject:
+    every = config.alerts.every if config.alerts else DEFAULT_EVERY_SECONDS
+    names = alert_destinations(config.alerts, config.sources, config.destinations)
+    alerts = alert_settings(names, every, config.destinations, settings)
+    compiled: JsonObject = {}
+    for name, destination in config.destinations.items():
+        own_alerts: JsonObject = {"alerts": alerts[name]} if name in alerts else {}
+        compiled[name] = {**_destination(destination, settings[name]), **own_alerts}
+    return compiled
 
 
 def _sizes(google_cloud: CloudRunConfig, aws: LambdaConfig) -> JsonObject:

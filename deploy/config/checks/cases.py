@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from deploy.config.checks.model_faults import fault_at, setting_name
-from deploy.config.checks.routes import names_in, unknown_names
+from deploy.config.checks.model_faults import fault_at, names_in, setting_name, unknown_names
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
 from shared.jsontext import Json, JsonObject

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ValidationError
 
-from deploy.config.checks.alerts import alert_faults
+from deploy.config.checks.alerts import alert_faults, unfit_for_alerts
 from deploy.config.checks.cases import case_faults
 from deploy.config.checks.destination_options import option_faults
 from deploy.config.checks.gathering import gathering_faults
@@ -16,7 +16,7 @@ from deploy.config.checks.routes import route_faults
 from deploy.config.checks.sources import source_faults
 from deploy.config.checks.subscribers import owners_destination, subscribers_faults
 from deploy.config.compiling.event_types import EventTypes, event_types
-from deploy.config.compiling.own_kinds import SECTION, own_kind_faults, own_kinds
+from deploy.config.compiling.own_kinds import KINDS_SECTION, own_kind_faults, own_kinds
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable
 from deploy.config.models.configuration import Configuration
@@ -71,13 +71,15 @@ def check_config(file: ConfigFile) -> Checked:
         *own_kind_faults(file),
         *_destination_faults(file, file.document, settings),
         *option_faults(file, file.document),
-        *gathering_faults(file, file.document, config, settings),
-        *alert_faults(file, file.document, config, settings),
+        *alert_faults(file, file.document),
         *list_faults,
         *recipient_faults(file, _addressed_settings(file, settings), people, bool(list_faults)),
         *subscribers_faults(file, file.document, settings, types),
         *case_faults(file, file.document),
     ]
+    if config is not None:
+        faults += gathering_faults(file, config.destinations, settings)
+        faults += unfit_for_alerts(file, config.alerts, config.sources, config.destinations, settings)
     return Checked(faults, config, settings, people, types)
 
 
@@ -98,7 +100,7 @@ def _destination_faults(file: ConfigFile, document: JsonObject, valid: dict[str,
     destinations = document.get("destinations", {})
     own = own_kinds(file)
     known = [*destination_kinds(), *own]
-    may_be_own = bool(document.get(SECTION)) and not own  # a file with a fault, which is reported
+    may_be_own = bool(document.get(KINDS_SECTION)) and not own  # a file with a fault, which is reported
     for name, settings in destinations.items() if isinstance(destinations, dict) else ():
         written = settings if isinstance(settings, dict) else {}
         for kind in written.keys() - COMMON_KEYS:

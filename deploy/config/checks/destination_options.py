@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from deploy.config.checks.kinds import KindFault, destination_kinds, speaks_http
-from deploy.config.checks.model_faults import fault_at
-from deploy.config.checks.routes import expression_faults, names_in, unknown_names
+from deploy.config.checks.model_faults import expression_faults, fault_at, names_in, unknown_names
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
 from functions.notify.success_when import SuccessCondition
@@ -20,6 +19,10 @@ def option_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
             yield from _otherwise_faults(file, document, name, settings.get("otherwise"))
             yield from _success_faults(file, (*at, "success_when"), settings)
             yield from expression_faults(file, (*at, "per"), settings.get("per"))
+            for option in ("coalesce", "digest"):
+                written = settings.get(option)
+                if isinstance(written, dict):
+                    yield from expression_faults(file, (*at, option, "by"), written.get("by"))
 
 
 def _otherwise_faults(file: ConfigFile, document: JsonObject, name: str, otherwise: Json) -> Iterator[Fault]:

@@ -5,35 +5,21 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel
 
 from deploy.config.checks.model_faults import fault_at
-from deploy.config.checks.routes import expression_faults
 from deploy.config.compiling.gathering import can_digest, event_recipients
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
-from deploy.config.models.configuration import Configuration
 from deploy.config.models.destination import DestinationConfig
-from shared.jsontext import Json, JsonObject
 from shared.times import duration_text
 
 FOR_PEOPLE = ("digest", "quiet_hours")
 
 
 def gathering_faults(
-    file: ConfigFile, document: JsonObject, config: Configuration | None, settings: Mapping[str, BaseModel]
+    file: ConfigFile, destinations: Mapping[str, DestinationConfig], settings: Mapping[str, BaseModel]
 ) -> Iterator[Fault]:
-    """Yield the faults. `config` and `settings` are there as far as the file has no other fault."""
-    destinations = document.get("destinations")
-    for name, written in destinations.items() if isinstance(destinations, dict) else ():
-        at: DocumentPath = ("destinations", name)
-        if not isinstance(written, dict):
-            continue
-        for option in ("coalesce", "digest"):
-            yield from expression_faults(file, (*at, option, "by"), _inside(written.get(option), "by"))
-        if config is not None and name in settings:
-            yield from _misplaced(file, at, config.destinations[name], settings[name])
-
-
-def _inside(value: Json, key: str) -> Json:
-    return value.get(key) if isinstance(value, dict) else None
+    """Yield options that do not fit their destination. `settings` are those of each destination without faults."""
+    for name in settings:
+        yield from _misplaced(file, ("destinations", name), destinations[name], settings[name])
 
 
 def _misplaced(

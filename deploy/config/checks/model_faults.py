@@ -13,7 +13,8 @@ from deploy.config.faults import DocumentPath, Fault
 from shared.config.rules import NoSecretName
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
-from shared.jsontext import Json
+from shared.expressions import ExpressionFault, over_event
+from shared.jsontext import Json, JsonObject
 
 TAG: Final = "tag:"
 """How the tags of models' alternatives begin, which pydantic adds to a path."""
@@ -88,6 +89,26 @@ def _quoting_rule(written: str) -> str:
     read = read_as(written)
     reading = "" if read == written else f", which YAML reads as {read}"
     return f'must be text; got {written or "nothing"}{reading}. Put it in quotes: "{written}"'
+
+
+def unknown_names(file: ConfigFile, path: DocumentPath, value: Json, known: list[str], kind: str) -> Iterator[Fault]:
+    for name in value if isinstance(value, list) else [value]:
+        if isinstance(name, str) and name not in known:
+            yield fault_at(file, path, f"there is no {kind} {name!r}{did_you_mean(name, known)}")
+
+
+def names_in(document: JsonObject, section: str) -> list[str]:
+    found = document.get(section)
+    return list(found) if isinstance(found, dict) else []
+
+
+def expression_faults(file: ConfigFile, path: DocumentPath, expression: Json) -> Iterator[Fault]:
+    if isinstance(expression, str):
+        try:
+            over_event(expression)
+        except ExpressionFault as fault:
+            reason = str(fault).removeprefix(repr(expression)).removeprefix(" is not JMESPath").removeprefix(": ")
+            yield fault_at(file, path, f"must be a JMESPath expression over the event; got {expression!r}: {reason}")
 
 
 def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:

@@ -8,8 +8,7 @@ from pydantic import BaseModel
 
 from deploy.config.catalogue import load_catalogue
 from deploy.config.checks.kinds import destination_kinds, settings_model
-from deploy.config.checks.model_faults import fault_at
-from deploy.config.checks.routes import names_in
+from deploy.config.checks.model_faults import fault_at, names_in
 from deploy.config.checks.subscribers import TENANT_ADDRESS
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault, unreadable

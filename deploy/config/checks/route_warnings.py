@@ -8,7 +8,8 @@ from typing import Final
 from deploy.config.checks.comparison_warnings import comparison_rules
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault
-from deploy.config.models.configuration import Configuration, RouteConfig
+from deploy.config.models.configuration import Configuration
+from deploy.config.models.route import RouteConfig
 from functions.transform.comparisons import compared_paths
 from functions.transform.program import Program, read_program
 from functions.transform.routes import Route

@@ -3,17 +3,15 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from deploy.config.checks.model_faults import fault_at, setting_name
-from deploy.config.compiling.own_steps import SECTION, own_steps
+from deploy.config.checks.model_faults import expression_faults, names_in, setting_name, unknown_names
+from deploy.config.compiling.own_steps import STEPS_SECTION, own_steps
 from deploy.config.compiling.routes import UnreadableFile, with_files
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import DocumentPath, Fault
-from deploy.config.models.configuration import as_steps
+from deploy.config.models.route import as_steps
 from functions.transform.families import StepClasses, step_class
 from functions.transform.program import StepFault, read_chain, read_chains, unknown_chains
 from functions.transform.step import NamedStep
-from shared.did_you_mean import did_you_mean
-from shared.expressions import ExpressionFault, over_event
 from shared.jsontext import Json, JsonObject
 
 
@@ -37,26 +35,6 @@ def route_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
         yield from _step_faults(steps, (*at, "steps"), route.get("steps", []))
 
 
-def unknown_names(file: ConfigFile, path: DocumentPath, value: Json, known: list[str], kind: str) -> Iterator[Fault]:
-    for name in value if isinstance(value, list) else [value]:
-        if isinstance(name, str) and name not in known:
-            yield fault_at(file, path, f"there is no {kind} {name!r}{did_you_mean(name, known)}")
-
-
-def names_in(document: JsonObject, section: str) -> list[str]:
-    found = document.get(section)
-    return list(found) if isinstance(found, dict) else []
-
-
-def expression_faults(file: ConfigFile, path: DocumentPath, expression: Json) -> Iterator[Fault]:
-    if isinstance(expression, str):
-        try:
-            over_event(expression)
-        except ExpressionFault as fault:
-            reason = str(fault).removeprefix(repr(expression)).removeprefix(" is not JMESPath").removeprefix(": ")
-            yield fault_at(file, path, f"must be a JMESPath expression over the event; got {expression!r}: {reason}")
-
-
 @dataclass(frozen=True, slots=True)
 class _Chains:
     """The named chains, the operator's own steps, and the faults in both."""
@@ -77,7 +55,7 @@ def _is_unknown(fault: StepFault, own: StepClasses) -> bool:
 
 
 def _read_chains(file: ConfigFile, document: JsonObject) -> _Chains:
-    own, faults = own_steps(file, document.get(SECTION))
+    own, faults = own_steps(file, document.get(STEPS_SECTION))
     has_broken_file = bool(faults)
     written = document.get("chains")
     filled: dict[str, Json] = {}

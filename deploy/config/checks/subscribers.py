@@ -6,8 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from deploy.config.checks.model_faults import fault_at
-from deploy.config.checks.routes import names_in, unknown_names
+from deploy.config.checks.model_faults import fault_at, names_in, unknown_names
 from deploy.config.compiling.event_types import EventTypes
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import Fault

@@ -58,7 +58,8 @@ def _unused_names(file: ConfigFile) -> Iterator[Fault]:
             yield Fault(file.line(("sources", name)), f"source {name!r}", rule)
     used = {name for route in config.routes for name in route.to}
     used |= {each.otherwise for each in config.destinations.values() if each.otherwise is not None}
-    used |= {*alert_destinations(config), *subscribers_destinations(config)}
+    used |= {*alert_destinations(config.alerts, config.sources, config.destinations)}
+    used |= {*subscribers_destinations(config.subscribers)}
     for name in config.destinations:
         if name not in used:
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", "no route leads to it")

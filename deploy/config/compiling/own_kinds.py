@@ -10,8 +10,8 @@ from functions.notify.registry import OwnKinds, load_own_kinds
 from shared.jsontext import JsonObject
 from shared.own_modules import OwnModuleFault
 
-SECTION: Final = "destinations_from"
-KIND_FILES: Final = OwnFiles(SECTION, "notify")
+KINDS_SECTION: Final = "destinations_from"
+KIND_FILES: Final = OwnFiles(KINDS_SECTION, "notify")
 
 
 def own_kinds(file: ConfigFile) -> OwnKinds:
@@ -23,11 +23,11 @@ def own_kinds(file: ConfigFile) -> OwnKinds:
 
 
 def own_kind_sources(file: ConfigFile) -> dict[str, str]:
-    return KIND_FILES.sources(file, _document(file).get(SECTION))
+    return KIND_FILES.sources(file, _mapping(file).get(KINDS_SECTION))
 
 
 def own_kind_faults(file: ConfigFile) -> Iterator[Fault]:
-    yield from KIND_FILES.unreadable(file, _document(file).get(SECTION))
+    yield from KIND_FILES.unreadable(file, _mapping(file).get(KINDS_SECTION))
     sources = own_kind_sources(file)
     try:
         load_own_kinds(sources)
@@ -46,5 +46,5 @@ def own_kind_warnings(file: ConfigFile) -> Iterator[Fault]:
             yield from KIND_FILES.uncertain_imports(file, name, source)
 
 
-def _document(file: ConfigFile) -> JsonObject:
+def _mapping(file: ConfigFile) -> JsonObject:
     return file.document if isinstance(file.document, dict) else {}

@@ -10,8 +10,8 @@ from functions.transform.families import StepClasses, load_own_steps
 from shared.jsontext import Json
 from shared.own_modules import OwnModuleFault
 
-SECTION: Final = "steps_from"
-STEP_FILES: Final = OwnFiles(SECTION, "transform")
+STEPS_SECTION: Final = "steps_from"
+STEP_FILES: Final = OwnFiles(STEPS_SECTION, "transform")
 
 
 def own_steps(file: ConfigFile, names: Json) -> tuple[StepClasses, list[Fault]]:
@@ -29,6 +29,6 @@ def own_steps(file: ConfigFile, names: Json) -> tuple[StepClasses, list[Fault]]:
 def own_step_warnings(file: ConfigFile) -> Iterator[Fault]:
     """Yield warnings about imports. A step with `extras` names its packages itself. The configuration has no faults."""
     document = file.document if isinstance(file.document, dict) else {}
-    for name, source in STEP_FILES.sources(file, document.get(SECTION)).items():
+    for name, source in STEP_FILES.sources(file, document.get(STEPS_SECTION)).items():
         if not any(getattr(model, "extras", ()) for model in load_own_steps({name: source}).values()):
             yield from STEP_FILES.uncertain_imports(file, name, source)

@@ -1,12 +1,13 @@
 """Transform's slice: the routes, the named chains, the operator's own steps, and the files that steps name."""
 
 from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from deploy.config.compiling.own_steps import STEP_FILES
 from deploy.config.config_file import ConfigFile
 from deploy.config.faults import unreadable
-from deploy.config.models.configuration import Configuration, RouteConfig, StepConfig
+from deploy.config.models.route import RouteConfig, StepConfig, StepsConfig
 from functions.transform.families import StepClasses, load_own_steps, step_class
 from functions.transform.program import NO_OWN_STEPS, read_program
 from functions.transform.step import Settings
@@ -15,14 +16,16 @@ from shared.jsontext import Json, JsonObject
 from shared.waiting_route import RETRY_SECONDS
 
 
-def compiled_routes(config: Configuration, file: ConfigFile) -> JsonObject:
-    """Return that part of the slice. The content of a file replaces its name."""
-    sources = STEP_FILES.sources(file, list(config.steps_from))
+def compiled_routes(
+    file: ConfigFile, routes: Iterable[RouteConfig], chains: Mapping[str, StepsConfig], steps_from: Sequence[str]
+) -> JsonObject:
+    """Return that part of transform's slice. The content of a file replaces its name."""
+    sources = STEP_FILES.sources(file, list(steps_from))
     own = load_own_steps(sources)
-    chains: JsonObject = {name: _steps(steps, file, own) for name, steps in config.chains.items()}
+    compiled_chains: JsonObject = {name: _steps(steps, file, own) for name, steps in chains.items()}
     return {
-        "routes": [_route(route, file, own) for route in config.routes],
-        **({"chains": chains} if chains else {}),
+        "routes": [_route(route, file, own) for route in routes],
+        **({"chains": compiled_chains} if compiled_chains else {}),
         **({"own_steps": dict(sources)} if sources else {}),
     }
 

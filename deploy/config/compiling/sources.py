@@ -10,7 +10,6 @@ from deploy.config.catalogue import load_catalogue
 from deploy.config.compiling.bus_sources import bus_part
 from deploy.config.compiling.provider import provider_part
 from deploy.config.faults import unreadable
-from deploy.config.models.configuration import Configuration
 from deploy.config.models.source import SourceConfig
 from shared.jsontext import Json, JsonObject
 
@@ -25,27 +24,8 @@ WRITTEN: Final = frozenset(
 _HEADER_TYPE_WORDS: Final = 4
 
 
-def compiled_sources(config: Configuration, folder: Path) -> JsonObject:
-    """Return the sources. Names of files are relative to `folder`."""
-    mailed = _sources_mailed_as_they_came(config)
-    return {
-        name: {
-            **_source(name, source, name in mailed),
-            **({} if source.bus else _place(name, source, config)),
-            **({} if (max_words := _type_words(source)) == 1 else {"type_words": max_words}),
-            **({} if source.schema_ is None else {"schema": schema_document(source.schema_, folder)}),
-        }
-        for name, source in config.sources.items()
-    }
-
-
-def logged_sources(config: Configuration) -> JsonObject:
-    """Return how many words of each source's event types transform may log. A source that is missing is not logged."""
-    return {name: _type_words(source) for name, source in config.sources.items()}
-
-
-def _type_words(source: SourceConfig) -> int:
-    """Return several if the catalogue reads the type from a header, such as GitLab's `Push Hook`; one for others."""
+def type_words(source: SourceConfig) -> int:
+    """Return how many words of an event type may be logged: several if the catalogue reads it from a header."""
     if source.provider is None or "type" in source.model_fields_set:
         return 1
     located = load_catalogue()[source.provider].event.type
@@ -53,18 +33,12 @@ def _type_words(source: SourceConfig) -> int:
     return _HEADER_TYPE_WORDS if first and first.startswith("header.") else 1
 
 
-def _place(name: str, source: SourceConfig, config: Configuration) -> JsonObject:
-    """Return the source's public URL and the proxies in front of it."""
-    public_url = source.public_url or (config.public_url and f"{config.public_url.rstrip('/')}/{name}")
-    proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
-    return {
-        **({"public_url": public_url} if public_url else {}),
-        **({"trusted_proxies": proxies} if proxies else {}),
-    }
+def compiled_source(name: str, source: SourceConfig, folder: Path, is_mailed: bool) -> JsonObject:
+    """Return the source as the slice has it. Names of files are relative to `folder`.
 
-
-def _source(name: str, source: SourceConfig, is_mailed: bool) -> JsonObject:
-    """Return the source's settings: its own override its provider's, which override the defaults."""
+    The source's own settings override its provider's, which override the defaults. `is_mailed`: a mail shows its bodies
+    as they came.
+    """
     auth: list[Json] = [each.model_dump(exclude_none=True) for each in source.auth] or [{"scheme": "none"}]
     keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
     settings: JsonObject = source.model_dump(mode="json", include=set(WRITTEN), exclude_none=True)
@@ -74,18 +48,12 @@ def _source(name: str, source: SourceConfig, is_mailed: bool) -> JsonObject:
     if source.bus:
         catalogue_part = bus_part(name, source.bus)
     settings_in_file = {key: value for key, value in settings.items() if key in source.model_fields_set}
-    return {"auth": auth, "keep_raw": keep_raw, **settings, **catalogue_part, **settings_in_file}
-
-
-def _sources_mailed_as_they_came(config: Configuration) -> set[str]:
-    """Return the sources that keep the body as received, because a mail without templates shows it."""
-    plain = {
-        name
-        for name, destination in config.destinations.items()
-        if isinstance(email := destination.kinds.get("email"), dict) and not email.keys() & {"html", "text"}
-    }
-    routes = [route for route in config.routes if plain.intersection(route.to)]
-    return {name for route in routes for name in (config.sources if "all" in route.from_ else route.from_)}
+    compiled: JsonObject = {"auth": auth, "keep_raw": keep_raw, **settings, **catalogue_part, **settings_in_file}
+    if (max_words := type_words(source)) > 1:
+        compiled["type_words"] = max_words
+    if source.schema_ is not None:
+        compiled["schema"] = schema_document(source.schema_, folder)
+    return compiled
 
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

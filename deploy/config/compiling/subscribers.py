@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from deploy.config.models.configuration import Configuration
+from deploy.config.models.destination import DestinationConfig
 from deploy.config.models.subscribers import SubscribersConfig
 from shared.jsontext import JsonObject
 from shared.subscribers.sealing import KEY_SECRET
@@ -13,11 +13,12 @@ KIND = "subscribers"
 
 
 def compiled_subscribe(
-    config: Configuration, settings: Mapping[str, BaseModel], types: Mapping[str, JsonObject]
+    section: SubscribersConfig,
+    destinations: Mapping[str, DestinationConfig],
+    settings: Mapping[str, BaseModel],
+    types: Mapping[str, JsonObject],
 ) -> JsonObject:
     """Return subscribe's slice but for what every function's has."""
-    section = config.subscribers
-    assert section is not None
     portal = section.portal
     public: JsonObject = {
         **_common(section),
@@ -26,26 +27,25 @@ def compiled_subscribe(
         "portal": {"name": portal.name, "origins": list(portal.origins), "logo": portal.logo},
         "limits": section.limits.model_dump(),
     }
-    destinations: JsonObject = {
+    compiled_destinations: JsonObject = {
         name: {
             **settings[name].model_dump(mode="json", by_alias=True),
             **({"rate": destination.rate} if destination.rate else {}),
         }
-        for name, destination in config.destinations.items()
+        for name, destination in destinations.items()
         if KIND in destination.kinds
     }
-    return {"subscribers": public, "destinations": destinations, "event_types": dict(types)}
+    return {"subscribers": public, "destinations": compiled_destinations, "event_types": dict(types)}
 
 
-def compiled_subscribers(config: Configuration) -> JsonObject:
+def compiled_subscribers(section: SubscribersConfig | None) -> JsonObject:
     """Return the part of notify's slice."""
-    section = config.subscribers
     return {} if section is None else {"subscribers": {**_common(section), "secret": KEY_SECRET}}
 
 
-def subscribers_destinations(config: Configuration) -> list[str]:
+def subscribers_destinations(section: SubscribersConfig | None) -> list[str]:
     """Return the destinations that tell what happens to endpoints."""
-    tell = config.subscribers.tell if config.subscribers else None
+    tell = section.tell if section else None
     return [name for name in (tell.operator, tell.owners) if name] if tell else []
 
 

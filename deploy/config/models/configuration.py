@@ -5,50 +5,18 @@ The settings of steps and of kinds of destinations have models of their own, in 
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from deploy.config.models.alerts import AlertsConfig
 from deploy.config.models.case import CaseConfig
 from deploy.config.models.destination import DestinationConfig
 from deploy.config.models.people import PeopleConfig
+from deploy.config.models.route import RouteConfig, StepsConfig
 from deploy.config.models.source import PublicUrl, SourceConfig, TrustedProxies
 from deploy.config.models.subscribers import SubscribersSection
-from shared.config.rules import Name, Seconds, listed
+from shared.config.rules import Name, Seconds
 from shared.config.values import Model
 from shared.retention import Retention
-
-
-def as_steps(value: object) -> object:
-    """Return the steps. The name of a chain is short for the step `chain`."""
-    return [{"chain": value}] if isinstance(value, str) else value
-
-
-StepConfig = dict[str, JsonValue]
-StepsConfig = Annotated[list[StepConfig], BeforeValidator(as_steps)]
-
-
-class RouteConfig(Model):
-    """A route: which events go through which steps to which destinations.
-
-    from      names of sources, or `all`
-    types     patterns of event types; default: every type
-    where     a JMESPath condition over the event
-    else      take only events that no other route takes
-    on_error  what happens to an event that a step can never process: `dead_letter` keeps it, `continue` passes it on as
-              it was before the step, `drop` discards it with an entry in the journal
-    to        names of destinations
-    """
-
-    name: str = Field(min_length=1, max_length=100)
-    from_: Annotated[list[str], BeforeValidator(listed)] = Field(default=["all"], alias="from", min_length=1)
-    types: Annotated[list[str], BeforeValidator(listed)] = Field(default=[], min_length=1)
-    where: str | None = None
-    else_: bool = Field(default=False, alias="else")
-    enabled: bool = True
-    on_error: Literal["dead_letter", "continue", "drop"] = "dead_letter"
-    steps: StepsConfig = Field(default=[])
-    to: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
-
 
 Instances = Annotated[int, Field(ge=1, le=1_000)]
 NetworkName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./:-]{0,254}$")]

@@ -6,7 +6,6 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from deploy.config.models.auth import Auth
-from deploy.config.models.locations import DataPath
 from shared.casting import Kind
 from shared.config.rules import Seconds, listed
 from shared.config.signed import RequestLocation
@@ -71,7 +70,7 @@ class EventFields(Model):
     batch: str | None = Field(None, pattern=r"^data\.(.+\.)?\*(\..+)?$")
     unpack: str | None = None
     unwrap: bool | None = None
-    cast: dict[DataPath, Kind] | None = None
+    cast: dict[str, Kind] | None = None
     dedupe: Dedupe | None = None
     repeats: list[RepeatingBody] | None = None
 

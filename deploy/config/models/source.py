@@ -6,13 +6,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
-from deploy.config.models.alerts import SilenceConfig
 from deploy.config.models.auth import MAX_LEEWAY_SECONDS, Auth, LinkAuth
 from deploy.config.models.bus_source import BusSourceConfig
 from deploy.config.models.locations import BatchPath, DataPath, Locations
 from deploy.config.models.provider import Dedupe
 from shared.casting import Kind
-from shared.config.rules import Seconds, SecretName, listed
+from shared.config.rules import Name, Seconds, SecretName, listed
 from shared.config.signed import MAX_TOLERANCE_SECONDS
 from shared.config.values import HeaderName, Model
 from shared.limits import MIB
@@ -152,6 +151,20 @@ class RespondConfig(Model):
             hint = ". Use `content_type`" if "content-type" in reserved else ""
             raise ValueError(f"headers: must not set {reserved[0]}{hint}")
         return self
+
+
+DestinationNames = Annotated[list[Name], BeforeValidator(listed), Field(min_length=1)]
+
+
+class SilenceConfig(Model):
+    """Alerts when no event of the source was accepted for so long, and when it sends again.
+
+    after  how long
+    to     the destinations that get them; default: those of `alerts`
+    """
+
+    after: Annotated[Seconds, Field(ge=60, le=90 * 86_400)]
+    to: DestinationNames | None = None
 
 
 BodyFormat = Literal["json", "ndjson", "xml", "yaml", "form", "multipart", "plist", "csv", "text", "bytes"]

@@ -16,8 +16,8 @@ from deploy.aws.yaml_text import Fields, Node, to_yaml
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT
 from deploy.config.compiler import compile_file
-from deploy.config.local_only import local_only
 from deploy.config.mail_settings import mail_settings_fault
+from deploy.config.slices import local_only
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.config.checks.kinds import settings_model
+from deploy.config.sections.kinds import settings_model
 from deploy.topology.buses import GOOGLE_KINDS
 from functions.notify.registry import load_own_kinds
 from functions.transform.program import read_program

@@ -12,8 +12,8 @@ from typing import Final
 from deploy.cli.main import COMMANDS
 from deploy.cloud_access.gcp import GcloudFault, GcloudMissing
 from deploy.cloud_access.gcp_names import TargetFault
+from deploy.config.config_file import ConfigFaults
 from deploy.config.dotenv import DotenvFault
-from deploy.config.faults import ConfigFaults
 from deploy.terminal.command_line import CommandError, CommandParser, HelpText, UsageError
 from deploy.terminal.output import printable
 from shared.cloud.local.database import reason_of

@@ -10,7 +10,7 @@ from typing import Final
 from deploy.cli.command import parser
 from deploy.config.checkout import deployed_config
 from deploy.config.configured import add_configuration
-from deploy.config.local_only import local_only
+from deploy.config.slices import local_only
 from deploy.explain.config_tests import require_passing_tests
 from deploy.terminal.command_line import CommandError, Questions
 from shared.jsontext import JsonObject

@@ -11,8 +11,8 @@ from typing import Final
 
 from deploy.cli.command import parser, run_command
 from deploy.config.checkout import checked_config
+from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import add_configuration, config_path, configured_at, environ_of
-from deploy.config.faults import ConfigFaults
 from deploy.doctor.checks import LONGEST_SECONDS, Subject, checkup
 from deploy.platforms.choice import add_platform, add_state, chosen_kind, is_local, same_platform
 from deploy.terminal.finding import Finding

@@ -13,7 +13,7 @@ from deploy.cli.command import USAGE, number_option, parser, run_command, time_o
 from deploy.config.checkout import state_folder
 from deploy.config.compiler import secrets_needed
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.config.dev_file import outdated
+from deploy.config.running_dev import outdated
 from deploy.explain.deliveries import ReadEndpoints, Situation, known_endpoints
 from deploy.explain.offline import without_authentication
 from deploy.explain.receive_stage import auth_schemes, explain_receive, secret_names

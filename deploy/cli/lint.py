@@ -10,16 +10,13 @@ from deploy.aws.prepare import measured as limits_of_aws
 from deploy.aws.template import template
 from deploy.cli.command import parser, run_command
 from deploy.config.checkout import checked_config
-from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config, read_config, secrets_needed
-from deploy.config.compiling.own_kinds import own_kind_warnings
-from deploy.config.compiling.own_steps import own_step_warnings
-from deploy.config.config_file import ConfigFile
+from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.configured import add_configuration, environ_of
 from deploy.config.dotenv import DotenvFault, read_dotenv
-from deploy.config.faults import ConfigFaults, Fault
-from deploy.config.local_only import local_only
-from deploy.config.sql_destinations import unreachable_databases, untyped_columns
+from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
+from deploy.config.slices import local_only, unreachable_databases, untyped_columns
+from deploy.config.warnings import configuration_warnings
 from deploy.doctor.sender import senders
 from deploy.explain.subscriber_events import event_type_findings
 from deploy.gcp.costs import resources

@@ -6,11 +6,11 @@ import sys
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
-from deploy.config.catalogue import Catalogue, load_catalogue
-from deploy.config.catalogue_pages import entry_document, entry_text, listing, matching
-from deploy.config.checks.kinds import KindFault, suggested_kinds
 from deploy.config.config_schema import config_schema
 from deploy.config.configured import add_configuration, optional_slices
+from deploy.config.sections.catalogue import Catalogue, load_catalogue
+from deploy.config.sections.catalogue_pages import entry_document, entry_text, listing, matching
+from deploy.config.sections.kinds import KindFault, suggested_kinds
 from deploy.explain.reference import (
     kind_document,
     kind_listing,

@@ -12,8 +12,8 @@ from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
 from deploy.cloud_access.gcp import NotSignedIn
+from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import add_configuration, configured, environ_of
-from deploy.config.faults import ConfigFaults
 from deploy.doctor.configuration import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform

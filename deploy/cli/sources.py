@@ -12,10 +12,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.cli.command import DONE, parser, run_command
-from deploy.config.catalogue import load_catalogue
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.config.dev_file import read_aws_environ
-from deploy.config.dev_ports import DEFAULT_BASE, ports_from
+from deploy.config.running_dev import DEFAULT_BASE, ports_from, read_aws_environ
+from deploy.config.sections.catalogue import load_catalogue
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.command_lines import example_line, program, publishing_line, relative_path

@@ -11,9 +11,9 @@ from typing import Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.events import clock
 from deploy.config.checkout import LOCAL, state_folder
+from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
-from deploy.config.dev_file import served_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.running_dev import served_config
 from deploy.history.destinations import DestinationView
 from deploy.history.local import read_slice
 from deploy.history.status import (

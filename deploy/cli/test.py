@@ -10,8 +10,8 @@ from typing import Final
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.config.checkout import checked_config
 from deploy.config.compiler import compile_config, read_config
+from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import add_configuration, environ_of
-from deploy.config.faults import ConfigFaults
 from deploy.explain.config_tests import CaseResult, run_config_tests
 from deploy.terminal.output import GREEN, RED, Screen, count_of, print_json, printable, screen_of
 from shared.jsontext import Json, JsonObject

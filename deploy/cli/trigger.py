@@ -18,16 +18,19 @@ from deploy.cli.look_up import key_of
 from deploy.cli.sent_event import SentEvent, result_lines, why_rejected, wrong_port_note
 from deploy.client.hookchain.http import NoResponse, Response
 from deploy.client.hookchain.outcome import Outcome, read_outcome
-from deploy.config.catalogue import load_catalogue
-from deploy.config.catalogue_pages import PROVEN
-from deploy.config.catalogue_source import secret_name_of, source_block, source_name_of, uses_provider_keys
 from deploy.config.checkout import env_file
 from deploy.config.compiler import read_config
-from deploy.config.compiling.provider import provider_part
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
 from deploy.config.dotenv import read_dotenv
-from deploy.config.models.provider import Handshake, ProviderEntry
-from deploy.config.models.source import SourceConfig
+from deploy.config.sections.catalogue import Handshake, ProviderEntry, load_catalogue
+from deploy.config.sections.catalogue_pages import (
+    PROVEN,
+    secret_name_of,
+    source_block,
+    source_name_of,
+    uses_provider_keys,
+)
+from deploy.config.sections.source import SourceConfig, provider_part
 from deploy.history.local import local_ports
 from deploy.platforms.choice import add_state
 from deploy.requests.posting import aim_request, post_request, send_until_confirmed

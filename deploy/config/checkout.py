@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from deploy.config.dev_file import is_served_by_name, outdated, served_config, served_env_file
 from deploy.config.dotenv import DotenvFault, read_dotenv
+from deploy.config.running_dev import is_served_by_name, outdated, served_config, served_env_file
 from shared.settings import DEFAULT_STATE
 
 ROOT: Final = Path(__file__).resolve().parents[2]

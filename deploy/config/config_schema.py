@@ -7,8 +7,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from deploy.config.checks.kinds import destination_kinds, settings_model
-from deploy.config.models.configuration import Configuration
+from deploy.config.configuration import Configuration
+from deploy.config.sections.kinds import destination_kinds, settings_model
 from functions.notify.registry import NO_OWN_KINDS, OwnKinds
 from functions.transform.families import StepClasses, step_classes
 from functions.transform.step import MAX_STEPS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.config.checkout import LOCAL, chosen_config, deployed_config, env_file, environ_with
 from deploy.config.compiler import compile_config, read_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults
 from shared.jsontext import Json, JsonObject
 
 

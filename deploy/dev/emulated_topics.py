@@ -11,8 +11,8 @@ from typing import Final
 
 import aiohttp
 
-from deploy.config.compiling.bus_sources import PREFIX
-from deploy.config.dev_ports import function_url
+from deploy.config.running_dev import function_url
+from deploy.config.sections.bus_source import PREFIX
 from deploy.requests.sources import dev_topic
 from deploy.topology.buses import bus_sources
 from deploy.topology.topology import MOST_TRIES

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from deploy.config.local_only import is_loopback
+from deploy.config.slices import is_loopback
 
 FOREIGN_PAGE: Final = "A page of another site must not use this local service."
 _JSON: Final = "application/json"

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.config.dev_file import FILE_NAME, read_aws_environ
-from deploy.config.dev_ports import HOST
+from deploy.config.running_dev import FILE_NAME, HOST, read_aws_environ
 from deploy.dev.probe import request_status
 from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.pubsub.store import read_waiting

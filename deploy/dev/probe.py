@@ -2,7 +2,7 @@
 
 import asyncio
 
-from deploy.config.dev_ports import HOST
+from deploy.config.running_dev import HOST
 
 
 async def request_status(port: int, method: str, path: str, timeout_seconds: float, *header_lines: str) -> int | None:

@@ -11,10 +11,10 @@ from typing import Final
 
 from deploy.cloud_access.aws import NoCredentials
 from deploy.cloud_access.gcp import ApiError, GcloudFault, GcloudMissing, NotSignedIn
+from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import Configured
-from deploy.config.faults import ConfigFaults
 from deploy.config.mail_settings import mail_settings_fault
-from deploy.config.sql_destinations import sql_destinations
+from deploy.config.slices import sql_destinations
 from deploy.doctor import configuration, held, sender, sharing
 from deploy.doctor.places import has_places
 from deploy.history.state import configured_destinations

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.config.blob_retention import blobs_seconds
 from deploy.config.config_file import NAME as NO_FILE
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults
+from deploy.config.slices import blobs_seconds
 from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.first_values import is_generated
 from deploy.secrets.needs import Need

@@ -18,7 +18,7 @@ from sqlalchemy.types import (
     UserDefinedType,
 )
 
-from deploy.config.sql_destinations import sql_destinations
+from deploy.config.slices import sql_destinations
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from functions.notify.columns import ColumnType

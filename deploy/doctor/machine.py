@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access.gcp import exchange
-from deploy.config.dev_file import read_hint
-from deploy.config.dev_ports import PortsTaken, require_free
 from deploy.config.dotenv import DotenvFault, read_dotenv
+from deploy.config.running_dev import PortsTaken, read_hint, require_free
 from deploy.terminal.finding import Finding, ok, problem, unknown
 
 NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools", "orjson", "pybase64")

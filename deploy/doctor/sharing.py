@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from deploy.config.caught_destinations import is_caught
+from deploy.config.slices import is_caught
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, problem, unknown
 from shared.jsontext import Json, JsonObject

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.config.compiler import compile_config, read_config
-from deploy.config.models.case import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
-from deploy.config.models.configuration import Configuration
+from deploy.config.configuration import Configuration
+from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
 from deploy.explain.deliveries import (
     previewed_recipient,
     rendered_mail,

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from deploy.config.models.case import CaseAnswer, CaseConfig
+from deploy.config.sections.cases import CaseAnswer, CaseConfig
 from functions.receive.admission import source_name
 from functions.receive.bus import MESSAGE_ID
 from functions.receive.receive import Receiver

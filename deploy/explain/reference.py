@@ -12,11 +12,10 @@ from typing import Final
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from deploy.config.checks.kinds import destination_kinds, kind_module_of, kind_summary, settings_model
-from deploy.config.compiling.routes import UnreadableFile, with_files
-from deploy.config.config_file import parse_config
-from deploy.config.faults import ConfigFaults
-from deploy.config.models.destination import DestinationConfig
+from deploy.config.config_file import ConfigFaults, parse_config
+from deploy.config.sections.destination import DestinationConfig
+from deploy.config.sections.kinds import destination_kinds, kind_module_of, kind_summary, settings_model
+from deploy.config.sections.route import UnreadableFile, with_files
 from deploy.explain.outgoing_request import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.notify.http_kind import HttpExample, example_request

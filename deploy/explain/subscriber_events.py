@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from deploy.config.config_file import ConfigFile
-from deploy.config.faults import Fault
-from deploy.config.models.case import CaseAnswer, CaseConfig
-from deploy.config.models.configuration import Configuration
+from deploy.config.config_file import ConfigFile, Fault
+from deploy.config.configuration import Configuration
+from deploy.config.sections.cases import CaseAnswer, CaseConfig
 from deploy.explain.offline import (
     AT,
     FixedClock,

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import GcloudFault, Runner, read_json
 from deploy.cloud_access.gcp_names import Target
-from deploy.config.compiling.bus_sources import PREFIX
+from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.resource import Existing, Resource, key_of
 from deploy.gcp.resources import monitoring, project, services, stores, topics

@@ -28,7 +28,7 @@ from deploy.cloud_access.gcp import (
 )
 from deploy.cloud_access.gcp_names import Target, bucket, database, service
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
-from deploy.config.compiling.bus_sources import PREFIX
+from deploy.config.sections.bus_source import PREFIX
 from deploy.history.cloud_journal import CloudJournal
 from deploy.history.firestore_journal import FirestoreJournalReader, upgrade
 from deploy.history.logs import PAGE, LogQuery, Record, parse_cloud_entry

@@ -11,8 +11,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.config.dev_file import read_aws_environ, read_dev_file
-from deploy.config.dev_ports import HOST, Ports, port_base, ports_from
+from deploy.config.running_dev import HOST, Ports, port_base, ports_from, read_aws_environ, read_dev_file
 from deploy.history.journal_view import JournalView
 from deploy.history.local_journal import JournalReader, rewrite_files
 from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores

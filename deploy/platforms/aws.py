@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
 from deploy.cloud_access.aws_names import StackTarget, find_target
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults
 from deploy.doctor import aws, machine, ses
 from deploy.doctor.buses import buses_on_aws
 from deploy.doctor.checks import (

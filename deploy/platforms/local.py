@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.checkout import own_env_file, state_folder
-from deploy.config.dev_file import is_sending_mail, read_aws_environ
-from deploy.config.dev_ports import HOST, is_free, owner_of, port_base
+from deploy.config.running_dev import HOST, is_free, is_sending_mail, owner_of, port_base, read_aws_environ
 from deploy.dev.local_status import local_backlogs, local_version
 from deploy.doctor import machine
 from deploy.doctor.checks import (

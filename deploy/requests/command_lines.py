@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
-from deploy.config.dev_ports import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.config.running_dev import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.requests.events import (
     CONTENT_TYPES,
     MadeEvent,

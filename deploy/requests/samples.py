@@ -12,7 +12,7 @@ from typing import Final
 
 import yaml
 
-from deploy.config.models.provider import Handshake
+from deploy.config.sections.catalogue import Handshake
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.signatures.content_signing import with_text

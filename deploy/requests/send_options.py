@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from deploy.client.hookchain.formats import FORMATS, xml_text
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults
 from deploy.requests.sources import Source, is_plain_hmac, load_sources
 from functions.receive.query_body import BODY, document_in
 from shared.formats.parse import parse_body

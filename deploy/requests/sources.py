@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from deploy.config.checkout import chosen_config
 from deploy.config.configured import Configured
-from deploy.config.dev_ports import HOST, Ports
+from deploy.config.running_dev import HOST, Ports
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from deploy.config.config_file import ConfigFile
-from deploy.config.faults import Fault
-from deploy.config.models.configuration import Configuration
+from deploy.config.config_file import ConfigFile, Fault
+from deploy.config.configuration import Configuration
 from deploy.requests.sources import compiled_sources
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic, Settings

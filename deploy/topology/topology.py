@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from deploy.config.blob_retention import blobs_seconds
-from deploy.config.sql_destinations import cloud_sql_instances
+from deploy.config.slices import blobs_seconds, cloud_sql_instances
 from deploy.secrets.needs import mail_transports, needs
 from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import BusSource, Place, bus_sources, published_buses, written_places

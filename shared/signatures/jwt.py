@@ -61,7 +61,7 @@ class Unproven(NamedTuple):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class JwtScheme(TimedScheme):
-    """Settings are those of JwtAuth in deploy/config/models. `digest_claim` is its `body_digest`."""
+    """Settings are those of JwtAuth in deploy/config/sections/auth.py. `digest_claim` is its `body_digest`."""
 
     scheme = "jwt"
     header: str = "authorization"

@@ -16,8 +16,8 @@ from typing import Final, Protocol
 
 import pytest
 
-from deploy.config.dev_file import config_faults
 from deploy.config.dotenv import read_dotenv
+from deploy.config.running_dev import config_faults
 from deploy.dev.sendgrid.mailbox import Mailbox
 from tests.ports import free_base
 from tests.posting_through import posting

@@ -30,8 +30,7 @@ from typing import Final
 import pytest
 import yaml
 
-from deploy.config.checks.configuration import check_config
-from deploy.config.compiler import compile_file, secrets_needed
+from deploy.config.compiler import check_config, compile_file, secrets_needed
 from deploy.config.config_file import parse_config
 from shared.secrets import variable_name
 from tests.ports import free_base, is_free

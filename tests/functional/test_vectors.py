@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.catalogue import load_catalogue
+from deploy.config.sections.catalogue import load_catalogue
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import verify_timestamp
 from tests.receiving import URL, Receiving

@@ -22,7 +22,7 @@ from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
 
-from deploy.config.catalogue import load_catalogue
+from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import Fresh, sample_names
 from deploy.requests.signing import Break
 from shared.http import Request

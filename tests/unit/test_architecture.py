@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from deploy.config.imported_modules import imported_modules
+from deploy.config.sections.own_files import imported_modules
 
 FUNCTIONS: Final = ("receive", "transform", "notify", "subscribe")
 CLOUD_PACKAGES: Final = ("google", "boto3", "botocore", "functions_framework", "sendgrid")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from deploy.config.dev_ports import HOST
+from deploy.config.running_dev import HOST
 from deploy.topology.topology import MOST_TRIES
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.jsontext import Json, JsonObject, from_json, to_json

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from deploy.config.dev_ports import HOST
+from deploy.config.running_dev import HOST
 from deploy.dev.aws import runtime
 from deploy.dev.aws.tools import AwsTools
 from shared.jsontext import Json, from_json

@@ -22,7 +22,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from deploy.config.dev_ports import HOST
+from deploy.config.running_dev import HOST
 from deploy.dev.aws.emulated_stack import PREFIX, TopologyFault, ensure, place_at
 from deploy.dev.aws.environments import free_ports
 from deploy.dev.aws.ses import Ses

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from deploy.config.dev_ports import HOST
+from deploy.config.running_dev import HOST
 from deploy.dev.aws.emulated_stack import (
     ACCOUNT,
     PREFIX,

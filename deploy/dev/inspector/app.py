@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from aiohttp import web
 
-from deploy.config.dev_file import config_faults, read_hint
+from deploy.config.running_dev import config_faults, read_hint
 from deploy.dev.caught import open_caught
 from deploy.dev.inspector import mail_api, sheets_api, steps_api
 from deploy.dev.inspector.backend import LOCAL, DevBackend, LocalBackend

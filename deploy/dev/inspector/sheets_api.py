@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.config.caught_destinations import caught_sheets
+from deploy.config.slices import caught_sheets
 from deploy.dev.inspector.api import bad_request, json_answer, json_body
 from deploy.dev.inspector.backend import LOCAL, DevBackend
 from deploy.dev.sheets.store import Sheet, SheetStore

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from deploy.config.local_only import is_loopback
+from deploy.config.slices import is_loopback
 from deploy.dev.pubsub.filters import Filter, parse_filter
 from deploy.dev.pubsub.google_json import Fields, duration_text, invalid, not_emulated
 from shared.jsontext import JsonObject

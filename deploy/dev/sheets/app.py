@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.config.caught_destinations import caught_sheets
+from deploy.config.slices import caught_sheets
 from deploy.dev.sheets.store import Sheet, SheetStore
 from deploy.history.local import read_slice
 from shared.jsontext import Json, to_json

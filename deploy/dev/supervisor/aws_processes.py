@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.config.dev_ports import HOST, Ports
+from deploy.config.running_dev import HOST, Ports
 from deploy.dev.aws.emulated_stack import function_environ
 from deploy.dev.supervisor.processes import Child, Folders, code_folders, plan_module
 from shared.secrets import variable_name

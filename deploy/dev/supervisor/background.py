@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.config.blob_retention import blobs_seconds
-from deploy.config.dev_ports import HOST, function_url
+from deploy.config.running_dev import HOST, function_url
+from deploy.config.slices import blobs_seconds
 from deploy.dev.probe import request_status
 from deploy.dev.supervisor.reload import reload
 from deploy.dev.supervisor.setup import Setup

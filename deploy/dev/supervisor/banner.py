@@ -4,10 +4,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from deploy.config.caught_destinations import caught_sheets, is_caught
-from deploy.config.dev_file import Hint
-from deploy.config.dev_ports import HOST, Ports, function_url
-from deploy.config.google_accounts import without_google_account
+from deploy.config.running_dev import HOST, Hint, Ports, function_url
+from deploy.config.slices import caught_sheets, is_caught, without_google_account
 from deploy.dev.aws.source_queues import queue_of
 from deploy.dev.supervisor.setup import Setup
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from deploy.config.checkout import ROOT, environ_with
-from deploy.config.dev_ports import PortsTaken, is_free, owner_of, require_free
+from deploy.config.config_file import ConfigFaults
 from deploy.config.dotenv import DotenvFault
-from deploy.config.faults import ConfigFaults
+from deploy.config.running_dev import PortsTaken, is_free, owner_of, require_free
 from deploy.dev.aws.tools import ToolsMissing, find_tools
 from deploy.dev.supervisor.options import Options, env_file_in, parse_options
 from deploy.dev.supervisor.runner import ReaperLink

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.checkout import own_env_file
-from deploy.config.dev_ports import DEFAULT_BASE, HIGHEST_BASE
+from deploy.config.running_dev import DEFAULT_BASE, HIGHEST_BASE
 from deploy.terminal.command_line import CommandParser, HelpText
 from shared.logs import SEVERITIES
 from shared.settings import DEFAULT_STATE

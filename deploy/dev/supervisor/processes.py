@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.config.dev_ports import HOST, Ports, function_url
+from deploy.config.running_dev import HOST, Ports, function_url
 from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
 # Variables of a person's shell that a function must not see: the framework's and gunicorn's own settings, and all that

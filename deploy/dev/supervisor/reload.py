@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deploy.config.config_file import ConfigFaults
 from deploy.config.dotenv import DotenvFault
-from deploy.config.faults import ConfigFaults
 from deploy.dev.supervisor.banner import changed_lines
 from deploy.dev.supervisor.setup import SUFFIXES, MailNotConfigured, Setup, files_named, set_up
 from deploy.secrets.generated import WeakSecret

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, choose_config
-from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
-from deploy.config.compiling.event_types import event_type_files
-from deploy.config.dev_ports import Ports, ports_from
+from deploy.config.config_file import ConfigFaults, Fault
 from deploy.config.dotenv import DotenvFault, add_to_dotenv, make_dotenv_private, read_dotenv
-from deploy.config.faults import ConfigFaults, Fault
+from deploy.config.running_dev import Ports, ports_from
+from deploy.config.sections.subscribers import event_type_files
+from deploy.config.warnings import configuration_warnings
 from deploy.dev.supervisor.aws_processes import plan_aws_children
 from deploy.dev.supervisor.options import Options, prefer_config
 from deploy.dev.supervisor.processes import Child, Folders, base_environ, plan_children

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.config.dev_file import remove_dev_file, write_dev_file
+from deploy.config.running_dev import remove_dev_file, write_dev_file
 from deploy.dev.aws.emulated_stack import function_environ
 from deploy.dev.probe import wait_until_answering
 from deploy.dev.supervisor.background import background_tasks, buses_of, ensure_topology

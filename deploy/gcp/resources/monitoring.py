@@ -9,7 +9,7 @@ from typing import Final
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp_names import Target
-from deploy.config.compiling.bus_sources import PREFIX
+from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, keys, one
 from deploy.gcp.resources.project import API
 from deploy.gcp.resources.topics import topic_key

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.trigger import ready_source
-from deploy.config.catalogue import load_catalogue
+from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.signing import Signer, sign_request
 from shared.formats.parse import parse_body
 from shared.http import Request

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from deploy.config.dev_ports import HOST
+from deploy.config.running_dev import HOST
 from deploy.dev.aws.environments import InvocationFailed, Pool
 from deploy.dev.aws.function import Front, listen
 from deploy.dev.aws.queue_faults import PATH, no_faults

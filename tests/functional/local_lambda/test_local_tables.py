@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.dev_ports import HOST
+from deploy.config.running_dev import HOST
 from deploy.dev.aws.emulated_stack import PREFIX, ensure, place_at
 from deploy.dev.aws.local_aws import ministack
 from deploy.dev.aws.tools import AwsTools

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.dev_ports import HOST
+from deploy.config.running_dev import HOST
 from deploy.dev.aws.emulated_stack import ensure, place_at, queue_arn, queue_url
 from deploy.dev.aws.environments import Pool
 from deploy.dev.aws.local_aws import ministack

@@ -9,7 +9,7 @@ import pytest
 from deploy.bundle.bundle import PLATFORMS, NotABundle, bundle_files, contents, write
 from deploy.cli import bundle
 from deploy.config.compiler import compile_file
-from deploy.config.imported_modules import imported_modules
+from deploy.config.sections.own_files import imported_modules
 from shared.jsontext import JsonObject
 
 SLICE: JsonObject = {"function": "receive", "sources": {}}

@@ -7,8 +7,7 @@ from typing import TypeVar
 import pytest
 
 from deploy.cli import pause
-from deploy.config.dev_file import Hint, write_dev_file
-from deploy.config.dev_ports import Ports
+from deploy.config.running_dev import Hint, Ports, write_dev_file
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ledger_rules import HELD, RETRY_SCHEDULED

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.look_up import destinations
-from deploy.config.checks.kinds import destination_kinds
+from deploy.config.sections.kinds import destination_kinds
 from tests.unit.notify.test_own_kinds import FILE, REST, on_the_page
 
 

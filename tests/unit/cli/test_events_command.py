@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.cli.main import main
-from deploy.config.dev_file import Hint, write_dev_file
-from deploy.config.dev_ports import Ports
+from deploy.config.running_dev import Hint, Ports, write_dev_file
 from deploy.history.local import local_bus_host, open_local_bus
 from deploy.history.state import StateFault
 from shared.claim_check import checked_in

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.link import main
-from deploy.config.dev_file import Hint, write_dev_file
-from deploy.config.dev_ports import ports_from
+from deploy.config.running_dev import Hint, ports_from, write_dev_file
 from shared.jsontext import Json
 from tests.posting import Posting
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from deploy.cli import dead_letters, events, secrets, status
-from deploy.config.catalogue import load_catalogue
-from deploy.config.catalogue_pages import listing
+from deploy.config.sections.catalogue import load_catalogue
+from deploy.config.sections.catalogue_pages import listing
 from deploy.explain.reference import kind_listing, step_listing
 from deploy.terminal.output import PIPE_COLUMNS, Column, Screen, printable, table, width_of
 from functions.notify.registry import NO_OWN_KINDS

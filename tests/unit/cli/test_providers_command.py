@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.look_up import providers
-from deploy.config.catalogue import load_catalogue
-from deploy.config.catalogue_pages import entry_text
-from deploy.config.catalogue_source import source_block
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from deploy.config.sections.catalogue import load_catalogue
+from deploy.config.sections.catalogue_pages import entry_text, source_block
 from deploy.terminal.output import Screen
 from shared.jsontext import Json
 

@@ -12,8 +12,7 @@ import pytest
 from deploy.cli.events import clock
 from deploy.cli.main import main
 from deploy.cli.status import MAX_GROUPS, status_text
-from deploy.config.dev_file import Hint, write_dev_file
-from deploy.config.dev_ports import Ports
+from deploy.config.running_dev import Hint, Ports, write_dev_file
 from deploy.dev.local_status import local_backlogs, local_version
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store

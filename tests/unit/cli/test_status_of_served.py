@@ -8,8 +8,7 @@ import pytest
 from deploy.cli.main import main
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.config.dev_file import Hint, write_dev_file
-from deploy.config.dev_ports import Ports
+from deploy.config.running_dev import Hint, Ports, write_dev_file
 from shared.cloud.local.journal import FILE_NAME, open_journal
 
 CONFIG = """

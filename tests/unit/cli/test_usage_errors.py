@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.cli.main import main
-from deploy.config.dev_file import Hint, write_dev_file
-from deploy.config.dev_ports import Ports
+from deploy.config.running_dev import Hint, Ports, write_dev_file
 from tests.fakes.kept import Kept
 from tests.fakes.receiver import http_answer, receiver
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.compiler import compile_config
-from deploy.config.config_file import ConfigFile, parse_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults, ConfigFile, parse_config
 from functions.transform.program import read_program
 from functions.transform.routes import Decision, decide
 from shared.event import Event

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults, parse_config
 from deploy.topology.topology import find_topology
 from functions.notify.alerts.publisher import AlertSettings, Silence, read_alert_settings
 from functions.notify.digests.settings import Digest, GatherSettings, QuietHours

@@ -8,8 +8,7 @@ from typing import Final
 import pytest
 
 from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults, parse_config
 from functions.transform.program import read_program
 from functions.transform.routes import decide
 from shared.errors import Permanent

@@ -8,11 +8,10 @@ import pytest
 from deploy.aws.prepare import prepare, warnings
 from deploy.bundle.requirements import features
 from deploy.cloud_access.gcp_names import Target
-from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config
-from deploy.config.compiling.bus_sources import resource_name
-from deploy.config.config_file import ConfigFile, parse_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults, ConfigFile, parse_config
+from deploy.config.sections.bus_source import resource_name
+from deploy.config.warnings import configuration_warnings
 from deploy.doctor.buses import buses_on_aws, buses_on_google
 from deploy.gcp.deployment import prepare_deployment
 from deploy.terminal.command_line import CommandError

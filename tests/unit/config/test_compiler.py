@@ -6,10 +6,8 @@ import pytest
 
 from deploy.config.checkout import ROOT, checked_config, choose_config, chosen_config, deployed_config, env_file
 from deploy.config.compiler import compile_config, compile_file, secrets_needed
-from deploy.config.config_file import config_from_environment, parse_config
-from deploy.config.dev_file import Hint, config_faults, remove_dev_file, write_dev_file
-from deploy.config.dev_ports import ports_from
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults, config_from_environment, parse_config
+from deploy.config.running_dev import Hint, config_faults, ports_from, remove_dev_file, write_dev_file
 from functions.notify.destinations.email import settings
 from shared.jsontext import JsonObject
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 import functions.notify.destinations as kinds_package
-from deploy.config.checks.kinds import KindFault, settings_model
 from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults, parse_config
+from deploy.config.sections.kinds import KindFault, settings_model
 
 WHOLE = """\
 from pydantic import BaseModel, ConfigDict

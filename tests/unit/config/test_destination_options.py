@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults, parse_config
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured
 from shared.jsontext import JsonObject

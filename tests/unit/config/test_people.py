@@ -8,9 +8,8 @@ import yaml
 
 from deploy.bundle.requirements import features
 from deploy.config.compiler import compile_config, secrets_needed
-from deploy.config.config_file import parse_config
+from deploy.config.config_file import ConfigFaults, parse_config
 from deploy.config.config_schema import config_schema
-from deploy.config.faults import ConfigFaults
 from deploy.secrets.needs import needs
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Recipient

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.lint import unused_secrets
-from deploy.config.checks.route_warnings import number_warnings, route_warnings
-from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from deploy.config.route_warnings import number_warnings, route_warnings
+from deploy.config.warnings import configuration_warnings
 
 CONFIG = """\
 sources:

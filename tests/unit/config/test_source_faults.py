@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.checks.warnings import configuration_warnings
 from deploy.config.compiler import compile_config, secrets_needed
-from deploy.config.config_file import parse_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults, parse_config
+from deploy.config.warnings import configuration_warnings
 
 
 def faults(source: str, folder: Path = Path(), before: str = "") -> str:

@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 
 from deploy.config.compiler import compile_config
-from deploy.config.compiling.routes import UnreadableFile, with_files
-from deploy.config.config_file import parse_config
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults, parse_config
+from deploy.config.sections.route import UnreadableFile, with_files
 from functions.transform.chain import Chain
 from functions.transform.program import read_program
 from tests.fakes.steps import EVENT, finished

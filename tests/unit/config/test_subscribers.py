@@ -7,9 +7,8 @@ import jsonschema
 import pytest
 
 from deploy.config.compiler import compile_config, secrets_needed
-from deploy.config.config_file import parse_config
+from deploy.config.config_file import ConfigFaults, parse_config
 from deploy.config.config_schema import config_schema
-from deploy.config.faults import ConfigFaults
 from shared.jsontext import JsonObject
 
 CUSTOMERS = "{subscribers: {tenant: data.accountId}}"

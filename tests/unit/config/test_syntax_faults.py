@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.config.config_file import misleading_values, parse_config
-from deploy.config.faults import ConfigFaults, Fault
+from deploy.config.config_file import ConfigFaults, Fault, misleading_values, parse_config
 
 
 def fault(text: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.config.dev_ports import ports_from
+from deploy.config.running_dev import ports_from
 from deploy.dev.supervisor.aws_processes import plan_aws_children
 from deploy.dev.supervisor.processes import Child, Folders, affected
 from shared.settings import read_settings

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.config.dev_file import Hint, read_hint, remove_dev_file, served_config, write_dev_file
-from deploy.config.dev_ports import ports_from
+from deploy.config.running_dev import Hint, ports_from, read_hint, remove_dev_file, served_config, write_dev_file
 from deploy.dev.probe import parse_status
 from deploy.dev.supervisor.runner import exit_description
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret

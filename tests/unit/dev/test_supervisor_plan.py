@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.dev_ports import ports_from
+from deploy.config.running_dev import ports_from
 from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_children
 from deploy.dev.supervisor.reload import changes, snapshot
 from deploy.dev.supervisor.runner import LONGEST_SECONDS, SETTLED_SECONDS, Backoff

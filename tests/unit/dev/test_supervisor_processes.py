@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.dev_ports import HOST
+from deploy.config.running_dev import HOST
 from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.processes import Child
 from deploy.dev.supervisor.reaper import groups_left

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from deploy.config.compiler import FUNCTIONS
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults
 from deploy.gcp.graph import graph
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.services import joined

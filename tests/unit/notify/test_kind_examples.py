@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 import functions.notify.destinations as kinds_package
-from deploy.config.checks.kinds import destination_kinds, settings_model
-from deploy.config.models.destination import DestinationConfig
+from deploy.config.sections.destination import DestinationConfig
+from deploy.config.sections.kinds import destination_kinds, settings_model
 from deploy.explain.reference import example_faults
 from functions.notify.destination import kind_module
 from functions.notify.http_kind import HttpExample

@@ -8,10 +8,9 @@ import pytest
 
 from deploy.bundle.bundle import contents
 from deploy.config.compiler import compile_config
-from deploy.config.compiling.own_kinds import own_kind_warnings
-from deploy.config.config_file import ConfigFile, parse_config
+from deploy.config.config_file import ConfigFaults, ConfigFile, parse_config
 from deploy.config.config_schema import config_schema
-from deploy.config.faults import ConfigFaults
+from deploy.config.sections.own_files import own_kind_warnings
 from deploy.explain.config_tests import run_config_tests
 from functions.notify.attempt import attempt_once
 from functions.notify.destination import Context

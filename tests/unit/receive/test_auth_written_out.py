@@ -11,8 +11,7 @@ from typing import Final
 import pytest
 
 from deploy.config.compiler import compile_config
-from deploy.config.config_file import ConfigFile
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults, ConfigFile
 from shared.jsontext import Json
 from tests.receiving import URL, Receiving
 

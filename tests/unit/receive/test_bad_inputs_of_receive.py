@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from deploy.config.faults import ConfigFaults
+from deploy.config.config_file import ConfigFaults
 from shared.http import Reply
 from shared.jsontext import Json
 from shared.ports import BusMessage

@@ -7,13 +7,11 @@ from typing import Final
 import pytest
 import yaml
 
-from deploy.config.catalogue import CATALOGUE, load_catalogue
-from deploy.config.checks.source_warnings import provider_warnings
 from deploy.config.compiler import compile_config, secrets_needed
-from deploy.config.config_file import ConfigFile
-from deploy.config.faults import ConfigFaults
-from deploy.config.models.provider import SOURCES_SECRET
-from deploy.config.models.source import SourceConfig
+from deploy.config.config_file import ConfigFaults, ConfigFile
+from deploy.config.sections.catalogue import CATALOGUE, SOURCES_SECRET, load_catalogue
+from deploy.config.sections.source import SourceConfig
+from deploy.config.warnings import provider_warnings
 from shared.jsontext import Json, JsonObject
 from tests.unit.receive.restated import SIGNED
 

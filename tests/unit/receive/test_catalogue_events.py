@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from deploy.config.catalogue import load_catalogue
+from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import Fresh, load_sample
 from shared.event import Event
 from shared.jsontext import Json

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from deploy.config.catalogue import load_catalogue
+from deploy.config.sections.catalogue import load_catalogue
 from shared.jsontext import Json
 from tests.receiving import Receiving
 from tests.unit.receive.restated import SIGNED

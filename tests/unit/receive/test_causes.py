@@ -10,9 +10,9 @@ from typing import Final
 import pytest
 
 from deploy.cli import explain as explain_command
-from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from deploy.config.sections.catalogue import load_catalogue
 from deploy.explain.receive_stage import explain_receive
 from functions.receive.diagnosis.diagnose import PROVIDER_HANDSHAKES
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET

@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.config.dev_ports import ports_from
+from deploy.config.running_dev import ports_from
 from deploy.requests.command_lines import first_event_line
 from deploy.requests.events import EVENT, fitting_data
 from shared.jsontext import JsonObject

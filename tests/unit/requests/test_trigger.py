@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.trigger import CannotSign, chosen_sample
-from deploy.config.catalogue import load_catalogue
+from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import FOLDER, load_sample, sample_names
 from deploy.requests.signing import BREAKS, Break
 from functions.receive.replies import Accepted, Answered, accepted_reply

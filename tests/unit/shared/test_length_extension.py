@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from deploy.config.checks.source_warnings import auth_warnings
+from deploy.config.warnings import auth_warnings
 from shared.config.signed import DigestAuth, HmacAuth
 from shared.http import Request
 from shared.jsontext import Json

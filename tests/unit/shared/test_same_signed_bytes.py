@@ -10,10 +10,9 @@ from typing import Final
 
 import pytest
 
-from deploy.config.catalogue import load_catalogue
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
-from deploy.config.models.provider import OfferedScheme
+from deploy.config.sections.catalogue import OfferedScheme, load_catalogue
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.signing import BY_CERTIFICATE, Signer, generate_key_pair, is_asymmetric, sign_request
 from functions.receive.source import Source, read_sources

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.config.catalogue import load_catalogue
+from deploy.config.sections.catalogue import load_catalogue
 from functions.receive.source import Source
 from shared.http import Request
 from shared.signatures.auth_scheme import AuthScheme, read_scheme

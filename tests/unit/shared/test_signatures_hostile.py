@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.config.catalogue import load_catalogue
+from deploy.config.sections.catalogue import load_catalogue
 from functions.receive.admission import needed_keys, verify_body, verify_head
 from functions.receive.source import Source
 from shared.errors import Rejected, Temporary

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from deploy.config.imported_modules import imported_modules
+from deploy.config.sections.own_files import imported_modules
 
 _NETWORK: Final = re.compile(
     r"(socket|http\.client|urllib\.request|urllib3|requests|httpx|aiohttp|smtplib|aiosmtplib|ftplib|apprise|"

@@ -8,8 +8,8 @@ import pytest
 
 from deploy.bundle.bundle import contents
 from deploy.config.compiler import compile_config
-from deploy.config.compiling.own_steps import own_step_warnings
 from deploy.config.config_file import parse_config
+from deploy.config.sections.own_files import own_step_warnings
 from deploy.explain.config_tests import run_config_tests
 from tests.unit.config.own_configuration import CONFIG, EVENT, STEP, config_file, data_of, decided, faults
 

@@ -1,0 +1,184 @@
+"""Faults as an operator reads them: the name of a setting for its path, and the rule for an error of pydantic."""
+
+import re
+from collections.abc import Collection, Iterator
+from types import NoneType, UnionType
+from typing import Annotated, Final, Literal, TypeGuard, Union, get_args, get_origin
+
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic_core import ErrorDetails
+
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault, read_as
+from shared.config.rules import NoSecretName
+from shared.config.values import fault_text
+from shared.did_you_mean import did_you_mean, nearest
+from shared.expressions import ExpressionFault, over_event
+from shared.jsontext import Json, JsonObject
+
+TAG: Final = "tag:"
+"""How the tags of models' alternatives begin, which pydantic adds to a path."""
+_LISTS: Final = frozenset({"routes", "tests"})
+_NAMED: Final = frozenset({"sources", "destinations", "lists", "chains", "event_types"}) | _LISTS
+
+
+def fault_at(file: ConfigFile, path: DocumentPath, rule: str) -> Fault:
+    return Fault(file.line(_written(path, file.document)), setting_name(file, path), rule)
+
+
+def setting_name(file: ConfigFile, path: DocumentPath) -> str:
+    """Return `source 'crm': auth.secret` for its path. Routes and tests go by their name, or by a number from 1."""
+    names = [str(part) for part in _written(path, file.document) if not str(part).startswith("function-")]
+    if names[:2] == ["subscribers", "event_types"] and len(names) > 2:
+        names = names[1:]
+    section, rest = names[0] if names else "", names[2:]
+    if section not in _NAMED or len(names) < 2:
+        return ".".join(names)
+    label = repr(names[1])
+    if section in _LISTS:
+        items = file.document[section] if isinstance(file.document, dict) else None
+        item = items[path[1]] if isinstance(items, list) and isinstance(path[1], int) else None
+        is_named = isinstance(item, dict) and "name" in item
+        label = repr(str(item["name"])) if isinstance(item, dict) and is_named else str(int(names[1]) + 1)
+    return f"{section.removesuffix('s').replace('_', ' ')} {label}" + (f": {'.'.join(rest)}" if rest else "")
+
+
+def _written(path: DocumentPath, document: Json) -> DocumentPath:
+    """Return the path without the parts that only a model has: the position of a single value that stands for a list,
+    the name of an auth scheme, the tag of an alternative, and the mark of a key."""
+    written: list[str | int] = []
+    inside = document
+    for position, part in enumerate(path, 1):
+        if _is_scheme(part, path[: position - 1], inside) or str(part).startswith(TAG):
+            continue
+        if isinstance(part, int) and isinstance(inside, list):
+            inside = inside[part] if part < len(inside) else None
+        elif isinstance(part, str) and isinstance(inside, dict) and (part in inside or position == len(path)):
+            inside = inside.get(part)
+        elif inside is not None:
+            continue
+        written.append(part)
+    return tuple(part for part in written if part != "[key]")
+
+
+def _is_scheme(part: str | int, before: DocumentPath, inside: Json) -> bool:
+    """pydantic adds the name of an auth scheme after its position."""
+    return bool(before) and isinstance(before[-1], int) and isinstance(inside, dict) and inside.get("scheme") == part
+
+
+def model_faults(
+    error: ValidationError,
+    file: ConfigFile,
+    at: DocumentPath,
+    model: type[BaseModel],
+    known: Collection[DocumentPath] = (),
+) -> Iterator[Fault]:
+    """Yield a fault for each of pydantic's errors, except at `known` paths, which have a fault already."""
+    for detail in error.errors(include_url=False):
+        path = (*at, *detail["loc"])
+        if path not in known:
+            written = file.not_texts.get(_written(path, file.document))
+            if detail["type"] == "string_type" and written is not None:
+                yield fault_at(file, path, _quoting_rule(written))
+            else:
+                yield fault_at(file, path, rule_of(detail, model))
+
+
+def _quoting_rule(written: str) -> str:
+    """Return the rule for a truth value, a number or a null, as it is written, where a text is expected."""
+    read = read_as(written)
+    reading = "" if read == written else f", which YAML reads as {read}"
+    return f'must be text; got {written or "nothing"}{reading}. Put it in quotes: "{written}"'
+
+
+def unknown_names(file: ConfigFile, path: DocumentPath, value: Json, known: list[str], kind: str) -> Iterator[Fault]:
+    for name in value if isinstance(value, list) else [value]:
+        if isinstance(name, str) and name not in known:
+            yield fault_at(file, path, f"there is no {kind} {name!r}{did_you_mean(name, known)}")
+
+
+def names_in(document: JsonObject, section: str) -> list[str]:
+    found = document.get(section)
+    return list(found) if isinstance(found, dict) else []
+
+
+def expression_faults(file: ConfigFile, path: DocumentPath, expression: Json) -> Iterator[Fault]:
+    if isinstance(expression, str):
+        try:
+            over_event(expression)
+        except ExpressionFault as fault:
+            reason = str(fault).removeprefix(repr(expression)).removeprefix(" is not JMESPath").removeprefix(": ")
+            yield fault_at(file, path, f"must be a JMESPath expression over the event; got {expression!r}: {reason}")
+
+
+def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return the rule that is broken and what was found. The error's location is relative to `model`."""
+    match detail["type"]:
+        case "union_tag_invalid":
+            tag, tags = str(detail["ctx"]["tag"]), str(detail["ctx"]["expected_tags"])
+            return f"there is no scheme {tag!r}{did_you_mean(tag, tags.replace(chr(39), '').split(', '))}"
+        case "union_tag_not_found":
+            return f"the key {detail['ctx']['discriminator']} is missing{_mistyped('scheme', detail['input'])}"
+        case "extra_forbidden":
+            *path, key = detail["loc"]
+            return f"there is no such key{did_you_mean(str(key), keys_at(model, tuple(path)))}"
+        case "missing":
+            return fault_text(detail)
+    rule = fault_text(detail)
+    if isinstance(detail.get("ctx", {}).get("error"), NoSecretName):
+        return rule
+    found = detail["input"]
+    if isinstance(found, str | int | float) and "; got " not in rule:
+        rule = f"{rule}; got {found!r}"
+    return f"{rule}{_suggestion(found, detail)}" if detail["type"] == "literal_error" else rule
+
+
+def _mistyped(key: str, written: object) -> str:
+    near = nearest(key, map(str, written)) if isinstance(written, dict) else None
+    return f"; got {near!r}; did you mean {key!r}?" if near else ""
+
+
+def _suggestion(found: object, detail: ErrorDetails) -> str:
+    expected = re.findall(r"'([^']*)'", str(detail["ctx"]["expected"]))
+    near = nearest(found, expected) if isinstance(found, str) else None
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def keys_at(model: type[BaseModel], path: DocumentPath) -> list[str]:
+    """Return the keys that the model allows at the path, as they are written; none if it does not say."""
+    found: object = model
+    for part in path:
+        found = _inside(_unwrapped(found), part)
+    unwrapped = _unwrapped(found)
+    fields = unwrapped.model_fields.items() if _is_model(unwrapped) else ()
+    return [field.alias or name for name, field in fields]
+
+
+def _unwrapped(annotation: object) -> object:
+    """Return the annotation without Annotated, and without None as its only alternative."""
+    if get_origin(annotation) is Annotated:
+        return _unwrapped(get_args(annotation)[0])
+    choices = [choice for choice in get_args(annotation) if choice is not NoneType]
+    is_optional = get_origin(annotation) in {Union, UnionType} and len(choices) == 1
+    return _unwrapped(choices[0]) if is_optional else annotation
+
+
+def _inside(annotation: object, part: str | int) -> object:
+    """Return the annotation of a part. In a tagged union, the part is the tag of one of its models."""
+    origin, choices = get_origin(annotation), get_args(annotation)
+    if origin in {list, dict}:
+        return choices[-1]
+    if origin in {Union, UnionType}:
+        return next((choice for choice in choices if part in _tags(choice)), None)
+    fields = annotation.model_fields if _is_model(annotation) else {}
+    return next((field.annotation for name, field in fields.items() if part in {name, field.alias}), None)
+
+
+def _tags(choice: object) -> tuple[object, ...]:
+    if get_origin(choice) is Annotated:
+        return tuple(each.tag for each in get_args(choice) if isinstance(each, Tag))
+    annotations = [field.annotation for field in choice.model_fields.values()] if _is_model(choice) else []
+    return tuple(tag for each in annotations if get_origin(each) is Literal for tag in get_args(each))
+
+
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

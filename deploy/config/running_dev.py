@@ -1,0 +1,245 @@
+"""The ports of `hookchain dev`, and the check that they are free."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.terminal.command_line import UsageError
+from shared.jsontext import Json, JsonObject, to_json
+
+HOST: Final = "127.0.0.1"
+DEFAULT_BASE: Final = 8080
+HIGHEST_BASE: Final = 65_535 - 10
+LSOF_SECONDS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports. `apis` serves the emulated Pub/Sub, SendGrid and Firestore. `subscribe` is 0 without subscribers."""
+
+    receive: int
+    transform: int
+    notify: int
+    apis: int
+    inspector: int
+    subscribe: int = 0
+
+    def named(self) -> dict[str, int]:
+        return {name: port for name, port in asdict(self).items() if port}
+
+
+def function_url(port: int) -> str:
+    """Return a local function's URL, which is the audience of push tokens."""
+    return f"http://{HOST}:{port}"
+
+
+def ports_from(base: int, has_subscribers: bool = False) -> Ports:
+    return Ports(base, base + 1, base + 2, base + 5, base + 10, base + 3 if has_subscribers else 0)
+
+
+def port_base(environ: Mapping[str, str]) -> int:
+    """Return PORT_BASE, else the default. Raises UsageError."""
+    text = environ.get("PORT_BASE") or str(DEFAULT_BASE)
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= HIGHEST_BASE):
+        raise UsageError(f"PORT_BASE: must be a number from 1 to {HIGHEST_BASE}; got {text!r}")
+    return int(text)
+
+
+class PortsTaken(Exception):
+    """A port is in use. The text names the port, the program if it is known, and what to do."""
+
+
+def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> None:
+    """Require that of subscribers too: they may come while `hookchain dev` runs. Raises PortsTaken."""
+    busy = {name: port for name, port in ports_from(base, has_subscribers=True).named().items() if not is_free(port)}
+    if not busy:
+        return
+    owners = {port: owner(port) for port in busy.values()}
+    lines = [
+        f"Port {port} ({name}) is in use" + (f" by {owners[port]}." if owners[port] else ".")
+        for name, port in busy.items()
+    ]
+    advice = "Stop that program, or move all ports"
+    free = next(_free_bases(is_free), None)
+    lines.append(f"{advice}: PORT_BASE={free} make dev" if free else f"{advice} with PORT_BASE.")
+    raise PortsTaken("\n".join(lines))
+
+
+def _free_bases(is_free: Callable[[int], bool]) -> Iterator[int]:
+    for base in range(9080, 30_000, 1000):
+        if all(is_free(port) for port in ports_from(base, has_subscribers=True).named().values()):
+            yield base
+
+
+def is_free(port: int) -> bool:
+    """Return whether nothing listens on the port. A connection is tried too, because some systems let two programs bind
+    the same port, one of them on all addresses."""
+    with socket.socket() as client:
+        client.settimeout(0.2)
+        if client.connect_ex((HOST, port)) == 0:
+            return False
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def owner_of(port: int) -> str | None:
+    """Return the program that listens on the port, if lsof is installed and knows it."""
+    lsof = shutil.which("lsof")
+    if lsof is None:
+        return None
+    command = [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LSOF_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return owner_from(done.stdout)
+
+
+def owner_from(listing: str) -> str | None:
+    """Return the program from lsof's field output: a line `p<pid>`, then a line `c<command>`."""
+    fields = {line[0]: line[1:] for line in reversed(listing.splitlines()) if line}
+    return f"{fields['c']} (process {fields['p']})" if {"c", "p"} <= fields.keys() else None
+
+
+FILE_NAME: Final = "dev.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A hint for a first event. `trial` is a command that sends one; `sources` are lines with their URLs."""
+
+    trial: str
+    sources: tuple[str, ...]
+
+
+def write_dev_file(
+    state: Path,
+    ports: Ports,
+    hint: Hint,
+    config: Path | None,
+    sends_mail: bool = False,
+    by_name: bool = False,
+    faults: str = "",
+    aws: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+    reloads: bool = True,
+) -> None:
+    """Write the file.
+
+    `config` is None in the mode without a file. `sends_mail`: mails are sent to people. `by_name`: `hookchain dev` was
+    started with the name of its configuration. `faults`: why the files as they are now are not the ones served.
+    `aws`: the environment of a function, where the functions run on the local AWS. `reloads`: a configuration that
+    changes is served at once.
+    """
+    document: Json = {
+        "process": os.getpid(),
+        "ports": dict(ports.named()),
+        "trial": hint.trial,
+        "sources": list(hint.sources),
+        "config": str(config.absolute()) if config else "none",
+        "sends_mail": sends_mail,
+        "by_name": by_name,
+        "faults": faults,
+        "aws": None if aws is None else dict(aws),
+        "env_file": None if env_file is None else str(env_file.absolute()),
+        "unchanged_since": None if reloads or config is None else time.time(),
+    }
+    descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o600)  # it may be there already
+        file.write(to_json(document))
+
+
+def read_hint(state: Path) -> Hint | None:
+    """Return the hint of the running `hookchain dev`, or None."""
+    document = read_dev_file(state)
+    if document is None:
+        return None
+    sources = document.get("sources")
+    return Hint(str(document.get("trial", "")), tuple(map(str, sources)) if isinstance(sources, list) else ())
+
+
+def is_sending_mail(state: Path) -> bool:
+    """Return whether a running `hookchain dev` sends mails to people."""
+    document = read_dev_file(state)
+    return document is not None and document.get("sends_mail") is True
+
+
+def served_config(state: Path) -> str | None:
+    """Return what a running `hookchain dev` serves, as HOOKCHAIN_CONFIG would name it; None if none is running."""
+    document = read_dev_file(state)
+    config = document.get("config") if document else None
+    return config if isinstance(config, str) else None
+
+
+def served_env_file(state: Path) -> str | None:
+    """Return the env file of a running `hookchain dev`; None if none is running."""
+    document = read_dev_file(state)
+    return str(document["env_file"]) if document and document.get("env_file") else None
+
+
+def is_served_by_name(state: Path) -> bool:
+    """Return whether a running `hookchain dev` was started with the name of its configuration."""
+    document = read_dev_file(state)
+    return document is not None and document.get("by_name") is True
+
+
+def read_aws_environ(state: Path) -> Mapping[str, str] | None:
+    """Return the environment of a function of a running `hookchain dev --platform aws`; None if none is running."""
+    document = read_dev_file(state)
+    environ = document.get("aws") if document else None
+    return {name: str(value) for name, value in environ.items()} if isinstance(environ, dict) else None
+
+
+def config_faults(state: Path) -> str:
+    """Return why a running `hookchain dev` serves an older configuration; empty if it does not."""
+    document = read_dev_file(state)
+    if document is None:
+        return ""
+    return outdated(state) or str(document.get("faults", ""))
+
+
+def outdated(state: Path) -> str:
+    """Return that a running `hookchain dev --no-reload` serves an older version of its file; empty if it does not."""
+    document = read_dev_file(state) or {}
+    since, config = document.get("unchanged_since"), str(document.get("config"))
+    with suppress(OSError):  # the file is gone: what is served is not older than it
+        if isinstance(since, float) and Path(config).stat().st_mtime > since:
+            return f"{config} has changed since `hookchain dev --no-reload` read it: restart that to serve it"
+    return ""
+
+
+def read_dev_file(state: Path) -> JsonObject | None:
+    """Return the file, or None if no `hookchain dev` is running. A killed one leaves its file behind."""
+    try:
+        document: Json = json.loads((state / FILE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) and _is_alive(document.get("process")) else None
+
+
+def _is_alive(process: Json) -> bool:
+    if not isinstance(process, int) or process < 1:
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def remove_dev_file(state: Path) -> None:
+    (state / FILE_NAME).unlink(missing_ok=True)

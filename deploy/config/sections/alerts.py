@@ -1,0 +1,133 @@
+"""Alerts to the operator: `alerts` of the whole file, and `silence` of a source."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field
+
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault
+from deploy.config.model_faults import fault_at, names_in, unknown_names
+from deploy.config.sections.destination import DestinationConfig, can_digest, event_recipients, quiet_hours
+from deploy.config.sections.source import DestinationNames, SilenceConfig, SourceConfig
+from functions.notify.waiting.schedule import DIGEST_RETRY_SECONDS
+from shared.config.rules import Seconds
+from shared.config.values import Model
+from shared.jsontext import Json, JsonObject
+from shared.times import duration_text
+
+DEFAULT_EVERY_SECONDS: Final = 300.0
+
+
+class AlertsConfig(Model):
+    """Alerts about dead letters, paused and disabled destinations, and quiet sources.
+
+    to     the destinations that get them
+    every  the time from one message to the next: what happens meanwhile goes out together
+    """
+
+    to: DestinationNames
+    every: Annotated[Seconds, Field(ge=1, le=86_400)] = DEFAULT_EVERY_SECONDS
+
+
+def alert_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
+    destinations, alerts, sources = names_in(document, "destinations"), document.get("alerts"), document.get("sources")
+    if isinstance(alerts, dict):
+        yield from unknown_names(file, ("alerts", "to"), alerts.get("to"), destinations, "destination")
+    for name, source in sources.items() if isinstance(sources, dict) else ():
+        silence = source.get("silence") if isinstance(source, dict) else None
+        if isinstance(silence, dict):
+            at: DocumentPath = ("sources", name, "silence")
+            yield from unknown_names(file, (*at, "to"), silence.get("to"), destinations, "destination")
+            if "to" not in silence and alerts is None:
+                rule = "must say who gets the alert, because the file has no `alerts`; got no `to`"
+                yield fault_at(file, at, f"{rule}. Add `to`, or `alerts: {{to: NAME}}` to the file")
+
+
+def unfit_for_alerts(
+    file: ConfigFile,
+    alerts: AlertsConfig | None,
+    sources: Mapping[str, SourceConfig],
+    destinations: Mapping[str, DestinationConfig],
+    settings: Mapping[str, BaseModel],
+) -> Iterator[Fault]:
+    """Yield the destinations that alerts go to and that cannot deliver one. `settings` are those without faults."""
+    every = alerts.every if alerts else DEFAULT_EVERY_SECONDS
+    for name in alert_destinations(alerts, sources, destinations):
+        at: DocumentPath = ("destinations", name)
+        [kind] = destinations[name].kinds
+        recipient = getattr(settings.get(name), "recipient", None)
+        by_event = "to" if isinstance(recipient, dict) and recipient.get("path") else None
+        if name in settings and (named := by_event or next(iter(event_recipients(settings[name])), None)):
+            rule = "gets alerts, and must not take its recipients from each event, because an alert names none"
+            act = "Write the recipients out, or name another destination for alerts"
+            yield fault_at(file, (*at, kind, named), f"{rule}; got `{named}` with a place in the event. {act}")
+        expiry = destinations[name].expires_after
+        if expiry is not None and expiry <= every:
+            found = f"got {duration_text(expiry)}"
+            rule = f"must be longer than the {duration_text(every)} for which alerts wait for each other; {found}"
+            yield fault_at(file, (*at, "expires_after"), f"{rule}. Raise it, or lower `every` of `alerts`")
+
+
+def compiled_seen(sources: Mapping[str, SourceConfig]) -> JsonObject:
+    """Return the part of transform's slice: how often it notes when a source was last seen."""
+    seen: JsonObject = {name: _interval_seconds(source.silence) for name, source in sources.items() if source.silence}
+    return {"seen": seen} if seen else {}
+
+
+def _interval_seconds(silence: SilenceConfig) -> float:
+    """Return the time from one note to the next: a source that sends all the time is written once a minute at most."""
+    return min(silence.after / 10, 60.0)
+
+
+def compiled_alerts(alerts: AlertsConfig | None, sources: Mapping[str, SourceConfig]) -> JsonObject:
+    """Return the part of notify's slice: who gets which alerts."""
+    to = list(alerts.to) if alerts else []
+    silence: JsonObject = {
+        name: {
+            "after_seconds": source.silence.after,
+            "lag_seconds": _interval_seconds(source.silence),
+            "to": list[Json](source.silence.to or to),
+        }
+        for name, source in sources.items()
+        if source.silence
+    }
+    if not to and not silence:
+        return {}
+    compiled: JsonObject = {"to": list[Json](to), **({"silence": silence} if silence else {})}
+    return {"alerts": compiled}
+
+
+def alert_destinations(
+    alerts: AlertsConfig | None, sources: Mapping[str, SourceConfig], destinations: Mapping[str, DestinationConfig]
+) -> list[str]:
+    """Return the destinations that alerts may come to, those named by `otherwise` included."""
+    names = list(alerts.to) if alerts else []
+    for source in sources.values():
+        names += (source.silence.to if source.silence else None) or []
+    found: dict[str, None] = {}
+    while names:
+        name = names.pop(0)
+        if name in destinations and name not in found:
+            found[name] = None
+            names += [following] if (following := destinations[name].otherwise) else []
+    return list(found)
+
+
+def alert_settings(
+    names: Sequence[str],
+    every: float,
+    destinations: Mapping[str, DestinationConfig],
+    settings: Mapping[str, BaseModel],
+) -> dict[str, JsonObject]:
+    """Return for each of the named destinations how it delivers alerts: together, with retries that end within days."""
+    found: dict[str, JsonObject] = {}
+    for name in names:
+        destination = destinations[name]
+        gather: JsonObject = {"digest": {"every_seconds": every, "by": None}, "is_alerts": True}
+        if not can_digest(type(settings[name])):
+            gather["keeps_all"] = True
+        if (hours := quiet_hours(destination.quiet_hours)) is not None:
+            gather["quiet_hours"] = hours
+        retry = destination.retry if destination.retry is not None else list(DIGEST_RETRY_SECONDS)
+        found[name] = {"gather": gather, "retry_seconds": list[Json](retry)}
+    return found

@@ -1,0 +1,142 @@
+"""A source whose events come from another system's bus, and not by HTTP from a sender."""
+
+import hashlib
+import re
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
+
+from shared.config.rules import listed
+from shared.config.values import Model
+from shared.jsontext import JsonObject
+
+BusKind: TypeAlias = Literal["pubsub", "bucket", "sqs", "eventbridge"]
+ObjectEvent: TypeAlias = Literal["finalize", "delete", "archive", "metadata_update"]
+
+BUS_KINDS: Final[tuple[BusKind, ...]] = ("pubsub", "bucket", "sqs", "eventbridge")
+_TOPIC: Final = re.compile(
+    r"(projects/[a-z][a-z0-9:.-]{4,60}[a-z0-9]/topics/)?(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
+)
+_QUEUE: Final = re.compile(r"arn:aws[a-z-]*:sqs:[a-z0-9-]{1,40}:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?")
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_EVENT_BUS: Final = re.compile(r"(arn:aws[a-z-]*:events:[a-z0-9-]{1,40}:\d{12}:event-bus/)?[A-Za-z0-9._/-]{1,256}")
+MAX_PATTERN_CHARACTERS: Final = 2_048
+
+
+def _fitting(pattern: re.Pattern[str], rule: str) -> AfterValidator:
+    def verify(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"must be {rule}")
+        return text
+
+    return AfterValidator(verify)
+
+
+class BusSourceConfig(Model):
+    """The bus that a source's messages come from.
+
+    pubsub       Google Cloud: a topic of this project, or projects/PROJECT/topics/TOPIC
+    bucket       a bucket of Cloud Storage, or of S3: what happens to its objects
+    events       with `bucket`: finalize (an object is complete), delete, archive, metadata_update
+    prefix       with `bucket`: only objects whose names begin so
+    sqs          AWS: a queue's ARN; of a FIFO queue too, but events keep no order
+    eventbridge  AWS: a pattern, as a rule of EventBridge has it
+    event_bus    with `eventbridge`: the name or the ARN of the event bus
+    """
+
+    pubsub: Annotated[str, _fitting(_TOPIC, "a topic's name, or projects/PROJECT/topics/TOPIC")] | None = None
+    bucket: Annotated[str, _fitting(_BUCKET, "a bucket's name, without gs:// or s3://")] | None = None
+    events: Annotated[list[ObjectEvent], BeforeValidator(listed), Field(min_length=1)] = Field(default=["finalize"])
+    prefix: Annotated[str, Field(min_length=1, max_length=1_024)] | None = None
+    sqs: (
+        Annotated[str, _fitting(_QUEUE, "a queue's ARN, such as arn:aws:sqs:eu-central-1:123456789012:orders")] | None
+    ) = None
+    eventbridge: Annotated[dict[str, JsonValue], Field(min_length=1)] | None = None
+    event_bus: Annotated[str, _fitting(_EVENT_BUS, "an event bus's name or ARN")] | None = None
+
+    @property
+    def kind(self) -> BusKind:
+        return next(each for each in BUS_KINDS if getattr(self, each) is not None)
+
+    @model_validator(mode="after")
+    def _one_bus(self) -> "BusSourceConfig":
+        named = [each for each in BUS_KINDS if getattr(self, each) is not None]
+        if len(named) != 1:
+            raise ValueError(f"must name one of {', '.join(f'`{each}`' for each in BUS_KINDS)}; got {len(named)}")
+        for key, kind in (("events", "bucket"), ("prefix", "bucket"), ("event_bus", "eventbridge")):
+            if key in self.model_fields_set and named != [kind]:
+                raise ValueError(f"{key}: has an effect with `{kind}` only; take it out")
+        return self
+
+    @model_validator(mode="after")
+    def _pattern_is_one(self) -> "BusSourceConfig":
+        """Verify what EventBridge does: the values of a pattern are lists or further objects."""
+        if self.eventbridge is not None:
+            _verify_pattern(self.eventbridge)
+            if len(str(self.eventbridge)) > MAX_PATTERN_CHARACTERS:
+                raise ValueError(f"eventbridge: a pattern has at most {MAX_PATTERN_CHARACTERS:,} characters")
+        return self
+
+
+def _verify_pattern(pattern: dict[str, JsonValue]) -> None:
+    for name, value in pattern.items():
+        if isinstance(value, dict) and value:
+            _verify_pattern(value)
+        elif not isinstance(value, list) or not value:
+            raise ValueError(
+                f"eventbridge: {name!r} must be a list of values, or an object; for example [order.created]"
+            )
+
+
+PREFIX: Final = "bus-"
+"""The beginning of the names of what is made for sources, after the deployment's own."""
+_PLAIN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_MAX_PLAIN: Final = 40
+"""SQS takes names of 80 characters, of which the deployment's prefix may have 29."""
+
+_FACTS: Final[dict[BusKind, JsonObject]] = {
+    "pubsub": {
+        "type": ["header.ce-type"],
+        "id": ["header.bus-message-id"],
+        "subject": ["header.ce-subject"],
+        "time": ["header.ce-time"],
+    },
+    "sqs": {
+        "type": ["header.ce-type"],
+        "id": ["header.bus-message-id"],
+        "subject": ["header.ce-subject"],
+        "time": ["header.ce-time"],
+    },
+    "eventbridge": {"body": "json", "type": ["data.detail-type"], "id": ["data.id"], "time": ["data.time"]},
+    "bucket": {
+        "body": "json",
+        "type": ["data.event"],
+        "id": ["header.bus-event-id"],
+        "subject": ["data.name"],
+        "time": ["data.time"],
+    },
+}
+"""What each bus says of an event, unless the source says otherwise."""
+
+
+def resource_name(source: str) -> str:
+    """Return the name of the subscription, the topic or the queue that a deployment makes for the source.
+
+    Not every name of a source can be a part of one, and two sources never share one.
+    """
+    if _PLAIN.fullmatch(source) and len(source) <= _MAX_PLAIN:
+        return f"{PREFIX}{source}"
+    plain = "-".join(re.findall(r"[a-z0-9]+", source.lower()))[: _MAX_PLAIN - 9].strip("-")
+    return f"{PREFIX}{plain}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+
+
+def bus_part(name: str, bus: BusSourceConfig) -> JsonObject:
+    """Return the settings of the source that follow from its bus. No scheme of `auth` lets a request in."""
+    written: JsonObject = bus.model_dump(mode="json", exclude_none=True)
+    if bus.kind != "bucket":
+        del written["events"]
+    return {
+        "auth": [],
+        **_FACTS[bus.kind],
+        "bus": {"kind": bus.kind, "name": resource_name(name), **written},
+    }

@@ -1,0 +1,136 @@
+"""Test cases in a configuration: a request or an event as input, and the deliveries that are expected."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
+
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault
+from deploy.config.model_faults import fault_at, names_in, setting_name, unknown_names
+from shared.config.rules import Name, listed
+from shared.config.values import Model
+from shared.jsontext import Json, JsonObject
+
+
+class CaseInput(Model):
+    """An unsigned request to a source, or an event.
+
+    `body` is JSON, or a text that is sent as it is; `file` names a file with the body. `event` is the event as receive
+    publishes it: `type`, `subject`, `actor`, `time` and `data`.
+    """
+
+    source: Name
+    headers: dict[str, str] = Field(default={})
+    body: JsonValue = None
+    file: str | None = None
+    event: dict[Literal["id", "type", "subject", "actor", "time", "receivedat", "data"], JsonValue] | None = None
+
+    @model_validator(mode="after")
+    def _one_input(self) -> "CaseInput":
+        if sum(field in self.model_fields_set for field in ("body", "file", "event")) != 1:
+            raise ValueError("must have exactly one of `body`, `file` and `event`")
+        return self
+
+
+class CaseAnswer(Model):
+    """The answer of another system to a step's request."""
+
+    status: int = Field(200, ge=100, le=599)
+    headers: dict[str, str] = Field(default={})
+    body: JsonValue = None
+
+
+class CaseMail(Model):
+    """The expected mail of a delivery. `holds` and `lacks` apply to its subject, text and HTML together.
+
+    `attachments`: the names of all its attached files, in any order.
+    """
+
+    to: Annotated[list[str], BeforeValidator(listed)] | None = None
+    subject: str | None = None
+    holds: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    lacks: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    attachments: Annotated[list[str], BeforeValidator(listed)] | None = None
+
+
+class CaseRequest(Model):
+    """The expected request of a delivery to a destination that speaks HTTP. `<secret NAME>` stands for a secret.
+
+    `headers` are some of its headers. `body` is a text, or JSON or the fields of a form of which the request may have
+    more. `holds` and `lacks` apply to the body as it is sent.
+    """
+
+    method: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = Field(default={})
+    body: JsonValue = None
+    holds: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    lacks: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+
+
+class CaseDelivery(Model):
+    """An expected delivery. A field that is left out may have any value.
+
+    `row` has some columns of the row that a destination of the kind `sql` writes: true is 1, and a time is in UTC.
+    """
+
+    to: Name
+    route: str | None = None
+    type: str | None = None
+    subject: str | None = None
+    actor: str | None = None
+    data: JsonValue = None
+    mail: CaseMail | None = None
+    request: CaseRequest | None = None
+    row: dict[str, JsonValue] | None = None
+
+
+class CaseConfig(Model):
+    """A test case.
+
+    expect    all deliveries, in any order; an empty list expects none
+    answers   the answers of other systems, by the URL that a step requests
+    fails     the code with which a chain, a mail, a request or a row must fail; without it, a failure fails the test
+    """
+
+    name: str = Field(min_length=1, max_length=100)
+    input: CaseInput
+    answers: dict[str, CaseAnswer] = Field(default={})
+    expect: list[CaseDelivery]
+    fails: str | None = Field(None, pattern=r"^[a-z][a-z0-9_]*$")
+
+
+def case_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
+    cases = document.get("tests")
+    seen: set[str] = set()
+    for number, case in enumerate(cases if isinstance(cases, list) else []):
+        if not isinstance(case, dict):
+            continue
+        at: DocumentPath = ("tests", number)
+        name = str(case.get("name"))
+        if name in seen:
+            yield Fault(file.line((*at, "name")), setting_name(file, at), "another test has this name")
+        seen.add(name)
+        yield from _input_faults(file, (*at, "input"), case.get("input"), document)
+        expected = case.get("expect")
+        for position, delivery in enumerate(expected if isinstance(expected, list) else []):
+            yield from _expected_faults(file, (*at, "expect", position), delivery, document)
+
+
+def _input_faults(file: ConfigFile, at: DocumentPath, test_input: Json, document: JsonObject) -> Iterator[Fault]:
+    if not isinstance(test_input, dict):
+        return
+    yield from unknown_names(file, (*at, "source"), test_input.get("source"), names_in(document, "sources"), "source")
+    name = test_input.get("file")
+    if isinstance(name, str) and not (file.folder / name).is_file():
+        yield fault_at(file, (*at, "file"), f"there is no file {name!r}, relative to the configuration's folder")
+
+
+def _expected_faults(file: ConfigFile, at: DocumentPath, delivery: Json, document: JsonObject) -> Iterator[Fault]:
+    if not isinstance(delivery, dict):
+        return
+    routes = document.get("routes")
+    names = [str(each.get("name")) for each in routes if isinstance(each, dict)] if isinstance(routes, list) else []
+    destinations = names_in(document, "destinations")
+    yield from unknown_names(file, (*at, "to"), delivery.get("to"), destinations, "destination")
+    yield from unknown_names(file, (*at, "route"), delivery.get("route"), names, "route")

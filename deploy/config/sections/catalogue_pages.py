@@ -1,0 +1,326 @@
+"""The catalogue as `hookchain providers` prints it: a table, one provider as text, and one provider as JSON."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from deploy.config.sections.auth import Auth
+from deploy.config.sections.catalogue import (
+    NO_SECRET,
+    SOURCES_SECRET,
+    Catalogue,
+    Handshake,
+    OfferedScheme,
+    ProviderEntry,
+    chosen_schemes,
+    signs_delivery_id,
+    signs_url,
+)
+from deploy.terminal.output import BOLD, DIM, YELLOW, Column, Screen, count_of, table
+from shared.jsontext import Json, JsonObject
+from shared.secrets import variable_name
+
+_INDENT: Final = "  "
+_WIDTH: Final = 100
+_KNOWN_FROM: Final = {
+    "provider": "the provider's own documentation, specification or code",
+    "library": "a third party's library or tests",
+    "notes": "secondary notes",
+}
+PROVEN: Final = {
+    "vectors": "genuine requests, published",
+    "library": "requests signed by the provider's own or an independent library",
+    "restated": "requests signed by separate test code that follows the specification",
+    "nothing": "no requests, because the provider does not sign",
+}
+
+
+def entry_text(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
+    """Yield lines for a person who sets up the provider."""
+    yield screen.coloured(entry.name, BOLD) + screen.coloured(f"  provider: {key}", DIM)
+    yield from _section("Setup", [*_setup(key, entry, screen)], screen)
+    yield from _section("Authentication", _named(_schemes(entry)), screen)
+    yield from _section("Event fields", _named(_fields(entry)), screen)
+    yield from _section("Duplicates", [*_identity(entry)], screen)
+    yield from _section("Reply", _wrapped(_answer(entry)), screen)
+    yield from _section("Handshakes", [line for one in entry.handshakes for line in _handshake(one)], screen)
+    yield from _section("Notes", [line for note in entry.notes for line in _wrapped(note, "- ")], screen)
+    yield from _section("Evidence", [*_evidence(entry, screen)], screen)
+
+
+def _setup(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
+    yield from _wrapped(entry.setup or "")
+    yield from ("", *(f"{_INDENT}{line}" for line in source_block(key, entry)), "")
+    if needs_secret(entry):
+        yield f"secret   {secret_line(key)}"
+    yield f"URL      {own_url(key, entry, 'https://<your receive URL>')}"
+    option = "--break signature   (only the provider can sign correctly)" if uses_provider_keys(entry) else ""
+    yield f"try it   hookchain trigger {key} {option}".rstrip() + screen.coloured("   while `make dev` is running", DIM)
+
+
+def _schemes(entry: ProviderEntry) -> dict[str, str]:
+    return {
+        offered.scheme.variant or f"scheme {number}": scheme_description(offered)
+        for number, offered in enumerate(entry.auth, 1)
+    }
+
+
+def _fields(entry: ProviderEntry) -> dict[str, str]:
+    event = entry.event
+    locations = {
+        "type": event.type,
+        "id": event.id,
+        "subject": event.subject,
+        "actor": event.actor,
+        "time": event.time,
+        "format": [" or ".join(entry.formats)] if entry.formats else None,
+        "batch": [event.batch] if event.batch else None,
+        "body in": [event.unpack] if event.unpack else None,
+    }
+    return {name: ", else ".join(texts) for name, texts in locations.items() if texts}
+
+
+def _identity(entry: ProviderEntry) -> Iterator[str]:
+    """Yield what makes two requests the same event, for a provider that signs requests but not their delivery id."""
+    if signs_delivery_id(entry) is not False:
+        return
+    repeats = entry.event.repeats or []
+    if all(each.when for each in repeats):
+        unsigned = f": the delivery id ({', else '.join(entry.event.id)}) is not signed" if entry.event.id else ""
+        yield from _wrapped(f"Requests with the same signed bytes are one event, whatever their headers{unsigned}.")
+    if not repeats:
+        return
+    events = ", ".join(each.event for each in repeats)
+    yield from _wrapped(f"Different events of these types can have the same body, so the delivery id counts: {events}.")
+    yield from _wrapped(
+        "Risk: whoever has captured such a request can send it again with another delivery id, and it is processed"
+        " again. `dedupe: signed` on the source prevents that, and also drops intended repeats."
+        " `dedupe: delivery_id` uses the delivery id for all events.",
+    )
+
+
+def _answer(entry: ProviderEntry) -> str:
+    answer = entry.answer
+    facts = [
+        f"the provider accepts {answer.success}" if answer.success else "",
+        f"within {answer.within:g} s" if answer.within else "",
+        f"the reply has the status {answer.status}" if answer.status else "",
+        f"the body {answer.body!r}" if answer.body else "",
+        f"retries: {answer.retries}" if answer.retries else "",
+    ]
+    return ", ".join(filter(None, facts))
+
+
+def _handshake(one: Handshake) -> list[str]:
+    when = " and ".join(f"{place} is {_expected(value)}" for place, value in one.when.items())
+    text = f"{one.name}: {one.method}" + (f" if {when}" if when else "")
+    text += ", signed" if one.signed else ""
+    return _wrapped(text + (f". {one.note}" if one.note else ""), "- ")
+
+
+def _expected(value: str | bool) -> str:
+    return {True: "present", False: "absent"}[value] if isinstance(value, bool) else repr(value)
+
+
+def _evidence(entry: ProviderEntry, screen: Screen) -> Iterator[str]:
+    detail = f" ({entry.proven.detail})" if entry.proven.detail else ""
+    yield from _wrapped(f"Tested with {PROVEN[entry.proven.by]}{detail}.")
+    for group, source in entry.known_from.items():
+        yield from _wrapped(f"{group}: from {_KNOWN_FROM[source]}")
+    for unconfirmed in _without_origin(entry):
+        yield screen.coloured(f"{unconfirmed}: not confirmed; the origin is not on record", YELLOW)
+    for fact in entry.unverified:
+        yield screen.coloured(f"not confirmed by a second source: {fact}", YELLOW)
+    yield from _wrapped(f"sources: {', '.join(entry.sources)}")
+
+
+def _without_origin(entry: ProviderEntry) -> list[str]:
+    """Return the groups of facts whose origin is not on record."""
+    has = {
+        "event": bool(_fields(entry)),
+        "handshakes": bool(entry.handshakes),
+        "answer": bool(entry.answer.model_fields_set),
+    }
+    return [group for group, is_there in has.items() if is_there and group not in entry.known_from]
+
+
+def _section(title: str, lines: Sequence[str], screen: Screen) -> list[str]:
+    return ["", screen.coloured(title, BOLD), *(f"{_INDENT}{line}".rstrip() for line in lines)] if lines else []
+
+
+def _named(pairs: dict[str, str]) -> list[str]:
+    width = max(map(len, pairs), default=0)
+    return [line for name, text in pairs.items() for line in _wrapped(text, f"{name.ljust(width)}  ")]
+
+
+def _wrapped(text: str, first: str = "") -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+
+
+def matching(catalogue: Catalogue, text: str | None) -> Catalogue:
+    if text is None:
+        return catalogue
+    wanted = text.casefold()
+    return {key: entry for key, entry in catalogue.items() if wanted in _searched(key, entry)}
+
+
+def _searched(key: str, entry: ProviderEntry) -> str:
+    texts = [key, entry.name, entry.setup or "", *entry.notes, *scheme_names(entry), *_handshakes(entry)]
+    return "\n".join(texts).casefold()
+
+
+def listing(catalogue: Catalogue, screen: Screen) -> str:
+    """Return a table with one provider per line."""
+    columns = [
+        Column("KEY"),
+        Column("PROVIDER", 12),
+        Column("AUTH", 12),
+        Column("HANDSHAKE", 9, lambda _: DIM),
+        Column("PROVEN", None, lambda text: YELLOW if text == "nothing" else ""),
+    ]
+    rows = [_row(key, entry) for key, entry in catalogue.items()]
+    more = f"{count_of(len(rows), 'provider')}. `hookchain providers KEY` shows how to set one up."
+    return f"{table(columns, rows, screen)}\n\n{more}"
+
+
+def _row(key: str, entry: ProviderEntry) -> tuple[str, ...]:
+    schemes = ", ".join(dict.fromkeys(scheme_names(entry))) or "none"
+    return key, entry.name, schemes, ", ".join(_handshakes(entry)), entry.proven.by
+
+
+def _handshakes(entry: ProviderEntry) -> list[str]:
+    return [handshake.name for handshake in entry.handshakes]
+
+
+def entry_document(key: str, entry: ProviderEntry) -> JsonObject:
+    """Return the entry as JSON, with the source that uses it."""
+    written: JsonObject = entry.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"auth"})
+    schemes: list[Json] = [_without_secret(offered.scheme) for offered in entry.auth]
+    on_request: list[Json] = [str(offered.scheme.variant) for offered in entry.auth if offered.on_request]
+    return {
+        "key": key,
+        **written,
+        "auth": schemes,
+        "on_request": on_request,
+        "source": source_name_of(key),
+        "secret": secret_name_of(key) if needs_secret(entry) else None,
+        "yaml": "\n".join(["sources:", *(f"  {line}" for line in source_block(key, entry))]) + "\n",
+    }
+
+
+def _without_secret(scheme: Auth) -> JsonObject:
+    settings = scheme.model_dump(mode="json", exclude_none=True)
+    return {name: value for name, value in settings.items() if value != SOURCES_SECRET}
+
+
+def source_name_of(key: str) -> str:
+    return key.replace("_", "-")
+
+
+def secret_name_of(key: str) -> str:
+    return f"{source_name_of(key)}-secret"
+
+
+def needs_secret(entry: ProviderEntry) -> bool:
+    schemes = chosen_schemes(entry, None)
+    return not entry.auth or any(offered.scheme.model_dump().get("secret") == SOURCES_SECRET for offered in schemes)
+
+
+def source_block(key: str, entry: ProviderEntry) -> list[str]:
+    """Return lines of YAML to put under `sources:`."""
+    return [f"{source_name_of(key)}:", *(f"  {line}" for line in _settings(key, entry))]
+
+
+def _settings(key: str, entry: ProviderEntry) -> Iterator[str]:
+    yield f"provider: {key}"
+    name = secret_name_of(key)
+    if not entry.auth:
+        yield f"auth: {{scheme: path, secret: {name}}}"
+    elif needs_secret(entry):
+        yield f"secret: {name}"
+    if any(signs_url(offered.scheme) for offered in chosen_schemes(entry, None)):
+        yield f"# public_url: https://…/{source_name_of(key)}  # as you gave it to the provider, if a proxy changes it"
+    if entry.params:
+        yield "params:" if any(param.required for param in entry.params.values()) else "# params:"
+    for param, settings in entry.params.items():
+        key_text = f"  {param}: " if settings.required else f"#   {param}: "
+        yield f"{key_text}{name if settings.secret else '…'}  # {settings.about}"
+
+
+def own_url(key: str, entry: ProviderEntry, base: str) -> str:
+    """Return the URL that the provider sends to. It contains a token if the provider does not authenticate itself."""
+    return f"{base}/{source_name_of(key)}" + ("" if entry.auth else f"/<value of {secret_name_of(key)}>")
+
+
+def secret_line(key: str) -> str:
+    return f"{variable_name(secret_name_of(key))} in .env, or: hookchain secrets set {secret_name_of(key)}"
+
+
+def uses_provider_keys(entry: ProviderEntry) -> bool:
+    """Return whether only the provider can sign, with a private key whose public key is downloaded from it."""
+    schemes = [offered.scheme.model_dump() for offered in chosen_schemes(entry, None)]
+    return bool(schemes) and all(each["scheme"] in NO_SECRET or each.get("keys_url") for each in schemes)
+
+
+_ALGORITHMS: Final = frozenset({"hmac", "digest", "ecdsa", "rsa"})
+_LAYOUTS: Final = {
+    "pairs": "as one of its items",
+    "versions": "as one of its versions",
+    "numbered": "numbered from 1",
+    "base64-json": "in base64 of a JSON object",
+}
+_UNITS: Final = {"s": "Unix seconds", "ms": "Unix milliseconds", "rfc3339": "RFC 3339", "http-date": "an HTTP date"}
+
+
+def scheme_names(entry: ProviderEntry) -> list[str]:
+    """Return a short name such as `hmac sha256` for each scheme that applies by default."""
+    return [_name(offered.scheme.model_dump(exclude_none=True)) for offered in entry.auth if not offered.on_request]
+
+
+def _name(settings: JsonObject) -> str:
+    scheme = str(settings["scheme"])
+    if scheme == "jwt":
+        return f"jwt {', '.join(_texts(settings.get('algorithms')))}"
+    return f"{scheme} {settings['algorithm']}" if scheme in _ALGORITHMS else scheme
+
+
+def scheme_description(offered: OfferedScheme) -> str:
+    """Return one line: the algorithm, the location of the signature, what it covers, and the tolerance."""
+    return "; ".join(_details(offered.scheme.model_dump(exclude_none=True), offered))
+
+
+def _details(scheme: JsonObject, offered: OfferedScheme) -> Iterator[str]:
+    yield _name(scheme)
+    if location := _location(scheme):
+        yield location
+    if "content" in scheme:
+        yield f"over {scheme['content']}"
+    if scheme.get("encoding") not in {None, "hex"}:
+        yield f"in {scheme['encoding']}"
+    if scheme.get("key") == "base64":
+        yield "the secret is base64 of the key"
+    elif scheme.get("key") == "hex":
+        yield "the secret is the key in hex"
+    if "timestamp" in scheme:
+        yield f"signed at {scheme['timestamp']} ({_UNITS[str(scheme['unit'])]}), within {scheme['tolerance_seconds']} s"
+    elif "tolerance_seconds" in scheme and scheme["scheme"] in {"standard-webhooks", "contentful", "paypal", "aws-sns"}:
+        yield f"within {scheme['tolerance_seconds']} s"
+    if offered.on_request:
+        yield f"only with `variant: {scheme.get('variant')}`"
+
+
+def _location(scheme: JsonObject) -> str:
+    header = scheme.get("header")
+    where = f"header {header}" if header else f"at {scheme['at']}" if scheme.get("at") else ""
+    if not where and scheme["scheme"] == "query":
+        where = f"query parameter {scheme.get('parameter')}"
+    details = [
+        _LAYOUTS.get(str(scheme.get("layout")), ""),
+        f"named {' or '.join(_texts(scheme['take']))}" if scheme.get("take") else "",
+        f"after {str(scheme['prefix'])!r}" if scheme.get("prefix") else "",
+    ]
+    return " ".join(filter(None, (where, *details)))
+
+
+def _texts(value: Json) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]

@@ -1,0 +1,162 @@
+"""The operator's own Python files: reading those that a section names, and checking what they import.
+
+The operator's machine has the whole checkout and all packages. A deployed bundle does not, and a revision with a
+missing import fails at its start.
+"""
+
+import ast
+import functools
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.config.config_file import ConfigFile, Fault, unreadable
+from functions.notify.registry import OwnKinds, load_own_kinds
+from functions.transform.families import StepClasses, load_own_steps
+from shared.jsontext import Json, JsonObject
+from shared.own_modules import OwnModuleFault
+
+_LEFT_BEHIND: Final = ("deploy", "functions", "tests", "shared.cloud")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFiles:
+    """The files of one section of the configuration, which `function` runs."""
+
+    section: str
+    function: str
+
+    def sources(self, file: ConfigFile, names: Json) -> dict[str, str]:
+        """Return the text of each readable file, by its name."""
+        sources = {}
+        for name in names if isinstance(names, list) else []:
+            text = _text(file, name)
+            if isinstance(name, str) and text is not None:
+                sources[name] = text
+        return sources
+
+    def unreadable(self, file: ConfigFile, names: Json) -> Iterator[Fault]:
+        for position, name in enumerate(names if isinstance(names, list) else []):
+            if isinstance(name, str) and _text(file, name) is None:
+                yield Fault(file.line((self.section, position)), self.section, unreadable(name))
+
+    def fault(self, file: ConfigFile, rule: str) -> Fault:
+        return Fault(file.line((self.section,)), self.section, rule)
+
+    def imports_left_behind(self, file: ConfigFile, name: str, source: str) -> Iterator[Fault]:
+        """Yield a fault for each import from the checkout that the function's bundle does not contain."""
+        for module in _imported(source):
+            if _is_in(module, _LEFT_BEHIND) and not _is_in(module, (f"functions.{self.function}",)):
+                rule = f"imports {module!r}, which {self.function}'s bundle does not contain: {self._rule}"
+                yield self.fault(file, f"{name}: {rule}")
+
+    def uncertain_imports(self, file: ConfigFile, name: str, source: str) -> Iterator[Fault]:
+        """Yield a fault for each package that the bundle may lack, or lose when something else is removed."""
+        contained = ("pydantic", "typing_extensions", "shared", *_LEFT_BEHIND, *sys.stdlib_module_names)
+        for root in dict.fromkeys(module.partition(".")[0] for module in _imported(source)):
+            if not _is_in(root, contained):
+                rule = f"imports {root!r}, which {self.function}'s bundle contains only if something else needs it"
+                yield self.fault(file, f"{name}: {rule}: {self._rule}")
+
+    @property
+    def _rule(self) -> str:
+        return f"such a file imports the standard library, pydantic, `shared` and `functions.{self.function}`"
+
+
+def _text(file: ConfigFile, name: Json) -> str | None:
+    try:
+        return (file.folder / str(name)).read_text(encoding="utf-8")
+    except (OSError, ValueError):  # ValueError: no UTF-8, or a name with a NUL in it
+        return None
+
+
+def _imported(source: str) -> list[str]:
+    """Return the imported modules, each once, without the names that are imported from them."""
+    found = dict.fromkeys(name for name in imported_modules(source) if name not in ("functions", "shared"))
+    return [name for name in found if not any(_is_in(name, (other,)) for other in found if other != name)]
+
+
+def _is_in(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+STEPS_SECTION: Final = "steps_from"
+STEP_FILES: Final = OwnFiles(STEPS_SECTION, "transform")
+
+
+def own_steps(file: ConfigFile, names: Json) -> tuple[StepClasses, list[Fault]]:
+    faults = list(STEP_FILES.unreadable(file, names))
+    sources = STEP_FILES.sources(file, names)
+    try:
+        models = load_own_steps(sources)
+    except OwnModuleFault as fault:
+        return {}, [*faults, STEP_FILES.fault(file, str(fault))]
+    for name, source in sources.items():
+        faults += STEP_FILES.imports_left_behind(file, name, source)
+    return models, faults
+
+
+def own_step_warnings(file: ConfigFile) -> Iterator[Fault]:
+    """Yield warnings about imports. A step with `extras` names its packages itself. The configuration has no faults."""
+    document = file.document if isinstance(file.document, dict) else {}
+    for name, source in STEP_FILES.sources(file, document.get(STEPS_SECTION)).items():
+        if not any(getattr(model, "extras", ()) for model in load_own_steps({name: source}).values()):
+            yield from STEP_FILES.uncertain_imports(file, name, source)
+
+
+KINDS_SECTION: Final = "destinations_from"
+KIND_FILES: Final = OwnFiles(KINDS_SECTION, "notify")
+
+
+def own_kinds(file: ConfigFile) -> OwnKinds:
+    """Return the kinds of the files; none if there is a fault in one."""
+    try:
+        return load_own_kinds(own_kind_sources(file))
+    except OwnModuleFault:
+        return {}
+
+
+def own_kind_sources(file: ConfigFile) -> dict[str, str]:
+    return KIND_FILES.sources(file, _mapping(file).get(KINDS_SECTION))
+
+
+def own_kind_faults(file: ConfigFile) -> Iterator[Fault]:
+    yield from KIND_FILES.unreadable(file, _mapping(file).get(KINDS_SECTION))
+    sources = own_kind_sources(file)
+    try:
+        load_own_kinds(sources)
+    except OwnModuleFault as fault:
+        yield KIND_FILES.fault(file, str(fault))
+        return
+    for name, source in sources.items():
+        yield from KIND_FILES.imports_left_behind(file, name, source)
+
+
+def own_kind_warnings(file: ConfigFile) -> Iterator[Fault]:
+    """Yield warnings about imports. `Settings` with `extras` name the packages. The configuration has no faults."""
+    sources = own_kind_sources(file)
+    for (name, source), module in zip(sources.items(), load_own_kinds(sources).values(), strict=True):
+        if not getattr(module.Settings, "extras", ()):
+            yield from KIND_FILES.uncertain_imports(file, name, source)
+
+
+def _mapping(file: ConfigFile) -> JsonObject:
+    return file.document if isinstance(file.document, dict) else {}
+
+
+@functools.lru_cache(maxsize=2_048)
+def imported_modules(source: str) -> tuple[str, ...]:
+    """Return every module that an import statement may mean: for `from a import b`, both `a` and `a.b`."""
+    return tuple(_modules_in(ast.parse(source).body))
+
+
+def _modules_in(statements: Iterable[ast.AST]) -> Iterator[str]:
+    for node in statements:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _modules_in(getattr(node, block, ()))

@@ -1,0 +1,241 @@
+"""A route and its steps."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, JsonValue
+
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
+from deploy.config.model_faults import expression_faults, names_in, setting_name, unknown_names
+from deploy.config.sections.own_files import STEP_FILES, STEPS_SECTION, own_steps
+from functions.transform.families import StepClasses, load_own_steps, step_class
+from functions.transform.program import NO_OWN_STEPS, StepFault, read_chain, read_chains, read_program, unknown_chains
+from functions.transform.step import NamedStep, Settings
+from functions.transform.verifying import compile_settings
+from shared.config.rules import listed
+from shared.config.values import Model
+from shared.jsontext import Json, JsonObject
+from shared.waiting_route import RETRY_SECONDS
+
+
+def as_steps(value: object) -> object:
+    """Return the steps. The name of a chain is short for the step `chain`."""
+    return [{"chain": value}] if isinstance(value, str) else value
+
+
+StepConfig = dict[str, JsonValue]
+StepsConfig = Annotated[list[StepConfig], BeforeValidator(as_steps)]
+
+
+class RouteConfig(Model):
+    """A route: which events go through which steps to which destinations.
+
+    from      names of sources, or `all`
+    types     patterns of event types; default: every type
+    where     a JMESPath condition over the event
+    else      take only events that no other route takes
+    on_error  what happens to an event that a step can never process: `dead_letter` keeps it, `continue` passes it on as
+              it was before the step, `drop` discards it with an entry in the journal
+    to        names of destinations
+    """
+
+    name: str = Field(min_length=1, max_length=100)
+    from_: Annotated[list[str], BeforeValidator(listed)] = Field(default=["all"], alias="from", min_length=1)
+    types: Annotated[list[str], BeforeValidator(listed)] = Field(default=[], min_length=1)
+    where: str | None = None
+    else_: bool = Field(default=False, alias="else")
+    enabled: bool = True
+    on_error: Literal["dead_letter", "continue", "drop"] = "dead_letter"
+    steps: StepsConfig = Field(default=[])
+    to: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
+
+
+def route_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
+    steps = _read_chains(file, document)
+    yield from steps.faults
+    routes = document.get("routes", [])
+    sources, destinations = names_in(document, "sources"), names_in(document, "destinations")
+    seen: set[str] = set()
+    for number, route in enumerate(routes if isinstance(routes, list) else []):
+        if not isinstance(route, dict):
+            continue
+        at: DocumentPath = ("routes", number)
+        if isinstance(name := route.get("name"), str):
+            if name in seen:
+                yield Fault(file.line((*at, "name")), setting_name(file, at), "another route has this name")
+            seen.add(name)
+        yield from unknown_names(file, (*at, "from"), route.get("from"), [*sources, "all"], "source")
+        yield from unknown_names(file, (*at, "to"), route.get("to"), destinations, "destination")
+        yield from expression_faults(file, (*at, "where"), route.get("where"))
+        yield from _step_faults(steps, (*at, "steps"), route.get("steps", []))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chains:
+    """The named chains, the operator's own steps, and the faults in both."""
+
+    file: ConfigFile
+    own: StepClasses
+    chains: dict[str, tuple[NamedStep, ...]]
+    faults: list[Fault]
+    has_broken_file: bool
+
+    def may_be_own(self, fault: StepFault) -> bool:
+        """Return whether nothing defines the step: it may be in the file that does not load, a fault of its own."""
+        return self.has_broken_file and _is_unknown(fault, self.own)
+
+
+def _is_unknown(fault: StepFault, own: StepClasses) -> bool:
+    return fault.name is not None and fault.name not in own and step_class(fault.name) is None
+
+
+def _read_chains(file: ConfigFile, document: JsonObject) -> _Chains:
+    own, faults = own_steps(file, document.get(STEPS_SECTION))
+    has_broken_file = bool(faults)
+    written = document.get("chains")
+    filled: dict[str, Json] = {}
+    reported = set[tuple[str, int | None]]()
+    for name, steps in written.items() if isinstance(written, dict) else ():
+        filled[name], unreadable = _with_files(file, steps, own)
+        faults += _faults_at(file, ("chains", name), unreadable)
+        reported |= {(name, fault.number) for fault in unreadable}
+    read = read_chains(filled, own)
+    for name, fault in read.faults:
+        if (name, fault.number) not in reported and not (has_broken_file and _is_unknown(fault, own)):
+            faults += _faults_at(file, ("chains", name), [fault])
+    return _Chains(file, own, dict(read.chains), faults, has_broken_file)
+
+
+def _step_faults(chains: _Chains, path: DocumentPath, steps: Json) -> Iterator[Fault]:
+    filled, faults = _with_files(chains.file, steps, chains.own)
+    found, invalid = read_chain(filled, chains.own)
+    unreadable = {fault.number for fault in faults}
+    faults += [fault for fault in invalid if fault.number not in unreadable and not chains.may_be_own(fault)]
+    yield from _faults_at(chains.file, path, [*faults, *unknown_chains(found, chains.chains)])
+
+
+def _faults_at(file: ConfigFile, path: DocumentPath, faults: Iterable[StepFault]) -> Iterator[Fault]:
+    for fault in faults:
+        at = path if fault.number is None else (*path, fault.number - 1)
+        yield Fault(file.line(at), setting_name(file, path[:2]), str(fault))
+
+
+def _with_files(file: ConfigFile, written: Json, own: StepClasses) -> tuple[Json, list[StepFault]]:
+    """Return the steps with the content of their files, and a fault for each step whose file cannot be read."""
+    steps = as_steps(written)
+    if not isinstance(steps, list):
+        return written, []
+    filled = list(steps)
+    faults: list[StepFault] = []
+    for position, step in enumerate(steps):
+        if not isinstance(step, dict):
+            continue
+        try:
+            filled[position] = {name: with_files(each, name, file.folder, own) for name, each in step.items()}
+        except UnreadableFile as fault:
+            faults.append(StepFault(position + 1, None, str(fault)))
+    return filled, faults
+
+
+def compiled_routes(
+    file: ConfigFile, routes: Iterable[RouteConfig], chains: Mapping[str, StepsConfig], steps_from: Sequence[str]
+) -> JsonObject:
+    """Return that part of transform's slice. The content of a file replaces its name."""
+    sources = STEP_FILES.sources(file, list(steps_from))
+    own = load_own_steps(sources)
+    compiled_chains: JsonObject = {name: _steps(steps, file, own) for name, steps in chains.items()}
+    return {
+        "routes": [_route(route, file, own) for route in routes],
+        **({"chains": compiled_chains} if compiled_chains else {}),
+        **({"own_steps": dict(sources)} if sources else {}),
+    }
+
+
+def compiled_waits(transform: JsonObject) -> JsonObject:
+    """Return the part of notify's slice about routes that may wait: the longest schedule of their steps, in seconds.
+
+    It is empty if no step of a route asks another system. `transform` is the compiled slice.
+    """
+    routes = read_program(transform, is_compiled=True).routes
+    asking = [step.step for route in routes for step in route.chain.reachable_steps() if step.asks_others]
+    if not asking:
+        return {}
+    schedules = [getattr(step, "retry", None) for step in asking]
+    longest = max(sum(RETRY_SECONDS if retry is None else retry) for retry in schedules)
+    return {"waiting_routes": {"longest_seconds": longest}}
+
+
+def _route(route: RouteConfig, file: ConfigFile, own: StepClasses) -> JsonObject:
+    compiled: JsonObject = {
+        "name": route.name,
+        "from": None if "all" in route.from_ else list(route.from_),
+        "types": list(route.types) or None,
+        "where": route.where,
+        "steps": _steps(route.steps, file, own),
+        "to": list(route.to),
+    }
+    optional: JsonObject = {
+        "else": route.else_ or None,
+        "enabled": None if route.enabled else False,
+        "on_error": None if route.on_error == "dead_letter" else route.on_error,
+    }
+    return {**compiled, **{key: value for key, value in optional.items() if value is not None}}
+
+
+def _steps(steps: list[StepConfig], file: ConfigFile, own: StepClasses) -> list[Json]:
+    return [_step(step, file, own) for step in steps]
+
+
+def _step(step: JsonObject, file: ConfigFile, own: StepClasses) -> JsonObject:
+    """Return the step with its settings in full, which transform need not verify; those of an own step as written."""
+    compiled: JsonObject = {}
+    for name, written in step.items():
+        settings = with_files(written, name, file.folder, own)
+        kind = None if name in own else step_class(name)
+        compiled[name] = compile_settings(kind, settings) if kind and issubclass(kind, Settings) else settings
+    return compiled
+
+
+class UnreadableFile(ValueError):
+    """A file cannot be read. The text names it."""
+
+
+def with_files(settings: Json, name: str, folder: Path, own: StepClasses = NO_OWN_STEPS) -> Json:
+    """Return a step's settings with the content of files. `own` are the operator's steps. Raises UnreadableFile."""
+    keys = _file_keys(name, own)
+    if not isinstance(settings, dict):
+        return settings
+    return {
+        key: _content(value, folder) if key in keys and isinstance(value, str) else _filled(value, folder)
+        for key, value in settings.items()
+    }
+
+
+def _file_keys(name: str, own: StepClasses) -> tuple[str, ...]:
+    kind = own.get(name) or step_class(name)
+    return () if kind is None else kind.file_keys
+
+
+def _filled(value: Json, folder: Path) -> Json:
+    if isinstance(value, list):
+        return [_filled(item, folder) for item in value]
+    if not isinstance(value, dict):
+        return value
+    name = value.get("file")
+    if len(value) == 1 and isinstance(name, str):
+        return _content(name, folder)
+    return {key: _filled(item, folder) for key, item in value.items()}
+
+
+def _content(name: str, folder: Path) -> Json:
+    try:
+        content = (folder / name).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+        raise UnreadableFile(unreadable(name)) from error
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": b64encode(content).decode("ascii")}

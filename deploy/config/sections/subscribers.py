@@ -1,0 +1,448 @@
+"""The model of `subscribers`: the API and the portal for the operator's own users, and the types of events they get."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    Tag,
+    ValidationError,
+)
+
+from deploy.config.config_file import ConfigFaults, ConfigFile, DocumentPath, Fault, read_config_file, unreadable
+from deploy.config.model_faults import fault_at, names_in, rule_of, unknown_names
+from deploy.config.sections.destination import DestinationConfig
+from deploy.config.sections.source import Origin, PublicUrl, SchemaFault, schema_document
+from shared.config.rules import Name, Seconds, listed
+from shared.config.values import Model
+from shared.jsontext import Json, JsonObject, from_json, to_json
+from shared.subscribers.catalogue_document import is_own_form, read_catalogue
+from shared.subscribers.event_types import event_type_fields
+from shared.subscribers.names import TYPE_PATTERN
+from shared.subscribers.sealing import KEY_SECRET
+from shared.subscribers.standalone_schema import CatalogueFault, CatalogueFaults
+
+
+@dataclass(frozen=True, slots=True)
+class EventTypes:
+    """The event types as the slice has them, by name, and the faults that their model does not show.
+
+    `lines` are where they stand in the configuration; those of files stand where the files are named.
+    """
+
+    types: Mapping[str, JsonObject] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+
+MAX_EVENT_TYPES: Final = 1_000
+
+MAX_EXAMPLES: Final = 20
+
+_LOGO: Final = re.compile(r"https://[^\s\x00-\x20\x7f-\uffff\\\"'<>;,]+")
+
+
+def _logo(text: str) -> str:
+    if not _LOGO.fullmatch(text):
+        raise ValueError("must be the URL of an image, such as https://www.example.com/logo.svg")
+    return text
+
+
+class PortalConfig(Model):
+    """The page for your users.
+
+    name     the name of your product
+    origins  the origins of your pages that may embed it
+    logo     the URL of an image
+    """
+
+    name: Annotated[str, Field(max_length=100)] = ""
+    origins: Annotated[list[Origin], BeforeValidator(listed)] = Field(default=[], max_length=50)
+    logo: Annotated[str, AfterValidator(_logo)] | None = None
+
+
+class LimitsConfig(Model):
+    """The most of each that a tenant or one of its endpoints may have.
+
+    endpoints          endpoints of a tenant
+    headers, fields    further headers and extra fields of an endpoint
+    types              patterns of event types of an endpoint
+    filter_characters  characters of an endpoint's filter; 0 allows none
+    """
+
+    endpoints: Annotated[int, Field(ge=1, le=10_000)] = 20
+    headers: Annotated[int, Field(ge=0, le=50)] = 10
+    fields: Annotated[int, Field(ge=0, le=100)] = 20
+    types: Annotated[int, Field(ge=1, le=500)] = 50
+    filter_characters: Annotated[int, Field(ge=0, le=500)] = 500
+
+
+class TellConfig(Model):
+    """The destinations that tell what happens to endpoints.
+
+    operator  the destination that gets operational events, such as `endpoint.disabled`
+    owners    an `email` destination, by which a tenant is told that its endpoint was disabled
+    """
+
+    operator: Name | None = None
+    owners: Name | None = None
+
+
+EventTypeName = Annotated[str, StringConstraints(pattern=f"^(?:{TYPE_PATTERN})$")]
+
+
+class EventTypeConfig(Model):
+    """A type of events that tenants can subscribe to.
+
+    schema    the JSON Schema 2020-12 of an event's data, or the name of its file
+    examples  examples of an event's data, which must fit the schema. The first is sent as a test event
+    """
+
+    description: Annotated[str, Field(max_length=10_000)] = ""
+    group: Annotated[str, Field(max_length=100)] = ""
+    schema_: dict[str, JsonValue] | str | None = Field(None, alias="schema")
+    examples: list[JsonValue] = Field(default=[], max_length=MAX_EXAMPLES)
+    deprecated: bool = False
+
+
+class EventTypeFiles(Model):
+    """Files beside the configuration, each YAML or JSON: event types as they would stand here, an OpenAPI 3.1 document
+    with `webhooks`, or the JSON Schema of one event type, which has the file's name. A folder stands for its files."""
+
+    file: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
+
+
+def _place(value: object) -> Literal["tag:file", "tag:here"]:
+    """Return where the event types are. One of them may be called `file`, but an event type is no text."""
+    written = value.get("file") if isinstance(value, Mapping) else None
+    return "tag:file" if isinstance(value, EventTypeFiles) or isinstance(written, str | list) else "tag:here"
+
+
+EventTypesByName = Annotated[dict[EventTypeName, EventTypeConfig], Field(max_length=MAX_EVENT_TYPES)]
+
+EventTypesConfig: TypeAlias = Annotated[
+    Annotated[EventTypeFiles, Tag("tag:file")] | Annotated[EventTypesByName, Tag("tag:here")], Discriminator(_place)
+]
+
+
+def _present(value: object) -> object:
+    """Return an empty mapping for `subscribers:` with nothing after it: its presence is enough."""
+    return {} if value is None else value
+
+
+class SubscribersConfig(Model):
+    """Your own users subscribe to events: a function with an API and a portal. It needs the secret `subscribers-key`.
+
+    public_url     what stands before /v1 and /portal in links, unless it is the function's own URL
+    allow_http     endpoints may have a URL with http://
+    allow_private  endpoints may have private addresses
+    verify         the proof that an endpoint gives before it gets events: `challenge` must be echoed, `cloudevents` is
+                   the handshake of CloudEvents
+    disable_after  how long deliveries to an endpoint may keep failing before it is disabled
+    event_types    event types by name, or `{file: …}`
+    """
+
+    public_url: PublicUrl | None = None
+    portal: PortalConfig = PortalConfig()
+    limits: LimitsConfig = LimitsConfig()
+    allow_http: bool = False
+    allow_private: bool = False
+    verify: Literal["none", "challenge", "cloudevents"] = "none"
+    disable_after: Annotated[Seconds, Field(ge=1, le=365 * 86_400)] = 5 * 86_400
+    tell: TellConfig = TellConfig()
+    event_types: EventTypesConfig = Field(default={})
+
+
+SubscribersSection = Annotated[SubscribersConfig | None, BeforeValidator(_present)]
+
+
+SECTION: Final = "subscribers"
+
+KIND: Final = "subscribers"
+
+TENANT_ADDRESS: Final = "data.email"
+"""The place of the tenant's address in an operational event."""
+
+_TYPE: Final = re.compile(r"{{-?\s*type\b")
+
+_NOT_FOR_ENDPOINTS: Final = ("coalesce", "per")
+
+
+def subscribers_faults(
+    file: ConfigFile, document: JsonObject, settings: Mapping[str, BaseModel], types: EventTypes
+) -> Iterator[Fault]:
+    """Yield the faults. `settings` has those of each destination without faults."""
+    destinations = _object(document.get("destinations"))
+    named = [name for name, each in destinations.items() if KIND in _object(each)]
+    for name in named:
+        for option in _NOT_FOR_ENDPOINTS:
+            if option in _object(destinations[name]):
+                rule = "must not be combined with `subscribers`, each of whose endpoints is a destination of its own"
+                yield fault_at(file, ("destinations", name, option), f"{rule}. Remove it")
+    if SECTION not in document:
+        rule = "must have the section `subscribers` in the file, with the API and the portal; got none"
+        yield from (fault_at(file, ("destinations", name, KIND), f"{rule}. Add `subscribers: {{}}`") for name in named)
+        return
+    if not named:
+        rule = "must have a destination of the kind `subscribers`, through which events reach them; got none"
+        yield fault_at(file, (SECTION,), f"{rule}. Add `customers: {{subscribers: {{tenant: data.accountId}}}}`")
+    yield from types.faults
+    tell = _object(_object(document[SECTION]).get("tell"))
+    for key in ("operator", "owners"):
+        known = names_in(document, "destinations")
+        yield from unknown_names(file, (SECTION, "tell", key), tell.get(key), known, "destination")
+    yield from _unfit(file, destinations, settings, tell)
+
+
+def subscribers_warnings(file: ConfigFile) -> Iterator[Fault]:
+    """Yield warnings about what is seldom meant. The configuration has no faults."""
+    document = _object(file.document)
+    section = _object(document.get(SECTION))
+    operator = str(_object(section.get("tell")).get("operator"))
+    webhook = _object(_object(_object(document.get("destinations")).get(operator)).get("webhook"))
+    if webhook and not str(webhook.get("format")).startswith("cloudevents") and not _TYPE.search(to_json(webhook)):
+        rule = f"{operator!r} sends the data of each event without its type, such as `endpoint.disabled`"
+        act = 'Set `format: cloudevents`, or `headers: {X-Event: "{{ type }}"}`'
+        yield fault_at(file, (SECTION, "tell", "operator"), f"{rule}. {act}")
+    if section.get("allow_private") is True:
+        rule = "lets your users reach private addresses of your network, and the metadata of your cloud"
+        act = "Remove it, unless you trust them all; `hookchain dev` allows endpoints on this machine by itself"
+        yield fault_at(file, (SECTION, "allow_private"), f"{rule}. {act}")
+    if section.get("allow_http") is True:
+        rule = "lets events travel to your users unencrypted; remove it if all their endpoints have https://"
+        yield fault_at(file, (SECTION, "allow_http"), rule)
+
+
+def owners_destination(document: Json) -> str | None:
+    """Return the destination that mails tenants: its recipient is the tenant's address, not a person in `people`."""
+    tell = _object(_object(_object(document).get(SECTION)).get("tell"))
+    return str(tell["owners"]) if isinstance(tell.get("owners"), str) else None
+
+
+def _unfit(
+    file: ConfigFile, destinations: JsonObject, settings: Mapping[str, BaseModel], tell: JsonObject
+) -> Iterator[Fault]:
+    operator, owners = str(tell.get("operator")), str(tell.get("owners"))
+    at = (SECTION, "tell", "operator")
+    if KIND in _object(destinations.get(operator)):
+        rule = "must not be a destination of the kind `subscribers`, whose endpoints the events are about"
+        yield fault_at(file, at, f"{rule}; got {operator!r}. Name another destination")
+    recipient = getattr(settings.get(operator), "recipient", None)
+    if isinstance(recipient, dict) and recipient.get("path"):
+        rule = "must not take its recipient from each event, because an operational event names no person"
+        yield fault_at(file, at, f"{rule}; got {operator!r}. Write the recipients out")
+    written = _object(destinations.get(owners))
+    if kinds := [key for key in written if key not in DestinationConfig.model_fields and key != "email"]:
+        rule = "must be an `email` destination, because a tenant has a mail address"
+        yield fault_at(file, (SECTION, "tell", "owners"), f"{rule}; got {owners!r} of the kind {kinds[0]!r}")
+    elif owners in settings and getattr(settings[owners], "to", None) != [TENANT_ADDRESS]:
+        rule = f"must be `{TENANT_ADDRESS}`, because this destination mails the tenant whose endpoint was disabled"
+        yield fault_at(file, ("destinations", owners, "email", "to"), rule)
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+AT: Final[DocumentPath] = ("subscribers", "event_types")
+
+WHERE: Final = ".".join(map(str, AT))
+
+SUFFIXES: Final = (".json", ".yaml", ".yml")
+
+MAX_BYTES: Final = 10 * 2**20
+
+_NAME: Final = re.compile(TYPE_PATTERN)
+
+
+def event_types(file: ConfigFile) -> EventTypes:
+    written = _written(file)
+    if names := _names(written):
+        return _in_files(file, names)
+    lines = {name: file.line((*AT, name)) for name in written}
+    faults: list[Fault] = []
+    types: dict[str, JsonObject] = {}
+    for name, entry in written.items():
+        try:
+            config = EventTypeConfig.model_validate(entry)
+        except ValidationError:  # the model of the configuration has its faults
+            continue
+        types |= _compiled(name, config, file.folder, Fault(lines[name], f"event type {name!r}", ""), faults)
+    return EventTypes(types, lines, tuple(faults))
+
+
+def event_type_files(file: ConfigFile) -> list[Path]:
+    """Return the files that the configuration names, those of its folders included."""
+    return [path for name in _names(_written(file)) for path in _files_at(file.folder / name)]
+
+
+def _written(file: ConfigFile) -> JsonObject:
+    section = file.document.get("subscribers") if isinstance(file.document, dict) else None
+    written = section.get("event_types") if isinstance(section, dict) else None
+    return written if isinstance(written, dict) else {}
+
+
+def _names(written: JsonObject) -> list[str]:
+    """Return the names of files. An event type may be called `file`, but an event type is no text."""
+    named = written.get("file")
+    return [name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str)]
+
+
+def _files_at(path: Path) -> list[Path]:
+    try:
+        return sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
+    except (OSError, ValueError):  # ValueError: a name with a NUL in it
+        return [path]
+
+
+def _in_files(file: ConfigFile, names: list[str]) -> EventTypes:
+    line = file.line((*AT, "file"))
+    types: dict[str, JsonObject] = {}
+    faults: list[Fault] = []
+    for path in (path for name in names for path in _files_at(file.folder / name)):
+        shown = str(path.relative_to(file.folder)) if path.is_relative_to(file.folder) else str(path)
+        for name, entry in _read(path, shown, line, faults):
+            fault = Fault(line, f"{shown}: event type {name!r}", "")
+            if not _NAME.fullmatch(name):
+                rule = "must be letters, digits, `_`, `.` and `-`, at most 128, and begin with a letter or digit"
+                faults.append(replace(fault, rule=rule))
+            elif name in types:
+                faults.append(replace(fault, rule="is a duplicate event type; keep one"))
+            else:
+                types |= _verified(name, entry, path.parent, fault, faults)
+    if len(types) > MAX_EVENT_TYPES:
+        rule = f"must have at most {MAX_EVENT_TYPES:,} event types; got {len(types):,}"
+        faults.append(Fault(line, WHERE, rule))
+    return EventTypes(types, dict.fromkeys(types, line), tuple(faults))
+
+
+def _read(path: Path, shown: str, line: int, faults: list[Fault]) -> Iterator[tuple[str, Json]]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CatalogueFaults([CatalogueFault("", f"must have at most {MAX_BYTES:,} bytes")])
+        document = _document(path)
+        if is_own_form(document) and isinstance(document, dict):
+            yield from document.items()
+            return
+        for each in read_catalogue(document, path.stem):
+            yield each.name, event_type_fields(each)
+    except OSError:
+        faults.append(Fault(line, WHERE, unreadable(shown)))
+    except CatalogueFaults as error:
+        faults += [Fault(line, WHERE, f"{shown}: {fault}") for fault in error.faults]
+    except (ValueError, RecursionError):
+        faults.append(Fault(line, WHERE, f"{shown}: is not JSON"))
+    except ConfigFaults as error:
+        faults += [Fault(line, WHERE, fault.text(shown)) for fault in error.faults]
+
+
+def _document(path: Path) -> Json:
+    """Raises OSError, ValueError and RecursionError for a JSON file, and ConfigFaults for a YAML file."""
+    if path.suffix == ".json":
+        return from_json(path.read_bytes())
+    read = read_config_file(path)
+    if read.repeated:
+        raise ConfigFaults(str(path), read.repeated)
+    return read.document
+
+
+def _verified(name: str, entry: Json, folder: Path, fault: Fault, faults: list[Fault]) -> dict[str, JsonObject]:
+    """Return the event type of a file in the folder. Names of files in it are relative to that folder."""
+    try:
+        config = EventTypeConfig.model_validate(entry)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            where = ": ".join((fault.where, *([".".join(map(str, detail["loc"]))] if detail["loc"] else [])))
+            faults.append(Fault(fault.line, where, rule_of(detail, EventTypeConfig)))
+        return {}
+    return _compiled(name, config, folder, fault, faults)
+
+
+def _compiled(
+    name: str, config: EventTypeConfig, folder: Path, fault: Fault, faults: list[Fault]
+) -> dict[str, JsonObject]:
+    """Return the event type as the slice has it; nothing where its schema or an example has a fault."""
+    schema: Json = {}
+    if config.schema_ is not None:
+        try:
+            schema = schema_document(config.schema_, folder)
+        except SchemaFault as wrong:
+            faults.append(replace(fault, where=f"{fault.where}: schema", rule=str(wrong)))
+            return {}
+    rules = list(_example_rules(config.examples, schema))
+    faults += [replace(fault, where=f"{fault.where}: {place}", rule=rule) for place, rule in rules]
+    compiled: JsonObject = {
+        "description": config.description,
+        "group": config.group,
+        "schema": schema,
+        "examples": list(config.examples),
+        "deprecated": config.deprecated,
+    }
+    return {} if rules else {name: compiled}
+
+
+def _example_rules(examples: list[Json], schema: Json) -> Iterator[tuple[str, str]]:
+    if not examples or not schema:
+        return
+    from functions.transform.steps.lint import Schema  # jsonschema is slow to import
+
+    checked = Schema(schema)
+    for number, example in enumerate(examples):
+        for rule in checked.find_faults(example, "data"):
+            yield f"examples[{number}]", f"must fit the schema: {rule}"
+
+
+def compiled_subscribe(
+    section: SubscribersConfig,
+    destinations: Mapping[str, DestinationConfig],
+    settings: Mapping[str, BaseModel],
+    types: Mapping[str, JsonObject],
+) -> JsonObject:
+    """Return subscribe's slice but for what every function's has."""
+    portal = section.portal
+    public: JsonObject = {
+        **_common(section),
+        "secret": KEY_SECRET,
+        "public_url": section.public_url.rstrip("/") if section.public_url else None,
+        "portal": {"name": portal.name, "origins": list(portal.origins), "logo": portal.logo},
+        "limits": section.limits.model_dump(),
+    }
+    compiled_destinations: JsonObject = {
+        name: {
+            **settings[name].model_dump(mode="json", by_alias=True),
+            **({"rate": destination.rate} if destination.rate else {}),
+        }
+        for name, destination in destinations.items()
+        if KIND in destination.kinds
+    }
+    return {"subscribers": public, "destinations": compiled_destinations, "event_types": dict(types)}
+
+
+def compiled_subscribers(section: SubscribersConfig | None) -> JsonObject:
+    """Return the part of notify's slice."""
+    return {} if section is None else {"subscribers": {**_common(section), "secret": KEY_SECRET}}
+
+
+def subscribers_destinations(section: SubscribersConfig | None) -> list[str]:
+    """Return the destinations that tell what happens to endpoints."""
+    tell = section.tell if section else None
+    return [name for name in (tell.operator, tell.owners) if name] if tell else []
+
+
+def _common(section: SubscribersConfig) -> JsonObject:
+    return {
+        "allow_http": section.allow_http,
+        "allow_private": section.allow_private,
+        "verify": section.verify,
+        "disable_after_seconds": section.disable_after,
+        "tell": {"operator": section.tell.operator, "owners": section.tell.owners},
+    }

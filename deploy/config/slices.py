@@ -1,0 +1,191 @@
+"""The destinations of the kind `sql` in notify's slice: where their databases are, and which platform reaches them."""
+
+import ipaddress
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from deploy.config.config_file import DocumentPath
+from functions.notify.destinations.sql.settings import Settings
+from functions.notify.waiting.routes import LEAST_SECONDS, MAX_SHARE
+from functions.notify.waiting.schedule import JITTER, MAX_ASKED_SECONDS
+from shared.jsontext import Json, JsonObject
+from shared.retention import DAY_SECONDS, Retention
+
+KIND = "sql"
+
+
+def sql_destinations(notify: JsonObject) -> Mapping[str, Settings]:
+    """Return the settings by the destination's name."""
+    destinations = notify.get("destinations")
+    found = destinations.items() if isinstance(destinations, dict) else ()
+    return {
+        name: Settings.model_validate(each.get("settings"))
+        for name, each in found
+        if isinstance(each, dict) and each.get("kind") == KIND
+    }
+
+
+def untyped_columns(notify: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield the name of each destination that leaves the conversion of values to the database, and a warning."""
+    for name, settings in sql_destinations(notify).items():
+        if columns := [column for column in settings.columns if settings.type_of(column) is None]:
+            rule = "the database may convert a value without an error: 1.5 becomes 2 in an integer, 'yesterday' a date"
+            advice = f"Write `{columns[0]}: {{value: …, type: …}}`"
+            yield name, f"columns without `type`: {', '.join(columns)}; {rule}. {advice}"
+
+
+def cloud_sql_instances(notify: JsonObject) -> tuple[str, ...]:
+    """Return the instances of Cloud SQL as project:region:instance, each once, in alphabetical order."""
+    return tuple(sorted({each.cloud_sql for each in sql_destinations(notify).values() if each.cloud_sql is not None}))
+
+
+def unreachable_databases(notify: JsonObject, platform: str) -> Iterator[tuple[str, str]]:
+    """Yield each destination whose database a deployment on the platform (`gcp`, `aws`) cannot use, and the rule."""
+    for name, settings in sql_destinations(notify).items():
+        if settings.driver == "sqlite":
+            yield name, "driver: `sqlite` is for `make dev` only: a cloud's disk is lost with the instance"
+        elif settings.cloud_sql is not None and platform == "aws":
+            yield name, "cloud_sql: only Cloud Run has its socket; name the `host`, or deploy to Google Cloud"
+
+
+def is_caught(destination: Json) -> bool:
+    """Return whether the destination, as notify's slice has it, is caught: mails, and rows of sheets without a key."""
+    if not isinstance(destination, dict):
+        return False
+    settings = destination.get("settings")
+    kind = destination.get("kind")
+    return kind == "email" or (kind == "sheet" and isinstance(settings, dict) and settings.get("secret") is None)
+
+
+def caught_sheets(notify: JsonObject | None) -> Iterator[tuple[str, str]]:
+    """Yield the spreadsheet's id and the title of each caught sheet. `notify` is its slice."""
+    destinations = (notify or {}).get("destinations")
+    for each in destinations.values() if isinstance(destinations, dict) else ():
+        settings = each.get("settings") if isinstance(each, dict) else None
+        if isinstance(each, dict) and isinstance(settings, dict) and each.get("kind") == "sheet" and is_caught(each):
+            yield str(settings["spreadsheet"]), str(settings["sheet"])
+
+
+_KINDS: Final = frozenset({"bigquery", "document", "push", "sheet"})
+"""Kinds that write to Google only."""
+
+
+def without_google_account(notify: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield the name and the kind of each destination that names no key of an account. `notify` is its slice."""
+    destinations = notify.get("destinations")
+    for name, each in destinations.items() if isinstance(destinations, dict) else ():
+        settings = each.get("settings") if isinstance(each, dict) else None
+        if isinstance(each, dict) and isinstance(settings, dict) and _lacks_key(each.get("kind"), settings):
+            yield name, str(each["kind"])
+
+
+def _lacks_key(kind: Json, settings: JsonObject) -> bool:
+    if settings.get("secret") is not None or settings.get("api_url") is not None:
+        return False
+    match kind:
+        case "cloud_build":
+            return settings.get("webhook_secret") is None
+        case "object":
+            return str(settings.get("bucket")).startswith("gs://") and settings.get("endpoint") is None
+        case "bus":
+            return settings.get("pubsub") is not None
+    return kind in _KINDS
+
+
+_SHARED_FILES: Final = frozenset({"document", "sheet"})
+_ADDRESS_KEY: Final = re.compile(r"(\w+_)?(url|host|endpoint|server)")
+_HOST: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#@]*@)?(?:\[([^\]]+)\]|([^/:?#]+))", re.IGNORECASE)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath, str, str]]:
+    """Yield the place, the name and the rule of each part that a deployment cannot use as `make dev` does."""
+    notify, transform = slices["notify"], slices["transform"]
+    for part, word, slice_ in (("destinations", "destination", notify), ("chains", "chain", transform)):
+        for name, entry in _named(slice_.get(part)):
+            yield from _loopbacks((part, name), f"{word} {name!r}", entry)
+    routes = transform.get("routes")
+    for number, route in enumerate(routes if isinstance(routes, list) else ()):
+        if isinstance(route, dict):
+            yield from _loopbacks(("routes", number), f"route {route.get('name')!r}", route)
+    yield from _loopbacks(("people",), "people", notify.get("people"))
+    for name, kind in without_google_account(notify):
+        if kind in _SHARED_FILES:
+            rule = "on Google Cloud it writes with the account of `notify`, with which you share the file"
+            yield ("destinations", name), f"destination {name!r}", f"has no `secret`: {rule}. AWS has no such account"
+
+
+def _named(entries: Json) -> Iterator[tuple[str, Json]]:
+    yield from entries.items() if isinstance(entries, dict) else ()
+
+
+def _loopbacks(place: DocumentPath, where: str, value: Json) -> Iterator[tuple[DocumentPath, str, str]]:
+    for key, host in dict.fromkeys(_hosts(value)):
+        if is_loopback(host) or host.endswith(".localhost"):
+            yield place, where, f"`{key}` is at {host}, which is this machine only: a deployment cannot reach it"
+
+
+def _hosts(value: Json) -> Iterator[tuple[str, str]]:
+    """Yield the host of each address in settings, with its key."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _hosts(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, str) and _ADDRESS_KEY.fullmatch(key) and (found := _HOST.match(item)):
+                yield key, (found[1] or found[2]).lower()
+            else:
+                yield from _hosts(item)
+
+
+LONG_SECONDS: Final = 30 * DAY_SECONDS
+
+
+def longest_retries(notify: JsonObject) -> tuple[str, float]:
+    """Return the destination with the longest schedule of retries in notify's slice, and how long it may take.
+
+    A destination may ask for a longer wait before each attempt. The last attempt gets a day.
+    """
+    destinations = notify["destinations"]
+    assert isinstance(destinations, dict)
+    waits = {name: each.get("retry_seconds") for name, each in destinations.items() if isinstance(each, dict)}
+    seconds = {
+        name: sum(max(wait, MAX_ASKED_SECONDS) for wait in schedule if isinstance(wait, int | float))
+        for name, schedule in waits.items()
+        if isinstance(schedule, list)
+    }
+    name = max(seconds, key=lambda each: seconds[each], default="")
+    return name, seconds[name] * (1 + JITTER) + DAY_SECONDS if seconds else 0.0
+
+
+def waits_seconds(notify: JsonObject) -> float:
+    """Return how long a route may wait for a system that its steps ask, with a day for its last try."""
+    waits = notify.get("waiting_routes")
+    longest = waits.get("longest_seconds") if isinstance(waits, dict) else None
+    return max(longest * MAX_SHARE, LEAST_SECONDS) + DAY_SECONDS if isinstance(longest, int | float) else 0.0
+
+
+def blobs_seconds(retention: Retention, notify: JsonObject) -> float:
+    """Return how long a replay, a retry or a dead letter's replay may still need a body that is too large for a bus."""
+    retries = waits_seconds(notify) + longest_retries(notify)[1]
+    return retention.bodies_seconds + retries + retention.dead_letters_seconds
+
+
+def retention_warning(retention: Retention, notify: JsonObject) -> str | None:
+    """Return the warning that a schedule of retries keeps large bodies for much longer than `bodies`; None if none."""
+    name, seconds = longest_retries(notify)
+    if seconds <= max(LONG_SECONDS, retention.bodies_seconds):
+        return None
+    kept, waiting = (math.ceil(each / DAY_SECONDS) for each in (blobs_seconds(retention, notify), seconds))
+    why = f"the retries of {name!r} take up to {waiting} days, if its receiver asks for a day before each attempt"
+    return f"in a cloud, bodies over 200 KiB are kept for {kept} days: {why}. Set `retry` there, with fewer waits"

@@ -1,6 +1,5 @@
 """Calls of Google's APIs by destinations that need more than one call for a delivery."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -82,7 +81,7 @@ def google_failure(response: Response, service: str, share: str) -> Outcome:
 
     https://developers.google.com/workspace/drive/api/guides/handle-errors
     """
-    status, reasons = response.status, error_reasons(response.json())
+    status, reasons = response.status, error_reasons(response)
     if status == 429 or (status == 403 and reasons & _QUOTAS):
         after = max(response.retry_after_seconds or 0.0, UNREACHABLE_SECONDS)
         reason = f"{service} limits the rate of requests ({status})"
@@ -98,10 +97,12 @@ def google_failure(response: Response, service: str, share: str) -> Outcome:
     return outcome_by_status(response, service, failed={413})
 
 
-def error_reasons(answer: Json) -> set[str]:
+def error_reasons(response: Response) -> set[str]:
     """Return Google's names of the error, of which a response has one in each of two forms."""
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if not isinstance(error, Mapping):
-        return set()
-    lists = [found for name in ("errors", "details") if isinstance(found := error.get(name), list)]
-    return {str(each.get("reason")) for entries in lists for each in entries if isinstance(each, dict)}
+    entries = [*objects_in(response.member("error", "errors")), *objects_in(response.member("error", "details"))]
+    return {str(each.get("reason")) for each in entries}
+
+
+def objects_in(values: Json) -> list[JsonObject]:
+    """Return the objects of a list; none for any other value."""
+    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []

@@ -100,6 +100,18 @@ class Response(NamedTuple):
             return None
         return value
 
+    def member(self, *path: str | int) -> Json:
+        """Return the value at this path of names and indices in the body's JSON; None if there is none."""
+        found = self.json()
+        for key in path:
+            if isinstance(found, dict) and isinstance(key, str):
+                found = found.get(key)
+            elif isinstance(found, list) and isinstance(key, int) and key < len(found):
+                found = found[key]
+            else:
+                return None
+        return found
+
     def seconds(self, value: Json) -> float | None:
         """Return a wait that the body states, which may be anything; the header's where it is no number of seconds."""
         if isinstance(value, int | float) and 0 <= value <= MAX_STATED_SECONDS:  # neither NaN nor of 400 digits

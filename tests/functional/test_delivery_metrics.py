@@ -18,6 +18,7 @@ from sqlalchemy import text
 from deploy.config.compiler import compile_file, secrets_needed
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.sql import sql
+from functions.notify.destinations.sql.settings import Settings
 from functions.notify.destinations.sql.sql import SqlDestination
 from shared.delivery import Delivered
 from shared.jsontext import Json, JsonObject
@@ -82,7 +83,7 @@ class Recipe:
         destinations = slices["notify"]["destinations"]
         assert isinstance(destinations, dict)
         self.tables: dict[str, SqlDestination] = {
-            name: sql.connect(name, each["settings"], context)
+            name: sql.connect(name, Settings.model_validate(each["settings"]), context)
             for name, each in destinations.items()
             if isinstance(each, dict)
         }

@@ -1,4 +1,13 @@
-"""The settings of the destination `bigquery`, validated when a configuration is compiled."""
+"""The destination `bigquery`: rows that are streamed into a table. Rows that wait at once go into one request.
+
+BigQuery leaves out a row whose `insertId` came within about a minute, as well as it can. That covers a request whose
+connection broke, which is sent again at once. It does not cover a retry minutes later: the row keeps the delivery's
+id, so that a query counts each delivery once. To look for the id before each retry would read that column of the whole
+table, and needs rights to read the table and to run queries.
+
+https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll
+https://cloud.google.com/bigquery/docs/reference/rest/v2/tables/insert
+"""
 
 import asyncio
 import sys
@@ -6,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, ClassVar, Final, Protocol, Self, cast
+from typing import Annotated, ClassVar, Final, Self, cast
 from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -35,6 +44,20 @@ from shared.jsontext import Json, JsonObject
 from shared.limits import MIB
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
+API: Final = "https://bigquery.googleapis.com"
+INSERT_SCOPE: Final = "https://www.googleapis.com/auth/bigquery.insertdata"
+CREATE_SCOPE: Final = "https://www.googleapis.com/auth/bigquery"
+MAX_ROWS: Final = 500
+"""Of a request."""
+MAX_BYTES: Final = 9_000_000
+"""Of a request's rows: BigQuery takes 10 MB."""
+MAX_ANSWER_BYTES: Final = 4 * MIB
+"""Of a response, which may name each row of a request."""
+MAX_WAITING: Final = 10_000
+MIN_SECONDS: Final = 0.5
+"""A row that has less time left is not sent any more: no response could come in time."""
+MAX_SAFE_INTEGER: Final = 2**53
+MAX_MESSAGE_CHARACTERS: Final = 200
 TYPES: Final[Mapping[ColumnType, str]] = {
     "text": "STRING",
     "integer": "INTEGER",
@@ -55,6 +78,12 @@ FITTING: Final[Mapping[ColumnType, frozenset[str]]] = {
     "json": frozenset({"JSON", "STRING"}),
 }
 """The types of columns that take the values of a type of the mapping."""
+_TOO_MUCH: Final = frozenset({400, 413})
+"""The responses to a request in which one row may be the fault of all."""
+_QUOTA: Final = frozenset({"quotaExceeded", "rateLimitExceeded"})
+_NO_FIELD: Final = "no such field"
+_BEFORE: Final = b'{"skipInvalidRows":true,"rows":['
+_AFTER: Final = b"]}"
 
 ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")]
 
@@ -111,124 +140,6 @@ class Settings(KindSettings):
         return tuple(self.columns) if self.delivery_id is None else (*self.columns, self.delivery_id)
 
 
-MAX_WAITING: Final = 10_000
-MAX_ANSWER_BYTES: Final = 4 * MIB
-"""Of a response, which may name each delivery of a request."""
-MIN_SECONDS: Final = 0.5
-"""A delivery that has less time left is not sent any more: no answer could come in time."""
-TOO_MUCH: Final = frozenset({400, 413})
-"""The answers to a request of which one delivery may be the fault of all."""
-
-
-class BatchKind(HttpKind, Protocol):
-    """A kind whose request of one delivery can be joined with others of the same destination."""
-
-    def joined(self, requests: Sequence[OutgoingRequest]) -> OutgoingRequest: ...
-
-    def outcomes(self, response: Response, count: int) -> Sequence[Outcome]:
-        """Return the outcome of each delivery of a request, in their order."""
-        ...
-
-
-@dataclass(slots=True)
-class _Item:
-    request: OutgoingRequest
-    deadline: float
-    secrets: SecretValues
-    is_sent: bool = False
-
-
-class BatchDestination(HttpDestination):
-    """`max_count` deliveries of `max_bytes` together go into a request. `repeats`: how often a request is sent again at
-    once that got no answer, where the receiver recognises a repeat for a short time only."""
-
-    def __init__(
-        self,
-        kind: BatchKind,
-        settings: object,
-        secret_names: Sequence[str],
-        context: Context,
-        max_count: int,
-        max_bytes: int,
-        repeats: int = 0,
-    ) -> None:
-        super().__init__(kind, settings, secret_names, context, max_response_bytes=MAX_ANSWER_BYTES)
-        self._joins = kind
-        self._repeats = repeats
-        self._batcher: Batcher[_Item, Outcome | HookchainError] = Batcher(
-            self._send_all,
-            max_batch=max_count,
-            max_waiting=MAX_WAITING,
-            weigh=lambda item: len(item.request.body),
-            max_weight=max_bytes,
-        )
-
-    async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
-        item = _Item(request, deadline, secrets)
-        try:
-            async with asyncio.timeout_at(deadline):
-                found = await self._batcher.submit(item)
-        except TimeoutError:
-            waited = "the delivery waited for others to be sent, and was not sent"
-            return Unknown("no answer came in time") if item.is_sent else RetryLater(waited)
-        if isinstance(found, HookchainError):
-            raise found
-        return found
-
-    async def _send_all(self, items: Sequence[_Item]) -> Sequence[Outcome | HookchainError]:
-        now = asyncio.get_running_loop().time()
-        in_time = [item for item in items if item.deadline - now >= MIN_SECONDS]
-        found = iter(await self._send(in_time) if in_time else ())
-        late = RetryLater("the delivery waited for others to be sent, and was not sent")
-        return [next(found) if item.deadline - now >= MIN_SECONDS else late for item in items]
-
-    async def _send(self, items: Sequence[_Item]) -> Sequence[Outcome | HookchainError]:
-        """Send the items together; where one of them may be the fault of all, each half by itself."""
-        deadline = min(item.deadline for item in items)
-        if deadline - asyncio.get_running_loop().time() < MIN_SECONDS:  # many halves took the time
-            return [RetryLater("the time was over before this delivery was sent without those beside it")] * len(items)
-        for item in items:
-            item.is_sent = True
-        request = self._joins.joined([item.request for item in items])
-        try:
-            response = await self._exchange_again(request, deadline, items[0].secrets)
-        except (Permanent, Temporary) as error:
-            return [error] * len(items)
-        if not isinstance(response, Response):
-            return [response] * len(items)
-        if response.status in TOO_MUCH and len(items) > 1:
-            for item in items:
-                item.is_sent = False  # nothing was accepted
-            half = len(items) // 2
-            return [*await self._send(items[:half]), *await self._send(items[half:])]
-        return self._joins.outcomes(response, len(items))
-
-    async def _exchange_again(
-        self, request: OutgoingRequest, deadline: float, secrets: SecretValues
-    ) -> Response | RetryLater | Unknown:
-        response = await self.exchange(request, deadline, secrets)
-        for _ in range(self._repeats):
-            if not isinstance(response, Unknown) or deadline - asyncio.get_running_loop().time() < MIN_SECONDS:
-                break
-            again = await self.exchange(request, deadline, secrets)
-            response = response if isinstance(again, RetryLater) else again  # the first may have been accepted
-        return response
-
-
-API: Final = "https://bigquery.googleapis.com"
-INSERT_SCOPE: Final = "https://www.googleapis.com/auth/bigquery.insertdata"
-CREATE_SCOPE: Final = "https://www.googleapis.com/auth/bigquery"
-MAX_ROWS: Final = 500
-MAX_BYTES: Final = 9_000_000
-"""BigQuery takes 10 MB."""
-MAX_SAFE_INTEGER: Final = 2**53
-MAX_MESSAGE_CHARACTERS: Final = 200
-NEW_TABLE_SECONDS: Final = UNREACHABLE_SECONDS
-_BEFORE: Final = b'{"skipInvalidRows":true,"rows":['
-_AFTER: Final = b"]}"
-_NO_FIELD: Final = "no such field"
-_QUOTA: Final = frozenset({"quotaExceeded", "rateLimitExceeded"})
-
 EXAMPLES: Final = (
     HttpExample(
         settings={
@@ -265,7 +176,7 @@ EXAMPLES: Final = (
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
-    """Return the request of one row. Raises Permanent."""
+    """Return the request of one row. Raises Permanent: `conversion_failed` or `output_too_large`."""
     view = view_of(delivery.event)
     values: JsonObject = {
         name: _value(name, _expression(column.value).search(view), settings)
@@ -273,9 +184,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     }
     if settings.delivery_id is not None:
         values[settings.delivery_id] = attempt.row_key
-    row: JsonObject = {"insertId": attempt.row_key, "json": values}
     try:
-        content = json_body(row)
+        content = json_body({"insertId": attempt.row_key, "json": values})
     except (ValueError, RecursionError) as error:
         raise Permanent("conversion_failed", "the row has a value that JSON does not have") from error
     if len(content) > MAX_BYTES:
@@ -288,15 +198,6 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
 
 def outcome(response: Response) -> Outcome:
     return outcomes(response, 1)[0]
-
-
-def joined(requests: Sequence[OutgoingRequest]) -> OutgoingRequest:
-    """Return one request of all the rows."""
-    first = requests[0]
-    rows = b",".join([each.body[len(_BEFORE) : -len(_AFTER)] for each in requests])
-    return OutgoingRequest(
-        first.method, first.url, first.headers, _BEFORE + rows + _AFTER, first.auth, first.allow_private
-    )
 
 
 def outcomes(response: Response, count: int) -> Sequence[Outcome]:
@@ -324,15 +225,89 @@ def table_request(settings: Settings) -> OutgoingRequest:
         "schema": {"fields": fields},
         "timePartitioning": {"type": "DAY"},
     }
-    url = _table_url(settings)
-    return json_request(url, body, auth=_auth(settings, CREATE_SCOPE), allow_private=settings.allow_private)
+    auth = _auth(settings, CREATE_SCOPE)
+    return json_request(_table_url(settings), body, auth=auth, allow_private=settings.allow_private)
 
 
-class BigQueryDestination(BatchDestination):
-    def __init__(self, kind: BatchKind, settings: Settings, context: Context) -> None:
+@dataclass(slots=True)
+class _WaitingRow:
+    """A row's request. `deadline` is a time of the event loop. `is_sent`: BigQuery may have stored the row."""
+
+    request: OutgoingRequest
+    deadline: float
+    secrets: SecretValues
+    is_sent: bool = False
+
+
+_RowResult = Outcome | HookchainError
+
+
+class BigQueryDestination(HttpDestination):
+    """The destination. The first row is sent at once, and what arrives meanwhile goes into the next request."""
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        kind = cast("HttpKind", sys.modules[__name__])
         names = [settings.secret] if settings.secret else []
-        super().__init__(kind, settings, names, context, MAX_ROWS, MAX_BYTES, repeats=1)
+        super().__init__(kind, settings, names, context, max_response_bytes=MAX_ANSWER_BYTES)
         self._table = settings
+        self._batcher: Batcher[_WaitingRow, _RowResult] = Batcher(
+            self._send_in_time,
+            max_batch=MAX_ROWS,
+            max_waiting=MAX_WAITING,
+            weigh=lambda row: len(row.request.body),
+            max_weight=MAX_BYTES,
+        )
+
+    async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
+        row = _WaitingRow(request, deadline, secrets)
+        try:
+            async with asyncio.timeout_at(deadline):
+                result = await self._batcher.submit(row)
+        except TimeoutError:
+            waited = "the delivery waited for others to be sent, and was not sent"
+            return Unknown("no answer came in time") if row.is_sent else RetryLater(waited)
+        if isinstance(result, HookchainError):
+            raise result
+        return result
+
+    async def _send_in_time(self, rows: Sequence[_WaitingRow]) -> Sequence[_RowResult]:
+        """Send the rows that have time left for a response."""
+        now = asyncio.get_running_loop().time()
+        in_time = [row for row in rows if row.deadline - now >= MIN_SECONDS]
+        results = iter(await self._send(in_time) if in_time else ())
+        late = RetryLater("the delivery waited for others to be sent, and was not sent")
+        return [next(results) if row.deadline - now >= MIN_SECONDS else late for row in rows]
+
+    async def _send(self, rows: Sequence[_WaitingRow]) -> Sequence[_RowResult]:
+        """Send the rows together; where one of them may be the fault of all, each half by itself."""
+        deadline = min(row.deadline for row in rows)
+        if deadline - asyncio.get_running_loop().time() < MIN_SECONDS:  # many halves took the time
+            return [RetryLater("the time was over before this delivery was sent without those beside it")] * len(rows)
+        for row in rows:
+            row.is_sent = True
+        try:
+            response = await self._exchange_twice(_joined(rows), deadline, rows[0].secrets)
+        except (Permanent, Temporary) as error:
+            return [error] * len(rows)
+        if not isinstance(response, Response):
+            return [response] * len(rows)
+        if response.status not in _TOO_MUCH or len(rows) == 1:
+            return outcomes(response, len(rows))
+        for row in rows:
+            row.is_sent = False  # nothing was accepted
+        half = len(rows) // 2
+        first_half = await self._send(rows[:half])
+        return [*first_half, *await self._send(rows[half:])]
+
+    async def _exchange_twice(
+        self, request: OutgoingRequest, deadline: float, secrets: SecretValues
+    ) -> Response | RetryLater | Unknown:
+        """Return the response. A request without one is sent again at once, while BigQuery recognises its rows."""
+        response = await self.exchange(request, deadline, secrets)
+        if not isinstance(response, Unknown) or deadline - asyncio.get_running_loop().time() < MIN_SECONDS:
+            return response
+        again = await self.exchange(request, deadline, secrets)
+        return response if isinstance(again, RetryLater) else again  # the first may have been accepted
 
     async def exchange(
         self, request: OutgoingRequest, deadline: float, secrets: SecretValues
@@ -345,37 +320,37 @@ class BigQueryDestination(BatchDestination):
         if not isinstance(created, Response):
             return RetryLater(f"the table could not be created: {created.reason}", UNREACHABLE_SECONDS)
         if created.status == 400:
-            return RetryLater(
-                "BigQuery rejects the table that `columns` make (400)", UNREACHABLE_SECONDS, created.excerpt
-            )
+            rule = "BigQuery rejects the table that `columns` make (400)"
+            return RetryLater(rule, UNREACHABLE_SECONDS, created.excerpt)
         if created.status not in (200, 409):  # 409: another instance has just made it
             return created
         again = await super().exchange(request, deadline, secrets)
         if isinstance(again, Response) and again.status == 404:
-            return RetryLater("the table was created; BigQuery takes its rows after some time", NEW_TABLE_SECONDS)
+            return RetryLater("the table was created; BigQuery takes its rows after some time", UNREACHABLE_SECONDS)
         return again
 
 
 def connect(name: str, settings: Settings, context: Context) -> BigQueryDestination:  # noqa: ARG001 the interface
-    return BigQueryDestination(cast("BatchKind", sys.modules[__name__]), settings, context)
+    return BigQueryDestination(settings, context)
+
+
+def _joined(rows: Sequence[_WaitingRow]) -> OutgoingRequest:
+    """Return one request of all the rows."""
+    first = rows[0].request
+    contents = b",".join([row.request.body[len(_BEFORE) : -len(_AFTER)] for row in rows])
+    body = _BEFORE + contents + _AFTER
+    return OutgoingRequest(first.method, first.url, first.headers, body, first.auth, first.allow_private)
 
 
 def _outcome_of_all(response: Response) -> Outcome:
-    status, reason = response.status, _reason(response)
+    status = response.status
+    reason = str(response.member("error", "errors", 0, "reason"))
     if status == 403 and reason in _QUOTA:
         return RetryLater(f"BigQuery's quota is used up ({reason})", UNREACHABLE_SECONDS, response.excerpt)
     if status in {401, 403, 404}:
         act = "correct the project, dataset and table, or let the account write to it (BigQuery Data Editor)"
         return held(response, "BigQuery", act)
     return outcome_by_status(response, "BigQuery", failed={400, 413})
-
-
-def _reason(response: Response) -> str:
-    answer = response.json()
-    error = answer.get("error") if isinstance(answer, dict) else None
-    errors = error.get("errors") if isinstance(error, dict) else None
-    first = errors[0] if isinstance(errors, list) and errors else None
-    return str(first.get("reason")) if isinstance(first, dict) else ""
 
 
 def _fault_of_row(written: Json) -> tuple[int, Outcome]:

@@ -24,7 +24,7 @@ from functions.notify.http_kind import (
 )
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
 API: Final = "https://cloudbuild.googleapis.com"
@@ -116,8 +116,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
 def outcome(response: Response) -> Outcome:
     status = response.status
     if status == 200:
-        build = _member(_member(response.json(), "metadata"), "build")
-        return started(response, "build", _member(build, "logUrl"))
+        return started(response, "build", response.member("metadata", "build", "logUrl"))
     if status in {401, 403, 404}:
         act = "correct the trigger and its region, or let the account run it (Cloud Build Editor) and enable the API"
         return held(response, "Cloud Build", act)
@@ -129,7 +128,3 @@ def _webhook_url(name: str, secrets: SecretValues) -> str:
     if not url.startswith("https://") or ":webhook?" not in url or len(url.split()) != 1:
         raise unusable_secret(name, "must be the URL that the webhook trigger's page shows, https://…:webhook?key=…")
     return url
-
-
-def _member(value: Json, name: str) -> Json:
-    return value.get(name) if isinstance(value, dict) else None

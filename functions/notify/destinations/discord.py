@@ -78,17 +78,11 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
 def outcome(response: Response) -> Outcome:
     status = response.status
     if status == 429:
-        return rate_limited(response, "Discord", _wait_seconds(response))
+        return rate_limited(response, "Discord", response.seconds(response.member("retry_after")))
     if status in {401, 403, 404}:  # Discord blocks an address that goes on after such answers
         act = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
         return held(response, "Discord", act)
     return outcome_by_status(response, "Discord", failed={400, 413})
-
-
-def _wait_seconds(response: Response) -> float | None:
-    answer = response.json()
-    after = answer.get("retry_after") if isinstance(answer, dict) else None
-    return response.seconds(after)
 
 
 def _allowed(mentions: tuple[Mention, ...]) -> JsonObject:

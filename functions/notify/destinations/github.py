@@ -120,9 +120,9 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
 
 
 def outcome(response: Response) -> Outcome:
-    status, answer = response.status, response.json()
+    status = response.status
     if status == 200:
-        return started(response, "run", answer.get("html_url") if isinstance(answer, dict) else None)
+        return started(response, "run", response.member("html_url"))
     if status in {403, 429} and (status == 429 or _is_rate_limit(response)):
         after = response.retry_after_seconds
         return RetryLater("GitHub limits the rate of requests", after or _reset_seconds(response), response.excerpt)

@@ -79,9 +79,9 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
 
 
 def outcome(response: Response) -> Outcome:
-    status, answer = response.status, response.json()
+    status = response.status
     if status == 201:
-        return started(response, "pipeline", answer.get("web_url") if isinstance(answer, dict) else None)
+        return started(response, "pipeline", response.member("web_url"))
     if status in {401, 403, 404}:
         act = "correct `project`, or set a trigger token whose owner may start pipelines there"
         return held(response, "GitLab", act)

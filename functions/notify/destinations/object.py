@@ -1,4 +1,13 @@
-"""The settings of the destination `object`, validated when a configuration is compiled."""
+"""The destination `object`: an object in a bucket, which is created once. No attempt replaces what is there.
+
+The delivery's id is in the object's metadata. Where the key is taken, the id says whether this delivery wrote the
+object, in an attempt whose response was lost, or another delivery did. The same event makes the same bytes.
+
+https://cloud.google.com/storage/docs/json_api/v1/objects/insert
+https://cloud.google.com/storage/docs/json_api/v1/status-codes
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+"""
 
 import gzip
 import hashlib
@@ -54,8 +63,53 @@ MEDIA_TYPE: Final = re.compile(
 _FOLDER: Final = "{{ source }}/{{ receivedat[:10] }}/{{ delivery_id }}"
 _LITERAL: Final = re.compile(r"[^{]*")
 _OWN_KEY: Final = re.compile(r"\{\{-?\s*delivery_id\s*-?\}\}")
+DEDUPES_REPEATS: Final = True
+GOOGLE: Final = "https://storage.googleapis.com"
+SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
+DELIVERY: Final = "hookchain-delivery"
+"""The name of the metadata that holds the delivery's id."""
+HOPS: Final = "hookchain-hops"
+"""The name of the metadata by which a source of Cloud Storage's notifications ends a loop."""
+MAX_METADATA_BYTES: Final = 1_800
+"""S3 takes 2 KB, with the names."""
+S3_METADATA: Final = "x-amz-meta-"
+
+
+GZIP_TYPE: Final = "application/gzip"
+
+
+MAX_KEY_BYTES: Final = 1_024
+"""Of Cloud Storage and S3 alike."""
+DELIVERY_ID: Final = "delivery_id"
+_RESERVED: Final = ".well-known/acme-challenge/"
+"""Cloud Storage keeps these names for itself."""
+
+
+EXISTS: Final = "the object was there already: an earlier attempt made it"
+_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
+_PASSING: Final = re.compile(
+    r"Expired|IncompleteBody|RequestTimeout|RequestTimeTooSkewed|SlowDown|Throttl|TokenRefreshRequired|BadDigest"
+)
+"""In the name of an error of S3 that passes. The throttling may be that of the bucket's key (KMS)."""
+_OF_THE_BUCKET: Final = re.compile(
+    r"KMS|AuthorizationHeaderMalformed|IllegalLocationConstraint|InvalidToken|InvalidBucketName|NoSuchBucket"
+)
+"""In the name of an error of S3 that every object meets until the operator acts, although its status is 400."""
+_NO_DELETE: Final = b"storage.objects.delete"
+"""Cloud Storage asks for this right of who would replace an object, so its lack says that the object is there."""
+_TAKEN: Final = "conditionNotMet"
+_GOOGLE_HELD: Final = re.compile(r"cloudKms|userProject|badRequest")
+"""In a reason of Cloud Storage for a 400 that is about the bucket, its key or its project, and about no object."""
+_ACT: Final = "correct the bucket, or let the account create objects there (Storage Object Creator)"
+
 
 MetadataName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+
+
+@lru_cache(maxsize=1_000)
+def key_template(text: str) -> Template:
+    """Return the template, in which `delivery_id` can be used too. Raises TemplateFault."""
+    return Template("key", " ".join(text.split()), known=KNOWN | {DELIVERY_ID})
 
 
 def _key(text: str) -> str:
@@ -152,210 +206,6 @@ class Settings(KindSettings):
         return "{%" not in self.key_text and bool(_OWN_KEY.search(self.key_text))
 
 
-MAX_KEY_BYTES: Final = 1_024
-"""Of Cloud Storage and S3 alike."""
-DELIVERY_ID: Final = "delivery_id"
-_RESERVED: Final = ".well-known/acme-challenge/"
-"""Cloud Storage keeps these names for itself."""
-
-
-@lru_cache(maxsize=1_000)
-def key_template(text: str) -> Template:
-    """Return the template, in which `delivery_id` can be used too. Raises TemplateFault."""
-    return Template("key", " ".join(text.split()), known=KNOWN | {DELIVERY_ID})
-
-
-def key_of(template: str, delivery: Delivery) -> str:
-    """Return the key of the delivery: in each attempt the same.
-
-    Raises Permanent for one that a program could take for another path, and as templates do.
-    """
-    key = key_template(template).render({**template_view(delivery), DELIVERY_ID: delivery.id})
-    if fault := key_fault(key):
-        raise Permanent("template_failed", f"template 'key': its result {fault}")
-    return key
-
-
-def key_fault(key: str) -> str | None:
-    """Return the rule that the key breaks. The text does not quote the key."""
-    size = len(key.encode("utf-8", "replace"))
-    if re.search(UNFIT, key):
-        return "must have no control characters and no line breaks"
-    if not key or size > MAX_KEY_BYTES:
-        return f"must have 1 to {MAX_KEY_BYTES} bytes; it has {size}"
-    if any(part.strip() in ("", ".", "..") for part in key.split("/")) or "\\" in key:
-        return "must have no empty parts between `/`, no `.` or `..` as a part, and no backslash"
-    return "must not be a name that Cloud Storage reserves" if key.startswith(_RESERVED) else None
-
-
-GZIP_TYPE: Final = "application/gzip"
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """`plain` is the text before its compression, for people to read."""
-
-    body: bytes
-    content_type: str
-    plain: bytes
-
-
-def content_of(event: Event, settings: Settings) -> Content:
-    """Raises Permanent: `expression_failed`, `conversion_failed` or `output_too_large`."""
-    try:
-        plain, type_ = _written(event, settings)
-    except Unwritable as fault:
-        rule = f"the object as {settings.format}: {fault.message('value')}"
-        raise Permanent("conversion_failed", rule) from None
-    except (ValueError, RecursionError) as error:
-        raise Permanent("conversion_failed", f"the object as {settings.format}: JSON has no such value") from error
-    body = gzip.compress(plain, compresslevel=6, mtime=0) if settings.gzip else plain
-    if settings.content_type is not None:
-        type_ = settings.content_type
-    elif settings.gzip:
-        type_ = GZIP_TYPE
-    return Content(body, type_, plain)
-
-
-def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
-    type_ = CONTENT_TYPES[settings.format]
-    if settings.format == "raw":
-        return _raw(event, settings)
-    value = _value(event, settings)
-    if settings.format == "csv":
-        items = value if isinstance(value, list) and settings.value is not None else [value]
-        rows: list[Json] = [_row(item, settings) for item in items]
-        return _encoded(write_csv(rows, ",")), type_
-    if settings.format == "json":
-        return _encoded(to_json(value)), type_
-    return _encoded(write_ndjson(value if isinstance(value, list) else [value])), type_
-
-
-def _value(event: Event, settings: Settings) -> Json:
-    if settings.value is not None:
-        return _expression(settings.value).search(view_of(event))
-    return view_of(event) if settings.format == "csv" else public_cloudevent(event)
-
-
-def _row(item: Json, settings: Settings) -> JsonObject:
-    return {name: _cell(_expression(text).search(item)) for name, text in settings.columns.items()}
-
-
-def _cell(value: Json) -> Json:
-    return to_json(value) if isinstance(value, list | dict) else value
-
-
-def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
-    """Return the body as it came where the source keeps it; else text and bytes as they are, and all else as JSON."""
-    if settings.value is None and (event.rawbody is not None or event.rawbase64 is not None):
-        encoded = event.rawbase64 or ""
-        body = decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
-        return body, _safe_type(event.rawtype)
-    data = event.data if settings.value is None else _expression(settings.value).search(view_of(event))
-    if found := bytes_in(data):
-        return found[0], _safe_type(found[1])
-    named = event.datatype if isinstance(data, str) and settings.value is None else None
-    usual = "text/plain; charset=utf-8" if isinstance(data, str) else CONTENT_TYPES["json"]
-    return _encoded(write_text(data)), _safe_type(named, usual)
-
-
-def _safe_type(named: str | None, usual: str = CONTENT_TYPES["raw"]) -> str:
-    """Return the content type that a sender named, if it is written as one."""
-    return named if named is not None and MEDIA_TYPE.fullmatch(named) else usual
-
-
-def _encoded(text: str) -> bytes:
-    """Encode the text. Half a surrogate pair, which a sender may have written, becomes a question mark."""
-    return text.encode("utf-8", "replace")
-
-
-@lru_cache(maxsize=1_000)
-def _expression(text: str) -> Expression:
-    return Expression(text)
-
-
-EXISTS: Final = "the object was there already: an earlier attempt made it"
-_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
-_PASSING: Final = re.compile(
-    r"Expired|IncompleteBody|RequestTimeout|RequestTimeTooSkewed|SlowDown|Throttl|TokenRefreshRequired|BadDigest"
-)
-"""In the name of an error of S3 that passes. The throttling may be that of the bucket's key (KMS)."""
-_OF_THE_BUCKET: Final = re.compile(
-    r"KMS|AuthorizationHeaderMalformed|IllegalLocationConstraint|InvalidToken|InvalidBucketName|NoSuchBucket"
-)
-"""In the name of an error of S3 that every object meets until the operator acts, although its status is 400."""
-_NO_DELETE: Final = b"storage.objects.delete"
-"""Cloud Storage asks for this right of who would replace an object, so its lack says that the object is there."""
-_TAKEN: Final = "conditionNotMet"
-_GOOGLE_HELD: Final = re.compile(r"cloudKms|userProject|badRequest")
-"""In a reason of Cloud Storage for a 400 that is about the bucket, its key or its project, and about no object."""
-_ACT: Final = "correct the bucket, or let the account create objects there (Storage Object Creator)"
-
-
-def is_taken(response: Response) -> bool:
-    """Return whether the answer says that an object has the key. A 412 may also be that of an organization's policy."""
-    if response.status == 412:
-        reasons = error_reasons(response.json())
-        return not reasons or _TAKEN in reasons
-    return response.status == 403 and _NO_DELETE in response.body
-
-
-def outcome(response: Response) -> Outcome:
-    """Return the outcome. A key that is taken gets here only where it holds the delivery's id."""
-    if response.body.lstrip().startswith(b"<"):
-        return _s3_outcome(response)
-    if is_taken(response):
-        return Delivered(EXISTS)
-    reasons = error_reasons(response.json())
-    if response.status == 412:
-        rule = f"it takes no object ({', '.join(sorted(reasons))}): change the policy, or the bucket's encryption"
-        return held(response, "the bucket's service", rule)
-    if response.status == 400 and (found := next(filter(_GOOGLE_HELD.match, sorted(reasons)), None)):
-        rule = f"it takes no object ({found}): correct the bucket's encryption key, or its project"
-        return held(response, "the bucket's service", rule)
-    if response.status in {401, 403, 404}:
-        return held(response, "the bucket's service", _ACT)
-    return outcome_by_status(response, "the bucket's service", failed={400, 413})
-
-
-def _s3_outcome(response: Response) -> Outcome:
-    status, found = response.status, _CODE.search(response.body)
-    code = found[1].decode() if found else ""
-    if status == 412:
-        return Delivered(EXISTS)
-    if _PASSING.search(code):
-        return RetryLater(f"S3 answered {status} {code}", response.retry_after_seconds, response.excerpt)
-    if status == 501:
-        return held(response, "the endpoint", "it does not create objects conditionally (If-None-Match): use another")
-    if status in {301, 401, 403, 404} or _OF_THE_BUCKET.search(code):
-        act = f"{code}: correct the bucket, its region or its key, or let the role create objects there (s3:PutObject)"
-        return held(response, "S3", act.removeprefix(": "))
-    return outcome_by_status(response, "S3", failed={400, 413})
-
-
-__all__ = ["EXAMPLES", "EXISTS", "Settings", "outcome", "request"]
-
-DEDUPES_REPEATS: Final = True
-GOOGLE: Final = "https://storage.googleapis.com"
-SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
-DELIVERY: Final = "hookchain-delivery"
-"""The name of the metadata that holds the delivery's id."""
-HOPS: Final = "hookchain-hops"
-"""The name of the metadata by which a source of Cloud Storage's notifications ends a loop."""
-MAX_METADATA_BYTES: Final = 1_800
-"""S3 takes 2 KB, with the names."""
-S3_METADATA: Final = "x-amz-meta-"
-
-
-@dataclass(slots=True)
-class ObjectRequest(OutgoingRequest):
-    """The request that creates an object. `address` is the object's URL, by which its metadata is read."""
-
-    address: str = ""
-    delivery_id: str = ""
-    is_own_key: bool = False
-
-
 _BOUNDARY: Final = hashlib.sha256(b'{"number":1042,"total":99.5}').hexdigest()
 _ID: Final = "594d430c6dd657af4aac9d6fcadffc5d392f0da801319d9385ad04daf831dd77"
 EXAMPLES: Final = (
@@ -390,6 +240,24 @@ EXAMPLES: Final = (
         body="article,count\r\n'=A1,2\r\nB-7,1\r\n",
     ),
 )
+
+
+@dataclass(slots=True)
+class ObjectRequest(OutgoingRequest):
+    """The request that creates an object. `address` is the object's URL, by which its metadata is read."""
+
+    address: str = ""
+    delivery_id: str = ""
+    is_own_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """`plain` is the text before its compression, for people to read."""
+
+    body: bytes
+    content_type: str
+    plain: bytes
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> ObjectRequest:  # noqa: ARG001 the interface
@@ -431,6 +299,55 @@ def outcome_of_check(response: Response, request: ObjectRequest) -> Outcome:
         return Delivered(EXISTS)
     reason = "an object that another delivery wrote has the key: put {{ delivery_id }} into `key`, and replay"
     return Failed("request_rejected", reason)
+
+
+def is_taken(response: Response) -> bool:
+    """Return whether the answer says that an object has the key. A 412 may also be that of an organization's policy."""
+    if response.status == 412:
+        reasons = error_reasons(response)
+        return not reasons or _TAKEN in reasons
+    return response.status == 403 and _NO_DELETE in response.body
+
+
+def outcome(response: Response) -> Outcome:
+    """Return the outcome. A key that is taken gets here only where it holds the delivery's id."""
+    if response.body.lstrip().startswith(b"<"):
+        return _s3_outcome(response)
+    if is_taken(response):
+        return Delivered(EXISTS)
+    reasons = error_reasons(response)
+    if response.status == 412:
+        rule = f"it takes no object ({', '.join(sorted(reasons))}): change the policy, or the bucket's encryption"
+        return held(response, "the bucket's service", rule)
+    if response.status == 400 and (found := next(filter(_GOOGLE_HELD.match, sorted(reasons)), None)):
+        rule = f"it takes no object ({found}): correct the bucket's encryption key, or its project"
+        return held(response, "the bucket's service", rule)
+    if response.status in {401, 403, 404}:
+        return held(response, "the bucket's service", _ACT)
+    return outcome_by_status(response, "the bucket's service", failed={400, 413})
+
+
+def _s3_outcome(response: Response) -> Outcome:
+    status, found = response.status, _CODE.search(response.body)
+    code = found[1].decode() if found else ""
+    if status == 412:
+        return Delivered(EXISTS)
+    if _PASSING.search(code):
+        return RetryLater(f"S3 answered {status} {code}", response.retry_after_seconds, response.excerpt)
+    if status == 501:
+        return held(response, "the endpoint", "it does not create objects conditionally (If-None-Match): use another")
+    if status in {301, 401, 403, 404} or _OF_THE_BUCKET.search(code):
+        act = f"{code}: correct the bucket, its region or its key, or let the role create objects there (s3:PutObject)"
+        return held(response, "S3", act.removeprefix(": "))
+    return outcome_by_status(response, "S3", failed={400, 413})
+
+
+def _delivery_in(response: Response) -> str | None:
+    """Return the id of the delivery that wrote the object, as its metadata has it."""
+    if (named := response.header(f"{S3_METADATA}{DELIVERY}")) is not None:
+        return named
+    value = response.member("metadata", DELIVERY)
+    return value if isinstance(value, str) else None
 
 
 def _google_request(
@@ -508,11 +425,98 @@ def _ascii(value: str) -> str:
     return quote(value.encode("utf-8", "replace"), safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")
 
 
-def _delivery_in(response: Response) -> str | None:
-    """Return the id of the delivery that wrote the object, as its metadata has it."""
-    if (named := response.header(f"{S3_METADATA}{DELIVERY}")) is not None:
-        return named
-    described = response.json()
-    metadata = described.get("metadata") if isinstance(described, dict) else None
-    value = metadata.get(DELIVERY) if isinstance(metadata, dict) else None
-    return value if isinstance(value, str) else None
+def key_of(template: str, delivery: Delivery) -> str:
+    """Return the key of the delivery: in each attempt the same.
+
+    Raises Permanent for one that a program could take for another path, and as templates do.
+    """
+    key = key_template(template).render({**template_view(delivery), DELIVERY_ID: delivery.id})
+    if fault := key_fault(key):
+        raise Permanent("template_failed", f"template 'key': its result {fault}")
+    return key
+
+
+def key_fault(key: str) -> str | None:
+    """Return the rule that the key breaks. The text does not quote the key."""
+    size = len(key.encode("utf-8", "replace"))
+    if re.search(UNFIT, key):
+        return "must have no control characters and no line breaks"
+    if not key or size > MAX_KEY_BYTES:
+        return f"must have 1 to {MAX_KEY_BYTES} bytes; it has {size}"
+    if any(part.strip() in ("", ".", "..") for part in key.split("/")) or "\\" in key:
+        return "must have no empty parts between `/`, no `.` or `..` as a part, and no backslash"
+    return "must not be a name that Cloud Storage reserves" if key.startswith(_RESERVED) else None
+
+
+def content_of(event: Event, settings: Settings) -> Content:
+    """Raises Permanent: `expression_failed`, `conversion_failed` or `output_too_large`."""
+    try:
+        plain, type_ = _written(event, settings)
+    except Unwritable as fault:
+        rule = f"the object as {settings.format}: {fault.message('value')}"
+        raise Permanent("conversion_failed", rule) from None
+    except (ValueError, RecursionError) as error:
+        raise Permanent("conversion_failed", f"the object as {settings.format}: JSON has no such value") from error
+    body = gzip.compress(plain, compresslevel=6, mtime=0) if settings.gzip else plain
+    if settings.content_type is not None:
+        type_ = settings.content_type
+    elif settings.gzip:
+        type_ = GZIP_TYPE
+    return Content(body, type_, plain)
+
+
+def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
+    type_ = CONTENT_TYPES[settings.format]
+    if settings.format == "raw":
+        return _raw(event, settings)
+    value = _value(event, settings)
+    if settings.format == "csv":
+        items = value if isinstance(value, list) and settings.value is not None else [value]
+        rows: list[Json] = [_row(item, settings) for item in items]
+        return _encoded(write_csv(rows, ",")), type_
+    if settings.format == "json":
+        return _encoded(to_json(value)), type_
+    return _encoded(write_ndjson(value if isinstance(value, list) else [value])), type_
+
+
+def _value(event: Event, settings: Settings) -> Json:
+    if settings.value is not None:
+        return _expression(settings.value).search(view_of(event))
+    return view_of(event) if settings.format == "csv" else public_cloudevent(event)
+
+
+def _row(item: Json, settings: Settings) -> JsonObject:
+    return {name: _cell(_expression(text).search(item)) for name, text in settings.columns.items()}
+
+
+def _cell(value: Json) -> Json:
+    return to_json(value) if isinstance(value, list | dict) else value
+
+
+def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
+    """Return the body as it came where the source keeps it; else text and bytes as they are, and all else as JSON."""
+    if settings.value is None and (event.rawbody is not None or event.rawbase64 is not None):
+        encoded = event.rawbase64 or ""
+        body = decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
+        return body, _safe_type(event.rawtype)
+    data = event.data if settings.value is None else _expression(settings.value).search(view_of(event))
+    if found := bytes_in(data):
+        return found[0], _safe_type(found[1])
+    named = event.datatype if isinstance(data, str) and settings.value is None else None
+    usual = "text/plain; charset=utf-8" if isinstance(data, str) else CONTENT_TYPES["json"]
+    return _encoded(write_text(data)), _safe_type(named, usual)
+
+
+def _safe_type(named: str | None, usual: str = CONTENT_TYPES["raw"]) -> str:
+    """Return the content type that a sender named, if it is written as one."""
+    return named if named is not None and MEDIA_TYPE.fullmatch(named) else usual
+
+
+def _encoded(text: str) -> bytes:
+    """Encode the text. Half a surrogate pair, which a sender may have written, becomes a question mark."""
+    return text.encode("utf-8", "replace")
+
+
+@lru_cache(maxsize=1_000)
+def _expression(text: str) -> Expression:
+    return Expression(text)

@@ -219,7 +219,7 @@ def _deep_link(text: str, event: Event, view: JsonObject, room: int) -> str:
 
 
 def outcome(response: Response) -> Outcome:
-    code = _error_code(response.json())
+    code = _error_code(response)
     if code in FAILED:
         reason = f"FCM rejects the message ({code}): {FAILED[code]}"
         return Failed("request_rejected", reason, response.excerpt)
@@ -231,11 +231,8 @@ def outcome(response: Response) -> Outcome:
     return outcome_by_status(response, "FCM")
 
 
-def _error_code(answer: Json) -> str:
+def _error_code(response: Response) -> str:
     """Return FCM's own code of the error, else Google's general one."""
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if not isinstance(error, dict):
-        return ""
-    details = error.get("details")
+    details = response.member("error", "details")
     codes = [each.get("errorCode") for each in details if isinstance(each, dict)] if isinstance(details, list) else []
-    return str(next((code for code in codes if code), error.get("status")))
+    return str(next(filter(None, codes), response.member("error", "status")))

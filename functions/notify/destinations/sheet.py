@@ -1,4 +1,13 @@
-"""The settings of the destination `sheet`."""
+"""The destination `sheet`: a row in a Google Sheet for each delivery, once.
+
+Google's API recognises no repeat, so the delivery's id is in a column, and is looked for there before a retry. The
+header's first cell, A1, is the anchor of every append: Google looks for the table that holds it, and inserts rows below
+that table from its first column on. Values are written RAW: no text becomes a formula.
+
+https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets.values/append
+https://developers.google.com/workspace/sheets/api/guides/values#append_values
+https://developers.google.com/workspace/sheets/api/reference/rest/v4/ValueInputOption
+"""
 
 import asyncio
 import re
@@ -13,7 +22,7 @@ from pydantic import AfterValidator, Field, model_validator
 from functions.notify.bounded_texts import bound_of, cut
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets
-from functions.notify.google_calls import CallFailed, GoogleCalls
+from functions.notify.google_calls import CallFailed, GoogleCalls, objects_in
 from functions.notify.http_engine import attempt_in_time
 from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, SecretValues, json_body
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings
@@ -28,7 +37,37 @@ from shared.limits import MIB
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.time_bound import Deadlines
 
+GOOGLE: Final = "https://sheets.googleapis.com"
+SCOPE: Final = "https://www.googleapis.com/auth/spreadsheets"
+HEADER_SECONDS: Final = 300.0
+"""How long a header that was right is not read again."""
+PAGE_ROWS: Final = 50_000
+"""Rows whose ids are read at once: 3.5 MB."""
+_FAULTS_OF_THE_SHEET: Final = {
+    b"Unable to parse range": "the spreadsheet has no such sheet: add it, or correct `sheet`",
+    b"number of cells in the workbook above the limit": "the spreadsheet is full: name another one",
+    b"protected cell": "cells are protected: allow the service account to edit them",
+    b"not supported for this document": "the document is no Google Sheet: save it as one, or correct `spreadsheet`",
+}
+"""Texts of a 400 that no other row would avoid, and what to do."""
+_JSON: Final = (("content-type", "application/json"),)
+_FIRST_ROW: Final = re.compile(r"![A-Z]+([0-9]+)")
+
+
 MAX_COLUMNS: Final = 200
+MAX_CHARACTERS: Final = 50_000
+"""Of a cell."""
+MAX_EXACT: Final = 10**15
+"""A sheet keeps 15 digits of a number. A longer integer, such as an id, is written as text."""
+
+
+MAX_ROWS: Final = 500
+MAX_BATCH_BYTES: Final = 2 * MIB
+MAX_WAITING: Final = 10_000
+INTERVAL_SECONDS: Final = 1.0
+"""Between the beginnings of two appends: Google allows an account 60 a minute."""
+NOT_SENT: Final = "the row waited for its turn until the attempt's time was over, and was not sent"
+SHARE: Final = "share the spreadsheet with the service account as an editor, and correct `spreadsheet`"
 
 
 def _title(text: str) -> str:
@@ -79,230 +118,6 @@ class Settings(KindSettings):
         return 0 if self.header == "none" else len(self.columns)
 
 
-MAX_CHARACTERS: Final = 50_000
-"""Of a cell."""
-MAX_EXACT: Final = 10**15
-"""A sheet keeps 15 digits of a number. A longer integer, such as an id, is written as text."""
-
-
-@dataclass(slots=True)  # nobody changes one; frozen, it takes longer to make
-class Row:
-    """`content` is the JSON of its cells. `key` is the delivery's idempotency key, which is one of the cells.
-
-    `is_retry`: it may be in the sheet already.
-    """
-
-    content: bytes
-    key: str
-    is_retry: bool
-
-
-class RowMaker:
-    def __init__(self, settings: Settings) -> None:
-        self._columns = [(name, over_event(text)) for name, text in settings.columns.items()]
-        self._is_id_first = settings.id_column == 0
-        self._bound = bound_of([expression for _, expression in self._columns])
-
-    def row(self, event: Event, key: str, is_retry: bool = False) -> Row:
-        """Return the row of an event. Raises Permanent."""
-        view = view_of(event)
-        with self._bound():
-            cells = [_cell(name, expression.search(view)) for name, expression in self._columns]
-        cells.insert(0 if self._is_id_first else len(cells), key)
-        return Row(json_body(cells), key, is_retry)
-
-
-def _cell(column: str, value: Json) -> Json:
-    """Return the value as a cell takes it. Raises Permanent (`conversion_failed`) for a number that is not finite."""
-    if value is None or isinstance(value, bool):
-        return "" if value is None else value
-    try:
-        if isinstance(value, list | dict):
-            value = to_json(value)
-    except (ValueError, RecursionError):
-        raise Permanent("conversion_failed", f"column {column!r}: its value is no JSON") from None
-    if isinstance(value, str):
-        return cut(value, MAX_CHARACTERS, "utf-16")
-    if isinstance(value, float) and not isfinite(value):
-        raise Permanent("conversion_failed", f"column {column!r}: its number is not finite")
-    return str(value) if isinstance(value, int) and abs(value) >= MAX_EXACT else value
-
-
-def column_letters(index: int) -> str:
-    """Return the name of the column at `index`: A for 0, AA for 26."""
-    letters = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return letters
-
-
-def range_in(sheet: str, cells: str) -> str:
-    """Return a range in A1 notation."""
-    quoted = sheet.replace("'", "''")
-    return f"'{quoted}'!{cells}"
-
-
-GOOGLE: Final = "https://sheets.googleapis.com"
-SCOPE: Final = "https://www.googleapis.com/auth/spreadsheets"
-HEADER_SECONDS: Final = 300.0
-"""How long a header that was right is not read again."""
-PAGE_ROWS: Final = 50_000
-"""Rows whose ids are read at once: 3.5 MB."""
-_FAULTS_OF_THE_SHEET: Final = {
-    b"Unable to parse range": "the spreadsheet has no such sheet: add it, or correct `sheet`",
-    b"number of cells in the workbook above the limit": "the spreadsheet is full: name another one",
-    b"protected cell": "cells are protected: allow the service account to edit them",
-    b"not supported for this document": "the document is no Google Sheet: save it as one, or correct `spreadsheet`",
-}
-"""Texts of a 400 that no other row would avoid, and what to do."""
-_JSON: Final = (("content-type", "application/json"),)
-_FIRST_ROW: Final = re.compile(r"![A-Z]+([0-9]+)")
-
-
-def append_request(settings: Settings, rows: Sequence[Row], api_url: str = GOOGLE) -> OutgoingRequest:
-    """Return the request that appends the rows. RAW: a text that begins with `=` stays a text."""
-    values = f"{_spreadsheet(settings, api_url)}/values/{quote(range_in(settings.sheet, 'A1'), safe='')}"
-    url = f"{values}:append?valueInputOption=RAW&insertDataOption=INSERT_ROWS"
-    body = b'{"values":[%b]}' % b",".join([row.content for row in rows])
-    return OutgoingRequest("POST", url, _JSON, body, (auth_of(settings),))
-
-
-def _spreadsheet(settings: Settings, api_url: str) -> str:
-    return f"{api_url}/v4/spreadsheets/{settings.spreadsheet}"
-
-
-def auth_of(settings: Settings) -> GoogleOAuthRequestAuth:
-    return GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret)
-
-
-class SheetTable:
-    """`now` returns Unix seconds. `api_url` is Google's, or that of another server with the same API."""
-
-    def __init__(self, settings: Settings, calls: GoogleCalls, now: Callable[[], float], api_url: str) -> None:
-        self._settings = settings
-        self._calls = calls
-        self._now = now
-        self._api_url = api_url
-        self._spreadsheet = _spreadsheet(settings, api_url)
-        self._values = f"{self._spreadsheet}/values"
-        self._header_seconds = HEADER_SECONDS if api_url == GOOGLE else 0.0
-        self._header_until = 0.0
-
-    async def verify_header(self, deadline: float, secrets: SecretValues, *, is_fresh: bool = False) -> None:
-        """Verify the header; write it if the row is empty and the settings say so. Raises CallFailed and Temporary.
-
-        `is_fresh`: read it now. Before ids are looked for, it says that their column is where it was.
-        """
-        if self._settings.header == "none" or (self._now() < self._header_until and not is_fresh):
-            return
-        titles = self._settings.titles
-        name = self._range(f"A1:{column_letters(len(titles) - 1)}1")
-        found = _first((await self._read(f"{self._values}/{quote(name, safe='')}", deadline, secrets)).get("values"))
-        if not found and self._settings.header == "make":
-            body = json_body({"values": [list(titles)]})
-            url = f"{self._values}/{quote(name, safe='')}?valueInputOption=RAW"
-            await self._write(OutgoingRequest("PUT", url, _JSON, body), deadline, secrets)
-        elif fault := header_fault(titles, found):
-            act = "correct the first row, or `columns`"
-            raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {fault}; {act}"))
-        self._header_until = self._now() + self._header_seconds
-
-    async def present(self, keys: Collection[str], deadline: float, secrets: SecretValues) -> set[str]:
-        """Return which of the keys are in the sheet, newest rows first. Raises CallFailed and Temporary."""
-        found: set[str] = set()
-        letters = column_letters(self._settings.id_column)
-        end = await self._row_count(deadline, secrets)
-        while end > 0 and len(found) < len(keys):
-            begin = max(1, end - PAGE_ROWS + 1)
-            name = quote(self._range(f"{letters}{begin}:{letters}{end}"), safe="")
-            url = f"{self._values}/{name}?majorDimension=COLUMNS&prettyPrint=false"
-            values = _first((await self._read(url, deadline, secrets)).get("values"))
-            found |= {each for each in values if isinstance(each, str) and each in keys}
-            end = begin - 1
-        return found
-
-    async def append(self, rows: Sequence[Row], deadline: float, secrets: SecretValues) -> list[Outcome]:
-        """Append the rows in one request and return the outcome of each. Raises CallFailed, Temporary and Permanent."""
-        answer = await self._write(append_request(self._settings, rows, self._api_url), deadline, secrets)
-        updates = answer.get("updates")
-        written = updates if isinstance(updates, dict) else {}
-        if written.get("updatedRows") != len(rows):
-            reason = f"Google Sheets says that it wrote {written.get('updatedRows')} of {len(rows)} rows"
-            return [Unknown(oneline(reason)[:200])] * len(rows)
-        at = _FIRST_ROW.search(str(written.get("updatedRange")))
-        return [Delivered(f"row {int(at[1]) + index}" if at else "200") for index in range(len(rows))]
-
-    async def _row_count(self, deadline: float, secrets: SecretValues) -> int:
-        """Return the number of rows that the sheet has, empty ones too."""
-        url = f"{self._spreadsheet}?fields=sheets.properties(title,gridProperties.rowCount)"
-        for sheet in _objects((await self._read(url, deadline, secrets)).get("sheets")):
-            properties = sheet.get("properties")
-            if isinstance(properties, dict) and properties.get("title") == self._settings.sheet:
-                grid = properties.get("gridProperties")
-                count = grid.get("rowCount") if isinstance(grid, dict) else None
-                if isinstance(count, int):
-                    return count
-        act = _FAULTS_OF_THE_SHEET[b"Unable to parse range"]
-        raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {act}"))
-
-    async def _read(self, url: str, deadline: float, secrets: SecretValues) -> JsonObject:
-        try:
-            return await self._calls.read(url, deadline, secrets)
-        except CallFailed as failed:
-            raise self._hold_for_sheet(failed) from failed
-
-    async def _write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> JsonObject:
-        try:
-            return await self._calls.write(request, deadline, secrets)
-        except CallFailed as failed:
-            raise self._hold_for_sheet(failed) from failed
-
-    def _hold_for_sheet(self, failed: CallFailed) -> CallFailed:
-        """Return the failure, held where the sheet and not the row is at fault."""
-        response = failed.response
-        if response is None or response.status != 400:
-            return failed
-        for text, act in _FAULTS_OF_THE_SHEET.items():
-            if text in response.body:
-                return CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {act}", response.excerpt), response)
-        return failed
-
-    def _range(self, cells: str) -> str:
-        return range_in(self._settings.sheet, cells)
-
-
-def header_fault(titles: Sequence[str], found: Sequence[Json]) -> str | None:
-    """Return the first cell that is not the column's name; None if all are."""
-    for index, title in enumerate(titles):
-        cell = found[index] if index < len(found) else ""
-        if cell != title:
-            shown = cut(oneline(cell), 60)
-            return f"cell {column_letters(index)}1 must be the column's name {title!r}; got {shown!r}"
-    return None
-
-
-def _first(values: Json) -> list[Json]:
-    """Return the first row or column of a ValueRange, which has no `values` where all its cells are empty."""
-    first = values[0] if isinstance(values, list) and values else []
-    return first if isinstance(first, list) else []
-
-
-def _objects(values: Json) -> list[JsonObject]:
-    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
-
-
-__all__ = ["EXAMPLES", "Settings", "connect", "request"]
-
-MAX_ROWS: Final = 500
-MAX_BATCH_BYTES: Final = 2 * MIB
-MAX_WAITING: Final = 10_000
-INTERVAL_SECONDS: Final = 1.0
-"""Between the beginnings of two appends: Google allows an account 60 a minute."""
-NOT_SENT: Final = "the row waited for its turn until the attempt's time was over, and was not sent"
-SHARE: Final = "share the spreadsheet with the service account as an editor, and correct `spreadsheet`"
-
 EXAMPLES: Final = (
     HttpExample(
         settings={
@@ -320,6 +135,18 @@ EXAMPLES: Final = (
         },
     ),
 )
+
+
+@dataclass(slots=True)  # nobody changes one; frozen, it takes longer to make
+class Row:
+    """`content` is the JSON of its cells. `key` is the delivery's idempotency key, which is one of the cells.
+
+    `is_retry`: it may be in the sheet already.
+    """
+
+    content: bytes
+    key: str
+    is_retry: bool
 
 
 class _Waiting(NamedTuple):
@@ -417,12 +244,186 @@ class SheetDestination:
         return [*first, *await self._append(rows[half:], deadline, secrets)]
 
 
+def connect(name: str, settings: Settings, context: Context) -> SheetDestination:  # noqa: ARG001 the interface
+    return SheetDestination(settings, context)
+
+
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Return the request that appends this delivery's row alone. Raises Permanent."""
     del secrets  # the sender reads the account's key
     return append_request(settings, [RowMaker(settings).row(delivery.event, attempt.row_key)])
 
 
-def connect(name: str, settings: object, context: Context) -> SheetDestination:
-    del name
-    return SheetDestination(Settings.model_validate(settings), context)
+def append_request(settings: Settings, rows: Sequence[Row], api_url: str = GOOGLE) -> OutgoingRequest:
+    """Return the request that appends the rows. RAW: a text that begins with `=` stays a text."""
+    values = f"{_spreadsheet(settings, api_url)}/values/{quote(range_in(settings.sheet, 'A1'), safe='')}"
+    url = f"{values}:append?valueInputOption=RAW&insertDataOption=INSERT_ROWS"
+    body = b'{"values":[%b]}' % b",".join([row.content for row in rows])
+    return OutgoingRequest("POST", url, _JSON, body, (auth_of(settings),))
+
+
+def _spreadsheet(settings: Settings, api_url: str) -> str:
+    return f"{api_url}/v4/spreadsheets/{settings.spreadsheet}"
+
+
+def auth_of(settings: Settings) -> GoogleOAuthRequestAuth:
+    return GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret)
+
+
+class SheetTable:
+    """`now` returns Unix seconds. `api_url` is Google's, or that of another server with the same API."""
+
+    def __init__(self, settings: Settings, calls: GoogleCalls, now: Callable[[], float], api_url: str) -> None:
+        self._settings = settings
+        self._calls = calls
+        self._now = now
+        self._api_url = api_url
+        self._spreadsheet = _spreadsheet(settings, api_url)
+        self._values = f"{self._spreadsheet}/values"
+        self._header_seconds = HEADER_SECONDS if api_url == GOOGLE else 0.0
+        self._header_until = 0.0
+
+    async def verify_header(self, deadline: float, secrets: SecretValues, *, is_fresh: bool = False) -> None:
+        """Verify the header; write it if the row is empty and the settings say so. Raises CallFailed and Temporary.
+
+        `is_fresh`: read it now. Before ids are looked for, it says that their column is where it was.
+        """
+        if self._settings.header == "none" or (self._now() < self._header_until and not is_fresh):
+            return
+        titles = self._settings.titles
+        name = self._range(f"A1:{column_letters(len(titles) - 1)}1")
+        found = _first((await self._read(f"{self._values}/{quote(name, safe='')}", deadline, secrets)).get("values"))
+        if not found and self._settings.header == "make":
+            body = json_body({"values": [list(titles)]})
+            url = f"{self._values}/{quote(name, safe='')}?valueInputOption=RAW"
+            await self._write(OutgoingRequest("PUT", url, _JSON, body), deadline, secrets)
+        elif fault := header_fault(titles, found):
+            act = "correct the first row, or `columns`"
+            raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {fault}; {act}"))
+        self._header_until = self._now() + self._header_seconds
+
+    async def present(self, keys: Collection[str], deadline: float, secrets: SecretValues) -> set[str]:
+        """Return which of the keys are in the sheet, newest rows first. Raises CallFailed and Temporary."""
+        found: set[str] = set()
+        letters = column_letters(self._settings.id_column)
+        end = await self._row_count(deadline, secrets)
+        while end > 0 and len(found) < len(keys):
+            begin = max(1, end - PAGE_ROWS + 1)
+            name = quote(self._range(f"{letters}{begin}:{letters}{end}"), safe="")
+            url = f"{self._values}/{name}?majorDimension=COLUMNS&prettyPrint=false"
+            values = _first((await self._read(url, deadline, secrets)).get("values"))
+            found |= {each for each in values if isinstance(each, str) and each in keys}
+            end = begin - 1
+        return found
+
+    async def append(self, rows: Sequence[Row], deadline: float, secrets: SecretValues) -> list[Outcome]:
+        """Append the rows in one request and return the outcome of each. Raises CallFailed, Temporary and Permanent."""
+        answer = await self._write(append_request(self._settings, rows, self._api_url), deadline, secrets)
+        updates = answer.get("updates")
+        written = updates if isinstance(updates, dict) else {}
+        if written.get("updatedRows") != len(rows):
+            reason = f"Google Sheets says that it wrote {written.get('updatedRows')} of {len(rows)} rows"
+            return [Unknown(oneline(reason)[:200])] * len(rows)
+        at = _FIRST_ROW.search(str(written.get("updatedRange")))
+        return [Delivered(f"row {int(at[1]) + index}" if at else "200") for index in range(len(rows))]
+
+    async def _row_count(self, deadline: float, secrets: SecretValues) -> int:
+        """Return the number of rows that the sheet has, empty ones too."""
+        url = f"{self._spreadsheet}?fields=sheets.properties(title,gridProperties.rowCount)"
+        for sheet in objects_in((await self._read(url, deadline, secrets)).get("sheets")):
+            properties = sheet.get("properties")
+            if isinstance(properties, dict) and properties.get("title") == self._settings.sheet:
+                grid = properties.get("gridProperties")
+                count = grid.get("rowCount") if isinstance(grid, dict) else None
+                if isinstance(count, int):
+                    return count
+        act = _FAULTS_OF_THE_SHEET[b"Unable to parse range"]
+        raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {act}"))
+
+    async def _read(self, url: str, deadline: float, secrets: SecretValues) -> JsonObject:
+        try:
+            return await self._calls.read(url, deadline, secrets)
+        except CallFailed as failed:
+            raise self._hold_for_sheet(failed) from failed
+
+    async def _write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> JsonObject:
+        try:
+            return await self._calls.write(request, deadline, secrets)
+        except CallFailed as failed:
+            raise self._hold_for_sheet(failed) from failed
+
+    def _hold_for_sheet(self, failed: CallFailed) -> CallFailed:
+        """Return the failure, held where the sheet and not the row is at fault."""
+        response = failed.response
+        if response is None or response.status != 400:
+            return failed
+        for text, act in _FAULTS_OF_THE_SHEET.items():
+            if text in response.body:
+                return CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {act}", response.excerpt), response)
+        return failed
+
+    def _range(self, cells: str) -> str:
+        return range_in(self._settings.sheet, cells)
+
+
+def header_fault(titles: Sequence[str], found: Sequence[Json]) -> str | None:
+    """Return the first cell that is not the column's name; None if all are."""
+    for index, title in enumerate(titles):
+        cell = found[index] if index < len(found) else ""
+        if cell != title:
+            shown = cut(oneline(cell), 60)
+            return f"cell {column_letters(index)}1 must be the column's name {title!r}; got {shown!r}"
+    return None
+
+
+def _first(values: Json) -> list[Json]:
+    """Return the first row or column of a ValueRange, which has no `values` where all its cells are empty."""
+    first = values[0] if isinstance(values, list) and values else []
+    return first if isinstance(first, list) else []
+
+
+class RowMaker:
+    def __init__(self, settings: Settings) -> None:
+        self._columns = [(name, over_event(text)) for name, text in settings.columns.items()]
+        self._is_id_first = settings.id_column == 0
+        self._bound = bound_of([expression for _, expression in self._columns])
+
+    def row(self, event: Event, key: str, is_retry: bool = False) -> Row:
+        """Return the row of an event. Raises Permanent."""
+        view = view_of(event)
+        with self._bound():
+            cells = [_cell(name, expression.search(view)) for name, expression in self._columns]
+        cells.insert(0 if self._is_id_first else len(cells), key)
+        return Row(json_body(cells), key, is_retry)
+
+
+def _cell(column: str, value: Json) -> Json:
+    """Return the value as a cell takes it. Raises Permanent (`conversion_failed`) for a number that is not finite."""
+    if value is None or isinstance(value, bool):
+        return "" if value is None else value
+    try:
+        if isinstance(value, list | dict):
+            value = to_json(value)
+    except (ValueError, RecursionError):
+        raise Permanent("conversion_failed", f"column {column!r}: its value is no JSON") from None
+    if isinstance(value, str):
+        return cut(value, MAX_CHARACTERS, "utf-16")
+    if isinstance(value, float) and not isfinite(value):
+        raise Permanent("conversion_failed", f"column {column!r}: its number is not finite")
+    return str(value) if isinstance(value, int) and abs(value) >= MAX_EXACT else value
+
+
+def column_letters(index: int) -> str:
+    """Return the name of the column at `index`: A for 0, AA for 26."""
+    letters = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters
+
+
+def range_in(sheet: str, cells: str) -> str:
+    """Return a range in A1 notation."""
+    quoted = sheet.replace("'", "''")
+    return f"'{quoted}'!{cells}"

@@ -124,9 +124,8 @@ def outcome(response: Response) -> Outcome:
         return rate_limited(response, "Slack", response.retry_after_seconds)
     if act := _STATUS_ACTS.get(response.status):
         return held(response, "Slack", act)
-    answer = response.json()
-    if response.status == 200 and isinstance(answer, dict) and answer.get("ok") is False:
-        return _api_outcome(response, str(answer.get("error"))[:100])
+    if response.status == 200 and response.member("ok") is False:
+        return _api_outcome(response, str(response.member("error"))[:100])
     return outcome_by_status(response, "Slack", failed={400, 413})
 
 

@@ -188,17 +188,17 @@ def _is_service(sender: str) -> bool:
 
 
 def outcome(response: Response) -> Outcome:
-    answer = response.json()
-    fields = answer if isinstance(answer, dict) else {}
-    if 200 <= response.status < 300 and isinstance(fields.get("sid"), str):
-        return Delivered(f"{response.status} {fields['sid']} {fields.get('status')}")
-    code = fields.get("code")
-    if isinstance(code, int) and code in FAILED:
+    sid = response.member("sid")
+    if 200 <= response.status < 300 and isinstance(sid, str):
+        return Delivered(f"{response.status} {sid} {response.member('status')}")
+    stated = response.member("code")
+    code = stated if isinstance(stated, int) else 0
+    if code in FAILED:
         return Failed("request_rejected", f"Twilio rejects the message ({code}): {FAILED[code]}", response.excerpt)
-    if isinstance(code, int) and code in LATER:
+    if code in LATER:
         reason = f"Twilio answered {response.status} ({code}): {LATER[code]}"
         return RetryLater(reason, response.retry_after_seconds, response.excerpt)
-    act = HELD.get(code) if isinstance(code, int) else None
+    act = HELD.get(code)
     if act or response.status in {401, 403}:
         return held(response, "Twilio", act or HELD[20003])
     return outcome_by_status(response, "Twilio", failed={400})

@@ -101,14 +101,12 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
 
 
 def outcome(response: Response) -> Outcome:
-    status, answer = response.status, response.json()
-    described = answer if isinstance(answer, dict) else {}
-    description, parameters = str(described.get("description", "")), described.get("parameters")
+    status = response.status
     if status == 429:
-        after = parameters.get("retry_after") if isinstance(parameters, dict) else None
-        return rate_limited(response, "Telegram", response.seconds(after))
+        return rate_limited(response, "Telegram", response.seconds(response.member("parameters", "retry_after")))
     if status in {401, 404}:
         return held(response, "Telegram", "the token is wrong or revoked: set the secret")
+    description = str(response.member("description"))
     if status == 403 or (status == 400 and any(fault in description for fault in _CHAT_FAULTS)):
         act = "add the bot to the chat and let it write there, or correct `chat` and `topic`"
         return held(response, "Telegram", act)

@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.sql import sql
+from functions.notify.destinations.sql.settings import Settings
 from functions.notify.http_kind import example_delivery
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
@@ -47,7 +48,7 @@ async def _by_destination(port: int, round_: int) -> tuple[float, float]:
         **{"table": "rows", "columns": COLUMNS, "create": True},
     }
     context = Context(FakeSecrets({}), read_settings({}), None, FakeClock())
-    rows = sql.connect("rows", settings, context)
+    rows = sql.connect("rows", Settings.model_validate(settings), context)
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def attempt(number: int) -> None:

@@ -241,9 +241,10 @@ except requests.ConnectionError as error:
 def test_the_library_is_not_imported_before_a_message_is_sent() -> None:
     script = """
 import sys
+from types import SimpleNamespace
 from functions.notify.destinations.apprise.apprise import connect
 from functions.notify.destinations.apprise.settings import Settings
-connect("alerts", Settings(secret="u"), None)
+connect("alerts", Settings(secret="u"), SimpleNamespace(secrets=None))
 print(sorted({"apprise", "requests", "urllib3"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -42,7 +42,7 @@ def destination(
     path: Path, written: Mapping[str, Json] = ORDERS, environ: Mapping[str, str] = LOCAL
 ) -> Iterator[tuple[SqlDestination, FakeSecrets]]:
     secrets = FakeSecrets({"orders-database": f"sqlite:///{path / 'orders.db'}"})
-    settings = Settings.model_validate(written).model_dump(mode="json", by_alias=True)
+    settings = Settings.model_validate(written)
     context = Context(secrets, read_settings(environ), FakeBlobs(), FakeClock())
     with closing(sql.connect("orders", settings, context)) as made:
         yield made, secrets
@@ -233,7 +233,7 @@ async def test_a_secret_store_that_is_slow_fails_the_attempt_before_anything_is_
             raise AssertionError
 
     context = Context(Slow({}), read_settings({}), None, FakeClock())
-    made = sql.connect("orders", dict(ORDERS), context)
+    made = sql.connect("orders", Settings.model_validate(ORDERS), context)
     with pytest.raises(Temporary) as raised:
         await made.attempt(example_delivery({}), replace(ATTEMPT, timeout_seconds=0.01))
     assert raised.value.code == "attempt_timeout"

@@ -2,6 +2,10 @@
 
 The library is imported when the first such destination is used, and of its plugins only that of the service. A plugin
 blocks while it sends, so it runs in a thread; its requests come back to this process's one guarded fetch.
+
+MODULES lists the services that are reached by HTTP requests alone (guarded_session.py). Left out are plugins that act
+on this machine or speak another protocol (syslog, dbus, mqtt, smpp, irc, xmpp …), and services that have a kind of
+their own. A test compares the list with the installed library.
 """
 
 import asyncio
@@ -11,19 +15,21 @@ import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Final, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 from urllib.parse import unquote
 
 from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault, outcome_of_url_fault
+from functions.notify.destination_secrets import DestinationSecrets, outcome_of_url_fault
 from functions.notify.destinations.apprise.settings import TYPES, Settings
+from functions.notify.http_engine import UNREACHABLE_SECONDS, attempt_in_time
 from functions.notify.http_kind import (
     MAX_RESPONSE_BYTES,
     Response,
+    SecretValues,
     digest_words,
     held,
     outcome_by_status,
@@ -33,12 +39,12 @@ from functions.notify.http_kind import (
     unusable_secret,
 )
 from functions.notify.kind_settings import rendered_choice
-from shared.claim_check import checked_out
 from shared.credential_masks import without_credentials
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing
 from shared.templating.template import is_template
+from shared.time_bound import Deadlines
 
 OWN_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -64,7 +70,6 @@ OWN_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """The kind that serves a scheme which is left out for it."""
-
 _SERVICES: Final = """
     acs africas_talking=atalk apprise_api=apprise,apprises awswhatsapp bale bark=bark,barks betterstack
     bluesky=bluesky,bsky brevo bulksms bulkvs burstsms=burstsms,kudosity chanify clickatell clicksend
@@ -102,13 +107,10 @@ def _modules() -> dict[str, str]:
 
 MODULES: Final[Mapping[str, str]] = MappingProxyType(_modules())
 """The plugin's module in `apprise.plugins`, by scheme."""
-
-
 THREADS: Final = 8
 """Messages that are sent at once, over all destinations of this kind."""
 MAX_REQUESTS: Final = 20
 """Of one message: some services need a login, a look-up of the recipient and a request for each recipient."""
-UNREACHABLE_SECONDS: Final = 60.0
 
 
 class Plugin(Protocol):
@@ -128,6 +130,14 @@ class Message:
     title: str
     text: str
     type: str
+
+
+class _Prepared(NamedTuple):
+    """A message and the service's URL, whose scheme is one of MODULES."""
+
+    url: str
+    scheme: str
+    message: Message
 
 
 @dataclass(slots=True)
@@ -174,47 +184,45 @@ class AppriseDestination:
     def __init__(self, settings: Settings, context: Context) -> None:
         self._settings = settings
         self._context = context
+        self._secrets = DestinationSecrets(context.secrets, [settings.secret])
+        self._deadlines = Deadlines()
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
-        store, secrets = DestinationSecrets(self._context.secrets, [self._settings.secret]), NO_SECRETS
-        try:
-            secrets = await store.read()
-            outcome = await self._sent(delivery, attempt, secrets[self._settings.secret][0].strip())
-        except Temporary as error:
-            outcome = outcome_of_fault(error)
-        except Permanent as error:
-            outcome = outcome_of_url_fault(self._settings.secret, error)
-        return await store.unless_changed(outcome, secrets)
+        def prepare(whole: Delivery, secrets: SecretValues) -> _Prepared:
+            url = secrets[self._settings.secret][0].strip()
+            scheme = url.partition("://")[0].lower()
+            if scheme not in MODULES:
+                raise unusable_secret(self._settings.secret, _scheme_rule(scheme))
+            with bounded_templates():
+                return _Prepared(url, scheme, message_of(whole, self._settings))
 
-    async def _sent(self, delivery: Delivery, attempt: Attempt, url: str) -> Outcome:
-        """Raises Temporary, and Permanent."""
+        blobs = self._context.blobs
+        return await attempt_in_time(self._secrets, blobs, self._deadlines, delivery, attempt, prepare, self._send)
+
+    async def _send(self, prepared: _Prepared, deadline: float, secrets: SecretValues) -> Outcome:  # noqa: ARG002 the interface
+        """Send the message in a thread. Raises Temporary."""
         loop = asyncio.get_running_loop()
-        settings, deadline = self._settings, loop.time() + attempt.timeout_seconds
-        scheme = url.partition("://")[0].lower()
-        if scheme not in MODULES:
-            raise unusable_secret(settings.secret, _scheme_rule(scheme))
-        if delivery.event.dataref is not None:
-            delivery = replace(delivery, event=await checked_out(delivery.event, self._context.blobs))
-        with bounded_templates():
-            message = message_of(delivery, settings)
-        exchanges = Exchanges(self._context, loop, deadline, settings.allow_private, _credentials(url))
-        sending = loop.run_in_executor(_threads(), _send, url, scheme, message, exchanges)
+        credentials = _credentials(prepared.url)
+        exchanges = Exchanges(self._context, loop, deadline, self._settings.allow_private, credentials)
+        sending = loop.run_in_executor(_threads(), _notify, prepared, exchanges)
         try:
             async with asyncio.timeout_at(deadline):
                 service, is_accepted = await sending
         except TimeoutError:
             if exchanges.is_started:
-                return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
+                return Unknown("no answer came in time")
             return RetryLater("no request was sent in time: all threads for this kind are busy")
         if service is None:
             rule = "must be a URL that the library apprise accepts (try `apprise -vv URL`)"
-            raise unusable_secret(settings.secret, rule)
-        return outcome_of(service, is_accepted, exchanges)
+            raise unusable_secret(self._settings.secret, rule)
+        try:
+            return outcome_of(service, is_accepted, exchanges)
+        except Permanent as error:
+            return outcome_of_url_fault(self._settings.secret, error)
 
 
-def connect(name: str, settings: Settings, context: Context) -> AppriseDestination:
-    del name
-    return AppriseDestination(Settings.model_validate(settings), context)
+def connect(name: str, settings: Settings, context: Context) -> AppriseDestination:  # noqa: ARG001 the interface
+    return AppriseDestination(settings, context)
 
 
 def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome:
@@ -267,15 +275,16 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="apprise")
 
 
-def _send(url: str, scheme: str, message: Message, exchanges: Exchanges) -> tuple[str | None, bool]:
+def _notify(prepared: _Prepared, exchanges: Exchanges) -> tuple[str | None, bool]:
     """Return the service's name and whether it accepted the message; no name where the URL is not valid.
 
     Runs in a thread. Raises Temporary where the library is not installed.
     """
-    plugin_type = _plugin_type(scheme)
+    plugin_type = _plugin_type(prepared.scheme)
+    message = prepared.message
     from functions.notify.destinations.apprise.guarded_session import CURRENT  # it brings requests
 
-    plugin = _plugin(plugin_type, url)
+    plugin = _plugin(plugin_type, prepared.url)
     if plugin is None:
         return None, False
     title = cut(message.title, plugin.title_maxlen) if plugin.title_maxlen else message.title

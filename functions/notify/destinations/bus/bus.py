@@ -3,6 +3,13 @@
 A message may arrive twice: the buses themselves promise no more than "at least once". Each carries the delivery's id,
 by which its consumer can tell. FIFO topics and queues drop a repeat within five minutes by themselves, which is too
 short for the waits between attempts, so this kind does not count as one that recognises repeats.
+
+The names of the attributes are those of the CloudEvents binding for Pub/Sub, in its binary mode.
+https://github.com/googleapis/google-cloudevents/blob/main/docs/spec/pubsub.md
+https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics/publish
+https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 """
 
 import re
@@ -37,6 +44,7 @@ from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import AnyRequestAuth, AwsRequestAuth, GoogleOAuthRequestAuth
 from shared.times import unix_seconds
 
+__all__ = ["EXAMPLES", "Settings", "outcome", "request"]
 DELIVERY_ID: Final = "hookchain-delivery-id"
 HOPS: Final = "hookchain-hops"
 CONTENT_TYPE: Final = "content-type"
@@ -45,62 +53,6 @@ SMALL: Final = ("specversion", "id", "source", "type", "time", "subject")
 """The attributes of a CloudEvent that SNS and SQS get, which take ten attributes in all."""
 _UNFIT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """What XML 1.0 does not have, and therefore neither SQS nor SNS."""
-
-
-def text_of(delivery: Delivery, settings: Settings) -> str:
-    """Return the text of the message. A document that a step left as text stays as it is; all else is JSON."""
-    event = delivery.event
-    if settings.format == "cloudevents":
-        return json_body(public_cloudevent(event)).decode()
-    if isinstance(event.data, str) and event.data and event.datatype:
-        return event.data.encode("utf-8", "replace").decode()
-    return json_body(event.data).decode()
-
-
-def content_type_of(delivery: Delivery, settings: Settings) -> str:
-    if settings.format == "cloudevents":
-        return STRUCTURED
-    event = delivery.event
-    return (event.datatype if isinstance(event.data, str) and event.data else None) or "application/json"
-
-
-def attributes_of(delivery: Delivery, settings: Settings, attempt: Attempt, view: JsonObject) -> dict[str, str]:
-    """Return the attributes of the message, without the ones that have no text. Raises Permanent."""
-    event = delivery.event
-    own = {name: rendered_line(f"attributes.{name}", text, view) for name, text in settings.attributes.items()}
-    fixed = {DELIVERY_ID: attempt.idempotency_key, HOPS: str(event.hops + 1)}
-    if settings.format == "data" or settings.service != "pubsub":
-        document = public_cloudevent(replace(event, data=None, dataref=None))
-        for name in ("data", "datacontenttype", "hops"):
-            document.pop(name, None)
-        names = SMALL if settings.service != "pubsub" else tuple(document)
-        fixed |= {f"ce-{name}": str(document[name]) for name in names if name in document}
-    if settings.service == "pubsub":
-        fixed[CONTENT_TYPE] = content_type_of(delivery, settings)
-    return {name: text.encode("utf-8", "replace").decode() for name, text in {**own, **fixed}.items() if text}
-
-
-def xml_safe(text: str) -> str:
-    """Return the text with a mark in place of each character that SNS and SQS reject."""
-    return _UNFIT.sub("\ufffd", text)
-
-
-def bounded_key(text: str, pattern: re.Pattern[str]) -> str:
-    """Return the key, or its hash where the bus does not take it, so that two keys stay two."""
-    return text if pattern.fullmatch(text) else sha256(text.encode("utf-8", "replace")).hexdigest()
-
-
-def verify_size(size: int, limit: int, bus: str) -> None:
-    """Raises Permanent (`output_too_large`)."""
-    if size > limit:
-        reason = f"the message has {size:,} bytes with its attributes; {bus} takes {limit:,}. Drop data with a step"
-        raise Permanent("output_too_large", reason)
-
-
-def size_of(text: str, attributes: Mapping[str, str], each: int = 0) -> int:
-    """Return the bytes of the text and its attributes; `each` are those that the bus counts beside an attribute."""
-    total = len(text.encode())
-    return total + sum(len(name.encode()) + len(value.encode()) + each for name, value in attributes.items())
 
 
 PUBSUB: Final = "https://pubsub.googleapis.com"
@@ -115,6 +67,153 @@ MAX_SOURCE: Final = 256
 _ORDERING_KEY: Final = re.compile(r"[\x20-\x7e]{0,1024}")
 _GROUP: Final = re.compile(r"[!-~]{1,128}")
 _STRING: Final = "String"
+
+
+_XML_CODE: Final = re.compile(rb"<Code>([A-Za-z.]{1,100})</Code>")
+_RETRIED: Final = re.compile(
+    r"Throttl|TooManyRequests|RequestLimitExceeded|LimitExceeded|Internal|ServiceUnavailable|ExpiredToken"
+    r"|RequestExpired|TimeTooSkewed"
+)
+"""In the name of an error that passes. `ExpiredToken`: Lambda renews the keys of a role."""
+_HELD: Final = re.compile(
+    r"AccessDenied|AuthorizationError|NotAuthorized|InvalidClientTokenId|UnrecognizedClient|Signature|MissingAuth"
+    r"|InvalidSecurity|OptInRequired|KMS|Kms|NotFound|NonExistentQueue|QueueDoesNotExist|InvalidAddress"
+    r"|InvalidAccountId"
+)
+"""In the name of an error that is about the bus, its key or a right."""
+_SKEWED: Final = re.compile(rb"Signature (expired|not yet current)")
+"""In what AWS says of a right signature that a clock, or a process that was frozen meanwhile, has made old."""
+_TOPIC_STATE: Final = "FAILED_PRECONDITION"
+"""The status of Pub/Sub's error about a topic, such as one whose key is disabled, and about no message."""
+
+
+_ACT: Final = (
+    "correct its name and region, and allow the account or role to publish; deploy/README.md, "
+    '"Rights that a destination needs", says how'
+)
+_NO_RECEIPT: Final = "the answer is not that of a bus: it names no message that was accepted"
+
+_ATTRIBUTES: Final = {
+    "hookchain-delivery-id": KEY,
+    "hookchain-hops": "1",
+    "ce-specversion": "1.0",
+    "ce-id": "e1",
+    "ce-source": "/sources/shop",
+    "ce-type": "order.created",
+}
+EXAMPLES: Final = (
+    HttpExample(
+        settings={"pubsub": "projects/example-project/topics/orders", "ordering_key": "{{ data.customer }}"},
+        data={"customer": "c7", "total": 12},
+        url="https://pubsub.googleapis.com/v1/projects/example-project/topics/orders:publish",
+        body={
+            "messages": [
+                {
+                    "data": "eyJjdXN0b21lciI6ImM3IiwidG90YWwiOjEyfQ==",
+                    "attributes": {
+                        **_ATTRIBUTES,
+                        "ce-receivedat": "2026-03-01T12:00:05.000Z",
+                        "ce-payloadhash": "0" * 64,
+                        "ce-subject": "1042",
+                        "ce-time": "2026-03-01T12:00:04Z",
+                        "content-type": "application/json",
+                    },
+                    "orderingKey": "c7",
+                }
+            ]
+        },
+    ),
+    HttpExample(
+        settings={
+            "sqs": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders.fifo",
+            "group": "{{ data.customer }}",
+        },
+        data={"customer": "c7", "total": 12},
+        url="https://sqs.eu-central-1.amazonaws.com/",
+        headers={"x-amz-target": "AmazonSQS.SendMessage", "content-type": "application/x-amz-json-1.0"},
+        body={
+            "QueueUrl": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders.fifo",
+            "MessageBody": '{"customer":"c7","total":12}',
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value}
+                for name, value in {**_ATTRIBUTES, "ce-time": "2026-03-01T12:00:04Z", "ce-subject": "1042"}.items()
+            },
+            "MessageGroupId": "c7",
+            "MessageDeduplicationId": KEY,
+        },
+    ),
+    HttpExample(
+        settings={
+            "eventbridge": "arn:aws:events:eu-central-1:123456789012:event-bus/orders",
+            "source": "com.example.{{ source }}",
+            "access_key_id": "AKIAIOSFODNN7EXAMPLE",
+            "secret": "aws-key",
+        },
+        data={"total": 12},
+        secrets={"aws-key": "wJalrXUtnFEMI"},
+        url="https://events.eu-central-1.amazonaws.com/",
+        headers={"x-amz-target": "AWSEvents.PutEvents"},
+        body={
+            "Entries": [
+                {
+                    "EventBusName": "arn:aws:events:eu-central-1:123456789012:event-bus/orders",
+                    "Source": "com.example.shop",
+                    "DetailType": "order.created",
+                    "Detail": '{"total":12}',
+                    "Resources": [f"urn:hookchain:delivery:{KEY}", "urn:hookchain:hops:1"],
+                    "Time": 1772366404,
+                }
+            ]
+        },
+    ),
+)
+
+
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+    """Raises Permanent."""
+    view, target = template_view(delivery), settings.target
+    if isinstance(target, GoogleTopic):
+        return pubsub_request(delivery, settings, target, attempt, view)
+    return _AWS[target.service](delivery, settings, target, attempt, view)
+
+
+def outcome(response: Response) -> Outcome:
+    """Return the outcome. Which bus answered, the answer itself says."""
+    if response.status == 200 and response.member("FailedEntryCount"):
+        code = response.member("Entries", 0, "ErrorCode")
+        return _by_error(response, code[:100] if isinstance(code, str) and code else "InternalFailure")
+    if error := _error_name(response):
+        return _by_error(response, error)
+    if response.status in {401, 403, 404} or response.member("error", "status") == _TOPIC_STATE:
+        return held(response, "the bus", _ACT)
+    if 200 <= response.status < 300:
+        return Delivered(response.excerpt) if _is_receipt(response) else RetryLater(_NO_RECEIPT)
+    return outcome_by_status(response, "the bus", failed={400, 413})
+
+
+def _by_error(response: Response, error: str) -> Outcome:
+    """Return the outcome by the name of AWS's error, which also a 200 of EventBridge may hold."""
+    if response.status >= 500 or _RETRIED.search(error) or _SKEWED.search(response.body):
+        return RetryLater(f"the bus answered {error}", response.retry_after_seconds, response.excerpt)
+    if _HELD.search(error):
+        return held(response, "the bus", f"{error}: {_ACT}")
+    return Failed("request_rejected", f"the bus rejects the message: {error}", response.excerpt)
+
+
+def _error_name(response: Response) -> str:
+    """Return the name of AWS's error, such as `AccessDeniedException`; empty for an answer without one."""
+    if response.status < 400:
+        return ""
+    if found := _XML_CODE.search(response.body):
+        return found[1].decode()
+    error_type = response.member("__type")
+    return error_type.rpartition("#")[2][:100] if isinstance(error_type, str) else ""
+
+
+def _is_receipt(response: Response) -> bool:
+    """Return whether the response names the message. A proxy or a login page may answer 200 to anything."""
+    receipts = [response.member("messageIds"), response.member("MessageId"), response.member("Entries", 0, "EventId")]
+    return any(receipts) or b"<MessageId>" in response.body
 
 
 def pubsub_request(
@@ -196,6 +295,9 @@ def eventbridge_request(
     return _aws_action(settings, bus, "AWSEvents.PutEvents", "1.1", {"Entries": [entry]})
 
 
+_AWS: Final = MappingProxyType({"sns": sns_request, "sqs": sqs_request, "events": eventbridge_request})
+
+
 def _detail(event: Event, settings: Settings) -> Json:
     """Return an object: EventBridge takes nothing else."""
     if settings.format == "cloudevents":
@@ -242,168 +344,57 @@ def _aws_auth(settings: Settings, bus: AwsBus) -> tuple[AnyRequestAuth, ...]:
     return (AwsRequestAuth(scheme="aws", service=bus.service, region=bus.region, **keys),)
 
 
-__all__ = ["EXAMPLES", "Settings", "outcome", "request"]
-
-_ATTRIBUTES: Final = {
-    "hookchain-delivery-id": KEY,
-    "hookchain-hops": "1",
-    "ce-specversion": "1.0",
-    "ce-id": "e1",
-    "ce-source": "/sources/shop",
-    "ce-type": "order.created",
-}
-EXAMPLES: Final = (
-    HttpExample(
-        settings={"pubsub": "projects/example-project/topics/orders", "ordering_key": "{{ data.customer }}"},
-        data={"customer": "c7", "total": 12},
-        url="https://pubsub.googleapis.com/v1/projects/example-project/topics/orders:publish",
-        body={
-            "messages": [
-                {
-                    "data": "eyJjdXN0b21lciI6ImM3IiwidG90YWwiOjEyfQ==",
-                    "attributes": {
-                        **_ATTRIBUTES,
-                        "ce-receivedat": "2026-03-01T12:00:05.000Z",
-                        "ce-payloadhash": "0" * 64,
-                        "ce-subject": "1042",
-                        "ce-time": "2026-03-01T12:00:04Z",
-                        "content-type": "application/json",
-                    },
-                    "orderingKey": "c7",
-                }
-            ]
-        },
-    ),
-    HttpExample(
-        settings={
-            "sqs": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders.fifo",
-            "group": "{{ data.customer }}",
-        },
-        data={"customer": "c7", "total": 12},
-        url="https://sqs.eu-central-1.amazonaws.com/",
-        headers={"x-amz-target": "AmazonSQS.SendMessage", "content-type": "application/x-amz-json-1.0"},
-        body={
-            "QueueUrl": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders.fifo",
-            "MessageBody": '{"customer":"c7","total":12}',
-            "MessageAttributes": {
-                name: {"DataType": "String", "StringValue": value}
-                for name, value in {**_ATTRIBUTES, "ce-time": "2026-03-01T12:00:04Z", "ce-subject": "1042"}.items()
-            },
-            "MessageGroupId": "c7",
-            "MessageDeduplicationId": KEY,
-        },
-    ),
-    HttpExample(
-        settings={
-            "eventbridge": "arn:aws:events:eu-central-1:123456789012:event-bus/orders",
-            "source": "com.example.{{ source }}",
-            "access_key_id": "AKIAIOSFODNN7EXAMPLE",
-            "secret": "aws-key",
-        },
-        data={"total": 12},
-        secrets={"aws-key": "wJalrXUtnFEMI"},
-        url="https://events.eu-central-1.amazonaws.com/",
-        headers={"x-amz-target": "AWSEvents.PutEvents"},
-        body={
-            "Entries": [
-                {
-                    "EventBusName": "arn:aws:events:eu-central-1:123456789012:event-bus/orders",
-                    "Source": "com.example.shop",
-                    "DetailType": "order.created",
-                    "Detail": '{"total":12}',
-                    "Resources": [f"urn:hookchain:delivery:{KEY}", "urn:hookchain:hops:1"],
-                    "Time": 1772366404,
-                }
-            ]
-        },
-    ),
-)
-
-_XML_CODE: Final = re.compile(rb"<Code>([A-Za-z.]{1,100})</Code>")
-_RETRIED: Final = re.compile(
-    r"Throttl|TooManyRequests|RequestLimitExceeded|LimitExceeded|Internal|ServiceUnavailable|ExpiredToken"
-    r"|RequestExpired|TimeTooSkewed"
-)
-"""In the name of an error that passes. `ExpiredToken`: Lambda renews the keys of a role."""
-_HELD: Final = re.compile(
-    r"AccessDenied|AuthorizationError|NotAuthorized|InvalidClientTokenId|UnrecognizedClient|Signature|MissingAuth"
-    r"|InvalidSecurity|OptInRequired|KMS|Kms|NotFound|NonExistentQueue|QueueDoesNotExist|InvalidAddress"
-    r"|InvalidAccountId"
-)
-"""In the name of an error that is about the bus, its key or a right."""
-_SKEWED: Final = re.compile(rb"Signature (expired|not yet current)")
-"""In what AWS says of a right signature that a clock, or a process that was frozen meanwhile, has made old."""
-_TOPIC_STATE: Final = "FAILED_PRECONDITION"
-"""The status of Pub/Sub's error about a topic, such as one whose key is disabled, and about no message."""
+def text_of(delivery: Delivery, settings: Settings) -> str:
+    """Return the text of the message. A document that a step left as text stays as it is; all else is JSON."""
+    event = delivery.event
+    if settings.format == "cloudevents":
+        return json_body(public_cloudevent(event)).decode()
+    if isinstance(event.data, str) and event.data and event.datatype:
+        return event.data.encode("utf-8", "replace").decode()
+    return json_body(event.data).decode()
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
-    """Raises Permanent."""
-    view, target = template_view(delivery), settings.target
-    if isinstance(target, GoogleTopic):
-        return pubsub_request(delivery, settings, target, attempt, view)
-    return _AWS[target.service](delivery, settings, target, attempt, view)
+def content_type_of(delivery: Delivery, settings: Settings) -> str:
+    if settings.format == "cloudevents":
+        return STRUCTURED
+    event = delivery.event
+    return (event.datatype if isinstance(event.data, str) and event.data else None) or "application/json"
 
 
-_AWS: Final = MappingProxyType({"sns": sns_request, "sqs": sqs_request, "events": eventbridge_request})
+def attributes_of(delivery: Delivery, settings: Settings, attempt: Attempt, view: JsonObject) -> dict[str, str]:
+    """Return the attributes of the message, without the ones that have no text. Raises Permanent."""
+    event = delivery.event
+    own = {name: rendered_line(f"attributes.{name}", text, view) for name, text in settings.attributes.items()}
+    fixed = {DELIVERY_ID: attempt.idempotency_key, HOPS: str(event.hops + 1)}
+    if settings.format == "data" or settings.service != "pubsub":
+        document = public_cloudevent(replace(event, data=None, dataref=None))
+        for name in ("data", "datacontenttype", "hops"):
+            document.pop(name, None)
+        names = SMALL if settings.service != "pubsub" else tuple(document)
+        fixed |= {f"ce-{name}": str(document[name]) for name in names if name in document}
+    if settings.service == "pubsub":
+        fixed[CONTENT_TYPE] = content_type_of(delivery, settings)
+    return {name: text.encode("utf-8", "replace").decode() for name, text in {**own, **fixed}.items() if text}
 
 
-def outcome(response: Response) -> Outcome:
-    """Return the outcome. Which bus answered, the answer itself says."""
-    document = response.json()
-    if response.status == 200 and isinstance(document, dict) and document.get("FailedEntryCount"):
-        return _by_error(response, _entry_error(document.get("Entries")))
-    if error := _error_name(response, document):
-        return _by_error(response, error)
-    if response.status in {401, 403, 404} or _google_status(document) == _TOPIC_STATE:
-        return held(response, "the bus", _ACT)
-    if 200 <= response.status < 300:
-        return Delivered(response.excerpt) if _is_receipt(response, document) else RetryLater(_NO_RECEIPT)
-    return outcome_by_status(response, "the bus", failed={400, 413})
+def xml_safe(text: str) -> str:
+    """Return the text with a mark in place of each character that SNS and SQS reject."""
+    return _UNFIT.sub("\ufffd", text)
 
 
-_ACT: Final = (
-    "correct its name and region, and allow the account or role to publish; deploy/README.md, "
-    '"Rights that a destination needs", says how'
-)
-_NO_RECEIPT: Final = "the answer is not that of a bus: it names no message that was accepted"
+def bounded_key(text: str, pattern: re.Pattern[str]) -> str:
+    """Return the key, or its hash where the bus does not take it, so that two keys stay two."""
+    return text if pattern.fullmatch(text) else sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def _by_error(response: Response, error: str) -> Outcome:
-    """Return the outcome by the name of AWS's error, which also a 200 of EventBridge may hold."""
-    if response.status >= 500 or _RETRIED.search(error) or _SKEWED.search(response.body):
-        return RetryLater(f"the bus answered {error}", response.retry_after_seconds, response.excerpt)
-    if _HELD.search(error):
-        return held(response, "the bus", f"{error}: {_ACT}")
-    return Failed("request_rejected", f"the bus rejects the message: {error}", response.excerpt)
+def verify_size(size: int, limit: int, bus: str) -> None:
+    """Raises Permanent (`output_too_large`)."""
+    if size > limit:
+        reason = f"the message has {size:,} bytes with its attributes; {bus} takes {limit:,}. Drop data with a step"
+        raise Permanent("output_too_large", reason)
 
 
-def _error_name(response: Response, document: Json) -> str:
-    """Return the name of AWS's error, such as `AccessDeniedException`; empty for an answer without one."""
-    if response.status < 400:
-        return ""
-    if found := _XML_CODE.search(response.body):
-        return found[1].decode()
-    named = document.get("__type") if isinstance(document, dict) else None
-    return named.rpartition("#")[2][:100] if isinstance(named, str) else ""
-
-
-def _google_status(document: Json) -> Json:
-    error = document.get("error") if isinstance(document, dict) else None
-    return error.get("status") if isinstance(error, dict) else None
-
-
-def _entry_error(entries: Json) -> str:
-    first = entries[0] if isinstance(entries, list) and entries else None
-    code = first.get("ErrorCode") if isinstance(first, dict) else None
-    return code[:100] if isinstance(code, str) and code else "InternalFailure"
-
-
-def _is_receipt(response: Response, document: Json) -> bool:
-    """Return whether the answer names the message. A proxy or a captive page may answer 200 to anything."""
-    if isinstance(document, dict):
-        entries = document.get("Entries")
-        first = entries[0] if isinstance(entries, list) and entries else None
-        is_event = isinstance(first, dict) and bool(first.get("EventId"))
-        return is_event or bool(document.get("messageIds") or document.get("MessageId"))
-    return b"<MessageId>" in response.body
+def size_of(text: str, attributes: Mapping[str, str], each: int = 0) -> int:
+    """Return the bytes of the text and its attributes; `each` are those that the bus counts beside an attribute."""
+    total = len(text.encode())
+    return total + sum(len(name.encode()) + len(value.encode()) + each for name, value in attributes.items())

@@ -25,7 +25,7 @@ from functions.notify.destinations.document.markdown import (
     section_requests,
 )
 from functions.notify.destinations.document.settings import Settings
-from functions.notify.google_calls import CallFailed, GoogleCalls
+from functions.notify.google_calls import CallFailed, GoogleCalls, objects_in
 from functions.notify.http_engine import attempt_in_time
 from functions.notify.http_kind import (
     KEY,
@@ -45,66 +45,7 @@ from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.templating.template import Template
 from shared.time_bound import Deadlines
 
-MAX_TITLE_CHARACTERS: Final = 250
-MAX_CHARACTERS: Final = 1_020_000
-"""A document of Google has no more, whatever it contains."""
-MakeRequests: TypeAlias = Callable[[int], list[Json]]
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """`make` returns the requests for a body that ends at an index. `key` is the attempt's `row_key`.
-
-    `is_retry`: an attempt before may have written it.
-    """
-
-    title: str
-    make: MakeRequests
-    key: str
-    is_retry: bool
-
-    def requests(self, end_index: int = START + 1) -> list[Json]:
-        return self.make(end_index)
-
-
-def content_of(delivery: Delivery, settings: Settings, key: str, is_retry: bool = False) -> Content:
-    """Raises Permanent, and Temporary where the library for Markdown is not installed."""
-    view = template_view(delivery)
-    title = cut(rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS)
-    if settings.markdown is None:
-        seen = view_of(delivery.event)
-        values = {name: _text(name, over_event(text).search(seen)) for name, text in settings.values.items()}
-        _verify_length(values.values())
-        return Content(title, lambda _: fill_requests(values, key), key, is_retry)
-    paragraphs = paragraphs_of(_template(settings.markdown).render(view))
-    if not paragraphs:
-        raise Permanent("template_failed", "template 'markdown': its text is empty with this event")
-    _verify_length(paragraph.text for paragraph in paragraphs)
-    return Content(title, partial(section_requests, paragraphs, key), key, is_retry)
-
-
-def _verify_length(texts: Iterable[str]) -> None:
-    """Raises Permanent before requests are made of what no document takes."""
-    if (length := sum(map(len, texts))) > MAX_CHARACTERS:
-        rule = f"a document takes {MAX_CHARACTERS:,} characters; the values together have {length:,}"
-        raise Permanent("output_too_large", rule)
-
-
-def _text(name: str, value: Json) -> str:
-    """Return the value as text: null is empty, and anything else that is no text is JSON. Raises Permanent."""
-    try:
-        return value if isinstance(value, str) else "" if value is None else to_json(value)
-    except (ValueError, RecursionError):
-        raise Permanent("conversion_failed", f"value {name!r}: it is no JSON") from None
-
-
-@lru_cache(maxsize=100)
-def _template(text: str) -> Template:
-    return Template("markdown", text, encode=encoded)
-
-
 __all__ = ["EXAMPLES", "Settings", "connect", "request"]
-
 DOCS: Final = "https://docs.googleapis.com/v1/documents"
 DRIVE: Final = "https://www.googleapis.com/drive/v3/files"
 DOCS_SCOPE: Final = "https://www.googleapis.com/auth/documents"
@@ -120,6 +61,13 @@ SHARE_FOLDER: Final = (
     "make the service account a contributor of the folder's shared drive and a reader of the template, "
     "and correct `folder` and `template`"
 )
+
+
+MAX_TITLE_CHARACTERS: Final = 250
+MAX_CHARACTERS: Final = 1_020_000
+"""A document of Google has no more, whatever it contains."""
+MakeRequests: TypeAlias = Callable[[int], list[Json]]
+
 
 EXAMPLES: Final = (
     HttpExample(
@@ -184,6 +132,22 @@ EXAMPLES: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """`make` returns the requests for a body that ends at an index. `key` is the attempt's `row_key`.
+
+    `is_retry`: an attempt before may have written it.
+    """
+
+    title: str
+    make: MakeRequests
+    key: str
+    is_retry: bool
+
+    def requests(self, end_index: int = START + 1) -> list[Json]:
+        return self.make(end_index)
+
+
 class DocumentDestination:
     dedupes_repeats = True
 
@@ -241,7 +205,7 @@ class DocumentDestination:
             drives = "corpora=allDrives&includeItemsFromAllDrives=true&supportsAllDrives=true"
             url = f"{DRIVE}?q={quote(query, safe='')}&{drives}&fields=incompleteSearch,files(id)"
             found = await self._drive.read(url, deadline, secrets)
-            if made := _members(found.get("files")):
+            if made := objects_in(found.get("files")):
                 return str(made[0].get("id"))
             if found.get("incompleteSearch") is True:
                 raise CallFailed(RetryLater("Google Drive did not search all drives for the document"))
@@ -274,6 +238,10 @@ class DocumentDestination:
         return RetryLater("others changed the document each time before it was updated")
 
 
+def connect(name: str, settings: Settings, context: Context) -> DocumentDestination:  # noqa: ARG001 the interface
+    return DocumentDestination(settings, context)
+
+
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Return the update that writes the content; of a section, as the first one of an empty document.
 
@@ -282,11 +250,6 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     del secrets  # the sender reads the account's key
     content = content_of(delivery, settings, attempt.row_key)
     return _update_request(settings, settings.append_to or NEW, content.requests())
-
-
-def connect(name: str, settings: object, context: Context) -> DocumentDestination:
-    del name
-    return DocumentDestination(Settings.model_validate(settings), context)
 
 
 def creation_request(settings: Settings, content: Content) -> OutgoingRequest:
@@ -311,6 +274,42 @@ def _update_request(
     return json_request(f"{DOCS}/{document}:batchUpdate", body, auth=(_auth(settings),))
 
 
+def content_of(delivery: Delivery, settings: Settings, key: str, is_retry: bool = False) -> Content:
+    """Raises Permanent, and Temporary where the library for Markdown is not installed."""
+    view = template_view(delivery)
+    title = cut(rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS)
+    if settings.markdown is None:
+        seen = view_of(delivery.event)
+        values = {name: _text(name, over_event(text).search(seen)) for name, text in settings.values.items()}
+        _verify_length(values.values())
+        return Content(title, lambda _: fill_requests(values, key), key, is_retry)
+    paragraphs = paragraphs_of(_template(settings.markdown).render(view))
+    if not paragraphs:
+        raise Permanent("template_failed", "template 'markdown': its text is empty with this event")
+    _verify_length(paragraph.text for paragraph in paragraphs)
+    return Content(title, partial(section_requests, paragraphs, key), key, is_retry)
+
+
+def _verify_length(texts: Iterable[str]) -> None:
+    """Raises Permanent before requests are made of what no document takes."""
+    if (length := sum(map(len, texts))) > MAX_CHARACTERS:
+        rule = f"a document takes {MAX_CHARACTERS:,} characters; the values together have {length:,}"
+        raise Permanent("output_too_large", rule)
+
+
+def _text(name: str, value: Json) -> str:
+    """Return the value as text: null is empty, and anything else that is no text is JSON. Raises Permanent."""
+    try:
+        return value if isinstance(value, str) else "" if value is None else to_json(value)
+    except (ValueError, RecursionError):
+        raise Permanent("conversion_failed", f"value {name!r}: it is no JSON") from None
+
+
+@lru_cache(maxsize=100)
+def _template(text: str) -> Template:
+    return Template("markdown", text, encode=encoded)
+
+
 def _auth(settings: Settings) -> GoogleOAuthRequestAuth:
     scope = DOCS_SCOPE if settings.append_to else DRIVE_SCOPE
     return GoogleOAuthRequestAuth(scheme="google_oauth", scope=scope, secret=settings.secret)
@@ -323,9 +322,5 @@ def _is_marked(key: str) -> str:
 def _end_index(document: JsonObject) -> int:
     """Return the end of the body; that of an empty one where it is not stated."""
     body = document.get("body")
-    ends = [each.get("endIndex") for each in _members(body.get("content"))] if isinstance(body, dict) else []
+    ends = [each.get("endIndex") for each in objects_in(body.get("content"))] if isinstance(body, dict) else []
     return max([each for each in ends if isinstance(each, int)], default=2)
-
-
-def _members(values: Json) -> list[JsonObject]:
-    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []

@@ -1,4 +1,12 @@
-"""Markdown as paragraphs, read by the library markdown-it-py (CommonMark, and tables)."""
+"""Markdown as the requests that write it into a Google Doc: values, paragraphs, and one batchUpdate of them.
+
+Values: each stands in the Markdown as hexadecimal digits between two characters of the private use area, which Google's
+documents do not hold. So a value is text wherever the template puts it, in code and in tables too.
+Paragraphs: the library markdown-it-py reads the text (CommonMark, and tables); it is imported at the first use.
+Requests: Google does all of a batchUpdate or none. A named range marks what was written with the delivery's id: where
+it is there, nothing is written again. Indices count units of UTF-16.
+https://developers.google.com/workspace/docs/api/reference/rest/v1/documents/batchUpdate
+"""
 
 import hashlib
 import re
@@ -16,7 +24,6 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-
 _BEGIN: Final = "\ue000"
 _END: Final = "\ue001"
 _VALUE: Final = re.compile(f"{_BEGIN}([0-9a-f]*){_END}")
@@ -24,12 +31,31 @@ _QUOTED: Final = re.compile(f"{quote(_BEGIN)}|{quote(_END)}")
 _STRIPPED: Final = re.compile("[\x00-\x08\x0c-\x1f\ud800-\udfff\ue000-\uf8ff]")
 """Characters that Google leaves out of a text, and halves of surrogate pairs. With them, each index would be wrong.
 
+
+
 https://developers.google.com/workspace/docs/api/reference/rest/v1/documents/request#inserttextrequest
 """
 _BREAKS: Final = re.compile("\r\n|[\r\n\u0085\u2028\u2029]")
 LINE_BREAK: Final = "\v"
 """A line break within a paragraph."""
 _LINK: Final = re.compile(r"(https?://|mailto:)[\x21-\x7e\xa1-\U0010ffff]+", re.IGNORECASE)
+
+
+FONT_OF_CODE: Final = "Courier New"
+RULE: Final = "―" * 20
+_STYLES: Final[dict[str, JsonObject]] = {
+    "strong": {"bold": True},
+    "em": {"italic": True},
+    "s": {"strikethrough": True},
+    "th": {"bold": True},
+}
+_CODE: Final[JsonObject] = {"weightedFontFamily": {"fontFamily": FONT_OF_CODE}}
+
+
+START: Final = 1
+"""The first index of a body."""
+INDENT_POINTS: Final = 36
+_PRESETS: Final = {False: "BULLET_DISC_CIRCLE_SQUARE", True: "NUMBERED_DECIMAL_ALPHA_ROMAN"}
 
 
 def encoded(value: str) -> str:
@@ -59,17 +85,6 @@ def stripped(text: str) -> str:
 
 def _with_values(text: str, written: Callable[[str], str]) -> str:
     return _VALUE.sub(lambda found: written(bytes.fromhex(found[1]).decode()), text)
-
-
-FONT_OF_CODE: Final = "Courier New"
-RULE: Final = "―" * 20
-_STYLES: Final[dict[str, JsonObject]] = {
-    "strong": {"bold": True},
-    "em": {"italic": True},
-    "s": {"strikethrough": True},
-    "th": {"bold": True},
-}
-_CODE: Final[JsonObject] = {"weightedFontFamily": {"fontFamily": FONT_OF_CODE}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +213,6 @@ class _Reader:
                 paragraph.add(" " if kind == "softbreak" else LINE_BREAK, style)
             else:  # text; of an image, its description
                 paragraph.add(decoded(token.content), style)
-
-
-START: Final = 1
-"""The first index of a body."""
-INDENT_POINTS: Final = 36
-_PRESETS: Final = {False: "BULLET_DISC_CIRCLE_SQUARE", True: "NUMBERED_DECIMAL_ALPHA_ROMAN"}
 
 
 def mark_of(key: str) -> str:

@@ -1,7 +1,7 @@
-"""A mail as RFC 5322 bytes, for SMTP.
+"""Letters: a mail as RFC 5322 bytes for SMTP and SES, and the recipients who do not have it yet.
 
 The headers are encoded here, value by value: email.message.EmailMessage reads encoded words in what it is given, and on
-Python 3.11 one of them can bring a header of its own.
+Python 3.11 one of them can bring a header of its own. Who has a mail is remembered between the attempts of a delivery.
 """
 
 import base64
@@ -31,9 +31,34 @@ WORD_BYTES: Final = 39
 MAX_LINE: Final = 100
 """Room for the delivery's id on the line of its header's name: some readers keep the blank of a folded value."""
 
+SETTLED: Final = frozenset({"accepted", "rejected"})
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+./^_`{|}~:;,()<>@\[\]\"\\?=-]*")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]+")
 _POLICY: Final = compat32.clone(linesep="\r\n", max_line_length=MAX_LINE)
+
+
+_CODES: Final = re.compile(r"[0-9]{3}(?: [245]\.[0-9]{1,3}\.[0-9]{1,3})?\b")
+Fate = Literal["accepted", "rejected", "later", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail and the recipients who do not have it yet. Its headers still name all recipients."""
+
+    mail: Mail
+    recipients: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientFate:
+    """The result of a mail for one recipient. `unknown`: the mail was sent and no answer came.
+
+    `message` is the answer's, or ours if there was none.
+    """
+
+    address: str
+    fate: Fate
+    message: str
 
 
 def message_bytes(mail: Mail, now: float) -> bytes:
@@ -111,33 +136,6 @@ def _attachment(attachment: Attachment) -> Message:
     encode_base64(part)
     part.add_header("Content-Disposition", "attachment", filename=attachment.filename)
     return part
-
-
-SETTLED: Final = frozenset({"accepted", "rejected"})
-
-_CODES: Final = re.compile(r"[0-9]{3}(?: [245]\.[0-9]{1,3}\.[0-9]{1,3})?\b")
-
-Fate = Literal["accepted", "rejected", "later", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A mail and the recipients who do not have it yet. Its headers still name all recipients."""
-
-    mail: Mail
-    recipients: tuple[Address, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RecipientFate:
-    """The result of a mail for one recipient. `unknown`: the mail was sent and no answer came.
-
-    `message` is the answer's, or ours if there was none.
-    """
-
-    address: str
-    fate: Fate
-    message: str
 
 
 def unsent_letters(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Letter]:

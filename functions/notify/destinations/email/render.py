@@ -33,9 +33,24 @@ from shared.templating.template import Template, is_template, missing_path, one_
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
 
+EMPTY: Final = " "
+NO_SUBJECT: Final = "(no subject)"
+"""SendGrid rejects an empty body and an empty subject."""
 
 MAX_FILENAME_CHARACTERS: Final = 100
 DEFAULT_TYPE: Final = "application/octet-stream"
+
+_UNBOUNDED: Final = nullcontext()
+_LINKING: Final = "href|src|srcset|action|formaction|background|poster|cite|data|xlink:href"
+_ATTRIBUTE: Final = re.compile(
+    rf"""(?<=[\s"'/])(?:{_LINKING})\s{{0,20}}=\s{{0,20}}(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'>]+))""",
+    re.IGNORECASE,
+)
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_IGNORED: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\ufeff]")
+_SAFE: Final = frozenset({"http", "https", "mailto", "tel", "cid"})
+_SAFE_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,", re.IGNORECASE)
+
 
 # Path separators, what Windows rejects in a name, and characters that change the direction of the text around them.
 _UNSAFE: Final = re.compile(r"[/\\:*?\"<>|\u202a-\u202e\u2066-\u2069]")
@@ -62,61 +77,6 @@ class AttachmentEntry(TypedDict):
     type: str | None
 
 
-class AttachedFile:
-    """One entry of `attach`, its template compiled once."""
-
-    def __init__(self, number: int, entry: AttachmentEntry) -> None:
-        self._name = f"attach[{number}]"
-        self._filename: Template = one_line_template(f"{self._name}.filename", entry["filename"])
-        self._extension = entry["filename"][entry["filename"].rfind(".") :]
-        self._content = entry["content"]
-        self._type = entry["type"] or _TYPES.get(self._extension.lower(), DEFAULT_TYPE)
-
-    def attachment(self, view: JsonObject) -> Attachment:
-        """Raises Permanent: `undefined_field` for a value that the event lacks, or as Template.render does."""
-        value: Json = view
-        for part in self._content.split("."):
-            if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-                value = value[int(part)]
-            else:
-                value = value.get(part) if isinstance(value, dict) else None
-        if value is None:
-            rule = missing_path(self._content, view)
-            raise Permanent("undefined_field", f"{self._name}.content: {rule}. Set it in a step, or correct the path")
-        return Attachment(self._safe_filename(view), self._type, _content_bytes(value))
-
-    def _safe_filename(self, view: JsonObject) -> str:
-        stem = self._filename.render(view).removesuffix(self._extension)
-        stem = _UNSAFE.sub("_", re.sub(UNFIT, "_", stem)).strip(" ._") or "attachment"
-        return stem[: MAX_FILENAME_CHARACTERS - len(self._extension)] + self._extension
-
-
-def _content_bytes(value: Json) -> bytes:
-    if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
-        try:
-            return decode_base64(encoded)
-        except ValueError:  # an object of the sender that happens to have this key
-            pass
-    text = value if isinstance(value, str) else indented(value)
-    return text.encode("utf-8", "replace")
-
-
-EMPTY: Final = " "
-NO_SUBJECT: Final = "(no subject)"
-"""SendGrid rejects an empty body and an empty subject."""
-
-_UNBOUNDED: Final = nullcontext()
-_LINKING: Final = "href|src|srcset|action|formaction|background|poster|cite|data|xlink:href"
-_ATTRIBUTE: Final = re.compile(
-    rf"""(?<=[\s"'/])(?:{_LINKING})\s{{0,20}}=\s{{0,20}}(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'>]+))""",
-    re.IGNORECASE,
-)
-_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
-_IGNORED: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\ufeff]")
-_SAFE: Final = frozenset({"http", "https", "mailto", "tel", "cid"})
-_SAFE_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,", re.IGNORECASE)
-
-
 MailSettings = TypedDict(  # a class could not have the key `from`
     "MailSettings",
     {
@@ -135,7 +95,6 @@ MailSettings = TypedDict(  # a class could not have the key `from`
     },
 )
 """A destination's settings, as the slice holds them: see settings.py, which validated them."""
-
 Recipients = tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]]
 """To, Cc and Bcc."""
 
@@ -255,6 +214,45 @@ class _Recipient:
             rule = "its template gave an address that `allow_recipients` does not hold"
             raise Permanent("recipient_not_allowed", f"`{self._field}`: {rule}")
         return address
+
+
+class AttachedFile:
+    """One entry of `attach`, its template compiled once."""
+
+    def __init__(self, number: int, entry: AttachmentEntry) -> None:
+        self._name = f"attach[{number}]"
+        self._filename: Template = one_line_template(f"{self._name}.filename", entry["filename"])
+        self._extension = entry["filename"][entry["filename"].rfind(".") :]
+        self._content = entry["content"]
+        self._type = entry["type"] or _TYPES.get(self._extension.lower(), DEFAULT_TYPE)
+
+    def attachment(self, view: JsonObject) -> Attachment:
+        """Raises Permanent: `undefined_field` for a value that the event lacks, or as Template.render does."""
+        value: Json = view
+        for part in self._content.split("."):
+            if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
+            rule = missing_path(self._content, view)
+            raise Permanent("undefined_field", f"{self._name}.content: {rule}. Set it in a step, or correct the path")
+        return Attachment(self._safe_filename(view), self._type, _content_bytes(value))
+
+    def _safe_filename(self, view: JsonObject) -> str:
+        stem = self._filename.render(view).removesuffix(self._extension)
+        stem = _UNSAFE.sub("_", re.sub(UNFIT, "_", stem)).strip(" ._") or "attachment"
+        return stem[: MAX_FILENAME_CHARACTERS - len(self._extension)] + self._extension
+
+
+def _content_bytes(value: Json) -> bytes:
+    if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
+        try:
+            return decode_base64(encoded)
+        except ValueError:  # an object of the sender that happens to have this key
+            pass
+    text = value if isinstance(value, str) else indented(value)
+    return text.encode("utf-8", "replace")
 
 
 def without_unsafe_links(document: str) -> str:

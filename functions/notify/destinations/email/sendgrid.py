@@ -17,6 +17,7 @@ from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Mail, SendLimit
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.event import oneline
 from shared.jsontext import Json, JsonObject, texts_json
 from shared.outgoing.http_client import Answer, HttpClient
 from shared.outgoing.http_connection import NotSent
@@ -77,7 +78,7 @@ class SendGridTransport:
 
 def request_body(mail: Mail) -> JsonObject:
     """Return the body of one request, with one personalization for each separate mail."""
-    parts = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API rejects another order
+    contents = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API rejects another order
     body: JsonObject = {
         "personalizations": [
             {
@@ -89,7 +90,7 @@ def request_body(mail: Mail) -> JsonObject:
         ],
         "from": _address(mail.sender),
         "subject": mail.subject,
-        "content": [{"type": media_type, "value": value} for media_type, value in parts if value is not None],
+        "content": [{"type": media_type, "value": value} for media_type, value in contents if value is not None],
         "headers": dict(mail.headers),
         "custom_args": {"hookchain_delivery": mail.key},
     }
@@ -158,4 +159,4 @@ def _error_text(body: bytes) -> str:
         if isinstance(error, dict)
     ]
     text = "; ".join(messages) or body.decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_ANSWER_CHARACTERS]).strip()
+    return oneline(text[: 4 * MAX_ANSWER_CHARACTERS])

@@ -23,6 +23,7 @@ from functions.notify.destinations.email.letters import (
 from functions.notify.destinations.email.mail import Mail, SendLimit
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.event import oneline
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.outgoing.http_client import Answer
 from shared.outgoing.http_connection import NotSent
@@ -157,4 +158,4 @@ def _field(answer: Answer, *names: str) -> str:
         document = None
     values = document if isinstance(document, dict) else {}
     text = next((value for name in names if isinstance(value := values.get(name), str)), "")
-    return "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_ANSWER_CHARACTERS]).strip()
+    return oneline(text[: 4 * MAX_ANSWER_CHARACTERS])

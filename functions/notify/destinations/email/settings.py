@@ -7,18 +7,10 @@ these two models would take a fifth of its start, 70 ms of 350 ms CPU.
 import re
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    field_serializer,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, field_serializer, model_validator
 
 from functions.notify.destinations.email.mail import AddressFault, parse_address
+from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
 from functions.notify.recipients.to_person import (
     A_PERSON,
     A_TEXT,
@@ -28,6 +20,7 @@ from functions.notify.recipients.to_person import (
     tag_of,
     written_recipient,
 )
+from shared.config.rules import listed
 from shared.jsontext import JsonObject
 from shared.templating.template import Template, is_template, one_line_template
 
@@ -60,26 +53,12 @@ def _plain_address(text: str) -> str:
     return text
 
 
-def _line(text: str) -> str:
-    one_line_template("line", text)
-    return text
-
-
-def _text_template(text: str) -> str:
-    Template("text", text)
-    return text
-
-
 def _html_template(text: str) -> str:
     Template("html", text, html=True)
     return text
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Recipients = Annotated[list[Annotated[str, AfterValidator(_recipient)]], BeforeValidator(_listed)]
+Recipients = Annotated[list[Annotated[str, AfterValidator(_recipient)]], BeforeValidator(listed)]
 Everyone = Annotated[Recipients, Field(min_length=1, max_length=MAX_SEPARATE)]
 
 To = Annotated[Annotated[Everyone, A_TEXT] | Annotated[NamedPerson, A_PERSON], Discriminator(tag_of)]
@@ -99,7 +78,7 @@ def _is_address(entry: object) -> bool:
         return False
 
 
-class AttachmentSettings(BaseModel):
+class AttachmentSettings(KindSettings):
     """A file attached to the mail.
 
     filename   a template; it ends with an extension that is written out, such as `order-{{ data.number }}.xml`
@@ -108,14 +87,12 @@ class AttachmentSettings(BaseModel):
     type       the media type; default: by the filename's extension
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     filename: Annotated[str, Field(min_length=1), AfterValidator(_filename)]
     content: str = Field(default="data", pattern=r"^data(\.[^.\s]+)*$")
     type: str | None = Field(default=None, pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$")
 
 
-class Settings(BaseModel):
+class Settings(KindSettings):
     """Mail to people, through SendGrid, an SMTP server or Amazon SES.
 
     to                 addresses, names of lists, or alone: a person in `people`, as `actor`, an expression such as
@@ -130,23 +107,22 @@ class Settings(BaseModel):
                        expression where nobody in `people` is meant; without it none may be one
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
     digests: ClassVar[bool] = True
     person_address: ClassVar[str] = "email"
     example: ClassVar[JsonObject] = {"to": ["list@example.com"], "subject": "New signup: {{ data.name }}"}
 
     to: To
-    cc: Recipients = []
-    bcc: Recipients = []
-    reply_to: Annotated[str, AfterValidator(_line)] | None = None
+    cc: Recipients = Field(default_factory=list)
+    bcc: Recipients = Field(default_factory=list)
+    reply_to: LineTemplate | None = None
     from_: Annotated[str, AfterValidator(_plain_address)] | None = Field(default=None, alias="from")
-    subject: Annotated[str, AfterValidator(_line)] = "{{ type }} from {{ source }}"
-    text: Annotated[str, AfterValidator(_text_template)] | None = None
+    subject: LineTemplate = "{{ type }} from {{ source }}"
+    text: TextTemplate | None = None
     html: Annotated[str, AfterValidator(_html_template)] | None = None
     via: Literal["auto", "sendgrid", "smtp", "ses"] = "auto"
     separate: bool | None = None
-    attach: Annotated[list[AttachmentSettings], Field(max_length=MAX_ATTACHMENTS)] = []
-    allow_recipients: Annotated[list[str], BeforeValidator(_listed)] = []
+    attach: Annotated[list[AttachmentSettings], Field(max_length=MAX_ATTACHMENTS)] = Field(default_factory=list)
+    allow_recipients: Annotated[list[str], BeforeValidator(listed)] = Field(default_factory=list)
 
     @property
     def is_separate(self) -> bool:
@@ -162,7 +138,7 @@ class Settings(BaseModel):
     def recipient(self) -> JsonObject | None:
         """Return the part of the slice that says which person a delivery is for; None if `to` names no person."""
         to = self.to[0] if isinstance(self.to, list) and len(self.to) == 1 else self.to
-        found = written_recipient(None if _is_address(to) else to, self.person_address)
+        found = None if _is_address(to) else written_recipient(to, self.person_address)
         return {**found, "allowed": list(self.allow_recipients)} if found and self.allow_recipients else found
 
     @field_serializer("to")

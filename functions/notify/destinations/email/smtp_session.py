@@ -12,20 +12,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, cast
 
-from aiosmtplib import (
-    SMTP,
-    SMTPAuthenticationError,
-    SMTPException,
-    SMTPHeloError,
-    SMTPRecipientRefused,
-    SMTPResponse,
-    SMTPSenderRefused,
-    SMTPServerDisconnected,
-)
+import aiosmtplib
 
 from functions.notify.destinations.email.letters import Fate, Letter, RecipientFate, message_bytes
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.smtp import CannotSend, Login, SmtpServer
+from shared.event import oneline
 
 MIN_SECONDS: Final = 0.5
 """No further mail is begun with less time left."""
@@ -36,7 +28,7 @@ START_INPUT: Final = 354
 
 _DOT_FIRST: Final = re.compile(rb"(?m)^\.")
 # Raised for a broken connection, an unusual answer or a value that cannot be sent; a timeout is an OSError.
-_TROUBLE: Final = (SMTPException, OSError, ValueError)
+_TROUBLE: Final = (aiosmtplib.SMTPException, OSError, ValueError)
 
 
 async def send_letters(
@@ -61,9 +53,9 @@ async def send_letters(
 @asynccontextmanager
 async def _session(
     server: SmtpServer, login: Login | None, tls: ssl.SSLContext, ehlo_name: str, deadline: float
-) -> AsyncIterator[SMTP]:
+) -> AsyncIterator[aiosmtplib.SMTP]:
     """Connect, encrypt and log in. Raises CannotSend."""
-    smtp = SMTP(
+    smtp = aiosmtplib.SMTP(
         hostname=server.host,
         port=server.port,
         local_hostname=ehlo_name,
@@ -85,7 +77,7 @@ async def _session(
         smtp.close()
 
 
-async def _connect(smtp: SMTP, host: str, deadline: float) -> None:
+async def _connect(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
     try:
         async with asyncio.timeout_at(deadline):
             await smtp.connect()
@@ -93,7 +85,7 @@ async def _connect(smtp: SMTP, host: str, deadline: float) -> None:
         raise CannotSend(f"{host} cannot be reached: {_reason(error)}", held=False) from error
 
 
-async def _start_tls(smtp: SMTP, host: str, deadline: float) -> None:
+async def _start_tls(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
     try:
         async with asyncio.timeout_at(deadline):
             await _greet(smtp)
@@ -105,7 +97,7 @@ async def _start_tls(smtp: SMTP, host: str, deadline: float) -> None:
     raise CannotSend(f"{host} offers no STARTTLS: name a server that encrypts, or use smtps://", held=True)
 
 
-async def _log_in(smtp: SMTP, login: Login | None, deadline: float) -> None:
+async def _log_in(smtp: aiosmtplib.SMTP, login: Login | None, deadline: float) -> None:
     """Authenticate by one mechanism: the library's own login tries one after another, until the server hangs up."""
     try:
         async with asyncio.timeout_at(deadline):
@@ -120,7 +112,7 @@ async def _log_in(smtp: SMTP, login: Login | None, deadline: float) -> None:
                 await smtp.auth_crammd5(login.user, login.password)
             else:
                 raise CannotSend("the SMTP server takes no password: leave the user out of SMTP_URL", held=True)
-    except SMTPAuthenticationError as error:
+    except aiosmtplib.SMTPAuthenticationError as error:
         act = "correct the user in SMTP_URL, or the secret smtp-password"
         text = f"the SMTP server rejects the user or the password ({error.code}): {act}"
         raise CannotSend(text, held=error.code >= 500) from error
@@ -128,14 +120,14 @@ async def _log_in(smtp: SMTP, login: Login | None, deadline: float) -> None:
         raise CannotSend(f"the SMTP server broke off: {_reason(error)}", held=False) from error
 
 
-async def _greet(smtp: SMTP) -> None:
+async def _greet(smtp: aiosmtplib.SMTP) -> None:
     try:
         await smtp.ehlo()
-    except SMTPHeloError:
+    except aiosmtplib.SMTPHeloError:
         await smtp.helo()
 
 
-async def _send(smtp: SMTP, letter: Letter, now: float, deadline: float) -> list[RecipientFate]:
+async def _send(smtp: aiosmtplib.SMTP, letter: Letter, now: float, deadline: float) -> list[RecipientFate]:
     """Send one letter; return the fate of each recipient. Raises CannotSend."""
     if not smtp.is_connected:
         return _all(letter.recipients, "later", "the connection broke")
@@ -153,14 +145,16 @@ async def _send(smtp: SMTP, letter: Letter, now: float, deadline: float) -> list
     return [*fates, *await _content(smtp, letter.mail, accepted, now, deadline)] if accepted else fates
 
 
-async def _envelope(smtp: SMTP, letter: Letter, needs_utf8: bool) -> tuple[list[RecipientFate], list[Address]]:
+async def _envelope(
+    smtp: aiosmtplib.SMTP, letter: Letter, needs_utf8: bool
+) -> tuple[list[RecipientFate], list[Address]]:
     """Return the fates of the rejected recipients, and the accepted recipients. Raises CannotSend."""
     sender = letter.mail.sender.address
     options = ["SMTPUTF8", "BODY=8BITMIME"] if needs_utf8 else []
     encoding = "utf-8" if needs_utf8 else "ascii"
     try:
         await smtp.mail(sender, options=options, encoding=encoding)
-    except SMTPSenderRefused as error:
+    except aiosmtplib.SMTPSenderRefused as error:
         text = _message(error.code, error.message)
         if _rejection(error.code) == "later":
             return _all(letter.recipients, "later", text), []
@@ -171,7 +165,7 @@ async def _envelope(smtp: SMTP, letter: Letter, needs_utf8: bool) -> tuple[list[
     for address in letter.recipients:
         try:
             await smtp.rcpt(address.address, encoding=encoding)
-        except SMTPRecipientRefused as error:
+        except aiosmtplib.SMTPRecipientRefused as error:
             fates.append(RecipientFate(address.address, _rejection(error.code), _message(error.code, error.message)))
         else:
             accepted.append(address)
@@ -181,10 +175,10 @@ async def _envelope(smtp: SMTP, letter: Letter, needs_utf8: bool) -> tuple[list[
 
 
 async def _content(
-    smtp: SMTP, mail: Mail, accepted: Sequence[Address], now: float, deadline: float
+    smtp: aiosmtplib.SMTP, mail: Mail, accepted: Sequence[Address], now: float, deadline: float
 ) -> list[RecipientFate]:
     is_end_sent = False
-    reading: asyncio.Task[SMTPResponse] | None = None
+    reading: asyncio.Task[aiosmtplib.SMTPResponse] | None = None
     try:
         async with asyncio.timeout_at(deadline):
             answer = await smtp.execute_command(b"DATA")
@@ -194,7 +188,7 @@ async def _content(
                 return _all(accepted, _rejection(answer.code), _message(*answer))
             protocol = smtp.protocol
             if protocol is None:
-                raise SMTPServerDisconnected("the connection broke")
+                raise aiosmtplib.SMTPServerDisconnected("the connection broke")
             reading = asyncio.create_task(protocol.read_response())
             await asyncio.sleep(0)  # it reads from now on: a server may answer before the end
             protocol.write(_DOT_FIRST.sub(b"..", message_bytes(mail, now)))
@@ -234,12 +228,16 @@ def _all(addresses: Iterable[Address], fate: Fate, text: str) -> list[RecipientF
 
 
 def _message(code: int, message: str) -> str:
-    return f"{code} " + "".join(c if c.isprintable() else " " for c in message[:MAX_MESSAGE_CHARACTERS])
+    return f"{code} {oneline(message[:MAX_MESSAGE_CHARACTERS])}"
 
 
 def _reason(error: Exception) -> str:
     """Return the kind of the error, which the library may have wrapped; never the server's text."""
-    cause = error.__cause__ if isinstance(error, SMTPException) and isinstance(error.__cause__, OSError) else error
+    cause = (
+        error.__cause__
+        if isinstance(error, aiosmtplib.SMTPException) and isinstance(error.__cause__, OSError)
+        else error
+    )
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted ({cause.verify_message})"
     return type(cause).__name__

@@ -1,4 +1,13 @@
-"""Writing rows into the database, in the calling thread: many in one transaction, and each half after an error."""
+"""The database of a destination: its statements, its unique indexes, and the transactions that write rows.
+
+SQLAlchemy writes the statements from the settings' names alone; the driver gets values beside the statement, and no
+value is ever part of one. Many rows are written in one transaction, in the calling thread, and each half after an
+error.
+
+A unique index over the row's key is required, without which rows would be there twice. PostgreSQL and SQLite are told
+the index in each statement, and reject one without it. MySQL takes whichever unique index a row collides with, so its
+indexes are read before rows are written.
+"""
 
 import math
 import time
@@ -8,25 +17,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, NamedTuple, TypeAlias, cast
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Date,
-    DateTime,
-    Engine,
-    Function,
-    Insert,
-    MetaData,
-    Numeric,
-    String,
-    Table,
-    Text,
-    bindparam,
-    inspect,
-    select,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 from sqlalchemy.exc import NoSuchTableError
@@ -41,7 +32,15 @@ from functions.notify.destinations.sql.rows import Row, Value
 from functions.notify.destinations.sql.settings import Driver, Settings
 from shared.delivery import Delivered, Disabled, Outcome, RetryLater, Unknown
 
-DatabaseType: TypeAlias = String | BigInteger | Numeric[Decimal] | Boolean | Date | DateTime | JSON
+DatabaseType: TypeAlias = sa.String | sa.BigInteger | sa.Numeric[Decimal] | sa.Boolean | sa.Date | sa.DateTime | JSON
+INSERTED: Final = "inserted"
+UPSERTED: Final = "inserted or replaced"
+THERE: Final = "was there already"
+NEWER: Final = "a newer row is there"
+INDEXES_SECONDS: Final = 300.0
+"""How long the table's indexes are not read again, as an operator may make the table again."""
+PERHAPS_THERE: Final = f"{INSERTED}, or {THERE}"
+
 
 MAX_KEY_CHARACTERS: Final = 255
 MAX_ID_CHARACTERS: Final = 80
@@ -53,19 +52,19 @@ _UNTYPED: Final = NullType()  # a value's type is the column's, which the databa
 class Statements:
     """The statements for one table. SQLAlchemy compiles each for one row; more rows are more placeholders."""
 
-    def __init__(self, settings: Settings, engine: Engine, driver: Driver) -> None:
+    def __init__(self, settings: Settings, engine: sa.Engine, driver: Driver) -> None:
         self._settings = settings
         self._engine = engine
         self._driver = driver
         self._one_row: tuple[str, str] | None = None
-        columns = [Column(name, _UNTYPED) for name in settings.columns_written]
-        self._table = Table(settings.table, MetaData(), *columns, schema=settings.schema_)
+        columns = [sa.Column(name, _UNTYPED) for name in settings.columns_written]
+        self._table = sa.Table(settings.table, sa.MetaData(), *columns, schema=settings.schema_)
 
     @property
     def most_rows(self) -> int:
         return max(1, MAX_PARAMETERS // len(self._settings.columns_written))
 
-    def insert(self, connection: Connection, rows: Sequence[Row]) -> int:
+    def insert(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
         """Insert or replace the rows, whose keys differ. Return how many were written. Raises DBAPIError."""
         values: list[Value] = []
         for row in rows:
@@ -84,11 +83,11 @@ class Statements:
         text, group = self._one_row
         return text if count == 1 else text.replace(group, ", ".join([group] * count))
 
-    def ids_in_table(self, connection: Connection, ids: Sequence[str]) -> set[str]:
+    def ids_in_table(self, connection: sa.Connection, ids: Sequence[str]) -> set[str]:
         """Return those deliveries' ids of which there is a row."""
         column = self._table.c[self._settings.delivery_id]
-        names = [bindparam(f"id{number}", value, String) for number, value in enumerate(ids)]
-        return {str(found) for (found,) in connection.execute(select(column).where(column.in_(names)))}
+        names = [sa.bindparam(f"id{number}", value, sa.String) for number, value in enumerate(ids)]
+        return {str(found) for (found,) in connection.execute(sa.select(column).where(column.in_(names)))}
 
     def create(self) -> None:
         """Create the table, unless it is there. Raises DBAPIError."""
@@ -98,7 +97,7 @@ class Statements:
     def _compiled(self, count: int) -> str:
         names = self._settings.columns_written
         rows = [
-            {name: bindparam(f"r{row}c{column}", type_=_UNTYPED) for column, name in enumerate(names)}
+            {name: sa.bindparam(f"r{row}c{column}", type_=_UNTYPED) for column, name in enumerate(names)}
             for row in range(count)
         ]
         compiled = self._insert(rows).compile(dialect=self._engine.dialect)
@@ -106,7 +105,7 @@ class Statements:
         assert compiled.positiontup == expected
         return str(compiled)
 
-    def _insert(self, rows: list[dict[str, BindParameter[None]]]) -> Insert:
+    def _insert(self, rows: list[dict[str, BindParameter[None]]]) -> sa.Insert:
         if self._driver == "mysql":
             return self._insert_into_mysql(rows)
         module = postgresql if self._driver == "postgresql" else sqlite
@@ -121,7 +120,7 @@ class Statements:
         is_newer = old.is_(None) | (statement.excluded[newer] >= old)
         return statement.on_conflict_do_update(index_elements=unique, set_=new, where=is_newer)
 
-    def _insert_into_mysql(self, rows: list[dict[str, BindParameter[None]]]) -> Insert:
+    def _insert_into_mysql(self, rows: list[dict[str, BindParameter[None]]]) -> sa.Insert:
         """Return the statement. Without `key`, a repeated id is an error: MySQL does not say which index had it."""
         statement, settings = mysql.insert(self._table).values(rows), self._settings
         if not settings.key:
@@ -137,16 +136,16 @@ class Statements:
         # MySQL assigns from left to right, and compares with what was assigned before.
         names = [*(name for name in new if name != newer), newer]
         return statement.on_duplicate_key_update(
-            [(name, Function("IF", is_newer, statement.inserted[name], self._table.c[name])) for name in names]
+            [(name, sa.Function("IF", is_newer, statement.inserted[name], self._table.c[name])) for name in names]
         )
 
-    def _new_table(self) -> Table:  # type: ignore[explicit-any] # the types of SQLAlchemy's arguments have it
+    def _new_table(self) -> sa.Table:  # type: ignore[explicit-any] # the types of SQLAlchemy's arguments have it
         settings, unique = self._settings, self._settings.unique
         columns = [
-            Column(name, self._column_type(name), primary_key=name in unique, autoincrement=False)
+            sa.Column(name, self._column_type(name), primary_key=name in unique, autoincrement=False)
             for name in settings.columns_written
         ]
-        return Table(settings.table, MetaData(), *columns, schema=settings.schema_, mysql_charset="utf8mb4")
+        return sa.Table(settings.table, sa.MetaData(), *columns, schema=settings.schema_, mysql_charset="utf8mb4")
 
     def _column_type(self, name: str) -> DatabaseType:
         if name not in self._settings.columns:
@@ -164,7 +163,7 @@ class Statements:
         """
         dialect = self._engine.dialect
         if not isinstance(dialect, MySQLDialect):
-            return Text()
+            return sa.Text()
         is_new = (dialect.server_version_info or ()) >= (8, 0, 17)
         collation = "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin" if is_new else "utf8mb4_bin"
         return mysql.VARCHAR(characters, charset="utf8mb4", collation=collation)
@@ -173,18 +172,18 @@ class Statements:
 def database_type(type_: ColumnType, driver: Driver) -> DatabaseType:
     """Return the type of a column that `create: true` makes."""
     types: dict[ColumnType, DatabaseType] = {
-        "text": Text(),
-        "integer": BigInteger(),
-        "number": Numeric(),
-        "boolean": Boolean(),
-        "date": Date(),
-        "time": DateTime(timezone=True),
+        "text": sa.Text(),
+        "integer": sa.BigInteger(),
+        "number": sa.Numeric(),
+        "boolean": sa.Boolean(),
+        "date": sa.Date(),
+        "time": sa.DateTime(timezone=True),
         "json": JSON(),
     }
     if driver == "postgresql":
         types["json"] = postgresql.JSONB()
     if driver == "mysql":
-        types |= {"text": mysql.LONGTEXT(), "number": Numeric(38, 10), "time": mysql.DATETIME(fsp=6)}
+        types |= {"text": mysql.LONGTEXT(), "number": sa.Numeric(38, 10), "time": mysql.DATETIME(fsp=6)}
     return types[type_]
 
 
@@ -202,7 +201,7 @@ class IndexFault(NamedTuple):
     act: str
 
 
-def index_fault(connection: Connection, settings: Settings) -> IndexFault | None:
+def index_fault(connection: sa.Connection, settings: Settings) -> IndexFault | None:
     """Return what is wrong with the table's unique indexes. Raises DBAPIError.
 
     Where there is no table, MySQL raises that; for another database nothing is wrong.
@@ -225,9 +224,9 @@ def index_fault(connection: Connection, settings: Settings) -> IndexFault | None
     return None
 
 
-def _indexes(connection: Connection, settings: Settings) -> Iterator[UniqueIndex]:
+def _indexes(connection: sa.Connection, settings: Settings) -> Iterator[UniqueIndex]:
     """Raises NoSuchTableError."""
-    inspector, table, schema = inspect(connection), settings.table, settings.schema_
+    inspector, table, schema = sa.inspect(connection), settings.table, settings.schema_
     found: list[tuple[str | None, Sequence[str | None]]] = [
         ("the primary key", inspector.get_pk_constraint(table, schema)["constrained_columns"]),
         *((each["name"], each["column_names"]) for each in inspector.get_unique_constraints(table, schema)),
@@ -237,7 +236,7 @@ def _indexes(connection: Connection, settings: Settings) -> Iterator[UniqueIndex
         yield UniqueIndex(str(name), frozenset(str(column).lower() for column in columns))
 
 
-def _mysql_indexes(connection: Connection, settings: Settings) -> Iterator[UniqueIndex]:
+def _mysql_indexes(connection: sa.Connection, settings: Settings) -> Iterator[UniqueIndex]:
     """Read them by SHOW INDEX, which says of which columns an index has the beginnings only."""
     quote = connection.dialect.identifier_preparer.quote_identifier
     table = ".".join(quote(name) for name in (settings.schema_, settings.table) if name)
@@ -249,14 +248,6 @@ def _mysql_indexes(connection: Connection, settings: Settings) -> Iterator[Uniqu
         is_whole = all(column is not None and is_whole for column, is_whole in each)
         yield UniqueIndex(name, frozenset(column.lower() for column, _ in each if column is not None), is_whole)
 
-
-INSERTED: Final = "inserted"
-UPSERTED: Final = "inserted or replaced"
-THERE: Final = "was there already"
-NEWER: Final = "a newer row is there"
-INDEXES_SECONDS: Final = 300.0
-"""How long the table's indexes are not read again, as an operator may make the table again."""
-PERHAPS_THERE: Final = f"{INSERTED}, or {THERE}"
 
 Written: TypeAlias = list[Delivered] | Fault | Unknown | Disabled
 """The outcome of each row; or what became of the whole transaction, in which nothing was written."""
@@ -366,7 +357,7 @@ class Database:
 
 
 @contextmanager
-def _without_rest(connection: Connection, work: "_Work", driver: Driver) -> Iterator[None]:
+def _without_rest(connection: sa.Connection, work: "_Work", driver: Driver) -> Iterator[None]:
     """Close the connection after an error that is not of a row alone: the next one may lead to another server.
 
     Nor is one used again whose transaction is open. And SQLite remembers the old schema after an operator's repair.
@@ -405,11 +396,11 @@ class _Work:
         self._rows = rows
         self.is_open = self.is_sent = False
 
-    def write(self, connection: Connection) -> list[Delivered]:
+    def write(self, connection: sa.Connection) -> list[Delivered]:
         """Raises DBAPIError."""
         return self._upsert(connection) if self._settings.key else self._insert(connection)
 
-    def _insert(self, connection: Connection) -> list[Delivered]:
+    def _insert(self, connection: sa.Connection) -> list[Delivered]:
         retried = [str(row.key[0]) for row in self._rows if row.is_retry]
         there = self._statements.ids_in_table(connection, retried) if retried else frozenset[str]()
         missing = [row for row in self._rows if row.key[0] not in there]
@@ -419,7 +410,7 @@ class _Work:
         outcome, was_there = Delivered(answer), Delivered(THERE)
         return [was_there if row.key[0] in there else outcome for row in self._rows]
 
-    def _upsert(self, connection: Connection) -> list[Delivered]:
+    def _upsert(self, connection: sa.Connection) -> list[Delivered]:
         groups = distinct_keys(self._rows)
         if len(groups) > 1:
             connection.exec_driver_sql("BEGIN")

@@ -6,7 +6,7 @@ No event takes part in it, so the guarded fetch, which keeps events from choosin
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlalchemy import Engine, create_engine, event
@@ -82,17 +82,7 @@ def database_place(settings: Settings, secrets: SecretValues) -> Place:
         tls = settings.tls
     is_remote = bool(place.host) and place.host.lower() not in _THIS_MACHINE
     is_verified = tls != "off" if is_remote else tls == "verify" or settings.authorities is not None
-    return Place(
-        place.driver,
-        place.host,
-        place.port,
-        place.database,
-        place.user,
-        place.password,
-        place.socket,
-        is_verified and bool(place.host),
-        settings.authorities,
-    )
+    return replace(place, tls=is_verified and bool(place.host), authorities=settings.authorities)
 
 
 def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from functions.notify.columns import ColumnSettings, ColumnType, written_column
 from functions.notify.kind_settings import KindSettings
-from shared.config.rules import SecretName
+from shared.config.rules import SecretName, listed
 from shared.jsontext import JsonObject
 
 Driver: TypeAlias = Literal["postgresql", "mysql", "sqlite"]
@@ -25,10 +25,6 @@ def _name(text: str) -> str:
         rule = f"must be a name of at most {MAX_NAME_BYTES} bytes: letters, digits, `_`, `-`, `$` and spaces"
         raise ValueError(f"{rule}; a letter or `_` comes first, and no space last")
     return text
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 def _as_tls(value: object) -> object:
@@ -85,7 +81,7 @@ class Settings(KindSettings):
         Mapping[Identifier, Annotated[ColumnSettings, BeforeValidator(written_column)]],
         Field(min_length=1, max_length=MAX_COLUMNS),
     ]
-    key: Annotated[tuple[Identifier, ...], BeforeValidator(_listed)] = ()
+    key: Annotated[tuple[Identifier, ...], BeforeValidator(listed)] = ()
     newer_by: Identifier | None = None
     delivery_id: Identifier = "delivery_id"
     create: bool = False

@@ -1,4 +1,9 @@
-"""The destination `sql`: a row in a table for each delivery, once."""
+"""The destination `sql`: a row in a table for each delivery, once.
+
+Rows that wait at once in this process go into one transaction. Drivers block, so a few threads write. Nothing waits
+when idle: the first row starts a transaction at once, and what arrives while all threads write goes into the next one.
+The threads do not depend on the event loop, of which a platform may start another one for each request.
+"""
 
 import asyncio
 import threading
@@ -22,9 +27,11 @@ from shared.event import view_of
 from shared.limits import MIB
 from shared.time_bound import Deadlines
 
+NO_DISK = "SQLite is for `make dev` only: a cloud's disk is lost with the instance. Name another database"
 MAX_ROWS: Final = 128
 MAX_BYTES: Final = 4 * MIB
 MAX_WAITING: Final = 10_000
+
 
 Write: TypeAlias = Callable[[Sequence[Row]], list[Outcome]]
 
@@ -127,9 +134,6 @@ def _finish(rows: Sequence[tuple[WaitingRow, Outcome]]) -> None:
             waiting.future.set_result(outcome)
 
 
-NO_DISK = "SQLite is for `make dev` only: a cloud's disk is lost with the instance. Name another database"
-
-
 class _Connected(NamedTuple):
     """The parts that make and write rows at a place, which these secrets name."""
 
@@ -208,6 +212,5 @@ def _outcome_at_timeout(
     return Unknown(f"the database did not answer within {seconds:g} s")
 
 
-def connect(name: str, settings: object, context: Context) -> SqlDestination:
-    del name
-    return SqlDestination(Settings.model_validate(settings), context)
+def connect(name: str, settings: Settings, context: Context) -> SqlDestination:  # noqa: ARG001 the interface
+    return SqlDestination(settings, context)

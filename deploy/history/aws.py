@@ -16,8 +16,8 @@ from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack
 from deploy.cloud_access.aws_names import StackTarget, log_group
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
-from deploy.history.cloud_journal import CloudJournal
 from deploy.history.dynamo_journal import DynamoJournalReader
+from deploy.history.journal_view import JournalView
 from deploy.history.logs import PAGE, LogQuery, Record
 from deploy.history.state import State, open_cloud_state
 from deploy.history.status import Backlog, Version
@@ -47,10 +47,9 @@ class StackPorts:
 
     deployed: DeployedStack
 
-    def journal(self) -> CloudJournal:
+    def journal(self) -> JournalView:
         store = Dynamo(self.deployed.api.place(), self.deployed.target.prefix, "journal_unavailable")
-        blobs = self.make_blobs()
-        return CloudJournal(DynamoJournalReader(store, blobs), (store, blobs))
+        return DynamoJournalReader(store, self.make_blobs())
 
     def make_ledger(self) -> DynamoLedger:
         return DynamoLedger(self.deployed.api.place(), self.deployed.target.prefix)

@@ -15,8 +15,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import wraps
 from itertools import chain
-from typing import Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import Concatenate, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from deploy.history.journal_view import (
     REPLAYED,
@@ -37,11 +38,14 @@ from shared.delivery import ROUTE_ITSELF
 from shared.journal import AttemptEntry, decisions_from, other_routes_from
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
+from shared.ports import Blobs
 
 COUNTED_EVENTS: Final = 200
 """The statuses of this many of the newest events are counted: counting all would read all."""
 
 Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
+Journal = TypeVar("Journal", bound="CloudJournal")
 
 
 class Port(Protocol):
@@ -60,45 +64,7 @@ async def closing(port: AnyPort) -> AsyncIterator[AnyPort]:
         await asyncio.sleep(0)  # lets its connections close
 
 
-class Letters(Protocol):
-    """The dead letters of a cloud's journal. Each method does as JournalView's of about the same name."""
-
-    async def newest(self, limit: int, state: str | None, before: int | None) -> tuple[DeadLetterRow, ...]: ...
-
-    async def one(self, dead_letter_id: str) -> DeadLetterRow | None: ...
-
-    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]: ...
-
-    async def mark(self, ids: Sequence[str], state: str) -> int: ...
-
-    async def kept(self) -> int: ...
-
-    async def erase(self, event_id: str) -> None: ...
-
-
-class Events(Protocol):
-    """The events of a cloud's journal. Each method does as JournalView's of the same name."""
-
-    @property
-    def letters(self) -> Letters: ...
-
-    async def version(self) -> int: ...
-
-    async def events(self, query: EventQuery) -> EventPage: ...
-
-    async def event(self, event_id: str) -> EventRecord | None: ...
-
-    async def ids_beginning(self, kind: Literal["events", "dead_letters"], start: str, limit: int) -> list[str]: ...
-
-    async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]: ...
-
-    async def stored_document(self, event_id: str) -> str | None: ...
-
-    async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]: ...
-
-    async def counts(self, newest_events: int) -> dict[str, int]: ...
-
-    async def erase(self, event_id: str) -> None: ...
+class BlobPort(Blobs, Port, Protocol): ...
 
 
 class _LoopThread:
@@ -130,94 +96,6 @@ class _LoopThread:
         self._loop.close()
 
 
-class CloudJournal:
-    """A JournalView. `ports` are what `events` reads, used here only: their connections belong to its event loop.
-
-    `before` is done once, before the first call.
-    """
-
-    def __init__(
-        self, events: Events, ports: Sequence[Port], before: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
-        self._thread = _LoopThread(before)
-        self._reader = events
-        self._ports = ports
-
-    def version(self) -> int:
-        return self._thread.run(self._reader.version())
-
-    def index(self) -> int:
-        return 0
-
-    def events(self, query: EventQuery) -> EventPage:
-        return self._thread.run(self._reader.events(query))
-
-    def event(self, event_id: str) -> EventRecord | None:
-        return self._thread.run(self._reader.event(event_id))
-
-    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:  # noqa: ARG002 the protocol's
-        return ()
-
-    def dead_letters(
-        self, limit: int, *, state: str | None = "kept", before: int | None = None
-    ) -> tuple[DeadLetterRow, ...]:
-        return self._thread.run(self._reader.letters.newest(limit, state, before))
-
-    def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
-        return self._thread.run(self._reader.letters.one(dead_letter_id))
-
-    def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
-        return self._thread.run(self._reader.letters.letters_of_event(event_id))
-
-    def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
-        return self._thread.run(self._reader.letters.mark(ids, state))
-
-    def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
-        return self._thread.run(self._reader.ids_beginning(kind, beginning, limit))
-
-    def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
-        return self._thread.run(self._reader.with_document(event_ids))
-
-    def stored_document(self, event_id: str) -> str | None:
-        return self._thread.run(self._reader.stored_document(event_id))
-
-    def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-        return self._thread.run(self._reader.series(now, span_seconds, count))
-
-    def counts(self) -> dict[str, int]:
-        return self._thread.run(self._reader.counts(COUNTED_EVENTS))
-
-    def totals(self) -> Totals:
-        """Rejected requests are in receive's log only, so none are counted."""
-        return Totals(0, self._thread.run(self._reader.letters.kept()))
-
-    def erase(self, event_ids: Sequence[str]) -> None:
-        self._thread.run(self._erase(event_ids))
-
-    def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:  # noqa: ARG002 the protocol's
-        """Count none: the ledger has all attempts."""
-        return 0
-
-    def erase_answers(self, deliveries: Sequence[tuple[str, str]]) -> None:
-        """Erase nothing: the ledger has all attempts."""
-
-    async def _erase(self, event_ids: Sequence[str]) -> None:
-        """Erase one after the other: what is done stays done where a later one fails."""
-        for event_id in event_ids:
-            await self._reader.erase(event_id)
-            await self._reader.letters.erase(event_id)
-
-    def close(self) -> None:
-        self._thread.before = None  # nothing is read any more
-        self._thread.run(self._close())
-        self._thread.close()
-
-    async def _close(self) -> None:
-        for port in self._ports:
-            port.close()
-        await asyncio.sleep(0)  # lets their connections close
-
-
 CHUNK: Final = 100
 MAX_CHUNKS: Final = 10
 """The chunks of events that one page of a search looks through. Each event costs a read, its body another."""
@@ -247,7 +125,29 @@ class States(NamedTuple):
     letters: Mapping[str, Sequence[str]]
 
 
-class EventSearch(ABC):
+def on_own_loop(
+    method: Callable[Concatenate[Journal, Parameters], Coroutine[None, None, Result]],
+) -> Callable[Concatenate[Journal, Parameters], Result]:
+    """Make a synchronous method of an asynchronous one, which runs on the journal's own event loop."""
+
+    @wraps(method)
+    def call(journal: Journal, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        return journal.thread.run(method(journal, *args, **kwargs))
+
+    return call
+
+
+class CloudJournal(ABC):
+    """A JournalView over a cloud's database.
+
+    Its ports are used here only: their connections belong to its event loop. `before` is done once, before the first
+    call. Receive's log alone has the requests, so none are rejected here.
+    """
+
+    def __init__(self, ports: Sequence[Port], before: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.thread = _LoopThread(before)
+        self._ports = ports
+
     @abstractmethod
     async def _chunk(self, query: EventQuery, before: int | None) -> Chunk:
         """Read the newest events that are older than `before`."""
@@ -259,8 +159,26 @@ class EventSearch(ABC):
     @abstractmethod
     async def _states(self, ids: Sequence[str]) -> States: ...
 
+    @abstractmethod
+    async def _kept_letters(self) -> int:
+        """Count the dead letters that are kept, up to a limit."""
+
+    @abstractmethod
+    async def _erase_event(self, event_id: str) -> None: ...
+
+    @abstractmethod
+    async def _erase_letters(self, event_id: str) -> None:
+        """Erase the messages of the event's dead letters, and drop them."""
+
+    def index(self) -> int:
+        return 0
+
+    @on_own_loop
     async def events(self, query: EventQuery) -> EventPage:
-        """Ends where it is full, where there is no more, or where it has looked through enough."""
+        return await self._events(query)
+
+    async def _events(self, query: EventQuery) -> EventPage:
+        """End where the page is full, where there is no more, or where enough has been looked through."""
         found: list[EventSummary] = []
         before = query.before
         for _ in range(MAX_CHUNKS):
@@ -306,11 +224,40 @@ class EventSearch(ABC):
             other_routes=other_routes_from(event.entry["routes"]),
         )
 
-    async def counts(self, newest_events: int) -> dict[str, int]:
-        counted: dict[str, int] = {}
-        for event in (await self.events(EventQuery(limit=newest_events))).events:
-            counted[event.status] = counted.get(event.status, 0) + 1
-        return counted
+    @on_own_loop
+    async def counts(self) -> dict[str, int]:
+        newest = await self._events(EventQuery(limit=COUNTED_EVENTS))
+        return dict(Counter(event.status for event in newest.events))
+
+    @on_own_loop
+    async def totals(self) -> Totals:
+        return Totals(0, await self._kept_letters())
+
+    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:  # noqa: ARG002 the protocol's
+        return ()
+
+    @on_own_loop
+    async def erase(self, event_ids: Sequence[str]) -> None:
+        """Erase one after the other: what is done stays done where a later one fails."""
+        for event_id in event_ids:
+            await self._erase_event(event_id)
+            await self._erase_letters(event_id)
+
+    def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:  # noqa: ARG002 the protocol's
+        return 0
+
+    def erase_answers(self, deliveries: Sequence[tuple[str, str]]) -> None:  # noqa: B027 the protocol's
+        """Erase nothing: the ledger has all attempts."""
+
+    def close(self) -> None:
+        self.thread.before = None  # nothing is read any more
+        self.thread.run(self._close_ports())
+        self.thread.close()
+
+    async def _close_ports(self) -> None:
+        for port in self._ports:
+            port.close()
+        await asyncio.sleep(0)  # lets their connections close
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -15,12 +15,14 @@ from typing import Final, Literal
 from deploy.history.cloud_journal import (
     CHUNK,
     MAX_POINTS,
+    BlobPort,
     Chunk,
-    EventSearch,
+    CloudJournal,
     States,
     StoredEvent,
     grouped,
     matches_query,
+    on_own_loop,
     series_of,
     span_of,
     speaking_state,
@@ -52,7 +54,6 @@ from shared.cloud.shards import SHARDS
 from shared.journal import KEPT
 from shared.jsontext import to_json
 from shared.ledger import LedgerRow
-from shared.ports import Blobs
 
 MANY: Final = 1_000
 """Entries of the index that are read at once where a search is among them alone."""
@@ -70,19 +71,30 @@ WITHOUT_DOCUMENT: Final = ("id", "entry", "passes", EXPIRES_AT)
 WITHOUT_MESSAGE: Final = tuple({*LedgerRow._fields} - {"message"})
 
 
-class DynamoJournalReader(EventSearch):
-    def __init__(self, store: Dynamo, blobs: Blobs | None, now: Callable[[], float] = time.time) -> None:
-        self._store = store
-        self._now = now
-        self.letters = LetterReader(store, blobs, now)
+STATES: Final = (KEPT, REPLAYED, DROPPED)
+LETTERS_AT_ONCE: Final = 17
+"""Each of 350,000 bytes at most, which base64 makes a third longer on the way: what one answer can hold."""
+MAX_COUNTED: Final = 10_000
+AT_ONCE: Final = 25
 
+
+class DynamoJournalReader(CloudJournal):
+    """`now` is the time by which what has expired is left out."""
+
+    def __init__(self, store: Dynamo, blobs: BlobPort | None, now: Callable[[], float] = time.time) -> None:
+        super().__init__([store, blobs] if blobs else [store])
+        self._store = store
+        self._blobs = blobs
+        self._now = now
+
+    @on_own_loop
     async def version(self) -> int:
         """Read the newest event, deliveries and dead letter: they change when anything does."""
         events, deliveries, ended, letters = await asyncio.gather(
             self._newest(EVENTS, LISTED_EVENTS, 1),
             self._newest(DELIVERIES, LISTED_DELIVERIES, WATCHED_DELIVERIES),
             self._newest(DELIVERIES, ENDED, 1),
-            self.letters.entries(1, None),
+            self._letter_entries(1, None),
         )
         items = await self._store.get_all(EVENTS, _keys_of(events), ("passes",))
         rows = await self._store.get_all(DELIVERIES, _keys_of(deliveries), (VERSION,))
@@ -127,16 +139,18 @@ class DynamoJournalReader(EventSearch):
         documents = {key: each.get("document") for key, each in found.items() if not is_expired(each, now)}
         return {key: document.decode() for key, document in documents.items() if isinstance(document, bytes)}
 
+    @on_own_loop
     async def event(self, event_id: str) -> EventRecord | None:
         events, entries, letters = await asyncio.gather(
             self._stored_events([item_key(event_id)]),
             self._store.query(DELIVERIES, DELIVERIES_BY_EVENT, event_id, MAX_OF_EVENT),
-            self.letters.letters_of_event(event_id),
+            self._letters_of_event(event_id),
         )
         if not events:
             return None
         return await self._record(events[0], await self._rows(entries), letters)
 
+    @on_own_loop
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
         keys, now = {item_key(each): each for each in event_ids}, self._now()
         events = await self._stored_events([*keys])
@@ -146,11 +160,12 @@ class DynamoJournalReader(EventSearch):
         whole |= {key for key, each in bodies.items() if not is_expired(each, now)}
         return frozenset(keys[key] for key in whole)
 
+    @on_own_loop
     async def stored_document(self, event_id: str) -> str | None:
         key = item_key(event_id)
         return (await self._documents([key])).get(key) if await self._stored_events([key]) else None
 
-    async def erase(self, event_id: str) -> None:
+    async def _erase_event(self, event_id: str) -> None:
         key = item_key(event_id)
         is_there = Condition(f"attribute_exists(#{KEY})")
         for event in await self._stored_events([key]):
@@ -158,11 +173,12 @@ class DynamoJournalReader(EventSearch):
             await self._store.update(EVENTS, key, erased, is_there)
         await self._store.delete(BODIES, key)
 
-    async def ids_beginning(self, kind: Literal["events", "dead_letters"], start: str, limit: int) -> list[str]:
+    @on_own_loop
+    async def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
         """Search the newest entries of an index: a table's key alone cannot be searched by its beginning."""
         found: set[str] = set()
         async for entries in self._events_entries() if kind == "events" else self._letters_entries():
-            found.update(key for key in _keys_of(entries) if key.startswith(start))
+            found.update(key for key in _keys_of(entries) if key.startswith(beginning))
             if len(found) >= limit:
                 break
         return sorted(found)[:limit]
@@ -177,8 +193,9 @@ class DynamoJournalReader(EventSearch):
             count, high = count + len(entries), _seq_of(entries[-1]) - 1
 
     async def _letters_entries(self) -> AsyncIterator[list[Fields]]:
-        yield await self.letters.entries(MAX_SEARCHED_IDS, None)
+        yield await self._letter_entries(MAX_SEARCHED_IDS, None)
 
+    @on_own_loop
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
         span = span_of(now, span_seconds, count)
         events, made, ended = await asyncio.gather(
@@ -215,6 +232,99 @@ class DynamoJournalReader(EventSearch):
             found += chain.from_iterable(answers)
         return found
 
+    async def _letter_entries(self, limit: int, state: str | None, before: int | None = None) -> list[Fields]:
+        """Return the newest letters as the index has them, which is without their contents."""
+        high = inf if before is None else before - 1
+        found = await asyncio.gather(
+            *(
+                read_shards(self._store, DEAD_LETTERS, LETTERS_BY_STATE, limit, state=each, high=high, descending=True)
+                for each in (STATES if state is None else (state,))
+            )
+        )
+        return nlargest(limit, (entry for some in found for entry in some), key=_seq_of)
+
+    @on_own_loop
+    async def dead_letters(
+        self, limit: int, *, state: str | None = KEPT, before: int | None = None
+    ) -> tuple[DeadLetterRow, ...]:
+        return await self._letters(_keys_of(await self._letter_entries(limit, state, before)))
+
+    @on_own_loop
+    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        return await self._letters_of_event(event_id)
+
+    async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        """Return them oldest first."""
+        found = await self._store.query(DEAD_LETTERS, LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
+        return (await self._letters(_keys_of(found)))[::-1]
+
+    @on_own_loop
+    async def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
+        rows = await self._letters([item_key(dead_letter_id)])
+        return rows[0] if rows else None
+
+    async def _kept_letters(self) -> int:
+        counts = await asyncio.gather(
+            *(
+                self._store.count(DEAD_LETTERS, LETTERS_BY_STATE, state_shard(KEPT, shard), MAX_COUNTED)
+                for shard in range(SHARDS)
+            )
+        )
+        return min(sum(counts), MAX_COUNTED)
+
+    @on_own_loop
+    async def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
+        """A few at a time: each at once takes a connection of its own."""
+        count = 0
+        for some in batches(ids, AT_ONCE):
+            count += sum(await asyncio.gather(*(self._mark(each, state) for each in some)))
+        return count
+
+    async def _mark(self, letter_id: str, state: str) -> bool:
+        is_in_another = Condition(f"attribute_exists(#{KEY}) AND #state <> :state", {"state": state})
+        fields = letter_state(letter_id, state)
+        return await self._store.update(DEAD_LETTERS, item_key(letter_id), fields, is_in_another) is None
+
+    async def _erase_letters(self, event_id: str) -> None:
+        entries = await self._store.query(DEAD_LETTERS, LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
+        found = await self._store.get_all(DEAD_LETTERS, _keys_of(entries), ("id", "entry", "message_blob"))
+        for key, fields in found.items():
+            if (blob := fields.get("message_blob")) and self._blobs:
+                await self._blobs.delete(str(blob))
+            erased: Fields = {
+                **letter_state(str(fields["id"]), DROPPED),
+                "entry": to_json(erased_dead_letter(parsed_entry(fields["entry"]))),
+                "message": None,
+                "message_blob": None,
+            }
+            await self._store.update(DEAD_LETTERS, key, erased, Condition(f"attribute_exists(#{KEY})"))
+
+    async def _letters(self, keys: Sequence[str]) -> tuple[DeadLetterRow, ...]:
+        """Return the letters that there are, newest first."""
+        found = await self._store.get_all(DEAD_LETTERS, keys, at_once=LETTERS_AT_ONCE)
+        now = self._now()
+        rows = [await self._letter(each) for each in found.values() if not is_expired(each, now)]
+        return tuple(sorted(rows, key=lambda row: row.seq, reverse=True))
+
+    async def _letter(self, fields: Fields) -> DeadLetterRow:
+        entry, message = parsed_entry(fields["entry"]), fields.get("message")
+        if blob := fields.get("message_blob"):
+            message = await self._blobs.get(str(blob)) if self._blobs else None
+        return DeadLetterRow(
+            seq=_seq_of(fields),
+            id=str(entry["id"]),
+            code=str(entry["code"]),
+            reason=str(entry["reason"]),
+            at=float(str(entry["at"])),
+            # Empty where the blob is gone: what was given up on, and why, is still told.
+            message=message if isinstance(message, bytes) else b"",
+            topic=str(entry["topic"]),
+            event_id=str(entry["event_id"]),
+            route=str(entry["route"]),
+            destination=str(entry["destination"]),
+            state=str(fields["state"]),
+        )
+
 
 def _states_in(items: Sequence[Fields]) -> dict[str, list[str]]:
     return grouped((str(each["event_id"]), str(each["state"])) for each in items)
@@ -230,109 +340,3 @@ def _seq_of(entry: Fields) -> int:
 
 def _speaking_state_of(fields: Fields) -> str:
     return speaking_state(str(fields["destination"]), str(fields["state"]), int(str(fields["attempt_number"])))
-
-
-STATES: Final = (KEPT, REPLAYED, DROPPED)
-LETTERS_AT_ONCE: Final = 17
-"""Each of 350,000 bytes at most, which base64 makes a third longer on the way: what one answer can hold."""
-MAX_COUNTED: Final = 10_000
-AT_ONCE: Final = 25
-
-
-class LetterReader:
-    """`now` is the time by which what has expired is left out."""
-
-    def __init__(self, store: Dynamo, blobs: Blobs | None, now: Callable[[], float]) -> None:
-        self._store = store
-        self._blobs = blobs
-        self._now = now
-
-    async def entries(self, limit: int, state: str | None, before: int | None = None) -> list[Fields]:
-        """Return the newest letters as the index has them, which is without their contents."""
-        high = inf if before is None else before - 1
-        found = await asyncio.gather(
-            *(
-                read_shards(self._store, DEAD_LETTERS, LETTERS_BY_STATE, limit, state=each, high=high, descending=True)
-                for each in (STATES if state is None else (state,))
-            )
-        )
-        return nlargest(limit, (entry for some in found for entry in some), key=_seq_of_letter)
-
-    async def newest(self, limit: int, state: str | None, before: int | None) -> tuple[DeadLetterRow, ...]:
-        return await self._rows([str(each[KEY]) for each in await self.entries(limit, state, before)])
-
-    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
-        """Return them oldest first."""
-        found = await self._store.query(DEAD_LETTERS, LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
-        return (await self._rows([str(each[KEY]) for each in found]))[::-1]
-
-    async def one(self, dead_letter_id: str) -> DeadLetterRow | None:
-        rows = await self._rows([item_key(dead_letter_id)])
-        return rows[0] if rows else None
-
-    async def kept(self) -> int:
-        """Return the number of dead letters, at most MAX_COUNTED."""
-        counts = await asyncio.gather(
-            *(
-                self._store.count(DEAD_LETTERS, LETTERS_BY_STATE, state_shard(KEPT, shard), MAX_COUNTED)
-                for shard in range(SHARDS)
-            )
-        )
-        return min(sum(counts), MAX_COUNTED)
-
-    async def mark(self, ids: Sequence[str], state: str) -> int:
-        """A few at a time: each at once takes a connection of its own."""
-        count = 0
-        for some in batches(ids, AT_ONCE):
-            count += sum(await asyncio.gather(*(self._mark(each, state) for each in some)))
-        return count
-
-    async def _mark(self, letter_id: str, state: str) -> bool:
-        is_in_another = Condition(f"attribute_exists(#{KEY}) AND #state <> :state", {"state": state})
-        fields = letter_state(letter_id, state)
-        return await self._store.update(DEAD_LETTERS, item_key(letter_id), fields, is_in_another) is None
-
-    async def erase(self, event_id: str) -> None:
-        """Erase the messages of the event's dead letters, and drop them."""
-        entries = await self._store.query(DEAD_LETTERS, LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
-        keys = [str(each[KEY]) for each in entries]
-        for key, fields in (await self._store.get_all(DEAD_LETTERS, keys, ("id", "entry", "message_blob"))).items():
-            if (blob := fields.get("message_blob")) and self._blobs:
-                await self._blobs.delete(str(blob))
-            erased: Fields = {
-                **letter_state(str(fields["id"]), DROPPED),
-                "entry": to_json(erased_dead_letter(parsed_entry(fields["entry"]))),
-                "message": None,
-                "message_blob": None,
-            }
-            await self._store.update(DEAD_LETTERS, key, erased, Condition(f"attribute_exists(#{KEY})"))
-
-    async def _rows(self, keys: Sequence[str]) -> tuple[DeadLetterRow, ...]:
-        """Return the letters that there are, newest first."""
-        found = await self._store.get_all(DEAD_LETTERS, keys, at_once=LETTERS_AT_ONCE)
-        now = self._now()
-        rows = [await self._row(each) for each in found.values() if not is_expired(each, now)]
-        return tuple(sorted(rows, key=lambda row: row.seq, reverse=True))
-
-    async def _row(self, fields: Fields) -> DeadLetterRow:
-        entry, message = parsed_entry(fields["entry"]), fields.get("message")
-        if blob := fields.get("message_blob"):
-            message = await self._blobs.get(str(blob)) if self._blobs else None
-        return DeadLetterRow(
-            seq=_seq_of_letter(fields),
-            id=str(entry["id"]),
-            code=str(entry["code"]),
-            reason=str(entry["reason"]),
-            at=float(str(entry["at"])),
-            # Empty where the blob is gone: what was given up on, and why, is still told.
-            message=message if isinstance(message, bytes) else b"",
-            topic=str(entry["topic"]),
-            event_id=str(entry["event_id"]),
-            route=str(entry["route"]),
-            destination=str(entry["destination"]),
-            state=str(fields["state"]),
-        )
-
-
-def _seq_of_letter(fields: Fields) -> int:
-    return int(str(fields["seq"]))

@@ -14,12 +14,14 @@ from typing import Final, Literal
 from deploy.history.cloud_journal import (
     CHUNK,
     MAX_POINTS,
+    BlobPort,
     Chunk,
-    EventSearch,
+    CloudJournal,
     States,
     StoredEvent,
     grouped,
     matches_query,
+    on_own_loop,
     series_of,
     span_of,
     speaking_state,
@@ -49,18 +51,19 @@ from shared.cloud.journal_entries import erased_dead_letter, erased_event, first
 from shared.cloud.shards import shard_of
 from shared.journal import KEPT, AttemptEntry
 from shared.jsontext import JsonObject, to_json
-from shared.ports import Blobs
 
 NAMES_AT_ONCE: Final = 300
 BODIES_AT_ONCE: Final = 30
 """Each of 200 KiB at most, above which it rests in a blob."""
 
 
-class FirestoreJournalReader(EventSearch):
-    def __init__(self, store: Firestore, blobs: Blobs | None) -> None:
+class FirestoreJournalReader(CloudJournal):
+    def __init__(self, store: Firestore, blobs: BlobPort | None) -> None:
+        super().__init__([store, blobs] if blobs else [store], lambda: upgrade(store))
         self._store = store
-        self.letters = LetterReader(store, blobs)
+        self._blobs = blobs
 
+    @on_own_loop
     async def version(self) -> int:
         found = await read_newest(self._store)
         return hash(tuple((each.id, *map(str, each.fields.values())) for each in found))
@@ -83,18 +86,20 @@ class FirestoreJournalReader(EventSearch):
             found |= {name: _text_of({**fields, **bodies.get(name, {})}) for name, fields in events.items()}
         return found
 
+    @on_own_loop
     async def event(self, event_id: str) -> EventRecord | None:
         name = document_id(event_id)
         found, rows, letters = await asyncio.gather(
             self._store.get(EVENTS, [name], ("id", "entry", "passes")),
             self._store.query(event_query(event_id)),
-            self.letters.letters_of_event(event_id),
+            self._letters_of_event(event_id),
         )
         if name not in found:
             return None
         deliveries = [row_of(each.fields) for each in rows]
         return await self._record(_stored(Document(name, found[name])), deliveries, letters)
 
+    @on_own_loop
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
         names = {document_id(each): each for each in event_ids}
         found: set[str] = set()
@@ -106,14 +111,18 @@ class FirestoreJournalReader(EventSearch):
             found |= {names[name] for name in whole}
         return frozenset(found)
 
+    @on_own_loop
     async def stored_document(self, event_id: str) -> str | None:
         name = document_id(event_id)
         return (await self._documents([name])).get(name) or None
 
-    async def ids_beginning(self, kind: Literal["events", "dead_letters"], start: str, limit: int) -> list[str]:
-        found = await self._store.query(ids_query({"events": EVENTS, "dead_letters": DEAD_LETTERS}[kind], start, limit))
+    @on_own_loop
+    async def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
+        collection = {"events": EVENTS, "dead_letters": DEAD_LETTERS}[kind]
+        found = await self._store.query(ids_query(collection, beginning, limit))
         return [str(each.fields["id"]) for each in found]
 
+    @on_own_loop
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
         span, limit = span_of(now, span_seconds, count), MAX_POINTS
         low, select = microseconds(span.since), (*WHOLE, "ended")
@@ -132,7 +141,7 @@ class FirestoreJournalReader(EventSearch):
         found = await self._store.get(EVENTS, [*names], ("entry",))
         return {names[name]: float(str(entry_of(fields)["received_at"])) for name, fields in found.items()}
 
-    async def erase(self, event_id: str) -> None:
+    async def _erase_event(self, event_id: str) -> None:
         name = document_id(event_id)
 
         def decide(fields: Fields | None) -> tuple[None, Write | None]:
@@ -157,6 +166,77 @@ class FirestoreJournalReader(EventSearch):
             ),
             grouped((str(fields["event_id"]), str(fields["state"])) for fields in letters),
         )
+
+    @on_own_loop
+    async def dead_letters(
+        self, limit: int, *, state: str | None = KEPT, before: int | None = None
+    ) -> tuple[DeadLetterRow, ...]:
+        return await self._letters(await self._store.query(dead_letters_query(state, before, limit)))
+
+    @on_own_loop
+    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        return await self._letters_of_event(event_id)
+
+    async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        found = await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE))
+        return tuple(sorted(await self._letters(found), key=lambda row: row.seq))
+
+    @on_own_loop
+    async def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
+        name = document_id(dead_letter_id)
+        found = await self._store.get(DEAD_LETTERS, [name], WITHOUT_MESSAGE)
+        rows = await self._letters([Document(name, found[name])]) if name in found else ()
+        return rows[0] if rows else None
+
+    async def _kept_letters(self) -> int:
+        where = [
+            Where("by_state", "GREATER_THAN_OR_EQUAL", keyed(KEPT, FIRST)),
+            Where("by_state", "LESS_THAN", keyed(KEPT, LAST)),
+        ]
+        return await self._store.count(query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED))
+
+    @on_own_loop
+    async def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
+        """A few at a time: each at once takes a connection of its own."""
+        count = 0
+        for some in batches(ids, AT_ONCE):
+            count += sum(await asyncio.gather(*(self._mark(document_id(each), state) for each in some)))
+        return count
+
+    async def _mark(self, name: str, state: str) -> bool:
+        def decide(fields: Fields | None) -> tuple[bool, Write | None]:
+            if fields is None or fields["state"] == state:
+                return False, None
+            return True, marked_write(name, int(str(fields["seq"])), state)
+
+        return await self._store.transact(DEAD_LETTERS, name, ("seq", "state"), decide)
+
+    async def _erase_letters(self, event_id: str) -> None:
+        for found in await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE)):
+            if (blob := found.fields.get("message_blob")) and self._blobs:
+                await self._blobs.delete(str(blob))
+            dropped = marked_write(found.id, int(str(found.fields["seq"])), DROPPED)
+            erased: Fields = {
+                **(dropped.fields or {}),
+                "entry": to_json(erased_dead_letter(entry_of(found.fields))),
+                "message": None,
+                "message_blob": None,
+            }
+            await self._store.commit([Write(DEAD_LETTERS, found.id, erased, mask=tuple(erased))])
+
+    async def _letters(self, documents: Sequence[Document]) -> tuple[DeadLetterRow, ...]:
+        messages: dict[str, bytes] = {}
+        for names in _groups([each for each in documents if not each.fields.get("message_blob")]):
+            found = await self._store.get(DEAD_LETTERS, names, ("message",))
+            messages |= {name: each["message"] for name, each in found.items() if isinstance(each["message"], bytes)}
+        for each in documents:
+            if blob := each.fields.get("message_blob"):
+                messages[each.id] = await self._blob(str(blob))
+        return tuple(_letter(each.fields, messages.get(each.id, b"")) for each in documents)
+
+    async def _blob(self, name: str) -> bytes:
+        """Empty where it is gone: what was given up on, and why, is still told."""
+        return (await self._blobs.get(name) if self._blobs else None) or b""
 
 
 def _stored(document: Document) -> StoredEvent:
@@ -250,76 +330,6 @@ MAX_ANSWER_BYTES: Final = 6_000_000
 """Of messages, which base64 makes a third longer on the way."""
 MAX_COUNTED: Final = 10_000
 AT_ONCE: Final = 25
-
-
-class LetterReader:
-    def __init__(self, store: Firestore, blobs: Blobs | None) -> None:
-        self._store = store
-        self._blobs = blobs
-
-    async def newest(self, limit: int, state: str | None, before: int | None) -> tuple[DeadLetterRow, ...]:
-        return await self._rows(await self._store.query(dead_letters_query(state, before, limit)))
-
-    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
-        found = await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE))
-        return tuple(sorted(await self._rows(found), key=lambda row: row.seq))
-
-    async def one(self, dead_letter_id: str) -> DeadLetterRow | None:
-        name = document_id(dead_letter_id)
-        found = await self._store.get(DEAD_LETTERS, [name], WITHOUT_MESSAGE)
-        rows = await self._rows([Document(name, found[name])]) if name in found else ()
-        return rows[0] if rows else None
-
-    async def kept(self) -> int:
-        """Return the number of dead letters, at most MAX_COUNTED."""
-        where = [
-            Where("by_state", "GREATER_THAN_OR_EQUAL", keyed(KEPT, FIRST)),
-            Where("by_state", "LESS_THAN", keyed(KEPT, LAST)),
-        ]
-        return await self._store.count(query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED))
-
-    async def mark(self, ids: Sequence[str], state: str) -> int:
-        """A few at a time: each at once takes a connection of its own."""
-        count = 0
-        for some in batches(ids, AT_ONCE):
-            count += sum(await asyncio.gather(*(self._mark(document_id(each), state) for each in some)))
-        return count
-
-    async def _mark(self, name: str, state: str) -> bool:
-        def decide(fields: Fields | None) -> tuple[bool, Write | None]:
-            if fields is None or fields["state"] == state:
-                return False, None
-            return True, marked_write(name, int(str(fields["seq"])), state)
-
-        return await self._store.transact(DEAD_LETTERS, name, ("seq", "state"), decide)
-
-    async def erase(self, event_id: str) -> None:
-        """Erase the messages of the event's dead letters, and drop them."""
-        for found in await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE)):
-            if (blob := found.fields.get("message_blob")) and self._blobs:
-                await self._blobs.delete(str(blob))
-            dropped = marked_write(found.id, int(str(found.fields["seq"])), DROPPED)
-            erased: Fields = {
-                **(dropped.fields or {}),
-                "entry": to_json(erased_dead_letter(entry_of(found.fields))),
-                "message": None,
-                "message_blob": None,
-            }
-            await self._store.commit([Write(DEAD_LETTERS, found.id, erased, mask=tuple(erased))])
-
-    async def _rows(self, documents: Sequence[Document]) -> tuple[DeadLetterRow, ...]:
-        messages: dict[str, bytes] = {}
-        for names in _groups([each for each in documents if not each.fields.get("message_blob")]):
-            found = await self._store.get(DEAD_LETTERS, names, ("message",))
-            messages |= {name: each["message"] for name, each in found.items() if isinstance(each["message"], bytes)}
-        for each in documents:
-            if blob := each.fields.get("message_blob"):
-                messages[each.id] = await self._blob(str(blob))
-        return tuple(_letter(each.fields, messages.get(each.id, b"")) for each in documents)
-
-    async def _blob(self, name: str) -> bytes:
-        """Empty where it is gone: what was given up on, and why, is still told."""
-        return (await self._blobs.get(name) if self._blobs else None) or b""
 
 
 def _groups(documents: Sequence[Document]) -> Iterator[list[str]]:

@@ -29,8 +29,8 @@ from deploy.cloud_access.gcp import (
 from deploy.cloud_access.gcp_names import Target, bucket, database, service
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.sections.bus_source import PREFIX
-from deploy.history.cloud_journal import CloudJournal
-from deploy.history.firestore_journal import FirestoreJournalReader, upgrade
+from deploy.history.firestore_journal import FirestoreJournalReader
+from deploy.history.journal_view import JournalView
 from deploy.history.logs import PAGE, LogQuery, Record, parse_cloud_entry
 from deploy.history.state import State, StateFault, open_cloud_state
 from deploy.history.status import Backlog, Version
@@ -62,11 +62,6 @@ BEYOND_REACH: Final = (
 EMULATED: Final = ("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
 
 
-def firestore_journal(store: Firestore, blobs: BucketBlobs) -> CloudJournal:
-    """Return a view of the journal, which closes both."""
-    return CloudJournal(FirestoreJournalReader(store, blobs), (store, blobs), lambda: upgrade(store))
-
-
 @dataclass(frozen=True, slots=True)
 class CloudPlace:
     """The ports of one deployment. Each call makes a port of its own."""
@@ -74,8 +69,8 @@ class CloudPlace:
     target: Target
     settings: Settings
 
-    def journal(self) -> CloudJournal:
-        return firestore_journal(self._firestore("journal_unavailable"), self.make_blobs())
+    def journal(self) -> JournalView:
+        return FirestoreJournalReader(self._firestore("journal_unavailable"), self.make_blobs())
 
     def make_ledger(self) -> FirestoreLedger:
         return FirestoreLedger(self._firestore("ledger_unavailable"))

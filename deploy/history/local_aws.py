@@ -5,7 +5,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from deploy.history.cloud_journal import CloudJournal
 from deploy.history.dynamo_journal import DynamoJournalReader
 from deploy.history.journal_view import EventRecord, RequestRow, Totals
 from deploy.history.local_journal import JournalReader
@@ -26,11 +25,11 @@ CALL_SECONDS: Final = 5.0
 _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 
 
-class DevJournal(CloudJournal):
+class DevJournal(DynamoJournalReader):
     """The journal in the local AWS, with the requests that receive's log brought into the state folder."""
 
     def __init__(self, store: Dynamo, blobs: S3Blobs, requests: JournalReader) -> None:
-        super().__init__(DynamoJournalReader(store, blobs), (store, blobs))
+        super().__init__(store, blobs)
         self._requests = requests
 
     def event(self, event_id: str) -> EventRecord | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
 from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
-from deploy.history.cloud_journal import CloudJournal, Port, closing
+from deploy.history.cloud_journal import Port, closing
 from deploy.history.digests import DigestRecord, find_digest
 from deploy.history.journal_view import DeadLetterRow, JournalView
 from deploy.terminal.command_line import CommandError
@@ -169,7 +169,7 @@ class CloudDocuments(Documents, Port, Protocol): ...
 class CloudPorts(Protocol):
     """The ports of one deployment. Each call makes a port of its own."""
 
-    def journal(self) -> CloudJournal: ...
+    def journal(self) -> JournalView: ...
 
     def make_ledger(self) -> CloudLedger: ...
 

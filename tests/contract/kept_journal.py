@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from deploy.history.cloud_journal import CloudJournal, closing
+from deploy.history.cloud_journal import closing
 from deploy.history.dynamo_journal import DynamoJournalReader
-from deploy.history.gcp import firestore_journal
+from deploy.history.firestore_journal import FirestoreJournalReader
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local import open_local_state
 from deploy.history.state import State, StateFault, StoredBlobs
@@ -159,7 +159,7 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Ret
     def make_ledger() -> FirestoreLedger:
         return FirestoreLedger(firestore.connect())
 
-    reader = firestore_journal(firestore.connect("journal_unavailable"), blobs())
+    reader = FirestoreJournalReader(firestore.connect("journal_unavailable"), blobs())
     try:
         state = _state(reader, make_ledger, lambda: closing(blobs()), records, documents)
         yield Kept(reader, lambda work: asyncio.run(run(work)), state)
@@ -214,7 +214,7 @@ def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]
         return DynamoLedger(tables.place, tables.prefix)
 
     store = Dynamo(tables.place, tables.prefix, "journal_unavailable")
-    reader = CloudJournal(DynamoJournalReader(store, blobs, lambda: NOW), [store])
+    reader = DynamoJournalReader(store, blobs, lambda: NOW)
     try:
         state = _state(reader, make_ledger, lambda: nullcontext(blobs), records, documents)
         yield Kept(reader, lambda work: asyncio.run(run(work)), state)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.history.cloud_journal import CloudJournal
 from deploy.history.dynamo_journal import DynamoJournalReader
-from deploy.history.gcp import firestore_journal
+from deploy.history.firestore_journal import FirestoreJournalReader
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local_journal import JournalReader
 from shared.cloud.aws.client import AwsPlace
@@ -63,15 +62,15 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         tables: DynamoTables = request.getfixturevalue(request.param)
         on_dynamo = DynamoJournal(tables.place, tables.prefix, FakeBlobs(), Retention())
         store = Dynamo(tables.place, tables.prefix, "journal_unavailable")
-        reading = CloudJournal(DynamoJournalReader(store, None, lambda: NOW), [store])
-        yield Subject(on_dynamo, lambda: _told_by(reading), has_attempts=False)
-        reading.close()
+        dynamo_reader = DynamoJournalReader(store, None, lambda: NOW)
+        yield Subject(on_dynamo, lambda: _told_by(dynamo_reader), has_attempts=False)
+        dynamo_reader.close()
         on_dynamo.close()
         await asyncio.sleep(0)  # in which its connections are gone
     else:
         emulated: EmulatedFirestore = request.getfixturevalue(request.param)
         on_firestore = FirestoreJournal(emulated.connect("journal_unavailable"), FakeBlobs(), Retention())
-        reading = firestore_journal(
+        reading = FirestoreJournalReader(
             emulated.connect("journal_unavailable"), BucketBlobs("http://none", BUCKET, no_authorization)
         )
         yield Subject(on_firestore, lambda: _told_by(reading), has_attempts=False)

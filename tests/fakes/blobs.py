@@ -28,6 +28,9 @@ class FakeBlobs:
         self._fail_if_faulty()
         return sorted(name for name in self.contents if name.startswith(beginning))
 
+    def close(self) -> None:
+        """Close nothing."""
+
     def _fail_if_faulty(self) -> None:
         if self.fault:
             raise Temporary("blobs_unavailable", self.fault)

@@ -1,7 +1,8 @@
 """What a reader of the journal finds in DynamoDB, and how much it reads for it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -27,11 +28,10 @@ from tests.contract.dynamo.rows import a_letter
 
 
 @pytest.fixture
-async def reader(front: DynamoFront, dynamo: DynamoTables) -> AsyncIterator[DynamoJournalReader]:
+def reader(front: DynamoFront, dynamo: DynamoTables) -> Iterator[DynamoJournalReader]:
     store = Dynamo(front.place, dynamo.prefix, "journal_unavailable")
-    yield DynamoJournalReader(store, None, lambda: T + 60)
-    store.close()
-    await asyncio.sleep(0)
+    with closing(DynamoJournalReader(store, None, lambda: T + 60)) as reader:
+        yield reader
 
 
 async def test_what_expired_and_is_still_there_is_shown_nowhere(
@@ -41,12 +41,12 @@ async def test_what_expired_and_is_still_there_is_shown_nowhere(
     await journal.record([EventEntry(EVENT, (), T), a_letter("d1")])
     journal.close()
     assert [len(dynamo.items(table)) for table in (EVENTS, BODIES, DEAD_LETTERS)] == [1, 1, 1]
-    assert (await reader.events(EventQuery())).events == ()
-    assert await reader.event("e1") is None
-    assert await reader.with_document(["e1"]) == frozenset()
-    assert await reader.stored_document("e1") is None
-    assert await reader.letters.newest(9, None, None) == ()
-    assert await reader.letters.one("d1") is None
+    assert reader.events(EventQuery()).events == ()
+    assert reader.event("e1") is None
+    assert reader.with_document(["e1"]) == frozenset()
+    assert reader.stored_document("e1") is None
+    assert reader.dead_letters(9, state=None) == ()
+    assert reader.dead_letter("d1") is None
 
 
 async def test_a_body_that_expired_before_its_event_is_gone(
@@ -55,11 +55,11 @@ async def test_a_body_that_expired_before_its_event_is_gone(
     journal = DynamoJournal(front.place, dynamo.prefix, None, Retention(90, 60, 60))
     await journal.record([EventEntry(EVENT, (), T)])
     journal.close()
-    record = await reader.event("e1")
+    record = reader.event("e1")
     assert record
     assert record.document is None
-    assert await reader.with_document(["e1"]) == frozenset()
-    assert await reader.stored_document("e1") is None
+    assert reader.with_document(["e1"]) == frozenset()
+    assert reader.stored_document("e1") is None
 
 
 async def test_events_of_one_source_are_found_without_reading_those_of_others(
@@ -69,7 +69,7 @@ async def test_events_of_one_source_are_found_without_reading_those_of_others(
         source = "/sources/shop" if number in (3, 33) else "/sources/web"
         await journal.record([EventEntry(replace(EVENT, id=f"e{number}", source=source), (), T)])
     front.requests.clear()
-    page = await reader.events(EventQuery(source="shop"))
+    page = reader.events(EventQuery(source="shop"))
     assert sorted(event.id for event in page.events) == ["e3", "e33"]
     keys = [key for request in front.requests for key in keys_read(request, EVENTS.name)]
     assert sorted(keys) == ["e3", "e33"]
@@ -91,10 +91,10 @@ async def test_a_page_of_a_source_with_many_events_reads_no_more_than_it_shows(
     for number in range(40):
         await journal.record([EventEntry(replace(EVENT, id=f"e{number}"), (), T)])
     front.requests.clear()
-    page = await reader.events(EventQuery(source="web", limit=5))
+    page = reader.events(EventQuery(source="web", limit=5))
     assert len(page.events) == 5
     assert len([key for request in front.requests for key in keys_read(request, EVENTS.name)]) == 6
-    rest = await reader.events(EventQuery(source="web", limit=50, before=page.next_before))
+    rest = reader.events(EventQuery(source="web", limit=50, before=page.next_before))
     assert len(rest.events) == 35
     assert rest.next_before is None
 

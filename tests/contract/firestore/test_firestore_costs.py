@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from deploy.gcp.costs import ENDPOINT_DELIVERY_BYTES, MESSAGE_BYTES
-from deploy.history.firestore_journal import FirestoreJournalReader, LetterReader
+from deploy.history.firestore_journal import FirestoreJournalReader
 from deploy.history.journal_view import DROPPED, EventQuery
 from deploy.topology.estimate import (
     WRITES_A_MESSAGE,
@@ -182,10 +183,9 @@ async def test_many_dead_letters_are_marked_over_few_connections(
     ids = [f"d{number}" for number in range(300)]
     await journal.record([DeadLetter(each, "request_rejected", "", T, b"{}", "deliveries") for each in ids])
     store = firestore.connect("journal_unavailable")
-    assert await LetterReader(store, None).mark(ids, DROPPED) == 300
+    with closing(FirestoreJournalReader(store, None)) as reader:
+        assert reader.mark_dead_letters(ids, DROPPED) == 300
     assert len(firestore.server.peers) < 30
-    store.close()
-    await asyncio.sleep(0)
 
 
 async def test_whether_many_events_can_be_replayed_is_asked_in_few_calls_and_without_reading_them(
@@ -195,11 +195,10 @@ async def test_whether_many_events_can_be_replayed_is_asked_in_few_calls_and_wit
     await journal.record([EventEntry(event, (), T) for event in events[:200]])
     await journal.record([EventEntry(event, (), T) for event in events[200:399]])
     store = firestore.connect("journal_unavailable", max_answer_bytes=200_000)
-    found = await FirestoreJournalReader(store, None).with_document([event.id for event in events])
+    with closing(FirestoreJournalReader(store, None)) as reader:
+        found = reader.with_document([event.id for event in events])
     assert found == {event.id for event in events[:399]}
     assert firestore.server.counts["batchGet"] == 3
-    store.close()
-    await asyncio.sleep(0)
 
 
 async def test_a_search_by_text_looks_through_large_events(
@@ -210,10 +209,9 @@ async def test_a_search_by_text_looks_through_large_events(
         event = replace(EVENT, id=f"e{number:02}", data={"name": f"Ada{number}", "text": "x" * 190_000})
         await journal.record([EventEntry(event, (), T)])
     store = firestore.connect("journal_unavailable")
-    page = await FirestoreJournalReader(store, None).events(EventQuery(text="Ada7"))
+    with closing(FirestoreJournalReader(store, None)) as reader:
+        page = reader.events(EventQuery(text="Ada7"))
     assert [event.id for event in page.events] == ["e07"]
-    store.close()
-    await asyncio.sleep(0)
 
 
 async def test_an_event_for_subscribers_costs_two_writes_for_the_tenant_and_two_for_each_endpoint(

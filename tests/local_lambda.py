@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.aws.tools import ToolsMissing, find_tools
+from deploy.dev.aws.environments import ToolsMissing, find_tools
 
 
 def require_tools() -> None:

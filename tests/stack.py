@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.dev.sendgrid.mailbox import Mail, Mailbox
+from deploy.config.page_token import page_token, page_url
+from deploy.dev.caught import Mail, Mailbox
 from deploy.history.journal_view import DeadLetterRow
 from deploy.history.local_journal import JournalReader
 from shared.cloud.local.journal import FILE_NAME
@@ -35,6 +36,15 @@ class Stack:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.base}"
+
+    @property
+    def page(self) -> str:
+        """The URL that opens the page, with its token."""
+        return page_url(self.base + 10, page_token(self.state))
+
+    @property
+    def page_headers(self) -> dict[str, str]:
+        return {**JSON_TYPE, "Authorization": f"Bearer {page_token(self.state)}"}
 
     def port(self, name: str) -> int:
         return self.base + OFFSETS[name]

@@ -7,8 +7,8 @@ from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command, whole_number_option
 from deploy.config.checkout import environ_with, own_env_file
-from deploy.dev.inspector.base_app import DEFAULT_PORT, stopped_by_signal
-from deploy.dev.site import HOST
+from deploy.dev.inspector.server import DEFAULT_PORT
+from deploy.dev.local_server import stopped_by_signal
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.command_line import CommandError
 
@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
 async def _serve(options: argparse.Namespace) -> None:
     stopped = stopped_by_signal()
 
-    def announce(what: str) -> None:
-        print(f"http://{HOST}:{options.port} shows {what}; press Ctrl-C to stop", flush=True)
+    def announce(url: str, content: str) -> None:
+        print(f"{url} shows {content}; press Ctrl-C to stop", flush=True)
 
     await open_platform(options, environ_with(own_env_file())).serve_inspector(options.port, stopped, announce)

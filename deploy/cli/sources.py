@@ -146,7 +146,7 @@ def _example(have: Configured, name: str, base: str, platform: Platform, is_aws:
 
 
 def _queue_line(have: Configured, name: str, base: str) -> str:
-    from deploy.dev.aws.source_queues import sending_line  # seldom needed
+    from deploy.dev.aws.stack import sending_line  # seldom needed
 
     [source] = [each for each in bus_sources(have.slices["receive"]) if each.source == name]
     return sending_line(source, ports_from(urlsplit(base).port or DEFAULT_BASE).apis)

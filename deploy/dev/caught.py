@@ -1,12 +1,373 @@
-"""All that `hookchain dev` caught of a delivery, whichever emulated service has it."""
+"""The mails and the rows of Google Sheets that `hookchain dev` caught, on SQLite.
 
-from collections.abc import Iterator
+The emulated services write them, and the inspector reads them. A mail request is stored once, its attachments beside
+it, and parsed into mails when somebody reads it, because much is written and little is read: each personalization is
+one mail.
+"""
+
+import base64
+import json
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
 
-from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.dev.sheets.store import SheetStore
+from shared.cloud.local.database import BUSY_SECONDS, open_database, transaction
+from shared.jsontext import Json, JsonObject, to_json
+
+_ID: Final = re.compile(r"(?=([0-9a-f]{64}|ep_[0-9a-z]{20}))")
+"""An id of a delivery or of an endpoint, wherever it begins: an escape such as `\\b` may stand before it."""
+
+
+class DeliveryIndex:
+    """The rows whose text has the id of a delivery or an endpoint.
+
+    Each row is read once, so that to look for many ids takes no longer than to look for one. `select` yields the
+    id and the text of the rows after an id, in their order; ids are never used again.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, select: str) -> None:
+        self._db = connection
+        self._select = select
+        self._last_id = 0
+        self._rows: defaultdict[str, dict[int, None]] = defaultdict(dict)
+
+    def row_ids(self, id: str) -> list[int]:
+        """Return the ids of the rows that have this id, some of which may have been deleted since."""
+        for row_id, text in self._db.execute(self._select, (self._last_id,)):
+            self._last_id = row_id
+            for found in _ID.findall(text):
+                self._rows[found][row_id] = None
+        return list(self._rows.get(id, ()))
+
+
+MAIL_FILE: Final = "mail.db"
+
+_MAIL_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS request (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL, received_at REAL NOT NULL, text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS mail (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, request INTEGER NOT NULL, personalization INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS attachment (
+    request INTEGER NOT NULL, position INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (request, position));
+"""
+_SELECT: Final = (
+    "SELECT mail.id, message_id, received_at, text, personalization FROM mail JOIN request ON request.id = request "
+)
+_Row: TypeAlias = tuple[int, str, float, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    email: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An attachment. An `inline` one is shown where the HTML says `cid:<content_id>`."""
+
+    filename: str
+    type: str
+    disposition: str
+    content_id: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail as one personalization's recipients see it. `received_at` is Unix seconds. All text in it is hostile.
+
+    `message_id` is the response's X-Message-Id, which all mails of a request share.
+    """
+
+    id: int
+    message_id: str
+    received_at: float
+    sender: Address
+    to: tuple[Address, ...]
+    subject: str
+    text: str = ""
+    html: str = ""
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    custom_args: Mapping[str, str] = field(default_factory=dict)
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MailRequest:
+    """An accepted request. `text` is its JSON, with each attachment's content replaced by its `size_bytes`."""
+
+    message_id: str
+    received_at: float
+    text: str
+    mails: int
+    attachments: tuple[bytes, ...] = ()
+
+
+class Mailbox:
+    """One connection to the file, for one thread at a time. Several processes may have the file open."""
+
+    def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._db = open_database(state_folder / MAIL_FILE, _MAIL_SCHEMA, busy_seconds)
+        self._deliveries = DeliveryIndex(self._db, "SELECT id, text FROM request WHERE id > ? ORDER BY id")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def keep(self, requests: Sequence[MailRequest]) -> None:
+        """Store all of them or none."""
+        with transaction(self._db):
+            for request in requests:
+                self._insert(request)
+
+    def purge(self, received_before: float) -> None:
+        """Delete older mails. `received_before` is Unix seconds."""
+        found = self._db.execute("SELECT id FROM request WHERE received_at < ?", (received_before,)).fetchall()
+        self._delete([request for (request,) in found])
+
+    def count_of_delivery(self, delivery_id: str) -> int:
+        """Return the number of requests that carry the delivery's id: as an argument or a header, or in the text."""
+        ids = self._deliveries.row_ids(delivery_id)
+        return sum(self._db.execute("SELECT 1 FROM request WHERE id = ?", (id,)).fetchone() is not None for id in ids)
+
+    def erase_delivery(self, delivery_id: str) -> None:
+        """Delete the mails of those requests."""
+        self._delete(self._deliveries.row_ids(delivery_id))
+
+    def _delete(self, requests: Sequence[int]) -> None:
+        ids = [(request,) for request in requests]
+        with transaction(self._db):
+            self._db.executemany("DELETE FROM attachment WHERE request = ?", ids)
+            self._db.executemany("DELETE FROM mail WHERE request = ?", ids)
+            self._db.executemany("DELETE FROM request WHERE id = ?", ids)
+
+    def list_mail(self, limit: int, before_id: int | None = None) -> list[Mail]:
+        """Return mails, newest first; with `before_id`, those older than that mail."""
+        bound = 2**62 if before_id is None else before_id
+        rows = self._db.execute(_SELECT + "WHERE mail.id < ? ORDER BY mail.id DESC LIMIT ?", (bound, limit))
+        return [mail_of(*row) for row in rows]
+
+    def get_mail(self, mail_id: int) -> Mail | None:
+        row = self._row(mail_id)
+        return mail_of(*row) if row else None
+
+    def get_request(self, mail_id: int) -> str | None:
+        """Return the JSON text that was posted, with attachments' sizes instead of their contents."""
+        row = self._row(mail_id)
+        return row[3] if row else None
+
+    def attachment_content(self, mail_id: int, index: int) -> bytes | None:
+        """Return the bytes of `attachments[index]` of that mail."""
+        row: tuple[bytes] | None = self._db.execute(
+            "SELECT content FROM mail JOIN attachment USING (request) WHERE mail.id = ? AND position = ?",
+            (mail_id, index),
+        ).fetchone()
+        return row[0] if row else None
+
+    def count(self) -> int:
+        row: tuple[int] = self._db.execute("SELECT count(*) FROM mail").fetchone()
+        return row[0]
+
+    def _row(self, mail_id: int) -> _Row | None:
+        row: _Row | None = self._db.execute(_SELECT + "WHERE mail.id = ?", (mail_id,)).fetchone()
+        return row
+
+    def _insert(self, request: MailRequest) -> None:
+        cursor = self._db.execute(
+            "INSERT INTO request (message_id, received_at, text) VALUES (?, ?, ?)",
+            (request.message_id, request.received_at, request.text),
+        )
+        for number in range(request.mails):
+            self._db.execute("INSERT INTO mail (request, personalization) VALUES (?, ?)", (cursor.lastrowid, number))
+        for position, content in enumerate(request.attachments):
+            self._db.execute("INSERT INTO attachment VALUES (?, ?, ?)", (cursor.lastrowid, position, content))
+
+
+def mail_request(text: str, document: JsonObject, message_id: str, received_at: float) -> MailRequest:
+    """Return the request to store. `document` is the parsed `text`, validated."""
+    mails = len(_objects(document.get("personalizations")))
+    attachments = _objects(document.get("attachments"))
+    if not attachments:
+        return MailRequest(message_id, received_at, text, mails)
+    contents = tuple(base64.b64decode(_text(each.get("content"))) for each in attachments)
+    light: list[Json] = [
+        {name: value for name, value in each.items() if name != "content"} | {"size_bytes": len(content)}
+        for each, content in zip(attachments, contents, strict=True)
+    ]
+    return MailRequest(message_id, received_at, to_json(document | {"attachments": light}), mails, contents)
+
+
+def mail_of(mail_id: int, message_id: str, received_at: float, text: str, personalization_number: int) -> Mail:
+    """Return the mail of a personalization, counted from 0, of a stored request's text."""
+    document: JsonObject = json.loads(text)
+    personalization = _objects(document.get("personalizations"))[personalization_number]
+    substitutions = _texts(personalization.get("substitutions"))
+    reply_to = [*_objects(document.get("reply_to_list")), *_objects([document.get("reply_to")])]
+    categories = document.get("categories")
+    # A personalization's own sender, subject, headers and arguments go before the request's.
+    subject = _text(personalization.get("subject")) or _text(document.get("subject"))
+    return Mail(
+        id=mail_id,
+        message_id=message_id,
+        received_at=received_at,
+        sender=_address(personalization.get("from") or document.get("from")),
+        to=_addresses(personalization.get("to")),
+        cc=_addresses(personalization.get("cc")),
+        bcc=_addresses(personalization.get("bcc")),
+        reply_to=tuple(_address(each) for each in reply_to),
+        subject=_substituted(subject, substitutions),
+        text=_substituted(_content(document, "text/plain"), substitutions),
+        html=_substituted(_content(document, "text/html"), substitutions),
+        attachments=tuple(_attachment(each) for each in _objects(document.get("attachments"))),
+        headers=_texts(document.get("headers")) | _texts(personalization.get("headers")),
+        custom_args=_texts(document.get("custom_args")) | _texts(personalization.get("custom_args")),
+        categories=tuple(_text(each) for each in categories) if isinstance(categories, list) else (),
+    )
+
+
+def _content(document: JsonObject, content_type: str) -> str:
+    for block in _objects(document.get("content")):
+        if block.get("type") == content_type:
+            return _text(block.get("value"))
+    return ""
+
+
+def _substituted(text: str, substitutions: Mapping[str, str]) -> str:
+    for tag, value in substitutions.items():
+        text = text.replace(tag, value)
+    return text
+
+
+def _attachment(attachment: JsonObject) -> Attachment:
+    size_bytes = attachment.get("size_bytes")
+    return Attachment(
+        filename=_text(attachment.get("filename")),
+        type=_text(attachment.get("type")),
+        disposition=_text(attachment.get("disposition")) or "attachment",
+        content_id=_text(attachment.get("content_id")),
+        size_bytes=size_bytes if isinstance(size_bytes, int) else 0,
+    )
+
+
+def _addresses(people: Json) -> tuple[Address, ...]:
+    return tuple(_address(each) for each in _objects(people))
+
+
+def _address(value: Json) -> Address:
+    address = value if isinstance(value, dict) else {}
+    return Address(_text(address.get("email")), _text(address.get("name")))
+
+
+def _objects(values: Json) -> list[JsonObject]:
+    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
+
+
+def _texts(values: Json) -> dict[str, str]:
+    return {key: _text(value) for key, value in values.items()} if isinstance(values, dict) else {}
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+SHEETS_FILE: Final = "sheets.db"
+
+_SHEETS_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS sheet_row (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, spreadsheet TEXT NOT NULL, sheet TEXT NOT NULL, is_header INTEGER NOT NULL,
+    written_at REAL NOT NULL, cells TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS row_of_sheet ON sheet_row (spreadsheet, sheet, id);
+"""
+_OF_SHEET: Final = "FROM sheet_row WHERE spreadsheet = ? AND sheet = ?"
+
+
+class Sheet(NamedTuple):
+    """A sheet of a spreadsheet, whose id is `spreadsheet`."""
+
+    spreadsheet: str
+    title: str
+
+
+class SheetStore:
+    """One connection to the file, for one thread at a time. Rows are numbered from 1. Methods raise sqlite3.Error."""
+
+    def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._db = open_database(state_folder / SHEETS_FILE, _SHEETS_SCHEMA, busy_seconds)
+        self._deliveries = DeliveryIndex(self._db, "SELECT id, cells FROM sheet_row WHERE id > ? ORDER BY id")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def sheets(self) -> list[Sheet]:
+        """Return the sheets that have rows."""
+        found = self._db.execute("SELECT DISTINCT spreadsheet, sheet FROM sheet_row ORDER BY spreadsheet, sheet")
+        return [Sheet(*row) for row in found]
+
+    def count(self) -> int:
+        """Return the number of rows of all sheets, without their headers."""
+        return self._number("SELECT count(*) FROM sheet_row WHERE NOT is_header")
+
+    def row_count(self, sheet: Sheet) -> int:
+        return self._number(f"SELECT count(*) {_OF_SHEET}", *sheet)
+
+    def rows(self, sheet: Sheet, first: int, last: int) -> list[list[Json]]:
+        """Return the cells of the rows from `first` to `last`, as far as there are any."""
+        bounds = (max(0, last - first + 1), first - 1)
+        found = self._db.execute(f"SELECT cells {_OF_SHEET} ORDER BY id LIMIT ? OFFSET ?", (*sheet, *bounds))
+        return [json.loads(cells) for (cells,) in found]
+
+    def append(self, sheet: Sheet, rows: Sequence[Json], now: float) -> int:
+        """Add rows below the last one, all of them or none. Return the number of the first. `now` is Unix seconds."""
+        with transaction(self._db):
+            first = self.row_count(sheet) + 1
+            for cells in rows:
+                self._insert(sheet, cells, now, is_header=False)
+        return first
+
+    def write_first(self, sheet: Sheet, cells: Json, now: float) -> None:
+        """Replace the first row, or add it."""
+        with transaction(self._db):
+            first = self._db.execute(f"SELECT min(id) {_OF_SHEET}", sheet).fetchone()[0]
+            if first is None:
+                self._insert(sheet, cells, now, is_header=True)
+            else:
+                self._db.execute("UPDATE sheet_row SET cells = ? WHERE id = ?", (to_json(cells), first))
+
+    def empty(self, sheet: Sheet) -> None:
+        """Delete all rows of the sheet, its header too."""
+        self._db.execute(f"DELETE {_OF_SHEET}", sheet)
+
+    def purge(self, written_before: float) -> None:
+        """Delete older rows. `written_before` is Unix seconds."""
+        self._db.execute("DELETE FROM sheet_row WHERE NOT is_header AND written_at < ?", (written_before,))
+
+    def count_of_delivery(self, delivery_id: str) -> int:
+        ids = self._deliveries.row_ids(delivery_id)
+        return sum(self._number("SELECT count(*) FROM sheet_row WHERE id = ?", id) for id in ids)
+
+    def erase_delivery(self, delivery_id: str) -> None:
+        """Delete the delivery's row."""
+        ids = [(id,) for id in self._deliveries.row_ids(delivery_id)]
+        self._db.executemany("DELETE FROM sheet_row WHERE id = ?", ids)
+
+    def _insert(self, sheet: Sheet, cells: Json, now: float, *, is_header: bool) -> None:
+        self._db.execute(
+            "INSERT INTO sheet_row (spreadsheet, sheet, is_header, written_at, cells) VALUES (?, ?, ?, ?, ?)",
+            (*sheet, is_header, now, to_json(cells)),
+        )
+
+    def _number(self, statement: str, *values: str | int) -> int:
+        number: int = self._db.execute(statement, values).fetchone()[0]
+        return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.config.running_dev import FILE_NAME, HOST, read_aws_environ
+from deploy.config.page_token import page_token, page_url
+from deploy.config.running_dev import FILE_NAME, read_aws_environ
 from deploy.dev.probe import request_status
 from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.pubsub.store import read_waiting
@@ -28,7 +29,7 @@ def local_version(folder: Path) -> Version:
     silent = asyncio.run(silent_processes(ports.named()))
     trouble = f"no answer from {', '.join(silent)}: hookchain logs" if silent else ""
     name = "hookchain dev" if read_aws_environ(folder) is None else "hookchain dev, local AWS"
-    return Version(name, f"http://{HOST}:{ports.inspector}", since, trouble)
+    return Version(name, page_url(ports.inspector, page_token(folder)), since, trouble)
 
 
 async def silent_processes(ports: Mapping[str, int]) -> list[str]:

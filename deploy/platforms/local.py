@@ -114,16 +114,13 @@ class LocalPlatform:
             raise CommandError(f"no `hookchain dev` runs with {self.folder}. {hint}")
         return f"http://{HOST}:{ports.receive}"
 
-    async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str], None]) -> None:
-        if environ := read_aws_environ(self.folder):
-            from deploy.dev.inspector import aws_app  # imports a web server
+    async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
+        from deploy.dev.inspector.app import serve  # imports a web server
 
-            name = f"the events in the local AWS of {self.folder}"
-            await aws_app.serve(port, self.folder, environ, stopped, lambda: announce(name))
-            return
-        from deploy.dev.inspector.app import serve  # as above
-
-        await serve(port, self.folder, self.environ, stopped, lambda: announce(f"the events in {self.folder}"))
+        aws = read_aws_environ(self.folder)
+        name = f"the events in the local AWS of {self.folder}" if aws else f"the events in {self.folder}"
+        environ = aws or self.environ
+        await serve(port, self.folder, environ, stopped, lambda url: announce(url, name), is_aws=aws is not None)
 
 
 def open_local(options: argparse.Namespace, environ: Mapping[str, str], where: str = "") -> LocalPlatform:  # noqa: ARG001 a platform's

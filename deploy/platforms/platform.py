@@ -100,8 +100,8 @@ class Platform(Protocol):
         """Return the same URL. Raises CommandError if nothing serves it."""
         ...
 
-    async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str], None]) -> None:
-        """Serve the page until `stopped`. `announce` is called with the deployment's name once it is served."""
+    async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
+        """Serve the page until `stopped`. Once it is served, `announce` gets its URL and a name for what it shows."""
         ...
 
 
@@ -207,8 +207,8 @@ class CloudPlatform(ABC, Generic[Deployed]):
     def serving_url(self) -> str:
         return self.deployment.receive_url()
 
-    async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str], None]) -> None:
+    async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
         from deploy.dev.inspector.cloud_app import serve_cloud  # imports a web server
 
         with self.state() as state:
-            await serve_cloud(state, self.name, port, stopped, lambda: announce(self.name))
+            await serve_cloud(state, self.name, port, stopped, lambda url: announce(url, self.name))

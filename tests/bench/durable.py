@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.caught import Mailbox
 from tests.bench.configurations import ENVIRON, configuration, signed, small_order
 from tests.bench.cpu import cpu_seconds
 from tests.bench.events import bare_cost
@@ -107,8 +107,10 @@ def _idle_milliseconds(pipe: Emulated) -> float:
 @contextlib.contextmanager
 def _page_open(stack: Stack) -> Iterator[None]:
     """Read what an open page reads: the live stream, to its end."""
-    read = "import sys, urllib.request as u\nfor _ in u.urlopen(sys.argv[1]): pass"
-    reader = subprocess.Popen([sys.executable, "-c", read, f"http://127.0.0.1:{stack.base + 10}/api/live"])
+    read = "import sys, urllib.request as u\nrequest = u.Request(sys.argv[1], headers={'Authorization': sys.argv[2]})\n"
+    read += "for _ in u.urlopen(request): pass"
+    url, authorization = f"http://127.0.0.1:{stack.base + 10}/api/live", stack.page_headers["Authorization"]
+    reader = subprocess.Popen([sys.executable, "-c", read, url, authorization])
     try:
         yield
         assert reader.poll() is None, "the live stream ended"

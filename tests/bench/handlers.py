@@ -19,9 +19,8 @@ from typing import Final
 
 from deploy.aws.sam import write_bytecode
 from deploy.dev.aws import runtime
-from deploy.dev.aws.environments import INVOKE_PATH, failure_in, free_ports
-from deploy.dev.aws.function_url import event_of
-from deploy.dev.aws.tools import AwsTools
+from deploy.dev.aws.environments import INVOKE_PATH, AwsTools, failure_in, free_ports
+from deploy.dev.aws.function import event_of
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.http_client import Answer
 from shared.settings import QUEUE_VARIABLES

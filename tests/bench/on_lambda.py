@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from deploy.dev.aws.tools import AwsTools, ToolsMissing, find_tools
+from deploy.dev.aws.environments import AwsTools, ToolsMissing, find_tools
 from tests.bench.configurations import configuration, everything, order, signed, small_order
 from tests.bench.events import GOOGLE_EVENTS
 from tests.bench.folders import new_folder

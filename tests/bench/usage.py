@@ -17,9 +17,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from deploy.dev.caught import Mailbox
 from deploy.dev.pubsub.messages import Content, content_of
 from deploy.dev.pubsub.store import FILE_NAME
-from deploy.dev.sendgrid.mailbox import Mailbox
 from deploy.gcp.costs import USAGE_FILE, in_readme, usage_table
 from shared.cloud.gcp.collections import EVENTS, LEDGER, UNINDEXED
 from shared.jsontext import Json, JsonObject

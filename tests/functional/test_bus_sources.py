@@ -11,7 +11,7 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.dev.emulated_topics import bus_topology, ensure, remove_others, topology
+from deploy.dev.pubsub.topology import bus_topology, ensure, remove_others, topology
 from shared.delivery import Delivered
 from shared.jsontext import JsonObject, to_json
 from shared.ports import DEAD_LETTERS, EVENTS

@@ -1,6 +1,7 @@
 """`hookchain inspect --platform gcp`: the page on this machine over the journal of an emulated Google Cloud."""
 
 import json
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -26,6 +27,7 @@ JSON: Mapping[str, str] = {"Content-Type": "application/json"}
 class Inspected:
     deployed: Deployed
     port: int
+    token: str
 
     @property
     def url(self) -> str:
@@ -35,7 +37,8 @@ class Inspected:
         self, path: str, body: JsonObject | None = None, headers: Mapping[str, str] = JSON
     ) -> tuple[int, JsonObject]:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, dict(headers))
+        authorized = {**headers, "Authorization": f"Bearer {self.token}"}
+        request = urllib.request.Request(self.url + path, data, authorized)
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
                 document: Json = json.loads(answer.read())
@@ -60,8 +63,9 @@ def inspected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inspected]:
         command = [sys.executable, "-m", "deploy.cli", "inspect", "--platform", "gcp", "--project", PROJECT]
         ready = Request("/", b"", {})
         with started([*command, "--port", str(port)], deployed.environ, port, ready, ready="open") as running:
-            yield Inspected(deployed, port)
-            assert "shows hookchain in a-project" in running.output()
+            wait_for(lambda: "shows hookchain in a-project" in running.output())
+            [token] = re.findall(r"/\?token=(\S+) shows", running.output())
+            yield Inspected(deployed, port, token)
 
 
 async def test_an_event_is_shown_whole_and_found(inspected: Inspected) -> None:
@@ -137,7 +141,7 @@ async def test_rejected_requests_are_not_in_this_journal(inspected: Inspected) -
 async def page(inspected: Inspected, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
     async with chromium_page(chromium_or_skip(), tmp_path_factory.mktemp("profile")) as made:
         await made.look(1400, 900)
-        await made.open(f"{inspected.url}/")
+        await made.open(f"{inspected.url}/?token={inspected.token}")
         yield made
         assert made.faults == []
 

@@ -18,7 +18,7 @@ import pytest
 
 from deploy.config.dotenv import read_dotenv
 from deploy.config.running_dev import config_faults
-from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.caught import Mailbox
 from tests.ports import free_base
 from tests.posting_through import posting
 from tests.processes import PATIENCE_SECONDS, ROOT, is_open
@@ -136,7 +136,10 @@ def test_the_line_that_the_page_shows_works_and_holds_no_secret(start: Start) ->
     dev.until_said("Press Ctrl-C to stop.")
     [(name, secret)] = read_dotenv(dev.env).items()
     assert name == "FORM_PASSWORD"
-    with urllib.request.urlopen(f"http://127.0.0.1:{dev.base + 10}/api/live", timeout=PATIENCE_SECONDS) as live:
+    [token] = re.findall(rf"http://127.0.0.1:{dev.base + 10}/\?token=(\S+)", dev.output)
+    headers = {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"http://127.0.0.1:{dev.base + 10}/api/live", headers=headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as live:
         shown = ""
         while '"trial"' not in shown:
             shown = live.readline().decode()

@@ -35,7 +35,7 @@ async def page(stack: Stack, browser: Page) -> AsyncIterator[Page]:
     await browser.look(1400, 900)
     await browser.open("about:blank")
     browser.faults.clear()
-    await browser.open(f"http://127.0.0.1:{stack.base + 10}/")
+    await browser.open(stack.page)
     await browser.until_shown("Live")
     yield browser
     assert browser.faults == []
@@ -232,19 +232,20 @@ async def test_another_sites_page_reads_nothing_and_moves_nothing(stack: Stack, 
         script = f"fetch('{address}/api/mail-sink', {options}).then((a) => a.type, () => 'refused')"
         assert await page.run(script) in {"refused", "opaque"}
     page.faults.clear()
-    await page.open(address)
+    await page.open(stack.page)
     await page.until_shown("Live")
     await page.until("document.getElementById('sink').getAttribute('aria-checked') === 'true'")
 
 
 async def test_other_hosts_and_origins_are_rejected(stack: Stack) -> None:
-    own, json_type = f"127.0.0.1:{stack.base + 10}", {"Content-Type": "application/json"}
-    assert call(stack, "GET", "/api/events", {}) == 200
-    assert call(stack, "GET", "/api/events", {"Host": "evil.example"}) == 403
-    assert call(stack, "GET", "/api/events", {"Sec-Fetch-Site": "cross-site"}) == 403
-    assert call(stack, "POST", "/api/mail-sink", json_type | {"Origin": "http://localhost:3000"}, b"{}") == 403
-    assert call(stack, "POST", "/api/mail-sink", {"Content-Type": "text/plain"}, b'{"plugged":true}') == 403
-    assert call(stack, "POST", "/api/mail-sink", json_type | {"Origin": f"http://{own}"}, b'{"plugged":true}') == 200
+    own, headers = f"127.0.0.1:{stack.base + 10}", stack.page_headers
+    assert call(stack, "GET", "/api/events", headers) == 200
+    assert call(stack, "GET", "/api/events", {}) == 403
+    assert call(stack, "GET", "/api/events", headers | {"Host": "evil.example"}) == 403
+    assert call(stack, "GET", "/api/events", headers | {"Sec-Fetch-Site": "cross-site"}) == 403
+    assert call(stack, "POST", "/api/mail-sink", headers | {"Origin": "http://localhost:3000"}, b"{}") == 403
+    assert call(stack, "POST", "/api/mail-sink", headers | {"Content-Type": "text/plain"}, b'{"plugged":true}') == 403
+    assert call(stack, "POST", "/api/mail-sink", headers | {"Origin": f"http://{own}"}, b'{"plugged":true}') == 200
 
 
 LARGE_NUMBERS_FIT = """[...document.querySelectorAll('.figure')].every((figure) => {

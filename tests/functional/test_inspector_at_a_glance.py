@@ -17,6 +17,7 @@ from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import message_of
 from tests.functional.test_inspector_digests import NOTIFY, NOW, TELL, delivery
+from tests.unit.dev.inspected import TOKEN
 
 REJECTED: JsonObject = {
     **{"function": "receive", "time": "2026-09-21T14:13:20Z", "method": "POST", "status": 401, "source": "shop"},
@@ -59,8 +60,9 @@ async def test_the_page_says_what_it_knows_and_fits_a_telephone(tmp_path: Path) 
         with transaction(journal):
             write_requests(journal, [each for each in found if each])
         journal.close()
-        async with TestServer(make_app(parts)) as server, chromium_page(chromium, tmp_path / "profile") as page:
+        async with TestServer(make_app(parts, TOKEN)) as server, chromium_page(chromium, tmp_path / "profile") as page:
             url = f"http://127.0.0.1:{server.port}/"
+            await page.open(f"{url}?token={TOKEN}")
             for width, height in ((1280, 900), (390, 844)):
                 await page.look(width, height)
                 await look_around(page, url)

@@ -15,6 +15,7 @@ from shared.settings import read_settings
 from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import message_of
+from tests.unit.dev.inspected import TOKEN
 
 NOW = 1_790_000_000.0
 DIGEST_ID = "d1" * 24
@@ -47,8 +48,10 @@ async def test_a_person_finds_what_waits_and_goes_from_an_event_to_its_digest_an
         assert isinstance(claim, Claimed)
         attempt = AttemptEntry(digest.id, DIGEST_ID, "tell", "pusher", 1, NOW + 62, NOW + 63, "delivered", "", "202")
         assert await parts.ledger.settle(claim, Settlement("delivered", NOW + 63, attempt=attempt))
-        async with TestServer(make_app(parts)) as server, chromium_page(chromium, tmp_path / "profile") as page:
-            await look_around(page, f"http://127.0.0.1:{server.port}/")
+        async with TestServer(make_app(parts, TOKEN)) as server, chromium_page(chromium, tmp_path / "profile") as page:
+            url = f"http://127.0.0.1:{server.port}/"
+            await page.open(f"{url}?token={TOKEN}")
+            await look_around(page, url)
             assert page.faults == []
 
 

@@ -8,12 +8,13 @@ from aiohttp.test_utils import TestServer
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from deploy.dev.caught import Sheet
 from deploy.dev.inspector.app import make_app, open_backend
-from deploy.dev.sheets.store import Sheet
 from shared.jsontext import to_json
 from shared.settings import read_settings
 from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.fakes.bus import FakeBus
+from tests.unit.dev.inspected import TOKEN
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +34,9 @@ async def test_a_person_sees_caught_rows_come_and_empties_the_sheet(tmp_path: Pa
     async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
         parts = replace(opened, bus=FakeBus())
         store, sheet = parts.caught.sheets, Sheet("1ExampleOfASpreadsheet", "Signups")
-        async with TestServer(make_app(parts)) as server, chromium_page(chromium, tmp_path / "profile") as page:
+        async with TestServer(make_app(parts, TOKEN)) as server, chromium_page(chromium, tmp_path / "profile") as page:
             await page.look(360, 800)
-            await page.open(f"http://127.0.0.1:{server.port}/#/sheets")
+            await page.open(f"http://127.0.0.1:{server.port}/?token={TOKEN}#/sheets")
             await page.until_shown("No row yet", ".sheet")
             store.write_first(sheet, ["Name", "Delivery"], 1.0)
             store.append(sheet, [[HOSTILE, "d1"]], 1.0)

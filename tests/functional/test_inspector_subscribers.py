@@ -21,6 +21,7 @@ from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import EndpointName
 from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.fakes.bus import FakeBus
+from tests.unit.dev.inspected import TOKEN
 
 NOW = 1_790_000_000.0
 PAID = Event(f"{1:032x}", "/sources/app", "order.paid", "2026-09-21T14:13:20Z", "0" * 64, {"accountId": "acme"})
@@ -64,8 +65,10 @@ async def test_a_person_sees_who_got_an_event_and_why_an_endpoint_gets_none(tmp_
             )
             state: DeliveryState = "dead_lettered" if name == names[-1] else "delivered"
             assert await parts.ledger.settle(claim, Settlement(state, NOW + number, attempt=attempt))
-        async with TestServer(make_app(parts)) as server, chromium_page(chromium, tmp_path / "profile") as page:
-            await look_around(page, f"http://127.0.0.1:{server.port}/")
+        async with TestServer(make_app(parts, TOKEN)) as server, chromium_page(chromium, tmp_path / "profile") as page:
+            url = f"http://127.0.0.1:{server.port}/"
+            await page.open(f"{url}?token={TOKEN}")
+            await look_around(page, url)
             assert page.faults == []
 
 

@@ -13,6 +13,7 @@ from shared.ledger import Claimed, Settlement
 from shared.settings import read_settings
 from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.fakes.bus import FakeBus
+from tests.unit.dev.inspected import TOKEN
 
 NOW = 1_790_000_000.0
 EVENT = Event("e1", "/sources/shop", "order.paid", "2026-09-21T14:13:20Z", "0" * 64, {"n": 1})
@@ -30,8 +31,10 @@ async def test_a_person_sees_why_a_route_waits_its_tries_and_the_time_of_the_nex
         tried = AttemptEntry(route.id, "e1", route.route, ROUTE_ITSELF, 4, NOW, NOW + 1, "retry_scheduled", REASON)
         assert await parts.ledger.settle(claim, Settlement("retry_scheduled", NOW, REASON, tried, NOW + 300))
         await parts.journal.record([EventEntry(EVENT, (WAITING,), NOW), tried])
-        async with TestServer(make_app(parts)) as server, chromium_page(chromium, tmp_path / "profile") as page:
-            await look_around(page, f"http://127.0.0.1:{server.port}/")
+        async with TestServer(make_app(parts, TOKEN)) as server, chromium_page(chromium, tmp_path / "profile") as page:
+            url = f"http://127.0.0.1:{server.port}/"
+            await page.open(f"{url}?token={TOKEN}")
+            await look_around(page, url)
             assert page.faults == []
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from deploy.dev.aws.emulated_stack import ensure, place_at
+from deploy.dev.aws.stack import ensure, place_at
 from deploy.history.local import open_local_state
 from tests.kill.kill import Storm
 from tests.kill.lambda_kill import lambda_kill_test

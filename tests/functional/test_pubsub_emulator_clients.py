@@ -5,7 +5,6 @@ import itertools
 import json
 from collections.abc import Iterator
 
-import grpc
 import pytest
 
 from shared.jsontext import Json
@@ -75,25 +74,11 @@ def error_of(google: GoogleClient, method: str, **parameters: Json) -> tuple[int
     return error["code"], error["status"]
 
 
-def test_a_topic_is_made_shown_changed_and_removed(google: GoogleClient, project: str) -> None:
+def test_a_topic_is_made_and_shown(google: GoogleClient, project: str) -> None:
     name = f"{project}/topics/a.topic~with+odd_signs"
-    assert google.ask("topics.create", name=name, body={"labels": {"a": "b"}})["name"] == name
-    assert google.ask("topics.get", topic=name)["labels"] == {"a": "b"}
-    patch: Json = {"topic": {"labels": {"c": "d"}, "kmsKeyName": "k"}, "updateMask": "labels"}
-    patched = google.ask("topics.patch", name=name, body=patch)
-    assert patched == {"name": name, "labels": {"c": "d"}}
-    assert google.ask("topics.delete", topic=name) == {}
-    assert error_of(google, "topics.get", topic=name) == (404, "NOT_FOUND")
-
-
-def test_lists_come_in_pages(google: GoogleClient, project: str) -> None:
-    names = [f"{project}/topics/t-{n}" for n in range(5)]
-    for name in names:
-        google.ask("topics.create", name=name, body={})
-    first = google.ask("topics.list", project=project, pageSize=3)
-    second = google.ask("topics.list", project=project, pageSize=3, pageToken=first["nextPageToken"])
-    assert [each["name"] for each in [*first["topics"], *second["topics"]]] == names
-    assert "nextPageToken" not in second
+    made_topic = google.ask("topics.create", name=name, body={"labels": {"a": "b"}})
+    assert made_topic == google.ask("topics.get", topic=name) == {"name": name, "labels": {"a": "b"}}
+    assert google.ask("topics.list", project=project) == {"topics": [made_topic]}
     assert google.ask("topics.list", project="projects/empty") == {}
 
 
@@ -105,7 +90,6 @@ def test_a_subscription_is_made_shown_changed_and_removed(google: GoogleClient, 
     assert (shown["topic"], shown["ackDeadlineSeconds"]) == (topic, 20)
     assert "labels" not in shown
     assert shown["retryPolicy"] == {"minimumBackoff": "1s", "maximumBackoff": "600s"}
-    assert google.ask("topics.subscriptions.list", topic=topic) == {"subscriptions": [name]}
     assert google.ask("subscriptions.list", project=project) == {"subscriptions": [shown]}
     google.ask("subscriptions.delete", subscription=name)
     assert error_of(google, "subscriptions.get", subscription=name) == (404, "NOT_FOUND")
@@ -164,14 +148,6 @@ def test_every_subscription_of_the_topic_gets_the_message_that_its_filter_lets_t
     assert texts_in(pull(google, some)) == ["two"]
 
 
-def test_a_subscription_outlives_its_topic(google: GoogleClient, project: str) -> None:
-    topic, subscription = made(google, project)
-    publish(google, topic, "one")
-    google.ask("topics.delete", topic=topic)
-    assert google.ask("subscriptions.get", subscription=subscription)["topic"] == "_deleted-topic_"
-    assert texts_in(pull(google, subscription)) == ["one"]
-
-
 def test_errors_are_in_googles_form(google: GoogleClient, project: str) -> None:
     topic, subscription = made(google, project)
     nowhere = f"{project}/topics/nowhere"
@@ -194,7 +170,9 @@ def test_what_is_not_emulated_is_answered_501_unimplemented(google: GoogleClient
     assert error_of(google, "subscriptions.seek", subscription=subscription, body=back) == missing
     assert error_of(google, "subscriptions.detach", subscription=subscription) == missing
     bare: Json = {"pushConfig": {"pushEndpoint": "http://localhost:9/", "noWrapper": {}}}
-    assert error_of(google, "subscriptions.modifyPushConfig", subscription=subscription, body=bare) == missing
+    wrapperless: Json = {"subscription": bare, "updateMask": "pushConfig"}
+    assert error_of(google, "subscriptions.patch", name=subscription, body=wrapperless) == missing
+    assert error_of(google, "topics.delete", topic=topic) == missing
     assert error_of(google, "snapshots.list", project=project) == missing
     assert error_of(google, "topics.getIamPolicy", resource=topic) == missing
     assert error_of(google, "topics.setIamPolicy", resource=topic, body={"policy": {}}) == missing
@@ -203,16 +181,6 @@ def test_what_is_not_emulated_is_answered_501_unimplemented(google: GoogleClient
     assert error_of(google, "subscriptions.patch", name=subscription, body=ordered) == missing
     schema: Json = {"topic": {"schemaSettings": {"schema": "x"}}, "updateMask": "schemaSettings"}
     assert error_of(google, "topics.patch", name=topic, body=schema) == missing
-
-
-def test_a_grpc_client_gets_unimplemented_at_once(emulation: Emulation) -> None:
-    with grpc.insecure_channel(f"127.0.0.1:{emulation.port}") as channel:
-        publish = channel.unary_unary("/google.pubsub.v1.Publisher/Publish")
-        for _ in range(2):  # on the same connection
-            with pytest.raises(grpc.RpcError) as caught:
-                publish(b"", timeout=20)
-            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-            assert "REST only: transport='rest'" in caught.value.details()
 
 
 async def test_gcloud_aio_finds_the_emulation_by_its_variable(
@@ -235,4 +203,3 @@ async def test_gcloud_aio_finds_the_emulation_by_its_variable(
         assert [each["name"] for each in (await subscriber.list_subscriptions(project))["subscriptions"]] == [name]
         assert await publisher.list_topics(project) == {"topics": [{"name": topic}]}
         await subscriber.delete_subscription(name)
-        await publisher.delete_topic(topic)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.emulated_topics import ensure, topology
+from deploy.dev.pubsub.topology import ensure, topology
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation, Endpoint, attributes_of
 from tests.processes import PATIENCE_SECONDS, ROOT

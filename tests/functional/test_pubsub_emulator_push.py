@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import pytest
 
-from deploy.dev.pubsub.pusher import PushClient
 from deploy.dev.pubsub.resources import PushTarget
+from deploy.dev.pubsub.subscriber import PushClient
 from shared.cloud.gcp.pubsub import NOT_BEFORE
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation, Endpoint, attributes_of, message_of
@@ -162,11 +162,11 @@ async def test_messages_for_an_endpoint_that_was_down_are_pushed_when_it_is_back
 
 async def test_a_subscription_may_stop_pushing_and_begin_again(bus: Bus, endpoint: Endpoint) -> None:
     await bus.push_to(endpoint.url)
-    await bus.ask("POST", f"{bus.subscription}:modifyPushConfig", {"pushConfig": {}})
+    await bus.ask("PATCH", bus.subscription, {"subscription": {}, "updateMask": "pushConfig"})
     await bus.publish("one")
     await asyncio.sleep(0.1)
     assert endpoint.pushes == []
-    patch: Json = {"subscription": {"pushConfig": {"pushEndpoint": endpoint.url}}, "updateMask": "push_config"}
+    patch: Json = {"subscription": {"pushConfig": {"pushEndpoint": endpoint.url}}, "updateMask": "pushConfig"}
     await bus.ask("PATCH", bus.subscription, patch)
     assert names_in(await endpoint.wait_for(1)) == ["one"]
 

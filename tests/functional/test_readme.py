@@ -32,6 +32,7 @@ import yaml
 
 from deploy.config.compiler import check_config, compile_file, secrets_needed
 from deploy.config.config_file import parse_config
+from deploy.config.page_token import page_token
 from shared.secrets import variable_name
 from tests.ports import free_base, is_free
 from tests.processes import PATIENCE_SECONDS
@@ -232,7 +233,9 @@ def test_each_event_that_the_readme_sends_becomes_a_mail_on_the_page(stack: Stac
 
 
 def mails(stack: Stack) -> int:
-    with urllib.request.urlopen(f"http://127.0.0.1:{stack.base + 10}/api/mail?limit=100") as answer:
+    url = f"http://127.0.0.1:{stack.base + 10}/api/mail?limit=100"
+    headers = {"Authorization": f"Bearer {page_token(Path(stack.environ['HOOKCHAIN_STATE']))}"}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
         return len(json.load(answer)["mail"])
 
 

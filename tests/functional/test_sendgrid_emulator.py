@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from deploy.dev.sendgrid.mailbox import FILE_NAME, Address, Mailbox
+from deploy.dev.caught import MAIL_FILE, Address, Mailbox
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation
 
@@ -65,7 +65,7 @@ def test_a_mail_whose_client_gave_up_while_the_mail_store_was_locked_is_not_kept
     emulation: Emulation, mailbox: Mailbox
 ) -> None:
     before = mailbox.count()
-    with closing(sqlite3.connect(emulation.state_folder / FILE_NAME, isolation_level=None)) as other:
+    with closing(sqlite3.connect(emulation.state_folder / MAIL_FILE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with closing(http.client.HTTPConnection("127.0.0.1", emulation.port)) as client:
             headers = {"Authorization": "Bearer SG.local", "Content-Type": "application/json"}
@@ -110,13 +110,13 @@ def test_an_accepted_mail_survives_a_kill(emulation: Emulation, mailbox: Mailbox
 
 def test_without_a_key_a_mail_is_rejected(emulation: Emulation) -> None:
     status, answer = emulation.ask("POST", "/v3/mail/send", GOOD)
-    assert (status, first_error(answer)["message"]) == (401, "Permission denied, wrong credentials")
+    assert (status, first_error(answer)["message"]) == (401, "authorization: must be a bearer token")
 
 
 @pytest.mark.parametrize("document", [[], "mail", {**GOOD, "subject": "\ud800"}])
 def test_a_body_that_is_no_mail_is_a_bad_request(emulation: Emulation, document: Json) -> None:
     status, answer = send(emulation, document)
-    assert (status, first_error(answer)["message"]) == (400, "Bad Request")
+    assert (status, first_error(answer)["message"]) == (400, "the body must be a JSON object")
 
 
 def test_a_fault_of_a_mail_is_reported_with_its_field(emulation: Emulation, mailbox: Mailbox) -> None:
@@ -136,9 +136,7 @@ def test_the_next_mails_get_the_configured_faults(emulation: Emulation) -> None:
     trouble(emulation, {"next": [{"kind": kind} for kind in ("429", "500", "503", "403")]})
     answers = [send(emulation) for _ in range(5)]
     assert [status for status, _ in answers] == [429, 500, 503, 403, 202]
-    unverified = first_error(answers[3][1])
-    assert unverified["field"] == "from"
-    assert str(unverified["message"]).startswith("The from address does not match a verified Sender Identity.")
+    assert first_error(answers[3][1])["field"] == "from"
 
 
 def test_a_person_unplugs_the_provider_and_plugs_it_in(emulation: Emulation, mailbox: Mailbox) -> None:

@@ -12,8 +12,8 @@ from typing import Final
 from deploy.client.hookchain.auth import Bearer
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import read_config_file
-from deploy.dev.emulated_topics import ensure, topology
-from deploy.dev.sendgrid.mailbox import Mailbox
+from deploy.dev.caught import Mailbox
+from deploy.dev.pubsub.topology import ensure, topology
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation
 from tests.fakes.pushes import push_environment, push_headers

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from deploy.dev.emulated_topics import Resource, topology
 from deploy.dev.pubsub.messages import content_of
 from deploy.dev.pubsub.store import FILE_NAME as BUS_FILE
+from deploy.dev.pubsub.topology import Resource, topology
 from shared.cloud import platform
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.serving import Answer as Answering

@@ -8,9 +8,11 @@ given two invocations at once, so nothing calls it beside the pool.
 import asyncio
 import contextlib
 import ctypes
+import platform
 import signal
 import socket
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +20,46 @@ from typing import Final, Self
 
 from deploy.config.running_dev import HOST
 from deploy.dev.aws import runtime
-from deploy.dev.aws.tools import AwsTools
 from shared.jsontext import Json, from_json
 from shared.outgoing.http_client import Answer, HttpClient
+
+FOLDER: Final = Path(sys.prefix) / "aws"
+"""The environment of its own, inside that of this interpreter."""
+_MACHINES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class AwsTools:
+    """
+    emulator   the runtime interface emulator: it starts a runtime and hands invocations to it, as Lambda does
+    packages   the folder that has Lambda's runtime client for Python
+    local_aws  ministack, which serves the other services
+    """
+
+    emulator: Path
+    packages: Path
+    local_aws: Path
+
+
+class ToolsMissing(Exception):
+    """A tool is not there; the text says which, and what to do."""
+
+
+def find_tools(folder: Path = FOLDER) -> AwsTools:
+    """Raises ToolsMissing."""
+    machine = _MACHINES.get(platform.machine().lower())
+    if sys.platform != "linux" or machine is None:
+        found = f"{platform.system()} on {platform.machine()}"
+        raise ToolsMissing(f"Lambda's runtime emulator: runs on Linux on x86_64 and arm64; got {found}. Omit PLATFORM.")
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    tools = AwsTools(
+        packages / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{machine}", packages, folder / "bin" / "ministack"
+    )
+    for path in (tools.emulator, packages / "awslambdaric", tools.local_aws):
+        if not path.exists():
+            raise ToolsMissing(f"{path}: must exist; it does not. Run `make dev PLATFORM=aws`, which installs it.")
+    return tools
+
 
 INVOKE_PATH: Final = "/2015-03-31/functions/function/invocations"
 MAX_PAYLOAD_BYTES: Final = 6_291_556

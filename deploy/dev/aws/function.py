@@ -10,39 +10,41 @@
 
 import argparse
 import asyncio
+import base64
 import os
 import sys
+import time
+import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from deploy.config.checkout import ROOT
-from deploy.dev.aws import function_url, queue_faults
-from deploy.dev.aws.emulated_stack import (
+from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool, ToolsMissing, find_tools
+from deploy.dev.aws.poller import Poller
+from deploy.dev.aws.stack import (
     QUEUES_OF,
+    SourceQueue,
     TopologyFault,
+    ensure_source_queues,
     place_at,
     put_secrets,
     queue_arn,
     queue_url,
+    source_queues,
 )
-from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool
-from deploy.dev.aws.poller import Poller
-from deploy.dev.aws.source_queues import SourceQueue, ensure_source_queues, source_queues
-from deploy.dev.aws.tools import ToolsMissing, find_tools
-from deploy.dev.guard import FOREIGN_PAGE, is_local
-from deploy.dev.inspector.base_app import stopped_by_signal
+from deploy.dev.faults import PATH as FAULTS_PATH
+from deploy.dev.faults import FaultPlan, FaultRoutes
+from deploy.dev.local_server import listening_socket, reject_pages, stopped_by_signal
 from deploy.dev.probe import wait_until_answering
-from deploy.dev.pubsub.faults import FaultPlan
-from deploy.dev.site import listening_socket
 from deploy.topology.functions import FUNCTIONS
 from shared.cloud.aws.client import AwsPlace
-from shared.jsontext import texts_json
+from shared.jsontext import Json, JsonObject, from_json, texts_json, to_json
 from shared.logs import log
 from shared.ports import DELIVERIES, EVENTS
 from shared.secrets import variable_name
@@ -86,7 +88,7 @@ class Front:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post(INVOKE_API, self.invoke)
         if self._faults:
-            app.router.add_post(queue_faults.PATH, self.change_faults)
+            app.router.add_post(FAULTS_PATH, self.change_faults)
         for path in OWN_PATHS:
             app.router.add_get(path, self.own_path)
         app.router.add_route("*", "/{path:.*}", self.request)
@@ -96,17 +98,16 @@ class Front:
         return web.Response(status=204)
 
     async def change_faults(self, request: web.Request) -> web.Response:
-        _refuse_pages(request)
-        assert self._faults
-        return await queue_faults.answer_change(self._faults, request)
+        reject_pages(request)
+        return await FaultRoutes(self._faults, None).change(request)
 
     async def invoke(self, request: web.Request) -> web.Response:
         """Answer Lambda's Invoke: the result, or 200 with the error and a header that says so."""
-        _refuse_pages(request)
+        reject_pages(request)
         try:
             result = await self._pool.invoke(await request.read() or b"{}")
         except web.HTTPRequestEntityTooLarge:
-            return web.Response(status=413, body=function_url.TOO_LARGE, content_type="application/json")
+            return web.Response(status=413, body=TOO_LARGE, content_type="application/json")
         except InvocationFailed as error:
             body = texts_json({"errorType": error.error, "errorMessage": error.message})
             headers = {"X-Amz-Function-Error": "Unhandled"}
@@ -121,27 +122,19 @@ class Front:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return _too_large()
-        event = texts_json(
-            function_url.event_of(request.method, request.raw_path, request.raw_headers, body, request.remote or "")
-        )
+        event = texts_json(event_of(request.method, request.raw_path, request.raw_headers, body, request.remote or ""))
         if len(event) > MAX_PAYLOAD_BYTES:
             return _too_large()
         try:
-            response = function_url.response_of(await self._pool.invoke(event))
+            response = response_of(await self._pool.invoke(event))
         except (InvocationFailed, ValueError) as error:
             log("ERROR", "invocation failed", function=self._pool.handler.name, detail=str(error)[:MAX_DETAIL])
             return web.Response(status=502, text="Internal Server Error")
         return web.Response(status=response.status, body=response.body, headers=CIMultiDict(response.headers))
 
 
-def _refuse_pages(request: web.Request) -> None:
-    """Reject what a browser sends for any page: a program sends no Origin."""
-    if "Origin" in request.headers or not is_local(f"//{request.host}"):
-        raise web.HTTPForbidden(text=FOREIGN_PAGE + "\n")
-
-
 def _too_large() -> web.Response:
-    return web.Response(status=413, body=function_url.TOO_LARGE, content_type="application/json")
+    return web.Response(status=413, body=TOO_LARGE, content_type="application/json")
 
 
 async def serve(options: Options, environ: Mapping[str, str], stopped: asyncio.Event) -> None:
@@ -155,7 +148,7 @@ async def serve(options: Options, environ: Mapping[str, str], stopped: asyncio.E
     queues = source_queues(load_slice(name, slice_file)) if name == "receive" else ()
     try:
         await set_up(place, secrets, queues)
-        faults = queue_faults.no_faults() if QUEUES_OF[name] else None
+        faults = FaultPlan() if QUEUES_OF[name] else None
         async with listen(Front(pool, name in PUBLIC, faults).app(), options.port):
             tasks = [asyncio.create_task(work) for work in works_of(name, pool, place, faults, queues)]
             await stopped.wait()
@@ -196,13 +189,14 @@ def works_of(
     bus_queues: Sequence[SourceQueue] = (),
 ) -> list[Coroutine[None, None, None]]:
     """Return what invokes the function beside HTTP requests."""
-    faults, endpoint = faults or queue_faults.no_faults(), place.endpoint or ""
+    plan = faults or FaultPlan()
+    endpoint = place.endpoint or ""
     pollers = [
-        Poller(name, pool.invoke, place, queue_url(endpoint, queue), queue_arn(queue), faults)
+        Poller(name, pool.invoke, place, queue_url(endpoint, queue), queue_arn(queue), plan)
         for queue in QUEUES_OF[name]
         for _ in range(POLLERS if queue in (EVENTS, DELIVERIES) else 1)
     ]
-    pollers += [Poller(name, pool.invoke, place, queue.url(endpoint), queue.arn, faults) for queue in bus_queues]
+    pollers += [Poller(name, pool.invoke, place, queue.url(endpoint), queue.arn, plan) for queue in bus_queues]
     works = [poller.run() for poller in pollers]
     return [*works, sweep(pool)] if name == "notify" else works
 
@@ -249,6 +243,113 @@ def main(arguments: list[str]) -> int:
 
 async def _run(options: Options) -> None:
     await serve(options, os.environ, stopped_by_signal())
+
+
+DOMAIN: Final = "local.lambda-url.localhost"
+ACCOUNT: Final = "anonymous"
+TEXT_TYPES: Final = frozenset({"application/json", "application/javascript", "application/xml"})
+TOO_LARGE: Final = b'{"Message":"Request must be smaller than 6291556 bytes for the InvokeFunction operation"}'
+JSON_TYPE: Final = ("content-type", "application/json")
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def event_of(method: str, target: str, header_pairs: Pairs, body: bytes, peer: str) -> JsonObject:
+    """Return the event of a request. `target` is the path and the query as they were sent."""
+    path, _, query = target.partition("?")
+    headers, cookies = _headers(header_pairs)
+    text = _text(body, headers.get("content-type", ""))
+    now = time.time()
+    event: JsonObject = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": dict(headers),
+        "requestContext": {
+            "accountId": ACCOUNT,
+            "apiId": DOMAIN.partition(".")[0],
+            "domainName": DOMAIN,
+            "domainPrefix": DOMAIN.partition(".")[0],
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": peer,
+                "userAgent": headers.get("user-agent"),
+            },
+            "requestId": str(uuid.uuid4()),
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
+            "timeEpoch": int(now * 1000),
+        },
+        "isBase64Encoded": bool(body) and text is None,
+    }
+    if cookies:
+        event["cookies"] = [*cookies]
+    if parameters := _parameters(query):
+        event["queryStringParameters"] = dict(parameters)
+    if body:
+        event["body"] = base64.b64encode(body).decode("ascii") if text is None else text
+    return event
+
+
+def response_of(result: bytes) -> HttpResponse:
+    """Return the response that the handler's result, in JSON, stands for. Without `statusCode` it is the body itself.
+
+    Raises ValueError for a result that Lambda answers with 502.
+    """
+    document: Json = from_json(result)
+    if not isinstance(document, dict) or "statusCode" not in document:
+        return HttpResponse(200, (JSON_TYPE,), document.encode() if isinstance(document, str) else result)
+    status = int(str(document["statusCode"]))
+    if not 200 <= status <= 599:
+        raise ValueError(f"statusCode: must be from 200 to 599; got {status}")
+    written, cookies, body = document.get("headers"), document.get("cookies"), document.get("body") or ""
+    named = {name.lower(): str(value) for name, value in written.items()} if isinstance(written, dict) else {}
+    headers = [*named.items(), *(() if "content-type" in named else (JSON_TYPE,))]
+    headers += [("set-cookie", str(each)) for each in cookies] if isinstance(cookies, list) else []
+    text = body if isinstance(body, str) else to_json(body)
+    content = base64.b64decode(text) if document.get("isBase64Encoded") is True else text.encode()
+    return HttpResponse(status, tuple(headers), content)
+
+
+def _headers(pairs: Pairs) -> tuple[dict[str, str], list[str]]:
+    headers: dict[str, str] = {}
+    cookies: list[str] = []
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("utf-8", "replace")
+        if name == "cookie":
+            cookies += [cookie.strip() for cookie in value.split(";")]
+        else:
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers, cookies
+
+
+def _text(body: bytes, content_type: str) -> str | None:
+    """Return None for a body that travels in base64."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if not media_type.startswith("text/") and media_type not in TEXT_TYPES:
+        return None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _parameters(query: str) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True, errors="replace"):
+        parameters[name] = f"{parameters[name]},{value}" if name in parameters else value
+    return parameters
 
 
 if __name__ == "__main__":

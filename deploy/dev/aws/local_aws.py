@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -23,19 +23,16 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from deploy.config.running_dev import HOST
-from deploy.dev.aws.emulated_stack import PREFIX, TopologyFault, ensure, place_at
-from deploy.dev.aws.environments import free_ports
+from deploy.dev.aws.environments import AwsTools, ToolsMissing, find_tools, free_ports
 from deploy.dev.aws.ses import Ses
-from deploy.dev.aws.tools import AwsTools, ToolsMissing, find_tools
-from deploy.dev.guard import FOREIGN_PAGE, is_local
-from deploy.dev.inspector.base_app import stopped_by_signal
-from deploy.dev.sendgrid.app import LOCK_POLL_SECONDS, SendGrid
-from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.dev.sheets.app import EmulatedSheets
-from deploy.dev.sheets.store import SheetStore
-from deploy.dev.site import LocalSite
+from deploy.dev.aws.stack import PREFIX, TopologyFault, ensure, place_at
+from deploy.dev.caught import Mailbox, SheetStore
+from deploy.dev.faults import FaultRoutes
+from deploy.dev.local_server import LocalSite, no_pages, stopped_by_signal
+from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid
+from deploy.dev.sheets import EmulatedSheets
 from shared.cloud.aws.tables import TABLES, create_request
-from shared.jsontext import Json, JsonObject, from_json
+from shared.jsontext import JsonObject
 from shared.logs import log
 from shared.settings import DEFAULT_STATE
 
@@ -53,35 +50,6 @@ _OF_A_CONNECTION: Final = frozenset(
 
 class NotStarted(Exception):
     """The local AWS does not start."""
-
-
-class FaultRoutes:
-    """Faults of the mail service on demand: GET, POST and DELETE /emulator/faults, `{"mail": {"unplugged": true}}`."""
-
-    def __init__(self, sendgrid: SendGrid) -> None:
-        self._faults = sendgrid.faults
-
-    def routes(self) -> list[web.RouteDef]:
-        path = "/emulator/faults"
-        return [web.get(path, self.show), web.post(path, self.change), web.delete(path, self.clear)]
-
-    async def show(self, _: web.Request) -> web.Response:
-        return web.json_response({"mail": self._faults.document()})
-
-    async def change(self, request: web.Request) -> web.Response:
-        try:
-            changes: Json = from_json(await request.read())
-            mail = changes.get("mail", {}) if isinstance(changes, dict) and not changes.keys() - {"mail"} else None
-            if not isinstance(mail, dict):
-                raise ValueError("faults: must be a JSON object with the key 'mail'.")
-            self._faults.change(mail)
-        except (ValueError, RecursionError) as error:
-            return web.Response(status=400, text=f"{error}\n")
-        return await self.show(request)
-
-    async def clear(self, request: web.Request) -> web.Response:
-        self._faults.clear()
-        return await self.show(request)
 
 
 class Proxy:
@@ -102,16 +70,6 @@ class Proxy:
                 return web.Response(status=answer.status, body=await answer.read(), headers=CIMultiDict(kept))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise web.HTTPServiceUnavailable(text=f"ministack does not answer: {type(error).__name__}\n") from error
-
-
-@web.middleware
-async def no_pages(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Reject what a browser sends for any page: a program sends no Origin."""
-    if "Origin" in request.headers or not is_local(f"//{request.host}"):
-        raise web.HTTPForbidden(text=FOREIGN_PAGE + "\n")
-    return await handler(request)
 
 
 @asynccontextmanager
@@ -177,7 +135,7 @@ async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence
             await ensure(place_at(f"http://{HOST}:{inner_port}"), tables)
             sendgrid = SendGrid(mailbox)
             app = web.Application(middlewares=[no_pages], client_max_size=MAX_BODY_BYTES)
-            app.add_routes(FaultRoutes(sendgrid).routes())
+            app.add_routes(FaultRoutes(None, sendgrid.faults).routes())
             app.add_subapp("/v2", Ses(sendgrid).app())
             app.add_subapp("/v3", sendgrid.app())
             app.add_subapp("/v4", EmulatedSheets(sheets, state).app())

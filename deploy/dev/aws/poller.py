@@ -13,10 +13,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.dev.aws.emulated_stack import VISIBILITY_SECONDS
 from deploy.dev.aws.environments import InvocationFailed
-from deploy.dev.aws.queue_faults import no_faults
-from deploy.dev.pubsub.faults import FaultPlan
+from deploy.dev.aws.stack import VISIBILITY_SECONDS
+from deploy.dev.faults import FaultPlan
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.logs import log
@@ -49,7 +48,7 @@ class Poller:
     place: AwsPlace
     url: str
     arn: str
-    faults: FaultPlan = field(default_factory=no_faults)
+    faults: FaultPlan = field(default_factory=FaultPlan)
     _sqs: AwsClient = field(init=False)
     _polling: "asyncio.Task[int] | None" = None
     _copies: "set[asyncio.Task[None]]" = field(default_factory=set)

@@ -13,8 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.direct_http import Call
-from deploy.dev.sendgrid.app import SendGrid
+from deploy.dev.sendgrid import SendGrid
 from shared.jsontext import Json, JsonObject, from_json, to_json
 
 PATH: Final = "/v2/email/outbound-emails"
@@ -45,11 +44,10 @@ class Ses:
             document = mail_document(from_json(await request.read()))
         except (ValueError, LookupError, RecursionError):
             return _error(400)
-        call = Call(request.path, "Bearer of SES", to_json(document).encode("utf-8", "replace"), request.transport)
-        reply = await self._sendgrid.answer(call)
-        if reply.status != 202:
-            return _error(reply.status)
-        return web.json_response({"MessageId": dict(reply.headers)["X-Message-Id"]})
+        answer = await self._sendgrid.accept(to_json(document).encode("utf-8", "replace"), request.transport)
+        if answer.status != 202:
+            return _error(answer.status)
+        return web.json_response({"MessageId": answer.message_id})
 
 
 def mail_document(request: Json) -> JsonObject:

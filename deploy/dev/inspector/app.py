@@ -1,6 +1,6 @@
-"""The inspector beside `hookchain dev`: a page that shows what happens to events, and its JSON interface.
+"""The inspector beside `hookchain dev`: the page over the state folder or the local AWS, with what was caught.
 
-`python -m deploy.dev.inspector.app --port 8090 --state .hookchain`
+`python -m deploy.dev.inspector.app --port 8090 --state .hookchain`; with `--aws` in the environment of a function.
 """
 
 import argparse
@@ -10,21 +10,35 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from aiohttp import web
 
-from deploy.config.running_dev import config_faults, read_hint
+from deploy.config.page_token import page_token, page_url
+from deploy.config.running_dev import HOST, config_faults, read_hint
 from deploy.dev.caught import open_caught
-from deploy.dev.inspector import mail_api, sheets_api, steps_api
-from deploy.dev.inspector.backend import LOCAL, DevBackend, LocalBackend
-from deploy.dev.inspector.base_app import DEFAULT_PORT, base_app, serve_app, stopped_by_signal
+from deploy.dev.inspector.api import LOCAL, DevBackend, LocalBackend
+from deploy.dev.inspector.caught_api import CAUGHT_ROUTES, find_sheets, sink_state
 from deploy.dev.inspector.journal_upkeep import repair_journal, update_index
-from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
-from deploy.history.local import read_slice
+from deploy.dev.inspector.server import (
+    DEFAULT_PORT,
+    EVENTS_ELSEWHERE,
+    Board,
+    BoardDocument,
+    Pace,
+    PageAccess,
+    base_app,
+    plots,
+    serve_app,
+)
+from deploy.dev.inspector.steps_api import STEPS_ROUTES
+from deploy.dev.local_server import stopped_by_signal
+from deploy.history.cloud_journal import COUNTED_EVENTS
+from deploy.history.local import read_slice, running_ports
+from deploy.history.local_aws import LocalAws
 from deploy.history.local_journal import JournalReader
 from deploy.history.status import held_destinations
 from shared.cloud.gcp.pubsub import PubSubBus
@@ -39,82 +53,151 @@ from shared.jsontext import JsonObject
 from shared.settings import DEFAULT_STATE, Settings, read_settings
 
 TICK_SECONDS: Final = 0.5
+PLOT_SECONDS: Final = 2.0
+AWS_TICK_SECONDS: Final = 1.0
+AWS_PLOT_SECONDS: Final = 5.0
 DEFAULT_APIS: Final = "127.0.0.1:8085"
-ServePage: TypeAlias = Callable[[int, Path, Mapping[str, str], asyncio.Event], Awaitable[None]]
-"""It serves the page of a state folder at a port until the event is set."""
+
+
+async def serve(
+    port: int,
+    state: Path,
+    environ: Mapping[str, str],
+    stopped: asyncio.Event,
+    is_up: Callable[[str], None] = lambda _: None,
+    *,
+    is_aws: bool = False,
+) -> None:
+    """Serve the page of a state folder until `stopped` is set. `is_up` gets the page's URL once it answers.
+
+    Raises OSError if the port is taken.
+    """
+    token = page_token(state)
+
+    def announce() -> None:
+        is_up(page_url(port, token))
+
+    if is_aws:
+        async with open_aws_backend(state, environ) as backend:
+            await serve_app(make_aws_app(backend, token), port, stopped, announce)
+    else:
+        settings = read_settings({"PUBSUB_EMULATOR_HOST": DEFAULT_APIS, **environ})
+        async with open_backend(state, settings.emulator_host or DEFAULT_APIS, settings) as local_backend:
+            await serve_app(make_app(local_backend, token), port, stopped, announce)
 
 
 @asynccontextmanager
 async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncIterator[LocalBackend]:
     apis_url = f"http://{apis}"
-    journal, ledger = LocalJournal(state / FILE_NAME), LocalLedger(state / LEDGER_FILE)
+    journal = LocalJournal(state / FILE_NAME)
+    ledger = LocalLedger(state / LEDGER_FILE)
     documents = LocalDocuments(state / DOCUMENTS_FILE)
     bus = PubSubBus(apis_url, settings.project, settings.topic_prefix, no_authorization)
-    reader, stack = JournalReader(state / FILE_NAME), ExitStack()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
-    try:
-        yield LocalBackend(
-            reader=reader,
-            ledger=ledger,
-            blobs=LocalBlobs(state / "blobs"),
-            bus=bus,
-            documents=documents,
-            thread=thread,
-            tick_seconds=TICK_SECONDS,
-            notify_slice=partial(read_slice, state, "notify"),
-            state=state,
-            caught=stack.enter_context(open_caught(state)),
-            journal=journal,
-            apis_url=apis_url,
-        )
-    finally:
-        thread.shutdown()
-        reader.close()
-        stack.close()
-        await journal.close()
-        await ledger.close()
-        documents.close()
-        bus.close()
+    with closing(JournalReader(state / FILE_NAME)) as reader, open_caught(state) as caught:
+        try:
+            yield LocalBackend(
+                reader=reader,
+                ledger=ledger,
+                blobs=LocalBlobs(state / "blobs"),
+                bus=bus,
+                documents=documents,
+                thread=thread,
+                tick_seconds=TICK_SECONDS,
+                notify_slice=partial(read_slice, state, "notify"),
+                state=state,
+                caught=caught,
+                journal=journal,
+                apis_url=apis_url,
+            )
+        finally:
+            thread.shutdown()
+            await journal.close()
+            await ledger.close()
+            documents.close()
+            bus.close()
 
 
-def make_app(backend: LocalBackend) -> web.Application:
-    return dev_app(backend, 2.0, (partial(update_index, backend), partial(repair_journal, backend)))
+@asynccontextmanager
+async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator[DevBackend]:
+    aws = LocalAws.from_environ(environ)
+    ledger, blobs, bus, documents = aws.make_ledger(), aws.make_blobs(), aws.make_bus(), aws.make_documents()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
+    with closing(JournalReader(state / FILE_NAME)) as requests, open_caught(state) as caught:
+        journal = aws.make_journal(requests)
+        try:
+            yield DevBackend(
+                reader=journal,
+                ledger=ledger,
+                blobs=blobs,
+                bus=bus,
+                documents=documents,
+                thread=thread,
+                tick_seconds=AWS_TICK_SECONDS,
+                notify_slice=partial(read_slice, state, "notify"),
+                state=state,
+                caught=caught,
+                apis_url=aws.endpoint,
+            )
+        finally:
+            thread.shutdown()
+            await asyncio.to_thread(journal.close)
+            for port in (ledger, blobs, bus, documents):
+                port.close()
+            await asyncio.sleep(0)  # lets their connections close
 
 
-def dev_app(
+def make_app(backend: LocalBackend, token: str) -> web.Application:
+    upkeep = (partial(update_index, backend), partial(repair_journal, backend))
+    return _dev_app(backend, token, PLOT_SECONDS, upkeep)
+
+
+def make_aws_app(backend: DevBackend, token: str) -> web.Application:
+    return _dev_app(backend, token, AWS_PLOT_SECONDS, counted_events=COUNTED_EVENTS)
+
+
+def _dev_app(
     backend: DevBackend,
+    token: str,
     plot_seconds: float,
     tasks: Sequence[Callable[[], Awaitable[None]]] = (),
-    newest: int | None = None,
+    counted_events: int | None = None,
 ) -> web.Application:
-    """Return the page beside `hookchain dev`, with what was caught. `newest`: its counts are of that many events."""
+    """Return the application. Its counts are of the newest `counted_events`; None: of all events."""
     documents = (
-        BoardDocument("overview", Pace(backend.tick_seconds), lambda: _overview(backend, newest, time.time())),
+        BoardDocument("overview", Pace(backend.tick_seconds), lambda: _overview(backend, counted_events, time.time())),
         BoardDocument("plots", Pace(plot_seconds), partial(plots, backend)),
-        BoardDocument("sink", Pace(1.0), partial(mail_api.sink_state, backend)),
+        BoardDocument("sink", Pace(1.0), partial(sink_state, backend)),
         BoardDocument("hint", Pace(5.0), lambda: asyncio.to_thread(hint_document, backend.state)),
     )
-    app = base_app(backend, Board(documents), tasks)
+    access = PageAccess(token, lambda: events_advice(backend.state))
+    app = base_app(backend, Board(documents), access, tasks)
     app[LOCAL] = backend
-    app.add_routes([*mail_api.ROUTES, *sheets_api.ROUTES, *steps_api.ROUTES])
+    app.add_routes([*CAUGHT_ROUTES, *STEPS_ROUTES])
     return app
 
 
-async def _overview(backend: DevBackend, newest: int | None, now: float) -> JsonObject:
+async def _overview(backend: DevBackend, counted_events: int | None, now: float) -> JsonObject:
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
     counts = await backend.read(lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count()))
-    statuses, totals, mails = counts
-    sheets = await sheets_api.find_sheets(backend)
+    statuses, totals, mail_count = counts
+    sheets = await find_sheets(backend)
     return {
         "statuses": dict(statuses),
-        **({} if newest is None else {"newest": newest}),
+        **({} if counted_events is None else {"newest": counted_events}),
         "rejected": totals.rejected,
         "dead_letters": totals.dead_letters,
-        "mail": mails,
+        "mail": mail_count,
         "sheet_rows": await backend.read(backend.caught.sheets.count) if sheets else None,
         "config_faults": config_faults(backend.state),
         "held": await held_destinations(backend.ledger, backend.destinations(), now),
     }
+
+
+def events_advice(state: Path) -> str:
+    """Return where a sender posts events to the running `hookchain dev`."""
+    ports = running_ports(state)
+    return f"http://localhost:{ports.receive}/NAME" if ports else EVENTS_ELSEWHERE
 
 
 def hint_document(state: Path) -> JsonObject:
@@ -123,31 +206,19 @@ def hint_document(state: Path) -> JsonObject:
     return {**found, "subscribers": read_slice(state, "subscribe") is not None}
 
 
-async def serve(
-    port: int,
-    state: Path,
-    environ: Mapping[str, str],
-    stopped: asyncio.Event,
-    is_up: Callable[[], None] = lambda: None,
-) -> None:
-    settings = read_settings({"PUBSUB_EMULATOR_HOST": DEFAULT_APIS, **environ})
-    async with open_backend(state, settings.emulator_host or DEFAULT_APIS, settings) as backend:
-        await serve_app(make_app(backend), port, stopped, is_up)
-
-
-def run_page(module: str, serve_page: ServePage, arguments: list[str]) -> int:
-    """Serve the page of `hookchain dev` until a signal. `module` is what runs."""
-    parser = argparse.ArgumentParser(f"python -m {module}", description="The page of hookchain dev.")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the port on 127.0.0.1 (default: %(default)s)")
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("python -m deploy.dev.inspector.app", description="The page of hookchain dev.")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"the port on {HOST} (default: %(default)s)")
     parser.add_argument("--state", type=Path, default=Path(DEFAULT_STATE), help="the state folder of hookchain dev")
+    parser.add_argument("--aws", action="store_true", help="read the local AWS that the environment names")
     options = parser.parse_args(arguments)
 
     async def run() -> None:
-        await serve_page(options.port, options.state, os.environ, stopped_by_signal())
+        await serve(options.port, options.state, os.environ, stopped_by_signal(), is_aws=options.aws)
 
     asyncio.run(run())
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run_page("deploy.dev.inspector.app", serve, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

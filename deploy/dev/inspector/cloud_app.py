@@ -14,9 +14,18 @@ from typing import Final, Protocol, cast
 
 from aiohttp import web
 
-from deploy.dev.inspector.backend import Backend
-from deploy.dev.inspector.base_app import base_app, serve_app
-from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
+from deploy.config.page_token import new_page_token, page_url
+from deploy.dev.inspector.api import Backend
+from deploy.dev.inspector.server import (
+    EVENTS_ELSEWHERE,
+    Board,
+    BoardDocument,
+    Pace,
+    PageAccess,
+    base_app,
+    plots,
+    serve_app,
+)
 from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.state import State
 from deploy.history.status import MAX_HELD, held_document
@@ -39,14 +48,15 @@ class OperatorLedger(Ledger, Protocol):
         ...
 
 
-async def serve_cloud(state: State, name: str, port: int, stopped: asyncio.Event, is_up: Callable[[], None]) -> None:
-    """Serve the page until `stopped` is set. `name` is the deployment's.
+async def serve_cloud(state: State, name: str, port: int, stopped: asyncio.Event, is_up: Callable[[str], None]) -> None:
+    """Serve the page until `stopped` is set. `name` is the deployment's. `is_up` gets the page's URL once it answers.
 
     Raises OSError if the port is taken, and what the first read raises.
     """
     async with open_cloud_backend(state) as backend:
         await backend.read(backend.reader.version)  # a missing sign-in is reported here rather than on the page
-        await serve_app(make_cloud_app(backend, name), port, stopped, is_up)
+        token = new_page_token()
+        await serve_app(make_cloud_app(backend, name, token), port, stopped, lambda: is_up(page_url(port, token)))
 
 
 @asynccontextmanager
@@ -60,14 +70,14 @@ async def open_cloud_backend(state: State) -> AsyncIterator[Backend]:
             await asyncio.to_thread(thread.shutdown)
 
 
-def make_cloud_app(backend: Backend, name: str) -> web.Application:
+def make_cloud_app(backend: Backend, name: str, token: str) -> web.Application:
     overviews = _Overviews(backend)
     documents = (
         BoardDocument("overview", Pace(OVERVIEW_SECONDS), overviews.read),
         BoardDocument("plots", Pace(PLOTS_SECONDS), partial(plots, backend)),
         BoardDocument("hint", Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
     )
-    return base_app(backend, Board(documents))
+    return base_app(backend, Board(documents), PageAccess(token, lambda: EVENTS_ELSEWHERE))
 
 
 async def _hint(name: str, backend: Backend) -> JsonObject:

@@ -4,22 +4,17 @@ The ledger decides some deliveries without an attempt, and a crash can keep an a
 """
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, Literal
 
-from deploy.dev.inspector.backend import LocalBackend
-from shared.cloud.local.database import reason_of
+from deploy.dev.inspector.api import LocalBackend
 from shared.delivery import ROUTE_ITSELF
-from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.ledger import LedgerRow
-from shared.logs import log
 from shared.outcomes import AttemptOutcome
 
-PAUSE_SECONDS: Final = 1.0
 INDEX_SECONDS: Final = 0.5
 BUSY_INDEX_SECONDS: Final = 0.05
 FEW_EVENTS: Final = 200
@@ -43,17 +38,6 @@ _OUTCOMES: Final[Mapping[str, AttemptOutcome | Literal["merged"]]] = {
     "merged": "merged",
 }
 _SAME: Final = frozenset({("unknown", "retry_scheduled"), ("unknown", "held")})
-
-
-async def repeated(task: Callable[[], Awaitable[None]]) -> None:
-    """Run `task` again and again. It ends only with an error, such as a full disk, that may be over the next time."""
-    while True:
-        try:
-            await task()
-        except (sqlite3.Error, Temporary) as error:
-            detail = error.detail if isinstance(error, Temporary) else reason_of(error)
-            log("WARNING", "the page may be out of date", function="inspector", detail=detail)
-        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def update_index(backend: LocalBackend) -> None:

@@ -13,8 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.inspector.api import json_answer, not_found
-from deploy.dev.inspector.backend import LOCAL, DevBackend
+from deploy.dev.inspector.api import LOCAL, DevBackend, json_answer, not_found
 from deploy.explain.deliveries import (
     MAX_LINES,
     SUBSCRIBERS,
@@ -119,4 +118,4 @@ def _step(step: StepTrace) -> JsonObject:
     }
 
 
-ROUTES: Final = [web.get("/api/events/{id}/steps", show_steps)]
+STEPS_ROUTES: Final = [web.get("/api/events/{id}/steps", show_steps)]

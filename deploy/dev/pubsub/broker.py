@@ -1,39 +1,157 @@
-"""Topics, subscribers, and the path of a message: stored, offered to each subscription, deleted once acknowledged."""
+"""The emulated Pub/Sub: topics, subscribers, and the path of a message.
+
+A message is stored, offered to each subscription of its topic, and deleted once all of them have acknowledged it.
+Everything runs on the thread of one event loop.
+"""
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Final, TypeAlias
 
-from deploy.dev.pubsub.backlog import PendingDelivery
-from deploy.dev.pubsub.filters import lets_through
-from deploy.dev.pubsub.google_json import ApiError, not_found
+from deploy.dev.faults import FaultPlan
 from deploy.dev.pubsub.messages import Draft, Message, dead_letter
-from deploy.dev.pubsub.resources import Topic
+from deploy.dev.pubsub.push_tokens import PushTokens
+from deploy.dev.pubsub.resources import (
+    SUBSCRIPTION_SETTINGS,
+    TOPIC_SETTINGS,
+    ApiError,
+    Subscription,
+    changed_resource,
+    lets_through,
+    not_found,
+    subscription_from,
+    topic_from,
+)
 from deploy.dev.pubsub.store import Changes, Store
-from deploy.dev.pubsub.subscriber import Subscriber
+from deploy.dev.pubsub.subscriber import Alarm, PendingDelivery, PushClient, Subscriber
 from shared.batching import Batcher
+from shared.jsontext import JsonObject, to_json
 from shared.logs import log
+from shared.retention import PurgeClock
 
 # Acknowledgements wait this long for each other, or are written with the next publish. A kill in between costs
 # redeliveries, which at-least-once delivery allows.
 ACK_FLUSH_SECONDS: Final = 0.02
 FLUSH_AGAIN_SECONDS: Final = 1.0
+EXPIRE_EVERY_SECONDS: Final = 600.0
+STOP_GRACE_SECONDS: Final = 1.0
 
 _Publish: TypeAlias = tuple[str, Sequence[Draft]]
 
 
+class PubSub:
+    """The emulation over one state folder. Create it within the running event loop; `start` begins delivery.
+
+    Methods that change a topic or a subscription store the change before they return. They raise ApiError for what
+    Google rejects, and sqlite3.Error.
+    """
+
+    def __init__(self, state_folder: Path) -> None:
+        self.plan = FaultPlan()
+        self.registry = Registry()
+        self.tokens = PushTokens(state_folder)
+        self._store = Store(state_folder)
+        self._client = PushClient(self.tokens)
+        self.broker = Broker(self.registry, self._store)
+        self._expiry = Alarm(self._expire)
+        self._purge_clock = PurgeClock(self._store.newest_at())
+
+    def start(self) -> int:
+        """Load what is stored and begin delivery; return how many deliveries are owed from before."""
+        for name, resource in self._store.topics():
+            self.registry.topics[name] = topic_from(name, _supported(resource, TOPIC_SETTINGS))
+        loaded: dict[int, Message] = {}  # a message is in memory once, however many subscriptions are owed it
+        pending_count = sum(self._load_subscription(*stored, loaded) for stored in self._store.subscriptions())
+        self._expire()
+        for subscriber in self.registry.subscribers.values():
+            subscriber.wake()
+        return pending_count
+
+    async def stop(self) -> None:
+        """Stop, after a moment for the pushes in progress, so that their acknowledgements are stored."""
+        self._expiry.cancel()
+        await asyncio.gather(*(s.stop(STOP_GRACE_SECONDS) for s in self.registry.subscribers.values()))
+        self._client.close()
+        self.broker.stop()
+        self._store.close()
+
+    def create_topic(self, name: str, body: JsonObject) -> JsonObject:
+        topic = topic_from(name, body)
+        _require_new(name, self.registry.topics)
+        self._store.put_topic(name, to_json(topic))
+        self.registry.topics[name] = topic
+        return topic
+
+    def create_subscription(self, name: str, body: JsonObject) -> JsonObject:
+        config = subscription_from(name, body)
+        _require_new(name, self.registry.subscribers)
+        self.registry.topic(config.topic)
+        self._verify_dead_letter_topic(config)
+        subscriber_id = self._store.add_subscription(name, to_json(config.resource))
+        self.registry.put_subscriber(self._subscriber(subscriber_id, config))
+        return config.resource
+
+    def patch_subscription(self, name: str, body: JsonObject) -> JsonObject:
+        subscriber = self.registry.subscriber(name)
+        config = subscription_from(name, changed_resource(subscriber.config.resource, body))
+        self._verify_dead_letter_topic(config)
+        self._store.put_subscription(subscriber.id, to_json(config.resource))
+        subscriber.config = config
+        subscriber.wake()
+        return config.resource
+
+    async def delete_subscription(self, name: str) -> None:
+        subscriber = self.registry.subscriber(name)
+        self.broker.flush()
+        subscriber.drop()
+        self.registry.remove_subscriber(name)
+        self._store.delete_subscription(subscriber.id)
+        self._store.forget_unowed()
+        await subscriber.stop(grace_seconds=0)
+
+    def _load_subscription(self, subscriber_id: int, name: str, resource: str, loaded: dict[int, Message]) -> int:
+        """Return how many deliveries it is owed."""
+        settings = _supported(resource, SUBSCRIPTION_SETTINGS)
+        if settings["topic"] not in self.registry.topics:  # an earlier version could delete topics
+            self._store.delete_subscription(subscriber_id)
+            return 0
+        subscriber = self._subscriber(subscriber_id, subscription_from(name, settings))
+        self.registry.put_subscriber(subscriber)
+        backlog = list(self._store.backlog(subscriber_id))
+        for message, failures in backlog:
+            subscriber.restore(loaded.setdefault(message.id, message), failures)
+        return len(backlog)
+
+    def _subscriber(self, subscriber_id: int, config: Subscription) -> Subscriber:
+        return Subscriber(subscriber_id, config, self.broker, self._client, self.plan)
+
+    def _verify_dead_letter_topic(self, config: Subscription) -> None:
+        if config.dead_letter:
+            self.registry.topic(config.dead_letter.topic)
+
+    def _expire(self) -> None:
+        self._expiry.set(asyncio.get_running_loop().time() + EXPIRE_EVERY_SECONDS)
+        try:
+            self.broker.expire(self._purge_clock.now())
+        except (ApiError, sqlite3.Error) as error:
+            log("ERROR", "the emulated bus cannot delete old messages; it tries again later", detail=str(error))
+
+
 class Registry:
-    """The topics and subscribers, by name."""
+    """The topics, as a GET returns them, and the subscribers, by name."""
 
     def __init__(self) -> None:
-        self.topics: dict[str, Topic] = {}
+        self.topics: dict[str, JsonObject] = {}
         self.subscribers: dict[str, Subscriber] = {}
-        self._of_topic: dict[str, list[Subscriber]] = {}
+        self._by_topic: dict[str, list[Subscriber]] = {}
 
-    def topic(self, name: str) -> Topic:
+    def topic(self, name: str) -> JsonObject:
+        """Raises ApiError if there is none, as `subscriber` does."""
         if name not in self.topics:
             raise not_found(name)
         return self.topics[name]
@@ -45,23 +163,22 @@ class Registry:
 
     def subscribers_of(self, topic: str) -> list[Subscriber]:
         """Return the subscribers of a topic; cached, because each publish asks."""
-        found = self._of_topic.get(topic)
-        if found is None:
-            found = [s for s in self.subscribers.values() if s.config.topic == topic]
-            self._of_topic[topic] = found
-        return found
+        if topic not in self._by_topic:
+            self._by_topic[topic] = [each for each in self.subscribers.values() if each.config.topic == topic]
+        return self._by_topic[topic]
 
     def put_subscriber(self, subscriber: Subscriber) -> None:
-        """Add a subscriber, or note that its settings have changed."""
         self.subscribers[subscriber.config.name] = subscriber
-        self._of_topic.clear()
+        self._by_topic.clear()
 
     def remove_subscriber(self, name: str) -> None:
         del self.subscribers[name]
-        self._of_topic.clear()
+        self._by_topic.clear()
 
 
 class Broker:
+    """The messages on their way. Its file is written once for what arrives in one turn of the event loop."""
+
     def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
         self._store = store
@@ -72,12 +189,11 @@ class Broker:
         self._flush_timer: asyncio.TimerHandle | None = None
 
     async def publish(self, topic: str, drafts: Sequence[Draft]) -> list[str]:
-        """Return the messages' ids, once they are stored."""
+        """Return the messages' ids, once they are on the disk. Raises ApiError, and Temporary if too many wait."""
         self._registry.topic(topic)
         return await self._batcher.submit((topic, drafts))
 
     async def _publish_batch(self, batch: Sequence[_Publish]) -> list[list[str]]:
-        """Store in one commit what arrived in one turn of the event loop."""
         changes = Changes()
         published = [self._accept(topic, drafts, changes) for topic, drafts in batch]
         self._write(changes)
@@ -92,17 +208,21 @@ class Broker:
         return [[str(message.id) for message, _ in messages] for messages in published]
 
     def _accept(self, topic: str, drafts: Sequence[Draft], changes: Changes) -> list[tuple[Message, list[Subscriber]]]:
+        """Add the messages to `changes`; return each with its subscribers."""
         now = time.time()
-        subscribers = self._registry.subscribers_of(topic)
         accepted: list[tuple[Message, list[Subscriber]]] = []
         for draft in drafts:
-            takers = [s for s in subscribers if lets_through(s.config.filter, draft.attributes)]
-            message = Message(self._next_id, topic, draft.content, draft.attributes, now, len(takers))
+            subscribers = [
+                each
+                for each in self._registry.subscribers_of(topic)
+                if lets_through(each.config.filter, draft.attributes)
+            ]
+            message = Message(self._next_id, topic, draft.content, draft.attributes, now, len(subscribers))
             self._next_id += 1
-            if takers:
+            if subscribers:
                 changes.messages.append(message)
-                changes.unacknowledged.extend((s.id, message.id) for s in takers)
-            accepted.append((message, takers))
+                changes.unacknowledged.extend((each.id, message.id) for each in subscribers)
+            accepted.append((message, subscribers))
         return accepted
 
     def acknowledged(self, subscriber: Subscriber, message: Message) -> None:
@@ -116,17 +236,16 @@ class Broker:
         self._pending.failures.append((pending.failures, subscriber.id, pending.message.id))
         self._flush_soon()
 
-    def dead_lettered(self, subscriber: Subscriber, pending: PendingDelivery) -> bool:
+    def dead_lettered(self, subscriber: Subscriber, pending: PendingDelivery) -> None:
+        """Publish the message on the subscription's dead-letter topic."""
         policy = subscriber.config.dead_letter
-        if policy is None or policy.topic not in self._registry.topics:
-            return False
+        assert policy
         draft = dead_letter(pending.message, subscriber.config.name, pending.failures)
         # In the same transaction as the acknowledgement that follows: never lost between the two topics.
         for message, takers in self._accept(policy.topic, [draft], self._pending):
             for taker in takers:
                 taker.offer(message)
                 taker.wake()
-        return True
 
     def flush(self) -> None:
         """Write what is pending. Raises ApiError (UNAVAILABLE) if the file cannot be written; it stays pending then."""
@@ -166,3 +285,14 @@ class Broker:
             self._flush_timer.cancel()
         with contextlib.suppress(ApiError):
             self.flush()
+
+
+def _require_new(name: str, existing: Collection[str]) -> None:
+    if name in existing:
+        project_resource = name.rpartition("/")[2]
+        raise ApiError("ALREADY_EXISTS", f"Resource already exists in the project (resource={project_resource}).")
+
+
+def _supported(resource: str, settings: Collection[str]) -> JsonObject:
+    """Return a stored resource without settings that only an earlier version emulated."""
+    return {name: value for name, value in json.loads(resource).items() if name in settings}

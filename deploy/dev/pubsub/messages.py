@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
-from deploy.dev.pubsub.google_json import Fields, invalid, parse_object
+from deploy.dev.pubsub.resources import Fields, invalid, parse_object
 from shared.cloud.gcp.pubsub import NOT_BEFORE
 from shared.jsontext import Json, to_json
 from shared.times import rfc3339
@@ -22,9 +22,6 @@ MAX_ATTRIBUTES: Final = 100
 MAX_KEY_BYTES: Final = 256
 MAX_VALUE_BYTES: Final = 1024
 MAX_DELAY_SECONDS: Final = 900.0
-
-# A publisher may not set the last two; Google takes them and overwrites them.
-_KNOWN: Final = frozenset({"data", "attributes", "orderingKey", "messageId", "publishTime"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ def content_of(text: str) -> Content:
 
 def drafts_from(body: bytes) -> list[Draft]:
     """Parse the body of a publish request. Raises ApiError."""
-    messages = Fields(parse_object(body), "", {"messages"}).messages("messages")
+    messages = Fields(parse_object(body)).messages("messages")
     if not messages:
         raise invalid("The request contained an empty list of messages.")
     if len(messages) > MAX_MESSAGES:
@@ -97,7 +94,7 @@ def draft_of(data: str, attributes: Mapping[str, str], ordering_key: str = "") -
 
 
 def _draft(message: Json, path: str) -> Draft:
-    fields = Fields(message, path, _KNOWN)
+    fields = Fields(message, path)
     data = _base64(fields.text("data"), fields.path("data"))
     attributes = fields.texts("attributes")
     _verify_attributes(attributes)

@@ -1,14 +1,13 @@
 """The tokens of emulated pushes: signed as Google signs them, with a key that is the state folder's own."""
 
 import base64
-import contextlib
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deploy.config.page_token import create_private
 from shared.cloud.gcp.push_identity import ALGORITHM, EMULATED_ISSUER
 from shared.jsontext import JsonObject
 
@@ -83,20 +82,12 @@ class PushTokens:
 
 
 def _make_key(path: Path) -> None:
-    """Generate the key's file. If two processes do it at once, the first that finishes wins."""
+    """Generate the key's file. Raises OSError."""
     from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     pem = generate_private_key(65_537, KEY_BITS).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-    try:
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(draft)
-    finally:
-        draft.unlink()
+    create_private(path, pem)
 
 
 def _base64url(raw: bytes) -> str:

@@ -4,9 +4,10 @@ import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from deploy.config.running_dev import HOST, Hint, Ports, function_url
+from deploy.config.page_token import page_token, page_url
+from deploy.config.running_dev import Hint, Ports, function_url
 from deploy.config.slices import caught_sheets, is_caught, without_google_account
-from deploy.dev.aws.source_queues import queue_of
+from deploy.dev.aws.stack import queue_of
 from deploy.dev.supervisor.setup import Setup
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
 from deploy.requests.events import routed_type, sample_beside
@@ -25,7 +26,7 @@ TryLine = Callable[[dict[str, JsonObject], Ports, Path | None], str | None]
 def banner(setup: Setup, seconds: float) -> str:
     lines = ["", f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
     lines += ["  Send webhooks to:", *(f"    {line}" for line in _source_lines(setup)), ""]
-    lines += ["  Watch what happens:", f"    http://{HOST}:{setup.ports.inspector}", ""]
+    lines += ["  Watch what happens:", f"    {page_url(setup.ports.inspector, page_token(setup.folders.state))}", ""]
     if setup.ports.subscribe:
         lines += ["  Let your users subscribe:", *(f"    {line}" for line in _subscribers_lines(setup)), ""]
     if command := _command_to_try(
@@ -95,7 +96,7 @@ def farewell(state: Path) -> str:
 
 
 def make_hint(setup: Setup) -> Hint:
-    """Return the same for the page, without secrets: on some systems every local user may open the page."""
+    """Return the same for the page, whose process has no secrets."""
     return Hint(_command_to_try(setup, first_event_line_without_secret) or "", tuple(_source_lines(setup)))
 
 

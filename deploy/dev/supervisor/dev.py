@@ -11,10 +11,17 @@ from deploy.config.checkout import ROOT, environ_with
 from deploy.config.config_file import ConfigFaults
 from deploy.config.dotenv import DotenvFault
 from deploy.config.running_dev import PortsTaken, is_free, owner_of, require_free
-from deploy.dev.aws.tools import ToolsMissing, find_tools
-from deploy.dev.supervisor.options import Options, env_file_in, parse_options
+from deploy.dev.aws.environments import ToolsMissing, find_tools
 from deploy.dev.supervisor.runner import ReaperLink
-from deploy.dev.supervisor.setup import MailNotConfigured, Setup, make_folders, set_up
+from deploy.dev.supervisor.setup import (
+    MailNotConfigured,
+    Options,
+    Setup,
+    env_file_in,
+    make_folders,
+    parse_options,
+    set_up,
+)
 from deploy.dev.supervisor.state_folder import (
     StateDamaged,
     StateExposed,

@@ -1,12 +1,14 @@
 """The processes that `hookchain dev` runs, as data."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from deploy.config.running_dev import HOST, Ports, function_url
+from deploy.dev.aws.stack import function_environ
+from shared.secrets import variable_name
 from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
 # Variables of a person's shell that a function must not see: the framework's and gunicorn's own settings, and all that
@@ -32,7 +34,10 @@ _NOT_INHERITED: Final = frozenset(
         "WORKERS",
     }
 )
+_OTHER_PLATFORMS: Final = ("AWS_", "GOOGLE_CLOUD_", "FIRESTORE_", "PUBSUB_", "STORAGE_EMULATOR_", "K_", "GCE_")
+"""The beginnings of variables that say where another cloud is, or another part of AWS."""
 _REAL_MAIL: Final = frozenset({"SENDGRID_API_KEY", "SENDGRID_API_URL", "SMTP_PASSWORD", "SMTP_URL"})
+PAGE: Final = "deploy.dev.inspector.app"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,7 @@ class Folders:
 
 def base_environ(environ: Mapping[str, str], send_mail: bool) -> dict[str, str]:
     """Return the environment that every process inherits."""
-    dropped = _NOT_INHERITED if send_mail else _NOT_INHERITED | _REAL_MAIL
-    return {name: value for name, value in environ.items() if name not in dropped}
+    return _without(environ, _NOT_INHERITED if send_mail else _NOT_INHERITED | _REAL_MAIL)
 
 
 def plan_children(
@@ -78,22 +82,71 @@ def plan_children(
     emulated SendGrid's, None if mails are sent for real.
     """
     every_secret = {name for variables in secrets.values() for name in variables}
-    environ = {name: value for name, value in inherited.items() if name not in every_secret}
-    environ |= {
+    environ = {
+        **_without(inherited, every_secret),
         "HOOKCHAIN_STATE": str(folders.state),
         "GOOGLE_CLOUD_PROJECT": LOCAL_PROJECT,
         "PUBSUB_EMULATOR_HOST": f"{HOST}:{ports.apis}",
         "PYTHONUNBUFFERED": "1",
     }
-    mail = {} if sendgrid_key is None else {"SENDGRID_API_URL": f"http://{HOST}:{ports.apis}"}
-    mail |= {} if sendgrid_key is None else {"SENDGRID_API_KEY": sendgrid_key}
-    caught = {**mail, "SHEETS_API_URL": f"http://{HOST}:{ports.apis}"}
-    own = {name: {**secrets[name], **(caught if name == "notify" else {})} for name in secrets}
+    functions = [
+        _function(folders, name, ports.named()[name], {**environ, **variables, **_catching(name, ports, sendgrid_key)})
+        for name, variables in secrets.items()
+    ]
     return (
-        plan_module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev"),
-        *(_function(folders, name, ports.named()[name], {**environ, **own[name]}) for name in secrets),
-        plan_module(folders, "inspector", "deploy.dev.inspector.app", ports.inspector, environ, "deploy/dev/inspector"),
+        _module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev"),
+        *functions,
+        _module(folders, "inspector", PAGE, ports.inspector, environ, "deploy/dev/inspector"),
     )
+
+
+def plan_aws_children(
+    folders: Folders,
+    ports: Ports,
+    inherited: Mapping[str, str],
+    secrets: Mapping[str, Mapping[str, str]],
+    timeouts: Mapping[str, int],
+    sendgrid_key: str | None,
+) -> tuple[Child, ...]:
+    """Return the processes of `hookchain dev --platform aws`.
+
+    `secrets` are the values by name of each function that is to run: its process stores them in Secrets Manager.
+    `timeouts` are the functions', in seconds. `sendgrid_key` is the emulated SendGrid's, None if no mail goes there.
+    """
+    every_secret = {variable_name(name) for values in secrets.values() for name in values}
+    own = {name: value for name, value in inherited.items() if not name.startswith(_OTHER_PLATFORMS)}
+    environ = {**_without(own, every_secret), "HOOKCHAIN_STATE": str(folders.state), "PYTHONUNBUFFERED": "1"}
+    aws = function_environ(ports.apis)
+    functions = [
+        _lambda_function(
+            folders,
+            name,
+            ports.named()[name],
+            {**environ, **aws, **_catching(name, ports, sendgrid_key)},
+            values,
+            timeouts[name],
+        )
+        for name, values in secrets.items()
+    ]
+    page = _module(folders, "inspector", PAGE, ports.inspector, {**environ, **aws}, "deploy/dev/inspector")
+    return (
+        _module(folders, "apis", "deploy.dev.aws.local_aws", ports.apis, environ, "deploy/dev"),
+        *functions,
+        replace(page, command=(*page.command, "--aws")),
+    )
+
+
+def _without(environ: Mapping[str, str], dropped: Collection[str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name not in dropped}
+
+
+def _catching(function: str, ports: Ports, sendgrid_key: str | None) -> dict[str, str]:
+    """Return the variables that send a function's mails and rows of sheets to the emulated APIs."""
+    if function != "notify":
+        return {}
+    apis = f"http://{HOST}:{ports.apis}"
+    mail = {} if sendgrid_key is None else {"SENDGRID_API_URL": apis, "SENDGRID_API_KEY": sendgrid_key}
+    return {**mail, "SHEETS_API_URL": apis}
 
 
 def _function(folders: Folders, name: str, port: int, environ: Mapping[str, str]) -> Child:
@@ -112,7 +165,7 @@ def _function(folders: Folders, name: str, port: int, environ: Mapping[str, str]
     )
 
 
-def plan_module(folders: Folders, name: str, module: str, port: int, environ: Mapping[str, str], folder: str) -> Child:
+def _module(folders: Folders, name: str, module: str, port: int, environ: Mapping[str, str], folder: str) -> Child:
     command = (sys.executable, "-m", module, "--port", str(port), "--state", str(folders.state))
     return Child(name, command, environ, port, "/favicon.ico", code_folders(folders, folder))
 
@@ -128,3 +181,21 @@ def affected(children: Sequence[Child], changed: Sequence[Path]) -> tuple[str, .
         for child in children
         if any(path.is_relative_to(folder) for path in changed for folder in child.code)
     )
+
+
+def _lambda_function(
+    folders: Folders,
+    name: str,
+    port: int,
+    environ: Mapping[str, str],
+    secrets: Mapping[str, str],
+    timeout_seconds: int,
+) -> Child:
+    command = (sys.executable, "-m", "deploy.dev.aws.function", "--function", name, "--port", str(port))
+    own = {
+        "HOOKCHAIN_SLICE": str(folders.slice_file(name)),
+        **{variable_name(secret): value for secret, value in secrets.items()},
+    }
+    code = (*code_folders(folders, f"functions/{name}"), folders.root / "deploy" / "dev" / "aws")
+    options = ("--timeout", str(timeout_seconds), "--secrets", *secrets)
+    return Child(name, (*command, *options), {**environ, **own}, port, "/robots.txt", code)

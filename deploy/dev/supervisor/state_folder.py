@@ -26,7 +26,6 @@ from shared.cloud.local.database import (
     require_known_version,
 )
 from shared.cloud.local.journal import FILE_NAME as JOURNAL
-from shared.cloud.local.journal import open_journal
 from shared.limits import MIB
 
 FILE_NAME: Final = "dev.lock"
@@ -127,7 +126,7 @@ MOST_BYTES_READ: Final = 250_000_000
 
 REBUILT: Final[Mapping[str, str]] = {
     SEARCH: "The search index is built again from the journal",
-    JOURNAL: "The page and the commands show what could be recovered; no delivery is affected",
+    JOURNAL: "The page and the commands show no earlier events; no delivery is affected",
     "grants.db": "Caps on rates and attempts in flight begin again; no delivery is affected",
     "mail.db": "The page shows no mails that were caught before; no delivery is affected",
     "sheets.db": "The page shows no rows that were caught before; no delivery is affected",
@@ -148,7 +147,6 @@ _USED: Final[Mapping[str, str]] = {
 """Queries of the journal that return a row once the file has been in use."""
 DAMAGED_MARK: Final = ".damaged-"
 _BESIDE: Final = ("", "-wal", "-shm")
-_TABLES: Final = ("events", "bodies", "attempts", "dead_letters", "requests")
 
 
 class StateNewer(Exception):
@@ -220,21 +218,6 @@ def _set_aside(path: Path, damage: str, effect: str, now: float) -> str:
         with suppress(FileNotFoundError):
             Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
     if path.name == JOURNAL:
-        effect += f" ({_recover(aside, path)} rows)"
         for suffix in _BESIDE:  # the index names events by their rows in the old file
             path.with_name(f"{SEARCH}{suffix}").unlink(missing_ok=True)
     return f"{path.name} is damaged ({damage}) and was set aside as {aside.name}. {effect}."
-
-
-def _recover(damaged: Path, journal: Path) -> int:
-    """Copy each table into a new journal, as far as it can be read; return how many rows that were."""
-    count = 0
-    with closing(sqlite3.connect(damaged)) as old, closing(open_journal(journal)) as new:
-        for table in _TABLES:
-            new.execute("BEGIN")
-            with suppress(sqlite3.DatabaseError):  # the rest of this table cannot be read
-                for row in old.execute(f"SELECT * FROM {table}"):  # noqa: S608 our own names
-                    values = ",".join("?" * len(row))
-                    count += new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({values})", row).rowcount  # noqa: S608
-            new.execute("COMMIT")
-    return count

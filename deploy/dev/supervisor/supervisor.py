@@ -1,25 +1,51 @@
 """`hookchain dev` while it runs: its children started, watched, replaced and stopped."""
 
 import asyncio
+import contextlib
+import os
 import secrets
 import signal
+import sqlite3
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.config.running_dev import remove_dev_file, write_dev_file
-from deploy.dev.aws.emulated_stack import function_environ
-from deploy.dev.probe import wait_until_answering
-from deploy.dev.supervisor.background import background_tasks, buses_of, ensure_topology
-from deploy.dev.supervisor.banner import banner, farewell, make_hint
-from deploy.dev.supervisor.options import prefer_config
+from deploy.config.config_file import ConfigFaults
+from deploy.config.dotenv import DotenvFault
+from deploy.config.running_dev import HOST, function_url, remove_dev_file, write_dev_file
+from deploy.config.slices import blobs_seconds
+from deploy.dev.aws.stack import function_environ
+from deploy.dev.probe import request_status, wait_until_answering
+from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint
 from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.processes import Child, affected
-from deploy.dev.supervisor.reload import watched_files
 from deploy.dev.supervisor.runner import ReaperLink, Runner
-from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes, write_slices
+from deploy.dev.supervisor.setup import (
+    SUFFIXES,
+    MailNotConfigured,
+    Setup,
+    files_named,
+    generated_values,
+    prefer_config,
+    secret_notes,
+    set_up,
+    write_slices,
+)
+from deploy.dev.supervisor.state_folder import DAMAGED_MARK, require_state_folder
+from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
+from deploy.requests.sources import compiled_sources
+from deploy.secrets.generated import WeakSecret
 from deploy.terminal.log_view import LogView
+from shared.cloud.local.blobs import purge_blobs
+from shared.cloud.local.database import reason_of
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
+from shared.cloud.local.documents import purge_documents
+from shared.cloud.local.journal import FILE_NAME
+from shared.errors import Temporary
+from shared.jsontext import Json, JsonObject
+from shared.retention import DAY_SECONDS, PurgeClock, retention_of
+from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
 START_FAILURES: Final = 3
 START_SECONDS: Final = 60.0
@@ -195,3 +221,187 @@ async def race(*works: Coroutine[None, None, object]) -> None:
         await asyncio.wait(tasks)
     for task in ended:
         task.result()
+
+
+SWEEP_SECONDS: Final = 1.0
+SWEEP_TIMEOUT_SECONDS: Final = 60.0
+STATE_SECONDS: Final = 1.0
+TOPOLOGY_SECONDS: Final = 0.2
+PURGE_SECONDS: Final = 3600.0
+
+
+def background_tasks(supervisor: "Supervisor") -> list[Coroutine[None, None, None]]:
+    tasks = [purge(supervisor), watch_state(supervisor)]
+    if not supervisor.setup.is_aws:  # there notify's process is its scheduler too
+        tasks.append(sweep(supervisor))
+    return [*tasks, reload(supervisor)] if supervisor.setup.options.reload else tasks
+
+
+async def sweep(supervisor: "Supervisor") -> None:
+    """Call notify's sweep as the scheduler does. While notify is down nothing is due, and its end is logged."""
+    # Imported here: signing takes 0.1 s to import, and the children use that time to start.
+    from deploy.dev.pubsub.push_tokens import PushTokens
+
+    tokens, port = PushTokens(supervisor.setup.folders.state), supervisor.setup.ports.notify
+    while True:
+        with contextlib.suppress(OSError):  # the state folder is full, or gone, which watch_state reports
+            token = await asyncio.to_thread(tokens.token, LOCAL_PUSH_ACCOUNT, function_url(port))
+            await request_status(port, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS, f"Authorization: Bearer {token}")
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def watch_state(supervisor: "Supervisor") -> None:
+    """Wait until the state folder is removed. Raises StateGone."""
+    while True:
+        require_state_folder(supervisor.setup.folders.state)
+        await asyncio.sleep(STATE_SECONDS)
+
+
+async def purge(supervisor: "Supervisor") -> None:
+    """Delete what is past its retention, every hour."""
+    clock: PurgeClock | None = None
+    while True:
+        state, notify = supervisor.setup.folders.state, supervisor.setup.configuration.slices["notify"]
+        try:
+            clock = clock or PurgeClock(await asyncio.to_thread(newest_at, state / FILE_NAME))
+            if clock.ahead_seconds:
+                years = f"{clock.ahead_seconds / 365 / DAY_SECONDS:.1f} years"
+                supervisor.output.say("WARNING", f"The clock is {years} ahead; nothing is deleted because of its age")
+            await asyncio.to_thread(purge_state, state, notify, clock.now())
+        except (sqlite3.Error, OSError, Temporary) as error:  # busy, or the disk is full: the next hour will do
+            reason = error.detail if isinstance(error, Temporary) else reason_of(error)
+            supervisor.output.say("WARNING", f"{state} still has what is past its retention: {reason}")
+        await asyncio.sleep(PURGE_SECONDS)
+
+
+def purge_state(state: Path, notify: JsonObject, now: float) -> None:
+    """Delete from the state folder what is past its retention.
+
+    Large bodies and stored answers to steps stay for as long as anything can ask for one of them, and a large body also
+    while a delivery that is pending or held needs it, or a dead letter. A caught mail or row has what an event's body
+    has, and is kept as long. `notify` is its slice. Raises sqlite3.Error, OSError and Temporary.
+    """
+    # Imported here: it belongs to the emulated services, and the children use that time to start.
+    from deploy.dev.caught import open_caught
+
+    retention = retention_of(notify)
+    with open_caught(state) as caught:
+        caught.purge(now - retention.bodies_seconds)
+    purge_journal(state / FILE_NAME, now, retention)
+    if (documents := state / DOCUMENTS_FILE).is_file():
+        purge_documents(documents, now)
+    kept_seconds = blobs_seconds(retention, notify)
+    purge_blobs(state / "blobs", now - kept_seconds, needed_blobs(state))
+    for path in state.glob(f"*{DAMAGED_MARK}*"):
+        if path.stat().st_mtime < now - kept_seconds:
+            path.unlink()
+
+
+def buses_of(setup: Setup) -> list[Json]:
+    """Return what the configuration says of the buses of its sources."""
+    sources = compiled_sources(setup.configuration.slices["receive"])
+    return [[name, each["bus"]] for name, each in sources.items() if isinstance(each, dict) and "bus" in each]
+
+
+async def ensure_topology(setup: Setup) -> None:
+    """Create the topics and subscriptions, as a cloud account has them; retry until that succeeds.
+
+    The local AWS makes its own before it answers.
+    """
+    if setup.is_aws:
+        return None
+    # Imported here: an HTTP client takes 0.25 s to import, and the children use that time to start.
+    from deploy.dev.pubsub.topology import bus_topology, ensure, remove_others, topology
+
+    ports, url = setup.ports, f"http://{HOST}:{setup.ports.apis}"
+    brought = bus_topology(LOCAL_PROJECT, ports.receive, setup.configuration.slices["receive"])
+    resources = topology(LOCAL_PROJECT, "", ports.transform, ports.notify) + brought
+    while True:
+        try:
+            await ensure(url, resources)
+            return await remove_others(url, LOCAL_PROJECT, resources)
+        except Temporary:  # the emulated APIs have just died and are restarting; the start has its own time limit
+            await asyncio.sleep(TOPOLOGY_SECONDS)
+
+
+WATCH_SECONDS: Final = 1.0
+SKIPPED: Final = frozenset({"__pycache__", "node_modules", "build"})
+
+Snapshot = Mapping[Path, int]
+"""Files and their modification times in nanoseconds."""
+
+
+def snapshot(folders: Iterable[Path]) -> Snapshot:
+    """Return the modification times of the files in these folders, or of these files, that a process may read."""
+    found: dict[Path, int] = {}
+    for folder in dict.fromkeys(folders):
+        for path in _files(folder):
+            try:
+                found[path] = path.stat().st_mtime_ns
+            except FileNotFoundError:  # an editor is just replacing it
+                continue
+    return found
+
+
+def changes(before: Snapshot, after: Snapshot) -> tuple[Path, ...]:
+    return tuple(sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path)))
+
+
+def watched_files(supervisor: "Supervisor") -> Snapshot:
+    return snapshot(
+        [*supervisor.code_folders(), *_settings_files(supervisor.setup), *supervisor.rejected_files],
+    )
+
+
+async def reload(supervisor: "Supervisor") -> None:
+    """Apply changes until cancelled."""
+    before = supervisor.first_snapshot
+    while True:
+        after = await asyncio.to_thread(watched_files, supervisor)
+        if changed := changes(before, after):
+            # The configuration may name other files now. They count as they were before it was read, or as missing, so
+            # that a later change of them is noticed.
+            named = await asyncio.to_thread(files_named, supervisor.setup)
+            known = {**await asyncio.to_thread(snapshot, named), **after}
+            await _apply(supervisor, changed)
+            now = await asyncio.to_thread(watched_files, supervisor)
+            after = {path: known.get(path, at) for path, at in now.items() if path in known or path not in named}
+        before = after
+        await asyncio.sleep(WATCH_SECONDS)
+
+
+async def _apply(supervisor: "Supervisor", changed: tuple[Path, ...]) -> None:
+    names = ", ".join(path.name for path in changed[:3]) + (" …" if len(changed) > 3 else "")
+    setup = before = supervisor.setup
+    # A rejected configuration may be fixed by code: a destination's module.
+    if supervisor.rejected_files or set(changed) & set(_settings_files(setup)):
+        try:
+            setup = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.folders)
+        except (ConfigFaults, DotenvFault, WeakSecret, MailNotConfigured) as fault:
+            supervisor.output.say("ERROR", f"{names} changed; the previous configuration is still in use:\n{fault}")
+            supervisor.reject(files_named(setup), str(fault))
+            if not supervisor.affected(changed):
+                return
+        else:
+            supervisor.reject((), "")
+    restarted = await supervisor.change(setup, supervisor.affected(changed))
+    done = f"restarted {', '.join(restarted)}" if restarted else "no process had to restart"
+    supervisor.output.say("NOTICE", f"{names} changed: {done}")
+    if setup is not before:
+        for line in changed_lines(before, setup):
+            supervisor.output.say("NOTICE", line)
+
+
+def _settings_files(setup: Setup) -> tuple[Path, ...]:
+    return (*setup.configuration.files, setup.options.env_file)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        yield folder
+        return
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in SKIPPED and not name.startswith(".")]
+        for name in names:
+            if Path(name).suffix in SUFFIXES:
+                yield Path(parent, name)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.dev.aws.tools import AwsTools, ToolsMissing, find_tools
+from deploy.dev.aws.environments import AwsTools, ToolsMissing, find_tools
 
 
 @pytest.fixture

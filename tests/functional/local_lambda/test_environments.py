@@ -10,10 +10,9 @@ import aiohttp
 import pytest
 
 from deploy.config.running_dev import HOST
-from deploy.dev.aws.environments import InvocationFailed, Pool
+from deploy.dev.aws.environments import AwsTools, InvocationFailed, Pool
 from deploy.dev.aws.function import Front, listen
-from deploy.dev.aws.queue_faults import PATH, no_faults
-from deploy.dev.aws.tools import AwsTools
+from deploy.dev.faults import PATH, FaultPlan
 from tests.lambda_handlers import make_handler
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS
@@ -169,7 +168,7 @@ async def test_the_invoke_api_marks_an_error(tools: AwsTools) -> None:
 
 
 async def test_faults_are_set_by_programs_and_not_by_pages(tools: AwsTools) -> None:
-    pool, port, plan = Pool(make_handler("obey"), tools, limit=1), free_port(), no_faults()
+    pool, port, plan = Pool(make_handler("obey"), tools, limit=1), free_port(), FaultPlan()
     async with listen(Front(pool, has_url=False, faults=plan).app(), port):
         faults, invoke = (f"http://{HOST}:{port}{path}" for path in (PATH, "/2015-03-31/functions/x/invocations"))
         assert (await post(faults, b'{"seed": 1, "bus": {"nack": 0.5}}', []))[0] == 200

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from deploy.config.running_dev import HOST
-from deploy.dev.aws.emulated_stack import PREFIX, ensure, place_at
+from deploy.dev.aws.environments import AwsTools
 from deploy.dev.aws.local_aws import ministack
-from deploy.dev.aws.tools import AwsTools
+from deploy.dev.aws.stack import PREFIX, ensure, place_at
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.tables import DELIVERIES, DELIVERIES_BY_ENDPOINT, TABLES, create_request

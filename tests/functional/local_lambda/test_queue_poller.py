@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from deploy.config.running_dev import HOST
-from deploy.dev.aws.emulated_stack import ensure, place_at, queue_arn, queue_url
-from deploy.dev.aws.environments import Pool
+from deploy.dev.aws.environments import AwsTools, Pool
 from deploy.dev.aws.local_aws import ministack
 from deploy.dev.aws.poller import Poller
-from deploy.dev.aws.tools import AwsTools
-from deploy.dev.pubsub.faults import FaultPlan, Faults
+from deploy.dev.aws.stack import ensure, place_at, queue_arn, queue_url
+from deploy.dev.faults import FaultPlan, Faults
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.sqs import SqsBus
 from shared.ports import BusMessage

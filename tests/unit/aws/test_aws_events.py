@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -26,7 +27,7 @@ from shared.retention import Retention
 from shared.times import rfc3339
 from tests.aws.operator import Stack
 from tests.ports import free_port
-from tests.processes import Request, started
+from tests.processes import Request, started, wait_for
 
 EVENT_ID = "4f2a" * 8
 DESTINATION = "people"
@@ -209,6 +210,9 @@ def test_the_inspector_shows_the_events_of_a_stack(deployed: Stack) -> None:
     command = [sys.executable, "-m", "deploy.cli", "inspect", "--platform", "aws", "--stack", deployed.name]
     command += ["--region", deployed.place.region, "--port", str(port)]
     with started(command, {**os.environ, **deployed.environ}, port, Request("/", b"", {}), ready="open") as running:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/events", timeout=10) as answer:
+        wait_for(lambda: f"shows {deployed.name} in {deployed.place.region}" in running.output())
+        [token] = re.findall(r"/\?token=(\S+) shows", running.output())
+        headers = {"Authorization": f"Bearer {token}"}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/events", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
             assert [each["id"] for each in json.loads(answer.read())["events"]] == [EVENT_ID]
-        assert f"shows {deployed.name} in {deployed.place.region}" in running.output()

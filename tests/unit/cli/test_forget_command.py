@@ -11,7 +11,7 @@ import pytest
 
 from deploy.cli import forget_choice
 from deploy.cli.main import main
-from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest
+from deploy.dev.caught import Mailbox, MailRequest
 from deploy.history.local_journal import JournalReader, rewrite_files
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs

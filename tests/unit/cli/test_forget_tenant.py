@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.main import main
-from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest
+from deploy.dev.caught import Mailbox, MailRequest
 from functions.subscribe.idempotency import Record
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.documents import LocalDocuments

@@ -12,6 +12,7 @@ import pytest
 from deploy.cli.events import clock
 from deploy.cli.main import main
 from deploy.cli.status import MAX_GROUPS, status_text
+from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import Hint, Ports, write_dev_file
 from deploy.dev.local_status import local_backlogs, local_version
 from deploy.dev.pubsub.messages import Message
@@ -110,7 +111,7 @@ async def test_processes_that_do_not_answer_are_named(tmp_path: Path) -> None:
         assert version.trouble == "no answer from notify: hookchain logs"
         write_dev_file(tmp_path, Ports(*[answering] * 5), Hint("", ()), None)
         version = await asyncio.to_thread(local_version, tmp_path)
-    assert (version.version, version.trouble) == (f"http://127.0.0.1:{answering}", "")
+    assert (version.version, version.trouble) == (page_url(answering, page_token(tmp_path)), "")
 
 
 async def answer_not_found(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from deploy.dev.inspector.app import make_app, open_backend
 from shared.settings import read_settings
 from tests.fakes.bus import FakeBus
-from tests.unit.dev.inspected import Inspector
+from tests.unit.dev.inspected import AUTHORIZED, TOKEN, Inspector
 
 
 @pytest.fixture
@@ -18,5 +18,5 @@ async def inspector(tmp_path: Path) -> AsyncIterator[Inspector]:
     bus = FakeBus()
     async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
         parts = replace(opened, bus=bus)
-        async with TestClient(TestServer(make_app(parts))) as client:
+        async with TestClient(TestServer(make_app(parts, TOKEN)), headers=AUTHORIZED) as client:
             yield Inspector(client, parts, bus)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
-from deploy.dev.inspector.backend import LocalBackend
+from deploy.dev.inspector.api import LocalBackend
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import DeadLetter, RouteDecision
@@ -16,6 +16,8 @@ from tests.fakes.deliveries import to_cloudevent_of
 NOW = 1_790_000_000.0
 TELL = RouteDecision("tell", True, "its type matches", ("list",))
 JSON_TYPE = {"Content-Type": "application/json"}
+TOKEN = "token-of-the-page"
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from deploy.dev.caught import open_caught
-from deploy.dev.delivery_index import DeliveryIndex
-from deploy.dev.sendgrid.mailbox import MailRequest
-from deploy.dev.sheets.store import Sheet
+from deploy.dev.caught import DeliveryIndex, MailRequest, Sheet, open_caught
 
 IDS = [f"{number:064x}" for number in range(50)]
 

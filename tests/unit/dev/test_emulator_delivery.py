@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dev.pubsub.backlog import Backlog, PendingDelivery
-from deploy.dev.pubsub.google_json import ApiError
 from deploy.dev.pubsub.messages import (
     Message,
     dead_letter,
@@ -19,19 +17,22 @@ from deploy.dev.pubsub.messages import (
     push_body,
     received_message,
 )
-from deploy.dev.pubsub.puller import Leases, checked_ack_ids
-from deploy.dev.pubsub.pusher import (
+from deploy.dev.pubsub.resources import ApiError, RetryPolicy
+from deploy.dev.pubsub.subscriber import (
     FAILURES_BEFORE_PAUSE,
-    FIRST_LIMIT,
     FIRST_PAUSE_SECONDS,
+    IMMEDIATE_RETRY_SECONDS,
     LEAST_LIMIT,
     LONGEST_PAUSE_SECONDS,
-    MOST_LIMIT,
+    Backlog,
+    Leases,
+    PendingDelivery,
     Window,
+    checked_ack_ids,
+    retry_delay,
 )
-from deploy.dev.pubsub.resources import RetryPolicy
-from deploy.dev.pubsub.subscriber import IMMEDIATE_RETRY_SECONDS, retry_delay
 from shared.cloud.gcp.pubsub import NOT_BEFORE
+from shared.cloud.platform import EMULATED_FIRST_PLACES, EMULATED_PLACES
 from shared.push import parse_push
 
 SUBSCRIPTION = "projects/p1/subscriptions/to-transform"
@@ -116,13 +117,13 @@ def test_an_impossible_ack_id_is_rejected(ack_ids: list[object]) -> None:
 
 def test_the_window_opens_with_success_and_closes_by_half() -> None:
     window = Window()
-    assert window.opens_at(FIRST_LIMIT - 1, 0.0) == 0.0
-    assert window.opens_at(FIRST_LIMIT, 0.0) is None
-    for _ in range(2 * MOST_LIMIT):
+    assert window.opens_at(EMULATED_FIRST_PLACES - 1, 0.0) == 0.0
+    assert window.opens_at(EMULATED_FIRST_PLACES, 0.0) is None
+    for _ in range(2 * EMULATED_PLACES):
         window.succeeded()
-    assert window.limit == MOST_LIMIT
+    assert window.limit == EMULATED_PLACES
     window.failed(0.0)
-    assert window.limit == MOST_LIMIT // 2
+    assert window.limit == EMULATED_PLACES // 2
     for _ in range(20):
         window.failed(0.0)
     assert window.limit == LEAST_LIMIT

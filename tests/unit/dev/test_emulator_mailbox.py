@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.sendgrid.mailbox import Address, Attachment, Mailbox, MailRequest, mail_request
+from deploy.dev.caught import Address, Attachment, Mailbox, MailRequest, mail_request
 from shared.jsontext import JsonObject, to_json
 
 

@@ -13,8 +13,8 @@ from yarl import URL
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.dev.sheets.app import EmulatedSheets
-from deploy.dev.sheets.store import Sheet, SheetStore
+from deploy.dev.caught import Sheet, SheetStore
+from deploy.dev.sheets import EmulatedSheets
 from functions.notify.destination import Destination
 from functions.notify.destinations import sheet
 from shared.delivery import Delivered, Disabled

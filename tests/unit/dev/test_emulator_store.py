@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.pubsub.emulator import PubSub
+from deploy.dev.pubsub.broker import PubSub
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store, read_waiting
 from shared.cloud.local.ledger import open_ledger

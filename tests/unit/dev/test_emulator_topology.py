@@ -4,10 +4,9 @@ import sys
 
 import pytest
 
-from deploy.dev.emulated_topics import topology
-from deploy.dev.guard import is_local
+from deploy.dev.local_server import is_local, owner_in
 from deploy.dev.pubsub.resources import subscription_from, topic_from
-from deploy.dev.site import owner_in
+from deploy.dev.pubsub.topology import topology
 from shared.jsontext import JsonObject
 from shared.settings import LOCAL_PUSH_ACCOUNT
 
@@ -45,8 +44,9 @@ def test_only_the_dead_letters_themselves_have_no_dead_letter_policy() -> None:
 
 def test_the_api_accepts_and_returns_every_setting() -> None:
     for resource in BUNDLE:
-        made = topic_from if "/topics/" in resource.name else subscription_from
-        answered = made(resource.name, resource.settings).resource
+        is_topic = "/topics/" in resource.name
+        name, settings = resource.name, resource.settings
+        answered = topic_from(name, settings) if is_topic else subscription_from(name, settings).resource
         assert resource.settings.items() <= answered.items()
 
 

@@ -9,10 +9,10 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dev.guard import rejection_reason
 from deploy.dev.inspector.api import event_query, limit_of
 from deploy.dev.inspector.journal_upkeep import missing_entries
-from deploy.dev.inspector.live_updates import REST_FACTOR, Pace, SentDocuments
+from deploy.dev.inspector.server import REST_FACTOR, Pace, SentDocuments
+from deploy.dev.local_server import rejection_reason
 from deploy.history.journal_view import EventQuery
 from deploy.history.replay import is_replayable, make_dead_letter_replay, make_event_replay
 from deploy.history.status import held_destinations

@@ -3,12 +3,16 @@
 import json
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession, CookieJar
 
+from deploy.config.page_token import page_token
+from deploy.config.running_dev import Hint, ports_from, remove_dev_file, write_dev_file
+from deploy.dev.caught import Sheet, mail_request
 from deploy.dev.inspector.journal_upkeep import LOST_SECONDS, repair_some
-from deploy.dev.sendgrid.mailbox import mail_request
-from deploy.dev.sheets.store import Sheet
+from deploy.dev.local_status import local_version
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
@@ -20,7 +24,7 @@ from shared.ledger import Claimed, Settlement
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint, EndpointSecret, SealedText, Tenant
 from tests.fakes.deliveries import to_cloudevent_of
-from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, Inspector, a_dead_letter, an_event, rows_of
+from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, TOKEN, Inspector, a_dead_letter, an_event, rows_of
 
 
 async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector: Inspector) -> None:
@@ -152,6 +156,46 @@ async def test_a_mail_is_shown_walled_in(inspector: Inspector) -> None:
     for missing in ("/api/mail/2", "/api/mail/1/attachments/7", "/api/mail/x", "/api/mail/99999999999999999999"):
         async with inspector.client.get(missing) as answer:
             assert answer.status == 404
+
+
+async def test_the_page_and_its_api_want_the_token_and_keep_it_out_of_the_url(inspector: Inspector) -> None:
+    async with ClientSession(inspector.client.make_url("/"), cookie_jar=CookieJar(unsafe=True)) as browser:
+        for path in ("/", "/?token=wrong", "/?token=%C3%A9", "/page/app.js", "/api/events", "/api/events?token=x"):
+            async with browser.get(path, allow_redirects=False) as answer:
+                assert (answer.status, "has a token" in await answer.text()) == (403, True), path
+        async with browser.get("/favicon.ico") as answer:  # the supervisor's readiness check
+            assert answer.status == 204
+        async with browser.get(f"/?token={TOKEN}", allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/")
+            assert answer.headers["Referrer-Policy"] == "no-referrer"
+            assert "HttpOnly" in answer.headers["Set-Cookie"]
+            assert "SameSite=Lax" in answer.headers["Set-Cookie"]
+        for path in ("/", "/page/app.js", "/api/events"):
+            async with browser.get(path) as answer:
+                assert answer.status == 200, path
+    assert (await inspector.client.get("/api/events")).status == 200  # with the token in a header
+
+
+async def test_an_event_that_was_posted_to_the_page_is_told_where_events_go(inspector: Inspector) -> None:
+    url = inspector.client.make_url("/")
+    write_dev_file(inspector.parts.state, ports_from(9000), Hint("", ()), None)
+    async with ClientSession(url) as sender:
+        for path in ("/", "/webhook"):
+            for headers in (JSON_TYPE, {"Content-Type": "text/plain"}):
+                async with sender.post(path, data=b"{}", headers=headers) as answer:
+                    expected = "this is the page; post events to http://localhost:9000/NAME\n"
+                    assert (answer.status, await answer.text()) == (405, expected)
+    remove_dev_file(inspector.parts.state)
+    async with ClientSession(url) as sender, sender.post("/", data=b"{}", headers=JSON_TYPE) as answer:
+        assert "post events to the URLs that `hookchain sources` prints" in await answer.text()
+
+
+def test_the_token_is_kept_for_its_user_alone_and_is_in_every_url_of_the_page(tmp_path: Path) -> None:
+    token = page_token(tmp_path)
+    assert (len(token), page_token(tmp_path)) == (32, token)
+    assert (tmp_path / "page-token").stat().st_mode & 0o777 == 0o600
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), None)
+    assert local_version(tmp_path).version == f"http://127.0.0.1:9010/?token={token}"
 
 
 async def test_every_answer_has_the_security_headers(inspector: Inspector) -> None:

@@ -22,6 +22,7 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.settings import read_settings
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
+from tests.unit.dev.inspected import AUTHORIZED, TOKEN
 
 NOW: Final = 1_790_000_000.0
 CONFIG: Final = """\
@@ -70,7 +71,7 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
             "e2",
         )
         await parts.journal.record([EventEntry(EVENT, (), NOW), EventEntry(light, (), NOW)])
-        async with TestClient(TestServer(make_app(parts))) as client:
+        async with TestClient(TestServer(make_app(parts, TOKEN)), headers=AUTHORIZED) as client:
             yield Page(client, tmp_path)
 
 

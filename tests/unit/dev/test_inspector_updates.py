@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock, Mock
 from aiohttp import StreamReader
 from aiohttp.test_utils import make_mocked_request
 
-from deploy.dev.inspector.live_updates import BOARD, live
+from deploy.dev.inspector.server import BOARD, live
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal

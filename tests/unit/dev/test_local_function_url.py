@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dev.aws.function_url import event_of, response_of
+from deploy.dev.aws.function import event_of, response_of
 from shared.cloud.aws.function_url import request_of
 from shared.jsontext import Json, JsonObject
 

@@ -6,8 +6,8 @@ from email.message import EmailMessage
 import pytest
 
 from deploy.dev.aws.ses import mail_document
-from deploy.dev.sendgrid.mailbox import mail_of, mail_request
-from deploy.dev.sendgrid.validation import complaints_about
+from deploy.dev.caught import mail_of, mail_request
+from deploy.dev.sendgrid import faults_of
 from shared.jsontext import Json, JsonObject, to_json
 
 
@@ -30,7 +30,7 @@ def test_a_mail_is_shown_as_one_of_sendgrid_is() -> None:
     document = mail_document(
         request_to_ses(make_message(), ToAddresses=["j@example.com"], BccAddresses=["b@example.com"])
     )
-    assert not complaints_about(document)
+    assert list(faults_of(document)) == []
     stored = mail_request(to_json(document), document, "m", 0.0)
     mail = mail_of(1, "m", 0.0, stored.text, 0)
     assert (mail.sender.email, mail.sender.name) == ("shop@example.com", "Shop")
@@ -47,7 +47,7 @@ def test_a_mail_is_shown_as_one_of_sendgrid_is() -> None:
 
 def test_a_mail_without_subject_and_text_is_shown_too() -> None:
     document = mail_document(request_to_ses(b"From: a@example.com\r\n\r\n", ToAddresses=["b@example.com"]))
-    assert not complaints_about(document)
+    assert list(faults_of(document)) == []
 
 
 @pytest.mark.parametrize("request_", [None, {}, {"Content": {"Simple": {}}, "Destination": {}}])

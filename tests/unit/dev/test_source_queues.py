@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from deploy.dev.aws.source_queues import SourceQueue, sending_line, source_queues
+from deploy.dev.aws.stack import SourceQueue, sending_line, source_queues
 from deploy.topology.buses import BusSource, bus_sources
 from functions.receive.bus import object_event
 from shared.jsontext import JsonObject

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.config.running_dev import ports_from
-from deploy.dev.supervisor.aws_processes import plan_aws_children
-from deploy.dev.supervisor.processes import Child, Folders, affected
+from deploy.dev.supervisor.processes import Child, Folders, affected, plan_aws_children
 from shared.settings import read_settings
 
 PORTS = ports_from(8080)

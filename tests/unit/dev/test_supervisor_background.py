@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.sendgrid.mailbox import Mailbox, MailRequest
-from deploy.dev.supervisor.background import purge_state
+from deploy.dev.caught import Mailbox, MailRequest
+from deploy.dev.supervisor.supervisor import purge_state
 from deploy.history.local_requests import RequestEntry, write_requests
 from deploy.history.local_retention import newest_at
 from shared.cloud.local.blobs import LocalBlobs

@@ -7,9 +7,9 @@ import pytest
 
 from deploy.config.running_dev import ports_from
 from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_children
-from deploy.dev.supervisor.reload import changes, snapshot
 from deploy.dev.supervisor.runner import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
 from deploy.dev.supervisor.state_folder import StateInUse, locked
+from deploy.dev.supervisor.supervisor import changes, snapshot
 
 PORTS = ports_from(8080)
 

@@ -31,7 +31,7 @@ PIECES = (
     "sys.stdout.write('o\\nend')\n"
 )
 SERVER = (
-    "from deploy.dev.site import listening_socket\n"
+    "from deploy.dev.local_server import listening_socket\n"
     "listener = listening_socket(0)\n"  # the one that it was given
     "listener.setblocking(True)\n"
     "print('ready', flush=True)\n"

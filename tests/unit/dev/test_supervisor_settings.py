@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deploy.config.dotenv import DotenvFault, add_to_dotenv, parse_dotenv, read_dotenv
 from deploy.config.running_dev import PortsTaken, owner_from, ports_from, require_free
 from deploy.dev.supervisor import dev
-from deploy.dev.supervisor.options import Options, parse_options
+from deploy.dev.supervisor.setup import Options, parse_options
 from deploy.secrets.generated import WeakSecret, find_missing, random_value
 from shared.secrets import from_environment, weakness
 

@@ -10,11 +10,10 @@ import pytest
 from deploy.cli.main import main
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
 from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint
-from deploy.dev.supervisor.options import parse_options
 from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.processes import Folders
-from deploy.dev.supervisor.reload import changes, snapshot
-from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes, set_up
+from deploy.dev.supervisor.setup import Setup, generated_values, parse_options, secret_notes, set_up
+from deploy.dev.supervisor.supervisor import changes, snapshot
 from deploy.terminal.log_view import LogView
 from shared.jsontext import to_json
 
@@ -35,7 +34,8 @@ SetUp = Callable[[Mapping[str, str]], Setup]
 
 @pytest.fixture
 def settle(tmp_path: Path) -> SetUp:
-    (tmp_path / "deploy").mkdir()
+    for folder in ("deploy", "state"):
+        (tmp_path / folder).mkdir()
     (tmp_path / EXAMPLE_CONFIG).write_text(CONFIG, encoding="utf-8")
     folders = Folders(tmp_path, tmp_path / "state", tmp_path / "sockets")
     return lambda environ: set_up(

@@ -1,6 +1,5 @@
 """The state folder: closed to other users, and what becomes of damaged files in it."""
 
-import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -8,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.dev.caught import Mailbox, SheetStore
 from deploy.dev.pubsub.store import Store
-from deploy.dev.sendgrid.mailbox import Mailbox
-from deploy.dev.sheets.store import SheetStore
 from deploy.dev.supervisor.state_folder import (
     StateDamaged,
     StateExposed,
@@ -113,19 +111,6 @@ def test_a_damaged_file_that_no_delivery_needs_is_set_aside_with_one_line(tmp_pa
     JournalReader(tmp_path / "journal.db").close()
     Mailbox(tmp_path).close()
     assert set_aside_damaged(tmp_path, NOW) == []
-
-
-def test_the_readable_part_of_a_damaged_journal_is_recovered(tmp_path: Path) -> None:
-    a_journal(tmp_path, events=5_000)
-    size = (tmp_path / "journal.db").stat().st_size
-    with (tmp_path / "journal.db").open("r+b") as file:
-        file.seek(size * 3 // 4 // 4_096 * 4_096)
-        file.write(os.urandom(8 * 4_096))
-    [line] = set_aside_damaged(tmp_path, NOW)
-    assert line.startswith("journal.db is damaged (")
-    with JournalReader(tmp_path / "journal.db") as reader:
-        assert [letter.id for letter in reader.dead_letters(10)] == ["d1"]
-        assert reader.event("e1") is not None
 
 
 @pytest.mark.parametrize("name", ["bus.db", "ledger.db", "owners.db", "records.db"])

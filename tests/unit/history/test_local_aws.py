@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from deploy.config.running_dev import Hint, ports_from, remove_dev_file, write_dev_file
-from deploy.dev.aws.emulated_stack import function_environ
+from deploy.dev.aws.stack import function_environ
 from deploy.dev.local_status import local_backlogs, local_version
 from deploy.history.local import open_local_ledger, running_aws
 from deploy.history.local_aws import LocalAws

@@ -15,7 +15,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.slices import caught_sheets
-from deploy.dev.sheets.store import Sheet, SheetStore
+from deploy.dev.caught import Sheet, SheetStore
 from deploy.history.local import read_slice
 from shared.jsontext import Json, to_json
 from shared.logs import log

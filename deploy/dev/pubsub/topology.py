@@ -83,7 +83,8 @@ async def ensure(api_url: str, resources: tuple[Resource, ...]) -> None:
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         for resource in resources:
             url = f"{api_url}/v1/{resource.name}"
-            if await _send(session, "PUT", url, resource.settings) == 409:
+            status = await _send(session, "PUT", url, resource.settings)
+            if status == 409 and "/subscriptions/" in resource.name:  # a topic has nothing that changes
                 await _send(session, "PATCH", url, _patch(resource))
 
 
@@ -98,7 +99,7 @@ async def remove_others(api_url: str, project: str, resources: tuple[Resource, .
 
 async def _listed(session: aiohttp.ClientSession, url: str) -> list[str]:
     try:
-        async with session.get(url, params={"pageSize": "1000"}) as answer:
+        async with session.get(url) as answer:
             document = await answer.json() if answer.status == 200 else {}
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise Temporary("bus_unavailable", f"GET {url} was answered {type(error).__name__}") from error
@@ -108,8 +109,7 @@ async def _listed(session: aiohttp.ClientSession, url: str) -> list[str]:
 def _patch(resource: Resource) -> JsonObject:
     """Return the body of a PATCH. A subscription's topic is fixed by its name, so it never changes."""
     changes: JsonObject = {name: value for name, value in resource.settings.items() if name != "topic"}
-    kind = "topic" if "/topics/" in resource.name else "subscription"
-    return {kind: changes, "updateMask": ",".join(changes)}
+    return {"subscription": changes, "updateMask": ",".join(changes)}
 
 
 async def _send(session: aiohttp.ClientSession, method: str, url: str, body: JsonObject) -> int:

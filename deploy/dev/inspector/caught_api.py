@@ -1,8 +1,9 @@
-"""Caught mails at /api/mail, and the mail service's switch.
+"""Caught mails at /api/mail, the mail service's switch, and caught rows of Google Sheets at /api/sheets.
 
 Senders wrote all that is in a mail, so its HTML, source and attachments are served isolated from the page.
 """
 
+import asyncio
 import base64
 import re
 from functools import partial
@@ -12,9 +13,18 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import web
 
-from deploy.dev.inspector.api import bad_request, before_of, json_answer, json_body, limit_of, not_found
-from deploy.dev.inspector.backend import LOCAL, DevBackend
-from deploy.dev.sendgrid.mailbox import Address, Mail
+from deploy.config.slices import caught_sheets
+from deploy.dev.caught import Address, Mail, Sheet, SheetStore
+from deploy.dev.inspector.api import (
+    LOCAL,
+    DevBackend,
+    bad_request,
+    before_of,
+    json_answer,
+    json_body,
+    limit_of,
+    not_found,
+)
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339
@@ -27,6 +37,8 @@ HTML_POLICY: Final = (
 )
 FILE_POLICY: Final = "sandbox; default-src 'none'"
 MAX_INLINE_BYTES: Final = 5_000_000
+MOST_SHEETS: Final = 20
+NEWEST_ROWS: Final = 100
 PREVIEW_CHARACTERS: Final = 140
 FAULTS_TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
 _CID: Final = re.compile(r"cid:([^\"'\s>)]+)", re.IGNORECASE)
@@ -170,12 +182,57 @@ def _address(address: Address) -> Json:
     return {"email": address.email, "name": address.name}
 
 
+async def find_sheets(backend: DevBackend) -> list[Sheet]:
+    """Return the sheets that the configuration names and that are caught, then those that only have rows."""
+    notify = await asyncio.to_thread(backend.notify_slice)
+    return list(
+        dict.fromkeys(
+            [*(Sheet(*each) for each in caught_sheets(notify)), *await backend.read(backend.caught.sheets.sheets)]
+        )
+    )
+
+
+async def list_sheets(request: web.Request) -> web.Response:
+    """Answer the sheets, each with its first row and its newest ones."""
+    backend = request.app[LOCAL]
+    sheets = (await find_sheets(backend))[:MOST_SHEETS]
+    found: list[Json] = [await backend.read(partial(_document, backend.caught.sheets, each)) for each in sheets]
+    return json_answer({"sheets": found})
+
+
+async def empty_sheet(request: web.Request) -> web.Response:
+    """Take `{"spreadsheet": …, "sheet": …}`, and delete its rows and its header."""
+    body, backend = await json_body(request), request.app[LOCAL]
+    spreadsheet, title = body.get("spreadsheet"), body.get("sheet")
+    if not isinstance(spreadsheet, str) or not isinstance(title, str):
+        raise bad_request("spreadsheet, sheet: must be texts.")
+    await backend.read(partial(backend.caught.sheets.empty, Sheet(spreadsheet, title)))
+    return json_answer({})
+
+
+def _document(store: SheetStore, sheet: Sheet) -> JsonObject:
+    count = store.row_count(sheet)
+    begin = max(2, count - NEWEST_ROWS + 1)
+    newest: list[Json] = [*store.rows(sheet, begin, count)]
+    first: list[Json] = [*store.rows(sheet, 1, 1)]
+    return {
+        "spreadsheet": sheet.spreadsheet,
+        "sheet": sheet.title,
+        "count": count,
+        "first": first[0] if first else None,
+        "begin": begin,
+        "rows": newest,
+    }
+
+
 _ID: Final = r"/api/mail/{id:\d{1,15}}"
-ROUTES: Final = [
+CAUGHT_ROUTES: Final = [
     web.get("/api/mail", list_mail),
     web.get(_ID, show_mail),
     web.get(_ID + "/html", show_html),
     web.get(_ID + "/source", show_source),
     web.get(_ID + r"/attachments/{index:\d{1,4}}", download),
     web.post("/api/mail-sink", plug_sink),
+    web.get("/api/sheets", list_sheets),
+    web.post("/api/sheets/empty", empty_sheet),
 ]

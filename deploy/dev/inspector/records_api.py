@@ -1,0 +1,266 @@
+"""Events, deliveries and rejected requests: GET /api/events, /api/events/<id>, /api/deliveries, /api/rejected."""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from aiohttp import web
+
+from deploy.dev.caught import Mailbox
+from deploy.dev.inspector.api import (
+    BACKEND,
+    LOCAL,
+    Backend,
+    bad_request,
+    before_of,
+    event_query,
+    json_answer,
+    json_body,
+    limit_of,
+    not_found,
+)
+from deploy.history.destinations import read_destinations, resume_destination
+from deploy.history.digests import digest_document, find_digest
+from deploy.history.documents import (
+    dead_letter_document,
+    delivery_document,
+    record_document,
+    request_document,
+    summary_document,
+)
+from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow, EventPage, EventQuery, EventRecord
+from deploy.history.replay import as_dead_letter, make_dead_letter_replay, make_event_replay, renew_blobs
+from deploy.history.state import configured_destinations
+from deploy.history.subscribers import read_endpoints, read_tenants
+from shared.claim_check import checked_out
+from shared.errors import Permanent, Temporary
+from shared.event import from_cloudevent, to_cloudevent
+from shared.journal import KEPT, DeadLetter
+from shared.jsontext import Json, JsonObject
+from shared.ledger import PAUSED_BY_OPERATOR, LedgerRow
+from shared.ports import EVENTS, BusMessage
+from shared.subscribers.names import TENANT_PATTERN
+
+MAX_DELIVERIES: Final = 100
+SENT: Final = ("200 ", "202 ")
+"""The beginnings of the responses of SES and SendGrid that a mail was accepted."""
+NEWEST_MAILS: Final = 200
+
+
+async def list_events(request: web.Request) -> web.Response:
+    backend, query = request.app[BACKEND], event_query(request.query)
+    return json_answer(await find_events(backend, query))
+
+
+async def find_events(backend: Backend, query: EventQuery) -> JsonObject:
+    """Return a page of the list. A search by text first indexes the next few hundred events."""
+    if query.text:
+        await backend.read(backend.reader.index)
+    return page_document(await backend.read(partial(backend.reader.events, query)))
+
+
+def page_document(page: EventPage) -> JsonObject:
+    return {
+        "events": [summary_document(event) for event in page.events],
+        "next_before": page.next_before,
+        "not_indexed": page.not_indexed,
+    }
+
+
+async def show_event(request: web.Request) -> web.Response:
+    backend, event_id = request.app[BACKEND], request.match_info["id"]
+    record = await backend.read(partial(backend.reader.event, event_id))
+    if record is None:
+        letters = await backend.read(partial(backend.reader.letters_of_event, event_id))
+        if (digest := await find_digest(backend.ledger, event_id, letters)) is None:
+            raise not_found(f"The journal has no event {event_id!r}.")
+        return json_answer({**digest_document(digest), "mails": await _mails(request, digest.rows)})
+    rows = list(reversed(await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)))
+    document = record_document(record, await _whole_event(backend, record), rows)
+    return json_answer({**document, "mails": await _mails(request, rows)})
+
+
+async def _mails(request: web.Request, rows: Sequence[LedgerRow]) -> JsonObject:
+    local = request.app.get(LOCAL)
+    return await local.read(partial(_mails_of, local.mailbox, rows)) if local else {}
+
+
+def _mails_of(mailbox: Mailbox, rows: Sequence[LedgerRow]) -> JsonObject:
+    """Return mail ids by delivery id, for mails among the newest: the mail service's response has the message id."""
+    answers = {row.answer.partition(" ")[2]: row.key for row in rows if row.answer.startswith(SENT)}
+    if not answers:
+        return {}
+    return {answers[mail.message_id]: mail.id for mail in mailbox.list_mail(NEWEST_MAILS) if mail.message_id in answers}
+
+
+async def _whole_event(backend: Backend, record: EventRecord) -> JsonObject | None:
+    """Return the event with the data of its blob, or without data if the blob is gone."""
+    if record.document is None or "dataref" not in record.document:
+        return record.document
+    try:
+        return to_cloudevent(await checked_out(from_cloudevent(record.document), backend.blobs))
+    except Permanent:
+        return record.document
+
+
+async def list_deliveries(request: web.Request) -> web.Response:
+    destination, state = (request.query.get(name) or None for name in ("destination", "state"))
+    rows = await request.app[BACKEND].ledger.rows(limit_of(request.query), destination=destination, state=state)
+    return json_answer({"deliveries": [delivery_document(row) for row in rows]})
+
+
+async def list_rejected(request: web.Request) -> web.Response:
+    backend, query = request.app[BACKEND], request.query
+    requests = await backend.read(partial(backend.reader.rejected, limit_of(query), before_of(query)))
+    return json_answer({"rejected": [request_document(each) for each in requests]})
+
+
+STATES: Final = (KEPT, REPLAYED, DROPPED)
+
+
+async def replay_event(request: web.Request) -> web.Response:
+    """Replay `{"id": …, "only": <destination>, "force": true}`."""
+    backend, wanted = request.app[BACKEND], await json_body(request)
+    event_id, only, force = wanted.get("id"), wanted.get("only"), wanted.get("force", False)
+    if not isinstance(event_id, str) or not isinstance(only, str | None) or not isinstance(force, bool):
+        raise bad_request("id: must be an event's id; only: a destination's name; force: true or false.")
+    record = await backend.read(partial(backend.reader.event, event_id))
+    if record is None or record.document is None:
+        raise not_found("There is nothing to replay: transform has not processed the event, or its body was deleted.")
+    replay_id = secrets.token_hex(8)
+    message = make_event_replay(record.document, replay_id, only, force)
+    await renew_blobs([message.data], backend.blobs)
+    await backend.bus.publish(EVENTS, [message])
+    return json_answer({"replay": replay_id})
+
+
+async def list_dead_letters(request: web.Request) -> web.Response:
+    backend, query = request.app[BACKEND], request.query
+    state = query.get("state") or KEPT
+    if state not in (*STATES, "all"):
+        raise bad_request(f"state: must be one of {', '.join(STATES)}, all; got {state!r}.")
+    wanted = None if state == "all" else state
+    call = partial(backend.reader.dead_letters, limit_of(query), state=wanted, before=before_of(query))
+    return json_answer({"dead_letters": [dead_letter_document(letter) for letter in await backend.read(call)]})
+
+
+async def show_dead_letter(request: web.Request) -> web.Response:
+    letter = await _dead_letter(request.app[BACKEND], request.query.get("id", ""))
+    return json_answer(dead_letter_document(letter, whole=True))
+
+
+async def replay_dead_letters(request: web.Request) -> web.Response:
+    """Replay `{"ids": […]}`, the ids that /api/dead-letters lists."""
+    backend = request.app[BACKEND]
+    ids = await _ids(request)
+    letters = [as_dead_letter(await _dead_letter(backend, each)) for each in ids]
+    messages = [(letter, make_dead_letter_replay(letter, secrets.token_hex(8))) for letter in letters]
+    replayed = [await _replay(backend, letter, message) for letter, message in messages]
+    return json_answer({"replayed": sum(replayed)})
+
+
+async def _replay(backend: Backend, letter: DeadLetter, message: BusMessage) -> bool:
+    """Publish the message; return False if the dead letter was replayed before, so that two clicks send it once.
+
+    It is marked before it is published: one that fails again at once is kept again, and that must be the last write.
+    """
+    if not await _mark(backend, [letter.id], REPLAYED):
+        return False
+    try:
+        await renew_blobs([letter.message], backend.blobs)
+        await backend.bus.publish(letter.topic, [message])
+    except Temporary:
+        await _mark(backend, [letter.id], KEPT)
+        raise
+    return True
+
+
+async def drop_dead_letters(request: web.Request) -> web.Response:
+    return json_answer({"dropped": await _mark(request.app[BACKEND], await _ids(request), DROPPED)})
+
+
+async def _ids(request: web.Request) -> Sequence[str]:
+    ids = (await json_body(request)).get("ids")
+    if not isinstance(ids, list) or not ids or not all(isinstance(each, str) for each in ids):
+        raise bad_request("ids: must be a list of dead letters' ids.")
+    return [str(each) for each in ids]
+
+
+async def _dead_letter(backend: Backend, dead_letter_id: str) -> DeadLetterRow:
+    letter = await backend.read(partial(backend.reader.dead_letter, dead_letter_id))
+    if letter is None:
+        raise not_found(f"There is no dead letter {dead_letter_id!r}.")
+    return letter
+
+
+async def _mark(backend: Backend, ids: Sequence[str], state: str) -> int:
+    return await backend.read(partial(backend.reader.mark_dead_letters, ids, state))
+
+
+async def list_destinations(request: web.Request) -> web.Response:
+    backend = request.app[BACKEND]
+    notify = await asyncio.to_thread(backend.notify_slice)
+    configured = configured_destinations(notify)
+    views = await read_destinations(backend.ledger, configured, time.time(), notify)
+    return json_answer({"destinations": [each.document() for each in views], "count": len(configured)})
+
+
+async def pause(request: web.Request) -> web.Response:
+    await request.app[BACKEND].ledger.disable(request.match_info["destination"], PAUSED_BY_OPERATOR, time.time())
+    return json_answer({})
+
+
+async def resume(request: web.Request) -> web.Response:
+    """Let the destination take deliveries again, and send what is held for it and what waits."""
+    destination = request.match_info["destination"]
+    resumed = await resume_destination(request.app[BACKEND].ledger, destination, time.time())
+    return json_answer({"released": resumed.released, "hastened": resumed.hastened})
+
+
+async def release(request: web.Request) -> web.Response:
+    """Send what is held for the destination."""
+    destination = request.match_info["destination"]
+    return json_answer({"released": await request.app[BACKEND].ledger.release(destination, time.time())})
+
+
+_TENANT: Final = re.compile(TENANT_PATTERN)
+
+
+async def list_tenants(request: web.Request) -> web.Response:
+    after = request.query.get("after", "")
+    if after and not _TENANT.fullmatch(after):
+        raise bad_request("after: must be the id of a tenant.")
+    page = await read_tenants(request.app[BACKEND].documents, limit_of(request.query), after)
+    return json_answer(page.document())
+
+
+async def show_tenant(request: web.Request) -> web.Response:
+    tenant = request.match_info["tenant"]
+    found = await read_endpoints(request.app[BACKEND].documents, tenant) if _TENANT.fullmatch(tenant) else None
+    if found is None:
+        raise not_found("There is no such tenant.")
+    endpoints: list[Json] = [*found]
+    return json_answer({"endpoints": endpoints})
+
+
+RECORDS_ROUTES: Final = [
+    web.get("/api/events", list_events),
+    web.get("/api/events/{id}", show_event),
+    web.get("/api/deliveries", list_deliveries),
+    web.get("/api/rejected", list_rejected),
+    web.post("/api/replay", replay_event),
+    web.get("/api/dead-letters", list_dead_letters),
+    web.get("/api/dead-letter", show_dead_letter),
+    web.post("/api/dead-letters/replay", replay_dead_letters),
+    web.post("/api/dead-letters/drop", drop_dead_letters),
+    web.get("/api/destinations", list_destinations),
+    web.post("/api/destinations/{destination}/pause", pause),
+    web.post("/api/destinations/{destination}/resume", resume),
+    web.post("/api/release/{destination}", release),
+    web.get("/api/subscribers", list_tenants),
+    web.get("/api/subscribers/{tenant}", show_tenant),
+]

@@ -1,0 +1,211 @@
+"""The port of a local service: for the user who runs it, and for requests of programs on this machine and of its pages.
+
+A connection of another user is answered 403 before a request is parsed. Linux lists the owner of every TCP socket in
+/proc/net. Other systems do not: there, every local user counts as the one who runs this process.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Final, TypeAlias, cast
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from deploy.config.running_dev import HOST
+from deploy.config.slices import is_loopback
+
+Address: TypeAlias = tuple[str, int]
+
+FOREIGN_PAGE: Final = "A page of another site must not use this local service."
+LISTEN_FD: Final = 3
+"""The first descriptor that systemd passes to a service."""
+_JSON: Final = "application/json"
+_TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
+_OWNER: Final = 7
+_INODE: Final = 9
+_ROOT: Final = 0
+
+
+class LocalSite(web.BaseSite):
+    """A port of 127.0.0.1 for a runner. `start` raises OSError if the port is taken."""
+
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
+        super().__init__(runner)
+        self._port = port
+
+    @property
+    def name(self) -> str:
+        return f"http://{HOST}:{self._port}"
+
+    async def start(self) -> None:
+        await super().start()
+        make_http = self._runner.server
+        assert make_http is not None
+        loop = asyncio.get_running_loop()
+        listener = listening_socket(self._port)
+        self._server = await loop.create_server(lambda: OwnerCheck(make_http), sock=listener, backlog=self._backlog)
+
+
+def listening_socket(port: int) -> socket.socket:
+    """Return the socket that `hookchain dev` has opened and passed to this process, otherwise a new one.
+
+    Raises OSError if the port is taken.
+    """
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        return socket.socket(fileno=LISTEN_FD)
+    return socket.create_server((HOST, port))
+
+
+def stopped_by_signal() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
+
+
+class OwnerCheck(asyncio.Protocol):
+    """A new connection: HTTP is served to the user who runs this process and to root, and a 403 to everybody else."""
+
+    def __init__(self, make_http: Callable[[], asyncio.BaseProtocol]) -> None:
+        self._make_http = make_http
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+        client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        if client and server and not is_other_user(client[:2], server[:2]):
+            http = self._make_http()
+            self._transport.set_protocol(http)
+            http.connection_made(self._transport)
+
+    def data_received(self, _: bytes) -> None:
+        text = f"This service answers only the user who runs it (user id {os.geteuid()}).\n"
+        head = f"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: {len(text)}\r\n"
+        self._transport.write(f"{head}Connection: close\r\n\r\n{text}".encode())
+        self._transport.close()
+
+
+def is_other_user(client: Address, server: Address) -> bool:
+    """Return whether another user, not root, opened this IPv4 connection, or its client has closed it."""
+    return _owners_are_listed() and _owner(client, server) not in {os.geteuid(), _ROOT}
+
+
+def _owner(client: Address, server: Address) -> int | None:
+    for table in _TABLES:
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()
+        except OSError:  # no IPv6 here, or no /proc
+            continue
+        if (owner := owner_in(lines, client, server)) is not None:
+            return owner
+    return None
+
+
+def owner_in(lines: Iterable[str], client: Address, server: Address) -> int | None:
+    """Return the user id that owns the client's end in the lines of a table, or None.
+
+    The kernel lists a socket that its process has closed with user 0 and inode 0: nobody owns it.
+    """
+    ends = {f"{_hex(client)} {_hex(server)}", f"{_mapped(client)} {_mapped(server)}"}
+    for line in lines:
+        fields = line.split()
+        if " ".join(fields[1:3]) in ends and fields[_INODE] != "0":
+            return int(fields[_OWNER])
+    return None
+
+
+def _hex(address: Address) -> str:
+    """Return an IPv4 address and a port as /proc/net/tcp writes them: the address in the machine's byte order."""
+    host, port = address
+    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
+
+
+def _mapped(address: Address) -> str:
+    """Return the address as an IPv6 socket has it; some clients use one for IPv4 too."""
+    word = int.from_bytes(b"\x00\x00\xff\xff", sys.byteorder)
+    return f"{0:016X}{word:08X}{_hex(address)}"
+
+
+@cache
+def _owners_are_listed() -> bool:
+    """Test with a connection of our own: without /proc, and in some sandboxes, the tables lack the owner."""
+    with socket.create_server((HOST, 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        return _owner(client.getsockname(), listener.getsockname()) == os.geteuid()
+
+
+@web.middleware
+async def local_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Reject requests of other sites' pages, and requests that act without being JSON."""
+    if reason := rejection_reason(request.method, request.host, request.headers):
+        raise web.HTTPForbidden(text=reason + "\n")
+    return await handler(request)
+
+
+@web.middleware
+async def no_pages(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Reject what a browser sends for any page: a program sends no Origin."""
+    reject_pages(request)
+    return await handler(request)
+
+
+def reject_pages(request: web.Request) -> None:
+    """Raises HTTPForbidden for a request that a browser sends for a page."""
+    if "Origin" in request.headers or not is_local(f"//{request.host}"):
+        raise web.HTTPForbidden(text=FOREIGN_PAGE + "\n")
+
+
+def rejection_reason(method: str, host: str, headers: Mapping[str, str]) -> str | None:
+    """Return the reason to reject a request, or None.
+
+    A name in Host may have been made to point at this machine (DNS rebinding). A page on another port of this machine
+    is another site too, and a browser always sends its Origin. A browser sends JSON, and PUT, PATCH and DELETE, to
+    another site only with that site's permission, which is never given here.
+    """
+    if not is_local(f"//{host}"):
+        return "This local service answers requests for localhost only."
+    origin = headers.get("Origin")
+    if origin is not None and _netloc(origin) != host:
+        return FOREIGN_PAGE
+    if headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"} and not _is_visit(method, headers):
+        return FOREIGN_PAGE
+    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    is_empty = not content_type and headers.get("Content-Length") == "0"
+    if method == "POST" and content_type != _JSON and not is_empty:
+        got = content_type or "none"
+        return (
+            f"Content-Type: must be {_JSON} in a POST; got {got}. Senders use the URLs that `hookchain sources` prints."
+        )
+    return None
+
+
+def _is_visit(method: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a person followed a link on another page."""
+    return (
+        method == "GET" and headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Dest") == "document"
+    )
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+@lru_cache(maxsize=64)
+def is_local(url: str) -> bool:
+    """Return whether the URL's host is this machine."""
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        return False

@@ -1,4 +1,19 @@
-"""One attempt at a destination, bounded in time whatever the destination does, and its entry in the journal."""
+"""One attempt at a claimed delivery: what can make it wait or end it before, the call, and the record of its outcome.
+
+In this order, and the first that applies decides:
+
+    an attempt before left no record   its outcome is unknown: hold it or give it up, where no repeat may follow
+    the delivery has expired           a dead letter
+    the destination is disabled        held
+    the destination is paused          waits until the pause is over
+    `to` names a person                a dead letter where nobody is found, who has the address that is needed
+    the destination gathers            waits for a digest, for the end of a burst or of quiet hours
+    its circuit breaker is open        waits
+    it has no place in this process    waits
+    its rate or in_flight is used up   waits for a slot
+
+What waits has made no attempt. A destination is called at most once, and is cut off a second after its timeout.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,12 +22,27 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.notify.destination import REPAIR, Attempt, Destination
-from functions.notify.waiting.schedule import MAX_ASKED_SECONDS
+from functions.notify.notifier import Nacked, Notifier, Result, Target, Work
+from functions.notify.registry import Configured
+from functions.notify.settle import (
+    give_up,
+    give_up_expired,
+    give_up_unknown,
+    hold_unknown,
+    hold_while_disabled,
+    is_last_unknown,
+    let_wait,
+    settle,
+    unknown_reason,
+)
+from functions.notify.waiting.pauses import has_failed, pause_text, pause_wait
+from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, Wait, expires_at, spread
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.event import oneline
 from shared.journal import AttemptEntry
-from shared.ledger import LedgerRow
+from shared.ledger import Claimed, LedgerRow
+from shared.ledger_rules import CLAIMED
 from shared.outcomes import AttemptOutcome
 from shared.own_modules import place_in_own_module
 from shared.time_bound import Deadlines, TooLate, is_cancelled
@@ -23,6 +53,19 @@ MAX_CHARACTERS: Final = 500
 """Of a reason and of an answer in an attempt's record: a row keeps a hundred of them."""
 MAX_TEXT_CHARACTERS: Final = 1_000
 """Of a reason, as the row shows the last one."""
+PEOPLE_SECONDS: Final = 60.0
+"""How long deliveries to a person wait while the list of people cannot be read."""
+BUSY_CODES: Final = frozenset({"attempt_timeout", "mail_queue_full", "queue_full"})
+"""The codes of a destination that is so slow that nothing was sent. A nack would slow down the whole subscription."""
+BUSY_SECONDS: Final = 5.0
+BUSY_PART: Final = 0.1
+"""A delivery that found its destination too slow waits a tenth of its age, and no less than BUSY_SECONDS."""
+MAX_BUSY_AGE_SECONDS: Final = 3_600.0
+"""From this age on, that counts as a failed attempt."""
+SUSPECT_SECONDS: Final = 1.0
+SUSPECT_WAIT_SECONDS: Final = 5.0
+MAX_CRASHES: Final = 3
+"""A delivery whose attempts ended so often without a record probably ends the worker each time."""
 
 OUTCOME_NAMES: Final[Mapping[type[Outcome], AttemptOutcome]] = MappingProxyType(
     {
@@ -33,6 +76,180 @@ OUTCOME_NAMES: Final[Mapping[type[Outcome], AttemptOutcome]] = MappingProxyType(
         Disabled: "held",
     }
 )
+
+
+async def attempt_claimed(notifier: Notifier, work: Work, target: Target, no_place: Wait | None) -> Result:
+    """Attempt the delivery once, unless it has to wait. `no_place`: until when it has no place in this process.
+
+    Returns once the ledger has the outcome. Raises Temporary: the claim is given back, where nothing was sent.
+    """
+    if work.claim.row.state != CLAIMED:
+        return await _check_attempt_and_settle(notifier, work, target, no_place)
+    # The last attempt at this delivery left no record, so it may have crashed the worker. Such deliveries run one at a
+    # time: otherwise a crash would also count against the harmless ones that ran beside it.
+    try:
+        await asyncio.wait_for(notifier.suspects.acquire(), SUSPECT_SECONDS)
+    except TimeoutError:  # the one before it hangs: this one gives its place to others meanwhile
+        at = notifier.clock.now() + spread(SUSPECT_WAIT_SECONDS, work.delivery.id, 0)
+        reason = "a delivery that may have ended the worker is tried first"
+        return await let_wait(notifier, work, target.configured, at, reason)
+    try:
+        return await _check_attempt_and_settle(notifier, work, target, no_place)
+    finally:
+        notifier.suspects.release()
+
+
+async def _check_attempt_and_settle(notifier: Notifier, work: Work, target: Target, no_place: Wait | None) -> Result:
+    configured = target.configured
+    outcome: Outcome | None = None
+    try:
+        attempted = await _attempt_unless_waiting(notifier, work, target, no_place)
+        if isinstance(attempted, Result):
+            return attempted
+        outcome, entry = attempted
+        result = await settle(notifier, work, target, outcome, entry)
+        result.attempt_seconds = entry.ended_at - entry.started_at
+        result.has_failed = has_failed(outcome)
+        if notifier.journal is not None:
+            notifier.journal.note(entry)
+        if configured.health is not None:
+            await configured.health.note(outcome, work.attempt_number, entry.ended_at)
+        return result
+    finally:
+        if notifier.caps is not None:
+            await notifier.caps.leave(work.delivery)
+        await notifier.breakers.leave(configured, work.delivery, outcome)
+
+
+async def _attempt_unless_waiting(
+    notifier: Notifier, work: Work, target: Target, no_place: Wait | None
+) -> tuple[Outcome, AttemptEntry] | Result:
+    """Return the attempt's outcome and its record; the result where none was made, or where it does not count."""
+    configured, row = target.configured, work.claim.row
+    try:
+        if result := await _result_without_attempt(notifier, work, target, no_place):
+            return result
+        started_at = notifier.clock.now()
+        begun: Claimed | None = work.claim
+        if row.state == CLAIMED:
+            begun = await notifier.ledger.begin(work.claim, started_at)
+        elif started_at + configured.timeout_seconds + GRACE_SECONDS > row.lease_until:
+            begun = None
+        if begun is None:
+            await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, started_at))
+            return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
+        work.claim = begun
+        attempt = Attempt(
+            idempotency_key=f"{row.key}-r{row.generation}" if row.generation else row.key,
+            attempt_number=work.attempt_number,
+            generation=row.generation,
+            now=started_at,
+            timeout_seconds=configured.timeout_seconds,
+            person=work.person,
+            is_repair=row.generation > 0 and is_repair(row, work.attempt_number),
+            undelivered_since=undelivered_since(row) if row.generation else 0,
+        )
+        notifier.gate.begin(work.delivery.id)
+        try:
+            outcome = await attempt_once(target.destination, work.delivery, attempt, notifier.deadlines)
+        except Temporary as error:
+            if error.code not in BUSY_CODES:
+                raise
+            age_seconds = started_at - row.created_at
+            if age_seconds < MAX_BUSY_AGE_SECONDS:
+                return await _wait_while_busy(notifier, work, configured, error.detail, age_seconds)
+            outcome = RetryLater(error.detail)  # so that its schedule ends at last
+    except Temporary:
+        # Nothing was sent, so this attempt does not count.
+        await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, notifier.clock.now()))
+        raise
+    return outcome, attempt_entry(row, work.attempt_number, outcome, started_at, notifier.clock.now())
+
+
+async def _result_without_attempt(
+    notifier: Notifier, work: Work, target: Target, no_place: Wait | None
+) -> Result | None:
+    """Return what is decided without an attempt, in the order above; None if nothing is against one."""
+    configured, row = target.configured, work.claim.row
+    if row.crashes and (result := await _after_a_crash(notifier, work, target)):
+        return result
+    now = notifier.clock.now()
+    expires_after = configured.expires_after_seconds
+    if expires_after is not None and now >= expires_at(work.delivery.event, expires_after):
+        return await give_up_expired(notifier, work, row.reason)
+    state = await notifier.states.state(configured.name)
+    if state.disabled_reason is not None:
+        return await hold_while_disabled(notifier, work, state.disabled_reason)
+    if state.paused_until is not None and now < state.paused_until:
+        pause_seconds = spread(pause_wait(configured, state.paused_until, now), row.key, work.attempt_number)
+        reason = pause_text(configured, state.pause_reason)
+        return await let_wait(notifier, work, configured, now + pause_seconds, reason)
+    if configured.recipient is not None and (result := await _find_recipient(notifier, work, configured)):
+        return result
+    if configured.gather is not None:
+        from functions.notify.digests.arrival import keep_back  # few destinations gather
+
+        if result := await keep_back(notifier, work, configured):
+            return result
+    wait = await notifier.breakers.enter(configured, work.delivery) or no_place
+    if wait is None and notifier.caps is not None:
+        wait = await notifier.caps.enter(configured, work.delivery, row.slot_at)
+    if wait is None:
+        return None
+    if wait.gathers:
+        from functions.notify.digests.arrival import wait_for_rate
+
+        if result := await wait_for_rate(notifier, work, configured, wait.until, wait.reason):
+            return result
+    return await let_wait(notifier, work, configured, wait.until, wait.reason, has_slot=wait.has_slot)
+
+
+async def _after_a_crash(notifier: Notifier, work: Work, target: Target) -> Result | None:
+    """Count an attempt that left no record as one with an unknown outcome. Return None if another may follow."""
+    row = work.claim.row
+    if notifier.journal is not None and row.attempts:
+        notifier.journal.note(row.attempts[-1])
+    if row.crashes >= MAX_CRASHES:
+        crashed = unknown_reason(f"{row.crashes} attempts in a row ended without a record")
+        return await give_up(notifier, work, "crashed", crashed)
+    reason = f"attempt {row.attempt_number} ended without a record of its outcome"
+    if target.configured.on_unknown == "hold":
+        return await hold_unknown(notifier, work, reason)
+    if is_last_unknown(target, row.unknown_count):
+        return await give_up_unknown(notifier, work, row.unknown_count, reason)
+    return None
+
+
+async def _find_recipient(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
+    """Set the recipient of the work. Return what is decided where there is none. Raises Temporary."""
+    if notifier.recipients is None:
+        raise Temporary("destination_not_loaded", "notify's slice has no `people`; bundle it again")
+    try:
+        found = await notifier.recipients.recipient_of(configured, work.delivery)
+    except Permanent as error:  # the event's data is gone
+        return await give_up(notifier, work, error.code, error.detail)
+    except Temporary as error:
+        if error.code != "people_unavailable":
+            raise
+        # Wait here: the operator's list of people is down. If this raised, the bus would count attempts and give up.
+        return await let_wait(notifier, work, configured, notifier.clock.now() + PEOPLE_SECONDS, error.detail)
+    from functions.notify.recipients.recipient import NoRecipient  # few destinations need it
+
+    if isinstance(found, NoRecipient):
+        return await give_up(notifier, work, "unknown_person", found.reason)
+    work.person = found
+    return None
+
+
+async def _wait_while_busy(
+    notifier: Notifier, work: Work, configured: Configured, reason: str, age_seconds: float
+) -> Result:
+    """Let the delivery wait, without an attempt that counts: its destination was too slow for anything to be sent."""
+    seconds = max(BUSY_SECONDS, BUSY_PART * age_seconds)
+    at = notifier.clock.now() + spread(seconds, work.claim.row.key, work.attempt_number)
+    result = await let_wait(notifier, work, configured, at, reason)
+    result.has_failed = True
+    return result
 
 
 async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt, deadlines: Deadlines) -> Outcome:

@@ -8,18 +8,23 @@ import hashlib
 from dataclasses import replace
 from typing import Final
 
-from shared.dead_letter_message import dead_letter_from
+from shared.dead_letter_message import dead_letter_from, dead_letter_message
 from shared.delivery import DELIVERY_TYPE, Delivery, delivery_from
 from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import from_cloudevent
 from shared.journal import DeadLetter, Journal
 from shared.jsontext import Json
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Bus
 from shared.push import Push, parse_push
 
 SUBSCRIPTION: Final = "CloudPubSubDeadLetterSourceSubscription"
 DELIVERY_COUNT: Final = "CloudPubSubDeadLetterSourceDeliveryCount"
 MAX_UNREADABLE_BYTES: Final = 256 * 1024
+
+
+async def publish_dead_letter(bus: Bus, letter: DeadLetter) -> None:
+    """Publish the dead letter, so that it is kept. Raises Temporary."""
+    await bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
 
 
 async def keep_dead_letter(letter: DeadLetter, journal: Journal | None) -> None:

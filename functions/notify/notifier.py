@@ -1,15 +1,15 @@
-"""The values that notify works with, and its result."""
+"""What notify works with: its ports and the state of this process, a delivery that it has claimed, and its result."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from functions.notify.registry import Destinations, DestinationStates
+from functions.notify.destination import Destination
+from functions.notify.registry import Configured, Destinations, DestinationStates
 from functions.notify.waiting.pauses import Breakers
-from functions.notify.waiting.schedule import Closed, Gate
 from shared.delivery import Delivery
-from shared.errors import Temporary
+from shared.errors import PermanentCode, Temporary
 from shared.journal import Journal
 from shared.ledger import Claimed, Ledger
 from shared.outcomes import DeliveryOutcome
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
     from functions.notify.recipients.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
+    from functions.notify.waiting.caps import Caps
     from shared.outgoing.instance_leases import InstanceLeases
-
 
 PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
 """Between the tries of one write; the last one repeats. Each try has the store's own retries of under a second."""
@@ -36,19 +36,14 @@ Answer = TypeVar("Answer")
 class Notifier:
     """The ports and the state of this process.
 
-    `suspects`: held by a delivery whose attempt before ended without a record, one at a time.
-
-    `gate`: the places of this process, and `gates`: what a delivery passes besides before its attempt, in order.
-
-    `instances`: the leases of destinations that may hang; None except on AWS, where one attempt holds an instance.
-
-    `recipients`: None if no destination's `to` names a person.
-
-    `endpoints`: those of subscribers; None if the configuration has none.
-
-    `under_way`: the ids of the deliveries that this process works on now.
-
-    `sleep`: waits so many seconds, or about as many.
+    gate        the places of this process: which deliveries may begin
+    caps        the rates and limits of destinations over all instances; None if no destination can have one
+    instances   the leases of destinations that may hang; None except on AWS, where one attempt holds an instance
+    recipients  None if no destination's `to` names a person
+    endpoints   those of subscribers; None if the configuration has none
+    suspects    held by a delivery whose last attempt ended without a record, one at a time
+    under_way   the ids of the deliveries that this process works on now
+    sleep       waits so many seconds, or about as many
     """
 
     destinations: Destinations
@@ -59,21 +54,22 @@ class Notifier:
     clock: Clock
     breakers: Breakers
     gate: ProcessGate
-    gates: Sequence[Gate] = ()
+    caps: "Caps | None" = None
     instances: "InstanceLeases | None" = None
+    recipients: "Recipients | None" = None
+    endpoints: "Endpoints | None" = None
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
     deadlines: Deadlines = field(default_factory=Deadlines)
     under_way: set[str] = field(default_factory=set)
-    recipients: "Recipients | None" = None
-    endpoints: "Endpoints | None" = None
     sleep: Callable[[float], Awaitable[None]] = back_off
 
     async def persist(self, claim: Claimed, write: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Make a write that ends a claim. Make it again until shortly before the lease ends, if it raises Temporary.
+        """Make a write that ends a claim. Repeat it while it raises Temporary, until shortly before the lease ends.
 
         The claim marks the attempt as begun. If a second of throttling lost its outcome, the request would be sent
         again, or an attempt that sent nothing would count. Raises the last Temporary. On Lambda the invocation's
-        deadline may cancel it earlier. What only begins is not worth it: the bus brings the message again.
+        deadline may cancel it earlier. A write that only begins something needs no repeat: the bus brings the message
+        again.
         """
         count = 0
         while True:
@@ -87,28 +83,42 @@ class Notifier:
             count += 1
 
 
+class Target(NamedTuple):
+    """Where a delivery goes: a configured destination or a subscriber's endpoint, and its connection."""
+
+    configured: Configured
+    destination: Destination
+
+
+class Rejection(NamedTuple):
+    """Why a delivery can never be attempted: the code and the reason of its dead letter."""
+
+    code: PermanentCode
+    reason: str
+
+
 @dataclass(slots=True)
 class Work:
-    """A delivery that is claimed. `message` is its CloudEvent as the bus brought it.
+    """A delivery that is claimed.
 
-    `attempt_number` is the number of the attempt that is made, or would be. `person` is the recipient, once known.
-    `closed` says until when it has no place in this process.
+    attempt_number  the number of the attempt that is made, or would be
+    person          the recipient, once known
     """
 
     delivery: Delivery
-    message: bytes
     claim: Claimed
     attempt_number: int
     person: "Person | None" = None
-    closed: Closed | None = None
 
 
-@dataclass(slots=True)  # nobody changes one
+@dataclass(slots=True)  # nobody changes one, but a frozen one takes longer to make
 class Result:
-    """`outcome` names what was done, for the log; `code` and `reason` say why where it was not delivered.
+    """What was done with a delivery.
 
-    `attempt_seconds` is the duration of the attempt, None if none was made. `has_failed` says whether the destination
-    failed, None if it was not asked.
+    outcome          the word for it in the log
+    code, reason     why, where it was not delivered
+    attempt_seconds  the duration of the attempt; None if none was made
+    has_failed       whether the destination failed; None if it was not asked
     """
 
     outcome: DeliveryOutcome
@@ -121,8 +131,8 @@ class Result:
 
 
 class Acknowledged(Result):
-    """Done, scheduled, held or dead-lettered: the bus may forget it."""
+    """Done, scheduled, held or dead-lettered: the bus may forget the message."""
 
 
 class Nacked(Result):
-    """The bus brings it again."""
+    """The bus brings the message again."""

@@ -16,9 +16,8 @@ Without an attempt (then `attempt` is None), notify.py makes a dead letter of a 
 destination, a delivery id that was used for another payload, and a delivery whose worker died three times in a row.
 """
 
-from functions.notify.dead_letters import delivery_letter
-from functions.notify.destination import Destination
-from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
+from functions.notify.dead_letters import delivery_letter, publish_dead_letter
+from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Target, Work
 from functions.notify.registry import Configured, dedupes_repeats
 from functions.notify.waiting.schedule import (
     MAX_UNKNOWN,
@@ -28,7 +27,6 @@ from functions.notify.waiting.schedule import (
     start_timer,
     unknown_wait_seconds,
 )
-from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown, delivery_message
 from shared.errors import PermanentCode, Temporary
 from shared.event import event_json
@@ -37,32 +35,25 @@ from shared.ledger import Settlement
 from shared.ledger_rules import DEAD_LETTERED, DELIVERED, HELD, RETRY_SCHEDULED
 from shared.logs import log
 from shared.outcomes import DeliveryOutcome
-from shared.ports import DEAD_LETTERS, DELIVERIES
+from shared.ports import DELIVERIES
 from shared.subscribers.names import endpoint_name
 from shared.times import rfc3339
 
 
-async def settle(
-    notifier: Notifier,
-    work: Work,
-    configured: Configured,
-    destination: Destination,
-    outcome: Outcome,
-    attempt: AttemptEntry,
-) -> Result:
+async def settle(notifier: Notifier, work: Work, target: Target, outcome: Outcome, attempt: AttemptEntry) -> Result:
     """Record what follows the attempt. Raises Temporary."""
     if isinstance(outcome, Delivered):
-        return await _record(notifier, work, Settlement(DELIVERED, attempt.ended_at, "", attempt), "delivered")
+        return await record(notifier, work, Settlement(DELIVERED, attempt.ended_at, "", attempt), "delivered")
     if isinstance(outcome, Failed):
         return await give_up(notifier, work, outcome.code, outcome.reason, attempt)
     if isinstance(outcome, Disabled):
         return await _disable(notifier, work, outcome, attempt)
     if isinstance(outcome, Unknown):
-        return await _settle_unknown(notifier, work, configured, destination, outcome, attempt)
-    return await _retry(notifier, work, configured, outcome, attempt)
+        return await _settle_unknown(notifier, work, target, outcome, attempt)
+    return await _retry(notifier, work, target.configured, outcome, attempt)
 
 
-async def _record(
+async def record(
     notifier: Notifier,
     work: Work,
     settlement: Settlement,
@@ -70,6 +61,7 @@ async def _record(
     code: PermanentCode | None = None,
     reason: str | None = None,
 ) -> Result:
+    """Write what follows a claim, and start the timer of a short wait. Raises Temporary."""
     if await notifier.persist(work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
         if settlement.retry_at is not None and not settlement.group:
             await start_timer(notifier.bus, notifier.clock, work.claim, settlement.retry_at, settlement.has_slot)
@@ -79,19 +71,14 @@ async def _record(
 
 
 async def _settle_unknown(
-    notifier: Notifier,
-    work: Work,
-    configured: Configured,
-    destination: Destination,
-    outcome: Unknown,
-    attempt: AttemptEntry,
+    notifier: Notifier, work: Work, target: Target, outcome: Unknown, attempt: AttemptEntry
 ) -> Result:
     """Hold it, wait longer than after a failure, or end it with a dead letter. A repeat may have its effect twice."""
+    configured, row, number = target.configured, work.claim.row, work.attempt_number
     if configured.on_unknown == "hold":
         return await hold_unknown(notifier, work, outcome.reason, attempt)
-    row, number = work.claim.row, work.attempt_number
     count = row.unknown_count + 1
-    if is_last_unknown(configured, destination, count):
+    if is_last_unknown(target, count):
         return await give_up_unknown(notifier, work, count, outcome.reason, attempt)
     now = notifier.clock.now()
     in_schedule = number_in_schedule(row.attempts, number)
@@ -99,16 +86,17 @@ async def _settle_unknown(
     if at is None:
         reason = unknown_reason(f"attempt {number}, the last: {outcome.reason}")
         return await give_up(notifier, work, "retries_exhausted", reason, attempt)
-    return await wait(notifier, work, configured, at, unknown_reason(outcome.reason), attempt)
+    return await let_wait(notifier, work, configured, at, unknown_reason(outcome.reason), attempt)
 
 
 def unknown_reason(reason: str) -> str:
     return f"{reason}; accepted or not: unknown"
 
 
-def is_last_unknown(configured: Configured, destination: Destination, unknown_count: int) -> bool:
+def is_last_unknown(target: Target, unknown_count: int) -> bool:
     """Return True where no repeat may follow. With `hold`, an operator decides about each, so there is no limit."""
-    return configured.on_unknown == "resend" and not dedupes_repeats(destination) and unknown_count >= MAX_UNKNOWN
+    is_resent = target.configured.on_unknown == "resend" and not dedupes_repeats(target.destination)
+    return is_resent and unknown_count >= MAX_UNKNOWN
 
 
 async def hold_unknown(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None) -> Result:
@@ -136,7 +124,7 @@ async def _retry(
         last = f"attempt {number}, the last: {outcome.reason}"
         result = await give_up(notifier, work, "retries_exhausted", last, attempt)
     else:
-        result = await wait(notifier, work, configured, at, outcome.reason, attempt)
+        result = await let_wait(notifier, work, configured, at, outcome.reason, attempt)
     if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
         await notifier.persist(work.claim, lambda: notifier.states.pause(configured.name, pause, outcome.reason))
     return result
@@ -166,10 +154,10 @@ async def hold_while_disabled(
 
 async def hold(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None) -> Result:
     settlement = Settlement(HELD, notifier.clock.now(), reason, attempt)
-    return await _record(notifier, work, settlement, "held", reason=reason)
+    return await record(notifier, work, settlement, "held", reason=reason)
 
 
-async def wait(
+async def let_wait(
     notifier: Notifier,
     work: Work,
     configured: Configured,
@@ -191,7 +179,7 @@ async def wait(
     outcome: DeliveryOutcome = "deferred" if attempt is None else "unknown" if is_unknown else "retry_scheduled"
     if group:
         outcome = "gathered"
-    return await _record(notifier, work, settlement, outcome, reason=reason)
+    return await record(notifier, work, settlement, outcome, reason=reason)
 
 
 async def give_up_expired(
@@ -217,20 +205,20 @@ async def give_up(
         reason = f"{reason}; {otherwise.destination!r} gets it instead"
     settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
     if endpoint_name(work.delivery.destination):  # the tenant's message keeps the event
-        return await _record(notifier, work, settlement, "dead_lettered", code, reason)
-    letter = delivery_letter(work.delivery, work.message, code, reason, now)
+        return await record(notifier, work, settlement, "dead_lettered", code, reason)
+    letter = delivery_letter(work.delivery, work.claim.message, code, reason, now)
     try:
         if otherwise is not None:
             message = delivery_message(otherwise, event_json(otherwise.event), rfc3339(now), {})
             await notifier.bus.publish(DELIVERIES, [message])
-        await notifier.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
+        await publish_dead_letter(notifier.bus, letter)
     except Temporary:
         # A rejected write had no effect, so the next claim may simply try it again. What may have been accepted keeps
         # its lease: the attempt then counts as one that ended without a record.
         if attempt is None or attempt.outcome != "unknown":
             await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, now))
         raise
-    return await _record(notifier, work, settlement, "dead_lettered", code, reason)
+    return await record(notifier, work, settlement, "dead_lettered", code, reason)
 
 
 def _otherwise(notifier: Notifier, delivery: Delivery) -> Delivery | None:

@@ -14,7 +14,6 @@ from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured, Destinations, DestinationStates
 from functions.notify.waiting.caps import Caps
 from functions.notify.waiting.pauses import Breakers, Pauses
-from functions.notify.waiting.schedule import Gate
 from functions.notify.waiting.sweep import Sweeper
 from shared.cloud import platform
 from shared.ports import Bus, Clock
@@ -63,7 +62,7 @@ def service() -> Service:
         clock=clock,
         breakers=Breakers(states, clock, gate),
         gate=gate,
-        gates=_caps(clock),
+        caps=_caps(clock),
         instances=_instances(gate, clock),
         recipients=recipients,
         endpoints=endpoints,
@@ -81,13 +80,13 @@ def service() -> Service:
     return Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
 
 
-def _caps(clock: Clock) -> tuple[Gate, ...]:
-    """Return the gate of the caps, where a destination has one or an endpoint may: an event enters each gate."""
+def _caps(clock: Clock) -> Caps | None:
+    """Return the caps; None where no destination has one, and no endpoint may."""
     destinations = destinations_or_exit().values()
     all_configured = [part for each in destinations for part in (each, each.alerts, each.endpoints) if part]
     if "subscribers" in slice_or_exit("notify") or any(each.rate or each.in_flight for each in all_configured):
-        return (Caps(lambda: platform.grants(settings()), clock),)
-    return ()
+        return Caps(lambda: platform.grants(settings()), clock)
+    return None
 
 
 def _instances(gate: "ProcessGate", clock: Clock) -> "InstanceLeases | None":

@@ -80,7 +80,7 @@ class FakeNotifier:
             clock=self.clock,
             breakers=Breakers(states, self.clock, gate),
             gate=gate,
-            gates=(Caps(lambda: self.grants, self.clock),),
+            caps=Caps(lambda: self.grants, self.clock),
             instances=InstanceLeases(lambda: self.grants, gate, self.clock, "me") if self.is_on_lambda else None,
             recipients=self.recipients,
             endpoints=endpoints,

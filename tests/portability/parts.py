@@ -167,7 +167,7 @@ class Parts:
             clock=self.clock,
             breakers=Breakers(states, self.clock, gate),
             gate=gate,
-            gates=(Caps(lambda: grants, self.clock),),
+            caps=Caps(lambda: grants, self.clock),
         )
         sweeper = Sweeper(notify.ledger, notify.bus, self.clock)
         self.notify = notify_entry.Service(notifier, sweeper, notify.journal, notify.verify_push)

@@ -280,8 +280,8 @@ class _World:
         states = DestinationStates(self._ledger, self._clock)
         destinations = Destinations(read_destinations(self._compiled["notify"]), context)
         gate = self._gate()
-        breakers, gates = Breakers(states, self._clock, gate), (Caps(lambda: self._grants, self._clock),)
-        ports = self._ledger, self._bus, None, self._clock, breakers, gate, gates, self._leases(gate)
+        breakers, caps = Breakers(states, self._clock, gate), Caps(lambda: self._grants, self._clock)
+        ports = self._ledger, self._bus, None, self._clock, breakers, gate, caps, self._leases(gate)
         return Notifier(destinations, states, *ports, sleep=asyncio.sleep)
 
     async def live(self) -> Report:

@@ -186,9 +186,9 @@ class _World:
         context = replace(a_context(), clock=clock, fetch=lambda: self, secrets=secrets)
         states = DestinationStates(self._ledger, clock)
         gate = ProcessGate(clock.now, 40, 8)
-        breakers, gates = Breakers(states, clock, gate), (Caps(lambda: grants, clock),)
+        breakers, caps = Breakers(states, clock, gate), Caps(lambda: grants, clock)
         destinations = Destinations(read_destinations(_slice(self._scenario.destinations)), context)
-        ports = self._ledger, self._bus, None, clock, breakers, gate, gates
+        ports = self._ledger, self._bus, None, clock, breakers, gate, caps
         return Notifier(destinations, states, *ports, sleep=asyncio.sleep)
 
     async def live(self) -> Result:

@@ -13,12 +13,12 @@ from functions.notify.digests.settings import (
 )
 from functions.notify.notifier import Notifier, Result, Work
 from functions.notify.registry import Configured
-from functions.notify.settle import wait
-from functions.notify.waiting.schedule import expires_at
+from functions.notify.settle import let_wait
+from functions.notify.waiting.schedule import DUE, expires_at
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import event_json
-from shared.ledger import Claim, Finished
+from shared.ledger import Claimed, Finished, Unclaimed
 from shared.push import Push
 
 COALESCED: Final = "it waits for further events of its key"
@@ -26,12 +26,12 @@ DIGEST: Final = "it waits for the next digest"
 QUIET: Final = "it waits for the end of the quiet hours"
 
 
-async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Claim | None:
+async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Unclaimed | None:
     """Let the delivery wait in its group. Return None if it is to be claimed instead. Raises Temporary.
 
     A message of the sweep is for `claim`: it brings what waited by itself.
     """
-    if delivery.merged or "due" in push.attributes or not has_room(delivery, push.data):
+    if delivery.merged or DUE in push.attributes or not has_room(delivery, push.data):
         return None
     try:
         person, timezone = await _recipient(notifier, configured, delivery)
@@ -47,7 +47,7 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
         replay = push.attributes.get("replay")
         if replay and await notifier.ledger.reopen(delivery.id, now, replay) is not None:
             claim = await notifier.ledger.gather(delivery, push.data, group, reason, now, until)
-    return claim
+    return None if isinstance(claim, Claimed) else claim
 
 
 async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
@@ -59,15 +59,15 @@ async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> R
     assert settings is not None
     timezone = work.person.timezone if work.person else None
     found = None
-    if not work.delivery.merged and has_room(work.delivery, work.message):
+    if not work.delivery.merged and has_room(work.delivery, work.claim.message):
         found = place_of(configured, work.delivery, now, work.person.name if work.person else None, timezone)
     if found is None:
         hours = settings.quiet_hours
         if hours is None or (end := quiet_end(hours, now, timezone)) is None:
             return None
-        return await wait(notifier, work, configured, end, QUIET)
+        return await let_wait(notifier, work, configured, end, QUIET)
     group, until, reason = found
-    return await wait(notifier, work, configured, until, reason, group=group)
+    return await let_wait(notifier, work, configured, until, reason, group=group)
 
 
 async def wait_for_rate(
@@ -75,11 +75,16 @@ async def wait_for_rate(
 ) -> Result | None:
     """Let a claimed delivery that is over the rate wait for a digest; None if it has to queue."""
     settings = configured.gather
-    if settings is None or not settings.is_rated or work.delivery.merged or not has_room(work.delivery, work.message):
+    if (
+        settings is None
+        or not settings.is_rated
+        or work.delivery.merged
+        or not has_room(work.delivery, work.claim.message)
+    ):
         return None
     group = group_of(settings, work.delivery, work.person.name if work.person else None)
     at = until + spread_of(settings, work.delivery.id)
-    return await wait(notifier, work, configured, at, f"{reason}; {DIGEST}", group=group)
+    return await let_wait(notifier, work, configured, at, f"{reason}; {DIGEST}", group=group)
 
 
 def has_room(delivery: Delivery, message: bytes) -> bool:

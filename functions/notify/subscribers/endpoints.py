@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-from functions.notify.destination import Attempt, Context, Destination
+from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import HttpDestination
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, outcome_by_status
+from functions.notify.notifier import Rejection, Target
 from functions.notify.registry import Configured
 from functions.notify.subscribers.subscribers import (
     DISABLED,
@@ -19,7 +20,7 @@ from functions.notify.subscribers.subscribers import (
 )
 from shared.config.rules import rate_of
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
-from shared.errors import Permanent, PermanentCode, Temporary
+from shared.errors import Permanent, Temporary
 from shared.logs import log
 from shared.ports import Clock, Secrets
 from shared.subscribers.directory import endpoints_of
@@ -39,14 +40,6 @@ MAX_REASON_CHARACTERS: Final = 500
 DAY_SECONDS: Final = 86_400.0
 SECRET: Final = "endpoint"  # noqa: S105 the name under which the engine has an endpoint's secrets
 _CORRECTABLE: Final = frozenset({"address_blocked", "invalid_header", "invalid_url"})
-
-
-class ResolvedEndpoint(NamedTuple):
-    """The endpoint of a delivery. Without a destination the delivery is final, for the reason in `rejection`."""
-
-    configured: Configured | None
-    destination: Destination | None
-    rejection: tuple[PermanentCode, str] = ("unknown_destination", "")
 
 
 class Opener(Protocol):
@@ -73,47 +66,44 @@ class Endpoints:
         self._subscribers = subscribers
         self._context = context
         self._seals = Seals(context.secrets, subscribers.settings.secret, make_opener)
-        self._made: TimedCache[tuple[Endpoint, ResolvedEndpoint]] = TimedCache(
-            context.clock, MAX_ENDPOINTS, KEEP_SECONDS
-        )
+        self._made: TimedCache[tuple[Endpoint, Target]] = TimedCache(context.clock, MAX_ENDPOINTS, KEEP_SECONDS)
 
-    async def resolve(self, delivery: Delivery) -> ResolvedEndpoint:
-        """Return the endpoint that the delivery is for. A test event also finds a disabled one. Raises Temporary."""
+    async def resolve(self, delivery: Delivery) -> Target | Rejection:
+        """Return the endpoint that the delivery is for, or why there is none.
+
+        A test event also finds a disabled one. Raises Temporary.
+        """
         name = delivery.destination
         parts = endpoint_name(name)
         base = self._configured.get(parts.destination) if parts else None
         if parts is None or base is None or base.endpoints is None:
             destination = parts.destination if parts else name
-            return _rejected("unknown_destination", f"the configuration has no destination {destination!r}")
+            return Rejection("unknown_destination", f"the configuration has no destination {destination!r}")
         endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint)
         if endpoint is not None and not self._subscribers.is_ready(endpoint):
             # A rejection is final, and the endpoint may have been enabled since, to recover what it missed.
             endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint, is_fresh=True)
         if endpoint is None:
-            return _rejected("endpoint_deleted", "the endpoint was deleted")
+            return Rejection("endpoint_deleted", "the endpoint was deleted")
         if self._subscribers.settings.is_verified_first and not endpoint.is_verified:
-            return _rejected("endpoint_disabled", "the endpoint has not proven yet that it wants events")
+            return Rejection("endpoint_disabled", "the endpoint has not proven yet that it wants events")
         if not endpoint.is_enabled:
             if delivery.event.source == SUBSCRIBERS_SOURCE:  # a test event: no others of this source go to endpoints
                 return self._make(name, endpoint, replace(base.endpoints, retry_seconds=()))
             why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
-            return _rejected("endpoint_disabled", f"the endpoint is disabled{why}")
+            return Rejection("endpoint_disabled", f"the endpoint is disabled{why}")
         made = self._made.get(name)
         if made is None or made[0] is not endpoint:
             made = endpoint, self._make(name, endpoint, base.endpoints)
             self._made.put(name, made)
         return made[1]
 
-    def _make(self, name: str, endpoint: Endpoint, options: Configured) -> ResolvedEndpoint:
+    def _make(self, name: str, endpoint: Endpoint, options: Configured) -> Target:
         health = EndpointHealth(endpoint, self._subscribers)
         configured = replace(options, name=name, rate=_slower(endpoint.rate, options.rate), health=health)
         settings = self._subscribers.settings
         destination = EndpointDestination(endpoint, _style(options), settings, self._context, self._seals)
-        return ResolvedEndpoint(configured, destination)
-
-
-def _rejected(code: PermanentCode, reason: str) -> ResolvedEndpoint:
-    return ResolvedEndpoint(None, None, (code, reason))
+        return Target(configured, destination)
 
 
 def _style(options: Configured) -> PayloadStyle:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from functions.notify.registry import Configured
 from functions.notify.waiting.rate import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue, Rate
-from functions.notify.waiting.schedule import Closed
-from shared.delivery import Delivery, Outcome
+from functions.notify.waiting.schedule import Wait
+from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import view_of
 from shared.ports import Clock
@@ -52,7 +52,11 @@ class Caps:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._under_way: dict[str, tuple[Places, float]] = {}
 
-    async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Closed | None:
+    async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Wait | None:
+        """Return None if the delivery may be attempted, or until when it waits. Raises Temporary.
+
+        `slot_at` is the time that an earlier call gave to the delivery, as its row has it; 0 without one.
+        """
         if configured.rate is None and configured.in_flight is None:
             return None
         bucket = self._bucket(configured, delivery)
@@ -62,7 +66,8 @@ class Caps:
             self._under_way[delivery.id] = bucket.places, self._clock.now()
         return closed
 
-    async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:  # noqa: ARG002
+    async def leave(self, delivery: Delivery) -> None:
+        """Give back what the delivery took, once its outcome is recorded; nothing if it took nothing."""
         if under_way := self._under_way.pop(delivery.id, None):
             places, since = under_way
             await places.leave(self._clock.now() - since)
@@ -210,7 +215,7 @@ class _Bucket:
     def is_in_use(self) -> bool:
         return self._queue.is_busy or bool(self.places and self.places.in_use)
 
-    async def enter(self, slot_at: float, gathers: bool) -> Closed | None:
+    async def enter(self, slot_at: float, gathers: bool) -> Wait | None:
         """`gathers`: whoever is over the rate waits for a digest, which takes a slot for all of them."""
         has_slot = await self._came_at(slot_at)
         if self.places and not await self.places.enter():
@@ -231,27 +236,27 @@ class _Bucket:
             await asyncio.sleep(max(0.0, at - self._clock.now()))
         return at is not None
 
-    async def _paced(self, rate: Rate, gathers: bool) -> Closed | None:
+    async def _paced(self, rate: Rate, gathers: bool) -> Wait | None:
         at, now = await rate.slot(PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS), self._clock.now()
         reason = f"the `rate` allows one delivery each {duration_text(rate.interval)}"
         if at is None and gathers:
-            return Closed(max(rate.earliest, now), reason, gathers=True)
+            return Wait(max(rate.earliest, now), reason, gathers=True)
         if at is None or at > now + PATIENCE_SECONDS:
             return self._closed(at, reason)
         await asyncio.sleep(max(0.0, at - now))
         return None
 
-    async def _without_place(self, places: Places) -> Closed:
+    async def _without_place(self, places: Places) -> Wait:
         begin = self._clock.now() + PATIENCE_SECONDS
         queue = self._rate.later_slot if self._rate else self._queue.next_time
         at = await queue(places.interval, begin)
         return self._closed(at, f"as many deliveries as `in_flight` allows ({self._in_flight}) are under way")
 
-    def _closed(self, at: float | None, reason: str) -> Closed:
+    def _closed(self, at: float | None, reason: str) -> Wait:
         """Close the gate until a time, which is a slot where there is a rate; without one, for a long time."""
         if at is None:
-            return Closed(self._clock.now() + MAX_WAIT_SECONDS, reason)
-        return Closed(at, reason, has_slot=self._rate is not None)
+            return Wait(self._clock.now() + MAX_WAIT_SECONDS, reason)
+        return Wait(at, reason, has_slot=self._rate is not None)
 
     async def _leave(self) -> None:
         if self.places:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from functions.notify.registry import MAX_KNOWN, Configured, DestinationStates
-from functions.notify.waiting.schedule import Closed, spread
+from functions.notify.waiting.schedule import Wait, spread
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.ledger import PAUSED_BY_OPERATOR, LedgerRow, Move
 from shared.logs import log
@@ -52,7 +52,8 @@ class Breakers:
     _circuits: dict[str, Circuit] = field(default_factory=dict)
     _probes: dict[str, str] = field(default_factory=dict)
 
-    async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Closed | None:  # noqa: ARG002
+    async def enter(self, configured: Configured, delivery: Delivery) -> Wait | None:
+        """Return None if the delivery may be attempted, or until when it waits. Raises Temporary."""
         settings, name = configured.breaker, configured.name
         if settings is None:
             return None
@@ -64,18 +65,19 @@ class Breakers:
         if circuit.open_until > now:
             wait = pause_wait(configured, circuit.open_until, now)
             reason = pause_text(configured, state.pause_reason or "attempts in a row failed")
-            return Closed(now + spread(wait, delivery.id, 0), reason)
+            return Wait(now + spread(wait, delivery.id, 0), reason)
         for _ in self.gate.hanging(name):
             await self._note(configured, settings, _HANGS)
         circuit = self._circuits.get(name, circuit)
         if circuit.open_until > now:
-            return Closed(now + spread(PROBE_WAIT_SECONDS, delivery.id, 0), pause_text(configured, _HANGS.reason))
+            return Wait(now + spread(PROBE_WAIT_SECONDS, delivery.id, 0), pause_text(configured, _HANGS.reason))
         if circuit.is_half_open(now) and self._probes.setdefault(name, delivery.id) != delivery.id:
             wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
-            return Closed(now + wait, "the pause is over, and another delivery is tried first")
+            return Wait(now + wait, "the pause is over, and another delivery is tried first")
         return None
 
     async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
+        """Note the outcome of an attempt; None if none was made. Raises Temporary where it opens the breaker."""
         settings, name = configured.breaker, configured.name
         if settings is None:
             return

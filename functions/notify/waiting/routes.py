@@ -12,18 +12,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from functions.notify.dead_letters import delivery_letter, unreadable_letter
-from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result
-from functions.notify.waiting.schedule import next_retry_at, spread, start_timer
-from shared.dead_letter_message import dead_letter_message
+from functions.notify.claim import number_in, unclaimed_result
+from functions.notify.dead_letters import delivery_letter, publish_dead_letter, unreadable_letter
+from functions.notify.notifier import Acknowledged, Notifier, Result, Work
+from functions.notify.settle import record
+from functions.notify.waiting.schedule import DUE, next_retry_at, spread
 from shared.delivery import Delivery
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import event_json
 from shared.journal import AttemptEntry
-from shared.ledger import Claimed, Finished, Settlement, Unclaimed
+from shared.ledger import Claimed, Finished, LedgerRow, Settlement
 from shared.ledger_rules import DEAD_LETTERED, DELIVERED, RETRY_SCHEDULED
-from shared.outcomes import AttemptOutcome
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
+from shared.outcomes import AttemptOutcome, DeliveryOutcome
+from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
 from shared.times import rfc3339
 from shared.waiting_route import RETRY_SECONDS, ROUTE, RUN, SINCE, TRIES, WaitingRoute, waiting_from
@@ -41,32 +42,32 @@ NOT_ATTEMPTED: Final = 0
 """The number of a journal entry without an attempt: it counts for the event's status, and is not shown."""
 
 
-async def take_waiting_route(
-    notifier: Notifier, push: Push, delivery: Delivery, due_fence: int | None
-) -> Unclaimed | Result:
-    """Let the route wait, or run it if it is due. Return why it cannot be claimed, if it cannot. Raises Temporary."""
-    now, replay = notifier.clock.now(), push.attributes.get("replay")
+async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
+    """Let the route wait, or run it if it is due. Raises Temporary: the claim is given back."""
+    replay, due_fence = push.attributes.get("replay"), number_in(push.attributes, DUE)
+    now = notifier.clock.now()
     try:
         waiting = waiting_from(push.document())
     except Permanent as error:
-        letter = unreadable_letter(push.data, error, DELIVERIES, now)
-        await notifier.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
+        await publish_dead_letter(notifier.bus, unreadable_letter(push.data, error, DELIVERIES, now))
         return Acknowledged("dead_lettered", delivery, code=error.code, reason=error.detail)
     claim = await notifier.ledger.claim(delivery, push.data, now, LEASE_SECONDS, due_fence)
     if isinstance(claim, Finished) and due_fence is None and await _reopen(notifier, delivery, waiting, replay):
         # The time is read again: the lease of a row that was reopened ends at the moment of that.
         claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), LEASE_SECONDS)
     if not isinstance(claim, Claimed):
-        return claim
+        return await unclaimed_result(notifier, push, delivery, claim)
+    work = Work(delivery, claim, waiting.tries)
     try:
         if replay is not None:  # of the dead letter: its schedule begins again
-            return await _run(notifier, delivery, claim, replace(waiting, tries=0, since=0), {"replay": replay})
+            work.attempt_number = 0
+            return await _run(notifier, work, replace(waiting, tries=0, since=0), {"replay": replay})
         if _is_earlier(waiting, claim.row.replays):
             await notifier.ledger.give_back(claim, notifier.clock.now())
-            return Finished()
+            return await unclaimed_result(notifier, push, delivery, Finished())
         if due_fence is not None:
-            return await _run(notifier, delivery, claim, waiting, {})
-        return await _wait(notifier, delivery, claim, waiting)
+            return await _run(notifier, work, waiting, {})
+        return await _wait(notifier, work, waiting)
     except Temporary:
         await notifier.persist(claim, lambda: notifier.ledger.give_back(claim, notifier.clock.now()))
         raise
@@ -99,49 +100,44 @@ async def _reopen(notifier: Notifier, delivery: Delivery, waiting: WaitingRoute,
     return await notifier.ledger.reopen(delivery.id, notifier.clock.now(), turn, only) is not None
 
 
-async def _wait(notifier: Notifier, delivery: Delivery, claim: Claimed, waiting: WaitingRoute) -> Result:
-    now, key, attempt = notifier.clock.now(), claim.row.key, None
+async def _wait(notifier: Notifier, work: Work, waiting: WaitingRoute) -> Result:
+    """Let the route wait for its next run, or give it up at the end of its schedule."""
+    now, row = notifier.clock.now(), work.claim.row
     schedule = RETRY_SECONDS if waiting.retry_seconds is None else waiting.retry_seconds
-    result = Acknowledged("deferred", delivery)
+    attempt: AttemptEntry | None = None
     next_at: float | None
-    if waiting.until is None:
-        attempt = _entry(claim, waiting.tries, waiting.began_at, waiting.ended_at, "retry_scheduled", waiting.reason)
-        next_at = next_retry_at(schedule, waiting.tries, key, now)
-        result = Acknowledged("retry_scheduled", delivery, waiting.tries)
+    if waiting.until is None:  # the system was asked
+        attempt = _entry(row, waiting.tries, waiting.began_at, waiting.ended_at, "retry_scheduled", waiting.reason)
+        next_at = next_retry_at(schedule, waiting.tries, row.key, now)
     else:
-        least = min(RETRY_SECONDS[0] * 2.0 ** min(waiting.run - waiting.tries, 10), MAX_GATE_SECONDS)
-        next_at = now + spread(max(waiting.until - now, least), key, waiting.run)
+        least_seconds = min(RETRY_SECONDS[0] * 2.0 ** min(waiting.run - waiting.tries, 10), MAX_GATE_SECONDS)
+        next_at = now + spread(max(waiting.until - now, least_seconds), row.key, waiting.run)
     if next_at is None:
-        return await _give_up(notifier, delivery, claim, f"try {waiting.tries}, the last: {waiting.reason}", attempt)
+        return await _give_up(notifier, work, f"try {waiting.tries}, the last: {waiting.reason}", attempt)
     if next_at - waiting.since > max(sum(schedule) * MAX_SHARE, LEAST_SECONDS):
         reason = f"it has waited since {rfc3339(waiting.since)}; the last time: {waiting.reason}"
-        return await _give_up(notifier, delivery, claim, reason, attempt)
+        return await _give_up(notifier, work, reason, attempt)
     settlement = Settlement(RETRY_SCHEDULED, now, waiting.reason, attempt, next_at)
-    return await _settle(notifier, delivery, claim, settlement, result)
+    return await _settle(notifier, work, settlement, "deferred" if attempt is None else "retry_scheduled")
 
 
-async def _give_up(
-    notifier: Notifier, delivery: Delivery, claim: Claimed, reason: str, attempt: AttemptEntry | None
-) -> Result:
+async def _give_up(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None) -> Result:
     now = notifier.clock.now()
-    letter = replace(delivery_letter(delivery, claim.message, "retries_exhausted", reason, now), destination="")
-    await notifier.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
-    settlement = Settlement(DEAD_LETTERED, now, f"{letter.code}: {reason}", attempt)
-    number = attempt.attempt_number if attempt else None
-    result = Acknowledged("dead_lettered", delivery, number, letter.code, reason)
-    return await _settle(notifier, delivery, claim, settlement, result)
+    code: PermanentCode = "retries_exhausted"
+    letter = delivery_letter(work.delivery, work.claim.message, code, reason, now)
+    await publish_dead_letter(notifier.bus, replace(letter, destination=""))
+    settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
+    return await _settle(notifier, work, settlement, "dead_lettered", code, reason)
 
 
-async def _run(
-    notifier: Notifier, delivery: Delivery, claim: Claimed, waiting: WaitingRoute, replay: dict[str, str]
-) -> Result:
+async def _run(notifier: Notifier, work: Work, waiting: WaitingRoute, replay: dict[str, str]) -> Result:
     """Publish the event for this route. Whatever comes of the run is a message of its own."""
-    event = delivery.event
+    event = work.delivery.event
     attributes = {
         "ce-id": event.id,
         "ce-type": event.type,
         "ce-source": event.source,
-        ROUTE: delivery.route,
+        ROUTE: work.delivery.route,
         RUN: str(waiting.run + 1),
         TRIES: str(waiting.tries),
         SINCE: str(waiting.since),
@@ -149,30 +145,31 @@ async def _run(
         **replay,
     }
     await notifier.bus.publish(EVENTS, [BusMessage(event_json(event), attributes, RUN_DELAY_SECONDS)])
-    result = Acknowledged("rerun", delivery, waiting.tries)
-    return await _settle(notifier, delivery, claim, Settlement(DELIVERED, notifier.clock.now()), result)
+    return await _settle(notifier, work, Settlement(DELIVERED, notifier.clock.now()), "rerun")
 
 
 async def _settle(
-    notifier: Notifier, delivery: Delivery, claim: Claimed, settlement: Settlement, result: Acknowledged
+    notifier: Notifier,
+    work: Work,
+    settlement: Settlement,
+    outcome: DeliveryOutcome,
+    code: PermanentCode | None = None,
+    reason: str | None = None,
 ) -> Result:
-    if not await notifier.persist(claim, lambda: notifier.ledger.settle(claim, settlement)):
-        return Nacked("lease_expired", delivery, reason="its lease had expired, and another worker has it")
-    if settlement.retry_at is not None:
-        await start_timer(notifier.bus, notifier.clock, claim, settlement.retry_at, False)
-    if notifier.journal is not None:
+    result = await record(notifier, work, settlement, outcome, code, reason or settlement.reason or None)
+    if notifier.journal is not None and isinstance(result, Acknowledged):
         if settlement.attempt is not None:
             notifier.journal.note(settlement.attempt)
         if settlement.retry_at is None:  # the wait is over
             ended: AttemptOutcome = "failed" if settlement.state == DEAD_LETTERED else "delivered"
-            notifier.journal.note(_entry(claim, NOT_ATTEMPTED, settlement.now, settlement.now, ended, ""))
-    result.reason = result.reason or settlement.reason or None
+            now = settlement.now
+            notifier.journal.note(_entry(work.claim.row, NOT_ATTEMPTED, now, now, ended, ""))
     return result
 
 
 def _entry(
-    claim: Claimed, attempt_number: int, started_at: float, ended_at: float, outcome: AttemptOutcome, reason: str
+    row: LedgerRow, attempt_number: int, started_at: float, ended_at: float, outcome: AttemptOutcome, reason: str
 ) -> AttemptEntry:
-    row = claim.row
-    names = row.key, row.event_id, row.route, row.destination
-    return AttemptEntry(*names, attempt_number, started_at, ended_at, outcome, reason)
+    return AttemptEntry(
+        row.key, row.event_id, row.route, row.destination, attempt_number, started_at, ended_at, outcome, reason
+    )

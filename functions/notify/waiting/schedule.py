@@ -1,12 +1,17 @@
-"""The retry policy of deliveries: when each is tried again. Pure: the same attempt always waits the same time."""
+"""When a delivery is tried again: the schedule of retries, and the message that starts one.
+
+The same attempt always waits the same time. The ledger's `retry_at` is the truth, and a sweep publishes what is due.
+Where the bus can keep a message back, a short wait has a message of its own (`start_timer`), because the next sweep may
+come a minute later. Both carry the fence of the row: a message that is lost costs a sweep, and one that comes twice
+finds another fence and does nothing.
+"""
 
 import hashlib
 from collections.abc import Sequence
 from math import inf
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
-from functions.notify.registry import Configured
-from shared.delivery import DELIVERY_TYPE, Delivery, Outcome
+from shared.delivery import DELIVERY_TYPE
 from shared.errors import Temporary
 from shared.event import Event
 from shared.journal import AttemptEntry
@@ -25,6 +30,8 @@ MAX_UNKNOWN: Final = 3
 """After this many in a row, a destination that does not recognise a repeat gets no further attempt."""
 MAX_ASKED_SECONDS: Final = 86_400.0
 """The longest wait that a destination can ask for: it may have erred, or be hostile."""
+DUE: Final = "due"
+"""The attribute of a message that starts a retry: the fence of the row whose time has come."""
 TIMER_SECONDS: Final = 60.0
 """The longest wait that has a timer of its own where the bus has delays: the sweep comes each minute."""
 SLOTS_AHEAD_SECONDS: Final = 1.0
@@ -102,41 +109,17 @@ def due_message(row: LedgerRow, fence: int, now: float) -> BusMessage:
     """Return the message that starts the retry. Where the bus has delays, it comes at its time, or before its slot."""
     names = {"ce-id": row.key, "ce-type": DELIVERY_TYPE, "ce-source": f"/routes/{row.route}"}
     wait = (row.retry_at or now) - now - (SLOTS_AHEAD_SECONDS if waits_for_slot(row) else 0.0)
-    return BusMessage(row.message, {**names, "due": str(fence)}, max(0.0, wait))
+    return BusMessage(row.message, {**names, DUE: str(fence)}, max(0.0, wait))
 
 
-class Closed(NamedTuple):
+class Wait(NamedTuple):
     """The decision that a delivery is not tried before `until`, in Unix seconds. `reason` is for people.
 
-    `has_slot`: that time is reserved for the delivery, and the gate lets it pass then.
-    `gathers`: at a destination that gathers what is over its rate, the delivery waits for a digest.
+    has_slot  that time is reserved for the delivery, which its cap lets pass then
+    gathers   the delivery waits for a digest, at a destination that gathers what is over its rate
     """
 
     until: float
     reason: str
     has_slot: bool = False
     gathers: bool = False
-
-
-class Gate(Protocol):
-    async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Closed | None:
-        """Return None if the delivery may pass. `slot_at` is that of its ledger row. Raises Temporary."""
-        ...
-
-    async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
-        """End what `enter` began, once the outcome is recorded; None if no attempt was made. Raises Temporary."""
-        ...
-
-
-async def leave_gates(
-    entered: Sequence[Gate], configured: Configured, delivery: Delivery, outcome: Outcome | None
-) -> None:
-    """Leave all the gates, the last one first, then raise the last Temporary that one of them raised."""
-    fault: Temporary | None = None
-    for gate in reversed(entered):
-        try:
-            await gate.leave(configured, delivery, outcome)
-        except Temporary as error:
-            fault = error
-    if fault is not None:
-        raise fault

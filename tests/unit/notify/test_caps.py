@@ -75,7 +75,7 @@ class World:
         self.most_under_way = max(self.most_under_way, self.under_way)
         await asyncio.sleep(self.seconds_of_an_attempt)
         self.under_way -= 1
-        await caps.leave(self.configured, delivery, None)
+        await caps.leave(delivery)
 
     async def deliver_all(self, deliveries: list[tuple[Delivery, float]]) -> None:
         async with asyncio.TaskGroup() as tasks:

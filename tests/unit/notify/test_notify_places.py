@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.notifier import Acknowledged, Result
-from functions.notify.notify import MAX_PUT_BACKS, PUT_BACK, SUSPECT_SECONDS, group_of
+from functions.notify.attempt import SUSPECT_SECONDS
+from functions.notify.notifier import Acknowledged, Result, Target
 from functions.notify.registry import Configured
+from functions.notify.waiting.places import MAX_PUT_BACKS, PUT_BACK, lane_and_group
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.errors import Temporary
 from shared.outgoing.gate import HANGING_ANSWERS, BreakerSettings
@@ -170,7 +171,7 @@ async def test_after_an_hour_such_a_delivery_counts_its_attempts_so_that_it_ends
 
 
 async def test_a_suspect_whose_attempt_hangs_delays_no_other_suspect(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.notify.notify.SUSPECT_SECONDS", SUSPECT_SECONDS / 100)
+    monkeypatch.setattr("functions.notify.attempt.SUSPECT_SECONDS", SUSPECT_SECONDS / 100)
     world = World()
     await world.begin(2)
     for task in world.tasks:
@@ -188,9 +189,9 @@ async def test_a_suspect_whose_attempt_hangs_delays_no_other_suspect(monkeypatch
 def test_a_group_is_a_source_at_a_destination_or_a_key_of_per() -> None:
     crm = Configured("crm", "webhook", None, (), 15.0, "resend")
     destination = FakeDestination()
-    assert group_of(crm, destination, a_delivery(1)) == "crm /sources/web"
-    by_id = replace(crm, per="id")
-    assert group_of(by_id, destination, a_delivery(1)) != group_of(by_id, destination, a_delivery(2))
+    assert lane_and_group(Target(crm, destination), a_delivery(1)) == ("crm", "crm /sources/web")
+    by_key = Target(replace(crm, per="id"), destination)
+    assert lane_and_group(by_key, a_delivery(1)) != lane_and_group(by_key, a_delivery(2))
 
 
 async def test_on_lambda_a_new_destination_that_another_instance_tries_is_put_back_before_the_claim() -> None:

@@ -208,32 +208,25 @@ async def test_a_module_with_request_and_outcome_is_a_kind_and_gets_its_secrets(
     monkeypatch.delitem(sys.modules, "functions.notify.destinations.hooter", raising=False)
 
 
-GATES = """\
+HAS_CAPS = """\
 from functions.notify import wiring
-print(*[type(each).__name__ for each in wiring.service().notifier.gates])
+print(wiring.service().notifier.caps is not None)
 """
 
 
 @pytest.mark.parametrize(
-    ("settings", "gates"),
-    [
-        ({}, ""),
-        ({"rate": [1, 60.0]}, "Caps"),
-        ({"in_flight": 2}, "Caps"),
-    ],
+    ("settings", "has_caps"), [({}, "False"), ({"rate": [1, 60.0]}, "True"), ({"in_flight": 2}, "True")]
 )
-def test_a_delivery_enters_the_gate_of_the_caps_only_where_there_are_any(
-    settings: dict[str, Json], gates: str, root: Path, tmp_path: Path
+def test_there_are_caps_only_where_a_destination_has_one(
+    settings: dict[str, Json], has_caps: str, root: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "slice.json").write_text(
-        json.dumps({"function": "notify", "destinations": {"list": {**WRITTEN, **settings}}})
-    )
+    slice_: JsonObject = {"function": "notify", "destinations": {"list": {**WRITTEN, **settings}}}
+    (tmp_path / "slice.json").write_text(json.dumps(slice_))
     environ = {
         "HOOKCHAIN_SLICE": str(tmp_path / "slice.json"),
         "HOOKCHAIN_STATE": str(tmp_path),
         "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", GATES], cwd=root, env=environ, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == gates.split()
+    command = [sys.executable, "-c", HAS_CAPS]
+    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == has_caps

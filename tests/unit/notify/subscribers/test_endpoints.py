@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from functions.notify.notifier import Target
 from functions.notify.subscribers import endpoints, subscribers
 from functions.notify.subscribers.subscribers import ENDPOINT_SECONDS, SubscriberSettings
 from functions.notify.waiting.caps import Caps
@@ -193,7 +194,7 @@ async def test_an_endpoints_own_rate_holds_where_it_is_slower_than_the_destinati
     name = await world.endpoint(1, rate=own)
     assert world.notifier.parts.endpoints is not None
     place = await world.notifier.parts.endpoints.resolve(Delivery(PAID, "all", name))
-    assert place.configured is not None
+    assert isinstance(place, Target)
     assert place.configured.rate == held
 
 
@@ -206,7 +207,7 @@ async def test_another_rate_of_an_endpoint_holds_at_once_and_not_behind_the_slot
         world.clock.advance(ENDPOINT_SECONDS)
         assert world.notifier.parts.endpoints is not None
         place = await world.notifier.parts.endpoints.resolve(Delivery(PAID, "all", name))
-        assert place.configured is not None
+        assert isinstance(place, Target)
         found.append([await gate.enter(place.configured, delivery, 0.0) for _ in range(2)])
     assert [[closed is None for closed in each] for each in found] == [[True, False], [True, True]]
 
@@ -225,7 +226,7 @@ async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytes
     await world.deliver()
     assert len(world.fetch.asked) == 100
     parts = world.notifier.parts
-    sizes = [len(kept) for kept in held_in(parts.endpoints, parts.states, parts.breakers, parts.gate, *parts.gates)]
+    sizes = [len(kept) for kept in held_in(parts.endpoints, parts.states, parts.breakers, parts.gate, parts.caps)]
     assert sizes
     assert max(sizes) <= 20
 

@@ -23,8 +23,7 @@ from deploy.explain.reference import (
 from deploy.history.state import configured_destinations, kind_of
 from deploy.terminal.output import Screen, print_json, screen_of
 from functions.notify.registry import load_own_kinds
-from functions.transform.families import StepClasses, step_classes
-from functions.transform.program import read_program
+from functions.transform.program import StepClasses, read_program, step_classes
 from shared.did_you_mean import did_you_mean, nearest
 from shared.own_modules import own_sources
 

@@ -13,8 +13,8 @@ from deploy.cli.command import DONE, FAULTS, NOT_DONE, USAGE, parser, report
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.explain.offline import local_services
 from deploy.explain.reference import StepsFault, chain_from_text, fault_text
+from functions.transform.answer_chain import document_from, event_from
 from functions.transform.chain import Chain, ChainResult
-from functions.transform.documents import document_from, event_from
 from functions.transform.program import read_program
 from shared.errors import HookchainError, Rejected
 from shared.event import Event, from_cloudevent, to_cloudevent

@@ -10,7 +10,7 @@ from pydantic_core import core_schema
 from deploy.config.configuration import Configuration
 from deploy.config.sections.kinds import destination_kinds, settings_model
 from functions.notify.registry import NO_OWN_KINDS, OwnKinds
-from functions.transform.families import StepClasses, step_classes
+from functions.transform.program import StepClasses, step_classes
 from functions.transform.step import MAX_STEPS
 from functions.transform.verifying import step_settings
 from shared.jsontext import Json, JsonObject

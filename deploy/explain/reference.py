@@ -21,8 +21,7 @@ from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.notify.http_kind import HttpExample, example_request
 from functions.notify.registry import OwnKinds
 from functions.transform.chain import Chain, NamedChains
-from functions.transform.families import StepClasses, families
-from functions.transform.program import read_chain, unknown_chains
+from functions.transform.program import StepClasses, families, read_chain, unknown_chains
 from functions.transform.step import AskingStep, Example, Settings, Step
 from functions.transform.verifying import step_settings
 from shared.did_you_mean import did_you_mean

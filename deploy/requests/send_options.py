@@ -14,7 +14,7 @@ from deploy.client.hookchain.auth import Auth, Basic, Bearer, Hmac, Password, St
 from deploy.client.hookchain.formats import FORMATS, xml_text
 from deploy.config.config_file import ConfigFaults
 from deploy.requests.sources import Source, is_plain_hmac, load_sources
-from functions.receive.query_body import BODY, document_in
+from functions.receive.parsing import BODY, document_in
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, to_json
 from shared.limits import DEFAULT

@@ -1,4 +1,8 @@
-"""The checks of a request's head that come before any authentication: path, method, size, encoding, address."""
+"""The checks of a request before anything is parsed: its head, then its credentials.
+
+Head: path, method, sizes, encoding, content type and the sender's address. Credentials: any of the source's schemes
+will do. A password or token in the head is verified before the body is read, a signature over the raw body.
+"""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""The events that an authenticated request makes."""
+"""The events that an authenticated request makes: their facts, their ids, and what is kept of the request as it came.
+
+An event's id is the same however often its sender repeats it, and whatever an unsigned header says.
+"""
 
 import hashlib
 import re
@@ -23,7 +26,19 @@ from shared.times import rfc3339, unix_seconds
 if TYPE_CHECKING:
     from functions.receive.source import Source
 
-_FILE = frozenset({"type", "size", "base64"})
+NO_SECRETS: Final[SecretValues] = MappingProxyType({})
+
+MAX_ITEMS: Final = 5_000
+MAX_KEPT_CHARACTERS: Final = 16 * MIB
+"""The limit for headers that `keep_raw` repeats with each item of a batch."""
+_HOPS: Final = re.compile(r"[0-9]{1,3}")
+
+RawParts = dict[str, str | None]
+"""Event's `rawbody`, `rawbase64`, `rawtype` and `rawheaders`, where the source keeps them."""
+_IN_ITEM: Final = frozenset({"data", "beside"})
+MAX_WHOLE: Final = 1_024
+"""The longest delivery id, in characters, that stands itself in the ids of its items. A longer one is hashed."""
+_FILE: Final = frozenset({"type", "size", "base64"})
 
 
 class Item(NamedTuple):
@@ -101,11 +116,6 @@ def default_type(data: Json) -> str:
             if text := attribute_text(text_of(value) or ""):
                 return text
     return "received"
-
-
-_IN_ITEM: Final = frozenset({"data", "beside"})
-MAX_WHOLE: Final = 1_024
-"""The longest delivery id, in characters, that stands itself in the ids of its items. A longer one is hashed."""
 
 
 class Identity(NamedTuple):
@@ -340,17 +350,6 @@ def _link_once(item: Item) -> str | None:
     from shared.signatures.links import once_of  # where links are taken only
 
     return once_of(item.request.query)
-
-
-NO_SECRETS: Final[SecretValues] = MappingProxyType({})
-
-MAX_ITEMS: Final = 5_000
-MAX_KEPT_CHARACTERS: Final = 16 * MIB
-"""The limit for headers that `keep_raw` repeats with each item of a batch."""
-_HOPS: Final = re.compile(r"[0-9]{1,3}")
-
-RawParts = dict[str, str | None]
-"""Event's `rawbody`, `rawbase64`, `rawtype` and `rawheaders`, where the source keeps them."""
 
 
 def build_events(

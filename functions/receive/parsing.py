@@ -1,13 +1,17 @@
 """The data of a request in any format, changed as the source's settings say."""
 
+import base64
+import binascii
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from shared.errors import Rejected
 from shared.formats.json_body import quotable
-from shared.formats.media_type import media_type, structured_format
+from shared.formats.media_type import is_text, media_type, structured_format
 from shared.formats.parse import parse_as, parse_body, parse_if
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
@@ -17,6 +21,7 @@ from shared.signatures.locations import Choices, Location, RequestFields, value_
 
 if TYPE_CHECKING:
     from functions.receive.source import Source
+
 
 DataStep = Callable[[Json, Limits], Json]
 """A change of the parsed data that a source's settings ask for. Raises Rejected."""
@@ -108,8 +113,6 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
     by_body = True
     try:
         if request.method == "GET":
-            from functions.receive.query_body import query_body  # few sources take GET
-
             parsed = parse_as(source.body or query_body(source, request.query).format, request.body, None, limits)
         elif source.body:
             parsed = parse_as(source.body, body, content_type, limits)
@@ -237,3 +240,60 @@ def _tokens(request: Request, places: Sequence[Location]) -> Iterator[str]:
         for text in reading.data_texts(place) if place.kind == "data" else [reading.text(place)]:
             if text and text != _REMOVED:
                 yield text
+
+
+BODY: Final = b"body"
+_BASE64: Final = re.compile(rb"[A-Za-z0-9_/ +-]{2,}={0,2}")
+"""Both alphabets of base64: a text without `-` and `_` is the same in either. A `+` that was not escaped has become a
+space."""
+
+
+class QueryBody(NamedTuple):
+    """`content` is the body that the sender would have posted; `format` is the one that it looks like."""
+
+    content: bytes
+    format: str
+
+
+def query_body(source: "Source", query: str) -> QueryBody:
+    """Return the event that a query holds, without what authenticates its sender."""
+    from shared.signatures.links import OWN  # few sources take GET
+
+    proof = OWN | {each.name for auth in source.auth for each in auth.credentials if each.kind == "query"}
+    parts = [part for part in query.encode("latin-1", "replace").split(b"&") if part]
+    for part in parts:
+        name, equals, value = part.partition(b"=")
+        if equals and _unescaped(name) == BODY:
+            return document_in(_unescaped(value))
+    fields = [part for part in parts if _unescaped(part.partition(b"=")[0]).decode(errors="replace") not in proof]
+    return QueryBody(b"&".join(fields), "form")
+
+
+def _unescaped(text: bytes) -> bytes:
+    return unquote_to_bytes(text.replace(b"+", b" "))
+
+
+def document_in(content: bytes) -> QueryBody:
+    if _BASE64.fullmatch(content) and (inner := _from_base64(content)) and (kind := _kind(inner)) != "text":
+        return QueryBody(inner, kind)
+    return QueryBody(content, _kind(content))
+
+
+def _from_base64(content: bytes) -> bytes | None:
+    bare = content.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/").replace(b" ", b"+")
+    try:
+        return base64.b64decode(bare + b"=" * (-len(bare) % 4))
+    except binascii.Error:
+        return None
+
+
+def _kind(content: bytes) -> str:
+    """Return the format that the content looks like: YAML for an object or a list, since a word alone is text."""
+    if found := structured_format(content):
+        return found
+    if not is_text(content):
+        return "text"
+    try:
+        return "yaml" if isinstance(parse_as("yaml", content, None).data, dict | list) else "text"
+    except Rejected as error:
+        return "text" if error.code == "malformed_body" else "yaml"

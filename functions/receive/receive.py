@@ -17,7 +17,7 @@ from functions.receive.admission import (
     verify_head,
 )
 from functions.receive.events import SignedRequest, build_events
-from functions.receive.parsing import ReadData, as_sent_by_provider, read_data, verify_not_extended
+from functions.receive.parsing import ReadData, as_sent_by_provider, query_body, read_data, verify_not_extended
 from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply
 from functions.receive.source import Source
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
@@ -106,8 +106,6 @@ class Receiver:
         secrets: SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
         is_authenticated = bool(source.head_schemes) and verify_head(request, source, secrets, self.clock.now())
         if request.method == "GET":
-            from functions.receive.query_body import query_body  # few sources take GET
-
             request.body = query_body(source, request.query).content
         else:
             paused = time()

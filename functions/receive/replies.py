@@ -3,7 +3,6 @@
 A rejection contains its code, and no reason if only the authenticated sender may know it.
 """
 
-import html
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -72,7 +71,7 @@ def rejection_reply(error: HookchainError, source: "Source | None" = None) -> Re
     return problem(error.status, error.code, error.detail, _CLOSE)
 
 
-_HOLE: Final = re.compile(r"\{\{\s*([^{}\s]+)\s*\}\}")
+_HOLE: Final = r"\{\{\s*([^{}\s]+)\s*\}\}"
 _ATTRIBUTES: Final = ("id", "type", "subject", "actor", "time", "receivedat", "deliveryid")
 
 
@@ -93,7 +92,7 @@ class Respond(NamedTuple):
     def _text(self, event: Event | None) -> str:
         if not isinstance(self.body, str):
             return to_json(_filled(self.body, event))
-        return _HOLE.sub(lambda hole: _escaped(_value(hole[1], event), self.content_type), self.body)
+        return re.sub(_HOLE, lambda hole: _escaped(_value(hole[1], event), self.content_type), self.body)
 
 
 def read_respond(settings: JsonObject) -> Respond:
@@ -108,10 +107,10 @@ def read_respond(settings: JsonObject) -> Respond:
 
 def template_fault(text: str) -> str | None:
     """Return the fault of a reply's template; None if it has none."""
-    rest = _HOLE.sub("", text)
+    rest = re.sub(_HOLE, "", text)
     if "{{" in rest or "}}" in rest:
         return "a hole in the answer is written {{ id }} or {{ data.path.to.field }}"
-    for name in _HOLE.findall(text):
+    for name in re.findall(_HOLE, text):
         if name not in _ATTRIBUTES and not re.fullmatch(r"data(\.[^.]+)+", name):
             return f"{{{{ {name} }}}} is nothing of an event; there are: {', '.join(_ATTRIBUTES)} and data.…"
     return None
@@ -134,8 +133,8 @@ def _filled(value: Json, event: Event | None) -> Json:
         return [_filled(item, event) for item in value]
     if not isinstance(value, str):
         return value
-    whole = _HOLE.fullmatch(value)
-    return _value(whole[1], event) if whole else _HOLE.sub(lambda hole: _plain(_value(hole[1], event)), value)
+    whole = re.fullmatch(_HOLE, value)
+    return _value(whole[1], event) if whole else re.sub(_HOLE, lambda hole: _plain(_value(hole[1], event)), value)
 
 
 def _escaped(value: Json, content_type: str) -> str:
@@ -143,7 +142,11 @@ def _escaped(value: Json, content_type: str) -> str:
     name = content_type.partition(";")[0].strip().lower()
     if name.endswith("json"):
         return to_json(_plain(value))[1:-1]
-    return html.escape(_plain(value)) if name.endswith(("html", "xml")) else _plain(value)
+    if not name.endswith(("html", "xml")):
+        return _plain(value)
+    import html  # few sources answer with a page
+
+    return html.escape(_plain(value))
 
 
 def _plain(value: Json) -> str:

@@ -4,18 +4,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from functions.receive.admission import AllowList
 from functions.receive.events import SignedFacts, static_signed_facts
 from functions.receive.parsing import DataStep, cast_values, data_without_tokens, unpack
+from functions.receive.replies import Respond, read_respond
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.locations import Choices, Conditions, Location, parse_choices, read_conditions
 
 if TYPE_CHECKING:
-    from functions.receive.admission import AllowList
     from functions.receive.browser_form import BrowserForm
     from functions.receive.bus import BusInput
     from functions.receive.handshakes import Handshake
-    from functions.receive.replies import Respond
 
 _PASSWORDS: Final = frozenset({"authorization", "proxy-authorization", "x-webhook-password"})
 _CREDENTIALS: Final = _PASSWORDS | {"cookie"}
@@ -73,8 +73,8 @@ class Source:
     public_url: str = ""
     handshake_methods: tuple[str, ...] = ()
     type_words: int = 1
-    allow: "AllowList | None" = None
-    respond: "Respond | None" = None
+    allow: AllowList | None = None
+    respond: Respond | None = None
     form: "BrowserForm | None" = None
     handshakes: "tuple[Handshake, ...]" = ()
     data_steps: tuple[DataStep, ...] = ()
@@ -173,7 +173,7 @@ def _source(name: str, settings: Json) -> Source:
     schemes = tuple(map(read_scheme, auth))
     unpacked = parse_choices(settings.get("unpack"))
     form = _form(settings.get("form"))
-    cast = settings.get("cast")
+    allow, cast, respond = settings.get("allow"), settings.get("cast"), settings.get("respond")
     data_steps = [unpack(unpacked)] if unpacked else []
     data_steps += [cast_values(cast)] if isinstance(cast, dict) else []
     return Source(
@@ -199,8 +199,8 @@ def _source(name: str, settings: Json) -> Source:
         public_url=str(settings.get("public_url", "")),
         handshake_methods=tuple(str(each.get("method", "POST")) for each in handshakes if isinstance(each, dict)),
         type_words=_integer(settings.get("type_words", 1)),
-        allow=_allow(settings.get("allow")),
-        respond=_respond(settings.get("respond")),
+        allow=None if allow is None else AllowList(_texts(allow)),
+        respond=read_respond(respond) if isinstance(respond, dict) else None,
         form=form,
         handshakes=_handshakes(handshakes),
         data_steps=tuple(data_steps),
@@ -242,22 +242,6 @@ def _data_checks(form: "BrowserForm | None", settings: JsonObject, schemes: tupl
     if tokens := body_tokens(schemes):
         checks.append(lambda data: data_without_tokens(data, tokens))
     return checks
-
-
-def _allow(blocks: Json) -> "AllowList | None":
-    if not isinstance(blocks, list):
-        return None
-    from functions.receive.admission import AllowList
-
-    return AllowList([str(block) for block in blocks])
-
-
-def _respond(settings: Json) -> "Respond | None":
-    if not isinstance(settings, dict):
-        return None
-    from functions.receive.replies import read_respond
-
-    return read_respond(settings)
 
 
 def _bus(settings: JsonObject) -> "BusInput | None":

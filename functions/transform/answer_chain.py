@@ -4,20 +4,27 @@ The function is private, so only callers that the platform lets in come here. `?
 document without parsing it. A CloudEvent, as the step `call` posts it, is the event itself.
 """
 
+import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
 from functions.transform.chain import CHAINS_PATH, Chain, ChainResult, NamedChains
-from functions.transform.documents import document_from, event_from
+from functions.transform.paths import JSON_TYPE, bytes_of, type_of
 from functions.transform.step import Services
+from shared.base64_text import base64_text
 from shared.errors import Permanent, Rejected, Temporary
-from shared.event import MAX_HOPS, Event, from_cloudevent
+from shared.event import MAX_HOPS, Event, event_id, from_cloudevent
 from shared.formats.content_encoding import decode_content
+from shared.formats.parse import parse_as, parse_body
 from shared.http import ReadBody, Reply, Request, problem
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, to_json
 from shared.limits import DEFAULT
+from shared.times import rfc3339
 
+TEXT_TYPE: Final = "text/plain; charset=utf-8"
 CLOUDEVENT: Final = "application/cloudevents+json"
 UNPARSED_FORMATS: Final = ("text", "bytes")
 
@@ -93,3 +100,49 @@ def _reply(result: ChainResult, name: str) -> Reply:
     except UnicodeEncodeError:  # a CloudEvent can bring one
         return problem(422, "invalid_output", "The document holds half a surrogate pair, which is no character.")
     return Reply(200, document.content, (("content-type", document.content_type),))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The bytes of a document, and the content type that they have."""
+
+    content: bytes
+    content_type: str
+
+
+def event_from(content: bytes, content_type: str | None, format_name: str | None, source: str, now: float) -> Event:
+    """Return the event that receive would make of a document.
+
+    `format_name` takes precedence over the content type. The id is a hash of the content, so that the same document
+    is the same event. Raises Rejected.
+    """
+    parsed = parse_as(format_name, content, content_type) if format_name else parse_body(content, content_type)
+    digest = hashlib.sha256(content).hexdigest()
+    event = Event(
+        id=event_id(source, digest),
+        source=f"/sources/{source}",
+        type="received",
+        receivedat=rfc3339(now),
+        payloadhash=digest,
+        data=parsed.data,
+        rawtype=content_type,
+        datatype=JSON_TYPE if isinstance(parsed.data, str) and parsed.format != "text" else None,
+    )
+    try:
+        return replace(event, rawbody=content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return replace(event, rawbase64=base64_text(content))
+
+
+def document_from(events: Sequence[Event]) -> Document:
+    """Return the data of an event as a document: text or bytes under their own type, all else, and the list of the
+    data of several events, as JSON."""
+    if len(events) != 1:
+        return Document(to_json([event.data for event in events]).encode(), JSON_TYPE)
+    [event] = events
+    if isinstance(event.data, str) and event.datatype != JSON_TYPE:
+        return Document(event.data.encode("utf-8", "replace"), event.datatype or TEXT_TYPE)
+    content = bytes_of(event.data)
+    if content is not None:
+        return Document(content, type_of(event.data) or "application/octet-stream")
+    return Document(to_json(event.data).encode(), JSON_TYPE)

@@ -1,6 +1,10 @@
-"""Paths to a place in an event: `data.user.email`, `data.items[0].price`, `data.items[*].price`, `data["a.b"]`.
+"""Places in an event, and the values there.
 
-Unlike an expression, a path names places that can be written.
+A path names a place: `data.user.email`, `data.items[0].price`, `data.items[*].price`, `data["a.b"]`. Unlike an
+expression, it names places that can be written. Writing copies what lies along the path and shares the rest, so the
+value before it stays as it was. Functions take a value and the `parts` of a path, or an event and a path. `place` is
+where the value is, for messages. A document in an event is text, bytes, which are
+`{"type": …, "size": …, "base64": …}`, or any other JSON.
 """
 
 import json
@@ -10,11 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeAlias
 
 from functions.transform.step import Settings
+from shared.base64_text import decode_base64
 from shared.config.rules import verified_by
 from shared.did_you_mean import nearest
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
 from shared.expressions import over_event
+from shared.formats.text_body import binary
 from shared.jsontext import Json, kind_of, to_json
 from shared.writers.writing import SHOWN_CHARACTERS, is_field_name
 
@@ -125,6 +131,8 @@ class Missing:
 
 
 MISSING: Final = Missing()
+JSON_TYPE: Final = "application/json"
+_BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 MaybeJson: TypeAlias = "Json | Missing"
 Change: TypeAlias = Callable[[Json, str], Json]
 """Takes a value and its place, such as `data.items[0].price`; returns the new value."""
@@ -238,6 +246,39 @@ def _list_with(value: MaybeJson, part: int | Every, place: str) -> list[Json]:
 def same_or(before: list[Json], after: list[Json]) -> list[Json]:
     unchanged = len(before) == len(after) and all(a is b for a, b in zip(before, after, strict=True))
     return before if unchanged else after
+
+
+def bytes_of(value: Json) -> bytes | None:
+    """Return the content of bytes; None for any other value. A file from a form has a `name` besides."""
+    if not isinstance(value, dict) or not value.keys() >= _BYTES_KEYS or not isinstance(value["base64"], str):
+        return None
+    try:
+        return decode_base64(value["base64"])
+    except ValueError:
+        return None
+
+
+def content_of(value: Json) -> bytes | None:
+    """Return the content of text (in UTF-8) or bytes; None for any other value."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace")
+    return bytes_of(value)
+
+
+def type_of(value: Json) -> str | None:
+    """Return the content type that bytes state."""
+    stated = value.get("type") if isinstance(value, dict) else None
+    return stated if isinstance(stated, str) else None
+
+
+def text_or_bytes(content: bytes) -> Json:
+    """Return text if the content is UTF-8 without NUL, else bytes."""
+    if b"\0" not in content:
+        try:
+            return content.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+    return binary(content, "")
 
 
 def update(event: Event, path: Path, change: MaybeChange) -> Event:

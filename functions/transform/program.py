@@ -1,26 +1,129 @@
-"""Chains of steps, read from the configuration: `[{name: settings}, …]`, and the named ones of `chains`.
+"""Transform's slice, read: its routes, its named chains, and the steps in them.
 
-Settings are verified, except for those of a compiled configuration, which were verified when it was compiled.
+A chain is written as `[{name: settings}, …]`. Settings are verified, except for those of a compiled configuration,
+which were verified when it was compiled. The built-in steps are in the modules of `functions.transform.steps`, the
+families; a process imports only those that its configuration names. An operator's own steps are Python files, carried
+as text in the slice. The operator is trusted: their code runs as the built-in steps do.
 """
 
+import importlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from functions.transform.chain import Chain, NamedChains, OnError, Steps
-from functions.transform.families import StepClasses, load_own_steps, step_class, step_classes
+from functions.transform import steps as step_families
+from functions.transform.chain import Chain, NamedChains, OnError
 from functions.transform.routes import Route, Routes, TypeGlobs
-from functions.transform.step import MAX_STEPS, NamedStep, Settings, SettingsFault, Step, build
+from functions.transform.step import MAX_STEPS, NamedStep, Settings, SettingsFault, Step, build, step_name
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject, kind_of
-from shared.own_modules import OwnModuleFault, own_sources, place_in_own_module
+from shared.own_modules import OwnModuleFault, own_module, own_sources, place_in_own_module
 from shared.settings import SliceFault
 
 if TYPE_CHECKING:
     from shared.expressions import Expression
 
+StepClasses: TypeAlias = Mapping[str, type[Step]]
 
 NO_OWN_STEPS: Final[StepClasses] = {}
+_ON_ERROR: Final[dict[Json, OnError]] = {"continue": "continue", "drop": "drop"}
+_CLASS: Final = re.compile(r"^class ([A-Za-z]\w*)\b", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The content of transform's slice.
+
+    own         the operator's own steps
+    type_words  for each configured source, how many words of its events' types a log may hold
+    """
+
+    routes: Routes
+    chains: NamedChains
+    own: StepClasses
+    type_words: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def asks(self) -> bool:
+        """True if any step needs services."""
+        return any(chain.asks for chain in self._all_chains())
+
+    @property
+    def asks_others(self) -> bool:
+        """True if any step waits for another system."""
+        return any(chain.asks_others for chain in self._all_chains())
+
+    def _all_chains(self) -> list[Chain]:
+        named = [Chain("", steps, self.chains) for steps in self.chains.values()]
+        return [*named, *(route.chain for route in self.routes)]
+
+
+def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Program:
+    """Return the program. Of a compiled one, settings are not verified again. Raises SliceFault with every fault."""
+    try:
+        own = load_own_steps(own_sources(configuration.get("own_steps")))
+    except OwnModuleFault as fault:
+        raise SliceFault("invalid_slice", str(fault)) from fault
+    chains: NamedChains = {}
+    faults: list[str] = []
+    if configuration.get("chains"):
+        read = read_chains(configuration.get("chains"), own, is_compiled=is_compiled)
+        chains, faults = read.chains, [f"chain {name!r}: {fault}" for name, fault in read.faults]
+    routes = [_route(entry, own, chains, faults, is_compiled) for entry in _objects(configuration.get("routes"))]
+    if faults:
+        raise SliceFault("invalid_slice", "; ".join(faults))
+    return Program(Routes(routes), chains, own, _numbers(configuration.get("sources")))
+
+
+def _route(entry: JsonObject, own: StepClasses, chains: NamedChains, faults: list[str], is_compiled: bool) -> Route:
+    name = str(entry.get("name"))
+    steps, step_faults = read_chain(entry.get("steps"), own, is_compiled=is_compiled)
+    where, where_fault = _where(entry.get("where"))
+    faults += [f"route {name!r}: {fault}" for fault in (*step_faults, *unknown_chains(steps, chains))]
+    if where_fault is not None:
+        faults.append(f"route {name!r}: {where_fault}")
+    sources, types = _texts(entry.get("from")), _texts(entry.get("types"))
+    return Route(
+        name=name,
+        chain=Chain(name, tuple(steps), chains, _ON_ERROR.get(entry.get("on_error"), "dead_letter")),
+        destinations=tuple(dict.fromkeys(_texts(entry.get("to")))),
+        sources=frozenset(sources) if sources else None,
+        types=TypeGlobs.compile(types) if types else None,
+        where=where,
+        is_else=entry.get("else") is True,
+        enabled=entry.get("enabled") is not False,
+    )
+
+
+def _where(text: Json) -> "tuple[Expression | None, str | None]":
+    """Return the condition, or its fault."""
+    if text is None:
+        return None, None
+    from shared.expressions import ExpressionFault, over_event
+
+    if not isinstance(text, str):
+        return None, f"where: an expression is text; found {kind_of(text)}"
+    try:
+        return over_event(text), None
+    except ExpressionFault as error:
+        return None, f"where: {error}"
+
+
+def _objects(value: Json) -> list[JsonObject]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _numbers(value: Json) -> dict[str, int]:
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {name: number for name, number in pairs if isinstance(number, int)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,107 +252,78 @@ def _path_to(
     return None
 
 
-_ON_ERROR: Final[dict[Json, OnError]] = {"continue": "continue", "drop": "drop"}
+def step_class(name: str) -> type[Step] | None:
+    """Return the built-in step of this name. Imports its family alone."""
+    for family in _families_by_class().get(name, ()):
+        if found := steps_of(_family(family), Settings).get(name):
+            return found
+    return None
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
-    """The content of transform's slice.
-
-    own         the operator's own steps
-    type_words  for each configured source, how many words of its events' types a log may hold
-    """
-
-    routes: Routes
-    chains: NamedChains
-    own: StepClasses
-    type_words: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def asks(self) -> bool:
-        """True if any step needs services."""
-        return any(chain.asks for chain in self._all_chains())
-
-    @property
-    def asks_others(self) -> bool:
-        """True if any step waits for another system."""
-        return any(chain.asks_others for chain in self._all_chains())
-
-    def _all_chains(self) -> list[Chain]:
-        named = [Chain("", steps, self.chains) for steps in self.chains.values()]
-        return [*named, *(route.chain for route in self.routes)]
+def step_classes() -> StepClasses:
+    """Return all built-in steps by name, in the order of their names. Imports every family."""
+    found: dict[str, type[Step]] = {}
+    for _, steps in families():
+        found |= steps
+    return dict(sorted(found.items()))
 
 
-def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Program:
-    """Return the program. Of a compiled one, settings are not verified again. Raises SliceFault with every fault."""
-    try:
-        own = load_own_steps(own_sources(configuration.get("own_steps")))
-    except OwnModuleFault as fault:
-        raise SliceFault("invalid_slice", str(fault)) from fault
-    chains: NamedChains = {}
-    faults: list[str] = []
-    if configuration.get("chains"):
-        from functions.transform.program import read_chains
-
-        read = read_chains(configuration.get("chains"), own, is_compiled=is_compiled)
-        chains, faults = read.chains, [f"chain {name!r}: {fault}" for name, fault in read.faults]
-    routes = [_route(entry, own, chains, faults, is_compiled) for entry in _objects(configuration.get("routes"))]
-    if faults:
-        raise SliceFault("invalid_slice", "; ".join(faults))
-    return Program(Routes(routes), chains, own, _numbers(configuration.get("sources")))
+def families() -> list[tuple[str, StepClasses]]:
+    """Return the first line of each family's docstring, and its steps. Imports every family."""
+    modules = [_family(path.stem) for path in _family_files()]
+    return [
+        ((module.__doc__ or module.__name__).strip().splitlines()[0], steps_of(module, Settings)) for module in modules
+    ]
 
 
-def _route(entry: JsonObject, own: StepClasses, chains: NamedChains, faults: list[str], is_compiled: bool) -> Route:
-    name = str(entry.get("name"))
-    steps, step_faults = _steps(entry.get("steps"), own, chains, is_compiled)
-    where, where_fault = _where(entry.get("where"))
-    faults += [f"route {name!r}: {fault}" for fault in (*step_faults, where_fault) if fault is not None]
-    sources, types = _texts(entry.get("from")), _texts(entry.get("types"))
-    return Route(
-        name=name,
-        chain=Chain(name, steps, chains, _ON_ERROR.get(entry.get("on_error"), "dead_letter")),
-        destinations=tuple(dict.fromkeys(_texts(entry.get("to")))),
-        sources=frozenset(sources) if sources else None,
-        types=TypeGlobs.compile(types) if types else None,
-        where=where,
-        is_else=entry.get("else") is True,
-        enabled=entry.get("enabled") is not False,
-    )
+@cache
+def steps_of(module: ModuleType, base: type) -> StepClasses:
+    """Return the steps that the module defines; their settings have this base."""
+    return {
+        found.step_name(): found
+        for found in vars(module).values()
+        if isinstance(found, type)
+        and issubclass(found, Step)
+        and issubclass(found, base)
+        and found.__module__ == module.__name__
+    }
 
 
-def _steps(written: Json, own: StepClasses, chains: NamedChains, is_compiled: bool) -> tuple[Steps, list[str]]:
-    """Return the steps and their faults."""
-    if not written:
-        return (), []
-    from functions.transform.program import read_chain, unknown_chains
-
-    steps, faults = read_chain(written, own, is_compiled=is_compiled)
-    return tuple(steps), [str(fault) for fault in (*faults, *unknown_chains(steps, chains))]
+def _family(name: str) -> ModuleType:
+    return importlib.import_module(f"{step_families.__name__}.{name}")
 
 
-def _where(text: Json) -> "tuple[Expression | None, str | None]":
-    """Return the condition, or its fault."""
-    if text is None:
-        return None, None
-    from shared.expressions import ExpressionFault, over_event
-    from shared.jsontext import kind_of
-
-    if not isinstance(text, str):
-        return None, f"where: an expression is text; found {kind_of(text)}"
-    try:
-        return over_event(text), None
-    except ExpressionFault as error:
-        return None, f"where: {error}"
+@cache
+def _families_by_class() -> Mapping[str, list[str]]:
+    """Return the families that may have each step, by the names of the classes in their text: nothing is imported."""
+    found: dict[str, list[str]] = {}
+    for path in _family_files():
+        for name in _CLASS.findall(path.read_text(encoding="utf-8")):
+            found.setdefault(step_name(name), []).append(path.stem)
+    return found
 
 
-def _objects(value: Json) -> list[JsonObject]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+def _family_files() -> list[Path]:
+    paths = [path for folder in step_families.__path__ for path in Path(folder).glob("*.py")]
+    return sorted(path for path in paths if path.stem != "__init__")
 
 
-def _texts(value: Json) -> tuple[str, ...]:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
-
-
-def _numbers(value: Json) -> dict[str, int]:
-    pairs = value.items() if isinstance(value, dict) else ()
-    return {name: number for name, number in pairs if isinstance(number, int)}
+def load_own_steps(sources: Mapping[str, str]) -> StepClasses:
+    """Return the steps in the files; `sources` maps each file's name to its text. Raises OwnModuleFault."""
+    found: dict[str, StepClasses] = {}
+    models = dict[str, type[Step]]()
+    if sources:
+        from pydantic import BaseModel
+    for file, source in sources.items():
+        found[file] = steps_of(own_module(file, source), BaseModel)
+        if not found[file]:
+            raise OwnModuleFault(f"{file}: no class in it is both a pydantic model and a Step")
+        for name, model in found[file].items():
+            if missing := [each for each in ("summary", "example") if not hasattr(model, each)]:
+                raise OwnModuleFault(f"{file}: the step {name!r} has no `{missing[0]}: ClassVar[…]`")
+            if lacking := sorted(getattr(model, "__abstractmethods__", ())):
+                raise OwnModuleFault(f"{file}: the step {name!r} has no `def {lacking[0]}(self, …)`")
+            if name in models or step_class(name):
+                raise OwnModuleFault(f"{file}: there is another step {name!r}; give its class another name")
+            models[name] = model
+    return models

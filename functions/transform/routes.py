@@ -1,4 +1,7 @@
-"""Routes, and which of them take an event and why. Matching is pure: it only reads a route and an event."""
+"""Routes: which of them take an event and why, and what each owes to which destinations.
+
+Matching is pure: it only reads a route and an event. Then the chain of each route that takes the event runs.
+"""
 
 import asyncio
 import fnmatch

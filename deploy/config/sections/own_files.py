@@ -13,7 +13,7 @@ from typing import Final
 
 from deploy.config.config_file import ConfigFile, Fault, unreadable
 from functions.notify.registry import OwnKinds, load_own_kinds
-from functions.transform.families import StepClasses, load_own_steps
+from functions.transform.program import StepClasses, load_own_steps
 from shared.jsontext import Json, JsonObject
 from shared.own_modules import OwnModuleFault
 

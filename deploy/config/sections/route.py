@@ -11,8 +11,17 @@ from pydantic import BeforeValidator, Field, JsonValue
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
 from deploy.config.model_faults import expression_faults, names_in, setting_name, unknown_names
 from deploy.config.sections.own_files import STEP_FILES, STEPS_SECTION, own_steps
-from functions.transform.families import StepClasses, load_own_steps, step_class
-from functions.transform.program import NO_OWN_STEPS, StepFault, read_chain, read_chains, read_program, unknown_chains
+from functions.transform.program import (
+    NO_OWN_STEPS,
+    StepClasses,
+    StepFault,
+    load_own_steps,
+    read_chain,
+    read_chains,
+    read_program,
+    step_class,
+    unknown_chains,
+)
 from functions.transform.step import NamedStep, Settings
 from functions.transform.verifying import compile_settings
 from shared.config.rules import listed

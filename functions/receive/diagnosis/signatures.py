@@ -1,6 +1,7 @@
-"""Guesses at why a request was rejected: the request, the scheme or the secrets with one thing changed.
+"""The likely causes of a rejected signature: it is missing, its time is wrong, or a guess is right.
 
-A guess is right where the changed request passes the same verification. The likeliest and cheapest guesses come first.
+A guess is the request, the scheme or the secrets with one thing changed. It is right where the changed request passes
+the same verification. The likeliest and cheapest guesses come first.
 """
 
 import re
@@ -26,6 +27,54 @@ DIFFERENT_SECRET: Final = "the sender uses a different secret"  # noqa: S105 a s
 ANY_TIME_SECONDS: Final = 10**12
 _PAIRS: Final = ("whpk_", "whsk_")
 _STANDARD: Final[Content] = parse_content("{id}.{timestamp}.{body}")
+_WHSEC: Final = "whsec_"
+SHARED: Final = (HmacScheme, DigestScheme)
+
+_NOT_DECODED: Final = (
+    "the sender uses the text of the secret as its key, and this source decodes it: decode it at the sender, or set"
+    " `key: utf8` where the source has an `auth` of its own"
+)
+_DECODED: Final = (
+    "the sender decodes the secret from {} before it signs, and this source does not: use the text itself at the sender"
+)
+_KEYS: Final = {
+    "utf8": _NOT_DECODED,
+    "base64": _DECODED.format("base64") + ", or set `key: base64` where the source has an `auth` of its own",
+    "hex": _DECODED.format("hex") + ", or set `key: hex` where the source has an `auth` of its own",
+    "base64url": _DECODED.format("base64url"),
+}
+QUOTES: Final = "\"'`“”„‟‘’‚‛«»"
+_ANOTHER_URL: Final = "the signature is over another URL than the one taken here (`public_url`, else the request's)"
+_LIKE_A_TIME: Final = re.compile(
+    r"[0-9]{10}(?P<ms>[0-9]{3})?|(?P<rfc3339>[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.Zz+-]{8,20})"
+)
+_LIKE_AN_ID: Final = re.compile(r"[a-z0-9-]{0,40}(?:-id|delivery|event|nonce)")
+UNEXPANDED: Final = (
+    "the sender's shell, settings file or template does not replace it (a shell replaces nothing between single quotes)"
+)
+MAX_PLACES: Final = 2
+"""Of the headers that look like a time, or an id: each is tried with several templates."""
+_CONTENTS: Final = (
+    "{body}",
+    "{timestamp}.{body}",
+    "{timestamp}:{body}",
+    "{timestamp}{body}",
+    "{body}{timestamp}",
+    "{body}.{timestamp}",
+    "v0:{timestamp}:{body}",
+    "{id}.{timestamp}.{body}",
+    "{id}{timestamp}{body}",
+    "{url}{body}",
+    "{body}{url}",
+    "{method}{url}{body}{timestamp}",
+)
+_LIKE_A_SIGNATURE: Final = re.compile(r"[a-z0-9-]{0,40}(?:signature|hmac|-sig|-mac|-sign|webhook-token)[a-z0-9-]{0,20}")
+DROPPED: Final = ", or a proxy drops the header"
+_PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256|hmacsha256)=")
+_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
+_A_YEAR: Final = 86_400 * 365
+_OTHER_UNIT: Final = {"s": "ms", "ms": "s"}
+_NAMES: Final = {"s": "seconds", "ms": "milliseconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,47 +144,173 @@ def as_signed(case: Case) -> Case:
     return SignedCase(case.request, auth, case.secrets, case.url)
 
 
-_WHSEC: Final = "whsec_"
-SHARED: Final = (HmacScheme, DigestScheme)
+def missing(case: SignedCase) -> str | None:
+    """Return the cause of a missing signature; None if there is one."""
+    auth, request = case.auth, case.request
+    first = auth.at._replace(path=(auth.at.name.replace("{n}", "1"),)) if auth.layout == "numbered" else auth.at
+    if all(fields.text(first) for fields in _signed_items(case)):
+        return None
+    where = described(auth.at).replace("{n}", "1")
+    if auth.each:
+        return (
+            f"the signature is expected in {where} of each item, and not every one has it: set the secret at the sender"
+        )
+    if auth.at.kind == "header" and request.header(auth.at.name) is not None:
+        return f"{where} is there and empty: no secret is set at the sender; set this source's there"
+    for guess in _elsewhere(case):
+        if holds(guess.case):
+            return guess.cause
+    if others := _alike(request, auth):
+        return f"the signature is expected in {where}; the request has {', '.join(others)} instead"
+    if (request.header("authorization") or "").lower().startswith(("basic ", "bearer ")):
+        return f"the request has an Authorization header; this source takes no password but a signature in {where}"
+    return f"no secret is set at the sender{DROPPED if auth.at.kind == 'header' else ''}"
 
-_NOT_DECODED: Final = (
-    "the sender uses the text of the secret as its key, and this source decodes it: decode it at the sender, or set"
-    " `key: utf8` where the source has an `auth` of its own"
-)
-_DECODED: Final = (
-    "the sender decodes the secret from {} before it signs, and this source does not: use the text itself at the sender"
-)
-_KEYS: Final = {
-    "utf8": _NOT_DECODED,
-    "base64": _DECODED.format("base64") + ", or set `key: base64` where the source has an `auth` of its own",
-    "hex": _DECODED.format("hex") + ", or set `key: hex` where the source has an `auth` of its own",
-    "base64url": _DECODED.format("base64url"),
-}
-QUOTES: Final = "\"'`“”„‟‘’‚‛«»"
-_ANOTHER_URL: Final = "the signature is over another URL than the one taken here (`public_url`, else the request's)"
-_LIKE_A_TIME: Final = re.compile(
-    r"[0-9]{10}(?P<ms>[0-9]{3})?|(?P<rfc3339>[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.Zz+-]{8,20})"
-)
-_LIKE_AN_ID: Final = re.compile(r"[a-z0-9-]{0,40}(?:-id|delivery|event|nonce)")
-UNEXPANDED: Final = (
-    "the sender's shell, settings file or template does not replace it (a shell replaces nothing between single quotes)"
-)
-MAX_PLACES: Final = 2
-"""Of the headers that look like a time, or an id: each is tried with several templates."""
-_CONTENTS: Final = (
-    "{body}",
-    "{timestamp}.{body}",
-    "{timestamp}:{body}",
-    "{timestamp}{body}",
-    "{body}{timestamp}",
-    "{body}.{timestamp}",
-    "v0:{timestamp}:{body}",
-    "{id}.{timestamp}.{body}",
-    "{id}{timestamp}{body}",
-    "{url}{body}",
-    "{body}{url}",
-    "{method}{url}{body}{timestamp}",
-)
+
+def list_fault(case: SignedCase) -> str | None:
+    """Return the fault of a list of signatures, such as one without any of the expected version."""
+    if case.auth.layout in {"plain", "numbered"}:
+        return None
+    try:
+        case.auth.signatures(RequestFields(case.request, case.url))
+    except Rejected as error:
+        return error.detail
+    return None
+
+
+def _signed_items(case: SignedCase) -> list[RequestFields]:
+    """Return the request, or each of the items that carry a signature of their own."""
+    whole = RequestFields(case.request, case.url)
+    return (
+        [RequestFields(case.request, case.url, item) for item in values_at(case.auth.each.path, whole.data)]
+        if case.auth.each
+        else [whole]
+    )
+
+
+def _alike(request: Request, auth: SignatureScheme) -> list[str]:
+    expected = {each.name for each in (auth.at, auth.timestamp, auth.id) if each and each.kind == "header"}
+    names = dict.fromkeys(name for name, _ in request.headers if name not in expected)
+    return [name for name in names if _LIKE_A_SIGNATURE.fullmatch(name)][:3]
+
+
+def _elsewhere(case: SignedCase) -> Iterator[Guess]:
+    """Yield right signatures in another header, perhaps by another algorithm, such as X-Hub-Signature."""
+    expected = case.auth
+    if not isinstance(expected, SHARED):
+        return
+    for name in _alike(case.request, case.auth):
+        found = _PREFIX.match(case.request.header(name) or "")
+        prefix = found[0] if found else ""
+        for algorithm in ALGORITHMS:
+            auth = replace(expected, at=Location("header", (name,)), prefix=prefix, algorithm=algorithm, when=())
+            by = "" if algorithm == expected.algorithm else f", made with {algorithm}"
+            where = described(expected.at)
+            cause = f"a right signature stands in the header {name}{by}; this source expects it in {where}"
+            more = "" if not by else f", made with {expected.algorithm}"
+            yield Guess(cause + more, replace(case, auth=auth))
+
+
+def prefixed(case: SignedCase) -> tuple[SignedCase, str] | None:
+    """Return the case with the prefix that its signature has, and that fault; None if it has the expected one."""
+    auth = case.auth
+    text = RequestFields(case.request, case.url).text(auth.at)
+    if not text or auth.layout != "plain":
+        return None
+    found = _PREFIX.match(text)
+    prefix = found[0] if found else ""
+    if prefix == auth.prefix:
+        return None
+    expected = (
+        f"this source expects {auth.prefix!r} before it" if auth.prefix else "this source expects nothing before it"
+    )
+    received = f"begins with {prefix!r}" if prefix else "has no prefix"
+    return replace(case, auth=replace(auth, prefix=prefix)), f"the signature {received}; {expected}"
+
+
+def is_secret_itself(case: SignedCase) -> bool:
+    """Return whether the secret stands in the place of the signature."""
+    text = RequestFields(case.request, case.url).text(case.auth.at) or ""
+    return matches_any([text.strip(QUOTES)], case.secrets)
+
+
+def span(seconds: float) -> str:
+    """`7 minutes`: in the largest unit of which there are at least two, rounded down."""
+    for name, size in _UNITS:
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {name}s"
+    return f"{int(seconds)} second{'' if int(seconds) == 1 else 's'}"
+
+
+def mistimed(case: SignedCase, now: float) -> str | None:
+    """Return the cause where the time is at fault; else None."""
+    text = timestamp_of(case)
+    if case.auth.timestamp is None:
+        return None
+    if not text:
+        return "the request has no time of signing where this source expects one"
+    signed_at = _seconds(text, case.auth.unit, now)
+    if (signed_at is None or abs(now - signed_at) > _A_YEAR) and (cause := _in_another_unit(text, case, now)):
+        return cause
+    if signed_at is None:
+        return "the time of signing is not written as this source expects it (`unit`)"
+    age, limit = now - signed_at, case.auth.tolerance_seconds
+    if abs(age) <= limit:
+        return None
+    age_text = f"signed {_span_beside(age, limit)}, the limit is {span(limit)}"
+    if not holds(case):
+        return f"{age_text}; and the signature is wrong too"
+    if age < 0:
+        return f"{age_text}: the signature is right, so the sender's clock or this machine's is wrong"
+    return f"{age_text}: the signature is right, so an old request was sent again, or a clock is wrong"
+
+
+def time_description(case: Case, now: float) -> str:
+    """Describe the age of a valid signature; empty where it has no time."""
+    if not isinstance(case, SignedCase):
+        return ""
+    text = timestamp_of(case)
+    signed_at = _seconds(text, case.auth.unit, now) if text and case.auth.timestamp else None
+    if signed_at is None:
+        return ""
+    limit = case.auth.tolerance_seconds
+    return f"signed {_span_beside(now - signed_at, limit)}, the limit is {span(limit)}"
+
+
+def _span_beside(age: float, limit: float) -> str:
+    """Describe an age, in seconds where it would otherwise read the same as the limit."""
+    size = abs(age)
+    text = span(size) if span(size) != span(limit) else f"{size:.0f} seconds"
+    return f"{text} ago" if age > 0 else f"{text} in the future"
+
+
+def timestamp_of(case: SignedCase) -> str | None:
+    location = case.auth.timestamp
+    fields = RequestFields(case.request, case.url)
+    if location is None or location.kind != "signature":
+        return fields.text(location) if location else None
+    try:
+        return case.auth.signatures(fields).items.get(location.name)
+    except Rejected:
+        return None
+
+
+def _seconds(text: str, unit: str, now: float) -> float | None:
+    try:
+        return verify_timestamp(text, now, ANY_TIME_SECONDS, unit)
+    except Rejected:
+        return None
+
+
+def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
+    other = _OTHER_UNIT.get(case.auth.unit)
+    at = _seconds(text, other, now) if other else None
+    if other and at is not None and abs(now - at) < _A_YEAR:
+        rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.auth.unit]}"
+        right = ", and the signature is right" if holds(replace(case, auth=replace(case.auth, unit=other))) else ""
+        act = f"send it in {_NAMES[case.auth.unit]}, or set `unit: {other}` where the source has an `auth` of its own"
+        return f"the time of signing {rule}{right}: {act}"
+    return None
 
 
 def guesses(case: Case) -> Iterator[Guess]:
@@ -298,183 +473,3 @@ def _contents(case: SignedCase) -> Iterator[Guess]:
             settings.append(f'`content: "{template}"`')
             cause = f"the signature is over {template}, and this source expects it over something else (`content`)"
             yield Guess(f"{cause}: write {', '.join(settings)}", replace(case, auth=changed))
-
-
-_LIKE_A_SIGNATURE: Final = re.compile(r"[a-z0-9-]{0,40}(?:signature|hmac|-sig|-mac|-sign|webhook-token)[a-z0-9-]{0,20}")
-DROPPED: Final = ", or a proxy drops the header"
-_PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256|hmacsha256)=")
-
-
-def missing(case: SignedCase) -> str | None:
-    """Return the cause of a missing signature; None if there is one."""
-    auth, request = case.auth, case.request
-    first = auth.at._replace(path=(auth.at.name.replace("{n}", "1"),)) if auth.layout == "numbered" else auth.at
-    if all(fields.text(first) for fields in _signed_items(case)):
-        return None
-    where = described(auth.at).replace("{n}", "1")
-    if auth.each:
-        return (
-            f"the signature is expected in {where} of each item, and not every one has it: set the secret at the sender"
-        )
-    if auth.at.kind == "header" and request.header(auth.at.name) is not None:
-        return f"{where} is there and empty: no secret is set at the sender; set this source's there"
-    for guess in _elsewhere(case):
-        if holds(guess.case):
-            return guess.cause
-    if others := _alike(request, auth):
-        return f"the signature is expected in {where}; the request has {', '.join(others)} instead"
-    if (request.header("authorization") or "").lower().startswith(("basic ", "bearer ")):
-        return f"the request has an Authorization header; this source takes no password but a signature in {where}"
-    return f"no secret is set at the sender{DROPPED if auth.at.kind == 'header' else ''}"
-
-
-def list_fault(case: SignedCase) -> str | None:
-    """Return the fault of a list of signatures, such as one without any of the expected version."""
-    if case.auth.layout in {"plain", "numbered"}:
-        return None
-    try:
-        case.auth.signatures(RequestFields(case.request, case.url))
-    except Rejected as error:
-        return error.detail
-    return None
-
-
-def _signed_items(case: SignedCase) -> list[RequestFields]:
-    """Return the request, or each of the items that carry a signature of their own."""
-    whole = RequestFields(case.request, case.url)
-    return (
-        [RequestFields(case.request, case.url, item) for item in values_at(case.auth.each.path, whole.data)]
-        if case.auth.each
-        else [whole]
-    )
-
-
-def _alike(request: Request, auth: SignatureScheme) -> list[str]:
-    expected = {each.name for each in (auth.at, auth.timestamp, auth.id) if each and each.kind == "header"}
-    names = dict.fromkeys(name for name, _ in request.headers if name not in expected)
-    return [name for name in names if _LIKE_A_SIGNATURE.fullmatch(name)][:3]
-
-
-def _elsewhere(case: SignedCase) -> Iterator[Guess]:
-    """Yield right signatures in another header, perhaps by another algorithm, such as X-Hub-Signature."""
-    expected = case.auth
-    if not isinstance(expected, SHARED):
-        return
-    for name in _alike(case.request, case.auth):
-        found = _PREFIX.match(case.request.header(name) or "")
-        prefix = found[0] if found else ""
-        for algorithm in ALGORITHMS:
-            auth = replace(expected, at=Location("header", (name,)), prefix=prefix, algorithm=algorithm, when=())
-            by = "" if algorithm == expected.algorithm else f", made with {algorithm}"
-            where = described(expected.at)
-            cause = f"a right signature stands in the header {name}{by}; this source expects it in {where}"
-            more = "" if not by else f", made with {expected.algorithm}"
-            yield Guess(cause + more, replace(case, auth=auth))
-
-
-def prefixed(case: SignedCase) -> tuple[SignedCase, str] | None:
-    """Return the case with the prefix that its signature has, and that fault; None if it has the expected one."""
-    auth = case.auth
-    text = RequestFields(case.request, case.url).text(auth.at)
-    if not text or auth.layout != "plain":
-        return None
-    found = _PREFIX.match(text)
-    prefix = found[0] if found else ""
-    if prefix == auth.prefix:
-        return None
-    expected = (
-        f"this source expects {auth.prefix!r} before it" if auth.prefix else "this source expects nothing before it"
-    )
-    received = f"begins with {prefix!r}" if prefix else "has no prefix"
-    return replace(case, auth=replace(auth, prefix=prefix)), f"the signature {received}; {expected}"
-
-
-def is_secret_itself(case: SignedCase) -> bool:
-    """Return whether the secret stands in the place of the signature."""
-    text = RequestFields(case.request, case.url).text(case.auth.at) or ""
-    return matches_any([text.strip(QUOTES)], case.secrets)
-
-
-_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
-_A_YEAR: Final = 86_400 * 365
-_OTHER_UNIT: Final = {"s": "ms", "ms": "s"}
-_NAMES: Final = {"s": "seconds", "ms": "milliseconds"}
-
-
-def span(seconds: float) -> str:
-    """`7 minutes`: in the largest unit of which there are at least two, rounded down."""
-    for name, size in _UNITS:
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {name}s"
-    return f"{int(seconds)} second{'' if int(seconds) == 1 else 's'}"
-
-
-def mistimed(case: SignedCase, now: float) -> str | None:
-    """Return the cause where the time is at fault; else None."""
-    text = timestamp_of(case)
-    if case.auth.timestamp is None:
-        return None
-    if not text:
-        return "the request has no time of signing where this source expects one"
-    signed_at = _seconds(text, case.auth.unit, now)
-    if (signed_at is None or abs(now - signed_at) > _A_YEAR) and (cause := _in_another_unit(text, case, now)):
-        return cause
-    if signed_at is None:
-        return "the time of signing is not written as this source expects it (`unit`)"
-    age, limit = now - signed_at, case.auth.tolerance_seconds
-    if abs(age) <= limit:
-        return None
-    age_text = f"signed {_span_beside(age, limit)}, the limit is {span(limit)}"
-    if not holds(case):
-        return f"{age_text}; and the signature is wrong too"
-    if age < 0:
-        return f"{age_text}: the signature is right, so the sender's clock or this machine's is wrong"
-    return f"{age_text}: the signature is right, so an old request was sent again, or a clock is wrong"
-
-
-def time_description(case: Case, now: float) -> str:
-    """Describe the age of a valid signature; empty where it has no time."""
-    if not isinstance(case, SignedCase):
-        return ""
-    text = timestamp_of(case)
-    signed_at = _seconds(text, case.auth.unit, now) if text and case.auth.timestamp else None
-    if signed_at is None:
-        return ""
-    limit = case.auth.tolerance_seconds
-    return f"signed {_span_beside(now - signed_at, limit)}, the limit is {span(limit)}"
-
-
-def _span_beside(age: float, limit: float) -> str:
-    """Describe an age, in seconds where it would otherwise read the same as the limit."""
-    size = abs(age)
-    text = span(size) if span(size) != span(limit) else f"{size:.0f} seconds"
-    return f"{text} ago" if age > 0 else f"{text} in the future"
-
-
-def timestamp_of(case: SignedCase) -> str | None:
-    location = case.auth.timestamp
-    fields = RequestFields(case.request, case.url)
-    if location is None or location.kind != "signature":
-        return fields.text(location) if location else None
-    try:
-        return case.auth.signatures(fields).items.get(location.name)
-    except Rejected:
-        return None
-
-
-def _seconds(text: str, unit: str, now: float) -> float | None:
-    try:
-        return verify_timestamp(text, now, ANY_TIME_SECONDS, unit)
-    except Rejected:
-        return None
-
-
-def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
-    other = _OTHER_UNIT.get(case.auth.unit)
-    at = _seconds(text, other, now) if other else None
-    if other and at is not None and abs(now - at) < _A_YEAR:
-        rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.auth.unit]}"
-        right = ", and the signature is right" if holds(replace(case, auth=replace(case.auth, unit=other))) else ""
-        act = f"send it in {_NAMES[case.auth.unit]}, or set `unit: {other}` where the source has an `auth` of its own"
-        return f"the time of signing {rule}{right}: {act}"
-    return None

@@ -1,12 +1,14 @@
-"""Conversion: turn documents from one format into another."""
+"""Conversion: turn documents from one format into another.
+
+A writer is imported with its first document.
+"""
 
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, get_args
 
-from functions.transform.documents import JSON_TYPE, content_of, type_of
-from functions.transform.paths import PathSettings
+from functions.transform.paths import JSON_TYPE, PathSettings, content_of, type_of
 from functions.transform.step import Example, JsonSetting, Step, StepContext
 from shared.config.rules import limits
 from shared.errors import Permanent, Rejected

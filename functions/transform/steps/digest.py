@@ -7,8 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, get_args
 
-from functions.transform.documents import content_of
-from functions.transform.paths import SinglePath, iterate_values, parse_path, put, verify_data_path
+from functions.transform.paths import SinglePath, content_of, iterate_values, parse_path, put, verify_data_path
 from functions.transform.step import AskingStep, Example, Services, Settings, StepContext
 from shared.base64_text import decode_base64
 from shared.config.rules import LISTED, SecretName, limits, verified_by

@@ -1,4 +1,8 @@
-"""Encodings: encode and decode text and bytes."""
+"""Encodings: encode and decode text and bytes.
+
+A decoder rejects content that no encoder writes. An encoder takes bytes and returns text or bytes; a decoder takes
+bytes and returns bytes. Both may raise CodingError.
+"""
 
 import binascii
 import html
@@ -11,8 +15,7 @@ from html.entities import html5
 from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import quote_from_bytes
 
-from functions.transform.documents import content_of, text_or_bytes
-from functions.transform.paths import PathSettings
+from functions.transform.paths import PathSettings, content_of, text_or_bytes
 from functions.transform.step import Example, Step, StepContext
 from shared.base64_text import base64_bytes, base64_text, decode_base64
 from shared.config.rules import verified_by

@@ -1,30 +1,319 @@
-"""Encryption: encrypt data and decrypt it."""
+"""Encryption: encrypt data and decrypt it.
 
+Keys stand in a secret's values: the first, which is the newest, encrypts; all of them decrypt. An AES key is
+`[key id:]key`, the key 16, 24 or 32 bytes in hex, base64 or base64url (`openssl rand -base64 32`). A key without an id
+has one made of its hash, so that a new key is one more line. JWE also takes PEM blocks and JWKs.
+
+Sealed text is `hc1.<key id>.<nonce>.<ciphertext and tag>`, AES-GCM (NIST SP 800-38D), the last two in base64url. The
+additional authenticated data is the canonical JSON of `["hc1", key id, context, place]`, so that a value can only be
+decrypted in its place and under the context that the step declares.
+
+JWE is JSON Web Encryption in its compact form (RFC 7516), by joserfc, for exchange with other systems. Only the
+algorithms listed here are accepted, whatever a header says: no RSA1_5, no passwords (PBES2) and no compression, in
+which a few bytes become many.
+"""
+
+import binascii
+import hashlib
+import json
 import os
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, NamedTuple, TypeVar, get_args
 
-from functions.transform.crypto import (
-    ALGORITHMS,
-    NONCE_BYTES,
-    Algorithm,
-    Binding,
-    Decrypted,
-    decrypt_jwe,
-    encrypt_jwe,
-    parse_jwe_keys,
-    parse_keys,
-    seal,
-    unseal,
-)
-from functions.transform.documents import text_or_bytes
-from functions.transform.paths import Change, DataPath, MaybeJson, Missing, parse_path, update_value
+from functions.transform.paths import Change, DataPath, MaybeJson, Missing, parse_path, text_or_bytes, update_value
 from functions.transform.step import AskingStep, Example, Services, Settings, StepContext
 from shared.config.rules import LISTED, SecretName, limits
-from shared.errors import Permanent, Rejected
+from shared.errors import Permanent, Rejected, Temporary
 from shared.event import Event
 from shared.formats.parse import parse_as
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, JsonObject, canonical, to_json
+from shared.signatures.signing import decoded, encoded
+from shared.writers.writing import MAX_OUTPUT_CHARACTERS
+
+if TYPE_CHECKING:
+    from joserfc.jwe import JWERegistry
+    from joserfc.jwk import Key as JoseKey
+
+
+_VALUE: Final = re.compile(r"(?:([A-Za-z0-9_-]{1,64}):)?([A-Za-z0-9+/_-]+)={0,2}")
+_HEX: Final = re.compile(r"(?:[0-9a-f]{32}|[0-9a-f]{48}|[0-9a-f]{64})")
+_KEY_BYTES: Final = (16, 24, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An AES key."""
+
+    id: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class JweKey:
+    """A key for JWE. `id` is the key's own, or its thumbprint (RFC 7638), which public and private key share."""
+
+    id: str
+    key: "JoseKey" = field(repr=False)
+
+    def algorithm(self) -> str:
+        """Return the default algorithm, which makes a new content key for each message."""
+        if self.key.key_type == "RSA":
+            return "RSA-OAEP-256"
+        return f"A{self.bits()}KW" if self.key.key_type == "oct" else "ECDH-ES+A256KW"
+
+    def bits(self) -> int:
+        """Return the length of a symmetric key; 256 for others, which wrap a key of any length."""
+        raw = self.key.raw_value
+        return len(raw) * 8 if isinstance(raw, bytes) else 256
+
+
+AnyKey = TypeVar("AnyKey", Key, JweKey)
+
+
+def parse_keys(name: str, values: Sequence[str]) -> tuple[Key, ...]:
+    """Return AES keys; `name` is the secret's. Raises Temporary (`secret_weak`): an operator may still fix it."""
+    return tuple(_parse_key(name, number, value) for number, value in enumerate(values, 1))
+
+
+@lru_cache(maxsize=16)
+def parse_jwe_keys(name: str, values: tuple[str, ...]) -> tuple[JweKey, ...]:
+    """Return keys for JWE; `name` is the secret's. Raises Temporary (`secret_weak`): an operator may still fix it."""
+    return tuple(_parse_jwe_key(name, number, value) for number, value in enumerate(values, 1))
+
+
+def keys_with_id(keys: Sequence[AnyKey], wanted: Json) -> list[AnyKey]:
+    """Return the keys with this id, all of them for null. Raises Permanent (`unknown_key`) if there is none."""
+    found = [key for key in keys if wanted is None or key.id == wanted]
+    if not found:
+        raise Permanent("unknown_key", "it was encrypted under a key id that the secret does not have")
+    return found
+
+
+def key_id(content: bytes) -> str:
+    return hashlib.sha256(b"hookchain key id\0" + content).hexdigest()[:8]
+
+
+def _parse_key(name: str, number: int, value: str) -> Key:
+    found = _VALUE.fullmatch(value)
+    content = _content(found[2]) if found else b""
+    if found is None or len(content) not in _KEY_BYTES:
+        how = "make one with `openssl rand -base64 32`; a key id may precede it, such as `2026-03:`"
+        raise Temporary("secret_weak", f"secret {name!r}: value {number} is no AES key of 16, 24 or 32 bytes: {how}")
+    return Key(found[1] or key_id(content), content)
+
+
+def _content(text: str) -> bytes:
+    if _HEX.fullmatch(text):
+        return bytes.fromhex(text)
+    try:
+        return urlsafe_b64decode(text.replace("+", "-").replace("/", "_") + "=" * (-len(text) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _parse_jwe_key(name: str, number: int, value: str) -> JweKey:
+    from joserfc.errors import JoseError
+    from joserfc.jwk import OctKey
+
+    try:
+        if value.startswith("-----BEGIN "):
+            return _key_from_pem(value)
+        if value.startswith("{"):
+            return _key_from_jwk(json.loads(value))
+    except (JoseError, ValueError, TypeError, KeyError) as error:  # from None: its text may hold the key
+        how = type(error).__name__
+        raise Temporary("secret_weak", f"secret {name!r}: value {number} is not a key for JWE: {how}") from None
+    key = _parse_key(name, number, value)
+    return JweKey(key.id, OctKey.import_key(key.content))
+
+
+def _key_from_pem(text: str) -> JweKey:
+    from joserfc.errors import InvalidKeyTypeError
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+    for kind in (RSAKey, ECKey, OKPKey):
+        try:
+            key = kind.import_key(text)
+        except InvalidKeyTypeError:
+            continue
+        return JweKey(key.thumbprint(), key)
+    raise ValueError("neither RSA, nor EC, nor OKP")
+
+
+def _key_from_jwk(document: Json) -> JweKey:
+    from joserfc.jwk import import_key
+
+    if not isinstance(document, dict):
+        raise ValueError("a JWK is an object")
+    key = import_key({name: value for name, value in document.items() if isinstance(value, str)})
+    return JweKey(str(document.get("kid") or key.thumbprint()), key)
+
+
+NONCE_BYTES: Final = 12
+TAG_BYTES: Final = 16
+_VERSION: Final = "hc1"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The context and the place that a sealed value is bound to, such as `data.cards[0].number`."""
+
+    context: str
+    place: str
+
+    def authenticated_data(self, key_id: str) -> bytes:
+        return canonical([_VERSION, key_id, self.context, self.place])
+
+
+def seal(plaintext: bytes, key: Key, binding: Binding, nonce: bytes) -> str:
+    """Return the sealed text. The nonce is 12 bytes, and must never be used twice under one key."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    ciphertext = AESGCM(key.content).encrypt(nonce, plaintext, binding.authenticated_data(key.id))
+    return ".".join([_VERSION, key.id, encoded(nonce, "base64url"), encoded(ciphertext, "base64url")])
+
+
+def unseal(sealed: str, keys: Sequence[Key], binding: Binding) -> bytes:
+    """Return the plaintext. Raises Permanent: `unknown_key` for an unknown key id, `cryptography_failed` for all
+    else."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    version, _, rest = sealed.partition(".")
+    parts = rest.split(".")
+    if version != _VERSION or len(parts) != 3:
+        raise Permanent("cryptography_failed", f"{binding.place} is not sealed text")
+    key_id, nonce, ciphertext = parts[0], _bytes(parts[1], binding), _bytes(parts[2], binding)
+    if len(nonce) != NONCE_BYTES or len(ciphertext) < TAG_BYTES:
+        raise Permanent(
+            "cryptography_failed", f"{binding.place} is sealed text whose nonce or tag has the wrong length"
+        )
+    for key in keys_with_id(keys, key_id):
+        try:
+            return AESGCM(key.content).decrypt(nonce, ciphertext, binding.authenticated_data(key_id))
+        except InvalidTag:
+            continue
+    reason = "changed, moved from its place, or sealed under another context or key"
+    raise Permanent("cryptography_failed", f"{binding.place} cannot be decrypted: it was {reason}")
+
+
+def _bytes(text: str, binding: Binding) -> bytes:
+    """Decode base64url. Raises Permanent for a text that no encoder writes: one value has one sealed text."""
+    try:
+        content = decoded(text, "base64url")
+    except ValueError:
+        content = b""
+    if encoded(content, "base64url") != text:
+        raise Permanent("cryptography_failed", f"{binding.place} is sealed text that is damaged")
+    return content
+
+
+Algorithm = Literal[
+    "dir",
+    "A128KW",
+    "A192KW",
+    "A256KW",
+    "A128GCMKW",
+    "A192GCMKW",
+    "A256GCMKW",
+    "RSA-OAEP",
+    "RSA-OAEP-256",
+    "ECDH-ES",
+    "ECDH-ES+A128KW",
+    "ECDH-ES+A192KW",
+    "ECDH-ES+A256KW",
+]
+ALGORITHMS: Final[tuple[Algorithm, ...]] = get_args(Algorithm)
+_ENCRYPTIONS: Final = ("A128GCM", "A192GCM", "A256GCM", "A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512")
+_HEADERS: Final = frozenset({"alg", "enc", "kid", "typ", "cty", "epk", "apu", "apv", "iv", "tag"})
+_MAX_HEADER: Final = 4_096
+
+
+class Decrypted(NamedTuple):
+    """A decrypted value. `is_json`: it is JSON, as the header of a JWE states (`cty: json`)."""
+
+    plaintext: bytes
+    is_json: bool
+
+
+def encrypt_jwe(plaintext: bytes, key: JweKey, algorithm: str | None) -> str:
+    """Raises Permanent (`cryptography_failed`) if the key does not fit the algorithm."""
+    from joserfc.errors import JoseError
+    from joserfc.jwe import encrypt_compact
+
+    chosen = algorithm or key.algorithm()
+    header: dict[str, object] = {"alg": chosen, "enc": f"A{key.bits()}GCM", "kid": key.id, "cty": "json"}
+    try:
+        return encrypt_compact(header, plaintext, key.key, registry=_registry(ALGORITHMS))
+    except (JoseError, ValueError) as error:
+        raise Permanent(
+            "cryptography_failed", f"the key does not encrypt by {chosen}: {type(error).__name__}"
+        ) from None
+
+
+def decrypt_jwe(text: str, keys: Sequence[JweKey], place: str, algorithms: Collection[str]) -> Decrypted:
+    """Raises Permanent: `unknown_key` for an unknown key id, `cryptography_failed` for all else that does not decrypt
+    or is not accepted."""
+    header = _header(text, place)
+    _verify_header(header, place, algorithms)
+    for key in keys_with_id(keys, header.get("kid")):
+        plaintext = _try_decrypt(text, key, algorithms)
+        if plaintext is not None:
+            return Decrypted(plaintext, header.get("cty") == "json")
+    raise Permanent(
+        "cryptography_failed", f"{place} cannot be decrypted: it was changed, or encrypted under another key"
+    )
+
+
+def _try_decrypt(text: str, key: JweKey, algorithms: Collection[str]) -> bytes | None:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
+    from joserfc.errors import JoseError
+    from joserfc.jwe import decrypt_compact
+
+    try:
+        return decrypt_compact(text, key.key, registry=_registry(algorithms)).plaintext
+    except (JoseError, InvalidTag, InvalidUnwrap, ValueError, TypeError, KeyError, AttributeError):
+        return None  # the library does not foresee all faults of headers and segments
+
+
+def _header(text: str, place: str) -> JsonObject:
+    encoded = text.partition(".")[0]
+    try:
+        if not text.isascii() or text.count(".") != 4 or len(encoded) > _MAX_HEADER:
+            raise ValueError
+        header: Json = json.loads(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (ValueError, RecursionError):
+        raise Permanent("cryptography_failed", f"{place} is not a JWE in compact form") from None
+    if not isinstance(header, dict):
+        raise Permanent("cryptography_failed", f"{place} is not a JWE: its header is not an object")
+    return header
+
+
+def _verify_header(header: JsonObject, place: str, algorithms: Collection[str]) -> None:
+    if header.get("alg") not in algorithms or header.get("enc") not in _ENCRYPTIONS:
+        raise Permanent("cryptography_failed", f"{place} is a JWE with an algorithm that is not accepted")
+    if header.keys() - _HEADERS:
+        raise Permanent(
+            "cryptography_failed", f"{place} is a JWE with a header that is not accepted, such as `zip` or `crit`"
+        )
+    if not isinstance(header.get("kid", ""), str):
+        raise Permanent("cryptography_failed", f"{place} is a JWE whose key id is not text")
+
+
+def _registry(algorithms: Collection[str]) -> "JWERegistry":
+    """Return the accepted algorithms, with limits for documents: the library's own are for tokens."""
+    from joserfc.jwe import JWERegistry
+
+    registry = JWERegistry(algorithms=[*algorithms, *_ENCRYPTIONS])
+    registry.max_protected_header_length = _MAX_HEADER
+    registry.max_ciphertext_length = 2 * MAX_OUTPUT_CHARACTERS
+    return registry
+
 
 JWE_TYPE = "application/jose"
 _PLAIN: Json = {"name": "Ada", "iban": "GB33BUKB20201555555555"}

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
-from functions.transform.documents import content_of
-from functions.transform.paths import DataPath, Path, SinglePath, iterate_values, parse_path, put
+from functions.transform.paths import DataPath, Path, SinglePath, content_of, iterate_values, parse_path, put
 from functions.transform.step import Example, JsonSetting, Noted, Settings, Step, StepContext, StepResult, Switch
 from shared.config.rules import limits
 from shared.errors import Permanent, Rejected

@@ -1,4 +1,8 @@
-"""Redaction: mask fields, card numbers and mail addresses."""
+"""Redaction: mask fields, card numbers and mail addresses.
+
+A number of a payment card has 13 to 19 digits, spaced or not, with a check digit (ISO/IEC 7812-1). Other digits may be
+beside it, as in `2 4111 1111 1111 1111 12 28`, so each sequence of whole groups is checked.
+"""
 
 import itertools
 import re

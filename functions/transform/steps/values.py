@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from functions.transform.documents import content_of
 from functions.transform.paths import (
     AnyPath,
     DataPath,
@@ -11,6 +10,7 @@ from functions.transform.paths import (
     Missing,
     Path,
     PathSettings,
+    content_of,
     parse_path,
     update,
     with_attribute,

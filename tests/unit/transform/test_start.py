@@ -44,7 +44,8 @@ def test_what_only_routes_that_wait_need_is_loaded_for_no_other_configuration(ro
 import sys
 from functions.transform import entry, transform
 from functions.transform.program import read_program
-from functions.notify import entry, sweep
+from functions.notify import entry
+from functions.notify.waiting import sweep
 read_program({"routes": [{"name": "all", "to": ["crm"], "steps": [{"drop": ["data.a"]}]}]}, is_compiled=True)
 print([name for name in sys.modules if name in {"shared.waiting_route", "functions.notify.waiting.routes",
     "functions.transform.steps.ask", "functions.transform.hosts"}])

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.transform.families import step_classes
-from functions.transform.program import read_chain
+from functions.transform.program import read_chain, step_classes
 from functions.transform.step import (
     MAX_STEPS,
     AskingStep,

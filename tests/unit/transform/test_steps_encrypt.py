@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.secrets.generated import random_value
-from functions.transform.crypto import Binding, parse_keys, seal, unseal
 from functions.transform.step import SettingsFault
-from functions.transform.steps.encrypt import Decrypt, Encrypt, new_nonce
+from functions.transform.steps.encrypt import Binding, Decrypt, Encrypt, new_nonce, parse_keys, seal, unseal
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent, Temporary
 from shared.event import Event

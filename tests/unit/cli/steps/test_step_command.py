@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.transform.families import step_classes
+from functions.transform.program import step_classes
 from shared.jsontext import Json
 from tests.unit.cli.steps.hookchain import Hookchain
 

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from deploy.config.config_file import read_config_file
-from functions.transform.families import step_classes
+from functions.transform.program import step_classes
 from shared.jsontext import Json
 from tests.unit.cli.steps.hookchain import CONFIG, Hookchain
 

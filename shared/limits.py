@@ -9,10 +9,6 @@ from shared.jsontext import Json, JsonObject
 MIB: Final = 1024 * 1024
 
 
-MAX_SIGNATURES: Final = 10
-"""Of one request: as many are sent, and as many are tried."""
-
-
 class Limits(NamedTuple):
     """
     max_body_bytes           as it came over the wire

@@ -287,7 +287,7 @@ def _with_scheme_headers(auth: AuthScheme, request: Request) -> Request:
 
 def _wrong_key(signer: Signer) -> str:
     """Return a secret of the same shape, so that only the signature is wrong."""
-    if isinstance(signer.auth, HmacScheme) and signer.auth.key == "hex":
+    if isinstance(signer.auth, HmacScheme) and signer.auth.key_encoding == "hex":
         return WRONG_KEY.hex()
     prefix = "whsec_" if signer.key.startswith("whsec_") else ""
     return prefix + base64.b64encode(WRONG_KEY).decode()

@@ -84,9 +84,9 @@ def generate_secret(auth: AuthScheme, random_bytes: bytes) -> str | None:
     match auth:
         case StandardWebhooksScheme():
             return "whsec_" + base64.b64encode(random_bytes[:24]).decode()
-        case HmacScheme(key="base64", key_prefix=prefix):
+        case HmacScheme(key_encoding="base64", key_prefix=prefix):
             return prefix + base64.b64encode(random_bytes[:24]).decode()
-        case HmacScheme(key="hex"):
+        case HmacScheme(key_encoding="hex"):
             return random_bytes[:32].hex()
     return None
 
@@ -235,7 +235,7 @@ def _add_headers(request: Request, signer: Signer, auth: Auth) -> Request:
 
 def _sign_standard_webhook(request: Request, signer: Signer, auth: StandardWebhooksScheme) -> Request:
     at = int(signer.now)
-    signature = sign_standard(signer.key, signer.delivery_id, at, request.body, auth.key)
+    signature = sign_standard(signer.key, signer.delivery_id, at, request.body, auth.key_encoding)
     for name, value in (("id", signer.delivery_id), ("timestamp", str(at)), ("signature", signature)):
         request = with_header(request, f"{auth.names}-{name}", value)
     return request

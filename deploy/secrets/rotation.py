@@ -12,8 +12,8 @@ from shared.secrets import is_short, split_values, weakness
 from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.keys import public_key
 from shared.signatures.signature_scheme import HmacScheme, hmac_key
-from shared.signatures.signing import standard_private_key
-from shared.signatures.standard_webhooks import StandardWebhooksScheme, standard_key
+from shared.signatures.signing import standard_key, standard_private_key
+from shared.signatures.standard_webhooks import StandardWebhooksScheme
 
 DEFAULT_KEEP: Final = 1
 MAX_KEEP: Final = 9
@@ -93,10 +93,10 @@ def _unfit(value: str, auth: AuthScheme) -> str | None:
             standard_private_key(value)
         elif is_asymmetric(auth) or (auth.scheme == "standard-webhooks" and value.startswith("whpk_")):
             public_key(value)
-        elif isinstance(auth, StandardWebhooksScheme) and auth.key != "utf8":
+        elif isinstance(auth, StandardWebhooksScheme) and auth.key_encoding != "utf8":
             standard_key(value)
         elif isinstance(auth, HmacScheme):
-            hmac_key(value, auth.key, auth.key_prefix)
+            hmac_key(value, auth.key_encoding, auth.key_prefix)
     except Temporary as fault:
         return f"is not a key for {auth.scheme}: {fault.detail}"
     except ValueError as fault:

@@ -1,7 +1,8 @@
-"""HTTP out over kept-alive connections on the event loop itself, to an API that the operator named.
+"""An HTTP client over kept-alive connections on the event loop, for an API that the operator named.
 
 Own code, because it was measured: urllib3 in threads cost a request several times as much, in hand-overs between
-threads that wait for each other. No redirects, no proxies.
+threads that wait for each other. It follows no redirect, uses no proxy and checks no address: for a URL that an event
+may name, see guarded_fetch.py.
 """
 
 import asyncio
@@ -22,13 +23,13 @@ MAX_ANSWER_BYTES: Final = 11_000_000
 CONNECT_SECONDS: Final = 5.0
 LARGE_BODY_BYTES: Final = 65_536
 IDLE_SECONDS: Final = 60.0
-"""A connection that was idle for longer is not trusted: an instance that slept through its end is not told of it.
+"""A connection that was idle for longer is not used: an instance that slept through its end is not told of it.
 
-By the time of day: the monotonic clock stands still while the machine is suspended.
+By the time of day, because the monotonic clock stands still while the machine is suspended.
 """
 
 
-@dataclass(slots=True)  # nobody changes one
+@dataclass(slots=True)  # nobody changes one; frozen, it takes longer to make
 class Answer:
     """`headers` has names in lower case; of a name that came twice, the last value."""
 
@@ -38,10 +39,12 @@ class Answer:
 
 
 class HttpClient:
-    """`endpoint` is `http://host:port` or `https://host`; a path in it does not count.
+    """A client of the API at `endpoint`: `http://host:port` or `https://host`. A path in it is ignored.
 
-    It has as many connections as there are calls at the same time. `may_cut` and `takes_interim` as in
-    Connection.
+    It runs on one event loop, and opens as many connections as there are calls at the same time.
+
+    max_answer_bytes  a longer body is cut there if `may_cut`; otherwise the call raises AnswerTooLarge
+    takes_interim     a 1xx status is the answer: Pub/Sub takes a 102 for an acknowledgement
     """
 
     def __init__(
@@ -53,18 +56,17 @@ class HttpClient:
         may_cut: bool = False,
         takes_interim: bool = False,
     ) -> None:
-        parts = urlsplit(endpoint)
+        url = urlsplit(endpoint)
+        assert url.hostname is not None
+        self._is_secure = url.scheme == "https"
+        self._host = url.hostname
+        self._port = url.port or (443 if self._is_secure else 80)
+        self._authority = url.netloc
         self._max_answer_bytes = max_answer_bytes
-        self._may_cut, self._takes_interim = may_cut, takes_interim
-        assert parts.hostname is not None
-        self._secure = parts.scheme == "https"
-        self._host = parts.hostname
-        self._port = parts.port or (443 if self._secure else 80)
-        self._authority = parts.netloc
+        self._may_cut = may_cut
+        self._takes_interim = takes_interim
         self._now = now
         self._idle: list[tuple[Connection, float]] = []
-        self._head_of: tuple[str, str, Mapping[str, str]] = ("", "", {})
-        self._head = b""
 
     async def call(
         self,
@@ -76,45 +78,48 @@ class HttpClient:
         *,
         may_repeat: bool = False,
     ) -> Answer:
-        """Raises NotSent, and other OSErrors (a timeout is one): then the request may have been accepted or not.
+        """Send a request and return its answer, whatever its status. The timeout includes a new connection.
 
-        `may_repeat`, for what may be done twice: where a kept-alive connection turns out to be closed by its server,
-        the request is sent again on another.
+        `may_repeat`: the request may be done twice, so it is sent again on another connection if a kept one turns out
+        to be closed by its server.
+
+        Raises NotSent if the request had no effect. After any other OSError (ConnectionLost, AnswerTooLarge and
+        TimeoutError are some), the server may have accepted it.
         """
-        if self._head_of != (method, path, headers):  # most calls have the head of the call before
-            lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-            self._head = f"{method} {path} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}".encode("latin-1")
-            self._head_of = method, path, dict(headers)
-        request = b"".join((self._head, b"Content-Length: %d\r\n\r\n" % len(body), body))
+        header_lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {self._authority}\r\n{header_lines}Content-Length: {len(body)}\r\n\r\n"
+        )
+        request = head.encode("latin-1") + body
         if len(body) > LARGE_BODY_BYTES:
-            keep_freed_memory()
+            keep_freed_memory()  # a tenth of the CPU time of an event of 1 MB
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         while True:
-            kept = self._kept()
+            kept = self._take_idle()
             connection = kept or await self._connect(deadline)
             try:
-                status, pairs, content, _ = await connection.exchange(request, deadline=deadline)
-            except BaseException as error:
+                status, header_pairs, content, _ = await connection.exchange(request, deadline=deadline)
+            except BaseException as error:  # a cancellation too: a late answer must not meet the next request
                 is_sent = connection.is_request_sent
-                # Cancelled too: an answer that comes late must not meet the next request. Aborted, not closed: closing
-                # would still send the rest of the request.
-                connection.abort()
-                if kept and may_repeat and isinstance(error, ConnectionLost) and not error.answered:
+                connection.abort()  # not `close`, which would still send the rest of the request
+                if may_repeat and kept and isinstance(error, ConnectionLost) and not error.answered:
                     continue
                 if isinstance(error, OSError) and not is_sent:
                     raise NotSent(type(error).__name__) from error
                 raise
             self._idle.append((connection, self._now()))
-            return Answer(status, content, dict(pairs))
+            return Answer(status, content, dict(header_pairs))
 
     def close(self) -> None:
+        """Close the connections that are idle. One with a call under way is kept when that call ends."""
         while self._idle:
             self._idle.pop()[0].close()
 
-    def _kept(self) -> Connection | None:
+    def _take_idle(self) -> Connection | None:
+        """Return the connection that was used last, if it can still be used; close those that cannot."""
         while self._idle:
-            connection, since = self._idle.pop()
-            if connection.is_reusable and self._now() - since <= IDLE_SECONDS:
+            connection, idle_since = self._idle.pop()
+            if connection.is_reusable and self._now() - idle_since <= IDLE_SECONDS:
                 return connection
             connection.close()
         return None
@@ -124,18 +129,15 @@ class HttpClient:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(min(deadline, loop.time() + CONNECT_SECONDS)):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(
-                        self._max_answer_bytes, may_cut=self._may_cut, takes_interim=self._takes_interim
-                    ),
-                    self._host,
-                    self._port,
-                )
-                if self._secure:
+                _, connection = await loop.create_connection(self._new_connection, self._host, self._port)
+                if self._is_secure:
                     await connection.encrypt(_tls(), self._host)
         except OSError as error:  # ssl's errors and a timeout are some
             raise NotConnected(type(error).__name__) from error
         return connection
+
+    def _new_connection(self) -> Connection:
+        return Connection(self._max_answer_bytes, may_cut=self._may_cut, takes_interim=self._takes_interim)
 
 
 @cache

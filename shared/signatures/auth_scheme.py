@@ -266,6 +266,11 @@ def fetched_key(keys: Mapping[str, bytes], url: str) -> bytes:
     return keys[url]
 
 
+def mismatch(detail: str) -> Rejected:
+    """Return the error for a request that its sender did not sign, or not so. `detail` quotes nothing of it."""
+    return Rejected("signature_mismatch", detail)
+
+
 def unusable(detail: str) -> Temporary:
     """Return the error for a secret that is no key: an operator's fault, never a sender's."""
     return Temporary("secret_unusable", detail)
@@ -325,9 +330,12 @@ def _class_of(name: str) -> type[AuthScheme]:
 
 
 def read_strings(entry: JsonObject, *without: str) -> dict[str, str]:
-    """Return the settings that are texts."""
+    """Return the settings that are texts, by the names of the scheme's fields."""
     skipped = {"scheme", *without}
-    return {name: value for name, value in entry.items() if isinstance(value, str) and name not in skipped}
+    texts = {name: value for name, value in entry.items() if isinstance(value, str) and name not in skipped}
+    if "key" in texts:
+        texts["key_encoding"] = texts.pop("key")
+    return texts
 
 
 def read_texts(value: Json) -> tuple[str, ...]:

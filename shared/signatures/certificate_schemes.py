@@ -25,6 +25,7 @@ from shared.signatures.auth_scheme import (
     NotAttempted,
     TimedScheme,
     fetched_key,
+    mismatch,
     read_seconds,
     read_strings,
     read_texts,
@@ -43,7 +44,7 @@ def certificate(pem: bytes, now: float) -> Certificate:
     """Raises Rejected (`signature_mismatch`) for one that has expired, Temporary for what is none."""
     found = _loaded(pem)
     if found.not_valid_after_utc < datetime.fromtimestamp(now, UTC):
-        raise Rejected("signature_mismatch", "the provider's certificate has expired")
+        raise mismatch("the provider's certificate has expired")
     return found
 
 
@@ -147,7 +148,7 @@ class AwsSnsScheme(TimedScheme):
             for content in message.contents
         ]
         if True not in checks:
-            raise Rejected("signature_mismatch", "the signature does not match the message and the certificate")
+            raise mismatch("the signature does not match the message and the certificate")
 
     def needed_key(self, fields: RequestFields, now: float) -> NeededKey:
         return NeededKey(self._read_unproven(fields, now).url, is_configured=False)
@@ -171,11 +172,11 @@ class AwsSnsScheme(TimedScheme):
         topic = _text(message, "TopicArn") or ""
         account = topic.split(":")[4] if topic.count(":") >= 5 else ""
         if self.topics and topic not in self.topics and account not in self.topics:
-            raise Rejected("signature_mismatch", "neither the topic nor its account is one that the source names")
+            raise mismatch("neither the topic nor its account is one that the source names")
         verify_timestamp(_text(message, "Timestamp"), now, self.tolerance_seconds, "rfc3339")
         algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
         if algorithm is None:
-            raise Rejected("signature_mismatch", f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
+            raise mismatch(f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
         contents = tuple(_content(message, names) for names in _SIGNED[str(message["Type"])])
         return UnprovenMessage(url, algorithm, _signature(message), contents)
 
@@ -198,13 +199,9 @@ class AwsSnsScheme(TimedScheme):
 def _message(fields: RequestFields) -> JsonObject:
     message = fields.data
     if not isinstance(message, dict) or not isinstance(message.get("Type"), str) or message["Type"] not in _SIGNED:
-        raise Rejected(
-            "signature_mismatch", "the body is not from SNS; raw message delivery has no signature, so turn it off"
-        )
+        raise mismatch("the body is not from SNS; raw message delivery has no signature, so turn it off")
     if any("\n" in (_text(message, name) or "") for name in _ONE_LINE):
-        raise Rejected(
-            "signature_mismatch", "a field other than the message has a line break, and could pass for several fields"
-        )
+        raise mismatch("a field other than the message has a line break, and could pass for several fields")
     return message
 
 
@@ -214,7 +211,7 @@ def _signature(message: JsonObject) -> bytes:
     except ValueError:
         signature = b""
     if not signature:
-        raise Rejected("signature_mismatch", "the message has no Signature in base64")
+        raise mismatch("the message has no Signature in base64")
     return signature
 
 
@@ -252,11 +249,9 @@ class PayPalScheme(TimedScheme):
         request = self._read_unproven(fields, now)
         pem = fetched_key(keys, request.url)
         if not _SUBJECTS.intersection(common_names(certificate(pem, now))):
-            raise Rejected("signature_mismatch", "the certificate is not that of PayPal's webhook signatures")
+            raise mismatch("the certificate is not that of PayPal's webhook signatures")
         if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", request.signature, request.content):
-            raise Rejected(
-                "signature_mismatch", "the signature does not match the ids, the time, the body and the certificate"
-            )
+            raise mismatch("the signature does not match the ids, the time, the body and the certificate")
 
     def needed_key(self, fields: RequestFields, now: float) -> NeededKey:
         return NeededKey(self._read_unproven(fields, now).url, is_configured=False)
@@ -271,14 +266,12 @@ class PayPalScheme(TimedScheme):
             request.header("paypal-cert-url"), PAYPAL_HOST, "certificate_url_not_allowed", PAYPAL_CERTIFICATE
         )
         if (request.header("paypal-auth-algo") or "").lower() != "sha256withrsa":
-            raise Rejected(
-                "signature_mismatch", "the header paypal-auth-algo names another algorithm than SHA256withRSA"
-            )
+            raise mismatch("the header paypal-auth-algo names another algorithm than SHA256withRSA")
         verify_timestamp(request.header("paypal-transmission-time"), now, self.tolerance_seconds, "rfc3339")
         try:
             signature = decoded(signature_text, "base64")
         except ValueError:
-            raise Rejected("signature_mismatch", "the signature is not base64") from None
+            raise mismatch("the signature is not base64") from None
         return UnprovenRequest(url, signature, filled_template(_CONTENT, TemplateValues(fields, id=self.webhook_id)))
 
     def coverage(self, unpacked: str, request: Request) -> Coverage:

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from shared.errors import Rejected
 from shared.jsontext import Json, canonical
+from shared.signatures.auth_scheme import mismatch
 from shared.signatures.locations import Location, RequestFields, parse_location, without
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
@@ -82,7 +82,7 @@ def filled_template(content: Content, values: TemplateValues) -> bytes:
         else:
             text = values.fields.text(part)
             if text is None and not values.missing_is_empty:
-                raise Rejected("signature_mismatch", f"the signature is over {part}, which the request does not have")
+                raise mismatch(f"the signature is over {part}, which the request does not have")
             filled.append(wire(text or "") if part.kind == "header" else (text or "").encode("utf-8", "replace"))
     return b"".join(filled)
 
@@ -121,10 +121,10 @@ def sorted_form(fields: RequestFields) -> bytes:
     Raises Rejected (`signature_mismatch`) for a body that is no form: it would be unsigned.
     """
     if fields.request.body and not fields.is_form:
-        raise Rejected("signature_mismatch", "the signature is over a form's fields, and the body is not a form")
+        raise mismatch("the signature is over a form's fields, and the body is not a form")
     form = fields.form
     if fields.request.body and not form:
-        raise Rejected("signature_mismatch", "the signature is over a form's fields, and the form cannot be read")
+        raise mismatch("the signature is over a form's fields, and the form cannot be read")
     pairs = [name + value for name in sorted(form) for value in sorted(set(_texts(form[name])))]
     return "".join(pairs).encode("utf-8", "replace")
 

@@ -30,7 +30,7 @@ def shared_key_signature(fields: RequestFields, key: str, auth: SignatureScheme,
     """Return the signature. Raises ValueError for a scheme of public keys, and Temporary for an unusable key."""
     match auth:
         case HmacScheme():
-            secret = hmac_key(key, auth.key, auth.key_prefix)
+            secret = hmac_key(key, auth.key_encoding, auth.key_prefix)
             return hmac_text(auth.contents(fields, timestamp)[0], secret, auth.algorithm, auth.encoding)
         case DigestScheme():
             [content, *_] = auth.contents(fields, timestamp, key.encode())

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 from urllib.parse import quote, urlsplit
 
-from shared.errors import Rejected
 from shared.http import Request
-from shared.signatures.auth_scheme import Coverage, NotAttempted, TimedScheme, verify_timestamp
+from shared.signatures.auth_scheme import Coverage, NotAttempted, TimedScheme, mismatch, verify_timestamp
 from shared.signatures.content import wire
 from shared.signatures.locations import Location, RequestFields
 from shared.signatures.signing import hmac_text, matches_any
@@ -33,16 +32,14 @@ class ContentfulScheme(TimedScheme):
         verify_timestamp(request.header(TIMESTAMP), now, self.tolerance_seconds, "ms")
         names = _signed_names(request)
         if len(names) > _MAX_HEADERS or not {TIMESTAMP, SIGNED_HEADERS} <= set(names):
-            raise Rejected(
-                "signature_mismatch", f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many"
-            )
+            raise mismatch(f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many")
         try:
             content = canonical_request(request, fields.url, names)
         except ValueError:  # of a Host header that is no host
-            raise Rejected("signature_mismatch", "the signature is over the URL, and the request's is none") from None
+            raise mismatch("the signature is over the URL, and the request's is none") from None
         expected = [hmac_text(content, secret.encode(), "sha256", "hex") for secret in secrets]
         if not matches_any([given.lower()], expected):
-            raise Rejected("signature_mismatch", "the signature does not match the request and the secret")
+            raise mismatch("the signature does not match the request and the secret")
 
     def coverage(self, unpacked: str, request: Request) -> Coverage:
         headers = frozenset(Location("header", (name,)) for name in _signed_names(request))

@@ -23,6 +23,7 @@ from shared.signatures.auth_scheme import (
     NotAttempted,
     TimedScheme,
     fetched_key,
+    mismatch,
     read_seconds,
     read_strings,
     read_texts,
@@ -104,7 +105,7 @@ class JwtScheme(TimedScheme):
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
         token = self._read_unproven(fields.request, now)
         if not _is_signed(token, self._keys(token.header, secrets, keys)):
-            raise Rejected("signature_mismatch", "the token's signature does not match, or its key is not known")
+            raise mismatch("the token's signature does not match, or its key is not known")
 
     def needed_key(self, fields: RequestFields, now: float) -> NeededKey | None:
         if not self.keys_url:
@@ -120,14 +121,14 @@ class JwtScheme(TimedScheme):
         header, claims = (_object(part) for part in signed.split("."))
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:
-            raise Rejected("signature_mismatch", f"the token is not signed by {' or '.join(self.algorithms)}")
+            raise mismatch(f"the token is not signed by {' or '.join(self.algorithms)}")
         if "crit" in header:
-            raise Rejected("signature_mismatch", "the token has critical extensions, of which none is known")
+            raise mismatch("the token has critical extensions, of which none is known")
         self.verify_claims(claims, now)
         if self.digest_claim:
             expected = hashlib.sha256(request.body).hexdigest()
             if not matches_any([str(claims.get(self.digest_claim)).lower()], [expected]):
-                raise Rejected("signature_mismatch", f"the token's claim {self.digest_claim} is not the body's SHA-256")
+                raise mismatch(f"the token's claim {self.digest_claim} is not the body's SHA-256")
         return Unproven(header, algorithm, signed.encode(), signature)
 
     def _token(self, request: Request) -> str:
@@ -135,12 +136,10 @@ class JwtScheme(TimedScheme):
         if not text:
             raise NotAttempted(f"the request has no token: it is expected in the header {self.header}")
         if text[: len(self.prefix)].lower() != self.prefix.lower():
-            raise Rejected(
-                "signature_mismatch", f"the request has no token: it is expected in the header {self.header}"
-            )
+            raise mismatch(f"the request has no token: it is expected in the header {self.header}")
         token = text[len(self.prefix) :].strip()
         if token.count(".") != 2 or len(token) > _MAX_CHARACTERS or not token.isascii() or not _has_signature(token):
-            raise Rejected("signature_mismatch", "the token is no JSON Web Token")
+            raise mismatch("the token is no JSON Web Token")
         return token
 
     def _keys(self, header: JsonObject, secrets: Sequence[str], keys: Mapping[str, bytes]) -> list[str | PublicKey]:
@@ -157,9 +156,9 @@ class JwtScheme(TimedScheme):
         """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`."""
         for name, wanted in self.claims.items():
             if not set(_texts(claims.get(name))) & set(wanted):
-                raise Rejected("signature_mismatch", f"the token's claim {name} is none that the source takes")
+                raise mismatch(f"the token's claim {name} is none that the source takes")
         if "email" in self.claims and claims.get("email_verified") is False:
-            raise Rejected("signature_mismatch", "the token's e-mail address is not verified")
+            raise mismatch("the token's e-mail address is not verified")
         self._verify_times(claims, now)
 
     def _verify_times(self, claims: JsonObject, now: float) -> None:
@@ -196,7 +195,7 @@ def unverified_claims(token: str) -> JsonObject:
     """Return what the token says, whoever signed it. Raises Rejected for one that is no JSON Web Token."""
     parts = token.split(".")
     if len(parts) != 3 or len(token) > _MAX_CHARACTERS or not token.isascii():
-        raise Rejected("signature_mismatch", "the token is no JSON Web Token")
+        raise mismatch("the token is no JSON Web Token")
     return _object(parts[1])
 
 
@@ -206,7 +205,7 @@ def _object(part: str) -> JsonObject:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise Rejected("signature_mismatch", "the token is no JSON Web Token")
+        raise mismatch("the token is no JSON Web Token")
     return value
 
 

@@ -15,7 +15,7 @@ from typing import ClassVar, Final
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from shared.errors import Rejected
-from shared.signatures.auth_scheme import AuthScheme
+from shared.signatures.auth_scheme import AuthScheme, mismatch
 from shared.signatures.locations import RequestFields
 
 EXPIRES: Final = "hc_expires"
@@ -35,8 +35,7 @@ class LinkScheme(AuthScheme):
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
         request = fields.request
         if request.method != "GET":
-            raise Rejected(
-                "signature_mismatch",
+            raise mismatch(
                 "a link's signature is over its query alone, so it proves a GET and nothing posted",
             )
         verify_link(unquote(request.path.removeprefix("/").partition("/")[0]), request.query, secrets, now)
@@ -70,8 +69,7 @@ def verify_link(source: str, query: str, secrets: Sequence[str], now: float) -> 
         for secret in secrets
     ]
     if len(given) != 1 or not any(matches):
-        raise Rejected(
-            "signature_mismatch",
+        raise mismatch(
             "the link's signature is missing, or of another source, other parameters or a secret gone",
         )
     for name, value in pairs:

@@ -14,13 +14,13 @@ from typing import Final, NamedTuple, Self
 from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.limits import MAX_SIGNATURES
 from shared.signatures.auth_scheme import (
     TOLERANCE_SECONDS,
     Coverage,
     NotAttempted,
     TimedScheme,
     described,
+    mismatch,
     read_location,
     read_seconds,
     read_strings,
@@ -38,7 +38,7 @@ from shared.signatures.content import (
     spellings,
 )
 from shared.signatures.locations import Location, RequestFields, read_conditions, values_at
-from shared.signatures.signing import COMPARABLE, decoded, digest_text, hmac_text, matches_any
+from shared.signatures.signing import COMPARABLE, MAX_SIGNATURES, decoded, digest_text, hmac_text, matches_any
 
 MAX_ITEMS: Final = 1000
 _MAX_ID: Final = 256
@@ -133,7 +133,7 @@ class SignatureScheme(TimedScheme):
             if self.id and not 0 < len(signed.text(self.id) or "") <= _MAX_ID:
                 raise Rejected("invalid_delivery_id", f"the signed id is missing, or longer than {_MAX_ID} characters")
             if not self._is_signed(given.texts, signed, timestamp, secrets):
-                raise Rejected("signature_mismatch", "no signature matches what was sent and the secret")
+                raise mismatch("no signature matches what was sent and the secret")
             if self.timestamp and self.signs_time_in_body:  # the body is parsed only now that it is authenticated
                 verify_timestamp(signed.text(self.timestamp), now, self.tolerance_seconds, self.unit)
 
@@ -148,9 +148,7 @@ class SignatureScheme(TimedScheme):
         if not any(isinstance(item, dict) for item in items):
             raise NotAttempted("the body holds no items that carry a signature")
         if len(items) > MAX_ITEMS or not all(isinstance(item, dict) for item in items):
-            raise Rejected(
-                "signature_mismatch", f"the body holds no items that carry a signature, or more than {MAX_ITEMS}"
-            )
+            raise mismatch(f"the body holds no items that carry a signature, or more than {MAX_ITEMS}")
         return [RequestFields(fields.request, fields.url, item) for item in items]
 
     def _verify_body_digest(self, fields: RequestFields) -> None:
@@ -158,7 +156,7 @@ class SignatureScheme(TimedScheme):
         expected = hashlib.sha256(fields.request.body).hexdigest()
         given = fields.text(self.body_digest)
         if given is None or not matches_any([given.lower()], [expected]):
-            raise Rejected("signature_mismatch", "the SHA-256 that was sent along is not the body's")
+            raise mismatch("the SHA-256 that was sent along is not the body's")
 
     def timestamp_text(self, fields: RequestFields, given: Signatures) -> str:
         """Return the text at the timestamp's location, which may be an item of the signature's own header."""
@@ -191,9 +189,7 @@ class SignatureScheme(TimedScheme):
         if not text:
             raise NotAttempted(f"the request has no signature: it is expected in {described(self.at)}")
         if not text.startswith(self.prefix):
-            raise Rejected(
-                "signature_mismatch", f"the signature in {described(self.at)} does not begin with {self.prefix!r}"
-            )
+            raise mismatch(f"the signature in {described(self.at)} does not begin with {self.prefix!r}")
         text = text[len(self.prefix) :]
         if self.layout == "plain":
             return Signatures([text])
@@ -202,10 +198,10 @@ class SignatureScheme(TimedScheme):
         given = LISTS[self.layout](text, self)
         if not given.texts:
             kinds = ", ".join(sorted(self.take))
-            raise Rejected("signature_mismatch", f"no signature of the kind {kinds} stands in {described(self.at)}")
+            raise mismatch(f"no signature of the kind {kinds} stands in {described(self.at)}")
         if len(given.texts) > MAX_SIGNATURES:
             rule = f"at most {MAX_SIGNATURES} are tried"
-            raise Rejected("signature_mismatch", f"{described(self.at)} holds {len(given.texts)} signatures; {rule}")
+            raise mismatch(f"{described(self.at)} holds {len(given.texts)} signatures; {rule}")
         return given
 
     # The signed part of a verified request
@@ -245,16 +241,16 @@ class SignatureScheme(TimedScheme):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class HmacScheme(SignatureScheme):
-    """An HMAC. `key` is the encoding of the key in the secret's text, after `key_prefix` is removed."""
+    """An HMAC. `key_encoding` is how the secret's text stands for the key, once `key_prefix` is removed."""
 
     scheme = "hmac"
-    key: str = "utf8"
+    key_encoding: str = "utf8"
     key_prefix: str = ""
 
     def _is_signed(self, given: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
         contents = (fields.request.body,) if self.content is BODY else self.contents(fields, timestamp)
         expected = [
-            hmac_text(content, hmac_key(secret, self.key, self.key_prefix), self.algorithm, self.encoding)
+            hmac_text(content, hmac_key(secret, self.key_encoding, self.key_prefix), self.algorithm, self.encoding)
             for secret in secrets
             for content in contents
         ]
@@ -262,18 +258,18 @@ class HmacScheme(SignatureScheme):
 
 
 @lru_cache(maxsize=128)
-def hmac_key(secret: str, key: str = "utf8", prefix: str = "") -> bytes:
-    """Return the key of an HMAC. `key` is utf8, base64 or hex. Raises Temporary (`secret_unusable`)."""
+def hmac_key(secret: str, encoding: str = "utf8", prefix: str = "") -> bytes:
+    """Return the key of an HMAC. `encoding` is utf8, base64 or hex. Raises Temporary (`secret_unusable`)."""
     text = secret.removeprefix(prefix)
-    if key == "utf8":
+    if encoding == "utf8":
         return text.encode()
     try:
-        found = decoded(text, key)
+        key = decoded(text, encoding)
     except ValueError as error:
-        raise unusable(f"the secret is not {key}, as this scheme's key is") from error
-    if not found:
+        raise unusable(f"the secret is not {encoding}, as this scheme's key is") from error
+    if not key:
         raise unusable("the secret holds an empty key")
-    return found
+    return key
 
 
 class DigestScheme(SignatureScheme):
@@ -308,7 +304,7 @@ def _pairs(text: str, auth: SignatureScheme) -> Signatures:
         if key in auth.take:
             signatures.append(value)
         elif key in items and auth.timestamp and key == auth.timestamp.name:
-            raise Rejected("signature_mismatch", f"{described(auth.at)} has the same item twice")
+            raise mismatch(f"{described(auth.at)} has the same item twice")
         else:
             items[key] = value
     return Signatures(signatures, items)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ALGORITHMS: Final = ("sha256", "sha512", "sha384", "sha1", "md5")
 ENCODINGS: Final = ("hex", "base64", "base64url", "base64-of-hex")
 
+MAX_SIGNATURES: Final = 10
+"""Of one request: as many are sent, and as many are tried."""
+
 COMPARABLE: Final[dict[str, Callable[[str], str]]] = {
     "hex": str.lower,
     "base64": str,
@@ -72,14 +75,16 @@ def standard_content(webhook_id: bytes, timestamp: int, body: bytes) -> bytes:
     return b"%b.%d.%b" % (webhook_id, timestamp, body)
 
 
-def standard_signature(content: bytes, secret: str, key: str = "base64") -> str:
+def standard_signature(content: bytes, secret: str, key_encoding: str = "base64") -> str:
     """Return one item of the webhook-signature header: v1a for a `whsk_` secret, else v1. Raises ValueError.
 
-    `key` is base64 or utf8. https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    `key_encoding` is how the secret's text stands for the key of v1: base64 or utf8.
+    https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
     if secret.startswith("whsk_"):
         return "v1a," + encoded(standard_private_key(secret).sign(content), "base64")
-    return "v1," + hmac_text(content, secret.encode() if key == "utf8" else standard_key(secret), "sha256", "base64")
+    key = secret.encode() if key_encoding == "utf8" else standard_key(secret)
+    return "v1," + hmac_text(content, key, "sha256", "base64")
 
 
 def encoded(digest: bytes, encoding: str) -> str:

@@ -1,47 +1,45 @@
-"""Standard Webhooks: v1 (HMAC, `whsec_`) and v1a (Ed25519, `whpk_` to verify, `whsk_` to sign).
+"""Standard Webhooks: v1 (HMAC, `whsec_`) and v1a (Ed25519: `whpk_` verifies, `whsk_` signs).
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from shared.errors import Rejected, Temporary
 from shared.http import Request
-from shared.limits import MAX_SIGNATURES
 from shared.signatures import signing
 from shared.signatures.auth_scheme import (
     TOLERANCE_SECONDS,
     Coverage,
     NotAttempted,
     TimedScheme,
+    mismatch,
     unusable,
     verify_timestamp,
 )
 from shared.signatures.content import wire
 from shared.signatures.keys import is_signed_by, public_key
 from shared.signatures.locations import Location, RequestFields
-from shared.signatures.signing import decoded, matches_any, standard_content, standard_private_key, standard_signature
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-_HEADERS: Final = ("id", "timestamp", "signature")
-_STANDARD_ID: Final = re.compile(r"[^\s.\x00-\x1f\x7f]{1,128}")
+_ID: Final = re.compile(r"[^\s.\x00-\x1f\x7f]{1,128}")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class StandardWebhooksScheme(TimedScheme):
-    """`names` is the prefix of the headers' names; `svix` also accepts the standard's. `key` is as in HmacScheme."""
+    """A signature over the id, the timestamp and the body, each of the first two in a header of its own.
+
+    names         the prefix of the headers' names: `webhook`, or `svix`, which accepts the standard's names too
+    key_encoding  how the secret's text stands for the key of a v1 signature: `base64` or `utf8`
+    """
 
     scheme = "standard-webhooks"
     coverage_varies: ClassVar[bool] = True
     names: str = "webhook"
-    key: str = "base64"
+    key_encoding: str = "base64"
     signs_content: bool = field(init=False, default=True)
 
     @property
@@ -49,42 +47,50 @@ class StandardWebhooksScheme(TimedScheme):
         return f"the header {self.names}-signature"
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
-        request, names = fields.request, self.names_used(fields.request)
-        webhook_id, timestamp, signature = (request.header(f"{names}-{name}") for name in _HEADERS)
-        verify_standard(webhook_id, timestamp, signature, request.body, secrets, now, self.tolerance_seconds, self.key)
+        request = fields.request
+        prefix = self.names_used(request)
+        verify_standard(
+            request.header(f"{prefix}-id"),
+            request.header(f"{prefix}-timestamp"),
+            request.header(f"{prefix}-signature"),
+            request.body,
+            secrets,
+            now,
+            self.tolerance_seconds,
+            self.key_encoding,
+        )
 
     def names_used(self, request: Request) -> str:
-        """Return the prefix of the headers' names: some senders that use Svix have the standard's names.
+        """Return the prefix of the headers' names in this request.
 
-        An id of Svix's beside a signature of the standard's is signed by nobody, and would be the event's.
+        Some senders that use Svix send the standard's names. If any Svix header is present, read only Svix's:
+        otherwise a sender could add an unsigned svix-id, which would become the event's id.
         """
         has_svix = self.names == "svix" and (request.header("svix-signature") or request.header("svix-id"))
         return "svix" if has_svix else "webhook"
 
     def coverage(self, unpacked: str, request: Request) -> Coverage:
-        # svix-id, where it is present, is the one that is signed.
-        names = {f"{self.names_used(request)}-id", *(["svix-id"] if self.names == "svix" else [])}
-        return Coverage(True, True, locations=frozenset(Location("header", (name,)) for name in names))
+        id_headers = {f"{self.names_used(request)}-id"}
+        if self.names == "svix":
+            id_headers.add("svix-id")  # where it is present, it is the one that is signed
+        return Coverage(True, True, locations=frozenset(Location("header", (name,)) for name in id_headers))
 
     def signed_content(self, fields: RequestFields) -> bytes:
-        request = fields.request
-        return wire(f"{request.header(f'{self.names_used(request)}-id')}.") + request.body
+        webhook_id = fields.request.header(f"{self.names_used(fields.request)}-id")
+        return wire(f"{webhook_id}.") + fields.request.body
 
     def signed_time(self, fields: RequestFields) -> str:
         return fields.request.header(f"{self.names_used(fields.request)}-timestamp") or ""
 
 
-def standard_key(secret: str) -> bytes:
-    """Return the key in a Standard Webhooks secret, `whsec_` and base64. Raises Temporary (`secret_unusable`)."""
-    try:
-        return signing.standard_key(secret)
-    except ValueError as error:
-        raise unusable(str(error)) from error
+def sign_standard(secret: str, webhook_id: str, timestamp: int, body: bytes, key_encoding: str = "base64") -> str:
+    """Return the value of webhook-signature: v1a for a `whsk_` secret, else v1.
 
-
-def sign_standard(secret: str, webhook_id: str, timestamp: int, body: bytes, key: str = "base64") -> str:
-    """Return the webhook-signature header: v1a for a `whsk_` secret, else v1. Raises Temporary for an unusable one."""
-    return _signature(secret, standard_content(wire(webhook_id), timestamp, body), key)
+    Raises Temporary (`secret_unusable`) for a secret that is no key.
+    """
+    content = signing.standard_content(wire(webhook_id), timestamp, body)
+    with _unusable_secret():
+        return signing.standard_signature(content, secret, key_encoding)
 
 
 def verify_standard(
@@ -95,63 +101,64 @@ def verify_standard(
     secrets: Sequence[str],
     now: float,
     tolerance_seconds: float = TOLERANCE_SECONDS,
-    key: str = "base64",
+    key_encoding: str = "base64",
 ) -> None:
-    """Raises Rejected: `signature_mismatch`, `invalid_delivery_id`, `timestamp_out_of_range`; Temporary where none
-    matches and one of the secrets is no key."""
-    given = (signatures or "").split()
-    if not given:
+    """Verify a request by its three headers and its body.
+
+    Raises Rejected: `signature_mismatch`, `invalid_delivery_id` or `timestamp_out_of_range`. Raises Temporary
+    (`secret_unusable`) if no secret matches and one of them is no key.
+    """
+    signature_texts = (signatures or "").split()
+    if not signature_texts:
         raise NotAttempted("the request has no webhook-signature header")
-    if len(given) > MAX_SIGNATURES:
+    if len(signature_texts) > signing.MAX_SIGNATURES:
+        limit = f"at most {signing.MAX_SIGNATURES} are tried"
+        raise mismatch(f"webhook-signature holds {len(signature_texts)} signatures; {limit}")
+    if webhook_id is None or not _ID.fullmatch(webhook_id):
         raise Rejected(
-            "signature_mismatch", f"webhook-signature holds {len(given)} signatures; at most {MAX_SIGNATURES} are tried"
+            "invalid_delivery_id", "webhook-id must be 1 to 128 characters without white space and full stops"
         )
-    if webhook_id is None or not _STANDARD_ID.fullmatch(webhook_id):
-        raise Rejected("invalid_delivery_id", "webhook-id is 1 to 128 characters, without white space and full stops")
     signed_at = int(verify_timestamp(timestamp, now, tolerance_seconds))
-    content = standard_content(wire(webhook_id), signed_at, body)
-    found, fault = False, None
-    for secret in secrets:
+    content = signing.standard_content(wire(webhook_id), signed_at, body)
+    is_signed = False
+    unusable_secret: Temporary | None = None
+    for secret in secrets:  # all of them, so that the time taken does not reveal which one matches
         try:
-            found |= _is_of(given, secret, content, key)
-        except Temporary as error:
-            fault = error
-    if not found:
-        raise fault or Rejected(
-            "signature_mismatch", "no signature matches the id, the timestamp, the body and the secret"
-        )
+            is_signed |= _is_signed(content, signature_texts, secret, key_encoding)
+        except Temporary as error:  # another secret may still match, as after a rotation
+            unusable_secret = error
+    if not is_signed:
+        raise unusable_secret or mismatch("no signature matches the id, the timestamp, the body and the secret")
 
 
-def _is_of(given: Sequence[str], secret: str, content: bytes, key: str) -> bool:
-    if secret.startswith(("whpk_", "whsk_")):
-        return _is_v1a(given, secret, content)
-    return matches_any(given, [_signature(secret, content, key)])
+def _is_signed(content: bytes, signature_texts: Sequence[str], secret: str, key_encoding: str) -> bool:
+    """Return whether one of the signatures is by the secret. Raises Temporary for a secret that is no key."""
+    with _unusable_secret():
+        if secret.startswith("whpk_"):
+            key = public_key(secret)
+        elif secret.startswith("whsk_"):
+            key = signing.standard_private_key(secret).public_key()
+        else:
+            expected = signing.standard_signature(content, secret, key_encoding)
+            return signing.matches_any(signature_texts, [expected])
+    checks = [is_signed_by(key, "ed25519", signature, content) for signature in _v1a_signatures(signature_texts)]
+    return any(checks)
 
 
-def _is_v1a(given: Sequence[str], secret: str, content: bytes) -> bool:
-    key = public_key(secret) if secret.startswith("whpk_") else _private_key(secret).public_key()
-    return True in [is_signed_by(key, "ed25519", signature, content) for signature in _v1a_signatures(given)]
-
-
-def _v1a_signatures(given: Sequence[str]) -> Iterator[bytes]:
-    for text in given:
-        version, _, signature = text.partition(",")
+def _v1a_signatures(signature_texts: Sequence[str]) -> Iterator[bytes]:
+    for text in signature_texts:
+        version, _, encoded = text.partition(",")
         if version == "v1a":
             try:
-                yield decoded(signature, "base64")
+                yield signing.decoded(encoded, "base64")
             except ValueError:
                 continue
 
 
-def _signature(secret: str, content: bytes, key: str) -> str:
+@contextmanager
+def _unusable_secret() -> Iterator[None]:
+    """Turn the ValueError of a secret that is no key into Temporary (`secret_unusable`): an operator can replace it."""
     try:
-        return standard_signature(content, secret, key)
-    except ValueError as error:
-        raise unusable(str(error)) from error
-
-
-def _private_key(secret: str) -> Ed25519PrivateKey:
-    try:
-        return standard_private_key(secret)
+        yield
     except ValueError as error:
         raise unusable(str(error)) from error

@@ -12,9 +12,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json, JsonObject, to_json
-from shared.limits import MAX_SIGNATURES
 from shared.outgoing.allowed_requests import OWN, is_header_value, verify_headers
-from shared.signatures.signing import hmac_signature, standard_content, standard_key, standard_signature
+from shared.signatures.signing import MAX_SIGNATURES, hmac_signature, standard_content, standard_key, standard_signature
 from shared.subscribers.model import Endpoint, EndpointAuth, EndpointSecret
 
 PayloadStyle: TypeAlias = Literal["standard", "data"]

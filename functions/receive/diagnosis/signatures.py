@@ -131,7 +131,7 @@ def as_signed(case: Case) -> Case:
         variant=case.auth.variant,
         when=case.auth.when,
         tolerance_seconds=case.auth.tolerance_seconds,
-        key=case.auth.key,
+        key_encoding=case.auth.key_encoding,
         at=parse_location(f"header.{prefix}-signature"),
         layout="versions",
         take=frozenset({"v1"}),
@@ -139,7 +139,7 @@ def as_signed(case: Case) -> Case:
         content=_STANDARD,
         timestamp=parse_location(f"header.{prefix}-timestamp"),
         id=parse_location(f"header.{prefix}-id"),
-        key_prefix="whsec_" if case.auth.key == "base64" else "",
+        key_prefix="whsec_" if case.auth.key_encoding == "base64" else "",
     )
     return SignedCase(case.request, auth, case.secrets, case.url)
 
@@ -370,13 +370,13 @@ def _with_whsec(text: str) -> str:
 
 def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:
     for key, cause in _KEYS.items():
-        if key != auth.key:
-            yield Guess(cause, replace(case, auth=replace(auth, key=key)))
+        if key != auth.key_encoding:
+            yield Guess(cause, replace(case, auth=replace(auth, key_encoding=key)))
     if auth.key_prefix:
-        as_text = replace(auth, key="utf8", key_prefix="")
+        as_text = replace(auth, key_encoding="utf8", key_prefix="")
         yield Guess(f"{_KEYS['utf8']}, with the {auth.key_prefix} at its beginning", replace(case, auth=as_text))
     elif any(text.startswith(_WHSEC) for text in case.secrets):
-        decoded = replace(auth, key="base64", key_prefix=_WHSEC)
+        decoded = replace(auth, key_encoding="base64", key_prefix=_WHSEC)
         yield Guess(f"{_KEYS['base64']}, without the whsec_ at its beginning", replace(case, auth=decoded))
 
 

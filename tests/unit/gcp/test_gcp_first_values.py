@@ -19,7 +19,7 @@ from deploy.gcp.resources.services import Bundle
 from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import needs
 from deploy.terminal.command_line import CommandError, Questions
-from shared.signatures.standard_webhooks import standard_key
+from shared.signatures.signing import standard_key
 
 CONFIG = """
 sources:

@@ -97,7 +97,7 @@ def test_any_request_is_rejected_and_raises_nothing_else(name: str, data: st.Dat
     auth = SCHEMES[name]
     secret = KEYS.get(auth.scheme) or (json.dumps({"kty": "oct"}) if auth.scheme == "jwt" else SECRET)
     if isinstance(auth, HmacScheme):
-        secret = {"hex": "00" * 32, "base64": "AAAA"}.get(auth.key, secret)
+        secret = {"hex": "00" * 32, "base64": "AAAA"}.get(auth.key_encoding, secret)
     request = data.draw(requests(auth))
     is_attempted(RequestFields(request), auth)
     try:

@@ -31,8 +31,7 @@ from shared.event import Event, oneline
 from shared.fetch import Tls
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, kind_of, to_json
-from shared.limits import MAX_SIGNATURES
-from shared.signatures.signing import standard_content, standard_signature
+from shared.signatures.signing import MAX_SIGNATURES, standard_content, standard_signature
 from shared.templating.template import Template, is_template, one_line_template
 from shared.writers.text_writers import write_form, write_text
 from shared.writers.writing import Unwritable

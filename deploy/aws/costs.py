@@ -185,4 +185,4 @@ def price_rows() -> list[Row]:
     return _rows(compile_file(None, environ), environ, Traffic(MILLION, ANSWER_SECONDS))
 
 
-COSTS: Final = CostModel("AWS", PRICES_FILE, lambda: {row.price for row in price_rows()}, _rows)
+COSTS: Final = CostModel(PRICES_FILE, lambda: {row.price for row in price_rows()}, _rows)

@@ -1,9 +1,10 @@
-"""`hookchain costs`: estimate what a month of events uses and costs in a cloud."""
+"""`hookchain costs`: estimate what a month of events uses and costs in a cloud.
+
+The platform computes what is used from the deployment's plan and the traffic. The price file says what each use costs.
+"""
 
 import argparse
 import importlib.util
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,44 +15,38 @@ from deploy.cloud_access.gcp_names import DEFAULT_REGION
 from deploy.config.checkout import deployed_config
 from deploy.config.compiler import compile_file
 from deploy.config.configured import add_configuration, environ_of
-from deploy.platforms.choice import CLOUDS, PLATFORMS
+from deploy.platforms.choice import PLATFORMS
 from deploy.terminal.command_line import CommandError, UsageError
-from deploy.terminal.output import Column, print_json, screen_of, table
-from deploy.topology.estimate import (
-    ANSWER_SECONDS,
-    MILLION,
-    PricesFault,
-    Row,
-    Traffic,
-    amount_text,
-    read_prices,
-    signed_share,
-    used,
-)
+from deploy.terminal.output import Column, print_json, stdout_screen, table
+from deploy.topology import estimate
+from deploy.topology.estimate import CostModel, PriceList, Row, Traffic
 from shared.jsontext import Json, JsonObject
 
+PLATFORMS_WITH_COSTS: Final = ("gcp", "aws")
 DETAILS: Final = """\
-The amounts follow the plan of your configuration: sizes, schedule, retention. They assume one route and one mail for
-each event, spread evenly over the month and over the sources, and with subscribers one tenant for each event.
-deploy/gcp/README.md says what is measured and what is assumed. The prices are list prices without the free tier, of one
-region; edit deploy/gcp/prices.yaml or deploy/aws/prices.yaml, or copy it, to use your own, under `regions` those of
-your region."""
+The amounts follow from the plan of your configuration: sizes, schedule, retention. They assume one route and one mail
+for each event, distributed evenly over the month and over the sources, and, with subscribers, one tenant for each
+event. deploy/gcp/README.md lists what is measured and what is assumed. The prices are list prices of one region,
+without the free tier. To use your own, edit deploy/gcp/prices.yaml or deploy/aws/prices.yaml, or a copy of it. The
+prices of your region belong under `regions`."""
 
 
 def main(arguments: list[str]) -> int:
     command = parser("costs", "hookchain costs --platform aws --events 250000 --answer-seconds 2", details=DETAILS)
     add_configuration(command)
-    titles = " or ".join(PLATFORMS[name].title for name in CLOUDS)
-    command.add_argument("--platform", choices=CLOUDS, default=CLOUDS[0], help=f"choose {titles} [{CLOUDS[0]}]")
+    titles = " or ".join(PLATFORMS[name].title for name in PLATFORMS_WITH_COSTS)
+    default_platform = PLATFORMS_WITH_COSTS[0]
+    platform_help = f"choose {titles} [{default_platform}]"
+    command.add_argument("--platform", choices=PLATFORMS_WITH_COSTS, default=default_platform, help=platform_help)
     command.add_argument("--region", help="set the region [the region of the plan]")
     amount = number_option(0, 1e15)
-    command.add_argument("--events", type=amount, default=MILLION, help="set the number of events per month [1000000]")
-    answer_help = f"set how long a destination takes to answer [{ANSWER_SECONDS:g}]"
-    command.add_argument("--endpoints", type=amount, help="set how many subscriber endpoints an event goes to [1]")
-    command.add_argument("--answer-seconds", type=amount, default=ANSWER_SECONDS, help=answer_help)
-    command.add_argument(
-        "--prices", metavar="FILE", type=Path, help="read the prices here [deploy/PLATFORM/prices.yaml]"
-    )
+    events_help = "set the number of events per month [1000000]"
+    command.add_argument("--events", type=amount, default=estimate.MILLION, help=events_help)
+    command.add_argument("--endpoints", type=amount, help="set how many subscriber endpoints get each event [1]")
+    answer_help = f"set the response time of a destination [{estimate.ANSWER_SECONDS:g}]"
+    command.add_argument("--answer-seconds", type=amount, default=estimate.ANSWER_SECONDS, help=answer_help)
+    prices_help = "read the prices from this file [deploy/PLATFORM/prices.yaml]"
+    command.add_argument("--prices", metavar="FILE", type=Path, help=prices_help)
     command.add_argument("--json", action="store_true", help="print one JSON document: the rows and their total")
     options = command.parse_args(arguments)
     return run_command("costs", lambda: _run(options))
@@ -62,73 +57,93 @@ def _run(options: argparse.Namespace) -> int:
     config = deployed_config(options.config, environ)
     if config is None:
         environ.setdefault("EMAIL_ADDRESS", "you@example.com")
-    find_costs = PLATFORMS[options.platform].kind().costs
-    assert find_costs is not None, "this machine has no costs, and is no choice"
-    costs = find_costs()
-    file = options.prices or costs.prices
+    slices = compile_file(config, environ)
+    cost_model = _cost_model(options.platform)
+    price_file = options.prices or cost_model.prices
     region = _region(options, environ)
     try:
-        currency, listed, prices = read_prices(file, costs.known_prices(), region)
-    except PricesFault as fault:
+        prices = estimate.read_prices(price_file, cost_model.known_prices(), region)
+    except estimate.PricesFault as fault:
         raise CommandError(str(fault)) from fault
-    slices = compile_file(config, environ)
-    destinations = slices["notify"]["destinations"]
-    assert isinstance(destinations, dict)
-    signed = signed_share(slices["receive"])
-    has_subscribers = "subscribers" in slices["notify"]
-    if options.endpoints is not None and not has_subscribers:
-        raise UsageError("--endpoints: has no effect, because the configuration has no `subscribers`")
-    endpoints = (1.0 if options.endpoints is None else options.endpoints) if has_subscribers else 0.0
-    traffic = Traffic(options.events, options.answer_seconds, signed, len(destinations), endpoints)
-    found = used(costs.rows(slices, environ, traffic))
-    missing = [row.price for row in found if row.price not in prices]
-    total = sum(_cost(row, prices) for row in found)
+    rows = estimate.rows_in_use(cost_model.rows(slices, environ, _traffic(options, slices)))
     if options.json:
-        print_json(_document(found, prices, {"events": options.events, "currency": currency, "total": total}))
-        return DONE
-    screen = screen_of(sys.stdout, os.environ)
-    columns = [Column(f"{options.events:,.0f} EVENTS A MONTH"), Column("USE"), Column(currency or "COST")]
-    print(table(columns, [(row.what, amount_text(row), _cost_text(row, prices)) for row in found], screen))
-    if len(missing) < len(found):
-        print(f"\nTotal: {total:,.2f} {currency} a month{', without what has no price' if missing else ''}")
-        if listed:
-            print(f"Prices: {listed}")
-            if region and region not in listed:
-                print(
-                    f"The plan's region is {region}, where prices may differ. Write its own under `regions` in {file}."
-                )
-    if missing:
-        print(f"\nNo price in {file}: {', '.join(missing)}")
+        print_json(_document(options.events, rows, prices))
+    else:
+        _print_table(options.events, rows, prices)
+        _print_notes(rows, prices, price_file, region)
     return DONE
 
 
+def _cost_model(platform: str) -> CostModel:
+    """Import the model of the chosen platform only: each imports the plan of a deployment, which is slow."""
+    if platform == "gcp":
+        from deploy.gcp.costs import COSTS as GOOGLE_COSTS
+
+        return GOOGLE_COSTS
+    from deploy.aws.costs import COSTS as AWS_COSTS
+
+    return AWS_COSTS
+
+
+def _traffic(options: argparse.Namespace, slices: Mapping[str, JsonObject]) -> Traffic:
+    """Raises UsageError for --endpoints without subscribers."""
+    has_subscribers = "subscribers" in slices["notify"]
+    if options.endpoints is not None and not has_subscribers:
+        raise UsageError("--endpoints: has no effect, because the configuration has no `subscribers`")
+    endpoints = 0.0
+    if has_subscribers:
+        endpoints = 1.0 if options.endpoints is None else options.endpoints
+    destinations = slices["notify"]["destinations"]
+    assert isinstance(destinations, dict)
+    signed_share = estimate.signed_share(slices["receive"])
+    return Traffic(options.events, options.answer_seconds, signed_share, len(destinations), endpoints)
+
+
 def _region(options: argparse.Namespace, environ: Mapping[str, str]) -> str:
-    """Return the region that a plan would use; empty if nothing names one."""
+    """Return the region of the plan; empty if no setting has one."""
     if options.platform == "gcp":
         return options.region or environ.get("HOOKCHAIN_REGION") or DEFAULT_REGION
-    named = options.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
-    if named is None and importlib.util.find_spec("boto3"):
-        named = configured_region()
-    return named or ""
+    region = options.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    if region is None and importlib.util.find_spec("boto3"):
+        region = configured_region()  # from the profile, which boto3 reads
+    return region or ""
 
 
-def _document(found: Sequence[Row], prices: dict[str, float], totals: JsonObject) -> JsonObject:
+def _total(rows: Sequence[Row], prices: PriceList) -> float:
+    """Return the sum of the costs, without the rows that have no price."""
+    return sum(cost for row in rows if (cost := prices.cost_of(row)) is not None)
+
+
+def _print_table(events: float, rows: Sequence[Row], prices: PriceList) -> None:
+    columns = [Column(f"{events:,.0f} EVENTS A MONTH"), Column("USE"), Column(prices.currency or "COST")]
+    cells = []
+    for row in rows:
+        cost = prices.cost_of(row)
+        cells.append((row.what, estimate.amount_text(row), "?" if cost is None else f"{cost:,.2f}"))
+    print(table(columns, cells, stdout_screen()))
+
+
+def _print_notes(rows: Sequence[Row], prices: PriceList, price_file: Path, region: str) -> None:
+    """Print the total, where the prices are from, and which rows have no price."""
+    missing = [row.price for row in rows if prices.cost_of(row) is None]
+    if len(missing) < len(rows):
+        note = ", without the rows that have no price" if missing else ""
+        print(f"\nTotal: {_total(rows, prices):,.2f} {prices.currency} a month{note}")
+        if prices.origin:
+            print(f"Prices: {prices.origin}")
+            if region and region not in prices.origin:
+                print(
+                    f"The region of the plan is {region}, where prices may differ. "
+                    f"To use its prices, write them under `regions` in {price_file}."
+                )
+    if missing:
+        print(f"\nNo price in {price_file}: {', '.join(missing)}")
+
+
+def _document(events: float, rows: Sequence[Row], prices: PriceList) -> JsonObject:
     """Return the estimate. `cost` is null where there is no price, and `total` is without it."""
-    rows: list[Json] = [
-        {
-            "what": row.what,
-            "amount": row.amount,
-            "price": row.price,
-            "cost": _cost(row, prices) if row.price in prices else None,
-        }
-        for row in found
+    listed: list[Json] = [
+        {"what": row.what, "amount": row.amount, "price": row.price, "cost": prices.cost_of(row)} for row in rows
     ]
-    return {**totals, "rows": rows}
-
-
-def _cost(row: Row, prices: dict[str, float]) -> float:
-    return row.amount / row.per * prices.get(row.price, 0.0)
-
-
-def _cost_text(row: Row, prices: dict[str, float]) -> str:
-    return f"{_cost(row, prices):,.2f}" if row.price in prices else "?"
+    totals: JsonObject = {"events": events, "currency": prices.currency, "total": _total(rows, prices)}
+    return {**totals, "rows": listed}

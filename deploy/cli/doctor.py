@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from deploy.terminal.output import (
     Screen,
     count_of,
     printable,
-    screen_of,
+    stdout_screen,
     width_of,
 )
 from shared.jsontext import Json
@@ -61,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         LONGEST_SECONDS - (time.monotonic() - began),
     )
     line.clear()
-    screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
+    screen = stdout_screen(options.json)
     print(json.dumps(document(found), indent=2) if options.json else "\n".join(lines(found, screen)))
     return 0 if is_well(found) else 1
 

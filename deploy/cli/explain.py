@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from deploy.history.local import open_local_documents, open_local_ledger, runnin
 from deploy.history.state import configured_destinations
 from deploy.requests.sources import compiled_sources
 from deploy.secrets.generated import generated_secrets, misspelt
-from deploy.terminal.output import print_json, screen_of
+from deploy.terminal.output import print_json, stdout_screen
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import KnownOwners
@@ -81,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(report_document(report))
     else:
-        print("\n".join(report_text(report, screen_of(sys.stdout, os.environ))))
+        print("\n".join(report_text(report, stdout_screen())))
     return report.exit_code
 
 

@@ -1,40 +1,62 @@
-"""`hookchain forget`: erase what every store holds of events, and search again to show that it is gone."""
+"""`hookchain forget`: erase what every store holds of events or of a tenant, and search again to show that it is gone.
+
+Choose, search every store, print what was found, confirm, erase, search again, and print what is left.
+"""
 
 import argparse
 import asyncio
-import os
 import shlex
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.forget_choice import MAX_PENDING, Chosen, by_actor, by_condition, by_expression, by_ids, by_person
 from deploy.cli.record_command import id_list, ids_note
 from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.forget import CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
+from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
+from deploy.history.journal_view import EventQuery, EventSummary
+from deploy.history.replay import event_of_message
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
-from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, screen_of, table
-from shared.jsontext import Json, JsonObject
+from deploy.terminal.command_line import CommandError, UsageError
+from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, printable, stdout_screen, table
+from functions.notify.recipients.people import folded
+from functions.notify.recipients.recipient import compiled_directory
+from shared.errors import Permanent
+from shared.event import from_cloudevent, view_of
+from shared.expressions import Expression, ExpressionFault, is_true, over_event, root_names
+from shared.jsontext import Json, JsonObject, from_json
+from shared.ledger_rules import HELD, RETRY_SCHEDULED
 
 EXAMPLE: Final = "hookchain forget --where \"data.customer.email == 'ada@example.com'\" --dry-run"
 EXIT_CODES: Final = "0 erased and gone, 1 something remains, nothing matches or failed, 2 usage error"
 DETAILS: Final = """\
-EXPR is an expression as in a route's `where`. The command looks through events, dead letters and pending
-deliveries. It erases bodies, subjects, actors, dead letters' messages and destinations' answers. Pending and held
-deliveries are not sent: they are dead-lettered with the code `forgotten`. Ids, times, types, names and outcomes stay.
-A digest that has a line of a chosen event is erased with it. --tenant erases what is stored of one of your own users.
-The command then searches again, and says what it cannot reach."""
-BEYOND_REACH: Final = (
+EXPR is an expression as in a route's `where`. The command searches events, dead letters and pending deliveries. It
+erases bodies, subjects, actors, messages of dead letters and responses of destinations. Pending and held deliveries
+are not sent: they are dead-lettered with the code `forgotten`. Ids, times, types, names and outcomes stay. A digest
+that contains a chosen event is erased with it. --tenant erases everything that is stored about one of your own users.
+The command then searches again, and lists what it cannot reach."""
+EVENTS_BEYOND_REACH: Final = (
     "mails, messages and requests that were sent: ask their recipients",
     "logs: they have ids, types and outcomes, and senders' addresses, but no body",
 )
-REPEAT: Final = "run the command again once fewer wait"
+TENANT_BEYOND_REACH: Final = (
+    "requests that were sent to the tenant's endpoints: ask the tenant",
+    "operational events about its endpoints, at the destinations that get them",
+    "logs: they have ids, types and outcomes, and no body",
+)
 PROGRESS_EVERY: Final = 500
+PAGE: Final = 500
+LETTERS_PAGE: Final = 100
+MAX_PENDING: Final = 1_000
+"""In each of the two states: a row may have a message of 200 KiB."""
+LISTED: Final = frozenset({"id", "source", "type", "subject", "actor"})
+"""The fields that a list of events has. All other fields are in the body."""
+ID_CHARACTERS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,83 +77,50 @@ def main(arguments: list[str]) -> int:
 
     def run() -> int:
         platform = open_platform(options, environ_with(own_env_file()))
-        screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
         with platform.state() as state, platform.caught_mails() as mails:
-            call = Call(options, state, mails, screen)
-            if options.tenant is None:
-                return _run(call)
-            from deploy.cli import forget_tenant  # imports what the API stores
+            call = Call(options, state, mails, stdout_screen(options.json))
+            return _forget_events(call) if options.tenant is None else _forget_tenant(call)
 
-            return forget_tenant.run(call)
-
-    return run_command("forget", run, OSError, sqlite3.Error)
+    return run_command("forget", run, sqlite3.Error)
 
 
 def _parser() -> argparse.ArgumentParser:
     command = parser("forget", EXAMPLE, details=DETAILS, exit_codes=EXIT_CODES)
-    chosen = command.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("--where", metavar="EXPR", help="choose the events for which this JMESPath expression is true")
-    chosen.add_argument(
-        "--event",
-        metavar="ID",
-        action="append",
-        help="choose this event, by six or more first characters of its id; repeatable",
-    )
-    chosen.add_argument("--tenant", metavar="ID", help="erase this tenant, its endpoints, messages and deliveries")
-    chosen.add_argument("--actor", metavar="NAME", help="choose the events that this actor triggered")
-    chosen.add_argument(
-        "--person", metavar="NAME", help="choose the events that this person of `people` triggered, under any name"
-    )
-    decided = command.add_mutually_exclusive_group()
-    decided.add_argument("--yes", action="store_true", help="erase without asking")
-    decided.add_argument("--dry-run", action="store_true", help="print what would be erased, and erase nothing")
+    choice = command.add_mutually_exclusive_group(required=True)
+    choice.add_argument("--where", metavar="EXPR", help="choose the events for which this JMESPath expression is true")
+    event_help = "choose the event whose id begins with these six or more characters; repeatable"
+    choice.add_argument("--event", metavar="ID", action="append", help=event_help)
+    choice.add_argument("--tenant", metavar="ID", help="erase this tenant, its endpoints, messages and deliveries")
+    choice.add_argument("--actor", metavar="NAME", help="choose the events that this actor triggered")
+    person_help = "choose the events that this person of `people` triggered, under any name"
+    choice.add_argument("--person", metavar="NAME", help=person_help)
+    confirmation = command.add_mutually_exclusive_group()
+    confirmation.add_argument("--yes", action="store_true", help="erase without asking")
+    confirmation.add_argument("--dry-run", action="store_true", help="print what would be erased, and erase nothing")
     add_state(command)
     add_platform(command)
     command.add_argument("--json", action="store_true", help="print one JSON document; needs --yes or --dry-run")
     return command
 
 
-def _run(call: Call) -> int:
-    """Raises UsageError, StateFault and HookchainError."""
+# Events
+
+
+def _forget_events(call: Call) -> int:
+    """Return the exit code. Raises UsageError, StateFault and HookchainError."""
     chosen = _choose(call)
-    code = DONE if chosen.ids and not chosen.failed and chosen.is_complete else NOT_DONE
-    if chosen.failed:
-        failed = count_of(len(chosen.failed), "event")
-        print(f"the condition fails for {failed}, which stay: {ids_note([*chosen.failed])}", file=sys.stderr)
-    if not chosen.is_complete:
-        print(f"only the newest {MAX_PENDING:,} pending deliveries were looked at: {REPEAT}", file=sys.stderr)
-    if not chosen.ids:
-        print("no event matches", file=sys.stderr)
+    _print_doubts(chosen)
     found = asyncio.run(_search(call, [*chosen.ids]))
     if not call.options.yes:
         _print_found(call, found)
-    if call.options.dry_run or not found or not _is_confirmed(call, len(found)):
+    code = DONE if chosen.ids and chosen.is_certain else NOT_DONE
+    if call.options.dry_run or not found:
+        return code
+    if not _is_confirmed(call, "yes", f"erase {count_of(len(found), 'event')}", _choice_arguments(call.options)):
         return code
     left = asyncio.run(_erase(call, found))
-    _print_erased(call, found, left, call.state.rewrite_files())
-    return code if not any(total_counts(left).values()) else NOT_DONE
-
-
-def _choose(call: Call) -> Chosen:
-    options = call.options
-    if options.event:
-        return by_ids(call.state, options.event)
-    if options.actor is not None:
-        condition = by_actor(options.actor)
-    elif options.person is not None:
-        condition = by_person(options.person, (call.state.notify_slice() or {}).get("people"))
-    else:
-        condition = by_expression(options.where)
-    line = PassingLine(sys.stderr)
-
-    def tell(count: int) -> None:
-        if count % PROGRESS_EVERY == 0:
-            line.show(f"looked at {count:,}")
-
-    try:
-        return by_condition(call.state, condition, tell)
-    finally:
-        line.clear()
+    _print_erased(call, found, left)
+    return NOT_DONE if any(total_counts(left).values()) else code
 
 
 async def _search(call: Call, ids: Sequence[str]) -> list[Traces]:
@@ -146,22 +135,24 @@ async def _erase(call: Call, found: Sequence[Traces]) -> list[Traces]:
     return await _search(call, [each.event_id for each in found])
 
 
-def _is_confirmed(call: Call, count: int) -> bool:
-    if call.options.yes:
-        return True
-    if not sys.stdin.isatty():
-        print(f"Nothing was erased. To erase it:\n  {_confirmed_line(call.options)}")
-        return False
-    try:
-        answer = input(f"This cannot be undone. Type yes to erase {count_of(count, 'event')}: ").strip()
-    except EOFError:
-        answer = ""
-    if answer != "yes":
-        print("Nothing was erased.")
-    return answer == "yes"
+def _choice_arguments(options: argparse.Namespace) -> list[str]:
+    """Return the options that choose the same events again."""
+    if options.event:
+        return [word for each in options.event for word in ("--event", each)]
+    names = ("where", "actor", "person")
+    return [word for name in names if (value := getattr(options, name)) is not None for word in (f"--{name}", value)]
 
 
-# Printing
+def _print_doubts(chosen: "Chosen") -> None:
+    """Print to standard error why the choice may lack events."""
+    if chosen.failed:
+        failed = count_of(len(chosen.failed), "event")
+        print(f"the condition fails for {failed}, which stay: {ids_note([*chosen.failed])}", file=sys.stderr)
+    if not chosen.is_complete:
+        repeat = "run the command again once fewer are pending"
+        print(f"only the newest {MAX_PENDING:,} pending deliveries were searched: {repeat}", file=sys.stderr)
+    if not chosen.ids:
+        print("no event matches", file=sys.stderr)
 
 
 def _print_found(call: Call, found: Sequence[Traces]) -> None:
@@ -171,54 +162,43 @@ def _print_found(call: Call, found: Sequence[Traces]) -> None:
         return
     if not found:
         return
-    rows = [(store, f"{count:,}") for store, count in counts.items()]
     print(f"{count_of(len(found), 'event')}: {ids_note([each.event_id for each in found])}\n")
-    print(table((Column("STORE"), Column("FOUND")), rows, call.screen) + "\n")
-    if unsent := sum(each.unsent for each in found):
-        print(f"{count_of(unsent, 'delivery', 'deliveries')} not sent yet would never be sent.")
-    for line in _unsent_digests(call, found):
-        print(line)
+    _print_counts(call, counts, sum(each.unsent for each in found))
+    _print_unsent_digests(call, found)
 
 
-def _print_erased(call: Call, found: Sequence[Traces], left: Sequence[Traces], not_rewritten: Sequence[str]) -> None:
+def _print_erased(call: Call, found: Sequence[Traces], left: Sequence[Traces]) -> None:
     before, after = total_counts(found), total_counts(left)
-    beyond = [*BEYOND_REACH, *call.state.beyond_reach, *(f"deleted data in {each}" for each in not_rewritten)]
+    beyond_reach = _beyond_reach(call, EVENTS_BEYOND_REACH)
     in_flight = sum(each.in_flight for each in found)
     if call.options.json:
-        stores: JsonObject = {store: {"found": before[store], "left": after[store]} for store in before}
-        print_json(
-            {"dry_run": False, **_document(found), "stores": stores, "in_flight": in_flight, "beyond_reach": [*beyond]}
-        )
+        stores = _stores_document(before, after)
+        result: JsonObject = {"stores": stores, "in_flight": in_flight, "beyond_reach": beyond_reach}
+        print_json({"dry_run": False, **_document(found), **result})
         return
-    rows = [(store, f"{count - after[store]:,}", f"{after[store]:,}") for store, count in before.items()]
-    print(table((Column("STORE"), Column("ERASED"), Column("LEFT")), rows, call.screen) + "\n")
+    events = count_of(len(found), "event")
     remaining = [each.event_id for each in left if any(each.counts)]
-    if remaining:
-        print(
-            f"Something remains of {count_of(len(remaining), 'event')}: {ids_note(remaining)}. Run the command again."
-        )
-    else:
-        print(f"Searched again: nothing is left of {count_of(len(found), 'event')}.")
+    remainder = f"{count_of(len(remaining), 'event')}: {ids_note(remaining)}" if remaining else ""
+    _print_left(call, before, after, events, remainder)
     if in_flight:
         print(f"{count_of(in_flight, 'event')} may still be on the bus.")
-    for line in _unsent_digests(call, found):
-        print(line)
-    print("\n".join(["What this command cannot reach:", *(f"  - {each}" for each in beyond)]))
+    _print_unsent_digests(call, found)
+    _print_beyond_reach(beyond_reach)
 
 
-def _unsent_digests(call: Call, found: Sequence[Traces]) -> Iterator[str]:
-    """Yield, for each digest that is never sent, how to deliver the other events in it."""
+def _print_unsent_digests(call: Call, found: Sequence[Traces]) -> None:
+    """Print, for each digest that is never sent, how to deliver the other events in it."""
     forgotten = {each.event_id for each in found}
-    for digest in _never_sent(found):
+    for digest in _unsent_digests(found):
         others = [each for each in digest.others if each not in forgotten]
         name, where = digest.destination, same_platform(call.options)
-        yield f"The digest {digest.event_id} to {name!r} is not sent yet and never will be."
+        print(f"The digest {digest.event_id} to {name!r} is not sent yet and never will be.")
         if others:
             line = f"hookchain events replay {shlex.join(others)} --only {shlex.quote(name)} --force{where} --yes"
-            yield f"To deliver the {count_of(len(others), 'other event')} in it, run this afterwards:\n  {line}"
+            print(f"To deliver the {count_of(len(others), 'other event')} in it, run this afterwards:\n  {line}")
 
 
-def _never_sent(found: Sequence[Traces]) -> list[DigestTraces]:
+def _unsent_digests(found: Sequence[Traces]) -> list[DigestTraces]:
     digests = {digest.event_id: digest for each in found for digest in each.digests}
     return [each for each in digests.values() if each.is_unsent]
 
@@ -226,18 +206,268 @@ def _never_sent(found: Sequence[Traces]) -> list[DigestTraces]:
 def _document(found: Sequence[Traces]) -> JsonObject:
     digests: list[Json] = [
         {"digest": each.event_id, "destination": each.destination, "others": id_list(each.others)}
-        for each in _never_sent(found)
+        for each in _unsent_digests(found)
     ]
     unsent = sum(each.unsent for each in found)
     return {"events": id_list([each.event_id for each in found]), "unsent": unsent, "unsent_digests": digests}
 
 
-def _confirmed_line(options: argparse.Namespace) -> str:
-    chosen = [
-        ("--where", options.where),
-        ("--actor", options.actor),
-        ("--person", options.person),
-        *(("--event", each) for each in options.event or ()),
-    ]
-    arguments = [each for option in chosen if option[1] is not None for each in option]
-    return f"hookchain forget {shlex.join(arguments)}{same_platform(options)} --yes"
+# A tenant
+
+
+def _forget_tenant(call: Call) -> int:
+    """Return the exit code. Raises CommandError, StateFault and HookchainError."""
+    tenant: str = call.options.tenant
+    found = asyncio.run(_search_tenant(call, tenant))
+    if not any(found.counts):
+        raise CommandError(f"nothing is stored of a tenant {tenant!r}")
+    if not call.options.yes:
+        _print_found_tenant(call, found)
+    if call.options.dry_run or not _is_confirmed(call, tenant, "erase this tenant", ["--tenant", tenant]):
+        return DONE
+    left = asyncio.run(_erase_tenant(call, found))
+    _print_erased_tenant(call, found, left)
+    return NOT_DONE if any(left.counts) else DONE
+
+
+async def _search_tenant(call: Call, tenant: str, known: Known | None = None) -> TenantTraces:
+    async with open_tenant_forgetter(call.state, call.mails) as forgetter:
+        return await forgetter.search(tenant, known)
+
+
+async def _erase_tenant(call: Call, found: TenantTraces) -> TenantTraces:
+    """Erase, and search again with connections of their own. Return what is left."""
+    async with open_tenant_forgetter(call.state, call.mails) as forgetter:
+        await forgetter.erase(found, time.time())
+    return await _search_tenant(call, found.tenant, found.known)
+
+
+def _print_found_tenant(call: Call, found: TenantTraces) -> None:
+    if call.options.json:
+        document: JsonObject = {"dry_run": True, "tenant": found.tenant, "unsent": found.unsent}
+        print_json({**document, "stores": {**found.by_store()}})
+        return
+    print(f"Tenant {printable(found.tenant)}\n")
+    _print_counts(call, found.by_store(), found.unsent)
+
+
+def _print_erased_tenant(call: Call, found: TenantTraces, left: TenantTraces) -> None:
+    before, after = found.by_store(), left.by_store()
+    beyond_reach = _beyond_reach(call, TENANT_BEYOND_REACH)
+    event_commands = _event_commands(call, found.tenant)
+    if call.options.json:
+        document: JsonObject = {"dry_run": False, "tenant": found.tenant, "unsent": found.unsent}
+        result: JsonObject = {"stores": _stores_document(before, after), "beyond_reach": beyond_reach}
+        print_json({**document, **result, "event_commands": id_list(event_commands)})
+        return
+    tenant = printable(found.tenant)
+    _print_left(call, before, after, tenant, tenant if any(left.counts) else "")
+    if event_commands:
+        print("The events themselves are stored as they were received. To erase them too:")
+        print("\n".join(f"  {line}" for line in event_commands))
+    _print_beyond_reach(beyond_reach)
+
+
+def _event_commands(call: Call, tenant: str) -> list[str]:
+    """Return the commands that erase the tenant's events: a destination's expression says whose an event is."""
+    expressions = dict.fromkeys(each for each in subscriber_destinations(call.state).values() if each)
+    where = same_platform(call.options)
+    conditions = [f"contains([{each}][], '{tenant}')" for each in expressions]
+    return [f"hookchain forget --where {shlex.quote(each)}{where} --dry-run" for each in conditions]
+
+
+# Both
+
+
+def _is_confirmed(call: Call, word: str, purpose: str, choice: Sequence[str]) -> bool:
+    """Ask for `word` to be typed. Without a terminal, print the command that needs no answer: `choice` and --yes."""
+    if call.options.yes:
+        return True
+    if not sys.stdin.isatty():
+        line = f"hookchain forget {shlex.join(choice)}{same_platform(call.options)} --yes"
+        print(f"Nothing was erased. To erase it:\n  {line}")
+        return False
+    try:
+        answer = input(f"This cannot be undone. Type {printable(word)} to {purpose}: ").strip()
+    except EOFError:
+        answer = ""
+    if answer != word:
+        print("Nothing was erased.")
+    return answer == word
+
+
+def _print_counts(call: Call, counts: Mapping[str, int], unsent: int) -> None:
+    rows = [(store, f"{count:,}") for store, count in counts.items()]
+    print(table((Column("STORE"), Column("FOUND")), rows, call.screen) + "\n")
+    if unsent:
+        print(f"{count_of(unsent, 'delivery', 'deliveries')} not sent yet would never be sent.")
+
+
+def _print_left(call: Call, before: Mapping[str, int], after: Mapping[str, int], subject: str, remainder: str) -> None:
+    """Print what was erased from each store. `remainder` names what is left of the subject; empty for nothing."""
+    rows = [(store, f"{count - after[store]:,}", f"{after[store]:,}") for store, count in before.items()]
+    print(table((Column("STORE"), Column("ERASED"), Column("LEFT")), rows, call.screen) + "\n")
+    if remainder:
+        print(f"Something remains of {remainder}. Run the command again.")
+    else:
+        print(f"Searched again: nothing is left of {subject}.")
+
+
+def _beyond_reach(call: Call, of_every_state: Sequence[str]) -> list[Json]:
+    """Return what the command cannot erase. Rewrites the files of this machine that still have deleted data."""
+    not_rewritten = [f"deleted data in {each}" for each in call.state.rewrite_files()]
+    return [*of_every_state, *call.state.beyond_reach, *not_rewritten]
+
+
+def _print_beyond_reach(beyond_reach: Sequence[Json]) -> None:
+    print("\n".join(["What this command cannot reach:", *(f"  - {each}" for each in beyond_reach)]))
+
+
+def _stores_document(before: Mapping[str, int], after: Mapping[str, int]) -> JsonObject:
+    return {store: {"found": before[store], "left": after[store]} for store in before}
+
+
+# Choosing events
+
+
+@dataclass(slots=True)
+class Chosen:
+    """The chosen events.
+
+    failed       events for which the condition fails; it is not known whether they are meant
+    is_complete  False if there are more pending deliveries than were searched
+    """
+
+    ids: dict[str, None] = field(default_factory=dict)
+    failed: dict[str, None] = field(default_factory=dict)
+    is_complete: bool = True
+
+    @property
+    def is_certain(self) -> bool:
+        return self.is_complete and not self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition on an event as routes see it. `reads_body`: it needs more than a list of events has."""
+
+    holds: Callable[[JsonObject], bool]
+    reads_body: bool
+
+
+def _choose(call: Call) -> Chosen:
+    options = call.options
+    if options.event:
+        return _events_by_id(call.state, options.event)
+    if options.actor is not None:
+        condition = _actor_condition(options.actor)
+    elif options.person is not None:
+        condition = _person_condition(options.person, (call.state.notify_slice() or {}).get("people"))
+    else:
+        condition = _expression_condition(options.where)
+    return _events_by_condition(call.state, condition)
+
+
+def _actor_condition(name: str) -> Condition:
+    """Names are compared as those of people are: without regard to the case of A to Z."""
+    return Condition(lambda view: folded(str(view["actor"] or "")) == folded(name), reads_body=False)
+
+
+def _person_condition(name: str, people: Json) -> Condition:
+    """Choose the events whose actor is a name of the person in the configuration's `people`. Raises UsageError."""
+    settings = people if isinstance(people, dict) else {}
+    if "url" in settings:
+        rule = "must be in the configuration or a file; `people` is at a URL"
+        raise UsageError(f"--person: {rule}. Use --actor for each name of the person.")
+    directory = compiled_directory(settings)
+    person = directory.find(name, source="")
+    if person is None:
+        raise UsageError(f"--person: must be a name in `people`; got {name!r}. Use --actor for other names.")
+    return Condition(lambda view: directory.find(str(view["actor"] or ""), str(view["source"])) == person, False)
+
+
+def _expression_condition(text: str) -> Condition:
+    """Raises UsageError."""
+    try:
+        expression: Expression = over_event(text)
+    except ExpressionFault as fault:
+        raise UsageError(f"--where: {fault}") from fault
+    reads_body = not root_names(expression.tree) <= LISTED
+    return Condition(lambda view: is_true(expression.search(view)), reads_body)
+
+
+def _events_by_id(state: State, ids: Sequence[str]) -> Chosen:
+    """Return the events with the ids or their beginnings. Raises StateFault.
+
+    A whole id is used as it is: the event may be gone from the journal, and its dead letters not.
+    """
+    return Chosen(dict.fromkeys(each if len(each) >= ID_CHARACTERS else state.find_id("events", each) for each in ids))
+
+
+def _events_by_condition(state: State, condition: Condition) -> Chosen:
+    """Search the listed events, the dead letters and what is pending, with progress on standard error."""
+    chosen, line = Chosen(), PassingLine(sys.stderr)
+    try:
+        for count, (event_id, view) in enumerate(_views(state, condition, chosen), 1):
+            try:
+                if condition.holds(view):
+                    chosen.ids[event_id] = None
+            except Permanent:
+                chosen.failed[event_id] = None
+            if count % PROGRESS_EVERY == 0:
+                line.show(f"looked at {count:,}")
+    finally:
+        line.clear()
+    chosen.failed = {each: None for each in chosen.failed if each not in chosen.ids}
+    return chosen
+
+
+def _views(state: State, condition: Condition, chosen: Chosen) -> Iterator[tuple[str, JsonObject]]:
+    for event in _events(state):
+        if not condition.reads_body:
+            yield event.id, _listed_view(event)
+        elif text := state.reader.stored_document(event.id):
+            document = from_json(text.encode())
+            yield from _view(state, event.id, document if isinstance(document, dict) else None)
+    for event_id, message in _messages(state, chosen):
+        yield from _view(state, event_id, event_of_message(message))
+
+
+def _listed_view(event: EventSummary) -> JsonObject:
+    return {"id": event.id, "source": event.source, "type": event.type, "subject": event.subject, "actor": event.actor}
+
+
+def _view(state: State, event_id: str, document: JsonObject | None) -> Iterator[tuple[str, JsonObject]]:
+    """Yield the event as routes see it, with its data from its blob; nothing for what is not one of ours."""
+    try:
+        whole = state.event_with_data(document)
+        event = from_cloudevent(whole)
+    except Permanent:
+        return
+    if event_id:
+        yield event_id, view_of(event)
+
+
+def _events(state: State) -> Iterator[EventSummary]:
+    query = EventQuery(limit=PAGE)
+    while True:
+        page = state.reader.events(query)
+        yield from page.events
+        if page.next_before is None:
+            return
+        query = EventQuery(limit=PAGE, before=page.next_before)
+
+
+def _messages(state: State, chosen: Chosen) -> Iterator[tuple[str, bytes]]:
+    """Yield the event's id and the message of each dead letter, and of each delivery that is pending or held.
+
+    An event is listed for a shorter time than either may be kept, and steps may have changed what these hold.
+    """
+    before = None
+    while letters := state.reader.dead_letters(LETTERS_PAGE, state=None, before=before):
+        yield from ((letter.event_id, letter.message) for letter in letters if letter.message)
+        before = letters[-1].seq
+    for wanted in (HELD, RETRY_SCHEDULED):
+        rows = state.rows(MAX_PENDING, wanted)
+        chosen.is_complete = chosen.is_complete and len(rows) < MAX_PENDING
+        yield from ((row.event_id, row.message) for row in rows)

@@ -48,7 +48,7 @@ from deploy.gcp.plan import (
 )
 from deploy.secrets.first_values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
-from deploy.terminal.output import screen_of
+from deploy.terminal.output import stdout_screen
 from deploy.topology.functions import MAIL_VARIABLES
 from deploy.topology.topology import require_limits
 from shared.jsontext import Json, JsonObject
@@ -153,7 +153,7 @@ def _deploy(deployment: Deployment, actions: Sequence[Action], runner: Gcloud, a
     where = f"--platform gcp{memory.missing_target_options()}"
     values, made = first_values(missing, receive, os.environ, ask, where)
     began = time.monotonic()
-    progress = Lines(len(actions), screen_of(sys.stdout, os.environ))
+    progress = Lines(len(actions), stdout_screen())
     failure = Applying(runner, target, values, progress).apply(actions)
     if failure:
         _report_failure(failure)
@@ -352,7 +352,7 @@ def _run_destroy(options: argparse.Namespace) -> int:
         return DONE
     print("\n".join(_removal_lines(target, removed)))
     require_confirmed(options.confirm, target.prefix)
-    progress = Lines(len(removed.actions), screen_of(sys.stdout, os.environ))
+    progress = Lines(len(removed.actions), stdout_screen())
     if failure := Applying(runner, target, {}, progress).apply(removed.actions):
         print(f"\n{failure.message}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
         return NOT_DONE

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from deploy.config.configured import add_env_file, environ_of
 from deploy.history.logs import ALL, PAGE, LogQuery, Record, clock
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.log_view import LogView
-from deploy.terminal.output import screen_of
+from deploy.terminal.output import stdout_screen
 from shared.logs import SEVERITIES
 
 DEFAULT_LIMIT: Final = 200
@@ -41,7 +40,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    screen = screen_of(sys.stdout, os.environ)
+    screen = stdout_screen()
     view = LogView("DEBUG" if options.severity == "DEBUG" else "INFO", screen.colours)
     count = 0
     for record in _chosen(options):

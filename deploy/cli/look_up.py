@@ -1,7 +1,6 @@
 """`hookchain providers [NAME]`: list the providers in the catalogue, or show how to set one up."""
 
 import argparse
-import os
 import sys
 from typing import Final
 
@@ -21,7 +20,7 @@ from deploy.explain.reference import (
     step_page,
 )
 from deploy.history.state import configured_destinations, kind_of
-from deploy.terminal.output import Screen, print_json, screen_of
+from deploy.terminal.output import Screen, print_json, stdout_screen
 from functions.notify.registry import load_own_kinds
 from functions.transform.program import StepClasses, read_program, step_classes
 from shared.did_you_mean import did_you_mean, nearest
@@ -46,7 +45,7 @@ def providers(arguments: list[str]) -> int:
     options = command.parse_args(arguments)
     if options.name is not None and options.find is not None:
         command.error("give NAME or --find, not both")
-    screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
+    screen = stdout_screen(options.json)
     catalogue = load_catalogue()
     return (
         _print_provider(options, catalogue, screen)
@@ -118,7 +117,7 @@ def _own_steps(options: argparse.Namespace) -> StepClasses:
 
 def _print_steps(options: argparse.Namespace, known: StepClasses, own: StepClasses) -> None:
     names = [options.name] if options.name else sorted(known)
-    screen = screen_of(sys.stdout, os.environ)
+    screen = stdout_screen()
     if options.json:
         print_json({"steps": [step_document(name, known[name]) for name in names]})
     elif options.name:
@@ -152,7 +151,7 @@ def _run_destinations(options: argparse.Namespace) -> int:
             return NOT_DONE
         report("destinations", f"there is no kind {options.name!r}{suggested_kinds(options.name, known)}")
         return NOT_DONE
-    screen = screen_of(sys.stdout, os.environ)
+    screen = stdout_screen()
     if options.json:
         print_json({"kinds": [kind_document(kind, own) for kind in ([options.name] if options.name else known)]})
     elif options.name:

@@ -1,7 +1,6 @@
 """The commands over events and dead letters: actions, filters, and a dry run before anything is done."""
 
 import argparse
-import os
 import shlex
 import sqlite3
 import sys
@@ -18,7 +17,7 @@ from deploy.history.replay import DEFAULT_RATE, Progress, send_at_rate
 from deploy.history.state import State
 from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
 from deploy.terminal.command_line import UsageError, listed
-from deploy.terminal.output import Screen, count_of, print_json, screen_of
+from deploy.terminal.output import Screen, count_of, print_json, stdout_screen
 from shared.did_you_mean import did_you_mean, nearest
 from shared.errors import PermanentCode, RejectedCode, TemporaryCode
 from shared.jsontext import Json, JsonObject
@@ -69,7 +68,7 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
     since, until = getattr(options, "since", None), getattr(options, "until", None)
     if since is not None and until is not None and since >= until:
         command.error("argument --until: must be a time after --since")
-    screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
+    screen = stdout_screen(options.json)
 
     def run() -> int:
         with open_platform(options, environ_with(own_env_file())).state() as state:

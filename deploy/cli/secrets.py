@@ -3,7 +3,6 @@
 import argparse
 import getpass
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,7 @@ from deploy.secrets.rotation import (
     validated_values,
 )
 from deploy.terminal.command_line import CommandError, CommandParser
-from deploy.terminal.output import GREEN, RED, YELLOW, Column, screen_of, table
+from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
 from shared.secrets import SECRET_NAME, from_environment, from_folder
@@ -83,7 +82,7 @@ def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
         print("The configuration needs no secrets.", file=sys.stderr)
     else:
         rows = [_row(need, found.get(need.name), states[need.name], time.time()) for need in needed]
-        print(table(COLUMNS, rows, screen_of(sys.stdout, os.environ)))
+        print(table(COLUMNS, rows, stdout_screen()))
         misspelt_names = _misspelt(options, [need.name for need in needed]) if is_local(options) else []
         for line in (*misspelt_names, *_advice(options, needed, found, states, place)):
             print(line, file=sys.stderr)

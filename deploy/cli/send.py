@@ -1,20 +1,23 @@
 """`hookchain send URL`: send an event as a sender would, and print the response in words."""
 
 import argparse
+import sqlite3
 import sys
 import time
 import uuid
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.cli.command import DONE, NOT_DONE, TIMEOUT, error_text, parser
-from deploy.cli.sent_event import DUPLICATE, was_known, wrong_port_note
 from deploy.client.hookchain.formats import FORMATS
 from deploy.client.hookchain.outcome import Outcome
 from deploy.client.hookchain.sending import send
 from deploy.config.checkout import state_folder
 from deploy.config.configured import add_env_file, environ_of
 from deploy.config.dotenv import DotenvFault
+from deploy.history.local import open_local_state, running_ports
+from deploy.history.state import StateFault
 from deploy.requests.command_lines import program
 from deploy.requests.posting import send_until_confirmed
 from deploy.requests.send_options import THIS_MACHINE, choose_credentials, parse_fields, read_body
@@ -139,3 +142,43 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message, duplicate"
     )
+
+
+DUPLICATE: Final = " (duplicate: its id had already arrived; with the same body, it is delivered once)"
+CLOCK_STEP_SECONDS: Final = 0.002
+"""An event's time is stored in milliseconds."""
+
+
+def was_known(event_id: str | None, url: str, sent_at: float, state: Path) -> bool:
+    """Tell whether the event had already arrived at the `hookchain dev` that `url` leads to.
+
+    receive keeps no state, so its reply cannot tell; only the journal can. Of any other receiver nothing is known.
+    """
+    ports, target = running_ports(state), urlsplit(url)
+    if event_id is None or ports is None or (target.hostname, target.port) not in _own_receivers(ports.receive):
+        return False
+    try:
+        with open_local_state(state) as local:
+            record = local.reader.event(event_id)
+    except (StateFault, sqlite3.Error):
+        return False
+    return record is not None and record.summary.received_at < sent_at - CLOCK_STEP_SECONDS
+
+
+def wrong_port_note(url: str, outcome: Outcome, state: Path) -> str:
+    """Return which program answered in the place of receive; empty if receive did, or on another machine."""
+    ports, target = running_ports(state), urlsplit(url)
+    if target.hostname not in THIS_MACHINE or outcome.status is None or outcome.ok:
+        return ""
+    receive = f": receive is at http://localhost:{ports.receive}" if ports else ""
+    own = {port: name for name, port in ports.named().items()} if ports else {}
+    if own.get(target.port or 0, "receive") != "receive":
+        return f"Port {target.port} is {own[target.port or 0]}'s, which takes no requests of senders{receive}"
+    if outcome.code == "http" and target.port not in own:  # every answer of receive has a code
+        program = "" if ports else f", and no `make dev` runs with {state}"
+        return f"Another program answered on port {target.port or 80}{program}{receive}"
+    return ""
+
+
+def _own_receivers(port: int) -> set[tuple[str, int]]:
+    return {(host, port) for host in ("localhost", "127.0.0.1")}

@@ -1,7 +1,6 @@
 """`hookchain smoke`: send one test event, signed as its source requires, and follow it to its destinations."""
 
 import argparse
-import os
 import secrets
 import sys
 import time
@@ -31,7 +30,7 @@ from deploy.terminal.output import (
     count_of,
     print_json,
     printable,
-    screen_of,
+    stdout_screen,
 )
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
@@ -389,7 +388,7 @@ class SmokeEvent:
 def _post_and_follow(
     options: argparse.Namespace, platform: Platform, event: SmokeEvent, posting: Posting, request: Request, mark: str
 ) -> int:
-    screen, began, posted_at = screen_of(sys.stdout, os.environ), time.monotonic(), time.time()
+    screen, began, posted_at = stdout_screen(), time.monotonic(), time.time()
     waiting = _Waiting(is_silent=options.json)
     where = same_platform(options)
     stages = StagePrinter(screen, lambda: time.monotonic() - began, waiting.say, where)

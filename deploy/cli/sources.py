@@ -3,9 +3,7 @@
 import argparse
 import fnmatch
 import json
-import os
 import shlex
-import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -32,7 +30,7 @@ from deploy.requests.sources import (
     sender_settings,
 )
 from deploy.terminal.command_line import CommandError, UsageError
-from deploy.terminal.output import BOLD, DIM, Screen, printable, screen_of
+from deploy.terminal.output import BOLD, DIM, Screen, printable, stdout_screen
 from deploy.topology.buses import bus_sources
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
@@ -79,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"sources": [{**each.document(), "example": lines[each.name]} for each in listed]}, indent=2))
     else:
-        screen = screen_of(sys.stdout, os.environ)
+        screen = stdout_screen()
         print("\n\n".join("\n".join(entry_text(each, lines[each.name], screen)) for each in listed))
         if platform.traits.is_local and any(line.startswith("curl") and "$" in line for line in lines.values()):
             file = relative_path(options.env_file)

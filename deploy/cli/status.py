@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -40,7 +39,7 @@ from deploy.terminal.output import (
     count_of,
     duration_text,
     printable,
-    screen_of,
+    stdout_screen,
     table,
 )
 from shared.errors import HookchainError
@@ -98,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(status.document(), indent=2))
     else:
         where = same_platform(options)
-        print("\n".join(status_text(status, now, screen_of(sys.stdout, os.environ), where)))
+        print("\n".join(status_text(status, now, stdout_screen(), where)))
     return DONE
 
 

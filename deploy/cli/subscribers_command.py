@@ -1,7 +1,6 @@
 """The frame of the commands about subscribers: actions, the API in this process, and a dry run before a change."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +18,7 @@ from deploy.subscribers.csv_rows import CsvFault, Row
 from deploy.subscribers.imports import Importer, ImportResult, fault_texts, import_rows
 from deploy.subscribers.operator_api import Deployment, OperatorApi
 from deploy.terminal.command_line import CommandError
-from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, screen_of, table
+from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, stdout_screen, table
 from functions.subscribe.settings import SubscribeSettings, read_settings
 from shared.jsontext import Json, JsonObject
 
@@ -78,7 +77,7 @@ def run_call(name: str, action: SubscribersAction, arguments: list[str]) -> int:
     command.add_argument("--json", action="store_true", help="print one JSON document")
     command.reject_ignored(arguments, action.ignored)
     options = command.parse_intermixed_args(arguments)
-    screen = Screen() if options.json else screen_of(sys.stdout, os.environ)
+    screen = stdout_screen(options.json)
 
     def run() -> int:
         found = configured(options)

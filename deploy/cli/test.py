@@ -1,8 +1,6 @@
 """`hookchain test`: run the tests that the configuration defines."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,7 +11,7 @@ from deploy.config.compiler import compile_config, read_config
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import add_configuration, environ_of
 from deploy.explain.config_tests import CaseResult, run_config_tests
-from deploy.terminal.output import GREEN, RED, Screen, count_of, print_json, printable, screen_of
+from deploy.terminal.output import GREEN, RED, Screen, count_of, print_json, printable, stdout_screen
 from shared.jsontext import Json, JsonObject
 
 DETAILS: Final = """\
@@ -54,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"tests": [_document(each) for each in results]})
     else:
-        _print(results, screen_of(sys.stdout, os.environ))
+        _print(results, stdout_screen())
     return DONE if all(each.passed for each in results) else NOT_DONE
 
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from deploy.cli.command import NOT_DONE, USAGE, parser, run_command
 from deploy.cli.look_up import key_of
-from deploy.cli.sent_event import SentEvent, result_lines, why_rejected, wrong_port_note
+from deploy.cli.send import wrong_port_note
 from deploy.client.hookchain.http import NoResponse, Response
 from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.config.checkout import env_file
@@ -31,7 +31,10 @@ from deploy.config.sections.catalogue_pages import (
     uses_provider_keys,
 )
 from deploy.config.sections.source import SourceConfig, provider_part
-from deploy.history.local import local_ports
+from deploy.history.journal_view import EventQuery
+from deploy.history.local import local_ports, open_local_state, running_ports
+from deploy.history.local_requests import HEADERS
+from deploy.history.state import State, StateFault
 from deploy.platforms.choice import add_state
 from deploy.requests.posting import aim_request, post_request, send_until_confirmed
 from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
@@ -53,18 +56,21 @@ from deploy.requests.signing import (
 from deploy.requests.sources import provider_key
 from deploy.secrets.backend import BackendError
 from deploy.secrets.dotenv_backend import DotenvBackend
-from deploy.terminal.output import printable
+from deploy.terminal.output import count_of, printable
 from functions.receive.admission import requested_url
 from functions.receive.source import Source, read_sources
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
+from shared.ledger import LedgerRow
+from shared.outcomes import EventStatus
 from shared.secrets import variable_name
 from shared.signatures.auth_scheme import AuthScheme, verify
 from shared.signatures.content_signing import with_header, with_text
 from shared.signatures.locations import RequestFields, values_at
 from shared.signatures.signature_scheme import HmacScheme
+from shared.times import rfc3339
 
 DETAILS: Final = """\
 The secret is the source's, looked up as the functions do, and in .env. If a source has a provider's public key,
@@ -460,3 +466,95 @@ def _cannot_sign_text(options: argparse.Namespace, reason: CannotSign) -> str:
     if "public key" in str(reason):
         lines.append(f"`hookchain trigger {provider} --make-key` generates a key pair to test with.")
     return "\n".join(lines)
+
+
+WAIT_SECONDS: Final = 5.0
+MAX_EVENTS: Final = 10
+_POLL_SECONDS: Final = 0.1
+_SETTLED: Final[frozenset[EventStatus]] = frozenset(
+    {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "waiting", "retry_scheduled", "held"}
+)
+_WHY: Final = ". Why: "
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """`at` is Unix seconds. `event_id` is None if the reply named none, as some providers require."""
+
+    source: str
+    at: float
+    event_id: str | None = None
+
+
+def result_lines(sent: SentEvent, state: Path) -> list[str]:
+    """Return lines about each event; none if no `hookchain dev` runs with this state folder."""
+    return _wait_for(state, lambda local: _events(sent, local))
+
+
+def why_rejected(sent: SentEvent, state: Path) -> list[str]:
+    """Return receive's diagnosis, or the finding of its check if it made none."""
+    if running_ports(state) is None:
+        found = f"no `make dev` runs with {state}, so another program answered"
+        return [f"why: {found}. Set HOOKCHAIN_STATE and PORT_BASE as for the `make dev` that you mean"]
+    return _wait_for(state, lambda local: _rejection(sent, local))
+
+
+def _wait_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while running_ports(state) is not None:
+        try:
+            with open_local_state(state) as local:
+                lines, is_settled = look(local)
+        except StateFault:
+            return []
+        if is_settled or time.monotonic() > deadline:
+            return lines
+        time.sleep(_POLL_SECONDS)
+    return []
+
+
+def _events(sent: SentEvent, local: State) -> tuple[list[str], bool]:
+    if sent.event_id:
+        ids = [sent.event_id]
+    else:
+        page = local.reader.events(EventQuery(source=sent.source, since=sent.at, limit=MAX_EVENTS))
+        ids = [event.id for event in reversed(page.events)]
+    lines: list[str] = []
+    is_settled = bool(ids)
+    for event_id in ids:
+        record = local.reader.event(event_id)
+        lines += _event(event_id, local) if record else []
+        is_settled &= record is not None and record.summary.status in _SETTLED
+    return lines, is_settled
+
+
+def _event(event_id: str, local: State) -> Iterator[str]:
+    record = local.reader.event(event_id)
+    if record is None:
+        return
+    yield f"{record.summary.type} {event_id[:8]}: {record.summary.status}"
+    yield from (f"  route {each.route!r}: {each.outcome}: {each.reason}" for each in record.routes)
+    if record.other_routes:
+        others = count_of(record.other_routes, "other route")
+        yield f"  {others} did not match: `hookchain events show {event_id[:8]}` prints why"
+    yield from (f"  to {row.destination}: {_state_text(row)}" for row in local.deliveries(event_id))
+
+
+def _state_text(row: LedgerRow) -> str:
+    if row.group and row.retry_at is not None:
+        return f"waits until {rfc3339(row.retry_at)[:19]}Z: {row.reason}"
+    reason = f": {row.reason}" if row.reason and row.state != "delivered" else ""
+    return f"{row.state}{reason}"
+
+
+def why_of(detail: str) -> str:
+    """Return the diagnosis in a rejection's detail, else the finding of its check."""
+    finding, _, why = detail.partition(HEADERS)[0].partition(_WHY)
+    return why or finding
+
+
+def _rejection(sent: SentEvent, local: State) -> tuple[list[str], bool]:
+    for request in local.reader.rejected(MAX_EVENTS):
+        if request.source == sent.source and request.at >= sent.at:
+            return [f"why: {why_of(request.detail)}"], True
+    return [], False

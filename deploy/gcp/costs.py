@@ -30,8 +30,8 @@ from deploy.topology.estimate import (
     Row,
     Traffic,
     amount_text,
+    rows_in_use,
     subscriber_reads,
-    used,
 )
 from functions.notify.registry import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
@@ -140,8 +140,12 @@ def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Re
 
 
 def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> float:
-    """Return the billed seconds of a service's instances. Requests that overlap on one instance are billed once;
-    a request that finds no instance pays for its start."""
+    """Return the billed seconds of a service's instances.
+
+    Requests that overlap on one instance are billed once, and a request that finds no instance pays for its start.
+    Without the overlap, the estimate of the example configuration would be 6 % higher for a million events a month, 53 %
+    for 10 million, and 173 % for 100 million.
+    """
     load = sum(each.load for each in streams)
     requests = sum(each.requests for each in streams)
     cpu_seconds = sum(each.requests * each.cpu_seconds for each in streams)
@@ -250,7 +254,7 @@ def default_plan() -> tuple[Resource, ...]:
 def usage_table(usage: Mapping[str, float]) -> str:
     """Return the usage in a month of sparse and of steady traffic, as a Markdown table."""
     plan = default_plan()
-    sparse, steady = (used(rows(plan, usage, traffic, Retention())) for traffic in (SPARSE, STEADY))
+    sparse, steady = (rows_in_use(rows(plan, usage, traffic, Retention())) for traffic in (SPARSE, STEADY))
     head = [
         "| a month, one route and one mail each | 1,000 events, one by one | a million, spread evenly |",
         "|---|---:|---:|",
@@ -279,4 +283,4 @@ def _rows(slices: Mapping[str, JsonObject], environ: Mapping[str, str], traffic:
     return rows(resources(slices, environ), read_usage(), traffic, retention_of(slices["notify"]))
 
 
-COSTS: Final = CostModel("Google Cloud", PRICES_FILE, lambda: {row.price for row in price_rows()}, _rows)
+COSTS: Final = CostModel(PRICES_FILE, lambda: {row.price for row in price_rows()}, _rows)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
@@ -34,10 +34,6 @@ from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check, Finding, problem
 from deploy.topology.topology import find_topology
 from shared.settings import read_settings
-
-if TYPE_CHECKING:
-    from deploy.topology.estimate import CostModel
-
 
 CLOCK: Final = Check("clock", partial(machine.clock, machine.AWS_CLOCK))
 
@@ -150,10 +146,4 @@ def doctor_checks(subject: "Subject") -> list[Check]:
     return aws_checks(subject)
 
 
-def costs() -> "CostModel":
-    from deploy.aws.costs import COSTS  # slow to import, as above
-
-    return COSTS
-
-
-KIND: Final = PlatformKind(open_aws, doctor_checks, costs)
+KIND: Final = PlatformKind(open_aws, doctor_checks)

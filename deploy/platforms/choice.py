@@ -48,7 +48,6 @@ PLATFORMS: Final = {
     "gcp": Choice("Google Cloud", ("project", "region", "prefix"), _google),
     "aws": Choice("AWS", ("stack", "region", "prefix"), _aws),
 }
-CLOUDS: Final = tuple(name for name in PLATFORMS if name != LOCAL)
 _HELP: Final = {
     "project": ("ID", "set the project on Google Cloud [GOOGLE_CLOUD_PROJECT, else gcloud's]"),
     "prefix": (

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from deploy.cloud_access.gcp import (
     Answer,
@@ -41,9 +41,6 @@ from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Runnin
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check, problem
-
-if TYPE_CHECKING:
-    from deploy.topology.estimate import CostModel
 
 
 def gcp_checks(subject: Subject) -> list[Check]:
@@ -139,10 +136,4 @@ def doctor_checks(subject: "Subject") -> list[Check]:
     return gcp_checks(subject)
 
 
-def costs() -> "CostModel":
-    from deploy.gcp.costs import COSTS  # slow to import, as above
-
-    return COSTS
-
-
-KIND: Final = PlatformKind(open_google, doctor_checks, costs)
+KIND: Final = PlatformKind(open_google, doctor_checks)

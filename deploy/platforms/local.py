@@ -135,7 +135,7 @@ def doctor_checks(subject: "Subject") -> list[Check]:
     return local_checks(subject)
 
 
-KIND: Final = PlatformKind(open_local, doctor_checks, None)
+KIND: Final = PlatformKind(open_local, doctor_checks)
 
 
 def local_checks(subject: Subject) -> list[Check]:

@@ -19,7 +19,6 @@ from shared.ledger import Ledger
 
 if TYPE_CHECKING:
     from deploy.doctor.checks import Subject
-    from deploy.topology.estimate import CostModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +111,10 @@ class PlatformKind:
     open           returns the deployment that the options and the environment name; it also gets the options as text,
                    for suggested commands
     doctor_checks  returns the checks of `hookchain doctor`, also where no deployment is named
-    costs          returns its estimate of a month; None for this machine
     """
 
     open: Callable[[argparse.Namespace, Mapping[str, str], str], Platform]
     doctor_checks: "Callable[[Subject], list[Check]]"
-    costs: "Callable[[], CostModel] | None"
 
 
 CLOUD: Final = Traits(is_local=False, sweep_seconds=120.0, smoke_seconds=120.0, poll_seconds=1.0)

@@ -1,6 +1,7 @@
 """Printing that every command shares."""
 
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -52,10 +53,11 @@ class Screen:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colours and code and text else text
 
 
-def screen_of(stream: TextIO, environ: Mapping[str, str]) -> Screen:
-    if not stream.isatty():
+def stdout_screen(is_plain: bool = False) -> Screen:
+    """Return the terminal on standard output; a screen for a pipe if there is none, or if the output `is_plain`."""
+    if is_plain or not sys.stdout.isatty():
         return Screen()
-    return Screen(shutil.get_terminal_size().columns, not environ.get("NO_COLOR"))
+    return Screen(shutil.get_terminal_size().columns, not os.environ.get("NO_COLOR"))
 
 
 def _no_colour(_: str) -> str:

@@ -68,13 +68,11 @@ class Traffic:
 class CostModel:
     """The estimate of one platform.
 
-    title         the platform
     prices        its price file
     known_prices  returns the keys that the file may have
     rows          returns the lines for compiled slices, the environment of the deployment, and the traffic
     """
 
-    title: str
     prices: Path
     known_prices: Callable[[], Collection[str]]
     rows: Callable[[Mapping[str, JsonObject], Mapping[str, str], Traffic], list[Row]]
@@ -89,6 +87,25 @@ def subscriber_reads(traffic: Traffic) -> float:
     return traffic.messages * (1 + max(1.0, traffic.endpoints)) + traffic.endpoint_deliveries * 2
 
 
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """A price file as it is read.
+
+    currency  the text that stands after each amount; may be empty
+    origin    where and when the prices were listed
+    by_name   the price for each name, in that currency
+    """
+
+    currency: str
+    origin: str
+    by_name: Mapping[str, float]
+
+    def cost_of(self, row: Row) -> float | None:
+        """Return the cost of the row's amount; None if the file has no price for it."""
+        price = self.by_name.get(row.price)
+        return None if price is None else row.amount / row.per * price
+
+
 class PricesFault(Exception):
     """The price file is invalid. The text says what and where."""
 
@@ -100,9 +117,9 @@ def signed_share(receive: JsonObject) -> float:
     return sum(each.dedupe != "delivery_id" for each in signed) / max(1, len(sources))
 
 
-def used(found: Iterable[Row]) -> list[Row]:
-    """Return the rows without those that only some configurations have."""
-    return [row for row in found if row.amount or not row.price.startswith("idle_")]
+def rows_in_use(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows without those for idle instances, if there are none."""
+    return [row for row in rows if row.amount or not row.price.startswith("idle_")]
 
 
 def amount_text(row: Row) -> str:
@@ -112,8 +129,8 @@ def amount_text(row: Row) -> str:
     return f"{row.amount:,.0f} {row.unit}".rstrip()
 
 
-def read_prices(path: Path, known: Collection[str], region: str = "") -> tuple[str, str, dict[str, float]]:
-    """Return the currency, where and when the prices were listed, and the prices. Raises PricesFault.
+def read_prices(path: Path, known: Collection[str], region: str = "") -> PriceList:
+    """Read a price file, whose prices must have names in `known`. Raises PricesFault.
 
     The file's `regions` may have other prices for a region, which replace the general ones.
     """
@@ -139,8 +156,6 @@ def read_prices(path: Path, known: Collection[str], region: str = "") -> tuple[s
             raise PricesFault(f"{path}: {name!r} is not a price; use {', '.join(sorted(known))}")
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise PricesFault(f"{path}: {name}: must be a number such as 0.4; got {value!r}")
-    return (
-        str(document.get("currency", "")),
-        str(own.get("listed", document.get("listed", ""))),
-        {name: float(value) for name, value in filled.items()},
-    )
+    currency = str(document.get("currency", ""))
+    origin = str(own.get("listed", document.get("listed", "")))
+    return PriceList(currency, origin, {name: float(value) for name, value in filled.items()})

@@ -142,11 +142,11 @@ def test_the_prices_are_those_of_the_plans_region_or_said_to_be_of_another(
 
 
 def test_every_price_is_listed_with_its_region_and_date() -> None:
-    currency, listed, prices = read_prices(PRICES_FILE, COSTS.known_prices())
-    assert currency == "USD"
-    assert re.search(r"us-east-1 as of 20\d\d-\d\d.*without the free tier", listed)
-    assert set(prices) == {row.price for row in price_rows()}
-    assert all(price > 0 for price in prices.values())
+    prices = read_prices(PRICES_FILE, COSTS.known_prices())
+    assert prices.currency == "USD"
+    assert re.search(r"us-east-1 as of 20\d\d-\d\d.*without the free tier", prices.origin)
+    assert set(prices.by_name) == {row.price for row in price_rows()}
+    assert all(price > 0 for price in prices.by_name.values())
 
 
 def test_the_command_estimates_aws_offline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

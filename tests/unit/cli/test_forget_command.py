@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import forget_choice
+from deploy.cli import forget as forget_command
 from deploy.cli.main import main
 from deploy.dev.caught import Mailbox, MailRequest
 from deploy.history.local_journal import JournalReader, rewrite_files
@@ -278,11 +278,11 @@ def test_a_search_that_did_not_see_every_pending_delivery_fails(
     kept: Kept, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold(kept, record(kept, "e1", ADA))
-    monkeypatch.setattr(forget_choice, "MAX_PENDING", 1)
+    monkeypatch.setattr(forget_command, "MAX_PENDING", 1)
     assert main(["forget", "--where", IS_ADA, "--yes"]) == 1
     captured = capsys.readouterr()
     assert "nothing is left of 1 event" in captured.out
-    assert "pending deliveries were looked at" in captured.err
+    assert "pending deliveries were searched" in captured.err
 
 
 @pytest.mark.parametrize("text", ["data.email ==", "email == 'x'"])

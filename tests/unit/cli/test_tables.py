@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deploy.cli.command import moment
 from deploy.history.replay import Progress, send_at_rate
-from deploy.terminal.output import GREEN, Column, Screen, cut, padded, printable, screen_of, table, width_of
+from deploy.terminal.output import GREEN, Column, Screen, cut, padded, printable, stdout_screen, table, width_of
 from tests.fakes.virtual_time import run
 
 COLUMNS = (Column("ID"), Column("WORDS", 5), Column("STATUS", colour=lambda text: GREEN if text == "done" else ""))
@@ -52,9 +52,17 @@ def test_colours_are_outside_the_widths() -> None:
 
 
 @pytest.mark.parametrize(("environ", "colours"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])
-def test_colours_are_for_terminals_and_for_who_wants_them(environ: dict[str, str], colours: bool) -> None:
-    assert screen_of(Terminal(), environ).colours is colours
-    assert screen_of(io.StringIO(), environ) == Screen()
+def test_colours_are_for_terminals_and_for_who_wants_them(
+    environ: dict[str, str], colours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert stdout_screen().colours is colours
+    assert stdout_screen(is_plain=True) == Screen()
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert stdout_screen() == Screen()
 
 
 def test_wide_and_combining_characters_are_counted_as_a_terminal_shows_them() -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.sent_event import why_of
-from deploy.cli.trigger import main
+from deploy.cli.trigger import main, why_of
 from shared.signatures.signing import hmac_signature
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable
 

@@ -66,11 +66,11 @@ def test_an_event_uses_three_requests_and_some_writes() -> None:
 
 
 def test_every_price_has_googles_list_price_with_its_region_and_date() -> None:
-    currency, listed, prices = read_prices(PRICES_FILE, COSTS.known_prices())
-    assert currency == "USD"
-    assert re.search(r"us-central1 as of 20\d\d, without the free tier", listed)
-    assert set(prices) == {row.price for row in price_rows()}
-    assert all(price > 0 for price in prices.values())
+    prices = read_prices(PRICES_FILE, COSTS.known_prices())
+    assert prices.currency == "USD"
+    assert re.search(r"us-central1 as of 20\d\d, without the free tier", prices.origin)
+    assert set(prices.by_name) == {row.price for row in price_rows()}
+    assert all(price > 0 for price in prices.by_name.values())
 
 
 def test_costs_are_use_times_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +80,7 @@ def test_costs_are_use_times_price(tmp_path: Path, capsys: pytest.CaptureFixture
     assert costs_command.main(arguments) == 0
     output = capsys.readouterr().out
     requests, writes = (2 * read_usage()["requests"] + 0.0432) * 0.5, 2 * read_usage()["documents_written"] * 2
-    assert f"Total: {requests + writes + 0.1:,.2f} CHF a month, without what has no price" in output
+    assert f"Total: {requests + writes + 0.1:,.2f} CHF a month, without the rows that have no price" in output
     assert "bus_tib" in output.split("No price")[1]
 
 

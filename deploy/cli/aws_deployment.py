@@ -60,8 +60,8 @@ from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.configured import add_configuration, environ_of
 from deploy.requests.command_lines import closing_lines
 from deploy.secrets.backend import BackendError
-from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import needs
+from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
 from deploy.topology.functions import MAIL_VARIABLES
 

@@ -16,8 +16,7 @@ from deploy.cli.subscribers_command import (
 )
 from deploy.client.hookchain.subscribers import Subscribers
 from deploy.client.hookchain.subscribers_types import Endpoint
-from deploy.subscribers.csv_rows import endpoint_rows
-from deploy.subscribers.imports import EndpointImporter
+from deploy.subscribers.imports import EndpointImporter, endpoint_rows
 from deploy.terminal.command_line import UsageError
 from deploy.terminal.output import BOLD, GREEN, RED, YELLOW, Column, print_json, printable
 from shared.jsontext import JsonObject, to_json

@@ -22,7 +22,7 @@ from deploy.explain.transform_stage import transform_stages
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
 from deploy.history.state import configured_destinations
 from deploy.requests.sources import compiled_sources
-from deploy.secrets.generated import generated_secrets, misspelt
+from deploy.secrets.values import generated_secrets, misspelt
 from deploy.terminal.output import print_json, stdout_screen
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE

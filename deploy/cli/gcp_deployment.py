@@ -46,7 +46,7 @@ from deploy.gcp.plan import (
     script,
     staying,
 )
-from deploy.secrets.first_values import first_values
+from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
 from deploy.terminal.output import stdout_screen
 from deploy.topology.functions import MAIL_VARIABLES

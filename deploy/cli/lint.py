@@ -17,12 +17,12 @@ from deploy.config.dotenv import DotenvFault, read_dotenv
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
 from deploy.config.slices import local_only, unreachable_databases, untyped_columns
 from deploy.config.warnings import configuration_warnings
-from deploy.doctor.sender import senders
+from deploy.doctor.senders import senders
 from deploy.explain.subscriber_events import event_type_findings
 from deploy.gcp.costs import resources
 from deploy.gcp.deployment import measured as limits_of_google
-from deploy.secrets.generated import misspelt, unused_variables
 from deploy.secrets.needs import mail_transports
+from deploy.secrets.values import misspelt, unused_variables
 from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology, over_limits
 from shared.did_you_mean import did_you_mean

@@ -13,18 +13,18 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number
 from deploy.cloud_access.gcp import NotSignedIn
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import add_configuration, configured, environ_of
-from deploy.doctor.configuration import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
+from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret
-from deploy.secrets.generated import misspelt
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.rotation import (
+from deploy.secrets.values import (
     DEFAULT_KEEP,
     MAX_KEEP,
     InvalidValue,
     count_short,
     joined,
+    misspelt,
     random_text,
     rotated,
     validated_values,

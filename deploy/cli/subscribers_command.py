@@ -14,8 +14,7 @@ from deploy.client.hookchain.subscribers import SubscribersError
 from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
-from deploy.subscribers.csv_rows import CsvFault, Row
-from deploy.subscribers.imports import Importer, ImportResult, fault_texts, import_rows
+from deploy.subscribers.imports import CsvFault, Importer, ImportResult, Row, fault_texts, import_rows
 from deploy.subscribers.operator_api import Deployment, OperatorApi
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, stdout_screen, table

@@ -16,8 +16,7 @@ from deploy.cli.subscribers_command import (
     run_subscribers_action,
 )
 from deploy.client.hookchain.subscribers_types import Capability, Tenant
-from deploy.subscribers.csv_rows import tenant_rows
-from deploy.subscribers.imports import find_tenant, import_tenant, set_tenant
+from deploy.subscribers.imports import find_tenant, import_tenant, set_tenant, tenant_rows
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, Column, count_of, print_json, printable
 from shared.jsontext import JsonObject

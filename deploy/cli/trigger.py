@@ -54,8 +54,7 @@ from deploy.requests.signing import (
     unbreakable_reason,
 )
 from deploy.requests.sources import provider_key
-from deploy.secrets.backend import BackendError
-from deploy.secrets.dotenv_backend import DotenvBackend
+from deploy.secrets.backend import BackendError, DotenvBackend
 from deploy.terminal.output import count_of, printable
 from functions.receive.admission import requested_url
 from functions.receive.source import Source, read_sources

@@ -1,35 +1,53 @@
-"""The checks of `hookchain doctor` that every platform has; and how checks run side by side within a time limit."""
+"""The checks of `hookchain doctor` that every platform has; and how checks run side by side within a time limit.
+
+The platforms list their checks in deploy/platforms/*_doctor.py.
+"""
 
 import argparse
+import asyncio
+import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access.aws import NoCredentials
 from deploy.cloud_access.gcp import ApiError, GcloudFault, GcloudMissing, NotSignedIn
+from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import Configured
 from deploy.config.mail_settings import mail_settings_fault
-from deploy.config.slices import sql_destinations
-from deploy.doctor import configuration, held, sender, sharing
-from deploy.doctor.places import has_places
-from deploy.history.state import configured_destinations
-from deploy.secrets.backend import BackendError, SecretBackend
-from deploy.secrets.needs import needs
+from deploy.config.slices import blobs_seconds, sql_destinations
+from deploy.doctor import places, senders
+from deploy.history.local import open_local_state
+from deploy.history.state import State, StateFault, configured_destinations
+from deploy.history.status import held_destinations
+from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret
+from deploy.secrets.needs import Need, needs
+from deploy.secrets.values import InvalidValue, count_short, is_generated, validated_values
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
+from deploy.terminal.output import count_of
 from functions.notify.destinations.email.email import API_KEY
 from shared.errors import place_of
 from shared.jsontext import JsonObject
+from shared.ledger import PAUSED_BY_OPERATOR
+from shared.retention import DAY_SECONDS, retention_of
 from shared.settings import read_settings
 
 LONGEST_SECONDS: Final = 45.0
 """gcloud may take 30 s for a token on a small machine; the requests that use it come after that."""
 PROGRESS_SECONDS: Final = 0.5
+PRESENT: Final = "present"
+SHORT: Final = "short"
+WEAK: Final = "weak"
+MISSING: Final = "missing"
+UNREADABLE: Final = "unreadable"
+NOT_COMPILED: Final = unknown("the configuration has faults")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +55,8 @@ class Subject:
     """The subject of the checks.
 
     compiled   the configuration, or its faults
-    where      the options that make a suggested command act on the same deployment, with a space before them
+    where      the options that make a suggested command act on the same deployment, with a space before them; empty for
+               this machine
     """
 
     options: argparse.Namespace
@@ -45,89 +64,196 @@ class Subject:
     compiled: Configured | ConfigFaults
     where: str
 
+    @property
+    def slices(self) -> Mapping[str, JsonObject]:
+        """The compiled configuration by function; empty if it has faults."""
+        return {} if isinstance(self.compiled, ConfigFaults) else self.compiled.slices
+
+    @property
+    def notify(self) -> JsonObject:
+        """The slice of notify; empty if the configuration has faults."""
+        return self.slices.get("notify", {})
+
+
+# The configuration and its secrets
+
 
 def configuration_finding(subject: Subject) -> Finding:
-    compiled = subject.compiled
-    if isinstance(compiled, ConfigFaults):
-        return configuration.configuration(None, compiled)
-    return configuration.configuration(compiled.path, compiled.slices)
+    if isinstance(subject.compiled, ConfigFaults):
+        return _faults_finding(subject.compiled)
+    slices = subject.compiled.slices
+    counts = [(slices["receive"]["sources"], "source"), (slices["notify"]["destinations"], "destination")]
+    message = ", ".join(count_of(len(entries), word) for entries, word in counts if isinstance(entries, dict))
+    seconds = blobs_seconds(retention_of(subject.notify), subject.notify)
+    days = math.ceil(seconds / DAY_SECONDS)
+    return ok(f"{subject.compiled.path or 'no file'}: {message}; a body over 200 KiB is deleted after {days} days")
+
+
+def _faults_finding(faults: ConfigFaults) -> Finding:
+    first = faults.faults[0].text(faults.file)
+    if faults.file == NO_FILE:
+        return problem(first, "set EMAIL_ADDRESS, or run `hookchain init`")
+    more = f", and {len(faults.faults) - 1} more" if len(faults.faults) > 1 else ""
+    return problem(f"{first}{more}", "hookchain lint lists every fault")
 
 
 def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = False) -> Finding:
-    if isinstance(subject.compiled, ConfigFaults):
-        return unknown("the configuration has faults")
-    slices = subject.compiled.slices
-    needed = needs(slices, subject.environ, has_ses=has_ses)
-    return configuration.secrets(needed, place, slices["receive"], subject.where)
+    if not subject.slices:
+        return NOT_COMPILED
+    needed = needs(subject.slices, subject.environ, has_ses=has_ses)
+    if not needed:
+        return ok("the configuration needs none")
+    found = place.find([need.name for need in needed])
+    states = {need.name: state_of(need, found.get(need.name)) for need in needed}
+    missing = [need for need in needed if states[need.name] == MISSING and not need.is_optional]
+    weak = [need for need in needed if states[need.name] == WEAK]
+    if weak:
+        more = f" ({len(weak) - 1} more are {WEAK})" if len(weak) > 1 else ""
+        message = f"{weak[0].name}: {why_weak(weak[0], found[weak[0].name])}{more}"
+        return problem(message, f"hookchain secrets set {weak[0].name}{subject.where}")
+    if subject.where and (finding := _lacking_in_cloud(subject, missing)):
+        return finding
+    unreadable = [name for name, state in states.items() if state == UNREADABLE]
+    if unreadable:
+        return unknown(f"{unreadable[0]} {found[unreadable[0]].trouble}")
+    if missing:
+        return _missing_finding(subject, missing)
+    short = ", some under 16 characters" if SHORT in states.values() else ""
+    optional = [name for name, state in states.items() if state == MISSING]
+    others = f"; not set, and not needed: {', '.join(optional)}" if optional else ""
+    return ok(f"{len(needed) - len(optional)} found{short}{others}")
+
+
+def _lacking_in_cloud(subject: Subject, missing: Sequence[Need]) -> Finding | None:
+    """Return the problem of the secrets that a deployment cannot generate; None if there are none."""
+    lacking = [need.name for need in missing if not is_generated(need, subject.slices["receive"])]
+    if not lacking:
+        return None
+    return problem(f"missing: {', '.join(lacking)}", f"hookchain secrets set {lacking[0]}{subject.where}")
+
+
+def _missing_finding(subject: Subject, missing: Sequence[Need]) -> Finding:
+    names = ", ".join(need.name for need in missing)
+    if subject.where:
+        return ok(f"the deployment generates: {names}")
+    credentials = [need for need in missing if need.is_credential]
+    if not credentials:
+        return ok(f"not set: {names}; `make dev` generates those that it needs")
+    uses = ", ".join(dict.fromkeys(use for need in credentials for use in need.uses))
+    credential_names = ", ".join(need.name for need in credentials)
+    rule = f"missing: {credential_names}; deliveries to {uses} are held"
+    return problem(rule, f"hookchain secrets set {credentials[0].name}")
+
+
+def state_of(need: Need, stored: StoredSecret | None) -> str:
+    if stored is None:
+        return MISSING
+    if stored.text is None:
+        return UNREADABLE
+    try:
+        values = validated_values(stored.text, need.schemes, need.least_characters)
+    except InvalidValue:
+        return WEAK
+    return SHORT if count_short(values) else PRESENT
+
+
+def why_weak(need: Need, stored: StoredSecret) -> str:
+    try:
+        validated_values(stored.text or "", need.schemes, need.least_characters)
+    except InvalidValue as fault:
+        return str(fault)
+    return ""
+
+
+# Deliveries and senders
 
 
 def deliveries_finding(subject: Subject) -> Finding:
-    if isinstance(subject.compiled, ConfigFaults):
-        return unknown("the configuration has faults")
-    return held.deliveries(subject.options.state, configured_destinations(subject.compiled.slices["notify"]))
+    if not subject.slices:
+        return NOT_COMPILED
+    return held_finding(subject.options.state, configured_destinations(subject.notify))
 
 
-def sharing_checks(
-    subject: Subject, place: SecretBackend, own_account: str | None = None, *, catches: bool = False
-) -> list[Check]:
-    """Return the check of files of Google's that must be shared; none if no destination writes to one.
+def held_finding(state: Path, names: Iterable[str]) -> Finding:
+    """Check these destinations, and those of the newest held deliveries. Raises HookchainError."""
+    try:
+        with open_local_state(state) as local:
+            held = asyncio.run(_held(local, names))
+    except StateFault:
+        return ok("none yet")
+    if not held:
+        return ok("no destination is held")
+    texts = [
+        f"{each['destination']}, {count_of(int(str(each['count'])), 'delivery', 'deliveries')}: {each['reason']}"
+        for each in held
+    ]
+    commands = [f"hookchain {each['act']} {each['destination']}" for each in held]
+    return problem(f"held: {'; '.join(texts)}", f"correct it, then run: {'; '.join(commands)}")
 
-    `catches`: rows of sheets without a key are caught here.
-    """
-    if isinstance(subject.compiled, ConfigFaults):
-        return []
-    notify = subject.compiled.slices["notify"]
-    notify = sharing.without_caught(notify) if catches else notify
-    if not sharing.has_shared_files(notify):
-        return []
-    return [Check("shared files", lambda: sharing.sharing(notify, own_account, place))]
+
+async def _held(state: State, names: Iterable[str]) -> list[JsonObject]:
+    """Return what is held for another reason than that somebody paused it on purpose."""
+    async with state.ledger() as ledger:
+        found = await held_destinations(ledger, names, time.time())
+    documents = [each for each in found if isinstance(each, dict)]
+    return [each for each in documents if each["reason"] and PAUSED_BY_OPERATOR not in str(each["reason"])]
 
 
 def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:
-    if isinstance(subject.compiled, ConfigFaults):
-        return unknown("the configuration has faults")
+    if not subject.slices:
+        return NOT_COMPILED
     if fault := mail_settings_fault(subject.environ):
         return problem(fault, "correct it in your shell or in .env")
     settings = read_settings(subject.environ)
-    found = key()
-    if is_local and not found:
+    sendgrid_key = key()
+    if is_local and not sendgrid_key:
         return ok("mail is caught here, not sent")
-    return sender.sender(subject.compiled.slices["notify"], settings.email_from, settings.sendgrid_url, found)
-
-
-def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> list[Check]:
-    """Return the check of the tables and buckets that destinations write to; none if no destination does."""
-    if isinstance(subject.compiled, ConfigFaults) or not has_places(subject.compiled.slices["notify"]):
-        return []
-    return [Check("tables and buckets", partial(check, subject.compiled.slices["notify"]))]
-
-
-def bus_checks(subject: Subject, check: Callable[[Mapping[str, JsonObject]], Finding | None]) -> list[Check]:
-    """Return the check of buses; none where the configuration has no bus."""
-    found = None if isinstance(subject.compiled, ConfigFaults) else check(subject.compiled.slices)
-    return [Check("buses", lambda: found)] if found else []
-
-
-def database_checks(subject: Subject, place: SecretBackend, *, is_local: bool = False) -> list[Check]:
-    """Return the check of the tables that destinations write to; none if no destination does.
-
-    `is_local`: notify runs on this machine too, so it reaches what this machine does.
-    """
-    if isinstance(subject.compiled, ConfigFaults) or not sql_destinations(subject.compiled.slices["notify"]):
-        return []
-    notify = subject.compiled.slices["notify"]
-
-    def run() -> Finding:
-        from deploy.doctor.databases import databases  # slow to import, and seldom needed
-
-        return databases(notify, place, is_local=is_local)
-
-    return [Check("databases", run)]
+    return senders.sender(subject.notify, settings.email_from, settings.sendgrid_url, sendgrid_key)
 
 
 def stored_key(place: SecretBackend) -> str | None:
     stored = place.find([API_KEY]).get(API_KEY)
     return stored.values[0] if stored and stored.values else None
+
+
+# What destinations write to. Without a destination of that kind, there is no check.
+
+
+def sharing_checks(
+    subject: Subject, place: SecretBackend, own_account: str | None = None, *, catches: bool = False
+) -> list[Check]:
+    """Return the check of Google's files that must be shared. `catches`: rows of sheets without a key are caught."""
+    notify = places.without_caught(subject.notify) if catches else subject.notify
+    if not places.has_shared_files(notify):
+        return []
+    return [Check("shared files", lambda: places.sharing(notify, own_account, place))]
+
+
+def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> list[Check]:
+    if not subject.slices or not places.has_places(subject.notify):
+        return []
+    return [Check("tables and buckets", partial(check, subject.notify))]
+
+
+def bus_checks(subject: Subject, check: Callable[[Mapping[str, JsonObject]], Finding | None]) -> list[Check]:
+    finding = check(subject.slices) if subject.slices else None
+    return [Check("buses", lambda: finding)] if finding else []
+
+
+def database_checks(subject: Subject, place: SecretBackend, *, is_local: bool = False) -> list[Check]:
+    """Return the check of the tables in databases.
+
+    `is_local`: notify runs on this machine too, so it reaches what this machine does.
+    """
+    if not subject.slices or not sql_destinations(subject.notify):
+        return []
+
+    def run() -> Finding:
+        from deploy.doctor.databases import databases  # slow to import, and seldom needed
+
+        return databases(subject.notify, place, is_local=is_local)
+
+    return [Check("databases", run)]
 
 
 # Running them

@@ -1,16 +1,26 @@
-"""The checks of the tables and buckets that destinations write to: they exist, fit the mapping, and may be written."""
+"""The checks of what destinations write to: tables, buckets, Google's files, and buses with the sources that read them.
 
-from collections.abc import Iterator, Mapping, Sequence
+Tables and buckets must exist, fit the mapping and allow writing; files must be shared; a bus needs rights that only its
+owner can grant. Databases have a module of their own, because SQLAlchemy is slow to import.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
+from deploy.aws.resources.queues import detail_types
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.cloud_access.gcp import ApiError, GoogleApi
 from deploy.cloud_access.gcp_names import Target
+from deploy.config.slices import is_caught
+from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from deploy.topology.buses import buckets, tables
+from deploy.topology.buses import AWS_KINDS, GOOGLE_KINDS, BusSource, buckets, bus_sources, published_buses, tables
 from functions.notify.destinations.bigquery import FITTING
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
+from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic
 from functions.notify.destinations.object import Settings as ObjectSettings
 from shared.jsontext import Json, JsonObject
 
@@ -188,3 +198,116 @@ def _s3_bucket(api: AwsApi, settings: ObjectSettings, account: str) -> Finding:
         rule = f"{settings.bucket} is of another account"
         return problem(rule, "name the role of notify in its policy, and give the role s3:PutObject (deploy/README.md)")
     return ok(f"{settings.bucket} is there")
+
+
+# Google's files
+
+_FILES: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
+    ("sheet", "spreadsheet"): ("https://docs.google.com/spreadsheets/d/", "an editor"),
+    ("document", "append_to"): ("https://docs.google.com/document/d/", "an editor"),
+    ("document", "template"): ("https://docs.google.com/document/d/", "a viewer"),
+    ("document", "folder"): ("the shared drive of https://drive.google.com/drive/folders/", "a contributor"),
+}
+"""By kind and setting: what comes before the id, and the role that the account needs."""
+
+
+def without_caught(notify: JsonObject) -> JsonObject:
+    """Return the slice without the destinations that `hookchain dev` catches."""
+    destinations = notify.get("destinations")
+    named = destinations.items() if isinstance(destinations, dict) else ()
+    return {**notify, "destinations": {name: each for name, each in named if not is_caught(each)}}
+
+
+def has_shared_files(notify: JsonObject) -> bool:
+    return any(kind in {each for each, _ in _FILES} for _, kind, _ in _destinations(notify))
+
+
+def sharing(notify: JsonObject, own_account: str | None, place: SecretBackend) -> Finding:
+    """Return the files to share, and the accounts. Whether one is shared, only the account itself can see.
+
+    `own_account` is the address of the account of `notify`; None if the platform gives it none.
+    """
+    lines: list[str] = []
+    for name, kind, settings in _destinations(notify):
+        files = [(url, role, settings.get(key)) for (each, key), (url, role) in _FILES.items() if each == kind]
+        secret = settings.get("secret")
+        if files and secret is None and own_account is None:
+            rule = f"destination {name!r} has no account of Google's here"
+            return problem(rule, f"name the key of a service account in its `secret`: {kind}: {{secret: …}}")
+        account = own_account if secret is None else _account_of(str(secret), place)
+        lines += [f"{url}{file} with {account} as {role}" for url, role, file in files if file is not None]
+    return unknown(f"share {'; '.join(dict.fromkeys(lines))}", "if you have shared them, there is nothing to do")
+
+
+def _account_of(secret: str, place: SecretBackend) -> str:
+    """Return the address in the account's key."""
+    stored = place.find([secret]).get(secret)
+    try:
+        key: Json = json.loads((stored and stored.text) or "")
+    except ValueError:
+        key = None
+    email = key.get("client_email") if isinstance(key, dict) else None
+    return email if isinstance(email, str) else f"the account of the secret {secret!r}"
+
+
+def _destinations(notify: JsonObject) -> Iterator[tuple[str, str, JsonObject]]:
+    """Yield the name, the kind and the settings of each destination."""
+    destinations = notify.get("destinations")
+    for name, each in destinations.items() if isinstance(destinations, dict) else ():
+        settings = each.get("settings") if isinstance(each, dict) else None
+        if isinstance(each, dict) and isinstance(settings, dict):
+            yield name, str(each.get("kind")), settings
+
+
+# Buses
+
+RIGHTS: Final = 'see deploy/README.md, "Rights that a destination needs"'
+PAGE: Final = 'see functions/receive/README.md, "Messages of a bus"'
+
+
+def buses_on_google(slices: Mapping[str, JsonObject], project: str) -> Finding | None:
+    """Return None if the configuration has no bus."""
+    return _finding(slices, "Google Cloud", GOOGLE_KINDS, partial(_rights_on_google, project))
+
+
+def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
+    """Return None if the configuration has no bus."""
+    return _finding(slices, "AWS", AWS_KINDS, _rights_on_aws)
+
+
+def _finding(
+    slices: Mapping[str, JsonObject],
+    platform: str,
+    kinds: frozenset[str],
+    rights: Callable[[Sequence[BusSource], Sequence[GoogleTopic | AwsBus]], Finding],
+) -> Finding | None:
+    sources, published = bus_sources(slices["receive"]), published_buses(slices["notify"])
+    if not sources and not published:
+        return None
+    for each in sources:
+        is_silent_bucket = each.kind == "bucket" and kinds == AWS_KINDS and not detail_types(each)
+        if each.kind not in kinds or is_silent_bucket:
+            return problem(f"source {each.source!r} gets no messages on {platform}", PAGE)
+    return rights(sources, published)
+
+
+def _rights_on_google(project: str, sources: Sequence[BusSource], published: Sequence[GoogleTopic | AwsBus]) -> Finding:
+    for bus in published:
+        if isinstance(bus, AwsBus):
+            rule = f"{bus.arn}: a function on Google Cloud has no role on AWS"
+            return problem(rule, "set `access_key_id` and `secret` of its destination")
+    others = [each.path for each in published if isinstance(each, GoogleTopic) and each.project != project]
+    others += [name for each in sources if project not in (name := each.text("pubsub")) and "/" in name]
+    if others:
+        return problem(f"{others[0]} is in another project, whose owner gives the right to use it", RIGHTS)
+    return ok("the deployment gives all rights")
+
+
+def _rights_on_aws(sources: Sequence[BusSource], published: Sequence[GoogleTopic | AwsBus]) -> Finding:
+    for bus in published:
+        if isinstance(bus, GoogleTopic):
+            rule = f"{bus.path}: a function on AWS has no account of Google's"
+            return problem(rule, "set `secret` of its destination")
+    if buckets := [each.text("bucket") for each in sources if each.kind == "bucket"]:
+        return ok(f"S3 sends events about objects in {buckets[0]} only if EventBridge is on in the bucket's properties")
+    return ok("the deployment gives all rights in this account")

@@ -143,8 +143,8 @@ def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> flo
     """Return the billed seconds of a service's instances.
 
     Requests that overlap on one instance are billed once, and a request that finds no instance pays for its start.
-    Without the overlap, the estimate of the example configuration would be 6 % higher for a million events a month, 53 %
-    for 10 million, and 173 % for 100 million.
+    Without the overlap, the estimate of the example configuration would be 6 % higher for a million events a month,
+    53 % for 10 million, and 173 % for 100 million.
     """
     load = sum(each.load for each in streams)
     requests = sum(each.requests for each in streams)

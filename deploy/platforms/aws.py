@@ -11,8 +11,7 @@ from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
 from deploy.cloud_access.aws_names import StackTarget, find_target
 from deploy.config.config_file import ConfigFaults
-from deploy.doctor import aws, machine, ses
-from deploy.doctor.buses import buses_on_aws
+from deploy.doctor import aws, machine, senders
 from deploy.doctor.checks import (
     Subject,
     bus_checks,
@@ -24,7 +23,7 @@ from deploy.doctor.checks import (
     sharing_checks,
     stored_key,
 )
-from deploy.doctor.places import aws_places
+from deploy.doctor.places import aws_places, buses_on_aws
 from deploy.history.aws import CloudWatchLog, read_backlogs, read_versions
 from deploy.history.logs import LogQuery
 from deploy.history.state import State
@@ -102,7 +101,7 @@ def _sender(subject: Subject, place: SecretsManagerBackend, api: AwsApi) -> Find
         other = sender_finding(subject, lambda: key, False)
         if other.verdict == "problem":
             return other
-    return ses.ses_senders(api, notify, by_ses, settings.email_from)
+    return senders.ses_senders(api, notify, by_ses, settings.email_from)
 
 
 TRAITS: Final = replace(CLOUD, has_ses=True)

@@ -19,7 +19,6 @@ from deploy.cloud_access.gcp import (
 )
 from deploy.cloud_access.gcp_names import Target, TargetFault, account_email, find_target
 from deploy.doctor import google, machine
-from deploy.doctor.buses import buses_on_google
 from deploy.doctor.checks import (
     Subject,
     bus_checks,
@@ -31,7 +30,7 @@ from deploy.doctor.checks import (
     sharing_checks,
     stored_key,
 )
-from deploy.doctor.places import google_places
+from deploy.doctor.places import buses_on_google, google_places
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
 from deploy.history.gcp import GoogleLog, open_gcp_state, read_backlogs, read_versions

@@ -31,7 +31,7 @@ from deploy.history.local_log import local_records
 from deploy.history.logs import LogQuery, Record
 from deploy.history.state import State, SubscriberStores
 from deploy.platforms.platform import PlatformKind, Running, Traits
-from deploy.secrets.dotenv_backend import DotenvBackend
+from deploy.secrets.backend import DotenvBackend
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check
 from shared.cloud.local.database import reason_of

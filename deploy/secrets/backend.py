@@ -1,10 +1,16 @@
-"""The port to a store of secrets: `.env`, Secret Manager or Secrets Manager."""
+"""The port to a store of secrets (`.env`, Secret Manager or Secrets Manager), and `.env` as such a store."""
 
+import datetime
+import os
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
-from shared.secrets import split_values
+from deploy.config.dotenv import PRIVATE_MODE, DotenvFault, Entry, dotenv_entries, quoted
+from shared.secrets import from_environment, from_folder, split_values, variable_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +50,118 @@ class SecretBackend(Protocol):
     def how_to_read(self, name: str) -> str:
         """Return how a person can read the value."""
         ...
+
+
+_SET_ON: Final = re.compile(r"#\s*set (\d{4}-\d{2}-\d{2})\s*$")
+
+
+class DotenvBackend:
+    """The secrets in .env. A change to one of them leaves the rest of the file as it is.
+
+    A variable of `shell`, the environment without .env, or a file in `folder` overrides it.
+    """
+
+    def __init__(self, path: Path, shell: Mapping[str, str], folder: Path, today: datetime.date) -> None:
+        self._path = path
+        self._shell = shell
+        self._folder = folder
+        self._today = today
+
+    def find(self, names: Sequence[str]) -> Mapping[str, StoredSecret]:
+        text = self._text()
+        entries = {entry.name: entry for entry in _entries(text, self._path)}
+        found: dict[str, StoredSecret] = {}
+        for name in names:
+            entry = entries.get(variable_name(name))
+            nearer = self._nearer(name)
+            if entry:
+                lines = text.split("\n")[entry.lines.start : entry.lines.stop]
+                found[name] = StoredSecret(
+                    entry.value, str(self._path), _set_at(lines[-1]), shadow=nearer.where if nearer else ""
+                )
+            if nearer:
+                found[name] = StoredSecret(nearer.text, nearer.where, shadow=nearer.where if entry else "")
+        return found
+
+    def write(self, name: str, text: str, forget: bool) -> list[str]:  # noqa: ARG002 nothing old stays in the file
+        variable = variable_name(name)
+        line = f"{variable}={quoted(text)} # set {self._today.isoformat()}"
+        _replace(self._path, replaced(self._text(), variable, line, str(self._path)))
+        lines = [f"written to {self._path} as {variable}; a running `hookchain dev` reads it within a few seconds"]
+        if nearer := self._nearer(name):
+            lines.append(f"warning: {nearer.where} overrides it")
+        return lines
+
+    def how_to_read(self, name: str) -> str:
+        return f"{variable_name(name)} in {self._path}"
+
+    def _nearer(self, name: str) -> StoredSecret | None:
+        try:
+            in_folder = from_folder(self._folder)(name)
+        except (OSError, UnicodeDecodeError) as error:
+            return StoredSecret(None, f"{self._folder / name}", trouble=f"cannot be read: {_reason(error)}")
+        if in_folder is not None:
+            return StoredSecret(in_folder, f"{self._folder / name}")
+        in_shell = from_environment(self._shell)(name)
+        return None if in_shell is None else StoredSecret(in_shell, f"the shell's {variable_name(name)}")
+
+    def _text(self) -> str:
+        try:
+            return self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise BackendError(f"{self._path} cannot be read: {_reason(error)}") from error
+
+
+def replaced(text: str, variable: str, line: str, file: str) -> str:
+    """Return the file with `line` in place of the variable's last definition, else at its end, and without the others.
+
+    Raises BackendError.
+    """
+    spans = [entry.lines for entry in _entries(text, Path(file)) if entry.name == variable]
+    if not spans:
+        return text + ("" if not text or text.endswith("\n") else "\n") + line + "\n"
+    removed = {number for span in spans for number in span}
+    remaining = {number: each for number, each in enumerate(text.split("\n")) if number not in removed}
+    return "\n".join(each for _, each in sorted({**remaining, spans[-1].start: line}.items()))
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8"
+
+
+def _entries(text: str, path: Path) -> list[Entry]:
+    try:
+        return list(dotenv_entries(text, str(path)))
+    except DotenvFault as fault:
+        raise BackendError(str(fault)) from fault
+
+
+def _set_at(line: str) -> float | None:
+    found = _SET_ON.search(line)
+    if found is None:
+        return None
+    try:
+        return datetime.datetime.fromisoformat(found[1]).replace(tzinfo=datetime.UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _replace(path: Path, text: str) -> None:
+    """Replace the file atomically, never readable by others. A symbolic link stays a link."""
+    real = path.resolve()
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".env-", dir=real.parent)  # of mode 0600
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                os.fchmod(file.fileno(), PRIVATE_MODE)
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(real)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BackendError(f"{path} cannot be written: {error.strerror}") from error

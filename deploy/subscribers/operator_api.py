@@ -1,12 +1,14 @@
 """The subscribers' API as the operator's commands use it: the function's own code, in this process, on the stores.
 
-The commands need no API key: who may change the stores with the operator's credentials may do all that a key can. What
-they write is validated, limited and told as it is over HTTP.
+The commands need no API key, because whoever can change the stores with the operator's credentials can do all that a
+key can. What they write is validated and limited as it is over HTTP. In a dry run, what is written is kept in memory,
+over what is really there, and nothing is published.
 """
 
 import asyncio
 import secrets
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, redirect_stdout
 from dataclasses import dataclass
@@ -18,7 +20,6 @@ from deploy.client.hookchain.subscribers import Attempts, Subscribers
 from deploy.client.hookchain.subscribers_api import Headers
 from deploy.history.state import StateFault, SubscriberStores
 from deploy.secrets.backend import BackendError, SecretBackend
-from deploy.subscribers.overlay import OverlayDocuments, SilentBus
 from functions.subscribe.api import answer_known
 from functions.subscribe.caller import KeyCaller
 from functions.subscribe.keyring import Keyring
@@ -29,6 +30,7 @@ from shared.cloud import platform
 from shared.errors import Rejected, Temporary
 from shared.http import Reply, Request, body_too_large
 from shared.ports import BusMessage
+from shared.store_ports import NO_VERSION, Document, Documents
 from shared.subscribers.directory import Directory
 from shared.subscribers.model import Scope
 
@@ -158,3 +160,59 @@ class BusWhenNeeded:
                 await bus.publish(topic, messages)
         except StateFault as fault:
             raise Temporary("bus_unavailable", str(fault)) from fault
+
+
+class OverlayDocuments:
+    """The Documents port. A version that a dry run has written begins with `dry-`."""
+
+    def __init__(self, below: Documents) -> None:
+        self._below = below
+        self._changed: defaultdict[str, dict[str, Document | None]] = defaultdict(dict)
+        self._writes = 0
+
+    async def get(self, partition: str, id: str) -> Document | None:
+        if id in self._changed[partition]:
+            return self._changed[partition][id]
+        return await self._below.get(partition, id)
+
+    async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
+        own = self._changed[partition]
+        ours = {id: each for id, each in own.items() if each and id > after and (not until or id < until)}
+        found = await self._below.page(partition, limit + len(own), after, until)
+        theirs = {each.id: each for each in found if each.id not in own}
+        merged = {**theirs, **ours}
+        return [merged[id] for id in sorted(merged)][:limit]
+
+    async def write(
+        self,
+        partition: str,
+        id: str,
+        text: str,
+        expected: str | None = None,
+        expires_at: float | None = None,  # noqa: ARG002 the port's
+    ) -> str | None:
+        if expected is not None and expected != _version(await self.get(partition, id)):
+            return None
+        self._writes += 1
+        self._changed[partition][id] = document = Document(id, text, f"dry-{self._writes}")
+        return document.version
+
+    async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
+        found = await self.get(partition, id)
+        if found is not None and expected is not None and expected != found.version:
+            return False
+        self._changed[partition][id] = None
+        return True
+
+
+class SilentBus:
+    """The Bus port without a bus."""
+
+    max_delay_seconds = 0.0
+
+    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+        """Publish nothing."""
+
+
+def _version(found: Document | None) -> str:
+    return found.version if found else NO_VERSION

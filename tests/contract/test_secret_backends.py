@@ -10,8 +10,7 @@ import pytest
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.cloud_access.aws import AwsApi
 from deploy.cloud_access.aws_names import checked_target
-from deploy.secrets.backend import SecretBackend
-from deploy.secrets.dotenv_backend import DotenvBackend
+from deploy.secrets.backend import DotenvBackend, SecretBackend
 from shared.cloud.aws.client import AwsPlace
 from shared.secrets import split_values
 

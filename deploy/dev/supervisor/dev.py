@@ -34,7 +34,7 @@ from deploy.dev.supervisor.state_folder import (
     set_aside_damaged,
 )
 from deploy.dev.supervisor.supervisor import StartFailed, Supervisor
-from deploy.secrets.generated import WeakSecret
+from deploy.secrets.values import WeakSecret
 
 FAULTS: Final = (
     *(ConfigFaults, DotenvFault, WeakSecret, MailNotConfigured, PortsTaken),

@@ -18,9 +18,16 @@ from deploy.config.warnings import configuration_warnings
 from deploy.dev.supervisor.processes import Child, Folders, base_environ, plan_aws_children, plan_children
 from deploy.requests.signing import generate_secrets
 from deploy.requests.sources import auth_entries, compiled_sources, standard_webhooks_secrets
-from deploy.secrets.generated import COMMENT, as_variables, find_missing, misspelt, random_values, signing_secrets
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.rotation import random_text
+from deploy.secrets.values import (
+    COMMENT,
+    as_variables,
+    find_missing,
+    misspelt,
+    random_text,
+    random_values,
+    signing_secrets,
+)
 from deploy.terminal.command_line import CommandParser, HelpText
 from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology

@@ -35,7 +35,7 @@ from deploy.dev.supervisor.setup import (
 from deploy.dev.supervisor.state_folder import DAMAGED_MARK, require_state_folder
 from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
 from deploy.requests.sources import compiled_sources
-from deploy.secrets.generated import WeakSecret
+from deploy.secrets.values import WeakSecret
 from deploy.terminal.log_view import LogView
 from shared.cloud.local.blobs import purge_blobs
 from shared.cloud.local.database import reason_of

@@ -127,7 +127,7 @@ def test_the_prices_are_those_of_the_plans_region_or_said_to_be_of_another(
         "regions: {eu-central-1: {secret_month: 9, listed: eu-central-1}}\n"
     )
     asked = ["costs", "--platform", "aws", "--config", "none", "--prices", str(prices)]
-    other = "The plan's region is eu-west-3, where prices may differ"
+    other = "The region of the plan is eu-west-3, where prices may differ"
     for region, price, is_other in (
         ("us-east-1", "1.00", False),
         ("eu-central-1", "9.00", False),

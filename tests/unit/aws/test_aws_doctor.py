@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from deploy.doctor.aws import receive_finding
-from deploy.doctor.ses import is_verified, ses_finding
+from deploy.doctor.senders import is_verified, ses_finding
 from deploy.terminal.finding import Finding
 from shared.jsontext import JsonObject
 from tests.aws.operator import Stack

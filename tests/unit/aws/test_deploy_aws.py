@@ -15,8 +15,8 @@ from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi
 from deploy.cloud_access.aws_names import checked_target
 from deploy.config.dotenv import read_dotenv
-from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import Need
+from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions
 from shared.cloud.aws.tables import TABLES
 from shared.jsontext import Json, JsonObject

@@ -10,7 +10,7 @@ from deploy.cli.doctor import document, is_well, lines
 from deploy.cloud_access.gcp_names import Target
 from deploy.doctor.checks import checkup
 from deploy.doctor.machine import clock_finding, disk, python
-from deploy.doctor.sender import Verified, sender_finding
+from deploy.doctor.senders import Verified, sender_finding
 from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from deploy.terminal.output import Screen

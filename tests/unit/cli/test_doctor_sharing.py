@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.doctor.sharing import has_shared_files, sharing, without_caught
+from deploy.doctor.places import has_shared_files, sharing, without_caught
 from deploy.gcp.resources.project import apis
 from deploy.secrets.backend import StoredSecret
 from deploy.topology.functions import FUNCTIONS

@@ -13,7 +13,7 @@ from deploy.config.dotenv import DotenvFault, add_to_dotenv, parse_dotenv, read_
 from deploy.config.running_dev import PortsTaken, owner_from, ports_from, require_free
 from deploy.dev.supervisor import dev
 from deploy.dev.supervisor.setup import Options, parse_options
-from deploy.secrets.generated import WeakSecret, find_missing, random_value
+from deploy.secrets.values import WeakSecret, find_missing, random_value
 from shared.secrets import from_environment, weakness
 
 # Options

@@ -16,8 +16,8 @@ from deploy.gcp.deployment import closing, missing_needs, remember_settings
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.plan import NOTHING, plan
 from deploy.gcp.resources.services import Bundle
-from deploy.secrets.first_values import first_values
 from deploy.secrets.needs import needs
+from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions
 from shared.signatures.signing import standard_key
 

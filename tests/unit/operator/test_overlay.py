@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.subscribers.overlay import OverlayDocuments
+from deploy.subscribers.operator_api import OverlayDocuments
 from shared.store_ports import NO_VERSION, Document, Documents
 from tests.fakes.documents import FakeDocuments
 

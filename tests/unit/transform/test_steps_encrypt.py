@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.secrets.generated import random_value
+from deploy.secrets.values import random_value
 from functions.transform.step import SettingsFault
 from functions.transform.steps.encrypt import Binding, Decrypt, Encrypt, new_nonce, parse_keys, seal, unseal
 from functions.transform.verifying import verified_step

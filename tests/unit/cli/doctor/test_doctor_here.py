@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.doctor.held import deliveries
+from deploy.doctor.checks import held_finding
 from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import PAUSED_BY_OPERATOR
@@ -55,10 +55,10 @@ async def _stop(state: Path) -> None:
 
 
 def test_a_destination_that_delivers_nothing_until_somebody_acts_is_a_problem(tmp_path: Path) -> None:
-    assert deliveries(tmp_path, ["chat"]).verdict == "ok"
+    assert held_finding(tmp_path, ["chat"]).verdict == "ok"
     open_journal(tmp_path / "journal.db").close()
-    assert deliveries(tmp_path, ["chat"]).verdict == "ok"
+    assert held_finding(tmp_path, ["chat"]).verdict == "ok"
     asyncio.run(_stop(tmp_path))
-    found = deliveries(tmp_path, ["chat", "crm"])
+    found = held_finding(tmp_path, ["chat", "crm"])
     assert found.found == "held: chat, 0 deliveries: secret 'slack-url' must begin with https://"
     assert found.todo == "correct it, then run: hookchain resume chat"

@@ -50,15 +50,24 @@ def _run(options: argparse.Namespace) -> int:
     except ConfigFaults as error:
         _print(error.file, "fault", error.faults, options.json)
         return 1
-    found = *configuration_warnings(file, slices), *own_step_warnings(file), *own_kind_warnings(file)
-    found += *_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM")), *types.warnings
-    found += *_database_warnings(file, slices["notify"]), *loop_warnings(file, slices)
-    found += *_limit_warnings(slices, environ), *_local_only_warnings(file, slices)
-    warnings = sorted({*found, *secret_warnings(options, slices, environ)})
+    warnings = sorted({*all_warnings(file, environ, options.env_file), *secret_warnings(options, slices, environ)})
     _print(file.file, "warning", warnings, options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
     return 0
+
+
+def all_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -> list[Fault]:
+    """Return the warnings that `hookchain lint` prints and `hookchain dev` counts, by line. `file` has no faults."""
+    slices = compile_config(file)
+    found = {*configuration_warnings(file, slices), *own_step_warnings(file), *own_kind_warnings(file)}
+    found |= {*_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM"))}
+    found |= {*event_type_findings(file, slices).warnings, *loop_warnings(file, slices)}
+    found |= {*_database_warnings(file, slices["notify"]), *_local_only_warnings(file, slices)}
+    found |= {*_limit_warnings(slices, environ)}
+    for name, text in misspelt(env_file, secrets_needed(slices), _readers(environ)).items():
+        found.add(Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r} ")))
+    return sorted(found)
 
 
 def _environ(options: argparse.Namespace) -> dict[str, str]:
@@ -101,12 +110,10 @@ def _limit_warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]
 def secret_warnings(
     options: argparse.Namespace, slices: Mapping[str, JsonObject], environ: Mapping[str, str]
 ) -> Iterator[Fault]:
-    names = secrets_needed(slices)
-    for name, text in misspelt(options.env_file, names, _readers(environ)).items():
-        yield Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r} "))
+    """Yield the warnings that `--secrets` adds."""
     if options.secrets:
         yield from short_secrets(slices, environ)
-        yield from unused_secrets(str(options.env_file), read_dotenv(options.env_file), names)
+        yield from unused_secrets(str(options.env_file), read_dotenv(options.env_file), secrets_needed(slices))
 
 
 def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:

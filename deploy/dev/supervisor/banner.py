@@ -1,9 +1,10 @@
 """The text that `hookchain dev` prints once it is up: where to send webhooks, where to look, and a command to try."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from deploy.config.config_file import Fault
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import Hint, Ports, function_url
 from deploy.config.slices import caught_sheets, is_caught, without_google_account
@@ -23,7 +24,8 @@ TryLine = Callable[[dict[str, JsonObject], Ports, Path | None], str | None]
 """Takes the slices, the ports and a sample beside the configuration; returns a command that posts to a source."""
 
 
-def banner(setup: Setup, seconds: float) -> str:
+def banner(setup: Setup, seconds: float, warnings: Sequence[Fault] = ()) -> str:
+    """Return the text. `warnings` are those of the configuration."""
     lines = ["", f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
     lines += ["  Send webhooks to:", *(f"    {line}" for line in _source_lines(setup)), ""]
     lines += ["  Watch what happens:", f"    {page_url(setup.ports.inspector, page_token(setup.folders.state))}", ""]
@@ -44,7 +46,7 @@ def banner(setup: Setup, seconds: float) -> str:
         lines += [f"  These secrets are short enough to guess: {names}. Use at least 16 characters.", ""]
     if setup.is_env_file_exposed:
         lines += [f"  Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}", ""]
-    if warnings := setup.configuration.warnings:
+    if warnings:
         lines += [f"  The configuration has {count_of(len(warnings), 'warning')}. Run: {program()} lint", ""]
     if held := _held_without_account(setup):
         lines += [f"  {held}", ""]
@@ -100,8 +102,8 @@ def make_hint(setup: Setup) -> Hint:
     return Hint(_command_to_try(setup, first_event_line_without_secret) or "", tuple(_source_lines(setup)))
 
 
-def changed_lines(before: Setup, after: Setup) -> list[str]:
-    """Return what changed for a person: the configuration's file, new sources, generated secrets."""
+def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[Fault] = ()) -> list[str]:
+    """Return what changed for a person: the configuration's file, new sources, warnings, generated secrets."""
     lines = []
     if after.configuration.path != before.configuration.path:
         lines.append(f"Configuration: {after.configuration.title}")
@@ -115,15 +117,9 @@ def changed_lines(before: Setup, after: Setup) -> list[str]:
         lines += [held] if held else []
     if (real := _real_destinations(after)) != _real_destinations(before):
         lines += [real] if real else []
-    lines += _new_warnings(before, after)
+    lines += [f"warning: {each.text(str(after.configuration.path))}" for each in new_warnings]
     lines += [f"warning: {text}" for name, text in after.misspelt.items() if name not in before.misspelt]
     return [*lines, _generated(after)] if after.generated else lines
-
-
-def _new_warnings(before: Setup, after: Setup) -> list[str]:
-    known = {(each.where, each.rule) for each in before.configuration.warnings}
-    new = [each for each in after.configuration.warnings if (each.where, each.rule) not in known]
-    return [f"warning: {each.text(str(after.configuration.path))}" for each in new]
 
 
 def _generated(setup: Setup) -> str:

@@ -14,9 +14,9 @@ from deploy.config.running_dev import PortsTaken, is_free, owner_of, require_fre
 from deploy.dev.aws.environments import ToolsMissing, find_tools
 from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import (
+    FindWarnings,
     MailNotConfigured,
     Options,
-    Setup,
     env_file_in,
     make_folders,
     parse_options,
@@ -44,21 +44,21 @@ UMASK: Final = 0o077
 """Files that this process and its children create are for their user alone."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], find_warnings: FindWarnings) -> int:
     began = time.monotonic()
     os.umask(UMASK)
     try:
         environ = environ_with(env_file_in(arguments, os.environ, ROOT))
         options = parse_options(arguments, environ, ROOT, sys.stdout.isatty())
         with locked(options.state):
-            _run(options, began)
+            _run(options, began, find_warnings)
     except FAULTS as fault:
         print(fault, file=sys.stderr)
         return 1
     return 0
 
 
-def _run(options: Options, began: float) -> None:
+def _run(options: Options, began: float, find_warnings: FindWarnings) -> None:
     if options.platform == "aws":
         find_tools()
     require_free(options.port_base, is_free, owner_of)
@@ -67,11 +67,10 @@ def _run(options: Options, began: float) -> None:
     folders = make_folders(options, ROOT)
     with ReaperLink(folders.sockets) as link:
         setup = set_up(options, dict(os.environ), folders)
-        asyncio.run(_supervise(setup, link, began, warnings))
+        asyncio.run(_supervise(Supervisor(setup, link, began, find_warnings), warnings))
 
 
-async def _supervise(setup: Setup, link: ReaperLink, began: float, warnings: Sequence[str]) -> None:
-    supervisor = Supervisor(setup, link, began)
+async def _supervise(supervisor: Supervisor, warnings: Sequence[str]) -> None:
     for warning in warnings:
         supervisor.output.say("WARNING", warning)
     await supervisor.run()

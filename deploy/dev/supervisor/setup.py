@@ -3,18 +3,17 @@
 import argparse
 import secrets
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, choose_config, own_env_file
 from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
-from deploy.config.config_file import ConfigFaults, Fault
+from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.dotenv import DotenvFault, add_to_dotenv, make_dotenv_private, read_dotenv
 from deploy.config.running_dev import DEFAULT_BASE, HIGHEST_BASE, Ports, ports_from
 from deploy.config.sections.subscribers import event_type_files
-from deploy.config.warnings import configuration_warnings
 from deploy.dev.supervisor.processes import Child, Folders, base_environ, plan_aws_children, plan_children
 from deploy.requests.signing import generate_secrets
 from deploy.requests.sources import auth_entries, compiled_sources, standard_webhooks_secrets
@@ -29,7 +28,6 @@ from deploy.secrets.values import (
     signing_secrets,
 )
 from deploy.terminal.command_line import CommandParser, HelpText
-from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
 from shared.jsontext import Json, JsonObject, to_json
@@ -165,6 +163,8 @@ def prefer_config(options: Options, environ: Mapping[str, str]) -> dict[str, str
     return {**environ, "HOOKCHAIN_CONFIG": options.config} if options.config else dict(environ)
 
 
+FindWarnings: TypeAlias = Callable[[ConfigFile, Mapping[str, str], Path], Sequence[Fault]]
+"""Takes the operator's file, the environment and the env file; returns the warnings that `hookchain lint` prints."""
 PRIVATE_MODE: Final = 0o700
 SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})
 """Of the files whose change can matter to a process."""
@@ -180,15 +180,15 @@ class Configuration:
     """The configuration that is served.
 
     `path` is None in the mode without a file. `files` are to be watched: the file, all that it names, and the
-    operator's own, which may still be written. `providers` are the catalogue's, by source. `warnings` are those of
-    the operator's own file.
+    operator's own, which may still be written. `providers` are the catalogue's, by source. `own_file` is the file if it
+    is the operator's own: its warnings are reported.
     """
 
     path: Path | None
     slices: Mapping[str, JsonObject]
     files: tuple[Path, ...]
     providers: Mapping[str, str]
-    warnings: tuple[Fault, ...] = ()
+    own_file: ConfigFile | None = None
 
     @property
     def title(self) -> str:
@@ -328,8 +328,7 @@ def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
     files = (*_files_to_watch(path, file.document, file.folder, environ, root), *event_type_files(file))
     slices = compile_config(file)
     is_own = path is not None and path != root / EXAMPLE_CONFIG
-    warnings = tuple(sorted({*configuration_warnings(file, slices), *loop_warnings(file, slices)})) if is_own else ()
-    return Configuration(path, _for_this_machine(slices), files, _providers(file.document), warnings)
+    return Configuration(path, _for_this_machine(slices), files, _providers(file.document), file if is_own else None)
 
 
 CAUGHT_FROM: Final = "sender@example.com"

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.config.config_file import ConfigFaults
+from deploy.config.config_file import ConfigFaults, Fault
 from deploy.config.dotenv import DotenvFault
 from deploy.config.running_dev import HOST, function_url, remove_dev_file, write_dev_file
 from deploy.config.slices import blobs_seconds
@@ -23,6 +23,7 @@ from deploy.dev.supervisor.processes import Child, affected
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.setup import (
     SUFFIXES,
+    FindWarnings,
     MailNotConfigured,
     Setup,
     files_named,
@@ -62,8 +63,10 @@ class Supervisor:
     `rejected_files` are the files of a configuration that was rejected, until one is accepted.
     """
 
-    def __init__(self, setup: Setup, link: ReaperLink, began: float) -> None:
+    def __init__(self, setup: Setup, link: ReaperLink, began: float, find_warnings: FindWarnings) -> None:
         self.setup = setup
+        self.warnings: Sequence[Fault] = ()
+        self._find_warnings = find_warnings
         self.rejected_files: tuple[Path, ...] = ()
         self._faults = ""
         self._began = began
@@ -165,10 +168,19 @@ class Supervisor:
     def code_folders(self) -> list[Path]:
         return [folder for runner in self._runners.values() for folder in runner.child.code]
 
+    async def new_warnings(self) -> list[Fault]:
+        """Find the configuration's warnings; return those that were not there before."""
+        known = {(each.where, each.rule) for each in self.warnings}
+        file, environ, env_file = self.setup.configuration.own_file, self.setup.environ, self.setup.options.env_file
+        self.warnings = await asyncio.to_thread(self._find_warnings, file, environ, env_file) if file else ()
+        return [each for each in self.warnings if (each.where, each.rule) not in known]
+
     async def _serve(self) -> None:
+        finding_warnings = asyncio.create_task(self.new_warnings())
         await race(self._start(), self._watch_start())
         self._write_dev_file()
-        self.output.show(banner(self.setup, time.monotonic() - self._began))
+        warnings = await finding_warnings
+        self.output.show(banner(self.setup, time.monotonic() - self._began, warnings))
         await race(*background_tasks(self))
 
     def _write_dev_file(self) -> None:
@@ -388,7 +400,7 @@ async def _apply(supervisor: "Supervisor", changed: tuple[Path, ...]) -> None:
     done = f"restarted {', '.join(restarted)}" if restarted else "no process had to restart"
     supervisor.output.say("NOTICE", f"{names} changed: {done}")
     if setup is not before:
-        for line in changed_lines(before, setup):
+        for line in changed_lines(before, setup, await supervisor.new_warnings()):
             supervisor.output.say("NOTICE", line)
 
 

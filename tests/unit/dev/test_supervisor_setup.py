@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli.dev import find_warnings
 from deploy.cli.main import main
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
+from deploy.config.config_file import Fault
 from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint
 from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.processes import Folders
+from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import Setup, generated_values, parse_options, secret_notes, set_up
-from deploy.dev.supervisor.supervisor import changes, snapshot
+from deploy.dev.supervisor.supervisor import Supervisor, changes, snapshot
 from deploy.terminal.log_view import LogView
 from shared.jsontext import to_json
 
@@ -107,30 +110,46 @@ def test_a_new_source_and_a_generated_secret_are_named_without_its_value(settle:
     assert after.environ["PAY_KEY"] not in "".join(lines)
 
 
-def test_a_start_counts_the_warnings_and_a_change_prints_those_that_are_new(settle: SetUp, tmp_path: Path) -> None:
-    assert "warning" not in banner(settle({}), 1.0)  # the example is not the operator's own
-    (tmp_path / OWN_CONFIG).write_text(CONFIG, encoding="utf-8")
-    before = settle({})
-    assert re.search(r"\n  The configuration has 1 warning\. Run: .*hookchain lint\n", banner(before, 1.0))
-    unused = "\n  crm:\n    email: {to: [bob@example.com]}\n"
-    (tmp_path / OWN_CONFIG).write_text(f"# moved\n{CONFIG.rstrip()}{unused}", encoding="utf-8")
-    assert changed_lines(before, settle({})) == [
-        f"warning: {tmp_path / OWN_CONFIG}:11: destination 'crm': no route leads to it"
-    ]
+LOCAL_ONLY = """
+  crm:
+    webhook: {url: "http://localhost:9999/in", secret: crm-key, allow_private: true}
+  unused:
+    email: {to: [bob@example.com]}
+"""
 
 
-def test_a_start_warns_of_a_loop_as_lint_does(settle: SetUp, tmp_path: Path) -> None:
+def warnings_of(setup: Setup) -> list[Fault]:
+    file = setup.configuration.own_file
+    return find_warnings(file, setup.environ, setup.options.env_file) if file else []
+
+
+def test_a_start_counts_the_warnings_that_lint_prints(
+    settle: SetUp, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert warnings_of(settle({})) == []  # the example is not the operator's own
+    config = tmp_path / OWN_CONFIG
+    config.write_text(f"{CONFIG.rstrip()}{LOCAL_ONLY}", encoding="utf-8")
+    setup = settle({})
+    main(["lint", "--config", str(config), "--env-file", str(tmp_path / ".env")])
+    printed = capsys.readouterr().err.count("warning: ")
+    assert printed > 2
+    shown = banner(setup, 1.0, warnings_of(setup))
+    assert re.search(rf"\n  The configuration has {printed} warnings\. Run: .*hookchain lint\n", shown)
+
+
+async def test_a_change_prints_the_warnings_that_are_new(settle: SetUp, tmp_path: Path) -> None:
+    config = tmp_path / OWN_CONFIG
+    config.write_text(CONFIG, encoding="utf-8")
     before = settle({})
-    (tmp_path / OWN_CONFIG).write_text(
-        """
-sources: {files: {bus: {bucket: files}}}
-routes: [{name: copies, from: files, to: copies}]
-destinations: {copies: {object: {bucket: "gs://files"}}}
-""",
-        encoding="utf-8",
-    )
-    [warning] = [line for line in changed_lines(before, settle({})) if line.startswith("warning: ")]
-    assert "each object there is its next event: a loop" in warning
+    supervisor = Supervisor(before, ReaperLink(tmp_path / "sockets"), 0.0, find_warnings)
+    assert [each.rule for each in await supervisor.new_warnings()]
+    config.write_text(f"# moved\n{CONFIG.rstrip()}{LOCAL_ONLY}", encoding="utf-8")
+    supervisor.setup = settle({})
+    new = await supervisor.new_warnings()
+    supervisor.output.close()
+    line = f"warning: {config}:13: destination 'unused': no route leads to it"
+    assert line in changed_lines(before, supervisor.setup, new)
+    assert await supervisor.new_warnings() == []
 
 
 def test_a_change_that_adds_nothing_has_no_news(settle: SetUp) -> None:

@@ -1,0 +1,17 @@
+"""`hookchain dev`: run everything on this machine. It counts the warnings that `hookchain lint` prints."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.config.config_file import ConfigFile, Fault
+from deploy.dev.supervisor import dev
+
+
+def main(arguments: list[str]) -> int:
+    return dev.main(arguments, find_warnings)
+
+
+def find_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -> list[Fault]:
+    from deploy.cli.lint import all_warnings  # slow to import: that is done while the processes start
+
+    return all_warnings(file, environ, env_file)

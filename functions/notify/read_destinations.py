@@ -1,10 +1,10 @@
-"""Reading the destinations of notify's slice."""
+"""The destinations of notify's slice, as the compiler wrote them: validated then, and not again."""
 
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from functions.notify.destination import KINDS
 from functions.notify.registry import Configured, Recipient
@@ -42,39 +42,38 @@ def _own_kinds(written: Json) -> Mapping[str, ModuleType]:
 
 
 def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Configured:
-    if not isinstance(written, dict):
-        raise SliceFault("invalid_slice", f"destination {name!r} is not an object; compile the slice again")
-    kind, on_unknown = written.get("kind"), written.get("on_unknown")
-    retry, timeout = written.get("retry_seconds"), written.get("timeout_seconds")
-    if not isinstance(kind, str) or (kind not in own and not _is_built_in(kind)):
-        raise SliceFault("invalid_slice", f"destination {name!r}: there is no kind {kind!r}")
-    if not isinstance(retry, list) or not isinstance(timeout, int | float) or on_unknown not in ("resend", "hold"):
-        raise SliceFault(
-            "invalid_slice", f"destination {name!r} lacks its retries, timeout or on_unknown; compile it again"
+    try:
+        fields = cast("JsonObject", written)
+        kind = fields["kind"]
+        if kind not in own and not _is_built_in(str(kind)):
+            raise SliceFault("invalid_slice", f"destination {name!r}: there is no kind {kind!r}")
+        read = {field: _read(field, fields) for field in fields if field != "alerts"}
+        configured = Configured(name=name, own=own.get(str(kind)), **read)  # type: ignore[arg-type] # the compiler's
+        if kind == SUBSCRIBERS:
+            return _fan_out(configured)
+        return (
+            replace(configured, alerts=_for_alerts(configured, fields["alerts"])) if "alerts" in fields else configured
         )
-    waits = tuple(float(wait) for wait in retry if isinstance(wait, int | float))
-    expires, otherwise, success = (written.get(key) for key in ("expires_after_seconds", "otherwise", "success_when"))
-    configured = Configured(
-        name,
-        kind,
-        written.get("settings"),
-        waits,
-        float(timeout),
-        str(on_unknown),
-        expires_after_seconds=float(expires) if isinstance(expires, int | float) else None,
-        otherwise=otherwise if isinstance(otherwise, str) else None,
-        success_when=success if isinstance(success, str) else None,
-        breaker=_breaker(written.get("breaker")),
-        own=own.get(kind),
-        rate=_rate(written.get("rate")),
-        in_flight=in_flight if isinstance(in_flight := written.get("in_flight"), int) else None,
-        per=per if isinstance(per := written.get("per"), str) else None,
-        recipient=_recipient(written.get("recipient")),
-        gather=_gather(written),
-    )
-    if kind == SUBSCRIBERS:
-        return _fan_out(configured)
-    return replace(configured, alerts=_for_alerts(configured, written.get("alerts")))
+    except (AttributeError, KeyError, TypeError) as fault:
+        detail = f"destination {name!r} is not as the compiler writes it; compile the slice again"
+        raise SliceFault("invalid_slice", detail) from fault
+
+
+def _read(field: str, fields: JsonObject) -> object:
+    """Return the value of a field of Configured. Raises TypeError."""
+    value = fields[field]
+    match field:
+        case "retry_seconds" | "rate":
+            return tuple(cast("list[float]", value))
+        case "breaker":
+            return BreakerSettings(**cast("Mapping[str, float]", value))  # type: ignore[arg-type] # `failures` is whole
+        case "recipient":
+            recipient = cast("JsonObject", value)
+            allowed = tuple(cast("list[str]", recipient.get("allowed", [])))
+            return Recipient(**{**recipient, "allowed": allowed})  # type: ignore[arg-type] # the compiler's
+        case "gather":
+            return _gather_settings(value, fields.get("per"))
+    return value
 
 
 def _fan_out(configured: Configured) -> Configured:
@@ -92,52 +91,18 @@ def _fan_out(configured: Configured) -> Configured:
     )
 
 
-def _for_alerts(configured: Configured, written: Json) -> Configured | None:
-    if not isinstance(written, dict):
-        return None
-    from functions.notify.digests.settings import read_gather_settings  # few destinations get alerts
-
-    retry = written.get("retry_seconds")
-    waits = tuple(float(wait) for wait in retry if isinstance(wait, int | float)) if isinstance(retry, list) else ()
-    gather = read_gather_settings(written.get("gather"))
-    return replace(configured, gather=gather, retry_seconds=waits or configured.retry_seconds)
+def _for_alerts(configured: Configured, written: Json) -> Configured:
+    """Return the destination as it delivers alerts: together, and by a schedule of their own."""
+    fields = cast("JsonObject", written)
+    retry_seconds = tuple(cast("list[float]", fields["retry_seconds"]))
+    return replace(configured, gather=_gather_settings(fields["gather"], None), retry_seconds=retry_seconds)
 
 
-def _breaker(written: Json) -> BreakerSettings | None:
-    if not isinstance(written, dict):
-        return None
-    numbers = [written.get(key) for key in ("failures", "pause_seconds", "max_pause_seconds")]
-    failures, pause, max_pause = (float(each) if isinstance(each, int | float) else 0.0 for each in numbers)
-    return BreakerSettings(int(failures), pause, max_pause) if failures and pause and max_pause else None
+def _gather_settings(written: Json, per: Json) -> "GatherSettings":
+    from functions.notify.digests.settings import read_gather_settings  # few destinations gather
+
+    return read_gather_settings(cast("JsonObject", written), cast("str | None", per))
 
 
 def _is_built_in(kind: str) -> bool:
     return kind.isidentifier() and importlib.util.find_spec(f"{KINDS}.{kind}") is not None
-
-
-def _rate(written: Json) -> tuple[int, float] | None:
-    if not isinstance(written, list) or len(written) != 2:
-        return None
-    count, seconds = written
-    return (int(count), float(seconds)) if isinstance(count, int) and isinstance(seconds, int | float) else None
-
-
-def _recipient(written: Json) -> Recipient | None:
-    if not isinstance(written, dict):
-        return None
-    path, person, allowed = written.get("path"), written.get("person"), written.get("allowed")
-    return Recipient(
-        str(written.get("address")),
-        path if isinstance(path, str) else None,
-        person if isinstance(person, str) else None,
-        tuple(map(str, allowed)) if isinstance(allowed, list) else (),
-    )
-
-
-def _gather(written: JsonObject) -> "GatherSettings | None":
-    if "gather" not in written:
-        return None
-    from functions.notify.digests.settings import read_gather_settings  # few destinations have them
-
-    per = written.get("per")
-    return read_gather_settings(written["gather"], per if isinstance(per, str) else None)

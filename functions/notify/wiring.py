@@ -141,9 +141,8 @@ def _subscribers(context: Context, bus: Bus) -> "tuple[Context, Endpoints]":
     from shared.subscribers.sealing import sealer_of
 
     compiled = slice_or_exit("notify")
-    with exit_at_fault("notify"):
-        read = read_subscriber_settings(compiled["subscribers"], retention_of(compiled))
-    subscribers = Subscribers(platform.documents(settings()), bus, context.clock, read)
+    subscriber_settings = read_subscriber_settings(compiled["subscribers"], retention_of(compiled))
+    subscribers = Subscribers(platform.documents(settings()), bus, context.clock, subscriber_settings)
     context = replace(context, subscribers=lambda: subscribers)
     endpoints = Endpoints(destinations_or_exit(), subscribers, context, sealer_of)
     return context, endpoints

@@ -6,8 +6,8 @@ and not yet known to be published. A change of the record decides about an alert
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Final, cast
 
 from functions.notify.alerts.alert import Alert, Kind, read_record, time_in
 from functions.notify.bounded_texts import cut
@@ -142,32 +142,15 @@ def _short(reason: str) -> str:
     return cut(oneline(reason), MAX_REASON_CHARACTERS)
 
 
-def _entries(record: JsonObject) -> dict[str, JsonObject]:
-    found = record.get("destinations")
-    return {name: each for name, each in found.items() if isinstance(each, dict)} if isinstance(found, dict) else {}
-
-
-_KINDS: Final[Mapping[str, Kind]] = {
-    "destination_paused": "destination_paused",
-    "destination_recovered": "destination_recovered",
-    "destination_disabled": "destination_disabled",
-}
+def _entries(record: JsonObject) -> Mapping[str, JsonObject]:
+    return cast("Mapping[str, JsonObject]", record.get("destinations", {}))
 
 
 def _pending(record: JsonObject) -> list[Pending]:
-    found = record.get("pending")
-    return [
-        Pending(kind, str(each.get("name")), time_in(each, "at") or 0.0, str(each.get("reason")), since)
-        for each in (found if isinstance(found, list) else [])
-        if isinstance(each, dict)
-        and (kind := _KINDS.get(str(each.get("kind")))) is not None
-        and (since := time_in(each, "since")) is not None
-    ]
+    written = cast("Sequence[Mapping[str, str]]", record.get("pending", []))
+    return [Pending(**each) for each in written]  # type: ignore[arg-type] # `_kept` wrote them
 
 
 def _kept(entries: Mapping[str, JsonObject], pending: Sequence[Pending], now: float) -> Kept:
-    listed: list[Json] = [
-        {"kind": each.kind, "name": each.name, "at": each.at, "reason": each.reason, "since": each.since}
-        for each in pending
-    ]
+    listed: list[Json] = [asdict(each) for each in pending]
     return Kept(texts_json({"destinations": dict(entries), "pending": listed}).decode(), now + KEPT_SECONDS)

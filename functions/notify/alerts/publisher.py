@@ -7,7 +7,7 @@ alert is about an alert's own delivery or its digest, or is sent to the destinat
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from functions.notify.alerts.alert import ALERT_SOURCE, MAX_NAME_CHARACTERS, ROUTE, Alert, alert_event
 from functions.notify.bounded_texts import cut
@@ -112,20 +112,16 @@ def _shown_by(letter: DeadLetter) -> str:
 
 def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, Configured]) -> AlertSettings | None:
     """Return the settings as the compiler wrote them; None if there are no alerts."""
-    written = slice_.get("alerts")
-    if not isinstance(written, dict):
+    if "alerts" not in slice_:
         return None
-    to = _names(written.get("to"))
-    silences = written.get("silence")
-    return AlertSettings(
-        to,
-        {
-            name: Silence(float(after), _names(each.get("to")), _seconds(each.get("lag_seconds")))
-            for name, each in (silences.items() if isinstance(silences, dict) else ())
-            if isinstance(each, dict) and isinstance(after := each.get("after_seconds"), int | float)
-        },
-        {name: _excluded(to[number:], destinations) for number, name in enumerate(to)},
-    )
+    written = cast("JsonObject", slice_["alerts"])
+    to = _names(written["to"])
+    silences = {
+        name: Silence(cast("float", each["after_seconds"]), _names(each["to"]), cast("float", each["lag_seconds"]))
+        for name, each in cast("Mapping[str, JsonObject]", written.get("silence", {})).items()
+    }
+    excluded = {name: _excluded(to[number:], destinations) for number, name in enumerate(to)}
+    return AlertSettings(to, silences, excluded)
 
 
 def _excluded(names: Sequence[str], destinations: Mapping[str, Configured]) -> frozenset[str]:
@@ -147,9 +143,5 @@ def _reached(name: str, destinations: Mapping[str, Configured]) -> frozenset[str
     return frozenset(reached)
 
 
-def _seconds(written: Json) -> float:
-    return float(written) if isinstance(written, int | float) else 0.0
-
-
 def _names(written: Json) -> tuple[str, ...]:
-    return tuple(name for name in written if isinstance(name, str)) if isinstance(written, list) else ()
+    return tuple(cast("Sequence[str]", written))

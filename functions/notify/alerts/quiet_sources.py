@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from functions.notify.alerts.alert import Alert, read_record, time_in
 from functions.notify.alerts.publisher import Silence
-from shared.jsontext import Json, JsonObject, texts_json
+from shared.jsontext import JsonObject, texts_json
 from shared.seen_record import KEPT_SECONDS, SEEN_AT
 from shared.store_ports import Kept
 from shared.times import rfc3339
@@ -90,22 +90,16 @@ def _decided(record: JsonObject, settings: Silence, now: float) -> JsonObject:
         if seen_at is None or (before is not None and seen_at <= before):
             return record
         kept = {name: value for name, value in record.items() if name != QUIET}
-        return {**kept, PENDING: _json(Pending(True, since, max(since, seen_at)))}
+        return {**kept, PENDING: Pending(True, since, max(since, seen_at))._asdict()}
     since = max(seen_at or 0.0, time_in(record, WATCHED_FROM) or 0.0)
     if now - since <= settings.after_seconds + settings.lag_seconds:
         return record
-    return {**record, QUIET: {SINCE: since, SEEN_AT: seen_at}, PENDING: _json(Pending(False, since, now))}
-
-
-def _json(pending: Pending) -> Json:
-    return {"is_back": pending.is_back, SINCE: pending.since, "at": pending.at}
+    return {**record, QUIET: {SINCE: since, SEEN_AT: seen_at}, PENDING: Pending(False, since, now)._asdict()}
 
 
 def _pending(record: JsonObject) -> Pending | None:
-    found = record.get(PENDING)
-    if not isinstance(found, dict):
-        return None
-    return Pending(found.get("is_back") is True, time_in(found, SINCE) or 0.0, time_in(found, "at") or 0.0)
+    written = record.get(PENDING)
+    return Pending(**written) if isinstance(written, dict) else None  # type: ignore[arg-type] # `_decided` wrote it
 
 
 def _kept(record: JsonObject, now: float) -> Kept:

@@ -28,11 +28,10 @@ from functions.notify.digests.record import (
 )
 from functions.notify.digests.settings import ALERTS, GatherSettings, group_of, spread_of
 from functions.notify.registry import Configured
-from functions.notify.waiting.schedule import due_message
-from functions.notify.waiting.sweep import BACK_SECONDS, PURGE_EVERY_SECONDS, move_rows
+from functions.notify.waiting.schedule import BACK_SECONDS, PURGE_EVERY_SECONDS, due_message, move_rows
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Permanent, Temporary, place_of
-from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow, Move
+from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow
 from shared.ledger_rules import FINAL, HELD, RETRY_SCHEDULED
 from shared.logs import log
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
@@ -134,32 +133,6 @@ class Pass:
         return drafts
 
 
-class DueAlone:
-    """The due rows that the sweep publishes one by one."""
-
-    def __init__(self, ledger: Ledger, destinations: Mapping[str, Configured]) -> None:
-        self._ledger = ledger
-        self._destinations = destinations
-
-    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Return what `Ledger.due` returns without the rows that wait in groups. Raises Temporary.
-
-        It reads whole pages: there may be thousands of the others.
-        """
-        at_since, page = 0, max(limit, PAGE_ROWS)
-        while True:
-            rows = await self._ledger.due(now, page + at_since, since)
-            alone = [row for row in rows if not waits_in_group(row, self._destinations)]
-            if alone or len(rows) < page + at_since:
-                return alone[:limit]
-            page = 2 * page if rows[-1].retry_at == since else max(limit, PAGE_ROWS)
-            since = rows[-1].retry_at or since
-            at_since = sum(row.retry_at == since for row in rows)
-
-    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
-        return await self._ledger.postpone_all(moves, now)
-
-
 class Closer:
     """The groups of the destinations that gather. `records` is called at first use."""
 
@@ -180,7 +153,6 @@ class Closer:
         self._recipients = recipients
         self._since = 0.0
         self._look_back_at = 0.0
-        self.alone = DueAlone(ledger, destinations)
 
     @cached_property
     def _records(self) -> Records:
@@ -214,6 +186,21 @@ class Closer:
             raise progress.faults[0]
         self._since = max(0.0, progress.left_at - BACK_SECONDS)
         return progress.count
+
+    async def due_alone(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
+        """Return what `Ledger.due` returns without the rows that wait in groups. Raises Temporary.
+
+        It reads whole pages: there may be thousands of the others.
+        """
+        at_since, page = 0, max(limit, PAGE_ROWS)
+        while True:
+            rows = await self._ledger.due(now, page + at_since, since)
+            alone = [row for row in rows if not waits_in_group(row, self._destinations)]
+            if alone or len(rows) < page + at_since:
+                return alone[:limit]
+            page = 2 * page if rows[-1].retry_at == since else max(limit, PAGE_ROWS)
+            since = rows[-1].retry_at or since
+            at_since = sum(row.retry_at == since for row in rows)
 
     async def _close_some(self, groups: Mapping[str, str], progress: Pass) -> None:
         texts = await progress.each(list(groups), lambda name: self._records.read(record_name(name)))

@@ -3,13 +3,13 @@
 import hashlib
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.event import Event, view_of
-from shared.jsontext import Json, texts_json
+from shared.jsontext import Json, JsonObject, texts_json
 
 if TYPE_CHECKING:
     from shared.expressions import Expression
@@ -96,48 +96,14 @@ class GatherSettings(NamedTuple):
         return self.digest.by if self.digest is not None else None
 
 
-def read_gather_settings(written: Json, per: str | None = None) -> GatherSettings | None:
-    """Return the settings as the compiler wrote them; None for none."""
-    if not isinstance(written, dict):
-        return None
-    line, max_events = written.get("line"), written.get("max_events")
-    return GatherSettings(
-        coalesce=_coalesce(written.get("coalesce")),
-        digest=_digest(written.get("digest")),
-        quiet_hours=_quiet_hours(written.get("quiet_hours")),
-        is_rated=written.get("is_rated") is True,
-        per=per,
-        line=line if isinstance(line, str) else None,
-        max_events=max_events if isinstance(max_events, int) else DEFAULT_MAX_EVENTS,
-        is_alerts=written.get("is_alerts") is True,
-        keeps_all=written.get("keeps_all") is True,
-    )
-
-
-def _coalesce(written: Json) -> Coalesce | None:
-    if not isinstance(written, dict):
-        return None
-    wait, longest = _number(written.get("wait_seconds")), _number(written.get("max_wait_seconds"))
-    return Coalesce(str(written.get("by")), wait, longest, str(written.get("keep")))
-
-
-def _digest(written: Json) -> Digest | None:
-    if not isinstance(written, dict):
-        return None
-    by = written.get("by")
-    return Digest(_number(written.get("every_seconds")), by if isinstance(by, str) else None)
-
-
-def _quiet_hours(written: Json) -> QuietHours | None:
-    if not isinstance(written, dict):
-        return None
-    zone = written.get("timezone")
-    begin, end = _number(written.get("begin")), _number(written.get("end"))
-    return QuietHours(int(begin), int(end), zone if isinstance(zone, str) else None)
-
-
-def _number(written: Json) -> float:
-    return float(written) if isinstance(written, int | float) else 0.0
+def read_gather_settings(written: JsonObject, per: str | None = None) -> GatherSettings:
+    """Return the settings as the compiler wrote them. Raises TypeError for others."""
+    sections = {"coalesce": Coalesce, "digest": Digest, "quiet_hours": QuietHours}
+    read = {
+        name: sections[name](**cast("JsonObject", value)) if name in sections else value
+        for name, value in written.items()
+    }
+    return GatherSettings(per=per, **read)  # type: ignore[arg-type]
 
 
 def gathered_until(settings: GatherSettings, now: float, timezone: str | None = None) -> float | None:

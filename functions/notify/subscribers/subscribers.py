@@ -5,16 +5,15 @@ see `Directory.announce_change`.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar, cast
 
 from shared.errors import Temporary
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.logs import log
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
 from shared.retention import Retention
-from shared.settings import SliceFault
 from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
@@ -64,20 +63,17 @@ class SubscriberSettings:
 
 
 def read_subscriber_settings(written: Json, retention: Retention) -> SubscriberSettings:
-    """Raises SliceFault."""
-    after = written.get("disable_after_seconds") if isinstance(written, dict) else None
-    if not isinstance(written, dict) or not isinstance(after, int | float):
-        raise SliceFault("invalid_slice", "notify's slice has no settings of 'subscribers'; compile it again")
-    tell = written.get("tell")
-    operator, owners = (tell.get(name) if isinstance(tell, dict) else None for name in ("operator", "owners"))
+    """Return the settings as the compiler wrote them."""
+    fields = cast("JsonObject", written)
+    tell = cast("Mapping[str, str | None]", fields.get("tell", {}))
     return SubscriberSettings(
-        disable_after_seconds=float(after),
-        operator=operator if isinstance(operator, str) else None,
-        owners=owners if isinstance(owners, str) else None,
-        allow_http=written.get("allow_http") is True,
-        allow_private=written.get("allow_private") is True,
-        is_verified_first=written.get("verify") not in (None, "none"),
-        secret=str(written.get("secret") or "subscribers-key"),
+        disable_after_seconds=cast("float", fields["disable_after_seconds"]),
+        operator=tell.get("operator"),
+        owners=tell.get("owners"),
+        allow_http=fields.get("allow_http") is True,
+        allow_private=fields.get("allow_private") is True,
+        is_verified_first=fields.get("verify") not in (None, "none"),
+        secret=str(fields.get("secret") or "subscribers-key"),
         keep_seconds=retention.messages_seconds,
     )
 

@@ -15,7 +15,7 @@ from shared.delivery import DELIVERY_TYPE
 from shared.errors import Temporary
 from shared.event import Event
 from shared.journal import AttemptEntry
-from shared.ledger import Claimed, LedgerRow
+from shared.ledger import Claimed, Ledger, LedgerRow
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
 from shared.times import unix_seconds
 
@@ -36,6 +36,9 @@ TIMER_SECONDS: Final = 60.0
 """The longest wait that has a timer of its own where the bus has delays: the sweep comes each minute."""
 SLOTS_AHEAD_SECONDS: Final = 1.0
 """So long before its slot a delivery is published: it waits for it in notify, which is more exact."""
+PURGE_EVERY_SECONDS: Final = 3_600.0
+BACK_SECONDS: Final = 600.0
+"""How far before the end of the last complete sweep the next one begins: longer than an outcome takes to be written."""
 
 
 def next_retry_at(
@@ -123,3 +126,12 @@ class Wait(NamedTuple):
     reason: str
     has_slot: bool = False
     gathers: bool = False
+
+
+async def move_rows(
+    ledger: Ledger, rows: Sequence[LedgerRow], now: float, until: float
+) -> tuple[list[tuple[LedgerRow, int]], list[Temporary]]:
+    """Postpone the rows. Return those that nobody else moved, each with its new fence, and the faults of others."""
+    fences = await ledger.postpone_all([(row.key, row.fence, until) for row in rows], now)
+    moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
+    return moved, [fence for fence in fences if isinstance(fence, Temporary)]

@@ -3,10 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.notify.waiting.pauses import Pauses
-from functions.notify.waiting.schedule import SLOTS_AHEAD_SECONDS, TIMER_SECONDS, due_message, waits_for_slot
+from functions.notify.waiting.schedule import (
+    BACK_SECONDS,
+    PURGE_EVERY_SECONDS,
+    SLOTS_AHEAD_SECONDS,
+    TIMER_SECONDS,
+    due_message,
+    move_rows,
+    waits_for_slot,
+)
 from shared.delivery import REMEMBERED_SECONDS
 from shared.errors import Temporary
 from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow, Move
@@ -14,15 +22,16 @@ from shared.ports import DELIVERIES, Bus, Clock
 from shared.retention import PurgeClock
 from shared.subscribers.names import SEPARATOR
 
+if TYPE_CHECKING:
+    from functions.notify.alerts.monitor import Monitor
+    from functions.notify.digests.closing import Closer
+
 CLOSE_SECONDS: Final = 20.0
 """The part of a sweep in which groups are closed; the rest is for what goes out by itself."""
 CLOSE_AGAIN_SECONDS: Final = 5.0
 """At the end of a sweep, as far as it has so much time left."""
 END_SECONDS: Final = 57.0
 """A sweep begins nothing after that: the scheduler waits for a minute."""
-PURGE_EVERY_SECONDS: Final = 3_600.0
-BACK_SECONDS: Final = 600.0
-"""How far before the end of the last complete sweep the next one begins: longer than an outcome takes to be written."""
 BATCH_ROWS: Final = 200
 PAGES_AT_ONCE: Final = 3
 """Pages that are moved and published while the next is read. A row has up to 200 KiB: 120 MB of an instance's 512."""
@@ -39,33 +48,6 @@ LOOK_SECONDS: Final = 5.0
 MAX_PER_SECOND: Final = 400
 REPORT_SECONDS: Final = 59.0
 """A line for each destination in a minute. On the clouds, each sweep reports, which may come a little early."""
-
-
-class DueRows(Protocol):
-    """The rows that a sweep publishes: a ledger's, or some of them."""
-
-    async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]: ...
-
-    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]: ...
-
-
-class Groups(Protocol):
-    """The groups in which deliveries wait, and `alone`: the other rows that are due."""
-
-    @property
-    def alone(self) -> DueRows: ...
-
-    async def close(self, seconds: float) -> int:
-        """Close groups whose time has come, for about so long; return how many were published. Raises Temporary."""
-        ...
-
-
-class Monitor(Protocol):
-    """The check of sources and destinations that each sweep begins with."""
-
-    async def check(self) -> None:
-        """Raises Temporary."""
-        ...
 
 
 class Found(NamedTuple):
@@ -151,15 +133,6 @@ class Pace:
         return second.start
 
 
-async def move_rows(
-    ledger: DueRows, rows: Sequence[LedgerRow], now: float, until: float
-) -> tuple[list[tuple[LedgerRow, int]], list[Temporary]]:
-    """Postpone the rows. Return those that nobody else moved, each with its new fence, and the faults of others."""
-    fences = await ledger.postpone_all([(row.key, row.fence, until) for row in rows], now)
-    moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
-    return moved, [fence for fence in fences if isinstance(fence, Temporary)]
-
-
 class Sweeper:
     """Sweeps may overlap: each row is moved by one of them."""
 
@@ -172,8 +145,8 @@ class Sweeper:
         *,
         looks_ahead: bool = False,
         pauses: Pauses | None = None,
-        groups: Groups | None = None,
-        monitor: Monitor | None = None,
+        groups: "Closer | None" = None,
+        monitor: "Monitor | None" = None,
     ) -> None:
         """`looks_ahead`: publish at its time what is due before the next sweep, too.
 
@@ -205,9 +178,9 @@ class Sweeper:
         await self._check()
         closed = await self._close_groups(CLOSE_SECONDS)
         self._pace.begin(self._clock.now())
-        rows = self._groups.alone if self._groups else self._ledger
         run = SweepRun(
-            rows,
+            self._ledger,
+            self._groups.due_alone if self._groups else self._ledger.due,
             self._bus,
             self._clock,
             self._pace,
@@ -260,9 +233,15 @@ class Sweeper:
 
 @dataclass(slots=True)
 class SweepRun:
-    """A sweep. `count` are the deliveries that it published, `faults` what went wrong."""
+    """A sweep.
 
-    ledger: DueRows
+    due     reads the rows that it publishes, as `Ledger.due` does: a ledger's, or some of them
+    count   the deliveries that it has published
+    faults  what went wrong
+    """
+
+    ledger: Ledger
+    due: Callable[[float, int, float], Awaitable[Sequence[LedgerRow]]]
     bus: Bus
     clock: Clock
     pace: Pace
@@ -327,9 +306,9 @@ class SweepRun:
     async def _due(self, now: float, start: float, end: float, limit: int, since: float) -> Sequence[LedgerRow]:
         """Return the rows whose time has come, or whose slot is near: in the last look, up to the next sweep."""
         if not self._stays:
-            return await self.ledger.due(now, limit, since)
+            return await self.due(now, limit, since)
         until = start + NEXT_SWEEP_SECONDS if now >= end - TURN_SECONDS else now + SLOTS_AHEAD_SECONDS
-        found = await self.ledger.due(until, limit, since)
+        found = await self.due(until, limit, since)
         return [row for row in found if waits_for_slot(row) or (row.retry_at or now) <= now]
 
     async def _next_wait(self, now: float, start: float, end: float) -> float | None:
@@ -341,7 +320,7 @@ class SweepRun:
             if self.looks_ahead:
                 await self._publish_ahead(now, end)
             return None
-        soon = await self.ledger.due(start + NEXT_SWEEP_SECONDS, 1, now)
+        soon = await self.due(start + NEXT_SWEEP_SECONDS, 1, now)
         if not soon or (not waits_for_slot(soon[0]) and (soon[0].retry_at or now) > end):
             return None
         at = (soon[0].retry_at or now) - (SLOTS_AHEAD_SECONDS if waits_for_slot(soon[0]) else 0.0)
@@ -352,7 +331,7 @@ class SweepRun:
         """Publish with a delay what is due in the next minute, but for short waits: these have a timer of their own."""
         since = now
         while self.clock.now() < end and not self._is_bus_down:
-            rows = await self.ledger.due(now + TIMER_SECONDS, BATCH_ROWS, since)
+            rows = await self.due(now + TIMER_SECONDS, BATCH_ROWS, since)
             fresh = [row for row in rows if (row.key, row.fence) not in self._seen]
             if not fresh:
                 return

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from functions.notify.digests import draft
-from functions.notify.digests.closing import Closer, DueAlone, listed
+from functions.notify.digests.closing import Closer, listed
 from functions.notify.recipients.people import Listed, Person
 from functions.notify.recipients.recipient import Recipients
 from functions.notify.registry import Recipient
@@ -15,6 +15,7 @@ from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.people import FakePeople
+from tests.fakes.records import FakeRecords
 from tests.unit.notify.gathering_worlds import DIGEST, START, event, ledger_of, notifier_of, pass_time
 
 
@@ -90,7 +91,8 @@ async def test_thousands_that_are_due_at_one_time_are_read_a_few_times() -> None
     ledger.table = {key: row._replace(retry_at=START + 900) for key, row in ledger.table.items()}
     found = [row.key async for row in listed(ledger, START + 900, 0.0)]
     assert (len(found), len(set(found))) == (4_000, 4_000)
-    assert await DueAlone(ledger, notifier.parts.destinations.configured).due(START + 900, 200) == []
+    closer = Closer(notifier.parts.destinations.configured, ledger, notifier.bus, FakeRecords, notifier.clock)
+    assert await closer.due_alone(START + 900, 200) == []
     assert ledger.rows_read < 8 * 4_000
 
 

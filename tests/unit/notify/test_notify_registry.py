@@ -48,8 +48,7 @@ def test_a_destination_is_read_from_the_slice() -> None:
         {"kind": "../email"},
         {"kind": None},
         {"retry_seconds": None},
-        {"timeout_seconds": "15"},
-        {"on_unknown": "perhaps"},
+        {"no_such_setting": 1},
     ],
 )
 def test_a_destination_that_does_not_read_is_a_fault_that_names_it(change: dict[str, Json]) -> None:

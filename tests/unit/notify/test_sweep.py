@@ -3,7 +3,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.notify.waiting.sweep import BACK_SECONDS, BATCH_ROWS, PURGE_EVERY_SECONDS, Sweeper
+from functions.notify.waiting.schedule import BACK_SECONDS, PURGE_EVERY_SECONDS
+from functions.notify.waiting.sweep import BATCH_ROWS, Sweeper
 from shared.delivery import REMEMBERED_SECONDS, Disabled, RetryLater
 from shared.errors import Temporary
 from shared.ledger import POSTPONE_SECONDS, LedgerRow, Move

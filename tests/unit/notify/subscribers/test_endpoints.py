@@ -190,7 +190,7 @@ async def test_the_backlog_has_no_name_for_each_endpoint() -> None:
 async def test_an_endpoints_own_rate_holds_where_it_is_slower_than_the_destinations(
     own: str, configured: Json, held: tuple[int, float] | None
 ) -> None:
-    world = FakeWorld({"rate": configured})
+    world = FakeWorld({"rate": configured} if configured else {})
     name = await world.endpoint(1, rate=own)
     assert world.notifier.parts.endpoints is not None
     place = await world.notifier.parts.endpoints.resolve(Delivery(PAID, "all", name))

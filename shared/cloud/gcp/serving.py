@@ -24,8 +24,6 @@ BODY_SECONDS: Final = 10.0
 WHOLE_KEY: Final = "hookchain.whole"
 """The key of a scope whose request came whole, so that its body needs no timer. Its value is uvicorn's object that
 receives and sends for the request."""
-REJECTED_KEY: Final = "hookchain.rejected"
-"""The key of a scope whose request the server has answered and logged, because its body is malformed."""
 DISCARD_SECONDS: Final = 1.0
 DISCARD_BYTES: Final = 16_777_216
 """More than the largest body that a source may accept."""
@@ -38,10 +36,6 @@ _NOT_FOUND: Final = Reply(404, b"Not Found", (("content-type", "text/plain; char
 
 Answer = Callable[[Request, ReadBody], Awaitable[Reply]]
 """A function: the request without its body, and what reads that, in; the reply out."""
-
-
-class _AnsweredError(BaseException):
-    """The server has answered and logged the request: no answer of the function is needed. No function catches it."""
 
 
 class Application(Response):
@@ -58,10 +52,7 @@ class Application(Response):
         if scope["path"] in _BROWSER_PATHS and scope["method"] in {"GET", "HEAD"}:
             reply = _NOT_FOUND
         else:
-            try:
-                reply = await self._answer(head_of(scope), body_reader(scope, receive))
-            except _AnsweredError:
-                return
+            reply = await self._answer(head_of(scope), body_reader(scope, receive))
         # Out of the scope, which the cycle has: otherwise only the garbage collector frees the two.
         cycle: RequestResponseCycle | None = scope.pop(WHOLE_KEY, None)
         if cycle is not None and _is_writable(cycle):
@@ -142,21 +133,19 @@ def body_reader(scope: Scope, receive: Receive) -> ReadBody:
             return bytes(cycle.body)
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await read_chunks(scope, receive, max_bytes)
+                return await read_chunks(receive, max_bytes)
         except TimeoutError as error:
             raise Rejected("request_timeout", f"the body was not complete within {BODY_SECONDS:.0f} s") from error
 
     return read_body
 
 
-async def read_chunks(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+async def read_chunks(receive: Receive, max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            if REJECTED_KEY in scope:
-                raise _AnsweredError
             raise Rejected("disconnected", "the sender went away before the body was complete")
         chunk = message.get("body", b"")
         size += len(chunk)

@@ -6,18 +6,19 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cloud.gcp.http_server import BoundedProtocol
-from shared.cloud.gcp.serving import BODY_SECONDS, Application
+from shared.cloud.gcp.http_server import HEAD_SECONDS, LINGER_SECONDS, MAX_HEAD_BYTES, BoundedProtocol
+from shared.cloud.gcp.serving import BODY_SECONDS, DISCARD_BYTES, DISCARD_SECONDS, Application
 from shared.errors import Rejected
 from shared.http import ReadBody, Reply, Request
 from tests.fakes.virtual_time import run
-from tests.unit.shared.http_served import H2C, SMUGGLED, Server, after, post
+from tests.unit.shared.http_served import H2C, SMUGGLED, Connection, FakeTransport, Server, after, post
 
 
 def served(*parts: bytes) -> tuple[Server, str]:
@@ -72,12 +73,6 @@ def test_the_body_of_a_request_that_offers_an_upgrade_is_read_however_it_arrives
     assert answers.count("HTTP/1.1 100") <= offer.count("Expect")
 
 
-def test_many_requests_that_offer_an_upgrade_may_come_at_once() -> None:
-    server, answers = served(post("/open", SMUGGLED, H2C) * 2_000)
-    assert server.requests == [("POST", "/open", SMUGGLED)] * 2_000
-    assert answers.count("HTTP/1.1 204") == 2_000
-
-
 def test_a_request_that_offers_an_upgrade_keeps_all_other_headers() -> None:
     server, _ = served(post("/open?a=%20b", b"", "X-One:  1 ", H2C, "X-One: 2", "X-Empty:"))
     assert server.headers == [
@@ -104,9 +99,6 @@ def test_a_request_that_offers_an_upgrade_keeps_all_other_headers() -> None:
         b"POST / HTTP/1.1\r\nHost: x\r\nX: canary-7f3a9c51e0\r\n folded\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\ncanary-7f3a9c51e0\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nX: canary-7f3a9c51e0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: x\r\nhost: canary-7f3a9c51e0\r\n\r\n",
-        b"POST / HTTP/1.0\r\nHost: x\r\nHost: canary-7f3a9c51e0\r\n\r\n",
     ],
 )
 def test_what_is_not_http_is_answered_400_and_logged_in_one_line_without_its_bytes(
@@ -123,48 +115,10 @@ def test_what_is_not_http_is_answered_400_and_logged_in_one_line_without_its_byt
     assert (logged["function"], logged["status"], logged["code"]) == ("receive", 400, "malformed_http")
 
 
-def test_what_follows_bytes_that_are_not_http_is_not_read(capsys: pytest.CaptureFixture[str]) -> None:
-    server, answers = served(b"canary\r\n\r\n" + SMUGGLED * 1_000)
-    assert not server.requests
-    assert answers.count("HTTP/1.1 ") == len(capsys.readouterr().out.splitlines()) == 1
-
-
 def test_a_sender_that_uses_https_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     served(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
     detail = json.loads(capsys.readouterr().out)["detail"]
     assert detail == "not HTTP but TLS: the sender uses HTTPS, and this port takes plain HTTP"
-
-
-@pytest.mark.parametrize(("hosts", "count"), [("", 0), ("Host: canary\r\nHost: canary\r\n", 2)])
-def test_the_log_says_how_many_hosts_a_request_names(
-    hosts: str, count: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    served(f"GET / HTTP/1.1\r\n{hosts}\r\n".encode())
-    detail = json.loads(capsys.readouterr().out)["detail"]
-    assert detail == f"not HTTP: a request has one Host header; this one has {count}"
-
-
-@pytest.mark.parametrize(
-    ("malformed", "count"),
-    [
-        (b"canary\r\n\r\n", 1),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n", 1),
-        (post("/third", b"c") + b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n", 2),
-    ],
-)
-def test_what_is_not_http_is_answered_after_the_whole_requests_before_it(malformed: bytes, count: int) -> None:
-    server, answers = served(post("/first", b"a") + malformed, SMUGGLED)
-    assert len(server.requests) == count
-    assert [line for line in answers.splitlines() if line.startswith("HTTP/1.1 ")] == [
-        *["HTTP/1.1 204 No Content"] * count,
-        "HTTP/1.1 400 Bad Request",
-    ]
-
-
-def test_a_request_of_the_older_version_needs_no_host() -> None:
-    server, answers = served(b"GET /open HTTP/1.0\r\n\r\n")
-    assert len(server.requests) == 1
-    assert answers.startswith("HTTP/1.1 204 ")
 
 
 def answered(monkeypatch: pytest.MonkeyPatch, *parts: bytes) -> tuple[list[Request], str]:
@@ -224,3 +178,157 @@ def test_what_browsers_ask_for_by_themselves_reaches_no_function(path: str, monk
     requests, answers = answered(monkeypatch, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert not requests
     assert answers.startswith("HTTP/1.1 404 Not Found\r\n")
+
+
+# Time, and the end of a server
+
+
+def test_a_head_that_is_not_complete_in_time_is_answered_408_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    head = (b"POST /canary HTTP/1.1\r\n", b"X-One: canary\r\n", b"X-Two: canary\r\n")
+    assert run(after(HEAD_SECONDS - 0.4, *head)) == Connection(False, b"")
+    late = run(after(HEAD_SECONDS - 0.2, *head))
+    assert late.is_closed
+    assert late.written.startswith(b"HTTP/1.1 408 ")
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["code"] == "request_timeout"
+    assert "canary" not in line
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (),
+        (b"\r\n", b"\r\n"),
+        (post("/open", b"body"), b"\r\n"),
+        (post("/open", b"body", H2C), b"\r\n"),
+        (post("/open", b"body") * 3, b"\r\n"),
+    ],
+    ids=["nothing", "line ends", "after an answer", "after an upgrade", "after pipelined requests"],
+)
+def test_a_connection_on_which_no_request_comes_is_closed_without_an_answer(parts: tuple[bytes, ...]) -> None:
+    server = Server()
+    connection = run(after(HEAD_SECONDS, *parts, server=server))
+    assert connection.is_closed
+    assert connection.written.count(b"HTTP/1.1 ") == connection.written.count(b"HTTP/1.1 204 ") == len(server.requests)
+
+
+def test_the_time_of_a_head_begins_with_the_answer_before_it() -> None:
+    head, rest = post("/open", b"body")[:9], post("/open", b"body")[9:]
+    later = HEAD_SECONDS - 0.2
+
+    async def talk() -> bool:
+        protocol, transport = Server().connect()
+        for _ in range(3):
+            protocol.data_received(head)
+            await asyncio.sleep(later)
+            protocol.data_received(rest)
+            await asyncio.sleep(0.1)
+        return transport.is_closed
+
+    assert not run(talk())
+
+
+def test_a_body_has_no_timeout_of_the_server() -> None:
+    """What reads it has one: 10 s, in shared/cloud/gcp/serving.py."""
+    assert not run(after(3 * HEAD_SECONDS, post("/open", b"body")[:-1])).is_closed
+
+
+def test_a_connection_that_is_gone_leaves_no_timer() -> None:
+    async def talk() -> bool:
+        protocol, transport = Server().connect()
+        protocol.connection_lost(None)
+        await asyncio.sleep(2 * HEAD_SECONDS)
+        return transport.written == b""
+
+    assert run(talk())
+
+
+@pytest.mark.parametrize("earlier", [b"", post("/before", b"body")], ids=["a new connection", "one that was used"])
+def test_a_server_that_ends_serves_a_request_that_is_on_its_way_and_closes_then(earlier: bytes) -> None:
+    server = Server()
+
+    async def talk() -> tuple[bool, FakeTransport]:
+        protocol, transport = server.connect()
+        if earlier:
+            protocol.data_received(earlier)
+            await asyncio.sleep(0.01)
+        protocol.shutdown()
+        is_open = not transport.is_closed
+        protocol.data_received(post("/last", b"body"))
+        await asyncio.sleep(0.01)
+        return is_open, transport
+
+    is_open, transport = run(talk())
+    assert is_open
+    assert server.requests[-1] == ("POST", "/last", b"body")
+    assert b"connection: close" in transport.written
+    assert transport.is_closed
+
+
+def test_a_server_that_ends_closes_connections_on_which_nothing_comes() -> None:
+    async def talk() -> tuple[bool, bool]:
+        protocol, transport = Server().connect()
+        protocol.shutdown()
+        await asyncio.sleep(LINGER_SECONDS - 0.01)
+        is_open = not transport.is_closed
+        await asyncio.sleep(0.02)
+        return is_open, transport.is_closed
+
+    assert run(talk()) == (True, True)
+
+
+@dataclass(slots=True)
+class TooLarge:
+    """A function that takes no body over 1,000 bytes, and the codes that it would log."""
+
+    codes: list[str] = field(default_factory=list)
+
+    async def answer(self, _: Request, read_body: ReadBody) -> Reply:
+        try:
+            await read_body(1_000)
+        except Rejected as error:
+            self.codes.append(error.code)
+            return Reply(error.status, b"no", (("connection", "close"),))
+        return Reply(200, b"yes")
+
+
+def rejected(monkeypatch: pytest.MonkeyPatch, *parts: bytes, seconds: float = 0.0) -> tuple[list[str], Connection]:
+    function = TooLarge()
+    monkeypatch.setattr(BoundedProtocol, "application", Application(function.answer))
+    return function.codes, run(after(seconds, *parts))
+
+
+LARGE: Final = post("/open", b"x" * 200_000)
+
+
+@pytest.mark.parametrize(
+    ("parts", "seconds", "is_closed"),
+    [
+        ((LARGE[:100_000],), DISCARD_SECONDS - 0.2, False),
+        ((LARGE[:100_000], LARGE[100_000:-1]), DISCARD_SECONDS - 0.3, False),
+        ((LARGE[:100_000],), DISCARD_SECONDS, True),
+        ((LARGE[:100_000], LARGE[100_000:]), 0.0, True),
+        ((LARGE,), 0.0, True),
+        ((post("/open", b"")[:-5] + b"%d\r\n\r\n" % 10**9, *[b"x" * DISCARD_BYTES] * 2), 0.0, True),
+    ],
+    ids=["waits", "reads on", "a second", "complete", "at once", "too much"],
+)
+def test_after_an_early_rejection_the_rest_is_discarded_for_a_short_time(
+    parts: tuple[bytes, ...], seconds: float, is_closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes, connection = rejected(monkeypatch, *parts, seconds=seconds)
+    assert codes == ["body_too_large"]
+    assert connection.written.endswith(b"\r\n\r\nno")
+    assert connection.written.count(b"HTTP/1.1 ") == 1
+    assert connection.is_closed is is_closed
+
+
+def test_a_head_that_is_too_large_is_answered_431(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * MAX_HEAD_BYTES
+    _, connection = rejected(monkeypatch, *(long[at : at + 60_000] for at in range(0, len(long), 60_000)))
+    assert connection.written.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert connection.is_closed
+    [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["status"], line["code"]) == (431, "head_too_large")

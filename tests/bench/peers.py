@@ -95,7 +95,7 @@ def _row(peer: Peer, costs: Mapping[str, Sequence[Cost]], reasons: Mapping[str, 
 
 
 def markdown(rows: Sequence[JsonObject]) -> str:
-    """Return the table as the README has it."""
+    """Return the table as deploy/benchmarks.md has it."""
     lines = ["| receiver | CPU | checks | stores the event before it answers |", "|---|---|---|---|"]
     for row in rows:
         figure = f"skipped: {row['skipped']}" if "skipped" in row else f"{float(str(row['multiple'])):.1f} ×"

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 RejectedCode: TypeAlias = Literal[
     "malformed_body",
@@ -119,7 +119,7 @@ ProblemCode: TypeAlias = RejectedCode | TemporaryCode | PermanentCode | StartCod
 
 REJECTION_STATUS: Final[Mapping[RejectedCode, int]] = MappingProxyType(
     {
-        # the request itself
+        **dict.fromkeys(get_args(RejectedCode), 422),  # the body parses, and breaks a limit or a rule
         "malformed_body": 400,
         "multiple_documents": 400,
         "invalid_content_length": 400,
@@ -143,19 +143,6 @@ REJECTION_STATUS: Final[Mapping[RejectedCode, int]] = MappingProxyType(
         "query_too_large": 413,
         "unsupported_encoding": 415,
         "unsupported_content_type": 415,
-        # the body parses, and breaks a limit or a rule
-        "nested_too_deeply": 422,
-        "too_many_values": 422,
-        "number_out_of_range": 422,
-        "duplicate_key": 422,
-        "invalid_key": 422,
-        "dtd_not_allowed": 422,
-        "tag_not_allowed": 422,
-        "expanded_too_large": 422,
-        "too_many_fields": 422,
-        "too_many_parts": 422,
-        "too_many_items": 422,
-        "schema_mismatch": 422,
     }
 )
 

@@ -109,8 +109,6 @@ def text_size(value: object) -> int:
             size += 3 + 4 * len(item)
             stack += item
             stack += item.values()
-        elif isinstance(item, bytes):
-            size += 4 * len(item) + 4
         elif isinstance(item, range):
             size += SMALL
         elif isinstance(item, Undefined):
@@ -146,14 +144,14 @@ def binop_size(operator: str, left: object, right: object) -> float:
     is_markup = isinstance(left, Markup) or isinstance(right, Markup)
     if operator == "*":
         for repeated, times in ((left, right), (right, left)):
-            if isinstance(repeated, str | bytes | list | tuple) and isinstance(times, int):
-                return len(repeated) * _number(times) * (1 if isinstance(repeated, str | bytes) else _ITEM)
+            if isinstance(repeated, str | list | tuple) and isinstance(times, int):
+                return len(repeated) * _number(times) * (1 if isinstance(repeated, str) else _ITEM)
     if operator == "%" and isinstance(left, str):
         return _percent_size(left, *(right if isinstance(right, tuple) else (right,)))
     if isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length() * abs(right) if operator == "**" else left.bit_length() + right.bit_length()
         return SMALL if bits <= MAX_NUMBER_BITS else _TOO_LARGE
-    if operator == "+" and isinstance(left, str | bytes) and isinstance(right, str | bytes):
+    if operator == "+" and isinstance(left, str) and isinstance(right, str):
         return _either_size(left, is_markup) + _either_size(right, is_markup)
     if operator == "+" and isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return _ITEM * (len(left) + len(right))
@@ -165,7 +163,7 @@ def sliced_size(value: object, start: int | None, stop: int | None, step: int | 
     if not isinstance(value, Sized):
         return SMALL
     count = len(range(*slice(start, stop, step).indices(len(value))))
-    return count if isinstance(value, str | bytes) else _ITEM * count
+    return count if isinstance(value, str) else _ITEM * count
 
 
 def bounded_format(formatted: Called, text: str) -> Called:
@@ -204,7 +202,7 @@ def charge_call(called: object, args: tuple[object, ...], kwargs: dict[str, obje
     owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
     if called is dict:
         charge(_NEW_ITEM * (len(kwargs) + sum(len(each) for each in args if isinstance(each, Sized))))
-    elif isinstance(owner, str | bytes | int | float | list | tuple | dict) and name in METHODS:
+    elif isinstance(owner, str | int | float | list | tuple | dict) and name in METHODS:
         charge(METHODS[name](owner, *args, **kwargs))
     elif callable(called) and not _is_jinjas(called, owner):
         raise SecurityError(f"a template cannot call {name}")
@@ -269,40 +267,13 @@ def _lines(text: object, *_: object, **__: object) -> float:
 
 def _replaced(text: object, old: object, new: object, *_: object, **__: object) -> float:
     is_markup = any(isinstance(each, Markup) for each in (text, old, new))
-    content = text if isinstance(text, bytes) else str(text) if text_size(text) <= MAX_OUTPUT_CHARACTERS else ""
-    times = content.count(old if isinstance(old, bytes) else str(old))  # type: ignore[arg-type] # or a TypeError, which is right
+    content = str(text) if text_size(text) <= MAX_OUTPUT_CHARACTERS else ""
+    times = content.count(str(old))
     return _either_size(text, is_markup) + times * _either_size(new, is_markup)
 
 
 def _wide(text: object, width: object = 80, *_: object) -> float:
     return max(text_size(text), _number(width))
-
-
-def _expanded(text: object, tabsize: object = 8) -> float:
-    tabs = text.count("\t") if isinstance(text, str) else text_size(text)
-    return text_size(text) + tabs * _number(tabsize)
-
-
-def _translated(text: object, table: object) -> float:
-    if isinstance(table, Mapping):
-        table = list(table.values())
-    if not isinstance(table, list | tuple | str):
-        return _TOO_LARGE
-    longest = 1 if isinstance(table, str) else max((len(each) for each in table if isinstance(each, str)), default=1)
-    return text_size(text) * max(1, longest)
-
-
-def _encoded(text: object, encoding: object = "utf-8", errors: object = "strict") -> float:
-    """The name of a character, which `namereplace` writes, has fewer than 100 letters."""
-    return text_size(text) * (4 if errors == "strict" and encoding in {"utf-8", "ascii", "latin-1"} else 100) + SMALL
-
-
-def _decoded(content: object, *_: object, **__: object) -> float:
-    return 4 * len(content) if isinstance(content, bytes) else SMALL
-
-
-def _to_bytes(_: object, length: object = 1, *__: object, **___: object) -> float:
-    return _number(length)
 
 
 def _truncated(text: object, *args: object, **kwargs: object) -> float:
@@ -461,13 +432,7 @@ METHODS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("rsplit", "split"), _split),
     **dict.fromkeys(("unescape", "striptags"), _text),
     "copy": _items,
-    "decode": _decoded,
-    "encode": _encoded,
-    "expandtabs": _expanded,
-    "hex": lambda content, *_: 3 * len(content) if isinstance(content, bytes) else SMALL,
     "join": _joined_by,
     "replace": _replaced,
     "splitlines": _lines,
-    "to_bytes": _to_bytes,
-    "translate": _translated,
 }

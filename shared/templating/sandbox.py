@@ -146,8 +146,6 @@ def shown(value: object) -> object:
         return value
     if value is None:
         return ""
-    if isinstance(value, bytes):
-        raise NotAValue
     charge(text_size(value))
     return to_json(value) if isinstance(value, bool | list | dict) else value
 

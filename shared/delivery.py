@@ -42,13 +42,19 @@ class Delivery:
 
 
 def delivery_id(event_id: str, route: str, destination: str, after: str = "") -> str:
-    """Return the idempotency key: SHA-256 over canonical JSON."""
-    names, last = _parts_of_names(route, destination).names, b",%b" % texts_json(after) if after else b""
-    return hashlib.sha256(b"[%b,%b%b]" % (texts_json(event_id), names, last)).hexdigest()
+    """Return the idempotency key: SHA-256 over the JSON array of the event's id and the names."""
+    names = _name_texts(route, destination).names
+    page = b",%b" % texts_json(after) if after else b""
+    return hashlib.sha256(b"[%b,%b%b]" % (texts_json(event_id), names, page)).hexdigest()
 
 
-class _PartsOfNames(NamedTuple):
-    """The parts of a message that only depend on the names of the route and the destination."""
+class _NameTexts(NamedTuple):
+    """The parts of a message that depend only on the names of the route and the destination.
+
+    names   both as items of the JSON array that the idempotency key is computed from
+    source  the CloudEvent's attribute
+    fields  the CloudEvent's JSON from `source` up to the names in its data
+    """
 
     names: bytes
     source: str
@@ -56,14 +62,15 @@ class _PartsOfNames(NamedTuple):
 
 
 @lru_cache(maxsize=4_096)
-def _parts_of_names(route: str, destination: str) -> _PartsOfNames:
-    names, source = (to_json(route), to_json(destination)), f"/routes/{route}"
+def _name_texts(route: str, destination: str) -> _NameTexts:
+    source = f"/routes/{route}"
     fields = (
         f'"source":{to_json(source)},"type":"{DELIVERY_TYPE}","datacontenttype":"application/json",'
-        f'"data":{{"route":{names[0]},"destination":{names[1]},'
+        f'"data":{{"route":{to_json(route)},"destination":{to_json(destination)},'
     )
-    in_id = [route, *destination.split(SEPARATOR)]  # an endpoint's: [event id, route, destination, tenant, endpoint]
-    return _PartsOfNames(",".join(map(to_json, in_id)).encode(), source, fields)
+    # An endpoint's name has three parts: [event id, route, destination, tenant, endpoint].
+    names = [route, *destination.split(SEPARATOR)]
+    return _NameTexts(",".join(map(to_json, names)).encode(), source, fields)
 
 
 def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Mapping[str, str]) -> BusMessage:
@@ -99,18 +106,18 @@ def delivery_messages(
     CloudEvent. `merged` and `after` are as in Delivery; `waiting` is the JSON of a waiting route. What the messages
     have in common is made once.
     """
-    begin, end = b"[%b," % texts_json(event_id), b"]"
-    more = f'"merged":{merged},' if merged else ""
+    key_begin = b"[%b," % texts_json(event_id)
+    key_end = b",%b]" % texts_json(after) if after else b"]"
+    optional = f'"merged":{merged},' if merged else ""
     if waiting:
-        more += f'"waiting":{waiting},'
+        optional += f'"waiting":{waiting},'
     if after:
-        more += f'"after":{to_json(after)},'
-        end = b",%b]" % texts_json(after)
-    rest = b'%b"event":%b}}' % (more.encode(), event)
+        optional += f'"after":{to_json(after)},'
+    rest = b'%b"event":%b}}' % (optional.encode(), event)
     messages = []
     for destination in destinations:
-        names, source, fields = _parts_of_names(route, destination)
-        key = hashlib.sha256(begin + names + end).hexdigest()
+        names, source, fields = _name_texts(route, destination)
+        key = hashlib.sha256(key_begin + names + key_end).hexdigest()
         head = f'{{"specversion":"1.0","id":"{key}","time":"{time}",{fields}'
         own = {"ce-id": key, "ce-type": DELIVERY_TYPE, "ce-source": source}
         messages.append(BusMessage(head.encode() + rest, {**own, **attributes}))
@@ -118,14 +125,16 @@ def delivery_messages(
 
 
 def delivery_from(document: Json) -> Delivery:
-    """Raises Permanent (`malformed_event`) for what is not a delivery of ours."""
+    """Return the delivery in a message. Raises Permanent (`malformed_event`) for anything else."""
     data = document.get("data") if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE else None
     if not isinstance(data, dict):
         raise Permanent(
             "malformed_event", f"a delivery is a CloudEvent of type {DELIVERY_TYPE!r} whose data is an object"
         )
-    route, destination = data.get("route"), data.get("destination")
-    merged, after = data.get("merged", 0), data.get("after", "")
+    route = data.get("route")
+    destination = data.get("destination")
+    merged = data.get("merged", 0)
+    after = data.get("after", "")
     if not isinstance(route, str) or not isinstance(destination, str):
         raise Permanent("malformed_event", "a delivery's data names its 'route' and its 'destination'")
     if not isinstance(merged, int) or isinstance(merged, bool) or merged < 0:

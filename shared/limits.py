@@ -1,4 +1,7 @@
-"""The limits of a body that a source accepts. A body past a limit is rejected; none is cut short."""
+"""The limits of a body that a source accepts, and the objects and numbers that parsers build within them.
+
+A body past a limit is rejected; none is cut short.
+"""
 
 import math
 from typing import Final, NamedTuple

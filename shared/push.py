@@ -4,14 +4,13 @@ Parsed here, because functions-framework's own conversion for asynchronous funct
 https://cloud.google.com/pubsub/docs/push#receive_push
 """
 
-from binascii import a2b_base64
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
 
-from shared.base64_text import LARGE_BYTES, decode_base64
+from shared.base64_text import decode_base64
 from shared.errors import Permanent, Rejected
 from shared.http import Request
 from shared.jsontext import Json, from_json
@@ -25,7 +24,7 @@ VerifyPush = Callable[[Request], Awaitable[None]]
 
 @dataclass(slots=True)
 class Push:
-    """The message in it. Nothing here goes by what the body says about its subscription and attempts."""
+    """The message of a push. What the body says about its subscription and attempts is not read."""
 
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -49,26 +48,23 @@ def refuse_pages(head: Request) -> None:
 
 
 def parse_push(body: bytes) -> Push:
-    """Raises Permanent (`malformed_push`)."""
+    """Return the message in a pushed body. Raises Permanent (`malformed_push`)."""
     try:
-        document: Json = orjson.loads(body)  # the texts in it count, and no number, which orjson may round
+        document: Json = orjson.loads(body)  # only texts are read from it, and no number, which orjson may round
     except ValueError as error:
         raise Permanent("malformed_push", "the pushed body is not JSON") from error
     message = document.get("message") if isinstance(document, dict) else None
     if not isinstance(message, dict):
         raise Permanent("malformed_push", "the pushed body has no 'message' object")
-    encoded, written = message.get("data", ""), message.get("attributes")
+    encoded = message.get("data", "")
     try:
         if not isinstance(encoded, str):
             raise ValueError
-        is_large = len(encoded) >= LARGE_BYTES
-        data = decode_base64(encoded) if is_large else a2b_base64(encoded, strict_mode=True)
+        data = decode_base64(encoded)
     except ValueError as error:
         raise Permanent("malformed_push", "the message's 'data' is not base64 text") from error
-    attributes = written if isinstance(written, dict) else {}
+    attributes = message.get("attributes")
+    pairs = attributes.items() if isinstance(attributes, dict) else ()
+    texts = {name: text for name, text in pairs if isinstance(text, str)}
     message_id = message.get("messageId", message.get("message_id"))
-    return Push(
-        data,
-        {name: text for name, text in attributes.items() if isinstance(text, str)},
-        message_id if isinstance(message_id, str) else "",
-    )
+    return Push(data, texts, message_id if isinstance(message_id, str) else "")

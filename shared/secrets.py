@@ -1,4 +1,7 @@
-"""Secrets by name, from a mounted file, the environment or the platform's secret manager."""
+"""Secrets by name, from a mounted file, the environment or the platform's secret manager; and the values in a secret.
+
+A secret's text holds one value a line, newest first. A value that is empty or a placeholder is never used.
+"""
 
 import asyncio
 import contextlib
@@ -31,9 +34,9 @@ RETRY_SECONDS: Final = 15.0
 WARN_SECONDS: Final = 300.0
 
 Reader = Callable[[str], str | None]
-"""Answers the secret's text, or None if this place does not have it. May block; may raise OSError or Temporary."""
+"""Returns the secret's text, or None if this place does not have it. May block; may raise OSError or Temporary."""
 AsyncReader = Callable[[str], Awaitable[str | None]]
-"""The same on the event loop, for a secret manager that is asked over the network."""
+"""The same on the event loop, for a secret manager that answers over the network."""
 
 
 def from_folder(folder: Path) -> Reader:
@@ -103,10 +106,11 @@ class _Cached(NamedTuple):
 
 
 class SecretStore:
-    """The Secrets port over readers that are asked in order, `manager` last.
+    """The Secrets port over readers that are tried in order, each in a thread, and `manager` last.
 
-    While the store cannot be reached, the last values serve for STALE_SECONDS. Whatever the store answers (missing,
-    denied, disabled, empty) takes effect at once, and ends what was cached: that is how a secret is revoked.
+    Values are cached for CACHE_SECONDS. While the store cannot be reached, the last values are used for STALE_SECONDS.
+    Any response of the store (missing, denied, disabled, empty) takes effect at once and ends what was cached: that is
+    how a secret is revoked.
     """
 
     def __init__(self, readers: tuple[Reader, ...], clock: Clock, manager: AsyncReader | None = None) -> None:
@@ -116,6 +120,7 @@ class SecretStore:
         self._cache: dict[str, _Cached] = {}
 
     async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
+        """Return the values, newest first, never none; `fresh` ones are read now. Raises Temporary."""
         now = self._clock.now()
         cached = self._cache.get(name)
         if cached and cached.read_at <= now < cached.refresh_at and not fresh:  # no clock was set back since
@@ -136,7 +141,7 @@ class SecretStore:
         return values
 
     async def _text(self, name: str) -> str | None:
-        """Raises Temporary."""
+        """Read the secret within READ_SECONDS. Raises Temporary; SecretStoreUnreachable without an answer."""
         try:
             async with asyncio.timeout(READ_SECONDS):
                 text = await asyncio.to_thread(self._read, name)

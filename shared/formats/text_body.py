@@ -1,4 +1,7 @@
-"""Decoding of text by the charset that the sender names or the byte order mark shows."""
+"""Text and bytes: bodies of no structure, and the decoding of text by its charset or byte order mark.
+
+Text is a string; other bytes are `{"type": …, "size": bytes, "base64": …}`.
+"""
 
 import codecs
 from typing import Final

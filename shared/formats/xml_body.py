@@ -2,6 +2,10 @@
 
 An element that holds nothing is null, one that holds only text is a string, repeated ones are a list. White space at
 the ends of a text goes; that between elements is no text. Names keep their prefixes as written.
+
+A DOCTYPE is rejected, which is where expat's dangers are. Prefixes are verified (https://www.w3.org/TR/xml-names/) by
+own code, because expat's own check writes a namespace's whole name in place of each prefix: a document of 640 KB with
+one long name costs it 45 s.
 """
 
 import re

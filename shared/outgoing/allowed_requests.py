@@ -1,6 +1,12 @@
-"""The only parser of URLs to send to, strict where the usual parsers disagree with each other.
+"""The requests that may be sent to other systems: their addresses, URLs and headers. Pure.
 
-A URL that is rejected here is rejected when the configuration is loaded, too: `read_target` asks no network.
+A URL that is rejected here is rejected when the configuration is loaded, too, because `read_target` looks up no name.
+It is the only parser of URLs to send to, and strict where the usual parsers disagree with each other.
+
+The addresses have tables of our own, because `ipaddress.is_global` judges an address that carries another one inside
+(mapped, NAT64, 6to4, Teredo) by its outside. https://www.iana.org/assignments/iana-ipv4-special-registry and its sister
+for IPv6: whatever is in one of them is rejected, even if it is called globally reachable, because no webhook lives
+there.
 """
 
 import re

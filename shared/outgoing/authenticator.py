@@ -1,4 +1,7 @@
-"""Authenticates requests to other systems: headers, query parameters and signatures made with secrets and tokens."""
+"""Authentication of requests to other systems: headers, query parameters and signatures, made with secrets and tokens.
+
+Access tokens are fetched through the guarded fetch, and kept until shortly before they expire.
+"""
 
 import asyncio
 import json

@@ -14,6 +14,12 @@ thresholds", IEEE/ACM Transactions on Networking, 1998.) Lanes that are not know
 places. While messages wait in the bus, the group that brought most of them gets hardly any place, until they are here.
 
 Times are those of the caller's clock, in seconds. The gate writes nothing, and runs on one event loop.
+
+A circuit breaker's state (`Circuit`) stops a receiver's work for a while after several failures in a row:
+
+    closed      everything is tried; failures in a row open it
+    open        nothing is tried. Each pause is twice as long as the one before, up to a limit
+    half open   after the pause one thing at a time is tried: its success closes the breaker, its failure opens it
 """
 
 import asyncio

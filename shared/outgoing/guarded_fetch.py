@@ -1,7 +1,8 @@
 """The Fetch port: the only way to call an address that the operator, or worse an event, names.
 
-The name is looked up once, every address found is checked, and one of those is connected to: a name that answers
-otherwise a moment later leads nowhere. TLS proves the name all the same.
+The name is looked up once, every address found is checked, and one of those is connected to: a name that resolves to
+another address a moment later leads nowhere. TLS proves the name all the same. Connections are kept for the next
+request to the same host.
 """
 
 import asyncio

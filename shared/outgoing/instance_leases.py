@@ -129,7 +129,8 @@ class InstanceLeases:
 
         Raises Temporary.
         """
-        now, flooding = self._clock.now(), self._flooding.setdefault(group, _Flooding())
+        now = self._clock.now()
+        flooding = self._flooding.setdefault(group, _Flooding())
         self._flooding.move_to_end(group)
         if len(self._flooding) > MAX_KNOWN:
             self._flooding.popitem(last=False)
@@ -174,11 +175,11 @@ class InstanceLeases:
         if 0 < lease.ask_at - now <= ASK_AGAIN_SECONDS:  # more: the clock was set back
             return False
         seconds = timeout_seconds + COVER_SECONDS + LEASE_SECONDS
-        bucket, most = _bucket(lane), MOST_INSTANCES
+        bucket = _bucket(lane)
         # As if all of them were in use: the others that want places get no part of them meanwhile.
-        answer = await self._grants().lease(bucket, self._holder, wanted, most, now, seconds, used=wanted)
+        answer = await self._grants().lease(bucket, self._holder, wanted, MOST_INSTANCES, now, seconds, used=wanted)
         if 0 < answer.places < wanted:  # others have answers already, and leave places to as many processes
-            answer = await self._grants().lease(bucket, self._holder, 1, most, now, seconds, used=1)
+            answer = await self._grants().lease(bucket, self._holder, 1, MOST_INSTANCES, now, seconds, used=1)
         if answer.places:
             lease.until = now + seconds
         elif not answer.is_queued:

@@ -1,7 +1,7 @@
-"""The auth schemes of sources: what all have in common, and the one that an entry of a source's slice describes.
+"""The auth schemes of sources: what all have in common, the age of a signature, and the scheme that a slice describes.
 
-Each scheme is a class of its own, with the settings that it has. Its module is imported where a source has the scheme:
-a sender waits for receive's start.
+Each scheme is a class of its own, with the settings that it has. Its module is imported where a source has the scheme,
+because a sender waits for receive's start.
 """
 
 import re

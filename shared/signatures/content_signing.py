@@ -1,6 +1,7 @@
 """Sign a request by a scheme that signs a template of it: the other side of signature_scheme.py.
 
-What is signed here, `SignatureScheme.verify` accepts.
+What is signed here, `SignatureScheme.verify` accepts. Texts are written at the locations from which locations.py reads
+them.
 """
 
 import base64

@@ -24,9 +24,9 @@ class PublicKeyScheme(SignatureScheme):
     form: str = "der"
     padding: str = "pkcs1"
 
-    def _is_signed(self, given: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
+    def _is_signed(self, sent: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
         contents = self.contents(fields, timestamp)
-        signatures = [raw for text in given if (raw := _raw(text, self.encoding))]
+        signatures = [raw for text in sent if (raw := _raw(text, self.encoding))]
         checks = [
             is_signed_by(
                 public_key(secret),

@@ -117,8 +117,8 @@ class TokenScheme(AuthScheme):
 
     @classmethod
     def read(cls, entry: JsonObject) -> Self:
-        at, when = parse_location(str(entry["at"])), read_conditions(entry.get("when"))
-        return cls(at=at, when=when, **read_strings(entry, "at"))
+        at = parse_location(str(entry["at"]))
+        return cls(at=at, when=read_conditions(entry.get("when")), **read_strings(entry, "at"))
 
     @property
     def credentials(self) -> tuple[Location, ...]:

@@ -57,7 +57,7 @@ class Signatures(NamedTuple):
 class SignatureScheme(TimedScheme):
     """A signature at the location `at`, over `content`. Settings are those of SignedAuth in shared/config/signed.py.
 
-    `take` is empty where the layout needs none.
+    `take` is empty where the layout needs none. A subclass decides in `_is_signed` whether a signature is by a secret.
     """
 
     at: Location
@@ -123,21 +123,24 @@ class SignatureScheme(TimedScheme):
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
         """Verify the request, or each of several items that carry a signature of their own."""
-        for signed in (fields,) if self.each is None else self.signed_items(fields):
-            given, timestamp = self.signatures(signed), ""
+        signed_parts = [fields] if self.each is None else self.signed_items(fields)
+        for signed in signed_parts:
+            sent = self.signatures(signed)
             if self.body_digest:
                 self._verify_body_digest(fields)
+            timestamp = ""
             if self.timestamp and not self.signs_time_in_body:
-                timestamp = self.timestamp_text(signed, given)
+                timestamp = self.timestamp_text(signed, sent)
                 verify_timestamp(timestamp, now, self.tolerance_seconds, self.unit)
             if self.id and not 0 < len(signed.text(self.id) or "") <= _MAX_ID:
                 raise Rejected("invalid_delivery_id", f"the signed id is missing, or longer than {_MAX_ID} characters")
-            if not self._is_signed(given.texts, signed, timestamp, secrets):
+            if not self._is_signed(sent.texts, signed, timestamp, secrets):
                 raise mismatch("no signature matches what was sent and the secret")
             if self.timestamp and self.signs_time_in_body:  # the body is parsed only now that it is authenticated
                 verify_timestamp(signed.text(self.timestamp), now, self.tolerance_seconds, self.unit)
 
-    def _is_signed(self, given: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
+    def _is_signed(self, sent: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
+        """Return whether one of the signature texts is by one of the secrets, over the fields with the timestamp."""
         raise NotImplementedError
 
     def signed_items(self, fields: RequestFields) -> list[RequestFields]:
@@ -154,15 +157,15 @@ class SignatureScheme(TimedScheme):
     def _verify_body_digest(self, fields: RequestFields) -> None:
         assert self.body_digest
         expected = hashlib.sha256(fields.request.body).hexdigest()
-        given = fields.text(self.body_digest)
-        if given is None or not matches_any([given.lower()], [expected]):
+        sent = fields.text(self.body_digest)
+        if sent is None or not matches_any([sent.lower()], [expected]):
             raise mismatch("the SHA-256 that was sent along is not the body's")
 
-    def timestamp_text(self, fields: RequestFields, given: Signatures) -> str:
+    def timestamp_text(self, fields: RequestFields, sent: Signatures) -> str:
         """Return the text at the timestamp's location, which may be an item of the signature's own header."""
         assert self.timestamp
         if self.timestamp.kind == "signature":
-            return given.items.get(self.timestamp.name, "")
+            return sent.items.get(self.timestamp.name, "")
         return fields.text(self.timestamp) or ""
 
     def contents(self, fields: RequestFields, timestamp: str, secret: bytes = b"") -> list[bytes]:
@@ -180,11 +183,11 @@ class SignatureScheme(TimedScheme):
         if self.layout == "numbered":
             from shared.signatures.signature_scheme import numbered_headers  # few senders have another than `plain`
 
-            given = numbered_headers(fields.request, self.at.path[0], self.prefix)
-            if not given.texts:
+            sent = numbered_headers(fields.request, self.at.path[0], self.prefix)
+            if not sent.texts:
                 expected = f"it is expected in {described(self.at)}, {{n}} from 1"
                 raise NotAttempted(f"the request has no signature: {expected}")
-            return given
+            return sent
         text = fields.request.header(self.at.path[0]) if self.at.kind == "header" else fields.text(self.at)
         if not text:
             raise NotAttempted(f"the request has no signature: it is expected in {described(self.at)}")
@@ -195,14 +198,14 @@ class SignatureScheme(TimedScheme):
             return Signatures([text])
         from shared.signatures.signature_scheme import LISTS
 
-        given = LISTS[self.layout](text, self)
-        if not given.texts:
+        sent = LISTS[self.layout](text, self)
+        if not sent.texts:
             kinds = ", ".join(sorted(self.take))
             raise mismatch(f"no signature of the kind {kinds} stands in {described(self.at)}")
-        if len(given.texts) > MAX_SIGNATURES:
+        if len(sent.texts) > MAX_SIGNATURES:
             rule = f"at most {MAX_SIGNATURES} are tried"
-            raise mismatch(f"{described(self.at)} holds {len(given.texts)} signatures; {rule}")
-        return given
+            raise mismatch(f"{described(self.at)} holds {len(sent.texts)} signatures; {rule}")
+        return sent
 
     # The signed part of a verified request
 
@@ -247,14 +250,14 @@ class HmacScheme(SignatureScheme):
     key_encoding: str = "utf8"
     key_prefix: str = ""
 
-    def _is_signed(self, given: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
+    def _is_signed(self, sent: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
         contents = (fields.request.body,) if self.content is BODY else self.contents(fields, timestamp)
         expected = [
             hmac_text(content, hmac_key(secret, self.key_encoding, self.key_prefix), self.algorithm, self.encoding)
             for secret in secrets
             for content in contents
         ]
-        return matches_any(list(map(COMPARABLE[self.encoding], given)), expected)
+        return matches_any(list(map(COMPARABLE[self.encoding], sent)), expected)
 
 
 @lru_cache(maxsize=128)
@@ -282,13 +285,13 @@ class DigestScheme(SignatureScheme):
         # A digest goes on from where it ended (length extension), unless the secret stands at the end.
         self.can_be_extended = self.algorithm != "sha384" and self.content[-1:] != ("secret",)
 
-    def _is_signed(self, given: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
+    def _is_signed(self, sent: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
         expected = [
             digest_text(content, self.algorithm, self.encoding)
             for secret in secrets
             for content in self.contents(fields, timestamp, secret.encode())
         ]
-        return matches_any(list(map(COMPARABLE[self.encoding], given)), expected)
+        return matches_any(list(map(COMPARABLE[self.encoding], sent)), expected)
 
 
 MAX_NUMBERED: Final = 100

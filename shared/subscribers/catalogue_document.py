@@ -1,6 +1,8 @@
 """The catalogue of event types as documents: read from, and written as, OpenAPI webhooks, JSON Schema or our own form.
 
-OpenAPI 3.1    `webhooks` (or `x-webhooks` of 3.0): see openapi_webhooks.py
+OpenAPI 3.1    `webhooks` (or `x-webhooks` of 3.0): the body of each is what an endpoint gets, with `payload: standard`
+               the envelope `{type, timestamp, data}`. The schema of an event type is that of `data`: it is put into
+               the envelope and taken out of it
 JSON Schema    one schema, or one for each event type under `$defs`
 our own        {order.paid: {description, group, schema, examples, deprecated}}
 """

@@ -1,7 +1,8 @@
 """Sealed texts: AES-256-GCM, with a key that is named in the result, so that it can be rotated.
 
 A text is sealed for a context, `<tenant>/<endpoint>`, and opens in no other: a document that somebody copied to
-another endpoint gives nothing away.
+another endpoint gives nothing away. Keys are derived from the values of the secret `subscribers-key`: one for each
+purpose, so that none opens another's texts.
 """
 
 import binascii
@@ -13,6 +14,29 @@ from typing import Final
 
 from shared.errors import Temporary
 from shared.subscribers.model import SealedText
+
+KEY_SECRET: Final = "subscribers-key"  # noqa: S105 a name
+MIN_CHARACTERS: Final = 32
+SEAL: Final = "seal"
+"""The purpose of the keys that seal texts."""
+
+
+def seal_context(tenant: str, endpoint: str) -> str:
+    """Return what an endpoint's secrets are sealed for."""
+    return f"{tenant}/{endpoint}"
+
+
+def derived_key(value: str, purpose: str) -> bytes:
+    """Return a key of 32 bytes, by HKDF-SHA256 without a salt (RFC 5869) from the value's text.
+
+    The value is 32 random bytes in base64 or hex, or any text as long. Raises Temporary (`secret_unusable`).
+    """
+    if len(value) < MIN_CHARACTERS:
+        rule = f"must have {MIN_CHARACTERS} characters at least, such as the output of `openssl rand -base64 32`"
+        raise Temporary("secret_unusable", f"the secret {KEY_SECRET!r} {rule}; got {len(value)}")
+    extracted = hmac.digest(bytes(32), value.encode(), "sha256")
+    return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")
+
 
 NONCE_BYTES: Final = 12
 
@@ -56,26 +80,3 @@ def sealer_of(values: Sequence[str]) -> Sealer:
 
 def key_id(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:8]
-
-
-KEY_SECRET: Final = "subscribers-key"  # noqa: S105 a name
-MIN_CHARACTERS: Final = 32
-SEAL: Final = "seal"
-"""The purpose of the keys that sealing.py has."""
-
-
-def seal_context(tenant: str, endpoint: str) -> str:
-    """Return what an endpoint's secrets are sealed for: see sealing.py."""
-    return f"{tenant}/{endpoint}"
-
-
-def derived_key(value: str, purpose: str) -> bytes:
-    """Return a key of 32 bytes, by HKDF-SHA256 without a salt (RFC 5869) from the value's text.
-
-    The value is 32 random bytes in base64 or hex, or any text as long. Raises Temporary (`secret_unusable`).
-    """
-    if len(value) < MIN_CHARACTERS:
-        rule = f"must have {MIN_CHARACTERS} characters at least, such as the output of `openssl rand -base64 32`"
-        raise Temporary("secret_unusable", f"the secret {KEY_SECRET!r} {rule}; got {len(value)}")
-    extracted = hmac.digest(bytes(32), value.encode(), "sha256")
-    return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")

@@ -1,6 +1,7 @@
 """JSON Schemas that stand alone: what a reference leads to is in the schema itself, under `$defs`.
 
-So a schema can be stored, shown and checked without the document that it came from, and nothing is ever fetched.
+So a schema can be stored, shown and checked without the document that it came from, and nothing is ever fetched. Faults
+of a document are CatalogueFaults, which name the place by a JSON pointer.
 """
 
 import hashlib

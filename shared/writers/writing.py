@@ -1,4 +1,4 @@
-"""The base of all writers: faults with their place, text that is bounded while it grows, scalars as text."""
+"""The base of all writers: faults with their place, output that is bounded while it grows, scalars as text."""
 
 import math
 import re

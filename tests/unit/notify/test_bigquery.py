@@ -58,15 +58,6 @@ async def test_deliveries_that_wait_at_once_go_into_few_requests_and_each_is_a_r
     assert max(world.server.requests) <= 500
 
 
-async def test_a_request_stays_below_what_bigquery_takes() -> None:
-    world = World()
-    large = [an_order(n) for n in range(8)]
-    for each in large:
-        each.event.data = {"name": "x" * 3_000_000, "n": 1}
-    await world.take(*large)
-    assert len(world.rows) == 8
-
-
 async def test_a_row_that_does_not_fit_is_a_dead_letter_and_the_others_are_stored() -> None:
     world = World(settings={"columns": {"name": "data.name", "n": "data.n"}})
     await world.take(an_order(0), an_order(1), an_order(2, n={"no": "integer"}), an_order(3))
@@ -108,17 +99,6 @@ async def test_a_request_that_is_rejected_whatever_its_rows_is_not_sent_for_each
     assert "unknown" not in set((await world.outcomes()).values())
 
 
-async def test_a_row_that_was_stopped_comes_again_and_is_there_once() -> None:
-    world = World()
-    world.server.stopped = {an_order(1).id}
-    await world.take(an_order(0), an_order(1))
-    assert (await world.outcomes())["e1"] == "retry_scheduled"
-    world.server.stopped = ()
-    world.notify.clock.advance(30)
-    await world.notify.sweep_and_take()
-    assert sorted(str(row["name"]) for row in world.rows) == ["order 0", "order 1"]
-
-
 async def test_one_row_that_spoils_a_request_does_not_keep_the_others_out() -> None:
     world = World(server=BigQuery({"orders": Table(dict(FIELDS))}, poison="order 7"))
     await world.take(*[an_order(n) for n in range(20)])
@@ -145,21 +125,6 @@ async def test_a_row_that_is_repeated_minutes_later_can_be_told_by_its_delivery(
     assert (await world.outcomes())["e1"] == "delivered"
     assert {row["delivery_id"] for row in world.rows} == {an_order(1).id}
     assert len(world.rows) == 2
-
-
-async def test_a_replay_of_a_row_that_may_be_there_has_the_same_delivery_id() -> None:
-    world = World()
-    world.way.lost = 100
-    await world.take(an_order(1))
-    for _ in range(2):
-        world.notify.clock.advance(10_000)
-        await world.notify.sweep_and_take()
-    assert (await world.notify.ledger.rows(1))[0].state == "dead_lettered"
-    world.way.lost = 0
-    await world.notify.ledger.reopen(an_order(1).id, world.notify.clock.now())
-    await world.take(an_order(1))
-    assert (await world.outcomes())["e1"] == "delivered"
-    assert {row["delivery_id"] for row in world.rows} == {an_order(1).id}
 
 
 @pytest.mark.parametrize("hidden", [0, 1])
@@ -204,14 +169,3 @@ async def test_a_table_that_cannot_be_created_is_no_fault_of_the_rows() -> None:
     world = World({"create": True}, Rejecting())
     await world.take(*[an_order(n) for n in range(5)])
     assert set((await world.outcomes()).values()) == {"retry_scheduled"}
-
-
-@pytest.mark.parametrize("answer", [(503, {}), (429, {}), (403, error("rateLimitExceeded", "x"))])
-async def test_an_overloaded_bigquery_gets_the_rows_later(answer: tuple[int, JsonObject]) -> None:
-    world = World()
-    world.server.answers = [answer]
-    await world.take(an_order(1))
-    assert (await world.outcomes())["e1"] == "retry_scheduled"
-    world.notify.clock.advance(100)
-    await world.notify.sweep_and_take()
-    assert len(world.rows) == 1

@@ -1,12 +1,8 @@
 """A row of BigQuery: its values, its request, and the outcome of an answer. No server is needed."""
 
-from pathlib import Path
-
 import pytest
-import yaml
 
 from functions.notify.destinations import bigquery as kind
-from functions.notify.destinations.bigquery import Settings
 from functions.notify.http_kind import Response
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent
@@ -69,10 +65,6 @@ def test_a_value_without_its_columns_type_is_a_dead_letter(type_: str, value: Js
         values_of({"columns": {"a": {"value": "data", "type": type_}}}, value)
 
 
-def test_without_a_type_a_table_that_is_created_gets_text() -> None:
-    assert values_of({"columns": {"a": "data"}, "create": True, "delivery_id": None}, 1) == {"a": "1"}
-
-
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_a_value_and_nothing_else(text: str) -> None:
     found = values_of({"columns": {"name": "data"}, "delivery_id": None}, text)
@@ -86,25 +78,6 @@ def test_the_scope_is_that_of_inserting_unless_the_table_is_created() -> None:
     [auth] = request_of(kind, {**TABLE, "create": True, "secret": "key"}).auth
     assert isinstance(auth, GoogleOAuthRequestAuth)
     assert (auth.scope.rpartition("/")[2], auth.secret) == ("bigquery", "key")
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"columns": {}},
-        {"columns": {"a-b": "data"}},
-        {"columns": {"a": "data", "A": "data"}},
-        {"columns": {"Delivery_Id": "data"}},
-        {"columns": {"a": "data["}},
-        {"columns": {"a": {"value": "data", "type": "datetime"}}},
-        {"table": "orders/insertAll"},
-        {"dataset": "../x"},
-        {"project": "{{ data.project }}"},
-    ],
-)
-def test_settings_that_cannot_work_are_rejected(settings: JsonObject) -> None:
-    with pytest.raises(ValueError, match="validation error"):
-        Settings.model_validate({**TABLE, **settings})
 
 
 @pytest.mark.parametrize(
@@ -135,19 +108,3 @@ def test_an_error_of_no_row_that_was_sent_leaves_it_open_whether_the_rows_are_th
     body = to_json({"insertErrors": errors}).encode()
     found = kind.outcomes(Response(200, (), body, 0.0), 2)
     assert [type(each) for each in found] == [Unknown, Unknown]
-
-
-def test_a_preview_and_the_request_are_one_row() -> None:
-    assert values_of({}, {"name": "=1+1", "n": 2}) == {"name": "=1+1", "n": 2, "delivery_id": "5f0c" * 16}
-
-
-def test_the_recipe_of_delivery_metrics_can_write_to_bigquery(root: Path) -> None:
-    folder = root / "deploy/recipes/delivery-metrics"
-    destinations = yaml.safe_load((folder / "hookchain.yaml").read_text(encoding="utf-8"))["destinations"]
-    queries = (folder / "metrics.bigquery.sql").read_text(encoding="utf-8")
-    assert len(destinations) == 3
-    for each in destinations.values():
-        row = {name: each["sql"][name] for name in ("table", "columns")}
-        settings = Settings.model_validate({**row, "project": "my-project", "dataset": "metrics", "create": True})
-        assert f"FROM metrics.{settings.table} " in queries
-        assert [name for name in settings.columns if name not in queries] == []

@@ -8,19 +8,17 @@ from urllib.parse import parse_qsl
 import pytest
 
 from functions.notify.destinations import cloud_build, github, gitlab, jenkins
-from functions.notify.http_kind import NOW, OutgoingRequest
-from shared.delivery import Delivered, Disabled, Failed, RetryLater
+from functions.notify.http_kind import OutgoingRequest
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.secrets import secret_names
-from tests.unit.notify.http_kinds import json_of, outcome_of, request_of
+from tests.unit.notify.http_kinds import json_of, request_of
 
 TOKEN: Final = {"key": "a-token-of-builds"}
 WORKFLOW: Final[JsonObject] = {"repository": "o/r", "workflow": "deploy.yml", "ref": "main"}
 DISPATCH: Final[JsonObject] = {"repository": "o/r", "event_type": "order"}
 PIPELINE: Final[JsonObject] = {"project": "group/sub/shop", "ref": "main"}
-LOG: Final = "https://console.cloud.google.com/cloud-build/builds/7"
 TRIGGER: Final[JsonObject] = {"project": "example-project", "trigger": "deploy"}
 JOB: Final[JsonObject] = {"url": "https://jenkins.example.com/ci", "job": "a b/c", "username": "hooks"}
 
@@ -127,113 +125,3 @@ def test_a_parameter_named_like_a_setting_with_a_secret_names_none() -> None:
 def test_a_payload_that_github_would_reject_is_a_dead_letter() -> None:
     with pytest.raises(Permanent, match="output_too_large"):
         built(github, {**DISPATCH, "payload": {"a": "{{ data }}"}}, "x" * 70_000)
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
-        (github, {"repository": "o/r"}),
-        (github, {**WORKFLOW, "event_type": "order"}),
-        (github, {"repository": "o/r", "workflow": "deploy.yml"}),
-        (github, {**DISPATCH, "inputs": {"a": "b"}}),
-        (github, {**WORKFLOW, "ref": "{{ data.ref }}"}),
-        (github, {**WORKFLOW, "workflow": "{{ data.workflow }}"}),
-        (github, {**WORKFLOW, "inputs": {"{{ data.name }}": "x"}}),
-        (github, {**WORKFLOW, "inputs": {f"i{n}": "x" for n in range(26)}}),
-        (github, {**DISPATCH, "payload": {f"i{n}": "x" for n in range(11)}}),
-        (github, {**WORKFLOW, "repository": "o/r/../x"}),
-        (gitlab, {**PIPELINE, "project": "{{ data.project }}"}),
-        (gitlab, {**PIPELINE, "inputs": {"a": {"json": "{{ data. }}"}}}),
-        (gitlab, {"project": "g/p"}),
-        (jenkins, {**JOB, "job": "/a"}),
-        (cloud_build, {"project": "p"}),
-        (cloud_build, {**TRIGGER, "substitutions": {"version": "x"}}),
-        (cloud_build, {**TRIGGER, "webhook_secret": "key"}),
-        (cloud_build, {**TRIGGER, "trigger": "{{ data.trigger }}"}),
-        (jenkins, {**JOB, "url": "https://jenkins.example.com/?a=b"}),
-    ],
-)
-def test_settings_that_cannot_work_are_rejected(kind: ModuleType, settings: JsonObject) -> None:
-    with pytest.raises(ValueError, match="validation error"):
-        built(kind, settings)
-
-
-@pytest.mark.parametrize(
-    ("kind", "status", "body", "answer"),
-    [
-        (
-            github,
-            200,
-            {"html_url": "https://github.com/o/r/actions/runs/7"},
-            "200 run https://github.com/o/r/actions/runs/7",
-        ),
-        (github, 200, {"html_url": "javascript:x"}, "200 run"),
-        (github, 204, b"", "204"),
-        (
-            gitlab,
-            201,
-            {"web_url": "https://gitlab.com/g/p/-/pipelines/7"},
-            "201 pipeline https://gitlab.com/g/p/-/pipelines/7",
-        ),
-        (jenkins, 201, b"", "201 queued"),
-        (cloud_build, 200, {"metadata": {"build": {"logUrl": LOG}}}, f"200 build {LOG}"),
-        (cloud_build, 200, {}, "200 build"),
-    ],
-)
-def test_the_answer_shows_the_build(kind: ModuleType, status: int, body: "Json | bytes", answer: str) -> None:
-    assert outcome_of(kind, status, body) == Delivered(answer)
-
-
-def test_the_answer_of_jenkins_shows_the_item_of_the_queue() -> None:
-    outcome = outcome_of(jenkins, 201, b"", location="https://jenkins.example.com/queue/item/7/")
-    assert outcome == Delivered("201 queued https://jenkins.example.com/queue/item/7/")
-
-
-@pytest.mark.parametrize(
-    ("kind", "status", "kind_of_outcome"),
-    [
-        (github, 401, Disabled),
-        (github, 403, Disabled),
-        (github, 404, Disabled),
-        (github, 422, Failed),
-        (github, 500, RetryLater),
-        (gitlab, 400, Failed),
-        (gitlab, 401, Disabled),
-        (gitlab, 403, Disabled),
-        (gitlab, 404, Disabled),
-        (gitlab, 429, RetryLater),
-        (jenkins, 302, RetryLater),
-        (jenkins, 400, Failed),
-        (jenkins, 401, Disabled),
-        (jenkins, 404, Disabled),
-        (jenkins, 503, RetryLater),
-        (cloud_build, 400, Failed),
-        (cloud_build, 403, Disabled),
-        (cloud_build, 404, Disabled),
-        (cloud_build, 429, RetryLater),
-    ],
-)
-def test_an_answer_is_judged_as_the_service_means_it(kind: ModuleType, status: int, kind_of_outcome: type) -> None:
-    assert isinstance(outcome_of(kind, status), kind_of_outcome)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "headers", "wait"),
-    [
-        (429, b"", {"retry_after": "30"}, 30.0),
-        (403, b"", {"retry_after": "60"}, 60.0),
-        (403, b"", {"x_ratelimit_remaining": "0", "x_ratelimit_reset": str(int(NOW) + 600)}, 600.0),
-        (403, {"message": "You have exceeded a secondary rate limit."}, {}, None),
-    ],
-)
-def test_a_rate_limit_of_github_is_no_lack_of_rights(
-    status: int, body: "Json | bytes", headers: dict[str, str], wait: float | None
-) -> None:
-    outcome = outcome_of(github, status, body, **headers)
-    assert isinstance(outcome, RetryLater)
-    assert outcome.after_seconds == wait
-
-
-@pytest.mark.parametrize("kind", [github, gitlab, jenkins, cloud_build])
-def test_a_repeat_would_be_another_build(kind: ModuleType) -> None:
-    assert not hasattr(kind, "DEDUPES_REPEATS")

@@ -110,13 +110,6 @@ def test_times_are_the_recipients_and_the_day_stands_once_unless_there_are_sever
         assert set(lines) <= set(mail.text.splitlines())
 
 
-def test_a_source_that_the_title_names_alone_is_not_repeated_at_each_kind() -> None:
-    one_source = digest_of(
-        [listed(9), listed(8, event_type="refund")], [Kind("shop", "order.created", 1), Kind("shop", "refund", 1)]
-    )
-    assert {"Order created (1)", "Refund (1)"} <= set(mail_of(delivery_of(one_source))[1].splitlines())
-
-
 def test_the_message_to_a_chat_says_the_same_in_fewer_words() -> None:
     message = MessageSettings(secret="s", text="{{ data.missing }}", link="https://example.com/{{ data.id }}").message(
         delivery_of(TWO_KINDS)

@@ -2,15 +2,14 @@ import asyncio
 
 import pytest
 
-from functions.notify.destination import Attempt
 from functions.notify.destinations.document import document
-from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
 from tests.google_documents import Document, error
 from tests.google_workspace import Fault, Workspace
-from tests.unit.notify.google_kinds import attempted, connected, delivery_with, notifier
+from tests.unit.notify.google_kinds import attempted, connected, delivery_with
 
 LOG, TEMPLATE, FOLDER = "1ExampleOfALog", "1ExampleOfATemplate", "1ExampleOfAFolder"
 SECTION: JsonObject = {"append_to": LOG, "markdown": "## {{ data.title }}\n\n{{ data.text }}"}
@@ -92,42 +91,6 @@ async def test_what_no_document_has_room_for_is_never_sent(workspace: Workspace,
 # Once
 
 
-@pytest.mark.parametrize("settings", [SECTION, INVOICE, REPORT])
-@pytest.mark.parametrize("lost", [":batchUpdate", "POST https://www.googleapis.com/drive"])
-async def test_what_got_no_answer_is_written_once(workspace: Workspace, settings: JsonObject, lost: str) -> None:
-    destination = connected(document, workspace, settings)
-    workspace.fail(lost, "lost")
-
-    outcomes = [await attempted(destination, {**NEWS, **ADA}, number=number) for number in (1, 2, 3)]
-
-    is_used = "drive" not in lost or settings is not SECTION
-    assert isinstance(outcomes[0], Unknown if is_used else Delivered)
-    assert all(isinstance(outcome, Delivered) for outcome in outcomes[1:])
-    texts = {LOG: "Pears\nare ripe\n", TEMPLATE: "To Ada: 12.5 EUR, Ada\n"}
-    found = [each.text for each in made_in(workspace)] or [workspace.documents.by_id[LOG].text]
-    assert found == [texts[TEMPLATE if settings is INVOICE else LOG]]
-
-
-@pytest.mark.parametrize("settings", [SECTION, REPORT])
-async def test_a_replay_of_what_may_be_written_adds_nothing_and_that_of_a_delivered_one_adds_another(
-    workspace: Workspace, settings: JsonObject
-) -> None:
-    destination = connected(document, workspace, settings)
-    delivery = delivery_with({**NEWS, **ADA})
-    workspace.fail(":batchUpdate", "lost")
-    assert isinstance(await attempted(destination, delivery), Unknown)
-
-    counts = []
-    for generation in (1, 2):
-        attempt = Attempt(f"{delivery.id}-r{generation}", 1, generation, 1_790_000_000.0, 15.0)
-        attempt.undelivered_since = 2 if generation == 2 else 0
-        assert isinstance(await destination.attempt(delivery, attempt), Delivered)
-        written = [each.text for each in made_in(workspace)] or [workspace.documents.by_id[LOG].text]
-        counts.append("".join(written).count("are ripe"))
-
-    assert counts == [1, 2]
-
-
 async def test_a_copy_that_was_made_and_not_filled_is_filled_by_the_retry(workspace: Workspace) -> None:
     destination = connected(document, workspace, INVOICE)
     workspace.fail(":batchUpdate", error(503))
@@ -146,20 +109,6 @@ async def test_a_new_document_that_somebody_deletes_is_made_again_and_holds_up_n
         del workspace.documents.by_id[name]
     assert isinstance(await attempted(destination, ADA, number=2), Delivered)
     assert [each.text for each in made_in(workspace)] == ["To Ada: 12.5 EUR, Ada\n"]
-
-
-async def test_notify_repeats_a_section_until_it_knows_and_it_is_there_once(workspace: Workspace) -> None:
-    notify = notifier(workspace, "document", SECTION)
-    workspace.fail(":batchUpdate", "lost")
-    workspace.fail("GET https://docs", error(500))
-
-    results = [await notify.take(delivery_with(NEWS))]
-    for _ in range(3):
-        notify.clock.advance(2_000)
-        results += await notify.sweep_and_take()
-
-    assert [result.outcome for result in results][-1] == "delivered"
-    assert workspace.documents.by_id[LOG].text == "Pears\nare ripe\n"
 
 
 async def test_no_document_is_made_while_it_is_not_known_whether_there_is_one(workspace: Workspace) -> None:
@@ -226,42 +175,7 @@ async def test_a_missing_right_holds_the_destination(
     assert act in outcome.reason
 
 
-@pytest.mark.parametrize(
-    "fault", [error(429, retry_after="90"), error(403, reason="userRateLimitExceeded", retry_after="90")]
-)
-@pytest.mark.parametrize("request_", ["drive", "GET https://docs", ":batchUpdate"])
-async def test_an_exhausted_quota_waits_and_pauses_the_destination(
-    workspace: Workspace, request_: str, fault: Fault
-) -> None:
-    workspace.fail(request_, fault)
-
-    outcome = await attempted(connected(document, workspace, REPORT), NEWS)
-
-    assert isinstance(outcome, RetryLater)
-    assert outcome.pause_destination_seconds == 90.0
-
-
 def test_a_section_needs_the_right_on_documents_alone() -> None:
     scopes = [document._auth(document.Settings.model_validate(each)).scope for each in (SECTION, REPORT)]
 
     assert [scope.rpartition("/")[2] for scope in scopes] == ["documents", "drive"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "rule"),
-    [
-        ({"folder": FOLDER}, "one of `template` and `markdown`"),
-        ({**INVOICE, "markdown": "x"}, "one of `template` and `markdown`"),
-        ({"template": TEMPLATE, "folder": FOLDER}, "needs `values`"),
-        ({**REPORT, "values": {"a": "data"}}, "`values` fill a `template`"),
-        ({**SECTION, "folder": FOLDER}, "leave out `folder`"),
-        ({"markdown": "x"}, "needs `folder`"),
-        ({**REPORT, "markdown": "{{ title }}"}, "there is no 'title'"),
-        ({**INVOICE, "values": {"{a}": "data"}}, "pattern"),
-        ({**INVOICE, "values": {"a": "data >"}}, "not JMESPath"),
-        ({**INVOICE, "template": "not an id"}, "id or the URL"),
-    ],
-)
-def test_settings_that_cannot_work_are_rejected(settings: JsonObject, rule: str) -> None:
-    with pytest.raises(ValueError, match=rule):
-        document.Settings.model_validate(settings)

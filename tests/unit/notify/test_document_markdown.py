@@ -100,11 +100,6 @@ def test_a_value_is_text_and_never_markdown(template: str, value: str) -> None:
     assert not {"bold", "link", "weightedFontFamily"} & {fields for _, fields in made.styles}
 
 
-@pytest.mark.parametrize("template", ["`{{ data }}`", "```\n{{ data }}\n```", "**{{ data }}**"])
-def test_a_value_is_itself_in_code_too(template: str) -> None:
-    assert written(template, "a`b``` ** \\").text == "a`b``` ** \\\n"
-
-
 def test_the_lines_of_a_value_stay_in_its_paragraph() -> None:
     made = written("- {{ data }}\n- b", "one\r\n\r\n# two\u2028three")
 

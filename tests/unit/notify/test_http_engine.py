@@ -18,7 +18,7 @@ from functions.notify.http_kind import (
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent, Temporary
 from shared.event import to_cloudevent
-from shared.fetch import Fetched, Tls
+from shared.fetch import Fetched
 from shared.jsontext import Json, to_json
 from shared.outgoing.auth import BearerRequestAuth, QueryRequestAuth
 from shared.secrets import SecretDenied
@@ -189,13 +189,6 @@ async def test_only_a_receiver_that_dedupes_may_get_a_request_twice(dedupes: boo
     vars(engine.kind)["DEDUPES_REPEATS"] = dedupes
     assert isinstance(await engine.attempt(), Delivered)
     assert engine.fetch.asked[0].may_repeat is dedupes
-
-
-async def test_the_certificates_of_a_request_are_those_of_its_connection() -> None:
-    engine, tls = answering(200), Tls("certificate", "key", "authorities")
-    engine.kind.answer = replace(engine.kind.answer, tls=tls)
-    assert isinstance(await engine.attempt(), Delivered)
-    assert engine.fetch.asked[0].tls == tls
 
 
 async def test_the_body_is_read_up_to_64_kib() -> None:

@@ -10,7 +10,6 @@ from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination
 from functions.notify.http_kind import (
     OutgoingRequest,
     SecretValues,
-    unusable_secret,
 )
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater
 from shared.errors import Temporary
@@ -24,6 +23,8 @@ from tests.fakes.fetch import FakeFetch
 from tests.fakes.notifier import DELIVERY
 from tests.fakes.secrets import FakeSecrets
 from tests.unit.notify.http_engines import ATTEMPT, TOKEN, URL, Engine, FakeKind, answering
+
+OAUTH = OAuth2RequestAuth(scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token")
 
 
 async def test_secrets_are_read_by_name_and_do_not_appear_in_the_kept_answer() -> None:
@@ -63,17 +64,6 @@ async def test_a_secret_that_is_missing_or_empty_holds_the_destination_and_names
     assert engine.fetch.asked == []
 
 
-async def test_a_secret_that_the_kind_cannot_use_holds_the_destination() -> None:
-    class PickyKind(FakeKind):
-        def request(
-            self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
-        ) -> OutgoingRequest:
-            raise unusable_secret("crm-token", "must be a URL")
-
-    outcome = await Engine(FakeFetch(), PickyKind()).attempt(names=["crm-token"])
-    assert outcome == Disabled("secret 'crm-token' must be a URL: set it with `hookchain secrets set crm-token`")
-
-
 async def test_a_rejected_secret_that_was_set_again_meanwhile_disables_nothing() -> None:
     class CachingSecrets(FakeSecrets):
         async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
@@ -90,29 +80,23 @@ async def test_a_rejected_secret_that_was_set_again_meanwhile_disables_nothing()
 
 
 async def test_credentials_that_the_server_of_tokens_rejects_hold_the_destination() -> None:
-    auth = OAuth2RequestAuth(
-        scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token"
-    )
-    fetch = FakeFetch({auth.token_url: Fetched(401, (), b'{"error": "invalid_client"}')})
-    engine = Engine(fetch, FakeKind(OutgoingRequest("POST", URL, auth=(auth,))))
+    fetch = FakeFetch({OAUTH.token_url: Fetched(401, (), b'{"error": "invalid_client"}')})
+    engine = Engine(fetch, FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,))))
     outcome = await engine.attempt(names=["crm-token"])
     assert isinstance(outcome, Disabled)
     assert "id.example.com rejects the credentials (invalid_client)" in outcome.reason
-    assert [request.url for request in fetch.asked] == [auth.token_url]
+    assert [request.url for request in fetch.asked] == [OAUTH.token_url]
 
 
 async def test_destinations_with_the_same_client_share_its_token_unless_one_may_use_private_addresses() -> None:
-    auth = OAuth2RequestAuth(
-        scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token"
-    )
     token = Fetched(200, (), b'{"access_token": "an-access-token", "expires_in": 600}')
-    fetch, clock = FakeFetch({auth.token_url: token, URL: Fetched(200, (), b"")}), FakeClock()
+    fetch, clock = FakeFetch({OAUTH.token_url: token, URL: Fetched(200, (), b"")}), FakeClock()
     secrets, tokens = FakeSecrets({"crm-token": TOKEN}), TokenCache(clock.now)
     context = Context(secrets, read_settings({}), None, clock, fetch=lambda: fetch, tokens=lambda: tokens)
     for allow_private in (False, False, True):
-        kind = FakeKind(OutgoingRequest("POST", URL, auth=(auth,), allow_private=allow_private))
+        kind = FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,), allow_private=allow_private))
         await HttpDestination(kind, None, ["crm-token"], context).attempt(DELIVERY, ATTEMPT)
-    assert [request.url for request in fetch.asked].count(auth.token_url) == 2
+    assert [request.url for request in fetch.asked].count(OAUTH.token_url) == 2
 
 
 async def test_a_secret_at_the_end_of_the_excerpt_leaves_no_beginning_of_it() -> None:
@@ -123,16 +107,12 @@ async def test_a_secret_at_the_end_of_the_excerpt_leaves_no_beginning_of_it() ->
 
 
 async def test_an_access_token_that_a_receiver_repeats_is_masked() -> None:
-    auth = OAuth2RequestAuth(
-        scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token"
-    )
     token = Fetched(200, (), b'{"access_token": "an-access-token-5678", "expires_in": 60}')
     echo = Fetched(200, (), b"you sent: Bearer an-access-token-5678")
-    engine = Engine(FakeFetch({auth.token_url: token, URL: echo}), FakeKind(OutgoingRequest("POST", URL, auth=(auth,))))
+    engine = Engine(
+        FakeFetch({OAUTH.token_url: token, URL: echo}), FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,)))
+    )
     assert await engine.attempt(names=["crm-token"]) == Delivered("200 you sent: Bearer ***")
-
-
-OAUTH = OAuth2RequestAuth(scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token")
 
 
 async def test_credentials_that_are_rejected_when_a_token_is_renewed_hold_the_destination() -> None:

@@ -11,7 +11,7 @@ from functions.notify.http_kind import ATTEMPT
 from shared.delivery import Delivered, Delivery, RetryLater
 from shared.errors import Permanent
 from shared.event import to_cloudevent
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import JsonObject, to_json
 from shared.logs import FIELDS
 from tests.fakes.blobs import FakeBlobs
 from tests.unit.notify.http_kinds import HOSTILE, delivery_of
@@ -62,13 +62,6 @@ async def test_hostile_text_stays_one_bounded_line(text: str, capsys: pytest.Cap
     assert isinstance(fields, dict)
     assert all(len(to_json(value)) <= 2 * MAX_CHARACTERS + 10 for value in fields.values())
     assert len(str(line["message"])) <= MAX_CHARACTERS
-
-
-@pytest.mark.parametrize("value", [10**4_000, "x" * 2_000, {"a": ["x" * 2_000]}])
-def test_a_long_value_is_cut(value: Json) -> None:
-    _, _, members = line_of(delivery_of(value), Settings(fields={"a": "data"}))
-    assert isinstance(members["fields"], dict)
-    assert len(str(members["fields"]["a"])) == MAX_CHARACTERS
 
 
 @pytest.mark.parametrize("character", ["\x01", "\x9b", "\u2028", '"', "\n", "👩", "\ud800"])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from functions.notify.destinations.email.letters import encoded, message_bytes
+from functions.notify.destinations.email.letters import message_bytes
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
 from shared.errors import Permanent
 from shared.jsontext import Json
@@ -86,13 +86,6 @@ def test_any_subject_arrives_as_it_was_written(subject: str) -> None:
     assert all(len(line) <= 998 for line in content.split(b"\r\n"))
 
 
-def test_encoded_words_are_cut_between_characters() -> None:
-    message = encoded("日本語" * 20).split(" ")
-
-    assert all(len(word) <= 75 for word in message)
-    assert all(word.startswith("=?utf-8?b?") for word in message)
-
-
 def test_an_address_beyond_ascii_travels_as_it_is() -> None:
     content = message_bytes(replace(MAIL, to=(Address("zoë@x.y", "Zoë"),)), 0)
 
@@ -102,13 +95,6 @@ def test_an_address_beyond_ascii_travels_as_it_is() -> None:
 def attached(data: Json, **values: Json) -> Attachment:
     [attachment] = written(EVENT.with_data(data), text="x", attach=[values]).attachments
     return attachment
-
-
-def test_a_converted_document_is_attached_under_a_name_of_its_own() -> None:
-    data: Json = {"number": 7, "document": "<order>é</order>"}
-    found = attached(data, filename="order-{{ data.number }}.xml", content="data.document")
-
-    assert found == Attachment("order-7.xml", "application/xml", "<order>é</order>".encode())
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,6 @@ def test_without_a_template_the_mail_is_readable_anyway() -> None:
     assert (mail.sender, mail.to, mail.separate) == (SENDER, (Address("list@example.com"),), False)
 
 
-def test_a_template_sees_the_event_and_where_it_goes() -> None:
-    mail = written(subject="{{ data.name }} via {{ route }}\n to {{ destination }}", text="Dear {{ data.name }}")
-
-    assert (mail.subject, mail.text, mail.html) == ("Ada via tell the list to list", "Dear Ada", None)
-
-
 def test_a_template_can_use_every_field_of_the_event_and_the_page_lists_them(root: Path) -> None:
     event = replace(EVENT, deliveryid="d-7", subject="s", actor="a", time="2026-03-01T12:00:00Z", hops=2)
     fields = sorted(KNOWN - {"data", "person"})
@@ -133,20 +127,13 @@ def test_with_a_copy_or_on_demand_all_are_in_one_mail() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"to": []}, "at least 1"),
         ({"to": ["nobody"]}, "is not one mail address"),
-        ({"to": ["a@b, c@d"]}, "is not one mail address"),
         ({"to": ["{{ data.email }}"]}, "needs `allow_recipients`"),
-        ({"from": "{{ data.email }}"}, "is not one mail address"),
         ({"from": "a@b\r\nBcc: c@d"}, "is not one mail address"),
         ({"subject": "{{ name }}"}, "did you mean 'data.name'"),
-        ({"text": "{% include '/etc/passwd' %}"}, "a template stands alone"),
         ({"html": "{{ data.name"}, "unexpected end of template"),
-        ({"via": "pigeon"}, "'auto', 'sendgrid', 'smtp' or 'ses'"),
         ({"separate": True, "cc": "c@x.y"}, "there is no `cc` nor `bcc`"),
         ({"to": [f"a{n}@x.y" for n in range(51)], "separate": False}, "at most 50 people"),
-        ({"to": [f"a{n}@x.y" for n in range(1_001)]}, "at most 1000"),
-        ({"subjekt": "x"}, "Extra inputs"),
     ],
 )
 def test_faulty_settings_are_rejected_when_they_are_loaded(values: JsonObject, message: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
 from functions.notify.destinations.email.sendgrid import outcome_of, request_body
-from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater
+from shared.delivery import Disabled, Failed, Outcome, RetryLater
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.http_client import Answer
 
@@ -83,10 +83,6 @@ def test_a_mail_for_each_is_one_request_with_a_personalization_for_each() -> Non
         {"type": "text/plain", "value": "words"},
         {"type": "text/html", "value": "<p>"},
     ]
-
-
-def test_202_is_delivered() -> None:
-    assert outcome(202, x_message_id="m1") == Delivered("202 m1")
 
 
 def test_an_unverified_sender_is_held_and_says_which_address_to_verify_and_where() -> None:

@@ -91,12 +91,6 @@ async def test_a_mail_is_sent_whole_and_names_those_in_bcc_to_ses_alone() -> Non
     ]
 
 
-async def test_each_persons_own_mail_is_a_request_of_its_own() -> None:
-    api = FakeSes()
-    assert await sent(api, EACH) == Delivered("200 m1")
-    assert api.recipients == [address.address for address in EACH.to]
-
-
 async def test_the_next_attempt_sends_only_to_those_who_do_not_have_the_mail() -> None:
     api, blobs = FakeSes([ACCEPTED, rejection(400, "MessageRejected", "no"), rejection(429)]), FakeBlobs()
     first = await sent(api, EACH, blobs=blobs)
@@ -120,11 +114,6 @@ async def test_what_stops_a_list_of_mails_is_the_outcome_for_the_rest(
     assert isinstance(found, kind)
     assert "not yet for 4 of 5 recipients" in str(found)
     assert len(api.bodies) == 2
-
-
-async def test_a_mail_that_everybody_is_refused_fails() -> None:
-    api = FakeSes([rejection(400, "MessageRejected", "no")] * 5)
-    assert await sent(api, EACH) == Failed("mail_rejected", "SES rejects the mail: 400", "400 MessageRejected no")
 
 
 async def test_no_mail_is_begun_in_the_last_moment() -> None:
@@ -180,10 +169,6 @@ def test_trouble_is_tried_again_later(answer: Answer, pause: float | None) -> No
     found = outcome(answer)
     assert isinstance(found, RetryLater)
     assert found.pause_destination_seconds == pause
-
-
-def test_a_role_that_may_not_send_is_told_which_permission_it_lacks() -> None:
-    assert "ses:SendRawEmail on the identity hooks@example.com" in str(outcome(rejection(403, "AccessDeniedException")))
 
 
 def test_a_gateways_timeout_is_unknown() -> None:

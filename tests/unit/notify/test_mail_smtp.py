@@ -8,14 +8,6 @@ from shared.delivery import Delivered, Failed, Outcome, RetryLater, Unknown
 MAIL = Mail("k", Address("s@x.y"), (Address("a@x.y"), Address("b@x.y")), "Hi", "words", None, bcc=(Address("c@x.y"),))
 
 
-def fates(*found: Fate) -> list[RecipientFate]:
-    return [RecipientFate(f"r{n}@x.y", fate, f"{fate} {n}") for n, fate in enumerate(found)]
-
-
-def concluded(*found: Fate) -> Outcome:
-    return conclude(fates(*found), SERVICE)
-
-
 @pytest.mark.parametrize(
     ("url", "server"),
     [
@@ -56,32 +48,31 @@ def test_a_faulty_url_is_rejected_without_being_repeated(url: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_mail_that_all_recipients_accept_is_delivered() -> None:
-    assert concluded("accepted", "accepted") == Delivered("accepted 0")
-
-
-def test_a_mail_that_some_recipients_reject_is_delivered_and_says_so() -> None:
-    assert concluded("accepted", "rejected", "accepted") == Delivered(
-        "accepted for 2 of 3 recipients, rejected for the others: rejected 1"
-    )
-
-
-def test_a_mail_that_all_recipients_reject_fails() -> None:
-    assert concluded("rejected", "rejected") == Failed(
-        "mail_rejected", "the SMTP server rejects the mail: rejected 0", "rejected 0"
-    )
-
-
-def test_somebody_later_is_a_retry() -> None:
-    assert concluded("accepted", "rejected", "later") == RetryLater(
-        "not yet for 1 of 3 recipients: later 2", answer="later 2"
-    )
-
-
-def test_somebody_unknown_is_unknown() -> None:
-    assert concluded("later", "unknown") == Unknown(
-        "the SMTP server did not say whether it took the mail for 1 of 2 recipients"
-    )
+@pytest.mark.parametrize(
+    ("recipients", "outcome"),
+    [
+        (["accepted", "accepted"], Delivered("accepted 0")),
+        (
+            ["accepted", "rejected", "accepted"],
+            Delivered("accepted for 2 of 3 recipients, rejected for the others: rejected 1"),
+        ),
+        (
+            ["rejected", "rejected"],
+            Failed("mail_rejected", "the SMTP server rejects the mail: rejected 0", "rejected 0"),
+        ),
+        (
+            ["accepted", "rejected", "later"],
+            RetryLater("not yet for 1 of 3 recipients: later 2", answer="later 2"),
+        ),
+        (
+            ["later", "unknown"],
+            Unknown("the SMTP server did not say whether it took the mail for 1 of 2 recipients"),
+        ),
+    ],
+)
+def test_the_outcome_follows_from_the_fates_of_all_recipients(recipients: list[Fate], outcome: Outcome) -> None:
+    fates = [RecipientFate(f"r{n}@x.y", fate, f"{fate} {n}") for n, fate in enumerate(recipients)]
+    assert conclude(fates, SERVICE) == outcome
 
 
 def test_a_letter_goes_to_those_who_do_not_have_it_and_names_everyone() -> None:

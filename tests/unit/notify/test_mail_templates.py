@@ -4,10 +4,9 @@ from hypothesis import strategies as st
 
 from functions.notify.destinations.email.mail import MAX_SUBJECT_CHARACTERS, subject_line
 from shared.errors import Permanent
-from shared.event import oneline
 from shared.jsontext import Json, JsonObject
 from shared.templating.costs import MAX_OUTPUT_CHARACTERS
-from shared.templating.template import MAX_ALL_PLAIN_KEYS, Template, TemplateFault, one_line_template
+from shared.templating.template import MAX_ALL_PLAIN_KEYS, Template, TemplateFault
 from tests.unit.shared.json_values import values_of
 
 VIEW: JsonObject = {
@@ -197,31 +196,9 @@ def test_output_up_to_the_limit_passes() -> None:
     assert len(rendered("{{ 'x' * 4000000 }}")) == 4_000_000 < MAX_OUTPUT_CHARACTERS
 
 
-def test_a_template_over_several_lines_gives_one() -> None:
-    source = "  {% if data.paid %}\n  Paid by\n  {{ data.name }}\n{% endif %}\n"
-
-    assert subject_line(one_line_template("subject", source).render(VIEW)) == "Paid by Ada"
-
-
-@pytest.mark.parametrize(
-    "hostile", ["a\r\nBcc: x@y", "a\n", "a\u2028b", "a\u2029b", "a\x85b", "a\x00", "\ud800", "\x7f"]
-)
-def test_a_subject_that_could_end_its_line_is_rejected(hostile: str) -> None:
-    with pytest.raises(Permanent) as caught:
-        subject_line(hostile)
-
-    assert caught.value.code == "invalid_header"
-    assert hostile not in caught.value.detail
-
-
 def test_a_long_subject_is_cut_with_a_mark() -> None:
     assert subject_line("x" * 500) == "x" * (MAX_SUBJECT_CHARACTERS - 1) + "…"
     assert subject_line("a\tb ") == "a b"
-
-
-@given(st.text())
-def test_any_text_fits_a_subject_once_it_is_on_one_line(text: str) -> None:
-    subject_line(oneline(text))
 
 
 FIELDS = ["type", "data", "data.a", "data['a'].b", "data.items", "data[0]", "data['0']", "data.upper", "range"]

@@ -10,11 +10,10 @@ import pytest
 from functions.notify.bounded_texts import MARK
 from functions.notify.destinations import discord, google_chat, slack, teams, telegram
 from functions.notify.http_kind import KEY, OutgoingRequest
-from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, to_json
 from tests.unit.notify import http_kinds
-from tests.unit.notify.http_kinds import json_of, outcome_of
+from tests.unit.notify.http_kinds import json_of
 
 SECRETS: Final = {"key": "https://hooks.example.com/T1?x=y"}
 TOKEN: Final = {"key": "123456:ABC-DEF1234567890"}
@@ -35,7 +34,6 @@ LIVE: Final[dict[ModuleType, tuple[str, ...]]] = {
     telegram: ("@everyone",),
 }
 """The beginnings of what calls somebody."""
-OUTCOMES: Final = (Delivered, RetryLater, Failed, Disabled)
 each_kind = pytest.mark.parametrize(("kind", "settings", "secrets"), KINDS)
 
 
@@ -156,106 +154,3 @@ def test_a_telegram_message_goes_to_a_topic_silently() -> None:
 def test_a_telegram_secret_that_is_no_token_waits_for_its_correction() -> None:
     with pytest.raises(Temporary, match="secret_unusable"):
         request_of(telegram, {"chat": "1"}, None, {"key": "../getUpdates"})
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
-        (slack, {"mention": ["<!channel>"]}),
-        (slack, {"channel": "a b"}),
-        (discord, {"mention": ["@everyone"]}),
-        (google_chat, {"mention": ["users/all"]}),
-        (teams, {"mention": ["</at>"]}),
-        (telegram, {"chat": "me/../you"}),
-        (slack, {"text": "{{ data. }}"}),
-        (slack, {"link": "{{ nothing }}"}),
-        (slack, {"secret": "https://hooks.slack.com/services/T/B/x"}),
-    ],
-)
-def test_settings_that_cannot_work_are_rejected(kind: ModuleType, settings: JsonObject) -> None:
-    with pytest.raises(ValueError, match="validation error"):
-        request_of(kind, settings)
-
-
-@pytest.mark.parametrize(
-    ("kind", "status", "body", "kind_of_outcome"),
-    [
-        (slack, 200, b"ok", Delivered),
-        (slack, 400, b"invalid_payload", Failed),
-        (slack, 403, b"invalid_token", Disabled),
-        (slack, 404, b"no_service", Disabled),
-        (slack, 410, b"channel_is_archived", Disabled),
-        (slack, 302, b"", RetryLater),
-        (slack, 500, b"rollup_error", RetryLater),
-        (slack, 200, {"ok": True, "ts": "1"}, Delivered),
-        (slack, 200, {"ok": False, "error": "ratelimited"}, RetryLater),
-        (slack, 200, {"ok": False, "error": "internal_error"}, RetryLater),
-        (slack, 200, {"ok": False, "error": "msg_too_long"}, Failed),
-        (slack, 200, {"ok": False, "error": "not_in_channel"}, Disabled),
-        (slack, 200, {"ok": False, "error": "token_revoked"}, Disabled),
-        (teams, 202, b"", Delivered),
-        (teams, 200, b"1", Delivered),
-        (teams, 400, {"error": {"code": "TriggerInputSchemaMismatch"}}, Failed),
-        (teams, 400, {"error": {"code": "WorkflowTriggerIsNotEnabled"}}, Disabled),
-        (teams, 401, {"error": {"code": "DirectApiAuthorizationRequired"}}, Disabled),
-        (teams, 404, {"error": {"code": "WorkflowNotFound"}}, Disabled),
-        (teams, 502, b"", RetryLater),
-        (discord, 200, {"id": "1"}, Delivered),
-        (discord, 400, {"code": 50006}, Failed),
-        (discord, 401, {"code": 50027}, Disabled),
-        (discord, 404, {"code": 10015}, Disabled),
-        (discord, 503, b"", RetryLater),
-        (google_chat, 200, {"name": "spaces/A/messages/B"}, Delivered),
-        (google_chat, 400, {"error": {"status": "INVALID_ARGUMENT"}}, Failed),
-        (google_chat, 400, {"error": {"details": [{"reason": "API_KEY_INVALID"}]}}, Disabled),
-        (google_chat, 404, {"error": {"status": "NOT_FOUND"}}, Disabled),
-        (google_chat, 503, b"", RetryLater),
-        (telegram, 200, {"ok": True}, Delivered),
-        (telegram, 400, {"ok": False, "description": "Bad Request: message text is empty"}, Failed),
-        (telegram, 400, {"ok": False, "description": "Bad Request: chat not found"}, Disabled),
-        (telegram, 401, {"ok": False, "description": "Unauthorized"}, Disabled),
-        (telegram, 403, {"ok": False, "description": "Forbidden: bot was kicked from the group chat"}, Disabled),
-        (telegram, 502, b"<html>", RetryLater),
-    ],
-)
-def test_an_answer_is_judged_as_the_service_means_it(
-    kind: ModuleType, status: int, body: "Json | bytes", kind_of_outcome: type
-) -> None:
-    assert isinstance(outcome_of(kind, status, body), kind_of_outcome)
-
-
-@pytest.mark.parametrize(
-    ("kind", "body", "headers", "wait"),
-    [
-        (slack, b"", {"retry_after": "30"}, 30.0),
-        (teams, b"", {"retry_after": "17"}, 17.0),
-        (discord, {"retry_after": 0.75, "global": False}, {"retry_after": "1"}, 0.75),
-        (discord, b"no JSON", {"retry_after": "65"}, 65.0),
-        (google_chat, b"", {}, None),
-        (telegram, {"ok": False, "parameters": {"retry_after": 34}}, {}, 34.0),
-        (discord, b'{"retry_after": NaN}', {"retry_after": "65"}, 65.0),
-        (discord, b'{"retry_after": 1%b}' % (b"0" * 400), {}, None),
-        (telegram, b'{"parameters": {"retry_after": 1%b}}' % (b"0" * 400), {}, None),
-        (telegram, b'{"parameters": {"retry_after": -1e999}}', {}, None),
-        (telegram, {"ok": False, "parameters": None}, {"retry_after": "3"}, 3.0),
-    ],
-)
-def test_a_rate_limit_waits_as_long_as_the_service_asks_for_and_pauses_the_destination(
-    kind: ModuleType, body: "Json | bytes", headers: dict[str, str], wait: float | None
-) -> None:
-    outcome = outcome_of(kind, 429, body, **headers)
-    assert isinstance(outcome, RetryLater)
-    assert outcome.after_seconds == wait
-    assert outcome.pause_destination_seconds == (None if wait is None else max(wait, 1.0))
-
-
-def test_the_run_of_a_teams_workflow_is_shown() -> None:
-    outcome = outcome_of(teams, 202, b"", x_ms_workflow_run_id="0858")
-    assert outcome == Delivered("202 the workflow begins, run 0858")
-
-
-@pytest.mark.parametrize("body", [b"[1]", b'"x"', b"{", b"\xff", b"[" * 60_000, b'{"ok": false}', b'{"parameters": 1}'])
-def test_no_body_of_an_answer_breaks_a_kind(body: bytes) -> None:
-    for kind, _, _ in KINDS:
-        for status in (200, 400, 429, 500):
-            assert isinstance(outcome_of(kind, status, body), OUTCOMES)

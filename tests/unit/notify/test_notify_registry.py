@@ -1,28 +1,20 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-import functions.notify.destinations as kinds_package
-from functions.notify.destination import Attempt
 from functions.notify.destinations.webhook import webhook
 from functions.notify.http_kind import compile_settings
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured, Destinations
-from shared.delivery import Delivered
 from shared.errors import Temporary
-from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject
 from shared.settings import SliceFault
 from tests.fakes.destinations import a_context
-from tests.fakes.fetch import FakeFetch
 from tests.fakes.mail_settings import mail_settings
-from tests.fakes.notifier import DELIVERY
-from tests.fakes.secrets import FakeSecrets
 
 SETTINGS = cast("JsonObject", mail_settings(to="list@example.com"))
 WRITTEN: dict[str, Json] = {
@@ -165,46 +157,6 @@ def test_the_options_of_every_destination_are_read_and_a_slice_without_them_stil
         "body.ok",
     )
     assert (read["old"].expires_after_seconds, read["old"].otherwise, read["old"].success_when) == (None, None, None)
-
-
-HTTP_KIND = """\
-from pydantic import BaseModel
-
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, outcome_by_status
-
-
-class Settings(BaseModel):
-    url: str
-    token_secret: str
-
-
-def request(delivery, settings, secrets, attempt):
-    return OutgoingRequest("POST", settings.url, (("x-token", secrets[settings.token_secret][0]),))
-
-
-def outcome(response):
-    return outcome_by_status(response, "Hooter")
-"""
-
-
-async def test_a_module_with_request_and_outcome_is_a_kind_and_gets_its_secrets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kinds_package, "__path__", [*kinds_package.__path__, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "functions.notify.destinations.hooter", raising=False)
-    (tmp_path / "hooter.py").write_text(HTTP_KIND, encoding="utf-8")
-    fetch = FakeFetch({"https://hooter.example.com/": Fetched(200, (), b"")})
-    secrets = FakeSecrets({"hooter-token": "a-token-of-the-hooter"})
-    context = replace(a_context(), secrets=secrets, fetch=lambda: fetch)
-    settings: Json = {"url": "https://hooter.example.com/", "token_secret": "hooter-token"}
-    slice_: JsonObject = {"destinations": {"hoot": {**WRITTEN, "kind": "hooter", "settings": settings}}}
-    destinations = Destinations(read_destinations(slice_), context)
-
-    destination = destinations.connected(destinations.configured["hoot"])
-
-    assert isinstance(await destination.attempt(DELIVERY, Attempt("key", 1, 0, 0.0, 15.0)), Delivered)
-    assert fetch.asked[0].headers == (("x-token", "a-token-of-the-hooter"),)
-    monkeypatch.delitem(sys.modules, "functions.notify.destinations.hooter", raising=False)
 
 
 HAS_CAPS = """\

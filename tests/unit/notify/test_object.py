@@ -1,7 +1,6 @@
 """The kind `object`: its keys, contents, requests and outcomes. No server is needed."""
 
 import gzip
-import hashlib
 import json
 from base64 import b64encode
 from dataclasses import replace
@@ -19,7 +18,7 @@ from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.allowed_requests import read_target
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
-from tests.unit.notify.http_kinds import HOSTILE, delivery_of, outcome_of, request_of
+from tests.unit.notify.http_kinds import HOSTILE, delivery_of, request_of
 
 GS: Final[JsonObject] = {"bucket": "gs://the-archive"}
 S3: Final[JsonObject] = {"bucket": "s3://the-archive", "region": "eu-central-1"}
@@ -167,28 +166,6 @@ def test_the_place_and_the_identity_follow_from_the_bucket() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"bucket": "the-archive"},
-        {"bucket": "s3://the-archive"},
-        {**GS, "region": "eu-central-1"},
-        {**S3, "secret": "key"},
-        {**GS, "format": "csv"},
-        {**GS, "columns": {"a": "data"}},
-        {**GS, "format": "csv", "columns": {"a": "date.x"}},
-        {**GS, "key": "{{ data.name }"},
-        {**GS, "key": "{{ name }}"},
-        {**GS, "value": "data["},
-        {**GS, "metadata": {"A b": "x"}},
-        {**GS, "content_type": "x\r\ny"},
-    ],
-)
-def test_settings_that_cannot_work_are_rejected(settings: JsonObject) -> None:
-    with pytest.raises(ValueError, match="validation error"):
-        Settings.model_validate(settings)
-
-
-@pytest.mark.parametrize(
     ("key", "is_own"),
     [
         (None, True),
@@ -202,51 +179,8 @@ def test_only_a_key_with_the_deliverys_id_is_its_own(key: str | None, is_own: bo
     assert Settings.model_validate({**GS, "key": key}).has_own_keys is is_own
 
 
-def xml(code: str) -> bytes:
-    return f'<?xml version="1.0"?><Error><Code>{code}</Code></Error>'.encode()
-
-
 def google(reason: str) -> bytes:
     return json.dumps({"error": {"code": 412, "errors": [{"domain": "global", "reason": reason}]}}).encode()
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "outcome"),
-    [
-        (200, b"{}", Delivered),
-        (200, b"", Delivered),
-        (412, b'{"error":{}}', Delivered),
-        (412, xml("PreconditionFailed"), Delivered),
-        (403, b'{"error":{"message":"a does not have storage.objects.delete access"}}', Delivered),
-        (403, b'{"error":{"message":"a does not have storage.objects.create access"}}', Disabled),
-        (401, b"{}", Disabled),
-        (404, b"{}", Disabled),
-        (400, b"{}", Failed),
-        (429, b"{}", RetryLater),
-        (503, b"{}", RetryLater),
-        (301, xml("PermanentRedirect"), Disabled),
-        (412, google("conditionNotMet"), Delivered),
-        (412, google("orgPolicyConstraintFailed"), Disabled),
-        (400, google("cloudKmsDisabledKey"), Disabled),
-        (400, google("userProjectMissing"), Disabled),
-        (400, google("invalidArgument"), Failed),
-        (400, xml("ExpiredToken"), RetryLater),
-        (400, xml("KMS.ThrottlingException"), RetryLater),
-        (400, xml("KMS.DisabledException"), Disabled),
-        (400, xml("AuthorizationHeaderMalformed"), Disabled),
-        (400, xml("IllegalLocationConstraintException"), Disabled),
-        (403, b"<html>", Disabled),
-        (400, xml("InvalidArgument"), Failed),
-        (403, xml("AccessDenied"), Disabled),
-        (403, xml("RequestTimeTooSkewed"), RetryLater),
-        (404, xml("NoSuchBucket"), Disabled),
-        (409, xml("ConditionalRequestConflict"), RetryLater),
-        (501, xml("NotImplemented"), Disabled),
-        (503, xml("SlowDown"), RetryLater),
-    ],
-)
-def test_an_answer_has_its_outcome(status: int, body: bytes, outcome: type) -> None:
-    assert isinstance(outcome_of(kind, status, body), outcome)
 
 
 def checked(place: JsonObject, status: int, found: str | None) -> object:
@@ -278,21 +212,8 @@ def test_a_key_of_the_deliverys_own_needs_no_check() -> None:
     assert kind.check_after(Response(500, (), b"", 0.0), replace(request, is_own_key=False)) is None
 
 
-def test_an_object_of_a_bucket_that_locks_objects_comes_with_the_digest_that_s3_asks_for() -> None:
-    request = request_of(kind, S3, {"n": 1})
-    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
-    assert dict(request.headers)["content-md5"] == b64encode(digest).decode()
-
-
 def test_a_412_of_a_policy_is_no_object_of_an_earlier_attempt() -> None:
     response = Response(412, (), google("orgPolicyConstraintFailed"), 0.0)
     request = request_of(kind, {**GS, "key": "{{ data }}"}, "a/b")
     assert isinstance(request, kind.ObjectRequest)
     assert kind.check_after(response, request) is None
-
-
-def test_a_preview_shows_the_place_and_the_text_before_its_compression() -> None:
-    settings = Settings.model_validate({**GS, "gzip": True, "value": "data", "key": "a/{{ data.n }}"})
-    first, *lines = kind.preview(delivery_of({"n": 1}), settings)
-    assert first == "object: create gs://the-archive/a/1"
-    assert lines[-1] == '{"n":1}'

@@ -1,10 +1,9 @@
 import pytest
 
 from functions.notify.destinations import pagerduty
-from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
-from tests.unit.notify.http_kinds import HOSTILE, json_of, outcome_of, request_of
+from tests.unit.notify.http_kinds import HOSTILE, json_of, request_of
 
 SECRETS = {"key": "R0UT1NG"}
 
@@ -26,10 +25,6 @@ def test_a_summary_has_one_line_and_at_most_1024_characters(text: str) -> None:
     assert isinstance(summary, str)
     assert 0 < len(summary) <= 1_024
     assert len(summary.splitlines()) == 1
-
-
-def test_an_empty_summary_becomes_the_events_type_because_pagerduty_rejects_an_empty_one() -> None:
-    assert payload({"summary": "{{ data }}"}, "")["summary"] == "order.created"
 
 
 def test_details_that_would_exceed_the_size_of_a_request_are_left_out() -> None:
@@ -88,33 +83,3 @@ def test_a_link_that_the_event_names_is_a_web_address() -> None:
 def test_a_severity_that_is_not_pagerdutys_is_a_fault_of_the_delivery() -> None:
     with pytest.raises(Permanent, match="one of critical, error, warning, info"):
         message({"severity": "{{ data.level }}"}, {"level": "<fatal>"})
-
-
-@pytest.mark.parametrize(
-    ("settings", "rule"),
-    [
-        ({"action": "close"}, "one of trigger, acknowledge"),
-        ({"severity": "fatal"}, "one of critical"),
-        ({"action": "resolve"}, "dedup_key: must be set"),
-        ({"action": "{{ data.action }}"}, "dedup_key: must be set"),
-        ({"region": "ap"}, "'us' or 'eu'"),
-    ],
-)
-def test_settings_that_cannot_work_are_rejected(settings: JsonObject, rule: str) -> None:
-    with pytest.raises(ValueError, match=rule):
-        pagerduty.Settings.model_validate({"secret": "key", **settings})
-
-
-def test_only_a_request_that_pagerduty_calls_bad_fails() -> None:
-    assert isinstance(outcome_of(pagerduty, 202, {"status": "success"}), Delivered)
-    assert isinstance(outcome_of(pagerduty, 400, {"status": "invalid event"}), Failed)
-    assert isinstance(outcome_of(pagerduty, 410), Disabled)
-    assert isinstance(outcome_of(pagerduty, 500), RetryLater)
-
-
-@pytest.mark.parametrize(("header", "seconds"), [({}, 120), ({"retry_after": "300"}, 300)])
-def test_an_overloaded_service_gets_minutes(header: dict[str, str], seconds: float) -> None:
-    outcome = outcome_of(pagerduty, 429, None, **header)
-
-    assert isinstance(outcome, RetryLater)
-    assert outcome.after_seconds == seconds

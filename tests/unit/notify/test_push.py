@@ -6,11 +6,10 @@ import pytest
 
 from functions.notify.destinations import push
 from functions.notify.http_kind import OutgoingRequest
-from shared.delivery import Delivered, Failed, RetryLater
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
 from tests.gcp.description import Description
-from tests.unit.notify.http_kinds import HOSTILE, json_of, outcome_of, request_of
+from tests.unit.notify.http_kinds import HOSTILE, json_of, request_of
 
 PROJECT: JsonObject = {"project": "my-shop"}
 TOKEN: JsonObject = {**PROJECT, "token": "{{ data.token }}"}
@@ -114,59 +113,3 @@ def test_the_engine_is_asked_for_a_token_of_the_messaging_scope_alone() -> None:
         "scope": "https://www.googleapis.com/auth/firebase.messaging",
         "secret": "firebase-key",
     }
-
-
-@pytest.mark.parametrize(
-    ("settings", "rule"),
-    [
-        ({}, "exactly one of"),
-        ({"token": "a", "topic": "b"}, "exactly one of"),
-        ({"topic": "a", "link": "{{ data.url }}"}, "must begin with a scheme"),
-        ({"topic": "a", "link": "myapp://{{ event }}"}, "there is no 'event'"),
-        ({"topic": "a", "data": {"google.a": "b"}}, "must not be"),
-        ({"topic": "a", "data": {"link": "b"}}, "must not be"),
-        ({"topic": "a", "ttl": "29d"}, "less than or equal to"),
-        ({"topic": "a", "project": "My Shop"}, "pattern"),
-    ],
-)
-def test_settings_that_cannot_work_are_rejected(settings: JsonObject, rule: str) -> None:
-    with pytest.raises(ValueError, match=rule):
-        push.Settings.model_validate({**PROJECT, **settings})
-
-
-def error(status: str, code: str | None = None) -> Json:
-    details: Json = (
-        [{"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code}] if code else []
-    )
-    return {"error": {"status": status, "message": "…", "details": details}}
-
-
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [
-        (404, error("NOT_FOUND", "UNREGISTERED")),
-        (400, error("INVALID_ARGUMENT")),
-        (403, error("PERMISSION_DENIED", "SENDER_ID_MISMATCH")),
-    ],
-)
-def test_a_token_that_is_gone_or_wrong_fails(status: int, body: Json) -> None:
-    assert isinstance(outcome_of(push, status, body), Failed)
-
-
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [
-        (429, error("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED")),
-        (503, error("UNAVAILABLE", "UNAVAILABLE")),
-        (500, "no JSON that is known"),
-    ],
-)
-def test_anything_else_comes_later(status: int, body: Json) -> None:
-    outcome = outcome_of(push, status, body, retry_after="90")
-
-    assert isinstance(outcome, RetryLater)
-    assert outcome.after_seconds == (90 if status >= 429 else None)
-
-
-def test_an_accepted_message_is_delivered() -> None:
-    assert isinstance(outcome_of(push, 200, {"name": "projects/my-shop/messages/1"}), Delivered)

@@ -4,7 +4,6 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destinations import sheet
-from functions.notify.http_engine import UNREACHABLE_SECONDS
 from shared.delivery import Delivered, Disabled, RetryLater
 from shared.jsontext import Json, JsonObject
 from tests.fakes.destinations import a_context
@@ -38,16 +37,6 @@ async def test_the_first_delivery_makes_the_header_and_its_row(workspace: Worksp
 
     assert outcome == Delivered("row 2")
     assert workspace.sheets["Signups"] == [HEADER, ROW]
-
-
-async def test_an_idle_destination_writes_a_further_row_by_one_request(workspace: Workspace) -> None:
-    destination = connected(sheet, workspace, SETTINGS)
-    await attempted(destination, ADA)
-    workspace.asked.clear()
-
-    await attempted(destination, delivery_with(ADA, 2))
-
-    assert len(workspace.asked) == 1
 
 
 async def test_deliveries_that_wait_at_once_go_into_one_append(workspace: Workspace) -> None:
@@ -88,12 +77,6 @@ async def test_a_header_is_only_made_where_the_settings_say_so(workspace: Worksp
     assert workspace.sheets["Signups"] == []
 
 
-async def test_columns_to_the_right_are_the_readers_own(workspace: Workspace) -> None:
-    workspace.sheets["Signups"] = [[*HEADER, "Called back?"]]
-
-    assert isinstance(await attempted(connected(sheet, workspace, SETTINGS), ADA), Delivered)
-
-
 async def test_without_a_header_the_delivery_id_comes_first_so_that_no_row_begins_empty(workspace: Workspace) -> None:
     destination = connected(sheet, workspace, {**SETTINGS, "header": "none"})
     await attempted(destination, {"name": ""})
@@ -113,16 +96,6 @@ async def test_an_exhausted_quota_waits_and_pauses_the_destination(workspace: Wo
 
     assert isinstance(outcome, RetryLater)
     assert (outcome.after_seconds, outcome.pause_destination_seconds) == (90.0, 90.0)
-
-
-@pytest.mark.parametrize("fault", [error(429), error(403, reason="rateLimitExceeded")])
-async def test_a_quota_without_a_stated_wait_waits_a_minute(workspace: Workspace, fault: Fault) -> None:
-    workspace.fail(":append", fault)
-
-    outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA)
-
-    assert isinstance(outcome, RetryLater)
-    assert outcome.pause_destination_seconds == UNREACHABLE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -154,13 +127,6 @@ async def test_a_sheet_that_is_not_there_holds_the_destination(workspace: Worksp
 
     assert isinstance(outcome, Disabled)
     assert '"It\'s gone"' in outcome.reason
-
-
-@pytest.mark.parametrize("status", [500, 503])
-async def test_googles_own_trouble_is_retried(workspace: Workspace, status: int) -> None:
-    workspace.fail(":append", error(status))
-
-    assert isinstance(await attempted(connected(sheet, workspace, SETTINGS), ADA), RetryLater)
 
 
 async def test_without_an_account_of_googles_the_deliveries_are_held_and_the_reason_says_what_to_set() -> None:

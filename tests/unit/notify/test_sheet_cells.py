@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.notify.destinations import sheet
-from functions.notify.destinations.sheet import column_letters, range_in
 from shared.delivery import Delivered
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
@@ -69,14 +68,6 @@ def test_any_value_is_text_a_number_or_a_boolean_in_its_cell(value: Json) -> Non
     assert isinstance(cell_of(value), bool | int | float | str)
 
 
-def test_columns_have_the_letters_that_google_gives_them() -> None:
-    assert [column_letters(index) for index in (0, 25, 26, 51, 701, 702)] == ["A", "Z", "AA", "AZ", "ZZ", "AAA"]
-
-
-def test_the_name_of_a_sheet_is_quoted() -> None:
-    assert range_in("It's", "A1") == "'It''s'!A1"
-
-
 @pytest.mark.parametrize(
     "written",
     [
@@ -89,21 +80,3 @@ def test_a_spreadsheet_is_named_by_its_id_or_url(written: str) -> None:
     settings = sheet.Settings.model_validate({**SETTINGS, "spreadsheet": written})
 
     assert settings.spreadsheet == "1ExampleOfASpreadsheet"
-
-
-@pytest.mark.parametrize(
-    ("settings", "rule"),
-    [
-        ({"spreadsheet": "../other"}, "id or the URL"),
-        ({"spreadsheet": "https://evil.example/d/1ExampleOfASpreadsheet"}, "id or the URL"),
-        ({"columns": {}}, "at least 1"),
-        ({"columns": {"Name": "data.name >"}}, "not JMESPath"),
-        ({"columns": {"Name": "date.name"}}, "there is no 'date'"),
-        ({"columns": {"Delivery": "data.name"}}, "name another one"),
-        ({"columns": {" Name": "data.name"}}, "without spaces"),
-        ({"header": "maybe"}, "'make', 'check' or 'none'"),
-    ],
-)
-def test_settings_that_cannot_work_are_rejected(settings: JsonObject, rule: str) -> None:
-    with pytest.raises(ValueError, match=rule):
-        sheet.Settings.model_validate({**SETTINGS, **settings})

@@ -60,35 +60,6 @@ async def test_a_row_is_there_once_though_a_person_moves_the_column_of_the_ids(w
     assert workspace.sheets["Signups"] == moved
 
 
-async def test_a_row_that_may_still_be_sent_after_a_rejection_is_unknown_at_its_deadline(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    workspace.rejects = lambda body: "poison" in str(body)
-    destination = connected(sheet, workspace, SETTINGS)
-    reached, answer = asyncio.Event(), asyncio.Event()
-    fetch = workspace.fetch
-
-    async def slow(request: Outgoing) -> Fetched:
-        if ":append" in request.url and b"poison" in request.body and b"Ada" not in request.body:
-            reached.set()
-            await answer.wait()
-        return await fetch(request)
-
-    monkeypatch.setattr(workspace, "fetch", slow)
-    names = ["poison", "Ada"]
-    tasks = [
-        asyncio.create_task(
-            attempted(destination, delivery_with({"name": name}, number), timeout_seconds=0.1 + (name == "poison"))
-        )
-        for number, name in enumerate(names)
-    ]
-    await reached.wait()
-
-    assert isinstance(await tasks[1], Unknown)
-    answer.set()
-    assert isinstance(await tasks[0], Failed)
-
-
 async def test_no_row_is_sent_after_the_time_of_its_attempt(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,20 +79,6 @@ async def test_no_row_is_sent_after_the_time_of_its_attempt(
     assert sum(":append" in asked for asked in workspace.asked) < 64
 
 
-async def test_notify_repeats_a_lost_row_until_it_knows_and_it_is_there_once(workspace: Workspace) -> None:
-    notify = notifier(workspace, "sheet", SETTINGS)
-    workspace.fail(":append", "lost")
-    workspace.fail("majorDimension=COLUMNS", error(500))
-
-    results = [await notify.take(delivery_with(ADA))]
-    for _ in range(3):
-        notify.clock.advance(2_000)
-        results += await notify.sweep_and_take()
-
-    assert [result.outcome for result in results] == ["unknown", "retry_scheduled", "delivered"]
-    assert workspace.sheets["Signups"] == [HEADER, ROW]
-
-
 async def test_a_replay_of_a_row_that_may_be_there_adds_none_and_that_of_a_delivered_one_adds_another(
     workspace: Workspace,
 ) -> None:
@@ -139,14 +96,6 @@ async def test_a_replay_of_a_row_that_may_be_there_adds_none_and_that_of_a_deliv
 
     assert [result.outcome for result in results] == ["delivered", "delivered"]
     assert workspace.sheets["Signups"] == [HEADER, ROW, [*ROW[:-1], f"{ID}-r2"]]
-
-
-async def test_a_row_that_is_not_there_is_written_by_the_retry(workspace: Workspace) -> None:
-    destination = connected(sheet, workspace, SETTINGS)
-    workspace.fail(":append", "unreachable")
-
-    assert isinstance(await attempted(destination, ADA), RetryLater)
-    assert await attempted(destination, ADA, number=2) == Delivered("row 2")
 
 
 async def test_a_retry_is_not_written_while_the_ids_cannot_be_read_but_others_are(workspace: Workspace) -> None:

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from pydantic import ValidationError
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.sql import sql
 from functions.notify.destinations.sql.faults import Fault
 from functions.notify.destinations.sql.place import database_place
-from functions.notify.destinations.sql.rows import row_lines
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.destinations.sql.sql import SqlDestination
 from functions.notify.http_kind import ATTEMPT, example_delivery
@@ -75,14 +73,6 @@ async def test_a_replay_writes_the_same_row_unless_it_was_delivered(tmp_path: Pa
         assert await orders.attempt(delivery, replay) == Delivered("was there already")
         assert await orders.attempt(delivery, replace(replay, undelivered_since=1)) == Delivered("inserted")
     assert rows(tmp_path, "SELECT delivery_id FROM orders") == [("d1",), ("d1-r1",)]
-
-
-async def test_many_deliveries_at_once_become_as_many_rows(tmp_path: Path) -> None:
-    with destination(tmp_path) as (orders, _):
-        tasks = [orders.attempt(example_delivery({"name": f"n{n}"}), an_attempt(f"d{n}")) for n in range(300)]
-        outcomes = await asyncio.gather(*tasks)
-    assert {type(outcome) for outcome in outcomes} == {Delivered}
-    assert rows(tmp_path, "SELECT count(DISTINCT name), count(*) FROM orders") == [(300, 300)]
 
 
 async def test_a_value_that_does_not_fit_is_a_dead_letter_that_names_its_column(tmp_path: Path) -> None:
@@ -173,10 +163,6 @@ def place(written: Mapping[str, Json], url: str = "") -> tuple[object, ...]:
 )
 def test_a_url_says_where_the_database_is_and_tls_is_the_default(url: str, expected: tuple[object, ...]) -> None:
     assert place({"url_secret": "url"}, url) == expected
-
-
-def test_settings_say_the_same_with_the_password_apart() -> None:
-    assert place(PLACE) == ("postgresql", "db.example.com", None, "d", "u", "key", None, True)
     assert place({**PLACE, "tls": "off", "port": 6432})[2:] == (6432, "d", "u", "key", None, False)
 
 
@@ -186,44 +172,6 @@ def test_settings_say_the_same_with_the_password_apart() -> None:
 def test_cloud_sql_is_reached_by_the_socket_that_cloud_run_has(driver: str, socket: str) -> None:
     written = {**PLACE, "driver": driver, "cloud_sql": "p:r:i", "host": None}
     assert place(written) == (driver, "", None, "d", "u", "key", socket, False)
-
-
-@pytest.mark.parametrize(
-    ("changed", "rule"),
-    [
-        ({"url_secret": None}, "must name the database: set `url_secret`, or `driver`"),
-        ({"host": "h"}, "`url_secret` has the database's place; take `host` out"),
-        ({**PLACE, "url_secret": None, "cloud_sql": "p:r:i"}, "must have one of `host` and `cloud_sql`"),
-        ({"url_secret": None, "driver": "sqlite", "database": "f", "user": "u"}, "is a file: take `user` out"),
-        ({"table": 'o"rders'}, "must be a name of at most 63 bytes"),
-        ({"table": "shop.orders"}, "must be a name of at most 63 bytes"),
-        ({"table": "é" * 32}, "must be a name of at most 63 bytes"),
-        ({"table": "orders "}, "no space last"),
-        ({"columns": {"a\0": "data"}}, "must be a name of at most 63 bytes"),
-        ({"columns": {"a": "data", "A": "data"}}, "'a' is there twice"),
-        ({"columns": {"a": "data["}}, "is not JMESPath"),
-        ({"columns": {"a": "body.x"}}, "there is no 'body'"),
-        ({"columns": {"a": {"value": "data", "type": "blob"}}}, "Input should be 'text'"),
-        ({"key": "nothing"}, "`columns` has no 'nothing'"),
-        ({"newer_by": "name"}, "newer_by: must be a column besides those of `key`"),
-        ({"delivery_id": "name"}, "column 'name' is for the delivery's id"),
-        ({"authorities": "nothing"}, "must hold certificates in PEM"),
-    ],
-)
-def test_settings_that_cannot_work_are_faults(changed: Mapping[str, Json], rule: str) -> None:
-    with pytest.raises(ValidationError) as raised:
-        Settings.model_validate({**ORDERS, **changed})
-    assert rule in str(raised.value)
-
-
-def test_a_preview_shows_the_row() -> None:
-    settings = Settings.model_validate({**ORDERS, "schema": "shop", "key": "number"})
-    assert list(row_lines(example_delivery({"name": "Ada", "total": 3}), settings)) == [
-        "sql: insert or replace by number in the table shop.orders",
-        "number = 1042",
-        "name = Ada",
-        "total = 3",
-    ]
 
 
 async def test_a_secret_store_that_is_slow_fails_the_attempt_before_anything_is_sent(tmp_path: Path) -> None:

@@ -46,29 +46,21 @@ def test_the_body_is_the_events_data_as_json_unless_the_settings_say_otherwise()
     assert not request.allow_private
 
 
-@pytest.mark.parametrize("format_name", ["json", "xml", "yaml", "form", "text"])
+@pytest.mark.parametrize("format_name", ["json", "xml", "yaml", "form"])
 def test_what_is_sent_in_a_format_is_read_back_by_receives_parser(format_name: str) -> None:
-    request = made({"name": "Ada <b>", "tags": ["a", "b"]}, format=format_name)
-    if format_name == "text":
-        assert json.loads(request.body) == {"name": "Ada <b>", "tags": ["a", "b"]}
-        return
+    data: JsonObject = {"name": "Ada <b>", "tags": ["a", "b"]}
+    request = made(data, format=format_name)
     parsed = parse_body(request.body, header(request, "content-type")).data
-    assert (parsed["event"] if format_name == "xml" and isinstance(parsed, dict) else parsed) == {
-        "name": "Ada <b>",
-        "tags": ["a", "b"],
-    }
+    assert parsed == ({"event": data} if format_name == "xml" else data)
 
 
-def test_text_that_a_step_wrote_goes_out_under_its_own_type() -> None:
+def test_text_and_bytes_that_a_step_wrote_go_out_under_their_own_type() -> None:
     delivery = example_delivery("<a/>")
     delivery = replace(delivery, event=replace(delivery.event, datatype="application/xml"))
-    request = request_of(webhook, {"url": URL, "format": "text"}, delivery)
-    assert (request.body, header(request, "content-type")) == (b"<a/>", "application/xml")
-
-
-def test_bytes_go_out_as_they_are() -> None:
-    request = made({"type": "image/png", "size": 3, "base64": "AAEC"}, format="text")
-    assert (request.body, header(request, "content-type")) == (b"\x00\x01\x02", "image/png")
+    text = request_of(webhook, {"url": URL, "format": "text"}, delivery)
+    assert (text.body, header(text, "content-type")) == (b"<a/>", "application/xml")
+    image = made({"type": "image/png", "size": 3, "base64": "AAEC"}, format="text")
+    assert (image.body, header(image, "content-type")) == (b"\x00\x01\x02", "image/png")
 
 
 @pytest.mark.parametrize("format_name", ["cloudevents", "cloudevents-binary"])
@@ -166,33 +158,15 @@ def test_the_id_is_the_same_in_each_attempt_and_the_time_is_new_and_hops_count()
 @pytest.mark.parametrize(
     "url",
     [
-        "https://127.0.0.1/",
-        "https://[::1]/",
-        "https://0.0.0.0/",
-        "https://0/",
-        "https://127.1/",
-        "https://0177.0.0.1/",
-        "https://2130706433/",
-        "https://0x7f.1/",
-        "https://10.0.0.1/",
-        "https://169.254.169.254/",
-        "https://100.64.0.1/",
-        "https://[fe80::1]/",
+        "https://127.0.0.1/{{ data.id }}",
         "https://[fd00:ec2::254]/",
         "https://metadata.google.internal/",
-        "https://localhost./",
         "http://crm.example.com/",
         "file:///etc/passwd",
-        "https://crm.example.com/in#part",
-        "gopher://crm.example.com/",
-        "ftp://crm.example.com/",
-        "https://crm.example.com:22/",
         "https://crm.example.com:25/",
-        "https://crm.example.com:99999/",
+        "https://crm.example.com/in#part",
         "https://user:password@crm.example.com/",
-        "https://{{ data.host }}/",
         "https://crm{{ data.host }}.example.com/",
-        "https://127.0.0.1/{{ data.id }}",
     ],
 )
 def test_a_url_that_may_not_be_sent_to_is_a_fault_of_the_configuration(url: str) -> None:
@@ -202,43 +176,6 @@ def test_a_url_that_may_not_be_sent_to_is_a_fault_of_the_configuration(url: str)
 
 def test_a_private_address_is_allowed_where_the_settings_say_so() -> None:
     assert made(url="http://10.0.0.1:8080/", allow_private=True).allow_private
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"headers": {"x-a": "a\r\nb: c"}},
-        {"headers": {"x-a": "a\x00"}},
-        {"headers": {"x-a": "π"}},
-        {"headers": {"x-a": "{{ type }}\nx: y"}},
-        {"headers": {"Host": "a"}},
-        {"headers": {"Content-Length": "1"}},
-        {"headers": {"webhook-id": "mine"}},
-        {"headers": {"x a": "b"}},
-        {"headers": {"x-a": "{{ nothing }}"}},
-        {"body": "{{ data."},
-        {"body": "{}", "method": "GET"},
-        {"body": "{}", "format": "cloudevents"},
-        {"fields": {"a": 1}, "method": "GET"},
-        {"fields": {"a": 1}, "format": "text"},
-        {"fields": {"a": "{{ data."}},
-        {"format": "xml", "root": "1 2"},
-        {"format": "csv"},
-        {"method": "TRACE"},
-        {"signature": {"header": "x-s"}},
-        {"signature": {"header": "x-s", "secret": "s", "when": {"header.a": "b"}}},
-        {"signature": {"at": "data.signature", "secret": "s"}, "format": "xml"},
-        {"signature": {"header": "x-s", "secret": "s", "content": "{timestamp}.{body}"}},
-    ],
-)
-def test_a_setting_that_cannot_work_is_a_fault_of_the_configuration(settings: JsonObject) -> None:
-    with pytest.raises(ValidationError):
-        Settings.model_validate({"url": URL, **settings})
-
-
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 401, 404, 408, 422, 500, 502, 503, 504])
-def test_any_other_answer_than_2xx_and_410_comes_later(status: int) -> None:
-    assert isinstance(outcome_of(webhook, status), RetryLater)
 
 
 @pytest.mark.parametrize(("status", "note"), [(302, True), (308, True), (404, False)])

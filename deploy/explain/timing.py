@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from functions.notify.digests.arrival import has_room, place_of
+from functions.notify.digests.arrival import can_be_gathered, wait_in_group
 from functions.notify.digests.settings import (
     MAX_MESSAGE_BYTES,
     Coalesce,
@@ -70,9 +70,9 @@ def _gathering(configured: Configured, delivery: Delivery, person: Person | None
     message = delivery_message(delivery, event_json(delivery.event), rfc3339(now), {}).data
     if is_expired:
         yield "never: it expires before the quiet hours end"
-    elif not has_room(delivery, message):
+    elif not can_be_gathered(delivery, message):
         yield f"{when} by itself: with over {MAX_MESSAGE_BYTES // 1_000} KB it waits for no others"
-    elif place_of(configured, delivery, now, person.name if person else None, timezone) is None:
+    elif wait_in_group(configured, delivery, now, person) is None:
         coalesce = settings.coalesce
         if coalesce is not None and key_of(coalesce.by, delivery.event) is None:
             yield f"{when} by itself: it has no key at `{coalesce.by}`"

@@ -222,22 +222,16 @@ async def _after_a_crash(notifier: Notifier, work: Work, target: Target) -> Resu
 
 async def _find_recipient(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
     """Set the recipient of the work. Return what is decided where there is none. Raises Temporary."""
-    if notifier.recipients is None:
-        raise Temporary("destination_not_loaded", "notify's slice has no `people`; bundle it again")
+    assert notifier.recipients is not None  # wiring makes them if any destination has a recipient
     try:
-        found = await notifier.recipients.recipient_of(configured, work.delivery)
-    except Permanent as error:  # the event's data is gone
+        work.person = await notifier.recipients.person(configured, work.delivery)
+    except Permanent as error:  # there is none, or the event's data is gone
         return await give_up(notifier, work, error.code, error.detail)
     except Temporary as error:
         if error.code != "people_unavailable":
             raise
         # Wait here: the operator's list of people is down. If this raised, the bus would count attempts and give up.
         return await let_wait(notifier, work, configured, notifier.clock.now() + PEOPLE_SECONDS, error.detail)
-    from functions.notify.recipients.recipient import NoRecipient  # few destinations need it
-
-    if isinstance(found, NoRecipient):
-        return await give_up(notifier, work, "unknown_person", found.reason)
-    work.person = found
     return None
 
 

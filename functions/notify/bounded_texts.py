@@ -1,7 +1,8 @@
-"""Bounds of the texts that a destination makes: the time that templates compute, and what a receiver takes."""
+"""Bounds of what a destination computes and sends: the time of templates and expressions, and the length of texts."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -35,6 +36,14 @@ class bounded_templates(bounded):  # noqa: N801 as the class below it
         if isinstance(error, OutOfTime):
             reason = f"its templates compute for more than {MAX_COMPUTING_SECONDS:g} s with this event"
             raise Permanent("time_limit_exceeded", reason) from None
+
+
+@lru_cache(maxsize=1_000)
+def compiled_expression(text: str) -> "Expression":
+    """Return the JMESPath expression over an event, compiled once."""
+    from shared.expressions import over_event  # it brings jmespath, which few destinations need
+
+    return over_event(text)
 
 
 def bound_of(expressions: "Iterable[Expression]") -> type[AbstractContextManager[None]]:

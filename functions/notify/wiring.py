@@ -138,13 +138,12 @@ def _subscribers(context: Context, bus: Bus) -> "tuple[Context, Endpoints]":
     """Return what deliveries to subscribers need: the context with their directory, and their endpoints."""
     from functions.notify.subscribers.endpoints import Endpoints
     from functions.notify.subscribers.subscribers import Subscribers, read_subscriber_settings
-    from shared.subscribers.sealing import sealer_of
 
     compiled = slice_or_exit("notify")
     subscriber_settings = read_subscriber_settings(compiled["subscribers"], retention_of(compiled))
     subscribers = Subscribers(platform.documents(settings()), bus, context.clock, subscriber_settings)
     context = replace(context, subscribers=lambda: subscribers)
-    endpoints = Endpoints(destinations_or_exit(), subscribers, context, sealer_of)
+    endpoints = Endpoints(destinations_or_exit(), subscribers, context)
     return context, endpoints
 
 

@@ -93,7 +93,7 @@ class FakeWorld:
             ledger=self.ledger,
             bus=self.bus,
             clock=self.clock,
-            make_endpoints=lambda: Endpoints(configured, subscribers, context, sealer_of),
+            make_endpoints=lambda: Endpoints(configured, subscribers, context),
         )
 
     def start_on(self, documents: Documents, ledger: Ledger) -> None:

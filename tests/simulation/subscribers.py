@@ -28,7 +28,7 @@ from shared.store_ports import Document
 from shared.subscribers.directory import TENANTS, endpoints_of, messages_of
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import EndpointName
-from shared.subscribers.sealing import KEY_SECRET, sealer_of
+from shared.subscribers.sealing import KEY_SECRET
 from tests.checker import Arrival, Post, Verdict, check
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.documents import FakeDocuments
@@ -147,7 +147,7 @@ class World:
             Breakers(states, clock, gate),
             gate,
             sleep=asyncio.sleep,
-            endpoints=Endpoints(configured, subscribers, context, sealer_of),
+            endpoints=Endpoints(configured, subscribers, context),
         )
 
     async def live(self, events: int) -> Report:

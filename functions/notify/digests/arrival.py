@@ -1,10 +1,9 @@
 """Deliveries that come to a destination which gathers: they wait in a group instead of being attempted."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.notify.digests.settings import (
     MAX_MESSAGE_BYTES,
-    GatherSettings,
     gathered_until,
     group_of,
     key_of,
@@ -21,6 +20,9 @@ from shared.event import event_json
 from shared.ledger import Claimed, Finished, Unclaimed
 from shared.push import Push
 
+if TYPE_CHECKING:
+    from functions.notify.recipients.people import Person
+
 COALESCED: Final = "it waits for further events of its key"
 DIGEST: Final = "it waits for the next digest"
 QUIET: Final = "it waits for the end of the quiet hours"
@@ -31,22 +33,24 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
 
     A message of the sweep is for `claim`: it brings what waited by itself.
     """
-    if delivery.merged or DUE in push.attributes or not has_room(delivery, push.data):
+    if DUE in push.attributes or not can_be_gathered(delivery, push.data):
         return None
-    try:
-        person, timezone = await _recipient(notifier, configured, delivery)
-    except (Permanent, Temporary):
-        return None  # it is claimed, and what follows is decided there
+    person: Person | None = None
+    if configured.recipient is not None:
+        assert notifier.recipients is not None  # wiring makes them if any destination has a recipient
+        try:
+            person = await notifier.recipients.person(configured, delivery)
+        except (Permanent, Temporary):
+            return None  # it is claimed, and what follows is decided there
     now = notifier.clock.now()
-    found = place_of(configured, delivery, now, person, timezone)
-    if found is None:
+    wait = wait_in_group(configured, delivery, now, person)
+    if wait is None:
         return None
-    group, until, reason = found
-    claim = await notifier.ledger.gather(delivery, push.data, group, reason, now, until)
+    claim = await notifier.ledger.gather(delivery, push.data, wait.group, wait.reason, now, wait.until)
     if isinstance(claim, Finished) and push.attributes.get("force") == "true":
         replay = push.attributes.get("replay")
         if replay and await notifier.ledger.reopen(delivery.id, now, replay) is not None:
-            claim = await notifier.ledger.gather(delivery, push.data, group, reason, now, until)
+            claim = await notifier.ledger.gather(delivery, push.data, wait.group, wait.reason, now, wait.until)
     return None if isinstance(claim, Claimed) else claim
 
 
@@ -57,17 +61,13 @@ async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> R
     """
     settings, now = configured.gather, notifier.clock.now()
     assert settings is not None
+    if can_be_gathered(work.delivery, work.claim.message):
+        wait = wait_in_group(configured, work.delivery, now, work.person)
+        if wait is not None:
+            return await let_wait(notifier, work, configured, wait.until, wait.reason, group=wait.group)
     timezone = work.person.timezone if work.person else None
-    found = None
-    if not work.delivery.merged and has_room(work.delivery, work.claim.message):
-        found = place_of(configured, work.delivery, now, work.person.name if work.person else None, timezone)
-    if found is None:
-        hours = settings.quiet_hours
-        if hours is None or (end := quiet_end(hours, now, timezone)) is None:
-            return None
-        return await let_wait(notifier, work, configured, end, QUIET)
-    group, until, reason = found
-    return await let_wait(notifier, work, configured, until, reason, group=group)
+    end = quiet_end(settings.quiet_hours, now, timezone) if settings.quiet_hours else None
+    return None if end is None else await let_wait(notifier, work, configured, end, QUIET)
 
 
 async def wait_for_rate(
@@ -75,24 +75,19 @@ async def wait_for_rate(
 ) -> Result | None:
     """Let a claimed delivery that is over the rate wait for a digest; None if it has to queue."""
     settings = configured.gather
-    if (
-        settings is None
-        or not settings.is_rated
-        or work.delivery.merged
-        or not has_room(work.delivery, work.claim.message)
-    ):
+    if settings is None or not settings.is_rated or not can_be_gathered(work.delivery, work.claim.message):
         return None
     group = group_of(settings, work.delivery, work.person.name if work.person else None)
     at = until + spread_of(settings, work.delivery.id)
     return await let_wait(notifier, work, configured, at, f"{reason}; {DIGEST}", group=group)
 
 
-def has_room(delivery: Delivery, message: bytes) -> bool:
+def can_be_gathered(delivery: Delivery, message: bytes) -> bool:
     """Return whether the record of a group can hold the delivery, as it came and as we would write its event.
 
-    A number such as 1e15 is written in four times its length, and 1e999 not at all.
+    A number such as 1e15 is written in four times its length, and 1e999 not at all. What is gathered already cannot.
     """
-    if len(message) > MAX_MESSAGE_BYTES:
+    if delivery.merged or len(message) > MAX_MESSAGE_BYTES:
         return False
     try:
         return len(event_json(delivery.event)) <= MAX_MESSAGE_BYTES
@@ -100,42 +95,26 @@ def has_room(delivery: Delivery, message: bytes) -> bool:
         return False
 
 
-def place_of(
-    configured: Configured, delivery: Delivery, now: float, person: str | None, timezone: str | None
-) -> tuple[str, float, str] | None:
-    """Return the group, until when the delivery waits in it, and why; None if it need not wait, or expires."""
+class GroupWait(NamedTuple):
+    """The group in which a delivery waits, until when, in Unix seconds, and why."""
+
+    group: str
+    until: float
+    reason: str
+
+
+def wait_in_group(configured: Configured, delivery: Delivery, now: float, person: "Person | None") -> GroupWait | None:
+    """Return how the delivery waits for others; None if it need not wait, or would expire. `person`: the recipient."""
     settings = configured.gather
     assert settings is not None
     if settings.coalesce is not None and key_of(settings.coalesce.by, delivery.event) is None:
         return None
-    until = gathered_until(settings, now, timezone)
+    until = gathered_until(settings, now, person.timezone if person else None)
     if until is None:
         return None
     until += spread_of(settings, delivery.id)
     expires_after = configured.expires_after_seconds
     if expires_after is not None and until >= expires_at(delivery.event, expires_after):
         return None
-    return group_of(settings, delivery, person), until, _reason(settings)
-
-
-def _reason(settings: GatherSettings) -> str:
-    if settings.coalesce is not None:
-        return COALESCED
-    return DIGEST if settings.digest is not None else QUIET
-
-
-async def _recipient(notifier: Notifier, configured: Configured, delivery: Delivery) -> tuple[str | None, str | None]:
-    """Return the name and the time zone of the recipient, where `to` names a person.
-
-    Raises Temporary, and Permanent where there is none.
-    """
-    if configured.recipient is None:
-        return None, None
-    if notifier.recipients is None:
-        raise Temporary("destination_not_loaded", "notify's slice has no `people`; bundle it again")
-    from functions.notify.recipients.people import Person  # few destinations need it
-
-    found = await notifier.recipients.recipient_of(configured, delivery)
-    if not isinstance(found, Person):
-        raise Permanent("unknown_person", found.reason)
-    return found.name, found.timezone
+    reason = COALESCED if settings.coalesce else DIGEST if settings.digest else QUIET
+    return GroupWait(group_of(settings, delivery, person.name if person else None), until, reason)

@@ -304,12 +304,7 @@ class Closer:
         configured = self._destinations[draft.destination]
         if configured.recipient is None or self._recipients is None or draft.sample is None:
             return None
-        from functions.notify.recipients.people import Person  # few destinations need it
-
-        found = await self._recipients.recipient_of(configured, draft.sample)
-        if not isinstance(found, Person):
-            raise Permanent("unknown_person", found.reason)
-        return found.name
+        return (await self._recipients.person(configured, draft.sample)).name
 
     async def _publish(self, digest: Frozen) -> None:
         attributes = {"ce-id": digest.delivery_id, "ce-type": DELIVERY_TYPE, "ce-source": "/routes/digest"}

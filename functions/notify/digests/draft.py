@@ -159,9 +159,9 @@ class Draft:
         if self._keeps == ALL:
             event = self._coalesced(event_id, person)
         elif self._keeps == FIRST:
-            event = _with_id(self._first[2], event_id)
+            event = replace(self._first[2], id=event_id)
         elif self._keeps or (len(self.members) == 1 and not self.settings.is_alerts):
-            event = _with_id(self._last[2], event_id)
+            event = replace(self._last[2], id=event_id)
         else:
             event = self._digest(event_id, person)
         [route] = self._routes if len(self._routes) == 1 else [MANY_ROUTES]
@@ -262,10 +262,6 @@ class Draft:
 def _plain(text: str) -> str:
     """Return the text without halves of surrogate pairs, which no record can hold."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _with_id(event: Event, event_id: str) -> Event:
-    return replace(event, id=event_id)
 
 
 def event_line(event: Event) -> str:

@@ -3,16 +3,14 @@
 import hashlib
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from functions.notify.bounded_texts import compiled_expression
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject, texts_json
-
-if TYPE_CHECKING:
-    from shared.expressions import Expression
 
 LAST: Final = "last"
 FIRST: Final = "first"
@@ -195,7 +193,7 @@ def key_of(expression: str | None, event: Event) -> str | None:
     if expression is None:
         return None
     try:
-        found = _compiled(expression).search(view_of(event))
+        found = compiled_expression(expression).search(view_of(event))
     except Permanent:
         return None
     if isinstance(found, bool):
@@ -205,10 +203,3 @@ def key_of(expression: str | None, event: Event) -> str | None:
 
 def _surrogates_replaced(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
-
-
-@lru_cache(maxsize=1_000)
-def _compiled(expression: str) -> "Expression":
-    from shared.expressions import over_event  # it brings jmespath, which few destinations need
-
-    return over_event(expression)

@@ -8,9 +8,9 @@ tenant, to whom an operational event about one of its endpoints goes.
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from functions.notify.bounded_texts import compiled_expression
 from functions.notify.recipients.people import (
     MAX_BYTES,
     Directory,
@@ -30,9 +30,6 @@ from shared.jsontext import Json, JsonObject
 from shared.logs import log
 from shared.ports import Blobs, Clock, Secrets
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
-
-if TYPE_CHECKING:
-    from shared.expressions import Expression
 
 DIGESTS: Final = "/digests/"
 """How the source of a digest's event begins. A digest is made for one person, whom it names in `data.person`."""
@@ -78,6 +75,13 @@ class Recipients:
             return NoRecipient(f"{rule}: add it, or name another destination in `otherwise`")
         return found
 
+    async def person(self, configured: Configured, delivery: Delivery) -> Person:
+        """Return the recipient. Raises as `recipient_of`, and Permanent (`unknown_person`) where there is none."""
+        found = await self.recipient_of(configured, delivery)
+        if isinstance(found, NoRecipient):
+            raise Permanent("unknown_person", found.reason)
+        return found
+
     async def _found(self, recipient: Recipient, event: Event) -> Person | NoRecipient:
         if event.source.startswith(DIGESTS):
             return await self._named_by_digest(recipient, event)
@@ -106,7 +110,7 @@ class Recipients:
         if event.dataref is not None:
             event = await checked_out(event, self._blobs)
         try:
-            value = _compiled(path).search(view_of(event))
+            value = compiled_expression(path).search(view_of(event))
         except Permanent as error:
             return NoRecipient(f"`to: {path}` fails on this event: {error.detail}")
         return _name_in(path, value)
@@ -159,13 +163,6 @@ def masked(text: str) -> str:
     if not at:
         local, domain = domain, ""
     return f"{local[: 3 if len(local) > 5 else 1]}…{at}{domain[:40]}"
-
-
-@lru_cache(maxsize=1_000)
-def _compiled(path: str) -> "Expression":
-    from shared.expressions import over_event  # it brings jmespath, which few destinations need
-
-    return over_event(path)
 
 
 def people_of(written: Json, fetch: Callable[[], Fetch], secrets: Secrets, clock: Clock) -> People:

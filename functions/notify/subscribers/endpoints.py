@@ -1,8 +1,8 @@
 """The endpoints of subscribers as destinations, found by the name in a delivery."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import HttpDestination
@@ -27,7 +27,7 @@ from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import DisabledBy, Endpoint, EndpointSecret, SealedText
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, endpoint_name
 from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_secrets
-from shared.subscribers.sealing import seal_context
+from shared.subscribers.sealing import Sealer, seal_context, sealer_of
 from shared.times import duration_text
 
 KEEP_SECONDS: Final = 600.0
@@ -42,16 +42,6 @@ SECRET: Final = "endpoint"  # noqa: S105 the name under which the engine has an 
 _CORRECTABLE: Final = frozenset({"address_blocked", "invalid_header", "invalid_url"})
 
 
-class Opener(Protocol):
-    """A cipher that opens sealed secrets: see shared/subscribers/sealing.py."""
-
-    def open(self, sealed: SealedText, context: str) -> str: ...
-
-
-MakeOpener = Callable[[tuple[str, ...]], Opener]
-"""From the values of the key's secret, newest first. Raises Temporary for what is no key."""
-
-
 class Endpoints:
     """`configured` are all destinations; those that have `endpoints` are of the kind `subscribers`."""
 
@@ -60,12 +50,11 @@ class Endpoints:
         configured: Mapping[str, Configured],
         subscribers: Subscribers,
         context: Context,
-        make_opener: MakeOpener,
     ) -> None:
         self._configured = configured
         self._subscribers = subscribers
         self._context = context
-        self._seals = Seals(context.secrets, subscribers.settings.secret, make_opener)
+        self._seals = Seals(context.secrets, subscribers.settings.secret)
         self._made: TimedCache[tuple[Endpoint, Target]] = TimedCache(context.clock, MAX_ENDPOINTS, KEEP_SECONDS)
 
     async def resolve(self, delivery: Delivery) -> Target | Rejection:
@@ -125,17 +114,16 @@ def _slower(own: str, configured: tuple[int, float] | None) -> tuple[int, float]
 class Seals:
     """The key to sealed secrets, made again when its secret changes."""
 
-    def __init__(self, secrets: Secrets, name: str, make: MakeOpener) -> None:
+    def __init__(self, secrets: Secrets, name: str) -> None:
         self._secrets = secrets
         self._name = name
-        self._make = make
-        self._made: tuple[tuple[str, ...], Opener] | None = None
+        self._made: tuple[tuple[str, ...], Sealer] | None = None
 
-    async def opener(self) -> Opener:
+    async def sealer(self) -> Sealer:
         """Raises Temporary."""
         values = await self._secrets.values(self._name)
         if self._made is None or self._made[0] != values:
-            self._made = values, self._make(values)
+            self._made = values, sealer_of(values)
         return self._made[1]
 
 
@@ -151,15 +139,15 @@ class EndpointSecrets:
         self._seals = seals
         self._clock = clock
         self._opened: dict[str, str] = {}
-        self._opener: Opener | None = None
+        self._sealer: Sealer | None = None
 
     async def read(self) -> SecretValues:
         """Return those that are valid now. Raises Temporary."""
         try:
-            opener = await self._seals.opener()
-            if opener is not self._opener:
-                self._opener, self._opened = opener, {}
-            return {SECRET: tuple(self._open(opener, each.sealed) for each in self._valid())}
+            sealer = await self._seals.sealer()
+            if sealer is not self._sealer:
+                self._sealer, self._opened = sealer, {}
+            return {SECRET: tuple(self._open(sealer, each.sealed) for each in self._valid())}
         except Temporary as error:
             raise SealingKeyFault("secret_unusable", error.detail) from error
 
@@ -180,9 +168,9 @@ class EndpointSecrets:
     def _valid(self) -> tuple[EndpointSecret, ...]:
         return valid_secrets(self._endpoint, self._clock.now())
 
-    def _open(self, opener: Opener, sealed: SealedText) -> str:
+    def _open(self, sealer: Sealer, sealed: SealedText) -> str:
         if sealed.content not in self._opened:
-            self._opened[sealed.content] = opener.open(sealed, seal_context(self._endpoint.tenant, self._endpoint.id))
+            self._opened[sealed.content] = sealer.open(sealed, seal_context(self._endpoint.tenant, self._endpoint.id))
         return self._opened[sealed.content]
 
 

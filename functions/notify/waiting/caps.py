@@ -11,10 +11,11 @@ import contextlib
 import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from secrets import token_hex
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from functions.notify.bounded_texts import compiled_expression
 from functions.notify.registry import Configured
 from functions.notify.waiting.rate import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue, Rate
 from functions.notify.waiting.schedule import Wait
@@ -25,9 +26,6 @@ from shared.ports import Clock
 from shared.store_ports import Grants
 from shared.time_bound import OutOfTime, bounded
 from shared.times import duration_text
-
-if TYPE_CHECKING:
-    from shared.expressions import Expression
 
 MAX_BUCKETS: Final = 10_000
 """Keys that are remembered. Of one that is forgotten, what this instance leased is lost until the lease ends."""
@@ -102,20 +100,13 @@ def bucket_name(configured: Configured, delivery: Delivery) -> str:
         return configured.name
     try:
         with bounded():
-            key = _compiled(configured.per).search(view_of(delivery.event))
+            key = compiled_expression(configured.per).search(view_of(delivery.event))
         text = str(key)
     except (Permanent, ValueError, OutOfTime):  # a sum may have more digits than Python writes
         return f"{configured.name}:"
     if isinstance(key, bool) or not isinstance(key, str | int | float):
         return f"{configured.name}:"
     return f"{configured.name}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
-
-
-@lru_cache(maxsize=1_000)
-def _compiled(expression: str) -> "Expression":
-    from shared.expressions import over_event  # it brings jmespath, which few destinations need
-
-    return over_event(expression)
 
 
 class Places:

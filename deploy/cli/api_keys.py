@@ -3,8 +3,8 @@
 import argparse
 from typing import Final, get_args
 
+from deploy.cli import subscribers
 from deploy.cli.command import DONE
-from deploy.cli.subscribers_command import Call, SubscribersAction, add_yes, print_items, run_subscribers_action
 from deploy.client.hookchain.subscribers_types import ApiKey, ApiKeyCreated, Scope
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import Column, print_json, printable
@@ -23,7 +23,7 @@ event types, and for sending again; `portal` for portal links; `admin` for all o
 
 
 def main(arguments: list[str]) -> int:
-    return run_subscribers_action("api-keys", ACTIONS, arguments)
+    return subscribers.run_action("api-keys", ACTIONS, arguments)
 
 
 def _add_create(command: argparse.ArgumentParser) -> None:
@@ -37,14 +37,14 @@ def _add_create(command: argparse.ArgumentParser) -> None:
     command.add_argument("--description", metavar="TEXT", default="", help="say what the key is for")
 
 
-def _create(call: Call) -> int:
+def _create(call: subscribers.Call) -> int:
     with call.api() as api:
         made = api.client().create_key(scopes=call.options.scope, description=call.options.description)
     _print_key(call, made)
     return DONE
 
 
-def _print_key(call: Call, made: ApiKeyCreated) -> None:
+def _print_key(call: subscribers.Call, made: ApiKeyCreated) -> None:
     if call.options.json:
         print_json({**_document(made), "key": made["key"]})
     else:
@@ -65,10 +65,10 @@ def _no_arguments(_: argparse.ArgumentParser) -> None:
     pass
 
 
-def _list(call: Call) -> int:
+def _list(call: subscribers.Call) -> int:
     with call.api() as api:
         found = [_document(each) for each in api.client().list_keys()]
-    return print_items(call, found, "API key", COLUMNS, _row)
+    return subscribers.print_items(call, found, "API key", COLUMNS, _row)
 
 
 def _row(key: JsonObject) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def _add_id(command: argparse.ArgumentParser) -> None:
     command.add_argument("id", metavar="ID", help="name the key: the 12 characters after hck_")
 
 
-def _rotate(call: Call) -> int:
+def _rotate(call: subscribers.Call) -> int:
     with call.api() as api:
         made = api.client().rotate_key(call.options.id)
     _print_key(call, made)
@@ -91,10 +91,10 @@ def _rotate(call: Call) -> int:
 
 def _add_delete(command: argparse.ArgumentParser) -> None:
     _add_id(command)
-    add_yes(command)
+    subscribers.add_yes(command)
 
 
-def _delete(call: Call) -> int:
+def _delete(call: subscribers.Call) -> int:
     options = call.options
     with call.api() as api:
         hooks = api.client()
@@ -115,21 +115,21 @@ def _delete(call: Call) -> int:
 
 
 ACTIONS: Final = {
-    "create": SubscribersAction(
+    "create": subscribers.Action(
         "Create an API key and print it",
         "hookchain api-keys create --scope write --scope portal --description 'the shop'",
         _add_create,
         _create,
         DETAILS,
     ),
-    "list": SubscribersAction("List the API keys", "hookchain api-keys list", _no_arguments, _list),
-    "rotate": SubscribersAction(
+    "list": subscribers.Action("List the API keys", "hookchain api-keys list", _no_arguments, _list),
+    "rotate": subscribers.Action(
         "Replace an API key: the one before is valid for 24 hours more",
         "hookchain api-keys rotate 0k3j9x2m4n7q",
         _add_id,
         _rotate,
     ),
-    "delete": SubscribersAction(
+    "delete": subscribers.Action(
         "Delete an API key", "hookchain api-keys delete 0k3j9x2m4n7q --yes", _add_delete, _delete
     ),
 }

@@ -10,49 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.aws.deployment import (
-    Memory,
-    changed_at,
-    deployed_parameters,
-    parameter_values,
-    require_changeable,
-    require_own,
-)
+from deploy.aws import deployment as aws_deployment
+from deploy.aws import removal, stack_changes
 from deploy.aws.prepare import Prepared, changed_lines, prepare
-from deploy.aws.removal import (
-    Remaining,
-    adopt,
-    adoption_template,
-    count_left,
-    find_remaining,
-    indexes_of,
-    remove_remaining,
-    stack_resources,
-)
 from deploy.aws.reserved_instances import find_reservation, offline_line
 from deploy.aws.sam import BUILT, Sam, SamFailed, tool, translated
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
-from deploy.aws.stack_changes import (
-    changed_entries,
-    changed_values,
-    deployed_template,
-    drift,
-    read_template,
-    uncompared_types,
-    undetected_drift,
-    with_earlier_code,
-)
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
+from deploy.cli import deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.deployment import (
-    UP_TO_DATE,
-    configuration_line,
-    removal_parser,
-    require_confirmed,
-    tested_config,
-    warn_about_address,
-)
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, configured_region, region_fault
 from deploy.cloud_access.aws_names import StackTarget, add_target_options, find_target
 from deploy.config.checkout import ROOT, deployed_config
@@ -90,8 +57,8 @@ def plan_aws(arguments: list[str]) -> int:
 def _run_plan(options: argparse.Namespace) -> int:
     environ = environ_of(options)
     config = deployed_config(options.config, environ)
-    print(f"# {configuration_line(config)}", file=sys.stderr)
-    warn_about_address(config)
+    print(f"# {deployment_command.configuration_line(config)}", file=sys.stderr)
+    deployment_command.warn_about_address(config)
     # Without --live the template is all that is printed, which is the same in every region.
     target = find_target(options, environ, configured_region if options.live else lambda: ANY_REGION)
     if fault := region_fault(target.region):
@@ -122,9 +89,9 @@ def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
     where = f"stack {target.stack} in {target.region}"
     stack = DeployedStack(target, api).description()
     if stack is not None:
-        require_own(stack, target)
-    deployed = deployed_parameters(stack)
-    values = parameter_values(prepared.defaults, stack, {})
+        aws_deployment.require_own(stack, target)
+    deployed = aws_deployment.deployed_parameters(stack)
+    values = aws_deployment.parameter_values(prepared.defaults, stack, {})
     reserved = find_reservation(api, prepared.topology, values, deployed)
     print(f"# {reserved.line} {reserved.todo}".rstrip(), flush=True)
     if stack is None:
@@ -132,14 +99,19 @@ def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
         prepared.write_template()
         return DONE
     changes = [
-        *changed_entries(deployed_template(api, target.stack), read_template(prepared.template)),
-        *changed_values(deployed, {**values, **reserved.values}),
+        *stack_changes.changed_entries(
+            stack_changes.deployed_template(api, target.stack), stack_changes.read_template(prepared.template)
+        ),
+        *stack_changes.changed_values(deployed, {**values, **reserved.values}),
     ]
-    print("\n".join([f"# Changes in {where}", *changes]) if changes else UP_TO_DATE, flush=True)
-    drifted = [*drift(api, target.stack), *undetected_drift(api, prepared.topology, target.prefix, deployed)]
+    print("\n".join([f"# Changes in {where}", *changes]) if changes else deployment_command.UP_TO_DATE, flush=True)
+    drifted = [
+        *stack_changes.drift(api, target.stack),
+        *stack_changes.undetected_drift(api, prepared.topology, target.prefix, deployed),
+    ]
     if drifted:
         print("\n".join(["# Changed by hand, which a deployment leaves as it is", *drifted]))
-    if types := [each for each in uncompared_types(api, target.stack) if each != "AWS::Lambda::Url"]:
+    if types := [each for each in stack_changes.uncompared_types(api, target.stack) if each != "AWS::Lambda::Url"]:
         print(f"# Not compared with what was deployed, because CloudFormation cannot: {', '.join(types)}")
     return DONE
 
@@ -190,38 +162,42 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     account = api.call("sts", "get_caller_identity").get("Account")
     where = f"region {target.region}, stack {target.stack}, names begin with {target.prefix}"
     print(f"Account {account}, {where}", flush=True)
-    config = tested_config(options, environ, ask)
+    config = deployment_command.tested_config(options, environ, ask)
     deployed = DeployedStack(target, api)
     stack = deployed.description()
     if stack is not None:
-        require_own(stack, target)
-        require_changeable(stack, target, api)
+        aws_deployment.require_own(stack, target)
+        aws_deployment.require_changeable(stack, target, api)
     prepared = prepare(config, environ, target.prefix, options.out)
     if stack is not None and stack.get("StackStatus") != "REVIEW_IN_PROGRESS":
-        prepared = prepared.after(deployed_template(api, target.stack))
+        prepared = prepared.after(stack_changes.deployed_template(api, target.stack))
     for warning in prepared.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     given = dict(options.parameter)
     if config is None:
         given = {"EmailAddress": environ["EMAIL_ADDRESS"], **given}
-    parameters = parameter_values(prepared.defaults, stack, given)
-    reserved = find_reservation(api, prepared.topology, parameters, deployed_parameters(stack))
+    parameters = aws_deployment.parameter_values(prepared.defaults, stack, given)
+    reserved = find_reservation(api, prepared.topology, parameters, aws_deployment.deployed_parameters(stack))
     print("\n".join(filter(None, (reserved.line, reserved.todo))), flush=True)
     parameters |= {name: value for name, value in reserved.values.items() if name not in given}
     settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
-    memory = Memory(options.env_file, target, environ, settings)
+    memory = aws_deployment.Memory(options.env_file, target, environ, settings)
     return _deploy(deployed, prepared, parameters, ask, memory)
 
 
 def _deploy(
-    deployed: DeployedStack, prepared: Prepared, parameters: Mapping[str, str], ask: Questions, memory: Memory
+    deployed: DeployedStack,
+    prepared: Prepared,
+    parameters: Mapping[str, str],
+    ask: Questions,
+    memory: aws_deployment.Memory,
 ) -> int:
     began = time.monotonic()
     random = _store_secrets(deployed, prepared, ask, memory)
     for line in memory.keep():
         print(line)
     sam = Sam(deployed.target, prepared.folder, memory.environ)
-    before = changed_at(deployed.description())
+    before = aws_deployment.changed_at(deployed.description())
     prepared.write_template()
     try:
         sam.build(parameters["Architecture"])
@@ -231,8 +207,8 @@ def _deploy(
     except SamFailed as failure:
         _report_failure(deployed, failure)
         return NOT_DONE
-    is_changed = changed_at(deployed.description()) != before
-    print(f"Done in {time.monotonic() - began:.0f} s." if is_changed else UP_TO_DATE)
+    is_changed = aws_deployment.changed_at(deployed.description()) != before
+    print(f"Done in {time.monotonic() - began:.0f} s." if is_changed else deployment_command.UP_TO_DATE)
     read = SecretsManagerBackend(deployed.target, deployed.api).how_to_read
     where = f"--platform aws{memory.missing_target_options()}"
     portal = deployed.function_url("subscribe") if "subscribe" in prepared.slices else ""
@@ -241,7 +217,9 @@ def _deploy(
     return DONE
 
 
-def _store_secrets(deployed: DeployedStack, prepared: Prepared, ask: Questions, memory: Memory) -> list[str]:
+def _store_secrets(
+    deployed: DeployedStack, prepared: Prepared, ask: Questions, memory: aws_deployment.Memory
+) -> list[str]:
     """Store the secrets that are missing; return the names of those with a random value. Raises CommandError."""
     place = SecretsManagerBackend(deployed.target, deployed.api)
     needed = needs(prepared.slices, memory.environ, has_ses=True)
@@ -260,19 +238,19 @@ def _store_secrets(deployed: DeployedStack, prepared: Prepared, ask: Questions, 
 
 def _adopt(deployed: DeployedStack, prepared: Prepared) -> None:
     """Begin a new stack with the tables and the bucket that an earlier one left. Raises CommandError and AwsFault."""
-    remaining = find_remaining(deployed)
+    remaining = removal.find_remaining(deployed)
     if remaining.tables or remaining.buckets:
         print(f"Taking in what an earlier stack left: {', '.join([*remaining.tables, *remaining.buckets])}", flush=True)
-        indexes = indexes_of(deployed.api, remaining.tables)
-        template = adoption_template(prepared.topology, deployed.target.prefix, remaining, indexes)
-        adopt(deployed.api, deployed.target, template)
+        indexes = removal.indexes_of(deployed.api, remaining.tables)
+        template = removal.adoption_template(prepared.topology, deployed.target.prefix, remaining, indexes)
+        removal.adopt(deployed.api, deployed.target, template)
 
 
 def _report_failure(deployed: DeployedStack, failure: SamFailed) -> None:
     print("\nStopped: the SAM CLI failed; see its lines above.", file=sys.stderr)
     print(f"Try it by hand:\n  {failure}", file=sys.stderr)
     if (stack := deployed.description()) is not None:
-        require_changeable(stack, deployed.target, deployed.api)
+        aws_deployment.require_changeable(stack, deployed.target, deployed.api)
     print("Run the same `make deploy-aws` again to continue from here.", file=sys.stderr)
 
 
@@ -307,9 +285,11 @@ def _run_rollback(options: argparse.Namespace) -> int:
     stack = DeployedStack(target, api).description()
     if stack is None:
         raise CommandError(f"stack {target.stack} in {target.region} is not deployed: make deploy-aws")
-    require_own(stack, target)
-    require_changeable(stack, target, api)
-    template, functions = with_earlier_code(deployed_template(api, target.stack), options.function or ())
+    aws_deployment.require_own(stack, target)
+    aws_deployment.require_changeable(stack, target, api)
+    template, functions = stack_changes.with_earlier_code(
+        stack_changes.deployed_template(api, target.stack), options.function or ()
+    )
     missing = [name for name in options.function or () if name not in functions]
     for name in missing:
         print(f"{name}: its code stays, because the last deployment did not change it")
@@ -323,7 +303,7 @@ def _run_rollback(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "template.yaml").write_text(json.dumps(template, indent=2, default=str), encoding="utf-8")
     try:
-        Sam(target, options.out, environ).deploy(deployed_parameters(stack))
+        Sam(target, options.out, environ).deploy(aws_deployment.deployed_parameters(stack))
     except SamFailed as failure:
         raise CommandError(f"the SAM CLI failed; see its lines above. Try it by hand:\n  {failure}") from failure
     print(f"The code before the last deployment serves again: {', '.join(functions)}")
@@ -336,7 +316,7 @@ all its stacks in the region, stays."""
 
 
 def destroy_aws(arguments: list[str]) -> int:
-    command = removal_parser(
+    command = deployment_command.removal_parser(
         "destroy-aws",
         "hookchain destroy-aws --region eu-central-1",
         DESTROY_DETAILS,
@@ -356,32 +336,36 @@ def _run_destroy(options: argparse.Namespace) -> int:
     deployed = DeployedStack(target, api)
     stack = deployed.description()
     if stack is not None:
-        require_own(stack, target)
-    remaining = find_remaining(deployed)
+        aws_deployment.require_own(stack, target)
+    remaining = removal.find_remaining(deployed)
     if stack is None and not (options.all and remaining.lines()):
         print(f"There is no stack {target.stack} in account {account}, region {target.region} to remove.")
         _say_kept(remaining.lines())
         return DONE
-    resources = stack_resources(api, target.stack) if stack is not None else None
+    resources = removal.stack_resources(api, target.stack) if stack is not None else None
     print("\n".join(_removal_lines(target, account, resources, remaining, options.all)))
-    require_confirmed(options.confirm, target.prefix)
+    deployment_command.require_confirmed(options.confirm, target.prefix)
     try:
         if stack is not None:
             _delete_stack(api, Sam(target, ROOT, environ), str(stack.get("StackId")))
     except SamFailed as failure:
         print(f"\nStopped: the SAM CLI failed; see its lines above.\nTry it by hand:\n  {failure}", file=sys.stderr)
         return NOT_DONE
-    remaining = find_remaining(deployed)
+    remaining = removal.find_remaining(deployed)
     if not options.all:
         _say_kept(remaining.lines())
         return DONE
-    for line in remove_remaining(api, remaining):
+    for line in removal.remove_remaining(api, remaining):
         print(line, flush=True)
     return DONE
 
 
 def _removal_lines(
-    target: StackTarget, account: str, resources: Mapping[str, Sequence[str]] | None, remaining: Remaining, is_all: bool
+    target: StackTarget,
+    account: str,
+    resources: Mapping[str, Sequence[str]] | None,
+    remaining: removal.Remaining,
+    is_all: bool,
 ) -> Iterator[str]:
     yield f"This removes from account {account}, region {target.region}:"
     if resources is not None:
@@ -406,13 +390,13 @@ def _say_kept(kept: Sequence[str]) -> None:
 
 def _delete_stack(api: AwsApi, sam: Sam, stack_id: str) -> None:
     """Delete the stack, and print how far it is. Raises SamFailed."""
-    left = total = count_left(api, stack_id)
+    left = total = removal.count_left(api, stack_id)
 
     def show() -> None:
         nonlocal left
         before = left
         with contextlib.suppress(AwsFault):  # the next look may succeed
-            left = count_left(api, stack_id)
+            left = removal.count_left(api, stack_id)
         if left != before:
             print(f"  {left} of {total} resources are left", flush=True)
 

@@ -8,27 +8,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from deploy.cli import records
 from deploy.cli.command import DONE, NOT_DONE
 from deploy.cli.events import clock, colour_of, letter_text
-from deploy.cli.record_command import (
-    LISTED,
-    SAMPLE,
-    Action,
-    Context,
-    add_confirmation,
-    add_id,
-    add_ids,
-    add_selection,
-    confirmed_line,
-    id_list,
-    print_records,
-    publish_at_rate,
-    require_choice,
-    require_known,
-    run_action,
-    sample_note,
-    short_ids,
-)
 from deploy.history.documents import dead_letter_document
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.replay import as_dead_letter, event_in, is_replayable, make_dead_letter_replay, renew_blobs
@@ -55,15 +37,15 @@ COLUMNS: Final = (
 
 
 def main(arguments: list[str]) -> int:
-    return run_action("dead-letters", ACTIONS, arguments)
+    return records.run_action("dead-letters", ACTIONS, arguments)
 
 
-def list_letters(context: Context) -> int:
+def list_letters(context: records.Context) -> int:
     letters = list(find_letters(context.state, context.options, context.options.limit + 1))
-    return print_records(context, letters, "dead letter", dead_letter_document, letters_table)
+    return records.print_records(context, letters, "dead letter", dead_letter_document, letters_table)
 
 
-def show_letter(context: Context) -> int:
+def show_letter(context: records.Context) -> int:
     state = context.state
     letter = state.reader.dead_letter(state.find_id("dead_letters", context.options.id))
     if letter is None:  # removed since its id was looked up
@@ -80,7 +62,7 @@ def show_letter(context: Context) -> int:
 def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
     """Return a line for each dead letter. On a terminal, its reason follows on a line of its own."""
     is_uniform = screen.width is not None and all(letter.state == KEPT for letter in letters)
-    ids = short_ids([letter.id for letter in letters])
+    ids = records.short_ids([letter.id for letter in letters])
     rows = [
         (
             clock(letter.at),
@@ -118,10 +100,10 @@ def _pages(state: State, options: argparse.Namespace) -> Iterator[list[DeadLette
         before = page[-1].seq
 
 
-def _chosen_letters(context: Context) -> list[DeadLetterRow]:
+def _chosen_letters(context: records.Context) -> list[DeadLetterRow]:
     """Return them oldest first. Raises UsageError and StateFault."""
     state, options = context.state, context.options
-    require_choice(options, FILTERS)
+    records.require_choice(options, FILTERS)
     if options.ids:
         ids = dict.fromkeys(state.find_id("dead_letters", each) for each in options.ids)
         found = (state.reader.dead_letter(letter_id) for letter_id in ids)
@@ -129,7 +111,7 @@ def _chosen_letters(context: Context) -> list[DeadLetterRow]:
     else:
         letters = list(find_letters(state, options, options.limit))[::-1]
     if not letters:
-        require_known(state, options)
+        records.require_known(state, options)
         print("no dead letter matches", file=sys.stderr)
     return letters
 
@@ -167,7 +149,7 @@ def _message(letter: DeadLetterRow) -> Json:
 # Replay and drop
 
 
-def replay_letters(context: Context) -> int:
+def replay_letters(context: records.Context) -> int:
     letters = _chosen_letters(context)
     good = [letter for letter in letters if is_replayable(as_dead_letter(letter))]
     left_out = [letter.id for letter in letters if letter not in good]
@@ -179,7 +161,7 @@ def replay_letters(context: Context) -> int:
     return DONE if good and not (context.options.ids and left_out) else NOT_DONE
 
 
-def drop_letters(context: Context) -> int:
+def drop_letters(context: records.Context) -> int:
     letters = _chosen_letters(context)
     if context.options.yes:
         context.state.reader.mark_dead_letters([letter.id for letter in letters], DROPPED)
@@ -187,7 +169,7 @@ def drop_letters(context: Context) -> int:
     return DONE if letters else NOT_DONE
 
 
-async def _publish(context: Context, letters: Sequence[DeadLetterRow], replay_id: str) -> None:
+async def _publish(context: records.Context, letters: Sequence[DeadLetterRow], replay_id: str) -> None:
     """Mark each letter first, so that one that fails again at once is kept again.
 
     A letter that somebody else has replayed meanwhile is left out: it would be delivered twice.
@@ -208,30 +190,33 @@ async def _publish(context: Context, letters: Sequence[DeadLetterRow], replay_id
                 raise
 
     async with context.state.blobs() as blobs:
-        await publish_at_rate(context, letters, send)
+        await records.publish_at_rate(context, letters, send)
 
 
 def _print_result(
-    context: Context,
+    context: records.Context,
     action: str,
     done: str,
     letters: Sequence[DeadLetterRow],
     left_out: Sequence[str],
     more: JsonObject,
 ) -> None:
-    is_done, line = context.options.yes, confirmed_line(f"dead-letters {action}", context.options, FILTERS, context.now)
+    is_done, line = (
+        context.options.yes,
+        records.confirmed_line(f"dead-letters {action}", context.options, FILTERS, context.now),
+    )
     if context.options.json:
         document: JsonObject = {"dry_run": not is_done, "count": len(letters), **more}
         if not is_done:
             listed: list[Json] = [dead_letter_document(letter) for letter in letters]
             document |= {"dead_letters": listed, "command": line}
-        print_json({**document, "left_out": id_list(left_out)})
+        print_json({**document, "left_out": records.id_list(left_out)})
         return
     if letters and is_done:
         print(f"{count_of(len(letters), 'dead letter')} {done}")
     elif letters:
-        print(f"{count_of(len(letters), 'dead letter')} would be {done}{sample_note(len(letters))}\n")
-        print(letters_table(letters[:SAMPLE], context.screen))
+        print(f"{count_of(len(letters), 'dead letter')} would be {done}{records.sample_note(len(letters))}\n")
+        print(letters_table(letters[: records.SAMPLE], context.screen))
         print(f"\nNothing was done. To do it:\n  {line}")
     if left_out:
         print(f"left out, because their messages cannot be published again: {', '.join(left_out)}", file=sys.stderr)
@@ -254,33 +239,36 @@ def _add_filters(command: argparse.ArgumentParser, limit: int | None, status: st
         default=status,
         help=f"include one of: {', '.join(STATUSES)} [{KEPT}]",
     )
-    add_selection(command, limit)
+    records.add_selection(command, limit)
 
 
 def _add_choice(command: argparse.ArgumentParser, *, has_rate: bool) -> None:
-    add_ids(command)
+    records.add_ids(command)
     _add_filters(command, None, None)
-    add_confirmation(command, has_rate=has_rate)
+    records.add_confirmation(command, has_rate=has_rate)
 
 
 ACTIONS: Final = {
-    "list": Action(
+    "list": records.Action(
         "List dead letters, newest first",
         "hookchain dead-letters list --destination crm",
-        lambda command: _add_filters(command, LISTED, KEPT),
+        lambda command: _add_filters(command, records.LISTED, KEPT),
         list_letters,
     ),
-    "show": Action(
-        "Show one dead letter: its reason and its event", "hookchain dead-letters show 7c1b0e", add_id, show_letter
+    "show": records.Action(
+        "Show one dead letter: its reason and its event",
+        "hookchain dead-letters show 7c1b0e",
+        records.add_id,
+        show_letter,
     ),
-    "replay": Action(
+    "replay": records.Action(
         "Publish dead letters again",
         "hookchain dead-letters replay --destination crm --since 2d",
         lambda command: _add_choice(command, has_rate=True),
         replay_letters,
         "Attempts count from 1 again. Fix the cause first: `dead-letters show` prints it.",
     ),
-    "drop": Action(
+    "drop": records.Action(
         "Mark dead letters as done",
         "hookchain dead-letters drop --code retries_exhausted --until 2d",
         lambda command: _add_choice(command, has_rate=False),

@@ -5,15 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from deploy.cli import subscribers
 from deploy.cli.command import DONE
-from deploy.cli.subscribers_command import (
-    Call,
-    SubscribersAction,
-    add_yes,
-    print_items,
-    run_import,
-    run_subscribers_action,
-)
 from deploy.client.hookchain.subscribers import Subscribers
 from deploy.client.hookchain.subscribers_types import Endpoint
 from deploy.subscribers.imports import EndpointImporter, endpoint_rows
@@ -39,7 +32,7 @@ ENDPOINT_HELP: Final = "name the endpoint as TENANT:ID, or as logs name it, such
 
 
 def main(arguments: list[str]) -> int:
-    return run_subscribers_action("endpoints", ACTIONS, arguments)
+    return subscribers.run_action("endpoints", ACTIONS, arguments)
 
 
 def _add_list(command: argparse.ArgumentParser) -> None:
@@ -48,7 +41,7 @@ def _add_list(command: argparse.ArgumentParser) -> None:
     command.add_argument("--failing", action="store_true", help="list those to which deliveries fail now")
 
 
-def _list(call: Call) -> int:
+def _list(call: subscribers.Call) -> int:
     options = call.options
     with call.api() as api:
         hooks = api.client()
@@ -57,7 +50,7 @@ def _list(call: Call) -> int:
             for tenant, each in _endpoints(hooks, options.tenant)
             if _is_wanted(call, each)
         ]
-    return print_items(call, found, "endpoint", COLUMNS, _row)
+    return subscribers.print_items(call, found, "endpoint", COLUMNS, _row)
 
 
 def _endpoints(hooks: Subscribers, tenant: str | None) -> Iterator[tuple[str, Endpoint]]:
@@ -66,7 +59,7 @@ def _endpoints(hooks: Subscribers, tenant: str | None) -> Iterator[tuple[str, En
         yield from ((name, each) for each in hooks.list_endpoints(name))
 
 
-def _is_wanted(call: Call, endpoint: Endpoint) -> bool:
+def _is_wanted(call: subscribers.Call, endpoint: Endpoint) -> bool:
     options = call.options
     if not (options.disabled or options.failing):
         return True
@@ -106,7 +99,7 @@ def parse_endpoint(text: str) -> tuple[str, str]:
     return parts[-2], parts[-1]
 
 
-def _show(call: Call) -> int:
+def _show(call: subscribers.Call) -> int:
     tenant, name = parse_endpoint(call.options.endpoint)
     with call.api() as api:
         endpoint = endpoint_document(tenant, api.client().get_endpoint(tenant, name))
@@ -143,8 +136,10 @@ def _facts(endpoint: JsonObject) -> Iterator[tuple[str, str]]:
     yield "updated", str(endpoint["updated_at"])
 
 
-def _change(change: Callable[[Subscribers], Callable[[str, str], Endpoint]], done: str) -> Callable[[Call], int]:
-    def run(call: Call) -> int:
+def _change(
+    change: Callable[[Subscribers], Callable[[str, str], Endpoint]], done: str
+) -> Callable[[subscribers.Call], int]:
+    def run(call: subscribers.Call) -> int:
         tenant, name = parse_endpoint(call.options.endpoint)
         with call.api() as api:
             endpoint = endpoint_document(tenant, change(api.client())(tenant, name))
@@ -159,31 +154,31 @@ def _change(change: Callable[[Subscribers], Callable[[str, str], Endpoint]], don
 
 def _add_import(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", metavar="FILE.csv", type=Path, help="read this file")
-    add_yes(command)
+    subscribers.add_yes(command)
 
 
-def _import(call: Call) -> int:
-    return run_import(call, "endpoint", endpoint_rows, EndpointImporter)
+def _import(call: subscribers.Call) -> int:
+    return subscribers.run_import(call, "endpoint", endpoint_rows, EndpointImporter)
 
 
 ACTIONS: Final = {
-    "list": SubscribersAction(
+    "list": subscribers.Action(
         "List endpoints, and whether each gets events", "hookchain endpoints list acme --failing", _add_list, _list
     ),
-    "show": SubscribersAction("Show an endpoint", "hookchain endpoints show acme:ep_…", _add_endpoint, _show),
-    "disable": SubscribersAction(
+    "show": subscribers.Action("Show an endpoint", "hookchain endpoints show acme:ep_…", _add_endpoint, _show),
+    "disable": subscribers.Action(
         "Disable an endpoint: it gets nothing until it is enabled",
         "hookchain endpoints disable acme:ep_…",
         _add_endpoint,
         _change(lambda hooks: hooks.disable_endpoint, "disabled"),
     ),
-    "enable": SubscribersAction(
+    "enable": subscribers.Action(
         "Enable an endpoint, whoever disabled it",
         "hookchain endpoints enable acme:ep_…",
         _add_endpoint,
         _change(lambda hooks: hooks.enable_endpoint, "enabled"),
     ),
-    "import": SubscribersAction(
+    "import": subscribers.Action(
         "Import endpoints from a CSV file",
         "hookchain endpoints import endpoints.csv --yes",
         _add_import,

@@ -7,15 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.cli import subscribers
 from deploy.cli.command import DONE, NOT_DONE, report
-from deploy.cli.subscribers_command import (
-    Call,
-    SubscribersAction,
-    add_yes,
-    print_items,
-    read_file,
-    run_subscribers_action,
-)
 from deploy.client.hookchain.subscribers_types import EventType as ListedType
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import BOLD, Column, count_of, print_json, printable
@@ -51,17 +44,17 @@ AT_ONCE: Final = 100
 
 
 def main(arguments: list[str]) -> int:
-    return run_subscribers_action("event-types", ACTIONS, arguments)
+    return subscribers.run_action("event-types", ACTIONS, arguments)
 
 
 def _add_list(command: argparse.ArgumentParser) -> None:
     command.add_argument("--group", metavar="TEXT", default="", help="list those of this group")
 
 
-def _list(call: Call) -> int:
+def _list(call: subscribers.Call) -> int:
     with call.api() as api:
         found = [_document(each) for each in api.client().list_event_types(group=call.options.group)]
-    return print_items(call, found, "event type", COLUMNS, _row)
+    return subscribers.print_items(call, found, "event type", COLUMNS, _row)
 
 
 def _row(event_type: JsonObject) -> tuple[str, ...]:
@@ -86,7 +79,7 @@ def _add_name(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME", help="name the event type, such as order.paid")
 
 
-def _show(call: Call) -> int:
+def _show(call: subscribers.Call) -> int:
     with call.api() as api:
         found = api.client().get_event_type(call.options.name)
     if call.options.json:
@@ -116,10 +109,10 @@ def _pretty(value: Json) -> str:
 
 def _add_import(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", metavar="FILE", type=Path, help="read this file")
-    add_yes(command)
+    subscribers.add_yes(command)
 
 
-def _import(call: Call) -> int:
+def _import(call: subscribers.Call) -> int:
     path: Path = call.options.file
     try:
         types = read_catalogue(_parsed(path), path.stem)
@@ -144,14 +137,14 @@ def _import(call: Call) -> int:
 
 def _parsed(path: Path) -> Json:
     try:
-        content = read_file(path)
+        content = subscribers.read_file(path)
         format_name = "json" if path.suffix == ".json" or content.lstrip()[:1] in (b"{", b"[") else "yaml"
         return parse_as(format_name, content, None, LIMITS).data
     except Rejected as fault:
         raise CommandError(f"{path}: {fault.detail}") from fault
 
 
-def _print_import(call: Call, outcomes: dict[str, list[Json]]) -> None:
+def _print_import(call: subscribers.Call, outcomes: dict[str, list[Json]]) -> None:
     if call.options.json:
         print_json({"dry_run": not call.options.yes, **outcomes})
         return
@@ -171,7 +164,7 @@ def _add_export(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", metavar="FILE", type=Path, help="write this file [standard output]")
 
 
-def _export(call: Call) -> int:
+def _export(call: subscribers.Call) -> int:
     types = _all(call)
     settings = call.settings
     if call.options.format == "openapi":
@@ -192,7 +185,7 @@ def _add_docs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="write the page into this folder")
 
 
-def _docs(call: Call) -> int:
+def _docs(call: subscribers.Call) -> int:
     types = _all(call)
     settings = call.settings
     page = catalogue_page(types, settings.portal_name, settings.payload, settings.portal_logo)
@@ -210,7 +203,7 @@ def _docs(call: Call) -> int:
     return DONE
 
 
-def _all(call: Call) -> Sequence[EventType]:
+def _all(call: subscribers.Call) -> Sequence[EventType]:
     with call.api() as api:
         listed = list(api.client().list_event_types())
     return [
@@ -231,22 +224,22 @@ def _write(path: Path, text: str) -> None:
 
 
 ACTIONS: Final = {
-    "list": SubscribersAction("List the event types", "hookchain event-types list --group orders", _add_list, _list),
-    "show": SubscribersAction("Show an event type", "hookchain event-types show order.paid", _add_name, _show),
-    "import": SubscribersAction(
+    "list": subscribers.Action("List the event types", "hookchain event-types list --group orders", _add_list, _list),
+    "show": subscribers.Action("Show an event type", "hookchain event-types show order.paid", _add_name, _show),
+    "import": subscribers.Action(
         "Import event types from a file",
         "hookchain event-types import openapi.yaml --yes",
         _add_import,
         _import,
         IMPORT_DETAILS,
     ),
-    "export": SubscribersAction(
+    "export": subscribers.Action(
         "Export the event types",
         "hookchain event-types export --format json-schema --out types.json",
         _add_export,
         _export,
     ),
-    "docs": SubscribersAction(
+    "docs": subscribers.Action(
         "Write a page that documents the event types", "hookchain event-types docs --out build/docs", _add_docs, _docs
     ),
 }

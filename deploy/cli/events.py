@@ -10,26 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from deploy.cli import records
 from deploy.cli.command import DONE, NOT_DONE
-from deploy.cli.record_command import (
-    LISTED,
-    SAMPLE,
-    Action,
-    Context,
-    add_confirmation,
-    add_id,
-    add_ids,
-    add_selection,
-    confirmed_line,
-    id_list,
-    ids_note,
-    print_records,
-    publish_at_rate,
-    require_choice,
-    run_action,
-    sample_note,
-    short_ids,
-)
 from deploy.history.digests import MAX_SEARCHED, DigestRecord, digest_document
 from deploy.history.documents import record_document, route_state, summary_document, tries_of
 from deploy.history.journal_view import STATUSES, DeadLetterRow, EventQuery, EventRecord, EventSummary, RequestRow
@@ -325,15 +307,15 @@ Deliveries that are delivered or dead-lettered stay so, unless you add --force."
 
 
 def main(arguments: list[str]) -> int:
-    return run_action("events", ACTIONS, arguments)
+    return records.run_action("events", ACTIONS, arguments)
 
 
-def list_events(context: Context) -> int:
+def list_events(context: records.Context) -> int:
     events = list(find_events(context.state, context.options, context.options.limit + 1))
-    return print_records(context, events, "event", summary_document, events_table)
+    return records.print_records(context, events, "event", summary_document, events_table)
 
 
-def show_event(context: Context) -> int:
+def show_event(context: records.Context) -> int:
     state = context.state
     try:
         event_id = state.find_id("events", context.options.id)
@@ -351,7 +333,7 @@ def show_event(context: Context) -> int:
     )
     troubles = [] if record.summary.status in SETTLED else list(state.troubles())
     if context.options.json:
-        whole = {**record_document(record, document, rows), "troubles": id_list(troubles)}
+        whole = {**record_document(record, document, rows), "troubles": records.id_list(troubles)}
         print_json({**whole, "unlisted_routes": route_documents(others or ())} if is_asked else whole)
     else:
         limit = None if is_asked else SHOWN_ROUTES
@@ -359,7 +341,7 @@ def show_event(context: Context) -> int:
     return DONE
 
 
-def _show_digest(context: Context, digest: DigestRecord) -> int:
+def _show_digest(context: records.Context, digest: DigestRecord) -> int:
     if context.options.json:
         print_json(digest_document(digest))
     else:
@@ -387,7 +369,7 @@ def _unlisted_decisions(
 
 
 def events_table(events: Sequence[EventSummary], screen: Screen) -> str:
-    ids = short_ids([event.id for event in events])
+    ids = records.short_ids([event.id for event in events])
     rows = [
         (clock(event.received_at), shown, event.source, event.type or "", event.subject or "", event.status)
         for event, shown in zip(events, ids, strict=True)
@@ -417,15 +399,15 @@ def _pages(state: State, query: EventQuery, limit: int | None) -> Iterator[list[
 
 def _chosen_events(state: State, options: argparse.Namespace) -> list[EventSummary]:
     """Return them oldest first, in the order in which they arrived. Raises UsageError and StateFault."""
-    require_choice(options, FILTERS)
+    records.require_choice(options, FILTERS)
     if not options.ids:
         return list(find_events(state, options, options.limit))[::-1]
     ids = dict.fromkeys(_replayable_id(state, each) for each in options.ids)
-    records = (state.reader.event(event_id) for event_id in ids)
-    return sorted((record.summary for record in records if record), key=lambda event: event.seq)
+    found = (state.reader.event(event_id) for event_id in ids)
+    return sorted((record.summary for record in found if record), key=lambda event: event.seq)
 
 
-def replay_events(context: Context) -> int:
+def replay_events(context: records.Context) -> int:
     options = context.options
     _require_destination(context.state, options.only)
     events = _chosen_events(context.state, options)
@@ -443,7 +425,7 @@ def replay_events(context: Context) -> int:
         _print_dry_run(context, replayable, left_out)
     if left_out and not options.json:
         why = "transform has not processed them, or their bodies were removed by `forget` or after their retention"
-        print(f"left out, because there is nothing to replay ({why}): {ids_note(left_out)}", file=sys.stderr)
+        print(f"left out, because there is nothing to replay ({why}): {records.ids_note(left_out)}", file=sys.stderr)
     return DONE if replayable and not (options.ids and left_out) else NOT_DONE
 
 
@@ -464,7 +446,7 @@ def _require_destination(state: State, only: str | None) -> None:
         raise UsageError(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
 
 
-async def _publish(context: Context, events: Sequence[EventSummary], replay_id: str) -> None:
+async def _publish(context: records.Context, events: Sequence[EventSummary], replay_id: str) -> None:
     async def send(bus: Bus, batch: Sequence[EventSummary]) -> None:
         found = (context.state.reader.stored_document(event.id) for event in batch)
         texts = [text for text in found if text is not None]
@@ -472,7 +454,7 @@ async def _publish(context: Context, events: Sequence[EventSummary], replay_id: 
         await bus.publish(EVENTS, [_message(context.options, text, replay_id) for text in texts])
 
     async with context.state.blobs() as blobs:
-        await publish_at_rate(context, events, send)
+        await records.publish_at_rate(context, events, send)
 
 
 def _message(options: argparse.Namespace, text: str, replay_id: str) -> BusMessage:
@@ -481,27 +463,27 @@ def _message(options: argparse.Namespace, text: str, replay_id: str) -> BusMessa
     return make_event_replay(document, replay_id, options.only, options.force)
 
 
-def _print_replay(context: Context, count: int, left_out: Sequence[str], replay_id: str) -> None:
+def _print_replay(context: records.Context, count: int, left_out: Sequence[str], replay_id: str) -> None:
     if context.options.json:
-        print_json({"dry_run": False, "count": count, "replay": replay_id, "left_out": id_list(left_out)})
+        print_json({"dry_run": False, "count": count, "replay": replay_id, "left_out": records.id_list(left_out)})
     elif count:
         line = f"hookchain events show ID{same_platform(context.options)}"
         print(f"{count_of(count, 'event')} published as replay {replay_id}. See what became of each: {line}")
 
 
-def _print_dry_run(context: Context, events: Sequence[EventSummary], left_out: Sequence[str]) -> None:
+def _print_dry_run(context: records.Context, events: Sequence[EventSummary], left_out: Sequence[str]) -> None:
     options = context.options
-    line = confirmed_line("events replay", options, FILTERS, context.now)
+    line = records.confirmed_line("events replay", options, FILTERS, context.now)
     if options.json:
         listed: list[Json] = [summary_document(event) for event in events]
         counts = {"dry_run": True, "count": len(events)}
-        print_json({**counts, "events": listed, "left_out": id_list(left_out), "command": line})
+        print_json({**counts, "events": listed, "left_out": records.id_list(left_out), "command": line})
         return
     if not events:
         return
     only = f" for {options.only} only" if options.only else ""
-    print(f"{count_of(len(events), 'event')} would be replayed{only}{sample_note(len(events))}\n")
-    print(events_table(events[:SAMPLE], context.screen) + "\n")
+    print(f"{count_of(len(events), 'event')} would be replayed{only}{records.sample_note(len(events))}\n")
+    print(events_table(events[: records.SAMPLE], context.screen) + "\n")
     finished = sum(event.status in FINISHED and event.expected > 0 for event in events)
     if options.force:
         print("--force: what was delivered is delivered again.")
@@ -517,11 +499,11 @@ def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:
     command.add_argument(
         "--text", metavar="WORDS", help='include events with all these words; "double quotes" keep words together'
     )
-    add_selection(command, limit)
+    records.add_selection(command, limit)
 
 
 def _add_show_arguments(command: argparse.ArgumentParser) -> None:
-    add_id(command)
+    records.add_id(command)
     command.add_argument(
         "--routes",
         action="store_true",
@@ -530,28 +512,28 @@ def _add_show_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _add_replay_arguments(command: argparse.ArgumentParser) -> None:
-    add_ids(command)
+    records.add_ids(command)
     _add_filters(command, None)
     command.add_argument("--only", metavar="DESTINATION", help="replay for this destination only")
     command.add_argument("--force", action="store_true", help="also repeat what was delivered or dead-lettered")
-    add_confirmation(command)
+    records.add_confirmation(command)
 
 
 ACTIONS: Final = {
-    "list": Action(
+    "list": records.Action(
         "List events, newest first",
         "hookchain events list --source shop --since 1h",
-        lambda command: _add_filters(command, LISTED),
+        lambda command: _add_filters(command, records.LISTED),
         list_events,
         LIST_DETAILS,
     ),
-    "show": Action(
+    "show": records.Action(
         "Show one event: its request, routes, deliveries and attempts",
         "hookchain events show 4f2a9c",
         _add_show_arguments,
         show_event,
     ),
-    "replay": Action(
+    "replay": records.Action(
         "Send stored events through the routes again",
         "hookchain events replay --source shop --since 2h --only crm",
         _add_replay_arguments,

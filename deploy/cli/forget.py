@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.record_command import id_list, ids_note
+from deploy.cli.records import id_list, ids_note
 from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.forget import CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
@@ -313,10 +313,10 @@ def _print_left(call: Call, before: Mapping[str, int], after: Mapping[str, int],
         print(f"Searched again: nothing is left of {subject}.")
 
 
-def _beyond_reach(call: Call, of_every_state: Sequence[str]) -> list[Json]:
+def _beyond_reach(call: Call, everywhere: Sequence[str]) -> list[Json]:
     """Return what the command cannot erase. Rewrites the files of this machine that still have deleted data."""
     not_rewritten = [f"deleted data in {each}" for each in call.state.rewrite_files()]
-    return [*of_every_state, *call.state.beyond_reach, *not_rewritten]
+    return [*everywhere, *call.state.beyond_reach, *not_rewritten]
 
 
 def _print_beyond_reach(beyond_reach: Sequence[Json]) -> None:

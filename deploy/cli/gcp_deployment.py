@@ -12,40 +12,20 @@ from typing import Final
 
 from deploy.bundle.bundle import NotABundle
 from deploy.bundle.requirements import PinsFault
+from deploy.cli import deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.deployment import (
-    UP_TO_DATE,
-    configuration_line,
-    removal_parser,
-    require_confirmed,
-    tested_config,
-    warn_about_address,
-    warn_local_only,
-)
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import Gcloud, GcloudFault, Runner, configured_project, read_json, shown, target_of
 from deploy.cloud_access.gcp_names import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.config.checkout import ROOT, deployed_config
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.configured import add_configuration, environ_of
+from deploy.gcp import plan as gcp_plan
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.deployment import Lines, Memory, closing, counted, measured, missing_needs, prepare_deployment
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.live import project_number, read_grants, read_resources, topics_of_others
 from deploy.gcp.organization_policies import PUBLIC, refuse_forbidden
-from deploy.gcp.plan import (
-    NOTHING,
-    PROJECT_NUMBER,
-    Action,
-    Removal,
-    changes,
-    deployment_resources,
-    plan,
-    refuse_elsewhere,
-    removal,
-    script,
-    staying,
-)
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
 from deploy.terminal.output import stdout_screen
@@ -71,32 +51,34 @@ def plan_gcp(arguments: list[str]) -> int:
 def _run_plan(options: argparse.Namespace) -> int:
     environ = environ_of(options)
     config = deployed_config(options.config, environ)
-    print(f"# {configuration_line(config)}", flush=True)
-    warn_about_address(config)
+    print(f"# {deployment_command.configuration_line(config)}", flush=True)
+    deployment_command.warn_about_address(config)
     target = target_of(options, environ)
     runner = Gcloud(target.project)
-    number = project_number(runner, target) if options.live else PROJECT_NUMBER
+    number = project_number(runner, target) if options.live else gcp_plan.PROJECT_NUMBER
     if options.live:
         refuse_forbidden(target, runner)
     try:
         deployment = prepare_deployment(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CommandError(str(fault)) from fault
-    warn_local_only(deployment.slices)
+    deployment_command.warn_local_only(deployment.slices)
     resources = graph(deployment)
     require_limits(measured(resources, deployment.topology))
-    actions = changes(runner, target, resources) if options.live else plan(resources, NOTHING)
+    actions = (
+        gcp_plan.changes(runner, target, resources) if options.live else gcp_plan.plan(resources, gcp_plan.NOTHING)
+    )
     _write_files(actions)
     if not actions:
-        print(UP_TO_DATE)
+        print(deployment_command.UP_TO_DATE)
         return DONE
     what = "Changes" if options.live else "Everything that is created"
     print(f"# {what} in project {target.project}, region {target.region}: {counted(len(actions), 'step')}")
-    print("\n".join(script(actions, target)))
+    print("\n".join(gcp_plan.script(actions, target)))
     return DONE
 
 
-def _write_files(actions: tuple[Action, ...]) -> None:
+def _write_files(actions: tuple[gcp_plan.Action, ...]) -> None:
     """Write the files that the printed lines read."""
     for file in (file for action in actions for file in action.files):
         file.path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,25 +108,27 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     target = _target(options, environ, ask)
     runner = Gcloud(target.project)
     print(f"Project {target.project}, region {target.region}, names begin with {target.prefix}", flush=True)
-    config = tested_config(options, environ, ask)
+    config = deployment_command.tested_config(options, environ, ask)
     number = project_number(runner, target)
     refuse_forbidden(target, runner, may_enable=True)
     try:
         deployment = prepare_deployment(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CommandError(str(fault)) from fault
-    warn_local_only(deployment.slices)
+    deployment_command.warn_local_only(deployment.slices)
     resources = graph(deployment)
     require_limits(measured(resources, deployment.topology))
     print("Reading what is deployed", flush=True)
-    actions = changes(runner, target, resources)
+    actions = gcp_plan.changes(runner, target, resources)
     for line in changed_settings(actions):
         print(line, flush=True)
     settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
     return _deploy(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
 
 
-def _deploy(deployment: Deployment, actions: Sequence[Action], runner: Gcloud, ask: Questions, memory: Memory) -> int:
+def _deploy(
+    deployment: Deployment, actions: Sequence[gcp_plan.Action], runner: Gcloud, ask: Questions, memory: Memory
+) -> int:
     target = deployment.target
     is_certain = target.region == DEFAULT_REGION  # another region may be mistyped, until something runs there
     if is_certain:
@@ -161,12 +145,12 @@ def _deploy(deployment: Deployment, actions: Sequence[Action], runner: Gcloud, a
     if not is_certain:
         memory.keep()
     done = f"Done in {time.monotonic() - began:.0f} s: {counted(len(actions), 'change')}."
-    print(done if actions else UP_TO_DATE)
+    print(done if actions else deployment_command.UP_TO_DATE)
     print("\n".join(["", *closing(deployment, made, memory.missing_target_options())]))
     return DONE
 
 
-def changed_settings(actions: Sequence[Action]) -> list[str]:
+def changed_settings(actions: Sequence[gcp_plan.Action]) -> list[str]:
     """Return lines about the deployed settings that differ from the plan."""
     found = [f"  {action.kind} {action.name}: {each}" for action in actions for each in action.differences]
     return ["Settings that differ from the plan:", *found] if found else []
@@ -323,7 +307,7 @@ Registry, under cloud-run-source-deploy; sources in the bucket run-sources-… e
 
 
 def destroy_gcp(arguments: list[str]) -> int:
-    command = removal_parser(
+    command = deployment_command.removal_parser(
         "destroy-gcp",
         "hookchain destroy-gcp --project my-project",
         DESTROY_DETAILS,
@@ -339,19 +323,19 @@ def _run_destroy(options: argparse.Namespace) -> int:
     runner = Gcloud(target.project)
     project_number(runner, target)
     there = read_resources(runner, target)
-    things = deployment_resources(target, there)
-    refuse_elsewhere(target, things)
-    remaining = staying(target, things, options.all)
+    things = gcp_plan.deployment_resources(target, there)
+    gcp_plan.refuse_elsewhere(target, things)
+    remaining = gcp_plan.staying(target, things, options.all)
     read = [(kind, name) for kind, _, name in (key.partition(" ") for key in remaining)]
     grants = read_grants(runner, target, read, topics_of_others(there) if things else ())
-    removed = removal(target, things, remaining, grants)
+    removed = gcp_plan.removal(target, things, remaining, grants)
     if not removed.actions:
         print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
         if removed.remaining:
             print(f"Kept (ALL=1 removes them too): {', '.join(removed.remaining)}")
         return DONE
     print("\n".join(_removal_lines(target, removed)))
-    require_confirmed(options.confirm, target.prefix)
+    deployment_command.require_confirmed(options.confirm, target.prefix)
     progress = Lines(len(removed.actions), stdout_screen())
     if failure := Applying(runner, target, {}, progress).apply(removed.actions):
         print(f"\n{failure.message}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
@@ -359,7 +343,7 @@ def _run_destroy(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _removal_lines(target: Target, removed: Removal) -> Iterator[str]:
+def _removal_lines(target: Target, removed: gcp_plan.Removal) -> Iterator[str]:
     yield f"This removes from project {target.project}:"
     for kind, actions in groupby(removed.actions, key=lambda action: action.kind):
         named = [action.name for action in actions]

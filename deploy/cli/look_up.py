@@ -10,15 +10,7 @@ from deploy.config.configured import add_configuration, optional_slices
 from deploy.config.sections.catalogue import Catalogue, load_catalogue
 from deploy.config.sections.catalogue_pages import entry_document, entry_text, listing, matching
 from deploy.config.sections.kinds import KindFault, suggested_kinds
-from deploy.explain.reference import (
-    kind_document,
-    kind_listing,
-    kind_page,
-    known_kinds,
-    step_document,
-    step_listing,
-    step_page,
-)
+from deploy.explain import reference
 from deploy.history.state import configured_destinations, kind_of
 from deploy.terminal.output import Screen, print_json, stdout_screen
 from functions.notify.registry import load_own_kinds
@@ -119,11 +111,11 @@ def _print_steps(options: argparse.Namespace, known: StepClasses, own: StepClass
     names = [options.name] if options.name else sorted(known)
     screen = stdout_screen()
     if options.json:
-        print_json({"steps": [step_document(name, known[name]) for name in names]})
+        print_json({"steps": [reference.step_document(name, known[name]) for name in names]})
     elif options.name:
-        print("\n".join(step_page(options.name, known[options.name], screen)))
+        print("\n".join(reference.step_page(options.name, known[options.name], screen)))
     else:
-        print("\n".join(step_listing(own, screen)))
+        print("\n".join(reference.step_listing(own, screen)))
 
 
 DESTINATIONS_EXAMPLES: Final = """\
@@ -143,7 +135,7 @@ def destinations(arguments: list[str]) -> int:
 def _run_destinations(options: argparse.Namespace) -> int:
     notify = optional_slices(options).get("notify", {})
     own = load_own_kinds(own_sources(notify.get("own_kinds")))
-    known = known_kinds(own)
+    known = reference.known_kinds(own)
     if options.name is not None and options.name not in known:
         if kind := kind_of(configured_destinations(notify).get(options.name)):
             show = f"`hookchain destinations {kind}` shows its settings, and `hookchain status` its state"
@@ -153,11 +145,13 @@ def _run_destinations(options: argparse.Namespace) -> int:
         return NOT_DONE
     screen = stdout_screen()
     if options.json:
-        print_json({"kinds": [kind_document(kind, own) for kind in ([options.name] if options.name else known)]})
+        print_json(
+            {"kinds": [reference.kind_document(kind, own) for kind in ([options.name] if options.name else known)]}
+        )
     elif options.name:
-        print("\n".join(kind_page(options.name, own, screen)))
+        print("\n".join(reference.kind_page(options.name, own, screen)))
     else:
-        print("\n".join(kind_listing(own, screen)))
+        print("\n".join(reference.kind_listing(own, screen)))
     return DONE
 
 

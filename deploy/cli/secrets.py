@@ -16,19 +16,9 @@ from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
+from deploy.secrets import values as secret_values
 from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, needs
-from deploy.secrets.values import (
-    DEFAULT_KEEP,
-    MAX_KEEP,
-    InvalidValue,
-    count_short,
-    joined,
-    misspelt,
-    random_text,
-    rotated,
-    validated_values,
-)
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared.did_you_mean import did_you_mean
@@ -92,7 +82,7 @@ def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
 
 def _misspelt(options: argparse.Namespace, names: Sequence[str]) -> Sequence[str]:
     readers = from_folder(read_settings(environ_of(options)).secrets_folder), from_environment(environ_of(options))
-    return [f"warning: {text}" for text in misspelt(options.env_file, names, readers).values()]
+    return [f"warning: {text}" for text in secret_values.misspelt(options.env_file, names, readers).values()]
 
 
 def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) -> bool:
@@ -182,7 +172,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         return ACTIONS[options.action].run(options, open_platform(options, environ_of(options)))
-    except (InvalidValue, BackendError, NotSignedIn) as fault:
+    except (secret_values.InvalidValue, BackendError, NotSignedIn) as fault:
         raise CommandError(str(fault)) from fault
 
 
@@ -196,9 +186,9 @@ def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], u
 
 def set_secret(options: argparse.Namespace, platform: Platform) -> int:
     need, place = _need(options), platform.secrets()
-    values = validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
+    values = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
     before = place.find([need.name]).get(need.name)
-    for line in place.write(need.name, joined(values), forget=False):
+    for line in place.write(need.name, secret_values.joined(values), forget=False):
         print(f"{need.name}: {line}")
     if before and before.values and not set(before.values) & set(values):
         print(f"{need.name}: its old value is no longer accepted; `rotate` would keep it for a while")
@@ -215,11 +205,11 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
         raise CommandError(f"{need.name} {before.trouble}")
     if options.drop_old:
         return _drop_old(place, need, before.values)
-    [new, *more] = validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
+    [new, *more] = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
     if more:
         raise CommandError("rotate takes one new value; `set` takes several, one a line")
-    values = rotated(new, before.values, options.keep)
-    for line in place.write(need.name, joined(values), forget=False):
+    values = secret_values.rotated(new, before.values, options.keep)
+    for line in place.write(need.name, secret_values.joined(values), forget=False):
         print(f"{need.name}: {line}")
     print(f"{need.name}: {len(values)} values are accepted now; the new one signs. Functions read it within 5 minutes.")
     next_line = f"hookchain secrets rotate {need.name} --drop-old{same_platform(options)}"
@@ -232,7 +222,7 @@ def _drop_old(place: SecretBackend, need: Need, values: tuple[str, ...]) -> int:
     if len(values) < 2:
         print(f"{need.name}: there is no old value to drop", file=sys.stderr)
         return NOT_DONE
-    for line in place.write(need.name, joined(values[:1]), forget=True):
+    for line in place.write(need.name, secret_values.joined(values[:1]), forget=True):
         print(f"{need.name}: {line}")
     print(f"{need.name}: only the newest value is accepted now")
     return DONE
@@ -259,7 +249,7 @@ def _new_text(is_random: bool, need: Need) -> str:
         rule = f"{need.name}: {', '.join(need.uses)} needs the value that the other system issued"
         raise CommandError(f"{rule}; leave --random out and you are asked for it")
     if is_random:
-        return random_text(need.schemes)
+        return secret_values.random_text(need.schemes)
     if not sys.stdin.isatty():
         return sys.stdin.read()
     try:
@@ -273,7 +263,7 @@ def _new_text(is_random: bool, need: Need) -> str:
 
 
 def _print_notes(options: argparse.Namespace, place: SecretBackend, need: Need, values: tuple[str, ...]) -> None:
-    if count_short(values):
+    if secret_values.count_short(values):
         print("warning: it has fewer than 16 characters: a long random value cannot be guessed", file=sys.stderr)
     for use in need.uses:
         kind, _, name = use.partition(" ")
@@ -292,8 +282,14 @@ def _command() -> CommandParser:
     command.add_argument("name", metavar="NAME", nargs="?", help="name the secret (set, rotate)")
     command.add_argument("value", nargs="*", help=argparse.SUPPRESS)
     command.add_argument("--random", action="store_true", help="generate the new value")
-    keep = f"keep accepting N old values (rotate) [{DEFAULT_KEEP}]"
-    command.add_argument("--keep", metavar="N", type=whole_number_option(0, MAX_KEEP), default=DEFAULT_KEEP, help=keep)
+    keep = f"keep accepting N old values (rotate) [{secret_values.DEFAULT_KEEP}]"
+    command.add_argument(
+        "--keep",
+        metavar="N",
+        type=whole_number_option(0, secret_values.MAX_KEEP),
+        default=secret_values.DEFAULT_KEEP,
+        help=keep,
+    )
     command.add_argument("--drop-old", action="store_true", help="accept only the newest value from now on (rotate)")
     add_configuration(command, creates_env_file=True)
     add_platform(command)

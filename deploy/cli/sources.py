@@ -15,20 +15,11 @@ from deploy.config.running_dev import DEFAULT_BASE, ports_from, read_aws_environ
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
+from deploy.requests import sources as requests_sources
 from deploy.requests.command_lines import example_line, program, publishing_line, relative_path
 from deploy.requests.events import fitting_data, make_example_event, routed_type
 from deploy.requests.samples import sample_names
 from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
-from deploy.requests.sources import (
-    SenderSettings,
-    auth_entries,
-    compiled_sources,
-    dev_topic,
-    provider_key,
-    route_types,
-    routes_from,
-    sender_settings,
-)
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, DIM, Screen, printable, stdout_screen
 from deploy.topology.buses import bus_sources
@@ -61,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     have = configured(options)
-    known = compiled_sources(have.slices["receive"])
+    known = requests_sources.compiled_sources(have.slices["receive"])
     if options.name is not None and options.name not in known:
         raise UsageError(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
     platform = open_platform(options, have.environ)
@@ -70,7 +61,9 @@ def _run(options: argparse.Namespace) -> int:
         print(_snippet(have, options.name, base, options.snippet), end="")
         return DONE
     listed = [
-        each for each in sender_settings(have.slices, base, _providers(have)) if options.name in (None, each.name)
+        each
+        for each in requests_sources.sender_settings(have.slices, base, _providers(have))
+        if options.name in (None, each.name)
     ]
     is_aws = platform.traits.is_local and read_aws_environ(options.state) is not None
     lines = {each.name: _example(have, each.name, base, platform, is_aws) for each in listed}
@@ -88,17 +81,17 @@ def _run(options: argparse.Namespace) -> int:
 
 def _snippet(have: Configured, name: str, base: str, language: str) -> str:
     """Raises CommandError."""
-    settings = compiled_sources(have.slices["receive"])[name]
+    settings = requests_sources.compiled_sources(have.slices["receive"])[name]
     assert isinstance(settings, dict)
     url = str(settings.get("public_url") or f"{base}/{name}")
     try:
-        sender = find_sender(name, settings, url, list(routes_from(have.slices["transform"], name)))
+        sender = find_sender(name, settings, url, list(requests_sources.routes_from(have.slices["transform"], name)))
     except ValueError as error:
         raise CommandError(str(error)) from error
     return make_snippet(language, sender)
 
 
-def entry_text(entry: SenderSettings, example: str, screen: Screen) -> Iterator[str]:
+def entry_text(entry: requests_sources.SenderSettings, example: str, screen: Screen) -> Iterator[str]:
     yield screen.coloured(entry.name, BOLD) + (screen.coloured(f"  {entry.provider}", DIM) if entry.provider else "")
     rows = [("URL", entry.url), ("methods", ", ".join(entry.methods))]
     for number, auth in enumerate(entry.schemes):
@@ -114,7 +107,7 @@ def _rows(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
     return [("" if place else title, line) for place, line in enumerate(lines)]
 
 
-def event_types_text(entry: SenderSettings) -> str:
+def event_types_text(entry: requests_sources.SenderSettings) -> str:
     if not entry.routes:
         return "none: no route matches its events"
     named = f" ({', '.join(entry.routes)})"
@@ -123,21 +116,21 @@ def event_types_text(entry: SenderSettings) -> str:
 
 def _example(have: Configured, name: str, base: str, platform: Platform, is_aws: bool) -> str:
     """Return a command that sends an event; empty where there is none. `is_aws`: `make dev PLATFORM=aws` runs."""
-    source = compiled_sources(have.slices["receive"])[name]
-    schemes = auth_entries(source)
+    source = requests_sources.compiled_sources(have.slices["receive"])[name]
+    schemes = requests_sources.auth_entries(source)
     assert isinstance(source, dict)
     if isinstance(bus := source.get("bus"), dict):
         if is_aws:
             return _queue_line(have, name, base)
-        return publishing_line(dev_topic(source), bus, base) if platform.traits.is_local else ""
+        return publishing_line(requests_sources.dev_topic(source), bus, base) if platform.traits.is_local else ""
     if schemes and schemes[0]["scheme"] == "link" and platform.traits.is_local:
         return shlex.join([program(), "link", name, "event=example"])
     if not schemes or "POST" not in _texts(source.get("methods")):
         return ""
-    provider = provider_key(have, name)
-    routes: list[Json] = list(routes_from(have.slices["transform"], name))
+    provider = requests_sources.provider_key(have, name)
+    routes: list[Json] = list(requests_sources.routes_from(have.slices["transform"], name))
     if provider and platform.traits.is_local and sample_names(provider):
-        return _trigger_line(name, provider, route_types(routes))
+        return _trigger_line(name, provider, requests_sources.route_types(routes))
     event_type = routed_type(name, routes)
     event = make_example_event(source, event_type, fitting_data(have.slices, name, event_type))
     return example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
@@ -160,8 +153,8 @@ def _providers(have: Configured) -> dict[str, tuple[str, str]]:
     """Return the provider's name and set-up instruction for each source."""
     catalogue = load_catalogue()
     found: dict[str, tuple[str, str]] = {}
-    for name in compiled_sources(have.slices["receive"]):
-        key = provider_key(have, name)
+    for name in requests_sources.compiled_sources(have.slices["receive"]):
+        key = requests_sources.provider_key(have, name)
         if key in catalogue:
             found[name] = (catalogue[key].name, catalogue[key].setup or "")
     return found

@@ -13,18 +13,9 @@ from deploy.config.checkout import LOCAL, state_folder
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
 from deploy.config.running_dev import served_config
+from deploy.history import status as history_status
 from deploy.history.destinations import DestinationView
 from deploy.history.local import read_slice
-from deploy.history.status import (
-    Backlog,
-    Retrying,
-    SourceActivity,
-    Status,
-    Version,
-    WaitingRoutes,
-    read_stored_status,
-    silences_of,
-)
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.sources import compiled_sources
@@ -56,7 +47,12 @@ _VERSIONS: Final = (
     Column("SINCE"),
     Column("STATE", 10, colour=lambda text: GREEN if text == _SERVES else RED, is_whole_in_pipe=True),
 )
-_SOURCES: Final = (Column("SOURCE", 8), Column("LAST EVENT"), Column("AGO"), Column("LAST DAY"))
+_SOURCES: Final = (
+    Column("SOURCE", 8),
+    Column("LAST EVENT"),
+    Column("AGO"),
+    Column("LAST DAY"),
+)
 _SILENCE: Final = Column("SILENCE", colour=lambda text: RED if text.startswith("quiet") else "")
 _BACKLOGS: Final = (
     Column("SUBSCRIPTION", 12),
@@ -112,20 +108,23 @@ def _served(options: argparse.Namespace, faults: ConfigFaults) -> Configured:
     return Configured(environ_of(options), None, None, slices)
 
 
-def _status(platform: Platform, have: Configured, now: float) -> Status:
+def _status(platform: Platform, have: Configured, now: float) -> history_status.Status:
     """Read each part on its own: in a cloud, one that cannot be read hides no other."""
     found = platform.running(now)
     try:
         with platform.state() as state:
-            sources, silences = compiled_sources(have.slices["receive"]), silences_of(have.slices["notify"])
-            stored = read_stored_status(state, sources, now, silences)
+            sources, silences = (
+                compiled_sources(have.slices["receive"]),
+                history_status.silences_of(have.slices["notify"]),
+            )
+            stored = history_status.read_stored_status(state, sources, now, silences)
     except (CommandError, HookchainError) as fault:
         if platform.traits.is_local:
             raise
         reason = fault.detail if isinstance(fault, HookchainError) else str(fault)
         notes = [*found.notes, f"events, dead letters and what is held: {reason}"]
-        return Status(found.versions, backlogs=found.backlogs, notes=notes)
-    return Status(
+        return history_status.Status(found.versions, backlogs=found.backlogs, notes=notes)
+    return history_status.Status(
         found.versions,
         stored.sources,
         found.backlogs,
@@ -138,7 +137,7 @@ def _status(platform: Platform, have: Configured, now: float) -> Status:
     )
 
 
-def status_text(status: Status, now: float, screen: Screen, where: str = "") -> Iterator[str]:
+def status_text(status: history_status.Status, now: float, screen: Screen, where: str = "") -> Iterator[str]:
     """Yield the lines. `where` is the options that make another command act on the same platform."""
     yield table(_VERSIONS, [_version(each) for each in status.versions], screen)
     if status.sources:
@@ -165,24 +164,24 @@ def status_text(status: Status, now: float, screen: Screen, where: str = "") -> 
         yield screen.coloured(f"unknown: {printable(note)}", YELLOW)
 
 
-def _version(each: Version) -> tuple[str, ...]:
+def _version(each: history_status.Version) -> tuple[str, ...]:
     return each.name, each.version, "" if each.since is None else clock(each.since), each.trouble or _SERVES
 
 
-def _source(each: SourceActivity, now: float) -> tuple[str, ...]:
+def _source(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
     if each.last_at is None:
         return each.source, "none yet", "", "0"
     count = f"{each.day_count:,}{' or more' if each.is_more else ''}"
     return each.source, clock(each.last_at), duration_text(now - each.last_at), count
 
 
-def _silence(each: SourceActivity) -> str:
+def _silence(each: history_status.SourceActivity) -> str:
     if each.quiet_since is not None:
         return f"quiet since {clock(each.quiet_since)}"
     return "" if each.silence_seconds is None else f"alert after {duration_text(each.silence_seconds)}"
 
 
-def _backlog(each: Backlog) -> tuple[str, ...]:
+def _backlog(each: history_status.Backlog) -> tuple[str, ...]:
     count = "?" if each.count is None else f"{each.count:,}"
     if not each.oldest_seconds:
         return each.subscription, count, ""
@@ -239,7 +238,7 @@ def _groups(destination: DestinationView, now: float) -> Iterator[str]:
         yield f"last digest: {name}, {made}  (hookchain events show {last.event_id})"
 
 
-def _retrying(each: Retrying, screen: Screen, where: str) -> str:
+def _retrying(each: history_status.Retrying, screen: Screen, where: str) -> str:
     count = f"{each.count:,}{' or more' if each.is_more else ''}"
     if each.grouped == each.count:
         return f"gathered: {printable(each.destination)}, {count} waiting: {printable(each.reason)}"
@@ -254,7 +253,7 @@ def _retrying(each: Retrying, screen: Screen, where: str) -> str:
     return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"
 
 
-def _waiting_route(each: WaitingRoutes, screen: Screen, where: str) -> str:
+def _waiting_route(each: history_status.WaitingRoutes, screen: Screen, where: str) -> str:
     count = f"{each.count:,}{' or more' if each.is_more else ''} {'event' if each.count == 1 else 'events'}"
     next_run = "" if each.next_at is None else f", the next run at {clock(each.next_at)}"
     line = f"waiting: route {printable(each.route)!r}, {count}{next_run}: {printable(each.reason)}"

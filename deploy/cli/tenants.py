@@ -5,16 +5,8 @@ import sys
 from pathlib import Path
 from typing import Final, get_args
 
+from deploy.cli import subscribers
 from deploy.cli.command import DONE, NOT_DONE, add_limit, duration_option
-from deploy.cli.subscribers_command import (
-    Call,
-    SubscribersAction,
-    add_yes,
-    print_items,
-    run_call,
-    run_import,
-    run_subscribers_action,
-)
 from deploy.client.hookchain.subscribers_types import Capability, Tenant
 from deploy.subscribers.imports import find_tenant, import_tenant, set_tenant, tenant_rows
 from deploy.terminal.command_line import CommandError, UsageError
@@ -32,14 +24,14 @@ ends; `hookchain forget --tenant` erases them."""
 
 
 def main(arguments: list[str]) -> int:
-    return run_subscribers_action("tenants", ACTIONS, arguments)
+    return subscribers.run_action("tenants", ACTIONS, arguments)
 
 
 def _add_list(command: argparse.ArgumentParser) -> None:
     add_limit(command, LISTED)
 
 
-def _list(call: Call) -> int:
+def _list(call: subscribers.Call) -> int:
     limit: int = call.options.limit
     with call.api() as api:
         found: list[JsonObject] = []
@@ -48,7 +40,7 @@ def _list(call: Call) -> int:
                 print(f"These are the first {limit}. Use --limit to see more.", file=sys.stderr)
                 break
             found.append(tenant_document(each))
-    return print_items(call, found, "tenant", COLUMNS, _row)
+    return subscribers.print_items(call, found, "tenant", COLUMNS, _row)
 
 
 def _row(tenant: JsonObject) -> tuple[str, ...]:
@@ -69,7 +61,7 @@ def _add_tenant(command: argparse.ArgumentParser) -> None:
     command.add_argument("tenant", metavar="TENANT", help="name the tenant by your own id")
 
 
-def _show(call: Call) -> int:
+def _show(call: subscribers.Call) -> int:
     with call.api() as api:
         hooks = api.client()
         tenant = hooks.get_tenant(call.options.tenant)
@@ -113,7 +105,7 @@ def _add_set(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _set(call: Call) -> int:
+def _set(call: subscribers.Call) -> int:
     options = call.options
     metadata = {}
     for text in options.metadata:
@@ -132,10 +124,10 @@ def _set(call: Call) -> int:
 
 def _add_delete(command: argparse.ArgumentParser) -> None:
     _add_tenant(command)
-    add_yes(command)
+    subscribers.add_yes(command)
 
 
-def _delete(call: Call) -> int:
+def _delete(call: subscribers.Call) -> int:
     options = call.options
     with call.api() as api:
         hooks = api.client()
@@ -159,26 +151,26 @@ def _delete(call: Call) -> int:
 
 def _add_import(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", metavar="FILE.csv", type=Path, help="read this file")
-    add_yes(command)
+    subscribers.add_yes(command)
 
 
-def _import(call: Call) -> int:
-    return run_import(call, "tenant", tenant_rows, lambda _: import_tenant)
+def _import(call: subscribers.Call) -> int:
+    return subscribers.run_import(call, "tenant", tenant_rows, lambda _: import_tenant)
 
 
 ACTIONS: Final = {
-    "list": SubscribersAction("List the tenants", "hookchain tenants list --platform gcp", _add_list, _list),
-    "show": SubscribersAction("Show a tenant", "hookchain tenants show acme", _add_tenant, _show),
-    "set": SubscribersAction(
+    "list": subscribers.Action("List the tenants", "hookchain tenants list --platform gcp", _add_list, _list),
+    "show": subscribers.Action("Show a tenant", "hookchain tenants show acme", _add_tenant, _show),
+    "set": subscribers.Action(
         "Create a tenant, or change the values that you give",
         "hookchain tenants set acme --name 'Acme Inc.' --email ops@acme.example",
         _add_set,
         _set,
     ),
-    "delete": SubscribersAction(
+    "delete": subscribers.Action(
         "Delete a tenant and its endpoints", "hookchain tenants delete acme --yes", _add_delete, _delete, DELETE_DETAILS
     ),
-    "import": SubscribersAction(
+    "import": subscribers.Action(
         "Import tenants from a CSV file",
         "hookchain tenants import tenants.csv --yes",
         _add_import,
@@ -197,7 +189,7 @@ endpoints and deliveries; `manage` changes endpoints; `resend` sends deliveries 
 
 
 def portal_link(arguments: list[str]) -> int:
-    action = SubscribersAction(
+    action = subscribers.Action(
         "Print a link with which a tenant manages its endpoints",
         "hookchain portal-link acme --expires 1d --platform gcp",
         _add_link_arguments,
@@ -205,7 +197,7 @@ def portal_link(arguments: list[str]) -> int:
         PORTAL_DETAILS,
         {"--revoke": ("--capabilities", "--expires")},
     )
-    return run_call("portal-link", action, arguments)
+    return subscribers.run_call("portal-link", action, arguments)
 
 
 def _add_link_arguments(command: argparse.ArgumentParser) -> None:
@@ -235,7 +227,7 @@ def _capabilities(text: str) -> tuple[str, ...]:
     return names
 
 
-def _print_link(call: Call) -> int:
+def _print_link(call: subscribers.Call) -> int:
     options = call.options
     base_url = "" if call.settings.public_url or options.revoke else call.platform.subscribe_url()
     with call.api(base_url=base_url) as api:

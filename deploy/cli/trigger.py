@@ -22,37 +22,18 @@ from deploy.config.checkout import env_file
 from deploy.config.compiler import read_config
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
 from deploy.config.dotenv import read_dotenv
+from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import Handshake, ProviderEntry, load_catalogue
-from deploy.config.sections.catalogue_pages import (
-    PROVEN,
-    secret_name_of,
-    source_block,
-    source_name_of,
-    uses_provider_keys,
-)
 from deploy.config.sections.source import SourceConfig, provider_part
 from deploy.history.journal_view import EventQuery
 from deploy.history.local import local_ports, open_local_state, running_ports
 from deploy.history.local_requests import HEADERS
 from deploy.history.state import State, StateFault
 from deploy.platforms.choice import add_state
+from deploy.requests import signing
 from deploy.requests.posting import aim_request, post_request, send_until_confirmed
 from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
 from deploy.requests.send_options import read_secret
-from deploy.requests.signing import (
-    BREAKS,
-    BY_CERTIFICATE,
-    Break,
-    Signer,
-    broken_request,
-    broken_signer,
-    generate_key_pair,
-    is_asymmetric,
-    read_private_key,
-    sign_request,
-    store_private_key,
-    unbreakable_reason,
-)
 from deploy.requests.sources import provider_key
 from deploy.secrets.backend import BackendError, DotenvBackend
 from deploy.terminal.output import count_of, printable
@@ -132,7 +113,7 @@ def _source_name(provider: str, options: argparse.Namespace, found: Configured, 
         return str(options.source)
     if names := sources_of(provider, found.path, found.environ):
         return names[0]
-    return source_name_of(provider)
+    return catalogue_pages.source_name_of(provider)
 
 
 def sources_of(provider: str, path: Path | None, environ: Mapping[str, str]) -> list[str]:
@@ -148,7 +129,7 @@ def sources_of(provider: str, path: Path | None, environ: Mapping[str, str]) -> 
 
 def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
     """Return the source that `hookchain providers NAME` prints, for a receiver that is configured elsewhere."""
-    secret = secret_name_of(provider)
+    secret = catalogue_pages.secret_name_of(provider)
     asked_for = " ".join(str(handshake.reply) for handshake in entry.handshakes)
     params: dict[str, str | list[str]] = {
         name: secret
@@ -163,7 +144,7 @@ def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
 
 
 def missing_source_text(provider: str, entry: ProviderEntry) -> str:
-    lines = "\n".join(f"  {line}" for line in source_block(provider, entry))
+    lines = "\n".join(f"  {line}" for line in catalogue_pages.source_block(provider, entry))
     return f"the configuration has no source for {entry.name}. Add one under `sources`:\n{lines}"
 
 
@@ -184,8 +165,8 @@ class Keys:
             raise CannotSign("its key belongs to the provider and is fetched from there")
         if not auth.secret:
             return ""
-        if is_asymmetric(auth):
-            key = read_private_key(self.state, auth.secret)
+        if signing.is_asymmetric(auth):
+            key = signing.read_private_key(self.state, auth.secret)
             if key is None:
                 raise CannotSign(
                     f"the secret {auth.secret!r} is a public key, and only the provider has the private key"
@@ -223,7 +204,7 @@ def signed_sample(
     sample: Sample,
     keys: Keys,
     fresh: Fresh,
-    what: Break | None = None,
+    what: signing.Break | None = None,
     variant: str | None = None,
 ) -> Request:
     """Return the request to send. Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
@@ -261,25 +242,32 @@ def _likeliest_first(schemes: Sequence[AuthScheme], request: Request) -> list[Au
 
 
 def _signed_by(
-    auth: AuthScheme, url_of: Callable[[Request], str], request: Request, keys: Keys, fresh: Fresh, what: Break | None
+    auth: AuthScheme,
+    url_of: Callable[[Request], str],
+    request: Request,
+    keys: Keys,
+    fresh: Fresh,
+    what: signing.Break | None,
 ) -> Request:
-    if what and (reason := unbreakable_reason(what, auth)):
+    if what and (reason := signing.unbreakable_reason(what, auth)):
         raise ValueError(reason)
     delivery_id = f"msg_{fresh.hex_digits}"
-    if what == "signature" and auth.scheme in BY_CERTIFICATE:
+    if what == "signature" and auth.scheme in signing.BY_CERTIFICATE:
         return _forged(request)
-    if what == "signature" and is_asymmetric(auth):
-        return sign_request(request, Signer(auth, generate_key_pair(auth).private, url_of, fresh.now, delivery_id))
+    if what == "signature" and signing.is_asymmetric(auth):
+        return signing.sign_request(
+            request, signing.Signer(auth, signing.generate_key_pair(auth).private, url_of, fresh.now, delivery_id)
+        )
     request = _with_scheme_headers(auth, request)
-    signer = Signer(auth, keys.key(auth), url_of, fresh.now, delivery_id)
-    right = sign_request(request, signer)
-    if not is_asymmetric(auth):
+    signer = signing.Signer(auth, keys.key(auth), url_of, fresh.now, delivery_id)
+    right = signing.sign_request(request, signer)
+    if not signing.is_asymmetric(auth):
         verify(right, auth, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))
     if what == "signature":
-        return sign_request(request, replace(signer, key=_wrong_key(signer)))
+        return signing.sign_request(request, replace(signer, key=_wrong_key(signer)))
     if what == "clock":
-        return sign_request(request, broken_signer(what, signer))
-    return broken_request(what, auth, right)
+        return signing.sign_request(request, signing.broken_signer(what, signer))
+    return signing.broken_request(what, auth, right)
 
 
 def _with_scheme_headers(auth: AuthScheme, request: Request) -> Request:
@@ -290,7 +278,7 @@ def _with_scheme_headers(auth: AuthScheme, request: Request) -> Request:
     return request
 
 
-def _wrong_key(signer: Signer) -> str:
+def _wrong_key(signer: signing.Signer) -> str:
     """Return a secret of the same shape, so that only the signature is wrong."""
     if isinstance(signer.auth, HmacScheme) and signer.auth.key_encoding == "hex":
         return WRONG_KEY.hex()
@@ -322,7 +310,7 @@ def main(arguments: list[str]) -> int:
     add("event", metavar="EVENT", nargs="?", help="name a sample or a handshake (see --list) [the first]")
     add("--to", metavar="URL", help="send to this URL [the source's own on this machine]")
     add("--source", metavar="NAME", help="send as this source of the configuration")
-    add("--break", dest="what", choices=BREAKS, help="make this part wrong, to see the request rejected")
+    add("--break", dest="what", choices=signing.BREAKS, help="make this part wrong, to see the request rejected")
     add("--variant", metavar="NAME", help="sign with this variant of the source's auth [the first]")
     add("--list", action="store_true", help="list the provider's samples and handshakes")
     add("--make-key", action="store_true", help="generate a key pair to sign with in the provider's place")
@@ -392,15 +380,15 @@ def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
 
     Raises ValueError if the provider signs with no key pair, OSError, DotenvFault and BackendError.
     """
-    auth = next((each for each in target.source.auth if each.secret and is_asymmetric(each)), None)
+    auth = next((each for each in target.source.auth if each.secret and signing.is_asymmetric(each)), None)
     if auth is None:
         raise ValueError(f"{target.entry.name} does not sign with a key pair that can be made here")
-    pair = generate_key_pair(auth)
+    pair = signing.generate_key_pair(auth)
     others = read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
     place = DotenvBackend(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
     lines = place.write(auth.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
-    path = store_private_key(state, auth.secret, pair)
+    path = signing.store_private_key(state, auth.secret, pair)
     return [f"public key: {line}" for line in lines] + [f"private key: stored in {path}"]
 
 
@@ -449,7 +437,7 @@ def _verdict(options: argparse.Namespace, target: TriggerTarget, outcome: Outcom
         return ", as expected"
     if outcome.ok:
         return "; IT SHOULD HAVE BEEN REJECTED"
-    key = ": the provider's public key cannot be fetched" if uses_provider_keys(target.entry) else ""
+    key = ": the provider's public key cannot be fetched" if catalogue_pages.uses_provider_keys(target.entry) else ""
     return f"; neither accepted nor rejected{key if outcome.status == 503 else ''}"
 
 
@@ -459,7 +447,7 @@ def _cannot_sign_text(options: argparse.Namespace, reason: CannotSign) -> str:
     detail = f": {entry.proven.detail}" if entry.proven.detail else ""
     lines = [
         f"hookchain trigger: a sample of {entry.name} cannot be signed here: {reason}.",
-        f"Its verification was tested with {PROVEN[entry.proven.by]}{detail}.",
+        f"Its verification was tested with {catalogue_pages.PROVEN[entry.proven.by]}{detail}.",
         f"`hookchain trigger {provider} --break signature` sends a forged request, which must be rejected.",
     ]
     if "public key" in str(reason):

@@ -3,20 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, types
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 from sqlalchemy.exc import NoSuchTableError
-from sqlalchemy.types import (
-    JSON,
-    Boolean,
-    Date,
-    DateTime,
-    Float,
-    Integer,
-    Numeric,
-    String,
-    UserDefinedType,
-)
 
 from deploy.config.slices import sql_destinations
 from deploy.secrets.backend import SecretBackend
@@ -33,18 +22,18 @@ SECONDS: Final = 10.0
 HERE: Final = "start it, or correct its host and port; until then, deliveries are retried"
 NOT_HERE: Final = "this machine may not reach it; notify says in the page what the database answers"
 _FITTING: Final[Mapping[ColumnType, tuple[type, ...]]] = {
-    "text": (String, JSON),
-    "integer": (Integer, Numeric, Float, String),
-    "number": (Numeric, Float, String),
-    "boolean": (Boolean, Integer, String),
-    "date": (Date, DateTime, String),
-    "time": (DateTime, Date, String),
-    "json": (JSON, String),
+    "text": (types.String, types.JSON),
+    "integer": (types.Integer, types.Numeric, types.Float, types.String),
+    "number": (types.Numeric, types.Float, types.String),
+    "boolean": (types.Boolean, types.Integer, types.String),
+    "date": (types.Date, types.DateTime, types.String),
+    "time": (types.DateTime, types.Date, types.String),
+    "json": (types.JSON, types.String),
 }
 """The types of columns that take the values of a type of the mapping."""
 
 
-class _OtherType(UserDefinedType[object]):
+class _OtherType(types.UserDefinedType[object]):
     """A type that SQLAlchemy does not know, such as MariaDB's VECTOR."""
 
     cache_ok = True
@@ -156,7 +145,7 @@ def _faults(settings: Settings, columns: Columns) -> Iterator[str]:
             yield f"it has no column {name!r}"
         elif name not in settings.columns:
             length = getattr(column.type, "length", None)
-            if not isinstance(column.type, String) or (isinstance(length, int) and length < MAX_ID_CHARACTERS):
+            if not isinstance(column.type, types.String) or (isinstance(length, int) and length < MAX_ID_CHARACTERS):
                 yield f"column {name!r} is {column.type!s}; a delivery's id has up to {MAX_ID_CHARACTERS} characters"
         elif (type_ := settings.columns[name].type) and not isinstance(column.type, _FITTING[type_]):
             yield f"column {name!r} is {column.type!s}, which does not take the type {type_}"

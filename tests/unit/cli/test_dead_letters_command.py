@@ -7,7 +7,7 @@ import pytest
 
 from deploy.cli.dead_letters import letters_table
 from deploy.cli.main import main
-from deploy.cli.record_command import short_ids
+from deploy.cli.records import short_ids
 from deploy.history.journal_view import REPLAYED
 from deploy.history.local_journal import JournalReader
 from deploy.history.replay import make_dead_letter_replay

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, report, run_command
-from deploy.cli.record_command import action_name
+from deploy.cli.records import action_name
 from deploy.client.hookchain.subscribers import SubscribersError
 from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
@@ -47,7 +47,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class SubscribersAction:
+class Action:
     """`run` returns the exit code. Raises UsageError, CommandError, SubscribersError and HookchainError.
 
     ignored    for each option, those that it leaves without effect
@@ -61,13 +61,13 @@ class SubscribersAction:
     ignored: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def run_subscribers_action(name: str, actions: Mapping[str, SubscribersAction], arguments: list[str]) -> int:
+def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -> int:
     """Run the action that the first argument names; what is left are its own arguments."""
     action = action_name(name, {each: found.summary for each, found in actions.items()}, arguments[:1])
     return run_call(f"{name} {action}", actions[action], arguments[1:])
 
 
-def run_call(name: str, action: SubscribersAction, arguments: list[str]) -> int:
+def run_call(name: str, action: Action, arguments: list[str]) -> int:
     command = parser(name, action.example, summary=action.summary, details=action.details, exit_codes=EXIT_CODES)
     action.add_arguments(command)
     add_configuration(command)

@@ -14,7 +14,7 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 
 DocumentPath = tuple[str | int, ...]
 """Keys and positions from the top of the file: ("routes", 0, "to")."""
@@ -74,6 +74,41 @@ class ConfigFile:
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 0)
+
+    def value(self, *path: str | int) -> Json:
+        """Return the value at the path; None if there is none."""
+        found = self.document
+        for part in path:
+            if isinstance(found, dict):
+                found = found.get(str(part))
+            else:
+                found = found[part] if isinstance(found, list) and isinstance(part, int) else None
+        return found
+
+    def mapping(self, *path: str | int) -> JsonObject:
+        """Return the mapping at the path; an empty one if there is none."""
+        found = self.value(*path)
+        return found if isinstance(found, dict) else {}
+
+    def mappings(self, *path: str | int) -> dict[str, JsonObject]:
+        """Return the entries of the mapping at the path that are mappings themselves: a model reports any other."""
+        return {name: entry for name, entry in self.mapping(*path).items() if isinstance(entry, dict)}
+
+    def numbered_mappings(self, *path: str | int) -> Iterator[tuple[int, JsonObject]]:
+        """Yield the position and the value of each entry of the list at the path that is a mapping."""
+        found = self.value(*path)
+        for position, entry in enumerate(found if isinstance(found, list) else []):
+            if isinstance(entry, dict):
+                yield position, entry
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Yield each text in the value; keys are none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(item)
 
 
 def read_config_file(path: Path) -> ConfigFile:

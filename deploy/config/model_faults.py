@@ -13,7 +13,7 @@ from shared.config.rules import NoSecretName
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 from shared.expressions import ExpressionFault, over_event
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json
 
 TAG: Final = "tag:"
 """How the tags of models' alternatives begin, which pydantic adds to a path."""
@@ -90,18 +90,23 @@ def _quoting_rule(written: str) -> str:
     return f'must be text; got {written or "nothing"}{reading}. Put it in quotes: "{written}"'
 
 
-def unknown_names(file: ConfigFile, path: DocumentPath, value: Json, known: list[str], kind: str) -> Iterator[Fault]:
+def unknown_names(
+    file: ConfigFile, path: DocumentPath, kind: str, known: Collection[str] | None = None
+) -> Iterator[Fault]:
+    """Yield a fault for each name at the path, or in the list there, that is not `known`.
+
+    `kind` is `source`, `route` or `destination`; the known names are by default those of that section.
+    """
+    value = file.value(*path)
+    names = file.mapping(f"{kind}s") if known is None else known
     for name in value if isinstance(value, list) else [value]:
-        if isinstance(name, str) and name not in known:
-            yield fault_at(file, path, f"there is no {kind} {name!r}{did_you_mean(name, known)}")
+        if isinstance(name, str) and name not in names:
+            yield fault_at(file, path, f"there is no {kind} {name!r}{did_you_mean(name, names)}")
 
 
-def names_in(document: JsonObject, section: str) -> list[str]:
-    found = document.get(section)
-    return list(found) if isinstance(found, dict) else []
-
-
-def expression_faults(file: ConfigFile, path: DocumentPath, expression: Json) -> Iterator[Fault]:
+def expression_faults(file: ConfigFile, path: DocumentPath) -> Iterator[Fault]:
+    """Yield a fault if the text at the path is no JMESPath expression over an event."""
+    expression = file.value(*path)
     if isinstance(expression, str):
         try:
             over_event(expression)

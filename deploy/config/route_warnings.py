@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Final
 
-from deploy.config.config_file import ConfigFile, Fault
+from deploy.config.config_file import ConfigFile, Fault, texts_in
 from deploy.config.configuration import Configuration
 from deploy.config.sections.route import RouteConfig
 from functions.transform.comparisons import compared_paths
@@ -196,17 +196,10 @@ def _used_chains(program: Program) -> set[str]:
 
 
 def _unused_lists(file: ConfigFile, config: Configuration) -> Iterator[Fault]:
-    named = set(_texts([dict(destination.kinds) for destination in config.destinations.values()]))
+    named = set(texts_in([dict(destination.kinds) for destination in config.destinations.values()]))
     for name in config.lists:
         if name not in named:
             yield Fault(file.line(("lists", name)), f"list {name!r}", "no destination uses it")
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _texts(each)
 
 
 _ORDERING: Final = frozenset({"lt", "lte", "gt", "gte"})

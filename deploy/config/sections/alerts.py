@@ -1,13 +1,13 @@
 """Alerts to the operator: `alerts` of the whole file, and `silence` of a source."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault
-from deploy.config.model_faults import fault_at, names_in, unknown_names
-from deploy.config.sections.destination import DestinationConfig, can_digest, event_recipients, quiet_hours
+from deploy.config.model_faults import fault_at, unknown_names
+from deploy.config.sections.destination import DestinationConfig, can_digest, event_recipients
 from deploy.config.sections.source import DestinationNames, SilenceConfig, SourceConfig
 from functions.notify.waiting.schedule import DIGEST_RETRY_SECONDS
 from shared.config.rules import Seconds
@@ -29,16 +29,15 @@ class AlertsConfig(Model):
     every: Annotated[Seconds, Field(ge=1, le=86_400)] = DEFAULT_EVERY_SECONDS
 
 
-def alert_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
-    destinations, alerts, sources = names_in(document, "destinations"), document.get("alerts"), document.get("sources")
-    if isinstance(alerts, dict):
-        yield from unknown_names(file, ("alerts", "to"), alerts.get("to"), destinations, "destination")
-    for name, source in sources.items() if isinstance(sources, dict) else ():
-        silence = source.get("silence") if isinstance(source, dict) else None
+def alert_faults(file: ConfigFile) -> Iterator[Fault]:
+    """Yield the faults of `alerts`, and of each source's `silence`, that their types do not show."""
+    yield from unknown_names(file, ("alerts", "to"), "destination")
+    for name, source in file.mappings("sources").items():
+        silence = source.get("silence")
         if isinstance(silence, dict):
             at: DocumentPath = ("sources", name, "silence")
-            yield from unknown_names(file, (*at, "to"), silence.get("to"), destinations, "destination")
-            if "to" not in silence and alerts is None:
+            yield from unknown_names(file, (*at, "to"), "destination")
+            if "to" not in silence and file.value("alerts") is None:
                 rule = "must say who gets the alert, because the file has no `alerts`; got no `to`"
                 yield fault_at(file, at, f"{rule}. Add `to`, or `alerts: {{to: NAME}}` to the file")
 
@@ -55,17 +54,24 @@ def unfit_for_alerts(
     for name in alert_destinations(alerts, sources, destinations):
         at: DocumentPath = ("destinations", name)
         [kind] = destinations[name].kinds
-        recipient = getattr(settings.get(name), "recipient", None)
-        by_event = "to" if isinstance(recipient, dict) and recipient.get("path") else None
-        if name in settings and (named := by_event or next(iter(event_recipients(settings[name])), None)):
+        for setting in _settings_read_in_events(settings.get(name))[:1]:
             rule = "gets alerts, and must not take its recipients from each event, because an alert names none"
-            act = "Write the recipients out, or name another destination for alerts"
-            yield fault_at(file, (*at, kind, named), f"{rule}; got `{named}` with a place in the event. {act}")
+            advice = "Write the recipients out, or name another destination for alerts"
+            yield fault_at(file, (*at, kind, setting), f"{rule}; got `{setting}` with a place in the event. {advice}")
         expiry = destinations[name].expires_after
         if expiry is not None and expiry <= every:
             found = f"got {duration_text(expiry)}"
             rule = f"must be longer than the {duration_text(every)} for which alerts wait for each other; {found}"
             yield fault_at(file, (*at, "expires_after"), f"{rule}. Raise it, or lower `every` of `alerts`")
+
+
+def _settings_read_in_events(settings: BaseModel | None) -> list[str]:
+    """Return the settings of a destination by which each event names its recipients."""
+    if settings is None:
+        return []
+    recipient = getattr(settings, "recipient", None)
+    finds_person = isinstance(recipient, dict) and bool(recipient.get("path"))
+    return ["to"] if finds_person else event_recipients(settings)
 
 
 def compiled_seen(sources: Mapping[str, SourceConfig]) -> JsonObject:
@@ -101,33 +107,23 @@ def alert_destinations(
     alerts: AlertsConfig | None, sources: Mapping[str, SourceConfig], destinations: Mapping[str, DestinationConfig]
 ) -> list[str]:
     """Return the destinations that alerts may come to, those named by `otherwise` included."""
-    names = list(alerts.to) if alerts else []
-    for source in sources.values():
-        names += (source.silence.to if source.silence else None) or []
-    found: dict[str, None] = {}
-    while names:
-        name = names.pop(0)
-        if name in destinations and name not in found:
-            found[name] = None
-            names += [following] if (following := destinations[name].otherwise) else []
-    return list(found)
+    silences = [source.silence for source in sources.values() if source.silence]
+    waiting = [*(alerts.to if alerts else []), *(name for silence in silences for name in silence.to or [])]
+    reached: dict[str, None] = {}
+    for name in waiting:  # which grows
+        if name in destinations and name not in reached:
+            reached[name] = None
+            following = destinations[name].otherwise
+            waiting += [following] if following else []
+    return list(reached)
 
 
-def alert_settings(
-    names: Sequence[str],
-    every: float,
-    destinations: Mapping[str, DestinationConfig],
-    settings: Mapping[str, BaseModel],
-) -> dict[str, JsonObject]:
-    """Return for each of the named destinations how it delivers alerts: together, with retries that end within days."""
-    found: dict[str, JsonObject] = {}
-    for name in names:
-        destination = destinations[name]
-        gather: JsonObject = {"digest": {"every_seconds": every, "by": None}, "is_alerts": True}
-        if not can_digest(type(settings[name])):
-            gather["keeps_all"] = True
-        if (hours := quiet_hours(destination.quiet_hours)) is not None:
-            gather["quiet_hours"] = hours
-        retry = destination.retry if destination.retry is not None else list(DIGEST_RETRY_SECONDS)
-        found[name] = {"gather": gather, "retry_seconds": list[Json](retry)}
-    return found
+def compiled_alert_delivery(destination: DestinationConfig, settings: BaseModel, every: float) -> JsonObject:
+    """Return how the destination delivers alerts: those of `every` seconds together, with retries that end in days."""
+    gathering: JsonObject = {"digest": {"every_seconds": every, "by": None}, "is_alerts": True}
+    if not can_digest(type(settings)):
+        gathering["keeps_all"] = True
+    if destination.quiet_hours is not None:
+        gathering["quiet_hours"] = destination.quiet_hours.compiled()
+    retry = destination.retry if destination.retry is not None else list(DIGEST_RETRY_SECONDS)
+    return {"gather": gathering, "retry_seconds": list[Json](retry)}

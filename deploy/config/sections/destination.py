@@ -1,20 +1,29 @@
-"""Options of a destination by which deliveries wait for others: `coalesce`, `digest` and `quiet_hours`."""
+"""The section `destinations`: what is the same for every kind, and the settings of each by the model of its kind.
+
+The models of the kinds are in functions/notify/destinations/.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from deploy.config.config_file import ConfigFile, DocumentPath, Fault
-from deploy.config.model_faults import expression_faults, fault_at, names_in, unknown_names
-from deploy.config.sections.kinds import KindFault, destination_kinds, speaks_http
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
+from deploy.config.model_faults import expression_faults, fault_at, model_faults, setting_name, unknown_names
+from deploy.config.sections import kinds
+from deploy.config.sections.kinds import KindFault, destination_kinds
+from deploy.config.sections.own_files import KINDS_SECTION, own_kinds
 from functions.notify.digests.settings import DEFAULT_MAX_EVENTS
 from functions.notify.kind_settings import LineTemplate
+from functions.notify.recipients.to_person import is_person_path
+from functions.notify.registry import ACTOR, OwnKinds
 from functions.notify.success_when import SuccessCondition
+from functions.notify.waiting.schedule import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
 from shared.config.rules import Name, Seconds, rate_of
 from shared.config.values import Model
+from shared.did_you_mean import did_you_mean
 from shared.expressions import ExpressionFault
 from shared.jsontext import Json, JsonObject
 from shared.templating.template import TemplateFault, is_template, one_line_template
@@ -67,6 +76,9 @@ class CoalesceConfig(Model):
             raise ValueError(f"max_wait: must not be less than wait; {found}. Raise the first or lower the other")
         return self
 
+    def compiled(self) -> JsonObject:
+        return {"by": self.by, "wait_seconds": self.wait, "max_wait_seconds": self.max_wait, "keep": self.keep}
+
 
 class DigestConfig(Model):
     """Events go out together.
@@ -99,6 +111,10 @@ class QuietHoursConfig(Model):
             rule = f"to: must be another time than from; got {self.to!r} for both"
             raise ValueError(f"{rule}. Choose an end, or remove quiet_hours")
         return self
+
+    def compiled(self) -> JsonObject:
+        """Return the minutes of the day, and the zone."""
+        return {"begin": minute_of(self.from_), "end": minute_of(self.to), "timezone": self.tz}
 
 
 def minute_of(time: str) -> int:
@@ -134,6 +150,9 @@ class BreakerConfig(Model):
             found = f"got pause {duration_text(self.pause)} and max_pause {duration_text(self.max_pause)}"
             raise ValueError(f"pause: must not exceed max_pause; {found}. Lower the first or raise the other")
         return self
+
+    def compiled(self) -> JsonObject:
+        return {"failures": self.failures, "pause_seconds": self.pause, "max_pause_seconds": self.max_pause}
 
 
 def _as_breaker(value: object) -> object:
@@ -201,41 +220,145 @@ class DestinationConfig(BaseModel):
         return self
 
 
-def option_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
-    destinations = document.get("destinations")
-    for name, settings in destinations.items() if isinstance(destinations, dict) else ():
-        if isinstance(settings, dict):
-            at: DocumentPath = ("destinations", name)
-            yield from _otherwise_faults(file, document, name, settings.get("otherwise"))
-            yield from _success_faults(file, (*at, "success_when"), settings)
-            yield from expression_faults(file, (*at, "per"), settings.get("per"))
-            for option in ("coalesce", "digest"):
-                written = settings.get(option)
-                if isinstance(written, dict):
-                    yield from expression_faults(file, (*at, option, "by"), written.get("by"))
+COMMON_KEYS: Final = DestinationConfig.model_fields.keys()
+"""The keys of a destination besides the one that names its kind."""
+LINES: Final = ("subject", "title", "text")
+"""The settings of kinds whose first line serves as an event's line in a digest, in the order of preference."""
+RECIPIENTS: Final = ("to", "cc", "bcc", "topic", "token", "fid", "channel", "urls")
+"""The settings of kinds that say who gets a message."""
 
 
-def _otherwise_faults(file: ConfigFile, document: JsonObject, name: str, otherwise: Json) -> Iterator[Fault]:
+def kind_of(file: ConfigFile, name: str) -> str:
+    """Return the kind of the destination as it is written; empty if it has none."""
+    kinds = file.mapping("destinations", name).keys() - COMMON_KEYS
+    return min(kinds, default="")
+
+
+class DestinationSettings(NamedTuple):
+    """The settings of the destinations without faults, by the destination's name, and the faults of the others."""
+
+    by_name: dict[str, BaseModel]
+    faults: list[Fault]
+
+
+class Unresolved(ValueError):
+    """A list or a file that a destination's settings name does not exist, or has an entry that is no address.
+
+    `at` is the entry's place, if that is not the setting's.
+    """
+
+    def __init__(self, rule: str, at: DocumentPath = ()) -> None:
+        super().__init__(rule)
+        self.at = at
+
+
+def read_destination_settings(file: ConfigFile) -> DestinationSettings:
+    """Verify the settings of each destination by the model of its kind."""
+    own = own_kinds(file)
+    known = [*destination_kinds(), *own]
+    has_broken_file = bool(file.value(KINDS_SECTION)) and not own  # a fault of its own, which may hide a kind
+    read = DestinationSettings({}, [])
+    for name, written in file.mappings("destinations").items():
+        for kind in written.keys() - COMMON_KEYS:
+            if kind in known:
+                _read_settings(file, ("destinations", name, kind), own, read)
+            elif not has_broken_file:
+                rule = f"there is no kind of destination {kind!r}{kinds.suggested_kinds(kind, known)}"
+                line = file.line(("destinations", name, kind))
+                read.faults.append(Fault(line, setting_name(file, ("destinations", name)), rule))
+    return read
+
+
+def _read_settings(file: ConfigFile, at: tuple[str, str, str], own: OwnKinds, read: DestinationSettings) -> None:
+    """Add the settings at the path to `read`, or their faults."""
+    _, name, kind = at
+    try:
+        model = kinds.settings_model(kind, own)
+    except KindFault as fault:
+        read.faults.append(Fault(file.line(at), setting_name(file, at[:2]), str(fault)))
+        return
+    settings = file.value(*at)
+    resolved: JsonObject = {}
+    reported: set[DocumentPath] = set()
+    for key, value in settings.items() if isinstance(settings, dict) else ():
+        if key == "to" and "to" not in model.model_fields:
+            read.faults.append(fault_at(file, (*at, key), kinds.no_person_rule(kind)))
+            continue
+        try:
+            resolved[key] = _resolved_value(file, kind, key, value)
+        except Unresolved as fault:
+            reported.add((*at, key))
+            line = file.line(fault.at or (*at, key))
+            read.faults.append(Fault(line, setting_name(file, fault.at or at), str(fault)))
+    try:
+        read.by_name[name] = model.model_validate(resolved if isinstance(settings, dict) else settings)
+    except ValidationError as error:
+        read.faults.extend(model_faults(error, file, at, model, reported))
+
+
+def _resolved_value(file: ConfigFile, kind: str, key: str, value: Json) -> Json:
+    """Return the value of a setting: the text of a `{file: …}`, and the addresses for a mail's names of lists.
+
+    Raises Unresolved.
+    """
+    if isinstance(value, dict) and value.keys() == {"file"}:
+        name = str(value["file"])
+        try:
+            return (file.folder / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Unresolved(unreadable(name)) from error
+    if kind == "email" and key in {"to", "cc", "bcc"} and not isinstance(value, dict):
+        return _addresses(value, file.mapping("lists"))
+    return value
+
+
+def _addresses(value: Json, lists: JsonObject) -> list[Json]:
+    """Return the addresses. An entry without @ is the name of a list, or finds a person in the event."""
+    addresses: list[Json] = []
+    for entry in value if isinstance(value, list) else [value]:
+        if not isinstance(entry, str) or "@" in entry or "{{" in entry:
+            addresses.append(entry)
+        elif isinstance(members := lists.get(entry), list):
+            addresses.extend(_verified_member(entry, position, member) for position, member in enumerate(members))
+        elif is_person_path(entry):
+            addresses.append(entry)
+        else:
+            rule = f"must be an address or the name of a list; got {entry!r}"
+            names = [name for name, members in lists.items() if isinstance(members, list)]
+            raise Unresolved(f"{rule}{did_you_mean(entry, [*names, ACTOR])}")
+    return addresses
+
+
+def _verified_member(list_name: str, position: int, member: Json) -> Json:
+    """Return the entry of a list. Raises Unresolved for a text that is neither an address nor a template."""
+    if isinstance(member, str) and not ("@" in member or "{{" in member or member == ACTOR or member[:5] == "data."):
+        rule = f"must be a mail address, such as anna@example.com; got {member!r}"
+        raise Unresolved(rule, ("lists", list_name, position))
+    return member
+
+
+def option_faults(file: ConfigFile) -> Iterator[Fault]:
+    """Yield the faults of the options that every destination has, as far as their types do not show them."""
+    for name, written in file.mappings("destinations").items():
+        at: DocumentPath = ("destinations", name)
+        yield from _otherwise_faults(file, name)
+        yield from _success_faults(file, (*at, "success_when"), written)
+        yield from expression_faults(file, (*at, "per"))
+        yield from expression_faults(file, (*at, "coalesce", "by"))
+        yield from expression_faults(file, (*at, "digest", "by"))
+
+
+def _otherwise_faults(file: ConfigFile, name: str) -> Iterator[Fault]:
     at: DocumentPath = ("destinations", name, "otherwise")
-    yield from unknown_names(file, at, otherwise, names_in(document, "destinations"), "destination")
-    path = _path_from(document, name)
-    if len(path) > 1 and path[-1] == name:
-        yield fault_at(file, at, f"must not lead back to {name!r}; got {' → '.join(path)}. Take one of them out")
-
-
-def _path_from(document: JsonObject, name: str) -> list[str]:
-    """Return the destinations that get what the ones before do not, up to the first that is there already."""
-    destinations = document.get("destinations")
+    yield from unknown_names(file, at, "destination")
     path = [name]
-    while isinstance(destinations, dict):
-        settings = destinations.get(path[-1])
-        following = settings.get("otherwise") if isinstance(settings, dict) else None
+    while path.index(path[-1]) == len(path) - 1:  # up to the first destination that is there already
+        following = file.value("destinations", path[-1], "otherwise")
         if not isinstance(following, str):
-            break
+            return
         path.append(following)
-        if following in path[:-1]:
-            break
-    return path
+    if path[-1] == name:
+        yield fault_at(file, at, f"must not lead back to {name!r}; got {' → '.join(path)}. Take one of them out")
 
 
 def _success_faults(file: ConfigFile, at: DocumentPath, settings: JsonObject) -> Iterator[Fault]:
@@ -248,73 +371,56 @@ def _success_faults(file: ConfigFile, at: DocumentPath, settings: JsonObject) ->
         yield fault_at(file, at, f"must be a JMESPath expression over the response; got {condition!r}: {fault}")
     for kind in settings.keys() & set(destination_kinds()):
         try:
-            if not speaks_http(kind):
+            if not kinds.speaks_http(kind):
                 yield fault_at(file, at, f"must be a condition over an HTTP response, which {kind!r} does not get")
         except KindFault:
             return  # the kind has a fault of its own
 
 
-FOR_PEOPLE = ("digest", "quiet_hours")
-
-
 def gathering_faults(
     file: ConfigFile, destinations: Mapping[str, DestinationConfig], settings: Mapping[str, BaseModel]
 ) -> Iterator[Fault]:
-    """Yield options that do not fit their destination. `settings` are those of each destination without faults."""
-    for name in settings:
-        yield from _misplaced(file, ("destinations", name), destinations[name], settings[name])
+    """Yield options that do not fit their destination. `settings` are those of destinations without faults."""
+    for name, model in settings.items():
+        destination = destinations[name]
+        at: DocumentPath = ("destinations", name)
+        for option in ("digest", "quiet_hours"):
+            if getattr(destination, option) is not None and (rule := _unfit_rule(destination, model)):
+                yield fault_at(file, (*at, option), rule)
+        if rule := _expiry_rule(destination):
+            yield fault_at(file, (*at, "expires_after"), rule)
 
 
-def _misplaced(
-    file: ConfigFile, at: DocumentPath, destination: DestinationConfig, settings: BaseModel
-) -> Iterator[Fault]:
+def _unfit_rule(destination: DestinationConfig, settings: BaseModel) -> str:
+    """Return why the destination cannot deliver several events together; empty if it can."""
     [kind] = destination.kinds
-    options = [option for option in FOR_PEOPLE if getattr(destination, option) is not None]
-    for option in options:
-        if not can_digest(type(settings)):
-            rule = f"needs a kind that can deliver a digest, such as `email` or `slack`; got `{kind}`"
-            act = "Remove it" if kind == "subscribers" else "Remove it, or use `coalesce`"
-            yield fault_at(file, (*at, option), f"{rule}. {act}")
-        elif named := event_recipients(settings):
-            rule = f"must not be combined with recipients that each event names; got a template in `{named[0]}`"
-            act = "Write the recipients out, or name them by `people`"
-            yield fault_at(file, (*at, option), f"{rule}: the events of a digest may name several. {act}")
-    yield from _expired(file, at, destination)
+    if not can_digest(type(settings)):
+        advice = "Remove it" if kind == "subscribers" else "Remove it, or use `coalesce`"
+        return f"needs a kind that can deliver a digest, such as `email` or `slack`; got `{kind}`. {advice}"
+    if recipients := event_recipients(settings):
+        rule = f"must not be combined with recipients that each event names; got a template in `{recipients[0]}`"
+        advice = "Write the recipients out, or name them by `people`"
+        return f"{rule}: the events of a digest may name several. {advice}"
+    return ""
 
 
-def _expired(file: ConfigFile, at: DocumentPath, destination: DestinationConfig) -> Iterator[Fault]:
+def _expiry_rule(destination: DestinationConfig) -> str:
+    """Return the rule that an event must not expire while it waits for others; empty if it does not."""
     expiry = destination.expires_after
+    if expiry is None:
+        return ""
     waits = {
         "digest.every": destination.digest.every if destination.digest else 0.0,
         "coalesce.max_wait": destination.coalesce.max_wait if destination.coalesce else 0.0,
     }
     for option, wait in waits.items():
-        if expiry is not None and 0 < expiry <= wait:
-            found = f"got expires_after {duration_text(expiry)} and {option} {duration_text(wait)}"
-            rule = f"must be longer than {option}, or events expire while they wait; {found}"
-            yield fault_at(file, (*at, "expires_after"), f"{rule}. Raise the first or lower the other")
-
-
-LINES = ("subject", "title", "text")
-"""The settings of kinds whose first line serves as an event's line in a digest, in the order of preference."""
-RECIPIENTS = ("to", "cc", "bcc", "topic", "token", "fid", "channel", "urls")
-"""The settings of kinds that say who gets a message."""
-
-
-def gather_settings(destination: DestinationConfig, settings: BaseModel) -> Json:
-    """Return the settings as notify reads them; None for a destination that does not gather."""
-    is_rated = destination.rate is not None and can_digest(type(settings)) and not event_recipients(settings)
-    if not (destination.coalesce or destination.digest or destination.quiet_hours or is_rated):
-        return None
-    written: JsonObject = {
-        "coalesce": _coalesce(destination.coalesce),
-        "digest": _digest(destination.digest),
-        "quiet_hours": quiet_hours(destination.quiet_hours),
-        "is_rated": is_rated or None,
-        "line": destination.digest.line if destination.digest and destination.digest.line else own_line(settings),
-        "max_events": destination.digest.max if destination.digest else DEFAULT_MAX_EVENTS,
-    }
-    return {name: value for name, value in written.items() if value is not None}
+        if expiry <= wait:
+            rule = f"must be longer than {option}, or events expire while they wait"
+            return (
+                f"{rule}; got expires_after {duration_text(expiry)} and {option} {duration_text(wait)}. "
+                "Raise the first or lower the other"
+            )
+    return ""
 
 
 def can_digest(model: type[BaseModel]) -> bool:
@@ -324,16 +430,59 @@ def can_digest(model: type[BaseModel]) -> bool:
 
 def event_recipients(settings: BaseModel) -> list[str]:
     """Return the settings by which an event names its recipients: the events of one digest might name several."""
-    found: list[str] = []
+    templates: list[str] = []
     for name in RECIPIENTS:
         value = getattr(settings, name, None)
         texts = value if isinstance(value, list | tuple) else [value]
         if any(isinstance(text, str) and is_template(text) for text in texts):
-            found.append(name)
-    return found
+            templates.append(name)
+    return templates
 
 
-def own_line(settings: BaseModel) -> str | None:
+def compiled_destination(destination: DestinationConfig, settings: BaseModel) -> JsonObject:
+    """Return the destination as notify's slice has it."""
+    [kind] = destination.kinds
+    # While one digest waits for its next attempt, all that comes later waits for it.
+    default_retry = DIGEST_RETRY_SECONDS if destination.digest else DEFAULT_RETRY_SECONDS
+    optional: JsonObject = {
+        "expires_after_seconds": destination.expires_after,
+        "otherwise": destination.otherwise,
+        "success_when": destination.success_when,
+        "breaker": destination.breaker.compiled() if destination.breaker else None,
+        "rate": [*rate_of(destination.rate)] if destination.rate else None,
+        "in_flight": destination.in_flight,
+        "per": destination.per,
+        "gather": _compiled_gathering(destination, settings),
+        "recipient": getattr(settings, "recipient", None),
+    }
+    return {
+        "kind": kind,
+        "settings": settings.model_dump(mode="json", by_alias=True),
+        "retry_seconds": list(default_retry if destination.retry is None else destination.retry),
+        "timeout_seconds": destination.timeout,
+        "on_unknown": destination.on_unknown,
+        **_without_none(optional),
+    }
+
+
+def _compiled_gathering(destination: DestinationConfig, settings: BaseModel) -> Json:
+    """Return the settings by which deliveries wait for others; None for a destination that does not gather."""
+    is_rated = destination.rate is not None and can_digest(type(settings)) and not event_recipients(settings)
+    coalesce, digest = destination.coalesce, destination.digest
+    if not (coalesce or digest or destination.quiet_hours or is_rated):
+        return None
+    gathering: JsonObject = {
+        "coalesce": coalesce.compiled() if coalesce else None,
+        "digest": {"every_seconds": digest.every, "by": digest.by} if digest else None,
+        "quiet_hours": destination.quiet_hours.compiled() if destination.quiet_hours else None,
+        "is_rated": is_rated or None,
+        "line": digest.line if digest and digest.line else _first_line(settings),
+        "max_events": digest.max if digest else DEFAULT_MAX_EVENTS,
+    }
+    return _without_none(gathering)
+
+
+def _first_line(settings: BaseModel) -> str | None:
     """Return the first line of the kind's own text, where the operator wrote one and it is a template by itself."""
     for name in LINES:
         text = getattr(settings, name, None)
@@ -346,22 +495,5 @@ def own_line(settings: BaseModel) -> str | None:
     return None
 
 
-def _coalesce(config: CoalesceConfig | None) -> Json:
-    if config is None:
-        return None
-    return {
-        "by": config.by,
-        "wait_seconds": config.wait,
-        "max_wait_seconds": config.max_wait,
-        "keep": config.keep,
-    }
-
-
-def _digest(config: DigestConfig | None) -> Json:
-    return None if config is None else {"every_seconds": config.every, "by": config.by}
-
-
-def quiet_hours(config: QuietHoursConfig | None) -> Json:
-    if config is None:
-        return None
-    return {"begin": minute_of(config.from_), "end": minute_of(config.to), "timezone": config.tz}
+def _without_none(settings: JsonObject) -> JsonObject:
+    return {name: value for name, value in settings.items() if value is not None}

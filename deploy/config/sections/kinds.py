@@ -62,6 +62,12 @@ def suggested_kinds(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(map(repr, about))}?" if about else did_you_mean(name, names)
 
 
+def no_person_rule(kind: str) -> str:
+    """Return the rule for a `to` that the kind does not have."""
+    kinds = [each for each in destination_kinds() if getattr(settings_model(each), "person_address", "")]
+    return f"{kind!r} cannot address a person. Kinds that can: {', '.join(kinds)}"
+
+
 def _is_about(kind: str, word: str) -> bool:
     try:
         return re.search(rf"\b{re.escape(word)}", kind_summary(kind), re.IGNORECASE) is not None

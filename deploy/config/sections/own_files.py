@@ -7,14 +7,13 @@ missing import fails at its start.
 import ast
 import functools
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from deploy.config.config_file import ConfigFile, Fault, unreadable
 from functions.notify.registry import OwnKinds, load_own_kinds
 from functions.transform.program import StepClasses, load_own_steps
-from shared.jsontext import Json, JsonObject
 from shared.own_modules import OwnModuleFault
 
 _LEFT_BEHIND: Final = ("deploy", "functions", "tests", "shared.cloud")
@@ -22,34 +21,32 @@ _LEFT_BEHIND: Final = ("deploy", "functions", "tests", "shared.cloud")
 
 @dataclass(frozen=True, slots=True)
 class OwnFiles:
-    """The files of one section of the configuration, which `function` runs."""
+    """The files that one section of the configuration lists, which `function` runs."""
 
     section: str
     function: str
 
-    def sources(self, file: ConfigFile, names: Json) -> dict[str, str]:
+    def sources(self, file: ConfigFile) -> dict[str, str]:
         """Return the text of each readable file, by its name."""
-        sources = {}
-        for name in names if isinstance(names, list) else []:
-            text = _text(file, name)
-            if isinstance(name, str) and text is not None:
-                sources[name] = text
-        return sources
+        texts = {name: _text(file, name) for name in self._names(file)}
+        return {name: text for name, text in texts.items() if text is not None}
 
-    def unreadable(self, file: ConfigFile, names: Json) -> Iterator[Fault]:
-        for position, name in enumerate(names if isinstance(names, list) else []):
-            if isinstance(name, str) and _text(file, name) is None:
+    def unreadable(self, file: ConfigFile) -> Iterator[Fault]:
+        for name in self._names(file):
+            if _text(file, name) is None:
+                position = self._names(file).index(name)
                 yield Fault(file.line((self.section, position)), self.section, unreadable(name))
 
     def fault(self, file: ConfigFile, rule: str) -> Fault:
         return Fault(file.line((self.section,)), self.section, rule)
 
-    def imports_left_behind(self, file: ConfigFile, name: str, source: str) -> Iterator[Fault]:
+    def imports_left_behind(self, file: ConfigFile, sources: Mapping[str, str]) -> Iterator[Fault]:
         """Yield a fault for each import from the checkout that the function's bundle does not contain."""
-        for module in _imported(source):
-            if _is_in(module, _LEFT_BEHIND) and not _is_in(module, (f"functions.{self.function}",)):
-                rule = f"imports {module!r}, which {self.function}'s bundle does not contain: {self._rule}"
-                yield self.fault(file, f"{name}: {rule}")
+        for name, source in sources.items():
+            for module in _imported(source):
+                if _is_in(module, _LEFT_BEHIND) and not _is_in(module, (f"functions.{self.function}",)):
+                    rule = f"imports {module!r}, which {self.function}'s bundle does not contain: {self._rule}"
+                    yield self.fault(file, f"{name}: {rule}")
 
     def uncertain_imports(self, file: ConfigFile, name: str, source: str) -> Iterator[Fault]:
         """Yield a fault for each package that the bundle may lack, or lose when something else is removed."""
@@ -59,90 +56,81 @@ class OwnFiles:
                 rule = f"imports {root!r}, which {self.function}'s bundle contains only if something else needs it"
                 yield self.fault(file, f"{name}: {rule}: {self._rule}")
 
+    def _names(self, file: ConfigFile) -> list[str]:
+        names = file.value(self.section)
+        return [str(name) for name in names] if isinstance(names, list) else []
+
     @property
     def _rule(self) -> str:
         return f"such a file imports the standard library, pydantic, `shared` and `functions.{self.function}`"
 
 
-def _text(file: ConfigFile, name: Json) -> str | None:
+STEPS_SECTION: Final = "steps_from"
+STEP_FILES: Final = OwnFiles(STEPS_SECTION, "transform")
+KINDS_SECTION: Final = "destinations_from"
+KIND_FILES: Final = OwnFiles(KINDS_SECTION, "notify")
+
+
+def own_steps(file: ConfigFile) -> tuple[StepClasses, list[Fault]]:
+    """Return the steps that the files define, none if there is a fault in one; and the faults."""
+    faults = list(STEP_FILES.unreadable(file))
+    sources = STEP_FILES.sources(file)
     try:
-        return (file.folder / str(name)).read_text(encoding="utf-8")
+        steps = load_own_steps(sources)
+    except OwnModuleFault as fault:
+        return {}, [*faults, STEP_FILES.fault(file, str(fault))]
+    return steps, [*faults, *STEP_FILES.imports_left_behind(file, sources)]
+
+
+def own_step_warnings(file: ConfigFile) -> Iterator[Fault]:
+    """Yield warnings about imports. A step with `extras` names its packages itself. The configuration has no faults."""
+    for name, source in STEP_FILES.sources(file).items():
+        if not any(getattr(model, "extras", ()) for model in load_own_steps({name: source}).values()):
+            yield from STEP_FILES.uncertain_imports(file, name, source)
+
+
+def own_kinds(file: ConfigFile) -> OwnKinds:
+    """Return the kinds of the files; none if there is a fault in one."""
+    try:
+        return load_own_kinds(KIND_FILES.sources(file))
+    except OwnModuleFault:
+        return {}
+
+
+def own_kind_faults(file: ConfigFile) -> Iterator[Fault]:
+    yield from KIND_FILES.unreadable(file)
+    sources = KIND_FILES.sources(file)
+    try:
+        load_own_kinds(sources)
+    except OwnModuleFault as fault:
+        yield KIND_FILES.fault(file, str(fault))
+    else:
+        yield from KIND_FILES.imports_left_behind(file, sources)
+
+
+def own_kind_warnings(file: ConfigFile) -> Iterator[Fault]:
+    """Yield warnings about imports. `Settings` with `extras` name the packages. The configuration has no faults."""
+    sources = KIND_FILES.sources(file)
+    for (name, source), module in zip(sources.items(), load_own_kinds(sources).values(), strict=True):
+        if not getattr(module.Settings, "extras", ()):
+            yield from KIND_FILES.uncertain_imports(file, name, source)
+
+
+def _text(file: ConfigFile, name: str) -> str | None:
+    try:
+        return (file.folder / name).read_text(encoding="utf-8")
     except (OSError, ValueError):  # ValueError: no UTF-8, or a name with a NUL in it
         return None
 
 
 def _imported(source: str) -> list[str]:
     """Return the imported modules, each once, without the names that are imported from them."""
-    found = dict.fromkeys(name for name in imported_modules(source) if name not in ("functions", "shared"))
-    return [name for name in found if not any(_is_in(name, (other,)) for other in found if other != name)]
+    modules = dict.fromkeys(name for name in imported_modules(source) if name not in ("functions", "shared"))
+    return [name for name in modules if not any(_is_in(name, (other,)) for other in modules if other != name)]
 
 
 def _is_in(name: str, packages: tuple[str, ...]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
-
-
-STEPS_SECTION: Final = "steps_from"
-STEP_FILES: Final = OwnFiles(STEPS_SECTION, "transform")
-
-
-def own_steps(file: ConfigFile, names: Json) -> tuple[StepClasses, list[Fault]]:
-    faults = list(STEP_FILES.unreadable(file, names))
-    sources = STEP_FILES.sources(file, names)
-    try:
-        models = load_own_steps(sources)
-    except OwnModuleFault as fault:
-        return {}, [*faults, STEP_FILES.fault(file, str(fault))]
-    for name, source in sources.items():
-        faults += STEP_FILES.imports_left_behind(file, name, source)
-    return models, faults
-
-
-def own_step_warnings(file: ConfigFile) -> Iterator[Fault]:
-    """Yield warnings about imports. A step with `extras` names its packages itself. The configuration has no faults."""
-    document = file.document if isinstance(file.document, dict) else {}
-    for name, source in STEP_FILES.sources(file, document.get(STEPS_SECTION)).items():
-        if not any(getattr(model, "extras", ()) for model in load_own_steps({name: source}).values()):
-            yield from STEP_FILES.uncertain_imports(file, name, source)
-
-
-KINDS_SECTION: Final = "destinations_from"
-KIND_FILES: Final = OwnFiles(KINDS_SECTION, "notify")
-
-
-def own_kinds(file: ConfigFile) -> OwnKinds:
-    """Return the kinds of the files; none if there is a fault in one."""
-    try:
-        return load_own_kinds(own_kind_sources(file))
-    except OwnModuleFault:
-        return {}
-
-
-def own_kind_sources(file: ConfigFile) -> dict[str, str]:
-    return KIND_FILES.sources(file, _mapping(file).get(KINDS_SECTION))
-
-
-def own_kind_faults(file: ConfigFile) -> Iterator[Fault]:
-    yield from KIND_FILES.unreadable(file, _mapping(file).get(KINDS_SECTION))
-    sources = own_kind_sources(file)
-    try:
-        load_own_kinds(sources)
-    except OwnModuleFault as fault:
-        yield KIND_FILES.fault(file, str(fault))
-        return
-    for name, source in sources.items():
-        yield from KIND_FILES.imports_left_behind(file, name, source)
-
-
-def own_kind_warnings(file: ConfigFile) -> Iterator[Fault]:
-    """Yield warnings about imports. `Settings` with `extras` name the packages. The configuration has no faults."""
-    sources = own_kind_sources(file)
-    for (name, source), module in zip(sources.items(), load_own_kinds(sources).values(), strict=True):
-        if not getattr(module.Settings, "extras", ()):
-            yield from KIND_FILES.uncertain_imports(file, name, source)
-
-
-def _mapping(file: ConfigFile) -> JsonObject:
-    return file.document if isinstance(file.document, dict) else {}
 
 
 @functools.lru_cache(maxsize=2_048)

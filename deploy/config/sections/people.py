@@ -1,4 +1,4 @@
-"""The model of `people`: written in the file itself, in a file beside it, or at a URL."""
+"""The section `people`: written in the file itself, in a file beside it, or at a URL, which notify reads."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,31 +16,20 @@ from pydantic import (
     model_validator,
 )
 
-from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
-from deploy.config.model_faults import fault_at, names_in
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault, texts_in, unreadable
+from deploy.config.model_faults import fault_at
 from deploy.config.sections.catalogue import load_catalogue
-from deploy.config.sections.destination import DestinationConfig
-from deploy.config.sections.kinds import destination_kinds, settings_model
-from deploy.config.sections.subscribers import TENANT_ADDRESS
-from functions.notify.recipients.people import (
-    EVERYWHERE,
-    FIELDS,
-    MAX_ALIASES,
-    MAX_BYTES,
-    MAX_PEOPLE,
-    NAME,
-    Directory,
-    Listed,
-    UnreadableList,
-    parse_rows,
-    read_entry,
-    read_rows,
-)
+from deploy.config.sections.destination import kind_of
+from deploy.config.sections.subscribers import TENANT_ADDRESS, owners_destination
+from functions.notify.recipients import people as people_rules
+from functions.notify.recipients.people import FIELDS, NAME, Directory, Listed, UnreadableList, read_entry, read_rows
 from shared.config.rules import SecretName, listed
 from shared.config.values import Model
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject
 from shared.templating.template import KNOWN, Template, TemplateFault, is_template
+
+SECTION: Final = "people"
 
 
 def _texts(value: object) -> object:
@@ -49,18 +38,8 @@ def _texts(value: object) -> object:
     return [str(name) if type(name) is int else name for name in names] if isinstance(names, list) else names
 
 
-Email = Annotated[str, AfterValidator(FIELDS["email"])]
-Phone = Annotated[str, AfterValidator(FIELDS["phone"])]
-Push = Annotated[str, AfterValidator(FIELDS["push"])]
-Slack = Annotated[str, AfterValidator(FIELDS["slack"])]
-Telegram = Annotated[str, AfterValidator(FIELDS["telegram"])]
-Discord = Annotated[str, AfterValidator(FIELDS["discord"])]
-Teams = Annotated[str, AfterValidator(FIELDS["teams"])]
-GoogleChat = Annotated[str, AfterValidator(FIELDS["google_chat"])]
-Ntfy = Annotated[str, AfterValidator(FIELDS["ntfy"])]
-Timezone = Annotated[str, AfterValidator(FIELDS["timezone"])]
-Language = Annotated[str, AfterValidator(FIELDS["language"])]
 Alias = Annotated[str, Field(min_length=1, max_length=254)]
+Aliases = Annotated[list[Alias], BeforeValidator(_texts), Field(max_length=people_rules.MAX_ALIASES)]
 
 
 class PersonConfig(BaseModel):
@@ -79,18 +58,21 @@ class PersonConfig(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True)
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
 
-    email: Email | None = None
-    phone: Phone | None = None
-    push: Push | None = None
-    slack: Slack | None = None
-    telegram: Telegram | None = None
-    discord: Discord | None = None
-    teams: Teams | None = None
-    google_chat: GoogleChat | None = None
-    ntfy: Ntfy | None = None
-    timezone: Timezone | None = None
-    language: Language | None = None
-    aliases: Annotated[list[Alias], BeforeValidator(_texts), Field(max_length=MAX_ALIASES)] = []
+    email: Annotated[str, AfterValidator(FIELDS["email"])] | None = None
+    phone: Annotated[str, AfterValidator(FIELDS["phone"])] | None = None
+    push: Annotated[str, AfterValidator(FIELDS["push"])] | None = None
+    slack: Annotated[str, AfterValidator(FIELDS["slack"])] | None = None
+    telegram: Annotated[str, AfterValidator(FIELDS["telegram"])] | None = None
+    discord: Annotated[str, AfterValidator(FIELDS["discord"])] | None = None
+    teams: Annotated[str, AfterValidator(FIELDS["teams"])] | None = None
+    google_chat: Annotated[str, AfterValidator(FIELDS["google_chat"])] | None = None
+    ntfy: Annotated[str, AfterValidator(FIELDS["ntfy"])] | None = None
+    timezone: Annotated[str, AfterValidator(FIELDS["timezone"])] | None = None
+    language: Annotated[str, AfterValidator(FIELDS["language"])] | None = None
+    aliases: Aliases = []
+
+
+PERSON_KEYS: Final = tuple(PersonConfig.model_fields)
 
 
 class PeopleFile(Model):
@@ -118,165 +100,162 @@ class PeopleUrl(Model):
         return self
 
 
-def _place(value: object) -> Literal["tag:file", "tag:url", "tag:here"]:
-    """Return where the list is. A person may be called `file` or `url`, but a person is no text."""
-    written = value if isinstance(value, Mapping) else {}
-    if isinstance(value, PeopleFile) or isinstance(written.get("file"), str):
+Place: TypeAlias = Literal["tag:file", "tag:url", "tag:here"]
+
+
+def _place(value: object) -> Place:
+    """Return where the list is. A person may be called `file` or `url`, but a person is a mapping and not a text."""
+    if isinstance(value, PeopleFile | PeopleUrl):
+        return "tag:file" if isinstance(value, PeopleFile) else "tag:url"
+    section = value if isinstance(value, Mapping) else {}
+    if isinstance(section.get("file"), str):
         return "tag:file"
-    return "tag:url" if isinstance(value, PeopleUrl) or isinstance(written.get("url"), str) else "tag:here"
+    return "tag:url" if isinstance(section.get("url"), str) else "tag:here"
 
 
-Persons = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=100)], PersonConfig], Field(max_length=MAX_PEOPLE)
-]
+PersonName = Annotated[str, Field(min_length=1, max_length=100)]
+Persons = Annotated[dict[PersonName, PersonConfig], Field(max_length=people_rules.MAX_PEOPLE)]
 PeopleConfig: TypeAlias = Annotated[
     Annotated[PeopleFile, Tag("tag:file")] | Annotated[PeopleUrl, Tag("tag:url")] | Annotated[Persons, Tag("tag:here")],
     Discriminator(_place),
 ]
 
 
-SECTION: Final = "people"
-KEYS: Final = tuple(PersonConfig.model_fields)
-
-
 @dataclass(frozen=True, slots=True)
-class ListedPeople:
-    """The list of people. `rows` are as the slice has them, with the line of each; none of a list at a URL."""
+class PeopleList:
+    """The people of the configuration, as far as they are known without a network: nobody of a list at a URL.
 
-    rows: tuple[JsonObject, ...]
-    lines: tuple[int, ...]
-    listed: tuple[Listed, ...]
-    faults: tuple[Fault, ...]
+    rows    their entries, as notify's slice has them
+    lines   the line of each row in the configuration
+    people  the people, without the fields that have a fault
+    faults  the faults that the section's model does not show
+    """
+
+    rows: tuple[JsonObject, ...] = ()
+    lines: tuple[int, ...] = ()
+    people: tuple[Listed, ...] = ()
+    faults: tuple[Fault, ...] = ()
     is_at_url: bool = False
 
-    def person(self, name: str) -> Listed | None:
-        return next((each for each in self.listed if each.person.name == name), None)
+
+def read_people(file: ConfigFile) -> PeopleList:
+    """Return the list of people. A file that cannot be read, and a row with a fault, are among its faults."""
+    section = file.mapping(SECTION)
+    if isinstance(section.get("url"), str):
+        return PeopleList(is_at_url=True)
+    name = section.get("file")
+    listing = _people_in_file(file, name) if isinstance(name, str) else _people_in_section(file)
+    return _with_shared_names(listing, providers_by_source(file))
 
 
-def listed_people(file: ConfigFile) -> ListedPeople:
-    written = file.document.get(SECTION) if isinstance(file.document, dict) else None
-    if not isinstance(written, dict) or not written:
-        return ListedPeople((), (), (), ())
-    if isinstance(written.get("url"), str):
-        return ListedPeople((), (), (), (), is_at_url=True)
-    return _in_file(file, written["file"]) if isinstance(written.get("file"), str) else _here(file, written)
-
-
-def _here(file: ConfigFile, written: JsonObject) -> ListedPeople:
-    entries = {name: entry for name, entry in written.items() if isinstance(entry, dict)}
+def _people_in_section(file: ConfigFile) -> PeopleList:
+    entries = file.mappings(SECTION)
     rows: list[JsonObject] = [{**entry, NAME: name} for name, entry in entries.items()]
+    people: list[Listed] = []
     faults: list[Fault] = []
-    listed: list[Listed] = []
     for name, row in zip(entries, rows, strict=True):
-        found, wrong = read_entry(row)
-        listed += [found] if found else []
-        # The model has the faults of its fields.
-        faults += [fault_at(file, (SECTION, name, each.key), each.rule) for each in wrong if each.key not in KEYS]
-        faults += [fault_at(file, (SECTION, name, key), rule) for key, rule in _unknown_keys(file, row)]
+        person, entry_faults = read_entry(row)
+        if person:
+            people.append(person)
+        known_by_model = [fault for fault in entry_faults if fault.key in PERSON_KEYS]
+        rules = [(fault.key, fault.rule) for fault in entry_faults if fault not in known_by_model]
+        faults += [fault_at(file, (SECTION, name, key), rule) for key, rule in [*rules, *_unknown_keys(file, row)]]
     lines = tuple(file.line((SECTION, name)) for name in entries)
-    return ListedPeople(tuple(rows), lines, tuple(listed), tuple(faults))
+    return PeopleList(tuple(rows), lines, tuple(people), tuple(faults))
 
 
-def _in_file(file: ConfigFile, written: Json) -> ListedPeople:
-    name, at = str(written), (SECTION, "file")
-    line = file.line(at)
+def _people_in_file(file: ConfigFile, name: str) -> PeopleList:
+    line = file.line((SECTION, "file"))
     try:
         content = (file.folder / name).read_bytes()
     except (OSError, ValueError):  # ValueError: a name with a NUL in it
-        return ListedPeople((), (), (), (Fault(line, SECTION, unreadable(name)),))
+        return PeopleList(faults=(Fault(line, SECTION, unreadable(name)),))
     try:
-        if len(content) > MAX_BYTES:
-            raise UnreadableList(f"must have at most {MAX_BYTES:,} bytes")
-        rows = parse_rows(content)
+        if len(content) > people_rules.MAX_BYTES:
+            raise UnreadableList(f"must have at most {people_rules.MAX_BYTES:,} bytes")
+        rows = people_rules.parse_rows(content)
     except UnreadableList as fault:
-        return ListedPeople((), (), (), (Fault(line, SECTION, f"{name}: {fault}"),))
-    listed, wrong = read_rows(rows)
-    faults = [Fault(line, SECTION, f"{name}, row {number}: {each.key} {each.rule}") for number, each in wrong]
-    faults += [Fault(line, SECTION, f"{name}: {key} {rule}") for key, rule in _unknown_keys(file, rows[0])]
-    return ListedPeople(tuple(rows), (line,) * len(rows), tuple(listed), tuple(faults))
+        return PeopleList(faults=(Fault(line, SECTION, f"{name}: {fault}"),))
+    people, row_faults = read_rows(rows)
+    rules = [f"{name}, row {number}: {fault.key} {fault.rule}" for number, fault in row_faults]
+    rules += [f"{name}: {key} {rule}" for key, rule in _unknown_keys(file, rows[0])]
+    faults = tuple(Fault(line, SECTION, rule) for rule in rules)
+    return PeopleList(tuple(rows), (line,) * len(rows), tuple(people), faults)
 
 
 def _unknown_keys(file: ConfigFile, row: JsonObject) -> Iterator[tuple[str, str]]:
-    sources = names_in(file.document, "sources") if isinstance(file.document, dict) else []
-    known = [*KEYS, *sources, *load_catalogue()]
-    for key in row:
-        if key != NAME and key not in known:
-            near = did_you_mean(key, [*KEYS, *sources, *providers_in(file.document).values()])
-            yield key, f"is not a field of a person, a source or a provider{near}"
+    """Yield each key that names no field, source or provider, with the rule."""
+    sources = list(file.mapping("sources"))
+    known = {*PERSON_KEYS, NAME, *sources, *load_catalogue()}
+    for key in row.keys() - known:
+        likely = [*PERSON_KEYS, *sources, *providers_by_source(file).values()]
+        yield key, f"is not a field of a person, a source or a provider{did_you_mean(key, likely)}"
 
 
-def providers_in(document: Json) -> dict[str, str]:
+def providers_by_source(file: ConfigFile) -> dict[str, str]:
     """Return the provider of each source that has one."""
-    sources = document.get("sources") if isinstance(document, dict) else None
-    return {
-        name: str(source["provider"])
-        for name, source in (sources.items() if isinstance(sources, dict) else ())
-        if isinstance(source, dict) and isinstance(source.get("provider"), str)
-    }
+    sources = file.mappings("sources")
+    return {name: str(source["provider"]) for name, source in sources.items() if "provider" in source}
 
 
-def people_faults(file: ConfigFile, people: ListedPeople) -> Iterator[Fault]:
-    yield from people.faults
-    directory = Directory(people.listed, providers_in(file.document))
-    lines = {str(row[NAME]): line for row, line in zip(people.rows, people.lines, strict=True)}
-    for (scope, name), both in directory.shared.items():
-        where = "" if scope == EVERYWHERE else f" for {scope}"
-        rule = f"{both[0]!r} and {both[1]!r} both have the name {name!r}{where}: a name must mean one person"
-        yield Fault(lines.get(both[1], 0), SECTION, rule)
+def _with_shared_names(listing: PeopleList, providers: Mapping[str, str]) -> PeopleList:
+    """Return the list with a fault for each name that two people have."""
+    directory = Directory(listing.people, providers)
+    lines = {str(row[NAME]): line for row, line in zip(listing.rows, listing.lines, strict=True)}
+    faults = list(listing.faults)
+    for (scope, name), (first, second) in directory.shared.items():
+        where = "" if scope == people_rules.EVERYWHERE else f" for {scope}"
+        rule = f"{first!r} and {second!r} both have the name {name!r}{where}: a name must mean one person"
+        faults.append(Fault(lines.get(second, 0), SECTION, rule))
+    return PeopleList(listing.rows, listing.lines, listing.people, tuple(faults))
 
 
-def recipient_faults(
-    file: ConfigFile, settings: Mapping[str, BaseModel], people: ListedPeople, has_faults: bool
-) -> Iterator[Fault]:
-    """Yield the faults of destinations whose settings are valid. `has_faults`: the list of people is not complete."""
+def recipient_faults(file: ConfigFile, settings: Mapping[str, BaseModel], listing: PeopleList) -> Iterator[Fault]:
+    """Yield the faults of destinations whose `to` names a person. `settings` are those of destinations without faults.
+
+    A person may be missing only because the list has faults, so these are to be mended first.
+    """
     for name, model in settings.items():
+        if name == owners_destination(file):  # it mails tenants, who are not in `people`
+            continue
         recipient = getattr(model, "recipient", None)
-        at: DocumentPath = ("destinations", name)
         if recipient is None:
-            yield from _person_in_templates(file, at, model)
-        elif not has_faults:
-            yield from _recipient_faults(file, at, recipient, people)
+            yield from _person_in_templates(file, name, model)
+        elif not listing.faults:
+            yield from _recipient_faults(file, name, recipient, listing)
 
 
-def _recipient_faults(
-    file: ConfigFile, at: DocumentPath, recipient: JsonObject, people: ListedPeople
-) -> Iterator[Fault]:
-    path = (*at, _kind_of(file, at), "to")
-    if not people.rows and not people.is_at_url:
+def _recipient_faults(file: ConfigFile, name: str, recipient: JsonObject, listing: PeopleList) -> Iterator[Fault]:
+    path: DocumentPath = ("destinations", name, kind_of(file, name), "to")
+    if listing.is_at_url:
+        return
+    if not listing.rows:
         if not recipient.get("allowed"):
-            act = "Add `people` to the configuration"
+            advice = "Add `people` to the configuration"
             if recipient.get("path") == TENANT_ADDRESS:
-                act += ", or name this destination at `subscribers.tell.owners` if it is to mail tenants"
-            yield fault_at(file, path, f"names a person, but `people` lists nobody. {act}")
+                advice += ", or name this destination at `subscribers.tell.owners` if it is to mail tenants"
+            yield fault_at(file, path, f"names a person, but `people` lists nobody. {advice}")
         return
-    if (name := recipient.get("person")) is None or people.is_at_url:
+    if recipient.get("person") is None:  # an expression finds the person in each event
         return
-    person, address = people.person(str(name)), str(recipient["address"])
-    if person is None:
-        names = [each.person.name for each in people.listed]
-        yield fault_at(
-            file, path, f"there is nobody in `people` with the name {name!r}{did_you_mean(str(name), names)}"
-        )
-    elif not person.person.address(address):
-        yield fault_at(file, path, f"{name!r} in `people` has no `{address}`, which this kind of destination needs")
+    person_name, address = str(recipient["person"]), str(recipient["address"])
+    people = {each.person.name: each.person for each in listing.people}
+    if person_name not in people:
+        hint = did_you_mean(person_name, people)
+        yield fault_at(file, path, f"there is nobody in `people` with the name {person_name!r}{hint}")
+    elif not people[person_name].address(address):
+        rule = f"{person_name!r} in `people` has no `{address}`, which this kind of destination needs"
+        yield fault_at(file, path, rule)
 
 
-def _person_in_templates(file: ConfigFile, at: DocumentPath, model: BaseModel) -> Iterator[Fault]:
-    kind = _kind_of(file, at)
+def _person_in_templates(file: ConfigFile, name: str, model: BaseModel) -> Iterator[Fault]:
     for key, value in model.model_dump(mode="json", by_alias=True).items():
-        if any(map(_names_person, _texts_in(value))):
+        if any(map(_reads_person, texts_in(value))):
             rule = "a template has `person` only where `to` names one: `actor`, an expression or {person: NAME}"
-            yield fault_at(file, (*at, kind, key), rule)
+            yield fault_at(file, ("destinations", name, kind_of(file, name), key), rule)
 
 
-def _texts_in(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _texts_in(each)
-
-
-def _names_person(text: str) -> bool:
+def _reads_person(text: str) -> bool:
     if "person" not in text or not is_template(text):
         return False
     try:
@@ -286,14 +265,22 @@ def _names_person(text: str) -> bool:
     return False
 
 
-def _kind_of(file: ConfigFile, at: DocumentPath) -> str:
-    destinations = file.document.get("destinations") if isinstance(file.document, dict) else None
-    written = destinations.get(str(at[1])) if isinstance(destinations, dict) else None
-    keys = list(written) if isinstance(written, dict) else []
-    return next((key for key in keys if key not in DestinationConfig.model_fields), "")
+def compiled_people(
+    config: PeopleConfig, listing: PeopleList, settings: Mapping[str, BaseModel], providers: Mapping[str, str]
+) -> JsonObject:
+    """Return the part of notify's slice: the list or its URL; nothing where the `to` of no destination names a person.
+
+    `providers` are those of the sources.
+    """
+    if not any(getattr(model, "recipient", None) for model in settings.values()):
+        return {}
+    compiled: JsonObject = {"providers": dict(providers)}
+    if isinstance(config, PeopleUrl):
+        compiled |= config.model_dump(exclude_none=True)
+    else:
+        compiled["rows"] = [_without_empty_fields(row) for row in listing.rows]
+    return {"people": compiled}
 
 
-def no_person_rule(kind: str) -> str:
-    """Return the rule for a `to` that the kind does not have."""
-    kinds = [each for each in destination_kinds() if getattr(settings_model(each), "person_address", "")]
-    return f"{kind!r} cannot address a person. Kinds that can: {', '.join(kinds)}"
+def _without_empty_fields(row: JsonObject) -> JsonObject:
+    return {key: value for key, value in row.items() if value not in (None, "", [])}

@@ -1,7 +1,7 @@
 """A route and its steps."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, JsonValue
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
-from deploy.config.model_faults import expression_faults, names_in, setting_name, unknown_names
-from deploy.config.sections.own_files import STEP_FILES, STEPS_SECTION, own_steps
+from deploy.config.model_faults import expression_faults, setting_name, unknown_names
+from deploy.config.sections.own_files import STEP_FILES, own_steps
 from functions.transform.program import (
     NO_OWN_STEPS,
     StepClasses,
@@ -62,23 +62,20 @@ class RouteConfig(Model):
     to: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
 
 
-def route_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
-    steps = _read_chains(file, document)
+def route_faults(file: ConfigFile) -> Iterator[Fault]:
+    """Yield faults of routes and chains: their names, what they select, their steps, and where they lead."""
+    steps = _read_chains(file)
     yield from steps.faults
-    routes = document.get("routes", [])
-    sources, destinations = names_in(document, "sources"), names_in(document, "destinations")
     seen: set[str] = set()
-    for number, route in enumerate(routes if isinstance(routes, list) else []):
-        if not isinstance(route, dict):
-            continue
+    for number, route in file.numbered_mappings("routes"):
         at: DocumentPath = ("routes", number)
         if isinstance(name := route.get("name"), str):
             if name in seen:
                 yield Fault(file.line((*at, "name")), setting_name(file, at), "another route has this name")
             seen.add(name)
-        yield from unknown_names(file, (*at, "from"), route.get("from"), [*sources, "all"], "source")
-        yield from unknown_names(file, (*at, "to"), route.get("to"), destinations, "destination")
-        yield from expression_faults(file, (*at, "where"), route.get("where"))
+        yield from unknown_names(file, (*at, "from"), "source", [*file.mapping("sources"), "all"])
+        yield from unknown_names(file, (*at, "to"), "destination")
+        yield from expression_faults(file, (*at, "where"))
         yield from _step_faults(steps, (*at, "steps"), route.get("steps", []))
 
 
@@ -101,13 +98,12 @@ def _is_unknown(fault: StepFault, own: StepClasses) -> bool:
     return fault.name is not None and fault.name not in own and step_class(fault.name) is None
 
 
-def _read_chains(file: ConfigFile, document: JsonObject) -> _Chains:
-    own, faults = own_steps(file, document.get(STEPS_SECTION))
+def _read_chains(file: ConfigFile) -> _Chains:
+    own, faults = own_steps(file)
     has_broken_file = bool(faults)
-    written = document.get("chains")
     filled: dict[str, Json] = {}
     reported = set[tuple[str, int | None]]()
-    for name, steps in written.items() if isinstance(written, dict) else ():
+    for name, steps in file.mapping("chains").items():
         filled[name], unreadable = _with_files(file, steps, own)
         faults += _faults_at(file, ("chains", name), unreadable)
         reported |= {(name, fault.number) for fault in unreadable}
@@ -149,11 +145,9 @@ def _with_files(file: ConfigFile, written: Json, own: StepClasses) -> tuple[Json
     return filled, faults
 
 
-def compiled_routes(
-    file: ConfigFile, routes: Iterable[RouteConfig], chains: Mapping[str, StepsConfig], steps_from: Sequence[str]
-) -> JsonObject:
+def compiled_routes(file: ConfigFile, routes: Iterable[RouteConfig], chains: Mapping[str, StepsConfig]) -> JsonObject:
     """Return that part of transform's slice. The content of a file replaces its name."""
-    sources = STEP_FILES.sources(file, list(steps_from))
+    sources = STEP_FILES.sources(file)
     own = load_own_steps(sources)
     compiled_chains: JsonObject = {name: _steps(steps, file, own) for name, steps in chains.items()}
     return {

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationError, model_validator
 
-from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault, texts_in, unreadable
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.auth import MAX_LEEWAY_SECONDS, Auth, LinkAuth
 from deploy.config.sections.bus_source import BusSourceConfig, bus_part
@@ -309,12 +309,11 @@ _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,1024}")
 """The values of params, which replies carry in headers and handshakes: no server sends anything but Latin-1 there."""
 
 
-def source_faults(file: ConfigFile, document: JsonObject) -> Iterator[Fault]:
-    sources = document.get("sources")
-    for name, settings in sources.items() if isinstance(sources, dict) else ():
-        if isinstance(settings, dict):
-            for key, rule in (*_document_faults(settings, file), *_catalogue_faults(settings)):
-                yield fault_at(file, ("sources", name, *key), rule)
+def source_faults(file: ConfigFile) -> Iterator[Fault]:
+    """Yield faults of a source's schema, of its reply, and of what it takes from the catalogue."""
+    for name, settings in file.mappings("sources").items():
+        for key, rule in (*_document_faults(settings, file), *_catalogue_faults(settings)):
+            yield fault_at(file, ("sources", name, *key), rule)
 
 
 def _document_faults(settings: JsonObject, file: ConfigFile) -> Iterator[tuple[DocumentPath, str]]:
@@ -324,17 +323,9 @@ def _document_faults(settings: JsonObject, file: ConfigFile) -> Iterator[tuple[D
         except SchemaFault as fault:
             yield ("schema",), str(fault)
     if isinstance(respond := settings.get("respond"), dict):
-        for text in _texts(respond.get("body")):
+        for text in texts_in(respond.get("body")):
             if rule := template_fault(text):
                 yield ("respond", "body"), rule
-
-
-def _texts(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
 
 
 def _catalogue_faults(settings: JsonObject) -> Iterator[tuple[DocumentPath, str]]:

@@ -19,8 +19,8 @@ from pydantic import (
 )
 
 from deploy.config.config_file import ConfigFaults, ConfigFile, DocumentPath, Fault, read_config_file, unreadable
-from deploy.config.model_faults import fault_at, names_in, rule_of, unknown_names
-from deploy.config.sections.destination import DestinationConfig
+from deploy.config.model_faults import fault_at, rule_of, unknown_names
+from deploy.config.sections.destination import DestinationConfig, kind_of
 from deploy.config.sections.source import Origin, PublicUrl, SchemaFault, schema_document
 from shared.config.rules import Name, Seconds, listed
 from shared.config.values import Model
@@ -177,38 +177,34 @@ _TYPE: Final = re.compile(r"{{-?\s*type\b")
 _NOT_FOR_ENDPOINTS: Final = ("coalesce", "per")
 
 
-def subscribers_faults(
-    file: ConfigFile, document: JsonObject, settings: Mapping[str, BaseModel], types: EventTypes
-) -> Iterator[Fault]:
-    """Yield the faults. `settings` has those of each destination without faults."""
-    destinations = _object(document.get("destinations"))
-    named = [name for name, each in destinations.items() if KIND in _object(each)]
-    for name in named:
+def subscribers_faults(file: ConfigFile, settings: Mapping[str, BaseModel], types: EventTypes) -> Iterator[Fault]:
+    """Yield the faults that types do not show. `settings` has those of each destination without faults."""
+    destinations = {name: each for name, each in file.mappings("destinations").items() if KIND in each}
+    for name, destination in destinations.items():
         for option in _NOT_FOR_ENDPOINTS:
-            if option in _object(destinations[name]):
+            if option in destination:
                 rule = "must not be combined with `subscribers`, each of whose endpoints is a destination of its own"
                 yield fault_at(file, ("destinations", name, option), f"{rule}. Remove it")
-    if SECTION not in document:
-        rule = "must have the section `subscribers` in the file, with the API and the portal; got none"
-        yield from (fault_at(file, ("destinations", name, KIND), f"{rule}. Add `subscribers: {{}}`") for name in named)
+    if SECTION not in file.mapping():
+        for name in destinations:
+            rule = "must have the section `subscribers` in the file, with the API and the portal; got none"
+            yield fault_at(file, ("destinations", name, KIND), f"{rule}. Add `subscribers: {{}}`")
         return
-    if not named:
+    if not destinations:
         rule = "must have a destination of the kind `subscribers`, through which events reach them; got none"
         yield fault_at(file, (SECTION,), f"{rule}. Add `customers: {{subscribers: {{tenant: data.accountId}}}}`")
     yield from types.faults
-    tell = _object(_object(document[SECTION]).get("tell"))
-    for key in ("operator", "owners"):
-        known = names_in(document, "destinations")
-        yield from unknown_names(file, (SECTION, "tell", key), tell.get(key), known, "destination")
-    yield from _unfit(file, destinations, settings, tell)
+    yield from unknown_names(file, (SECTION, "tell", "operator"), "destination")
+    yield from unknown_names(file, (SECTION, "tell", "owners"), "destination")
+    yield from _operator_faults(file, settings)
+    yield from _owners_faults(file, settings)
 
 
 def subscribers_warnings(file: ConfigFile) -> Iterator[Fault]:
     """Yield warnings about what is seldom meant. The configuration has no faults."""
-    document = _object(file.document)
-    section = _object(document.get(SECTION))
-    operator = str(_object(section.get("tell")).get("operator"))
-    webhook = _object(_object(_object(document.get("destinations")).get(operator)).get("webhook"))
+    section = file.mapping(SECTION)
+    operator = str(file.value(SECTION, "tell", "operator"))
+    webhook = file.mapping("destinations", operator, "webhook")
     if webhook and not str(webhook.get("format")).startswith("cloudevents") and not _TYPE.search(to_json(webhook)):
         rule = f"{operator!r} sends the data of each event without its type, such as `endpoint.disabled`"
         act = 'Set `format: cloudevents`, or `headers: {X-Event: "{{ type }}"}`'
@@ -222,35 +218,32 @@ def subscribers_warnings(file: ConfigFile) -> Iterator[Fault]:
         yield fault_at(file, (SECTION, "allow_http"), rule)
 
 
-def owners_destination(document: Json) -> str | None:
+def owners_destination(file: ConfigFile) -> str:
     """Return the destination that mails tenants: its recipient is the tenant's address, not a person in `people`."""
-    tell = _object(_object(_object(document).get(SECTION)).get("tell"))
-    return str(tell["owners"]) if isinstance(tell.get("owners"), str) else None
+    return str(file.value(SECTION, "tell", "owners"))
 
 
-def _unfit(
-    file: ConfigFile, destinations: JsonObject, settings: Mapping[str, BaseModel], tell: JsonObject
-) -> Iterator[Fault]:
-    operator, owners = str(tell.get("operator")), str(tell.get("owners"))
+def _operator_faults(file: ConfigFile, settings: Mapping[str, BaseModel]) -> Iterator[Fault]:
     at = (SECTION, "tell", "operator")
-    if KIND in _object(destinations.get(operator)):
+    operator = str(file.value(*at))
+    if KIND in file.mapping("destinations", operator):
         rule = "must not be a destination of the kind `subscribers`, whose endpoints the events are about"
         yield fault_at(file, at, f"{rule}; got {operator!r}. Name another destination")
     recipient = getattr(settings.get(operator), "recipient", None)
     if isinstance(recipient, dict) and recipient.get("path"):
         rule = "must not take its recipient from each event, because an operational event names no person"
         yield fault_at(file, at, f"{rule}; got {operator!r}. Write the recipients out")
-    written = _object(destinations.get(owners))
-    if kinds := [key for key in written if key not in DestinationConfig.model_fields and key != "email"]:
+
+
+def _owners_faults(file: ConfigFile, settings: Mapping[str, BaseModel]) -> Iterator[Fault]:
+    owners = owners_destination(file)
+    kind = kind_of(file, owners)
+    if kind not in ("", "email"):
         rule = "must be an `email` destination, because a tenant has a mail address"
-        yield fault_at(file, (SECTION, "tell", "owners"), f"{rule}; got {owners!r} of the kind {kinds[0]!r}")
+        yield fault_at(file, (SECTION, "tell", "owners"), f"{rule}; got {owners!r} of the kind {kind!r}")
     elif owners in settings and getattr(settings[owners], "to", None) != [TENANT_ADDRESS]:
         rule = f"must be `{TENANT_ADDRESS}`, because this destination mails the tenant whose endpoint was disabled"
         yield fault_at(file, ("destinations", owners, "email", "to"), rule)
-
-
-def _object(value: Json) -> JsonObject:
-    return value if isinstance(value, dict) else {}
 
 
 AT: Final[DocumentPath] = ("subscribers", "event_types")
@@ -286,9 +279,7 @@ def event_type_files(file: ConfigFile) -> list[Path]:
 
 
 def _written(file: ConfigFile) -> JsonObject:
-    section = file.document.get("subscribers") if isinstance(file.document, dict) else None
-    written = section.get("event_types") if isinstance(section, dict) else None
-    return written if isinstance(written, dict) else {}
+    return file.mapping(*AT)
 
 
 def _names(written: JsonObject) -> list[str]:

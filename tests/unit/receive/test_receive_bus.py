@@ -2,17 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.notify.destinations import object as object_kind
+from functions.notify.destinations.bus import bus as bus_kind
+from functions.receive.lambda_handler import handle
 from shared.event import event_id
+from shared.http import Request
+from shared.jsontext import Json, JsonObject
 from shared.ports import BusMessage
+from tests.aws.invoked import Context, FakeQueues, url_event
 from tests.fakes.bus import FakeBus
 from tests.posting import JSON, code
-from tests.unit.receive.buses import JOBS, Bus, rejecting, unset
+from tests.unit.notify.http_kinds import delivery_of, form_of, json_of, request_of
+from tests.unit.receive.buses import CLOUD, JOBS, NOTIFICATION, RESOURCE, S3, UPLOADS, Bus, rejecting, unset
 
 
 @pytest.fixture(autouse=True)
@@ -46,11 +54,6 @@ async def test_nobody_else_can_push() -> None:
         bus = Bus(verify)
         assert (await bus.push("orders", b"{}")).status == status
         assert bus.posting.bus.sent == []
-
-
-@pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS"])
-async def test_a_push_is_a_post(method: str) -> None:
-    assert (await Bus().posting.send("/orders", b"{}", JSON, method=method)).status == 405
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"message": {"data": "?"}}', b'{"message": 1}'])
@@ -126,3 +129,161 @@ async def test_no_message_is_answered_with_a_fault_of_ours(data: bytes, attribut
         reply = await bus.push(name, data, each)
         assert reply.status in {200, 204}
     assert len(bus.posting.bus.sent) == 2
+
+
+def test_an_object_in_a_bucket_is_the_same_event_on_both_clouds() -> None:
+    bus = Bus()
+    asyncio.run(bus.push("uploads", json.dumps(RESOURCE).encode(), NOTIFICATION))
+    assert bus.invoke(UPLOADS, {"MessageBody": json.dumps(S3)}) == []
+
+    google, amazon = bus.events
+    for event in (google, amazon):
+        assert (event.type, event.subject) == ("finalize", "in/é.csv")
+        assert (event.time or "").startswith("2026-03-01T12:00:04")
+        assert isinstance(event.data, dict)
+        named = {name: event.data[name] for name in ("event", "bucket", "name", "size")}
+        assert named == {"event": "finalize", "bucket": "my-files", "name": "in/é.csv", "size": 12}
+    assert amazon.deliveryid == S3["id"]
+
+
+async def test_cloud_storage_that_tells_twice_of_one_change_makes_one_event() -> None:
+    bus = Bus()
+    for message_id in ("m1", "m2"):
+        await bus.push("uploads", json.dumps(RESOURCE).encode(), NOTIFICATION, message_id)
+    changed = {**NOTIFICATION, "eventType": "OBJECT_METADATA_UPDATE"}
+    await bus.push("uploads", json.dumps({**RESOURCE, "metageneration": "2"}).encode(), changed)
+
+    first, second, third = (event.id for event in bus.events)
+    assert first == second != third
+
+
+@pytest.mark.parametrize(
+    ("data", "attributes"),
+    [
+        (b"{}", {}),
+        (b"x", NOTIFICATION),
+        (b"[]", NOTIFICATION),
+        (b"{}", {**NOTIFICATION, "eventType": "OBJECT_MELTED"}),
+        (b"{}", {**NOTIFICATION, "objectId": ""}),
+        (b'{"detail-type": "Object Created", "id": 1, "detail": {"bucket": {}, "object": {}}}', {}),
+        (b'{"detail-type": "Object Created", "id": "1", "detail": {"bucket": [], "object": {"key": 1}}}', {}),
+        (b'{"detail-type": ["Object Created"], "id": "1", "detail": "x"}', {}),
+    ],
+)
+async def test_what_is_no_notification_of_a_bucket_is_a_dead_letter(data: bytes, attributes: dict[str, str]) -> None:
+    bus = Bus()
+    assert (await bus.push("uploads", data, attributes)).status == 204
+    assert [letter.code for letter in bus.letters] == ["message_rejected"]
+
+
+def test_a_queue_brings_messages_with_their_attributes() -> None:
+    bus = Bus()
+    attributes: JsonObject = {"ce-type": {"DataType": "String", "StringValue": "job.done"}}
+    assert bus.invoke(JOBS, {"MessageBody": '{"n": 1}', "MessageId": "m1", "MessageAttributes": attributes}) == []
+    [event] = bus.events
+    assert (event.source_name, event.type, event.deliveryid, event.data) == ("jobs", "job.done", "m1", {"n": 1})
+
+
+def test_eventbridge_brings_events_whose_id_is_its_own() -> None:
+    bus = Bus()
+    sent: JsonObject = {"id": "e7", "detail-type": "order.created", "time": "2026-03-01T12:00:04Z", "detail": {"n": 1}}
+    entries: list[JsonObject] = [{"MessageBody": json.dumps(sent), "MessageId": each} for each in ("m1", "m2")]
+    assert bus.invoke(CLOUD, *entries) == []
+    first, second = bus.events
+    assert first.id == second.id == event_id("cloud", "e7")
+    assert (first.type, first.time) == ("order.created", "2026-03-01T12:00:04.000Z")
+
+
+def test_one_bad_message_of_a_batch_is_a_dead_letter_and_the_others_are_events() -> None:
+    bus = Bus()
+    assert bus.invoke(CLOUD, {"MessageBody": "{"}, {"MessageBody": '{"id": "e1"}', "MessageId": "m2"}) == []
+    assert (len(bus.letters), len(bus.events)) == (1, 1)
+
+
+def test_what_the_bus_does_not_confirm_comes_again_later() -> None:
+    bus, queues = Bus(bus=FakeBus()), FakeQueues()
+    bus.posting.bus.fault = "down"
+    assert bus.invoke(JOBS, {"MessageBody": "{}", "MessageId": "m1"}, queues=queues) == ["m1"]
+    assert len(queues.postponed) == 1
+
+
+@pytest.mark.parametrize("queue", ["other", "hookchain-bus-jobs", "hookchain-events", "hookchain-bus-orders-2"])
+def test_a_queue_of_no_source_keeps_its_messages(queue: str) -> None:
+    bus = Bus()
+    arn = f"arn:aws:sqs:eu-central-1:123456789012:{queue}"
+    assert bus.invoke(arn, {"MessageBody": "{}", "MessageId": "m1"}) == ["m1"]
+    assert bus.posting.bus.sent == []
+
+
+def test_a_request_to_the_url_never_passes_as_messages() -> None:
+    bus = Bus()
+    event = url_event(Request("POST", "/shop", "", (JSON,), b'{"Records": [{"eventSourceARN": "x"}]}'))
+    event["Records"] = [{"eventSourceARN": JOBS, "body": "{}", "messageId": "m1"}]
+    assert handle(event, Context(), lambda: bus.posting.receiver)["statusCode"] == 200
+    assert [each.source_name for each in bus.events] == ["shop"]
+
+
+def _published(settings: JsonObject, hops: int) -> JsonObject:
+    """Return the body of the request by which the destination `bus` publishes an event of so many hops."""
+    delivery = delivery_of({"n": 1})
+    delivery = replace(delivery, event=replace(delivery.event, hops=hops))
+    request = request_of(bus_kind, settings, delivery)
+    return form_of(request) if "sns" in settings else json_of(request)  # type: ignore[return-value] # texts
+
+
+def _from_eventbridge(hops: int) -> JsonObject:
+    """Return the event that a rule of EventBridge hands to a queue, for one that a destination has published."""
+    settings: JsonObject = {"eventbridge": "arn:aws:events:eu-central-1:123456789012:event-bus/default"}
+    entries = _published(settings, hops)["Entries"]
+    assert isinstance(entries, list)
+    [entry] = entries
+    assert isinstance(entry, dict)
+    detail = json.loads(str(entry["Detail"]))
+    return {"id": "e1", "detail-type": entry["DetailType"], "resources": entry["Resources"], "detail": detail}
+
+
+def _from_sns(hops: int) -> JsonObject:
+    """Return the document that SNS puts into a queue, for a message that a destination has published."""
+    form = _published({"sns": "arn:aws:sns:eu-central-1:123456789012:orders"}, hops)
+    entry = "MessageAttributes.entry."
+    attributes: JsonObject = {
+        str(form[f"{entry}{number}.Name"]): {"Type": "String", "Value": form[f"{entry}{number}.Value.StringValue"]}
+        for number in range(1, 1 + sum(name.endswith(".Name") for name in form))
+    }
+    return {"Type": "Notification", "MessageId": "m", "Message": form["Message"], "MessageAttributes": attributes}
+
+
+@pytest.mark.parametrize(("arn", "brought"), [(CLOUD, _from_eventbridge), (JOBS, _from_eventbridge), (JOBS, _from_sns)])
+def test_a_destination_that_feeds_a_source_through_a_bus_adds_a_hop(
+    arn: str, brought: Callable[[int], JsonObject]
+) -> None:
+    bus = Bus()
+    assert bus.invoke(arn, {"MessageBody": json.dumps(brought(3))}) == []
+    assert [event.hops for event in bus.events] == [4]
+
+
+async def test_an_object_that_a_destination_wrote_into_the_bucket_of_a_source_adds_a_hop() -> None:
+    delivery = delivery_of({"n": 1})
+    delivery = replace(delivery, event=replace(delivery.event, hops=3))
+    upload = request_of(object_kind, {"bucket": "gs://my-files"}, delivery).body
+    described = json.loads(upload.split(b"\r\n")[3])
+    bus = Bus()
+    await bus.push("uploads", json.dumps({**RESOURCE, "metadata": described["metadata"]}).encode(), NOTIFICATION)
+    assert [event.hops for event in bus.events] == [4]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"resources": "urn:hookchain:hops:1"},
+        {"resources": [1, "urn:hookchain:hops:1000", "urn:hookchain:hops:x"]},
+        {"MessageAttributes": {"hookchain-hops": 3}},
+        {"MessageAttributes": {"hookchain-hops": {"Value": "\ud800"}}},
+        ["urn:hookchain:hops:1"],
+        "hookchain",
+    ],
+)
+def test_what_only_looks_like_hops_is_none(document: Json) -> None:
+    bus = Bus()
+    assert bus.invoke(JOBS, {"MessageBody": json.dumps(document)}) == []
+    assert [event.hops for event in bus.events] == [0]

@@ -1,9 +1,12 @@
 """Providers' keys: fetched where their schemes allow, kept for a while, and never a yes when they cannot be had."""
 
 import asyncio
+import json
+from collections.abc import Sequence
 
 import pytest
 
+from functions.receive.lambda_handler import handle
 from functions.receive.provider_keys import (
     FAILED_SECONDS,
     KEEP_SECONDS,
@@ -17,9 +20,15 @@ from functions.receive.provider_keys import (
 )
 from shared.errors import Rejected, Temporary
 from shared.fetch import Fetched, Outgoing
+from shared.http import Request
+from shared.jsontext import JsonObject
+from shared.ports import BusMessage
 from shared.signatures.auth_scheme import NeededKey
+from tests.aws.invoked import Context, url_event
+from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
+from tests.posting import JSON, Posting
 
 URL = "https://sns.eu-west-1.amazonaws.com/a.pem"
 
@@ -61,11 +70,6 @@ async def test_a_key_that_cannot_be_had_now_is_our_trouble(status: int) -> None:
     assert trouble.value.code == "key_unavailable"
 
 
-async def test_a_place_out_of_reach_or_not_public_is_our_trouble_too() -> None:
-    for fetch in (FakeFetch(), FakeFetch({URL: answer()}, {"sns.eu-west-1.amazonaws.com": ["10.0.0.1"]})):
-        assert await code_of(Keys(fetch, FakeClock()), named()) == "key_unavailable"
-
-
 @pytest.mark.parametrize("status", [403, 404, 410])
 async def test_a_key_that_is_not_there_is_the_senders_fault_for_a_minute(status: int) -> None:
     fetch, clock = FakeFetch({URL: answer(status)}), FakeClock()
@@ -94,16 +98,6 @@ async def test_a_failed_fetch_is_repeated_after_ten_seconds_and_not_for_each_req
     assert len(fetch.asked) == 1
     fetch.answers[URL] = answer()
     clock.advance(FAILED_SECONDS)
-    assert await keys.at([named()]) == {URL: b"pem"}
-
-
-async def test_a_failed_fetch_is_repeated_where_the_clock_is_set_back() -> None:
-    fetch, clock = FakeFetch(), FakeClock()
-    keys = Keys(fetch, clock)
-    fetch.answers[URL] = answer(503)
-    assert await code_of(keys, named()) == "key_unavailable"
-    fetch.answers[URL] = answer()
-    clock.advance(-3_600)
     assert await keys.at([named()]) == {URL: b"pem"}
 
 
@@ -184,3 +178,64 @@ async def test_a_subscription_that_is_not_confirm_subscription_is_asked_for_agai
             FakeFetch({URL: answer()}, {"sns.eu-west-1.amazonaws.com": ["169.254.169.254"]}), URL
         )
     assert rejection.value.code == "subscribe_url_not_allowed"
+
+
+PASSWORD = "a secret, long enough"
+SOURCES = """
+open: {auth: none}
+locked: {auth: {scheme: header, header: X-Password, secret: password}}
+inside: {auth: none, allow: [192.0.2.0/24]}
+"""
+
+
+def invoke(posting: Posting, request: Request) -> JsonObject:
+    return handle(url_event(request), Context(), lambda: posting.receiver)
+
+
+def posting(bus: FakeBus | None = None) -> Posting:
+    return Posting(SOURCES, {"password": PASSWORD}, bus=bus)
+
+
+def test_an_event_is_published_and_its_id_answered() -> None:
+    here = posting()
+    response = invoke(here, Request("POST", "/open", "", (JSON,), b'{"type": "a.b"}'))
+    [event] = here.events
+    assert response == {
+        "statusCode": 200,
+        "headers": {"content-type": "application/json"},
+        "body": json.dumps({"id": event.id}, separators=(",", ":")),
+        "isBase64Encoded": False,
+    }
+
+
+def test_a_binary_body_is_the_bytes_that_were_sent() -> None:
+    here = posting()
+    invoke(here, Request("POST", "/open", "", (("content-type", "application/octet-stream"),), b"\xff\x00"))
+    assert "/wA=" in json.dumps(here.events[0].data)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (Request("POST", "/locked", "", (JSON,), b"{}"), 401, "password_mismatch"),
+        (Request("POST", "/nowhere", "", (JSON,), b"{}"), 404, "unknown_source"),
+        (Request("GET", "/open"), 405, "method_not_allowed"),
+        (Request("POST", "/open", "", (JSON,), b"{"), 400, "malformed_body"),
+        (Request("POST", "/open", "", (JSON,), b"x" * 1_048_577), 413, "body_too_large"),
+        (Request("POST", "/inside", "", (JSON,), b"{}", peer="198.51.100.7"), 403, "address_not_allowed"),
+    ],
+)
+def test_a_bad_request_is_rejected_with_its_code(request_: Request, status: int, code: str) -> None:
+    here = posting()
+    response = invoke(here, request_)
+    assert (response["statusCode"], json.loads(str(response["body"]))["code"]) == (status, code)
+    assert here.events == []
+
+
+def test_without_the_bus_the_sender_is_told_to_send_it_again() -> None:
+    class NoBus(FakeBus):
+        async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+            raise ZeroDivisionError("hunter2")
+
+    response = invoke(posting(NoBus()), Request("POST", "/open", "", (JSON,), b"{}"))
+    assert (response["statusCode"], "hunter2" in str(response)) == (503, False)

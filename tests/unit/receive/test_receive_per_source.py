@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pytest
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.signing import Signer, sign_request
 from functions.receive.admission import requested_url
+from functions.receive.source import Source, Sources
 from shared.event import event_id
 from shared.http import Request
-from shared.jsontext import Json
-from tests.posting import JSON, Posting, code, header
+from shared.jsontext import Json, JsonObject, to_json
+from tests.posting import FORM, JSON, Posting, code, header
 
 ALLOW = "office: {auth: none, allow: [203.0.113.0/24, '2001:db8::/32']}"
 PROXIED = "office: {auth: none, allow: 203.0.113.7, trusted_proxies: 2}"
@@ -192,42 +194,12 @@ async def test_a_source_may_say_which_format_its_bodies_have(
     assert posting.events[0].data == data
 
 
-async def test_a_files_media_type_is_no_events_type() -> None:
-    posting = Posting("a: {auth: none, id: data.id}")
-    part = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n\x01\r\n--x--\r\n'
-    await posting.send("/a", b"\xff\x00", ("content-type", "image/png"))
-    await posting.send("/a", part, ("content-type", "multipart/form-data; boundary=x"))
-    assert [event.type for event in posting.events] == ["received", "received"]
-
-
-@pytest.mark.parametrize(("body", "status"), [("json", 400), ("xml", 400), ("text", 200), ("bytes", 200)])
-async def test_what_is_not_of_the_named_format_is_rejected(body: str, status: int) -> None:
-    posting = Posting(f"a: {{auth: none, body: {body}}}")
-    assert (await posting.send("/a", b"neither {", JSON)).status == status
-
-
-async def test_facts_come_from_the_first_place_that_has_them_and_may_be_joined() -> None:
-    posting = Posting("a: {auth: none, type: [header.X-Type + data.action, data.kind], actor: [data.by, data.user]}")
-    bodies = [({"action": "opened"}, "issues"), ({"n": 1}, "push"), ({"kind": "k", "user": "Ann"}, "")]
-    for data, kind in bodies:
-        await posting.send("/a", json.dumps(data).encode(), JSON, ("x-type", kind))
-    assert [event.type for event in posting.events] == ["issues.opened", "push", "k"]
-    assert posting.events[2].actor == "Ann"
-
-
 async def test_a_query_parameter_that_is_not_utf_8_counts_as_missing() -> None:
     posting = Posting("a: {auth: none, id: query.id, subject: query.about}")
     for value in ("%FF", "%FE", "%C3%A9"):
         assert (await posting.send("/a", b"{}", JSON, query=f"id={value}&about={value}")).status == 200
     assert [(event.deliveryid, event.subject) for event in posting.events] == [(None, None), (None, None), ("é", "é")]
     assert len({event.id for event in posting.events}) == 3
-
-
-async def test_the_json_in_a_field_is_the_data_where_it_is_there() -> None:
-    posting = Posting("a: {auth: none, unpack: data.payload}")
-    for body in (b"payload=%7B%22a%22%3A1%7D&x=1", b"payload=words", b"other=1"):
-        assert (await posting.send("/a", body, ("content-type", "application/x-www-form-urlencoded"))).status == 200
-    assert [event.data for event in posting.events] == [{"a": 1}, {"payload": "words"}, {"other": "1"}]
 
 
 async def test_more_headers_than_a_server_takes_are_rejected_whoever_serves() -> None:
@@ -294,3 +266,216 @@ async def test_a_query_parameter_sent_twice_is_read_as_it_was_verified() -> None
 
     first, second = posting.events
     assert (first.id, first.deliveryid) == (second.id, second.deliveryid) == (first.id, "1")
+
+
+SOURCE = """
+contact:
+  auth: none
+  form: {origins: [https://www.example.com, 'http://localhost:3000'], honeypot: website, thanks: https://www.example.com/thanks}
+  schema: {required: [email]}
+"""
+PAGE = ("origin", "https://www.example.com")
+BODY = b"email=ann%40example.com&website="
+
+
+async def test_a_form_from_its_page_is_an_event_and_leads_to_the_thanks_page() -> None:
+    posting = Posting(SOURCE)
+    reply = await posting.send("/contact", BODY, FORM, PAGE)
+    assert (reply.status, header(reply, "location"), reply.body) == (303, "https://www.example.com/thanks", b"")
+    assert posting.events[0].data == {"email": "ann@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([("origin", "https://WWW.example.com")], 303),
+        ([("origin", "http://localhost:3000")], 303),
+        ([("referer", "https://www.example.com/contact?x=1")], 303),
+        ([("origin", "https://evil.example"), ("referer", "https://www.example.com/")], 403),
+        ([("origin", "https://www.example.com.evil.example")], 403),
+        ([("origin", "http://www.example.com")], 403),
+        ([("origin", "https://www.example.com:444")], 403),
+        ([("origin", "null")], 403),
+        ([("origin", "https://www.example.com"), ("origin", "https://www.example.com")], 403),
+        ([("referer", "https://www.example.com@evil.example/")], 403),
+        ([("referer", "https://[")], 403),
+        ([("referer", "about:blank")], 403),
+        ([], 403),
+    ],
+)
+async def test_a_form_on_another_page_is_rejected(headers: list[tuple[str, str]], status: int) -> None:
+    posting = Posting(SOURCE)
+    reply = await posting.send("/contact", BODY, FORM, *headers)
+    assert (reply.status, len(posting.events)) == (status, int(status == 303))
+    if status == 403:
+        assert code(reply) == "origin_not_allowed"
+
+
+async def test_a_form_without_an_origin_is_told_apart_from_one_of_another_page() -> None:
+    posting = Posting(SOURCE)
+    bare = await posting.send("/contact", BODY, FORM)
+    assert b"`form.origins`; it has no Origin, which a program must send" in bare.body
+    elsewhere = await posting.send("/contact", BODY, FORM, ("origin", "https://evil.example"))
+    assert b"`form.origins`; its Origin names another" in elsewhere.body
+
+
+async def test_a_filled_honeypot_is_answered_as_if_it_were_taken_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    posting = Posting(SOURCE)
+    good = await posting.send("/contact", BODY, FORM, PAGE)
+    trapped = await posting.send("/contact", BODY + b"spam", FORM, PAGE)
+    assert (trapped.status, trapped.headers, trapped.body) == (good.status, good.headers, good.body)
+    assert len(posting.events) == 1
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["message"], line["reason"], line["source"]) == ("answered", "honeypot", "contact")
+    assert "event_id" not in line
+
+
+async def test_a_script_has_the_answer_itself_and_may_read_it() -> None:
+    posting = Posting(SOURCE)
+    reply = await posting.send("/contact", b'{"email": "a"}', JSON, PAGE, ("sec-fetch-mode", "cors"))
+    assert (reply.status, json.loads(reply.body)) == (200, {"id": posting.events[0].id})
+    assert header(reply, "access-control-allow-origin") == "https://www.example.com"
+    trapped = await posting.send("/contact", b'{"email": "a", "website": "x"}', JSON, PAGE, ("sec-fetch-mode", "cors"))
+    assert trapped.headers == reply.headers
+    assert json.loads(trapped.body).keys() == {"id"}
+
+
+async def test_a_browser_that_asks_before_it_posts_is_answered() -> None:
+    posting = Posting(SOURCE)
+    asked = ("access-control-request-method", "POST")
+    reply = await posting.send("/contact", b"", PAGE, asked, method="OPTIONS")
+    assert (reply.status, header(reply, "access-control-allow-methods")) == (204, "POST")
+    assert header(reply, "access-control-allow-headers") == "content-type"
+    assert (
+        code(await posting.send("/contact", b"", ("origin", "https://evil.example"), method="OPTIONS"))
+        == "origin_not_allowed"
+    )
+    assert posting.events == []
+
+
+async def test_a_script_may_read_why_its_form_was_rejected() -> None:
+    reply = await Posting(SOURCE).send("/contact", b"a=1", FORM, PAGE, ("sec-fetch-mode", "cors"))
+    assert (reply.status, code(reply)) == (422, "schema_mismatch")
+    assert header(reply, "access-control-allow-origin") == "https://www.example.com"
+
+
+SCHEMA = """
+a:
+  auth: none
+  schema:
+    type: object
+    required: [email]
+    properties: {email: {type: string, maxLength: 20}, tags: {uniqueItems: true}, n: {multipleOf: 0.1}}
+    additionalProperties: {type: integer}
+"""
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"email": "canary@canary.canary.example"}, "data.email breaks the rule maxLength: 20"),
+        ({"email": 77_777}, "data.email breaks the rule type: string"),
+        ({"canary": 1}, "data lacks email (rule required)"),
+        ({"email": "a", "canary": "canary"}, "data.* breaks the rule type: integer"),
+        ({"email": "a", "tags": [{"canary": 1}, {"canary": 1.0}]}, "data.tags breaks the rule uniqueItems: true"),
+        (["canary"], "data breaks the rule type: object"),
+        ({"email": "a", "n": 10**4000}, "cannot be checked"),
+    ],
+)
+async def test_a_body_that_breaks_the_schema_is_told_place_and_rule_and_nothing_it_sent(
+    data: Json, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    posting = Posting(SCHEMA)
+    reply = await posting.send("/a", json.dumps(data).encode(), JSON)
+    assert (reply.status, code(reply), posting.events) == (422, "schema_mismatch", [])
+    assert message in json.loads(reply.body)["title"]
+    assert b"canary" not in reply.body
+    assert "canary" not in capsys.readouterr().out
+
+
+async def test_many_items_are_compared_by_hash_and_not_each_with_each() -> None:
+    posting = Posting("a: {auth: none, schema: {uniqueItems: true}}")
+    items = [{"n": number} for number in range(50_000)]
+    assert (await posting.send("/a", json.dumps(items).encode(), JSON)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("schema", "body"),
+    [
+        ("{items: {type: integer}, unevaluatedItems: false}", b"[" + b",".join([b"1"] * 60_000) + b"]"),
+        ("{allOf: [{items: {type: integer}}, {items: {minimum: 1}}]}", b"[" + b",".join([b"1"] * 60_000) + b"]"),
+        ("{$ref: '#/$defs/n', $defs: {n: {anyOf: [{type: string}, %s, %s]}}}", b"[" * 16 + b"1" + b"]" * 16),
+    ],
+    ids=["looked up", "many items", "branches"],
+)
+async def test_a_body_is_not_checked_for_longer_than_a_sender_may_ask(schema: str, body: bytes) -> None:
+    branch = "{type: array, items: {$ref: '#/$defs/n'}}"
+    posting = Posting("a: {auth: none, schema: " + schema.replace("%s", branch) + "}")
+    reply = await posting.send("/a", body, JSON)
+    assert (reply.status, code(reply), posting.events) == (422, "schema_mismatch", [])
+    assert b"more checking" in reply.body
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"\s+$", " " * 30_000 + "x"),
+        (r"\S+@\S+\.\S+", "a" * 32_000),
+        ("^(a+)+$", "a" * 5_000 + "!"),
+        (r"^\w+([.-]?\w+)*@\w+$", "a" * 5_000),
+    ],
+    ids=["quadratic", "long search", "nested", "mail address"],
+)
+async def test_a_pattern_that_goes_back_over_what_it_read_stops_no_other_sender(pattern: str, text: str) -> None:
+    schema = to_json({"properties": {"a": {"pattern": pattern}}})
+    posting = Posting("a: {auth: none, schema: " + schema + "}")
+    before = time.process_time()
+    reply = await posting.send("/a", to_json({"a": text}).encode(), JSON)
+    assert (reply.status, code(reply), posting.events) == (422, "schema_mismatch", [])
+    assert time.process_time() - before < 2
+
+
+async def test_a_text_too_long_to_be_matched_against_a_pattern_is_rejected_in_these_words() -> None:
+    posting = Posting("a: {auth: none, schema: {properties: {a: {pattern: '^x'}, b: {maxLength: 9}}}}")
+    assert (await posting.send("/a", to_json({"a": "x" * 32_768}).encode(), JSON)).status == 200
+    reply = await posting.send("/a", to_json({"a": "x" * 32_769}).encode(), JSON)
+    assert (reply.status, code(reply)) == (422, "schema_mismatch")
+    assert b"data.a is too long to be matched against a pattern" in reply.body
+
+
+async def test_the_schema_may_stand_in_a_file_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"$ref": "#/$defs/x", "$defs": {"x": {"type": "string"}}}', encoding="utf-8")
+    (tmp_path / "a.yaml").write_text("type: string\n", encoding="utf-8")
+    posting = Posting("a: {auth: none, schema: a.json}\nb: {auth: none, schema: a.yaml}", folder=tmp_path)
+    assert [(await posting.send(path, b"1", JSON)).status for path in ("/a", "/b")] == [422, 422]
+
+
+def test_a_source_is_read_at_its_first_request_and_once() -> None:
+    read: list[str] = []
+
+    def read_source(name: str, settings: Json) -> Source:
+        read.append(name)
+        return Source(name, auth=())
+
+    sources = Sources({"first": {}, "second": {"bus": {}}}, read_source)
+    assert list(sources) == ["first", "second"]
+    assert sources.has("bus")
+    assert read == []
+    assert sources["second"] is sources.get("second")
+    assert sources.get("third") is None
+    assert read == ["second"]
+
+
+async def test_a_source_whose_settings_cannot_be_read_answers_503_and_no_other_does() -> None:
+    posting = Posting("open: {auth: none}\nbroken: {auth: none}")
+    settings: JsonObject = {"open": {}, "broken": {}}
+    whole = posting.sources
+
+    def read_source(name: str, _: Json) -> Source:
+        if name == "broken":
+            raise AssertionError(name)
+        return whole[name]
+
+    posting.receiver.sources = Sources(settings, read_source)
+    assert (await posting.send("/open")).status == 200
+    assert (await posting.send("/broken")).status == 503

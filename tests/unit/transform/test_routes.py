@@ -1,14 +1,25 @@
+"""The index of routes finds what a decision about every route finds, from the routes of the event's source alone."""
+
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.explain.transform_stage import unlisted_decisions
 from functions.transform.program import read_program
-from functions.transform.routes import Route, match, match_all
-from shared.event import Event
+from functions.transform.routes import Route, decide, match, match_all, run_routes
+from shared.errors import Temporary
+from shared.event import Event, to_cloudevent
+from shared.journal import MAX_LISTED_ROUTES, EventEntry, RouteDecision, route_documents
 from shared.jsontext import Json, JsonObject
+from shared.ports import DELIVERIES
 from shared.settings import SliceFault
+from tests.unit.transform.asked_hosts import Hosts, asking_route
+from tests.unit.transform.transform_bench import Bench
 
 EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro"})
 
@@ -90,24 +101,6 @@ def test_an_else_route_takes_what_no_other_route_took(
     assert found[1].reason == reasons[1]
 
 
-def test_several_else_routes_take_what_no_other_route_took_and_their_own_conditions_hold() -> None:
-    routes = [
-        else_route(name="rest"),
-        else_route(name="trials", types=["trial.*"]),
-        else_route(name="all the rest"),
-    ]
-    found = match_all(routes, EVENT)
-    assert [each.matched for each in found] == [True, False, True]
-
-
-@pytest.mark.parametrize(
-    "where",
-    ["source == 'signup-form'", "type == 'signup.created'", "actor == 'ada'", "id == 'e1'", "!subject", "hops == `0`"],
-)
-def test_where_sees_the_whole_event(where: str) -> None:
-    assert match(route(where=where), replace(EVENT, actor="ada")).matched
-
-
 @given(st.text(max_size=40))
 def test_any_type_matches_a_star_and_itself_without_special_characters(text: str) -> None:
     event = replace(EVENT, type=text)
@@ -115,10 +108,6 @@ def test_any_type_matches_a_star_and_itself_without_special_characters(text: str
     assert match(route(types=["*"]), event).matched
     if not set(text) & set("*?["):
         assert match(route(types=[text]), event).matched or not text
-
-
-def test_destinations_named_twice_are_owed_once() -> None:
-    assert route(to=["crm", "list", "crm"]).destinations == ("crm", "list")
 
 
 def test_every_fault_of_the_routes_is_reported_at_once() -> None:
@@ -133,3 +122,155 @@ def test_every_fault_of_the_routes_is_reported_at_once() -> None:
     assert "route 'one': where: 'a = 1' is not JMESPath" in caught.value.detail
     assert "route 'two': step 1 'dorp': there is no such step" in caught.value.detail
     assert "route 'two': step 2 'drop'" in caught.value.detail
+
+
+INDEXED_EVENT: Final = Event("e1", "/sources/a", "x", "2026-03-01T12:00:00.000Z", "00", {"n": 1})
+NAMES: Final = st.sampled_from(["a", "b", "c"])
+TYPES: Final = st.sampled_from(["x", "y", "x.z", "x*", "[xy]", "*"])
+
+route_settings: Final = st.fixed_dictionaries(
+    {},
+    optional={
+        "from": st.lists(NAMES, min_size=1, max_size=3),
+        "types": st.lists(TYPES, min_size=1, max_size=3),
+        "where": st.sampled_from(["data.n == `1`", "data.n == `2`", "length(data.m) > `0`"]),
+        "else": st.booleans(),
+        "enabled": st.booleans(),
+        "steps": st.just([{"filter": "data.n == `2`"}]),
+    },
+)
+
+
+def slice_of(routes: list[JsonObject]) -> JsonObject:
+    return {"routes": [{"name": f"r{number}", "to": ["crm"], **each} for number, each in enumerate(routes)]}
+
+
+def by_name(decisions: list[RouteDecision]) -> dict[str, RouteDecision]:
+    return {decision.route: decision for decision in decisions}
+
+
+few_or_many: Final = st.lists(route_settings, max_size=8) | st.lists(route_settings, min_size=25, max_size=50)
+
+
+@given(few_or_many, NAMES, st.sampled_from(["x", "y", "x.z", "q"]), st.integers(1, 2))
+async def test_the_index_and_what_is_computed_later_say_together_what_every_route_decides(
+    settings: list[JsonObject], source: str, event_type: str, number: int
+) -> None:
+    transform = slice_of(settings)
+    routes = read_program(transform).routes
+    event = replace(INDEXED_EVENT, source=f"/sources/{source}", type=event_type, data={"n": number})
+
+    every = await run_routes(event, tuple(routes), None)
+    decision = await decide(event, routes, None)
+    computed = unlisted_decisions(to_cloudevent(event), decision.routes, transform)
+
+    assert decision.owed == tuple(owed for each in every for owed in each.owed)
+    assert decision.others == len(computed)
+    assert not any(each.matched for each in computed)
+    assert by_name([*decision.routes, *computed]) == by_name([each.decision for each in every])
+
+
+def test_an_event_is_decided_about_by_the_routes_of_its_source_and_type() -> None:
+    others: list[JsonObject] = [{"from": [f"source-{number}"]} for number in range(1_000)]
+    types: list[JsonObject] = [{"from": ["a"], "types": [f"t{number}"]} for number in range(1_000)]
+
+    of_one_source = read_program(slice_of([*others, {"from": ["a"]}])).routes
+    of_one_type = read_program(slice_of([*types, {"from": ["a"], "types": ["x"]}])).routes
+
+    assert [route.name for route in of_one_source.considered(INDEXED_EVENT)] == ["r1000"]
+    assert len(of_one_type.considered(INDEXED_EVENT)) == MAX_LISTED_ROUTES
+
+
+async def test_the_journal_lists_at_most_20_decisions_and_counts_the_others() -> None:
+    bench = Bench(slice_of([{"types": ["push"]} if number % 2 else {} for number in range(100)])["routes"])
+
+    await bench.take()
+
+    entry = bench.journaled
+    *listed, last = route_documents(entry.routes, entry.others)
+    assert len(listed) == MAX_LISTED_ROUTES
+    assert last == {"others": 80}
+    assert all(isinstance(each, dict) and each["matched"] for each in listed)
+    assert entry.expected == 50
+
+
+def test_of_too_many_decisions_those_of_failed_routes_are_listed_first() -> None:
+    decisions = [
+        RouteDecision(f"r{number}", number > 30, "", code="step" if number == 40 else None) for number in range(41)
+    ]
+    first, second, *_ = route_documents(EventEntry(INDEXED_EVENT, tuple(decisions), 0.0).routes)
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert (first["route"], second["route"]) == ("r40", "r31")
+
+
+SLOW: Final = asking_route("slow", "slow.example")
+QUICK: Final = asking_route("quick", "quick.example")
+PLAIN: Final[JsonObject] = {"name": "plain", "to": ["crm"]}
+
+
+def routes_published(bench: Bench) -> list[str]:
+    return [each.route for each in bench.deliveries]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():
+            await asyncio.sleep(0)
+
+
+async def test_a_route_whose_step_hangs_holds_up_no_other_route_of_the_event() -> None:
+    hosts = Hosts(hanging={"slow.example": asyncio.Event()})
+    bench = Bench([SLOW, PLAIN, QUICK], services=hosts.services)
+
+    taking = asyncio.create_task(bench.take())
+    await until(lambda: routes_published(bench) == ["plain", "quick"])
+    assert not taking.done()
+    assert bench.journal.entries == []
+
+    hosts.hanging["slow.example"].set()
+    await taking
+    assert routes_published(bench) == ["plain", "quick", "slow"]
+    assert [each.route for each in bench.journaled.routes] == ["slow", "plain", "quick"]
+    assert [each.outcome for each in bench.journaled.routes] == ["matched"] * 3
+
+
+async def test_routes_that_ask_nobody_are_published_together_before_any_is_asked() -> None:
+    hosts = Hosts()
+    bench = Bench([QUICK, PLAIN, {"name": "other", "to": ["crm", "list"]}], services=hosts.services)
+    published: list[int] = []
+
+    async def publish(topic: str, messages: list[object]) -> None:
+        assert topic == DELIVERIES
+        published.append(len(messages))
+        assert bool(hosts.asked) == (len(published) > 1)
+
+    bench.bus.publish = publish  # type: ignore[method-assign, assignment] # it only counts
+    await bench.take()
+    assert published == [3, 1]
+
+
+async def test_a_publish_that_fails_ends_the_event_once_the_other_routes_have_ended() -> None:
+    hosts = Hosts(hanging={"slow.example": asyncio.Event()})
+    bench = Bench([SLOW, QUICK], services=hosts.services)
+    bench.bus.fault = "down"
+    taking = asyncio.create_task(bench.take())
+    await until(lambda: len(hosts.asked) == 2)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not taking.done()
+    bench.bus.fault = None
+    hosts.hanging["slow.example"].set()
+    with pytest.raises(Temporary, match="down"):
+        await taking
+    assert routes_published(bench) == ["slow"]
+
+
+async def test_an_event_whose_time_is_over_asks_no_longer() -> None:
+    hosts = Hosts(hanging={"slow.example": asyncio.Event()})
+    taking = asyncio.create_task(Bench([SLOW, SLOW | {"name": "second"}], services=hosts.services).take())
+    await until(lambda: len(hosts.asked) == 2)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert len(asyncio.all_tasks()) == 1

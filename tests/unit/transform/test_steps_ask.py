@@ -1,5 +1,6 @@
 """Steps that ask another system."""
 
+import asyncio
 import base64
 import json
 import time
@@ -10,6 +11,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from functions.transform.chain import Chain, ChainResult
+from functions.transform.hosts import BREAKER, Closed, StepHosts
 from functions.transform.program import read_chain
 from functions.transform.step import Services
 from functions.transform.steps import ask
@@ -19,10 +21,18 @@ from shared.event import Event, to_cloudevent
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
+from shared.outgoing.gate import HANGING_ANSWERS, ProcessGate
+from shared.outgoing.instance_leases import MOST_INSTANCES, InstanceLeases
+from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
+from tests.fakes.grants import FakeGrants
+from tests.fakes.notifier import push_of
 from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets
+from tests.unit.transform.asked_hosts import Hosts, asking_route
+from tests.unit.transform.transform_bench import Bench
 
 NOW: Final = 1_790_000_000.0
 URL: Final = "https://convert.example.com/in"
@@ -114,12 +124,6 @@ async def test_an_answer_that_is_a_page_is_noted(step: JsonObject) -> None:
     assert (await World({URL: json_answer("<p>"), CARD: json_answer("<p>")}).run(step)).notes == ()
 
 
-async def test_an_answer_in_another_format_is_parsed_by_its_content_type() -> None:
-    answer = Fetched(200, (("content-type", "application/xml"),), b"<a><b>1</b></a>")
-
-    assert await World({URL: answer}).data(call()) == {"a": {"b": "1"}}
-
-
 async def test_what_fills_a_url_neither_ends_nor_leaves_its_place() -> None:
     world = World({"https://api.example.com/1/cards/..%2F..%2Fadmin%3Fx%3D1%23": json_answer({"name": "Ada"})})
 
@@ -135,12 +139,6 @@ async def test_a_value_that_would_be_another_folder_is_rejected(card: Json, code
 
     assert [fault.code for fault in (await world.run(fetch(), EVENT.with_data({"card": card}))).faults] == [code]
     assert world.fetch.asked == []
-
-
-async def test_a_field_that_the_url_needs_and_the_event_lacks_is_undefined() -> None:
-    [fault] = (await World({}).run(fetch(), EVENT.with_data({}))).faults
-
-    assert (fault.code, "'data.card' is not in this event" in fault.detail) == ("undefined_field", True)
 
 
 async def test_what_was_got_is_merged_into_what_is_there() -> None:
@@ -229,14 +227,6 @@ async def test_an_event_that_comes_again_gets_the_same_answer_again() -> None:
     assert another == {"card": "abc", "details": {"name": "changed"}}
 
 
-async def test_without_blobs_it_asks_each_time() -> None:
-    world = World({CARD: json_answer({})}, blobs=None)
-    await world.run(fetch())
-    await world.run(fetch())
-
-    assert len(world.fetch.asked) == 2
-
-
 async def test_a_cached_answer_serves_other_events_until_its_time_is_over() -> None:
     world = World({CARD: json_answer({"name": "Ada"})})
     for number in range(3):
@@ -245,15 +235,6 @@ async def test_a_cached_answer_serves_other_events_until_its_time_is_over() -> N
     world.now += 300
     await world.run(fetch(cached="5m"), replace(EVENT, id="c9"))
     assert len(world.fetch.asked) == 2
-
-
-def test_a_cache_has_an_end() -> None:
-    cache = AnswerCache(max_bytes=100)
-    for number in range(10):
-        cache.put(str(number), b"x" * 30, NOW + 60)
-
-    assert [number for number in range(10) if cache.get(str(number), NOW)] == [7, 8, 9]
-    assert cache.get("9", NOW + 60) is None
 
 
 def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
@@ -293,3 +274,135 @@ async def test_a_name_with_a_private_address_is_not_asked() -> None:
     assert [fault.code for fault in (await world.run(fetch())).faults] == ["address_blocked"]
     assert world.fetch.asked == []
     assert not (await world.run(fetch(allow_private=True))).faults
+
+
+PLACES: Final = 40
+HOST_EVENT: Final = Event("e1", "/sources/shop", "order.paid", "2026-09-21T14:13:20.000Z", "0" * 64)
+API: Final = "api.example"
+
+
+def step_hosts() -> tuple[StepHosts, FakeClock]:
+    clock = FakeClock()
+    return StepHosts(ProcessGate(clock.now, PLACES, PLACES), clock), clock
+
+
+async def ask_host(hosts: StepHosts, has_failed: bool | None = False, step: int = 1, host: str = API) -> Closed | None:
+    """Ask, and get the answer at once; return why it was not asked."""
+    entered = await hosts.enter(step, host, HOST_EVENT)
+    if isinstance(entered, Closed):
+        return entered
+    hosts.leave(entered, has_failed=has_failed, reason="answered 503")
+    return None
+
+
+async def entered_keys(hosts: StepHosts, count: int, host: str = API) -> list[str]:
+    """Return the keys of those of `count` questions that are asked, which nobody answers."""
+    found = await asyncio.gather(*(hosts.enter(1, host, HOST_EVENT) for _ in range(count)))
+    return [each for each in found if isinstance(each, str)]
+
+
+async def test_after_five_failures_in_a_row_the_host_is_not_asked_until_the_pause_is_over() -> None:
+    hosts, clock = step_hosts()
+    for _ in range(BREAKER.failures):
+        assert await ask_host(hosts, True) is None
+    closed = await ask_host(hosts)
+    assert closed is not None
+    assert closed.until == clock.now() + BREAKER.pause_seconds
+    assert closed.reason == f"{API} is not asked for a while: 5 requests in a row failed, the last: answered 503"
+    clock.advance(BREAKER.pause_seconds)
+    assert await ask_host(hosts) is None
+    assert await ask_host(hosts) is None
+
+
+async def test_after_a_pause_one_question_is_asked_for_all_and_a_failure_pauses_twice_as_long() -> None:
+    hosts, clock = step_hosts()
+    for _ in range(BREAKER.failures):
+        await ask_host(hosts, True)
+    clock.advance(BREAKER.pause_seconds)
+    probe = await hosts.enter(1, API, HOST_EVENT)
+    assert isinstance(probe, str)
+    beside = await ask_host(hosts)
+    assert beside is not None
+    assert "another route asks it first" in beside.reason
+    hosts.leave(probe, has_failed=True, reason="answered 500")
+    closed = await ask_host(hosts)
+    assert closed is not None
+    assert closed.until == clock.now() + 2 * BREAKER.pause_seconds
+    assert "the request after the last pause failed, the last: answered 500" in closed.reason
+
+
+async def test_each_step_has_a_breaker_of_its_own() -> None:
+    hosts, _ = step_hosts()
+    for _ in range(BREAKER.failures):
+        await ask_host(hosts, True, step=1)
+    assert await ask_host(hosts, step=1) is not None
+    assert await ask_host(hosts, step=2) is None
+
+
+@pytest.mark.parametrize("answers", [0, 20])
+async def test_a_host_that_hangs_leaves_places_for_others(answers: int) -> None:
+    hosts, clock = step_hosts()
+    for _ in range(answers):
+        await ask_host(hosts)
+    if answers:  # a host that has answered quickly is in trouble once an answer is late
+        [_] = await entered_keys(hosts, 1)
+        clock.advance(2)
+    entered = await entered_keys(hosts, 200)
+    assert len(entered) <= PLACES / 3
+    assert await ask_host(hosts, host="other.example") is None
+
+
+async def test_requests_that_hang_open_the_breaker_before_they_end() -> None:
+    hosts, clock = step_hosts()
+    for _ in range(HANGING_ANSWERS):
+        await ask_host(hosts)
+    keys = await entered_keys(hosts, BREAKER.failures)
+    assert len(keys) == BREAKER.failures
+    clock.advance(5.1)
+    closed = await ask_host(hosts)
+    assert closed is not None
+    assert "it takes far longer than usual" in closed.reason
+    for key in keys:  # their timeouts come later, and count no second time
+        hosts.leave(key, has_failed=True, reason="no answer within 10 s")
+    clock.advance(BREAKER.pause_seconds)
+    assert await ask_host(hosts) is None
+
+
+class NotedGate(ProcessGate):
+    """A gate that keeps what it was told of messages."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeClock().now, PLACES, PLACES)
+        self.noted: list[float | bool] = []
+
+    def note_arrival(self, waited_seconds: float) -> None:
+        self.noted.append(waited_seconds)
+
+    def note_answer(self, *, is_acknowledged: bool) -> None:
+        self.noted.append(is_acknowledged)
+
+
+async def test_the_gate_is_told_how_long_events_waited_and_whether_they_are_acknowledged() -> None:
+    asked, gate = Hosts(), NotedGate()
+    asked.gate = StepHosts(gate, asked.clock)
+    event = replace(HOST_EVENT, receivedat=rfc3339(asked.clock.now() - 3))
+    bench = Bench([asking_route("asks", API)], services=asked.services)
+    body = push_of(to_json(to_cloudevent(event)).encode())
+    assert (await bench.push(body)).status == 204
+    bench.bus.fault = "down"
+    assert (await bench.push(body)).status == 503
+    assert gate.noted == [3.0, True, 3.0, False]
+
+
+async def test_on_lambda_a_host_that_another_instance_tries_is_not_asked_and_the_place_is_left() -> None:
+    hosts, clock = step_hosts()
+    grants = FakeGrants()
+    hosts.instances = InstanceLeases(lambda: grants, hosts.gate, clock, "me")
+    await grants.lease(f"{API}:instances", "another", MOST_INSTANCES, MOST_INSTANCES, clock.now(), 50.0)
+    assert await ask_host(hosts) == Closed(clock.now() + 1, f"another instance tries {API} first")
+    assert await ask_host(hosts) == Closed(clock.now() + 3, f"another instance tries {API} first")
+    clock.advance(51)
+    assert await ask_host(hosts) is None
+    await hosts.give_back(API)
+    other = InstanceLeases(lambda: grants, step_hosts()[0].gate, clock, "other")
+    assert await other.enter(API, 10.0) is None, "it answers, so all may ask it"

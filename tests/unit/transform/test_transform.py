@@ -1,19 +1,26 @@
 """What transform makes of an event: deliveries, dead letters and the journal."""
 
+import asyncio
 import json
 from dataclasses import replace
+from typing import Final
 
 import pytest
 
+from functions.transform.chain import Chain
+from functions.transform.routes import Route, Routes
+from functions.transform.step import Many, NamedStep, StepResult
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letter_message import DEAD_LETTER_TYPE
 from shared.delivery import delivery_from
-from shared.errors import Permanent
+from shared.errors import Permanent, Temporary
 from shared.event import from_cloudevent, to_cloudevent
+from shared.journal import EventEntry
 from shared.jsontext import Json, to_json
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.push import Push
-from tests.fakes.clock import FakeClock
+from tests.fakes.journal import FakeJournal
+from tests.unit.transform.chain_steps import Answering
 from tests.unit.transform.transform_bench import EVENT, Bench
 
 
@@ -62,22 +69,6 @@ async def test_dead_letters_are_confirmed_before_deliveries(bench: Bench) -> Non
     assert [topic for topic, _ in bench.bus.sent] == [DEAD_LETTERS, DELIVERIES, DELIVERIES, DELIVERIES]
 
 
-async def test_the_journal_says_what_each_route_decided_and_why(bench: Bench) -> None:
-    await bench.take()
-
-    entry = bench.journaled
-    assert (entry.event, entry.at) == (EVENT, FakeClock().now())
-    assert [(route.route, route.matched, route.destinations, route.code) for route in entry.routes] == [
-        ("tell the list", True, ("list", "crm"), None),
-        ("audit", True, ("crm",), None),
-        ("broken", True, (), "path_conflict"),
-        ("pushes", False, (), None),
-    ]
-    assert entry.routes[0].reason == "type 'signup.created' matches signup.*"
-    assert entry.routes[2].reason.startswith("it takes every event; failed at step 1 'set': ")
-    assert entry.routes[3].reason == "type 'signup.created' does not match push"
-
-
 async def test_what_a_step_noted_and_why_parts_stopped_is_journaled_once_each() -> None:
     checked: Json = {"lint": {"types": {"data.n": "integer"}, "on_fault": "warn"}}
     steps: Json = [{"split": {"path": "data.items", "into": "data"}}, checked, {"filter": "data.n == `1`"}]
@@ -92,16 +83,6 @@ async def test_what_a_step_noted_and_why_parts_stopped_is_journaled_once_each() 
     assert [delivery.event.data for delivery in bench.deliveries] == [{"n": 1}]
 
 
-async def test_of_many_different_reasons_a_few_are_journaled() -> None:
-    noting: Json = {"lint": {"schema": {"maxItems": 0}, "on_fault": "warn"}}
-    bench = Bench([{"name": "items", "steps": [noting] * 7, "to": ["crm"]}])
-
-    await bench.take(EVENT.with_data([1]))
-
-    *_, last, more = bench.journaled.routes[0].reason.split("; ")
-    assert (last, more) == ("noted at step 5 'lint': data breaks maxItems: 0", "2 more like these")
-
-
 async def test_an_event_that_nothing_takes_is_journaled_and_owed_to_nobody() -> None:
     bench = Bench([{"name": "pushes", "types": ["push"], "to": ["chat"]}])
 
@@ -109,14 +90,6 @@ async def test_an_event_that_nothing_takes_is_journaled_and_owed_to_nobody() -> 
 
     assert bench.bus.sent == []
     assert [route.matched for route in bench.journaled.routes] == [False]
-
-
-async def test_the_same_event_again_makes_the_same_deliveries(bench: Bench) -> None:
-    await bench.take()
-    first = list(bench.bus.sent)
-    await bench.take()
-
-    assert bench.bus.sent == first * 2
 
 
 async def test_an_event_of_nine_hops_is_a_loop_and_goes_nowhere(bench: Bench) -> None:
@@ -127,12 +100,6 @@ async def test_an_event_of_nine_hops_is_a_loop_and_goes_nowhere(bench: Bench) ->
     assert (letter.attributes["id"], letter.attributes["code"]) == ("e1", "too_many_hops")
     assert bench.deliveries == []
     assert [route.code for route in bench.journaled.routes] == ["too_many_hops"]
-
-
-async def test_an_event_of_eight_hops_goes_on(bench: Bench) -> None:
-    await bench.take(replace(EVENT, hops=8))
-
-    assert bench.deliveries[0].event.hops == 8
 
 
 async def test_a_replay_for_one_destination_is_owed_to_it_alone(bench: Bench) -> None:
@@ -195,15 +162,6 @@ async def test_an_event_that_no_step_changed_is_delivered_and_journaled_as_the_b
     assert bench.journaled.document == content
 
 
-async def test_what_a_step_made_small_travels_whole_again(bench: Bench) -> None:
-    light, _ = await checked_in(replace(EVENT, data={"a": 1, "b": "x" * MAX_INLINE_BYTES}), bench.blobs, "e1")
-    bench.routes = [{"name": "short", "steps": [{"drop": ["data.b"]}], "to": ["crm"]}]
-
-    await bench.take(light)
-
-    assert bench.deliveries[0].event.data == {"a": 1}
-
-
 async def test_an_event_whose_blob_is_gone_is_a_dead_letter(bench: Bench) -> None:
     with pytest.raises(Permanent):
         await bench.take(replace(EVENT, data=None, dataref="gone"))
@@ -253,3 +211,118 @@ async def test_what_stops_a_route_is_journaled_with_its_reason(bench: Bench) -> 
     [decision] = bench.journaled.routes
     assert (decision.matched, decision.code, decision.destinations) == (True, None, ())
     assert decision.reason.endswith("filtered at step 1 'filter': only free ones: data.plan == 'free' is not true")
+
+
+async def test_the_same_signed_bytes_under_another_event_type_are_routed_nowhere_and_journaled_beside_the_first(
+    bench: Bench,
+) -> None:
+    first = replace(EVENT, signedas="bytes.pro")
+    await bench.take(first)
+    owed = len(bench.deliveries)
+    await bench.take(replace(first, type="push", deliveryid="another", signedas="bytes.other"))
+
+    assert len(bench.deliveries) == owed
+    entries = [entry for entry in bench.journal.entries if isinstance(entry, EventEntry)]
+    first_id, duplicate_id = [entry.event.id for entry in entries]
+    assert first_id == "e1" != duplicate_id
+    assert entries[1].event.origin == duplicate_id  # its own, should the operator have it delivered all the same
+    [decision] = entries[1].routes
+    assert (decision.outcome, entries[1].broken) == ("duplicate", 0)
+    assert "same_signed_bytes" in decision.reason
+    assert "dedupe: delivery_id" in decision.reason
+
+    await bench.take(first)  # which the bus or its sender gave again
+    assert len(bench.deliveries) == 2 * owed
+
+
+async def test_an_event_that_is_signed_as_a_whole_is_remembered_nowhere(bench: Bench) -> None:
+    await bench.take()
+    assert bench.owners.owners == {}
+
+
+async def test_while_it_cannot_be_told_which_event_came_first_none_is_routed(bench: Bench) -> None:
+    bench.owners.fault = "down"
+    with pytest.raises(Temporary):
+        await bench.take(replace(EVENT, signedas="bytes.pro"))
+    assert bench.bus.sent == []
+
+
+async def test_a_replay_that_is_forced_is_routed_though_it_is_a_duplicate(bench: Bench) -> None:
+    await bench.take(replace(EVENT, signedas="bytes.pro"))
+    await bench.take(replace(EVENT, id="e2", signedas="bytes.other"), force="1")
+    assert {delivery.event.id for delivery in bench.deliveries} == {"e1", "e2"}
+
+
+NOT_JSON_TO_OTHERS: Final = to_json(to_cloudevent(EVENT)).replace('"pro"', "NaN").encode()
+IN_UTF_16: Final = to_json(to_cloudevent(EVENT)).encode("utf-16")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000, NOT_JSON_TO_OTHERS, IN_UTF_16]
+)
+async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Bench, data: bytes) -> None:
+    with pytest.raises(Permanent):
+        await bench.transformer.take(Push(data, {}, "m1"))
+
+    [letter] = bench.letters
+    assert (letter.attributes["id"], letter.attributes["code"]) == ("m1", "malformed_event")
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        (EVENT.with_data({b"bytes": 1}), "TypeError at output.py"),  # type: ignore[dict-item]
+        (EVENT.with_data({(): 1}), "TypeError at output.py"),  # type: ignore[dict-item]
+        (EVENT.with_data({"a": [{"b": "half a pair \ud800"}]}), "half a surrogate pair"),
+        (replace(EVENT, subject=object()), "an attribute that JSON cannot hold"),  # type: ignore[arg-type]
+        (replace(EVENT, type="\ud800"), "an attribute that JSON cannot hold"),
+        (replace(EVENT, subject=5), "the CloudEvent's 'subject' is text; found a number"),  # type: ignore[arg-type]
+        (replace(EVENT, payloadhash=""), "the CloudEvent has no 'payloadhash'"),
+        (Many((replace(EVENT, hops=float("nan")),)), "the CloudEvent's 'hops' is an integer"),  # type: ignore[arg-type]
+    ],
+)
+async def test_what_an_operators_own_step_returns_costs_its_route_and_no_other(
+    bench: Bench, returned: StepResult, reason: str
+) -> None:
+    """None of it could be written or read, and the whole event came again and again. Such a step returns anything."""
+    own = NamedStep(1, "own", Answering(returned), is_own=True)
+    routes = Routes([Route("own", Chain("own", (own,)), ("crm",)), Route("other", Chain("other"), ("crm",))])
+
+    await replace(bench.transformer, routes=routes).take(Push(to_json(to_cloudevent(EVENT)).encode(), {}, "m1"))
+
+    assert [(each.route, each.event) for each in bench.deliveries] == [("other", EVENT)]
+    [letter] = bench.letters
+    assert reason in letter.attributes["reason"]
+
+
+async def test_without_the_bus_nothing_is_journaled_and_the_event_comes_again(bench: Bench) -> None:
+    bench.bus.fault = "down"
+
+    with pytest.raises(Temporary):
+        await bench.take()
+
+    assert bench.journal.entries == []
+
+
+async def test_a_journal_that_hangs_is_given_up_after_a_second(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.transform.transform.JOURNAL_SECONDS", 0.01)
+    monkeypatch.setattr(FakeJournal, "record", lambda *_: asyncio.Event().wait())
+
+    await bench.take()
+
+    assert len(bench.deliveries) == 3
+    assert json.loads(capsys.readouterr().out)["detail"] == "not written within 0.01 s"
+
+
+async def test_a_journal_that_fails_is_logged_and_blocks_nothing(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.journal.fault = "disk full"
+
+    await bench.take()
+
+    assert len(bench.deliveries) == 3
+    line = json.loads(capsys.readouterr().out)
+    assert (line["message"], line["detail"]) == ("not journaled", "disk full")

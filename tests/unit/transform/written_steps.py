@@ -10,7 +10,9 @@ from shared.event import Event
 from shared.jsontext import Json
 from tests.fakes.steps import finished
 
-EVENT: Final = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00", actor="ada@example.com")
+WRITTEN_EVENT: Final = Event(
+    "e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00", actor="ada@example.com"
+)
 
 
 def chain(steps: Json, chains: Mapping[str, Json] | None = None, on_error: OnError = "dead_letter") -> Chain:
@@ -21,10 +23,10 @@ def chain(steps: Json, chains: Mapping[str, Json] | None = None, on_error: OnErr
 
 
 def run(step: Json, data: Json) -> ChainResult:
-    return finished(chain([step]).run(replace(EVENT, data=data)))
+    return finished(chain([step]).run(replace(WRITTEN_EVENT, data=data)))
 
 
-def data_after(step: Json, data: Json) -> Json:
+def written_data_after(step: Json, data: Json) -> Json:
     course = run(step, data)
     assert not course.faults, course.faults
     return course.events[0].data

@@ -1,0 +1,542 @@
+"""Steps that change the structure of the data: drop, set, keep, rename and flatten."""
+
+import contextlib
+import copy
+import tracemalloc
+from dataclasses import replace
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.transform.paths import Every, Part, PathFault, parse_path, with_value
+from functions.transform.program import read_chain
+from functions.transform.step import Services, SettingsFault, StepContext
+from functions.transform.steps.shape import Drop, without
+from functions.transform.steps.values import Set
+from functions.transform.verifying import verified_step
+from shared.casting import CASTS
+from shared.errors import Permanent, Temporary
+from shared.event import Event
+from shared.jsontext import Json, to_json
+from shared.time_bound import bounded
+from tests.fakes.fetch import FakeFetch
+from tests.fakes.owners import FakeOwners
+from tests.fakes.secrets import FakeSecrets
+from tests.fakes.steps import finished
+from tests.unit.shared.json_values import json_values
+from tests.unit.transform.written_steps import WRITTEN_EVENT, chain, run, written_data_after
+
+small_values: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3),
+    max_leaves=10,
+)
+parts: st.SearchStrategy[Part] = st.sampled_from(["a", "b", 0, 1, Every()])
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("data", ()),
+        ("data.password", ("password",)),
+        ("data.items[0].x", ("items", 0, "x")),
+        ("data[10]", (10,)),
+        ('data["a.b"].c', ("a.b", "c")),
+        (r'data["\"é"]', ('"é',)),
+        ('data[""]', ("",)),
+        ("data.items[*].card-number", ("items", Every(), "card-number")),
+    ],
+)
+def test_a_path_is_read_into_its_parts(text: str, parts: tuple[Part, ...]) -> None:
+    path = parse_path(text)
+
+    assert (path.root, path.parts) == ("data", parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must begin with 'data', or be one of type, subject, actor"),
+        ("password", "must begin with 'data', or be one of type, subject, actor; did you mean 'data.password'?"),
+        ("date.items[0]", "did you mean 'data.items[0]'?"),
+        ("actr", "did you mean 'actor'?"),
+        ("id", "must begin with 'data'"),
+        ("actor.name", "must begin with 'data', or be one of type, subject, actor"),
+        ("database", "column 5"),
+        ("data.", "column 5"),
+        ("data..x", "column 5"),
+        ("data.a b", "column 7"),
+        ("data[-1]", "column 5"),
+        ("data[01]", "column 5"),
+        ("data['a']", "column 5"),
+        ('data["a]', "column 5"),
+        (r'data["\x"]', "not a JSON string"),
+        ("data." + "a" * 1_000, "at most 1000 characters"),
+    ],
+)
+def test_a_faulty_path_is_rejected_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(PathFault) as caught:
+        parse_path(text)
+
+    assert message in str(caught.value)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_path_or_a_fault(text: str) -> None:
+    for candidate in (text, f"data{text}", f"data[{text}]", f"data.{text}"):
+        try:
+            assert parse_path(candidate).text == candidate
+        except PathFault:
+            continue
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (("a", "b"), "data.a is text, not an object"),
+        (("b", "x"), "data.b is a list, not an object"),
+        (("b", 1), "data.b has 1 items; there is no [1]"),
+        (("a", 0), "data.a is text, not a list"),
+        (("c", Every()), "data.c is a boolean, not a list"),
+        (("b", Every(), "x"), "data.b[0] is a number, not an object"),
+    ],
+)
+def test_what_cannot_be_placed_says_where_and_what_kind_is_there(path: tuple[Part, ...], message: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        with_value({"a": "hunter2", "b": [1], "c": True}, path, 1)
+
+    assert (caught.value.code, caught.value.detail) == ("path_conflict", message)
+
+
+@given(small_values, st.lists(parts, min_size=1, max_size=4))
+def test_the_value_it_began_with_stays_as_it_was(value: Json, path: list[Part]) -> None:
+    before = copy.deepcopy(value)
+
+    without(value, tuple(path))
+    with contextlib.suppress(Permanent):
+        with_value(value, tuple(path), "new")
+
+    assert value == before
+
+
+SHAPED_EVENT = Event(
+    "e1",
+    "/sources/crm",
+    "lead.created",
+    "2026-03-01T12:00:00.000Z",
+    "00",
+    {"name": "Ada", "password": "hunter2", "items": ["a", "b", "c", "d"]},
+    subject="lead/7",
+    actor="ada@example.com",
+    rawbody='{"password": "hunter2"}',
+    rawtype="application/json",
+)
+CONTEXT = StepContext(SHAPED_EVENT)
+
+
+def drop(*paths: str) -> Event:
+    return verified_step(Drop, list(paths)).apply(SHAPED_EVENT, CONTEXT)
+
+
+def set_(values: Json, event: Event = SHAPED_EVENT) -> Event:
+    return verified_step(Set, values).apply(event, CONTEXT)
+
+
+def test_what_is_dropped_is_in_the_body_as_it_came_no_longer() -> None:
+    after = drop("data.password")
+
+    assert after.data == {"name": "Ada", "items": ["a", "b", "c", "d"]}
+    assert "hunter2" not in repr(after)
+
+
+def test_who_and_what_it_is_about_can_be_dropped() -> None:
+    after = drop("actor", "subject")
+
+    assert (after.actor, after.subject, after.rawbody) == (None, None, SHAPED_EVENT.rawbody)
+
+
+@pytest.mark.parametrize("path", ["type", "data"])
+def test_what_an_event_cannot_be_without_is_not_dropped(path: str) -> None:
+    with pytest.raises(SettingsFault):
+        verified_step(Drop, [path])
+
+
+def test_type_and_actor_can_be_set() -> None:
+    after = set_({"type": "signup", "actor": {"from": "data.name"}})
+
+    assert (after.type, after.actor, after.data) == ("signup", "Ada", SHAPED_EVENT.data)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"type": ""}, "'type' cannot be empty"),
+        ({"type": {"from": "data.nothing"}}, "'type' cannot be empty"),
+        ({"actor": {"from": "data.items"}}, "'actor' is text; found a list"),
+        ({"data.name.first": 1}, "data.name is text, not an object"),
+        ({"data.items[9]": 1}, "data.items has 4 items; there is no [9]"),
+    ],
+)
+def test_what_cannot_be_set_is_permanent_and_says_no_value(values: Json, message: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        set_(values)
+
+    assert (caught.value.code, caught.value.detail) == ("path_conflict", message)
+
+
+@pytest.mark.parametrize("found", ["to_number('inf')", "sum([`1e308`, `1e308`])", "sum(data.prices)"])
+def test_an_attribute_is_no_number_that_cannot_be_written(found: str) -> None:
+    event = SHAPED_EVENT.with_data({"prices": [10**4_300 - 1, 1]})
+    with pytest.raises(Permanent) as caught:
+        set_({"actor": {"from": found}}, event)
+    assert caught.value.code == "invalid_output"
+
+
+def code_and_reason(step: Json, data: Json) -> tuple[str, str]:
+    [fault] = run(step, data).faults
+    return fault.code, fault.detail.partition(": ")[2].partition(": ")[2]
+
+
+@pytest.mark.parametrize(
+    ("paths", "before", "after"),
+    [
+        (["data.a"], {"a": 1, "b": 2}, {"a": 1}),
+        (["data.a.b", "data.a.c"], {"a": {"b": 1, "c": 2, "d": 3}}, {"a": {"b": 1, "c": 2}}),
+        (["data.a", "data.a.b"], {"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 2}}),
+        (["data.items[0]"], {"items": [1, 2, 3]}, {"items": [1]}),
+        (["data.items[*].id"], {"items": [{"id": 1, "x": 2}, 7]}, {"items": [{"id": 1}, None]}),
+        (["data.none"], {"a": 1}, {}),
+        (["data.a"], [1], []),
+        (['data["a.b"]'], {"a.b": 1, "a": 2}, {"a.b": 1}),
+    ],
+)
+def test_keep_leaves_what_it_names_where_it_is(paths: list[Json], before: Json, after: Json) -> None:
+    assert written_data_after({"keep": paths}, before) == after
+
+
+def test_rename_keeps_the_place_among_the_others_and_overwrites_nothing() -> None:
+    renamed = written_data_after({"rename": {"data.b": "beta"}}, {"a": 1, "b": 2, "c": 3})
+
+    assert to_json(renamed) == '{"a":1,"beta":2,"c":3}'
+    assert written_data_after({"rename": {"data.none.x": "y"}}, {"a": 1}) == {"a": 1}
+    assert code_and_reason({"rename": {"data.a": "b"}}, {"a": 1, "b": "hunter2"}) == (
+        "path_conflict",
+        "data already has a field 'b'",
+    )
+
+
+@pytest.mark.parametrize("name", ["data.b", 'data["b"]'])
+def test_rename_takes_a_name_and_no_path(name: str) -> None:
+    _, [fault] = read_chain([{"rename": {"data.a": name}}])
+
+    assert f"{name!r} is a path; write a name" in str(fault)
+
+
+def test_flatten_rejects_what_would_be_two_fields_of_one_name() -> None:
+    fault = code_and_reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
+
+    assert fault == ("path_conflict", "data has two fields that would get the same name")
+
+
+def reason(step: Json, data: Json) -> str:
+    [fault] = run(step, data).faults
+    return f"{fault.code}: {fault.detail.partition(': ')[2].partition(': ')[2]}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"a": {"b": 1}}),
+        ({"a": None}, {"a": {"b": 1}}),
+        ({"a": {"b": None}}, {"a": {"b": 1}}),
+        ({"a": {"b": 0}}, {"a": {"b": 0}}),
+        ({"a": {"b": ""}}, {"a": {"b": ""}}),
+        ({"a": {"b": False, "c": 2}}, {"a": {"b": False, "c": 2}}),
+    ],
+)
+def test_a_default_counts_where_nothing_is_there_or_null(before: Json, after: Json) -> None:
+    assert written_data_after({"default": {"data.a.b": 1}}, before) == after
+
+
+def test_a_default_in_the_way_of_something_else_names_the_place_and_the_kind() -> None:
+    assert reason({"default": {"data.a.b": 1}}, {"a": "hunter2"}) == "path_conflict: data.a is text, not an object"
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        ("integer", "12", 12),
+        ("integer", " -7 ", -7),
+        ("integer", 12.0, 12),
+        ("integer", True, 1),
+        ("integer", "9" * 4_300, int("9" * 4_300)),
+        ("number", "1.50", 1.5),
+        ("number", "1e3", 1000.0),
+        ("number", "012", 12),
+        ("number", 7, 7),
+        ("boolean", "Yes", True),
+        ("boolean", "off", False),
+        ("boolean", 0, False),
+        ("text", 1.5, "1.5"),
+        ("text", True, "true"),
+        ("text", {"a": 1}, '{"a":1}'),
+        ("list", "x", ["x"]),
+        ("list", ["x"], ["x"]),
+        ("integer", None, None),
+    ],
+)
+def test_a_cast_keeps_what_the_value_says(kind: str, before: Json, after: Json) -> None:
+    found = written_data_after({"cast": {"data.x": kind}}, {"x": before})
+
+    assert found == {"x": after}
+    assert isinstance(found, dict)
+    assert type(found["x"]) is type(after)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        ("integer", "hunter2", "text that cannot be cast to integer"),
+        ("integer", "1.5", "text that cannot be cast to integer"),
+        ("integer", 1.5, "a number that cannot be cast to integer"),
+        ("integer", "9" * 4_301, "text that cannot be cast to integer"),
+        ("integer", "١٢", "text that cannot be cast to integer"),
+        ("number", "1e400", "text that cannot be cast to number"),
+        ("number", "nan", "text that cannot be cast to number"),
+        ("number", "1_000", "text that cannot be cast to number"),
+        ("number", {}, "an object that cannot be cast to number"),
+        ("boolean", 2, "a number that cannot be cast to boolean"),
+        ("boolean", "maybe", "text that cannot be cast to boolean"),
+    ],
+)
+def test_a_cast_that_would_change_the_value_names_the_place_and_the_kinds(kind: str, value: Json, message: str) -> None:
+    assert (
+        reason({"cast": {"data.list[*].x": kind}}, {"list": [{}, {"x": value}]})
+        == f"cast_failed: data.list[1].x is {message}"
+    )
+
+
+@given(json_values, st.sampled_from(sorted(CASTS)))
+def test_a_cast_answers_or_rejects_whatever_it_is_given(value: Json, kind: str) -> None:
+    course = run({"cast": {"data": kind}}, value)
+
+    assert [fault.code for fault in course.faults] in ([], ["cast_failed"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "before", "after"),
+    [
+        ("data.at", "2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00.000Z"),
+        ("data.at", "Sun, 01 Mar 2026 12:00:00 +0200", "2026-03-01T10:00:00.000Z"),
+        ("data.at", 1_772_366_400, "2026-03-01T12:00:00.000Z"),
+        ("data.at", "1772366400.250", "2026-03-01T12:00:00.250Z"),
+        ("data.at", 1_772_366_400_250, "2026-03-01T12:00:00.250Z"),
+        ("data.at", None, None),
+        ({"path": "data.at", "zone": "+02:00"}, "2026-03-01 12:00", "2026-03-01T10:00:00.000Z"),
+        ({"path": "data.at", "zone": "Europe/Berlin"}, "2026-07-01T12:00", "2026-07-01T10:00:00.000Z"),
+        ({"path": "data.at", "to": "unix"}, "2026-03-01T12:00:00Z", 1_772_366_400),
+        ({"path": "data.at", "to": "unix_ms"}, "2026-03-01T12:00:00.250Z", 1_772_366_400_250),
+        (
+            {"path": "data.at", "to": "%d %B %Y, %H:%M", "to_zone": "Europe/Berlin"},
+            "2026-03-01T12:00:00Z",
+            "01 March 2026, 13:00",
+        ),
+        (
+            {"path": "data.at", "formats": ["%m/%d/%Y", "%d.%m.%Y"], "zone": "UTC"},
+            "24.12.2026",
+            "2026-12-24T00:00:00.000Z",
+        ),
+    ],
+)
+def test_a_time_is_read_as_it_is_written(settings: Json, before: Json, after: Json) -> None:
+    assert written_data_after({"parse_time": settings}, {"at": before}) == {"at": after}
+
+
+@pytest.mark.parametrize(
+    ("settings", "value", "message"),
+    [
+        ("data.at", "yesterday", "data.at is not a time in a known format; set `formats`"),
+        ("data.at", "2026-03-01T12:00:00", "data.at has no zone; set `zone`"),
+        ("data.at", "9" * 16, "data.at is a time that is not in the calendar"),
+        ("data.at", [1], "data.at is a list, not a time"),
+        ("data.at", True, "data.at is a boolean, not a time"),
+        ({"path": "data.at", "zone": "+14:00"}, "0001-01-01T00:00:00", "data.at is a time that is not in the calendar"),
+        (
+            {"path": "data.at", "to": "%Y", "to_zone": "-05:00"},
+            "0001-01-01T00:00:00Z",
+            "data.at is a time that cannot be written in this format",
+        ),
+        ({"path": "data.at", "formats": "%Y", "zone": "UTC"}, "hunter2", "data.at is in none of the formats"),
+    ],
+)
+def test_what_is_no_time_is_rejected_without_its_text(settings: Json, value: Json, message: str) -> None:
+    assert reason({"parse_time": settings}, {"at": value}) == f"invalid_time: {message}"
+
+
+@given(json_values)
+def test_parse_time_answers_or_rejects_whatever_it_is_given(value: Json) -> None:
+    course = run({"parse_time": {"path": "data", "zone": "UTC"}}, value)
+
+    assert [fault.code for fault in course.faults] in ([], ["invalid_time"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"path": "data.at", "zone": "Europe/Nowhere"}, "there is no time zone 'Europe/Nowhere'"),
+        ({"path": "data.at", "zone": "../../etc/passwd"}, "there is no time zone"),
+        ({"path": "data.at", "to": "iso"}, "to"),
+        ({"path": "subject"}, "not a path in 'data'"),
+    ],
+)
+def test_a_fault_in_the_settings_of_a_time_is_told_when_they_are_read(settings: Json, message: str) -> None:
+    _, faults = read_chain([{"parse_time": settings}])
+
+    assert message in str(faults[0])
+
+
+WORDS: Final = [f"a word of some length, as keys are: {number:04}" for number in range(2_000)]
+
+
+@pytest.mark.parametrize(
+    ("step", "data"),
+    [
+        ({"flatten": "data"}, {"x" * 60_000: [1] * 5_000}),
+        ({"flatten": "data"}, {"x" * 30_000: {"y" * 30_000: {"z": [1] * 5_000}}}),
+        ({"split": {"path": "data.items", "into": "data.item"}}, {"items": [1] * 1_001, **dict.fromkeys(WORDS, 1)}),
+        ({"split": {"path": "data.items", "into": "data.item"}}, {"items": [1] * 1_000, **dict.fromkeys(WORDS, 1)}),
+        ({"split": "data"}, [1] * 200_000),
+    ],
+)
+def test_what_an_event_says_once_and_a_step_again_and_again_fills_no_memory(step: Json, data: Json) -> None:
+    tracemalloc.start()
+    try:
+        assert code_and_reason(step, data)[0] == "output_too_large"
+        assert tracemalloc.get_traced_memory()[1] < 32 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+@given(json_values)
+def test_flatten_keep_and_redact_answer_or_reject_whatever_they_are_given(data: Json) -> None:
+    everything: Json = {"paths": ["data.a[*].b", "data.no"], "cards": True, "emails": True}
+    steps: list[Json] = [{"flatten": "data"}, {"keep": ["data.no", "data.a[*].b"]}, {"redact": everything}]
+    for step in steps:
+        assert [fault.code for fault in run(step, data).faults] in ([], ["path_conflict"])
+
+
+@pytest.mark.parametrize(
+    ("template", "code"),
+    [
+        ("{{ data.none }}", "undefined_field"),
+        ("{{ 'x' * data.n }}", "output_too_large"),
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxxx{% endfor %}{% endfor %}",
+            "output_too_large",
+        ),
+        ("{{ data.n + 'x' }}", "template_failed"),
+        ("{{ data.__class__.__mro__ }}", "template_failed"),
+    ],
+)
+def test_a_template_that_cannot_be_filled_says_so_with_a_code(template: str, code: str) -> None:
+    course = run({"template": {"data.x": template}}, {"n": 10_000_000})
+
+    assert [fault.code for fault in course.faults] == [code]
+
+
+def test_a_template_that_would_run_for_days_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded.__init__, "__defaults__", (0.05,))
+    loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+    assert [fault.code for fault in run({"template": {"data.x": loops}}, {}).faults] == ["time_limit_exceeded"]
+
+
+def test_an_expression_whose_output_is_too_large_is_rejected() -> None:
+    doubling: list[Json] = [{"map": "{a: data, b: data}"}] * 30
+
+    [fault] = finished(chain(doubling).run(replace(WRITTEN_EVENT, data="x" * 1_000))).faults
+    assert fault.code == "output_too_large"
+
+
+def test_merge_goes_into_objects_and_takes_the_last_of_anything_else() -> None:
+    data: Json = {"a": {"x": 1, "y": [1]}, "b": {"x": {"z": 2}, "y": [2]}, "c": None}
+
+    assert written_data_after(
+        {"merge": {"from": ["data.a", "data.b", "data.c", "data.none"], "into": "data.all"}}, data
+    ) == {
+        "a": {"x": 1, "y": [1]},
+        "b": {"x": {"z": 2}, "y": [2]},
+        "c": None,
+        "all": {"x": {"z": 2}, "y": [2]},
+    }
+    fault = code_and_reason({"merge": {"from": ["data.a"], "into": "data"}}, {"a": "hunter2"})
+    assert fault == ("path_conflict", "data.a is text, not an object")
+
+
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [({"items": [1, 2]}, [1, 2]), ({"items": {"a": 1}}, [{"a": 1}]), ({"items": []}, []), ({}, []), ("x", [])],
+)
+def test_split_makes_an_event_of_each_item_and_of_a_thing_that_is_no_list(data: Json, parts: list[Json]) -> None:
+    assert [event.data for event in run({"split": "data.items"}, data).events] == parts
+
+
+def asking(owners: FakeOwners) -> Services:
+    return Services(FakeSecrets({}), lambda: FakeFetch(), owners, None)
+
+
+def test_stop_without_a_condition_always_stops() -> None:
+    assert run({"stop": "not yet"}, {}).stops == ("step 1 'stop': not yet",)
+    assert run({"stop": {"reason": "a test", "when": "data.test"}}, {"test": False}).events
+
+
+def test_switch_takes_the_first_case_that_is_true() -> None:
+    cases: Json = [{"when": "data.a", "to": "one"}, {"to": "two"}]
+    chains: dict[str, Json] = {"one": [{"set": {"data.x": 1}}], "two": [{"set": {"data.x": 2}}]}
+    switching = chain([{"switch": cases}, {"set": {"data.never": True}}], chains)
+
+    assert [finished(switching.run(replace(WRITTEN_EVENT, data={"a": a}))).events[0].data for a in (True, False)] == [
+        {"a": True, "x": 1},
+        {"a": False, "x": 2},
+    ]
+
+
+def test_a_sample_is_a_share_and_always_the_same_events() -> None:
+    sampling = chain([{"sample": "25%"}])
+    kept = {n for n in range(2_000) if finished(sampling.run(replace(WRITTEN_EVENT, id=f"{n:032x}"))).events}
+
+    assert 400 < len(kept) < 600
+    assert kept == {n for n in range(2_000) if finished(sampling.run(replace(WRITTEN_EVENT, id=f"{n:032x}"))).events}
+
+
+async def test_the_first_event_of_a_key_goes_on_and_goes_on_again() -> None:
+    deduplicating, services = chain([{"deduplicate": "data.order"}]), asking(FakeOwners())
+    event = replace(WRITTEN_EVENT, data={"order": 7})
+
+    assert (await deduplicating.run(event, services)).events
+    second = await deduplicating.run(replace(event, id="e2"), services)
+    assert second.stops == ("step 1 'deduplicate': the event e1 came first with this data.order",)
+    assert (await deduplicating.run(event, services)).events
+    assert (await deduplicating.run(replace(event, id="e3", data={"order": 8}), services)).events
+    assert (await deduplicating.run(replace(event, id="e4", data={}), services)).events
+
+
+async def test_routes_deduplicate_each_for_itself_and_within_the_window() -> None:
+    services = asking(FakeOwners())
+    one = chain([{"deduplicate": {"key": "data.order", "window": "1h"}}])
+    event = replace(WRITTEN_EVENT, data={"order": 7})
+    await one.run(event, services)
+
+    assert (await replace(one, route="another").run(replace(event, id="e2"), services)).events
+    later = replace(event, id="e3", receivedat="2026-03-01T13:00:00.000Z")
+    assert (await one.run(later, services)).events
+
+
+async def test_without_the_memory_the_event_comes_again() -> None:
+    owners = FakeOwners()
+    owners.fault = "down"
+
+    with pytest.raises(Temporary, match="step 1 'deduplicate': down"):
+        await chain([{"deduplicate": "data.order"}]).run(replace(WRITTEN_EVENT, data={"order": 7}), asking(owners))

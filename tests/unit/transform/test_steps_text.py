@@ -1,0 +1,385 @@
+"""encode and decode."""
+
+import gzip
+import hashlib
+import hmac
+import tracemalloc
+import zlib
+from base64 import b64encode
+from dataclasses import replace
+from typing import Final, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.transform.step import SettingsFault
+from functions.transform.steps.digest import Algorithm, Digest
+from functions.transform.steps.encode import DECODERS, ENCODERS, Decode, Encode
+from functions.transform.steps.values import Count
+from functions.transform.verifying import verified_step
+from shared.errors import Permanent, Temporary
+from shared.event import Event
+from shared.formats.text_body import binary
+from shared.jsontext import Json
+from tests.fakes.steps import EVENT, data_after, event_after, finished
+from tests.unit.transform.written_steps import WRITTEN_EVENT, chain, run, written_data_after
+
+
+def encoded(name: str, data: Json) -> Json:
+    return data_after(Encode, {"to": name}, data)
+
+
+def decoded(name: str, data: Json) -> Json:
+    return data_after(Decode, {"from": name}, data)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "written"),
+    [
+        ("base64", "Grüße?>", "R3LDvMOfZT8+"),
+        ("base64url", "Grüße?>", "R3LDvMOfZT8-"),
+        ("base64url", "a", "YQ"),
+        ("hex", "hi", "6869"),
+        ("binary", "hi", "01101000 01101001"),
+        ("percent", "a b/ü?", "a%20b%2F%C3%BC%3F"),
+        ("html", "<a href=\"x\">'&'</a>", "&lt;a href=&quot;x&quot;&gt;&#x27;&amp;&#x27;&lt;/a&gt;"),
+        ("json", 'say "hi"', '"say \\"hi\\""'),
+    ],
+)
+def test_text_is_written_and_read_back(name: str, text: str, written: str) -> None:
+    assert encoded(name, text) == written
+    assert decoded(name, written) == text
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@given(text=st.text())
+def test_any_text_comes_back_equal(name: str, text: str) -> None:
+    assert data_after(Decode, {"from": name, "as": "text"}, encoded(name, text)) == text.removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS.keys() - {"html"}))
+@given(content=st.binary())
+def test_any_bytes_come_back_equal(name: str, content: bytes) -> None:
+    written = encoded(name, binary(content, "image/png"))
+
+    assert data_after(Decode, {"from": name, "as": "bytes"}, written) == binary(content, "")
+
+
+@pytest.mark.parametrize("name", [*DECODERS, "json", "utf-8", "utf-16", "shift_jis"])
+@given(content=st.binary() | st.text().map(str.encode))
+def test_anything_is_decoded_or_rejected(name: str, content: bytes) -> None:
+    for document in (binary(content, ""), content.decode("utf-8", "replace")):
+        try:
+            decoded(name, document)
+        except Permanent as error:
+            assert error.code == "decoding_failed"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("base64", "aGk=!!!!", "data is not base64"),
+        ("base64", "aGk", "data is not base64"),
+        ("base64", "aGl=", "data is not base64 that an encoder writes"),
+        ("base64", "aG\nk=", "data is not base64"),
+        ("base64url", "aGk+", "data is not base64url"),
+        ("base64url", "aGk==", "data is not base64url"),
+        ("base64url", "a", "data is not base64url"),
+        ("hex", "abc", "data is not hex"),
+        ("hex", "de ad", "data is not hex"),
+        ("hex", "0x41", "data is not hex"),
+        ("binary", "0110100", "data is not binary digits"),
+        ("binary", "01101000  01101001", "data is not binary digits"),
+        ("binary", "01101002", "data is not binary digits"),
+        ("percent", "a%2", "data is not percent-encoded"),
+        ("percent", "a b", "data is not percent-encoded"),
+        ("html", "a & b", "data has an & that does not begin an HTML character reference"),
+        ("html", "&nosuch;", "data has an & that does not begin an HTML character reference"),
+        ("html", "&#0;", "data has an & that does not begin an HTML character reference"),
+        ("gzip", "not gzip", "data is not gzip, or damaged"),
+        ("json", "{", "data cannot be read: not JSON: Expecting property name enclosed in double quotes: line 1"),
+        ("utf-8", binary("é".encode("latin-1"), ""), "data is not utf-8 text"),
+        ("hex", {"a": 1}, "data is an object; only text and bytes can be decoded"),
+        ("hex", 41, "data is a number; only text and bytes can be decoded"),
+    ],
+)
+def test_what_no_encoder_writes_is_rejected(name: str, data: Json, message: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        decoded(name, data)
+    assert caught.value.code == "decoding_failed"
+    assert caught.value.detail.startswith(message)
+
+
+def test_gzip_that_stands_for_too_much_is_rejected() -> None:
+    bomb = gzip.compress(b"\0" * 100_000_000, 1)
+
+    with pytest.raises(Permanent, match="is gzip of more than 4194304 bytes"):
+        decoded("gzip", binary(bomb, "application/gzip"))
+
+
+def test_a_hostile_text_is_decoded_in_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        assert decoded("percent", "%41" * 1_000_000) == "A" * 1_000_000
+        assert decoded("binary", "01000001 " * 200_000 + "01000001") == "A" * 200_001
+        assert decoded("html", "&amp;" * 200_000) == "&" * 200_000
+        assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_charsets_make_bytes_of_text_and_text_of_bytes() -> None:
+    written = encoded("windows-1252", "5 €")
+
+    assert written == binary(b"5 \x80", "text/plain; charset=windows-1252")
+    assert decoded("windows-1252", written) == "5 €"
+    with pytest.raises(Permanent, match="data has a character that latin1 lacks"):
+        encoded("latin1", "5 €")
+
+
+def test_what_is_no_text_is_encoded_as_its_json() -> None:
+    assert encoded("hex", {"a": 1}) == b'{"a":1}'.hex()
+
+
+def test_what_is_decoded_is_text_where_it_is_utf8_and_bytes_elsewhere() -> None:
+    assert decoded("hex", "6869") == "hi"
+    assert decoded("hex", "ff00") == binary(b"\xff\0", "")
+    assert data_after(Decode, {"from": "hex", "as": "bytes"}, "6869") == binary(b"hi", "")
+    with pytest.raises(Permanent, match="data is not utf-8 text"):
+        data_after(Decode, {"from": "hex", "as": "text"}, "ff00")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"b": 1}, "data.a is not there"),
+        ("text", "data is text, not an object"),
+        ({"a": "x"}, "data.a is text, not a list"),
+        ({"a": [{}]}, "data.a[0].b is not there"),
+    ],
+)
+def test_a_path_that_leads_to_nothing_is_named(data: Json, message: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        data_after(Encode, {"to": "hex", "path": "data.a[*].b"}, data)
+    assert (caught.value.code, caught.value.detail) == ("path_conflict", message)
+
+
+@pytest.mark.parametrize("model", [Encode, Decode])
+def test_an_unknown_coding_is_rejected_when_the_settings_are_loaded(model: type[Encode] | type[Decode]) -> None:
+    with pytest.raises(SettingsFault, match="'rot13' must be one of base64, base64url, hex"):
+        verified_step(model, {"to": "rot13"} if model is Encode else {"from": "rot13"})
+
+
+BODY = b'{ "b": 1,\n "a": "\xc3\xa9" }'
+
+
+def arrived(data: Json, rawbody: str | None = None, rawbase64: str | None = None) -> Event:
+    payload_hash = hashlib.sha256(BODY).hexdigest()
+    return replace(EVENT, data=data, payloadhash=payload_hash, rawbody=rawbody, rawbase64=rawbase64)
+
+
+def digest(settings: dict[str, Json], data: Json, secrets: dict[str, str] | None = None) -> Json:
+    return data_after(Digest, settings, data, secrets)
+
+
+@pytest.mark.parametrize("name", get_args(Algorithm))
+def test_each_algorithm_digests_text_and_bytes_as_they_are(name: str) -> None:
+    if name == "crc32":
+        expected = f"{zlib.crc32('é'.encode()):08x}"
+    else:
+        expected = hashlib.new(name.replace("-", "_"), "é".encode()).hexdigest()
+
+    assert digest({"algorithm": name}, "é") == expected
+    assert digest({"algorithm": name}, binary("é".encode(), "")) == expected
+
+
+def test_the_body_as_it_came_is_digested_byte_for_byte() -> None:
+    md5 = hashlib.md5(BODY).hexdigest()
+    settings: Json = {"algorithm": "md5", "of": "body"}
+    encoded = b64encode(BODY).decode()
+
+    for event in (
+        arrived(BODY.decode()),
+        arrived(binary(BODY, "")),
+        arrived({"b": 1}, rawbody=BODY.decode()),
+        arrived({"b": 1}, rawbase64=encoded),
+    ):
+        assert event_after(Digest, settings, event).data == md5
+
+
+def test_sha256_of_the_body_needs_no_kept_body() -> None:
+    after = event_after(Digest, {"algorithm": "sha256", "of": "body"}, arrived({"b": 1}))
+
+    assert after.data == hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.mark.parametrize("data", [{"b": 1}, "another text", None])
+def test_a_body_that_was_not_kept_is_not_made_up(data: Json) -> None:
+    with pytest.raises(Permanent, match="the received body is not kept: set") as caught:
+        event_after(Digest, {"algorithm": "md5", "of": "body"}, arrived(data))
+    assert caught.value.code == "digest_failed"
+
+
+def test_a_secret_makes_it_an_hmac_by_the_newest_value() -> None:
+    expected = b64encode(hmac.digest(b"new-key-new-key-1", b"text", "sha256")).decode()
+    settings: dict[str, Json] = {"algorithm": "sha256", "secret": "partner", "as": "base64"}
+
+    assert digest(settings, "text", {"partner": "new-key-new-key-1\nold-key-old-key-1"}) == expected
+    with pytest.raises(Temporary):
+        digest(settings, "text", {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"algorithm": "sha-256"}, "must be 'md5'"),
+        ({"algorithm": "crc32", "secret": "x"}, "crc32 takes no secret"),
+        ({"algorithm": "md5", "secret": "Not A Name"}, "must be the name of a secret"),
+        ({"algorithm": "md5", "of": ["body", "data"]}, "path 'body' must begin with 'data'"),
+        ({"algorithm": "md5", "of": []}, "must not be empty"),
+    ],
+)
+def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
+    with pytest.raises(SettingsFault) as caught:
+        verified_step(Digest, settings)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("of", "data", "number"),
+    [
+        ("fields", {"a": {"b": 1}, "c": [{"d": 1}]}, 2),
+        ("all_fields", {"a": {"b": 1}, "c": [{"d": 1}]}, 4),
+        ("items", [1, [2, 3]], 2),
+        ("characters", "é😀", 2),
+        ("bytes", "é😀", 6),
+        ("bytes", binary(b"\xff", ""), 1),
+        ("fields", {}, 0),
+    ],
+)
+def test_what_is_counted(of: str, data: Json, number: int) -> None:
+    assert data_after(Count, {"of": of}, data) == number
+
+
+@pytest.mark.parametrize(
+    ("of", "data", "message"),
+    [
+        ("fields", [1], "data is a list, which has no fields"),
+        ("all_fields", "x", "data is text, which has no fields"),
+        ("items", {"a": 1}, "data is an object, which has no items"),
+        ("characters", 7, "data is a number, which has no characters"),
+        ("bytes", {"a": 1}, "data is an object, which has no bytes"),
+        ("items", "text", "data is text, which has no items"),
+    ],
+)
+def test_what_has_nothing_to_count_is_rejected(of: str, data: Json, message: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        data_after(Count, {"of": of}, data)
+    assert (caught.value.code, caught.value.detail) == ("not_countable", message)
+
+
+def test_a_number_can_go_to_another_place() -> None:
+    after = event_after(Count, {"of": "items", "path": "data.a", "into": "subject"}, replace(EVENT, data={"a": [1, 2]}))
+
+    assert (after.data, after.subject) == ({"a": [1, 2]}, "2")
+
+
+CARD: Final = "4111 1111 1111 1111"
+
+
+def test_redact_finds_cards_and_addresses_wherever_they_stand() -> None:
+    event = replace(
+        WRITTEN_EVENT, subject=f"paid with {CARD}", data={"a": [f"{CARD}!"], "n": 4111111111111111, "m": 41111}
+    )
+
+    [after] = finished(chain([{"redact": {"cards": True, "emails": True}}]).run(event)).events
+    assert after.data == {"a": ["***!"], "n": "***", "m": 41111}
+    assert (after.subject, after.actor) == ("paid with ***", "***@example.com")
+
+
+@pytest.mark.parametrize("text", ["4111 1111 1111 1112", "1234567890123", "41111111111111111111111", "no", "1" * 12])
+def test_redact_leaves_numbers_that_are_no_card(text: str) -> None:
+    assert written_data_after({"redact": {"cards": True}}, text) == text
+
+
+def test_redact_masks_the_whole_of_what_a_path_names() -> None:
+    data: Json = {"pin": 1234, "token": "abcdefgh", "deep": {"a": 1}, "none": None}
+    paths: list[Json] = ["data.pin", "data.token", "data.deep", "data.none", "data.missing", "actor"]
+    step: Json = {"redact": {"paths": paths, "keep_last": 4, "mask": "#"}}
+
+    [after] = finished(chain([step]).run(replace(WRITTEN_EVENT, data=data))).events
+    assert after.data == {"pin": "#", "token": "#efgh", "deep": "#:1}".replace(":1}", "") + '":1}', "none": None}
+    assert after.actor == "#.com"
+
+
+@given(st.text(alphabet="0123456789 -", max_size=30), st.text(alphabet="0123456789 -", max_size=30))
+def test_no_card_number_is_left(before: str, after: str) -> None:
+    left = written_data_after({"redact": {"cards": True}}, f"{before}, {CARD} {after}")
+
+    assert CARD not in str(left)
+    assert CARD not in str(written_data_after({"redact": {"cards": True}}, f"{before} {CARD}, {after}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("378282246310005", "***"),
+        ("4111111111111111", "***"),
+        ("4111111111111112", "4111111111111112"),
+        ("order 12 4111111111111111", "order 12 ***"),
+        ("2 4111 1111 1111 1111 x", "2 *** x"),
+        ("4111 1111 1111 1111 - 12 28", "*** - 12 28"),
+        ("4111-1111-1111-1111 3782 822463 10005", "***"),
+        ("4111\u00a01111\u202f1111\u20111111", "***"),
+        (f"{CARD} 12/27 123", "*** 12/27 123"),
+        ("4111111111111111 123", "*** 123"),
+        (f"order 12 {CARD}", "order 12 ***"),
+        (f"order 14 {CARD}", "order ***"),  # 14 and the first three groups prove each other as well
+        (f"4111-1111-1111-1111 5, {CARD} {CARD}", "*** 5, ***"),
+        ("3782 822463 10005 1234", "*** 1234"),
+        ("x4111111111111111y", "x***y"),
+    ],
+)
+def test_a_card_number_is_found_beside_other_digits(text: str, left: str) -> None:
+    assert written_data_after({"redact": {"cards": True}}, text) == left
+
+
+@pytest.mark.parametrize("text", ["1 " * 50_000, "4111 " * 50_000])
+def test_many_digits_are_looked_through_in_the_time_of_a_chain_and_little_memory(text: str) -> None:
+    assert run({"redact": {"cards": True}}, text).faults == ()
+    tracemalloc.start()
+    try:
+        run({"redact": {"cards": True}}, text)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("jörg@example.com", "***@example.com"),
+        ("bob@münchen.de, x@例え.jp", "***@münchen.de, ***@例え.jp"),
+        ("a@b", "a@b"),
+    ],
+)
+def test_a_mail_address_in_any_script_is_masked(text: str, left: str) -> None:
+    assert written_data_after({"redact": {"emails": True}}, text) == left
+
+
+EVERYTHING: Json = {"redact": {"cards": True, "emails": True}}
+
+
+def test_redact_tells_names_apart_that_are_one_once_masked_so_that_no_field_is_lost() -> None:
+    members: Json = {"ada@x.org": 1, "***@x.org (2)": 2, "bob@x.org": 3, "***@x.org": 4}
+    after = written_data_after(EVERYTHING, members)
+    assert isinstance(after, dict)
+    assert list(after.values()) == [1, 2, 3, 4]
+    assert not {"ada@x.org", "bob@x.org"} & set(after)
+
+
+@pytest.mark.parametrize("number", [4111111111111112, 4111111111111111.5, 1.5e12, -4111111111111111, 1e300, True])
+def test_redact_leaves_other_numbers(number: int | float) -> None:
+    after = written_data_after(EVERYTHING, {"n": number})
+    assert (after, type(after)) == ({"n": number}, dict)

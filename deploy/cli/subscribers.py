@@ -18,7 +18,7 @@ from deploy.subscribers.imports import CsvFault, Importer, ImportResult, Row, fa
 from deploy.subscribers.operator_api import Deployment, OperatorApi
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, stdout_screen, table
-from functions.subscribe.settings import SubscribeSettings, read_settings
+from functions.subscribe.service import SubscribeSettings, read_settings
 from shared.jsontext import Json, JsonObject
 
 EXIT_CODES: Final = "0 done, 1 not found, rejected or failed, 2 usage error"

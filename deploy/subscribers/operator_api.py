@@ -21,11 +21,9 @@ from deploy.client.hookchain.subscribers_api import Headers
 from deploy.history.state import StateFault, SubscriberStores
 from deploy.secrets.backend import BackendError, SecretBackend
 from functions.subscribe.api import answer_known
-from functions.subscribe.caller import KeyCaller
-from functions.subscribe.keyring import Keyring
 from functions.subscribe.problems import ApiProblem, problem_reply
-from functions.subscribe.service import Service
-from functions.subscribe.settings import SubscribeSettings
+from functions.subscribe.route import KeyCaller
+from functions.subscribe.service import Keyring, Service, SubscribeSettings
 from shared.cloud import platform
 from shared.errors import Rejected, Temporary
 from shared.http import Reply, Request, body_too_large

@@ -1,35 +1,131 @@
-"""A request to the API, in the order of its checks: path, method, caller, access, tenant, rate, body; handler."""
+"""A request to subscribe, answered and logged: a page, or a route of the API.
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+The API checks in this order: path, method, caller, access, tenant, rate, body; then the route's handler runs.
+"""
 
-from functions.subscribe.authentication import authenticate
-from functions.subscribe.bodies import read_body, read_input
-from functions.subscribe.caller import Caller, KeyCaller, PortalCaller
-from functions.subscribe.problems import not_found
-from functions.subscribe.route import Call, Route
-from functions.subscribe.router import Matched, router
+import asyncio
+import hmac
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from pydantic import BaseModel, ValidationError
+
+from functions.subscribe.credentials import TOKEN_PREFIX, PortalToken, read_api_key, read_portal_token
+from functions.subscribe.pages import answer_page
+from functions.subscribe.problems import ApiProblem, FaultAt, MethodRejected, invalid_values, not_found, problem_reply
+from functions.subscribe.route import PARAMS, Call, Caller, KeyCaller, PortalCaller, Route
 from functions.subscribe.service import Service
-from shared.errors import Rejected
-from shared.http import ReadBody, Reply, Request
-from shared.jsontext import to_json
-from shared.subscribers.directory import TENANTS
-from shared.subscribers.model import Tenant
+from shared.config.values import fault_text
+from shared.errors import HookchainError, Rejected, Temporary, place_of
+from shared.formats.json_body import parse
+from shared.formats.media_type import media_type
+from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
+from shared.jsontext import Json, to_json
+from shared.limits import Limits
+from shared.logs import log
+from shared.outcomes import RequestOutcome
+from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
+from shared.subscribers.model import ApiKey, Session, Tenant
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
 
+RETRY_AFTER_SECONDS: Final = 5
+NOSNIFF: Final = ("x-content-type-options", "nosniff")
+_ANSWERED: Final[RequestOutcome] = "answered"
+_REJECTED: Final[RequestOutcome] = "rejected"
+_AGAIN: Final = "It may be done or not. Send it again later."
+_UNAVAILABLE: Final[RequestOutcome] = "unavailable"
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 NO_STORE: Final = ("cache-control", "no-store")
 _JSON: Final = ("content-type", "application/json")
+_SCHEME: Final = "bearer "
+_MISSING: Final = "send an API key or a portal token as `Authorization: Bearer …`"
+_UNKNOWN: Final = "the API key or portal token is unknown, expired or revoked"
+LIMITS: Final = Limits(max_depth=32, max_nodes=100_000, max_keys=2_000, max_key_characters=1_000)
+MAX_QUERY_CHARACTERS: Final = 8_192
+MAX_QUERY_FIELDS: Final = 30
+MAX_FAULTS: Final = 20
+_MAX_PATH_CHARACTERS: Final = 200
+_JSON_FORMAT: Final = media_type("application/json")
 
 
-class MethodRejected(Rejected):
-    """A method that the path does not have."""
+class Matched(NamedTuple):
+    """The routes of a path by method, and the parameters in it."""
 
-    def __init__(self, allowed: str) -> None:
-        super().__init__("method_not_allowed", f"this path takes {allowed}")
-        self.allowed = allowed
+    routes: Mapping[str, Route]
+    params: Mapping[str, str]
+
+    @property
+    def allowed(self) -> str:
+        """Return the value of `Allow`."""
+        methods = {*self.routes, "OPTIONS"} | ({"HEAD"} if "GET" in self.routes else set())
+        return ", ".join(sorted(methods))
+
+
+async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
+    """Answer a request: 2xx once it is done, 4xx for one that is at fault, 503 where the caller must try again."""
+    started = time.perf_counter()
+    routes: list[Route] = []
+    try:
+        if sum([len(name) + len(value) for name, value in head.headers]) > MAX_HEADER_BYTES:
+            raise Rejected("headers_too_large", f"the headers have more than {MAX_HEADER_BYTES} bytes")
+        reply = await answer_page(service, head)
+        if reply is None:
+            reply = await answer_api(service, head, read_body, routes.append)
+    except ApiProblem as error:
+        reply = problem_reply(error.status, error.code, error.detail, error.errors, _headers_of(error))
+        _log("WARNING", _REJECTED, head, routes, reply, started, error.code, _loggable(error))
+    except Rejected as error:
+        allowed: Headers = (("allow", error.allowed),) if isinstance(error, MethodRejected) else ()
+        reply = problem_reply(error.status, error.code, error.detail, headers=(*allowed, ("connection", "close")))
+        _log("WARNING", _REJECTED, head, routes, reply, started, error.code, error.detail)
+    except Exception as error:
+        fault = error if isinstance(error, HookchainError) else Temporary("internal_error", place_of(error))
+        retry_after = ("retry-after", str(RETRY_AFTER_SECONDS))
+        reply = problem_reply(503, "unavailable", _AGAIN, headers=(retry_after,))
+        _log("ERROR", _UNAVAILABLE, head, routes, reply, started, fault.code, fault.detail)
+    else:
+        _log("INFO", _ANSWERED, head, routes, reply, started)
+    return reply._replace(headers=(*reply.headers, NOSNIFF))
+
+
+def _headers_of(error: ApiProblem) -> Headers:
+    if error.code == "not_authenticated":
+        return (("www-authenticate", 'Bearer realm="hookchain"'),)
+    return (("retry-after", str(error.retry_after_seconds)),) if error.retry_after_seconds else ()
+
+
+def _loggable(error: ApiProblem) -> str | None:
+    """Return the detail, but for a value that is at fault: its path may be what a caller wrote."""
+    return None if error.errors else error.detail
+
+
+def _log(
+    severity: str,
+    outcome: RequestOutcome,
+    head: Request,
+    routes: list[Route],
+    reply: Reply,
+    started: float,
+    code: str | None = None,
+    detail: str | None = None,
+) -> None:
+    """Write the line. The route is its pattern: a path may hold anything."""
+    fields: dict[str, Json] = {"route": routes[0].path if routes else None, "code": code, "detail": detail}
+    log(
+        severity,
+        outcome,
+        started,
+        function="subscribe",
+        outcome=outcome,
+        method=head.method if head.method.isalpha() and len(head.method) < 10 else "other",
+        status=reply.status,
+        **fields,
+    )
 
 
 async def answer_api(service: Service, request: Request, read: ReadBody, note: Callable[[Route], None]) -> Reply:
@@ -66,13 +162,13 @@ async def _answer(
     if route.is_limited and isinstance(caller, PortalCaller) and service.request_rate is not None:
         await service.request_rate.verify(caller.tenant)
     await read_body(route, request, read)
-    given = read_input(route, request)
+    values = read_input(route, request)
     key = request.header(IDEMPOTENCY_KEY) if route.is_idempotent else None
     if key is None:
-        return await run(route, call, given)
+        return await _run(route, call, values)
     from functions.subscribe.idempotency import answer_once
 
-    return await answer_once(call, key, lambda: run(route, call, given))
+    return await answer_once(call, key, lambda: _run(route, call, values))
 
 
 async def _tenant_of(service: Service, caller: Caller, route: Route, matched: Matched) -> Tenant | None:
@@ -86,10 +182,165 @@ async def _tenant_of(service: Service, caller: Caller, route: Route, matched: Ma
     return found[0] if found else None
 
 
-async def run(route: Route, call: Call, given: "BaseModel") -> Reply:
+async def _run(route: Route, call: Call, values: BaseModel) -> Reply:
     """Call the handler, and write what it gives."""
-    found = await route.run(call, given)
+    found = await route.handler(call, values)
     if found is None:
         return Reply(204, headers=(NO_STORE, *call.headers))
     text = to_json(found.model_dump(by_alias=True))
-    return Reply(route.status, text.encode("utf-8", "backslashreplace"), (_JSON, NO_STORE, *call.headers))
+    return Reply(route.success_status, text.encode("utf-8", "backslashreplace"), (_JSON, NO_STORE, *call.headers))
+
+
+class Router:
+    """Literal segments of a path win over parameters."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        by_path: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            by_path.setdefault(route.path, {})[route.method] = route
+        self._by_length: dict[int, list[tuple[tuple[str, ...], dict[str, Route]]]] = {}
+        for path in sorted(by_path, key=lambda path: path.replace("{", "~")):
+            segments = tuple(path.split("/"))
+            self._by_length.setdefault(len(segments), []).append((segments, by_path[path]))
+
+    def find(self, path: str) -> Matched:
+        """Raises ApiProblem (`not_found`)."""
+        texts = [_decoded(segment) for segment in path.split("/")]
+        rule = ""
+        for segments, routes in self._by_length.get(len(texts), ()):
+            params = _params(segments, texts)
+            if params is None:
+                continue
+            wrong = next((PARAMS[name] for name, text in params.items() if not PARAMS[name].is_valid(text)), None)
+            if wrong is None:
+                return Matched(routes, params)
+            rule = f": {wrong.rule}"
+        raise not_found(f"path{rule}")
+
+
+@cache
+def router() -> Router:
+    """Return the router of the API, made at the first request."""
+    from functions.subscribe.routes import ROUTES
+
+    return Router(ROUTES)
+
+
+def _decoded(segment: str) -> str:
+    if segment.isascii() and "%" not in segment:
+        return segment
+    return unquote_to_bytes(segment.encode("latin-1", "replace")).decode("utf-8", "replace")
+
+
+def _params(segments: Sequence[str], texts: Sequence[str]) -> dict[str, str] | None:
+    """Return None if the path is another one."""
+    params: dict[str, str] = {}
+    for segment, text in zip(segments, texts, strict=True):
+        if segment.startswith("{"):
+            params[segment[1:-1]] = text
+        elif segment != text:
+            return None
+    return params
+
+
+async def authenticate(service: Service, request: Request) -> tuple[Caller, Tenant | None]:
+    """Return the caller, and of a portal token its tenant. Raises ApiProblem (`not_authenticated`)."""
+    authorization = request.header("authorization") or ""
+    if not authorization.lower().startswith(_SCHEME):
+        raise ApiProblem("not_authenticated", _MISSING)
+    text = authorization[len(_SCHEME) :].strip()
+    if text.startswith(TOKEN_PREFIX):
+        return await _portal_caller(service, text)
+    return await _key_caller(service, text), None
+
+
+async def _key_caller(service: Service, text: str) -> KeyCaller:
+    presented = read_api_key(text)
+    found = await service.directory.read(ApiKey, API_KEYS, presented.id) if presented else None
+    if presented is None or found is None:
+        raise ApiProblem("not_authenticated", _UNKNOWN)
+    now, key = service.clock.now(), found[0]
+    matches = [
+        hmac.compare_digest(digest, presented.digest) and (until is None or now < until)
+        for digest, until in key.digests
+    ]
+    if not any(matches):
+        raise ApiProblem("not_authenticated", _UNKNOWN)
+    return KeyCaller(key.id, frozenset(key.scopes))
+
+
+async def _portal_caller(service: Service, text: str) -> tuple[PortalCaller, Tenant]:
+    token, now = read_portal_token(text, await service.keyring.portal_keys()), service.clock.now()
+    if token is None or now >= token.expires_at:
+        raise ApiProblem("not_authenticated", _UNKNOWN)
+    session, tenant = await asyncio.gather(
+        service.directory.read(Session, sessions_of(token.tenant), token.session),
+        service.directory.read(Tenant, TENANTS, token.tenant),
+    )
+    if session is None or tenant is None or _is_revoked(token, session[0], tenant[0]):
+        raise ApiProblem("not_authenticated", _UNKNOWN)
+    caller = PortalCaller(token.tenant, token.session, frozenset(token.capabilities), token.expires_at)
+    return caller, tenant[0]
+
+
+def _is_revoked(token: PortalToken, session: Session, tenant: Tenant) -> bool:
+    """Return whether the token is revoked. One that is older than its tenant is of a deleted tenant of that id."""
+    return session.is_revoked or token.issued_at <= tenant.tokens_valid_from or token.issued_at < tenant.created_at
+
+
+async def read_body(route: Route, request: Request, read: ReadBody) -> None:
+    """Set the request's body. Raises Rejected for one that is too large, or of another type than JSON."""
+    if not route.takes_body:
+        return
+    request.body = await read(route.max_body_bytes)
+    if request.body and not _is_json(request.header("content-type") or ""):
+        raise Rejected("unsupported_content_type", "the body must be JSON, with `Content-Type: application/json`")
+    if request.header("content-encoding") not in (None, "", "identity"):
+        raise Rejected("unsupported_encoding", "the body must not be compressed")
+
+
+def read_input(route: Route, request: Request) -> BaseModel:
+    """Return what the route takes. Raises ApiProblem, and Rejected for a body that is not JSON."""
+    value = _body_value(request.body) if route.takes_body else _query_value(request.query)
+    try:
+        return route.takes.model_validate(value)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False, include_context=True)
+        prefix = "/" if route.takes_body else "?"
+        raise invalid_values([_fault(each, prefix) for each in details[:MAX_FAULTS]]) from None
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _body_value(body: bytes) -> Json:
+    return parse(body, _JSON_FORMAT, LIMITS) if body.strip() else {}
+
+
+def _query_value(query: str) -> dict[str, str]:
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise ApiProblem("invalid_value", f"the query must have at most {MAX_QUERY_CHARACTERS} characters")
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=MAX_QUERY_FIELDS
+        )
+    except ValueError as error:
+        raise ApiProblem("invalid_value", "the query must be percent-encoded UTF-8, with few fields") from error
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for name, _ in pairs if [each for each, _ in pairs].count(name) > 1)
+        raise invalid_values([(f"?{twice}"[:_MAX_PATH_CHARACTERS], "must be given once")])
+    return found
+
+
+def _fault(detail: "ErrorDetails", prefix: str) -> FaultAt:
+    """Return a JSON pointer and a rule. pydantic's marks, such as `[key]`, are no part of the request."""
+    parts = [str(part) for part in detail["loc"] if part != "[key]"]
+    if prefix == "?":
+        path = f"?{parts[0]}" if parts else ""
+    else:
+        path = "".join([f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts])
+    rule = "is not known" if detail["type"] == "extra_forbidden" else fault_text(detail)
+    return path[:_MAX_PATH_CHARACTERS], rule[:500]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and looking for them takes 15 ms
 
-from functions.subscribe import entry, wiring
+from functions.subscribe import api, wiring
 from functions.subscribe.service import Service
 from shared.cloud.aws.function_url import answer_event
 from shared.cloud.aws.invocations import LambdaContext, run
@@ -22,7 +22,7 @@ def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
 def handle(event: JsonObject, context: LambdaContext, service: Callable[[], Service]) -> JsonObject:
     return run(
         lambda deadline: answer_event(
-            "subscribe", lambda head, read_body: entry.answer(service(), head, read_body), event, deadline
+            "subscribe", lambda head, read_body: api.answer(service(), head, read_body), event, deadline
         ),
         context,
     )

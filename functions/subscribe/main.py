@@ -14,10 +14,10 @@ gc.disable()  # what is imported here stays: to look through it again and again 
 from functions_framework import aio  # noqa: E402 the folder that holds `shared` comes first
 from starlette.requests import Request as WebRequest  # noqa: E402
 
-from functions.subscribe import entry, wiring  # noqa: E402
+from functions.subscribe import api, wiring  # noqa: E402
 from shared.cloud.gcp.serving import Application  # noqa: E402
 
-application = Application(lambda head, read_body: entry.answer(wiring.service(), head, read_body))
+application = Application(lambda head, read_body: api.answer(wiring.service(), head, read_body))
 
 if __name__ == "main":  # loaded to serve, not imported
     wiring.settings_or_exit()

@@ -13,10 +13,9 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from functions.subscribe.models.base import Problem, Query
-from functions.subscribe.path_parameters import PARAMS
+from functions.subscribe import models
 from functions.subscribe.problems import API_STATUS, TITLES
-from functions.subscribe.route import Route
+from functions.subscribe.route import PARAMS, Route
 from functions.subscribe.routes import ROUTES
 from shared.jsontext import Json, JsonObject
 
@@ -56,7 +55,7 @@ def text() -> str:
 
 def _models() -> Iterator[tuple[type[BaseModel], bool]]:
     """Yield each model, and whether it is one of a request."""
-    yield Problem, False
+    yield models.Problem, False
     for route in ROUTES:
         if route.takes_body:
             yield route.takes, True
@@ -152,7 +151,7 @@ def _access_text(route: Route) -> str:
 
 
 def _query_parameters(route: Route) -> Iterator[JsonObject]:
-    if not issubclass(route.takes, Query):
+    if not issubclass(route.takes, models.Query):
         return
     schema = route.takes.model_json_schema()
     for name, property_ in schema.get("properties", {}).items():
@@ -172,7 +171,7 @@ def _header_parameters(route: Route) -> Iterator[JsonObject]:
 
 
 def _responses(route: Route) -> JsonObject:
-    done: JsonObject = {"description": TITLE_OF_SUCCESS[route.status]}
+    done: JsonObject = {"description": TITLE_OF_SUCCESS[route.success_status]}
     if route.gives:
         done["content"] = {"application/json": {"schema": _reference(route.gives)}}
     if route.has_etag:
@@ -189,7 +188,7 @@ def _responses(route: Route) -> JsonObject:
     if route.is_limited:
         statuses |= {429}
     refs: dict[str, Json] = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
-    return {str(route.status): done, **refs}
+    return {str(route.success_status): done, **refs}
 
 
 TITLE_OF_SUCCESS: Final[Mapping[int, str]] = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content"}

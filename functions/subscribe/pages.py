@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from functions.subscribe.api import MethodRejected
-from functions.subscribe.problems import not_found
-from functions.subscribe.service import Service
-from functions.subscribe.settings import SubscribeSettings
+from functions.subscribe.problems import MethodRejected, not_found
+from functions.subscribe.service import Service, SubscribeSettings
 from shared.http import Headers, Reply, Request
 
 FOLDER: Final = Path(__file__).with_name("page")
@@ -68,7 +66,7 @@ async def answer_page(service: Service, request: Request) -> Reply | None:
 
 
 async def _catalogue(service: Service, request: Request) -> Reply:
-    from functions.subscribe.catalogue import MAX_ANSWER_BYTES, catalogue_part  # what few requests need
+    from functions.subscribe.handlers.event_types import MAX_ANSWER_BYTES, catalogue_part  # what few requests need
     from shared.subscribers.catalogue_page import STYLE_HASH, catalogue_page
 
     kept, now, settings = service.catalogue, service.clock.now(), service.settings

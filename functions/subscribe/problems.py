@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
+from shared.errors import Rejected
 from shared.http import Headers, Reply
 from shared.jsontext import Json, texts_json
 
@@ -87,6 +88,14 @@ class ApiProblem(Exception):
         return API_STATUS[self.code]
 
 
+class MethodRejected(Rejected):
+    """A method that the path does not have."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__("method_not_allowed", f"this path takes {allowed}")
+        self.allowed = allowed
+
+
 def not_found(thing: str) -> ApiProblem:
     """Return the problem of a thing that is not there, or not the caller's: both are answered the same."""
     return ApiProblem("not_found", f"there is no such {thing}")
@@ -95,6 +104,12 @@ def not_found(thing: str) -> ApiProblem:
 def invalid(path: str, rule: str) -> ApiProblem:
     """Return the problem of one value, by its JSON pointer."""
     return ApiProblem("invalid_value", f"{path}: {rule}", [(path, rule)])
+
+
+def invalid_values(faults: Sequence[FaultAt]) -> ApiProblem:
+    path, rule = faults[0]
+    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return ApiProblem("invalid_value", f"{path or 'the body'}: {rule}{more}", faults)
 
 
 def problem_reply(status: int, code: str, detail: str, errors: Sequence[FaultAt] = (), headers: Headers = ()) -> Reply:

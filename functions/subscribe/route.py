@@ -1,24 +1,132 @@
 """A route of the API: its path, who may use it, what it takes and gives, and the handler that answers it."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-from functions.subscribe.caller import Access, Caller, KeyCaller
-from functions.subscribe.models.base import Input, Output, Query
+from functions.subscribe.credentials import read_signed, signed_text
+from functions.subscribe.models import Input, ListQuery, Output
+from functions.subscribe.problems import ApiProblem, not_found
+from functions.subscribe.service import Service
 from shared.http import Request
-from shared.subscribers.model import Tenant
+from shared.jsontext import Json, canonical, from_json
+from shared.subscribers.directory import read_stored
+from shared.subscribers.model import Capability, Scope, Stored, Tenant
+from shared.subscribers.names import ENDPOINT_PATTERN, TENANT_PATTERN, TYPE_PATTERN
 
-if TYPE_CHECKING:
-    from functions.subscribe.service import Service
-
+_INCLUDED: Final[dict[Scope, frozenset[Scope]]] = {
+    "read": frozenset({"read", "write", "admin"}),
+    "write": frozenset({"write", "admin"}),
+    "portal": frozenset({"portal", "admin"}),
+    "admin": frozenset({"admin"}),
+}
+"""The scopes that allow what needs a scope."""
+_CAPABLE: Final[dict[Capability, frozenset[Capability]]] = {
+    "view": frozenset({"view", "manage", "resend"}),
+    "manage": frozenset({"manage"}),
+    "resend": frozenset({"resend"}),
+    "reveal_secret": frozenset({"reveal_secret"}),
+}
+"""The capabilities that allow what needs a capability."""
+MESSAGE_PATTERN: Final = r"[0-9]{14}-[0-9a-zA-Z_.-]{1,200}-[0-9a-f]{8}"
+KEY_PATTERN: Final = r"[0-9a-z]{12}"
+SESSION_PATTERN: Final = r"[0-9a-f]{32}"
+_NAME: Final = "has letters, digits, '_', '.' and '-', begins with a letter or a digit, and has at most"
 ID_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 MAX_BODY_BYTES: Final = 262_144
 MAX_IMPORT_BYTES: Final = 4_194_304
 """Of a catalogue that is imported. Lambda takes at most 6 MB."""
+Document = TypeVar("Document", bound=Stored)
+View = TypeVar("View", bound=Output)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCaller:
+    """The operator, with an API key."""
+
+    id: str
+    scopes: frozenset[Scope]
+
+    @property
+    def name(self) -> str:
+        return f"key.{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class PortalCaller:
+    """A tenant, with a portal token."""
+
+    tenant: str
+    session: str
+    capabilities: frozenset[Capability]
+    expires_at: float
+
+    @property
+    def name(self) -> str:
+        return f"session.{self.tenant}.{self.session}"
+
+
+Caller: TypeAlias = KeyCaller | PortalCaller
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The callers that may use a route: API keys with this scope, portal tokens with this capability; None: none."""
+
+    scope: Scope | None
+    capability: Capability | None
+
+    def verify(self, caller: Caller, tenant: str | None) -> None:
+        """Raises ApiProblem: `not_found` for another tenant, before anything else is said of the route."""
+        if isinstance(caller, KeyCaller):
+            if self.scope is None or not caller.scopes & _INCLUDED[self.scope]:
+                needed = f"an API key with the scope {self.scope!r}" if self.scope else "a portal token"
+                raise ApiProblem("not_allowed", f"this needs {needed}")
+            return
+        if tenant is not None and tenant != caller.tenant:
+            raise not_found("tenant")
+        if self.capability is None:
+            raise ApiProblem("not_allowed", "this is for API keys of the operator")
+        if not caller.capabilities & _CAPABLE[self.capability]:
+            raise ApiProblem("not_allowed", f"this needs a portal token with the capability {self.capability!r}")
+
+    def allows(self, caller: Caller) -> bool:
+        """Return whether the caller may use it, for its own tenant."""
+        try:
+            self.verify(caller, None)
+        except ApiProblem:
+            return False
+        return True
+
+
+REVEAL: Final = Access("admin", "reveal_secret")
+"""Of those who may see the secrets of endpoints."""
+
+
+class Param(NamedTuple):
+    """`rule` tells a caller how the parameter is written."""
+
+    pattern: str
+    description: str
+    rule: str
+
+    def is_valid(self, text: str) -> bool:
+        return re.fullmatch(self.pattern, text) is not None
+
+
+PARAMS: Final[Mapping[str, Param]] = {
+    "tenant": Param(TENANT_PATTERN, "The tenant's id, which is the operator's own.", f"a tenant's id {_NAME} 100"),
+    "endpoint": Param(ENDPOINT_PATTERN, "The endpoint's id.", "an endpoint's id is 'ep_' and 20 letters or digits"),
+    "delivery": Param(r"[A-Za-z0-9_-]{20,400}", "The delivery's id.", "a delivery's id is that of a list"),
+    "message": Param(MESSAGE_PATTERN, "The message's id.", "a message's id is that of a list"),
+    "type": Param(TYPE_PATTERN, "The name of an event type.", f"the name of an event type {_NAME} 128"),
+    "key": Param(KEY_PATTERN, "The API key's id.", "an API key's id is 12 letters or digits"),
+    "session": Param(SESSION_PATTERN, "The portal session's id.", "a portal session's id is 32 hexadecimal digits"),
+}
 
 
 @dataclass(slots=True)
@@ -66,74 +174,90 @@ class Call:
         self.headers.append((name, value))
 
 
+Handler: TypeAlias = Callable[..., Awaitable[BaseModel | None]]
+"""Takes a Call, and its body or query as the model that its annotation names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`run` reads what the route takes, calls the handler and writes what it gives.
+    """A method of a path, who may use it, and the handler that answers it.
 
-    takes           the model of the body, or of the query of a GET and a DELETE
-    gives           the model of the answer; None for a 204
-    is_idempotent   `Idempotency-Key` counts
+    What it takes and gives is what the handler's annotations say, and its summary is the handler's first line.
+
+    status          that of a success; None: 200 with an answer, and 204 without
     is_conditional  `If-Match` counts
-    is_limited      a tenant may make so many such requests in a time: see request_rate.py
+    is_limited      a tenant may make only so many such requests in a time: see RequestRate
     """
 
     method: str
     path: str
     access: Access
-    name: str
-    summary: str
-    status: int
-    takes: type[BaseModel]
-    gives: type[BaseModel] | None
-    run: Callable[[Call, object], Awaitable[BaseModel | None]]
+    handler: Handler
+    status: int | None = None
     max_body_bytes: int = MAX_BODY_BYTES
-    is_idempotent: bool = False
     is_conditional: bool = False
     is_limited: bool = False
     has_etag: bool = False
 
     @property
+    def takes(self) -> type[BaseModel]:
+        """The model of the body, or of the query of a GET and a DELETE."""
+        model: type[BaseModel] = list(self.handler.__annotations__.values())[1]
+        return model
+
+    @property
+    def gives(self) -> type[BaseModel] | None:
+        """The model of the answer; None for a 204."""
+        model: type[BaseModel] | None = self.handler.__annotations__["return"]
+        return model
+
+    @property
     def takes_body(self) -> bool:
         return issubclass(self.takes, Input)
 
+    @property
+    def name(self) -> str:
+        return self.handler.__name__
 
-Taken = TypeVar("Taken", bound=Input | Query)
-Given = TypeVar("Given", bound=Output)
+    @property
+    def summary(self) -> str:
+        return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+
+    @property
+    def success_status(self) -> int:
+        return self.status or (200 if self.gives else 204)
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Return whether `Idempotency-Key` counts."""
+        return self.method == "POST"
 
 
-def route(
-    method: str,
-    path: str,
-    access: Access,
-    handler: Callable[[Call, Taken], Awaitable[Given | None]],
-    takes: type[Taken],
-    gives: type[Given] | None,
-    *,
-    status: int = 0,
-    max_body_bytes: int = MAX_BODY_BYTES,
-    is_conditional: bool = False,
-    is_limited: bool = False,
-    has_etag: bool = False,
-) -> Route:
-    """Return a route whose handler takes and gives what the models say. Its summary is the handler's first line."""
+async def make_cursor(service: Service, list_: Json, position: list[Json]) -> str:
+    """Return the cursor of a position. `list_` names the list with its filters."""
+    return signed_text(canonical([list_, position]), (await service.keyring.cursor_keys())[0])
 
-    async def run(call: Call, value: object) -> BaseModel | None:
-        assert isinstance(value, takes)
-        return await handler(call, value)
 
-    return Route(
-        method=method,
-        path=path,
-        access=access,
-        name=handler.__name__,
-        summary=(handler.__doc__ or "").partition("\n")[0].rstrip("."),
-        status=status or (200 if gives else 204),
-        takes=takes,
-        gives=gives,
-        run=run,
-        max_body_bytes=max_body_bytes,
-        is_idempotent=method == "POST",
-        is_conditional=is_conditional,
-        is_limited=is_limited,
-        has_etag=has_etag,
-    )
+async def read_cursor(service: Service, list_: Json, text: str) -> list[Json]:
+    """Return the position of a cursor; an empty one where there is none. Raises ApiProblem (`invalid_cursor`)."""
+    if not text:
+        return []
+    payload = read_signed(text, await service.keyring.cursor_keys())
+    value = None if payload is None else from_json(payload)
+    if not isinstance(value, list) or canonical(value[0]) != canonical(list_) or not isinstance(value[1], list):
+        raise ApiProblem("invalid_cursor", "the cursor is not one of this list, or its filters have changed")
+    return value[1]
+
+
+async def read_page(
+    call: Call, model: type[Document], partition: str, query: ListQuery, view: Callable[[Document], View]
+) -> tuple[list[View], str | None]:
+    """Return the views of a page of documents, in the order of their ids, and the cursor of the next page.
+
+    Raises ApiProblem.
+    """
+    after = await read_cursor(call.service, partition, query.cursor)
+    found = await call.service.documents.page(partition, query.limit + 1, str(after[0]) if after else "")
+    documents = found[: query.limit]
+    next_ = await make_cursor(call.service, partition, [documents[-1].id]) if len(found) > query.limit else None
+    return [view(read_stored(model, each)) for each in documents], next_

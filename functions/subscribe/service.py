@@ -1,17 +1,57 @@
 """The parts that the handlers need: the settings, and the ports on the platform."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from math import ceil
 from time import monotonic
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
-from functions.subscribe.keyring import Keyring
-from functions.subscribe.request_rate import RequestRate
-from functions.subscribe.settings import SubscribeSettings
+from functions.subscribe.credentials import PORTAL
+from functions.subscribe.problems import ApiProblem
 from shared.fetch import Fetch
+from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger
-from shared.ports import Blobs, Bus, Clock
-from shared.store_ports import Documents
+from shared.ports import Blobs, Bus, Clock, Secrets
+from shared.retention import Retention, retention_of
+from shared.settings import SliceFault
+from shared.store_ports import Documents, Grants
 from shared.subscribers.directory import Directory
+from shared.subscribers.model import EventType
+from shared.subscribers.payload import PayloadStyle
+from shared.subscribers.sealing import KEY_SECRET, derived_key
+
+if TYPE_CHECKING:
+    from shared.subscribers.sealing import Sealer
+
+Verification: TypeAlias = Literal["none", "challenge", "cloudevents"]
+VERIFICATIONS: Final[tuple[Verification, ...]] = get_args(Verification)
+_DEFAULT_NAME: Final = "Webhooks"
+MAX_REQUESTS: Final = 60
+"""In a minute, and at once after a minute without any."""
+INTERVAL_SECONDS: Final = 60 / MAX_REQUESTS
+AHEAD_SECONDS: Final = INTERVAL_SECONDS * (MAX_REQUESTS - 1)
+"""Requests take slots that far ahead: none waits for its slot, but once these are taken, the next is rejected."""
+CURSOR: Final = "cursor"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLimits:
+    """The limits of a tenant (endpoints) and of an endpoint (all others)."""
+
+    endpoints: int = 20
+    headers: int = 10
+    fields: int = 20
+    types: int = 50
+    filter_characters: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribersDestination:
+    """A configured destination that sends to endpoints. `rate`: an endpoint's own is at most that."""
+
+    payload: PayloadStyle = "standard"
+    rate: str = ""
 
 
 @dataclass(slots=True)
@@ -20,6 +60,168 @@ class PublishedCatalogue:
 
     page: bytes = b""
     until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeSettings:
+    """
+    destinations  those of the kind `subscribers`, by name
+    event_types   those of the configuration, by name
+    public_url    stands before `/v1` and `/portal` in links; empty: the host that the request was sent to
+    tell          the destination that gets operational events; empty: none
+    """
+
+    destinations: Mapping[str, SubscribersDestination]
+    event_types: Mapping[str, EventType] = field(default_factory=dict)
+    limits: TenantLimits = field(default_factory=TenantLimits)
+    retention: Retention = field(default_factory=Retention)
+    public_url: str = ""
+    portal_name: str = _DEFAULT_NAME
+    portal_logo: str = ""
+    portal_origins: tuple[str, ...] = ()
+    allow_http: bool = False
+    allow_private: bool = False
+    verify: Verification = "none"
+    tell: str = ""
+
+    @property
+    def payload(self) -> PayloadStyle:
+        """Return the form of the bodies that endpoints get; `standard` where the destinations differ."""
+        styles = {each.payload for each in self.destinations.values()}
+        return "data" if styles == {"data"} else "standard"
+
+
+def read_settings(compiled: JsonObject) -> SubscribeSettings:
+    """Read the slice. What a newer version added is ignored. Raises SliceFault."""
+    try:
+        return _read(compiled)
+    except (KeyError, TypeError, ValueError) as error:
+        fault = f"the slice of 'subscribe' does not read ({type(error).__name__}: {error}); compile it again"
+        raise SliceFault("invalid_slice", fault) from error
+
+
+def _read(compiled: JsonObject) -> SubscribeSettings:
+    written, portal = _object(compiled, "subscribers"), _object(_object(compiled, "subscribers"), "portal")
+    tell = written.get("tell")
+    return SubscribeSettings(
+        destinations={
+            name: _destination(each, name) for name, each in sorted(_object(compiled, "destinations").items())
+        },
+        event_types={name: _event_type(name, each) for name, each in _object(compiled, "event_types").items()},
+        limits=TenantLimits(
+            **{
+                name: each
+                for name, each in _object(written, "limits").items()
+                if name in TenantLimits.__slots__ and isinstance(each, int)
+            }
+        ),
+        retention=retention_of(compiled),
+        public_url=_text(written, "public_url").rstrip("/"),
+        portal_name=_text(portal, "name") or _DEFAULT_NAME,
+        portal_logo=_text(portal, "logo"),
+        portal_origins=tuple(map(str, _list(portal, "origins"))),
+        allow_http=written.get("allow_http") is True,
+        allow_private=written.get("allow_private") is True,
+        verify=_verification(_text(written, "verify") or "none"),
+        tell=_text(tell, "operator") if isinstance(tell, dict) else "",
+    )
+
+
+def _verification(text: str) -> Verification:
+    for kind in VERIFICATIONS:
+        if kind == text:
+            return kind
+    raise ValueError(f"verify is one of {', '.join(VERIFICATIONS)}")
+
+
+def _destination(written: Json, name: str) -> SubscribersDestination:
+    if not isinstance(written, dict):
+        raise TypeError(f"destinations.{name} is an object")
+    own = written.get("subscribers", written)
+    payload = own.get("payload") if isinstance(own, dict) else None
+    return SubscribersDestination("data" if payload == "data" else "standard", _text(written, "rate"))
+
+
+def _event_type(name: str, written: Json) -> EventType:
+    if not isinstance(written, dict):
+        raise TypeError(f"event_types.{name} is an object")
+    return EventType(
+        name=name,
+        description=_text(written, "description"),
+        group=_text(written, "group"),
+        schema_=_object(written, "schema"),
+        examples=tuple(_list(written, "examples")),
+        is_deprecated=written.get("deprecated") is True,
+    )
+
+
+def _object(written: JsonObject, name: str) -> JsonObject:
+    found = written.get(name)
+    if found is not None and not isinstance(found, dict):
+        raise TypeError(f"{name} is an object")
+    return found or {}
+
+
+def _list(written: JsonObject, name: str) -> list[Json]:
+    found = written.get(name)
+    if found is not None and not isinstance(found, list):
+        raise TypeError(f"{name} is a list")
+    return found or []
+
+
+def _text(written: JsonObject, name: str) -> str:
+    found = written.get(name)
+    if found is not None and not isinstance(found, str):
+        raise TypeError(f"{name} is text")
+    return found or ""
+
+
+class RequestRate:
+    """`grants` is called at first use. All instances together keep the rate."""
+
+    def __init__(self, grants: Callable[[], Grants], clock: Clock) -> None:
+        self._grants = cache(grants)
+        self._clock = clock
+
+    async def verify(self, tenant: str) -> None:
+        """Count a request of the tenant. Raises ApiProblem (`too_many_requests`), and Temporary."""
+        now = self._clock.now()
+        bucket = f"api:{tenant}:requests"
+        first, _, reserved = await self._grants().reserve(bucket, 1, INTERVAL_SECONDS, now, AHEAD_SECONDS)
+        if reserved:
+            return
+        seconds = max(1, ceil(first - now - AHEAD_SECONDS))
+        rule = f"at most {MAX_REQUESTS} requests a minute may verify, test or send again; try again in {seconds} s"
+        raise ApiProblem("too_many_requests", rule, retry_after_seconds=seconds)
+
+
+class Keyring:
+    """Each method raises Temporary where the secret is not there, or cannot be used."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    async def portal_keys(self) -> tuple[bytes, ...]:
+        """Return the keys of portal tokens, newest first: the first signs, and all of them verify."""
+        return _derived(await self._secrets.values(KEY_SECRET), PORTAL)
+
+    async def cursor_keys(self) -> tuple[bytes, ...]:
+        return _derived(await self._secrets.values(KEY_SECRET), CURSOR)
+
+    async def sealer(self) -> "Sealer":
+        return _sealer(await self._secrets.values(KEY_SECRET))
+
+
+@lru_cache(maxsize=8)
+def _derived(values: tuple[str, ...], purpose: str) -> tuple[bytes, ...]:
+    return tuple([derived_key(value, purpose) for value in values])
+
+
+@lru_cache(maxsize=2)
+def _sealer(values: tuple[str, ...]) -> "Sealer":
+    from shared.subscribers.sealing import sealer_of  # with cryptography, which few requests need
+
+    return sealer_of(values)
 
 
 @dataclass(frozen=True, slots=True)

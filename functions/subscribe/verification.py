@@ -12,7 +12,7 @@ import hmac
 from typing import Final
 from urllib.parse import urlsplit
 
-from functions.subscribe.endpoint_secrets import open_secret
+from functions.subscribe.endpoint import open_secret
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.service import Service
 from shared.errors import Permanent, Temporary

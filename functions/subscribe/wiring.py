@@ -4,10 +4,7 @@ import os
 import secrets
 from functools import cache
 
-from functions.subscribe.keyring import Keyring
-from functions.subscribe.request_rate import RequestRate
-from functions.subscribe.service import Service
-from functions.subscribe.settings import SubscribeSettings, read_settings
+from functions.subscribe.service import Keyring, RequestRate, Service, SubscribeSettings, read_settings
 from shared.cloud import platform
 from shared.fetch import Fetch
 from shared.settings import exit_at_fault, settings, slice_or_exit

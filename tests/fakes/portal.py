@@ -12,9 +12,9 @@ from typing import Final
 
 from aiohttp import web
 
-from functions.subscribe import entry
-from functions.subscribe.delivery_rows import delivery_id_of
-from functions.subscribe.settings import SubscribeSettings, read_settings
+from functions.subscribe import api
+from functions.subscribe.handlers.deliveries import delivery_id_of
+from functions.subscribe.service import SubscribeSettings, read_settings
 from shared.delivery import Delivery
 from shared.event import from_cloudevent
 from shared.http import Request
@@ -176,7 +176,7 @@ class FakePortal:
             return body
 
         head = Request(request.method, path, request.rel_url.raw_query_string, headers)
-        reply = await entry.answer(self.subscribers.service, head, read)
+        reply = await api.answer(self.subscribers.service, head, read)
         if "/deliveries/" in path:  # whoever looks early finds no attempt yet
             await self.deliver()
         return web.Response(status=reply.status, body=reply.body, headers=dict(reply.headers))

@@ -6,12 +6,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from functions.subscribe import entry
+from functions.subscribe import api
 from functions.subscribe.credentials import api_key_text, read_api_key
-from functions.subscribe.keyring import Keyring
-from functions.subscribe.request_rate import RequestRate
-from functions.subscribe.service import Service
-from functions.subscribe.settings import SubscribeSettings, read_settings
+from functions.subscribe.service import Keyring, RequestRate, Service, SubscribeSettings, read_settings
 from shared.claim_check import checked_in
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event, event_json
@@ -146,7 +143,7 @@ class Subscribers:
             return content
 
         where, _, query = path.partition("?")
-        return Answer(await entry.answer(self.service, Request(method, where, query, tuple(lines.items())), read))
+        return Answer(await api.answer(self.service, Request(method, where, query, tuple(lines.items())), read))
 
     async def tenant(self, name: str, by: str) -> str:
         assert (await self.send("PUT", f"/v1/tenants/{name}", {}, by=by)).status == 200

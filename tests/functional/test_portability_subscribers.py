@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from functions.subscribe import entry, lambda_handler
+from functions.subscribe import api as subscribe_api
+from functions.subscribe import lambda_handler
 from functions.subscribe.credentials import api_key_text, read_api_key
 from functions.subscribe.routes import ROUTES
 from functions.subscribe.service import Service
@@ -171,7 +172,7 @@ def behind_http(api: Subscribers, service: Service, ledger: LocalLedger | None =
         if ledger:
             await ledger.close()
 
-    with serving({"subscribe": lambda head, read: entry.answer(service, head, read)}, close=close) as ports:
+    with serving({"subscribe": lambda head, read: subscribe_api.answer(service, head, read)}, close=close) as ports:
         connection = http.client.HTTPConnection("127.0.0.1", ports["subscribe"])
         try:
             yield Platform(api, service, lambda request: send_request(connection, request))

@@ -1,35 +1,36 @@
 """The log of deliveries."""
 
-from collections.abc import Sequence
-from typing import Final
+import asyncio
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from heapq import merge
+from typing import Final, NamedTuple, TypeVar
 
-from functions.subscribe.delivery_rows import (
-    Position,
-    await_all,
-    delivery_view,
-    newest_rows,
-    read_delivery_id,
-    row_at,
-)
+from functions.subscribe import models
+from functions.subscribe.endpoint import time_text
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
-from functions.subscribe.kept_messages import endpoint_names, kept_message, message_of_row, whole_event
-from functions.subscribe.listing import make_cursor, read_cursor
-from functions.subscribe.models.base import NoQuery, Page
-from functions.subscribe.models.deliveries import (
-    AttemptView,
-    DeliveryDetail,
-    DeliveryQuery,
-    DeliveryView,
-    RequestView,
-)
-from functions.subscribe.problems import ApiProblem
-from functions.subscribe.route import Call
-from shared.jsontext import Json
+from functions.subscribe.problems import ApiProblem, not_found
+from functions.subscribe.route import Call, make_cursor, read_cursor
+from functions.subscribe.service import Service
+from shared.claim_check import checked_out
+from shared.delivery import delivery_id
+from shared.errors import Permanent
+from shared.event import Event, from_cloudevent
+from shared.jsontext import Json, from_json, to_json
 from shared.ledger import LedgerRow
-from shared.subscribers.directory import endpoints_of
-from shared.subscribers.model import Endpoint, MessageEntry
-from shared.subscribers.names import EndpointName
+from shared.outcomes import DeliveryState
+from shared.subscribers.directory import (
+    endpoints_of,
+    entry_id,
+    message_entries_of,
+    messages_of,
+    read_stored,
+    route_mark,
+    time_mark,
+)
+from shared.subscribers.model import Endpoint, Message, MessageEntry, Tenant
+from shared.subscribers.names import SEPARATOR, EndpointName, endpoint_name
 from shared.subscribers.payload import shown_request
 from shared.times import rfc3339, unix_seconds
 
@@ -38,31 +39,58 @@ MAX_ENDPOINTS: Final = 100
 MAX_LOOKED_THROUGH: Final = 500
 """Rows of one answer. Where few of them match, it has fewer items than asked for, and a cursor."""
 MAX_BODY_CHARACTERS: Final = 262_144
+STATES: Final[Mapping[models.State, tuple[DeliveryState, ...]]] = {
+    "pending": ("claimed", "attempted"),
+    "waiting": ("retry_scheduled", "held"),
+    "delivered": ("delivered", "merged"),
+    "failed": ("dead_lettered",),
+}
+AT_ONCE: Final = 20
+"""How many reads are under way at one time."""
+_SHOWN: Final[Mapping[str, models.State]] = {each: state for state, kept in STATES.items() for each in kept}
+_KEY_BYTES: Final = 32
+Position = tuple[float, str]
+"""`created_at` and key of the last row that was seen."""
+Found = TypeVar("Found")
+PAGE: Final = 100
+MAX_PARTS: Final = 1_000
+"""Of an event that a step split: how many of its parts are looked through for one delivery."""
+MAX_SHOWN_BYTES: Final = 1_048_576
+"""Of an event's data. Lambda answers at most 6 MB."""
+_AFTER_HYPHEN: Final = "."
 
 
-async def list_endpoint_deliveries(call: Call, given: DeliveryQuery) -> Page[DeliveryView]:
+class Address(NamedTuple):
+    """The parts of a delivery's id. `key` is the idempotency key."""
+
+    name: EndpointName
+    event_id: str
+    key: str
+
+
+async def list_endpoint_deliveries(call: Call, query: models.DeliveryQuery) -> models.Page[models.DeliveryView]:
     """List the deliveries to an endpoint, newest first."""
     endpoint = await endpoint_of(call)
-    return await _page(call, given, endpoint_names(call.service, call.tenant, endpoint.id), endpoint.id)
+    return await _delivery_page(call, query, endpoint_names(call.service, call.tenant, endpoint.id), endpoint.id)
 
 
-async def list_tenant_deliveries(call: Call, given: DeliveryQuery) -> Page[DeliveryView]:
+async def list_tenant_deliveries(call: Call, query: models.DeliveryQuery) -> models.Page[models.DeliveryView]:
     """List the deliveries to all endpoints of a tenant, newest first."""
     endpoints = await call.service.directory.page(Endpoint, endpoints_of(call.tenant), MAX_ENDPOINTS + 1)
     if len(endpoints) > MAX_ENDPOINTS:
         rule = f"the tenant has more than {MAX_ENDPOINTS} endpoints; list the deliveries of one"
         raise ApiProblem("limit_reached", rule)
     names = [name for each in endpoints for name in endpoint_names(call.service, call.tenant, each.id)]
-    return await _page(call, given, names, "")
+    return await _delivery_page(call, query, names, "")
 
 
-async def get_delivery(call: Call, given: NoQuery) -> DeliveryDetail:
+async def get_delivery(call: Call, _: models.NoQuery) -> models.DeliveryDetail:
     """Return a delivery with its request and its attempts."""
     address = read_delivery_id(call.service, call.tenant, call.params["delivery"])
     row = await row_at(call.service, address, tenant_of(call))
     entry = await message_of_row(call.service, call.tenant, row)
     attempts = [
-        AttemptView(
+        models.AttemptView(
             number=each.attempt_number,
             started_at=rfc3339(each.started_at),
             duration_ms=max(0, round((each.ended_at - each.started_at) * 1000)),
@@ -73,10 +101,12 @@ async def get_delivery(call: Call, given: NoQuery) -> DeliveryDetail:
         for each in row.attempts
     ]
     request = await _request_of(call, row, entry, address.name)
-    return DeliveryDetail(**delivery_view(row, entry).model_dump(), request=request, attempts=attempts)
+    return models.DeliveryDetail(**delivery_view(row, entry).model_dump(), request=request, attempts=attempts)
 
 
-async def _request_of(call: Call, row: LedgerRow, entry: MessageEntry | None, name: EndpointName) -> RequestView | None:
+async def _request_of(
+    call: Call, row: LedgerRow, entry: MessageEntry | None, name: EndpointName
+) -> models.RequestView | None:
     """Return the request as it would be made now; None if the message or the endpoint is gone."""
     message = await kept_message(call.service, tenant_of(call), entry.id) if entry else None
     endpoint = await call.service.directory.read(Endpoint, endpoints_of(call.tenant), name.endpoint)
@@ -85,7 +115,7 @@ async def _request_of(call: Call, row: LedgerRow, entry: MessageEntry | None, na
         return None
     style = call.service.settings.destinations[name.destination].payload
     request = shown_request(endpoint[0], event, style, row.key, int(row.updated_at))
-    return RequestView(
+    return models.RequestView(
         method="POST",
         url=request.url,
         headers=dict(request.headers),
@@ -93,32 +123,34 @@ async def _request_of(call: Call, row: LedgerRow, entry: MessageEntry | None, na
     )
 
 
-async def _page(call: Call, given: DeliveryQuery, names: Sequence[EndpointName], endpoint: str) -> Page[DeliveryView]:
-    filters = given.model_dump(mode="json", exclude={"limit", "cursor"})
+async def _delivery_page(
+    call: Call, query: models.DeliveryQuery, names: Sequence[EndpointName], endpoint: str
+) -> models.Page[models.DeliveryView]:
+    filters = query.model_dump(mode="json", exclude={"limit", "cursor"})
     list_: Json = ["deliveries", call.tenant, endpoint, filters]
-    since = unix_seconds(given.since) if given.since else 0.0
-    before = _position(await read_cursor(call.service, list_, given.cursor))
-    if before is None and given.until:
-        before = (unix_seconds(given.until), "")
-    items: list[DeliveryView] = []
-    for _ in range(0, MAX_LOOKED_THROUGH, given.limit):
-        rows = await newest_rows(call.service, names, given.state, before, given.limit)
+    since = unix_seconds(query.since) if query.since else 0.0
+    before = _position(await read_cursor(call.service, list_, query.cursor))
+    if before is None and query.until:
+        before = (unix_seconds(query.until), "")
+    items: list[models.DeliveryView] = []
+    for _ in range(0, MAX_LOOKED_THROUGH, query.limit):
+        rows = await newest_rows(call.service, names, query.state, before, query.limit)
         recent = [row for row in rows if row.created_at >= since]
         entries = await await_all(message_of_row(call.service, call.tenant, row) for row in recent)
         for row, entry in zip(recent, entries, strict=True):
             view = delivery_view(row, entry)
-            if _is_wanted(view, given):
+            if _is_wanted(view, query):
                 items.append(view)
             before = (row.created_at, row.key)
-            if len(items) == given.limit:
+            if len(items) == query.limit:
                 break
         else:
-            if len(rows) < given.limit or len(recent) < len(rows):
-                return Page[DeliveryView](items=items)
+            if len(rows) < query.limit or len(recent) < len(rows):
+                return models.Page[models.DeliveryView](items=items)
             continue
         break
     assert before
-    return Page[DeliveryView](items=items, next=await make_cursor(call.service, list_, list(before)))
+    return models.Page[models.DeliveryView](items=items, next=await make_cursor(call.service, list_, list(before)))
 
 
 def _position(found: list[Json]) -> Position | None:
@@ -128,8 +160,212 @@ def _position(found: list[Json]) -> Position | None:
     return None
 
 
-def _is_wanted(view: DeliveryView, given: DeliveryQuery) -> bool:
-    if given.type is not None and view.type != given.type:
+def _is_wanted(view: models.DeliveryView, query: models.DeliveryQuery) -> bool:
+    if query.type is not None and view.type != query.type:
         return False
     searched = (view.event_id, view.message_id or "", view.type, view.webhook_id, view.id)
-    return not given.search or any(text.startswith(given.search) for text in searched)
+    return not query.search or any(text.startswith(query.search) for text in searched)
+
+
+"""Messages of one answer. Where few of them match, it has fewer items than asked for, and a cursor."""
+
+
+async def list_messages(call: Call, query: models.MessageQuery) -> models.Page[models.MessageView]:
+    """List the messages of a tenant, newest first."""
+    list_: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
+    seen = await read_cursor(call.service, list_, query.cursor)
+    since = unix_seconds(query.since) if query.since else None
+    until = unix_seconds(query.until) if query.until else None
+    items: list[models.MessageView] = []
+    last, looked_through = "", 0
+    async for message in messages_between(call.service, tenant_of(call), since, until, str(seen[0]) if seen else ""):
+        if len(items) == query.limit or looked_through == MAX_LOOKED_THROUGH:
+            return models.Page[models.MessageView](items=items, next=await make_cursor(call.service, list_, [last]))
+        last, looked_through = message.id, looked_through + 1
+        if query.type in (None, message.type):
+            items.append(message_view(message))
+    return models.Page[models.MessageView](items=items)
+
+
+async def get_message(call: Call, _: models.NoQuery) -> models.MessageView:
+    """Return a message with its data."""
+    message = await kept_message(call.service, tenant_of(call), call.params["message"])
+    if message is None:
+        raise not_found("message")
+    event = await whole_event(call.service, message)
+    data, is_whole = (None, False) if event is None else presentable(event.data)
+    return message_view(message).model_copy(update={"data": data, "truncated": not is_whole})
+
+
+def message_view(message: Message) -> models.MessageView:
+    return models.MessageView(
+        id=message.id,
+        event_id=message.event_id,
+        type=message.type,
+        received_at=rfc3339(message.received_at),
+        test=message.is_test,
+    )
+
+
+async def await_all(calls: Iterable[Awaitable[Found]]) -> list[Found]:
+    """Await all of them, few at a time, and return their answers in order."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(call: Awaitable[Found]) -> Found:
+        async with turns:
+            return await call
+
+    return await asyncio.gather(*map(in_turn, calls))
+
+
+async def newest_rows(
+    service: Service, names: Sequence[EndpointName], state: models.State | None, before: Position | None, limit: int
+) -> list[LedgerRow]:
+    """Return the newest rows of all these destinations that come after a position."""
+    states: tuple[DeliveryState | None, ...] = STATES[state] if state else (None,)
+    lists = await await_all(
+        service.ledger.rows(limit, destination=str(name), state=each, before=before)
+        for name in names
+        for each in states
+    )
+    return list(merge(*lists, key=_newest_first))[:limit]
+
+
+def _newest_first(row: LedgerRow) -> tuple[float, tuple[int, ...]]:
+    return -row.created_at, tuple(-ord(character) for character in row.key)
+
+
+def delivery_id_of(row: LedgerRow) -> str:
+    return address_text(EndpointName(*row.destination.split(SEPARATOR)), row.event_id, row.key)
+
+
+def address_text(name: EndpointName, event_id: str, key: str) -> str:
+    """Return the id in the API of the delivery with that idempotency key."""
+    text = SEPARATOR.join([name.destination, name.endpoint, event_id])
+    return urlsafe_b64encode(bytes.fromhex(key) + text.encode()).decode().rstrip("=")
+
+
+def read_delivery_id(service: Service, tenant: str, id_: str) -> Address:
+    """Raises ApiProblem (`not_found`)."""
+    try:
+        content = urlsafe_b64decode(id_ + "=" * (-len(id_) % 4))
+        parts = content[_KEY_BYTES:].decode().split(SEPARATOR)
+    except ValueError:
+        raise not_found("delivery") from None
+    if len(parts) == 3 and parts[0] in service.settings.destinations:
+        name = endpoint_name(SEPARATOR.join([parts[0], tenant, parts[1]]))
+        if name is not None and parts[2]:
+            return Address(name, parts[2], content[:_KEY_BYTES].hex())
+    raise not_found("delivery")
+
+
+async def row_at(service: Service, address: Address, tenant: Tenant) -> LedgerRow:
+    """Return the row with its attempts. Raises ApiProblem (`not_found`).
+
+    A row that is older than the tenant is of another, which had the same id and was deleted.
+    """
+    row = await service.ledger.row(address.event_id, address.key)
+    if row is None or row.destination != str(address.name) or row.created_at < tenant.created_at:
+        raise not_found("delivery")
+    return row
+
+
+def shown_state(row: LedgerRow) -> models.State:
+    return _SHOWN.get(row.state, "pending")
+
+
+def delivery_view(row: LedgerRow, entry: MessageEntry | None) -> models.DeliveryView:
+    state = shown_state(row)
+    return models.DeliveryView(
+        id=delivery_id_of(row),
+        message_id=entry.id if entry else None,
+        webhook_id=row.key,
+        event_id=row.event_id,
+        type=entry.type if entry else "",
+        endpoint=row.destination.split(SEPARATOR)[2],
+        state=state,
+        attempt_number=row.attempt_number,
+        reason=row.reason,
+        created_at=rfc3339(row.created_at),
+        updated_at=rfc3339(row.updated_at),
+        next_attempt_at=time_text(row.planned_at) if state == "waiting" else None,
+        test=entry.is_test if entry else False,
+    )
+
+
+async def message_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
+    """Return the entry of the message that the delivery is of; None if it is no longer kept."""
+    id_ = entry_id(row.event_id, row.route, configured_name(row))
+    found = await service.directory.read(MessageEntry, message_entries_of(tenant), id_)
+    if found and delivery_id(row.event_id, row.route, row.destination) == row.key:
+        return found[0]
+    return await _part_of_row(service, tenant, row)
+
+
+async def _part_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
+    """The ledger knows the event that was received: the delivery may be of a part, whose id has a number more."""
+    partition, suffix = message_entries_of(tenant), f"-{route_mark(row.route, configured_name(row))}"
+    prefix = f"{row.event_id}-"
+    parts = await service.documents.page(partition, MAX_PARTS, prefix, row.event_id + _AFTER_HYPHEN)
+    for part in parts:
+        if part.id.endswith(suffix):
+            event_id = part.id.removesuffix(suffix)
+            if delivery_id(event_id, row.route, row.destination) == row.key:
+                return read_stored(MessageEntry, part)
+    return None
+
+
+def configured_name(row: LedgerRow) -> str:
+    """Return the name of the configured destination that the row's endpoint is at."""
+    return row.destination.partition(SEPARATOR)[0]
+
+
+async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | None:
+    """Return the tenant's message; None if it is no longer kept."""
+    found = await service.directory.read(Message, messages_of(tenant.id), id_)
+    return found[0] if found and found[0].is_of(tenant) else None
+
+
+async def messages_between(
+    service: Service, tenant: Tenant, since: float | None, until: float | None, after: str = ""
+) -> AsyncIterator[Message]:
+    """Yield the messages that were received from `since` to `until`, newest first, after the one with that id."""
+    begin = after or ("" if until is None else time_mark(until))
+    end = "" if since is None else time_mark(since) + _AFTER_HYPHEN
+    while True:
+        page = await service.directory.page(Message, messages_of(tenant.id), PAGE, begin, end)
+        for message in page:
+            if message.is_of(tenant):
+                yield message
+        if len(page) < PAGE:
+            return
+        begin = page[-1].id
+
+
+def event_in(message: Message) -> Event:
+    """Return the event as it travels, perhaps without its data."""
+    return from_cloudevent(from_json(message.event.encode("utf-8", "surrogatepass")))
+
+
+async def whole_event(service: Service, message: Message) -> Event | None:
+    """Return the event with its data; None if the data is no longer kept."""
+    try:
+        return await checked_out(event_in(message), service.blobs)
+    except Permanent:
+        return None
+
+
+def presentable(data: Json) -> tuple[Json, bool]:
+    """Return data as it can be shown, and True; null and False for what is too large. Lone surrogates are replaced."""
+    text = to_json(data)
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:
+        content = text.encode("utf-8", "replace")
+        data = from_json(content)
+    return (data, True) if len(content) <= MAX_SHOWN_BYTES else (None, False)
+
+
+def endpoint_names(service: Service, tenant: str, endpoint: str) -> list[EndpointName]:
+    """Return the names by which the ledger may know the endpoint: one for each configured destination."""
+    return [EndpointName(name, tenant, endpoint) for name in service.settings.destinations]

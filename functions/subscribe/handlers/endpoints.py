@@ -1,97 +1,111 @@
 """The endpoints of a tenant."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-from functions.subscribe.caller import REVEAL
-from functions.subscribe.endpoint_rules import sends_secret_elsewhere, verify_endpoint_settings
-from functions.subscribe.endpoint_secrets import make_secret, open_secret, seal_secret
-from functions.subscribe.endpoint_views import endpoint_view, verify_version, view_with_etag
-from functions.subscribe.listing import read_page
-from functions.subscribe.models.base import ListQuery, NoBody, NoQuery, Page
-from functions.subscribe.models.endpoints import EndpointChange, EndpointCreated, EndpointInput, EndpointView
-from functions.subscribe.operational import tell_operator
+from functions.subscribe import models
+from functions.subscribe.credentials import OVERLAP_SECONDS
+from functions.subscribe.endpoint import (
+    endpoint_view,
+    make_secret,
+    open_secret,
+    seal_secret,
+    sends_secret_elsewhere,
+    verify_endpoint_settings,
+    verify_version,
+    view_with_etag,
+)
+from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.problems import ApiProblem, invalid, not_found
-from functions.subscribe.route import Call
+from functions.subscribe.route import REVEAL, Call, read_page
+from shared.errors import Temporary
+from shared.logs import log
+from shared.ports import DELIVERIES
 from shared.store_ports import NO_VERSION
 from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
-from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth
+from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth, EndpointSecret
 from shared.subscribers.names import EndpointName
+from shared.subscribers.operational_events import operational_event, operational_message
+from shared.subscribers.payload import verify_secret
+from shared.times import rfc3339
 
 ID_CHARACTERS: Final = 20
 _KEPT: Final = ("url", "description", "filter", "headers", "fields", "rate")
 _REPAIRED: Final = ("url", "headers", "auth", "secret")
 """A change of one of these may repair an endpoint, so it ends a pause after failures."""
+MAX_SECRETS: Final = 5
+"""That are valid at the same time."""
+ChangeKind: TypeAlias = Literal["created", "updated", "deleted", "enabled", "disabled"]
 
 
-async def list_endpoints(call: Call, given: ListQuery) -> Page[EndpointView]:
+async def list_endpoints(call: Call, query: models.ListQuery) -> models.Page[models.EndpointView]:
     """List the endpoints of a tenant."""
-    items, next_ = await read_page(call, Endpoint, endpoints_of(call.tenant), given, endpoint_view)
-    return Page[EndpointView](items=items, next=next_)
+    items, next_ = await read_page(call, Endpoint, endpoints_of(call.tenant), query, endpoint_view)
+    return models.Page[models.EndpointView](items=items, next=next_)
 
 
-async def get_endpoint(call: Call, given: NoQuery) -> EndpointView:
+async def get_endpoint(call: Call, _: models.NoQuery) -> models.EndpointView:
     """Return an endpoint."""
     return view_with_etag(call, await endpoint_of(call))
 
 
-async def create_endpoint(call: Call, given: EndpointInput) -> EndpointCreated:
+async def create_endpoint(call: Call, body: models.EndpointInput) -> models.EndpointCreated:
     """Create an endpoint, and show its secret once."""
     service, now, tenant = call.service, call.now, call.tenant
     id_ = f"ep_{call.new_short_id('endpoint', ID_CHARACTERS)}"
-    secret = given.secret or make_secret(service, given.auth.kind)
+    secret = body.secret or make_secret(service, body.auth.kind)
     endpoint = Endpoint(
         id=id_,
         tenant=tenant,
-        **given.model_dump(include=set(_KEPT)),
-        types=tuple(given.types),
-        auth=EndpointAuth(**given.auth.model_dump()),
+        **body.model_dump(include=set(_KEPT)),
+        types=tuple(body.types),
+        auth=EndpointAuth(**body.auth.model_dump()),
         secrets=(await seal_secret(service, tenant, id_, secret, now),),
         is_verified=service.settings.verify == "none",
-        disabled_by=None if given.enabled else _disabler(call),
-        disabled_at=None if given.enabled else now,
+        disabled_by=None if body.enabled else _disabler(call),
+        disabled_at=None if body.enabled else now,
         created_at=now,
         updated_at=now,
     )
-    verify_endpoint_settings(endpoint, given.secret, service.settings)
+    verify_endpoint_settings(endpoint, body.secret, service.settings)
     if not await _write_new(call, endpoint):
         endpoint = await endpoint_of(call, id_)
         secret = await open_secret(service, tenant, id_, endpoint.secrets[0])
     await _keep_with_tenant(call, endpoint)
     await call.service.directory.announce_change(call.tenant, "subscribe")
     await tell_operator(call, "created", endpoint)
-    return EndpointCreated(**view_with_etag(call, endpoint).model_dump(), secret=secret)
+    return models.EndpointCreated(**view_with_etag(call, endpoint).model_dump(), secret=secret)
 
 
-async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
+async def change_endpoint(call: Call, body: models.EndpointChange) -> models.EndpointView:
     """Change an endpoint: what is given replaces what was there."""
     service, now = call.service, call.now
-    if given.enabled or given.model_dump(include=set(_REPAIRED), exclude_none=True):
+    if body.enabled or body.model_dump(include=set(_REPAIRED), exclude_none=True):
         await _end_pauses(call)
-    changes = given.model_dump(include=set(_KEPT), exclude_none=True)
-    if given.types is not None:
-        changes["types"] = tuple(given.types)
-    if given.secret is not None:
-        new = await seal_secret(service, call.tenant, call.params["endpoint"], given.secret, now)
+    changes = body.model_dump(include=set(_KEPT), exclude_none=True)
+    if body.types is not None:
+        changes["types"] = tuple(body.types)
+    if body.secret is not None:
+        new = await seal_secret(service, call.tenant, call.params["endpoint"], body.secret, now)
         changes["secrets"] = (new,)
-    if given.auth is not None:
-        changes["auth"] = EndpointAuth(**given.auth.model_dump())
+    if body.auth is not None:
+        changes["auth"] = EndpointAuth(**body.auth.model_dump())
 
     def decide(before: Endpoint) -> Endpoint:
         verify_version(call, before)
         after = before.model_copy(update=changes)
-        if after.auth.kind != before.auth.kind and given.secret is None:
+        if after.auth.kind != before.auth.kind and body.secret is None:
             raise invalid("/secret", "is missing; another kind of authentication needs a secret of its own")
-        if given.secret is None and sends_secret_elsewhere(before, after) and not REVEAL.allows(call.caller):
+        if body.secret is None and sends_secret_elsewhere(before, after) and not REVEAL.allows(call.caller):
             rule = "is missing; the secret of before is sent to no other host by a caller who may not see it"
             raise invalid("/secret", rule)
-        verify_endpoint_settings(after, given.secret, service.settings)
+        verify_endpoint_settings(after, body.secret, service.settings)
         if after.url != before.url and service.settings.verify != "none":
             after = after.model_copy(update={"is_verified": False})
         if after.filter != before.filter:
             after = after.model_copy(update={"filter_fault": ""})
-        if given.enabled is not None:
-            after = _enabled(call, after) if given.enabled else _disabled(call, after)
+        if body.enabled is not None:
+            after = _enabled(call, after) if body.enabled else _disabled(call, after)
         return after if after == before else after.model_copy(update={"updated_at": now})
 
     before, after = await change_stored(call, decide)
@@ -102,7 +116,7 @@ async def change_endpoint(call: Call, given: EndpointChange) -> EndpointView:
     return view_with_etag(call, after)
 
 
-async def delete_endpoint(call: Call, given: NoQuery) -> None:
+async def delete_endpoint(call: Call, _: models.NoQuery) -> None:
     """Delete an endpoint."""
     partition, id_ = endpoints_of(call.tenant), call.params["endpoint"]
     found = await call.service.documents.get(partition, id_)
@@ -118,7 +132,7 @@ async def delete_endpoint(call: Call, given: NoQuery) -> None:
     await tell_operator(call, "deleted", deleted)
 
 
-async def enable_endpoint(call: Call, given: NoBody) -> EndpointView:
+async def enable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
     """Enable an endpoint."""
     await _end_pauses(call)
     before, after = await change_stored(call, lambda endpoint: _enabled(call, endpoint))
@@ -139,7 +153,7 @@ async def _end_pauses(call: Call) -> None:
             await ledger.release(name, now)
 
 
-async def disable_endpoint(call: Call, given: NoBody) -> EndpointView:
+async def disable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
     """Disable an endpoint: it gets nothing until it is enabled."""
     before, after = await change_stored(call, lambda endpoint: _disabled(call, endpoint))
     if before.is_enabled:
@@ -147,7 +161,7 @@ async def disable_endpoint(call: Call, given: NoBody) -> EndpointView:
     return view_with_etag(call, after)
 
 
-async def verify_endpoint(call: Call, given: NoBody) -> EndpointView:
+async def verify_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
     """Ask the endpoint to prove that it wants events."""
     from functions.subscribe.verification import verify_ownership  # with what sends requests
 
@@ -234,3 +248,84 @@ def _disabled(call: Call, endpoint: Endpoint) -> Endpoint:
         return endpoint
     update = {"disabled_by": by, "disabled_reason": "", "disabled_at": call.now, "updated_at": call.now}
     return endpoint.model_copy(update=update)
+
+
+async def reveal_secret(call: Call, _: models.NoQuery) -> models.SecretView:
+    """Show the secret of an endpoint."""
+    return await _secret_view(call, await endpoint_of(call))
+
+
+async def rotate_secret(call: Call, body: models.SecretRotation) -> models.SecretView:
+    """Replace the secret; the one before is used beside it for 24 hours."""
+    endpoint, now = await endpoint_of(call), call.now
+    if body.secret is not None:
+        try:
+            verify_secret(endpoint.auth, body.secret)
+        except ValueError as error:
+            raise invalid("/secret", str(error)) from error
+    text = body.secret or make_secret(call.service, endpoint.auth.kind, await _replaced_secret(call, endpoint))
+    new = await seal_secret(call.service, call.tenant, endpoint.id, text, now)
+
+    def decide(before: Endpoint) -> Endpoint:
+        if before.auth.kind != endpoint.auth.kind:
+            raise ApiProblem("version_mismatch", "the authentication was changed meanwhile; rotate the secret again")
+        return before.model_copy(update={"secrets": (new, *_previous(before, now)), "updated_at": now})
+
+    _, after = await change_stored(call, decide)
+    await tell_operator(call, "updated", after)
+    return await _secret_view(call, after)
+
+
+def _previous(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
+    """Return the secrets that stay in use. Only Standard Webhooks has a place for more than one signature.
+
+    Raises ApiProblem (`limit_reached`).
+    """
+    if endpoint.auth.kind != "standard":
+        return ()
+    until = now + OVERLAP_SECONDS
+    valid = [each for each in endpoint.secrets if each.is_valid(now)]
+    if len(valid) >= MAX_SECRETS:
+        raise ApiProblem(
+            "limit_reached", f"at most {MAX_SECRETS} secrets are valid at a time; wait until one has ended"
+        )
+    return tuple(each if each.valid_until else each.model_copy(update={"valid_until": until}) for each in valid)
+
+
+async def _replaced_secret(call: Call, endpoint: Endpoint) -> str:
+    """Return the secret that is replaced; empty where the key to it is lost, which a rotation repairs."""
+    try:
+        return await _newest(call, endpoint)
+    except Temporary as error:
+        if error.code != "secret_unusable":
+            raise
+        return ""
+
+
+async def _newest(call: Call, endpoint: Endpoint) -> str:
+    return await open_secret(call.service, call.tenant, endpoint.id, endpoint.secrets[0])
+
+
+async def _secret_view(call: Call, endpoint: Endpoint) -> models.SecretView:
+    newest, now = endpoint.secrets[0], call.now
+    ends = [
+        each.valid_until for each in endpoint.secrets[1:] if each.valid_until is not None and now < each.valid_until
+    ]
+    return models.SecretView(
+        secret=await _newest(call, endpoint),
+        previous=[models.PreviousSecret(valid_until=rfc3339(end)) for end in ends],
+        created_at=rfc3339(newest.created_at),
+    )
+
+
+async def tell_operator(call: Call, change: ChangeKind, endpoint: Endpoint) -> None:
+    """Publish the event where the operator wants it. Its id is the same where the same change is told of again."""
+    destination = call.service.settings.tell
+    if not destination:
+        return
+    event = operational_event(change, endpoint, tenant_of(call), endpoint.updated_at, endpoint.disabled_reason)
+    try:
+        await call.service.bus.publish(DELIVERIES, [operational_message(event, destination)])
+    except Temporary as error:
+        fault = {"type": event.type, "destination": destination, "code": error.code, "detail": error.detail}
+        log("ERROR", "the operator was not told", function="subscribe", **fault)

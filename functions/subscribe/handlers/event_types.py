@@ -1,30 +1,13 @@
 """The catalogue of event types."""
 
-from typing import Final
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NamedTuple
 
-from functions.subscribe.bodies import invalid_values
-from functions.subscribe.catalogue import (
-    MAX_ANSWER_BYTES,
-    MAX_TYPES,
-    catalogue_part,
-    event_type_view,
-    event_types_from,
-    find_event_type,
-)
-from functions.subscribe.delivery_rows import await_all
-from functions.subscribe.listing import make_cursor, read_cursor
-from functions.subscribe.models.base import NoQuery, Page
-from functions.subscribe.models.event_types import (
-    EventTypeInput,
-    EventTypeQuery,
-    EventTypeView,
-    Exported,
-    ExportQuery,
-    Imported,
-    ImportInput,
-)
-from functions.subscribe.problems import ApiProblem, invalid, not_found
-from functions.subscribe.route import Call
+from functions.subscribe import models
+from functions.subscribe.handlers.deliveries import await_all
+from functions.subscribe.problems import ApiProblem, invalid, invalid_values, not_found
+from functions.subscribe.route import Call, make_cursor, read_cursor
+from functions.subscribe.service import Service
 from shared.jsontext import Json, texts_json
 from shared.subscribers.directory import EVENT_TYPES
 from shared.subscribers.event_types import event_type_fields, event_type_from
@@ -35,27 +18,41 @@ RESERVED: Final = frozenset({"export", "import"})
 """Names that are paths of the API themselves."""
 MAX_LOOKED_THROUGH: Final = 500
 """Types of one answer. Where few of them are of the group, it has fewer items than asked for, and a cursor."""
+READ_AT_ONCE: Final = 25
+MAX_TYPES: Final = 5_000
+"""That are shown on a page, and exported."""
+MAX_ANSWER_BYTES: Final = 2_000_000
+"""Of an answer with event types. The platform may write it with escapes, and AWS takes 6 MB of it then."""
 
 
-async def list_event_types(call: Call, given: EventTypeQuery) -> Page[EventTypeView]:
+class CataloguePart(NamedTuple):
+    """Event types in the order of their names. `is_whole`: these are all."""
+
+    types: Sequence[EventType]
+    is_whole: bool
+
+
+async def list_event_types(call: Call, query: models.EventTypeQuery) -> models.Page[models.EventTypeView]:
     """List the event types."""
-    list_: Json = [EVENT_TYPES, given.group]
-    seen = await read_cursor(call.service, list_, given.cursor)
-    items: list[EventTypeView] = []
+    list_: Json = [EVENT_TYPES, query.group]
+    seen = await read_cursor(call.service, list_, query.cursor)
+    items: list[models.EventTypeView] = []
     last, size, looked_at = str(seen[0]) if seen else "", 0, 0
     async for each in event_types_from(call.service, last):
-        if len(items) == given.limit or looked_at == MAX_LOOKED_THROUGH:
-            return Page[EventTypeView](items=items, next=await make_cursor(call.service, list_, [last]))
-        if given.group in ("", each.group):
+        if len(items) == query.limit or looked_at == MAX_LOOKED_THROUGH:
+            return models.Page[models.EventTypeView](items=items, next=await make_cursor(call.service, list_, [last]))
+        if query.group in ("", each.group):
             size += len(each.text().encode())
             if items and size > MAX_ANSWER_BYTES:
-                return Page[EventTypeView](items=items, next=await make_cursor(call.service, list_, [last]))
+                return models.Page[models.EventTypeView](
+                    items=items, next=await make_cursor(call.service, list_, [last])
+                )
             items.append(event_type_view(call.service, each))
         last, looked_at = each.name, looked_at + 1
-    return Page[EventTypeView](items=items)
+    return models.Page[models.EventTypeView](items=items)
 
 
-async def get_event_type(call: Call, given: NoQuery) -> EventTypeView:
+async def get_event_type(call: Call, _: models.NoQuery) -> models.EventTypeView:
     """Return an event type."""
     found = await find_event_type(call.service, call.params["type"])
     if found is None:
@@ -63,18 +60,18 @@ async def get_event_type(call: Call, given: NoQuery) -> EventTypeView:
     return event_type_view(call.service, found)
 
 
-async def put_event_type(call: Call, given: EventTypeInput) -> EventTypeView:
+async def put_event_type(call: Call, body: models.EventTypeInput) -> models.EventTypeView:
     """Create or replace an event type."""
     name = call.params["type"]
     _verify_changeable(call, name)
     try:
-        event_type = event_type_from(name, given.model_dump(by_alias=True))
+        event_type = event_type_from(name, body.model_dump(by_alias=True))
     except CatalogueFault as error:
         raise invalid_values([(error.path, error.rule)]) from error
     return event_type_view(call.service, await _keep(call, event_type))
 
 
-async def delete_event_type(call: Call, given: NoQuery) -> None:
+async def delete_event_type(call: Call, _: models.NoQuery) -> None:
     """Delete an event type."""
     name = call.params["type"]
     _verify_changeable(call, name)
@@ -83,12 +80,12 @@ async def delete_event_type(call: Call, given: NoQuery) -> None:
     await call.service.documents.delete(EVENT_TYPES, name)
 
 
-async def import_event_types(call: Call, given: ImportInput) -> Imported:
+async def import_event_types(call: Call, body: models.ImportInput) -> models.Imported:
     """Import event types."""
     from shared.subscribers.catalogue_document import read_catalogue  # with what checks schemas
 
     try:
-        types = read_catalogue(given.document)
+        types = read_catalogue(body.document)
     except CatalogueFaults as error:
         raise invalid_values([(f"/document{each.path}", each.rule) for each in error.faults]) from error
     for each in types:
@@ -102,23 +99,23 @@ async def import_event_types(call: Call, given: ImportInput) -> Imported:
             unchanged.append(each)
         else:
             updated.append(each)
-    if not given.dry_run:
+    if not body.dry_run:
         await await_all(_keep(call, each) for each in (*created, *updated))
     names = [[each.name for each in some] for some in (created, updated, unchanged)]
-    return Imported(created=names[0], updated=names[1], unchanged=names[2])
+    return models.Imported(created=names[0], updated=names[1], unchanged=names[2])
 
 
-async def export_event_types(call: Call, given: ExportQuery) -> Exported:
+async def export_event_types(call: Call, query: models.ExportQuery) -> models.Exported:
     """Export the event types as webhooks of an OpenAPI document."""
     from shared.subscribers.catalogue_document import openapi_document
 
-    settings, part = call.service.settings, await catalogue_part(call.service, given.group)
+    settings, part = call.service.settings, await catalogue_part(call.service, query.group)
     document = openapi_document(part.types, settings.portal_name, payload=settings.payload)
     if not part.is_whole or len(texts_json(document)) > MAX_ANSWER_BYTES:
         rule = f"the document would have more than {MAX_ANSWER_BYTES // 1_000_000} MB, or {MAX_TYPES:,} event types"
         act = "export one `group` at a time, or list the event types page by page"
         raise ApiProblem("answer_too_large", f"{rule}; {act}")
-    return Exported.model_validate(document)
+    return models.Exported.model_validate(document)
 
 
 def _verify_changeable(call: Call, name: str) -> None:
@@ -133,3 +130,59 @@ async def _keep(call: Call, event_type: EventType) -> EventType:
     stored = event_type.model_copy(update={"updated_at": call.now})
     await call.service.documents.write(EVENT_TYPES, stored.name, stored.text())
     return stored
+
+
+async def find_event_type(service: Service, name: str) -> EventType | None:
+    configured = service.settings.event_types.get(name)
+    if configured is not None:
+        return configured
+    from functions.subscribe.route import PARAMS
+
+    if not PARAMS["type"].is_valid(name):
+        return None
+    found = await service.directory.read(EventType, EVENT_TYPES, name)
+    return found[0] if found else None
+
+
+async def event_types_after(service: Service, after: str, limit: int) -> list[EventType]:
+    """Return the types whose names come after that one, in their order."""
+    configured = sorted(name for name in service.settings.event_types if name > after)[:limit]
+    kept = await service.directory.page(EventType, EVENT_TYPES, limit, after)
+    both = {each.name: each for each in kept}
+    both |= {name: service.settings.event_types[name] for name in configured}
+    return [both[name] for name in sorted(both)][:limit]
+
+
+async def event_types_from(service: Service, after: str) -> AsyncIterator[EventType]:
+    """Yield the types whose names come after that one, in their order. Few are read at once: a type may have 350 kB."""
+    while found := await event_types_after(service, after, READ_AT_ONCE):
+        for each in found:
+            yield each
+        if len(found) < READ_AT_ONCE:
+            return
+        after = found[-1].name
+
+
+async def catalogue_part(service: Service, group: str = "") -> CataloguePart:
+    """Return as many of the types, or of those of a group, as one answer can have."""
+    types: list[EventType] = []
+    size = 0
+    async for each in event_types_from(service, ""):
+        if group in ("", each.group):
+            size += len(each.text().encode())
+            if size > MAX_ANSWER_BYTES or len(types) == MAX_TYPES:
+                return CataloguePart(types, is_whole=False)
+            types.append(each)
+    return CataloguePart(types, is_whole=True)
+
+
+def event_type_view(service: Service, event_type: EventType) -> models.EventTypeView:
+    return models.EventTypeView(
+        name=event_type.name,
+        description=event_type.description,
+        group=event_type.group,
+        schema_=event_type.schema_,
+        examples=list(event_type.examples),
+        deprecated=event_type.is_deprecated,
+        source="configuration" if event_type.name in service.settings.event_types else "api",
+    )

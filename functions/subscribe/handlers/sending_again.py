@@ -3,46 +3,76 @@
 Nothing runs after the answer: a request publishes page by page for a while, and its answer says where the next goes on.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.subscribe.bodies import invalid_values
-from functions.subscribe.delivery_rows import await_all, read_delivery_id, row_at, shown_state
+from functions.subscribe import models
+from functions.subscribe.handlers.deliveries import (
+    address_text,
+    await_all,
+    event_in,
+    kept_message,
+    message_of_row,
+    messages_between,
+    read_delivery_id,
+    row_at,
+    shown_state,
+    whole_event,
+)
 from functions.subscribe.handlers.endpoints import endpoint_of
+from functions.subscribe.handlers.event_types import find_event_type
 from functions.subscribe.handlers.tenants import tenant_of
-from functions.subscribe.kept_messages import event_in, kept_message, message_of_row, messages_between, whole_event
-from functions.subscribe.listing import make_cursor, read_cursor
-from functions.subscribe.models.base import NoBody
-from functions.subscribe.models.deliveries import RecoverInput, Replayed, ReplayInput, Resent, State
-from functions.subscribe.problems import ApiProblem
-from functions.subscribe.resend import Force, MessageToSend, publish_again, verify_active
-from functions.subscribe.route import Call
-from shared.delivery import delivery_id
-from shared.jsontext import Json
+from functions.subscribe.problems import ApiProblem, invalid, invalid_values
+from functions.subscribe.route import Call, make_cursor, read_cursor
+from functions.subscribe.service import Service, SubscribeSettings
+from shared.claim_check import MAX_INLINE_BYTES
+from shared.delivery import Delivery, delivery_id, delivery_message
+from shared.event import Event, event_json
+from shared.jsontext import Json, canonical
 from shared.ledger import LedgerRow
 from shared.ledger_rules import RETRY_SCHEDULED
-from shared.subscribers.model import Endpoint, Message
-from shared.subscribers.names import EndpointName
-from shared.times import unix_seconds
+from shared.ports import DELIVERIES
+from shared.store_ports import MAX_RECORD_BYTES
+from shared.subscribers.directory import message_id
+from shared.subscribers.model import Endpoint, EventType, Message
+from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName
+from shared.subscribers.schema_example import example_of
+from shared.times import rfc3339, unix_seconds
 
 SECONDS: Final = 15.0
 """For which a request publishes. A page that has begun is finished."""
 PAGE: Final = 100
 MAX_COUNTED: Final = 2_000
 """Messages that a dry run looks at."""
+ROUTE: Final = "test"
+"""Stands for the route of a test event, which none made."""
+_NOTHING_KNOWN: Final = "This is a test event."
+Force: TypeAlias = Literal["failed", "true"]
+"""failed: only where the delivery has failed, or was never made. true: where it was delivered, too."""
+ATTEMPT_NOW: Final[Mapping[str, str]] = MappingProxyType({"attempt": "now"})
+"""The attribute of a delivery that ends its endpoint's pause after failures, because a person waits for it."""
 
 
-async def recover_endpoint(call: Call, given: RecoverInput) -> Replayed:
+class MessageToSend(NamedTuple):
+    """A message to send again. `due` is the fence of its delivery if that waits, so that it waits no longer."""
+
+    message: Message
+    due: int | None = None
+
+
+async def recover_endpoint(call: Call, body: models.RecoverInput) -> models.Replayed:
     """Send again what failed or was never sent since a time."""
-    return await _send_again(call, given, [], "failed")
+    return await _send_again(call, body, [], "failed")
 
 
-async def replay_endpoint(call: Call, given: ReplayInput) -> Replayed:
+async def replay_endpoint(call: Call, body: models.ReplayInput) -> models.Replayed:
     """Send again what was received in a time."""
-    return await _send_again(call, given, given.types, _force(given.state))
+    return await _send_again(call, body, body.types, _force(body.state))
 
 
-async def resend_delivery(call: Call, given: NoBody) -> Resent:
+async def resend_delivery(call: Call, _: models.NoBody) -> models.Resent:
     """Send a delivery again."""
     address = read_delivery_id(call.service, call.tenant, call.params["delivery"])
     row = await row_at(call.service, address, tenant_of(call))
@@ -55,10 +85,10 @@ async def resend_delivery(call: Call, given: NoBody) -> Resent:
     replay = call.new_id("replay")
     again, force = MessageToSend(message, _due(row)), _force(shown_state(row))
     await publish_again(call.service, [again], call.tenant, endpoint.id, replay, force)
-    return Resent(id=call.params["delivery"], replay_id=replay)
+    return models.Resent(id=call.params["delivery"], replay_id=replay)
 
 
-def _force(state: State | None) -> Force:
+def _force(state: models.State | None) -> Force:
     """Return the force for what was in that state. What was not delivered may be by now, and is then not sent again."""
     return "true" if state in (None, "delivered") else "failed"
 
@@ -67,29 +97,29 @@ def _due(row: LedgerRow | None) -> int | None:
     return row.fence if row is not None and row.state == RETRY_SCHEDULED else None
 
 
-async def _send_again(call: Call, given: RecoverInput, types: Sequence[str], force: Force) -> Replayed:
+async def _send_again(call: Call, body: models.RecoverInput, types: Sequence[str], force: Force) -> models.Replayed:
     service, endpoint = call.service, await endpoint_of(call)
-    since, until = unix_seconds(given.since), unix_seconds(given.until) if given.until else call.now
+    since, until = unix_seconds(body.since), unix_seconds(body.until) if body.until else call.now
     if until < since:
-        fault = ("/until", "must not be before `since`") if given.until else ("/since", "must not be in the future")
+        fault = ("/until", "must not be before `since`") if body.until else ("/since", "must not be in the future")
         raise invalid_values([fault])
-    if not given.dry_run:
+    if not body.dry_run:
         verify_active(endpoint, service.settings)
-    list_: Json = [force, call.tenant, endpoint.id, given.model_dump(mode="json", exclude={"cursor", "until"})]
-    seen = await read_cursor(service, list_, given.cursor)
+    list_: Json = [force, call.tenant, endpoint.id, body.model_dump(mode="json", exclude={"cursor", "until"})]
+    seen = await read_cursor(service, list_, body.cursor)
     replay, after = (str(seen[0]), str(seen[1])) if seen else (call.new_id("replay"), "")
     end = service.elapsed() + SECONDS
     count = looked_at = 0
     async for page in _pages(messages_between(service, tenant_of(call), since, until, after)):
-        chosen = await _chosen(call, endpoint, page, types, force, getattr(given, "state", None))
-        if chosen and not given.dry_run:
+        chosen = await _chosen(call, endpoint, page, types, force, getattr(body, "state", None))
+        if chosen and not body.dry_run:
             await publish_again(service, chosen, call.tenant, endpoint.id, replay, force)
         count, looked_at, after = count + len(chosen), looked_at + len(page), page[-1].id
-        is_over = service.elapsed() >= end or (given.dry_run and looked_at >= MAX_COUNTED)
+        is_over = service.elapsed() >= end or (body.dry_run and looked_at >= MAX_COUNTED)
         if is_over and len(page) == PAGE:
             next_ = await make_cursor(service, list_, [replay, after])
-            return Replayed(count=count, is_more=True, id=replay, next=next_)
-    return Replayed(count=count, is_more=False, id=replay)
+            return models.Replayed(count=count, is_more=True, id=replay, next=next_)
+    return models.Replayed(count=count, is_more=False, id=replay)
 
 
 async def _pages(messages: AsyncIterator[Message]) -> AsyncIterator[list[Message]]:
@@ -151,3 +181,93 @@ async def _row_of(call: Call, endpoint: Endpoint, message: Message) -> LedgerRow
     event = event_in(message)
     key = delivery_id(event.id, message.route, name)
     return await call.service.ledger.row(event.origin, key)
+
+
+async def send_test(call: Call, body: models.TestInput) -> models.TestSent:
+    """Send a test event to an endpoint."""
+    service, now, endpoint = call.service, call.now, await endpoint_of(call)
+    _verify_testable(call, endpoint)
+    destination = next(iter(service.settings.destinations), None)
+    if destination is None:
+        raise ApiProblem("endpoint_inactive", "no destination of the configuration sends to subscribers")
+    data = _sample_of(await find_event_type(service, body.type))
+    event = Event(
+        id=call.new_id("test"),
+        source=SUBSCRIBERS_SOURCE,
+        type=body.type,
+        receivedat=rfc3339(now),
+        payloadhash=hashlib.sha256(canonical(data)).hexdigest(),
+        data=data,
+        time=rfc3339(now),
+    )
+    content = event_json(event)
+    message = Message(
+        id=message_id(now, event.id, ROUTE, destination),
+        event_id=event.id,
+        type=body.type,
+        route=ROUTE,
+        destination=destination,
+        received_at=now,
+        event=content.decode(),
+        is_test=True,
+        kept_at=now,
+    )
+    if len(content) > MAX_INLINE_BYTES or len(message.text().encode()) > MAX_RECORD_BYTES:
+        raise invalid("/type", "has an example that is too large to be sent")
+    await service.directory.keep_message(call.tenant, message, now + service.settings.retention.messages_seconds)
+    name = EndpointName(destination, call.tenant, endpoint.id)
+    delivery = Delivery(event, ROUTE, str(name))
+    await service.bus.publish(DELIVERIES, [delivery_message(delivery, content, rfc3339(now), ATTEMPT_NOW)])
+    id_ = address_text(name, event.origin, delivery.id)
+    return models.TestSent(message_id=message.id, delivery_id=id_, endpoint_enabled=endpoint.is_enabled)
+
+
+def _verify_testable(call: Call, endpoint: Endpoint) -> None:
+    """A disabled endpoint can be tested: it shows that a repair works. Raises ApiProblem."""
+    verify_proven(endpoint, call.service.settings)
+    if endpoint.disabled_by == "operator" and not call.is_operator:
+        raise ApiProblem("not_allowed", "the endpoint was disabled by the operator, who alone can test it")
+
+
+def _sample_of(event_type: EventType | None) -> Json:
+    """Return the type's first example; without one, an example of its schema; without that, a text that says so."""
+    if event_type is not None and event_type.examples:
+        return event_type.examples[0]
+    if event_type is not None and event_type.schema_:
+        return example_of(event_type.schema_)
+    return {"message": _NOTHING_KNOWN}
+
+
+def verify_active(endpoint: Endpoint, settings: SubscribeSettings) -> None:
+    """Raises ApiProblem (`endpoint_inactive`) for an endpoint that gets nothing."""
+    if not endpoint.is_enabled:
+        raise ApiProblem("endpoint_inactive", "the endpoint is disabled; enable it first")
+    verify_proven(endpoint, settings)
+
+
+def verify_proven(endpoint: Endpoint, settings: SubscribeSettings) -> None:
+    """Raises ApiProblem (`endpoint_inactive`) for an endpoint that has yet to prove that it wants events."""
+    if settings.verify != "none" and not endpoint.is_verified:
+        raise ApiProblem("endpoint_inactive", "the endpoint is not verified; verify it first")
+
+
+async def publish_again(
+    service: Service, chosen: Sequence[MessageToSend], tenant: str, endpoint: str, replay: str, force: Force
+) -> None:
+    """Publish a delivery of each message to the endpoint. A replay brings each at most once. Raises Temporary.
+
+    The first ends the pause of an endpoint that kept failing: if it fails, the others wait for the next.
+    """
+    now, attributes = rfc3339(service.clock.now()), {"replay": replay, "force": force}
+    await service.bus.publish(
+        DELIVERIES,
+        [
+            delivery_message(
+                Delivery(event_in(message), message.route, str(EndpointName(message.destination, tenant, endpoint))),
+                message.event.encode("utf-8", "surrogatepass"),
+                now,
+                {**attributes, **({} if due is None else {"due": str(due)}), **({} if number else ATTEMPT_NOW)},
+            )
+            for number, (message, due) in enumerate(chosen)
+        ],
+    )

@@ -3,44 +3,45 @@
 import asyncio
 from typing import Final
 
-from functions.subscribe.listing import read_page
-from functions.subscribe.models.base import ListQuery, NoQuery, Page
-from functions.subscribe.models.tenants import TenantInput, TenantView
-from functions.subscribe.problems import not_found
-from functions.subscribe.route import Call
-from shared.subscribers.directory import TENANTS, endpoints_of
-from shared.subscribers.model import Endpoint, Tenant
+from functions.subscribe import models
+from functions.subscribe.credentials import OVERLAP_SECONDS, PortalToken, api_key_text, portal_token_text, read_api_key
+from functions.subscribe.problems import ApiProblem, not_found
+from functions.subscribe.route import Call, PortalCaller, read_page
+from shared.subscribers.directory import API_KEYS, TENANTS, endpoints_of, sessions_of
+from shared.subscribers.model import ApiKey, Endpoint, Session, Tenant
 from shared.times import rfc3339
 
 DELETED_AT_ONCE: Final = 50
+ID_CHARACTERS: Final = 12
+SECRET_BYTES: Final = 32
 
 
-async def list_tenants(call: Call, given: ListQuery) -> Page[TenantView]:
+async def list_tenants(call: Call, query: models.ListQuery) -> models.Page[models.TenantView]:
     """List the tenants."""
-    items, next_ = await read_page(call, Tenant, TENANTS, given, tenant_view)
-    return Page[TenantView](items=items, next=next_)
+    items, next_ = await read_page(call, Tenant, TENANTS, query, tenant_view)
+    return models.Page[models.TenantView](items=items, next=next_)
 
 
-async def get_tenant(call: Call, given: NoQuery) -> TenantView:
+async def get_tenant(call: Call, _: models.NoQuery) -> models.TenantView:
     """Return a tenant. Its metadata is for API keys only."""
     view = tenant_view(tenant_of(call))
     return view if call.is_operator else view.model_copy(update={"metadata": {}})
 
 
-async def put_tenant(call: Call, given: TenantInput) -> TenantView:
+async def put_tenant(call: Call, body: models.TenantInput) -> models.TenantView:
     """Create a tenant, or replace what is known of it."""
     now = call.now
 
     def decide(before: Tenant | None) -> Tenant:
         new = before or Tenant(id=call.tenant, created_at=now)
-        return new.model_copy(update={"name": given.name, "email": given.email, "metadata": given.metadata})
+        return new.model_copy(update={"name": body.name, "email": body.email, "metadata": body.metadata})
 
     kept = await call.service.directory.change(Tenant, TENANTS, call.tenant, decide)
     assert kept
     return tenant_view(kept)
 
 
-async def delete_tenant(call: Call, given: NoQuery) -> None:
+async def delete_tenant(call: Call, _: models.NoQuery) -> None:
     """Delete a tenant with its endpoints, and revoke its portal tokens."""
     await delete_endpoints(call, call.tenant)
     await call.service.documents.delete(TENANTS, call.tenant)
@@ -62,11 +63,155 @@ def tenant_of(call: Call) -> Tenant:
     return call.tenant_document
 
 
-def tenant_view(tenant: Tenant) -> TenantView:
-    return TenantView(
+def tenant_view(tenant: Tenant) -> models.TenantView:
+    return models.TenantView(
         id=tenant.id,
         name=tenant.name,
         email=tenant.email,
         metadata=tenant.metadata,
         created_at=rfc3339(tenant.created_at),
+    )
+
+
+async def create_token(call: Call, body: models.PortalTokenInput) -> models.PortalTokenCreated:
+    """Create a portal token for a tenant."""
+    tenant, now = tenant_of(call), call.now
+    session = Session(
+        id=call.new_id("session"),
+        tenant=tenant.id,
+        capabilities=tuple(dict.fromkeys(body.capabilities)),
+        created_at=now,
+        expires_at=now + body.expires_in,
+    )
+    token = PortalToken(
+        tenant=tenant.id,
+        session=session.id,
+        capabilities=session.capabilities,
+        issued_at=now,
+        expires_at=session.expires_at,
+    )
+    text = portal_token_text(token, (await call.service.keyring.portal_keys())[0])
+    await call.service.documents.write(
+        sessions_of(tenant.id), session.id, session.text(), expires_at=session.expires_at
+    )
+    return models.PortalTokenCreated(
+        token=text,
+        url=f"{base_url(call)}/portal#token={text}",
+        session=session.id,
+        expires_at=rfc3339(session.expires_at),
+    )
+
+
+async def revoke_sessions(call: Call, _: models.NoQuery) -> None:
+    """Revoke all portal tokens of a tenant."""
+    now = call.now
+
+    def decide(before: Tenant | None) -> Tenant:
+        if before is None:
+            raise not_found("tenant")
+        return before.model_copy(update={"tokens_valid_from": max(now, before.tokens_valid_from)})
+
+    await call.service.directory.change(Tenant, TENANTS, call.tenant, decide)
+
+
+async def revoke_session(call: Call, _: models.NoQuery) -> None:
+    """Revoke a portal session."""
+
+    def decide(before: Session | None) -> Session:
+        if before is None:
+            raise not_found("portal session")
+        return before.model_copy(update={"is_revoked": True})
+
+    await call.service.directory.change(Session, sessions_of(call.tenant), call.params["session"], decide)
+
+
+async def get_portal_info(call: Call, _: models.NoQuery) -> models.PortalInfo:
+    """Return what the page shows and allows."""
+    caller, settings = call.caller, call.service.settings
+    if not isinstance(caller, PortalCaller):
+        raise ApiProblem("not_allowed", "this needs a portal token")
+    limits = settings.limits
+    return models.PortalInfo(
+        name=settings.portal_name,
+        logo=settings.portal_logo,
+        capabilities=sorted(caller.capabilities),
+        tenant=caller.tenant,
+        limits=models.PortalLimits(
+            endpoints=limits.endpoints,
+            headers=limits.headers,
+            fields=limits.fields,
+            types=limits.types,
+            filter_characters=limits.filter_characters,
+        ),
+        verify=settings.verify,
+        expires_at=rfc3339(caller.expires_at),
+    )
+
+
+def base_url(call: Call) -> str:
+    """Return what stands before `/portal`: as configured, else the host that the request was sent to."""
+    configured = call.service.settings.public_url
+    if configured:
+        return configured
+    host = call.request.header("host") or "localhost"
+    scheme = call.request.header("x-forwarded-proto") or "http"
+    return f"{'https' if scheme == 'https' else 'http'}://{host}"
+
+
+async def list_keys(call: Call, query: models.ListQuery) -> models.Page[models.ApiKeyView]:
+    """List the API keys."""
+    items, next_ = await read_page(call, ApiKey, API_KEYS, query, lambda key: _key_view(call, key))
+    return models.Page[models.ApiKeyView](items=items, next=next_)
+
+
+async def create_key(call: Call, body: models.ApiKeyInput) -> models.ApiKeyCreated:
+    """Create an API key, and show it once."""
+    id_ = call.new_short_id("key", ID_CHARACTERS)
+    text, digest = _made(call, id_)
+    scopes = tuple(dict.fromkeys(body.scopes))
+    key = ApiKey(id=id_, description=body.description, scopes=scopes, digests=((digest, None),), created_at=call.now)
+    await call.service.documents.write(API_KEYS, id_, key.text())
+    return models.ApiKeyCreated(**_key_view(call, key).model_dump(), key=text)
+
+
+async def rotate_key(call: Call, _: models.NoBody) -> models.ApiKeyCreated:
+    """Replace an API key; the one before is valid for 24 hours more."""
+    now, id_ = call.now, call.params["key"]
+    text, digest = _made(call, id_)
+
+    def decide(before: ApiKey | None) -> ApiKey:
+        if before is None:
+            raise not_found("API key")
+        older = [
+            (each, until or now + OVERLAP_SECONDS) for each, until in before.digests if until is None or now < until
+        ]
+        return before.model_copy(update={"digests": ((digest, None), *older[:3])})
+
+    key = await call.service.directory.change(ApiKey, API_KEYS, id_, decide)
+    assert key
+    return models.ApiKeyCreated(**_key_view(call, key).model_dump(), key=text)
+
+
+async def delete_key(call: Call, _: models.NoQuery) -> None:
+    """Delete an API key."""
+    if await call.service.documents.get(API_KEYS, call.params["key"]) is None:
+        raise not_found("API key")
+    await call.service.documents.delete(API_KEYS, call.params["key"])
+
+
+def _made(call: Call, id_: str) -> tuple[str, str]:
+    """Return a new key's text, and its digest."""
+    text = api_key_text(id_, call.service.random_bytes(SECRET_BYTES))
+    parts = read_api_key(text)
+    assert parts
+    return text, parts.digest
+
+
+def _key_view(call: Call, key: ApiKey) -> models.ApiKeyView:
+    return models.ApiKeyView(
+        id=key.id,
+        description=key.description,
+        scopes=list(key.scopes),
+        created_at=rfc3339(key.created_at),
+        rotated=any(until is not None and call.now < until for _, until in key.digests),
     )

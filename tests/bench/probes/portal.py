@@ -12,11 +12,9 @@ from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Final
 
-from functions.subscribe import entry
+from functions.subscribe import api
 from functions.subscribe.credentials import PortalToken, portal_token_text
-from functions.subscribe.keyring import Keyring
-from functions.subscribe.service import Service
-from functions.subscribe.settings import read_settings
+from functions.subscribe.service import Keyring, Service, read_settings
 from shared.cloud.local import documents, ledger
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.platform import SystemClock, fetch
@@ -88,7 +86,7 @@ async def _measured(count: int, folder: Path, rounds: int) -> list[float]:
 async def _milliseconds(service: Service, header: tuple[str, str]) -> float:
     began = time.perf_counter()
     for path in PATHS:
-        reply = await entry.answer(service, Request("GET", path, "", (header,)), _no_body)
+        reply = await api.answer(service, Request("GET", path, "", (header,)), _no_body)
         assert reply.status == 200, reply.body
     return (time.perf_counter() - began) * 1e3
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.subscribe.settings import TenantLimits, read_settings
+from functions.subscribe.service import TenantLimits, read_settings
 from shared.jsontext import Json, JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
 from shared.ports import DELIVERIES

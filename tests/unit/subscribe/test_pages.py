@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from functions.subscribe.pages import FOLDER, TYPES
-from functions.subscribe.settings import read_settings
+from functions.subscribe.service import read_settings
 from tests.fakes.subscribe_api import SLICE, Subscribers
 
 

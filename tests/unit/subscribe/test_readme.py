@@ -4,12 +4,16 @@ import re
 from typing import Final
 
 from functions.subscribe.handlers.sending_again import SECONDS
-from functions.subscribe.models.access import MAX_TOKEN_SECONDS, PortalTokenInput
-from functions.subscribe.models.base import MAX_PAGE
-from functions.subscribe.models.endpoints import MAX_FIELDS_BYTES, MAX_HEADERS_BYTES
+from functions.subscribe.models import (
+    MAX_FIELDS_BYTES,
+    MAX_HEADERS_BYTES,
+    MAX_PAGE,
+    MAX_TOKEN_SECONDS,
+    PortalTokenInput,
+)
 from functions.subscribe.route import MAX_BODY_BYTES, MAX_IMPORT_BYTES
 from functions.subscribe.routes import ROUTES
-from functions.subscribe.settings import TenantLimits
+from functions.subscribe.service import TenantLimits
 from tests.fakes.subscribe_api import Subscribers
 from tests.processes import ROOT
 

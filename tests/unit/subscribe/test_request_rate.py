@@ -1,7 +1,7 @@
 """The rate of a tenant's requests that send something."""
 
-from functions.subscribe.request_rate import INTERVAL_SECONDS, MAX_REQUESTS
 from functions.subscribe.routes import ROUTES
+from functions.subscribe.service import INTERVAL_SECONDS, MAX_REQUESTS
 from tests.fakes.subscribe_api import Answer, Subscribers
 
 SENDING = {"verify_endpoint", "send_test", "recover_endpoint", "replay_endpoint", "resend_delivery"}

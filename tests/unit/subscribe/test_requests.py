@@ -159,7 +159,7 @@ async def test_a_fault_of_this_program_is_503_and_its_place_is_logged(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api, key = await ready()
-    monkeypatch.setattr("functions.subscribe.listing.make_cursor", None)
+    monkeypatch.setattr("functions.subscribe.route.make_cursor", None)
     for _ in range(3):
         await api.endpoint("acme", key)
     answer = await api.send("GET", f"{PATH}?limit=1", by=key)

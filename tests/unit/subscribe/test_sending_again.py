@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.subscribe.settings import read_settings
+from functions.subscribe.service import read_settings
 from shared.event import event_json
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES

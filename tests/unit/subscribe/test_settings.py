@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.subscribe.settings import SubscribersDestination, read_settings
+from functions.subscribe.service import SubscribersDestination, read_settings
 from shared.jsontext import Json, JsonObject
 from shared.settings import SliceFault
 from tests.fakes.subscribe_api import SLICE

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.subscribe.settings import Verification, read_settings
+from functions.subscribe.service import Verification, read_settings
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
 from shared.signatures.standard_webhooks import verify_standard

@@ -1,0 +1,192 @@
+"""An endpoint as the API shows it, and its ETag: a hash of what can be changed in it."""
+
+import hashlib
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from functions.subscribe.models import AuthView, DisabledView, EndpointView
+from functions.subscribe.problems import ApiProblem, FaultAt, invalid_values
+from functions.subscribe.route import Call
+from functions.subscribe.service import Service, SubscribeSettings
+from shared.config.rules import rate_of
+from shared.errors import Permanent
+from shared.jsontext import Json, canonical
+from shared.outgoing.allowed_requests import read_target
+from shared.subscribers.model import AuthKind, Endpoint, EndpointSecret
+from shared.subscribers.payload import STANDARD_FIELDS, verify_auth, verify_header, verify_secret
+from shared.subscribers.sealing import seal_context
+from shared.times import rfc3339
+
+_ANY: Final = "*"
+NONCE_BYTES: Final = 12
+SECRET_BYTES: Final = 32
+PRIVATE_KEY: Final = "whsk_"
+"""A Standard Webhooks secret that signs with Ed25519 begins so."""
+
+
+def time_text(at: float | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def endpoint_view(endpoint: Endpoint) -> EndpointView:
+    disabled = None
+    if endpoint.disabled_by is not None:
+        at = time_text(endpoint.disabled_at)
+        disabled = DisabledView(by=endpoint.disabled_by, reason=endpoint.disabled_reason, at=at)
+    return EndpointView(
+        id=endpoint.id,
+        url=endpoint.url,
+        description=endpoint.description,
+        types=list(endpoint.types),
+        filter=endpoint.filter,
+        headers=endpoint.headers,
+        fields=endpoint.fields,
+        auth=AuthView(**endpoint.auth.model_dump()),
+        rate=endpoint.rate,
+        enabled=endpoint.is_enabled,
+        verified=endpoint.is_verified,
+        disabled=disabled,
+        failing_since=time_text(endpoint.failing_since),
+        filter_fault=endpoint.filter_fault,
+        created_at=rfc3339(endpoint.created_at),
+        updated_at=rfc3339(endpoint.updated_at),
+    )
+
+
+def view_with_etag(call: Call, endpoint: Endpoint) -> EndpointView:
+    """Return the endpoint, with its ETag in the reply."""
+    call.add_header("etag", etag_of(endpoint))
+    return endpoint_view(endpoint)
+
+
+def etag_of(endpoint: Endpoint) -> str:
+    fields = {"url", "description", "types", "filter", "headers", "fields", "auth", "rate"}
+    editable: Json = [endpoint.id, endpoint.model_dump(mode="json", include=fields), endpoint.is_enabled]
+    return f'"{hashlib.sha256(canonical(editable)).hexdigest()[:32]}"'
+
+
+def verify_version(call: Call, endpoint: Endpoint) -> None:
+    """Raises ApiProblem (`version_mismatch`) where `If-Match` names another version of the endpoint."""
+    wanted = call.request.header("if-match")
+    if wanted is None or wanted.strip() == _ANY:
+        return
+    if etag_of(endpoint) not in [each.strip() for each in wanted.split(",")]:
+        raise ApiProblem("version_mismatch", "the endpoint has changed since; read it again, and decide then")
+
+
+def verify_endpoint_settings(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings) -> None:
+    """Raises ApiProblem (`invalid_value`) with all that is at fault. `secret` is the caller's own, if it has one."""
+    faults = list(_faults(endpoint, secret, settings))
+    if faults:
+        raise invalid_values(faults)
+
+
+def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings) -> Iterator[FaultAt]:
+    limits = settings.limits
+    for name, count, most in (
+        ("headers", len(endpoint.headers), limits.headers),
+        ("fields", len(endpoint.fields), limits.fields),
+        ("types", len(endpoint.types), limits.types),
+    ):
+        if count > most:
+            yield f"/{name}", f"must have at most {most}; got {count}"
+    if rule := _broken(lambda: verify_url(endpoint.url, settings)):
+        yield "/url", rule
+    if rule := _broken(lambda: verify_auth(endpoint.auth)):
+        yield "/auth", rule
+    for name, value in endpoint.headers.items():
+        if rule := _header_fault(name, value, endpoint):
+            yield f"/headers/{name.replace('~', '~0').replace('/', '~1')}", rule
+    if any(each.payload == "standard" for each in settings.destinations.values()):
+        for name in STANDARD_FIELDS:
+            if name in endpoint.fields:
+                yield f"/fields/{name}", "must not be one of the body's own: type, timestamp, data"
+    if endpoint.filter and (rule := _broken(lambda: _verify_filter(endpoint.filter, limits.filter_characters))):
+        yield "/filter", rule
+    if secret is not None and (rule := _broken(lambda: verify_secret(endpoint.auth, secret))):
+        yield "/secret", rule
+    if rule := _rate_fault(endpoint.rate, settings):
+        yield "/rate", rule
+
+
+def sends_secret_elsewhere(before: Endpoint, after: Endpoint) -> bool:
+    """Return whether the change has the secret itself, and no signature made with it, sent to another host."""
+    is_sent = after.auth.kind in ("basic", "bearer")
+    return is_sent and urlsplit(before.url.lower())[:2] != urlsplit(after.url.lower())[:2]
+
+
+def _header_fault(name: str, value: str, endpoint: Endpoint) -> str | None:
+    return _broken(lambda: verify_header(name, value, endpoint.auth))
+
+
+def _verify_filter(text: str, most: int) -> None:
+    from shared.subscribers.matching import Filter  # with jmespath
+
+    Filter(text, most)
+
+
+def verify_url(url: str, settings: SubscribeSettings) -> None:
+    """Raises ValueError, or Permanent."""
+    if url.lower().startswith("http://") and not settings.allow_http:
+        raise ValueError("must begin with https://")
+    read_target(url, settings.allow_private, settings.allow_http)
+
+
+def _rate_fault(rate: str, settings: SubscribeSettings) -> str | None:
+    if not rate:
+        return None
+    if rule := _broken(lambda: _verify_rate(rate)):
+        return rule
+    for destination in settings.destinations.values():
+        if destination.rate and _per_second(rate) > _per_second(destination.rate):
+            return f"must be at most {destination.rate}"
+    return None
+
+
+def _verify_rate(rate: str) -> None:
+    rate_of(rate)
+
+
+def _per_second(rate: str) -> float:
+    count, seconds = rate_of(rate)
+    return count / seconds
+
+
+def _broken(verify: Callable[[], None]) -> str | None:
+    """Return the rule that is broken; None if none is."""
+    try:
+        verify()
+    except ValueError as error:
+        return str(error)
+    except Permanent as error:
+        return error.detail
+    return None
+
+
+def make_secret(service: Service, kind: AuthKind, before: str = "") -> str:
+    """Return a new secret that nobody can guess, as the kind writes its secrets: after a private key another one."""
+    raw = service.random_bytes(SECRET_BYTES)
+    if kind == "standard" and before.startswith(PRIVATE_KEY):
+        return f"{PRIVATE_KEY}{b64encode(raw + _public_bytes(raw)).decode()}"
+    if kind == "standard":
+        return f"whsec_{b64encode(raw).decode()}"
+    return urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _public_bytes(private: bytes) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+async def seal_secret(service: Service, tenant: str, endpoint: str, text: str, now: float) -> EndpointSecret:
+    sealer = await service.keyring.sealer()
+    sealed = sealer.seal(text, seal_context(tenant, endpoint), service.random_bytes(NONCE_BYTES))
+    return EndpointSecret(sealed=sealed, created_at=now)
+
+
+async def open_secret(service: Service, tenant: str, endpoint: str, secret: EndpointSecret) -> str:
+    """Raises Temporary (`secret_unusable`)."""
+    return (await service.keyring.sealer()).open(secret.sealed, seal_context(tenant, endpoint))

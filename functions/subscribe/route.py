@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, Never, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
@@ -174,7 +174,7 @@ class Call:
         self.headers.append((name, value))
 
 
-Handler: TypeAlias = Callable[..., Awaitable[BaseModel | None]]
+Handler: TypeAlias = Callable[[Call, Never], Awaitable[BaseModel | None]]
 """Takes a Call, and its body or query as the model that its annotation names."""
 
 

@@ -78,8 +78,8 @@ def values_of(values: Mapping[str, Value], delivery: Delivery) -> JsonObject:
 
 def texts_of(values: Mapping[str, Value], delivery: Delivery) -> dict[str, str]:
     """Return the value of each parameter as text: `true` and `3` where it is no text. Raises Permanent."""
-    found = values_of(values, delivery)
-    return {name: value if isinstance(value, str) else to_json(value) for name, value in found.items()}
+    values_by_name = values_of(values, delivery)
+    return {name: value if isinstance(value, str) else to_json(value) for name, value in values_by_name.items()}
 
 
 def started(response: Response, what: str, link: Json) -> Delivered:

@@ -78,9 +78,9 @@ class MessageSettings(KindSettings):
 
     def mentions(self, attempt: Attempt) -> tuple[str, ...]:
         """Return whom the message mentions: the delivery's person, then those that `mention` names."""
-        named: tuple[str, ...] = getattr(self, "mention", ())
+        mentioned_ids: tuple[str, ...] = getattr(self, "mention", ())
         id_ = attempt.person.address(self.person_address) if attempt.person else None
-        return named if id_ is None else (id_, *[name for name in named if name != id_])
+        return mentioned_ids if id_ is None else (id_, *[name for name in mentioned_ids if name != id_])
 
 
 def secret_url(settings: MessageSettings, secrets: SecretValues, service: str) -> str:

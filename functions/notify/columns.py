@@ -47,16 +47,16 @@ class Unfit(ValueError):
     """A value that the type does not have. The text does not quote the value."""
 
 
-def converted(column: str, found: Json, type_: ColumnType) -> ColumnValue | None:
+def converted(column: str, value: Json, type_: ColumnType) -> ColumnValue | None:
     """Return the value in the column's type; null stays null. Raises Permanent (`conversion_failed`)."""
-    if found is None:
+    if value is None:
         return None
     try:
-        return _CONVERTERS[type_](found)
+        return _CONVERTERS[type_](value)
     except (ValueError, OverflowError, OSError, RecursionError) as error:  # OSError: a time far out of range
         fault = f" {error}" if isinstance(error, Unfit) and str(error) else ""
-        form = f": {_FORMS[type_]}" if isinstance(found, str) and not fault and type_ in _FORMS else ""
-        rule = f"column {column!r} must be of the type {type_}; got {kind_of(found)}{fault}{form}"
+        form = f": {_FORMS[type_]}" if isinstance(value, str) and not fault and type_ in _FORMS else ""
+        rule = f"column {column!r} must be of the type {type_}; got {kind_of(value)}{fault}{form}"
         raise Permanent("conversion_failed", rule) from error
 
 
@@ -88,10 +88,10 @@ def _number(value: Json) -> int | float | str:
 
 
 def _boolean(value: Json) -> bool:
-    found = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
-    if not isinstance(found, bool):
+    boolean = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(boolean, bool):
         raise Unfit
-    return found
+    return boolean
 
 
 def _date(value: Json) -> str:
@@ -99,8 +99,8 @@ def _date(value: Json) -> str:
     if not isinstance(value, str):
         raise Unfit
     text = value.strip()
-    found = text if _DATE.fullmatch(text) else read_time(text).date().isoformat()
-    return date.fromisoformat(found).isoformat()
+    day = text if _DATE.fullmatch(text) else read_time(text).date().isoformat()
+    return date.fromisoformat(day).isoformat()
 
 
 def _time(value: Json) -> datetime:

@@ -81,7 +81,8 @@ def google_failure(response: Response, service: str, share: str) -> Outcome:
 
     https://developers.google.com/workspace/drive/api/guides/handle-errors
     """
-    status, reasons = response.status, error_reasons(response)
+    status = response.status
+    reasons = error_reasons(response)
     if status == 429 or (status == 403 and reasons & _QUOTAS):
         after = max(response.retry_after_seconds or 0.0, UNREACHABLE_SECONDS)
         reason = f"{service} limits the rate of requests ({status})"

@@ -85,9 +85,10 @@ class HttpDestination:
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         name: str = "",
     ) -> None:
-        """`secrets`: those of an attempt, where they are others than `secret_names`. `name` is the destination's.
+        """Connect the destination `name`; nothing is sent yet.
 
-        Settings of which a request takes no template may have the attribute `is_template_free`, which is True.
+        `secrets` replaces the reading of `secret_names`, for a destination that keeps its secrets elsewhere. Settings
+        with an attribute `is_template_free` that is True need no bound on the time of templates.
         """
         is_bounded = getattr(settings, "is_template_free", False) is not True
         self._max_response_bytes = max_response_bytes
@@ -120,12 +121,15 @@ class HttpDestination:
         response = await self.exchange(request, deadline, secrets)
         if not isinstance(response, Response):
             return response
-        if (check := self._check_after(response, request)) is None:
+        check = self._check_after(response, request)
+        if check is None:
             return with_answer(self._outcome(response), response)
-        found = await self.exchange(check, deadline, secrets)
-        if isinstance(found, Unknown):  # it is known what the first request did, and the second changes nothing
-            return RetryLater(f"what is there already could not be read: {found.reason}", UNREACHABLE_SECONDS)
-        return found if not isinstance(found, Response) else with_answer(self._outcome_of_check(found, request), found)
+        check_response = await self.exchange(check, deadline, secrets)
+        if isinstance(check_response, Response):
+            return with_answer(self._outcome_of_check(check_response, request), check_response)
+        if isinstance(check_response, Unknown):  # the first request's effect is known, and the second changes nothing
+            return RetryLater(f"what is there already could not be read: {check_response.reason}", UNREACHABLE_SECONDS)
+        return check_response
 
     async def exchange(
         self, request: OutgoingRequest, deadline: float, secrets: SecretValues
@@ -144,8 +148,8 @@ class HttpDestination:
         check_after = getattr(self._kind, "check_after", None)
         return check_after(response, request) if check_after else None
 
-    def _outcome_of_check(self, found: Response, request: OutgoingRequest) -> Outcome:
-        outcome: Outcome = self._kind.outcome_of_check(found, request)  # type: ignore[attr-defined] # see http_kind.py
+    def _outcome_of_check(self, response: Response, request: OutgoingRequest) -> Outcome:
+        outcome: Outcome = self._kind.outcome_of_check(response, request)  # type: ignore[attr-defined] # see http_kind.py
         return outcome
 
     def _outcome(self, response: Response) -> Outcome:
@@ -218,7 +222,8 @@ async def attempt_in_time(
 
     `send` gets the deadline, a time of the event loop. Raises Temporary where nothing was sent, and Permanent.
     """
-    deadline, secrets = asyncio.get_running_loop().time() + attempt.timeout_seconds, NO_SECRETS
+    deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
+    secrets = NO_SECRETS
     try:
         secrets = await deadlines.wait(store.read(), deadline)
         if delivery.event.dataref is not None:
@@ -326,8 +331,8 @@ def _values(secrets: SecretValues) -> list[str]:
 
 def _sent_credentials(outgoing: Outgoing) -> list[str]:
     """Return what authenticates the request in its own headers, such as an access token."""
-    named = ("authorization", "x-amz-security-token")
-    return [value.rpartition(" ")[2] for name, value in outgoing.headers if name.lower() in named]
+    credential_headers = ("authorization", "x-amz-security-token")
+    return [value.rpartition(" ")[2] for name, value in outgoing.headers if name.lower() in credential_headers]
 
 
 def _verify_secrets(outgoing: Outgoing, secrets: SecretValues) -> None:

@@ -102,15 +102,15 @@ class Response(NamedTuple):
 
     def member(self, *path: str | int) -> Json:
         """Return the value at this path of names and indices in the body's JSON; None if there is none."""
-        found = self.json()
+        value = self.json()
         for key in path:
-            if isinstance(found, dict) and isinstance(key, str):
-                found = found.get(key)
-            elif isinstance(found, list) and isinstance(key, int) and key < len(found):
-                found = found[key]
+            if isinstance(value, dict) and isinstance(key, str):
+                value = value.get(key)
+            elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+                value = value[key]
             else:
                 return None
-        return found
+        return value
 
     def seconds(self, value: Json) -> float | None:
         """Return a wait that the body states, which may be anything; the header's where it is no number of seconds."""
@@ -214,7 +214,8 @@ def outcome_by_status(
 
     `service` names the receiver in reasons. A redirect is not followed, and comes later: it may be corrected.
     """
-    status, excerpt = response.status, response.excerpt
+    status = response.status
+    excerpt = response.excerpt
     if 200 <= status < 300:
         return Delivered(excerpt)
     if status in failed:

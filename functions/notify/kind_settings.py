@@ -63,8 +63,8 @@ def _event_expression(text: str) -> str:
 
 
 def _google_id(text: str) -> str:
-    found = _GOOGLE_URL.match(text)
-    file_id = found[1] if found else text
+    url = _GOOGLE_URL.match(text)
+    file_id = url[1] if url else text
     if not _GOOGLE_ID.fullmatch(file_id):
         raise ValueError("must be the id or the URL of a file or folder of Google's, such as https://docs.google.com/…")
     return file_id

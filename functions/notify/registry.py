@@ -130,8 +130,8 @@ def _connect(configured: Configured, context: Context) -> Destination:
         from functions.notify.http_engine import HttpDestination  # it brings an HTTP client, which not all kinds need
 
         names = sorted(set(secret_names(configured.settings)))
-        kind, name = cast("HttpKind", module), configured.name
-        return HttpDestination(kind, settings, names, context, configured.success_when, name=name)
+        kind = cast("HttpKind", module)
+        return HttpDestination(kind, settings, names, context, configured.success_when, name=configured.name)
     except (ImportError, KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         where = f"destination {configured.name!r} of kind {configured.kind!r}"
         raise Temporary(
@@ -179,7 +179,8 @@ class DestinationStates:
 
     async def end_pause(self, name: str) -> None:
         """End the pause of a destination that kept failing. An operator's pause goes on. Raises Temporary."""
-        state, now = await self.state(name, fresh=True), self._clock.now()
+        state = await self.state(name, fresh=True)
+        now = self._clock.now()
         if state.is_paused_by_failures(now):
             await self._ledger.release(name, now)
             self._known[name] = (DestinationState(), now + CACHE_SECONDS)

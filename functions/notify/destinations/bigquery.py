@@ -207,8 +207,8 @@ def outcomes(response: Response, count: int) -> Sequence[Outcome]:
     answer = response.json()
     if response.is_cut or not isinstance(answer, dict):
         return [Unknown("BigQuery's answer is too long or no JSON", response.excerpt)] * count
-    listed = answer.get("insertErrors", [])
-    faults = dict(map(_fault_of_row, listed if isinstance(listed, list) else [listed]))
+    insert_errors = answer.get("insertErrors", [])
+    faults = dict(map(_fault_of_row, insert_errors if isinstance(insert_errors, list) else [insert_errors]))
     rest: Outcome = Delivered("200 inserted")
     if not faults.keys() <= set(range(count)):
         rest = Unknown("BigQuery's answer names an error of no row that was sent", response.excerpt)
@@ -357,10 +357,10 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
     """Return the row's number and its outcome: a row that does not fit the table never will."""
     entry = written if isinstance(written, dict) else {}
     errors = entry.get("errors")
-    listed = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+    row_errors = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
     index = entry.get("index", 0)  # JSON of protocol buffers leaves out a zero
     number = index if isinstance(written, dict) and isinstance(index, int) else -1
-    for error in listed:
+    for error in row_errors:
         if error.get("reason") == "invalid":
             column = oneline(str(error.get("location") or "")).strip()
             message = oneline(str(error.get("message") or ""))[:MAX_MESSAGE_CHARACTERS]
@@ -369,16 +369,16 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
                 return number, Disabled(f"{act}, or correct `columns`", message)
             where = f"column {column!r}" if column else "the row"
             return number, Failed("request_rejected", f"BigQuery rejects {where} (invalid)", message)
-    reason = str(listed[0].get("reason")) if listed else "no reason"
+    reason = str(row_errors[0].get("reason")) if row_errors else "no reason"
     return number, RetryLater(f"BigQuery did not take the row ({oneline(reason)[:MAX_MESSAGE_CHARACTERS]})")
 
 
-def _value(name: str, found: Json, settings: Settings) -> Json:
+def _value(name: str, result: Json, settings: Settings) -> Json:
     """Return the value as insertAll takes it: JSON as text, a time in UTC, a long integer as text. Raises Permanent."""
     type_ = settings.type_of(name)
     if type_ is None:
-        return found
-    value = converted(name, found, type_)
+        return result
+    value = converted(name, result, type_)
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
     is_long = isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER

@@ -99,15 +99,16 @@ def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, JsonObjec
 
     What the event says is in the message and in `fields`, apart from Hookchain's own members. Raises Permanent.
     """
-    view, event = template_view(delivery), delivery.event
-    seen = view_of(event)
+    event = delivery.event
+    view = template_view(delivery)
+    event_view = view_of(event)
     members: JsonObject = {
         "log": delivery.destination,
         "source": event.source_name,
         "event_id": event.id,
         "delivery_id": delivery.id,
         "trace": event.trace_id,
-        "fields": {name: _bounded(_expression(text).search(seen)) for name, text in settings.fields.items()},
+        "fields": {name: _bounded(_expression(text).search(event_view)) for name, text in settings.fields.items()},
     }
     severity = rendered_choice("severity", settings.severity, view, SEVERITIES)
     return severity, cut(rendered_line("message", settings.message, view), MAX_CHARACTERS), members

@@ -122,7 +122,8 @@ EXAMPLES: Final = (
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    view, digest = template_view(delivery, attempt.person), digest_words(delivery)
+    view = template_view(delivery, attempt.person)
+    digest = digest_words(delivery)
     if digest:
         settings = _without_templates(settings)
     title, text = digest or (rendered_line("title", settings.title, view), rendered("text", settings.text, view))

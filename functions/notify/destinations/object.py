@@ -197,8 +197,8 @@ class Settings(KindSettings):
     @property
     def prefix(self) -> str:
         """Return what every key begins with."""
-        found = _LITERAL.match(self.key_text)
-        return found[0] if found else ""
+        literal = _LITERAL.match(self.key_text)
+        return literal[0] if literal else ""
 
     @property
     def has_own_keys(self) -> bool:
@@ -262,9 +262,11 @@ class Content:
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> ObjectRequest:  # noqa: ARG001 the interface
     """Raises Permanent."""
-    key, content = key_of(settings.key_text, delivery), content_of(delivery.event, settings)
+    key = key_of(settings.key_text, delivery)
+    content = content_of(delivery.event, settings)
     metadata = _metadata(delivery, settings)
-    return (_s3_request if settings.is_s3 else _google_request)(delivery, settings, key, content, metadata)
+    make_request = _s3_request if settings.is_s3 else _google_request
+    return make_request(delivery, settings, key, content, metadata)
 
 
 def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
@@ -319,8 +321,8 @@ def outcome(response: Response) -> Outcome:
     if response.status == 412:
         rule = f"it takes no object ({', '.join(sorted(reasons))}): change the policy, or the bucket's encryption"
         return held(response, "the bucket's service", rule)
-    if response.status == 400 and (found := next(filter(_GOOGLE_HELD.match, sorted(reasons)), None)):
-        rule = f"it takes no object ({found}): correct the bucket's encryption key, or its project"
+    if response.status == 400 and (reason := next(filter(_GOOGLE_HELD.match, sorted(reasons)), None)):
+        rule = f"it takes no object ({reason}): correct the bucket's encryption key, or its project"
         return held(response, "the bucket's service", rule)
     if response.status in {401, 403, 404}:
         return held(response, "the bucket's service", _ACT)
@@ -328,8 +330,9 @@ def outcome(response: Response) -> Outcome:
 
 
 def _s3_outcome(response: Response) -> Outcome:
-    status, found = response.status, _CODE.search(response.body)
-    code = found[1].decode() if found else ""
+    status = response.status
+    code_element = _CODE.search(response.body)
+    code = code_element[1].decode() if code_element else ""
     if status == 412:
         return Delivered(EXISTS)
     if _PASSING.search(code):
@@ -344,8 +347,8 @@ def _s3_outcome(response: Response) -> Outcome:
 
 def _delivery_in(response: Response) -> str | None:
     """Return the id of the delivery that wrote the object, as its metadata has it."""
-    if (named := response.header(f"{S3_METADATA}{DELIVERY}")) is not None:
-        return named
+    if (header_value := response.header(f"{S3_METADATA}{DELIVERY}")) is not None:
+        return header_value
     value = response.member("metadata", DELIVERY)
     return value if isinstance(value, str) else None
 
@@ -357,8 +360,10 @@ def _google_request(
     upload = bucket.replace("/storage/v1/", "/upload/storage/v1/", 1)
     boundary = hashlib.sha256(content.body).hexdigest()  # no content has its own digest in it
     described = json_body({"contentType": content.content_type, "metadata": {**metadata}})
-    parts = (("application/json; charset=UTF-8", described), (content.content_type, content.body))
-    body = b"".join(b"--%b\r\nContent-Type: %b\r\n\r\n%b\r\n" % (boundary.encode(), a.encode(), b) for a, b in parts)
+    body_parts = (("application/json; charset=UTF-8", described), (content.content_type, content.body))
+    body = b"".join(
+        b"--%b\r\nContent-Type: %b\r\n\r\n%b\r\n" % (boundary.encode(), a.encode(), b) for a, b in body_parts
+    )
     quoted = quote(key.encode("utf-8", "replace"), safe="")
     return ObjectRequest(
         "POST",
@@ -378,7 +383,7 @@ def _s3_request(
 ) -> ObjectRequest:
     assert settings.region is not None
     url = f"{_s3_bucket(settings, settings.region)}/{quote(key.encode('utf-8', 'replace'), safe='/~')}"
-    named = ((f"{S3_METADATA}{name}", _ascii(value)) for name, value in metadata.items())
+    metadata_headers = ((f"{S3_METADATA}{name}", _ascii(value)) for name, value in metadata.items())
     # A bucket that locks its objects takes none without it.
     digest = b64encode(hashlib.md5(content.body, usedforsecurity=False).digest()).decode()
     auth = AwsRequestAuth(
@@ -391,7 +396,7 @@ def _s3_request(
     return ObjectRequest(
         "PUT",
         url,
-        (("content-type", content.content_type), ("content-md5", digest), ("if-none-match", "*"), *named),
+        (("content-type", content.content_type), ("content-md5", digest), ("if-none-match", "*"), *metadata_headers),
         content.body,
         (auth,),
         settings.allow_private,
@@ -413,11 +418,11 @@ def _s3_bucket(settings: Settings, region: str) -> str:
 def _metadata(delivery: Delivery, settings: Settings) -> dict[str, str]:
     """Return the object's metadata. Raises Permanent."""
     view = template_view(delivery)
-    found = {name: rendered_line(f"metadata.{name}", text, view) for name, text in settings.metadata.items()}
-    size = sum(len(name) + len(_ascii(value)) for name, value in found.items())
+    own_metadata = {name: rendered_line(f"metadata.{name}", text, view) for name, text in settings.metadata.items()}
+    size = sum(len(name) + len(_ascii(value)) for name, value in own_metadata.items())
     if size > MAX_METADATA_BYTES:
         raise Permanent("output_too_large", f"metadata: at most {MAX_METADATA_BYTES} bytes; these are {size}")
-    return {**found, DELIVERY: delivery.id, HOPS: str(delivery.event.hops + 1)}
+    return {**own_metadata, DELIVERY: delivery.id, HOPS: str(delivery.event.hops + 1)}
 
 
 def _ascii(value: str) -> str:
@@ -500,16 +505,16 @@ def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
         body = decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
         return body, _safe_type(event.rawtype)
     data = event.data if settings.value is None else _expression(settings.value).search(view_of(event))
-    if found := bytes_in(data):
-        return found[0], _safe_type(found[1])
-    named = event.datatype if isinstance(data, str) and settings.value is None else None
+    if content := bytes_in(data):
+        return content[0], _safe_type(content[1])
+    noted_type = event.datatype if isinstance(data, str) and settings.value is None else None
     usual = "text/plain; charset=utf-8" if isinstance(data, str) else CONTENT_TYPES["json"]
-    return _encoded(write_text(data)), _safe_type(named, usual)
+    return _encoded(write_text(data)), _safe_type(noted_type, usual)
 
 
-def _safe_type(named: str | None, usual: str = CONTENT_TYPES["raw"]) -> str:
+def _safe_type(sender_type: str | None, usual: str = CONTENT_TYPES["raw"]) -> str:
     """Return the content type that a sender named, if it is written as one."""
-    return named if named is not None and MEDIA_TYPE.fullmatch(named) else usual
+    return sender_type if sender_type is not None and MEDIA_TYPE.fullmatch(sender_type) else usual
 
 
 def _encoded(text: str) -> bytes:

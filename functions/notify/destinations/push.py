@@ -148,7 +148,8 @@ EXAMPLES: Final = (
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """A repeat on a device replaces the notification: it has the same tag and the same id for collapsing."""
     del secrets  # the engine reads the account's key
-    view, digest = template_view(delivery, attempt.person), digest_words(delivery)
+    view = template_view(delivery, attempt.person)
+    digest = digest_words(delivery)
     if digest:
         settings = _without_templates(settings, delivery.merged)
     is_urgent = settings.priority == "high"

@@ -202,7 +202,8 @@ class SheetDestination:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self._next_at - loop.time())
         self._next_at = loop.time() + INTERVAL_SECONDS
-        deadline, secrets = max(waiting.deadline for waiting in batch), batch[0].secrets
+        deadline = max(waiting.deadline for waiting in batch)
+        secrets = batch[0].secrets
         retries = [waiting.row for waiting in batch if waiting.row.is_retry]
         try:
             await self._table.verify_header(deadline, secrets, is_fresh=bool(retries))
@@ -292,29 +293,30 @@ class SheetTable:
             return
         titles = self._settings.titles
         name = self._range(f"A1:{column_letters(len(titles) - 1)}1")
-        found = _first((await self._read(f"{self._values}/{quote(name, safe='')}", deadline, secrets)).get("values"))
-        if not found and self._settings.header == "make":
+        header = await self._read(f"{self._values}/{quote(name, safe='')}", deadline, secrets)
+        first_row = _first(header.get("values"))
+        if not first_row and self._settings.header == "make":
             body = json_body({"values": [list(titles)]})
             url = f"{self._values}/{quote(name, safe='')}?valueInputOption=RAW"
             await self._write(OutgoingRequest("PUT", url, _JSON, body), deadline, secrets)
-        elif fault := header_fault(titles, found):
+        elif fault := header_fault(titles, first_row):
             act = "correct the first row, or `columns`"
             raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {fault}; {act}"))
         self._header_until = self._now() + self._header_seconds
 
     async def present(self, keys: Collection[str], deadline: float, secrets: SecretValues) -> set[str]:
         """Return which of the keys are in the sheet, newest rows first. Raises CallFailed and Temporary."""
-        found: set[str] = set()
+        present_keys: set[str] = set()
         letters = column_letters(self._settings.id_column)
         end = await self._row_count(deadline, secrets)
-        while end > 0 and len(found) < len(keys):
+        while end > 0 and len(present_keys) < len(keys):
             begin = max(1, end - PAGE_ROWS + 1)
             name = quote(self._range(f"{letters}{begin}:{letters}{end}"), safe="")
             url = f"{self._values}/{name}?majorDimension=COLUMNS&prettyPrint=false"
             values = _first((await self._read(url, deadline, secrets)).get("values"))
-            found |= {each for each in values if isinstance(each, str) and each in keys}
+            present_keys |= {each for each in values if isinstance(each, str) and each in keys}
             end = begin - 1
-        return found
+        return present_keys
 
     async def append(self, rows: Sequence[Row], deadline: float, secrets: SecretValues) -> list[Outcome]:
         """Append the rows in one request and return the outcome of each. Raises CallFailed, Temporary and Permanent."""
@@ -366,10 +368,10 @@ class SheetTable:
         return range_in(self._settings.sheet, cells)
 
 
-def header_fault(titles: Sequence[str], found: Sequence[Json]) -> str | None:
+def header_fault(titles: Sequence[str], first_row: Sequence[Json]) -> str | None:
     """Return the first cell that is not the column's name; None if all are."""
     for index, title in enumerate(titles):
-        cell = found[index] if index < len(found) else ""
+        cell = first_row[index] if index < len(first_row) else ""
         if cell != title:
             shown = cut(oneline(cell), 60)
             return f"cell {column_letters(index)}1 must be the column's name {title!r}; got {shown!r}"

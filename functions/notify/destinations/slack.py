@@ -101,7 +101,8 @@ EXAMPLES: Final = (
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL, or no token."""
     message = settings.message(delivery, attempt.person)
-    channel, mentions = settings.channel, list(settings.mentions(attempt))
+    channel = settings.channel
+    mentions = list(settings.mentions(attempt))
     if channel is None and attempt.person is not None:  # its id opens the conversation with them
         [channel, *mentions] = mentions
     called = "".join([f"{_mention(name)} " for name in mentions])

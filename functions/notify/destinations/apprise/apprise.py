@@ -249,9 +249,10 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
 
 def message_of(delivery: Delivery, settings: Settings) -> Message:
     """Raises Permanent."""
-    view, digest = template_view(delivery), digest_words(delivery)
-    if digest:
-        return Message(*digest, "info" if is_template(settings.type) else settings.type)
+    if digest := digest_words(delivery):
+        title, text = digest
+        return Message(title, text, "info" if is_template(settings.type) else settings.type)
+    view = template_view(delivery)
     return Message(
         rendered_line("title", settings.title, view),
         rendered("text", settings.text, view).encode("utf-8", "replace").decode(),
@@ -320,11 +321,11 @@ def _plugin_type(scheme: str) -> type:
 
 
 def _schemes(plugin: type) -> tuple[str, ...]:
-    found: list[str] = []
+    schemes: list[str] = []
     for name in ("protocol", "secure_protocol"):
         value = getattr(plugin, name, None) or ()
-        found += [value] if isinstance(value, str) else value
-    return tuple(found)
+        schemes += [value] if isinstance(value, str) else value
+    return tuple(schemes)
 
 
 def _plugin(plugin_type: type, url: str) -> Plugin | None:

@@ -171,7 +171,8 @@ EXAMPLES: Final = (
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
     """Raises Permanent."""
-    view, target = template_view(delivery), settings.target
+    view = template_view(delivery)
+    target = settings.target
     if isinstance(target, GoogleTopic):
         return pubsub_request(delivery, settings, target, attempt, view)
     return _AWS[target.service](delivery, settings, target, attempt, view)
@@ -204,8 +205,8 @@ def _error_name(response: Response) -> str:
     """Return the name of AWS's error, such as `AccessDeniedException`; empty for an answer without one."""
     if response.status < 400:
         return ""
-    if found := _XML_CODE.search(response.body):
-        return found[1].decode()
+    if code_element := _XML_CODE.search(response.body):
+        return code_element[1].decode()
     error_type = response.member("__type")
     return error_type.rpartition("#")[2][:100] if isinstance(error_type, str) else ""
 
@@ -220,7 +221,8 @@ def pubsub_request(
     delivery: Delivery, settings: Settings, topic: GoogleTopic, attempt: Attempt, view: JsonObject
 ) -> OutgoingRequest:
     """Raises Permanent."""
-    text, attributes = text_of(delivery, settings), attributes_of(delivery, settings, attempt, view)
+    text = text_of(delivery, settings)
+    attributes = attributes_of(delivery, settings, attempt, view)
     verify_size(size_of(text, attributes), MAX_PUBSUB_BYTES, "Pub/Sub")
     for name, value in attributes.items():
         if len(value.encode()) > MAX_PUBSUB_VALUE_BYTES:
@@ -317,8 +319,8 @@ def _aws_message(
     delivery: Delivery, settings: Settings, attempt: Attempt, view: JsonObject, limit: int, service: str
 ) -> tuple[str, dict[str, str]]:
     text = xml_safe(text_of(delivery, settings))
-    found = attributes_of(delivery, settings, attempt, view)
-    attributes = {name: xml_safe(value) for name, value in found.items()}
+    event_attributes = attributes_of(delivery, settings, attempt, view)
+    attributes = {name: xml_safe(value) for name, value in event_attributes.items()}
     verify_size(size_of(text, attributes, len(_STRING)), limit, service)
     return text, attributes
 
@@ -326,11 +328,11 @@ def _aws_message(
 def _order(settings: Settings, bus: AwsBus, attempt: Attempt, view: JsonObject) -> dict[str, str]:
     """Return the group, and in FIFO the id by which AWS drops a repeat that comes within five minutes."""
     group = rendered_line("group", settings.group, view) if settings.group else ""
-    found = {"MessageGroupId": bounded_key(group, _GROUP)} if group else {}
+    order = {"MessageGroupId": bounded_key(group, _GROUP)} if group else {}
     if bus.is_fifo:
         # Without a group, a message waits for no other.
-        found = {"MessageGroupId": attempt.idempotency_key, **found, "MessageDeduplicationId": attempt.idempotency_key}
-    return found
+        order = {"MessageGroupId": attempt.idempotency_key, **order, "MessageDeduplicationId": attempt.idempotency_key}
+    return order
 
 
 def _aws_action(settings: Settings, bus: AwsBus, action: str, version: str, body: JsonObject) -> OutgoingRequest:

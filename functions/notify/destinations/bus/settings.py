@@ -64,10 +64,10 @@ class AwsBus(NamedTuple):
 @lru_cache(maxsize=1_000)
 def google_topic(text: str) -> GoogleTopic:
     """Raises ValueError."""
-    found = _TOPIC.fullmatch(text)
-    if found is None or found[2].lower().startswith("goog"):
+    topic = _TOPIC.fullmatch(text)
+    if topic is None or topic[2].lower().startswith("goog"):
         raise ValueError("must be the full name of a topic: projects/PROJECT/topics/TOPIC")
-    return GoogleTopic(found[1], text)
+    return GoogleTopic(topic[1], text)
 
 
 @lru_cache(maxsize=1_000)
@@ -75,11 +75,11 @@ def aws_bus(text: str) -> AwsBus:
     """Return the bus of an ARN or of a queue's URL. Raises ValueError."""
     if url := _QUEUE_URL.fullmatch(text):
         return AwsBus("sqs", url[1], url[3], url[4], "aws-cn" if url[2] else _partition(url[1]))
-    found = _ARN.fullmatch(text)
-    if found is not None:
+    arn = _ARN.fullmatch(text)
+    if arn is not None:
         for service in ("sns", "sqs", "events"):
-            if service == found[2] and _ARN_NAMES[service].fullmatch(found[5]):
-                return AwsBus(service, found[3], found[4], found[5], found[1])
+            if service == arn[2] and _ARN_NAMES[service].fullmatch(arn[5]):
+                return AwsBus(service, arn[3], arn[4], arn[5], arn[1])
     raise ValueError("must be an ARN, such as arn:aws:sns:eu-central-1:123456789012:orders")
 
 
@@ -163,9 +163,9 @@ class Settings(KindSettings):
 
     @model_validator(mode="after")
     def _one_bus(self) -> Self:
-        named = [name for name in SERVICES if getattr(self, name) is not None]
-        if len(named) != 1:
-            raise ValueError(f"must name one of `pubsub`, `sns`, `sqs` and `eventbridge`; got {len(named)}")
+        buses = [name for name in SERVICES if getattr(self, name) is not None]
+        if len(buses) != 1:
+            raise ValueError(f"must name one of `pubsub`, `sns`, `sqs` and `eventbridge`; got {len(buses)}")
         return self
 
     @model_validator(mode="after")

@@ -204,13 +204,13 @@ class DocumentDestination:
             query = f"'{self._settings.folder}' in parents and {_is_marked(content.key)}"
             drives = "corpora=allDrives&includeItemsFromAllDrives=true&supportsAllDrives=true"
             url = f"{DRIVE}?q={quote(query, safe='')}&{drives}&fields=incompleteSearch,files(id)"
-            found = await self._drive.read(url, deadline, secrets)
-            if made := objects_in(found.get("files")):
-                return str(made[0].get("id"))
-            if found.get("incompleteSearch") is True:
+            search_result = await self._drive.read(url, deadline, secrets)
+            if documents := objects_in(search_result.get("files")):
+                return str(documents[0].get("id"))
+            if search_result.get("incompleteSearch") is True:
                 raise CallFailed(RetryLater("Google Drive did not search all drives for the document"))
-        made_by = await self._drive.write(creation_request(self._settings, content), deadline, secrets)
-        return str(made_by.get("id"))
+        created = await self._drive.write(creation_request(self._settings, content), deadline, secrets)
+        return str(created.get("id"))
 
     async def _update(self, document: str, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
         """Write the content, unless it is there. Raises CallFailed, Temporary and Permanent."""
@@ -219,15 +219,15 @@ class DocumentDestination:
         revision: Json = None
         rejected: CallFailed | None = None
         for _ in range(MAX_TRIES):
-            found = await self._docs.read(url, deadline, secrets)
-            named = found.get("namedRanges")
-            if isinstance(named, dict) and mark_of(content.key) in named:
+            current = await self._docs.read(url, deadline, secrets)
+            named_ranges = current.get("namedRanges")
+            if isinstance(named_ranges, dict) and mark_of(content.key) in named_ranges:
                 return Delivered(f"it was there already {link}")
-            if rejected is not None and found.get("revisionId") == revision:
+            if rejected is not None and current.get("revisionId") == revision:
                 raise rejected  # nobody changed the document: the content is what Google rejects
-            revision = found.get("revisionId")
+            revision = current.get("revisionId")
             try:
-                updates = content.requests(_end_index(found))
+                updates = content.requests(_end_index(current))
                 await self._docs.write(_update_request(self._settings, document, updates, revision), deadline, secrets)
             except CallFailed as failed:
                 if not isinstance(failed.outcome, Failed):

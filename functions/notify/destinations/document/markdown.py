@@ -73,10 +73,10 @@ def link_of(address: str) -> str | None:
 
     A value that is part of the address is quoted.
     """
-    address = _QUOTED.sub(lambda found: unquote(found[0]), address)  # the parser quotes what is not ASCII
+    address = _QUOTED.sub(lambda link: unquote(link[0]), address)  # the parser quotes what is not ASCII
     is_value = _VALUE.fullmatch(address) is not None
-    found = _with_values(address, lambda value: value.strip() if is_value else quote(value, safe=""))
-    return found if _LINK.fullmatch(found) else None
+    link = _with_values(address, lambda value: value.strip() if is_value else quote(value, safe=""))
+    return link if _LINK.fullmatch(link) else None
 
 
 def stripped(text: str) -> str:
@@ -227,7 +227,7 @@ def section_requests(paragraphs: Sequence[Paragraph], key: str, end_index: int =
     body = "\n".join(paragraph.text for paragraph in paragraphs)
     begin = index + len(break_before)
     whole = _range(begin, begin + _units(body))
-    found: list[Json] = [
+    requests: list[Json] = [
         {"insertText": {"location": {"index": index}, "text": break_before + body}},
         {"deleteParagraphBullets": {"range": whole}},
         _paragraph_style(whole, {"namedStyleType": "NORMAL_TEXT"}, "namedStyleType,indentStart,indentFirstLine"),
@@ -237,10 +237,10 @@ def section_requests(paragraphs: Sequence[Paragraph], key: str, end_index: int =
     for paragraph in paragraphs:
         end = begin + _units(paragraph.text)
         places.append((paragraph, begin, end))
-        found += _style_requests(paragraph, begin, end)
+        requests += _style_requests(paragraph, begin, end)
         begin = end + 1
-    found.append(_mark_request(key, whole))
-    return [*found, *_bullet_requests(places)]
+    requests.append(_mark_request(key, whole))
+    return [*requests, *_bullet_requests(places)]
 
 
 def fill_requests(values: Mapping[str, str], key: str) -> list[Json]:
@@ -250,14 +250,14 @@ def fill_requests(values: Mapping[str, str], key: str) -> list[Json]:
     before it becomes the value, where a value has a name in it.
     """
     texts = {f"{{{{{name}}}}}": stripped(value) for name, value in values.items()}
-    found: list[Json] = []
+    requests: list[Json] = []
     if any(name in value for name in texts for value in texts.values()):
         digest = hashlib.sha256(to_json({**texts}).encode()).hexdigest()[:32]
         stand_ins = {name: f"{{{digest}-{number}}}" for number, name in enumerate(texts)}
-        found += [_replace_request(name, stand_in) for name, stand_in in stand_ins.items()]
+        requests += [_replace_request(name, stand_in) for name, stand_in in stand_ins.items()]
         texts = {stand_ins[name]: value for name, value in texts.items()}
-    found += [_replace_request(name, value) for name, value in texts.items()]
-    return [*found, _mark_request(key, _range(START, START + 1))]
+    requests += [_replace_request(name, value) for name, value in texts.items()]
+    return [*requests, _mark_request(key, _range(START, START + 1))]
 
 
 def _replace_request(text: str, value: str) -> JsonObject:
@@ -287,14 +287,14 @@ def _style_requests(paragraph: Paragraph, begin: int, end: int) -> Iterator[Json
 
 def _bullet_requests(places: Sequence[tuple[Paragraph, int, int]]) -> list[Json]:
     """Return a request for each outermost list, the last one first: it removes tabs, and so moves what follows it."""
-    found: list[Json] = []
+    requests: list[Json] = []
     for number, grouped in groupby(places, lambda place: place[0].list_number if place[0].depth >= 0 else 0):
         items = list(grouped)
         if number:
             bounds = _range(items[0][1], items[-1][2])
             preset = _PRESETS[items[0][0].is_numbered]
-            found.append({"createParagraphBullets": {"range": bounds, "bulletPreset": preset}})
-    return found[::-1]
+            requests.append({"createParagraphBullets": {"range": bounds, "bulletPreset": preset}})
+    return requests[::-1]
 
 
 def _paragraph_style(bounds: JsonObject, style: JsonObject, fields: str) -> JsonObject:

@@ -152,10 +152,12 @@ def received_body(event: Event) -> ReceivedBody:
     """Return the body as the source stored it, byte for byte; otherwise the data as JSON."""
     text: str | None
     if event.rawbody is not None or event.rawbase64 is not None:
-        title, text = "Body as received", event.rawbody
+        title = "Body as received"
+        text = event.rawbody
         media_type = (event.rawtype or "").partition(";")[0].strip().lower()
     else:
-        title, text = "Data", indented(event.data)
+        title = "Data"
+        text = indented(event.data)
         media_type = "application/json"
     content = _decoded(event.rawbase64 or "") if text is None else text.encode("utf-8", "replace")
     note = f"{media_type or 'no content type'}, {len(content):,} bytes"

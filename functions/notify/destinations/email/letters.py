@@ -113,10 +113,10 @@ def _addresses(addresses: Iterable[Address]) -> str:
 
 
 def _body(mail: Mail) -> Message:
-    parts = [_text(subtype, text) for subtype, text in (("plain", mail.text), ("html", mail.html)) if text is not None]
-    body: Message = parts[0]
-    if len(parts) > 1:
-        body = MIMEMultipart("alternative", _subparts=parts)
+    texts = [_text(subtype, text) for subtype, text in (("plain", mail.text), ("html", mail.html)) if text is not None]
+    body: Message = texts[0]
+    if len(texts) > 1:
+        body = MIMEMultipart("alternative", _subparts=texts)
     if mail.attachments:
         return MIMEMultipart("mixed", _subparts=[body, *(_attachment(each) for each in mail.attachments)])
     return body

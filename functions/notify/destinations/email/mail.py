@@ -48,13 +48,13 @@ def parse_address(text: str) -> Address:
 
     Raises AddressFault.
     """
-    named = _NAMED.fullmatch(text)
-    if named is None:
+    match = _NAMED.fullmatch(text)
+    if match is None:
         return Address(_bare(text.strip(" ")))
-    name = (named["quoted"] if named["quoted"] is not None else named["plain"]).strip()
+    name = (match["quoted"] if match["quoted"] is not None else match["plain"]).strip()
     if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
         raise AddressFault(f"has a name that is not printable or longer than {MAX_NAME_CHARACTERS} characters")
-    return Address(_bare(named["address"]), name)
+    return Address(_bare(match["address"]), name)
 
 
 def _bare(text: str) -> str:
@@ -85,12 +85,12 @@ def is_allowed(address: Address, allowed: Iterable[str]) -> bool:
 def without_duplicates(addresses: Iterable[Address], beside: Iterable[Address] = ()) -> tuple[Address, ...]:
     """Return each address once, without those of `beside`: SendGrid rejects a mail that names an address twice."""
     seen = {address.address.casefold() for address in beside}
-    found: list[Address] = []
+    unique: list[Address] = []
     for address in addresses:
         if address.address.casefold() not in seen:
             seen.add(address.address.casefold())
-            found.append(address)
-    return tuple(found)
+            unique.append(address)
+    return tuple(unique)
 
 
 @dataclass(frozen=True, slots=True)

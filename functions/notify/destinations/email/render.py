@@ -101,7 +101,8 @@ Recipients = tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]
 
 class MailWriter:
     def __init__(self, settings: MailSettings) -> None:
-        text, html = settings["text"], settings["html"]
+        text = settings["text"]
+        html = settings["html"]
         self._to = [_Recipient("to", entry) for entry in settings["to"]]
         self._cc = [_Recipient("cc", entry) for entry in settings["cc"]]
         self._bcc = [_Recipient("bcc", entry) for entry in settings["bcc"]]
@@ -175,8 +176,8 @@ class MailWriter:
     def _addresses(
         self, recipients: "list[_Recipient]", view: JsonObject, beside: Iterable[Address] = ()
     ) -> tuple[Address, ...]:
-        found = (recipient.address(view, self._allowed) for recipient in recipients)
-        return without_duplicates((address for address in found if address is not None), beside)
+        addresses = (recipient.address(view, self._allowed) for recipient in recipients)
+        return without_duplicates((address for address in addresses if address is not None), beside)
 
     def _reply_address(self, view: JsonObject) -> Address | None:
         assert self._reply_to is not None

@@ -138,8 +138,10 @@ class Settings(KindSettings):
     def recipient(self) -> JsonObject | None:
         """Return the part of the slice that says which person a delivery is for; None if `to` names no person."""
         to = self.to[0] if isinstance(self.to, list) and len(self.to) == 1 else self.to
-        found = None if _is_address(to) else written_recipient(to, self.person_address)
-        return {**found, "allowed": list(self.allow_recipients)} if found and self.allow_recipients else found
+        recipient = None if _is_address(to) else written_recipient(to, self.person_address)
+        return (
+            {**recipient, "allowed": list(self.allow_recipients)} if recipient and self.allow_recipients else recipient
+        )
 
     @field_serializer("to")
     def _write_addresses(self, _: object) -> list[str]:

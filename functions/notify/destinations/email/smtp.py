@@ -55,18 +55,18 @@ class CannotSend(Exception):
 def parse_smtp_url(url: str) -> SmtpServer:
     """Read `smtp://user@host:587` (STARTTLS) or `smtps://user@host:465` (TLS). Raises SmtpUrlFault."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        split = urlsplit(url)
+        port = split.port
     except ValueError as error:
         raise SmtpUrlFault("is not a URL such as smtp://user@host:587") from error
-    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.path.strip("/") or parts.query:
+    if split.scheme not in {"smtp", "smtps"} or not split.hostname or split.path.strip("/") or split.query:
         raise SmtpUrlFault("is not a URL such as smtp://user@host:587 or smtps://user@host:465")
-    if parts.password is not None:
+    if split.password is not None:
         raise SmtpUrlFault("holds a password: put it in the secret smtp-password, and leave the user name alone")
-    user = unquote(parts.username) if parts.username else None
-    if parts.scheme == "smtps":
-        return SmtpServer(parts.hostname, port or 465, "tls", user)
-    return SmtpServer(parts.hostname, port or 587, "none" if _is_this_machine(parts.hostname) else "starttls", user)
+    user = unquote(split.username) if split.username else None
+    if split.scheme == "smtps":
+        return SmtpServer(split.hostname, port or 465, "tls", user)
+    return SmtpServer(split.hostname, port or 587, "none" if _is_this_machine(split.hostname) else "starttls", user)
 
 
 def _is_this_machine(host: str) -> bool:

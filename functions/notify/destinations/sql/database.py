@@ -87,7 +87,7 @@ class Statements:
         """Return those deliveries' ids of which there is a row."""
         column = self._table.c[self._settings.delivery_id]
         names = [sa.bindparam(f"id{number}", value, sa.String) for number, value in enumerate(ids)]
-        return {str(found) for (found,) in connection.execute(sa.select(column).where(column.in_(names)))}
+        return {str(delivery_id) for (delivery_id,) in connection.execute(sa.select(column).where(column.in_(names)))}
 
     def create(self) -> None:
         """Create the table, unless it is there. Raises DBAPIError."""
@@ -110,7 +110,8 @@ class Statements:
             return self._insert_into_mysql(rows)
         module = postgresql if self._driver == "postgresql" else sqlite
         statement = cast("postgresql.Insert", module.insert(self._table)).values(rows)  # the two have the same methods
-        settings, unique = self._settings, list(self._settings.unique)
+        settings = self._settings
+        unique = list(settings.unique)
         new = {name: statement.excluded[name] for name in settings.columns if name not in settings.key}
         if not settings.key or not new:
             return statement.on_conflict_do_nothing(index_elements=unique)
@@ -122,7 +123,8 @@ class Statements:
 
     def _insert_into_mysql(self, rows: list[dict[str, BindParameter[None]]]) -> sa.Insert:
         """Return the statement. Without `key`, a repeated id is an error: MySQL does not say which index had it."""
-        statement, settings = mysql.insert(self._table).values(rows), self._settings
+        settings = self._settings
+        statement = mysql.insert(self._table).values(rows)
         if not settings.key:
             return statement
         new = {name: statement.inserted[name] for name in settings.columns if name not in settings.key}
@@ -140,7 +142,8 @@ class Statements:
         )
 
     def _new_table(self) -> sa.Table:  # type: ignore[explicit-any] # the types of SQLAlchemy's arguments have it
-        settings, unique = self._settings, self._settings.unique
+        settings = self._settings
+        unique = settings.unique
         columns = [
             sa.Column(name, self._column_type(name), primary_key=name in unique, autoincrement=False)
             for name in settings.columns_written
@@ -206,7 +209,8 @@ def index_fault(connection: sa.Connection, settings: Settings) -> IndexFault | N
 
     Where there is no table, MySQL raises that; for another database nothing is wrong.
     """
-    key, columns = frozenset(name.lower() for name in settings.unique), ", ".join(settings.unique)
+    key = frozenset(name.lower() for name in settings.unique)
+    columns = ", ".join(settings.unique)
     is_mysql = connection.dialect.name in ("mysql", "mariadb")
     try:
         indexes = list((_mysql_indexes if is_mysql else _indexes)(connection, settings))
@@ -219,20 +223,22 @@ def index_fault(connection: sa.Connection, settings: Settings) -> IndexFault | N
     for each in indexes if is_mysql and settings.key else ():
         if each.columns & written and not (each.is_whole and each.columns >= key):
             other = f"the table {settings.table_text} has the unique index {each.name!r} besides that over {columns}"
-            found = f"{other}, by which MySQL would replace a row that has another key"
-            return IndexFault(found, "drop that index, or leave `key` out")
+            problem = f"{other}, by which MySQL would replace a row that has another key"
+            return IndexFault(problem, "drop that index, or leave `key` out")
     return None
 
 
 def _indexes(connection: sa.Connection, settings: Settings) -> Iterator[UniqueIndex]:
     """Raises NoSuchTableError."""
-    inspector, table, schema = sa.inspect(connection), settings.table, settings.schema_
-    found: list[tuple[str | None, Sequence[str | None]]] = [
+    inspector = sa.inspect(connection)
+    table = settings.table
+    schema = settings.schema_
+    indexes: list[tuple[str | None, Sequence[str | None]]] = [
         ("the primary key", inspector.get_pk_constraint(table, schema)["constrained_columns"]),
         *((each["name"], each["column_names"]) for each in inspector.get_unique_constraints(table, schema)),
         *((each["name"], each["column_names"]) for each in inspector.get_indexes(table, schema) if each["unique"]),
     ]
-    for name, columns in found:
+    for name, columns in indexes:
         yield UniqueIndex(str(name), frozenset(str(column).lower() for column in columns))
 
 
@@ -406,9 +412,9 @@ class _Work:
         missing = [row for row in self._rows if row.key[0] not in there]
         self.is_sent = bool(missing)
         written = self._statements.insert(connection, missing) if missing else 0
-        answer = INSERTED if written == len(missing) else THERE if len(missing) == 1 else PERHAPS_THERE
-        outcome, was_there = Delivered(answer), Delivered(THERE)
-        return [was_there if row.key[0] in there else outcome for row in self._rows]
+        not_all = THERE if len(missing) == 1 else PERHAPS_THERE
+        answer = INSERTED if written == len(missing) else not_all
+        return [Delivered(THERE if row.key[0] in there else answer) for row in self._rows]
 
     def _upsert(self, connection: sa.Connection) -> list[Delivered]:
         groups = distinct_keys(self._rows)

@@ -208,7 +208,8 @@ def _mysql_fault(error: object) -> Fault:
 
 
 def _sqlite_fault(error: object) -> Fault:
-    message, name = _text(error), type(error).__name__
+    message = _text(error)
+    name = type(error).__name__
     if name in ("DataError", "OverflowError"):
         return Fault("row", "", message)
     if name == "IntegrityError":

@@ -59,12 +59,12 @@ class RowMaker:
                 raise _unfit(self._columns[index][0], "is part of the key, and the event has no value for it")
         return Row(tuple(values), tuple(values[index] for index in self._key), is_retry)
 
-    def _value(self, name: str, found: Json, type_: ColumnType | None) -> Value:
-        if found is None:
+    def _value(self, name: str, result: Json, type_: ColumnType | None) -> Value:
+        if result is None:
             return None
-        if isinstance(found, str) and type_ in _OF_TEXT:
-            return self._text(name, found)
-        value = converted(name, found, type_) if type_ else _as_it_is(name, found)
+        if isinstance(result, str) and type_ in _OF_TEXT:
+            return self._text(name, result)
+        value = converted(name, result, type_) if type_ else _as_it_is(name, result)
         assert value is not None
         return self._for_driver(name, value)
 

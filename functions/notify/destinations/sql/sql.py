@@ -159,13 +159,16 @@ class SqlDestination:
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
-        secrets, row, writer = NO_SECRETS, None, None
+        secrets = NO_SECRETS
+        row: WaitingRow | None = None
+        writer: RowWriter | None = None
         try:
             secrets = await self._deadlines.wait(self._secrets.read(), deadline)
             connected = self._connection(secrets, attempt.timeout_seconds)
             if isinstance(connected, Disabled):
                 return connected
-            writer, event = connected.writer, delivery.event
+            writer = connected.writer
+            event = delivery.event
             if event.dataref is not None:
                 event = await self._deadlines.wait(checked_out(event, self._context.blobs), deadline)
             made = connected.maker.row(view_of(event), attempt.row_key, attempt.may_be_there)

@@ -135,7 +135,8 @@ class PreparedWebhook:
 
     def __init__(self, settings: WebhookSettings) -> None:
         """Raises ValueError for a text that is no template."""
-        url_text, signature = settings["url"], settings["signature"]
+        url_text = settings["url"]
+        signature = settings["signature"]
         self.settings = settings
         self.has_body = settings["method"] not in BODILESS or settings["body"] is not None
         self.scheme = None if signature is None else _scheme_of(signature)
@@ -205,8 +206,8 @@ def doubt_of(response: Response) -> str | None:
     beginning = response.body[:MAX_SEARCHED_BYTES]
     if "html" not in content_type.lower() or b"<html" not in beginning.lower():
         return None
-    found = _TITLE.search(beginning.decode("utf-8", "replace"))
-    title = oneline(found[1]).strip()[:MAX_TITLE_CHARACTERS] if found else ""
+    title_element = _TITLE.search(beginning.decode("utf-8", "replace"))
+    title = oneline(title_element[1]).strip()[:MAX_TITLE_CHARACTERS] if title_element else ""
     page = f"an HTML page (title {title!r})" if title else "an HTML page"
     rule = "which is often a login page: check the URL or set `success_when`"
     return f"the receiver answered {response.status} with {page}, {rule}"
@@ -258,8 +259,8 @@ def _data_body(event: Event, settings: WebhookSettings, view: JsonObject) -> tup
 def _text_body(event: Event) -> tuple[bytes, dict[str, str]]:
     """Return text and bytes unchanged, with the type that a step noted for them; anything else as JSON."""
     data = event.data
-    if found := bytes_in(data):
-        content, bytes_type = found
+    if typed_bytes := bytes_in(data):
+        content, bytes_type = typed_bytes
         return content, {"content-type": bytes_type}
     text_type = event.datatype if isinstance(data, str) else None
     return _encoded(write_text(data)), {"content-type": text_type or CONTENT_TYPES["text"]}

@@ -31,8 +31,44 @@ from shared.signatures.links import EXPIRES, parameters
 from shared.signatures.signature_scheme import DigestScheme, HmacScheme
 from shared.times import rfc3339
 
-Settings = JsonObject
-
+NAME: Final = "receive"
+FROM_THE_BUS: Final = "the platform brings the message, and nobody else can; assumed here"
+CODES_BY_CHECK: Final[Mapping[str, tuple[ProblemCode, ...]]] = {
+    "path": ("unknown_source",),
+    "method": ("method_not_allowed",),
+    "size": (
+        *("invalid_content_length", "body_too_large", "headers_too_large", "query_too_large"),
+        *("request_timeout", "disconnected"),
+    ),
+    "encoding": ("unsupported_encoding",),
+    "content type": ("unsupported_content_type",),
+    "address": ("address_not_allowed",),
+    "origin": ("origin_not_allowed", "prefetch_not_allowed"),
+    "secret": ("secret_unavailable", "secret_weak", "secret_unusable"),
+    "key": ("key_unavailable",),
+    "signature": (
+        *("signature_mismatch", "password_mismatch"),
+        *("certificate_url_not_allowed", "subscribe_url_not_allowed"),
+    ),
+    "id": ("invalid_delivery_id",),
+    "time": ("timestamp_out_of_range",),
+    "parse": ("malformed_body", "multiple_documents", "decoded_body_too_large"),
+    "limits": (),
+    "schema": ("schema_mismatch",),
+    "event": (),
+}
+"""The checks in receive's order, and the codes of a rejection by each. Any other code belongs to `limits`."""
+_AUTHENTICATION_CODES: Final[frozenset[ProblemCode]] = frozenset(
+    {"signature_mismatch", "timestamp_out_of_range", "invalid_delivery_id", "password_mismatch"}
+)
+_BEFORE_SIGNATURE: Final = frozenset({"id", "time"})
+_EVENT_CHECKS: Final = frozenset({"id", "time", "parse", "limits", "schema", "event"})
+_SKIPPED: Final = {
+    "origin": "the source is not a browser form",
+    "secret": "the source has none",
+    "schema": "the source has none",
+    "time": "this auth scheme signs no time",
+}
 
 Secrets = Mapping[str, Sequence[str]]
 
@@ -57,59 +93,50 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The facts that the descriptions are made from. `settings` are the source's; None for an unknown source."""
+    """The facts that the checks are described with. `settings` are the source's; None for an unknown source."""
 
     request: Request
     name: str
     settings: JsonObject | None
     outcome: Outcome
-    proof: Verified | None
-    is_right_but_for_time: bool
-
-
-NAME: Final = "receive"
-
-FROM_THE_BUS: Final = "the platform brings the message, and nobody else can; assumed here"
-
-_PROOF_CODES: Final[frozenset[ProblemCode]] = frozenset(
-    {"signature_mismatch", "timestamp_out_of_range", "invalid_delivery_id", "password_mismatch"}
-)
-
-_EXPLAINED_CODES: Final = _PROOF_CODES | {"method_not_allowed"}
+    verified: Verified | None
+    is_valid_except_time: bool
 
 
 def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, str], now: float) -> Report:
     """Return what receive would do. `slice_` is receive's."""
+    store = local_secrets(environ, FixedClock(now))
     sources = slice_["sources"]
     assert isinstance(sources, dict)
     name = source_name(request.path)
     settings = sources.get(name)
-    known = settings if isinstance(settings, dict) else None
-    store = local_secrets(environ, FixedClock(now))
     outcome = asyncio.run(_run(request, slice_, store, now))
-    secrets = asyncio.run(_values(store, secret_names(known)))
-    url = requested_url(request, read_sources(slice_)[name]) if known is not None else ""
-    if known is not None:
-        request = as_sent_by_provider(read_sources(slice_)[name], request)
-    proof = verified_scheme(request, known, secrets, now, url) if known is not None else None
-    if known is not None and "bus" in known:
-        proof = Verified(FROM_THE_BUS)
-    is_valid = known is not None and is_valid_except_time(request, known, secrets, url)
-    checks = tuple(receive_checks(Inspection(request, name, known, outcome, proof, is_valid), sources))
+    if isinstance(settings, dict):
+        source = read_sources(slice_)[name]
+        url = requested_url(request, source)
+        request = as_sent_by_provider(source, request)
+        secrets = asyncio.run(_values(store, secret_names(settings)))
+        is_from_bus = "bus" in settings
+        verified = Verified(FROM_THE_BUS) if is_from_bus else verified_scheme(request, settings, secrets, now, url)
+        is_valid = is_valid_except_time(request, settings, secrets, url)
+        inspection = Inspection(request, name, settings, outcome, verified, is_valid)
+    else:
+        inspection = Inspection(request, name, None, outcome, None, False)
     advice: list[str] = []
-    if known is not None and outcome.error is not None and outcome.error.code in _EXPLAINED_CODES:
-        if cause := handshake_cause(request, read_sources(slice_)[name]):
+    code = outcome.error.code if outcome.error else None
+    if isinstance(settings, dict) and code in {*_AUTHENTICATION_CODES, "method_not_allowed"}:
+        if cause := handshake_cause(request, source):
             advice = [cause]
-        elif outcome.error.code in _PROOF_CODES:
+        elif code in _AUTHENTICATION_CODES:
             others = asyncio.run(_others(store, sources, name))
-            advice = rejection_reasons(request, known, secrets, now, url, others)
+            advice = rejection_reasons(request, settings, secrets, now, url, others)
     return Report(
         status=outcome.reply.status,
-        code=outcome.error.code if outcome.error else None,
-        source=name if known is not None else None,
-        stages=(Stage(NAME, checks),),
+        code=code,
+        source=name if isinstance(settings, dict) else None,
+        stages=(Stage(NAME, tuple(receive_checks(inspection, sources))),),
         events=outcome.events,
-        reply=_reply_text(outcome),
+        reply=outcome.reply.body.decode("utf-8", "replace"),
         advice=tuple(advice),
     )
 
@@ -146,144 +173,79 @@ async def _others(store: SecretStore, sources: JsonObject, name: str) -> Secrets
     return found
 
 
-def _reply_text(outcome: Outcome) -> str:
-    return outcome.reply.body.decode("utf-8", "replace")
-
-
-def receive_checks(looked: Inspection, sources: JsonObject) -> list[Check]:
-    error, handshake = looked.outcome.error, looked.outcome.handshake
-    failed = CHECK_BY_CODE.get(error.code, "limits") if error else None
-    passed = _passed_texts(looked)
-    found: list[Check] = []
-    is_after = False
-    for name in ORDER:
+def receive_checks(inspection: Inspection, sources: JsonObject) -> list[Check]:
+    error, handshake = inspection.outcome.error, inspection.outcome.handshake
+    failed = _failed_check(error) if error else None
+    passed = _passed_texts(inspection)
+    checks: list[Check] = []
+    is_after_failure = False
+    for name in CODES_BY_CHECK:
         if name == failed and error:
-            found.append(Check(name, "failed", _failed_text(error, looked, sources)))
-            is_after = True
-        elif is_after:
-            found.append(Check(name, "skipped", NOT_REACHED))
+            checks.append(Check(name, "failed", _failed_text(error, inspection, sources)))
+            is_after_failure = True
+        elif is_after_failure:
+            checks.append(Check(name, "skipped", NOT_REACHED))
         elif name == "signature" and failed in _BEFORE_SIGNATURE:
-            found.append(_signature_check(failed, looked))
+            checks.append(_signature_check(failed, inspection))
         elif text := passed.get(name):
-            found.append(Check(name, "passed", text))
+            checks.append(Check(name, "passed", text))
         elif name != "key" and not (handshake and name in _EVENT_CHECKS):
-            found.append(Check(name, "skipped", _SKIPPED.get(name, "nothing to check")))
+            checks.append(Check(name, "skipped", _SKIPPED.get(name, "nothing to check")))
     if handshake:
-        found.append(Check(HANDSHAKE, "passed", f"{handshake}: answered; no event is created"))
-    return found
+        checks.append(Check(HANDSHAKE, "passed", f"{handshake}: answered; no event is created"))
+    return checks
 
 
-def _signature_check(failed: str, looked: Inspection) -> Check:
+def _failed_check(error: HookchainError) -> str:
+    return next((check for check, codes in CODES_BY_CHECK.items() if error.code in codes), "limits")
+
+
+def _signature_check(failed: str, inspection: Inspection) -> Check:
     """Return the signature's own result for a request whose id or time failed, because receive checks these first."""
-    if looked.is_right_but_for_time:
+    if inspection.is_valid_except_time:
         return Check("signature", "passed", f"correct, except for its {failed}")
     return Check("signature", "failed" if failed == "time" else "skipped", f"cannot be correct with this {failed}")
 
 
-_BEFORE_SIGNATURE: Final = frozenset({"id", "time"})
-
-_EVENT_CHECKS: Final = frozenset({"id", "time", "parse", "limits", "schema", "event"})
-
-_SKIPPED: Final = {
-    "origin": "the source is not a browser form",
-    "secret": "the source has none",
-    "schema": "the source has none",
-    "time": "this auth scheme signs no time",
-}
-
-
-def _failed_text(error: HookchainError, looked: Inspection, sources: JsonObject) -> str:
-    if error.code == "address_not_allowed" and looked.settings is not None:
-        return describe_address(looked.request, looked.settings, "is not within")
-    is_unknown = error.code == "unknown_source" and looked.name not in sources
-    hint = did_you_mean(looked.name, sources) if is_unknown else ""
+def _failed_text(error: HookchainError, inspection: Inspection, sources: JsonObject) -> str:
+    if error.code == "address_not_allowed" and inspection.settings is not None:
+        return _address_text(inspection.request, inspection.settings, "is not within")
+    is_unknown = error.code == "unknown_source" and inspection.name not in sources
+    hint = did_you_mean(inspection.name, sources) if is_unknown else ""
     kind = "" if isinstance(error, Rejected) else "not confirmed: "
     return f"{kind}{error.detail}{hint}"
 
 
-def _passed_texts(looked: Inspection) -> dict[str, str | None]:
-    request, name, settings, outcome, proof = (
-        looked.request,
-        looked.name,
-        looked.settings,
-        looked.outcome,
-        looked.proof,
-    )
+def _passed_texts(inspection: Inspection) -> dict[str, str | None]:
+    """Return what each check found; None for a check that had nothing to do."""
+    request, settings = inspection.request, inspection.settings
     if settings is None:
         return {}
-    events = outcome.events
-    names = secret_names(settings)
+    events, verified = inspection.outcome.events, inspection.verified
+    encoding = request.header("content-encoding") or "none"
+    content_type = "present" if request.header("content-type") else "absent, so the body decides"
+    accepted_types = ", ".join(_texts(settings.get("content_types"))) or "any"
+    secrets = ", ".join(map(repr, secret_names(settings)))
     return {
-        "path": describe_path(name, settings),
-        "method": describe_method(request, settings),
-        "size": describe_size(request, settings),
-        "encoding": describe_encoding(request),
-        "content type": describe_content_type(request, settings),
-        "address": describe_address(request, settings),
-        "origin": describe_origin(settings),
-        "secret": f"{', '.join(map(repr, names))}: available" if names else None,
-        "signature": proof.signature if proof else "verified",
-        "id": describe_id(events[0], settings) if events else None,
-        "time": proof.time if proof else None,
-        "parse": describe_data(events[0].data) if events else "the body parses",
+        "path": _source_text(inspection.name, settings),
+        "method": f"{request.method}; this source accepts {', '.join(_texts(settings.get('methods')))}",
+        "size": f"{count_of(len(request.body), 'byte')} of at most {settings.get('max_body_bytes'):,}",
+        "encoding": f"content encoding {encoding}",
+        "content type": f"{content_type}; this source accepts {accepted_types}",
+        "address": _address_text(request, settings),
+        "origin": "the page's origin is allowed" if "form" in settings else None,
+        "secret": f"{secrets}: available" if secrets else None,
+        "signature": verified.signature if verified else "verified",
+        "id": _id_text(events[0], settings) if events else None,
+        "time": verified.time if verified else None,
+        "parse": _data_text(events[0].data) if events else "the body parses",
         "limits": "within all limits",
-        "schema": describe_schema(settings),
-        "event": describe_event(events, settings) if not outcome.handshake else None,
+        "schema": "the data conforms to the source's schema" if "schema" in settings else None,
+        "event": _event_text(events, settings) if not inspection.outcome.handshake else None,
     }
 
 
-CHECK_BY_CODE: Final[Mapping[ProblemCode, str]] = {
-    "unknown_source": "path",
-    "method_not_allowed": "method",
-    "invalid_content_length": "size",
-    "body_too_large": "size",
-    "headers_too_large": "size",
-    "query_too_large": "size",
-    "request_timeout": "size",
-    "disconnected": "size",
-    "unsupported_encoding": "encoding",
-    "unsupported_content_type": "content type",
-    "address_not_allowed": "address",
-    "origin_not_allowed": "origin",
-    "prefetch_not_allowed": "origin",
-    "secret_unavailable": "secret",
-    "secret_weak": "secret",
-    "secret_unusable": "secret",
-    "key_unavailable": "key",
-    "signature_mismatch": "signature",
-    "password_mismatch": "signature",
-    "certificate_url_not_allowed": "signature",
-    "subscribe_url_not_allowed": "signature",
-    "invalid_delivery_id": "id",
-    "timestamp_out_of_range": "time",
-    "malformed_body": "parse",
-    "multiple_documents": "parse",
-    "decoded_body_too_large": "parse",
-    "schema_mismatch": "schema",
-}
-"""The check to which the code of a rejection belongs. Any other code belongs to `limits`."""
-
-ORDER: Final = (
-    "path",
-    "method",
-    "size",
-    "encoding",
-    "content type",
-    "address",
-    "origin",
-    "secret",
-    "key",
-    "signature",
-    "id",
-    "time",
-    "parse",
-    "limits",
-    "schema",
-    "event",
-)
-
-
-def describe_path(name: str, settings: Settings) -> str:
+def _source_text(name: str, settings: JsonObject) -> str:
     if isinstance(bus := settings.get("bus"), dict):
         return f"the source {name!r}, whose messages a bus brings ({bus.get('kind')})"
     schemes = settings.get("auth")
@@ -291,25 +253,7 @@ def describe_path(name: str, settings: Settings) -> str:
     return f"the source {name!r}, with {count_of(count, 'auth scheme')}"
 
 
-def describe_method(request: Request, settings: Settings) -> str:
-    return f"{request.method}; this source accepts {', '.join(_texts(settings.get('methods')))}"
-
-
-def describe_size(request: Request, settings: Settings) -> str:
-    return f"{count_of(len(request.body), 'byte')} of at most {settings.get('max_body_bytes'):,}"
-
-
-def describe_encoding(request: Request) -> str:
-    return f"content encoding {request.header('content-encoding') or 'none'}"
-
-
-def describe_content_type(request: Request, settings: Settings) -> str:
-    sent = "present" if request.header("content-type") else "absent, so the body decides"
-    accepted = _texts(settings.get("content_types"))
-    return f"{sent}; this source accepts {', '.join(accepted) or 'any'}"
-
-
-def describe_address(request: Request, settings: Settings, verb: str = "is within") -> str:
+def _address_text(request: Request, settings: JsonObject, verb: str = "is within") -> str:
     blocks = _texts(settings.get("allow"))
     if not blocks:
         return "any address may send"
@@ -331,15 +275,7 @@ def _sender_address(request: Request, proxies: int) -> tuple[str, str]:
     return address, f"from X-Forwarded-For behind {count_of(proxies, 'trusted proxy', 'trusted proxies')}"
 
 
-def describe_schema(settings: Settings) -> str | None:
-    return "the data conforms to the source's schema" if "schema" in settings else None
-
-
-def describe_origin(settings: Settings) -> str | None:
-    return "the page's origin is allowed" if "form" in settings else None
-
-
-def describe_id(event: Event, settings: Settings) -> str:
+def _id_text(event: Event, settings: JsonObject) -> str:
     is_named = bool(event.deliveryid) and event.id == event_id(event.source_name, str(event.deliveryid))
     auth = settings.get("auth")
     signs = isinstance(auth, list) and any(read_scheme(scheme).signs_content for scheme in auth)
@@ -354,7 +290,7 @@ def describe_id(event: Event, settings: Settings) -> str:
     return "no delivery id: the same request again is another event, unless the source has `dedupe: body`"
 
 
-def describe_data(data: Json) -> str:
+def _data_text(data: Json) -> str:
     if isinstance(data, dict):
         return f"an object with {count_of(len(data), 'field')}"
     if isinstance(data, list):
@@ -362,7 +298,7 @@ def describe_data(data: Json) -> str:
     return {str: "a text", bool: "a truth value", type(None): "nothing"}.get(type(data), "a number")
 
 
-def describe_event(events: tuple[Event, ...], settings: JsonObject) -> str:
+def _event_text(events: tuple[Event, ...], settings: JsonObject) -> str:
     if len(events) != 1:
         return f"a batch of {count_of(len(events), 'event')}"
     [event] = events
@@ -383,6 +319,12 @@ def _texts(value: Json) -> list[str]:
 def auth_schemes(settings: JsonObject) -> list[AuthScheme]:
     auth = settings.get("auth")
     return [read_scheme(entry) for entry in auth] if isinstance(auth, list) else []
+
+
+def secret_names(settings: Json) -> list[str]:
+    auth = settings.get("auth") if isinstance(settings, dict) else None
+    schemes = auth if isinstance(auth, list) else []
+    return list(dict.fromkeys(str(each["secret"]) for each in schemes if isinstance(each, dict) and each.get("secret")))
 
 
 def verified_scheme(request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str) -> Verified | None:
@@ -445,9 +387,3 @@ def rejection_reasons(
         if cause:
             causes.append(cause if len(schemes) == 1 else f"{scheme_label(auth)}: {cause}")
     return causes
-
-
-def secret_names(settings: Json) -> list[str]:
-    auth = settings.get("auth") if isinstance(settings, dict) else None
-    schemes = auth if isinstance(auth, list) else []
-    return list(dict.fromkeys(str(each["secret"]) for each in schemes if isinstance(each, dict) and each.get("secret")))

@@ -8,7 +8,6 @@ from deploy.config.checkout import ROOT, checked_config, choose_config, chosen_c
 from deploy.config.compiler import compile_config, compile_file, secrets_needed
 from deploy.config.config_file import ConfigFaults, config_from_environment, parse_config
 from deploy.config.running_dev import Hint, config_faults, ports_from, remove_dev_file, write_dev_file
-from functions.notify.destinations.email import settings
 from shared.jsontext import JsonObject
 
 WHOLE = """\
@@ -254,13 +253,6 @@ def test_aliases_that_stand_for_too_much_are_a_fault() -> None:
 @pytest.mark.parametrize("text", ["[" * 30_000, "- " * 30_000, "? " * 30_000])
 def test_a_file_nested_too_deeply_is_a_fault_and_does_not_end_the_process(text: str) -> None:
     assert faults(text).startswith("test.yaml:1: not YAML: ")
-
-
-def test_the_settings_of_a_destination_are_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    validated: list[str] = []
-    monkeypatch.setattr(settings, "one_line_template", lambda _, text: validated.append(text))
-    compiled(WHOLE)
-    assert validated == ["New: {{ data.name }}"]
 
 
 def test_an_alias_is_a_copy_of_what_it_stands_for() -> None:

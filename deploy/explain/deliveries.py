@@ -30,15 +30,10 @@ from shared.subscribers.model import Endpoint, Tenant
 from shared.times import duration_text
 
 EMAIL: Final = "email"
-
 SQL: Final = "sql"
-
-SENDER: Final = Address("sender@example.com")
-
-
 SUBSCRIBERS: Final = "subscribers"
-
-MAX_LINES = 60
+SENDER: Final = Address("sender@example.com")
+MAX_LINES: Final = 60
 
 ReadEndpoints: TypeAlias = Callable[[str], Sequence[Endpoint] | None]
 """From a tenant's id to its endpoints; to None if there is no such tenant."""
@@ -59,81 +54,71 @@ class Situation:
     endpoints: ReadEndpoints | None = None
 
 
+class Shown(NamedTuple):
+    """A delivery as it is shown: a summary, and lines below a title. Without a title, the destination's settings."""
+
+    summary: str
+    title: str = ""
+    lines: Sequence[str] = ()
+
+
 def preview_delivery(
     delivery: Delivery, notify: JsonObject, environ: Mapping[str, str], situation: Situation
 ) -> DeliveryPreview:
     """Preview the delivery. Of a secret in the environment, no more than the scheme of a URL is shown."""
     entry = destination_entry(notify, delivery.destination)
     name = f"{delivery.destination} (route {delivery.route!r})"
-    if text := unread_recipient(delivery, notify):
-        check = _timed(Check(name, "passed", text), delivery, notify, None, situation)
-        return DeliveryPreview(check, tuple(_without_answer(delivery.destination, entry)))
+    person: Person | None = None
     try:
-        person = asyncio.run(previewed_recipient(delivery, notify))
-        if isinstance(person, NoRecipient):
-            return DeliveryPreview(Check(name, "failed", nobody_text(person, delivery, notify)))
-        found = _rendered(delivery, notify, person, environ, situation)
+        if text := unread_recipient(delivery, notify):
+            check = Check(name, "passed", text)
+            lines: list[str] = []
+        else:
+            recipient = asyncio.run(previewed_recipient(delivery, notify))
+            if isinstance(recipient, NoRecipient):
+                return DeliveryPreview(Check(name, "failed", nobody_text(recipient, delivery, notify)))
+            person = recipient
+            shown = _shown(delivery, notify, person, environ)
+            check = Check(name, "passed", shown.summary)
+            lines = list(_indented(shown.title, shown.lines) if shown.title else _settings(entry))
     except (Permanent, Temporary) as error:
         return DeliveryPreview(Check(name, "failed", f"{error.code}: {error.detail}"))
-    return replace(found, check=_timed(found.check, delivery, notify, person, situation))
-
-
-def _timed(check: Check, delivery: Delivery, notify: JsonObject, person: Person | None, situation: Situation) -> Check:
-    """Add when the delivery would go out, unless that is now."""
-    text = timing_text(delivery, notify, person, situation.now, situation.states)
-    return replace(check, text=f"{check.text}; {text}") if text else check
-
-
-def _rendered(
-    delivery: Delivery, notify: JsonObject, person: Person | None, environ: Mapping[str, str], situation: Situation
-) -> DeliveryPreview:
-    """Raises Permanent and Temporary."""
-    entry = destination_entry(notify, delivery.destination)
-    name = f"{delivery.destination} (route {delivery.route!r})"
-    mail = rendered_mail(delivery, notify, person)
-    request = rendered_request(delivery, notify, person)
-    message = _message(delivery, entry, environ)
-    if preview := _preview(delivery, notify):
-        title = f"The delivery to {delivery.destination!r} by route {delivery.route!r}"
-        lines = (*_indented(title, preview[1:]), *_without_answer(delivery.destination, entry))
-        return DeliveryPreview(Check(name, "passed", preview[0]), lines)
-    if request is not None:
-        title = f"The request to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
-        lines = (*_indented(title, list(request_lines(request))), *_without_answer(delivery.destination, entry))
-        to = f"to {recipient_text(person, delivery, notify)}: " if person else ""
-        return DeliveryPreview(Check(name, "passed", f"{entry.get('kind')}: {to}{request.method} {request.url}"), lines)
-    if message:
-        title = f"The message to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
-        lines = (*_indented(title, message[1:]), *_without_answer(delivery.destination, entry))
-        return DeliveryPreview(Check(name, "passed", message[0]), lines)
-    if entry.get("kind") == SQL:
-        first, *values = _row(delivery, entry)
-        title = f"The row for {delivery.destination!r} by route {delivery.route!r}"
-        shown = (*_indented(title, values), *_without_answer(delivery.destination, entry))
-        return DeliveryPreview(Check(name, "passed", first), shown)
-    if entry.get("kind") == SUBSCRIBERS:
-        return _fan_out(name, delivery, entry, notify, situation)
-    if mail is None:
-        lines = (*_settings(entry), *_without_answer(delivery.destination, entry))
-        return DeliveryPreview(Check(name, "passed", f"a delivery by {entry.get('kind')}"), lines)
-    people = recipient_text(person, delivery, notify) if person else ", ".join(each.address for each in mail.to)
-    lines = (*_mail(delivery, mail, notify), *_without_answer(delivery.destination, entry))
-    return DeliveryPreview(Check(name, "passed", f"a mail to {people}: {mail.subject}"), lines)
-
-
-def _fan_out(
-    name: str, delivery: Delivery, entry: JsonObject, notify: JsonObject, situation: Situation
-) -> DeliveryPreview:
-    """Preview what the fan-out does, with the endpoints where they are known. Raises Permanent and Temporary."""
-    plan = plan_of(delivery, entry)
-    if isinstance(plan, str):
-        return DeliveryPreview(Check(name, "failed", f"unknown_tenant: {plan}"))
-    lines = [*_settings(entry), *_without_answer(delivery.destination, entry)]
-    if situation.endpoints is not None:
+    lines += _without_answer(delivery.destination, entry)
+    if entry.get("kind") == SUBSCRIBERS and situation.endpoints is not None:
+        plan = plan_of(delivery, entry)
         known = {tenant: situation.endpoints(tenant) for tenant in plan.tenants}
-        found = list(endpoint_lines(plan, delivery.event, known, notify))
-        lines += _indented(f"The endpoints of {delivery.destination!r} on this machine", found)
-    return DeliveryPreview(Check(name, "passed", f"subscribers: {plan_text(plan)}"), tuple(lines))
+        endpoints = list(endpoint_lines(plan, delivery.event, known, notify))
+        lines += _indented(f"The endpoints of {delivery.destination!r} on this machine", endpoints)
+    if text := timing_text(delivery, notify, person, situation.now, situation.states):
+        check = replace(check, text=f"{check.text}; {text}")
+    return DeliveryPreview(check, tuple(lines))
+
+
+def _shown(delivery: Delivery, notify: JsonObject, person: Person | None, environ: Mapping[str, str]) -> Shown:
+    """Return what the destination would get. Raises Permanent and Temporary, as an attempt would."""
+    entry = destination_entry(notify, delivery.destination)
+    kind = entry.get("kind")
+    target = f"{delivery.destination!r} by route {delivery.route!r}"
+    alone = _if_alone(delivery, notify)
+    if preview := _preview(delivery, notify):
+        return Shown(preview[0], f"The delivery to {target}", preview[1:])
+    if (request := rendered_request(delivery, notify, person)) is not None:
+        to = f"to {recipient_text(person, delivery, notify)}: " if person else ""
+        summary = f"{kind}: {to}{request.method} {request.url}"
+        return Shown(summary, f"The request to {target}{alone}", list(request_lines(request)))
+    if (mail := rendered_mail(delivery, notify, person)) is not None:
+        people = recipient_text(person, delivery, notify) if person else ", ".join(each.address for each in mail.to)
+        return Shown(f"a mail to {people}: {mail.subject}", f"The mail to {target}{alone}", list(mail_lines(mail)))
+    match kind:
+        case "apprise":
+            summary, *lines = _message(delivery, entry, environ)
+            return Shown(summary, f"The message to {target}{alone}", lines)
+        case "sql":
+            summary, *lines = _row(delivery, entry)
+            return Shown(summary, f"The row for {target}", lines)
+        case "subscribers":
+            return Shown(f"subscribers: {plan_text(plan_of(delivery, entry))}")
+    return Shown(f"a delivery by {kind}")
 
 
 def mail_lines(mail: Mail) -> Iterator[str]:
@@ -149,11 +134,6 @@ def mail_lines(mail: Mail) -> Iterator[str]:
         yield f"Attachment: {attachment.filename}, {attachment.media_type}, {len(attachment.content)} bytes"
     yield ""
     yield from (mail.text or "(HTML only)").split("\n")
-
-
-def _mail(delivery: Delivery, mail: Mail, notify: JsonObject) -> Iterator[str]:
-    title = f"The mail to {delivery.destination!r} by route {delivery.route!r}{_if_alone(delivery, notify)}"
-    yield from _indented(title, list(mail_lines(mail)))
 
 
 def _if_alone(delivery: Delivery, notify: JsonObject) -> str:
@@ -178,12 +158,7 @@ def _preview(delivery: Delivery, notify: JsonObject) -> list[str]:
 
 
 def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) -> list[str]:
-    """Return the lines of a message through the library apprise, the service first; none of another kind.
-
-    Raises Permanent.
-    """
-    if entry.get("kind") != "apprise":
-        return []
+    """Return the lines of a message through the library apprise, the service first. Raises Permanent."""
     from functions.notify.destinations.apprise.apprise import message_of
     from functions.notify.destinations.apprise.settings import Settings
 
@@ -322,16 +297,16 @@ class FanOutPlan(NamedTuple):
     ignores_unknown: bool
 
 
-def plan_of(delivery: Delivery, entry: JsonObject) -> FanOutPlan | str:
-    """Return the plan; the reason of the dead letter `unknown_tenant` where there is none. Raises Permanent."""
+def plan_of(delivery: Delivery, entry: JsonObject) -> FanOutPlan:
+    """Raises Permanent with the code of the dead letter: `unknown_tenant`, or what an expression fails with."""
     from functions.notify.destinations.subscribers import Settings
     from functions.notify.subscribers.fan_out import event_type_of, tenants_in
 
     settings = Settings.model_validate(entry["settings"])
-    found = tenants_in(over_event(settings.tenant).search(view_of(delivery.event)), settings.tenant)
-    if isinstance(found, str):
-        return found
-    return FanOutPlan(tuple(found), event_type_of(settings.type, delivery), settings.unknown_tenant == "ignore")
+    tenants = tenants_in(over_event(settings.tenant).search(view_of(delivery.event)), settings.tenant)
+    if isinstance(tenants, str):
+        raise Permanent("unknown_tenant", tenants)
+    return FanOutPlan(tuple(tenants), event_type_of(settings.type, delivery), settings.unknown_tenant == "ignore")
 
 
 def plan_text(plan: FanOutPlan) -> str:

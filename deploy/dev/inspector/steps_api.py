@@ -72,8 +72,6 @@ async def _fan_out(
         plan = plan_of(delivery, entry)
     except Permanent as error:
         return f"{error.code}: {error.detail}", []
-    if isinstance(plan, str):
-        return f"unknown_tenant: {plan}", []
     known = {tenant: await known_endpoints(backend.documents, tenant) for tenant in plan.tenants}
     return plan_text(plan), [*islice(endpoint_lines(plan, delivery.event, known, notify), MAX_LINES)]
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import ClassVar, Final, NamedTuple, Self
 
 from shared.errors import HookchainError, Rejected, Temporary
@@ -151,9 +152,9 @@ class AuthScheme:
     """A key or certificate has to be fetched."""
 
     @classmethod
-    def read(cls, entry: JsonObject) -> Self:
-        """Read a scheme from a slice, whose shape the compiler has checked. Its other settings are all texts."""
-        return cls(when=read_conditions(entry.get("when")), **read_strings(entry))
+    def read(cls, entry: "SchemeEntry") -> Self:
+        """Read the scheme from its entry in a slice. Its settings besides `when` are all texts."""
+        return cls(when=entry.when, **entry.strings())
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
         """Verify a request that meets `when`. Every one of `secrets` is tried; `keys` are those that needed_key named.
@@ -222,9 +223,9 @@ class TimedScheme(AuthScheme):
     tolerance_seconds: int = TOLERANCE_SECONDS
 
     @classmethod
-    def read(cls, entry: JsonObject) -> Self:
-        tolerance_seconds = read_seconds(entry, "tolerance_seconds", TOLERANCE_SECONDS)
-        return cls(tolerance_seconds=tolerance_seconds, when=read_conditions(entry.get("when")), **read_strings(entry))
+    def read(cls, entry: "SchemeEntry") -> Self:
+        tolerance_seconds = entry.seconds("tolerance_seconds", TOLERANCE_SECONDS)
+        return cls(tolerance_seconds=tolerance_seconds, when=entry.when, **entry.strings())
 
     @property
     def signs_time(self) -> bool:
@@ -280,74 +281,64 @@ def described(location: Location) -> str:
     return f"the header {location.name}" if location.kind == "header" else str(location)
 
 
+_MODULES: Final = {
+    "hmac": "signature_scheme",
+    "digest": "signature_scheme",
+    "ed25519": "key_schemes",
+    "ecdsa": "key_schemes",
+    "rsa": "key_schemes",
+    "standard-webhooks": "standard_webhooks",
+    "jwt": "jwt",
+    "link": "links",
+    "aws-sns": "certificate_schemes",
+    "paypal": "certificate_schemes",
+    "contentful": "contentful",
+}
+"""The module that has each scheme, as SCHEMES by name; those of passwords are in passwords.py."""
+
+
 def read_scheme(entry: Json) -> AuthScheme:
-    """Read a scheme from a slice, whose shape the compiler has checked."""
+    """Read a scheme from a slice, whose shape the compiler has checked. Import its module, if this is the first."""
     assert isinstance(entry, dict)
-    return _class_of(str(entry["scheme"])).read(entry)
+    name = str(entry["scheme"])
+    module = import_module(f"shared.signatures.{_MODULES.get(name, 'passwords')}")
+    schemes: Mapping[str, type[AuthScheme]] = module.SCHEMES
+    return schemes[name].read(SchemeEntry(entry))
 
 
-def _class_of(name: str) -> type[AuthScheme]:
-    match name:
-        case "hmac":
-            from shared.signatures.signature_scheme import HmacScheme
+class SchemeEntry:
+    """The settings of a scheme in a slice, whose shape the compiler has checked."""
 
-            return HmacScheme
-        case "digest":
-            from shared.signatures.signature_scheme import DigestScheme
+    def __init__(self, settings: JsonObject) -> None:
+        self.settings = settings
 
-            return DigestScheme
-        case "ed25519" | "ecdsa" | "rsa":
-            from shared.signatures import key_schemes
+    @property
+    def when(self) -> Conditions:
+        return read_conditions(self.settings.get("when"))
 
-            return key_schemes.BY_NAME[name]
-        case "standard-webhooks":
-            from shared.signatures.standard_webhooks import StandardWebhooksScheme
+    def strings(self, *without: str) -> dict[str, str]:
+        """Return the settings that are texts, by the names of the scheme's fields."""
+        skipped = {"scheme", *without}
+        texts = {name: text for name, text in self.settings.items() if isinstance(text, str) and name not in skipped}
+        if "key" in texts:
+            texts["key_encoding"] = texts.pop("key")
+        return texts
 
-            return StandardWebhooksScheme
-        case "jwt":
-            from shared.signatures.jwt import JwtScheme
+    def seconds(self, name: str, default: int) -> int:
+        value = self.settings.get(name, default)
+        assert isinstance(value, int)
+        return value
 
-            return JwtScheme
-        case "link":
-            from shared.signatures.links import LinkScheme
+    def location(self, name: str) -> Location | None:
+        value = self.settings.get(name)
+        return parse_location(value) if isinstance(value, str) else None
 
-            return LinkScheme
-        case "aws-sns":
-            from shared.signatures.certificate_schemes import AwsSnsScheme
-
-            return AwsSnsScheme
-        case "paypal":
-            from shared.signatures.certificate_schemes import PayPalScheme
-
-            return PayPalScheme
-        case "contentful":
-            from shared.signatures.contentful import ContentfulScheme
-
-            return ContentfulScheme
-    from shared.signatures import passwords
-
-    return passwords.BY_NAME[name]
+    def texts(self, name: str) -> tuple[str, ...]:
+        return text_list(self.settings.get(name))
 
 
-def read_strings(entry: JsonObject, *without: str) -> dict[str, str]:
-    """Return the settings that are texts, by the names of the scheme's fields."""
-    skipped = {"scheme", *without}
-    texts = {name: value for name, value in entry.items() if isinstance(value, str) and name not in skipped}
-    if "key" in texts:
-        texts["key_encoding"] = texts.pop("key")
-    return texts
-
-
-def read_texts(value: Json) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, list) else () if value is None else (str(value),)
-
-
-def read_seconds(entry: JsonObject, name: str, default: int) -> int:
-    value = entry.get(name, default)
-    assert isinstance(value, int)
-    return value
-
-
-def read_location(entry: JsonObject, name: str) -> Location | None:
-    value = entry.get(name)
-    return parse_location(value) if isinstance(value, str) else None
+def text_list(value: Json) -> tuple[str, ...]:
+    """Return the texts of a setting that has one or a list of them; none where it is not set."""
+    if value is None:
+        return ()
+    return tuple(map(str, value)) if isinstance(value, list) else (str(value),)

@@ -23,17 +23,15 @@ from shared.signatures.auth_scheme import (
     Coverage,
     NeededKey,
     NotAttempted,
+    SchemeEntry,
     TimedScheme,
     fetched_key,
     mismatch,
-    read_seconds,
-    read_strings,
-    read_texts,
     verify_timestamp,
 )
 from shared.signatures.content import TemplateValues, filled_template, parse_content
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.locations import RequestFields, read_conditions
+from shared.signatures.locations import RequestFields
 from shared.signatures.signing import decoded
 
 if TYPE_CHECKING:
@@ -130,12 +128,12 @@ class AwsSnsScheme(TimedScheme):
     needs_key: bool = field(init=False, default=True)
 
     @classmethod
-    def read(cls, entry: JsonObject) -> Self:
+    def read(cls, entry: SchemeEntry) -> Self:
         return cls(
-            topics=read_texts(entry.get("topics")),
-            tolerance_seconds=read_seconds(entry, "tolerance_seconds", TOLERANCE_SECONDS),
-            when=read_conditions(entry.get("when")),
-            **read_strings(entry, "topics"),
+            topics=entry.texts("topics"),
+            tolerance_seconds=entry.seconds("tolerance_seconds", TOLERANCE_SECONDS),
+            when=entry.when,
+            **entry.strings("topics"),
         )
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
@@ -282,3 +280,6 @@ class PayPalScheme(TimedScheme):
 
     def signed_time(self, fields: RequestFields) -> str:
         return fields.request.header("paypal-transmission-time") or ""
+
+
+SCHEMES: Final = {"aws-sns": AwsSnsScheme, "paypal": PayPalScheme}

@@ -71,3 +71,6 @@ def _path(url: str) -> str:
     parts = urlsplit(url)
     query = "?" + quote(parts.query, safe="-_.!~*'()") if parts.query else ""
     return quote(parts.path + query, safe=";/?:@&=+$,#-_.!~*'()")
+
+
+SCHEMES: Final = {"contentful": ContentfulScheme}

@@ -21,17 +21,16 @@ from shared.signatures.auth_scheme import (
     Coverage,
     NeededKey,
     NotAttempted,
+    SchemeEntry,
     TimedScheme,
     fetched_key,
     mismatch,
-    read_seconds,
-    read_strings,
-    read_texts,
+    text_list,
     unusable,
     verify_age,
 )
 from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
-from shared.signatures.locations import Location, RequestFields, read_conditions
+from shared.signatures.locations import Location, RequestFields
 from shared.signatures.signing import hmac_text, matches_any
 
 if TYPE_CHECKING:
@@ -80,18 +79,18 @@ class JwtScheme(TimedScheme):
         self.needs_key = bool(self.keys_url)
 
     @classmethod
-    def read(cls, entry: JsonObject) -> Self:
-        claims = entry.get("claims")
+    def read(cls, entry: SchemeEntry) -> Self:
+        claims = entry.settings.get("claims")
         return cls(
-            algorithms=read_texts(entry.get("algorithms")),
-            claims={name: read_texts(each) for name, each in claims.items()} if isinstance(claims, dict) else {},
-            digest_claim=str(entry.get("body_digest", "")),
-            max_age=entry.get("max_age") is True,
-            without_exp=entry.get("without_exp") is True,
-            leeway_seconds=read_seconds(entry, "leeway_seconds", 0),
-            tolerance_seconds=read_seconds(entry, "tolerance_seconds", TOLERANCE_SECONDS),
-            when=read_conditions(entry.get("when")),
-            **read_strings(entry, "algorithms", "body_digest"),
+            algorithms=entry.texts("algorithms"),
+            claims={name: text_list(each) for name, each in claims.items()} if isinstance(claims, dict) else {},
+            digest_claim=str(entry.settings.get("body_digest", "")),
+            max_age=entry.settings.get("max_age") is True,
+            without_exp=entry.settings.get("without_exp") is True,
+            leeway_seconds=entry.seconds("leeway_seconds", 0),
+            tolerance_seconds=entry.seconds("tolerance_seconds", TOLERANCE_SECONDS),
+            when=entry.when,
+            **entry.strings("algorithms", "body_digest"),
         )
 
     @property
@@ -155,7 +154,7 @@ class JwtScheme(TimedScheme):
     def verify_claims(self, claims: JsonObject, now: float) -> None:
         """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`."""
         for name, wanted in self.claims.items():
-            if not set(_texts(claims.get(name))) & set(wanted):
+            if set(text_list(claims.get(name))).isdisjoint(wanted):
                 raise mismatch(f"the token's claim {name} is none that the source takes")
         if "email" in self.claims and claims.get("email_verified") is False:
             raise mismatch("the token's e-mail address is not verified")
@@ -270,5 +269,4 @@ def _seconds(claims: JsonObject, name: str) -> float | None:
     return value
 
 
-def _texts(value: Json) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)] if value is not None else []
+SCHEMES: Final = {"jwt": JwtScheme}

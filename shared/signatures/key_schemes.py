@@ -56,7 +56,7 @@ class RsaScheme(PublicKeyScheme):
     scheme = "rsa"
 
 
-BY_NAME: Final[Mapping[str, type[PublicKeyScheme]]] = MappingProxyType(
+SCHEMES: Final[Mapping[str, type[PublicKeyScheme]]] = MappingProxyType(
     {each.scheme: each for each in (Ed25519Scheme, EcdsaScheme, RsaScheme)}
 )
 

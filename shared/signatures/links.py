@@ -80,3 +80,6 @@ def verify_link(source: str, query: str, secrets: Sequence[str], now: float) -> 
 def once_of(query: str) -> str | None:
     once = next((value for name, value in parameters(query) if name == ONCE), None)
     return once.encode(errors="surrogateescape").decode(errors="replace") if once else None
+
+
+SCHEMES: Final = {"link": LinkScheme}

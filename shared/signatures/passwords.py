@@ -9,9 +9,8 @@ from typing import ClassVar, Final, Self
 from urllib.parse import unquote
 
 from shared.errors import Rejected
-from shared.jsontext import JsonObject
-from shared.signatures.auth_scheme import AuthScheme, read_strings
-from shared.signatures.locations import Location, RequestFields, parse_location, read_conditions
+from shared.signatures.auth_scheme import AuthScheme, SchemeEntry
+from shared.signatures.locations import Location, RequestFields, parse_location
 from shared.signatures.signing import matches_any
 
 
@@ -116,9 +115,9 @@ class TokenScheme(AuthScheme):
     prefix: str = ""
 
     @classmethod
-    def read(cls, entry: JsonObject) -> Self:
-        at = parse_location(str(entry["at"]))
-        return cls(at=at, when=read_conditions(entry.get("when")), **read_strings(entry, "at"))
+    def read(cls, entry: SchemeEntry) -> Self:
+        at = parse_location(str(entry.settings["at"]))
+        return cls(at=at, when=entry.when, **entry.strings("at"))
 
     @property
     def credentials(self) -> tuple[Location, ...]:
@@ -134,7 +133,7 @@ class TokenScheme(AuthScheme):
             verify_password(text[len(self.prefix) :] if text is not None and has_prefix else None, secrets)
 
 
-BY_NAME: Final[Mapping[str, type[AuthScheme]]] = MappingProxyType(
+SCHEMES: Final[Mapping[str, type[AuthScheme]]] = MappingProxyType(
     {
         each.scheme: each
         for each in (NoScheme, BasicScheme, HeaderScheme, BearerScheme, PathScheme, QueryScheme, TokenScheme)

@@ -13,18 +13,15 @@ from typing import Final, NamedTuple, Self
 
 from shared.errors import Rejected
 from shared.http import Request
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json
 from shared.signatures.auth_scheme import (
     TOLERANCE_SECONDS,
     Coverage,
     NotAttempted,
+    SchemeEntry,
     TimedScheme,
     described,
     mismatch,
-    read_location,
-    read_seconds,
-    read_strings,
-    read_texts,
     unusable,
     verify_timestamp,
 )
@@ -37,12 +34,11 @@ from shared.signatures.content import (
     parse_content,
     spellings,
 )
-from shared.signatures.locations import Location, RequestFields, read_conditions, values_at
+from shared.signatures.locations import Location, RequestFields, values_at
 from shared.signatures.signing import COMPARABLE, MAX_SIGNATURES, decoded, digest_text, hmac_text, matches_any
 
 MAX_ITEMS: Final = 1000
 _MAX_ID: Final = 256
-_NO_TEXTS: Final = ("header", "at", "take", "content", "timestamp", "id", "each", "body_digest")
 _WHOLE_BODY: Final = frozenset({"body", "body.sha256", "form"})
 
 
@@ -89,18 +85,18 @@ class SignatureScheme(TimedScheme):
         self.signs_body_alone = self.content is BODY and not has_more
 
     @classmethod
-    def read(cls, entry: JsonObject) -> Self:
+    def read(cls, entry: SchemeEntry) -> Self:
         return cls(
-            at=read_location(entry, "at") or Location("header", (str(entry["header"]).lower(),)),
-            take=frozenset(read_texts(entry.get("take"))),
-            content=parse_content(str(entry.get("content", "{body}"))),
-            timestamp=read_location(entry, "timestamp"),
-            tolerance_seconds=read_seconds(entry, "tolerance_seconds", TOLERANCE_SECONDS),
-            id=read_location(entry, "id"),
-            each=read_location(entry, "each"),
-            body_digest=read_location(entry, "body_digest"),
-            when=read_conditions(entry.get("when")),
-            **read_strings(entry, *_NO_TEXTS),
+            at=entry.location("at") or Location("header", (str(entry.settings["header"]).lower(),)),
+            take=frozenset(entry.texts("take")),
+            content=parse_content(str(entry.settings.get("content", "{body}"))),
+            timestamp=entry.location("timestamp"),
+            tolerance_seconds=entry.seconds("tolerance_seconds", TOLERANCE_SECONDS),
+            id=entry.location("id"),
+            each=entry.location("each"),
+            body_digest=entry.location("body_digest"),
+            when=entry.when,
+            **entry.strings("header", "at", "take", "content", "timestamp", "id", "each", "body_digest"),
         )
 
     @property
@@ -341,3 +337,6 @@ def numbered_headers(request: Request, name: str, prefix: str) -> Signatures:
             break
         found.append(text.removeprefix(prefix))
     return Signatures(found)
+
+
+SCHEMES: Final[Mapping[str, type[SignatureScheme]]] = {"hmac": HmacScheme, "digest": DigestScheme}

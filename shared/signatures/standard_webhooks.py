@@ -162,3 +162,6 @@ def _unusable_secret() -> Iterator[None]:
         yield
     except ValueError as error:
         raise unusable(str(error)) from error
+
+
+SCHEMES: Final = {"standard-webhooks": StandardWebhooksScheme}

@@ -68,11 +68,6 @@ def json_schema_document(event_types: Iterable[EventType]) -> JsonObject:
     }
 
 
-def json_schema_file(event_type: EventType) -> JsonObject:
-    """Return a JSON Schema 2020-12 document of one event type."""
-    return {"$schema": SCHEMA_DIALECT, **_schema_with_facts(event_type, "")}
-
-
 def _ordered(event_types: Iterable[EventType]) -> Sequence[EventType]:
     return sorted(event_types, key=lambda each: each.name)
 

@@ -372,13 +372,11 @@ def _url_of(signed: Request) -> str:
 
 
 def _scheme_of(signature: JsonObject) -> "SignatureScheme":
-    from shared.signatures.signature_scheme import (
-        DigestScheme,  # few webhooks have a layout of their own
-        HmacScheme,
-    )
+    from shared.signatures.auth_scheme import SchemeEntry  # few webhooks have a layout of their own
+    from shared.signatures.signature_scheme import SCHEMES
 
-    entry: JsonObject = {name: value for name, value in signature.items() if value is not None}
-    return HmacScheme.read(entry) if entry["scheme"] == "hmac" else DigestScheme.read(entry)
+    settings: JsonObject = {name: value for name, value in signature.items() if value is not None}
+    return SCHEMES[str(settings["scheme"])].read(SchemeEntry(settings))
 
 
 def _auth_of(schemes: Sequence[JsonObject]) -> "tuple[AnyRequestAuth, ...]":

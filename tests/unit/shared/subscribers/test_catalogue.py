@@ -11,7 +11,6 @@ from shared.subscribers.catalogue_document import (
     Payload,
     catalogue_document,
     json_schema_document,
-    json_schema_file,
     openapi_document,
     read_catalogue,
 )
@@ -111,8 +110,6 @@ def test_what_is_exported_as_openapi_is_imported_as_it_was(types: tuple[EventTyp
 def test_what_is_exported_as_json_schema_or_configuration_is_imported_as_it_was(types: tuple[EventType, ...]) -> None:
     assert read_catalogue(as_file(json_schema_document(types))) == types
     assert read_catalogue(as_file(catalogue_document(types))) == types
-    for each in types:
-        assert read_catalogue(as_file(json_schema_file(each))) == (each,)
 
 
 @given(json_values | st.dictionaries(st.sampled_from(["openapi", "webhooks", "$defs", "a", "$ref"]), json_values))

@@ -1,7 +1,7 @@
-"""Publishing alerts: as deliveries on the bus, which their destinations gather.
+"""Publishing alerts, as deliveries on the bus, which their destinations gather; and who gets them.
 
 A delivery's id follows from its alert, so an alert that is published again counts once. There is no loop, because no
-alert is about an alert's own delivery or its digest, or is sent to the destination that it is about (settings.py).
+alert is about an alert's own delivery or its digest, or is sent to a destination that it is about (`_excluded`).
 """
 
 import hashlib

@@ -1,4 +1,7 @@
-"""The data of a digest's event: how many events of which kinds it stands for, and a line for each of the newest."""
+"""A digest: the data of its event, and its text for messages and as the plain text of a mail. Pure.
+
+Senders chose most of the text, so each value stays on one line, and no character of it is invisible.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,8 @@
-"""The deliveries that wait in one group, and the one delivery that they become."""
+"""The deliveries that wait in one group, and the one event that they become.
+
+A digest lists the newest events, each with a line: by the operator's template, or by `event_line` where there is none
+or where it does not fit the event, such as `opened: Fix the roof · octo/house · by ada`.
+"""
 
 import hashlib
 import heapq

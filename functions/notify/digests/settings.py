@@ -1,4 +1,8 @@
-"""The settings by which a destination gathers deliveries: coalescing, digests, quiet hours and a rate's overflow."""
+"""How a destination gathers deliveries: its settings, the group of a delivery, and until when it waits. Pure.
+
+A group is the destination, the key of the event, and the recipient. What waits in a group may go out at the next
+digest, after a burst, or at the end of quiet hours.
+"""
 
 import hashlib
 from datetime import datetime

@@ -1,7 +1,11 @@
-"""The people that the configuration lists: a person by a name of theirs that a source's events use.
+"""The people that the configuration lists, and how an entry of the list is read.
 
-Names are compared without regard to the case of A to Z, and otherwise character for character: a name that only looks
-like a listed one is another name.
+An event calls a person by a name, in one source or in all. Names are compared without regard to the case of A to Z, and
+otherwise character for character: a name that only looks like a listed one is another name.
+
+An entry, in the configuration, in a CSV or JSON file or at a URL, has the fields of FIELDS. Any other key is the name
+of a source or a provider, and holds the names by which that calls the person. An empty value is the same as none, as in
+a cell of CSV.
 """
 
 import re

@@ -1,8 +1,8 @@
 """The recipient of a delivery: the listed person whom a destination's `to` names.
 
-An event only says who somebody is; where they are reached stands in `people`. So no event can make us write to
-strangers. The exceptions are a mail address in `allow_recipients`, which the operator opened to events, and that of a
-tenant, to whom an operational event about one of its endpoints goes.
+An event only says who somebody is; the list says where to reach them. So no event can make us write to strangers. The
+exceptions are a mail address in `allow_recipients`, which the operator opened to events, and that of a tenant, to whom
+an operational event about one of its endpoints goes. The list is in notify's slice, or at the URL that it names.
 """
 
 import asyncio

@@ -1,4 +1,12 @@
-"""The endpoints of subscribers as destinations, found by the name in a delivery."""
+"""The endpoints of subscribers as destinations: found by the name in a delivery, and called by the engine for HTTP.
+
+What a tenant can correct (the URL, the headers, the secret) is retried by the schedule, and counts as a failure of the
+endpoint. Where the receiver answers 410, or asks for no further deliveries, the delivery is final and the endpoint is
+disabled: the tenant's message keeps the event.
+
+An attempt changes the endpoint's document only if the endpoint's health changes. What cannot be written is logged: a
+later attempt finds the same.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace

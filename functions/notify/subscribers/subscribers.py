@@ -1,7 +1,11 @@
-"""The tenants and their endpoints as notify knows them.
+"""The tenants and their endpoints as notify knows them, and the notices about an endpoint's health.
 
 A tenant's document is read for each event. As long as its version is the same, no endpoint of the tenant was changed:
 see `Directory.announce_change`.
+
+A change of an endpoint's health adds a notice to its document, in the same write. The notice is removed once its
+operational event is published. So a process that dies in between leaves the notice, and the next event for the tenant
+publishes it, under the same id.
 """
 
 from collections import OrderedDict

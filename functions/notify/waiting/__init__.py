@@ -1,0 +1,11 @@
+"""What makes a delivery wait, and what brings it back. Start with schedule.py.
+
+    schedule.py   the waits between attempts, and the message that starts a retry
+    places.py     a place in this process: no destination and no sender takes all of them
+    pauses.py     a destination's circuit breaker, and an operator's pause
+    caps.py       `rate` and `in_flight` of a destination, over all instances; rate.py has the times of a rate
+    routes.py     a route whose step asked a system that did not respond
+    sweep.py      publishes what is due
+
+The order in which these are asked is in the first lines of attempt.py.
+"""

@@ -1,9 +1,12 @@
 """Caps: how often attempts at a destination may begin, and how many may be under way, over all instances.
 
-`rate` and `in_flight` apply to the destination, or with `per` to each key of it. A delivery that has to wait for more
-than a moment waits without an attempt, until a time that the queue of its bucket gives it: those who wait come back one
-after another. With a rate, such a time is a slot: whoever comes back at it passes. So a delivery holds up no delivery
-of another key or another destination.
+`rate` and `in_flight` apply to the destination, or with `per` to each key of it. Such a unit is a bucket. A delivery
+that has to wait longer than a moment waits without an attempt, until a time that the queue of its bucket gives it, so
+those who wait come back one after another. With a rate, that time is a slot: a delivery that comes back at it passes.
+So a delivery holds up no delivery of another key or another destination.
+
+Of `in_flight`, an instance leases as many places as it uses, and more where they do not suffice. An attempt begins only
+where the lease outlasts it, so the places of an instance that died are free after the lease.
 """
 
 import asyncio

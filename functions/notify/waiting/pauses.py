@@ -1,15 +1,16 @@
-"""The circuit breaker of a destination: after several failures in a row its deliveries wait, and one tries for all.
+"""The pauses of a destination: by its circuit breaker, or by an operator.
 
-    closed      deliveries are tried; `failures` in a row open it
+    closed      deliveries are attempted; `failures` in a row open the breaker
     open        the destination is paused in the ledger, for every instance: deliveries wait, and their attempts do not
-                count. A pause is twice as long as the one before, up to `max_pause`
-    half open   after the pause one delivery at a time is tried: its success closes the breaker, its failure opens it
+                count. A pause is twice as long as the previous pause, up to `max_pause`
+    half open   after the pause one delivery at a time is attempted: success closes the breaker, failure opens it
 
-An attempt that runs far longer than usual counts as a failure before it ends, so that a destination that hangs is
-paused after seconds, and not after its timeout.
+An attempt that runs far longer than usual counts as a failure before it ends. So a destination that hangs is paused
+after seconds, and not after its timeout.
 
 Each instance counts what it sees itself. The ledger is read at most every ten seconds (DestinationStates) and written
-only when a breaker opens.
+only when a breaker opens. The sweep moves what is due to the end of the pause (`Pauses`): that is one write for each
+delivery, where publishing it, claiming it and letting it wait again would be three.
 """
 
 import asyncio

@@ -1,11 +1,12 @@
-"""The rate of one bucket: the moments at which this instance may begin an attempt.
+"""The rate of one bucket, and its queue: the times at which attempts may begin.
 
-All instances together keep the cap. Of a fast rate, an instance leases a share for a while, paces its attempts by it,
-and asks for more where it runs short: one write for many attempts. Of a slow one, it reserves each slot, and a slot
-that nobody reserved is over. Neither saves up: no burst follows a pause.
+All instances together keep the rate. Of a fast rate, an instance leases a share for a while, paces its attempts by it,
+and asks for more when the share runs short: one write for many attempts. Of a slow rate, an instance reserves each
+slot, and a slot that nobody reserved is lost. Neither saves up slots, so no burst follows a pause.
 
-Whoever has to wait for more than a moment gets a slot of the time to come, and comes back at it: one of this instance's
-share, or one of the queue, which all instances share. While there is a queue nothing else passes.
+A delivery that has to wait longer than a moment gets a later slot and comes back at it: one of this instance's share,
+or one of the queue, which all instances share. While there is a queue, nothing else passes. The queue reserves several
+times at once where many ask, so that a delivery that comes back at its time need not ask again.
 """
 
 import asyncio

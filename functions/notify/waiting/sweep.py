@@ -1,4 +1,12 @@
-"""The due sweep: what is to be tried again and whose time has come goes back onto the bus, at a destination's pace."""
+"""The sweep: what waits in the ledger and is due goes back onto the bus, at each destination's pace.
+
+A sweep purges old rows, checks what alerts are about, closes groups of digests, and publishes what is due: pages of
+rows, several at once. Each row is moved ten minutes ahead before it is published, so that it is due again if this
+process dies in between. Sweeps may overlap: a row is moved by one of them.
+
+Ten thousand deliveries that failed together are due together. A destination that has just come back gets at most
+MAX_PER_SECOND of them a second. The others wait for their turn, and deliveries to other destinations pass them.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence

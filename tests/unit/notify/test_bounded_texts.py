@@ -1,6 +1,5 @@
 from contextlib import nullcontext
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,11 +35,6 @@ def test_a_tail_is_kept_whole(text: str, limit: int, unit: Unit) -> None:
 
     assert len(found.encode(encoding)) <= limit * width
     assert found.endswith("\nhttps://a.b")
-
-
-@pytest.mark.parametrize(("unit", "found"), [("characters", "👩👩👩👩"), ("utf-16", "👩…"), ("bytes", "…")])
-def test_a_receivers_own_unit_counts(unit: Unit, found: str) -> None:
-    assert cut("👩" * 4, 4, unit) == found
 
 
 def test_only_expressions_that_are_no_paths_are_bounded() -> None:

@@ -1,12 +1,9 @@
 """The circuit breaker: its pure decisions, and what it does to deliveries on a faked clock."""
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.history.destinations import NOTICE_SECONDS, resume_destination
 from functions.notify.registry import CACHE_SECONDS
 from functions.notify.waiting.pauses import RECENT_SECONDS, after_outcome, informed
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
@@ -118,41 +115,6 @@ async def test_a_pause_says_which_failures_it_follows() -> None:
     assert (await notifier.ledger.destination_state("crm")).pause_reason == again
 
 
-async def test_a_pause_that_an_operator_ends_is_over_in_an_instance_that_began_it() -> None:
-    notifier = breaking(*[BUSY] * 3)
-    for number in range(3):
-        await notifier.take(a_delivery(number))
-    await notifier.ledger.release("crm", notifier.clock.now())
-    notifier.clock.advance(11)  # an instance reads the state every ten seconds
-    assert (await notifier.take(a_delivery(4))).outcome == "delivered"
-
-
-async def test_after_the_pause_one_delivery_is_tried_and_its_success_lets_the_others_through() -> None:
-    notifier = breaking(*[BUSY] * 3)
-    for number in range(8):
-        await notifier.take(a_delivery(number))
-    notifier.clock.advance(73)
-    assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
-    assert len(notifier.crm.delivered) == 8
-
-
-async def test_a_line_in_the_log_says_that_it_opened_and_another_that_it_closed(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    notifier = breaking(*[BUSY] * 4)
-    for number in range(8):
-        await notifier.take(a_delivery(number))
-    for _ in range(3):
-        notifier.clock.advance(200)
-        await notifier.sweep_and_take()
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(each["breaker"], each["destination"]) for each in lines] == [
-        ("open", "crm"),
-        ("open", "crm"),
-        ("closed", "crm"),
-    ]
-
-
 async def test_while_one_is_tried_the_others_wait() -> None:
     notifier = breaking(*[BUSY] * 3)
 
@@ -182,16 +144,6 @@ async def test_its_state_is_read_every_ten_seconds_and_written_when_it_opens() -
     assert (ledger.reads, ledger.writes) == (2, 1)
 
 
-async def test_a_pause_that_an_operator_lifted_is_over_for_every_instance_that_knew_of_it() -> None:
-    notifier = breaking(*[BUSY] * 3)
-    for number in range(8):
-        await notifier.take(a_delivery(number))
-    await resume_destination(notifier.ledger, "crm", notifier.clock.now())
-    notifier.clock.advance(NOTICE_SECONDS)
-    assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
-    assert len(notifier.crm.delivered) == 8
-
-
 async def test_another_instance_knows_that_it_is_open() -> None:
     notifier = breaking(*[BUSY] * 3)
     for number in range(3):
@@ -208,29 +160,6 @@ async def test_an_operator_who_resumes_the_destination_ends_the_pause_in_every_i
     await notifier.ledger.release("crm", notifier.clock.now())
     notifier.clock.advance(CACHE_SECONDS + 1)
     assert (await notifier.take(a_delivery(4))).outcome == "delivered"
-
-
-async def test_an_operator_s_pause_is_learned_where_the_clock_is_set_back() -> None:
-    notifier = breaking()
-    assert (await notifier.take(a_delivery(1))).outcome == "delivered"
-    notifier.clock.advance(-3_600)
-    await notifier.ledger.pause("crm", notifier.clock.now() + 60, notifier.clock.now())
-    assert (await notifier.take(a_delivery(2))).outcome == "deferred"
-
-
-async def test_a_pause_that_comes_while_the_destination_is_disabled_enables_nothing() -> None:
-    notifier = breaking()
-
-    async def disabled_meanwhile(*_: object) -> Outcome:
-        notifier.crm.answers.append(Disabled("gone"))
-        await notifier.take(a_delivery(2))
-        return RetryLater("limited", pause_destination_seconds=1.0)
-
-    notifier.crm.answers.append(disabled_meanwhile)
-    await notifier.take(a_delivery(1))
-    notifier.clock.advance(2)
-    assert (await notifier.take(a_delivery(3))).outcome == "held"
-    assert len(notifier.crm.attempts) == 2
 
 
 async def test_a_destination_whose_breaker_is_off_is_always_tried() -> None:

@@ -147,21 +147,6 @@ def test_no_more_are_under_way_than_the_cap_over_all_instances(instances: int) -
     assert world.end <= 4 * 200 * 2 / 5
 
 
-@pytest.mark.parametrize("instances", [1, 4])
-def test_with_both_caps_a_delivery_comes_back_few_times(instances: int) -> None:
-    """Those that find no place come back at the pace of the rate, which is slower than places become free."""
-
-    async def flood() -> World:
-        world = World(configured(rate=(5, 1.0), in_flight=3), instances)
-        await world.deliver_all([(delivery(n), world.random.random() * 5) for n in range(300)])
-        return world
-
-    world = simulated(flood)
-    assert len(world.begun) == 300
-    assert sum(world.waits.values()) <= 3 * 300
-    assert world.end <= 2 * 300 / 5 + 60
-
-
 def test_an_instance_that_died_gives_its_places_back_after_its_lease() -> None:
     async def crash() -> World:
         world = World(configured(in_flight=5), 1)
@@ -196,15 +181,6 @@ def test_one_key_that_floods_delays_no_other_key() -> None:
     noisy = [at for at, each in world.begun if each.event.data == {"customer": {"id": "noisy"}}]
     assert len(noisy) == 2_000
     assert max(noisy) >= 2_000 / 12
-
-
-def test_a_destination_without_caps_asks_for_no_grants() -> None:
-    async def plain() -> World:
-        world = World(CRM)
-        await world.deliver_all([(delivery(n), 0.0) for n in range(10)])
-        return world
-
-    assert simulated(plain).grants.records.calls == 0
 
 
 def test_a_store_of_grants_that_fails_is_temporary_and_leaves_no_place_taken() -> None:
@@ -262,16 +238,3 @@ def test_a_key_that_cannot_be_written_or_takes_too_long_shares_the_bucket_too(mo
     assert bucket_name(per, delivery(1, ["x"] * 10)) != "crm:"
     monkeypatch.setattr(caps_module, "bounded", lambda: bounded(0.01))
     assert bucket_name(per, delivery(1, ["x"] * 30_000)) == "crm:"
-
-
-def test_keys_that_were_used_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caps_module, "MAX_BUCKETS", 10)
-
-    async def many() -> World:
-        world = World(configured((10, 1.0), in_flight=2, per="data.customer.id"))
-        for number in range(200):
-            await world.deliver(delivery(number, f"c{number}"))
-        return world
-
-    world = simulated(many)
-    assert len(world.caps[0]._buckets) <= 10

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.digests.settings import SPREAD_SECONDS, Digest, GatherSettings
-from shared.delivery import Disabled, Failed, RetryLater
+from functions.notify.digests.settings import Digest, GatherSettings
+from shared.delivery import Disabled, RetryLater
 from shared.errors import Temporary
 from shared.times import rfc3339
 from tests.fakes.destinations import FakeDestinations, Options
@@ -67,14 +67,6 @@ async def test_what_comes_alone_is_delivered_as_it_is() -> None:
     assert delivered.event == replace(alone.event, id=delivered.event.id)
     assert delivered.event.id != alone.event.id
     assert (delivered.merged, delivered.route) == (1, alone.route)
-
-
-async def test_a_digest_of_several_routes_is_of_the_route_digest() -> None:
-    notifier = notifier_with(DIGEST)
-    await notifier.take(event(notifier, 1, {}, "a"))
-    await notifier.take(event(notifier, 2, {}, "b"))
-    await pass_time(notifier, 960)
-    assert [each.route for each in notifier.crm.delivered] == ["digest"]
 
 
 async def test_a_digest_lists_the_newest_events_and_counts_all_of_them() -> None:
@@ -147,17 +139,6 @@ async def test_while_a_digest_is_not_delivered_what_comes_later_waits_for_the_ne
     assert [each.merged for each in notifier.crm.delivered] == [5, 10, 5]
 
 
-async def test_a_digest_that_is_given_up_on_is_followed_by_the_next() -> None:
-    notifier = notifier_with(DIGEST, Failed("request_rejected", "no"))
-    await notifier.take(event(notifier, 1))
-    await notifier.take(event(notifier, 2))
-    await pass_time(notifier, 960)
-    assert len(notifier.dead_letters) == 1
-    await notifier.take(event(notifier, 3))
-    await pass_time(notifier, 960)
-    assert [each.merged for each in notifier.crm.delivered] == [1]
-
-
 async def test_while_the_destination_is_disabled_members_wait_and_follow_its_release() -> None:
     notifier = notifier_with(DIGEST, Disabled("out of order"))
     await notifier.take(event(notifier, 1))
@@ -204,15 +185,6 @@ async def test_a_destination_that_gathers_no_more_gets_what_waited_one_by_one() 
     notifier.start()
     await pass_time(notifier, 960)
     assert [each.merged for each in notifier.crm.delivered] == [0, 0, 0]
-
-
-async def test_members_of_a_group_are_due_at_different_times_and_soon() -> None:
-    notifier = notifier_with(DIGEST)
-    for number in range(20):
-        await notifier.take(event(notifier, number))
-    times = [row.retry_at for row in await notifier.ledger.rows(100)]
-    assert len(set(times)) == 20
-    assert all(time is not None and 0 <= time - START - 900 <= SPREAD_SECONDS for time in times)
 
 
 async def test_a_delivery_that_is_too_large_for_a_record_goes_out_by_itself() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
+from functions.notify.digests.settings import Coalesce, GatherSettings, QuietHours
 from shared.delivery import RetryLater
 from tests.unit.notify.gathered import START, data_of, event, notifier_with, pass_time
 
@@ -88,18 +88,6 @@ async def test_what_fails_in_the_evening_is_not_tried_again_at_night() -> None:
     assert len(notifier.crm.attempts) == 1
     await pass_time(notifier, 8.2 * 3_600, 300.0)
     assert [each.merged for each in notifier.crm.delivered] == [1]
-
-
-async def test_a_digest_that_was_not_delivered_by_the_evening_waits_for_the_morning() -> None:
-    notifier = notifier_with(NIGHT._replace(digest=Digest(900.0, None)), *[RetryLater("down")] * 2)
-    notifier.clock.time = EVENING
-    await notifier.take(event(notifier, 0))
-    await pass_time(notifier, 9 * 3_600, 300.0)
-    attempts = len(notifier.crm.attempts)
-    assert notifier.crm.delivered == [] or notifier.crm.attempts[-1].now < EVENING + 3_600
-    await pass_time(notifier, 2 * 3_600, 300.0)
-    assert len(notifier.crm.delivered) == 1
-    assert all(not (EVENING + 3_600 <= each.now < EVENING + 10 * 3_600) for each in notifier.crm.attempts), attempts
 
 
 # Over the rate

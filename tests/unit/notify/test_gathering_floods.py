@@ -86,16 +86,6 @@ async def test_a_burst_over_a_rate_is_in_few_digests() -> None:
     assert len({delivery.id for delivery in crm.delivered}) <= 5
 
 
-async def test_by_day_what_waits_for_the_rate_keeps_its_slot_at_a_destination_with_quiet_hours() -> None:
-    noon = datetime(2026, 10, 23, 12, tzinfo=UTC).timestamp()
-    gather = GatherSettings(quiet_hours=QuietHours(22 * 60, 7 * 60, "Europe/Berlin"))
-    notifier = notifier_of(FakeDestination(), gather, noon, rate=(20, 3_600.0))
-    for number in range(3):
-        await send(notifier, number)
-    waiting = [row for row in await notifier.ledger.rows(9) if row.retry_at]
-    assert sorted(row.slot_at for row in waiting) == sorted(row.retry_at or 0 for row in waiting) != []
-
-
 async def test_a_weekend_without_a_mail_server_ends_in_few_digests_soon_after_it_is_back() -> None:
     friday = datetime(2026, 10, 23, 16, tzinfo=UTC).timestamp()  # the clocks are set back on Sunday
     back_at = datetime(2026, 10, 26, 6, 30, tzinfo=UTC).timestamp()

@@ -63,19 +63,6 @@ async def test_a_record_that_cannot_be_read_holds_up_its_own_group_and_is_report
     assert states == ["delivered", "merged", "retry_scheduled"]
 
 
-async def test_an_event_larger_than_a_burst_displaces_no_other() -> None:
-    notifier = notifier_of(ALL)
-    for number in range(3):
-        notifier.clock.advance(1)
-        await notifier.take(event(notifier, number))
-    notifier.clock.advance(1)
-    await notifier.take(event(notifier, 9, {"computer": "a", "x": "x" * 190_000}))
-    await pass_time(notifier, 120)
-    [delivered] = notifier.crm.delivered
-    assert isinstance(delivered.event.data, dict)
-    assert (delivered.event.data["count"], delivered.event.data["omitted"]) == (4, 1)
-
-
 async def test_lines_whose_templates_compute_for_long_are_ours_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter(range(10_000))
     monkeypatch.setattr(draft, "process_time", lambda: float(next(seconds)))

@@ -9,14 +9,14 @@ from functions.notify.digests.closing import Closer, listed
 from functions.notify.recipients.people import Listed, Person
 from functions.notify.recipients.recipient import Recipients
 from functions.notify.registry import Recipient
-from functions.notify.waiting.sweep import CLOSE_SECONDS, SWEEP_SECONDS, Sweeper
+from functions.notify.waiting.sweep import CLOSE_SECONDS, SWEEP_SECONDS
 from shared.delivery import RetryLater
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.people import FakePeople
 from tests.fakes.records import FakeRecords
-from tests.unit.notify.gathering_worlds import DIGEST, START, event, ledger_of, notifier_of, pass_time
+from tests.unit.notify.gathering_worlds import DIGEST, START, event, ledger_of, notifier_of
 
 
 async def test_the_rest_of_a_large_group_is_found_however_long_it_waited() -> None:
@@ -41,21 +41,6 @@ async def test_the_rest_of_a_large_group_is_found_however_long_it_waited() -> No
                 await notifier.take_message(message)
             notifier.clock.advance(60)
     assert [each.merged for each in notifier.crm.delivered] == [2, 1]
-
-
-async def test_looking_ahead_reads_the_members_of_groups_in_pages() -> None:
-    notifier = notifier_of(DIGEST)
-    for number in range(1_000):
-        await notifier.take(event(notifier, number))
-    notifier.clock.advance(880)
-    closer = Closer(
-        notifier.parts.destinations.configured, notifier.ledger, notifier.bus, lambda: notifier.records, notifier.clock
-    )
-    reads = ledger_of(notifier).reads
-    await Sweeper(
-        notifier.ledger, notifier.bus, notifier.clock, notifier.clock.sleep, looks_ahead=True, groups=closer
-    ).sweep()
-    assert ledger_of(notifier).reads - reads < 50
 
 
 async def test_many_groups_leave_time_for_what_goes_out_by_itself() -> None:
@@ -94,17 +79,6 @@ async def test_thousands_that_are_due_at_one_time_are_read_a_few_times() -> None
     closer = Closer(notifier.parts.destinations.configured, ledger, notifier.bus, FakeRecords, notifier.clock)
     assert await closer.due_alone(START + 900, 200) == []
     assert ledger.rows_read < 8 * 4_000
-
-
-async def test_groups_that_wait_for_one_destination_are_looked_at_again_at_different_times() -> None:
-    notifier = notifier_of(DIGEST)
-    for again in range(2):
-        for number in range(20):
-            await notifier.take(event(notifier, 100 * again + number, {"computer": str(number)}))
-        await notifier.ledger.disable("crm", "wrong password", notifier.clock.now())
-        await pass_time(notifier, 960)
-    times = [row.retry_at for row in ledger_of(notifier).table.values() if row.state == "retry_scheduled"]
-    assert len(times) == len(set(times)) == 20
 
 
 async def test_a_large_group_whose_person_is_gone_is_published_a_page_at_a_time() -> None:

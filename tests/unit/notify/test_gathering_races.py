@@ -202,37 +202,6 @@ async def test_a_sweep_that_was_overtaken_puts_no_event_into_a_second_digest() -
     assert len(world.notifier.crm.delivered) == 1
 
 
-async def test_a_member_that_another_sweep_postpones_meanwhile_is_merged() -> None:
-    world = World()
-    ledger = world.notifier.ledger
-    for number in range(3):
-        await world.send(number)
-    merge_all = ledger.merge_all
-
-    async def merge_late(moves: Sequence[tuple[str, int]], now: float, digest_id: str) -> Sequence[bool | Temporary]:
-        await ledger.postpone_all([(*each, now + 600) for each in moves], now)
-        return await merge_all(moves, now, digest_id)
-
-    ledger.merge_all = merge_late  # type: ignore[method-assign] # once
-    await world.step(75)
-    ledger.merge_all = merge_all  # type: ignore[method-assign]
-    await world.settle()
-    world.assert_each_event_is_in_one_digest()
-    assert len(world.notifier.crm.delivered) == 1
-
-
-async def test_sweeps_that_overlap_freeze_one_digest() -> None:
-    world = World()
-    for number in range(5):
-        await world.send(number)
-    world.notifier.clock.advance(75)
-    await asyncio.gather(*(world.notifier.sweep() for _ in range(4)))
-    await world.step()
-    await world.settle()
-    world.assert_each_event_is_in_one_digest()
-    assert len({each.id for each in world.notifier.crm.delivered}) == 1
-
-
 async def test_clocks_that_differ_by_minutes_leave_each_event_in_one_digest() -> None:
     world = World()
     clock = world.notifier.clock

@@ -14,8 +14,6 @@ from functions.notify.digests.settings import (
     QuietHours,
     gathered_until,
     quiet_end,
-    spread_of,
-    spread_seconds,
 )
 
 ZONES = (
@@ -129,12 +127,3 @@ def test_a_digest_or_a_burst_that_would_end_in_quiet_hours_waits_for_their_end()
     burst = Coalesce("data.n", 30.0, 300.0, "last")
     assert gathered_until(GatherSettings(coalesce=burst, quiet_hours=night), evening) == evening + 30
     assert gathered_until(GatherSettings(coalesce=burst, quiet_hours=night), evening + 590) == morning
-
-
-@given(st.text(max_size=70))
-def test_the_spread_is_a_part_of_a_bursts_wait_and_five_seconds_at_most(key: str) -> None:
-    for settings in (
-        GatherSettings(digest=Digest(900.0, None)),
-        GatherSettings(coalesce=Coalesce("a", 1.0, 5.0, "last")),
-    ):
-        assert 0 <= spread_of(settings, key.encode("utf-8", "replace").decode()) < spread_seconds(settings) <= 5

@@ -1,6 +1,4 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from functions.notify.bounded_texts import MARK
 from functions.notify.chat_messages import MessageSettings
@@ -9,7 +7,6 @@ from functions.notify.message_text import (
     MAX_LINK_CHARACTERS,
     default_text,
     link_url,
-    visible,
     without_mentions,
 )
 from shared.jsontext import Json
@@ -27,19 +24,10 @@ def test_without_a_template_the_message_tells_of_the_event_and_some_of_its_field
     assert text == "Order created\nfrom shop · 1042 · by Ann\nnumber: 17\ncustomer.name: Bob\nlines[0].n: 1"
 
 
-def test_an_event_without_a_type_is_a_webhook_and_a_value_needs_no_name() -> None:
-    text = default_text(delivery_of("only this", type="received").event)
-    assert text == "Webhook from shop\nfrom shop · 1042\ndata: only this"
-
-
 def test_many_and_long_fields_are_cut() -> None:
     lines = default_text(delivery_of({f"f{n}": "x" * 5_000 for n in range(500)}).event).splitlines()
     assert len(lines) == 12
     assert all(len(line) < 300 and line.endswith(MARK) for line in lines[2:])
-
-
-def test_an_empty_template_gives_the_default_text() -> None:
-    assert filled("{{ data.x | default('') }}", {}).startswith("Order created")
 
 
 @pytest.mark.parametrize(
@@ -111,8 +99,3 @@ def test_invisible_characters_are_shown_and_line_feeds_are_one_kind() -> None:
 )
 def test_a_link_is_the_operators_address_or_a_web_address(template: str, data: Json, url: str | None) -> None:
     assert link_url(template, template_view(delivery_of(data))) == url
-
-
-@given(st.text(), st.sampled_from(["", "a line\n" * 20, "ü\t" * 60]))
-def test_what_is_visible_is_the_same_in_short_and_long_texts(text: str, around: str) -> None:
-    assert visible(around + text) == visible(around) + "".join(map(visible, text))

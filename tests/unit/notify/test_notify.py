@@ -8,13 +8,12 @@ import pytest
 from functions.notify.attempt import undelivered_since
 from functions.notify.destination import Attempt
 from functions.notify.notifier import Acknowledged, Nacked
-from functions.notify.notify import notify
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.ledger import Claimed, DestinationState, Settlement
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery, message_of, push_of
+from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
 
 # What is delivered
 
@@ -88,15 +87,6 @@ async def test_a_destination_in_trouble_is_acknowledged_and_tried_again_by_its_s
     assert (third.outcome, third.attempt_number) == ("delivered", 3)
 
 
-async def test_what_the_destination_asks_for_is_the_least_that_is_waited() -> None:
-    notifier = FakeNotifier(FakeDestination(RetryLater("busy there", after_seconds=60.0)))
-    start = notifier.clock.now()
-    await notifier.take()
-    row = await notifier.row()
-    assert row.retry_at is not None
-    assert row.retry_at >= start + 60
-
-
 async def test_the_end_of_the_schedule_is_a_dead_letter() -> None:
     notifier = FakeNotifier(FakeDestination(*[RetryLater("busy there")] * 3))
     await notifier.take()
@@ -137,20 +127,6 @@ class PausingLedger(FakeLedger):
         if self.fault_of_pauses:
             raise Temporary("ledger_unavailable", self.fault_of_pauses)
         await super().pause(destination, until, now, reason)
-
-
-async def test_of_many_that_are_rejected_together_one_writes_the_pause() -> None:
-    ledger, all_are_there = PausingLedger(), asyncio.Barrier(40)
-
-    class Together(FakeDestination):
-        async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
-            await all_are_there.wait()
-            return RetryLater("locked out", pause_destination_seconds=120.0)
-
-    notifier = FakeNotifier(Together(), ledger=ledger)
-    results = await asyncio.gather(*(notifier.take(a_delivery(number)) for number in range(40)))
-    assert {result.outcome for result in results} == {"retry_scheduled"}
-    assert ledger.pauses == 1
 
 
 async def test_a_pause_that_cannot_be_written_loses_no_outcome() -> None:
@@ -194,20 +170,6 @@ async def test_a_destination_that_needs_an_operator_holds_what_is_owed_to_it_and
     assert [line["reason"] for line in lines if line["severity"] == "ERROR"] == [
         "verify the sender a@example.com at SendGrid; then `hookchain resume crm`"
     ]
-
-
-async def test_what_was_held_goes_out_once_the_destination_is_released() -> None:
-    notifier = FakeNotifier(FakeDestination(Disabled("verify the sender")))
-    for number in (1, 2, 3):
-        await notifier.take(a_delivery(number))
-    assert await notifier.ledger.release("crm", notifier.clock.now()) == 3
-    assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"] * 3
-
-
-async def test_many_attempts_that_find_it_disabled_at_once_say_so_once(capsys: pytest.CaptureFixture[str]) -> None:
-    notifier = FakeNotifier(FakeDestination(*[Disabled("verify the sender")] * 20))
-    await asyncio.gather(*(notifier.take(a_delivery(number)) for number in range(20)))
-    assert capsys.readouterr().out.count("destination disabled") == 1
 
 
 async def test_a_release_that_comes_just_before_a_delivery_is_held_releases_that_one_too() -> None:
@@ -281,17 +243,3 @@ async def test_a_dead_letter_can_be_replayed() -> None:
     notifier = FakeNotifier(FakeDestination(Failed("mail_rejected", "no such list")))
     await notifier.take()
     assert (await notifier.take(replay="r1", force="true")).outcome == "delivered"
-
-
-@pytest.mark.parametrize("due", ["", "x", "-1", "9" * 400, "\u0663", "1.0"])
-async def test_an_odd_due_attribute_starts_no_retry(due: str) -> None:
-    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")))
-    await notifier.take()
-    assert (await notifier.take(due=due)).outcome == "waiting"
-
-
-async def test_the_message_in_the_ledger_is_the_one_that_came() -> None:
-    notifier = FakeNotifier(FakeDestination(RetryLater("503")))
-    data = message_of(DELIVERY, notifier.clock.now())
-    await notify(push_of(data), notifier.parts)
-    assert (await notifier.row()).message == data

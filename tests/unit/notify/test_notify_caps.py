@@ -8,7 +8,6 @@ from functions.notify.registry import Configured
 from shared.delivery import RetryLater
 from shared.errors import Temporary
 from shared.ledger import LedgerRow
-from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger
@@ -47,15 +46,6 @@ async def test_a_delivery_over_the_rate_waits_without_an_attempt_and_no_other_de
     assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
     assert len(notifier.crm.attempts) == 2
     assert notifier.crm.attempts[1].attempt_number == 1
-
-
-async def test_a_short_wait_for_the_rate_is_the_bus_s() -> None:
-    notifier = capped(FakeDestination(), rate=(30, 60.0))
-    for number in range(2):
-        await notifier.take(a_delivery(number))
-
-    (timer,) = notifier.bus.on(DELIVERIES)
-    assert 1 <= timer.delay_seconds <= 2
 
 
 async def test_a_delivery_that_succeeds_at_once_costs_two_writes_of_its_row_and_few_grants() -> None:

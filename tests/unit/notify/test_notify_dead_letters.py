@@ -70,20 +70,9 @@ def test_whatever_comes_is_kept(content: bytes) -> None:
     assert read_dead_letter(push_of(content, GIVEN_UP), NOW).message == content
 
 
-@given(st.binary(max_size=50))
-def test_the_same_content_is_kept_once(content: bytes) -> None:
-    assert read_dead_letter(push_of(content), NOW).id == read_dead_letter(push_of(content), NOW + 60).id
-
-
 def test_what_nobody_can_read_is_kept_in_part_where_it_is_huge() -> None:
     letter = read_dead_letter(push_of(b"x" * (MAX_UNREADABLE_BYTES + 1)), NOW)
     assert len(letter.message) == MAX_UNREADABLE_BYTES
-
-
-def test_a_nest_of_brackets_is_kept_too() -> None:
-    letter = read_dead_letter(push_of(b"[" * 100_000), NOW)
-    assert letter.code == "malformed_event"
-    assert json.loads(dead_letter_message(letter).data)["data"]["message"].startswith("[[[")
 
 
 def test_a_name_that_no_id_can_be_made_of_is_kept_and_told() -> None:

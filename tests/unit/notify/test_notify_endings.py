@@ -31,12 +31,6 @@ async def test_an_event_that_is_too_old_is_not_tried_any_more() -> None:
     assert len(notifier.dead_letters) == 1
 
 
-async def test_an_event_that_is_young_enough_is_delivered() -> None:
-    notifier = expiring()
-    notifier.clock.advance(599)
-    assert (await notifier.take()).outcome == "delivered"
-
-
 @pytest.mark.parametrize("answer", [BUSY, Unknown("no answer")])
 async def test_a_next_attempt_that_would_come_too_late_is_none(answer: Outcome) -> None:
     notifier = expiring(answer, after=4.0)

@@ -109,11 +109,6 @@ async def test_a_sweep_logs_what_it_found_due_for_each_destination_once_a_minute
     assert (line["destination"], line["count"], line["oldest_seconds"]) == ("crm", 2, 104)
 
 
-async def test_a_sweep_that_finds_nothing_says_nothing_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
-    await post(FakeNotifier(), b"", "/sweep")
-    assert capsys.readouterr().out == ""
-
-
 async def test_a_dead_letter_is_kept_and_acknowledged() -> None:
     notifier = FakeNotifier()
     letter = DeadLetter("d1", "gone", "no such list", 1_790_000_000.0, b"{}", "deliveries", "e1")

@@ -12,7 +12,7 @@ from functions.notify.notifier import Acknowledged
 from functions.notify.notify import notify
 from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
-from shared.errors import Permanent, Temporary
+from shared.errors import Temporary
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, a_delivery, push_of
 
@@ -45,11 +45,6 @@ async def test_a_rejection_that_cannot_be_dead_lettered_is_not_acknowledged_and_
     notifier.bus.fault = None
     assert (await notifier.take()).outcome == "dead_lettered"
     assert [attempt.attempt_number for attempt in notifier.crm.attempts] == [1, 1]
-
-
-async def test_a_permanent_fault_of_a_destination_is_a_dead_letter_of_its_code() -> None:
-    notifier = FakeNotifier(FakeDestination(Permanent("template_failed", "line 3")))
-    assert (await notifier.take()).code == "template_failed"
 
 
 @pytest.mark.parametrize(

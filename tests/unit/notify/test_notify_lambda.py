@@ -69,12 +69,6 @@ def test_a_failure_of_our_own_parts_brings_that_message_again_and_no_other() -> 
     assert len(notifier.crm.delivered) == 1
 
 
-def test_a_delivery_that_is_twice_in_a_batch_is_delivered_once() -> None:
-    notifier = FakeNotifier()
-    invoke(notifier, queue_event("deliveries", [BusMessage(message_of(DELIVERY, NOW)) for _ in range(2)]))
-    assert len(notifier.crm.delivered) == 1
-
-
 def test_a_batch_whose_deadline_comes_acknowledges_what_was_done_alone() -> None:
     async def hang(_: Delivery, __: Attempt) -> Outcome:
         await asyncio.Event().wait()

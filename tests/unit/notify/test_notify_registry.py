@@ -54,12 +54,6 @@ def test_a_slice_of_another_shape_is_a_fault(written: Json) -> None:
         read_destinations({"destinations": written})
 
 
-def test_a_destination_is_connected_at_its_first_use_and_once() -> None:
-    destinations = Destinations(read_destinations({"destinations": {"list": WRITTEN}}), a_context())
-    configured = destinations.configured["list"]
-    assert destinations.connected(configured) is destinations.connected(configured)
-
-
 def test_settings_that_its_kind_does_not_take_wait_for_a_bundle_that_is_whole() -> None:
     written: Json = {**WRITTEN, "settings": {"no such setting": "hunter2-hunter2"}}
     destinations = Destinations(read_destinations({"destinations": {"list": written}}), a_context())

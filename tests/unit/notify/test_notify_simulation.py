@@ -274,23 +274,3 @@ def test_nothing_is_lost_and_nothing_comes_twice_but_where_the_promise_says_so(s
             assert crm.effects[row.key] >= 1, f"done without an effect: {where}"
         windows = ledger.windows[row.key] + crm.unheard[row.key]
         assert crm.effects[row.key] <= 1 + windows, f"delivered twice: {where}"
-
-
-def test_a_simulation_without_chaos_delivers_each_once_at_the_first_attempt() -> None:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        loop = runner.get_loop()
-        assert isinstance(loop, VirtualLoop)
-        simulation = Simulation(0, loop, "resend")
-        simulation.chaos.is_on = False
-        runner.run(simulation.run())
-    assert set(simulation.crm.effects.values()) == {1}
-    assert {row.attempt_number for row in simulation.ledger.table.values()} == {1}
-    assert len(simulation.crm.effects) == DELIVERY_COUNT
-
-
-def test_the_same_seed_goes_the_same_way() -> None:
-    first, second = simulated(1, "resend"), simulated(1, "resend")
-    assert first.crm.effects == second.crm.effects
-    assert [row._replace(fence=0) for row in first.ledger.table.values()] == [
-        row._replace(fence=0) for row in second.ledger.table.values()
-    ]

@@ -132,29 +132,11 @@ async def test_a_request_that_was_sent_by_fetch_and_got_no_answer_is_unknown() -
     )
 
 
-async def test_where_a_resend_would_harm_an_attempt_without_an_answer_is_held() -> None:
-    crm = FakeDestination(TimeoutError())
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, on_unknown="hold"))
-    assert (await notifier.take()).outcome == "held"
-    assert await notifier.ledger.release("crm", notifier.clock.now()) == 1
-    assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
-
-
 async def crash(notifier: FakeNotifier) -> None:
     """The worker dies within its attempt."""
     with pytest.raises(KeyboardInterrupt):
         await notifier.take()
     notifier.start()
-
-
-async def test_a_worker_that_died_within_its_attempt_is_followed_by_another_attempt() -> None:
-    notifier = FakeNotifier(FakeDestination(KeyboardInterrupt()))
-    await crash(notifier)
-    assert (await notifier.take()).outcome == "busy"
-    notifier.clock.advance(LEASE)
-    result = await notifier.take()
-    assert (result.outcome, result.attempt_number) == ("delivered", 2)
-    assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown", "delivered"]
 
 
 async def test_a_delivery_is_its_workers_for_as_long_as_its_destination_may_take_and_thirty_seconds() -> None:
@@ -228,16 +210,3 @@ async def test_a_secret_store_that_is_down_nacks_and_the_attempt_does_not_count(
         await notifier.take()
     result = await notifier.take()
     assert (result.outcome, result.attempt_number) == ("delivered", 1)
-
-
-async def test_a_ledger_that_fails_after_the_delivery_leaves_it_unknown_and_not_claimable_at_once() -> None:
-    async def then_the_ledger_fails(delivery: Delivery, attempt: Attempt) -> Outcome:
-        faulty(notifier).fault = "down"
-        return Delivered()
-
-    notifier = FakeNotifier(FakeDestination(then_the_ledger_fails))
-    with pytest.raises(Temporary):
-        await notifier.take()
-    faulty(notifier).fault = None
-    assert (await notifier.take()).outcome == "busy"
-    assert (await notifier.row()).state == "attempted"

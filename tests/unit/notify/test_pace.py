@@ -4,11 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from functions.notify.waiting import sweep
-from functions.notify.waiting.sweep import MAX_PER_SECOND, Pace, Sweeper
+from functions.notify.waiting.sweep import MAX_PER_SECOND, Sweeper
 from shared.delivery import RetryLater
 from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES, BusMessage
@@ -22,28 +20,6 @@ NOW = 1_790_000_000.0
 
 def a_row(number: int, destination: str = "crm") -> LedgerRow:
     return LedgerRow(f"k{number}", "e", "r", destination, "retry_scheduled", 1, 0, 1, NOW, "", "", NOW, NOW, b"")
-
-
-@given(st.lists(st.tuples(st.sampled_from(["crm", "pager"]), st.floats(0, 3)), max_size=3_000))
-def test_no_destination_gets_more_turns_in_a_second_than_its_pace(found: list[tuple[str, float]]) -> None:
-    pace, now, turns = Pace(), NOW, Counter[tuple[str, float]]()
-    for number, (destination, pause) in enumerate(found):
-        now += pause
-        ready, later = pace.split([a_row(number, destination)], now)
-        turns[destination, now if ready else min(later)] += 1
-    for (destination, start), _ in turns.items():
-        within = [count for (name, at), count in turns.items() if name == destination and start <= at < start + 1]
-        assert sum(within) <= 2 * MAX_PER_SECOND
-
-
-def test_the_turns_of_many_are_a_second_apart_and_a_row_whose_turn_has_come_asks_for_no_other() -> None:
-    pace = Pace()
-    rows = [a_row(number) for number in range(1_000)]
-    ready, later = pace.split(rows, NOW)
-    assert (len(ready), {at: len(waiting) for at, waiting in later.items()}) == (400, {NOW + 1: 400, NOW + 2: 200})
-    for row in later[NOW + 1]:
-        pace.give_turn(row, row.fence, NOW + 1)
-    assert pace.split(later[NOW + 1], NOW + 1) == (later[NOW + 1], {})
 
 
 class TimedBus(FakeBus):

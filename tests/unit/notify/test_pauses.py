@@ -47,22 +47,9 @@ async def test_what_is_due_moves_to_the_end_of_the_pause_and_is_not_published() 
     assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
 
 
-async def test_other_destinations_are_published() -> None:
-    notifier = await waiting(3)
-    await notifier.take(a_delivery(9, "other"))
-    notifier.clock.advance(370)
-    assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
-
-
 async def test_what_may_expire_meanwhile_is_left_to_notify() -> None:
     notifier = await waiting(3, expires_after_seconds=1e9)
     assert [result.outcome for result in await notifier.sweep_and_take()] == ["deferred"] * 3
-
-
-async def test_a_disabled_destination_s_deliveries_are_held() -> None:
-    notifier = await waiting(3)
-    await notifier.ledger.disable("crm", "it answered 410", notifier.clock.now())
-    assert [result.outcome for result in await notifier.sweep_and_take()] == ["held"] * 3
 
 
 async def test_what_is_due_within_the_minute_is_not_handed_to_the_bus_either() -> None:

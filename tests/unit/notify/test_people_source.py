@@ -51,16 +51,6 @@ async def test_the_list_is_read_once_in_ten_minutes_with_its_token() -> None:
     assert len(source.fetch.asked) == 2
 
 
-async def test_the_list_is_read_again_where_the_clock_is_set_back() -> None:
-    source = Source()
-    await source.name()
-    source.answer(LIST.replace(b"anna-gh", b"other"))
-    source.clock.advance(-3_600)
-    assert await source.name("other") == "anna"
-    assert await source.name("other") == "anna"
-    assert len(source.fetch.asked) == 2
-
-
 async def test_csv_is_read_as_well_and_people_are_found_by_name() -> None:
     source = Source(b"name,email,github\r\nanna,anna@example.com,anna-gh\r\n")
     assert await source.name() == "anna"

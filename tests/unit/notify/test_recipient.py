@@ -88,10 +88,6 @@ def test_a_digest_goes_to_the_person_that_it_was_made_for() -> None:
     assert reason_of(of(TO_ACTOR, source="/digests/team", actor="anna")) == "the digest names no person"
 
 
-def test_a_source_cannot_pretend_to_be_a_digest() -> None:
-    assert of(TO_ACTOR, source="/sources/digests", actor="bob", data={"person": "anna"}) == BOB
-
-
 def test_a_person_without_the_address_is_nobody_for_this_kind() -> None:
     reason = reason_of(of(Recipient("phone", "actor"), actor="bob"))
     assert reason.startswith("'bob' in `people` has no `phone`")
@@ -147,11 +143,6 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("actor", HOSTILE)
-def test_a_hostile_actor_reaches_nobody(actor: str) -> None:
-    assert isinstance(of(ALLOWING, actor=actor), NoRecipient)
-
-
 @given(st.text() | st.from_regex(r"[a-z]{0,3}[ ,;<>\"@%!*\x00\r\n]{1,4}(anna|zoe)@[a-z]{1,7}\.(com|example)[\r\n ,]?"))
 def test_no_event_reaches_anybody_but_those_who_are_listed_or_allowed(actor: str) -> None:
     found = of(ALLOWING, actor=actor)
@@ -172,10 +163,6 @@ def test_no_event_reaches_anybody_but_those_who_are_listed_or_allowed(actor: str
 def test_a_masked_name_is_short_and_not_whole(name: str) -> None:
     assert len(masked(name)) <= 45
     assert "\n" not in masked(name)
-
-
-def test_a_masked_name_is_recognised_by_its_owner() -> None:
-    assert [masked(name) for name in ("octocat", "anna", "zoe@example.com")] == ["oct…", "a…", "z…@example.com"]
 
 
 def notifier_for(recipient: Recipient, people: FakePeople | None = None, otherwise: str | None = None) -> FakeNotifier:

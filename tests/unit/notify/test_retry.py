@@ -18,12 +18,6 @@ def test_the_wait_is_the_schedules_and_up_to_a_fifth_more(number: int, delivery_
     assert SCHEDULE[number - 1] <= at - NOW <= SCHEDULE[number - 1] * 1.2
 
 
-def test_after_the_last_wait_of_the_schedule_there_is_none() -> None:
-    assert next_retry_at(SCHEDULE, 3, "d", NOW) is not None
-    assert next_retry_at(SCHEDULE, 4, "d", NOW) is None
-    assert next_retry_at((), 1, "d", NOW) is None
-
-
 def test_the_same_attempt_always_waits_the_same_and_others_differ() -> None:
     waits = [next_retry_at(SCHEDULE, 2, f"d{number}", NOW) for number in range(50)]
     assert waits == [next_retry_at(SCHEDULE, 2, f"d{number}", NOW) for number in range(50)]
@@ -42,17 +36,6 @@ def test_a_destination_that_asks_for_years_is_asked_again_after_about_a_day(afte
     at = next_retry_at(SCHEDULE, 1, "d", NOW, after)
     assert at is not None
     assert MAX_ASKED_SECONDS <= at - NOW <= MAX_ASKED_SECONDS * 1.2
-
-
-def test_a_wait_of_days_is_not_shortened_by_a_destination_that_asks_for_more() -> None:
-    at = next_retry_at((172_800.0,), 1, "d", NOW, 200_000.0)
-    assert at is not None
-    assert at - NOW >= 172_800.0
-
-
-@pytest.mark.parametrize("after", [-5.0, 0.0, float("nan"), float("-inf")])
-def test_an_odd_wait_asked_for_leaves_the_schedules(after: float) -> None:
-    assert next_retry_at(SCHEDULE, 1, "d", NOW, after) == next_retry_at(SCHEDULE, 1, "d", NOW)
 
 
 async def test_a_delivery_that_was_held_has_its_whole_schedule_once_it_is_resumed() -> None:

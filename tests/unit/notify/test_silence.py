@@ -1,6 +1,5 @@
 """Sources that go quiet and come back: each told once, by whichever sweep, whatever dies on the way."""
 
-import asyncio
 import json
 from random import Random
 
@@ -9,7 +8,7 @@ import pytest
 from functions.notify.alerts.publisher import Silence
 from functions.notify.alerts.quiet_sources import decide
 from functions.transform.seen import Seen
-from shared.delivery import Failed, delivery_from
+from shared.delivery import delivery_from
 from shared.errors import Temporary
 from shared.event import Event
 from shared.ports import DELIVERIES
@@ -112,28 +111,6 @@ async def test_a_sweep_that_dies_leaves_one_alert_to_the_next() -> None:
     records.change = decide  # type: ignore[method-assign]
     await made.pass_time(900)
     assert [each.merged for each in made.told()] == [1]
-
-
-async def test_two_sweeps_at_once_tell_once() -> None:
-    made = watching()
-    await made.pass_time(HOUR)
-    made.notifier.clock.advance(600)
-    first = made.monitor
-    made.start()
-    await asyncio.gather(first.check(), made.monitor.check())
-    await made.pass_time(600)
-    assert [each.merged for each in made.told()] == [1]
-
-
-async def test_an_alert_of_silence_that_is_not_delivered_makes_no_alert() -> None:
-    chat = FakeDestination(*[Failed("request_rejected", "no such channel")] * 9)
-    made = Alerting(
-        {"crm": FakeDestination(), "ops": FakeDestination(), "chat": chat},
-        silences={"shop": Silence(HOUR, ("chat",), 60.0)},
-    )
-    await made.pass_time(2 * HOUR)
-    assert len(chat.attempts) == 1
-    assert made.told() == []
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -7,7 +7,7 @@ from functions.notify.waiting.schedule import BACK_SECONDS, PURGE_EVERY_SECONDS
 from functions.notify.waiting.sweep import BATCH_ROWS, Sweeper
 from shared.delivery import REMEMBERED_SECONDS, Disabled, RetryLater
 from shared.errors import Temporary
-from shared.ledger import POSTPONE_SECONDS, LedgerRow, Move
+from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination
@@ -35,21 +35,6 @@ async def test_what_is_due_is_published_as_it_came_with_its_new_fence() -> None:
     assert message.attributes["ce-type"] == "hookchain.delivery"
 
 
-async def test_what_was_published_is_not_due_again_for_ten_minutes_and_then_is() -> None:
-    notifier = await waiting()
-    await notifier.sweep()
-    assert await notifier.sweep() == 0
-    notifier.clock.advance(POSTPONE_SECONDS)
-    assert await notifier.sweep() == 1
-
-
-async def test_nothing_due_publishes_nothing() -> None:
-    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")))
-    await notifier.take()
-    assert await notifier.sweep() == 0
-    assert notifier.bus.sent == []
-
-
 async def test_more_than_one_batch_is_published_in_one_sweep() -> None:
     notifier = await waiting(BATCH_ROWS * 2 + 1)
     assert await notifier.sweep() == BATCH_ROWS * 2 + 1
@@ -61,15 +46,6 @@ async def test_sweeps_that_overlap_publish_each_delivery_once() -> None:
     assert sum(counts) == 30
 
 
-async def test_what_the_bus_did_not_confirm_is_due_at_once() -> None:
-    notifier = await waiting()
-    notifier.bus.fault = "down"
-    with pytest.raises(Temporary):
-        await notifier.sweep()
-    notifier.bus.fault = None
-    assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
-
-
 async def test_a_release_of_many_deliveries_that_are_due_at_the_same_second_is_swept_at_once() -> None:
     count = BATCH_ROWS * 4 + 1
     notifier = FakeNotifier(FakeDestination(*[Disabled("out of order")] * count))
@@ -79,33 +55,6 @@ async def test_a_release_of_many_deliveries_that_are_due_at_the_same_second_is_s
     assert await notifier.sweep() == count
     published = [message.attributes["ce-id"] for message in notifier.bus.on(DELIVERIES)]
     assert len(set(published)) == len(published) == count
-
-
-async def test_the_next_page_is_read_while_one_is_being_moved() -> None:
-    class Slow(FakeLedger):
-        """Moves no page before the next one was asked for."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.reads = asyncio.Semaphore(0)
-
-        async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-            self.reads.release()
-            return await super().due(now, limit, since)
-
-        async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
-            await self.reads.acquire()
-            await self.reads.acquire()
-            return await super().postpone_all(moves, now)
-
-    ledger = Slow()
-    notifier = FakeNotifier(FakeDestination(*[RetryLater("busy there")] * (BATCH_ROWS + 1)), ledger=ledger)
-    for number in range(BATCH_ROWS + 1):
-        await notifier.take(a_delivery(number))
-        notifier.clock.advance(0.001)
-    notifier.clock.advance(6)
-    async with asyncio.timeout(60):
-        assert await notifier.sweep() == BATCH_ROWS + 1
 
 
 async def test_a_sweep_looks_back_to_the_last_complete_one_and_once_an_hour_to_the_beginning() -> None:
@@ -203,17 +152,3 @@ async def test_a_clock_that_jumps_by_years_forgets_nothing_whatever_else_arrives
         notifier.clock.advance(PURGE_EVERY_SECONDS)
     await sweeper.sweep()
     assert len(await notifier.ledger.rows(10)) == 3
-
-
-async def test_what_is_old_is_looked_for_once_an_hour() -> None:
-    notifier = FakeNotifier()
-    await notifier.take(DELIVERY)
-    sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
-    notifier.clock.advance(REMEMBERED_SECONDS - 60)
-    await sweeper.sweep()
-    notifier.clock.advance(PURGE_EVERY_SECONDS - 1)
-    await sweeper.sweep()
-    assert len(await notifier.ledger.rows(10)) == 1
-    notifier.clock.advance(1)
-    await sweeper.sweep()
-    assert await notifier.ledger.rows(10) == []

@@ -84,21 +84,6 @@ async def test_what_was_moved_since_it_got_its_slot_is_published_at_its_time() -
     assert len(await sweep(notifier)) == 1
 
 
-async def test_a_timer_brings_what_has_a_slot_shortly_before_it() -> None:
-    notifier = await queued(3, max_delay_seconds=900)
-    slots = sorted(row.slot_at for row in await notifier.ledger.rows(50) if row.slot_at)
-    timers = [notifier.clock.now() + each.delay_seconds for each in notifier.bus.on(DELIVERIES)]
-
-    assert timers == [at - 1 for at in slots]
-
-
-async def test_a_sweep_with_nothing_due_soon_ends_at_once() -> None:
-    for max_delay_seconds in (0.0, 900.0):
-        notifier = await waiting(max_delay_seconds)
-        assert await sweep(notifier) == []
-        assert notifier.clock.now() == 1_790_000_000
-
-
 async def test_a_short_wait_keeps_its_own_timer() -> None:
     notifier = FakeNotifier(FakeDestination(RetryLater("busy there")), bus=FakeBus(900))
     await notifier.take()

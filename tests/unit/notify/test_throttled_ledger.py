@@ -77,11 +77,6 @@ async def test_an_attempt_that_sent_nothing_does_not_count_though_the_ledger_was
     assert (row.attempt_number, row.crashes) == (1, 0)
 
 
-async def test_a_disabled_destination_is_logged_once_it_is_stored(capsys: pytest.CaptureFixture[str]) -> None:
-    await throttled(Disabled("the password is wrong"), 1.2).take()
-    assert capsys.readouterr().out.count("destination disabled") == 1
-
-
 async def test_what_only_begins_gives_up_at_once() -> None:
     ledger = ThrottledLedger(1.2)
     ledger.throttle()

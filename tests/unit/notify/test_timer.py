@@ -1,4 +1,3 @@
-from functions.notify.waiting.schedule import TIMER_SECONDS
 from shared.delivery import RetryLater
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
@@ -27,14 +26,6 @@ async def test_a_short_wait_is_the_bus_s_and_the_ledger_keeps_it_too() -> None:
     assert (await notifier.take_message(message)).outcome == "delivered"
 
 
-async def test_a_timer_that_is_lost_costs_a_sweep() -> None:
-    notifier = notifier_with_delays(RetryLater("busy there"))
-    await timer_of(notifier)
-    notifier.clock.advance(6)
-
-    assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
-
-
 async def test_a_timer_that_comes_twice_or_after_the_sweep_does_nothing() -> None:
     notifier = notifier_with_delays(RetryLater("busy there"), RetryLater("busy there"))
     message = await timer_of(notifier)
@@ -53,13 +44,6 @@ async def test_a_bus_that_fails_leaves_the_wait_to_the_sweep() -> None:
     notifier.bus.fault = None
     notifier.clock.advance(6)
     assert await notifier.sweep() == 1
-
-
-async def test_a_long_wait_is_the_sweep_s() -> None:
-    notifier = notifier_with_delays(RetryLater("busy there", after_seconds=TIMER_SECONDS + 1))
-    await notifier.take()
-
-    assert notifier.bus.on(DELIVERIES) == []
 
 
 async def test_every_wait_is_the_sweep_s_where_the_bus_has_no_delays() -> None:

@@ -53,13 +53,6 @@ async def a_customer() -> Customer:
     return customer
 
 
-async def test_an_endpoint_gets_the_event_that_is_published_after_it_was_added() -> None:
-    customer = await a_customer()
-    assert await customer.gets() == []
-    await customer.add()
-    assert await customer.gets() == ["acme-1"]
-
-
 async def test_what_an_endpoint_subscribes_to_and_whether_it_does_counts_at_once() -> None:
     customer = await a_customer()
     path = await customer.add()
@@ -75,16 +68,6 @@ async def test_what_an_endpoint_subscribes_to_and_whether_it_does_counts_at_once
     await customer.send("DELETE", path)
     assert await customer.gets() == []
     assert {row.state for row in await customer.world.ledger.rows(100)} == {"delivered"}, "none was given up"
-
-
-async def test_requests_are_made_as_the_endpoint_was_changed_a_second_ago() -> None:
-    customer = await a_customer()
-    path = await customer.add()
-    await customer.gets()
-    await customer.send("PATCH", path, {"url": "https://acme-2.example.com/in"})
-    customer.world.fetch.answers["https://acme-2.example.com/in"] = OK
-    customer.world.clock.advance(1)
-    assert await customer.gets() == ["acme-2"]
 
 
 @pytest.mark.parametrize(("answer", "outcome"), [(OK, "delivered"), (Fetched(500, (), b""), "dead_lettered")])
@@ -105,28 +88,6 @@ async def test_an_endpoint_that_is_disabled_gets_nothing_but_test_events() -> No
     await customer.world.publish(paid(1))
     await customer.send("POST", f"{path}/disable")
     assert [each.code for each in await customer.world.take_all()] == ["endpoint_disabled"]
-
-
-async def test_a_deleted_tenant_is_unknown_to_the_next_event() -> None:
-    customer = await a_customer()
-    await customer.gets()
-    await customer.send("DELETE", "/v1/tenants/acme")
-    (fanned,) = await customer.world.deliver(paid(2))
-    assert fanned.code == "unknown_tenant"
-
-
-async def test_other_processes_know_at_once_that_a_receiver_wanted_no_more() -> None:
-    customer = await a_customer()
-    await customer.add()
-    other = FakeWorld()
-    other.documents, other.clock = customer.world.stored, customer.world.clock
-    other.start()
-    await other.publish(paid(100))
-    assert len(other.published()) == 1
-    customer.world.fetch.answers[URL] = Fetched(410, (), b"")
-    await customer.gets()
-    await other.publish(paid(101))
-    assert other.published() == []
 
 
 async def test_a_change_that_could_not_be_made_known_is_done_and_counts_after_seconds() -> None:

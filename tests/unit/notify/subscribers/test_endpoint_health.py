@@ -114,18 +114,6 @@ async def test_one_delivery_that_goes_well_begins_the_time_anew() -> None:
     assert (await world.read()).is_enabled
 
 
-async def test_an_owner_without_an_address_is_not_told_and_nobody_where_nobody_is_configured() -> None:
-    world = await a_world()
-    await world.deliver()
-    await fail(world, 6 * DAY)
-    assert [name for name, _ in told(world)] == ["ops", "ops"]
-    world = await a_world("ada@acme.example", SubscriberSettings())
-    await world.deliver()
-    await fail(world, 6 * DAY)
-    assert not (await world.read()).is_enabled
-    assert told(world) == []
-
-
 async def test_a_notice_that_a_dying_process_left_is_published_by_the_next_event_under_the_same_id() -> None:
     world = await a_world()
     notices = (("disabled", world.clock.now(), "gone"),)
@@ -178,16 +166,6 @@ async def test_an_endpoint_that_was_enabled_again_is_not_disabled_by_what_was_kn
     await world.endpoint(1)
     await world.notifier.take_message(message)
     assert (await world.read()).is_enabled
-
-
-async def test_healthy_endpoints_cost_no_write_of_their_documents() -> None:
-    world = await a_world()
-    world.fetch.answers[URL] = OK
-    await world.deliver()
-    writes = world.stored.writes
-    for number in range(2, 6):
-        await world.deliver(paid(number))
-    assert world.stored.writes == writes + 4 * 2, "the messages and their entries alone"
 
 
 async def test_an_endpoint_that_fails_now_and_then_does_not_change_all_the_time() -> None:

@@ -140,29 +140,6 @@ async def test_plain_http_and_private_addresses_are_for_who_allows_them() -> Non
         assert [each.outcome for each in await world.deliver()] == ["delivered", outcome]
 
 
-async def test_a_redirect_is_not_followed() -> None:
-    world = await a_world()
-    world.fetch.answers[URL] = Fetched(302, (("location", "https://127.0.0.1/"),), b"")
-    _, result = await world.deliver()
-    assert (result.outcome, len(world.fetch.asked)) == ("retry_scheduled", 1)
-
-
-async def test_a_header_that_would_split_a_request_is_never_sent() -> None:
-    world = await a_world(headers={"x-a": "b\r\nhost: evil"})
-    _, result = await world.deliver()
-    assert (result.outcome, world.fetch.asked) == ("retry_scheduled", [])
-    assert "invalid_header" in (result.reason or "")
-
-
-async def test_what_a_receiver_repeats_of_its_secret_is_masked() -> None:
-    world = await a_world(auth={"kind": "bearer"}, secret="a-token-of-acme")
-    world.fetch.answers[URL] = Fetched(500, (), b"bad token a-token-of-acme")
-    await world.deliver()
-    row = await world.row(f"customers:acme:{endpoint_id(1)}")
-    assert "a-token-of-acme" not in row.answer
-    assert row.answer.startswith("500 bad token")
-
-
 async def test_while_our_key_is_missing_deliveries_wait_and_no_endpoint_is_blamed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

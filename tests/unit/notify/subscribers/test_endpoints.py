@@ -58,14 +58,6 @@ async def test_a_receiver_that_wants_no_more_disables_its_endpoint(answer: Fetch
     assert len(await world.messages()) == 2
 
 
-async def test_a_receiver_may_reject_a_single_message() -> None:
-    world = await a_world()
-    world.fetch.answers[URL] = Fetched(200, (("webhook-delivery", "abort-message"),), b"")
-    _, result = await world.deliver()
-    assert (result.outcome, result.code) == ("dead_lettered", "refused_by_receiver")
-    assert (await world.read()).is_enabled
-
-
 async def test_a_delivery_that_failed_for_good_has_no_dead_letter_because_the_message_is_kept() -> None:
     world = await a_world()
     world.fetch.answers[URL] = Fetched(500, (), b"")
@@ -81,24 +73,6 @@ async def test_a_delivery_that_failed_for_good_has_no_dead_letter_because_the_me
         "retries_exhausted: attempt 4, the last: the receiver answered 500",
     )
     assert len(await world.messages()) == 1
-
-
-async def test_a_recovery_right_after_the_endpoint_is_enabled_sends_again_only_what_failed() -> None:
-    world = await a_world()
-    await world.endpoint(2)
-    world.fetch.answers[URL] = Fetched(410, (), b"")
-    await world.publish()
-    messages = world.published()
-    for message in messages:
-        await world.notifier.take_message(message)
-    await world.endpoint(1)
-    world.fetch.answers[URL] = OK
-    for _ in range(2):
-        for message in messages:
-            again = replace(message, attributes={**message.attributes, "replay": "recovery-1", "force": "failed"})
-            await world.notifier.take_message(again)
-    assert world.asked() == ["acme-1", "acme-2", "acme-1"]
-    assert {row.state for row in await world.ledger.rows(10)} == {"delivered"}
 
 
 @pytest.mark.parametrize("is_deleted", [True, False])

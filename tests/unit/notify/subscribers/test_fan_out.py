@@ -1,7 +1,6 @@
 """The fan-out: from one delivery to those of a tenant's endpoints."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -10,11 +9,11 @@ from functions.notify.subscribers.fan_out import MAX_PAGE
 from functions.notify.subscribers.subscribers import SubscriberSettings
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Temporary
-from shared.event import event_json, from_cloudevent
-from shared.jsontext import JsonObject, from_json
+from shared.event import from_cloudevent
+from shared.jsontext import from_json
 from shared.ports import DELIVERIES
 from shared.store_ports import MAX_RECORD_BYTES
-from tests.fakes.fan_out import OPTIONS, PAID, SIGNING, FakeWorld, endpoint_id, paid
+from tests.fakes.fan_out import PAID, SIGNING, FakeWorld, endpoint_id, paid
 
 
 async def test_an_event_becomes_a_delivery_to_each_endpoint_that_it_is_for() -> None:
@@ -170,26 +169,6 @@ async def test_many_endpoints_are_published_page_by_page() -> None:
     assert len(await world.messages()) == 1
 
 
-async def test_pages_go_over_several_tenants_and_skip_no_endpoint() -> None:
-    world = FakeWorld()
-    tenants = ["acme", "bolt", "cold"]
-    for tenant in tenants:
-        await world.tenant(tenant)
-        for number in range(300):
-            await world.endpoint(number, tenant, secrets=[])
-    await world.publish(paid(1, {"accountId": [*tenants]}))
-    names: list[str] = []
-    while messages := world.published():
-        for each in messages:
-            delivery = delivery_from(from_json(each.data))
-            if delivery.after:
-                await world.notifier.take_message(each)
-            else:
-                names.append(delivery.destination)
-    assert sorted(names) == [f"customers:{tenant}:{endpoint_id(n)}" for tenant in tenants for n in range(300)]
-    assert [len(await world.messages(tenant)) for tenant in tenants] == [1, 1, 1]
-
-
 async def test_a_large_event_is_published_in_parts_that_fit_the_memory() -> None:
     world = FakeWorld()
     await world.tenant()
@@ -207,18 +186,6 @@ async def test_a_large_event_is_published_in_parts_that_fit_the_memory() -> None
     await world.publish(paid(1, {"accountId": "acme", "text": "x" * 150_000}))
     assert len(world.published()) == 60
     assert max(sizes) < 5_000_000
-
-
-async def test_an_event_that_travels_by_reference_is_matched_and_delivered_with_its_data() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    await world.endpoint(filter="data.total == `120`")
-    await world.blobs.put("b1", event_json(PAID))
-    await world.deliver(replace(PAID, data=None, dataref="b1"))
-    (asked,) = world.fetch.asked
-    assert json.loads(asked.body)["data"] == PAID.data
-    (message,) = await world.messages()
-    assert from_cloudevent(from_json(message.event.encode())).dataref == "b1"
 
 
 async def test_an_event_that_grows_too_large_when_it_is_kept_is_kept_by_reference() -> None:
@@ -247,16 +214,6 @@ async def test_what_one_route_keeps_by_reference_is_not_replaced_by_what_another
         kept = from_cloudevent(from_json(message.event.encode()))
         whole = from_cloudevent(from_json(await world.blobs.get(kept.dataref or "") or b""))
         assert whole.data == {"accountId": tenant, "text": text}
-
-
-async def test_an_event_for_two_destinations_of_a_route_is_a_message_of_each() -> None:
-    partners: JsonObject = {**OPTIONS, "settings": {"tenant": "data.accountId", "type": "partner.{{ type }}"}}
-    world = FakeWorld(destinations={"partners": partners})
-    await world.tenant()
-    for destination in ("customers", "partners"):
-        await world.notifier.take(Delivery(PAID, "to both", destination))
-    kept = {each.destination: each.type for each in await world.messages()}
-    assert kept == {"customers": "order.paid", "partners": "partner.order.paid"}
 
 
 async def test_where_the_store_is_down_nothing_is_lost() -> None:

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.notify.subscribers.fan_out import MAX_PAGE, tenants_in
+from functions.notify.subscribers.fan_out import tenants_in
 from functions.notify.subscribers.subscribers import SubscriberSettings
-from shared.delivery import delivery_from
-from shared.jsontext import Json, JsonObject, from_json
+from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS
 from tests.fakes.fan_out import PAID, FakeWorld, paid
 
@@ -74,15 +73,6 @@ async def test_an_event_that_names_no_tenant_is_a_dead_letter_also_where_unknown
     assert (await FakeWorld(IGNORING).publish(paid(1, {}))).code == "unknown_tenant"
 
 
-async def test_a_tenant_that_is_added_gets_the_replay_of_its_dead_letter() -> None:
-    world = FakeWorld()
-    await world.publish()
-    await world.tenant()
-    await world.endpoint()
-    fanned, delivered = await world.deliver(replay="r1", force="true")
-    assert (fanned.outcome, delivered.outcome) == ("delivered", "delivered")
-
-
 async def test_the_type_is_a_template_and_must_result_in_a_type() -> None:
     world = FakeWorld({"settings": {"tenant": "data.accountId", "type": "shop.{{ type }}"}})
     await world.tenant()
@@ -93,18 +83,6 @@ async def test_the_type_is_a_template_and_must_result_in_a_type() -> None:
     assert (await world.messages())[0].type == "shop.order.paid"
     result = await world.publish(replace(PAID, id="e2", type="order paid"))
     assert (result.outcome, result.code) == ("dead_lettered", "invalid_output")
-
-
-async def test_the_type_of_a_further_page_is_not_made_twice() -> None:
-    world = FakeWorld({"settings": {"tenant": "data.accountId", "type": "shop.{{ type }}"}})
-    await world.tenant()
-    for number in range(MAX_PAGE + 1):
-        await world.endpoint(number, types=["shop.order.paid"], secrets=[])
-    await world.publish()
-    *_, page = world.published()
-    await world.notifier.take_message(page)
-    (last,) = world.published()
-    assert delivery_from(from_json(last.data)).event.type == "shop.order.paid"
 
 
 async def test_a_filter_that_fails_matches_nothing_shows_on_the_endpoint_and_delays_nobody() -> None:

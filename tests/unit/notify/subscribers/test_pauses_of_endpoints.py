@@ -63,10 +63,3 @@ async def test_a_pause_of_the_operator_goes_on() -> None:
     now = world.clock.now()
     await world.ledger.pause(name, now + HOUR, now, PAUSED_BY_OPERATOR)
     assert await send_again(world, name, attempt="now") == "deferred"
-
-
-async def test_a_tenant_does_not_end_what_the_operator_decided_during_a_pause() -> None:
-    world, name = await paused()
-    await world.ledger.disable(name, PAUSED_BY_OPERATOR, world.clock.now())
-    assert await send_again(world, name, attempt="now") != "delivered"
-    assert (await world.ledger.destination_state(name)).disabled_reason == PAUSED_BY_OPERATOR

@@ -1,6 +1,6 @@
 """A delivery that ends the worker each time is given up on after three attempts; its peers arrive.
 
-For real, with notify's clock twenty times as fast. tests/unit/notify/test_notify_suspects.py holds the same without
+For real, with notify's clock twenty times as fast. tests/unit/notify/test_attempt.py holds the same without
 processes.
 """
 

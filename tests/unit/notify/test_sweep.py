@@ -1,16 +1,21 @@
+"""The sweep: what is due is published once, at its time and at a pace."""
+
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
+from functions.notify.waiting import sweep
 from functions.notify.waiting.schedule import BACK_SECONDS, PURGE_EVERY_SECONDS
-from functions.notify.waiting.sweep import BATCH_ROWS, Sweeper
+from functions.notify.waiting.sweep import BATCH_ROWS, MAX_PER_SECOND, STAY_SECONDS, Sweeper
 from shared.delivery import REMEMBERED_SECONDS, Disabled, RetryLater
 from shared.errors import Temporary
 from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
-from tests.fakes.destinations import FakeDestination
+from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
 
@@ -152,3 +157,169 @@ async def test_a_clock_that_jumps_by_years_forgets_nothing_whatever_else_arrives
         notifier.clock.advance(PURGE_EVERY_SECONDS)
     await sweeper.sweep()
     assert len(await notifier.ledger.rows(10)) == 3
+
+
+WAITS = (70.0, 90.0, 100.0, 500.0)
+
+
+async def waiting_ahead(max_delay_seconds: float) -> FakeNotifier:
+    """Deliveries that wait longer than a timer of their own does."""
+    answers = [RetryLater("busy there", after_seconds=wait) for wait in WAITS]
+    notifier = FakeNotifier(FakeDestination(*answers), bus=FakeBus(max_delay_seconds))
+    for number, _ in enumerate(WAITS):
+        await notifier.take(a_delivery(number))
+    return notifier
+
+
+async def sweep_ahead(notifier: FakeNotifier) -> list[BusMessage]:
+    """The messages that one more sweep publishes."""
+    before = len(notifier.bus.on(DELIVERIES))
+    sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock, notifier.clock.sleep, looks_ahead=True)
+    await sweeper.sweep()
+    return notifier.bus.on(DELIVERIES)[before:]
+
+
+async def test_where_the_bus_has_delays_it_keeps_them_back_until_their_time() -> None:
+    notifier = await waiting_ahead(max_delay_seconds=900)
+    due = sorted(row.retry_at or 0 for row in await notifier.ledger.rows(10))
+    notifier.clock.advance(60)
+    messages = await sweep_ahead(notifier)
+
+    assert {notifier.clock.now() + message.delay_seconds for message in messages} == set(due[:3])
+    assert notifier.clock.now() == 1_790_000_060  # nothing waited in the sweep
+    assert await sweep_ahead(notifier) == []
+    notifier.clock.advance(60)
+    assert [(await notifier.take_message(message)).outcome for message in messages] == ["delivered"] * 3
+
+
+async def test_where_it_has_none_the_sweep_waits_for_them() -> None:
+    notifier = await waiting_ahead(max_delay_seconds=0)
+    rows = sorted(row.retry_at or 0 for row in await notifier.ledger.rows(10))
+    notifier.clock.advance(60)
+    messages = await sweep_ahead(notifier)
+
+    assert len(messages) == len([at for at in rows if at <= 1_790_000_060 + STAY_SECONDS]) >= 2
+    assert notifier.clock.now() <= 1_790_000_060 + STAY_SECONDS
+    assert {message.delay_seconds for message in messages} == {0.0}
+
+
+async def queued(count: int, max_delay_seconds: float) -> FakeNotifier:
+    """Deliveries with slots that are two seconds apart."""
+    crm = FakeDestination()
+    destinations = FakeDestinations({"crm": crm}, options={"crm": Options(rate=(30, 60.0))})
+    notifier = FakeNotifier(crm, destinations, bus=FakeBus(max_delay_seconds))
+    for number in range(count):
+        await notifier.take(a_delivery(number))
+    return notifier
+
+
+async def test_where_it_has_none_what_has_a_slot_is_published_shortly_before_it() -> None:
+    notifier = await queued(40, max_delay_seconds=0)
+    slots = sorted(row.slot_at for row in await notifier.ledger.rows(50) if row.slot_at)
+    begun = notifier.clock.now()
+    messages = await sweep_ahead(notifier)
+
+    assert notifier.clock.now() - begun <= STAY_SECONDS
+    assert len(messages) == sum(at <= begun + 61 for at in slots) == 30  # the last look goes up to the next sweep
+    notifier.clock.time = slots[len(messages) - 1]
+    assert (await notifier.take_message(messages[-1])).outcome == "delivered"
+
+
+async def test_what_was_moved_since_it_got_its_slot_is_published_at_its_time() -> None:
+    notifier = await queued(2, max_delay_seconds=0)
+    [row] = [row for row in await notifier.ledger.rows(9) if row.slot_at]
+    at = notifier.clock.now() + STAY_SECONDS + 3
+    await notifier.ledger.postpone(row.key, row.fence, notifier.clock.now(), at)
+    assert await sweep_ahead(notifier) == []
+    notifier.clock.time = at
+    assert len(await sweep_ahead(notifier)) == 1
+
+
+async def test_a_short_wait_keeps_its_own_timer() -> None:
+    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")), bus=FakeBus(900))
+    await notifier.take()
+    (timer,) = notifier.bus.on(DELIVERIES)
+
+    assert await sweep_ahead(notifier) == []
+    notifier.clock.advance(timer.delay_seconds)
+    assert (await notifier.take_message(timer)).outcome == "delivered"
+
+
+async def test_a_bus_that_fails_leaves_what_it_was_to_keep_back_due() -> None:
+    notifier = await waiting_ahead(max_delay_seconds=900)
+    notifier.clock.advance(60)
+    notifier.bus.fault = "down"
+    try:
+        await sweep_ahead(notifier)
+    except Temporary:
+        notifier.bus.fault = None
+    assert await sweep_ahead(notifier) == []  # none is tried before its time
+    notifier.clock.advance(60)
+    assert len(await sweep_ahead(notifier)) == 3
+
+
+NOW = 1_790_000_000.0
+
+
+def a_row(number: int, destination: str = "crm") -> LedgerRow:
+    return LedgerRow(f"k{number}", "e", "r", destination, "retry_scheduled", 1, 0, 1, NOW, "", "", NOW, NOW, b"")
+
+
+class TimedBus(FakeBus):
+    """Notes when each delivery was published, and to which destination."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.at: list[tuple[float, str]] = []
+
+    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+        await super().publish(topic, messages)
+        for message in messages:
+            if topic == DELIVERIES:
+                self.at.append((self.clock.now(), "crm" if b'"crm"' in message.data else "pager"))
+
+
+async def outage(count: int) -> tuple[FakeNotifier, TimedBus]:
+    """`count` deliveries to the CRM that failed together, and five to the pager that failed after them."""
+    crm, pager = FakeDestination(*[RetryLater("down")] * count), FakeDestination(*[RetryLater("down")] * 5)
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm, "pager": pager}))
+    for number in range(count):
+        await notifier.take(a_delivery(number))
+    notifier.clock.advance(2)
+    for number in range(5):
+        await notifier.take(a_delivery(number, "pager"))
+    notifier.clock.advance(10)
+    return notifier, TimedBus(notifier.clock)
+
+
+async def test_four_thousand_that_failed_together_come_back_at_400_a_second_and_others_pass_them() -> None:
+    notifier, bus = await outage(4_000)
+    began = notifier.clock.now()
+    sweeper = Sweeper(notifier.ledger, bus, notifier.clock, notifier.clock.sleep)
+
+    assert await sweeper.sweep() == 4_005
+
+    seconds = Counter(int(at - began) for at, name in bus.at if name == "crm")
+    assert max(seconds.values()) <= MAX_PER_SECOND
+    assert sum(seconds.values()) == 4_000
+    assert notifier.clock.now() - began <= 11
+    assert {at - began for at, name in bus.at if name == "pager"} == {0.0}
+
+
+@pytest.mark.slow
+async def test_what_one_sweep_has_no_time_for_the_next_ones_publish_at_the_same_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweep, "SWEEP_SECONDS", 4.0)
+    count = 4 * MAX_PER_SECOND + 1_000
+    notifier, bus = await outage(count)
+    began = notifier.clock.now()
+    sweeper = Sweeper(notifier.ledger, bus, notifier.clock, notifier.clock.sleep)
+    for _ in range(3):
+        await sweeper.sweep()
+        notifier.clock.advance(2)
+    seconds = Counter(int(at - began) for at, name in bus.at if name == "crm")
+    assert max(seconds.values()) <= MAX_PER_SECOND
+    assert sum(seconds.values()) == count
+    assert len({message.attributes["ce-id"] for message in bus.on(DELIVERIES)}) == count + 5

@@ -1,10 +1,14 @@
-"""A delivery to one endpoint: what follows an answer, what is final, and what is kept of endpoints."""
+"""Endpoints of subscribers as destinations: their requests, their rates and their pauses."""
 
 import json
+import time
+from base64 import b64encode
 from dataclasses import replace
 from typing import Final
 
 import pytest
+from standardwebhooks import Webhook as StandardWebhook
+from svix.webhooks import Webhook as SvixWebhook
 
 from functions.notify.notifier import Target
 from functions.notify.subscribers import endpoints, subscribers
@@ -13,11 +17,12 @@ from functions.notify.waiting.caps import Caps
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.fetch import Fetched
-from shared.jsontext import Json
-from shared.ledger import DestinationState
+from shared.jsontext import Json, JsonObject
+from shared.ledger import PAUSED_BY_OPERATOR, DestinationState
 from shared.ports import DEAD_LETTERS
 from shared.subscribers.directory import endpoints_of
-from tests.fakes.fan_out import OK, PAID, FakeWorld, endpoint_id, paid
+from shared.subscribers.sealing import KEY_SECRET
+from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
 from tests.fakes.grants import FakeGrants
 
 URL: Final = "https://acme-1.example.com/in"
@@ -218,3 +223,174 @@ def held_in(*parts: object) -> list[dict[object, object]]:
             elif type(value).__module__.startswith("functions.notify.subscribers"):
                 found += held_in(value)
     return found
+
+
+HOUR: Final = 3_600.0
+BREAKER: Final[JsonObject] = {"failures": 1, "pause_seconds": HOUR, "max_pause_seconds": HOUR}
+
+
+async def paused() -> tuple[FakeWorld, str]:
+    """A world with an endpoint that failed and is up again, and its name."""
+    world = FakeWorld({"retry_seconds": [5.0, 300.0], "breaker": BREAKER})
+    await world.tenant()
+    name = await world.endpoint()
+    world.fetch.answers[URL] = Fetched(500, (), b"")
+    await world.deliver()
+    world.fetch.answers[URL] = OK
+    world.clock.advance(20)
+    return world, name
+
+
+async def send_again(world: FakeWorld, name: str, **attributes: str) -> str:
+    """Take what the API publishes to send the delivery again."""
+    due = str((await world.row(name)).fence)
+    sent = {"replay": "r1", "force": "failed", "due": due, **attributes}
+    return (await world.notifier.take(Delivery(PAID, "to customers", name), **sent)).outcome
+
+
+async def test_what_somebody_sends_again_is_tried_at_once_and_opens_the_way_for_the_rest() -> None:
+    world, name = await paused()
+    assert await send_again(world, name) == "deferred"
+    assert await send_again(world, name, attempt="now") == "delivered"
+    assert (await world.ledger.destination_state(name)).paused_until is None
+
+
+async def test_a_tenant_reads_why_its_endpoint_waits_in_words_that_it_knows() -> None:
+    world, name = await paused()
+    await send_again(world, name)
+    reason = "paused after failures: 1 attempt failed, the last: the receiver answered 500"
+    assert (await world.row(name)).reason == reason
+    now = world.clock.now()
+    await world.ledger.pause(name, now + HOUR, now, PAUSED_BY_OPERATOR)
+    world.clock.advance(11)  # notify reads the state every ten seconds
+    await world.deliver(paid(2))
+    assert "the operator paused this endpoint" in {row.reason for row in await world.ledger.rows(9, destination=name)}
+
+
+async def test_if_it_fails_again_the_endpoint_is_paused_again() -> None:
+    world, name = await paused()
+    world.fetch.answers[URL] = Fetched(500, (), b"")
+    assert await send_again(world, name, attempt="now") == "retry_scheduled"
+    assert await send_again(world, name) == "deferred"
+
+
+async def test_a_pause_of_the_operator_goes_on() -> None:
+    world, name = await paused()
+    now = world.clock.now()
+    await world.ledger.pause(name, now + HOUR, now, PAUSED_BY_OPERATOR)
+    assert await send_again(world, name, attempt="now") == "deferred"
+
+
+async def test_the_libraries_of_standard_webhooks_and_svix_verify_what_an_endpoint_gets() -> None:
+    other = f"whsec_{b64encode(b'o' * 24).decode()}"
+    world = FakeWorld()
+    world.clock.advance(time.time() - world.clock.now())
+    await world.tenant()
+    place = f"acme/{endpoint_id(1)}"
+    older = sealed(other, place, 2).model_copy(update={"valid_until": world.clock.now() + 60})
+    await world.endpoint(1, secrets=[sealed(SIGNING, place), older], fields={"account": "a-1"})
+    await world.deliver()
+    (asked,) = world.fetch.asked
+    for secret in (SIGNING, other):
+        StandardWebhook(secret).verify(asked.body, headers(world))
+        SvixWebhook(secret).verify(asked.body, headers(world))
+    assert json.loads(asked.body) == {
+        "type": "order.paid",
+        "timestamp": PAID.receivedat,
+        "data": PAID.data,
+        "account": "a-1",
+    }
+    world.clock.advance(61)
+    world.start()
+    await world.deliver(paid(2))
+    assert headers(world)["webhook-signature"].count("v1,") == 1
+
+
+async def test_the_payload_data_is_the_events_data() -> None:
+    world = FakeWorld({"settings": {"tenant": "data.accountId", "payload": "data"}})
+    await world.tenant()
+    await world.endpoint(auth={"kind": "basic", "username": "hook"}, secret="p:w", headers={"X-Shop": "7"})
+    await world.deliver()
+    assert json.loads(world.fetch.asked[0].body) == PAID.data
+    assert headers(world)["authorization"] == f"Basic {b64encode(b'hook:p:w').decode()}"
+    assert headers(world)["x-shop"] == "7"
+
+
+async def test_all_attempts_at_a_delivery_have_its_id_as_their_key() -> None:
+    world = await a_world()
+    world.fetch.answers[URL] = Fetched(500, (), b"")
+    await world.deliver()
+    world.clock.advance(7)
+    world.fetch.answers[URL] = OK
+    assert [each.outcome for each in await world.sweep()] == ["delivered"]
+    row = await world.row(f"customers:acme:{endpoint_id(1)}")
+    assert {dict(each.headers)["webhook-id"] for each in world.fetch.asked} == {row.key}
+    assert [each.outcome for each in row.attempts] == ["retry_scheduled", "delivered"]
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "rule"),
+    [
+        ("http://acme.example.com/in", {}, "only https"),
+        ("https://10.0.0.1/in", {}, "private"),
+        ("https://169.254.169.254/latest", {}, "metadata"),
+        ("https://metadata.google.internal/", {}, "metadata"),
+        ("https://[::ffff:127.0.0.1]/", {}, "address_blocked"),
+        ("https://rebound.example.com/", {"rebound.example.com": ["127.0.0.1"]}, "not public"),
+        ("https://user:pw@acme.example.com/", {}, "user name or password"),
+        ("https://ácme.example.com/", {}, "xn--"),
+        ("https://acme.example.com:25/", {}, "port 25"),
+        ("https://acme.example.com/a\r\nhost: evil", {}, "line|control"),
+        ("javascript:alert(1)", {}, "invalid_url"),
+    ],
+)
+async def test_nothing_is_sent_to_an_address_that_is_not_for_tenants_and_the_tenant_can_correct_it(
+    url: str, names: dict[str, list[str]], rule: str
+) -> None:
+    world = FakeWorld()
+    await world.tenant()
+    world.fetch.names = dict(names)
+    await world.endpoint(1, url=url)
+    _, result = await world.deliver()
+    assert world.fetch.asked == []
+    assert result.outcome == "retry_scheduled"
+    assert any(each in (result.reason or "") for each in rule.split("|"))
+    await world.endpoint(1)
+    world.clock.advance(11)
+    assert [each.outcome for each in await world.sweep()] == ["delivered"]
+
+
+async def test_plain_http_and_private_addresses_are_for_who_allows_them() -> None:
+    world = await a_world(SubscriberSettings(allow_http=True), url="http://acme-1.example.com/in")
+    assert [each.outcome for each in await world.deliver()] == ["delivered", "delivered"]
+    for url, settings, outcome in (
+        ("http://10.0.0.1/in", SubscriberSettings(allow_http=True), "retry_scheduled"),
+        ("http://10.0.0.1/in", SubscriberSettings(allow_private=True), "delivered"),
+        ("http://169.254.169.254/in", SubscriberSettings(allow_private=True), "retry_scheduled"),
+    ):
+        world = await a_world(settings, url=url)
+        assert [each.outcome for each in await world.deliver()] == ["delivered", outcome]
+
+
+async def test_while_our_key_is_missing_deliveries_wait_and_no_endpoint_is_blamed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = await a_world()
+    del world.secrets.texts[KEY_SECRET]
+    _, result = await world.deliver()
+    assert result.outcome == "retry_scheduled"
+    assert result.reason == "the endpoint's secret cannot be read now, and the operator has to fix that"
+    assert KEY_SECRET in capsys.readouterr().out, "the log says what to fix, and the tenant does not read it"
+    world.secrets.texts[KEY_SECRET] = "another key, which is long enough for it"
+    for _ in range(4):
+        world.clock.advance(400)
+        await world.sweep()
+    assert (await world.read()).failing_since is None
+    assert world.fetch.asked == []
+
+
+async def test_a_secret_that_cannot_sign_is_for_its_tenant_to_correct() -> None:
+    world = await a_world(secret="whsec_?")
+    _, result = await world.deliver()
+    assert (result.outcome, world.fetch.asked) == ("retry_scheduled", [])
+    assert result.reason == "the endpoint's secret cannot sign: a Standard Webhooks secret is 'whsec_' and base64"

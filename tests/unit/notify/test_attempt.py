@@ -1,4 +1,4 @@
-"""What nobody knows: attempts without an answer, workers that died, and parts of ours that fail."""
+"""Attempts without an answer or a record, and outcomes that are written while the ledger fails."""
 
 import asyncio
 
@@ -7,12 +7,14 @@ import pytest
 from functions.notify.destination import Attempt
 from functions.notify.notifier import Acknowledged, Nacked, Result
 from functions.notify.notify import LEASE_MARGIN_SECONDS
-from shared.delivery import Delivered, Delivery, Outcome, RetryLater
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
+from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES
+from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination, FakeDestinations
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.notifier import DELIVERY, FakeNotifier
+from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
 from tests.fakes.virtual_time import run
 
 LEASE = 15.0 + LEASE_MARGIN_SECONDS
@@ -210,3 +212,143 @@ async def test_a_secret_store_that_is_down_nacks_and_the_attempt_does_not_count(
         await notifier.take()
     result = await notifier.take()
     assert (result.outcome, result.attempt_number) == ("delivered", 1)
+
+
+LEASE_IS_OVER = 60.0
+POISON = a_delivery(1)
+PEERS = (a_delivery(0), a_delivery(2))
+
+
+class Fragile:
+    """Ends its worker over the poison, while whatever else is being attempted has no answer yet."""
+
+    dedupes_repeats = False
+
+    def __init__(self) -> None:
+        self.crashed = asyncio.Event()
+
+    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        if delivery == POISON:
+            self.crashed.set()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        return Delivered("202")
+
+
+async def one_life(notifier: FakeNotifier, fragile: Fragile) -> None:
+    """A new worker takes all three at once, until it has finished or crashed."""
+    notifier.clock.advance(LEASE_IS_OVER)
+    notifier.start()
+    fragile.crashed.clear()
+    tasks = [asyncio.create_task(notifier.take(delivery)) for delivery in (PEERS[0], POISON, PEERS[1])]
+    crash = asyncio.create_task(fragile.crashed.wait())
+    finished = asyncio.create_task(asyncio.wait(tasks))
+    await asyncio.wait({finished, crash}, return_when=asyncio.FIRST_COMPLETED)
+    everything: list[asyncio.Task[object]] = [*tasks, finished, crash]
+    for task in everything:
+        task.cancel()
+    await asyncio.wait(everything)  # all at once, as a process ends
+
+
+async def rows_after(lives: int) -> dict[str, LedgerRow]:
+    fragile = Fragile()
+    notifier = FakeNotifier(destinations=FakeDestinations({"crm": fragile}))
+    for _ in range(lives):
+        await one_life(notifier, fragile)
+    return {row.event_id: row for row in await notifier.ledger.rows(10)}
+
+
+async def test_suspects_are_attempted_one_at_a_time_so_that_none_is_cut_off_with_another() -> None:
+    rows = await rows_after(2)
+    assert rows["e0"].state == "delivered"
+    assert (rows["e1"].state, rows["e1"].crashes) == ("attempted", 1)
+    assert (rows["e2"].state, rows["e2"].crashes) == ("claimed", 1)
+
+
+async def test_the_poison_is_given_up_on_after_three_attempts_and_its_peers_are_delivered() -> None:
+    rows = await rows_after(4)
+    assert {name: row.state for name, row in rows.items()} == {
+        "e0": "delivered",
+        "e1": "dead_lettered",
+        "e2": "delivered",
+    }
+    assert (rows["e1"].attempt_number, rows["e1"].reason) == (
+        3,
+        "crashed: 3 attempts in a row ended without a record; accepted or not: unknown",
+    )
+
+
+class ThrottledLedger(FakeLedger):
+    """Throttled for `burst` seconds from the next attempt on."""
+
+    def __init__(self, burst: float) -> None:
+        super().__init__()
+        self.clock = FakeClock()
+        self.burst = burst
+        self.until = 0.0
+
+    def throttle(self) -> None:
+        self.until = self.clock.now() + self.burst
+
+    def _fail_if_faulty(self) -> None:
+        if self.clock.now() < self.until:
+            raise Temporary("ledger_unavailable", "throttled")
+
+
+def throttled(outcome: Outcome | BaseException, burst: float) -> FakeNotifier:
+    ledger = ThrottledLedger(burst)
+
+    async def answer(delivery: Delivery, attempt: Attempt) -> Outcome:
+        ledger.throttle()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    return FakeNotifier(FakeDestination(answer), ledger=ledger, clock=ledger.clock)
+
+
+@pytest.mark.parametrize("burst", [1.2, 20.0])
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Delivered("202"), "delivered"),
+        (RetryLater("503", pause_destination_seconds=60.0), "retry_scheduled"),
+        (Unknown("no answer"), "retry_scheduled"),
+        (Failed("mail_rejected", "no such list"), "dead_lettered"),
+        (Disabled("the password is wrong"), "held"),
+    ],
+)
+async def test_an_outcome_is_recorded_once_the_ledger_answers_again(outcome: Outcome, state: str, burst: float) -> None:
+    notifier = throttled(outcome, burst)
+    assert (await notifier.take()).attempt_number == 1
+    row = await notifier.row()
+    assert (row.state, row.crashes, len(row.attempts)) == (state, 0, 1)
+    await notifier.take()  # the bus brings it again
+    assert len(notifier.crm.attempts) == 1
+
+
+async def test_it_is_given_up_shortly_before_the_lease_ends() -> None:
+    notifier = throttled(Delivered("202"), 3_600.0)
+    began = notifier.clock.now()
+    with pytest.raises(Temporary):
+        await notifier.take()
+    assert 38.0 <= notifier.clock.now() - began < 45.0  # the lease is the timeout of 15 s and 30 s
+
+
+async def test_an_attempt_that_sent_nothing_does_not_count_though_the_ledger_was_throttled() -> None:
+    notifier = throttled(Temporary("secret_unavailable", "down"), 1.2)
+    with pytest.raises(Temporary):
+        await notifier.take()
+    assert (await notifier.take()).outcome == "delivered"
+    row = await notifier.row()
+    assert (row.attempt_number, row.crashes) == (1, 0)
+
+
+async def test_what_only_begins_gives_up_at_once() -> None:
+    ledger = ThrottledLedger(1.2)
+    ledger.throttle()
+    began = ledger.clock.now()
+    notifier = FakeNotifier(ledger=ledger, clock=ledger.clock)
+    with pytest.raises(Temporary):
+        await notifier.take(DELIVERY)
+    assert ledger.clock.now() == began

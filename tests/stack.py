@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.page_token import page_token, page_url
-from deploy.dev.caught import Mail, Mailbox
+from deploy.dev.caught import Mailbox
+from deploy.dev.mail import Mail
 from deploy.history.journal_view import DeadLetterRow
 from deploy.history.local_journal import JournalReader
 from shared.cloud.local.journal import FILE_NAME

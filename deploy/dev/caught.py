@@ -5,19 +5,19 @@ it, and parsed into mails when somebody reads it, because much is written and li
 one mail.
 """
 
-import base64
 import json
 import re
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
+from deploy.dev.mail import Mail, MailRequest, mail_of
 from shared.cloud.local.database import BUSY_SECONDS, open_database, transaction
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, to_json
 
 _ID: Final = re.compile(r"(?=([0-9a-f]{64}|ep_[0-9a-z]{20}))")
 """An id of a delivery or of an endpoint, wherever it begins: an escape such as `\\b` may stand before it."""
@@ -59,58 +59,6 @@ _SELECT: Final = (
     "SELECT mail.id, message_id, received_at, text, personalization FROM mail JOIN request ON request.id = request "
 )
 _Row: TypeAlias = tuple[int, str, float, str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    email: str
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """An attachment. An `inline` one is shown where the HTML says `cid:<content_id>`."""
-
-    filename: str
-    type: str
-    disposition: str
-    content_id: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A mail as one personalization's recipients see it. `received_at` is Unix seconds. All text in it is hostile.
-
-    `message_id` is the response's X-Message-Id, which all mails of a request share.
-    """
-
-    id: int
-    message_id: str
-    received_at: float
-    sender: Address
-    to: tuple[Address, ...]
-    subject: str
-    text: str = ""
-    html: str = ""
-    cc: tuple[Address, ...] = ()
-    bcc: tuple[Address, ...] = ()
-    reply_to: tuple[Address, ...] = ()
-    attachments: tuple[Attachment, ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
-    custom_args: Mapping[str, str] = field(default_factory=dict)
-    categories: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class MailRequest:
-    """An accepted request. `text` is its JSON, with each attachment's content replaced by its `size_bytes`."""
-
-    message_id: str
-    received_at: float
-    text: str
-    mails: int
-    attachments: tuple[bytes, ...] = ()
 
 
 class Mailbox:
@@ -186,97 +134,10 @@ class Mailbox:
             "INSERT INTO request (message_id, received_at, text) VALUES (?, ?, ?)",
             (request.message_id, request.received_at, request.text),
         )
-        for number in range(request.mails):
+        for number in range(request.mail_count):
             self._db.execute("INSERT INTO mail (request, personalization) VALUES (?, ?)", (cursor.lastrowid, number))
         for position, content in enumerate(request.attachments):
             self._db.execute("INSERT INTO attachment VALUES (?, ?, ?)", (cursor.lastrowid, position, content))
-
-
-def mail_request(text: str, document: JsonObject, message_id: str, received_at: float) -> MailRequest:
-    """Return the request to store. `document` is the parsed `text`, validated."""
-    mails = len(_objects(document.get("personalizations")))
-    attachments = _objects(document.get("attachments"))
-    if not attachments:
-        return MailRequest(message_id, received_at, text, mails)
-    contents = tuple(base64.b64decode(_text(each.get("content"))) for each in attachments)
-    light: list[Json] = [
-        {name: value for name, value in each.items() if name != "content"} | {"size_bytes": len(content)}
-        for each, content in zip(attachments, contents, strict=True)
-    ]
-    return MailRequest(message_id, received_at, to_json(document | {"attachments": light}), mails, contents)
-
-
-def mail_of(mail_id: int, message_id: str, received_at: float, text: str, personalization_number: int) -> Mail:
-    """Return the mail of a personalization, counted from 0, of a stored request's text."""
-    document: JsonObject = json.loads(text)
-    personalization = _objects(document.get("personalizations"))[personalization_number]
-    substitutions = _texts(personalization.get("substitutions"))
-    reply_to = [*_objects(document.get("reply_to_list")), *_objects([document.get("reply_to")])]
-    categories = document.get("categories")
-    # A personalization's own sender, subject, headers and arguments go before the request's.
-    subject = _text(personalization.get("subject")) or _text(document.get("subject"))
-    return Mail(
-        id=mail_id,
-        message_id=message_id,
-        received_at=received_at,
-        sender=_address(personalization.get("from") or document.get("from")),
-        to=_addresses(personalization.get("to")),
-        cc=_addresses(personalization.get("cc")),
-        bcc=_addresses(personalization.get("bcc")),
-        reply_to=tuple(_address(each) for each in reply_to),
-        subject=_substituted(subject, substitutions),
-        text=_substituted(_content(document, "text/plain"), substitutions),
-        html=_substituted(_content(document, "text/html"), substitutions),
-        attachments=tuple(_attachment(each) for each in _objects(document.get("attachments"))),
-        headers=_texts(document.get("headers")) | _texts(personalization.get("headers")),
-        custom_args=_texts(document.get("custom_args")) | _texts(personalization.get("custom_args")),
-        categories=tuple(_text(each) for each in categories) if isinstance(categories, list) else (),
-    )
-
-
-def _content(document: JsonObject, content_type: str) -> str:
-    for block in _objects(document.get("content")):
-        if block.get("type") == content_type:
-            return _text(block.get("value"))
-    return ""
-
-
-def _substituted(text: str, substitutions: Mapping[str, str]) -> str:
-    for tag, value in substitutions.items():
-        text = text.replace(tag, value)
-    return text
-
-
-def _attachment(attachment: JsonObject) -> Attachment:
-    size_bytes = attachment.get("size_bytes")
-    return Attachment(
-        filename=_text(attachment.get("filename")),
-        type=_text(attachment.get("type")),
-        disposition=_text(attachment.get("disposition")) or "attachment",
-        content_id=_text(attachment.get("content_id")),
-        size_bytes=size_bytes if isinstance(size_bytes, int) else 0,
-    )
-
-
-def _addresses(people: Json) -> tuple[Address, ...]:
-    return tuple(_address(each) for each in _objects(people))
-
-
-def _address(value: Json) -> Address:
-    address = value if isinstance(value, dict) else {}
-    return Address(_text(address.get("email")), _text(address.get("name")))
-
-
-def _objects(values: Json) -> list[JsonObject]:
-    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
-
-
-def _texts(values: Json) -> dict[str, str]:
-    return {key: _text(value) for key, value in values.items()} if isinstance(values, dict) else {}
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
 
 
 SHEETS_FILE: Final = "sheets.db"

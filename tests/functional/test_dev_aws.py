@@ -17,7 +17,8 @@ from typing import Final
 import pytest
 
 from deploy.config.dotenv import read_dotenv
-from deploy.dev.caught import Mail, Mailbox
+from deploy.dev.caught import Mailbox
+from deploy.dev.mail import Mail
 from tests.functional.test_dev import CONFIG, Dev, reload_under_load
 from tests.local_lambda import pids_of, require_tools, runtimes
 from tests.processes import PATIENCE_SECONDS, ROOT

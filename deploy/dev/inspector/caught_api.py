@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from deploy.config.slices import caught_sheets
-from deploy.dev.caught import Address, Mail, Sheet, SheetStore
+from deploy.dev.caught import Sheet, SheetStore
 from deploy.dev.inspector.api import (
     LOCAL,
     DevBackend,
@@ -25,6 +25,7 @@ from deploy.dev.inspector.api import (
     limit_of,
     not_found,
 )
+from deploy.dev.mail import Address, Mail
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339
@@ -158,13 +159,13 @@ def _preview(text: str) -> str:
 def _whole_document(mail: Mail) -> JsonObject:
     return {
         **_summary(mail),
-        "cc": [_address(each) for each in mail.cc],
-        "bcc": [_address(each) for each in mail.bcc],
+        "cc": [_address(each) for each in mail.personalization.cc],
+        "bcc": [_address(each) for each in mail.personalization.bcc],
         "reply_to": [_address(each) for each in mail.reply_to],
         "text": mail.text,
         "has_html": bool(mail.html),
         "headers": dict(mail.headers),
-        "categories": list(mail.categories),
+        "categories": list(mail.request.categories),
         "custom_args": dict(mail.custom_args),
         "attachments": [
             {

@@ -11,7 +11,8 @@ import pytest
 
 from deploy.cli import forget as forget_command
 from deploy.cli.main import main
-from deploy.dev.caught import Mailbox, MailRequest
+from deploy.dev.caught import Mailbox
+from deploy.dev.mail import MailRequest
 from deploy.history.local_journal import JournalReader, rewrite_files
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs

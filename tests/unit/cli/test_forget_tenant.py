@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.main import main
-from deploy.dev.caught import Mailbox, MailRequest
+from deploy.dev.caught import Mailbox
+from deploy.dev.mail import MailRequest
 from functions.subscribe.idempotency import Record
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.documents import LocalDocuments

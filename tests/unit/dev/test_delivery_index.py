@@ -4,7 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from deploy.dev.caught import DeliveryIndex, MailRequest, Sheet, open_caught
+from deploy.dev.caught import DeliveryIndex, Sheet, open_caught
+from deploy.dev.mail import MailRequest
 
 IDS = [f"{number:064x}" for number in range(50)]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.caught import Address, Attachment, Mailbox, MailRequest, mail_request
+from deploy.dev.caught import Mailbox
+from deploy.dev.mail import Address, Attachment, MailRequest, SentRequest, mail_request
 from shared.jsontext import JsonObject, to_json
 
 
@@ -38,7 +39,8 @@ DOCUMENT: JsonObject = {
 
 def a_request(message_id: str = "m1", **changes: object) -> MailRequest:
     document: JsonObject = json.loads(json.dumps(DOCUMENT | changes))
-    return mail_request(to_json(document), document, message_id, 1_790_000_000.25)
+    text = to_json(document)
+    return mail_request(text, SentRequest.model_validate_json(text), message_id, 1_790_000_000.25)
 
 
 def test_a_mail_is_read_as_its_request_says(mailbox: Mailbox) -> None:
@@ -49,11 +51,14 @@ def test_a_mail_is_read_as_its_request_says(mailbox: Mailbox) -> None:
     assert (mail.id, mail.message_id, mail.received_at) == (1, "m1", 1_790_000_000.25)
     assert mail.sender == Address("web@example.com", "The website")
     assert mail.to == (Address("list@example.com"), Address("b@example.com", "B"))
-    assert (mail.cc, mail.bcc) == ((Address("cc@example.com"),), (Address("bcc@example.com"),))
+    assert (mail.personalization.cc, mail.personalization.bcc) == (
+        (Address("cc@example.com"),),
+        (Address("bcc@example.com"),),
+    )
     assert mail.reply_to == (Address("answers@example.com"),)
     assert (mail.subject, mail.text, mail.html) == ("New signup: Ωmega", "hello", "<b>hello</b>")
     assert (mail.headers, mail.custom_args) == ({"X-Event": "e1"}, {"delivery": "d1"})
-    assert mail.categories == ("signup",)
+    assert mail.request.categories == ("signup",)
 
 
 def test_the_list_is_newest_first_and_pages_backwards(mailbox: Mailbox) -> None:
@@ -98,7 +103,7 @@ def test_attachments_are_kept_beside_the_request(mailbox: Mailbox) -> None:
 
 def test_a_request_without_attachments_is_kept_as_it_was_posted(mailbox: Mailbox) -> None:
     text = json.dumps(DOCUMENT, indent=3)
-    mailbox.keep([mail_request(text, DOCUMENT, "m1", 0.0)])
+    mailbox.keep([mail_request(text, SentRequest.model_validate_json(text), "m1", 0.0)])
     assert mailbox.get_request(1) == text
 
 

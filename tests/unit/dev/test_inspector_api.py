@@ -10,9 +10,10 @@ from aiohttp import ClientSession, CookieJar
 
 from deploy.config.page_token import page_token
 from deploy.config.running_dev import Hint, ports_from, remove_dev_file, write_dev_file
-from deploy.dev.caught import Sheet, mail_request
+from deploy.dev.caught import Sheet
 from deploy.dev.inspector.journal_upkeep import LOST_SECONDS, repair_some
 from deploy.dev.local_status import local_version
+from deploy.dev.mail import SentRequest, mail_request
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
@@ -120,8 +121,8 @@ async def test_an_event_that_went_to_many_endpoints_is_repaired_to_the_last(
 
 
 def keep_mail(inspector: Inspector, html: str) -> None:
-    body = mail_body(html)
-    inspector.parts.mailbox.keep([mail_request(to_json(body), body, "message-1", NOW)])
+    text = to_json(mail_body(html))
+    inspector.parts.mailbox.keep([mail_request(text, SentRequest.model_validate_json(text), "message-1", NOW)])
 
 
 def mail_body(html: str) -> JsonObject:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.caught import Mailbox, MailRequest
+from deploy.dev.caught import Mailbox
+from deploy.dev.mail import MailRequest
 from deploy.dev.supervisor.supervisor import purge_state
 from deploy.history.local_requests import RequestEntry, write_requests
 from deploy.history.local_retention import newest_at

@@ -7,7 +7,7 @@ acknowledged once the bus has confirmed that. Whatever else fails has the messag
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -121,13 +121,14 @@ def _carried_hops(data: bytes) -> tuple[tuple[str, str], ...]:
     if not isinstance(document, dict):
         return ()
     resources, attributes = document.get("resources"), document.get("MessageAttributes")
-    named = attributes.get(HOPS) if isinstance(attributes, dict) else None
-    return _hops(
-        *(resources if isinstance(resources, list) else ()), named.get("Value") if isinstance(named, dict) else None
-    )
+    values = list(resources) if isinstance(resources, list) else []
+    attribute = attributes.get(HOPS) if isinstance(attributes, dict) else None
+    if isinstance(attribute, dict):
+        values.append(attribute.get("Value"))
+    return _hops(values)
 
 
-def _hops(*values: Json) -> tuple[tuple[str, str], ...]:
+def _hops(values: Sequence[Json]) -> tuple[tuple[str, str], ...]:
     """Return the header of the first value that is a number of hops, or the URN of one."""
     found = next((found for each in values if isinstance(each, str) and (found := _HOPS.fullmatch(each))), None)
     return ((HOPS, found[1]),) if found else ()
@@ -164,7 +165,8 @@ def _cloud_storage_event(said: Mapping[str, str], resource: JsonObject) -> Objec
         "object": resource,
     }
     metadata = resource.get("metadata")
-    return ObjectEvent("/".join(parts), document, _hops(metadata.get(HOPS) if isinstance(metadata, dict) else None))
+    hops = _hops([metadata.get(HOPS)]) if isinstance(metadata, dict) else ()
+    return ObjectEvent("/".join(parts), document, hops)
 
 
 def _s3_event(document: JsonObject) -> ObjectEvent:

@@ -95,7 +95,7 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
     if not receiver.diagnosis_limit.take(receiver.clock.now()):
         return _NOT_DIAGNOSED.format(source.name if source else "NAME")
     # Needed only after a rejection.
-    from functions.receive.diagnosis.diagnose import Rejection, diagnose, handshake_cause, other_path
+    from functions.receive.diagnosis.diagnose import diagnose, handshake_cause, other_path
 
     try:
         if source is None or error.code == "unknown_source":
@@ -103,8 +103,7 @@ async def _diagnosis(receiver: Receiver, source: Source | None, request: Request
         elif error.code == "method_not_allowed":
             cause = handshake_cause(request, source)
         else:
-            rejection = Rejection(request, source, receiver.sources)
-            cause = await diagnose(rejection, receiver.secrets, receiver.clock.now())
+            cause = await diagnose(request, source, receiver.sources, receiver.secrets, receiver.clock.now())
     except Exception as fault:  # whatever becomes of the diagnosis, the rejection stands
         cause = f"the diagnosis failed: {place_of(fault)}"
     return f"Why: {cause}" if cause else None

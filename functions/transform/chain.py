@@ -292,7 +292,9 @@ class _Run:
             raise Permanent("step_failed", "it changed the event's id")
         if step.is_own:
             verify_attributes(event)
-        known, characters = self.measured[1] if self.measured[0] is before else None, 0
+        measured_event, measured_characters = self.measured
+        known = measured_characters if measured_event is before else None
+        characters = 0
         if event.data is not before.data and not step.only_removes:
             characters = verify_output(event.data) if known is None else verify_change(event.data, before.data, known)
             known = characters

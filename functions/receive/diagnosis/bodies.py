@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus
 
+from shared.http import Request
 from shared.jsontext import Json
 
 MAX_BYTES: Final = 65_536
 """Of a larger body no variants are tried: each costs a signature over all of it."""
 
+BROKEN: Final = "the body is not complete JSON: it was cut or changed on its way, or something else was sent"
 _REENCODED: Final = "the signature is over the raw body: yours was re-encoded"
 
 Variant = tuple[str, bytes]
@@ -29,9 +31,11 @@ def variants(body: bytes, content_type: str) -> Iterator[Variant]:
     yield from _compressed(body)
 
 
-def is_broken_json(body: bytes, content_type: str) -> bool:
-    """Return whether the body is meant to be JSON and is invalid or cut."""
-    if not (content_type.partition(";")[0].strip().lower().endswith("json") or body.lstrip()[:1] in {b"{", b"["}):
+def is_broken(request: Request) -> bool:
+    """Return whether the body is meant to be JSON and is invalid or cut. A compressed body shows nothing."""
+    body, content_type = request.body, request.header("content-type") or ""
+    is_json = content_type.partition(";")[0].strip().lower().endswith("json") or body.lstrip()[:1] in {b"{", b"["}
+    if not is_json or request.header("content-encoding"):
         return False
     try:
         json.loads(body)

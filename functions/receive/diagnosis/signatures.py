@@ -4,15 +4,16 @@ A guess is the request, the scheme or the secrets with one thing changed. It is 
 the same verification. The likeliest and cheapest guesses come first.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice, product
 from typing import Final
 from urllib.parse import urlsplit
 
 from functions.receive.admission import nearest_value
-from functions.receive.diagnosis.bodies import variants
+from functions.receive.diagnosis.bodies import BROKEN, is_broken, variants
 from shared.errors import HookchainError, Rejected
 from shared.http import Request
 from shared.secrets import variable_name
@@ -75,6 +76,26 @@ _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
 _A_YEAR: Final = 86_400 * 365
 _OTHER_UNIT: Final = {"s": "ms", "ms": "s"}
 _NAMES: Final = {"s": "seconds", "ms": "milliseconds"}
+MAX_TRIES: Final = 100
+MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
+"""The limit for all guesses of one diagnosis: for a large body few are tried, for a huge one none."""
+MAX_PARSED_BYTES: Final = 65_536
+"""The limit for a body that is parsed again with each guess."""
+SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
+_NOTHING: Final = (
+    f"none of the usual encodings, algorithms and contents gives this signature: {DIFFERENT_SECRET}, such as its"
+    " test-mode secret, or {} was changed on the way{}. Compare the secret with the sender's settings first"
+)
+TOO_LARGE: Final = "the body is too large to try other forms of it; compare the secret first"
+_OTHER_CONTENT: Final = ", or the sender signs something else than this source's `content`"
+_NO_URL: Final = (
+    "the signature covers the URL, and no spelling of the URL here makes it right. Set `public_url` to the URL as the"
+    f" sender has it; otherwise {DIFFERENT_SECRET}, or the body was changed on its way"
+)
+_SENT_ITSELF: Final = (
+    "the secret itself stands in the place of the signature: the sender must sign with it, and never send it. If the"
+    " sender can only send a token, set `auth: {scheme: header, …}`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +163,52 @@ def as_signed(case: Case) -> Case:
         key_prefix="whsec_" if case.auth.key_encoding == "base64" else "",
     )
     return SignedCase(case.request, auth, case.secrets, case.url)
+
+
+def signature_cause(case: Case, now: float) -> str | None:
+    """Return the cause if it can be shown; None if the signature is right, or nothing that was tried makes it so."""
+    if isinstance(case, SignedCase) and (cause := missing(case) or list_fault(case) or mistimed(case, now)):
+        return cause
+    if holds(case):  # the signature is right, so another check rejected the request
+        return None
+    if isinstance(case, SignedCase) and is_secret_itself(case):
+        return _SENT_ITSELF
+    if isinstance(case, SignedCase) and (found := prefixed(case)):
+        with_prefix, fault = found
+        if holds(with_prefix):
+            return fault
+        return f"{fault}; {cause}" if (cause := _first_guess(with_prefix)) else None
+    return _first_guess(case)
+
+
+def _first_guess(case: Case) -> str | None:
+    return next((guess.cause for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
+
+
+def _tries(case: Case) -> int:
+    most_bytes = 8 * MAX_PARSED_BYTES if case.auth.looks_in_body else MAX_SIGNED_BYTES
+    return min(MAX_TRIES, most_bytes // (len(case.request.body) + 1) // max(1, len(case.secrets)))
+
+
+def unknown_signature(case: Case, auth: AuthScheme) -> str:
+    """Return what may be the cause if no guess is right. `auth` is the scheme as it is configured."""
+    digest = case.auth.body_digest if isinstance(case, SignedCase) else None
+    if digest and not _is_digest_right(case, digest):
+        return "the SHA-256 that was sent belongs to another body: something changed or cut the body on its way"
+    if is_broken(case.request):
+        return f"{BROKEN}; otherwise {DIFFERENT_SECRET}"
+    if _tries(case) < MAX_TRIES:
+        return TOO_LARGE
+    if isinstance(case, SignedCase) and "url" in case.auth.content:
+        return _NO_URL
+    places = (case.auth.id, case.auth.timestamp) if isinstance(case, SignedCase) else ()
+    changed = " or ".join([*(described(place) for place in places if place), "the body"])
+    return _NOTHING.format(changed, "" if auth.scheme == "standard-webhooks" else _OTHER_CONTENT)
+
+
+def _is_digest_right(case: Case, location: Location) -> bool:
+    text = RequestFields(case.request, case.url).text(location) or ""
+    return text.lower() == hashlib.sha256(case.request.body).hexdigest()
 
 
 def missing(case: SignedCase) -> str | None:
@@ -332,12 +399,10 @@ def spelled_otherwise(case: Case) -> Iterator[Guess]:
     for cause, change in (
         ("the secret here has white space around it, and the sender's does not", str.strip),
         ("the secret here is in quotation marks, and the sender's is not", lambda text: text.strip(QUOTES)),
-        (
-            "the sender's secret ends in a newline, and this one does not. Set it at the sender again",
-            _with_newline,
-        ),
-        ("the secret here begins with `whsec_`, and the sender's does not", _without_whsec),
-        ("the secret here lacks the `whsec_` that the sender's begins with. Keep that prefix", _with_whsec),
+        # `echo` and editors leave one, and the sender keeps it.
+        ("the sender's secret ends in a newline, and this one does not. Set it at the sender again", "{}\n".format),
+        ("the secret here begins with `whsec_`, and the sender's does not", lambda text: text.removeprefix(_WHSEC)),
+        ("the secret here lacks the `whsec_` that the sender's begins with. Keep that prefix", f"{_WHSEC}{{}}".format),
         ("the sender's secret has quotation marks around it. Remove them there", lambda text: f'"{text}"'),
         ("the sender's secret has quotation marks around it. Remove them there", lambda text: f"'{text}'"),
     ):
@@ -353,19 +418,6 @@ def _no_value(case: Case) -> Iterator[Guess]:
         cause = f"the sender signs with the text `{text}`, and not with the value of that variable"
         yield Guess(f"{cause}: {UNEXPANDED}", replace(case, secrets=(text,)))
     yield Guess("the sender signs with an empty secret: set this source's secret there", replace(case, secrets=("",)))
-
-
-def _with_newline(text: str) -> str:
-    """Add the newline that `echo` and editors leave, and that the sender keeps."""
-    return text + "\n"
-
-
-def _without_whsec(text: str) -> str:
-    return text.removeprefix(_WHSEC)
-
-
-def _with_whsec(text: str) -> str:
-    return text if text.startswith(_WHSEC) else _WHSEC + text
 
 
 def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:

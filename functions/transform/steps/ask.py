@@ -72,13 +72,11 @@ class AskingSettings(Settings):
     allow_private: bool = False
 
     def prepare(self) -> None:
-        self.schemes = _read_schemes(self.auth) if self.auth else ()
+        self.schemes: Sequence[AnyRequestAuth] = ()
+        if self.auth:
+            from shared.outgoing.auth import read_request_auth
 
-
-def _read_schemes(auth: Sequence[JsonObject]) -> "Sequence[AnyRequestAuth]":
-    from shared.outgoing.auth import read_request_auth
-
-    return read_request_auth(auth)
+            self.schemes = read_request_auth(self.auth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +178,15 @@ async def _request(settings: AskingSettings, question: Question, event: Event, s
         headers.append(("content-type", question.content_type))
     if settings.secret is not None:
         headers += await _signature(settings.secret, question.body, event, services)
-    answer = settings.timeout, MAX_ANSWER_BYTES, settings.allow_private
-    return Outgoing(question.method, question.url, tuple(headers), question.body, *answer)
+    return Outgoing(
+        question.method,
+        question.url,
+        tuple(headers),
+        question.body,
+        settings.timeout,
+        MAX_ANSWER_BYTES,
+        settings.allow_private,
+    )
 
 
 async def _signature(secret: str, body: bytes, event: Event, services: Services) -> list[tuple[str, str]]:

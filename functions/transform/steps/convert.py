@@ -4,7 +4,6 @@ A writer is imported with its first document.
 """
 
 from base64 import b64decode
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, get_args
 
@@ -84,75 +83,41 @@ def read(content: bytes, value: Json, name: Format, message: "MessageKind | None
 def write(value: Json, name: Format, options: WriteOptions) -> Json:
     """Return the document as an event holds it. Raises Unwritable."""
     verify_json(value)
-    written = _WRITERS[name](value, options)
+    written = _written(value, name, options)
     return binary(written, CONTENT_TYPES[name] or "") if isinstance(written, bytes) else written
 
 
-def _xml(value: Json, options: WriteOptions) -> str:
-    from shared.writers.xml_writer import write_xml
+def _written(value: Json, name: Format, options: WriteOptions) -> "Json | bytes":
+    """Import each writer with its first document."""
+    match name:
+        case "json":
+            return value
+        case "xml":
+            from shared.writers.xml_writer import write_xml
 
-    return write_xml(value, options.root)
+            return write_xml(value, options.root)
+        case "yaml":
+            from shared.writers.yaml_writer import write_yaml
 
+            return write_yaml(value)
+        case "plist" | "binary-plist":
+            from functions.transform.writers.plist_writer import write_binary_plist, write_xml_plist
 
-def _yaml(value: Json, _: WriteOptions) -> str:
-    from shared.writers.yaml_writer import write_yaml
+            write_plist = write_xml_plist if name == "plist" else write_binary_plist
+            return write_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
+        case "protobuf":
+            assert options.message is not None
+            return options.message.write(value)
+    from shared.writers import text_writers
 
-    return write_yaml(value)
-
-
-def _xml_plist(value: Json, options: WriteOptions) -> str:
-    from functions.transform.writers.plist_writer import write_xml_plist
-
-    return write_xml_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
-
-
-def _binary_plist(value: Json, options: WriteOptions) -> bytes:
-    from functions.transform.writers.plist_writer import write_binary_plist
-
-    return write_binary_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
-
-
-def _csv(value: Json, options: WriteOptions) -> str:
-    from shared.writers.text_writers import write_csv
-
-    return write_csv(value, options.delimiter, keeps_formulas=options.keeps_formulas)
-
-
-def _ndjson(value: Json, _: WriteOptions) -> str:
-    from shared.writers.text_writers import write_ndjson
-
-    return write_ndjson(value)
-
-
-def _form(value: Json, _: WriteOptions) -> str:
-    from shared.writers.text_writers import write_form
-
-    return write_form(value)
-
-
-def _text(value: Json, _: WriteOptions) -> str:
-    from shared.writers.text_writers import write_text
-
-    return write_text(value)
-
-
-def _protobuf(value: Json, options: WriteOptions) -> bytes:
-    assert options.message is not None
-    return options.message.write(value)
-
-
-_WRITERS: Final[dict[Format, Callable[[Json, WriteOptions], "Json | bytes"]]] = {
-    "json": lambda value, _: value,
-    "xml": _xml,
-    "yaml": _yaml,
-    "plist": _xml_plist,
-    "binary-plist": _binary_plist,
-    "csv": _csv,
-    "ndjson": _ndjson,
-    "form": _form,
-    "text": _text,
-    "protobuf": _protobuf,
-}
+    match name:
+        case "csv":
+            return text_writers.write_csv(value, options.delimiter, keeps_formulas=options.keeps_formulas)
+        case "ndjson":
+            return text_writers.write_ndjson(value)
+        case "form":
+            return text_writers.write_form(value)
+    return text_writers.write_text(value)
 
 
 class Convert(PathSettings, Step):

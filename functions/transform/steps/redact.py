@@ -74,13 +74,14 @@ def _cards(text: str, run: Span) -> Iterator[Span]:
     """Yield the longest card that begins with each group. Only as many groups as a card has are kept in memory."""
     groups: deque[_Group] = deque()
     before = _Sums()
-    for found in _GROUP.finditer(text, *run):
+    start, end = run
+    for found in _GROUP.finditer(text, start, end):
         after = _after(before, found[0]) if len(found[0]) <= _MOST else _Sums()
         while groups and (not after.digits or after.digits - groups[0].before.digits > _MOST):
             yield from _card(groups)
             groups.popleft()
         if after.digits:
-            groups.append(_Group(*found.span(), before, after))
+            groups.append(_Group(found.start(), found.end(), before, after))
         before = after
     while groups:
         yield from _card(groups)

@@ -403,10 +403,9 @@ async def test_many_items_are_compared_by_hash_and_not_each_with_each() -> None:
     ("schema", "body"),
     [
         ("{items: {type: integer}, unevaluatedItems: false}", b"[" + b",".join([b"1"] * 60_000) + b"]"),
-        ("{allOf: [{items: {type: integer}}, {items: {minimum: 1}}]}", b"[" + b",".join([b"1"] * 60_000) + b"]"),
         ("{$ref: '#/$defs/n', $defs: {n: {anyOf: [{type: string}, %s, %s]}}}", b"[" * 16 + b"1" + b"]" * 16),
     ],
-    ids=["looked up", "many items", "branches"],
+    ids=["looked up", "branches"],
 )
 async def test_a_body_is_not_checked_for_longer_than_a_sender_may_ask(schema: str, body: bytes) -> None:
     branch = "{type: array, items: {$ref: '#/$defs/n'}}"

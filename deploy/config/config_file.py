@@ -77,22 +77,15 @@ class ConfigFile:
 
     def value(self, *path: str | int) -> Json:
         """Return the value at the path; None if there is none."""
-        found = self.document
-        for part in path:
-            if isinstance(found, dict):
-                found = found.get(str(part))
-            else:
-                found = found[part] if isinstance(found, list) and isinstance(part, int) else None
-        return found
+        return value_at(self.document, *path)
 
     def mapping(self, *path: str | int) -> JsonObject:
         """Return the mapping at the path; an empty one if there is none."""
-        found = self.value(*path)
-        return found if isinstance(found, dict) else {}
+        return mapping_at(self.document, *path)
 
     def mappings(self, *path: str | int) -> dict[str, JsonObject]:
         """Return the entries of the mapping at the path that are mappings themselves: a model reports any other."""
-        return {name: entry for name, entry in self.mapping(*path).items() if isinstance(entry, dict)}
+        return mappings_at(self.document, *path)
 
     def numbered_mappings(self, *path: str | int) -> Iterator[tuple[int, JsonObject]]:
         """Yield the position and the value of each entry of the list at the path that is a mapping."""
@@ -100,6 +93,28 @@ class ConfigFile:
         for position, entry in enumerate(found if isinstance(found, list) else []):
             if isinstance(entry, dict):
                 yield position, entry
+
+
+def value_at(document: Json, *path: str | int) -> Json:
+    """Return the value at the path; None if there is none."""
+    value = document
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(str(part))
+        else:
+            value = value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
+    return value
+
+
+def mapping_at(document: Json, *path: str | int) -> JsonObject:
+    """Return the mapping at the path; an empty one if there is none."""
+    value = value_at(document, *path)
+    return value if isinstance(value, dict) else {}
+
+
+def mappings_at(document: Json, *path: str | int) -> dict[str, JsonObject]:
+    """Return those entries of the mapping at the path that are mappings."""
+    return {name: entry for name, entry in mapping_at(document, *path).items() if isinstance(entry, dict)}
 
 
 def texts_in(value: object) -> Iterator[str]:

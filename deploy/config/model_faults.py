@@ -35,10 +35,8 @@ def setting_name(file: ConfigFile, path: DocumentPath) -> str:
         return ".".join(names)
     label = repr(names[1])
     if section in _LISTS:
-        items = file.document[section] if isinstance(file.document, dict) else None
-        item = items[path[1]] if isinstance(items, list) and isinstance(path[1], int) else None
-        is_named = isinstance(item, dict) and "name" in item
-        label = repr(str(item["name"])) if isinstance(item, dict) and is_named else str(int(names[1]) + 1)
+        item = file.mapping(section, path[1])
+        label = repr(str(item["name"])) if "name" in item else str(int(names[1]) + 1)
     return f"{section.removesuffix('s').replace('_', ' ')} {label}" + (f": {'.'.join(rest)}" if rest else "")
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Final
 
-from deploy.config.config_file import ConfigFile, Fault, texts_in
+from deploy.config.config_file import ConfigFile, Fault, mapping_at, mappings_at, texts_in
 from deploy.config.configuration import Configuration
 from deploy.config.sections.route import RouteConfig
 from functions.transform.comparisons import compared_paths
@@ -75,11 +75,10 @@ def _route_rules(route: RouteConfig, config: Configuration, number: int) -> Iter
 def number_warnings(file: ConfigFile, receive: JsonObject, transform: JsonObject) -> Iterator[Fault]:
     """Yield each comparison with a number of a value that XML, forms or CSV carry as text: it is always false."""
     config = Configuration.model_validate(file.document)
-    sources = receive["sources"]
-    assert isinstance(sources, dict)
+    sources = mappings_at(receive, "sources")
     for number, route in enumerate(read_program(transform).routes):
         names = sorted(sources if route.sources is None else route.sources)
-        untyped = {name: _cast_paths(settings) for name in names if _carries_text(settings := sources[name])}
+        untyped = {name: mapping_at(settings, "cast") for name in names if _carries_text(settings := sources[name])}
         for path in dict.fromkeys(_compared_with_numbers(route)):
             lacking = [name for name, cast in untyped.items() if path not in cast]
             if lacking:
@@ -100,9 +99,8 @@ def _compared_with_numbers(route: Route) -> Iterator[str]:
             yield from compared_paths(Expression(named.step.keep))
 
 
-def _carries_text(settings: Json) -> bool:
+def _carries_text(settings: JsonObject) -> bool:
     """Return whether the source's settings say that its bodies can be in a format without numbers."""
-    assert isinstance(settings, dict)
     types, methods, formats = (settings.get(key) for key in ("content_types", "methods", "formats"))
     return (
         settings.get("body") in _UNTYPED
@@ -112,12 +110,6 @@ def _carries_text(settings: Json) -> bool:
         or (isinstance(methods, list) and "GET" in methods)
         or (isinstance(types, list) and any(word in str(each) for each in types for word in _UNTYPED))
     )
-
-
-def _cast_paths(settings: Json) -> frozenset[str]:
-    assert isinstance(settings, dict)
-    cast = settings.get("cast")
-    return frozenset(cast) if isinstance(cast, dict) else frozenset()
 
 
 def _covering(route: RouteConfig, takers: list[RouteConfig], known: set[str]) -> list[str]:
@@ -276,9 +268,8 @@ _VOCABULARIES: Final = "https://json-schema.org/draft/2020-12/"
 
 def schema_warnings(file: ConfigFile, receive: JsonObject, transform: JsonObject) -> Iterator[Fault]:
     """Yield the warnings. `receive` and `transform` are the compiled slices."""
-    sources = receive["sources"]
-    for name, source in sources.items() if isinstance(sources, dict) else ():
-        for rule in _misspelled_keywords(source.get("schema") if isinstance(source, dict) else None):
+    for name, source in mappings_at(receive, "sources").items():
+        for rule in _misspelled_keywords(source.get("schema")):
             yield Fault(file.line(("sources", name)), f"source {name!r}", rule)
     program = read_program(transform)
     for number, route in enumerate(program.routes):

@@ -1,4 +1,8 @@
-"""The destinations of the kind `sql` in notify's slice: where their databases are, and which platform reaches them."""
+"""What compiled slices say of the places where a configuration can run, and of what it leaves there.
+
+Databases and accounts that a cloud has or lacks, addresses of this machine, what `hookchain dev` catches, and how long
+large bodies are kept.
+"""
 
 import ipaddress
 import math
@@ -6,24 +10,21 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from deploy.config.config_file import DocumentPath
+from deploy.config.config_file import DocumentPath, mapping_at, mappings_at, value_at
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.waiting.routes import LEAST_SECONDS, MAX_SHARE
 from functions.notify.waiting.schedule import JITTER, MAX_ASKED_SECONDS
 from shared.jsontext import Json, JsonObject
 from shared.retention import DAY_SECONDS, Retention
 
-KIND = "sql"
-
 
 def sql_destinations(notify: JsonObject) -> Mapping[str, Settings]:
     """Return the settings by the destination's name."""
-    destinations = notify.get("destinations")
-    found = destinations.items() if isinstance(destinations, dict) else ()
+    destinations = mappings_at(notify, "destinations")
     return {
         name: Settings.model_validate(each.get("settings"))
-        for name, each in found
-        if isinstance(each, dict) and each.get("kind") == KIND
+        for name, each in destinations.items()
+        if each.get("kind") == "sql"
     }
 
 
@@ -52,19 +53,15 @@ def unreachable_databases(notify: JsonObject, platform: str) -> Iterator[tuple[s
 
 def is_caught(destination: Json) -> bool:
     """Return whether the destination, as notify's slice has it, is caught: mails, and rows of sheets without a key."""
-    if not isinstance(destination, dict):
-        return False
-    settings = destination.get("settings")
-    kind = destination.get("kind")
-    return kind == "email" or (kind == "sheet" and isinstance(settings, dict) and settings.get("secret") is None)
+    kind = value_at(destination, "kind")
+    return kind == "email" or (kind == "sheet" and value_at(destination, "settings", "secret") is None)
 
 
 def caught_sheets(notify: JsonObject | None) -> Iterator[tuple[str, str]]:
     """Yield the spreadsheet's id and the title of each caught sheet. `notify` is its slice."""
-    destinations = (notify or {}).get("destinations")
-    for each in destinations.values() if isinstance(destinations, dict) else ():
-        settings = each.get("settings") if isinstance(each, dict) else None
-        if isinstance(each, dict) and isinstance(settings, dict) and each.get("kind") == "sheet" and is_caught(each):
+    for each in mappings_at(notify or {}, "destinations").values():
+        settings = mapping_at(each, "settings")
+        if each.get("kind") == "sheet" and is_caught(each):
             yield str(settings["spreadsheet"]), str(settings["sheet"])
 
 
@@ -74,10 +71,8 @@ _KINDS: Final = frozenset({"bigquery", "document", "push", "sheet"})
 
 def without_google_account(notify: JsonObject) -> Iterator[tuple[str, str]]:
     """Yield the name and the kind of each destination that names no key of an account. `notify` is its slice."""
-    destinations = notify.get("destinations")
-    for name, each in destinations.items() if isinstance(destinations, dict) else ():
-        settings = each.get("settings") if isinstance(each, dict) else None
-        if isinstance(each, dict) and isinstance(settings, dict) and _lacks_key(each.get("kind"), settings):
+    for name, each in mappings_at(notify, "destinations").items():
+        if _lacks_key(each.get("kind"), mapping_at(each, "settings")):
             yield name, str(each["kind"])
 
 
@@ -112,7 +107,7 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
     """Yield the place, the name and the rule of each part that a deployment cannot use as `make dev` does."""
     notify, transform = slices["notify"], slices["transform"]
     for part, word, slice_ in (("destinations", "destination", notify), ("chains", "chain", transform)):
-        for name, entry in _named(slice_.get(part)):
+        for name, entry in mapping_at(slice_, part).items():
             yield from _loopbacks((part, name), f"{word} {name!r}", entry)
     routes = transform.get("routes")
     for number, route in enumerate(routes if isinstance(routes, list) else ()):
@@ -123,10 +118,6 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
         if kind in _SHARED_FILES:
             rule = "on Google Cloud it writes with the account of `notify`, with which you share the file"
             yield ("destinations", name), f"destination {name!r}", f"has no `secret`: {rule}. AWS has no such account"
-
-
-def _named(entries: Json) -> Iterator[tuple[str, Json]]:
-    yield from entries.items() if isinstance(entries, dict) else ()
 
 
 def _loopbacks(place: DocumentPath, where: str, value: Json) -> Iterator[tuple[DocumentPath, str, str]]:
@@ -156,9 +147,7 @@ def longest_retries(notify: JsonObject) -> tuple[str, float]:
 
     A destination may ask for a longer wait before each attempt. The last attempt gets a day.
     """
-    destinations = notify["destinations"]
-    assert isinstance(destinations, dict)
-    waits = {name: each.get("retry_seconds") for name, each in destinations.items() if isinstance(each, dict)}
+    waits = {name: each.get("retry_seconds") for name, each in mappings_at(notify, "destinations").items()}
     seconds = {
         name: sum(max(wait, MAX_ASKED_SECONDS) for wait in schedule if isinstance(wait, int | float))
         for name, schedule in waits.items()
@@ -170,8 +159,7 @@ def longest_retries(notify: JsonObject) -> tuple[str, float]:
 
 def waits_seconds(notify: JsonObject) -> float:
     """Return how long a route may wait for a system that its steps ask, with a day for its last try."""
-    waits = notify.get("waiting_routes")
-    longest = waits.get("longest_seconds") if isinstance(waits, dict) else None
+    longest = value_at(notify, "waiting_routes", "longest_seconds")
     return max(longest * MAX_SHARE, LEAST_SECONDS) + DAY_SECONDS if isinstance(longest, int | float) else 0.0
 
 

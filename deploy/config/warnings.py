@@ -29,8 +29,7 @@ def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -
 
 def _retention_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
     """Yield a warning where `bodies` is set, and does not decide how long a large body is kept."""
-    written = file.document.get("retention") if isinstance(file.document, dict) else None
-    if isinstance(written, dict) and "bodies" in written and (rule := retention_warning(retention_of(notify), notify)):
+    if "bodies" in file.mapping("retention") and (rule := retention_warning(retention_of(notify), notify)):
         yield Fault(file.line(("retention", "bodies")), "retention.bodies", rule)
 
 

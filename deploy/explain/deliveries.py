@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from deploy.config.config_file import mapping_at, value_at
 from deploy.explain.outgoing_request import masked_request, request_lines
 from deploy.explain.report import Check
 from deploy.explain.timing import timing_text
@@ -196,17 +197,14 @@ def _without_answer(name: str, entry: JsonObject) -> Iterator[str]:
 
 
 def _settings(entry: JsonObject) -> Iterator[str]:
-    settings: Json = entry.get("settings")
-    for name, value in settings.items() if isinstance(settings, dict) else ():
+    for name, value in mapping_at(entry, "settings").items():
         if value not in (None, "", [], {}):
             yield f"    {name}: {value if isinstance(value, str) else to_json(value)}"
 
 
 def destination_entry(notify: JsonObject, name: str) -> JsonObject:
     """Return the destination's entry in notify's slice."""
-    destinations = notify.get("destinations")
-    entry: Json = destinations.get(name) if isinstance(destinations, dict) else None
-    return entry if isinstance(entry, dict) else {}
+    return mapping_at(notify, "destinations", name)
 
 
 def rendered_mail(delivery: Delivery, notify: JsonObject, person: Person | None = None) -> Mail | None:
@@ -325,9 +323,7 @@ def endpoint_lines(
     plan: FanOutPlan, event: Event, known: Mapping[str, Sequence[Endpoint] | None], notify: JsonObject
 ) -> Iterator[str]:
     """Yield a line for each tenant, and for each of its endpoints, which are `known`: None for an unknown tenant."""
-    settings: Json = notify.get("subscribers")
-    proof = settings.get("verify") if isinstance(settings, dict) else None
-    is_verified_first = proof not in (None, "none")
+    is_verified_first = value_at(notify, "subscribers", "verify") not in (None, "none")
     for tenant in plan.tenants:
         endpoints = known[tenant]
         if endpoints is None:

@@ -5,13 +5,15 @@ those after it were not reached.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
+from deploy.config.config_file import mappings_at
 from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offline_receiver, receive_request
 from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage
+from deploy.requests.sources import auth_entries
 from deploy.terminal.output import count_of
 from functions.receive.admission import requested_url, sender_address, source_name
 from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
@@ -106,12 +108,11 @@ class Inspection:
 def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, str], now: float) -> Report:
     """Return what receive would do. `slice_` is receive's."""
     store = local_secrets(environ, FixedClock(now))
-    sources = slice_["sources"]
-    assert isinstance(sources, dict)
+    sources = mappings_at(slice_, "sources")
     name = source_name(request.path)
     settings = sources.get(name)
     outcome = asyncio.run(_run(request, slice_, store, now))
-    if isinstance(settings, dict):
+    if settings is not None:
         source = read_sources(slice_)[name]
         url = requested_url(request, source)
         request = as_sent_by_provider(source, request)
@@ -124,7 +125,7 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
         inspection = Inspection(request, name, None, outcome, None, False)
     advice: list[str] = []
     code = outcome.error.code if outcome.error else None
-    if isinstance(settings, dict) and code in {*_AUTHENTICATION_CODES, "method_not_allowed"}:
+    if settings is not None and code in {*_AUTHENTICATION_CODES, "method_not_allowed"}:
         if cause := handshake_cause(request, source):
             advice = [cause]
         elif code in _AUTHENTICATION_CODES:
@@ -133,7 +134,7 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
     return Report(
         status=outcome.reply.status,
         code=code,
-        source=name if isinstance(settings, dict) else None,
+        source=name if settings is not None else None,
         stages=(Stage(NAME, tuple(receive_checks(inspection, sources))),),
         events=outcome.events,
         reply=outcome.reply.body.decode("utf-8", "replace"),
@@ -163,7 +164,7 @@ async def _values(store: SecretStore, names: Sequence[str]) -> Secrets:
     return found
 
 
-async def _others(store: SecretStore, sources: JsonObject, name: str) -> Secrets:
+async def _others(store: SecretStore, sources: Mapping[str, JsonObject], name: str) -> Secrets:
     """Return the values of the other sources' secrets, by source."""
     found: dict[str, Sequence[str]] = {}
     for other, settings in sources.items():
@@ -173,7 +174,7 @@ async def _others(store: SecretStore, sources: JsonObject, name: str) -> Secrets
     return found
 
 
-def receive_checks(inspection: Inspection, sources: JsonObject) -> list[Check]:
+def receive_checks(inspection: Inspection, sources: Collection[str]) -> list[Check]:
     error, handshake = inspection.outcome.error, inspection.outcome.handshake
     failed = _failed_check(error) if error else None
     passed = _passed_texts(inspection)
@@ -207,7 +208,7 @@ def _signature_check(failed: str, inspection: Inspection) -> Check:
     return Check("signature", "failed" if failed == "time" else "skipped", f"cannot be correct with this {failed}")
 
 
-def _failed_text(error: HookchainError, inspection: Inspection, sources: JsonObject) -> str:
+def _failed_text(error: HookchainError, inspection: Inspection, sources: Collection[str]) -> str:
     if error.code == "address_not_allowed" and inspection.settings is not None:
         return _address_text(inspection.request, inspection.settings, "is not within")
     is_unknown = error.code == "unknown_source" and inspection.name not in sources
@@ -317,14 +318,11 @@ def _texts(value: Json) -> list[str]:
 
 
 def auth_schemes(settings: JsonObject) -> list[AuthScheme]:
-    auth = settings.get("auth")
-    return [read_scheme(entry) for entry in auth] if isinstance(auth, list) else []
+    return [read_scheme(entry) for entry in auth_entries(settings)]
 
 
 def secret_names(settings: Json) -> list[str]:
-    auth = settings.get("auth") if isinstance(settings, dict) else None
-    schemes = auth if isinstance(auth, list) else []
-    return list(dict.fromkeys(str(each["secret"]) for each in schemes if isinstance(each, dict) and each.get("secret")))
+    return list(dict.fromkeys(str(entry["secret"]) for entry in auth_entries(settings) if entry.get("secret")))
 
 
 def verified_scheme(request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str) -> Verified | None:

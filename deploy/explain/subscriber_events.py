@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from deploy.config.config_file import ConfigFile, Fault
+from deploy.config.config_file import ConfigFile, Fault, mapping_at
 from deploy.config.configuration import Configuration
 from deploy.config.sections.cases import CaseAnswer, CaseConfig
 from deploy.explain.offline import (
@@ -60,7 +60,7 @@ def event_type_findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> E
 async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> EventTypeFindings:
     config, program = Configuration.model_validate(file.document), read_program(slices["transform"])
     lines = {route.name: file.line(("routes", number)) for number, route in enumerate(config.routes)}
-    types = _object(slices["subscribe"]["event_types"])
+    types = mapping_at(slices["subscribe"], "event_types")
     faults: dict[Fault, None] = {}
     warnings: dict[Fault, None] = {}
     for found in await _examples(config, file, slices["receive"]):
@@ -151,7 +151,7 @@ def _event_type(delivery: Delivery, template: str) -> str | None:
 
 
 def _misfits(event_type: Json, event: Event) -> Iterator[str]:
-    schema = _object(_object(event_type).get("schema"))
+    schema = mapping_at(event_type, "schema")
     if schema:
         yield from Schema(schema).find_faults(event.data, "data")
 
@@ -163,7 +163,3 @@ def _names_tenant(expression: str, event: Event) -> bool:
         return False
     names = found if isinstance(found, list) else [found]
     return bool(names) and all(isinstance(name, str) and name for name in names)
-
-
-def _object(value: Json) -> JsonObject:
-    return value if isinstance(value, dict) else {}

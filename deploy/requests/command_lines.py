@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
+from deploy.config.config_file import value_at
 from deploy.config.running_dev import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.requests.events import (
     CONTENT_TYPES,
@@ -236,8 +237,7 @@ def closing_lines(
 
 
 def _public_url(slices: Mapping[str, JsonObject]) -> str:
-    section = slices["subscribe"]["subscribers"]
-    return str(section.get("public_url") or "") if isinstance(section, dict) else ""
+    return str(value_at(slices["subscribe"], "subscribers", "public_url") or "")
 
 
 def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: Json, read: Callable[[str], str]) -> str:

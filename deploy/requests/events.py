@@ -10,8 +10,9 @@ from typing import Final
 from urllib.parse import urlencode
 
 from deploy.client.hookchain.formats import FORMATS, encode_body
+from deploy.config.config_file import mapping_at, value_at
 from deploy.requests.samples import Fresh, load_sample, sample_names
-from deploy.requests.sources import compiled_sources, page_headers, routes_from, text_list
+from deploy.requests.sources import page_headers, routes_from, text_list
 from deploy.terminal.command_line import CommandError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
@@ -150,9 +151,8 @@ def routed_type(source: str, routes: Sequence[Json]) -> str:
 def declared_example(source: str, routes: Sequence[Json], event_types: Json) -> tuple[str, JsonObject] | None:
     """Return the first event type that subscribers can get from this source and that has an example, and that."""
     patterns = [pattern for types in _routed_types(source, routes) for pattern in types or ["*"]]
-    for name, declared in event_types.items() if isinstance(event_types, dict) else ():
-        examples = declared.get("examples") if isinstance(declared, dict) else None
-        example = examples[0] if isinstance(examples, list) and examples else None
+    for name, declared in mapping_at(event_types).items():
+        example = value_at(declared, "examples", 0)
         if isinstance(example, dict) and any(fnmatch.fnmatchcase(name, each) for each in patterns):
             return name, example
     return None
@@ -161,10 +161,9 @@ def declared_example(source: str, routes: Sequence[Json], event_types: Json) -> 
 def _routed_types(source: str, routes: Sequence[Json]) -> Iterator[list[str]]:
     """Yield the patterns of each route from this source; none for a route that accepts all types."""
     for route in routes:
-        if isinstance(route, dict):
-            sources, types = route.get("from"), route.get("types")
-            if sources is None or (isinstance(sources, list) and source in sources):
-                yield [*map(str, types)] if isinstance(types, list) else []
+        sources = value_at(route, "from")
+        if sources is None or source in text_list(sources):
+            yield text_list(value_at(route, "types"))
 
 
 def _json_object(path: Path, content: bytes) -> JsonObject:
@@ -217,8 +216,7 @@ def fitting_data(slices: Mapping[str, JsonObject], source: str, event_type: str)
     Without any of them it is the same for every source. What an expression computes, and what a step or a `where`
     wants, is not looked for.
     """
-    settings = compiled_sources(slices.get("receive", {})).get(source)
-    schema = settings.get("schema") if isinstance(settings, dict) else None
+    schema = value_at(slices.get("receive", {}), "sources", source, "schema")
     described = example_of(schema, _BY_NAME) if isinstance(schema, dict) else None
     data: JsonObject = described if isinstance(described, dict) else {**EVENT}
     fields = dict(_fields(slices, source, event_type))
@@ -232,11 +230,8 @@ def _fields(
     slices: Mapping[str, JsonObject], source: str, event_type: str
 ) -> Iterator[tuple[tuple[str, ...], str | None]]:
     """Yield the paths below `data` that destinations read, with the type of a column."""
-    destinations = slices.get("notify", {}).get("destinations")
     for name in _destinations(slices, source, event_type):
-        destination = destinations.get(name) if isinstance(destinations, dict) else None
-        if isinstance(destination, dict):
-            yield from _read_paths(destination.get("settings"))
+        yield from _read_paths(value_at(slices.get("notify", {}), "destinations", name, "settings"))
 
 
 def _destinations(slices: Mapping[str, JsonObject], source: str, event_type: str) -> dict[str, None]:
@@ -255,8 +250,7 @@ def _read_paths(settings: Json) -> Iterator[tuple[tuple[str, ...], str | None]]:
             kind = settings["type"]
             yield _parts(found), str(kind) if kind else None
             return
-        columns = settings.get("columns")
-        for each in columns.values() if isinstance(columns, dict) else ():
+        for each in mapping_at(settings, "columns").values():
             if isinstance(each, str) and (found := _PATH.fullmatch(each)):
                 yield _parts(found), None
     if isinstance(settings, dict | list):

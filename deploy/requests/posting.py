@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from deploy.client.hookchain.http import NoResponse, Response, make_request, parse_url
 from deploy.client.hookchain.outcome import Outcome, read_outcome
+from deploy.config.config_file import mapping_at
 from deploy.requests.signing import Signer, is_asymmetric, sign_request
 from deploy.requests.sources import auth_entries, routes_from
 from deploy.terminal.command_line import CommandError
@@ -135,13 +136,9 @@ def possible_recipients(slices: Mapping[str, JsonObject], source: str, event_typ
 
 
 def _recipients(notify: JsonObject, names: list[str]) -> Iterator[Recipient]:
-    destinations = notify.get("destinations")
     for name in names:
-        destination = destinations.get(name) if isinstance(destinations, dict) else None
-        if isinstance(destination, dict):
-            settings = destination.get("settings")
-            addresses = _addresses(settings) if isinstance(settings, dict) else ""
-            yield Recipient(name, str(destination.get("kind")), addresses)
+        destination = mapping_at(notify, "destinations", name)
+        yield Recipient(name, str(destination.get("kind")), _addresses(mapping_at(destination, "settings")))
 
 
 def _addresses(settings: JsonObject) -> str:

@@ -3,8 +3,6 @@
 The templates of the auth scheme are filled and signed here; shared/signatures fills and compares them.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Callable, Collection, Iterator
@@ -14,31 +12,16 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
+from deploy.requests.sources import auth_entries, compiled_sources
 from shared.http import Request
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import JsonObject, to_json
+from shared.signatures import contentful, passwords
 from shared.signatures.auth_scheme import AuthScheme, TimedScheme, read_scheme, timestamp_text
 from shared.signatures.content_signing import ContentSigner, shared_key_signature, sign_content, with_header, with_text
-from shared.signatures.contentful import (
-    SIGNATURE,
-    SIGNED_HEADERS,
-    TIMESTAMP,
-    TOPIC,
-    ContentfulScheme,
-    canonical_request,
-)
 from shared.signatures.jwt import JwtScheme
 from shared.signatures.key_schemes import PublicKeyScheme
 from shared.signatures.keys import hash_of, padding_of
 from shared.signatures.locations import Location, RequestFields
-from shared.signatures.passwords import (
-    BasicScheme,
-    BearerScheme,
-    HeaderScheme,
-    NoScheme,
-    PathScheme,
-    QueryScheme,
-    TokenScheme,
-)
 from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
 from shared.signatures.signing import encoded, hmac_text
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard
@@ -92,11 +75,8 @@ def generate_secret(auth: AuthScheme, random_bytes: bytes) -> str | None:
 
 
 def _auth_schemes(receive: JsonObject) -> Iterator[AuthScheme]:
-    sources = receive["sources"]
-    for settings in sources.values() if isinstance(sources, dict) else ():
-        auth: Json = settings.get("auth") if isinstance(settings, dict) else None
-        for entry in auth if isinstance(auth, list) else ():
-            yield read_scheme(entry)
+    for source in compiled_sources(receive).values():
+        yield from map(read_scheme, auth_entries(source))
 
 
 def private_key_file(state: Path, secret_name: str) -> Path:
@@ -201,23 +181,23 @@ def sign_request(request: Request, signer: Signer) -> Request:
     Raises ValueError for a scheme that only the provider can sign, and Temporary for a secret that is not a key.
     """
     match signer.auth:
-        case NoScheme():
+        case passwords.NoScheme():
             return request
-        case BasicScheme(username=username):
+        case passwords.BasicScheme(username=username):
             return _add_headers(request, signer, Basic(username or "hookchain"))
-        case HeaderScheme(header=header):
+        case passwords.HeaderScheme(header=header):
             return _add_headers(request, signer, Password(header))
-        case BearerScheme():
+        case passwords.BearerScheme():
             return _add_headers(request, signer, Bearer())
-        case PathScheme():
+        case passwords.PathScheme():
             return replace(request, path=f"{request.path}/{quote(signer.key, safe='')}")
-        case QueryScheme(parameter=parameter):
+        case passwords.QueryScheme(parameter=parameter):
             return with_text(request, Location("query", (parameter,)), signer.key)
-        case TokenScheme(at=at, prefix=prefix):
+        case passwords.TokenScheme(at=at, prefix=prefix):
             return with_text(request, at, prefix + signer.key)
         case StandardWebhooksScheme() as auth:
             return _sign_standard_webhook(request, signer, auth)
-        case ContentfulScheme():
+        case contentful.ContentfulScheme():
             return _sign_contentful(request, signer)
         case JwtScheme() as auth:
             return with_header(request, auth.header, auth.prefix + _json_web_token(signer, auth, request.body))
@@ -242,11 +222,13 @@ def _sign_standard_webhook(request: Request, signer: Signer, auth: StandardWebho
 
 
 def _sign_contentful(request: Request, signer: Signer) -> Request:
-    request = with_header(request, TIMESTAMP, timestamp_text(signer.now, "ms"))
-    names = sorted([TOPIC, TIMESTAMP, SIGNED_HEADERS])  # its library signs the list in this order
-    request = with_header(request, SIGNED_HEADERS, ",".join(names))
-    content = canonical_request(request, signer.url_of(request), names)
-    return with_header(request, SIGNATURE, hmac_text(content, signer.key.encode(), "sha256", "hex"))
+    request = with_header(request, contentful.TIMESTAMP, timestamp_text(signer.now, "ms"))
+    names = sorted(
+        [contentful.TOPIC, contentful.TIMESTAMP, contentful.SIGNED_HEADERS]
+    )  # its library signs the list in this order
+    request = with_header(request, contentful.SIGNED_HEADERS, ",".join(names))
+    content = contentful.canonical_request(request, signer.url_of(request), names)
+    return with_header(request, contentful.SIGNATURE, hmac_text(content, signer.key.encode(), "sha256", "hex"))
 
 
 def _content_signature(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:

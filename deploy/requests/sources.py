@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import quote
 
 from deploy.config.checkout import chosen_config
+from deploy.config.config_file import mapping_at, value_at
 from deploy.config.configured import Configured
 from deploy.config.running_dev import HOST, Ports
 from shared.did_you_mean import did_you_mean
@@ -56,21 +57,18 @@ def load_sources(config: str | None, environ: Mapping[str, str]) -> Sources:
 
 def compiled_sources(receive: JsonObject) -> JsonObject:
     """Return the sources of receive's slice by name."""
-    sources = receive.get("sources")
-    return sources if isinstance(sources, dict) else {}
+    return mapping_at(receive, "sources")
 
 
 def auth_entries(source: Json) -> list[JsonObject]:
-    auth = source.get("auth") if isinstance(source, dict) else None
+    auth = value_at(source, "auth")
     return [entry for entry in auth if isinstance(entry, dict)] if isinstance(auth, list) else []
 
 
 def dev_topic(source: Json) -> str:
     """Return the emulated topic that stands for the source's bus in `hookchain dev`; empty for a source without one."""
-    bus = source.get("bus") if isinstance(source, dict) else None
-    if not isinstance(bus, dict):
-        return ""
-    return str(bus.get("pubsub", "")).rpartition("/")[2] or str(bus["name"])
+    bus = mapping_at(source, "bus")
+    return str(bus.get("pubsub", "")).rpartition("/")[2] or str(bus.get("name", ""))
 
 
 def is_plain_hmac(entry: JsonObject) -> bool:
@@ -82,7 +80,7 @@ def is_plain_hmac(entry: JsonObject) -> bool:
 
 
 def accepts_post(source: Json) -> bool:
-    methods = source.get("methods") if isinstance(source, dict) else None
+    methods = value_at(source, "methods")
     return not isinstance(methods, list) or "POST" in methods
 
 
@@ -91,9 +89,8 @@ def page_headers(source: Json) -> dict[str, str]:
 
     They are those of a script on the form's page, which gets the response itself and not a redirect to a thanks page.
     """
-    form = source.get("form") if isinstance(source, dict) else None
-    origins = form.get("origins") if isinstance(form, dict) else None
-    return {"Origin": str(origins[0]), "Sec-Fetch-Mode": "cors"} if isinstance(origins, list) and origins else {}
+    origin = value_at(source, "form", "origins", 0)
+    return {"Origin": str(origin), "Sec-Fetch-Mode": "cors"} if origin else {}
 
 
 def source_url(name: str, ports: Ports) -> str:
@@ -108,10 +105,7 @@ def standard_webhooks_secrets(receive: JsonObject) -> frozenset[str]:
 
 def provider_key(have: Configured, name: str) -> str:
     """Return the key of the source's provider in the catalogue; empty where it names none."""
-    document = have.document if isinstance(have.document, dict) else {}
-    written = document.get("sources")
-    settings: Json = written.get(name) if isinstance(written, dict) else None
-    return str(settings.get("provider") or "") if isinstance(settings, dict) else ""
+    return str(value_at(have.document, "sources", name, "provider") or "")
 
 
 def routes_from(transform: JsonObject, source: str) -> Iterator[JsonObject]:
@@ -258,7 +252,7 @@ def source_lines(sources: JsonObject, ports: Ports, queues: Mapping[str, str] | 
 def _auth_text(source: Json, queue: str | None) -> str:
     if queue is not None:
         return f"messages of the emulated queue {queue}"
-    if isinstance(source, dict) and (topic := dev_topic(source)):
+    if topic := dev_topic(source):
         return f"messages of the emulated topic {topic}"
     return " or ".join(dict.fromkeys(_entry_text(entry) for entry in auth_entries(source)))
 

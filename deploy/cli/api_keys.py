@@ -74,7 +74,7 @@ def _list(call: subscribers.Call) -> int:
 def _row(key: JsonObject) -> tuple[str, ...]:
     scopes = key["scopes"]
     listed = " ".join(map(str, scopes)) if isinstance(scopes, list) else ""
-    state = "rotated: the key before is still valid" if key["rotated"] else ""
+    state = "rotated: the previous key is still valid" if key["rotated"] else ""
     return str(key["id"]), listed, str(key["created_at"])[:19] + "Z", state, str(key["description"])
 
 
@@ -124,7 +124,7 @@ ACTIONS: Final = {
     ),
     "list": subscribers.Action("List the API keys", "hookchain api-keys list", _no_arguments, _list),
     "rotate": subscribers.Action(
-        "Replace an API key: the one before is valid for 24 hours more",
+        "Replace an API key; the previous one stays valid for 24 hours",
         "hookchain api-keys rotate 0k3j9x2m4n7q",
         _add_id,
         _rotate,

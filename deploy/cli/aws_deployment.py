@@ -110,7 +110,7 @@ def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
         *stack_changes.undetected_drift(api, prepared.topology, target.prefix, deployed),
     ]
     if drifted:
-        print("\n".join(["# Changed by hand, which a deployment leaves as it is", *drifted]))
+        print("\n".join(["# Changed by hand: a deployment does not change it back", *drifted]))
     if types := [each for each in stack_changes.uncompared_types(api, target.stack) if each != "AWS::Lambda::Url"]:
         print(f"# Not compared with what was deployed, because CloudFormation cannot: {', '.join(types)}")
     return DONE
@@ -120,7 +120,7 @@ DEPLOY_DETAILS: Final = """\
 It asks for what is missing: the address that mail goes to, the value of a secret. If you run it again, it continues
 where it stopped, and changes nothing if nothing has changed. The SAM CLI of .venv/aws builds and deploys; its output is
 shown. --parameter sets a parameter of the template that the configuration does not: LogDays, Alarms, EmailAddress (of
-the alarms), Reserve or Architecture. The next deployments leave it as it is."""
+the alarms), Reserve or Architecture. Later deployments do not change it."""
 
 
 def deploy_aws(arguments: list[str]) -> int:
@@ -257,7 +257,7 @@ def _report_failure(deployed: DeployedStack, failure: SamFailed) -> None:
 ROLLBACK_DETAILS: Final = """\
 Without --function it rolls back the functions whose code the last deployment changed: the routes, destinations and
 sources are part of it. Secrets, queues, stored events, memory and permissions stay as they are. The SAM CLI and
-CloudFormation make the change. The next `make deploy-aws` deploys the newest code again."""
+CloudFormation make the change. `make deploy-aws` then deploys the newest code again."""
 
 
 def rollback_aws(arguments: list[str]) -> int:

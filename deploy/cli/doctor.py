@@ -29,7 +29,7 @@ from deploy.terminal.output import (
 )
 from shared.jsontext import Json
 
-DETAILS: Final = "It changes nothing and takes at most 45 seconds. `?` marks what could not be checked."
+DETAILS: Final = "The command changes nothing and takes at most 45 seconds. `?` marks what could not be checked."
 ACCESS: Final = frozenset({"credentials", "project", "signed in"})
 """The checks that ask whether a cloud answers. Where one has no result, nothing in the cloud could be checked."""
 _MARKS: Final = {"ok": ("✓", GREEN), "problem": ("✗", RED), "unknown": ("?", YELLOW)}

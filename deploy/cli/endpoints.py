@@ -26,8 +26,8 @@ IMPORT_DETAILS: Final = """\
 The file's first line names its columns: tenant and url, and optionally description, types (separated by
 spaces), filter, rate, enabled, secret, header.NAME, field.NAME and auth.kind, auth.username, auth.header, auth.prefix,
 auth.encoding. A row changes the tenant's endpoint with that URL, or creates it; the tenant must exist. An empty cell
-changes nothing. A file with a fault changes nothing at all. `-` reads standard input. Without `secret`, one is
-generated and not printed: whoever opens a portal link with `reveal_secret` sees it."""
+changes nothing. If the file has a fault, nothing is imported. `-` reads standard input. Without `secret`, one is
+generated and not printed. A portal link with the capability `reveal_secret` shows it."""
 ENDPOINT_HELP: Final = "name the endpoint as TENANT:ID, or as logs name it, such as customers:acme:ep_…"
 
 
@@ -36,9 +36,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _add_list(command: argparse.ArgumentParser) -> None:
-    command.add_argument("tenant", metavar="TENANT", nargs="?", help="list those of this tenant")
-    command.add_argument("--disabled", action="store_true", help="list those that are disabled")
-    command.add_argument("--failing", action="store_true", help="list those to which deliveries fail now")
+    command.add_argument("tenant", metavar="TENANT", nargs="?", help="list the endpoints of this tenant only")
+    command.add_argument("--disabled", action="store_true", help="list disabled endpoints only")
+    command.add_argument("--failing", action="store_true", help="list endpoints whose deliveries are failing")
 
 
 def _list(call: subscribers.Call) -> int:
@@ -173,7 +173,7 @@ ACTIONS: Final = {
         _change(lambda hooks: hooks.disable_endpoint, "disabled"),
     ),
     "enable": subscribers.Action(
-        "Enable an endpoint, whoever disabled it",
+        "Enable a disabled endpoint",
         "hookchain endpoints enable acme:ep_…",
         _add_endpoint,
         _change(lambda hooks: hooks.enable_endpoint, "enabled"),

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _add_list(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--group", metavar="TEXT", default="", help="list those of this group")
+    command.add_argument("--group", metavar="TEXT", default="", help="list the event types of this group only")
 
 
 def _list(call: subscribers.Call) -> int:
@@ -199,7 +199,9 @@ def _docs(call: subscribers.Call) -> int:
     if call.options.json:
         print_json({"files": [str(folder / PAGE), str(folder / "openapi.json")], "event_types": len(types)})
     else:
-        print(f"{folder / PAGE} and openapi.json: {count_of(len(types), 'event type')}. Publish the folder as it is.")
+        print(
+            f"{folder / PAGE} and openapi.json: {count_of(len(types), 'event type')}. You can publish the folder unchanged."
+        )
     return DONE
 
 

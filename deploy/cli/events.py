@@ -61,7 +61,8 @@ _ROUTE_STATES: Final = {
 }
 _INDENT: Final = "  "
 REPEATED: Final = (
-    "They have the same id or the same signed bytes, so they are one event. If not, set `dedupe` on the source."
+    "These requests have the same id or the same signed bytes, so they count as one event. "
+    "If they are different events, set `dedupe` on the source."
 )
 MAX_ENDPOINTS: Final = 20
 """The deliveries to endpoints that are listed of an event."""
@@ -135,8 +136,8 @@ def digest_text(digest: DigestRecord, screen: Screen) -> Iterator[str]:
     yield from _pairs(
         {
             "destination": digest.destination,
-            "stands for": count_of(digest.count, "delivery", "deliveries"),
-            "made": rfc3339(summary.received_at),
+            "contains": count_of(digest.count, "delivery", "deliveries"),
+            "created": rfc3339(summary.received_at),
         }
     )
     yield f"{_INDENT}{'status'.ljust(11)}  {screen.coloured(summary.status, colour_of(summary.status))}"
@@ -164,7 +165,7 @@ def letter_text(letter: DeadLetterRow, message: Json, screen: Screen) -> Iterato
     yield from (f"{_INDENT}{line}" for line in letter_lines(letter, screen))
     if count := merged_count(letter.message):
         what = f"digest of {count_of(count, 'event')}: `hookchain events show {printable(letter.event_id)}` lists them"
-        yield from _pairs({"stands for": what})
+        yield from _pairs({"contains": what})
     yield from _section("Message", json_lines(message), screen)
 
 
@@ -302,8 +303,8 @@ COLUMNS: Final = (
 )
 LIST_DETAILS: Final = "A rejected request is not an event: `hookchain logs --severity WARNING` prints the reason."
 REPLAY_DETAILS: Final = """\
-Replay events after you add a route or a destination that they missed, or fix a step.
-Deliveries that are delivered or dead-lettered stay so, unless you add --force."""
+Replay events after you add a route or a destination, or fix a step. Deliveries that are delivered or dead-lettered are
+not repeated without --force."""
 
 
 def main(arguments: list[str]) -> int:
@@ -436,7 +437,7 @@ def _replayable_id(state: State, prefix: str) -> str:
     except StateFault as fault:
         if state.digest(prefix) is None:
             raise
-        rule = f"{prefix} is a digest, which no route made. Replay events in it"
+        rule = f"{prefix} is a digest, not an event of a source. Replay the events in it"
         raise StateFault(f"{rule} (`hookchain events show {prefix}` lists them), or its dead letter.") from fault
 
 
@@ -468,7 +469,7 @@ def _print_replay(context: records.Context, count: int, left_out: Sequence[str],
         print_json({"dry_run": False, "count": count, "replay": replay_id, "left_out": records.id_list(left_out)})
     elif count:
         line = f"hookchain events show ID{same_platform(context.options)}"
-        print(f"{count_of(count, 'event')} published as replay {replay_id}. See what became of each: {line}")
+        print(f"{count_of(count, 'event')} published as replay {replay_id}. To see the result of each: {line}")
 
 
 def _print_dry_run(context: records.Context, events: Sequence[EventSummary], left_out: Sequence[str]) -> None:
@@ -486,10 +487,10 @@ def _print_dry_run(context: records.Context, events: Sequence[EventSummary], lef
     print(events_table(events[: records.SAMPLE], context.screen) + "\n")
     finished = sum(event.status in FINISHED and event.expected > 0 for event in events)
     if options.force:
-        print("--force: what was delivered is delivered again.")
+        print("--force: deliveries that succeeded are sent again.")
     elif finished:
-        print(f"Finished deliveries of {count_of(finished, 'event')} stay as they are without --force.")
-    print(f"Nothing was sent. To send them, at most {options.rate:g} a second:\n  {line}")
+        print(f"Finished deliveries of {count_of(finished, 'event')} are not repeated without --force.")
+    print(f"Nothing was sent. To send them, at most {options.rate:g} per second:\n  {line}")
 
 
 def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:

@@ -44,10 +44,10 @@ _SKIPPED: Final = {
 }
 _ID_OF_SIGNED: Final = {"id": "not checked (--unsigned): the signed bytes decide which requests are one event"}
 DETAILS: Final = """\
-Nothing is sent: receive's own code decides, with the configuration and the secrets of this machine (/secrets/<name>,
-the environment, .env). Give the body byte for byte as it arrived. Set --now to the time of arrival for signatures that
-carry a time, and to another time to see what quiet hours do then. A request that needs a key from elsewhere
-(Amazon SNS, PayPal, keys_url) ends as not confirmed."""
+Nothing is sent: receive's own code runs, with the configuration and the secrets of this machine (/secrets/<name>, the
+environment, .env). Pass the body byte for byte as it arrived. For a signature with a timestamp, set --now to the time
+of arrival. Set it to another time to see the effect of quiet hours. A request that needs a key from elsewhere (Amazon SNS,
+PayPal, keys_url) is reported as not confirmed."""
 EXAMPLES: Final = """\
   hookchain explain --source github --file push.json -H 'X-GitHub-Event: push' --unsigned
   hookchain explain --source github --file push.json \\
@@ -56,7 +56,7 @@ EXAMPLES: Final = """\
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 accepted, 3 rejected, 4 accepted but nothing is delivered, as far as it is known offline; 2 usage error"
+    codes = "0 accepted, 3 rejected, 4 accepted, but nothing would be delivered; 2 usage error"
     command = parser("explain", EXAMPLES, details=DETAILS, exit_codes=codes)
     add_configuration(command)
     add_request_options(command)

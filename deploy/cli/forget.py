@@ -192,10 +192,10 @@ def _print_unsent_digests(call: Call, found: Sequence[Traces]) -> None:
     for digest in _unsent_digests(found):
         others = [each for each in digest.others if each not in forgotten]
         name, where = digest.destination, same_platform(call.options)
-        print(f"The digest {digest.event_id} to {name!r} is not sent yet and never will be.")
+        print(f"The digest {digest.event_id} to {name!r} has not been sent and never will be.")
         if others:
             line = f"hookchain events replay {shlex.join(others)} --only {shlex.quote(name)} --force{where} --yes"
-            print(f"To deliver the {count_of(len(others), 'other event')} in it, run this afterwards:\n  {line}")
+            print(f"To deliver the {count_of(len(others), 'other event')} in it, then run:\n  {line}")
 
 
 def _unsent_digests(found: Sequence[Traces]) -> list[DigestTraces]:
@@ -320,7 +320,7 @@ def _beyond_reach(call: Call, everywhere: Sequence[str]) -> list[Json]:
 
 
 def _print_beyond_reach(beyond_reach: Sequence[Json]) -> None:
-    print("\n".join(["What this command cannot reach:", *(f"  - {each}" for each in beyond_reach)]))
+    print("\n".join(["This command cannot reach:", *(f"  - {each}" for each in beyond_reach)]))
 
 
 def _stores_document(before: Mapping[str, int], after: Mapping[str, int]) -> JsonObject:

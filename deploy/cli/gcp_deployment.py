@@ -160,7 +160,7 @@ def _target(options: argparse.Namespace, environ: dict[str, str], ask: Questions
     """Raises TargetFault and CommandError."""
 
     def project() -> str:
-        how = "no project is named: set PROJECT=ID; `gcloud projects list` shows yours"
+        how = "no project is set: set PROJECT=ID; `gcloud projects list` shows yours"
         return configured_project(Gcloud()) or ask.ask("Which project? (gcloud projects list shows yours)", how)
 
     return find_target(options, environ, project)
@@ -181,7 +181,7 @@ ONE_DEPLOYMENT_SECONDS: Final = 1_800.0
 """Revisions that were created within this time of each other belong to one deployment."""
 ROLLBACK_DETAILS: Final = """\
 Without --function it rolls back the functions that the last deployment changed. Secrets, topics and stored events stay
-as they are. The next `make deploy-gcp` lets the newest revision serve again."""
+as they are. `make deploy-gcp` then lets the newest revision serve again."""
 MEETS: Final = """\
 The previous revision reads what the newer one stored. A delivery that it does not know becomes a dead letter:
 `hookchain dead-letters list --platform gcp` shows it; replay it after the next deployment. See deploy/CHANGELOG.md."""

@@ -19,8 +19,8 @@ from shared.did_you_mean import did_you_mean
 
 RECIPES: Final = ROOT / "deploy" / "recipes"
 DETAILS: Final = """\
-It asks which recipe to use, where mail goes, and which address mail comes from. Without a terminal, set --recipe
-and --to. A recipe without mail needs neither address. It never overwrites a file."""
+The command asks which recipe to use, which address mail is sent to, and which address it is sent from. Without a
+terminal, set --recipe and --to. A recipe without mail needs no address. An existing file is never overwritten."""
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _RECIPIENTS: Final = re.compile(r"\[[^\]\n]*@example\.com[^\]\n]*\]")
 _PERSON: Final = re.compile(r"\bemail: [^\s,}]+@example\.com\b")

@@ -19,12 +19,12 @@ from shared.did_you_mean import did_you_mean, nearest
 from shared.own_modules import own_sources
 
 PROVIDERS_DETAILS: Final = """\
-PROVEN is how the signature was tested: with genuine requests that were published (vectors), with requests signed by the
-provider's own or an independent library (library), with requests signed in a test by code written from the
-documentation (restated), or not at all, because there is no signature (nothing)."""
+PROVEN shows how the signature check was tested: with published genuine requests (vectors), with requests signed by the
+provider's or an independent library (library), with requests signed by test code written from the documentation
+(restated), or not at all, because there is no signature (nothing)."""
 PROVIDERS_EXAMPLES: Final = """\
   hookchain providers                 list all of them
-  hookchain providers --find mail     list those that have to do with mail
+  hookchain providers --find mail     list the providers whose entries contain `mail`
   hookchain providers github          show how to set GitHub up"""
 
 
@@ -32,11 +32,13 @@ def providers(arguments: list[str]) -> int:
     codes = "0 done, 1 nothing found, 2 usage error"
     command = parser("providers", PROVIDERS_EXAMPLES, details=PROVIDERS_DETAILS, exit_codes=codes)
     command.add_argument("name", metavar="NAME", nargs="?", help="show this provider, such as github")
-    command.add_argument("--find", metavar="TEXT", help="list those with this text in their key, name, auth or notes")
+    command.add_argument(
+        "--find", metavar="TEXT", help="list the providers with this text in their key, name, auth or notes"
+    )
     command.add_argument("--json", action="store_true", help="print one JSON document")
     options = command.parse_args(arguments)
     if options.name is not None and options.find is not None:
-        command.error("give NAME or --find, not both")
+        command.error("use NAME or --find, not both")
     screen = stdout_screen(options.json)
     catalogue = load_catalogue()
     return (

@@ -58,7 +58,7 @@ GROUPS: Final = {
         "doctor": Command("deploy.cli.doctor:main", "Find what would make a start or a deployment fail"),
         "pause": Command("deploy.cli.pause:pause", "Pause a destination: its deliveries wait until it is resumed"),
         "resume": Command("deploy.cli.pause:resume", "Resume a paused or disabled destination"),
-        "release": Command("deploy.cli.pause:release", "Deliver what is held for a destination"),
+        "release": Command("deploy.cli.pause:release", "Send the held deliveries of a destination"),
         "secrets": Command("deploy.cli.secrets:main", "List, set and rotate the secrets that the configuration needs"),
         "forget": Command(
             "deploy.cli.forget:main", "Erase the bodies of events from every store, and verify that they are gone"
@@ -168,7 +168,7 @@ def checkout_fault(folder: Path) -> str | None:
     """Return the reason why `folder` is no checkout. A copy that pip made has neither .env nor a configuration."""
     if (folder / "pyproject.toml").is_file():
         return None
-    return f"runs from a checkout, and {folder} is none. {how_to_install(Path())}"
+    return f"must run from a checkout; {folder} is not one. {how_to_install(Path())}"
 
 
 def version() -> str:

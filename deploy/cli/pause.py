@@ -101,8 +101,8 @@ def _require_configured(options: argparse.Namespace, environ: Mapping[str, str])
 
 
 PAUSE_DETAILS = """\
-Nothing is lost: deliveries wait. Without --for they are held until `hookchain resume`; with it they are sent once the
-time is over. Running functions notice within 10 s."""
+No delivery is lost: deliveries wait until `hookchain resume`, or with --for until the time has passed. Running
+functions can take 10 s to notice."""
 
 
 def pause(arguments: list[str]) -> int:
@@ -119,15 +119,15 @@ def pause(arguments: list[str]) -> int:
 
 async def _pause(subject: Subject) -> str:
     now = time.time()
-    resume = f"`hookchain resume {subject.name}{subject.where}` ends it"
+    resume = f"to resume it: `hookchain resume {subject.name}{subject.where}`"
     state = await subject.ledger.destination_state(subject.name)
     if state.disabled_reason is not None:
-        raise CommandError(f"{subject.name} takes no deliveries already: {state.disabled_reason}; {resume}")
+        raise CommandError(f"{subject.name} is already paused or disabled: {state.disabled_reason}; {resume}")
     if (seconds := subject.options.seconds) is None:
         await subject.ledger.disable(subject.name, PAUSED_BY_OPERATOR, now)
-        return f"paused {subject.noticed}, until you resume it: {resume}"
+        return f"paused {subject.noticed}; {resume}"
     await subject.ledger.pause(subject.name, now + seconds, now, PAUSED_BY_OPERATOR)
-    return f"paused {subject.noticed}, until {rfc3339(now + seconds)}; {resume} sooner"
+    return f"paused {subject.noticed}, until {rfc3339(now + seconds)}; {resume}"
 
 
 RESUME_DETAILS: Final = f"""\
@@ -165,7 +165,10 @@ def _deliveries(resumed: Resumed, attempt_time: str) -> str:
 
 
 def release(arguments: list[str]) -> int:
-    details = "With `on_unknown: hold`, a delivery that got no response waits until you have asked the receiver."
+    details = (
+        "With `on_unknown: hold`, a delivery without a response is held until you have checked whether the receiver "
+        "has it."
+    )
     command = destination_parser("release", "hookchain release crm --platform gcp", details, "released")
     return run_on_destination("release", command.parse_args(arguments), _release)
 
@@ -175,5 +178,5 @@ async def _release(subject: Subject) -> str:
     if reason := await subject.stopped_by(now):
         resume = f"run `hookchain resume {subject.name}{subject.where}`"
         act = resume if PAUSED_BY_OPERATOR in reason else f"fix that first, then {resume}"
-        raise CommandError(f"{subject.name} takes no deliveries: {reason}; {act}")
+        raise CommandError(f"{subject.name} is paused or disabled: {reason}; {act}")
     return subject.released_line(await subject.ledger.release(subject.name, now))

@@ -113,11 +113,11 @@ def add_selection(command: argparse.ArgumentParser, limit: int | None) -> None:
 
 
 def add_id(command: argparse.ArgumentParser) -> None:
-    command.add_argument("id", metavar="ID", help="set the id, or its first six or more characters")
+    command.add_argument("id", metavar="ID", help="the id, or at least its first six characters")
 
 
 def add_ids(command: argparse.ArgumentParser) -> None:
-    command.add_argument("ids", metavar="ID", nargs="*", help="set the ids, or at least six first characters of each")
+    command.add_argument("ids", metavar="ID", nargs="*", help="the ids, or at least the first six characters of each")
 
 
 def add_confirmation(command: argparse.ArgumentParser, *, has_rate: bool = True) -> None:
@@ -136,9 +136,9 @@ def require_choice(options: argparse.Namespace, filters: Sequence[str]) -> None:
     """Prevent an action on every record by mistake. Raises UsageError."""
     is_filtered = any(getattr(options, name) is not None for name in filters)
     if options.ids and is_filtered:
-        raise UsageError("give ids or filters, not both")
+        raise UsageError("use ids or filters, not both")
     if not options.ids and not is_filtered:
-        raise UsageError(f"give ids, or choose records by --{', --'.join(filters)}")
+        raise UsageError(f"name records by their ids, or choose them by --{', --'.join(filters)}")
 
 
 def require_known(state: State, options: argparse.Namespace) -> None:

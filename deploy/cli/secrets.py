@@ -28,9 +28,8 @@ from shared.settings import read_settings
 from shared.times import rfc3339
 
 DETAILS: Final = """\
-A value is never an argument. The command asks for it twice, or reads it from standard input, where each line is one
-value, newest first, and a PEM block or a JSON object is one value; --random
-generates one."""
+A value is never an argument. The command asks for it twice, or reads it from standard input: one value a line, newest
+first. A PEM block or a JSON object is one value. --random generates a value."""
 EXAMPLES: Final = """\
   hookchain secrets list
   hookchain secrets set signup-password
@@ -146,7 +145,7 @@ def _advice(
             uses = ", ".join(need.uses)
             lines.append(f"{need.name}: the receiver of {uses} needs it. To read it: {place.how_to_read(need.name)}")
         if stored and stored.shadow:
-            lines.append(f"{need.name}: it is in .env too; {stored.shadow} takes precedence")
+            lines.append(f"{need.name}: it is also in .env; {stored.shadow} takes precedence")
     return lines
 
 
@@ -162,7 +161,7 @@ def main(arguments: list[str]) -> int:
     _reject_values(command, options.value, unknown)
     command.reject_ignored([options.action, *arguments], IGNORED)
     if options.action == "list" and options.name is not None:
-        command.error("list takes no name: it lists every secret that the configuration needs")
+        command.error("`list` has no NAME: it lists every secret that the configuration needs")
     if options.action != "list" and not SECRET_NAME.fullmatch(options.name or ""):
         # The message does not repeat NAME, which may be a value.
         command.error("NAME: must be a lower-case letter, then letters, digits and '-', such as signup-password")
@@ -191,7 +190,7 @@ def set_secret(options: argparse.Namespace, platform: Platform) -> int:
     for line in place.write(need.name, secret_values.joined(values), forget=False):
         print(f"{need.name}: {line}")
     if before and before.values and not set(before.values) & set(values):
-        print(f"{need.name}: its old value is no longer accepted; `rotate` would keep it for a while")
+        print(f"{need.name}: its old value is no longer accepted; `rotate` keeps the old value for a while")
     _print_notes(options, place, need, values)
     return DONE
 
@@ -224,7 +223,7 @@ def _drop_old(place: SecretBackend, need: Need, values: tuple[str, ...]) -> int:
         return NOT_DONE
     for line in place.write(need.name, secret_values.joined(values[:1]), forget=True):
         print(f"{need.name}: {line}")
-    print(f"{need.name}: only the newest value is accepted now")
+    print(f"{need.name}: only the newest value is accepted from now on")
     return DONE
 
 

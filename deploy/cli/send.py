@@ -173,7 +173,7 @@ def wrong_port_note(url: str, outcome: Outcome, state: Path) -> str:
     receive = f": receive is at http://localhost:{ports.receive}" if ports else ""
     own = {port: name for name, port in ports.named().items()} if ports else {}
     if own.get(target.port or 0, "receive") != "receive":
-        return f"Port {target.port} is {own[target.port or 0]}'s, which takes no requests of senders{receive}"
+        return f"Port {target.port} is the port of {own[target.port or 0]}, which accepts no events{receive}"
     if outcome.code == "http" and target.port not in own:  # every answer of receive has a code
         program = "" if ports else f", and no `make dev` runs with {state}"
         return f"Another program answered on port {target.port or 80}{program}{receive}"

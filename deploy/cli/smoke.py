@@ -41,11 +41,11 @@ from shared.ledger import LedgerRow
 from shared.signatures.auth_scheme import AuthScheme
 
 DETAILS: Final = """\
-The event has the type that the source's first route takes, or --type. Its body is generated, a sample of the source's
-provider, --file, or sample.json beside the configuration. The event is delivered like any other, to real people and
-systems, so the command asks first, unless mail is only caught on this machine. The event is marked: its user agent is
-`hookchain-smoke`, its header `webhook-id` begins with `smoke-`, and a generated body has the field `hookchainSmokeTest`
-and the name "Smoke Test"."""
+The event has the first type that the source's first route selects, or --type. Its body is --file, sample.json in the
+configuration's folder, a sample of the source's provider, or generated. The event is delivered like any other, to real
+people and systems, so the command asks first, unless mail is only caught on this machine. You can recognise it by its
+user agent `hookchain-smoke`, by its `webhook-id`, which begins with `smoke-`, and in a generated body by the field
+`hookchainSmokeTest` and the name "Smoke Test"."""
 EXAMPLES: Final = """\
   hookchain smoke
   hookchain smoke --platform gcp --source shop --yes
@@ -71,9 +71,9 @@ _MARKS: Final = {
     DEAD_LETTERED: ("✗", RED),
 }
 _ADVICE: Final = {
-    RETRY_SCHEDULED: "it is retried automatically, for days; `hookchain events list{where}` shows its status",
+    RETRY_SCHEDULED: "it is retried automatically; `hookchain events list{where}` shows its status",
     HELD: "fix the reason, then: hookchain resume {destination}{where}",
-    DEAD_LETTERED: "`hookchain dead-letters list{where}` shows it, and `replay` sends it again",
+    DEAD_LETTERED: "to see it: hookchain dead-letters list{where}; `dead-letters replay` sends it again",
 }
 
 
@@ -309,7 +309,7 @@ def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, 
             return name, source, auth
     which = f"source {options.source!r}" if options.source else "every source"
     raise CommandError(
-        f"no way to sign for {which} here. Use `hookchain trigger` for a provider of the catalogue, "
+        f"{which} cannot be signed for here. Use `hookchain trigger` for a provider of the catalogue, "
         "and `hookchain link` for a source of links."
     )
 

@@ -17,7 +17,7 @@ LISTED: Final = 100
 COLUMNS: Final = (Column("TENANT"), Column("NAME", 12), Column("EMAIL", 12), Column("CREATED"))
 IMPORT_DETAILS: Final = """\
 The file's first line names its columns: id, name, email, and metadata.KEY for each entry of the metadata. An empty cell
-changes nothing. A file with a fault changes nothing at all. `-` reads standard input."""
+changes nothing. If the file has a fault, nothing is imported. `-` reads standard input."""
 DELETE_DETAILS: Final = """\
 The tenant's endpoints are deleted and its portal links stop working. Messages and deliveries stay until their retention
 ends; `hookchain forget --tenant` erases them."""
@@ -183,7 +183,7 @@ ACTIONS: Final = {
 CAPABILITIES: Final = get_args(Capability)
 DEFAULT_CAPABILITIES: Final = ("view", "manage", "resend")
 PORTAL_DETAILS: Final = """\
-Whoever has the link may do what it allows until it expires: send it to nobody else. Capabilities: `view` shows
+Anyone who has the link can use it until it expires, so send it only to the tenant. Capabilities: `view` shows
 endpoints and deliveries; `manage` changes endpoints; `resend` sends deliveries again; `reveal_secret` shows secrets.
 `hookchain portal-link TENANT --revoke` makes all links of the tenant invalid."""
 
@@ -237,7 +237,7 @@ def _print_link(call: subscribers.Call) -> int:
             if options.json:
                 print_json({"tenant": options.tenant, "revoked": True})
             else:
-                print(f"{options.tenant}: all portal links made until now are invalid")
+                print(f"{options.tenant}: all existing portal links are now invalid")
             return DONE
         made = hooks.create_token(options.tenant, capabilities=options.capabilities, expires_in=int(options.expires))
     if options.json:

@@ -382,7 +382,7 @@ def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
     """
     auth = next((each for each in target.source.auth if each.secret and signing.is_asymmetric(each)), None)
     if auth is None:
-        raise ValueError(f"{target.entry.name} does not sign with a key pair that can be made here")
+        raise ValueError(f"{target.entry.name} does not sign with a key pair that can be generated here")
     pair = signing.generate_key_pair(auth)
     others = read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")

@@ -32,7 +32,7 @@ _BROKEN: Final = {
     "ROLLBACK_COMPLETE": "its first deployment failed: delete it (make destroy-aws), then make deploy-aws",
     "ROLLBACK_FAILED": "delete it (make destroy-aws), then make deploy-aws",
     "CREATE_FAILED": "delete it (make destroy-aws), then make deploy-aws",
-    "DELETE_FAILED": "its events in CloudFormation say what cannot be deleted",
+    "DELETE_FAILED": "its events in CloudFormation show what cannot be deleted",
     "UPDATE_ROLLBACK_FAILED": "aws cloudformation continue-update-rollback --stack-name {stack} --region {region}",
 }
 
@@ -153,10 +153,10 @@ def status_of(url: str) -> int | None:
 def receive_finding(url: str, status: int | None) -> Finding:
     """receive answers 404 to a path that is no source's. A 403 is Lambda's, before the function is called."""
     if status is None:
-        return unknown(f"{url} does not answer", "look at your connection")
+        return unknown(f"{url} does not answer", "check your connection")
     if status == 403:
         need = "lambda:InvokeFunctionUrl and lambda:InvokeFunction"
-        return problem(f"{url} answers 403: everybody needs the permissions {need}", DEPLOY)
+        return problem(f"{url} answers 403: everyone needs the permissions {need}", DEPLOY)
     if status >= 500:
         return problem(f"{url} answers {status}", "hookchain logs --platform aws --function receive shows why")
     return ok(url)

@@ -275,7 +275,7 @@ def checkup(
             found[name] = finding
         except queue.Empty:
             progress(len(found))
-    late = unknown(f"no answer within {longest_seconds:.0f} s", "try again; or look at your connection")
+    late = unknown(f"no answer within {longest_seconds:.0f} s", "try again; or check your connection")
     return [(check.name, found.get(check.name, late)) for check in checks]
 
 
@@ -293,4 +293,4 @@ def _finding(check: Check) -> Finding:
     except (ApiError, GcloudFault, BackendError, CommandError) as fault:
         return unknown(str(fault).split("\n")[0])
     except Exception as error:  # one check's own fault must not hide what the others found
-        return unknown(f"the check itself failed: {place_of(error)}", "please report it")
+        return unknown(f"the check failed: {place_of(error)}", "please report it")

@@ -19,8 +19,8 @@ from shared.errors import Temporary
 from shared.jsontext import JsonObject
 
 SECONDS: Final = 10.0
-HERE: Final = "start it, or correct its host and port; until then, deliveries are retried"
-NOT_HERE: Final = "this machine may not reach it; notify says in the page what the database answers"
+HERE: Final = "start it, or correct its host and port; deliveries are retried until then"
+NOT_HERE: Final = "this machine may not reach it; the page shows what the database returns to notify"
 _FITTING: Final[Mapping[ColumnType, tuple[type, ...]]] = {
     "text": (types.String, types.JSON),
     "integer": (types.Integer, types.Numeric, types.Float, types.String),

@@ -49,7 +49,7 @@ def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callabl
 
 def env_file(path: Path) -> Finding:
     if not path.exists():
-        return ok("not there; `hookchain dev` creates it")
+        return ok("does not exist; `hookchain dev` creates it")
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         return problem(f"{path} can be read by others (mode {mode:03o})", f"chmod 600 {path}")
@@ -66,7 +66,7 @@ def disk(state: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"{free / 1e9:.1f} GB free at {folder}"
     if free < LEAST_FREE_BYTES:
-        return problem(text, "free some space: an event that cannot be written is answered 503")
+        return problem(text, "free some space: receive answers 503 if it cannot write an event")
     try:
         probe = folder / ".hookchain-doctor"
         probe.touch()

@@ -116,7 +116,7 @@ def _table_policy(api: GoogleApi, dataset: str, settings: BigQuerySettings, memb
         policy = {}
     if has_role(policy, member, TABLE_ROLES):
         return None
-    return problem(f"nothing here shows that notify may write to {settings.table_text}, of another project", grant)
+    return problem(f"notify may not be allowed to write to {settings.table_text}, which is in another project", grant)
 
 
 def _may_write(target: Target, dataset: JsonObject) -> bool:
@@ -133,7 +133,7 @@ def _bucket(target: Target, api: GoogleApi, settings: ObjectSettings) -> Finding
         return unknown(f"{settings.bucket} is at another server", "")
     if settings.is_s3:
         if settings.secret is None:
-            return problem("Google Cloud has no role on AWS", "set `access_key_id` and `secret`")
+            return problem("functions on Google Cloud have no AWS role", "set `access_key_id` and `secret`")
         return unknown(f"{settings.bucket} is on AWS", "")
     path = f"/storage/v1/b/{settings.bucket_name}"
     try:
@@ -141,15 +141,15 @@ def _bucket(target: Target, api: GoogleApi, settings: ObjectSettings) -> Finding
     except ApiError as fault:
         return _not_found(fault, settings.bucket, f"gcloud storage buckets create {settings.bucket}")
     if settings.secret is not None:
-        return ok(f"{settings.bucket} is there")
+        return ok(f"{settings.bucket} exists")
     number = str(api.get("cloudresourcemanager", f"/v3/projects/{target.project}").get("name")).rpartition("/")[2]
     if str(described.get("projectNumber")) == number:
-        return ok(f"{settings.bucket} is there")
+        return ok(f"{settings.bucket} exists")
     member = f"serviceAccount:{gcp_names.account_email(target, 'notify')}"
     grant = f"gcloud storage buckets add-iam-policy-binding {settings.bucket} --member={member}"
     if has_role(api.get("storage", f"{path}/iam"), member, OBJECT_ROLES):
-        return ok(f"{settings.bucket} is there, and notify may write to it")
-    rule = f"{settings.bucket} is of another project, where notify may not create objects"
+        return ok(f"{settings.bucket} exists, and notify may write to it")
+    rule = f"{settings.bucket} belongs to another project, where notify may not create objects"
     return problem(rule, f"{grant} --role=roles/storage.objectCreator")
 
 
@@ -166,13 +166,15 @@ def _not_found(fault: ApiError, place: str, todo: str) -> Finding:
     if fault.status == 404:
         return problem(f"there is no {place.removeprefix('the ')}", todo)
     if fault.status == 403:
-        return unknown(f"you may not see {place}", "ask its owner")
+        return unknown(f"you have no permission to see {place}", "ask its owner")
     raise fault
 
 
 def _needs_key(secret: str | None) -> Finding:
     if secret is None:
-        return problem("AWS has no account of Google's", "set `secret`, with the key (JSON) of a service account")
+        return problem(
+            "functions on AWS have no Google account", "set `secret`, with the key (JSON) of a service account"
+        )
     return unknown("it is on Google Cloud", "")
 
 
@@ -184,20 +186,22 @@ def _s3_bucket(api: AwsApi, settings: ObjectSettings, account: str) -> Finding:
     except AwsFault as fault:
         if fault.code in {"404", "NoSuchBucket"}:
             return problem(f"there is no bucket {settings.bucket}", f"aws s3 mb {settings.bucket}")
-        return unknown(f"you may not see {settings.bucket} ({fault.code or 'no answer'})", "ask its owner")
+        return unknown(
+            f"you have no permission to see {settings.bucket} ({fault.code or 'no answer'})", "ask its owner"
+        )
     region = found.get("BucketRegion")
     if isinstance(region, str) and region != settings.region:
         return problem(f"{settings.bucket} is in {region}", f"set `region: {region}`")
     if settings.secret is not None:
-        return ok(f"{settings.bucket} is there")
+        return ok(f"{settings.bucket} exists")
     try:
         api.call("s3", "head_bucket", Bucket=settings.bucket_name, ExpectedBucketOwner=account)
     except AwsFault as fault:
         if not fault.is_denied and fault.code != "403":
             raise
-        rule = f"{settings.bucket} is of another account"
+        rule = f"{settings.bucket} belongs to another account"
         return problem(rule, "name the role of notify in its policy, and give the role s3:PutObject (deploy/README.md)")
-    return ok(f"{settings.bucket} is there")
+    return ok(f"{settings.bucket} exists")
 
 
 # Google's files
@@ -232,11 +236,11 @@ def sharing(notify: JsonObject, own_account: str | None, place: SecretBackend) -
         files = [(url, role, settings.get(key)) for (each, key), (url, role) in _FILES.items() if each == kind]
         secret = settings.get("secret")
         if files and secret is None and own_account is None:
-            rule = f"destination {name!r} has no account of Google's here"
+            rule = f"destination {name!r} has no Google account here"
             return problem(rule, f"name the key of a service account in its `secret`: {kind}: {{secret: …}}")
         account = own_account if secret is None else _account_of(str(secret), place)
         lines += [f"{url}{file} with {account} as {role}" for url, role, file in files if file is not None]
-    return unknown(f"share {'; '.join(dict.fromkeys(lines))}", "if you have shared them, there is nothing to do")
+    return unknown(f"share {'; '.join(dict.fromkeys(lines))}", "nothing to do if they are shared already")
 
 
 def _account_of(secret: str, place: SecretBackend) -> str:
@@ -294,20 +298,20 @@ def _finding(
 def _rights_on_google(project: str, sources: Sequence[BusSource], published: Sequence[GoogleTopic | AwsBus]) -> Finding:
     for bus in published:
         if isinstance(bus, AwsBus):
-            rule = f"{bus.arn}: a function on Google Cloud has no role on AWS"
+            rule = f"{bus.arn}: functions on Google Cloud have no AWS role"
             return problem(rule, "set `access_key_id` and `secret` of its destination")
     others = [each.path for each in published if isinstance(each, GoogleTopic) and each.project != project]
     others += [name for each in sources if project not in (name := each.text("pubsub")) and "/" in name]
     if others:
-        return problem(f"{others[0]} is in another project, whose owner gives the right to use it", RIGHTS)
-    return ok("the deployment gives all rights")
+        return problem(f"{others[0]} is in another project, whose owner must grant access to it", RIGHTS)
+    return ok("the deployment grants all rights")
 
 
 def _rights_on_aws(sources: Sequence[BusSource], published: Sequence[GoogleTopic | AwsBus]) -> Finding:
     for bus in published:
         if isinstance(bus, GoogleTopic):
-            rule = f"{bus.path}: a function on AWS has no account of Google's"
+            rule = f"{bus.path}: functions on AWS have no Google account"
             return problem(rule, "set `secret` of its destination")
     if buckets := [each.text("bucket") for each in sources if each.kind == "bucket"]:
         return ok(f"S3 sends events about objects in {buckets[0]} only if EventBridge is on in the bucket's properties")
-    return ok("the deployment gives all rights in this account")
+    return ok("the deployment grants all rights in this account")

@@ -51,8 +51,8 @@ def sender_finding(addresses: Sequence[str], verified: Verified) -> Finding:
     if not lacking:
         return ok(f"{', '.join(addresses)} verified")
     if verified.addresses is None or verified.domains is None:
-        may = "the SendGrid key may send but not read (which is good): check it yourself"
-        return unknown(f"{', '.join(lacking)}: it is unknown if they are verified", f"{may}: {PAGE}")
+        may = "the SendGrid key can send but not read, as recommended: check it yourself"
+        return unknown(f"{', '.join(lacking)}: not known whether they are verified", f"{may}: {PAGE}")
     return problem(f"SendGrid has not verified {', '.join(lacking)}, and would reject its mail", f"verify it: {PAGE}")
 
 

@@ -76,7 +76,7 @@ def _require_columns(names: Sequence[str], key: str, columns: Sequence[str], pre
             known = [*columns, *(f"{each}.NAME" for each in prefixes)]
             raise CsvFault(f"line 1: there is no column {name!r}{did_you_mean(name, known)}")
         if names.count(name) > 1:
-            raise CsvFault(f"line 1: the column {name!r} is there twice")
+            raise CsvFault(f"line 1: the column {name!r} occurs twice")
 
 
 def _row(line: int, names: Sequence[str], cells: Sequence[str], key: str, prefixes: Mapping[str, str]) -> Row:

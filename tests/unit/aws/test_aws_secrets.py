@@ -39,7 +39,7 @@ def test_a_value_is_set_rotated_and_the_old_one_dropped(
     assert STRONG not in output.out + output.err
     assert stored(stack, "shop-password") == f"{OTHER}\n{STRONG}"
     assert stack.run("secrets", "rotate", "shop-password", "--drop-old") == 0
-    assert "only the newest value is accepted now" in capsys.readouterr().out
+    assert "only the newest value is accepted from now on" in capsys.readouterr().out
     assert stored(stack, "shop-password") == OTHER
     versions = stack.call("secretsmanager", "describe_secret", SecretId=f"{stack.prefix}shop-password")
     assert "AWSPREVIOUS" not in str(versions["VersionIdsToStages"])

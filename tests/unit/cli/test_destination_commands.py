@@ -11,6 +11,7 @@ from deploy.config.running_dev import Hint, Ports, write_dev_file
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ledger_rules import HELD, RETRY_SCHEDULED
+from shared.times import rfc3339
 from tests.fakes.notifier import a_delivery
 
 CONFIG = """
@@ -86,7 +87,7 @@ def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(
 ) -> None:
     with_ledger(ledger_path, hold_one)
     assert pause.pause(["people"]) == 0
-    assert "`hookchain resume people` ends it" in capsys.readouterr().out
+    assert "to resume it: `hookchain resume people`" in capsys.readouterr().out
     assert state_of(ledger_path).disabled_reason == PAUSED_BY_OPERATOR
     assert pause.resume(["people"]) == 0
     assert "people: resumed; 1 held delivery will be attempted" in capsys.readouterr().out
@@ -138,7 +139,7 @@ def test_a_pause_with_an_end_does_not_replace_one_without(
 ) -> None:
     assert pause.pause(["people"]) == 0
     assert pause.pause(["people", "--for", "2h"]) == 1
-    assert "people takes no deliveries already: paused by an operator; `hookchain resume" in capsys.readouterr().err
+    assert "people is already paused or disabled: paused by an operator; to resume it: `hookchain resume" in capsys.readouterr().err
     assert state_of(ledger_path).paused_until is None
 
 
@@ -147,7 +148,7 @@ def test_a_pause_for_a_time_ends_by_itself(ledger_path: Path, capsys: pytest.Cap
     until = state_of(ledger_path).paused_until
     assert until is not None
     assert 7_000 < until - time.time() < 7_300
-    assert "sooner" in capsys.readouterr().out
+    assert f"until {rfc3339(until)}" in capsys.readouterr().out
 
 
 def test_release_names_resume_where_the_destination_takes_nothing(

@@ -263,7 +263,7 @@ def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(
 
     with_ledger(kept.folder, send)
     shown = printed(capsys, "show", DIGEST_ID)
-    assert f"Digest {DIGEST_ID}\n  destination  crm\n  stands for   2 deliveries\n" in shown
+    assert f"Digest {DIGEST_ID}\n  destination  crm\n  contains     2 deliveries\n" in shown
     assert "  e0  by route 'tell'\n" in shown
     assert "not found" not in shown
     document = printed_json(capsys, "show", DIGEST_ID)
@@ -274,7 +274,7 @@ def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(
     }
     assert as_objects(document["deliveries"])[0]["merged"] == 2
     assert main(["events", "replay", DIGEST_ID, "--yes"]) == 1
-    assert f"{DIGEST_ID} is a digest, which no route made. Replay events in it" in capsys.readouterr().err
+    assert f"{DIGEST_ID} is a digest, not an event of a source. Replay the events in it" in capsys.readouterr().err
 
 
 def with_ledger(folder: Path, act: Callable[[LocalLedger], Awaitable[Answer]]) -> Answer:

@@ -19,7 +19,7 @@ def test_a_replay_is_a_dry_run_that_says_what_and_how(
     assert out.startswith("7 events would be replayed, oldest first; the first 5:\n")
     assert [line.split()[1] for line in out.splitlines()[3:8]] == ["e0", "e1", "e2", "e3", "e4"]
     assert out.endswith(
-        "Nothing was sent. To send them, at most 20 a second:\n  hookchain events replay --source web "
+        "Nothing was sent. To send them, at most 20 per second:\n  hookchain events replay --source web "
         "--since 2026-09-21T13:13:20.000Z --until 2026-09-21T14:13:20.000Z "
         f"--state {kept.folder} --yes\n"
     )
@@ -52,8 +52,8 @@ def test_the_dry_run_tells_that_what_is_finished_stays_so(
     kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept.delivered(kept.event("e1"))
-    assert "Finished deliveries of 1 event stay as they are without --force" in printed(capsys, "replay", "e1")
-    assert "what was delivered is delivered again" in printed(capsys, "replay", "e1", "--force")
+    assert "Finished deliveries of 1 event are not repeated without --force" in printed(capsys, "replay", "e1")
+    assert "deliveries that succeeded are sent again" in printed(capsys, "replay", "e1", "--force")
 
 
 def test_the_dry_run_does_not_say_so_of_an_event_whose_route_failed(
@@ -123,7 +123,7 @@ def test_options_may_stand_between_ids(kept: Kept, bus: FakeBus, capsys: pytest.
 def test_a_repeated_request_is_shown_as_one_event(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     kept.event("4f2a9c0d")
     kept.received("4f2a9c0d")
-    note = "  They have the same id or the same signed bytes, so they are one event."
+    note = "  These requests have the same id or the same signed bytes, so they count as one event."
     assert note not in printed(capsys, "show", "4f2a9c")
     kept.received("4f2a9c0d")
     assert note in printed(capsys, "show", "4f2a9c")

@@ -128,7 +128,7 @@ def test_a_digest_that_is_never_sent_says_how_to_deliver_the_other_events_in_it(
 
     asyncio.run(work())
     out = forget(capsys, "--event", "e1", "--yes")
-    assert f"The digest {digest.event.id} to 'list' is not sent yet and never will be." in out
+    assert f"The digest {digest.event.id} to 'list' has not been sent and never will be." in out
     assert "  hookchain events replay e2 --only list --force --yes\n" in out
     assert "digests       1       0" in out
 

@@ -24,7 +24,7 @@ def test_outside_a_checkout_help_and_version_still_work(
     monkeypatch.setattr(command, "_CHECKOUT", tmp_path)
     assert (main(["--help"]), main(["--version"])) == (0, 0)
     assert main(["lint"]) == 1
-    assert capsys.readouterr().err.startswith("hookchain: runs from a checkout, and ")
+    assert capsys.readouterr().err.startswith("hookchain: must run from a checkout; ")
 
 
 def test_a_missing_package_is_named_with_the_line_that_installs_it(

@@ -184,7 +184,7 @@ def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder:
     [
         (b"name\nAcme\n", "line 1: must name a column 'id'; got name"),
         (b"id,mail\n", "line 1: there is no column 'mail'; did you mean 'email'?"),
-        (b"id,id\n", "line 1: the column 'id' is there twice"),
+        (b"id,id\n", "line 1: the column 'id' occurs twice"),
         (b"id,name\nacme\n", "line 2: must have 2 cells, as line 1 has; got 1"),
         (b"id,name\n,Acme\n", "line 2: id is empty"),
         (b"id\n\xff\n", "must be UTF-8; byte 3 is not"),

@@ -123,5 +123,5 @@ def test_whoever_sends_to_the_port_of_another_function_or_program_is_told_whose_
         assert f"Another program answered on port {port}, and no `make dev` runs" in capsys.readouterr().err
         write_dev_file(kept.folder, Ports(8080, port, 1, 2, 3), Hint("", ()), None)
         assert main(send) == 1
-        whose = f"Port {port} is transform's, which takes no requests of senders: receive is at http://localhost:8080"
+        whose = f"Port {port} is the port of transform, which accepts no events: receive is at http://localhost:8080"
         assert whose in capsys.readouterr().err

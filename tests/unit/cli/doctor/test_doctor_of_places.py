@@ -144,7 +144,7 @@ def test_a_bucket_is_there_and_in_this_project_or_lets_notify_write(google: Stan
     policy["bindings"] = [{"role": "roles/storage.objectUser", "members": [MEMBER]}]
     assert found_on_google(google, BUCKET)[0] == "ok"
     google.canned[("GET", "/storage/storage/v1/b/the-archive")] = [(200, {"projectNumber": "123"})]
-    assert found_on_google(google, BUCKET)[:2] == ("ok", "it: gs://the-archive is there")
+    assert found_on_google(google, BUCKET)[:2] == ("ok", "it: gs://the-archive exists")
 
 
 def test_each_cloud_needs_a_key_for_the_other_one(google: StandIn, keys: None) -> None:
@@ -167,7 +167,7 @@ def test_a_bucket_on_aws_is_there_in_its_region(keys: None) -> None:
         assert found_on_aws(endpoint, bucket)[2] == "aws s3 mb s3://the-archive"
         client = boto_client(place, "s3")
         client.create_bucket(Bucket="the-archive", CreateBucketConfiguration={"LocationConstraint": REGION})
-        assert found_on_aws(endpoint, bucket)[:2] == ("ok", "it: s3://the-archive is there")
+        assert found_on_aws(endpoint, bucket)[:2] == ("ok", "it: s3://the-archive exists")
         elsewhere = bucket.replace(REGION, "us-east-1")
         assert found_on_aws(endpoint, elsewhere)[2] == f"set `region: {REGION}`"
 

@@ -199,9 +199,8 @@ def _docs(call: subscribers.Call) -> int:
     if call.options.json:
         print_json({"files": [str(folder / PAGE), str(folder / "openapi.json")], "event_types": len(types)})
     else:
-        print(
-            f"{folder / PAGE} and openapi.json: {count_of(len(types), 'event type')}. You can publish the folder unchanged."
-        )
+        count = count_of(len(types), "event type")
+        print(f"{folder / PAGE} and openapi.json: {count}. You can publish the folder unchanged.")
     return DONE
 
 

@@ -46,8 +46,8 @@ _ID_OF_SIGNED: Final = {"id": "not checked (--unsigned): the signed bytes decide
 DETAILS: Final = """\
 Nothing is sent: receive's own code runs, with the configuration and the secrets of this machine (/secrets/<name>, the
 environment, .env). Pass the body byte for byte as it arrived. For a signature with a timestamp, set --now to the time
-of arrival. Set it to another time to see the effect of quiet hours. A request that needs a key from elsewhere (Amazon SNS,
-PayPal, keys_url) is reported as not confirmed."""
+of arrival. Set it to another time to see the effect of quiet hours. A request that needs a key from elsewhere (Amazon
+SNS, PayPal, keys_url) is reported as not confirmed."""
 EXAMPLES: Final = """\
   hookchain explain --source github --file push.json -H 'X-GitHub-Event: push' --unsigned
   hookchain explain --source github --file push.json \\

@@ -139,7 +139,8 @@ def test_a_pause_with_an_end_does_not_replace_one_without(
 ) -> None:
     assert pause.pause(["people"]) == 0
     assert pause.pause(["people", "--for", "2h"]) == 1
-    assert "people is already paused or disabled: paused by an operator; to resume it: `hookchain resume" in capsys.readouterr().err
+    refusal = "people is already paused or disabled: paused by an operator; to resume it: `hookchain resume"
+    assert refusal in capsys.readouterr().err
     assert state_of(ledger_path).paused_until is None
 
 

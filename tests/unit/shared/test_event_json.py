@@ -40,12 +40,6 @@ def test_an_event_reads_as_it_was_written(event: Event) -> None:
     assert from_cloudevent(json.loads(event_json(event))) == event
 
 
-@given(json_values, st.sampled_from([None, 2]), st.booleans())
-def test_the_senders_text_reads_as_the_data_that_was_parsed(value: Json, indent: int | None, is_ascii: bool) -> None:
-    event, text = received(json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode("utf-8", "replace"))
-    assert from_cloudevent(json.loads(event_json(event, text))) == from_cloudevent(json.loads(event_json(event)))
-
-
 @given(json_values, st.sampled_from([None, 2]), texts, st.booleans())
 def test_a_stored_event_reads_as_it_was_written_and_holds_a_body_as_received_once(
     value: Json, indent: int | None, subject: str, is_changed: bool
@@ -76,11 +70,6 @@ def test_a_text_that_no_reader_of_utf_8_takes_is_written_anew(body: bytes, conte
     event, text = received(body, content_type)
     assert text is None
     assert json.loads(event_json(event, text).decode())["data"] == event.data
-
-
-def test_half_a_surrogate_pair_stays_one() -> None:
-    event = replace(EVENT, data={"\ud800": "a\\\udfff"})
-    assert from_cloudevent(json.loads(event_json(event))) == event
 
 
 @pytest.mark.parametrize(

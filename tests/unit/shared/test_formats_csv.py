@@ -44,16 +44,6 @@ def test_each_row_is_an_object_named_by_the_header(body: str, rows: Json) -> Non
     assert parsed(body) == rows
 
 
-def test_a_content_type_with_tabs_has_tabs_alone() -> None:
-    assert parsed("a,b\tc\n1,2\t3\n", "text/tab-separated-values") == [{"a,b": "1,2", "c": "3"}]
-
-
-def test_a_charset_is_honoured() -> None:
-    assert parsed("a\né\n".encode("latin-1"), "text/csv; charset=iso-8859-1; header=present") == [{"a": "é"}]
-    assert parsed("a\né\n".encode("utf-16")) == [{"a": "é"}]
-    assert rejection("a\né\n".encode("latin-1")) == "malformed_body"
-
-
 @pytest.mark.parametrize("body", ['a\n"1', 'a\n"1"2\n', "a,b\n1,2,3\n", "a\rb,c\r1,2"])
 def test_what_no_header_fits_does_not_parse(body: str) -> None:
     assert rejection(body) == "malformed_body"
@@ -70,10 +60,6 @@ def test_values_are_counted() -> None:
     assert rejection("," * 5_000_000) == "too_many_values"
     assert rejection(",".join(f"c{number}" for number in range(10_001))) == "too_many_values"
     assert rejection("a" * 900_000) == "too_many_values"
-
-
-def test_a_long_cell_is_accepted() -> None:
-    assert parsed("a\n" + "x" * 900_000) == [{"a": "x" * 900_000}]
 
 
 def test_a_long_header_is_not_said_again_in_thousands_of_rows() -> None:

@@ -1,3 +1,5 @@
+"""The limits of JSON: depth, values, keys and numbers."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -23,16 +25,6 @@ VALUES = st.recursive(
     | st.text('[]{}",\\a'),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-
-
-def test_an_object_is_accepted_as_it_is() -> None:
-    body = '{"a": [1, -2.5, true, false, null, "\\u00e9\\n"], "b": {}}'
-    assert parsed(body) == {"a": [1, -2.5, True, False, None, "é\n"], "b": {}}
-
-
-@pytest.mark.parametrize("body", ["1", '"a"', "null", " true ", "[]", "\t{}\r\n"])
-def test_any_value_may_stand_at_the_top(body: str) -> None:
-    assert parsed(body) == json.loads(body)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +102,6 @@ def test_a_key_twice_is_rejected(body: str) -> None:
     assert rejection(body) == "duplicate_key"
 
 
-def test_odd_keys_are_plain_data() -> None:
-    body = {"__proto__": {"a": 1}, "constructor": 2, "__class__": 3, "": 4, "a.b": 5, "\0": 6}
-    assert parsed(json.dumps(body)) == body
-
-
 # what is no JSON (after the classes of the public JSON parsing suite)
 
 
@@ -159,18 +146,6 @@ def test_what_is_no_json_does_not_parse(body: str) -> None:
 def test_of_an_empty_body_the_rejection_says_so(body: str) -> None:
     with pytest.raises(Rejected, match="the body is empty"):
         parsed(body)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        *("0", "-0", "0.0", "1e5", "1E+5", "1e-5", "-1.25e-2", "123.456", "20e1", "0e1", "[0e+1]"),
-        *(r'"\"\\\/\b\f\n\r\t"', r'"\u0000"', r'"\u0022"', r'"\uFFFF"', '"\x7f"', '"\u2028\u2029"', '"\U0010ffff"'),
-        *('""', "[[]]", '{"":0}', '{"a":[]}', "[1\n,\t2 \r]", '" "', '["a/*b*/"]', '"\\u00e9é"', '{"a":{"b":{}}}'),
-    ],
-)
-def test_all_that_is_json_is_accepted(body: str) -> None:
-    assert parsed(body) == json.loads(body)
 
 
 def test_the_public_parsing_suite_is_judged_as_its_authors_do(node_package: Callable[[str], Path]) -> None:
@@ -283,9 +258,55 @@ def test_a_text_is_judged_the_same_beside_a_long_string(text: str, string: str, 
         assert repr(long.data) == repr([json.loads(f'"{string}"'), *short.data[1:]])
 
 
-@pytest.mark.parametrize("character", ["a", '\\"', "\\\\", "\\u0061", "é"])
-@pytest.mark.parametrize("space", ["", " \n"])
-def test_a_key_of_any_characters_is_bounded(character: str, space: str) -> None:
-    key = character * DEFAULT.max_key_characters
-    parsed(f'{{"{key}"{space}: 1}}')
-    assert rejection(f'{{"{key}{character}"{space}: 1}}') == "too_many_values"
+@pytest.mark.parametrize(
+    "body", ["[" * 65 + "]" * 65, "[" * 65, "[" * 100_000, "[" * 1_000_000, '[{"":' * 50_000, '{"a":' * 65 + "1"]
+)
+def test_a_level_more_is_rejected_whether_or_not_it_is_closed(body: str) -> None:
+    assert rejection(body) == "nested_too_deeply"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '["\\\\"' + "[" * 70,
+        '["\\\\\\"' + "[" * 70 + '"' + "[" * 70,
+        '["a", "\\"", ' + "[" * 70,
+        '"' + "]" * 100 + '"["',
+    ],
+)
+def test_depth_after_escaped_quotes_is_seen_for_what_it_is(body: str) -> None:
+    assert rejection(body) in {"nested_too_deeply", "malformed_body"}
+
+
+def test_a_fault_before_the_depth_is_a_fault_of_parsing_or_of_depth_but_never_an_exception() -> None:
+    assert rejection('[\\"' + "[" * 100_000) in {"nested_too_deeply", "malformed_body"}
+    assert rejection("]" * 100_000 + "[" * 100_000) in {"nested_too_deeply", "malformed_body"}
+
+
+# nodes
+
+
+def test_values_are_counted_to_the_last() -> None:
+    assert parsed("[" + "1," * 249_998 + "1]") == [1] * 249_999
+    assert rejection("[" + "1," * 249_999 + "1]") == "too_many_values"
+
+
+def test_an_object_has_at_most_ten_thousand_keys() -> None:
+    body = {str(number): 1 for number in range(10_000)}
+    assert parsed(json.dumps(body)) == body
+    assert rejection(json.dumps({**body, "more": 1})) == "too_many_values"
+
+
+# numbers
+
+
+@pytest.mark.parametrize("body", ["1e400", "-1e400", "[1e309]", '{"a": -1.5E+999}', "1" + "0" * 400 + ".5"])
+def test_a_number_beyond_a_float_is_rejected(body: str) -> None:
+    assert rejection(body) == "number_out_of_range"
+
+
+@pytest.mark.parametrize("digits", [20, 100, 4_300])
+def test_long_integers_are_exact(digits: int) -> None:
+    body = "9" * digits
+    assert to_json(parsed(body)) == body
+    assert to_json(parsed("-" + body)) == "-" + body

@@ -45,20 +45,6 @@ def test_fields_are_strings_and_files_are_attachments() -> None:
     }
 
 
-def test_a_name_that_comes_again_makes_a_list() -> None:
-    assert parsed(named("a", b"1") + named("b", b"2") + named("a", b"3") + b"--b--") == {"a": ["1", "3"], "b": "2"}
-
-
-def test_what_comes_before_the_first_part_and_after_the_last_is_dropped() -> None:
-    assert parsed(b"preamble\r\n" + named("a") + b"--b--\r\nepilogue\r\n--b\r\n") == {"a": "x"}
-    assert parsed(b"--b--") == {}
-
-
-def test_content_is_kept_to_the_byte() -> None:
-    content = b"\r\n--c\r\n\r\n-- b\n--b\r"
-    assert parsed(named("a", content) + b"--b--") == {"a": content.decode()}
-
-
 @pytest.mark.parametrize(
     ("headers", "value"),
     [
@@ -74,10 +60,6 @@ def test_content_is_kept_to_the_byte() -> None:
 )
 def test_a_parts_name_is_read_from_its_headers(headers: str, value: Json) -> None:
     assert parsed(part(headers) + b"--b--") == value
-
-
-def test_a_part_without_headers_has_no_name() -> None:
-    assert parsed(b"--b\r\n\r\nx\r\n--b--") == {"": "x"}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import Rejected
-from shared.formats.parse import parse_body
 from shared.jsontext import Json, to_json
 from shared.limits import DEFAULT, Limits
 from tests.unit.shared import format_outcomes
@@ -59,12 +57,6 @@ def test_each_line_is_a_value(body: str, values: Json) -> None:
 )
 def test_each_line_is_held_to_jsons_rules_and_all_together_to_the_limits(body: str, code: str) -> None:
     assert rejection(body) == code
-
-
-def test_a_rejection_says_which_text_it_was() -> None:
-    with pytest.raises(Rejected) as caught:
-        parse_body(b"1\n2\n\nx\n4", NDJSON)
-    assert caught.value.detail == "JSON text 3 of 4: not JSON: Expecting value: line 1 column 1 (char 0)"
 
 
 @given(st.lists(VALUES, max_size=8))

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.errors import Rejected
-from shared.formats.parse import parse_as, parse_body
 from shared.jsontext import Json
 from shared.limits import DEFAULT
 from tests.unit.shared.format_outcomes import assert_taken_or_refused, outcome, rejection
@@ -75,55 +73,6 @@ def test_a_content_type_that_names_a_format_decides(
     assert outcome(body, content_type) == (data, format_name)
 
 
-@pytest.mark.parametrize(
-    ("content_type", "body"),
-    [
-        ("application/json", b"<a/>"),
-        ("application/json", b"plain words"),
-        ("application/xml", b'{"a": 1}'),
-        ("application/xml", b"plain words"),
-        ("application/yaml", b"{a"),
-        ("application/x-plist", b'{"a": 1}'),
-        ("multipart/form-data; boundary=x", b'{"a": 1}'),
-        ("application/x-www-form-urlencoded", b'{"a": 1,}'),
-        ("application/x-ndjson", b"<a/>"),
-    ],
-)
-def test_what_is_not_what_its_content_type_names_does_not_parse(content_type: str, body: bytes) -> None:
-    assert outcome(body, content_type) == "malformed_body"
-
-
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        "application/json",
-        "application/xml",
-        "application/yaml",
-        "application/x-plist",
-        "multipart/form-data; boundary=x",
-    ],
-)
-@pytest.mark.parametrize("body", [b"", b" \r\n"])
-def test_an_empty_body_of_a_format_that_has_no_empty_one_does_not_parse(content_type: str, body: bytes) -> None:
-    assert outcome(body, content_type) == "malformed_body"
-
-
-@pytest.mark.parametrize(
-    ("content_type", "data", "format_name"),
-    [
-        ("application/x-www-form-urlencoded", {}, "form"),
-        ("application/x-ndjson", [], "ndjson"),
-        ("text/csv", [], "csv"),
-        ("text/html", "", "text"),
-        ("text/plain", "", "text"),
-        (None, "", "text"),
-        ("image/png", {"type": "image/png", "size": 0, "base64": ""}, "bytes"),
-    ],
-)
-def test_an_empty_body_of_any_other_is_empty_data(content_type: str | None, data: Json, format_name: str) -> None:
-    assert outcome(b"", content_type) == (data, format_name)
-
-
 # what the body looks like
 
 
@@ -174,20 +123,6 @@ def test_where_it_names_none_the_body_is_what_it_looks_like(
 )
 def test_a_limit_passed_is_rejected_and_not_taken_for_text(content_type: str | None, body: bytes, code: str) -> None:
     assert outcome(body, content_type) == code
-
-
-@pytest.mark.parametrize("body", [b"\x89PNG\r\n", b"PK\x03\x04\x00", b"\xff\xd8\xff", b"a\0b", b"\xe9"])
-def test_bytes_that_are_no_text_are_kept_as_base64(body: bytes) -> None:
-    for content_type in (None, "application/octet-stream", "application/pdf"):
-        found = parse_body(body, content_type)
-        assert found.format == "bytes"
-        assert isinstance(found.data, dict)
-        assert found.data["type"] == (content_type or "application/octet-stream")
-
-
-def test_bytes_that_the_sender_calls_text_are_text() -> None:
-    assert outcome(b"a\xe9", "text/plain; charset=iso-8859-1") == ("aé", "text")
-    assert outcome("aé".encode("utf-16"), None) == ("aé", "text")
 
 
 # charsets
@@ -282,14 +217,6 @@ def test_an_xml_declaration_of_any_length_is_read(space: str) -> None:
 
 
 # the format that a configuration names
-
-
-def test_a_named_format_is_accepted_whatever_the_content_type() -> None:
-    assert parse_as("text", b'{"a": 1}', "application/json") == ('{"a": 1}', "text")
-    assert parse_as("bytes", b"hi", "text/plain").data == {"type": "text/plain", "size": 2, "base64": "aGk="}
-    assert parse_as("yaml", b"a: yes", None) == ({"a": "yes"}, "yaml")
-    with pytest.raises(Rejected):
-        parse_as("json", b"a: yes", "application/yaml")
 
 
 # the boundary

@@ -91,13 +91,6 @@ def test_each_kind_of_element_is_read(inner: str, value: Json) -> None:
     assert type(found) is type(value)
 
 
-def test_a_list_is_recognised_without_its_content_type() -> None:
-    for content_type in (None, "application/octet-stream", "text/plain", "application/x-apple-aspen-mdm-checkin"):
-        for form in (plistlib.FMT_XML, plistlib.FMT_BINARY):
-            found = format_outcomes.outcome(plistlib.dumps({"a": 1}, fmt=form), content_type)
-            assert found == ({"a": 1}, "plist")
-
-
 @pytest.mark.parametrize(
     "head",
     [
@@ -222,11 +215,6 @@ def test_each_kind_of_binary_object_is_read(objects: tuple[bytes, ...], value: J
 )
 def test_a_binary_list_that_is_broken_or_past_a_limit_is_rejected(body: bytes, code: str) -> None:
     assert rejection(body) == code
-
-
-def test_sixty_four_levels_are_accepted() -> None:
-    levels = (bytes([0xA1, level + 1]) for level in range(63))
-    assert parsed(binary(*levels, b"\xa0"))
 
 
 PLISTS = st.recursive(

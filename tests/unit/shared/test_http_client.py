@@ -26,19 +26,6 @@ class KeptAlive:
                 writer.write(next(self._answers))
 
 
-async def test_an_answer_that_offers_another_protocol_is_an_answer_with_its_body() -> None:
-    """Apache's servers offer h2 in every first answer."""
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
-        writer.write(
-            OK.replace(b"content-length", b"Upgrade: h2,h2c\r\nConnection: Upgrade, Keep-Alive\r\ncontent-length")
-        )
-
-    async with serving(handler) as client:
-        assert await call(client) == Answer(200, b"ok")
-
-
 async def test_an_answer_leaves_nothing_for_the_next_one_over_its_connection() -> None:
     offer = b"Upgrade: h2,h2c\r\nConnection: Upgrade, Keep-Alive\r\n"
     kinds = {
@@ -58,55 +45,6 @@ async def test_an_answer_leaves_nothing_for_the_next_one_over_its_connection() -
     assert server.connections == 1
 
 
-async def test_each_call_sends_the_headers_that_it_is_given() -> None:
-    heads: list[bytes] = []
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while True:
-                heads.append(await request(reader))
-                writer.write(OK)
-
-    headers = {"X-One": "1"}
-    async with serving(handler) as client:
-        for value, path in (("1", "/a"), ("1", "/a"), ("2", "/a"), ("2", "/b")):
-            headers["X-One"] = value  # in the same mapping
-            await client.call("POST", path, headers, b"hello", 2)
-    sent = [(head.split(b" ")[1], head.split(b"X-One: ")[1][:1]) for head in heads]
-    assert sent == [(b"/a", b"1"), (b"/a", b"1"), (b"/a", b"2"), (b"/b", b"2")]
-
-
-async def test_calls_share_a_connection() -> None:
-    connections = 0
-    requests: list[bytes] = []
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        while not reader.at_eof():
-            try:
-                requests.append(await request(reader))
-            except asyncio.IncompleteReadError:
-                return
-            writer.write(OK)
-
-    async with serving(handler) as client:
-        assert [await call(client) for _ in range(3)] == [Answer(200, b"ok")] * 3
-    assert connections == 1
-    assert requests[0].startswith(b"POST /path HTTP/1.1\r\nHost: 127.0.0.1:")
-    assert requests[0].endswith(b"\r\n\r\nhello")
-
-
-async def test_a_kept_connection_that_its_server_closed_is_replaced() -> None:
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
-        writer.write(OK)  # promises to keep it alive, and closes
-
-    async with serving(handler) as client:
-        for _ in range(3):
-            assert (await call(client)).status == 200
-
-
 async def test_a_connection_that_was_idle_for_long_is_not_trusted() -> None:
     server, at = KeptAlive(itertools.repeat(OK)), 0.0
 
@@ -114,29 +52,6 @@ async def test_a_connection_that_was_idle_for_long_is_not_trusted() -> None:
         for at in (0.0, IDLE_SECONDS, 2 * IDLE_SECONDS + 0.1, 2 * IDLE_SECONDS + 1):  # noqa: B007 read by the clock
             await call(client)
     assert server.connections == 2
-
-
-async def test_an_answer_in_chunks_and_in_pieces_is_read_whole() -> None:
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
-        answer = b"HTTP/1.1 503 Busy\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-        for position in range(len(answer)):
-            writer.write(answer[position : position + 1])
-            await asyncio.sleep(0)
-
-    async with serving(handler) as client:
-        assert await call(client) == Answer(503, b"abcde")
-
-
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", b"not http\r\n\r\n"])
-async def test_an_answer_that_does_not_end_well_is_an_os_error(answer: bytes) -> None:
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
-        writer.write(answer)
-
-    async with serving(handler) as client:
-        with pytest.raises(OSError, match=r".*"):
-            await call(client)
 
 
 async def test_a_late_answer_never_meets_the_next_request() -> None:

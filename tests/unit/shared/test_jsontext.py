@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import jsontext
 from shared.jsontext import Json, canonical, has_long_number, may_hold_string, outline, texts_json, to_json
 from tests.unit.shared.json_values import texts, values_of
 
@@ -36,16 +35,6 @@ def emptied(value: Json, longest: int) -> Json:
     if isinstance(value, list):
         return [emptied(each, longest) for each in value]
     return "" if isinstance(value, str) and len(json.dumps(value)) - 2 >= longest else value
-
-
-@given(values_of(st.none() | integers | wild_texts), st.sampled_from([None, 2]))
-def test_an_outline_is_the_text_with_its_long_strings_emptied(value: Json, indent: int | None) -> None:
-    text = json.dumps(value, indent=indent)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jsontext, "_LONG_TEXT", 0)
-        patch.setattr(jsontext, "_LONG_STRING", 8)
-        outlined = outline(text.encode())
-    assert outlined.decode() == json.dumps(emptied(value, 8), indent=indent)
 
 
 @pytest.mark.parametrize("marks", [0, 998, 1_998, 40_000])

@@ -52,21 +52,6 @@ ROW = LedgerRow(
 """Each field has a value that no other has."""
 
 
-def test_a_claim_keeps_all_that_it_does_not_decide() -> None:
-    answer, claimed = claim(ROW, "hash", b"new", 20.0, 60.0, None, 17)
-
-    assert answer == Claimed(claimed, b"new")
-    assert claimed == ROW._replace(
-        state=ATTEMPTED,
-        fence=17,
-        attempt_number=3,
-        retry_at=None,
-        updated_at=20.0,
-        lease_until=80.0,
-        group="",
-    )
-
-
 def test_a_settlement_keeps_all_that_it_does_not_decide() -> None:
     row = ROW._replace(state=ATTEMPTED)
 

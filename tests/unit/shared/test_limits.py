@@ -1,5 +1,3 @@
-import pytest
-
 from shared.limits import DEFAULT, Limits
 
 
@@ -15,8 +13,3 @@ def test_the_default_limits_are_those_that_are_promised() -> None:
         max_parts=100,
     )
     assert promised == DEFAULT
-
-
-def test_limits_cannot_be_changed_in_place() -> None:
-    with pytest.raises(AttributeError):
-        DEFAULT.max_depth = 65  # type: ignore[misc]  # which is the claim

@@ -35,51 +35,6 @@ def test_a_usual_url_is_read_once_for_all(url: str, target: Target) -> None:
 
 
 @pytest.mark.parametrize(
-    "host",
-    [
-        *(
-            "127.0.0.1",
-            "[::1]",
-            "0.0.0.0",
-            "0",
-            "127.1",
-            "0177.0.0.1",
-            "2130706433",
-            "0x7f.1",
-            "0x7f000001",
-            "127.0.0.1.",
-        ),
-        *(
-            "１２７.0.0.1",
-            "①②⑦.0.0.1",
-            "127。0。0。1",
-            "ⓔxample.com",
-            "ex\u00adample.com",
-            "1.1.1.1.1",
-            "256.1.1.1",
-            "1.0x1",
-        ),
-        *("10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "192.0.0.8", "192.88.99.1"),
-        *("198.18.0.1", "198.19.255.255", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1"),
-        *("[fe80::1%25eth0]", "[fe80::1%eth0]", "[fec0::1]", "[fd00:ec2::254]", "[ff02::1]", "[5f00::1]", "[3fff::1]"),
-        *("[2001:db8::1]", "[100::1]", "[::ffff:127.0.0.1]", "[::ffff:8.8.8.8]", "[64:ff9b::7f00:1]", "[64:ff9b:1::1]"),
-        *("[2002:7f00:1::]", "[2001:0:4136:e378::1]", "[::]", "[::127.0.0.1]", "[1.1.1.1]", "[]", "[::1]x"),
-        *(
-            "localhost",
-            "localhost.",
-            "LOCALHOST",
-            "a.localhost",
-            "metadata.google.internal",
-            "db.internal",
-            "nas.local",
-        ),
-    ],
-)
-def test_a_host_that_is_not_public_is_rejected_in_whatever_form(host: str) -> None:
-    assert code(f"https://{host}/") == ("invalid_url" if host == "[::1]x" else "address_blocked")
-
-
-@pytest.mark.parametrize(
     "url",
     [
         "http://127.0.0.1\\@good.com/",
@@ -127,18 +82,6 @@ def test_what_is_private_is_allowed_where_the_operator_says_so_and_by_http_too(h
     assert read_target(f"http://{host}:8080/", allow_private=True).port == 8080
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        *("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "[fd00:ec2::254]", "metadata"),
-        *("[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "metadata.google.internal."),
-        *("[fd20:ce::254]", "[::a9fe:a9fe]", "192.0.0.192", "[64:ff9b:1::a9fe:a9fe]"),
-    ],
-)
-def test_the_clouds_metadata_is_rejected_whatever_is_allowed(host: str) -> None:
-    assert code(f"http://{host}/", allow_private=True) == "address_blocked"
-
-
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
 def test_no_address_that_python_calls_special_is_let_through(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
@@ -146,17 +89,6 @@ def test_no_address_that_python_calls_special_is_let_through(
     special = address.is_private or address.is_loopback or address.is_link_local or address.is_multicast
     if special or address.is_reserved or address.is_unspecified:
         assert blocked_kind(address)
-
-
-@given(st.ip_addresses(v=4), st.sampled_from(["::ffff:0:0", "64:ff9b::", "::", "64:ff9b:1::"]))
-def test_an_address_that_carries_another_is_rejected(inner: ipaddress.IPv4Address, prefix: str) -> None:
-    assert blocked_kind(ipaddress.IPv6Address(int(ipaddress.IPv6Address(prefix)) + int(inner)))
-    assert blocked_kind(ipaddress.IPv6Address((0x2002 << 112) + (int(inner) << 80)))
-
-
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["{:d}", "0x{:x}", "0{:o}"]))
-def test_a_number_is_never_a_host(number: int, form: str) -> None:
-    assert code(f"https://{form.format(number)}/", allow_private=True) in {"address_blocked", "invalid_url"}
 
 
 @given(st.text(max_size=60), st.booleans())

@@ -125,15 +125,6 @@ async def test_a_secret_can_be_read_afresh() -> None:
     assert await found.values("key") == (OLDER,)
 
 
-async def test_that_there_was_none_is_not_remembered() -> None:
-    environ: dict[str, str] = {}
-    found = store(from_environment(environ))
-    with pytest.raises(SecretMissing):
-        await found.values("key")
-    environ["KEY"] = STRONG
-    assert await found.values("key") == (STRONG,)
-
-
 async def test_a_place_that_does_not_answer_in_time_is_temporary(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
 
@@ -224,13 +215,6 @@ async def test_a_secret_that_is_revoked_stops_at_the_next_refresh_even_if_the_st
     place.answer = TimeoutError()
     with pytest.raises(Temporary):
         await found.values("key")
-
-
-@pytest.mark.parametrize("fault", UNREACHABLE, ids=repr)
-async def test_a_secret_never_read_is_unavailable_while_the_store_cannot_be_reached(fault: Exception) -> None:
-    with pytest.raises(Temporary) as unavailable:
-        await store(Place(fault)).values("key")
-    assert unavailable.value.code == "secret_unavailable"
 
 
 async def test_an_unreachable_store_is_warned_of_every_five_minutes_and_tried_every_fifteen_seconds(

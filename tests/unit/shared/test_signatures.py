@@ -51,12 +51,8 @@ def test_the_first_bytes_of_the_right_signature_do_not_pass() -> None:
     assert refused_code(valid()[:13]) == "signature_mismatch"
 
 
-def test_one_right_signature_among_wrong_ones_passes() -> None:
-    standard("v1,AAAA  " + valid())
-
-
-def test_the_secret_before_the_newest_still_verifies() -> None:
-    standard(valid(OLD_KEY))
+def test_one_right_signature_among_wrong_ones_passes_also_by_the_secret_before_the_newest() -> None:
+    standard("v1,AAAA  " + valid(OLD_KEY))
 
 
 def test_more_than_ten_signatures_are_not_tried() -> None:
@@ -68,14 +64,12 @@ def test_two_header_lines_joined_with_a_comma_are_no_list_of_signatures() -> Non
     assert refused_code("v1,AAAA," + valid()) == "signature_mismatch"
 
 
-@pytest.mark.parametrize("age", [-300, 300])
-def test_a_signature_at_the_edge_of_the_tolerance_passes(age: int) -> None:
-    standard(valid(timestamp=NOW - age), timestamp=str(NOW - age))
-
-
-@pytest.mark.parametrize("age", [-301, 301])
-def test_a_signature_a_second_beyond_it_is_stale(age: int) -> None:
-    assert refused_code(valid(timestamp=NOW - age), timestamp=str(NOW - age)) == "timestamp_out_of_range"
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_signature_at_the_edge_of_the_tolerance_passes_and_a_second_beyond_it_is_stale(sign: int) -> None:
+    at_the_edge = NOW - 300 * sign
+    beyond = at_the_edge - sign
+    standard(valid(timestamp=at_the_edge), timestamp=str(at_the_edge))
+    assert refused_code(valid(timestamp=beyond), timestamp=str(beyond)) == "timestamp_out_of_range"
 
 
 @pytest.mark.parametrize("timestamp", [None, "", "-1", "1e9", "٣٣٣", "9" * 30, " 1"])
@@ -133,12 +127,21 @@ def test_hex_digits_may_be_upper_case() -> None:
     verify_hmac(hmac_signature(BODY, "s").upper(), BODY, ["s"], "sha256", "hex", "")
 
 
-@given(st.one_of(st.none(), st.text()), st.binary())
+HEADERS = st.one_of(st.none(), st.text())
+
+
+@given(HEADERS, st.binary())
 def test_no_header_makes_the_verifiers_raise_anything_else(header: str | None, body: bytes) -> None:
     for encoding in ("hex", "base64", "base64url"):
         with pytest.raises(Rejected):
             verify_hmac(header, body, ["s"], "sha256", encoding, "p=")
     with pytest.raises(Rejected):
         verify_password(header, ["a secret that no example finds"])
-    with pytest.raises(Rejected):
-        verify_standard(header, header, header, body, [KEY], NOW)
+
+
+@given(HEADERS)
+def test_no_header_of_standard_webhooks_raises_anything_else(header: str | None) -> None:
+    """One header at a time: with all of them hostile, the first check rejects each request."""
+    for headers in ({"webhook_id": header}, {"timestamp": header}, {"signatures": header}):
+        with pytest.raises(Rejected):
+            standard(**{"signatures": valid(), **headers})  # type: ignore[arg-type] # texts and None

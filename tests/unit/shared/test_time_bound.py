@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from shared.errors import Temporary
 from shared.time_bound import Deadlines, TooLate, is_cancelled
 from tests.fakes.virtual_time import run
 
@@ -49,13 +48,6 @@ async def test_a_task_that_is_cancelled_is_not_late() -> None:
         await task
 
 
-async def test_a_late_task_that_is_cancelled_by_another_too_is_cancelled() -> None:
-    task = asyncio.create_task(Deadlines().wait(until(asyncio.Event()), in_seconds(-1)))
-    asyncio.get_running_loop().call_soon(task.cancel)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
 async def test_a_task_is_cancelled_by_one_request_and_not_by_the_end_of_what_it_waits_for() -> None:
     found: list[bool] = []
 
@@ -74,14 +66,6 @@ async def test_a_task_is_cancelled_by_one_request_and_not_by_the_end_of_what_it_
     assert found == [False, True]
 
 
-async def test_an_error_is_passed_on() -> None:
-    async def refused() -> None:
-        raise Temporary("queue_full", "2000 items already wait")
-
-    with pytest.raises(Temporary, match="queue_full"):
-        await Deadlines().wait(refused(), in_seconds(60))
-
-
 async def test_what_goes_on_although_it_is_late_leaves_its_task_to_go_on() -> None:
     deadlines = Deadlines()
 
@@ -96,12 +80,3 @@ async def test_what_goes_on_although_it_is_late_leaves_its_task_to_go_on() -> No
     with pytest.raises(TooLate):
         await deadlines.wait(until(asyncio.Event()), in_seconds(0.01))
     await asyncio.sleep(0)
-
-
-async def test_a_time_out_of_its_own_is_not_lateness() -> None:
-    async def own() -> None:
-        raise TimeoutError
-
-    with pytest.raises(TimeoutError) as fault:
-        await Deadlines().wait(own(), in_seconds(60))
-    assert not isinstance(fault.value, TooLate)

@@ -19,9 +19,6 @@ from shared.subscribers.model import EventType
 from shared.subscribers.standalone_schema import (
     MAX_SCHEMA_BYTES,
     CatalogueFaults,
-    pointer,
-    pointer_of,
-    reference_to,
     standalone_schema,
     value_at,
 )
@@ -118,12 +115,6 @@ def test_a_document_is_read_or_has_faults_and_nothing_else_is_raised(document: J
         read_catalogue(document)
     except CatalogueFaults as faults:
         assert faults.faults
-
-
-@given(st.lists(st.text()))
-def test_a_reference_to_a_pointer_leads_to_it(tokens: list[str]) -> None:
-    where = pointer("", *tokens)
-    assert pointer_of(reference_to(where)) == where
 
 
 def test_a_webhook_becomes_an_event_type_with_all_that_its_schema_refers_to() -> None:

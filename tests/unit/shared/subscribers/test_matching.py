@@ -26,28 +26,6 @@ def is_matched(text: str, data: Json) -> bool:
     return Filter(text).matches(view(data))
 
 
-@pytest.mark.parametrize(
-    ("globs", "is_expected"),
-    [
-        ([], True),
-        (["order.paid"], True),
-        (["order"], False),
-        (["order.*"], True),
-        (["*"], True),
-        (["*.paid"], True),
-        (["o*r.p*d"], True),
-        (["order.*paid"], True),
-        (["order.paid*"], True),
-        (["order.paid.*"], False),
-        (["*paid*paid"], False),
-        (["invoice.*", "order.p*"], True),
-        (["Order.Paid"], False),
-    ],
-)
-def test_a_glob_matches_a_whole_type_and_a_star_stands_for_any_characters(globs: list[str], is_expected: bool) -> None:
-    assert type_matches(globs, "order.paid") is is_expected
-
-
 @given(st.text("ab*", max_size=8), st.text("ab", max_size=8))
 def test_a_glob_means_what_a_regular_expression_of_it_means(glob: str, type_: str) -> None:
     def naive(glob: str, type_: str) -> bool:
@@ -138,14 +116,6 @@ def test_a_filter_that_fails_or_works_too_long_for_an_event_says_why_and_quotes_
         is_matched(text, data)
     assert "2_000" not in str(failed.value)
     assert len(str(failed.value)) < 700
-
-
-def test_values_nested_deeply_fail_the_filter_and_not_the_process() -> None:
-    deep: Json = 1
-    for _ in range(3_000):
-        deep = [deep]
-    with pytest.raises(FilterFailed):
-        is_matched("data.a == data.b", {"a": deep, "b": [deep]})
 
 
 def test_no_filter_works_for_long_whatever_it_says() -> None:

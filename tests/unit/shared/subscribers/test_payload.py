@@ -6,7 +6,6 @@ from base64 import b64decode, b64encode
 from typing import Final
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook as StandardWebhook
@@ -15,7 +14,6 @@ from svix.webhooks import Webhook as SvixWebhook
 from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import Json
-from shared.signatures.standard_webhooks import verify_standard
 from shared.subscribers.model import Endpoint, EndpointAuth, EndpointSecret, SealedText
 from shared.subscribers.payload import (
     MASK,
@@ -88,16 +86,6 @@ def test_the_libraries_of_standard_webhooks_and_svix_verify_a_request_with_every
     with pytest.raises(Exception, match=r"[Nn]o matching signature"):
         StandardWebhook(KEYS[2]).verify(fresh.body, headers(fresh))
     assert headers(made)["webhook-timestamp"] == str(NOW)
-
-
-def test_a_private_key_signs_as_v1a() -> None:
-    private = Ed25519PrivateKey.generate()
-    public = private.public_key().public_bytes_raw()
-    made = request(STANDARD, f"whsk_{b64encode(private.private_bytes_raw() + public).decode()}")
-    signature = headers(made)["webhook-signature"]
-    assert signature.startswith("v1a,")
-    private.public_key().verify(b64decode(signature.removeprefix("v1a,")), b"d1.%d.%b" % (NOW, made.body))
-    verify_standard("d1", str(NOW), signature, made.body, [f"whpk_{b64encode(public).decode()}"], NOW)
 
 
 def test_a_password_a_token_and_an_hmac_are_sent_as_the_receiver_wants_them() -> None:

@@ -1,12 +1,19 @@
-"""Configuration tests: each test case goes offline through receive, the routes and the destinations' templates."""
+"""Configuration tests, and the events that the tests and the samples of providers send to subscribers.
+
+Each test case goes offline through receive, the routes and the destinations' templates. What a route would send to
+subscribers is compared with the schemas of the event types. A sample that a step cannot process offline, because it
+asks another system, says nothing.
+"""
 
 import asyncio
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from deploy.config.compiler import compile_config, read_config
+from deploy.config.config_file import ConfigFile, Fault, mapping_at
 from deploy.config.configuration import Configuration
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
 from deploy.explain.deliveries import (
@@ -17,21 +24,36 @@ from deploy.explain.deliveries import (
     unread_recipient,
 )
 from deploy.explain.differences import differences, missing, same
-from deploy.explain.offline import AT, InputError, case_services, input_events
+from deploy.explain.offline import (
+    AT,
+    FixedClock,
+    InputError,
+    RecordingBus,
+    body_reader,
+    case_services,
+    input_events,
+    local_secrets,
+    offline_receiver,
+    without_authentication,
+)
 from deploy.explain.outgoing_request import body_value
 from deploy.explain.reference import example_faults, fault_text
+from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.terminal.command_line import CommandError
 from functions.notify.destinations.email.mail import Mail
-from functions.notify.http_kind import OutgoingRequest
+from functions.notify.http_kind import OutgoingRequest, rendered_line, template_view
 from functions.notify.recipients.recipient import NoRecipient
 from functions.notify.registry import load_own_kinds
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.program import Program, read_chain, read_program
 from functions.transform.routes import Decision, decide
 from functions.transform.step import Example, Step
+from functions.transform.steps.lint import Schema
 from shared.delivery import Delivery
-from shared.errors import Permanent, Temporary
-from shared.event import Event
+from shared.did_you_mean import did_you_mean
+from shared.errors import HookchainError, Permanent, Temporary
+from shared.event import Event, view_of
+from shared.expressions import over_event
 from shared.jsontext import Json, JsonObject, to_json
 from shared.own_modules import own_sources
 from shared.times import rfc3339
@@ -274,3 +296,131 @@ def _row_mismatches(wanted: Mapping[str, Json], actual: ActualDelivery) -> list[
 
 def _why_none(actual: ActualDelivery) -> str:
     return f"{actual.code}: {actual.fault}" if actual.code else "its destination sends none"
+
+
+SAMPLE_VALUES: Final = Fresh(AT, "5eed5eed5eed", "5050505050")
+SUBSCRIBERS: Final = "subscribers"
+
+
+@dataclass(frozen=True, slots=True)
+class EventTypeFindings:
+    """`faults`: data that does not fit its schema. `warnings`: event types that are not declared, and tenants that are
+    not named."""
+
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[Fault, ...] = ()
+
+
+def event_type_findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> EventTypeFindings:
+    """Return what the configuration's own examples show. The configuration has no other fault."""
+    if "subscribe" not in slices:
+        return EventTypeFindings()
+    return asyncio.run(_findings(file, slices))
+
+
+async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> EventTypeFindings:
+    config, program = Configuration.model_validate(file.document), read_program(slices["transform"])
+    lines = {route.name: file.line(("routes", number)) for number, route in enumerate(config.routes)}
+    types = mapping_at(slices["subscribe"], "event_types")
+    faults: dict[Fault, None] = {}
+    warnings: dict[Fault, None] = {}
+    for found in await _examples(config, file, slices["receive"]):
+        for delivery in await _example_deliveries(found, program):
+            settings = config.destinations[delivery.destination].kinds.get(SUBSCRIBERS)
+            if not isinstance(settings, dict):
+                continue
+            place = Fault(lines[delivery.route], f"route {delivery.route!r}", "")
+            to = f"to {delivery.destination!r}"
+            event_type = _event_type(delivery, str(settings.get("type", "{{ type }}")))
+            if event_type is None:
+                rule = f"sends {to}, in {found.origin}, an event whose type cannot be made"
+                warnings[replace(place, rule=rule)] = None
+                continue
+            for rule in _misfits(types.get(event_type), delivery.event):
+                text = f"must send {to} what fits the schema of {event_type!r}; {found.origin}: {rule}"
+                faults[replace(place, rule=text)] = None
+            if types and event_type not in types:
+                rule = f"sends {to} events of the type {event_type!r}, which `event_types` does not have"
+                warnings[replace(place, rule=f"{rule}{did_you_mean(event_type, types)}")] = None
+            if found.is_test and not _names_tenant(str(settings["tenant"]), delivery.event):
+                rule = f"sends {to}, in {found.origin}, an event without a tenant at `{settings['tenant']}`"
+                warnings[replace(place, rule=rule)] = None
+    return EventTypeFindings(tuple(faults), tuple(warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """An example of what a source gets. `origin` says which test or sample it is."""
+
+    origin: str
+    events: tuple[Event, ...]
+    answers: Mapping[str, CaseAnswer]
+    is_test: bool
+
+
+async def _examples(config: Configuration, file: ConfigFile, receive: JsonObject) -> list[_Example]:
+    found = [
+        _Example(f"test {case.name!r}", events, case.answers, True)
+        for case in config.tests
+        if (events := await _test_events(case, receive, file.folder))
+    ]
+    for name, source in config.sources.items():
+        for sample in sample_names(source.provider) if source.provider else ():
+            if events := await _sample_events(receive, name, str(source.provider), sample):
+                found.append(_Example(f"the sample {source.provider} {sample}", events, {}, False))
+    return found
+
+
+async def _test_events(case: CaseConfig, receive: JsonObject, folder: Path) -> tuple[Event, ...]:
+    try:
+        return await input_events(case, receive, folder)
+    except InputError:  # the test fails, and says so
+        return ()
+
+
+async def _sample_events(receive: JsonObject, source: str, provider: str, name: str) -> tuple[Event, ...]:
+    sample = load_sample(provider, name, SAMPLE_VALUES)
+    if sample.is_handshake:
+        return ()
+    bus, request = RecordingBus(), replace(sample.request, path=f"/{source}")
+    receiver = offline_receiver(without_authentication(receive), local_secrets({}, FixedClock(AT)), bus, AT)
+    try:
+        await receiver.receive(request, body_reader(request))
+    except HookchainError:  # the source takes another format, for example
+        return ()
+    return bus.events
+
+
+async def _example_deliveries(example: _Example, program: Program) -> list[Delivery]:
+    try:
+        decisions = [await decide(event, program.routes, case_services(example.answers)) for event in example.events]
+    except Permanent:
+        return []
+    return [
+        Delivery(owed.event, owed.route, name)
+        for decision in decisions
+        for owed in decision.owed
+        for name in owed.destinations
+    ]
+
+
+def _event_type(delivery: Delivery, template: str) -> str | None:
+    try:
+        return rendered_line("type", template, template_view(delivery))
+    except Permanent:
+        return None
+
+
+def _misfits(event_type: Json, event: Event) -> Iterator[str]:
+    schema = mapping_at(event_type, "schema")
+    if schema:
+        yield from Schema(schema).find_faults(event.data, "data")
+
+
+def _names_tenant(expression: str, event: Event) -> bool:
+    try:
+        found = over_event(expression).search(view_of(event))
+    except Permanent:
+        return False
+    names = found if isinstance(found, list) else [found]
+    return bool(names) and all(isinstance(name, str) and name for name in names)

@@ -8,7 +8,6 @@ import pytest
 from deploy.cli.lint import unused_secrets
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.config.route_warnings import number_warnings, route_warnings
 from deploy.config.warnings import configuration_warnings
 
 CONFIG = """\
@@ -28,8 +27,9 @@ lists:
 
 def warnings(text: str) -> list[str]:
     file = parse_config(text, "hookchain.yaml", Path())
-    found = route_warnings(file, compile_config(file)["transform"])
-    return [f"{fault.line} {fault.where}: {fault.rule}" for fault in found]
+    found = configuration_warnings(file, compile_config(file))
+    about = ("route", "chain", "list")
+    return [f"{fault.line} {fault.where}: {fault.rule}" for fault in found if fault.where.startswith(about)]
 
 
 def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
@@ -139,7 +139,7 @@ destinations: {{people: {{email: {{to: [ann@example.com], subject: x}}}}}}
 """
     file = parse_config(text, "hookchain.yaml", Path())
     slices = compile_config(file)
-    found = [fault.rule for fault in number_warnings(file, slices["receive"], slices["transform"])]
+    found = [fault.rule for fault in configuration_warnings(file, slices) if "with a number" in fault.rule]
 
     rule = (
         "compares data.total with a number, but source 'shop' can get XML, forms or CSV, where every value is text: "
@@ -181,7 +181,7 @@ destinations: {{d: {{{destination}}}}}
 )
 def test_a_comparison_that_no_number_can_meet_is_a_warning(condition: str, rule: str) -> None:
     [found] = compared(f"where: {json.dumps(condition)}")
-    assert found.startswith("route 'r': `where` compares")
+    assert found.startswith("route 'r': where: compares")
     assert rule in found
 
 
@@ -210,7 +210,7 @@ def test_a_comparison_that_can_be_true_is_none(condition: str) -> None:
         ("route 'r': step 1 'map' compares", {"route": "steps: [{map: \"data.items[?price > '1']\"}]"}),
         ("chain 'c': step 2 'filter' compares", {"route": "steps: c", "chain": "filter: data.total > '1'"}),
         (
-            "destination 'd': `success_when` compares a number with the text '200'",
+            "destination 'd': success_when: compares a number with the text '200'",
             {
                 "route": "from: shop",
                 "destination": "webhook: {url: 'https://example.com/'}, success_when: \"status == '200'\"",

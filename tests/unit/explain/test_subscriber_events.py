@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.explain.subscriber_events import EventTypeFindings, event_type_findings
+from deploy.explain.config_tests import EventTypeFindings, event_type_findings
 
 ORDER = "order.paid: {schema: {type: object, required: [number]}}"
 

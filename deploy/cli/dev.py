@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.config.config_file import ConfigFile, Fault
-from deploy.dev.supervisor import dev
+from deploy.dev.supervisor import supervisor
 
 
 def main(arguments: list[str]) -> int:
-    return dev.main(arguments, find_warnings)
+    return supervisor.main(arguments, find_warnings)
 
 
 def find_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -> list[Fault]:

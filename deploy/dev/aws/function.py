@@ -25,19 +25,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from deploy.config.checkout import ROOT
+from deploy.dev.aws import stack
 from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool, ToolsMissing, find_tools
 from deploy.dev.aws.poller import Poller
-from deploy.dev.aws.stack import (
-    QUEUES_OF,
-    SourceQueue,
-    TopologyFault,
-    ensure_source_queues,
-    place_at,
-    put_secrets,
-    queue_arn,
-    queue_url,
-    source_queues,
-)
 from deploy.dev.faults import PATH as FAULTS_PATH
 from deploy.dev.faults import FaultPlan, FaultRoutes
 from deploy.dev.local_server import listening_socket, reject_pages, stopped_by_signal
@@ -139,16 +129,16 @@ def _too_large() -> web.Response:
 
 async def serve(options: Options, environ: Mapping[str, str], stopped: asyncio.Event) -> None:
     """Serve until `stopped` is set. Raises ToolsMissing, SliceFault and OSError."""
-    name, place = options.function, place_at(environ["AWS_ENDPOINT_URL"])
+    name, place = options.function, stack.place_at(environ["AWS_ENDPOINT_URL"])
     secrets = {each: environ[variable_name(each)] for each in options.secrets if variable_name(each) in environ}
     seen = {variable: value for variable, value in environ.items() if variable not in map(variable_name, secrets)}
     handler = Handler(name, f"functions.{name}.lambda_handler.handler", ROOT, seen, options.timeout_seconds)
     pool = Pool(handler, find_tools(), CONCURRENCY)
     slice_file = read_settings(environ).slice_file
-    queues = source_queues(load_slice(name, slice_file)) if name == "receive" else ()
+    queues = stack.source_queues(load_slice(name, slice_file)) if name == "receive" else ()
     try:
         await set_up(place, secrets, queues)
-        faults = FaultPlan() if QUEUES_OF[name] else None
+        faults = FaultPlan() if stack.QUEUES_OF[name] else None
         async with listen(Front(pool, name in PUBLIC, faults).app(), options.port):
             tasks = [asyncio.create_task(work) for work in works_of(name, pool, place, faults, queues)]
             await stopped.wait()
@@ -186,14 +176,14 @@ def works_of(
     pool: Pool,
     place: AwsPlace,
     faults: FaultPlan | None = None,
-    bus_queues: Sequence[SourceQueue] = (),
+    bus_queues: Sequence[stack.SourceQueue] = (),
 ) -> list[Coroutine[None, None, None]]:
     """Return what invokes the function beside HTTP requests."""
     plan = faults or FaultPlan()
     endpoint = place.endpoint or ""
     pollers = [
-        Poller(name, pool.invoke, place, queue_url(endpoint, queue), queue_arn(queue), plan)
-        for queue in QUEUES_OF[name]
+        Poller(name, pool.invoke, place, stack.queue_url(endpoint, queue), stack.queue_arn(queue), plan)
+        for queue in stack.QUEUES_OF[name]
         for _ in range(POLLERS if queue in (EVENTS, DELIVERIES) else 1)
     ]
     pollers += [Poller(name, pool.invoke, place, queue.url(endpoint), queue.arn, plan) for queue in bus_queues]
@@ -211,20 +201,20 @@ async def sweep(pool: Pool) -> None:
             log("ERROR", "the sweep failed", function=pool.handler.name, detail=str(error)[:MAX_DETAIL])
 
 
-async def set_up(place: AwsPlace, secrets: Mapping[str, str], queues: Sequence[SourceQueue]) -> None:
+async def set_up(place: AwsPlace, secrets: Mapping[str, str], queues: Sequence[stack.SourceQueue]) -> None:
     """Store the function's secrets in Secrets Manager, and make its sources' queues, once the local AWS is up."""
     await wait_until_answering(urlsplit(place.endpoint or "").port or 0, "/favicon.ico")
     while True:
         try:
-            await put_secrets(place, secrets)
-            return await ensure_source_queues(place, queues)
-        except (TopologyFault, OSError):
+            await stack.put_secrets(place, secrets)
+            return await stack.ensure_source_queues(place, queues)
+        except (stack.TopologyFault, OSError):
             await asyncio.sleep(POLL_SECONDS)
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(prog="python -m deploy.dev.aws.function", description="A function on Lambda.")
-    parser.add_argument("--function", choices=sorted(QUEUES_OF), required=True)
+    parser.add_argument("--function", choices=sorted(stack.QUEUES_OF), required=True)
     parser.add_argument("--port", type=int, required=True, help="the port on 127.0.0.1")
     parser.add_argument("--timeout", type=int, required=True, help="the seconds that one invocation may take")
     parser.add_argument("--secrets", nargs="*", default=[], help="the function's secrets, whose values are variables")

@@ -23,9 +23,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from deploy.config.running_dev import HOST
+from deploy.dev.aws import stack
 from deploy.dev.aws.environments import AwsTools, ToolsMissing, find_tools, free_ports
 from deploy.dev.aws.ses import Ses
-from deploy.dev.aws.stack import PREFIX, TopologyFault, ensure, place_at
 from deploy.dev.caught import Mailbox, SheetStore
 from deploy.dev.faults import FaultRoutes
 from deploy.dev.local_server import LocalSite, no_pages, stopped_by_signal
@@ -132,7 +132,7 @@ async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence
             ministack(tools, state) as inner_port,
             aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60.0)) as session,
         ):
-            await ensure(place_at(f"http://{HOST}:{inner_port}"), tables)
+            await stack.ensure(stack.place_at(f"http://{HOST}:{inner_port}"), tables)
             sendgrid = SendGrid(mailbox)
             app = web.Application(middlewares=[no_pages], client_max_size=MAX_BODY_BYTES)
             app.add_routes(FaultRoutes(None, sendgrid.faults).routes())
@@ -157,14 +157,16 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_run(options))
-    except (NotStarted, ToolsMissing, TopologyFault, OSError) as fault:
+    except (NotStarted, ToolsMissing, stack.TopologyFault, OSError) as fault:
         sys.stderr.write(f"local_aws: {fault}\n")
         return 1
     return 0
 
 
 async def _run(options: argparse.Namespace) -> None:
-    await serve(options.port, options.state, stopped_by_signal(), [create_request(table, PREFIX) for table in TABLES])
+    await serve(
+        options.port, options.state, stopped_by_signal(), [create_request(table, stack.PREFIX) for table in TABLES]
+    )
 
 
 if __name__ == "__main__":

@@ -20,20 +20,10 @@ from aiohttp import web
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import HOST, config_faults, read_hint
 from deploy.dev.caught import open_caught
+from deploy.dev.inspector import server
 from deploy.dev.inspector.api import LOCAL, DevBackend, LocalBackend
 from deploy.dev.inspector.caught_api import CAUGHT_ROUTES, find_sheets, sink_state
 from deploy.dev.inspector.journal_upkeep import repair_journal, update_index
-from deploy.dev.inspector.server import (
-    DEFAULT_PORT,
-    EVENTS_ELSEWHERE,
-    Board,
-    BoardDocument,
-    Pace,
-    PageAccess,
-    base_app,
-    plots,
-    serve_app,
-)
 from deploy.dev.inspector.steps_api import STEPS_ROUTES
 from deploy.dev.local_server import stopped_by_signal
 from deploy.history.cloud_journal import COUNTED_EVENTS
@@ -79,11 +69,11 @@ async def serve(
 
     if is_aws:
         async with open_aws_backend(state, environ) as backend:
-            await serve_app(make_aws_app(backend, token), port, stopped, announce)
+            await server.serve_app(make_aws_app(backend, token), port, stopped, announce)
     else:
         settings = read_settings({"PUBSUB_EMULATOR_HOST": DEFAULT_APIS, **environ})
         async with open_backend(state, settings.emulator_host or DEFAULT_APIS, settings) as local_backend:
-            await serve_app(make_app(local_backend, token), port, stopped, announce)
+            await server.serve_app(make_app(local_backend, token), port, stopped, announce)
 
 
 @asynccontextmanager
@@ -165,19 +155,19 @@ def _dev_app(
 ) -> web.Application:
     """Return the application. Its counts are of the newest `counted_events`; None: of all events."""
     documents = (
-        BoardDocument("overview", Pace(backend.tick_seconds), lambda: _overview(backend, counted_events, time.time())),
-        BoardDocument("plots", Pace(plot_seconds), partial(plots, backend)),
-        BoardDocument("sink", Pace(1.0), partial(sink_state, backend)),
-        BoardDocument("hint", Pace(5.0), lambda: asyncio.to_thread(hint_document, backend.state)),
+        server.BoardDocument("overview", server.Pace(backend.tick_seconds), lambda: _overview(backend, counted_events)),
+        server.BoardDocument("plots", server.Pace(plot_seconds), partial(server.plots, backend)),
+        server.BoardDocument("sink", server.Pace(1.0), partial(sink_state, backend)),
+        server.BoardDocument("hint", server.Pace(5.0), lambda: asyncio.to_thread(hint_document, backend.state)),
     )
-    access = PageAccess(token, lambda: events_advice(backend.state))
-    app = base_app(backend, Board(documents), access, tasks)
+    access = server.PageAccess(token, lambda: events_advice(backend.state))
+    app = server.base_app(backend, server.Board(documents), access, tasks)
     app[LOCAL] = backend
     app.add_routes([*CAUGHT_ROUTES, *STEPS_ROUTES])
     return app
 
 
-async def _overview(backend: DevBackend, counted_events: int | None, now: float) -> JsonObject:
+async def _overview(backend: DevBackend, counted_events: int | None) -> JsonObject:
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
     counts = await backend.read(lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count()))
     statuses, totals, mail_count = counts
@@ -190,14 +180,14 @@ async def _overview(backend: DevBackend, counted_events: int | None, now: float)
         "mail": mail_count,
         "sheet_rows": await backend.read(backend.caught.sheets.count) if sheets else None,
         "config_faults": config_faults(backend.state),
-        "held": await held_destinations(backend.ledger, backend.destinations(), now),
+        "held": await held_destinations(backend.ledger, backend.destinations(), time.time()),
     }
 
 
 def events_advice(state: Path) -> str:
     """Return where a sender posts events to the running `hookchain dev`."""
     ports = running_ports(state)
-    return f"http://localhost:{ports.receive}/NAME" if ports else EVENTS_ELSEWHERE
+    return f"http://localhost:{ports.receive}/NAME" if ports else server.EVENTS_ELSEWHERE
 
 
 def hint_document(state: Path) -> JsonObject:
@@ -208,7 +198,9 @@ def hint_document(state: Path) -> JsonObject:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m deploy.dev.inspector.app", description="The page of hookchain dev.")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"the port on {HOST} (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=server.DEFAULT_PORT, help=f"the port on {HOST} (default: %(default)s)"
+    )
     parser.add_argument("--state", type=Path, default=Path(DEFAULT_STATE), help="the state folder of hookchain dev")
     parser.add_argument("--aws", action="store_true", help="read the local AWS that the environment names")
     options = parser.parse_args(arguments)

@@ -15,17 +15,8 @@ from typing import Final, Protocol, cast
 from aiohttp import web
 
 from deploy.config.page_token import new_page_token, page_url
+from deploy.dev.inspector import server
 from deploy.dev.inspector.api import Backend
-from deploy.dev.inspector.server import (
-    EVENTS_ELSEWHERE,
-    Board,
-    BoardDocument,
-    Pace,
-    PageAccess,
-    base_app,
-    plots,
-    serve_app,
-)
 from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.state import State
 from deploy.history.status import MAX_HELD, held_document
@@ -56,7 +47,9 @@ async def serve_cloud(state: State, name: str, port: int, stopped: asyncio.Event
     async with open_cloud_backend(state) as backend:
         await backend.read(backend.reader.version)  # a missing sign-in is reported here rather than on the page
         token = new_page_token()
-        await serve_app(make_cloud_app(backend, name, token), port, stopped, lambda: is_up(page_url(port, token)))
+        await server.serve_app(
+            make_cloud_app(backend, name, token), port, stopped, lambda: is_up(page_url(port, token))
+        )
 
 
 @asynccontextmanager
@@ -73,11 +66,11 @@ async def open_cloud_backend(state: State) -> AsyncIterator[Backend]:
 def make_cloud_app(backend: Backend, name: str, token: str) -> web.Application:
     overviews = _Overviews(backend)
     documents = (
-        BoardDocument("overview", Pace(OVERVIEW_SECONDS), overviews.read),
-        BoardDocument("plots", Pace(PLOTS_SECONDS), partial(plots, backend)),
-        BoardDocument("hint", Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
+        server.BoardDocument("overview", server.Pace(OVERVIEW_SECONDS), overviews.read),
+        server.BoardDocument("plots", server.Pace(PLOTS_SECONDS), partial(server.plots, backend)),
+        server.BoardDocument("hint", server.Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
     )
-    return base_app(backend, Board(documents), PageAccess(token, lambda: EVENTS_ELSEWHERE))
+    return server.base_app(backend, server.Board(documents), server.PageAccess(token, lambda: server.EVENTS_ELSEWHERE))
 
 
 async def _hint(name: str, backend: Backend) -> JsonObject:

@@ -23,15 +23,9 @@ from deploy.dev.inspector.api import (
     limit_of,
     not_found,
 )
+from deploy.history import documents
 from deploy.history.destinations import read_destinations, resume_destination
 from deploy.history.digests import digest_document, find_digest
-from deploy.history.documents import (
-    dead_letter_document,
-    delivery_document,
-    record_document,
-    request_document,
-    summary_document,
-)
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow, EventPage, EventQuery, EventRecord
 from deploy.history.replay import as_dead_letter, make_dead_letter_replay, make_event_replay, renew_blobs
 from deploy.history.state import configured_destinations
@@ -65,7 +59,7 @@ async def find_events(backend: Backend, query: EventQuery) -> JsonObject:
 
 def page_document(page: EventPage) -> JsonObject:
     return {
-        "events": [summary_document(event) for event in page.events],
+        "events": [documents.summary_document(event) for event in page.events],
         "next_before": page.next_before,
         "not_indexed": page.not_indexed,
     }
@@ -80,7 +74,7 @@ async def show_event(request: web.Request) -> web.Response:
             raise not_found(f"The journal has no event {event_id!r}.")
         return json_answer({**digest_document(digest), "mails": await _mails(request, digest.rows)})
     rows = list(reversed(await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)))
-    document = record_document(record, await _whole_event(backend, record), rows)
+    document = documents.record_document(record, await _whole_event(backend, record), rows)
     return json_answer({**document, "mails": await _mails(request, rows)})
 
 
@@ -110,13 +104,13 @@ async def _whole_event(backend: Backend, record: EventRecord) -> JsonObject | No
 async def list_deliveries(request: web.Request) -> web.Response:
     destination, state = (request.query.get(name) or None for name in ("destination", "state"))
     rows = await request.app[BACKEND].ledger.rows(limit_of(request.query), destination=destination, state=state)
-    return json_answer({"deliveries": [delivery_document(row) for row in rows]})
+    return json_answer({"deliveries": [documents.delivery_document(row) for row in rows]})
 
 
 async def list_rejected(request: web.Request) -> web.Response:
     backend, query = request.app[BACKEND], request.query
     requests = await backend.read(partial(backend.reader.rejected, limit_of(query), before_of(query)))
-    return json_answer({"rejected": [request_document(each) for each in requests]})
+    return json_answer({"rejected": [documents.request_document(each) for each in requests]})
 
 
 STATES: Final = (KEPT, REPLAYED, DROPPED)
@@ -145,12 +139,14 @@ async def list_dead_letters(request: web.Request) -> web.Response:
         raise bad_request(f"state: must be one of {', '.join(STATES)}, all; got {state!r}.")
     wanted = None if state == "all" else state
     call = partial(backend.reader.dead_letters, limit_of(query), state=wanted, before=before_of(query))
-    return json_answer({"dead_letters": [dead_letter_document(letter) for letter in await backend.read(call)]})
+    return json_answer(
+        {"dead_letters": [documents.dead_letter_document(letter) for letter in await backend.read(call)]}
+    )
 
 
 async def show_dead_letter(request: web.Request) -> web.Response:
     letter = await _dead_letter(request.app[BACKEND], request.query.get("id", ""))
-    return json_answer(dead_letter_document(letter, whole=True))
+    return json_answer(documents.dead_letter_document(letter, whole=True))
 
 
 async def replay_dead_letters(request: web.Request) -> web.Response:

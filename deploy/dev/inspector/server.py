@@ -21,7 +21,7 @@ from deploy.config.checkout import ROOT
 from deploy.dev.inspector.api import BACKEND, MAX_BODY_BYTES, Backend, errors_as_text, event_query
 from deploy.dev.inspector.records_api import RECORDS_ROUTES, find_events
 from deploy.dev.local_server import LocalSite, local_only
-from deploy.history.documents import series_document
+from deploy.history import documents
 from deploy.history.journal_view import EventQuery
 from shared.cloud.local.database import reason_of
 from shared.errors import Temporary
@@ -240,7 +240,7 @@ BOARD: Final = web.AppKey("board", Board)
 async def plots(backend: Backend) -> JsonObject:
     reader, now = backend.reader, time.time()
     buckets = await backend.read(lambda: reader.series(now, PLOT_SPAN_SECONDS, PLOT_BUCKETS))
-    return series_document(buckets, PLOT_SPAN_SECONDS / PLOT_BUCKETS)
+    return documents.series_document(buckets, PLOT_SPAN_SECONDS / PLOT_BUCKETS)
 
 
 class SentDocuments:

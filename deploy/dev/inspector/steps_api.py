@@ -14,15 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.dev.inspector.api import LOCAL, DevBackend, json_answer, not_found
-from deploy.explain.deliveries import (
-    MAX_LINES,
-    SUBSCRIBERS,
-    destination_entry,
-    endpoint_lines,
-    known_endpoints,
-    plan_of,
-    plan_text,
-)
+from deploy.explain import deliveries
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.transform.step import Services
 from shared.claim_check import checked_out
@@ -58,8 +50,8 @@ async def _fan_outs(backend: DevBackend, route: RouteTrace, notify: JsonObject) 
     found: list[Json] = []
     for event in route.produced:
         for name in route.destinations:
-            entry = destination_entry(notify, name)
-            if entry.get("kind") == SUBSCRIBERS:
+            entry = deliveries.destination_entry(notify, name)
+            if entry.get("kind") == deliveries.SUBSCRIBERS:
                 text, lines = await _fan_out(backend, Delivery(event, route.route, name), entry, notify)
                 found.append({"destination": name, "event_id": event.id, "text": text, "lines": lines})
     return found
@@ -69,11 +61,13 @@ async def _fan_out(
     backend: DevBackend, delivery: Delivery, entry: JsonObject, notify: JsonObject
 ) -> tuple[str, list[Json]]:
     try:
-        plan = plan_of(delivery, entry)
+        plan = deliveries.plan_of(delivery, entry)
     except Permanent as error:
         return f"{error.code}: {error.detail}", []
-    known = {tenant: await known_endpoints(backend.documents, tenant) for tenant in plan.tenants}
-    return plan_text(plan), [*islice(endpoint_lines(plan, delivery.event, known, notify), MAX_LINES)]
+    known = {tenant: await deliveries.known_endpoints(backend.documents, tenant) for tenant in plan.tenants}
+    return deliveries.plan_text(plan), [
+        *islice(deliveries.endpoint_lines(plan, delivery.event, known, notify), deliveries.MAX_LINES)
+    ]
 
 
 async def _event(backend: DevBackend, event_id: str) -> Event:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.running_dev import HOST, Ports, function_url
-from deploy.dev.aws.stack import function_environ
+from deploy.dev.aws import stack
 from shared.secrets import variable_name
 from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
@@ -116,7 +116,7 @@ def plan_aws_children(
     every_secret = {variable_name(name) for values in secrets.values() for name in values}
     own = {name: value for name, value in inherited.items() if not name.startswith(_OTHER_PLATFORMS)}
     environ = {**_without(own, every_secret), "HOOKCHAIN_STATE": str(folders.state), "PYTHONUNBUFFERED": "1"}
-    aws = function_environ(ports.apis)
+    aws = stack.function_environ(ports.apis)
     functions = [
         _lambda_function(
             folders,

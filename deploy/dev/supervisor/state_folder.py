@@ -36,31 +36,19 @@ LEAST_FREE_BYTES: Final = 4 * MIB
 ANOTHER: Final = "To use another folder: HOOKCHAIN_STATE=FOLDER make dev"
 
 
-class StateInUse(Exception):
-    """Another process uses the folder; the text says which, and what to do."""
-
-
-class StateExposed(Exception):
-    """Other users can read the folder; the text says what to do."""
-
-
-class StateUnwritable(Exception):
-    """The folder cannot be written, or its disk is full; the text says why, and what to do."""
-
-
-class StateGone(Exception):
-    """The folder was removed; the text says what to do."""
+class StateFault(Exception):
+    """The folder or a file in it cannot be used; the text says which, why, and what to do."""
 
 
 def require_state_folder(state: Path) -> None:
-    """Raises StateGone if the folder was removed: processes keep their open files, and all they write is lost."""
+    """Raises StateFault if the folder was removed: processes keep their open files, and all they write is lost."""
     if not (state / FILE_NAME).exists():
         advice = "Start it again, and stop it before you remove the folder"
-        raise StateGone(f"{state}: must exist while hookchain dev runs; it was removed. {advice}.")
+        raise StateFault(f"{state}: must exist while hookchain dev runs; it was removed. {advice}.")
 
 
 def make_private(state: Path) -> None:
-    """Create the folder if it is missing, and make it and all that it holds private. Raises StateExposed.
+    """Create the folder if it is missing, and make it and all that it holds private. Raises StateFault.
 
     A folder that is not Hookchain's own, such as /tmp or a home folder, stays as it is.
     """
@@ -72,7 +60,7 @@ def make_private(state: Path) -> None:
     is_used = any((state / name).exists() for name in OURS)
     if mode & stat.S_ISVTX or not (is_used or next(state.iterdir(), None) is None):
         advice = "Name another folder with --state, or set its mode to 700"
-        raise StateExposed(f"{found}, and files that are not Hookchain's. {advice}.")
+        raise StateFault(f"{found}, and files that are not Hookchain's. {advice}.")
     try:
         state.chmod(PRIVATE_FOLDER)
         for path in state.rglob("*"):
@@ -80,32 +68,32 @@ def make_private(state: Path) -> None:
                 path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
     except OSError as error:
         advice = "Name a folder of your own with --state"
-        raise StateExposed(f"{found}, and it cannot be changed ({error.strerror}). {advice}.") from error
+        raise StateFault(f"{found}, and it cannot be changed ({error.strerror}). {advice}.") from error
     if state.stat().st_mode & OTHERS:
         advice = "Name a folder on another file system with --state"
-        raise StateExposed(f"{found}, and this file system does not keep modes. {advice}.")
+        raise StateFault(f"{found}, and this file system does not keep modes. {advice}.")
 
 
 def _require_room(state: Path) -> None:
-    """Raises StateUnwritable if the disk has no room for the files that a start creates."""
+    """Raises StateFault if the disk has no room for the files that a start creates."""
     free = shutil.disk_usage(state).free
     if free < LEAST_FREE_BYTES:
         rule = f"its disk must have {LEAST_FREE_BYTES // MIB} MiB free; got {free / MIB:.1f} MiB"
-        raise StateUnwritable(f"{state}: {rule}. Free some space. {ANOTHER}.")
+        raise StateFault(f"{state}: {rule}. Free some space. {ANOTHER}.")
 
 
 @contextmanager
 def locked(state: Path) -> Iterator[None]:
     """Hold the folder's lock; the system releases it when the process ends.
 
-    Raises StateInUse, StateExposed and StateUnwritable.
+    Raises StateFault.
     """
     try:
         make_private(state)
         file = (state / FILE_NAME).open("a+")
     except OSError as error:
         found = f"{error.strerror}: {error.filename}"
-        raise StateUnwritable(f"{state}: must be a folder that you can write to; got {found!r}. {ANOTHER}.") from error
+        raise StateFault(f"{state}: must be a folder that you can write to; got {found!r}. {ANOTHER}.") from error
     with file:
         _require_room(state)
         try:
@@ -114,7 +102,7 @@ def locked(state: Path) -> Iterator[None]:
             file.seek(0)
             owner = file.read().strip() or "unknown"
             advice = "Stop that one, or use another folder: HOOKCHAIN_STATE=FOLDER make dev"
-            raise StateInUse(f"{state}: is in use by another `make dev` (process {owner}). {advice}") from error
+            raise StateFault(f"{state}: is in use by another `make dev` (process {owner}). {advice}") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -149,12 +137,8 @@ DAMAGED_MARK: Final = ".damaged-"
 _BESIDE: Final = ("", "-wal", "-shm")
 
 
-class StateNewer(Exception):
-    """A newer version wrote a file; the text says which, and what to do."""
-
-
 def require_known_files(state: Path) -> None:
-    """Raises StateNewer, and sqlite3.Error."""
+    """Raises StateFault, and sqlite3.Error."""
     for path in (state / name for name in VERSIONS):
         if path.is_file():
             with closing(sqlite3.connect(path)) as database:
@@ -162,19 +146,15 @@ def require_known_files(state: Path) -> None:
                     require_known_version(database, path.name)
                 except NewerFile as error:
                     advice = "Start that version again"
-                    raise StateNewer(f"{path}: {error}. {advice}. {ANOTHER}.") from error
-
-
-class StateDamaged(Exception):
-    """A needed file is damaged; the text says which, what is lost with it, and what to do."""
+                    raise StateFault(f"{path}: {error}. {advice}. {ANOTHER}.") from error
 
 
 def set_aside_damaged(state: Path, now: float) -> list[str]:
-    """Set damaged files aside; return a warning for each. Raises StateDamaged, sqlite3.Error and OSError."""
+    """Set damaged files aside; return a warning for each. Raises StateFault, sqlite3.Error and OSError."""
     for name, loss in NEEDED.items():
         if damage := damage_of(state / name) or _emptied(state, name):
             advice = f"Restore it from a copy, or move it away; then {loss}"
-            raise StateDamaged(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
+            raise StateFault(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
     return [
         _set_aside(state / name, damage, effect, now)
         for name, effect in REBUILT.items()

@@ -8,7 +8,7 @@ import pytest
 from deploy.config.running_dev import ports_from
 from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_children
 from deploy.dev.supervisor.runner import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
-from deploy.dev.supervisor.state_folder import StateInUse, locked
+from deploy.dev.supervisor.state_folder import StateFault, locked
 from deploy.dev.supervisor.supervisor import changes, snapshot
 
 PORTS = ports_from(8080)
@@ -103,7 +103,7 @@ def test_changes_are_seen_and_other_files_are_not(tmp_path: Path) -> None:
 
 def test_a_state_folder_serves_one_at_a_time(tmp_path: Path) -> None:
     message = r"in use by another `make dev` \(process \d+\)"
-    with locked(tmp_path / "state"), pytest.raises(StateInUse, match=message), locked(tmp_path / "state"):
+    with locked(tmp_path / "state"), pytest.raises(StateFault, match=message), locked(tmp_path / "state"):
         pass
     with locked(tmp_path / "state"):
         pass

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deploy.cli.dev import find_warnings
 from deploy.config.dotenv import DotenvFault, add_to_dotenv, parse_dotenv, read_dotenv
 from deploy.config.running_dev import PortsTaken, owner_from, ports_from, require_free
-from deploy.dev.supervisor import dev
+from deploy.dev.supervisor import supervisor
 from deploy.dev.supervisor.setup import Options, parse_options
 from deploy.secrets.values import WeakSecret, find_missing, random_value
 from shared.secrets import from_environment, weakness
@@ -82,15 +82,15 @@ def test_what_the_env_file_sets_counts_too(tmp_path: Path, monkeypatch: pytest.M
     env_file.write_text(f"PORT_BASE=9000\nLOG_LEVEL=ERROR\nHOOKCHAIN_STATE={tmp_path / 'other'}\n", encoding="utf-8")
     monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
     run: list[Options] = []
-    monkeypatch.setattr(dev, "_run", lambda chosen, *_: run.append(chosen))
-    assert dev.main(["--env-file", str(env_file)], find_warnings) == 0
+    monkeypatch.setattr(supervisor, "_run", lambda chosen, *_: run.append(chosen))
+    assert supervisor.main(["--env-file", str(env_file)], find_warnings) == 0
     [chosen] = run
     assert (chosen.port_base, chosen.log_level, chosen.state) == (9000, "ERROR", tmp_path / "state")
 
 
 def test_an_unreadable_env_file_stops_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".env").write_text("PORT BASE=9000\n", encoding="utf-8")
-    assert dev.main(["--env-file", str(tmp_path / ".env")], find_warnings) == 1
+    assert supervisor.main(["--env-file", str(tmp_path / ".env")], find_warnings) == 1
     assert f"{tmp_path / '.env'}:1" in capsys.readouterr().err
 
 

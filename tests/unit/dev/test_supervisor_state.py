@@ -10,10 +10,7 @@ import pytest
 from deploy.dev.caught import Mailbox, SheetStore
 from deploy.dev.pubsub.store import Store
 from deploy.dev.supervisor.state_folder import (
-    StateDamaged,
-    StateExposed,
-    StateNewer,
-    StateUnwritable,
+    StateFault,
     locked,
     require_known_files,
     set_aside_damaged,
@@ -45,7 +42,7 @@ def test_a_state_folder_that_others_could_read_is_closed_to_them_with_all_it_hol
 def test_a_folder_with_other_files_is_rejected_and_unchanged(tmp_path: Path, mode: int, file: str) -> None:
     (tmp_path / file).touch()
     tmp_path.chmod(mode)
-    with pytest.raises(StateExposed, match="not Hookchain's"), locked(tmp_path):
+    with pytest.raises(StateFault, match="not Hookchain's"), locked(tmp_path):
         pass
     assert tmp_path.stat().st_mode & 0o7777 == mode
 
@@ -55,7 +52,7 @@ def test_a_state_folder_that_cannot_be_written_is_named_with_the_systems_reason(
     (tmp_path / "file").touch()
     state = tmp_path / place
     rule = r"must be a folder that you can write to; got .*HOOKCHAIN_STATE="
-    with pytest.raises(StateUnwritable, match=rule), locked(state):
+    with pytest.raises(StateFault, match=rule), locked(state):
         pass
 
 
@@ -63,7 +60,7 @@ def test_nothing_starts_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monke
     usage = shutil.disk_usage(tmp_path)._replace(free=200_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     rule = r"must have 4 MiB free; got 0\.2 MiB\. Free some space"
-    with pytest.raises(StateUnwritable, match=rule), locked(tmp_path):
+    with pytest.raises(StateFault, match=rule), locked(tmp_path):
         pass
 
 
@@ -80,7 +77,7 @@ def a_journal(state: Path, events: int) -> None:
 def test_a_file_of_a_newer_version_ends_the_start_with_one_line(tmp_path: Path, name: str) -> None:
     with closing(sqlite3.connect(tmp_path / name)) as database:
         database.execute(f"PRAGMA user_version = {VERSIONS[name] + 1}")
-    with pytest.raises(StateNewer, match=rf"^\S+/{name}: a newer Hookchain wrote it: .*Start that version again\. .*$"):
+    with pytest.raises(StateFault, match=rf"^\S+/{name}: a newer Hookchain wrote it: .*Start that version again\. .*$"):
         require_known_files(tmp_path)
     with closing(sqlite3.connect(tmp_path / name)) as database:
         database.execute(f"PRAGMA user_version = {VERSIONS[name]}")
@@ -116,7 +113,7 @@ def test_a_damaged_file_that_no_delivery_needs_is_set_aside_with_one_line(tmp_pa
 @pytest.mark.parametrize("name", ["bus.db", "ledger.db", "owners.db", "records.db"])
 def test_a_damaged_file_that_deliveries_need_is_named_with_what_is_lost(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"this is no database" * 1_000)
-    with pytest.raises(StateDamaged, match=rf"{name}: must be a readable SQLite file; got: .* move it away; then"):
+    with pytest.raises(StateFault, match=rf"{name}: must be a readable SQLite file; got: .* move it away; then"):
         set_aside_damaged(tmp_path, NOW)
     assert (tmp_path / name).exists()
 
@@ -132,5 +129,5 @@ def test_a_needed_file_that_was_emptied_is_damaged_and_one_that_is_just_created_
     with closing(open_journal(tmp_path / "journal.db")) as journal, transaction(journal):
         journal.execute("UPDATE events SET routed_at = received_at")
         write_entries(journal, [AttemptEntry("d1", "e0", "all", "inbox", 1, NOW, NOW, "delivered", "", "202")])
-    with pytest.raises(StateDamaged, match=rf"{name}: .* got: an empty file, and the journal shows"):
+    with pytest.raises(StateFault, match=rf"{name}: .* got: an empty file, and the journal shows"):
         set_aside_damaged(tmp_path, NOW)

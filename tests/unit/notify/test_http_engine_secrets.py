@@ -7,11 +7,8 @@ import pytest
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination
-from functions.notify.http_kind import (
-    OutgoingRequest,
-    SecretValues,
-)
-from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Temporary
 from shared.fetch import Fetched, Outgoing
 from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth
@@ -32,6 +29,15 @@ async def test_secrets_are_read_by_name_and_do_not_appear_in_the_kept_answer() -
     outcome = await engine.attempt(names=["crm-token"])
     assert outcome == Delivered("200 you sent ***")
     assert engine.fetch.asked[0].headers == (("x-crm-token", TOKEN),)
+
+
+async def test_a_secret_that_a_header_of_the_response_repeats_is_masked_in_the_outcome() -> None:
+    class HeaderKind(FakeKind):
+        def outcome(self, response: Response) -> Outcome:
+            return Delivered(f"queued at {response.header('location')}")
+
+    engine = Engine(FakeFetch({URL: Fetched(201, (("location", f"/queue?token={TOKEN}"),), b"")}), HeaderKind())
+    assert await engine.attempt(names=["crm-token"]) == Delivered("queued at /queue?token=***")
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])

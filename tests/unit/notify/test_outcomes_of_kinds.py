@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from email.utils import formatdate
 from typing import Final, TypeAlias
 
 import pytest
@@ -208,6 +209,7 @@ def test_trouble_that_passes_is_retried(name: str, status: int, body: Body) -> N
 
 WAITS: list[tuple[str, int, Body, dict[str, str], float | None]] = [
     *((name, 429, b"", {"retry_after": "90"}, 90.0) for name in NAMES),
+    ("webhook", 503, b"", {"retry_after": formatdate(NOW + 90, usegmt=True)}, 90.0),
     ("discord", 429, {"retry_after": 0.75}, {"retry_after": "1"}, 0.75),
     ("discord", 429, b'{"retry_after": NaN}', {"retry_after": "65"}, 65.0),
     ("discord", 429, b'{"retry_after": 1%b}' % (b"0" * 400), {}, None),

@@ -75,6 +75,14 @@ async def test_a_replay_writes_the_same_row_unless_it_was_delivered(tmp_path: Pa
     assert rows(tmp_path, "SELECT delivery_id FROM orders") == [("d1",), ("d1-r1",)]
 
 
+async def test_an_older_delivery_does_not_replace_a_newer_row(tmp_path: Path) -> None:
+    written: Mapping[str, Json] = {**ORDERS, "key": "number", "newer_by": "total"}
+    with destination(tmp_path, written) as (orders, _):
+        for number, total in enumerate((2, 3, 1)):
+            await orders.attempt(example_delivery({"name": f"v{total}", "total": total}), an_attempt(f"d{number}"))
+    assert rows(tmp_path, "SELECT name, total FROM orders") == [("v3", 3.0)]
+
+
 async def test_a_value_that_does_not_fit_is_a_dead_letter_that_names_its_column(tmp_path: Path) -> None:
     with destination(tmp_path) as (orders, _), pytest.raises(Permanent) as raised:
         await orders.attempt(example_delivery({"total": "a lot"}), ATTEMPT)

@@ -80,9 +80,7 @@ def undeliverable(push: Push, document: Json, now: float, reason: str) -> DeadLe
     Raises Permanent (`malformed_event`).
     """
     if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE:
-        delivery = delivery_from(document)
-        names = delivery.event.origin, delivery.route, delivery.destination
-        return DeadLetter(delivery.id, "undeliverable", reason, now, push.data, DELIVERIES, *names)
+        return delivery_letter(delivery_from(document), push.data, "undeliverable", reason, now)
     event = from_cloudevent(document)
     return DeadLetter(f"{event.id}:", "undeliverable", reason, now, push.data, EVENTS, event.id)
 

@@ -66,15 +66,15 @@ def decide(text: str | None, healths: Mapping[str, Health], now: float) -> tuple
     for name, health in healths.items():
         if len(pending) >= MAX_CHANGES:
             break
-        entry, news = _decided(name, entries.get(name, {}), health, now)
-        pending += news
+        entry, alerts = _decide_entry(name, entries.get(name, {}), health, now)
+        pending += alerts
         if entry:
             changed[name] = entry
         else:
             changed.pop(name, None)
     if changed == entries and len(pending) == len(_pending(record)):
         return pending, None
-    return pending, _kept(changed, pending, now)
+    return pending, _record_text(changed, pending, now)
 
 
 def mark_published(text: str | None, alerts: Sequence[Pending], now: float) -> tuple[None, Kept | None]:
@@ -82,7 +82,7 @@ def mark_published(text: str | None, alerts: Sequence[Pending], now: float) -> t
     record = read_record(text)
     pending = _pending(record)
     left = [each for each in pending if each not in alerts]
-    return None, None if len(left) == len(pending) else _kept(_entries(record), left, now)
+    return None, None if len(left) == len(pending) else _record_text(_entries(record), left, now)
 
 
 def health_alert(pending: Pending, where: str) -> Alert:
@@ -97,32 +97,36 @@ def health_alert(pending: Pending, where: str) -> Alert:
     return Alert(pending.kind, key, pending.at, name, text, command, {"since": rfc3339(pending.since)})
 
 
-def _decided(name: str, entry: JsonObject, health: Health, now: float) -> tuple[JsonObject, list[Pending]]:
-    news: list[Pending] = []
+def _decide_entry(name: str, entry: JsonObject, health: Health, now: float) -> tuple[JsonObject, list[Pending]]:
+    """Return the destination's new entry, empty where it can be forgotten, and the alerts that the change decides."""
+    alerts: list[Pending] = []
     entry = dict(entry)
-    why = health.disabled_reason
-    mark = hashlib.sha256(why.encode("utf-8", "replace")).hexdigest()[:16] if why is not None else None
+    disabled_reason = health.disabled_reason
+    mark: str | None = None
+    if disabled_reason is not None:
+        mark = hashlib.sha256(disabled_reason.encode("utf-8", "replace")).hexdigest()[:16]
     if mark != entry.get("disabled"):
-        if why is not None and why != PAUSED_BY_OPERATOR:
-            news.append(Pending("destination_disabled", name, now, _short(why), now))
+        if disabled_reason is not None and disabled_reason != PAUSED_BY_OPERATOR:
+            alerts.append(Pending("destination_disabled", name, now, _short(disabled_reason), now))
         entry["disabled"] = mark
-    until, since = health.paused_until, time_in(entry, "since") or now
-    if health.reason == PAUSED_BY_OPERATOR:
-        until = None if until is None else _until(entry)
+    since = time_in(entry, "since") or now
+    until = health.paused_until
+    if until is not None and health.reason == PAUSED_BY_OPERATOR:  # an operator knows of it
+        until = _until(entry)
     if until is not None and until > max(_until(entry) + 1.0, now - RECENT_SECONDS):
         if entry.get("is_paused") is not True:
             reason = _short(health.reason or "its breaker is open")
-            news.append(Pending("destination_paused", name, now, reason, now))
+            alerts.append(Pending("destination_paused", name, now, reason, now))
             entry.update(is_paused=True, since=now)
         entry["until"] = until
-    elif entry.get("is_paused") is True and (ended := _ended(entry, health, now)):
-        news.append(Pending("destination_recovered", name, now, f"{ended}, paused since {_minute(since)}", since))
+    elif entry.get("is_paused") is True and (ended := _end_text(entry, health, now)):
+        alerts.append(Pending("destination_recovered", name, now, f"{ended}, paused since {_minute(since)}", since))
         entry["is_paused"] = False
     is_over = entry.get("is_paused") is not True and _until(entry) < now - FORGOTTEN_SECONDS
-    return ({} if is_over and entry.get("disabled") is None else entry), news
+    return ({} if is_over and entry.get("disabled") is None else entry), alerts
 
 
-def _ended(entry: JsonObject, health: Health, now: float) -> str:
+def _end_text(entry: JsonObject, health: Health, now: float) -> str:
     """Return how the pause ended; empty where it did not, as far as is known."""
     if health.paused_until is None:
         return "it was resumed"
@@ -148,9 +152,9 @@ def _entries(record: JsonObject) -> Mapping[str, JsonObject]:
 
 def _pending(record: JsonObject) -> list[Pending]:
     written = cast("Sequence[Mapping[str, str]]", record.get("pending", []))
-    return [Pending(**each) for each in written]  # type: ignore[arg-type] # `_kept` wrote them
+    return [Pending(**each) for each in written]  # type: ignore[arg-type] # `_record_text` wrote them
 
 
-def _kept(entries: Mapping[str, JsonObject], pending: Sequence[Pending], now: float) -> Kept:
+def _record_text(entries: Mapping[str, JsonObject], pending: Sequence[Pending], now: float) -> Kept:
     listed: list[Json] = [asdict(each) for each in pending]
     return Kept(texts_json({"destinations": dict(entries), "pending": listed}).decode(), now + KEPT_SECONDS)

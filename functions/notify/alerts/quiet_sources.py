@@ -42,8 +42,8 @@ def decide(text: str | None, settings: Silence, now: float) -> tuple[Pending | N
     record = read_record(text)
     if (pending := _pending(record)) is not None:
         return pending, None
-    changed = _decided(_watched(record, now), settings, now)
-    return _pending(changed), None if changed == record else _kept(changed, now)
+    changed = _decide(_with_watch(record, now), settings, now)
+    return _pending(changed), None if changed == record else _record_text(changed, now)
 
 
 def mark_published(text: str | None, pending: Pending, now: float) -> tuple[None, Kept | None]:
@@ -51,7 +51,7 @@ def mark_published(text: str | None, pending: Pending, now: float) -> tuple[None
     record = read_record(text)
     if _pending(record) != pending:
         return None, None
-    return None, _kept({name: value for name, value in record.items() if name != PENDING}, now)
+    return None, _record_text({name: value for name, value in record.items() if name != PENDING}, now)
 
 
 def silence_alert(source: str, pending: Pending, settings: Silence, where: str) -> Alert:
@@ -74,7 +74,7 @@ def silence_alert(source: str, pending: Pending, settings: Silence, where: str) 
     )
 
 
-def _watched(record: JsonObject, now: float) -> JsonObject:
+def _with_watch(record: JsonObject, now: float) -> JsonObject:
     noted = time_in(record, WATCHED_AT)
     if noted is None or now - noted > UNWATCHED_SECONDS or time_in(record, WATCHED_FROM) is None:
         kept = {name: value for name, value in record.items() if name != QUIET}
@@ -82,12 +82,13 @@ def _watched(record: JsonObject, now: float) -> JsonObject:
     return {**record, WATCHED_AT: now} if now - noted > NOTED_SECONDS else record
 
 
-def _decided(record: JsonObject, settings: Silence, now: float) -> JsonObject:
+def _decide(record: JsonObject, settings: Silence, now: float) -> JsonObject:
     seen_at = time_in(record, SEEN_AT)
     quiet = record.get(QUIET)
     if isinstance(quiet, dict):
-        since, before = time_in(quiet, SINCE) or 0.0, time_in(quiet, SEEN_AT)
-        if seen_at is None or (before is not None and seen_at <= before):
+        since = time_in(quiet, SINCE) or 0.0
+        seen_before = time_in(quiet, SEEN_AT)
+        if seen_at is None or (seen_before is not None and seen_at <= seen_before):
             return record
         kept = {name: value for name, value in record.items() if name != QUIET}
         return {**kept, PENDING: Pending(True, since, max(since, seen_at))._asdict()}
@@ -99,10 +100,10 @@ def _decided(record: JsonObject, settings: Silence, now: float) -> JsonObject:
 
 def _pending(record: JsonObject) -> Pending | None:
     written = record.get(PENDING)
-    return Pending(**written) if isinstance(written, dict) else None  # type: ignore[arg-type] # `_decided` wrote it
+    return Pending(**written) if isinstance(written, dict) else None  # type: ignore[arg-type] # `_decide` wrote it
 
 
-def _kept(record: JsonObject, now: float) -> Kept:
+def _record_text(record: JsonObject, now: float) -> Kept:
     return Kept(texts_json(record).decode(), now + KEPT_SECONDS)
 
 

@@ -5,7 +5,7 @@
     merged      each member's row is final, and names it
     final       delivered, or a dead letter: from then on the group's next one may be frozen
 
-Each step may be done again, by any sweep, after any crash: the record says with which contents. A member is listed once
+Each step may be done again, by any sweep, after any crash: the record says with which contents. A member is read once
 the record was read, so it is in no digest that the record does not know. While a digest is not final, what comes later
 waits: an outage of days ends in one more digest, and not in one for each quarter of an hour.
 """
@@ -81,26 +81,26 @@ class Pass:
     def is_over(self) -> bool:
         return self.clock.now() >= self.end
 
-    def leave(self, at: float) -> None:
+    def note_left_due(self, at: float) -> None:
         """Note that a row of that time stays due."""
         self.left_at = min(self.left_at, at)
 
-    def fail(self, error: Exception) -> None:
+    def note_fault(self, error: Exception) -> None:
         """Note a fault, which is raised once the other groups were tried. Its group stays as it is."""
         self.faults.append(error if isinstance(error, Temporary) else Temporary("internal_error", place_of(error)))
 
-    async def each(self, names: Sequence[str], act: Callable[[str], Awaitable[Answer]]) -> dict[str, Answer]:
+    async def for_each(self, names: Sequence[str], act: Callable[[str], Awaitable[Answer]]) -> dict[str, Answer]:
         """Do it with each group, several at once, as long as there is time, and with the first ones anyway."""
         answers: dict[str, Answer] = {}
         for start in range(0, len(names), CLOSED_AT_ONCE):
             if start and self.is_over:
-                self.leave(self.since)
+                self.note_left_due(self.since)
                 break
             some = names[start : start + CLOSED_AT_ONCE]
             found = await asyncio.gather(*[act(name) for name in some], return_exceptions=True)
             for name, answer in zip(some, found, strict=True):
                 if isinstance(answer, Exception):
-                    self.fail(answer)
+                    self.note_fault(answer)
                 elif isinstance(answer, BaseException):
                     raise answer
                 else:
@@ -119,16 +119,16 @@ class Pass:
         if not drafts:
             return drafts
         waits = [settings.coalesce.wait_seconds for _, settings in groups.values() if settings.coalesce]
-        async for row in listed(ledger, self.now + max(waits, default=0.0), self.since):
+        async for row in due_rows(ledger, self.now + max(waits, default=0.0), self.since):
             draft = drafts.get(row.group)
             if draft is not None and row.destination == draft.destination:
                 try:
                     draft.add(row, is_due=(row.retry_at or 0.0) <= self.now)
                 except Exception as error:
-                    self.fail(error)
+                    self.note_fault(error)
                     del drafts[row.group]
             if self.is_over:
-                self.leave(row.retry_at or 0.0)
+                self.note_left_due(row.retry_at or 0.0)
                 break
         return drafts
 
@@ -169,14 +169,14 @@ class Closer:
         progress = Pass(self._clock, now, self._since, now, now + seconds)
         seen: set[str] = set()
         groups: dict[str, str] = {}
-        async for row in listed(self._ledger, now, self._since):
+        async for row in due_rows(self._ledger, now, self._since):
             if waits_in_group(row, self._destinations) and row.group not in seen:
                 if not groups:
                     progress.since = row.retry_at or 0.0
                 seen.add(row.group)
                 groups[row.group] = row.destination
             if self._clock.now() >= now + seconds * LOOKING_SHARE:  # the rest of the time is for those that were found
-                progress.leave(row.retry_at or 0.0)
+                progress.note_left_due(row.retry_at or 0.0)
                 break
             if len(groups) == GROUPS_AT_ONCE:
                 await self._close_some(groups, progress)
@@ -203,10 +203,10 @@ class Closer:
             at_since = sum(row.retry_at == since for row in rows)
 
     async def _close_some(self, groups: Mapping[str, str], progress: Pass) -> None:
-        texts = await progress.each(list(groups), lambda name: self._records.read(record_name(name)))
+        texts = await progress.for_each(list(groups), lambda name: self._records.read(record_name(name)))
         settings = {name: (groups[name], self._gather_settings(name, groups[name])) for name in texts}
         drafts = await progress.drafts(self._ledger, settings)
-        await progress.each(list(drafts), lambda name: self._close(name, texts[name], drafts[name], progress))
+        await progress.for_each(list(drafts), lambda name: self._close(name, texts[name], drafts[name], progress))
 
     def _gather_settings(self, name: str, destination: str) -> GatherSettings:
         settings = settings_of(name, self._destinations[destination])
@@ -216,18 +216,18 @@ class Closer:
     async def _close(self, name: str, text: str | None, draft: Draft, progress: Pass) -> None:
         record = read_record(text)
         if record.digest is not None and not record.digest.is_merged:
-            await self._finish(name, record, text)
-            progress.leave(draft.earliest_at)
+            await self._publish_and_merge(name, record, text)
+            progress.note_left_due(draft.earliest_at)
             return
         if record.digest is not None:
             wait_until = await self._undelivered_until(name, text, record, progress.now)
             if wait_until is not None:
-                await self._leave(name, draft, wait_until, progress)
+                await self._postpone(name, draft, wait_until, progress)
                 return
         if draft.unreadable:
             await self._publish_alone(draft.unreadable)
         if not draft.is_ripe(progress.now):
-            await self._leave(name, draft, draft.look_again_at(progress.now), progress)
+            await self._postpone(name, draft, draft.look_again_at(progress.now), progress)
             return
         await self._freeze(name, text, record, draft, progress)
 
@@ -245,9 +245,9 @@ class Closer:
         frozen = record.with_digest(delivery, draft.members, progress.now)
         frozen_text = frozen.text()
         if len(draft.due) > len(draft.members):
-            progress.leave(draft.earliest_at)  # the others are in the next one
-        if await self._change(name, text, frozen_text):
-            await self._finish(name, frozen, frozen_text)
+            progress.note_left_due(draft.earliest_at)  # the others are in the next one
+        if await self._change_record(name, text, frozen_text):
+            await self._publish_and_merge(name, frozen, frozen_text)
             progress.count += 1
             log(
                 "INFO",
@@ -258,14 +258,14 @@ class Closer:
                 count=delivery.merged,
             )
 
-    async def _finish(self, name: str, record: GroupRecord, text: str | None) -> None:
+    async def _publish_and_merge(self, name: str, record: GroupRecord, text: str | None) -> None:
         """Publish what is frozen, and merge its members into it. Raises Temporary: it is finished another time."""
         digest = record.digest
         assert digest is not None
         await self._publish(digest)
         answers = await self._ledger.merge_all(digest.members, self._clock.now(), digest.event_id)
         _raise_fault(answers)
-        await self._change(name, text, record.marked(self._clock.now(), is_merged=True).text())
+        await self._change_record(name, text, record.marked(self._clock.now(), is_merged=True).text())
 
     async def _undelivered_until(self, name: str, text: str | None, record: GroupRecord, now: float) -> float | None:
         """Return until when what comes later waits at least; None once the digest is final."""
@@ -279,7 +279,7 @@ class Closer:
         if row is None:
             if age > POSTPONE_SECONDS:  # its message is lost
                 await self._publish(digest)
-                await self._change(name, text, record.marked(now, is_merged=True).text())
+                await self._change_record(name, text, record.marked(now, is_merged=True).text())
             return now
         if row.state in FINAL:
             return None
@@ -287,12 +287,12 @@ class Closer:
             return now + age * HELD_SHARE
         return max(now, row.retry_at or now) if row.state == RETRY_SCHEDULED else now
 
-    async def _leave(self, name: str, draft: Draft, until: float, progress: Pass) -> None:
+    async def _postpone(self, name: str, draft: Draft, until: float, progress: Pass) -> None:
         """Let the rows wait until then, those of each group at a time of their own. Raises Temporary."""
         now = progress.now
         until = min(until, now + LONGEST_SECONDS) + spread_of(draft.settings, name)
         if until <= now + SOON_SECONDS:
-            progress.leave(draft.earliest_at)
+            progress.note_left_due(draft.earliest_at)
             return
         for number, start in enumerate(range(0, len(draft.due), AT_ONE_TIME)):
             some = draft.due[start : start + AT_ONE_TIME]
@@ -313,7 +313,7 @@ class Closer:
     async def _publish_group_alone(self, name: str, progress: Pass) -> None:
         """Publish a page at a time, as long as there is time. Raises Temporary."""
         rows: list[LedgerRow] = []
-        async for row in listed(self._ledger, progress.now, progress.since):
+        async for row in due_rows(self._ledger, progress.now, progress.since):
             if row.group != name:
                 continue
             rows.append(row)
@@ -322,7 +322,7 @@ class Closer:
                 await self._publish_alone(rows)
                 rows = []
                 if progress.is_over:
-                    progress.leave(row.retry_at or 0.0)
+                    progress.note_left_due(row.retry_at or 0.0)
                     break
         await self._publish_alone(rows)
 
@@ -334,7 +334,7 @@ class Closer:
             await self._bus.publish(DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
         _raise_fault(faults)
 
-    async def _change(self, name: str, before: str | None, after: str) -> bool:
+    async def _change_record(self, name: str, before: str | None, after: str) -> bool:
         """Change the record, unless another did since it was read. Raises Temporary."""
         now = self._clock.now()
 
@@ -359,7 +359,7 @@ def settings_of(group: str, configured: Configured) -> GatherSettings | None:
     return configured.gather
 
 
-async def listed(ledger: Ledger, until: float, since: float) -> AsyncIterator[LedgerRow]:
+async def due_rows(ledger: Ledger, until: float, since: float) -> AsyncIterator[LedgerRow]:
     """Yield all the rows that are due by that time, oldest first. Raises Temporary.
 
     Of thousands that are due at one time, each page begins with those before it, so each is twice as long.

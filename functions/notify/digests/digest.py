@@ -129,8 +129,11 @@ def sections_of(digest: DigestData) -> list[Section]:
     listed: dict[tuple[str, str], list[Listed]] = {}
     for event in digest.events:
         listed.setdefault((event.source, event.type), []).append(event)
-    sections = [Section(*key, max(counts.get(key, 0), len(events)), events) for key, events in listed.items()]
-    return [*sections, *[Section(*key, count, ()) for key, count in counts.items() if key not in listed]]
+    sections: list[Section] = []
+    for (source, type_), events in listed.items():
+        count = max(counts.pop((source, type_), 0), len(events))
+        sections.append(Section(source, type_, count, events))
+    return sections + [Section(source, type_, count, ()) for (source, type_), count in counts.items()]
 
 
 def _objects(value: Json) -> Iterator[JsonObject]:

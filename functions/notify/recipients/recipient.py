@@ -274,9 +274,13 @@ class FetchedDirectory:
         if isinstance(secret := self._settings.get("secret"), str):
             [token, *_] = await self._secrets.values(secret)
             headers = (*headers, ("authorization", f"Bearer {token}"))
-        url, is_private = str(self._settings["url"]), self._settings.get("allow_private") is True
         request = Outgoing(
-            "GET", url, headers, timeout_seconds=FETCH_SECONDS, max_bytes=MAX_BYTES, allow_private=is_private
+            "GET",
+            str(self._settings["url"]),
+            headers,
+            timeout_seconds=FETCH_SECONDS,
+            max_bytes=MAX_BYTES,
+            allow_private=self._settings.get("allow_private") is True,
         )
         fetched = await self._fetch().fetch(request)
         if fetched.status != 200:

@@ -10,7 +10,7 @@ later attempt finds the same.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import HttpDestination
@@ -234,6 +234,14 @@ class EndpointDestination:
         return outcome
 
 
+class HealthChange(NamedTuple):
+    """A change of an endpoint's health: DISABLED, FAILING or RECOVERED, why, and who disables it."""
+
+    kind: str
+    reason: str = ""
+    by: DisabledBy | None = None
+
+
 class EndpointHealth:
     """The health of one endpoint, which was read for the delivery and may be seconds old."""
 
@@ -247,38 +255,39 @@ class EndpointHealth:
         return self._endpoint.failing_since is not None
 
     async def note(self, outcome: Outcome, attempt_number: int, now: float) -> None:
-        """Note what came of an attempt."""
-        change = self._wanted_change(outcome, attempt_number, now)
+        """Note the outcome of an attempt. What cannot be written is logged."""
+        change = self._change_after(outcome, attempt_number, now)
         if change is None:
             return
         try:
-            await self._write(*change, now)
+            await self._write(change, now)
         except Temporary as error:
             fault = {"code": error.code, "detail": error.detail}
             log("WARNING", "health not noted", function="notify", endpoint=self._name, **fault)
 
-    def _wanted_change(
-        self, outcome: Outcome, attempt_number: int, now: float
-    ) -> tuple[str, DisabledBy | None, str] | None:
-        """Return the kind of change that the outcome asks for, by whom, and why; None for none."""
+    def _change_after(self, outcome: Outcome, attempt_number: int, now: float) -> HealthChange | None:
+        """Return the change that the outcome asks for; None for none."""
         since = self._endpoint.failing_since
         if isinstance(outcome, Delivered):
-            return None if since is None else (RECOVERED, None, "")
+            return None if since is None else HealthChange(RECOVERED)
         if isinstance(outcome, Failed) and outcome.code == "endpoint_disabled":
-            return DISABLED, "receiver", outcome.reason
+            return HealthChange(DISABLED, outcome.reason, "receiver")
         if isinstance(outcome, Failed) or (isinstance(outcome, RetryLater) and outcome.pause_destination_seconds):
             return None  # the receiver answered, or the fault is ours
         limit = self._subscribers.settings.disable_after_seconds
-        if since is not None and now - since >= limit:
+        if since is not None:
+            if now - since < limit:
+                return None
             days = f"{limit / DAY_SECONDS:g} days" if limit >= DAY_SECONDS else duration_text(limit)
-            return DISABLED, "failures", f"all deliveries failed for {days}, the last: {outcome.reason}"
-        is_steady = self._subscribers.recovered.get(self._name) is None
-        is_failing = since is None and attempt_number >= FAILS_FROM and is_steady
-        return (FAILING, None, outcome.reason) if is_failing else None
+            return HealthChange(DISABLED, f"all deliveries failed for {days}, the last: {outcome.reason}", "failures")
+        has_just_recovered = self._subscribers.recovered.get(self._name) is not None
+        if attempt_number < FAILS_FROM or has_just_recovered:
+            return None
+        return HealthChange(FAILING, outcome.reason)
 
-    async def _write(self, kind: str, by: DisabledBy | None, reason: str, now: float) -> None:
-        """Raises Temporary."""
-        reason = reason[:MAX_REASON_CHARACTERS]
+    async def _write(self, change: HealthChange, now: float) -> None:
+        """Write the change and its notice, and make it known. Raises Temporary."""
+        reason = change.reason[:MAX_REASON_CHARACTERS]
         has_changed = False
 
         def decide(before: Endpoint | None) -> Endpoint | None:
@@ -286,12 +295,12 @@ class EndpointHealth:
             has_changed = False
             if before is None or before.url != self._endpoint.url:  # the attempt was made at another URL
                 return None
-            changes = _changed_fields(before, kind, by, reason, self._subscribers.settings.disable_after_seconds, now)
-            if changes is None:
+            fields = _changed_fields(before, change, self._subscribers.settings.disable_after_seconds, now)
+            if fields is None:
                 return None
             has_changed = True
-            notices = (*before.notices, *self._subscribers.notices.notices(kind, now, reason))
-            return before.model_copy(update={**changes, "notices": notices})
+            notices = (*before.notices, *self._subscribers.notices.notices(change.kind, now, reason))
+            return before.model_copy(update={**fields, "notices": notices})
 
         endpoint = self._endpoint
         after = await self._subscribers.directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, decide)
@@ -301,27 +310,26 @@ class EndpointHealth:
         self._subscribers.remember(after)
         if not has_changed:
             return
-        if kind == RECOVERED:
+        if change.kind == RECOVERED:
             self._subscribers.recovered.put(self._name, now)
-        if kind == DISABLED:
+        if change.kind == DISABLED:
             await self._subscribers.directory.announce_change(endpoint.tenant, "notify")
-        severity = "WARNING" if kind == DISABLED else "INFO"
-        log(severity, f"endpoint {kind}", function="notify", endpoint=self._name, reason=reason or None)
+        severity = "WARNING" if change.kind == DISABLED else "INFO"
+        log(severity, f"endpoint {change.kind}", function="notify", endpoint=self._name, reason=reason or None)
         if after.notices:
             await self._subscribers.notices.publish(after)
 
 
-def _changed_fields(
-    before: Endpoint, kind: str, by: DisabledBy | None, reason: str, limit: float, now: float
-) -> dict[str, object] | None:
+def _changed_fields(before: Endpoint, change: HealthChange, limit: float, now: float) -> dict[str, object] | None:
     """Return the fields to change; None if the document has them already, or the endpoint has changed meanwhile."""
+    since = before.failing_since
     if not before.is_enabled:
         return None
-    since = before.failing_since
-    if kind == RECOVERED:
+    if change.kind == RECOVERED:
         return None if since is None else {"failing_since": None}
-    if kind == FAILING:
+    if change.kind == FAILING:
         return None if since is not None else {"failing_since": now}
-    if by == "failures" and (since is None or now - since < limit):  # it recovered, or was enabled again
+    if change.by == "failures" and (since is None or now - since < limit):  # it recovered, or was enabled again
         return None
-    return {"disabled_by": by, "disabled_reason": reason, "disabled_at": now}
+    reason = change.reason[:MAX_REASON_CHARACTERS]
+    return {"disabled_by": change.by, "disabled_reason": reason, "disabled_at": now}

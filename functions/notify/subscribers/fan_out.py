@@ -100,18 +100,20 @@ class FanOut:
             return Failed("unknown_tenant", ids)
         light = replace(delivery.event, type=type_)
         page = _Page(delivery.after)
-        unknown = await self._fill(page, ids, light, whole.event, delivery.route)
+        unknown = await self._choose_endpoints(page, ids, light, whole.event, delivery.route)
         await self._publish(page, delivery, light, attempt)
         reached = _endpoints_text(len(page.chosen))
         if not unknown:
-            return Delivered(reached if page.chosen or page.after else f"{reached}: {page.nobody(type_)}")
+            return Delivered(reached if page.chosen or page.after else f"{reached}: {page.why_empty(type_)}")
         missing = f"there is no tenant {', '.join(map(repr, unknown[:MAX_SHOWN_TENANTS]))}"
         if self._ignores_unknown:
             return Delivered(f"{reached}; {missing}, which is ignored")
         others = f", and {reached} of the others got it" if len(unknown) < len(ids) else ""
         return Failed("unknown_tenant", f"`tenant`: {missing}{others}. Create it, then replay this event")
 
-    async def _fill(self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str) -> Sequence[str]:
+    async def _choose_endpoints(
+        self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str
+    ) -> Sequence[str]:
         """Put the endpoints that the event is for on the page. Return the ids of tenants that are not there."""
         unknown: list[str] = []
         first, _, after = page.after.partition(SEPARATOR)
@@ -123,11 +125,13 @@ class FanOut:
             elif not page.is_full:  # else the next page has them
                 begins_at = after if id_ == first else ""
                 if not begins_at:
-                    await self._keep(id_, light, route)
-                await self._choose(page, await self._subscribers.endpoints(id_, version), begins_at, light.type, view)
+                    await self._keep_message(id_, light, route)
+                await self._choose_of_tenant(
+                    page, await self._subscribers.endpoints(id_, version), begins_at, light.type, view
+                )
         return [] if page.after else unknown  # the first page reports them
 
-    async def _keep(self, tenant: str, event: Event, route: str) -> None:
+    async def _keep_message(self, tenant: str, event: Event, route: str) -> None:
         """Keep the tenant's message. Raises Temporary, and Permanent for one that no store takes."""
         received_at = _received_at(event)
         message = Message(
@@ -153,7 +157,7 @@ class FanOut:
         await self._blobs.put(name, content)
         return event_json(replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None))
 
-    async def _choose(
+    async def _choose_of_tenant(
         self, page: "_Page", endpoints: Sequence[Endpoint], after: str, type_: str, view: JsonObject
     ) -> None:
         """Put the tenant's endpoints behind `after` on the page, as long as there is room."""
@@ -203,7 +207,7 @@ class _Page:
         self.known = 0
         self.ready = 0
 
-    def nobody(self, type_: str) -> str:
+    def why_empty(self, type_: str) -> str:
         """Return why no endpoint is chosen."""
         if not self.known:
             return "no tenant of this event has one"

@@ -62,10 +62,10 @@ class Caps:
             return None
         bucket = self._bucket(configured, delivery)
         gathers = configured.gather is not None and configured.gather.is_rated and not delivery.merged
-        closed = await bucket.enter(slot_at, gathers)
-        if closed is None and bucket.places:
+        wait = await bucket.enter(slot_at, gathers)
+        if wait is None and bucket.places:
             self._under_way[delivery.id] = bucket.places, self._clock.now()
-        return closed
+        return wait
 
     async def leave(self, delivery: Delivery) -> None:
         """Give back what the delivery took, once its outcome is recorded; nothing if it took nothing."""
@@ -139,7 +139,7 @@ class Places:
 
     async def enter(self) -> bool:
         """Take a place, or wait a moment for one. Return False where none becomes free. Raises Temporary."""
-        if await self._entered():
+        if await self._try_to_enter():
             return True
         if not self.in_use or len(self._waiting) >= MAX_WAITING:
             return False
@@ -152,7 +152,7 @@ class Places:
         finally:
             with contextlib.suppress(ValueError):
                 self._waiting.remove(freed)
-        return await self._entered()
+        return await self._try_to_enter()
 
     async def leave(self, seconds: float | None) -> None:
         """Give the place back that was used for so many seconds, None for no attempt; all, where others need them."""
@@ -167,7 +167,7 @@ class Places:
             with contextlib.suppress(Temporary):  # the lease ends by itself
                 await self._lease(0)
 
-    async def _entered(self) -> bool:
+    async def _try_to_enter(self) -> bool:
         if self._take():
             return True
         async with self._lock:
@@ -197,12 +197,14 @@ class _Bucket:
     def __init__(self, name: str, configured: Configured, grants: Grants, holder: str, clock: Clock) -> None:
         self._clock = clock
         self._in_flight = configured.in_flight
-        self._rate = Rate(f"{name}:rate", *configured.rate, grants, holder, clock) if configured.rate else None
-        self.places = (
-            Places(f"{name}:places", configured.in_flight, configured.timeout_seconds, grants, holder, clock)
-            if configured.in_flight
-            else None
-        )
+        self._rate: Rate | None = None
+        if configured.rate:
+            count, seconds = configured.rate
+            self._rate = Rate(f"{name}:rate", count, seconds, grants, holder, clock)
+        self.places: Places | None = None
+        if configured.in_flight:
+            timeout_seconds = configured.timeout_seconds
+            self.places = Places(f"{name}:places", configured.in_flight, timeout_seconds, grants, holder, clock)
         self._queue = self._rate.queue if self._rate else Queue(f"{name}:queue", grants, clock)
 
     @property
@@ -211,42 +213,42 @@ class _Bucket:
 
     async def enter(self, slot_at: float, gathers: bool) -> Wait | None:
         """`gathers`: whoever is over the rate waits for a digest, which takes a slot for all of them."""
-        has_slot = await self._came_at(slot_at)
+        has_slot = await self._wait_for_slot(slot_at)
         if self.places and not await self.places.enter():
-            return await self._without_place(self.places)
+            return await self._wait_for_place(self.places)
         try:
-            closed = await self._paced(self._rate, gathers) if self._rate and not has_slot else None
+            wait = await self._enter_rate(self._rate, gathers) if self._rate and not has_slot else None
         except BaseException:
             await self._leave()
             raise
-        if closed:
+        if wait:
             await self._leave()
-        return closed
+        return wait
 
-    async def _came_at(self, slot_at: float) -> bool:
+    async def _wait_for_slot(self, slot_at: float) -> bool:
         """Wait for the slot that the delivery got before. Return False where it has none, or comes too late for it."""
         at = self._rate.kept_slot(slot_at) if self._rate and slot_at else None
         if at is not None:
             await asyncio.sleep(max(0.0, at - self._clock.now()))
         return at is not None
 
-    async def _paced(self, rate: Rate, gathers: bool) -> Wait | None:
+    async def _enter_rate(self, rate: Rate, gathers: bool) -> Wait | None:
         at, now = await rate.slot(PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS), self._clock.now()
         reason = f"the `rate` allows one delivery each {duration_text(rate.interval)}"
         if at is None and gathers:
             return Wait(max(rate.earliest, now), reason, gathers=True)
         if at is None or at > now + PATIENCE_SECONDS:
-            return self._closed(at, reason)
+            return self._wait_until(at, reason)
         await asyncio.sleep(max(0.0, at - now))
         return None
 
-    async def _without_place(self, places: Places) -> Wait:
+    async def _wait_for_place(self, places: Places) -> Wait:
         begin = self._clock.now() + PATIENCE_SECONDS
         queue = self._rate.later_slot if self._rate else self._queue.next_time
         at = await queue(places.interval, begin)
-        return self._closed(at, f"as many deliveries as `in_flight` allows ({self._in_flight}) are under way")
+        return self._wait_until(at, f"as many deliveries as `in_flight` allows ({self._in_flight}) are under way")
 
-    def _closed(self, at: float | None, reason: str) -> Wait:
+    def _wait_until(self, at: float | None, reason: str) -> Wait:
         """Close the gate until a time, which is a slot where there is a rate; without one, for a long time."""
         if at is None:
             return Wait(self._clock.now() + MAX_WAIT_SECONDS, reason)

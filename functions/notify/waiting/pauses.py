@@ -59,7 +59,7 @@ class Breakers:
         if settings is None:
             return None
         now, state = self.clock.now(), await self.states.state(name)
-        circuit = informed(self._circuits.get(name, CLOSED), settings, state.paused_until, now)
+        circuit = with_pause_of_ledger(self._circuits.get(name, CLOSED), settings, state.paused_until, now)
         self._circuits[name] = circuit
         if len(self._circuits) > MAX_KNOWN:
             del self._circuits[next(iter(self._circuits))]
@@ -102,7 +102,9 @@ class Breakers:
             log("INFO", "answers again", function="notify", destination=name, breaker="closed")
 
 
-def informed(circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float) -> Circuit:
+def with_pause_of_ledger(
+    circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float
+) -> Circuit:
     """Return the circuit with a pause that another instance wrote, or an operator; one that an operator ended is over.
 
     The ledger has each pause until its end: `paused_until` is None after `hookchain resume`.

@@ -90,36 +90,36 @@ class Rate:
     async def slot(self, within: float) -> float | None:
         """Return when the attempt may begin, now or later; None if that is too far ahead. Raises Temporary."""
         self._note_demand()
-        if self._all_slots and (at := await self._leased(within)) is not None:
+        if self._all_slots and (at := await self._next_leased_slot(within)) is not None:
             return at
-        return await self._queued(self.interval, self._clock.now(), within)
+        return await self._next_queued_slot(self.interval, self._clock.now(), within)
 
     async def later_slot(self, interval: float, begin: float) -> float | None:
         """Return a slot from `begin` on, at least `interval` after the one before. As `slot`."""
-        return await self._queued(max(interval, self.interval), begin, MAX_WAIT_SECONDS)
+        return await self._next_queued_slot(max(interval, self.interval), begin, MAX_WAIT_SECONDS)
 
-    async def _leased(self, within: float) -> float | None:
+    async def _next_leased_slot(self, within: float) -> float | None:
         """Return the next moment of this instance's share, of a larger one where it would be far ahead."""
         async with self._lock:
-            at = self._paced(PATIENCE_SECONDS)
-            if at is None and (wanted := self._wanted()) >= self._least_wanted():
-                await self._lease(wanted)
-                at = self._paced(PATIENCE_SECONDS)
-            return self._paced(min(within, LEASE_SECONDS)) if at is None else at
+            at = self._next_own_slot(PATIENCE_SECONDS)
+            if at is None and (wanted := self._wanted_slots()) >= self._least_wanted_slots():
+                await self._lease_share(wanted)
+                at = self._next_own_slot(PATIENCE_SECONDS)
+            return self._next_own_slot(min(within, LEASE_SECONDS)) if at is None else at
 
-    async def _queued(self, interval: float, begin: float, within: float) -> float | None:
+    async def _next_queued_slot(self, interval: float, begin: float, within: float) -> float | None:
         at = await self.queue.next_time(interval, begin, within)
         self._ask_at = max(self._ask_at, self.queue.end - PATIENCE_SECONDS)
         return at
 
-    def _least_wanted(self) -> float:
+    def _least_wanted_slots(self) -> float:
         """Return the share that is worth a write: any at the end of the lease, and before that a larger one."""
         now = self._clock.now()
         if now < self._ask_at:
             return inf
         return 1 if now >= self._until - PATIENCE_SECONDS else self._share * GROWTH
 
-    def _paced(self, within: float) -> float | None:
+    def _next_own_slot(self, within: float) -> float | None:
         """Return the next moment of this instance's own share."""
         now = self._clock.now()
         if not self._share or now >= self._until:
@@ -132,7 +132,7 @@ class Rate:
         self._last_at = at
         return at
 
-    def _wanted(self) -> int:
+    def _wanted_slots(self) -> int:
         """Return the slots of a lease that meets the demand, at least one in PATIENCE_SECONDS."""
         if self._demand < FIRST:
             return 1
@@ -146,7 +146,7 @@ class Rate:
         self._demand = 1 + self._demand * exp(-max(0.0, now - self._noted_at) / DEMAND_SECONDS)
         self._noted_at = now
 
-    async def _lease(self, wanted: int) -> None:
+    async def _lease_share(self, wanted: int) -> None:
         now = self._clock.now()
         lease = await self._grants.lease(self._bucket, self._holder, wanted, self._all_slots, now, LEASE_SECONDS)
         if lease.is_queued:

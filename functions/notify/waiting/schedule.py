@@ -65,9 +65,12 @@ def number_in_schedule(attempts: Sequence[AttemptEntry], attempt_number: int) ->
 
     `attempts` are the earlier ones, of earlier generations too.
     """
-    earlier = attempts[1 - attempt_number :] if attempt_number > 1 else ()
-    since_held = (count for count, each in enumerate(reversed(earlier), start=1) if each.outcome == "held")
-    return next(since_held, attempt_number)
+    previous = attempt_number - 1
+    of_this_generation = attempts[-previous:] if previous else ()
+    for count, attempt in enumerate(reversed(of_this_generation), start=1):
+        if attempt.outcome == "held":
+            return count
+    return attempt_number
 
 
 def expires_at(event: Event, expires_after_seconds: float) -> float:

@@ -402,7 +402,7 @@ class SweepRun:
             # Not confirmed: due again, under a new fence that leaves a message which did arrive without effect.
             self.faults.append(error)
             self._is_bus_down = True
-            again_at = max(now, *(row.retry_at or now for row, _ in moved))
+            again_at = max([now, *[row.retry_at or now for row, _ in moved]])
             await self.ledger.postpone_all([(row.key, fence, again_at) for row, fence in moved], now)
         else:
             self.count += len(moved)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.notify.digests import draft
-from functions.notify.digests.closing import Closer, listed
+from functions.notify.digests.closing import Closer, due_rows
 from functions.notify.digests.record import record_name
 from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
 from functions.notify.notify import notify
@@ -92,7 +92,7 @@ async def test_thousands_that_are_due_at_one_time_are_read_a_few_times() -> None
     for number in range(4_000):
         await notifier.take(event(notifier, number))
     ledger.table = {key: row._replace(retry_at=START + 900) for key, row in ledger.table.items()}
-    found = [row.key async for row in listed(ledger, START + 900, 0.0)]
+    found = [row.key async for row in due_rows(ledger, START + 900, 0.0)]
     assert (len(found), len(set(found))) == (4_000, 4_000)
     closer = Closer(notifier.parts.destinations.configured, ledger, notifier.bus, FakeRecords, notifier.clock)
     assert await closer.due_alone(START + 900, 200) == []

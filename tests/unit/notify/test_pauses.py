@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deploy.history.destinations import NOTICE_SECONDS, resume_destination
 from functions.notify.registry import CACHE_SECONDS
-from functions.notify.waiting.pauses import RECENT_SECONDS, Pauses, after_outcome, informed
+from functions.notify.waiting.pauses import RECENT_SECONDS, Pauses, after_outcome, with_pause_of_ledger
 from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
@@ -70,10 +70,10 @@ def test_each_failure_after_a_pause_doubles_it_up_to_the_longest_and_a_success_c
 
 
 def test_a_pause_of_another_instance_is_learned_with_its_length_and_an_old_one_is_history() -> None:
-    assert informed(Circuit(), SETTINGS, NOW + 120, NOW) == Circuit(0, 120.0, NOW + 120)
-    assert informed(Circuit(), SETTINGS, NOW - 1, NOW).is_half_open(NOW)
-    assert informed(Circuit(), SETTINGS, NOW - RECENT_SECONDS - 1, NOW) == Circuit()
-    assert informed(Circuit(2), SETTINGS, None, NOW) == Circuit(2)
+    assert with_pause_of_ledger(Circuit(), SETTINGS, NOW + 120, NOW) == Circuit(0, 120.0, NOW + 120)
+    assert with_pause_of_ledger(Circuit(), SETTINGS, NOW - 1, NOW).is_half_open(NOW)
+    assert with_pause_of_ledger(Circuit(), SETTINGS, NOW - RECENT_SECONDS - 1, NOW) == Circuit()
+    assert with_pause_of_ledger(Circuit(2), SETTINGS, None, NOW) == Circuit(2)
 
 
 class CountingLedger(FakeLedger):

@@ -117,7 +117,3 @@ def test_faults(alerts: str, silence: str, fault: str) -> None:
 )
 def test_a_destination_that_cannot_get_alerts_is_a_fault_also_where_otherwise_names_it(pager: str, fault: str) -> None:
     assert fault in faults("{to: ops}", pager=pager)
-
-
-def test_a_person_may_get_alerts() -> None:
-    assert settings(slices("{to: ops}", ops="{email: {to: {person: anna}}}"))

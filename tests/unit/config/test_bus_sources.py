@@ -116,21 +116,21 @@ KEYED: Final = "access_key_id: AKIAIOSFODNN7EXAMPLE, secret: aws-key"
     ("source", "destination", "on_google", "on_aws"),
     [
         ("{auth: none}", "email: {to: a@example.com}", None, None),
-        ("{bus: {pubsub: orders}}", "email: {to: a@example.com}", "gives all rights", "gets no messages on AWS"),
+        ("{bus: {pubsub: orders}}", "email: {to: a@example.com}", "grants all rights", "gets no messages on AWS"),
         (
             f"{{bus: {{sqs: '{QUEUE}'}}}}",
             "email: {to: a@example.com}",
             "gets no messages on Google",
-            "gives all rights",
+            "grants all rights",
         ),
-        ("{bus: {bucket: files}}", "email: {to: a@example.com}", "gives all rights", "EventBridge is on"),
+        ("{bus: {bucket: files}}", "email: {to: a@example.com}", "grants all rights", "EventBridge is on"),
         (
             "{auth: none}",
             "bus: {pubsub: projects/other-one/topics/out}",
             "in another project",
-            "no account of Google's",
+            "have no Google account",
         ),
-        ("{auth: none}", f"bus: {{sqs: '{QUEUE}'}}", "has no role on AWS", "gives all rights"),
+        ("{auth: none}", f"bus: {{sqs: '{QUEUE}'}}", "have no AWS role", "grants all rights"),
         ("{auth: none}", f"bus: {{sqs: '{QUEUE}', {KEYED}}}", None, None),
         (
             "{bus: {pubsub: projects/other-one/topics/in-one}}",

@@ -143,21 +143,6 @@ def test_what_is_no_configuration_is_rejected_with_a_message(text: str) -> None:
     assert faults(text)
 
 
-def test_a_key_that_stands_twice_hides_no_other_fault() -> None:
-    text = faults(WHOLE.replace("auth: none", "auth: none\n    auth: none").replace("to: people", "to: poeple"))
-    assert "sources.other.auth: is a duplicate key; keep one" in text
-    assert "did you mean 'people'?" in text
-
-
-def test_a_chain_of_33_steps_is_rejected() -> None:
-    step = "      - drop: [data.password]\n"
-    assert "at most 32" in faults(WHOLE.replace(step, step * 33))
-
-
-def test_the_secrets_that_are_needed_are_named_once() -> None:
-    assert secrets_needed(compiled(WHOLE)) == ["form-password"]
-
-
 def test_without_a_file_one_password_and_one_address_are_enough() -> None:
     slices = compile_config(config_from_environment({"EMAIL_ADDRESS": "a@example.com, b@example.com"}))
     assert secrets_needed(slices) == ["webhook-password"]

@@ -4,10 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
 from shared.event import Event
-from shared.jsontext import JsonObject
 from tests.unit.config.own_configuration import CONFIG, EVENT, STEP, data_of, decided, faults
 
 
@@ -16,28 +13,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "my_steps").mkdir()
     (tmp_path / "my_steps" / "loyalty.py").write_text(STEP, encoding="utf-8")
     return tmp_path
-
-
-SWITCHED = "step 1 'switch': no case is true, so the event continues here"
-
-
-async def test_an_else_route_takes_what_no_other_took(folder: Path) -> None:
-    other = await decided(folder, Event("e2", "/sources/web", "x", EVENT.receivedat, "00", {"total": 7}))
-
-    assert data_of(other) == [{"total": 7, "points": 0}]
-    assert [(route.route, route.matched, route.reason) for route in other.routes] == [
-        ("asleep", False, "it is disabled (`enabled: false`)"),
-        ("rest", True, f"it takes every event; no other route took it; noted at {SWITCHED}"),
-    ]
-    assert other.others == 1  # `gold`, which is for another source
-    result = await decided(folder, EVENT)
-    assert result.routes[2].reason == "it is for what nothing else takes; 'gold' took it"
-
-
-async def test_what_a_chain_was_switched_to_does_is_all_that_is_done(folder: Path) -> None:
-    decision = await decided(folder, Event("e2", "/sources/web", "x", EVENT.receivedat, "00", {"vip": 1}))
-
-    assert data_of(decision) == [{"vip": True}]
 
 
 async def test_a_route_that_drops_what_fails_says_so_and_leaves_no_dead_letter(folder: Path) -> None:
@@ -81,12 +56,3 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
 )
 def test_a_fault_in_chains_and_routes_names_its_place(folder: Path, change: tuple[str, str], message: str) -> None:
     assert message in faults(folder, CONFIG.replace(*change))
-
-
-def test_a_slice_without_chains_says_nothing_of_them(folder: Path) -> None:
-    plain: JsonObject = compile_config(
-        parse_config("sources: {shop: {auth: none}}\nroutes: []\ndestinations: {}", "x", folder)
-    )["transform"]
-
-    assert "chains" not in plain
-    assert "own_steps" not in plain

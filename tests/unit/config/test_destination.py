@@ -1,0 +1,156 @@
+"""The options of every destination: their faults, and what notify's slice has of them."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import ConfigFaults, parse_config
+from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
+from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import Configured
+from shared.outgoing.gate import BreakerSettings
+
+MAIL = "email: {to: a@example.com}"
+HOOK = "webhook: {url: https://crm.example.com/in}"
+SLACK = 'slack: {secret: slack-webhook, text: "{{ data.title }}\\n{{ data.text }}"}'
+TEMPLATED = 'email: {to: "{{ data.mail }}", allow_recipients: [example.com]}'
+
+
+def compiled(options: str, kind: str = MAIL) -> Configured:
+    """Return the destination `office`, which has these options."""
+    text = f"""\
+sources: {{form: {{auth: none}}}}
+routes: [{{name: keep, from: form, to: office}}]
+destinations:
+  office: {{{kind}, {options}}}
+  pager: {{{MAIL}}}
+  night: {{{MAIL}, otherwise: pager}}
+"""
+    notify = compile_config(parse_config(text, "hookchain.yaml", Path()))["notify"]
+    return read_destinations(notify)["office"]
+
+
+def test_options_are_compiled_into_the_slice() -> None:
+    found = compiled(
+        "expires_after: 10m, otherwise: night, breaker: {failures: 2, pause: 30s, max_pause: 5m}, "
+        "rate: 10/s, in_flight: 5, per: data.customer.id"
+    )
+    assert (found.expires_after_seconds, found.otherwise) == (600, "night")
+    assert found.breaker == BreakerSettings(2, 30.0, 300.0)
+    assert (found.rate, found.in_flight, found.per) == ((10, 1.0), 5, "data.customer.id")
+
+
+def test_a_destination_without_options_has_a_breaker_and_no_caps() -> None:
+    found = compiled("timeout: 20s")
+    assert found.breaker == BreakerSettings(5, 60.0, 3_600.0)
+    assert (found.rate, found.in_flight, found.per, found.gather) == (None, None, None, None)
+    assert compiled("breaker: off").breaker is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "gathering"),
+    [
+        (
+            MAIL,
+            'digest: {every: 15m, by: data.computer, max: 20, line: "{{ data.title }}"}, rate: 20/h, per: data.room, '
+            'quiet_hours: {from: "22:00", to: "7:30", tz: Europe/Berlin}',
+            GatherSettings(
+                digest=Digest(900.0, "data.computer"),
+                quiet_hours=QuietHours(22 * 60, 7 * 60 + 30, "Europe/Berlin"),
+                is_rated=True,
+                per="data.room",
+                line="{{ data.title }}",
+                max_events=20,
+            ),
+        ),
+        (MAIL, "quiet_hours: {from: 22:00, to: 07:00}", GatherSettings(quiet_hours=QuietHours(22 * 60, 7 * 60, None))),
+        (
+            HOOK,
+            "coalesce: {by: data.number, wait: 10s, keep: all}",
+            GatherSettings(coalesce=Coalesce("data.number", 10.0, 300.0, "all")),
+        ),
+        (HOOK, "rate: 20/h", None),
+        (MAIL, "rate: 20/h", GatherSettings(is_rated=True)),
+        (TEMPLATED, "rate: 20/h", None),
+        (SLACK, "digest: {}", GatherSettings(digest=Digest(900.0, None), line="{{ data.title }}")),
+        (
+            'ntfy: {topic: builds, text: "{% if data.a %}\\nx{% endif %}"}',
+            "digest: {}",
+            GatherSettings(digest=Digest(900.0, None)),
+        ),
+    ],
+)
+def test_deliveries_wait_for_others_as_the_options_say(
+    kind: str, options: str, gathering: GatherSettings | None
+) -> None:
+    assert compiled(options, kind).gather == gathering
+
+
+def test_a_digest_is_tried_again_at_least_each_hour_over_the_same_time_as_any_delivery() -> None:
+    waits, others = compiled("digest: {}").retry_seconds, compiled("timeout: 20s").retry_seconds
+    assert max(waits) == 3_600
+    assert abs(sum(waits) - sum(others)) < 3_600
+    assert compiled("digest: {}, retry: [5s]").retry_seconds == (5.0,)
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ("otherwise: pagr", "there is no destination 'pagr'; did you mean 'pager'?"),
+        ("otherwise: office", "must not lead back to 'office'"),
+        ("success_when: 'body.ok ='", "must be a JMESPath expression over the response"),
+        ("success_when: data.ok", "there is no 'data'"),
+        ("success_when: body.ok", "must be a condition over an HTTP response, which 'email' does not get"),
+        ("breaker: {pause: 2h}", "pause: must not exceed max_pause"),
+        ("rate: 10", "must be a number of deliveries from 1 to 10000 and the time for them, such as 10/s"),
+        ("rate: 99999/s", "got '99999/s'"),
+        ("rate: 10/w", "got '10/w'"),
+        ("in_flight: 0", "in_flight"),
+        ("per: data.customer", "per: needs `rate` or `in_flight`; got neither"),
+        ("rate: 1/s, per: data.", "must be a JMESPath expression over the event; got 'data.': column 6"),
+        ("coalesce: {by: data.n}, digest: {}", "digest: must not be combined with `coalesce`; got both"),
+        ("coalesce: {by: data.n, wait: 10m}", "max_wait: must not be less than wait; got wait 10 min"),
+        ("coalesce: {by: 'data.'}", "must be a JMESPath expression over the event; got 'data.'"),
+        ("digest: {by: dat.n}", "there is no 'dat'"),
+        ("digest: {evry: 5m}", "did you mean 'every'?"),
+        ('digest: {line: "{{ data.x"}', "digest.line"),
+        ("digest: {every: 1h}, expires_after: 30m", "must be longer than digest.every"),
+        ("quiet_hours: {from: '22:00', to: '22:00'}", "to: must be another time than from; got '22:00' for both"),
+        ("quiet_hours: {from: '25:00', to: '7:00'}", "must be a time of day from 00:00 to 23:59"),
+        ("quiet_hours: {from: '22:00', to: '7:00', tz: Berlin}", "must be the name of a time zone"),
+    ],
+)
+def test_a_fault_names_the_option_and_the_rule(options: str, rule: str) -> None:
+    with pytest.raises(ConfigFaults) as caught:
+        compiled(options)
+    assert "hookchain.yaml:4: destination 'office'" in str(caught.value)
+    assert rule in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "rule"),
+    [
+        (HOOK, "digest: {}", "needs a kind that can deliver a digest, such as `email` or `slack`"),
+        (HOOK, "quiet_hours: {from: '22:00', to: '7:00'}", "got `webhook`. Remove it, or use `coalesce`"),
+        (TEMPLATED, "digest: {}", "recipients that each event names; got a template in `to`"),
+    ],
+)
+def test_a_kind_or_recipients_that_no_digest_can_have_are_a_fault(kind: str, options: str, rule: str) -> None:
+    with pytest.raises(ConfigFaults, match=rule):
+        compiled(options, kind)
+
+
+def test_destinations_that_lead_back_to_each_other_are_a_fault_of_each() -> None:
+    text = """\
+sources: {form: {auth: none}}
+destinations:
+  a: {email: {to: a@example.com}, otherwise: b}
+  b: {email: {to: a@example.com}, otherwise: c}
+  c: {email: {to: a@example.com}, otherwise: b}
+"""
+    with pytest.raises(ConfigFaults) as caught:
+        compile_config(parse_config(text, "hookchain.yaml", Path()))
+    assert "b → c → b" in str(caught.value)
+    assert "c → b → c" in str(caught.value)
+    assert "destination 'a'" not in str(caught.value)

@@ -7,7 +7,6 @@ import pytest
 
 from deploy.cli.dead_letters import letters_table
 from deploy.cli.main import main
-from deploy.cli.records import short_ids
 from deploy.history.journal_view import REPLAYED
 from deploy.history.local_journal import JournalReader
 from deploy.history.replay import make_dead_letter_replay
@@ -18,7 +17,6 @@ from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.kept import NOW, Kept
-from tests.unit.cli.listed_events import exit_code
 
 OLD = NOW - 7_200.0
 
@@ -37,11 +35,6 @@ def printed_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int 
 def states(kept: Kept) -> dict[str, str]:
     with JournalReader(kept.folder / FILE_NAME) as reader:
         return {letter.id: letter.state for letter in reader.dead_letters(100, state=None)}
-
-
-def test_ids_that_begin_alike_are_shown_up_to_where_they_differ() -> None:
-    ids = ["0382abcdef0123456789", "0382abcdef0123456789:fa9f", "0382abcdef99", "777777777777777777", "7777"]
-    assert short_ids(ids) == ["0382abcdef0123456789", "0382abcdef0123456789:", "0382abcdef99", "777777777777", "7777"]
 
 
 def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,14 +156,6 @@ def test_a_route_that_failed_is_tried_anew_and_the_others_do_not_deliver_again(
     assert make_dead_letter_replay(letter, "r2").attributes.keys() == message.attributes.keys()
 
 
-def test_one_that_the_bus_did_not_take_is_kept(kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]) -> None:
-    letter_id = kept.dead_letter(kept.event("e1"))
-    bus.fault = "Pub/Sub did not confirm: TimeoutError"
-    assert main(["dead-letters", "replay", letter_id, "--yes"]) == 1
-    assert bus.fault in capsys.readouterr().err
-    assert states(kept) == {letter_id: "kept"}
-
-
 def test_one_that_ctrl_c_kept_from_the_bus_is_kept(
     kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,22 +182,3 @@ def test_what_is_dropped_needs_a_yes_and_is_listed_on_demand(kept: Kept, capsys:
     assert printed(capsys, "drop", letter_id, "--yes") == "1 dead letter dropped\n"
     assert states(kept) == {letter_id: "dropped"}
     assert printed(capsys, "list", "--status", "dropped").splitlines()[1].split()[1] == letter_id[:12]
-
-
-@pytest.mark.parametrize(
-    "arguments", [[], ["drop"], ["replay"], ["drop", "x", "--code", "y"], ["drop", "x", "--rate", "1"]]
-)
-def test_what_makes_no_sense_is_exit_code_2(
-    arguments: list[str], kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert exit_code("dead-letters", *arguments) == 2
-
-
-def test_an_empty_list_is_no_failure(kept: Kept) -> None:
-    assert main(["dead-letters", "list"]) == 0
-
-
-def test_nothing_found_to_act_on_is_exit_code_1(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["show", "abcdef"], ["replay", "--code", "crashed", "--yes"], ["drop", "--code", "expired"]):
-        assert main(["dead-letters", *arguments]) == 1
-    assert printed_json(capsys, "drop", "--code", "expired", "--yes", code=1)["count"] == 0

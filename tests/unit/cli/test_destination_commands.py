@@ -70,13 +70,6 @@ def test_a_destination_that_does_not_exist_is_answered_with_the_nearest(
     assert output.out == ""
 
 
-def test_a_destination_of_the_configuration_is_released_though_nothing_is_held(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert pause.release(["people"]) == 0
-    assert "people: no delivery was held\n" in capsys.readouterr().out
-
-
 def test_what_the_ledger_holds_can_be_released_though_the_configuration_has_it_no_more(ledger_path: Path) -> None:
     with_ledger(ledger_path, lambda ledger: ledger.claim(a_delivery(1, "gone"), b"message", 1000.0, 30.0))
     assert pause.release(["gone"]) == 0
@@ -123,17 +116,6 @@ def test_a_resumed_destination_is_tried_after_running_functions_have_noticed(
     assert "1 held delivery will be attempted within 20 s" in capsys.readouterr().out
 
 
-def test_the_settings_come_from_the_env_file_that_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("HOOKCHAIN_CONFIG")
-    (tmp_path / "test.env").write_text(f"HOOKCHAIN_CONFIG={tmp_path / 'hookchain.yaml'}\n", encoding="utf-8")
-    for command in (pause.pause, pause.resume, pause.release):
-        assert command(["people", "--env-file", str(tmp_path / "test.env")]) == 0
-    assert command(["poeple", "--env-file", str(tmp_path / "test.env")]) == 1
-    assert "did you mean 'people'?" in capsys.readouterr().err
-
-
 def test_a_pause_with_an_end_does_not_replace_one_without(
     ledger_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,14 +151,3 @@ def test_resume_names_release_where_deliveries_are_held_for_another_reason(
     assert pause.resume(["people"]) == 1
     assert "run `hookchain release people`" in capsys.readouterr().err
     assert held_count(ledger_path) == 1
-
-
-def test_a_destination_that_is_not_paused_needs_no_resuming(capsys: pytest.CaptureFixture[str]) -> None:
-    assert pause.resume(["people"]) == 0
-    assert "people: not paused: nothing to do" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("text", ["soon", "0s", "-1h", "5"])
-def test_a_pause_needs_a_time_with_its_unit(text: str) -> None:
-    with pytest.raises(SystemExit):
-        pause.pause(["people", f"--for={text}"])

@@ -34,13 +34,6 @@ def preview(**data: Json) -> str:
     return preview_delivery(Delivery(event, "all", "customers"), NOTIFY, {}, Situation(NOW)).check.text
 
 
-def test_explain_says_whose_endpoints_would_get_the_event() -> None:
-    assert "each endpoint of tenant 'acme' that takes the type order.paid" in preview(account="acme", kind="order.paid")
-    assert "tenant 'acme', 'beta'" in preview(account=["acme", "beta"], kind="order.paid")
-    assert "unknown_tenant: `tenant` (data.account): must find the id" in preview(account=7, kind="order.paid")
-    assert "must result in an event type" in preview(account="acme", kind="order paid")
-
-
 def row(number: int, state: str) -> LedgerRow:
     name = str(EndpointName("customers", "acme", f"ep_{number:020d}"))
     return LedgerRow(f"key{number}", "e1", "all", name, state, 1, 0, 1, None, "", "", NOW, NOW, b"")
@@ -62,12 +55,6 @@ def test_an_events_deliveries_to_many_endpoints_are_counted_and_those_that_fail_
     assert "to customers:acme:ep_00000000000000000041 by route 'all': dead_lettered" in text
     assert text.count("to customers:acme:ep_") == MAX_ENDPOINTS
     assert "and 22 more: --json lists them" in text
-
-
-def test_a_few_deliveries_to_endpoints_are_all_shown(tmp_path: Path) -> None:
-    text = shown(tmp_path, [row(1, "delivered"), row(2, "dead_lettered")])
-    assert "2 deliveries:" not in text
-    assert text.count("to customers:acme:ep_") == 2
 
 
 def test_a_log_line_names_the_endpoint_beside_its_destination() -> None:

@@ -1,6 +1,7 @@
+"""What comes twice: a repeated request in `hookchain events show`; and `events replay`, a dry run first."""
+
 import asyncio
 import json
-import os
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -13,10 +14,6 @@ import pytest
 
 from deploy.cli.main import main
 from deploy.config.running_dev import Hint, Ports, write_dev_file
-from deploy.history.local import local_bus_host, open_local_bus
-from deploy.history.state import StateFault
-from shared.claim_check import checked_in
-from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.event import Event
@@ -24,10 +21,11 @@ from shared.journal import EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Claimed
 from shared.times import rfc3339
+from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import message_of
 from tests.fakes.kept import NOW, TELL, Kept
 from tests.fakes.receiver import receiver
-from tests.unit.cli.listed_events import OLD, printed, printed_json
+from tests.unit.cli.listed_events import OLD, exit_code, printed, printed_json
 
 DIGEST_ID = "d1" * 16
 Answer = TypeVar("Answer")
@@ -80,12 +78,6 @@ def test_a_list_with_more_than_the_limit_says_so(kept: Kept, capsys: pytest.Capt
     assert capsys.readouterr().err == "This is the newest event. Use --limit to see more.\n"
     assert printed_json(capsys, "list", "--limit", "1")["more"] is True
     assert printed_json(capsys, "list", "--limit", "2")["more"] is False
-
-
-def test_an_empty_list_is_no_failure_and_still_json(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["events", "list"]) == 0
-    assert capsys.readouterr().err == "no events\n"
-    assert printed_json(capsys, "list") == {"events": [], "more": False}
 
 
 def test_what_a_sender_wrote_stays_on_its_line(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,21 +211,6 @@ def test_a_filter_by_a_source_that_does_not_exist_is_a_usage_error(
     assert [main(["events", "list", "--source", name]) for name in ("shop", "till")] == [0, 0]
 
 
-def test_without_a_configuration_the_other_routes_cannot_be_computed(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kept.event("4f2a9c0d")
-    assert main(["events", "show", "4f2a9c0d", "--routes"]) == 1
-    assert "there is no configuration" in capsys.readouterr().err
-
-
-def test_a_dead_letter_is_part_of_its_events_way(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    letter_id = kept.dead_letter(kept.event("e1"))
-    text = printed(capsys, "show", "e1")
-    assert "Dead letters\n  2026-09-21T14:13:20Z  kept  request_rejected: no such user\n" in text
-    assert f"    id           {letter_id}\n" in text
-
-
 def test_a_delivery_that_waits_for_its_digest_says_until_when_and_a_merged_one_where_it_is(
     kept: Kept, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -302,20 +279,6 @@ def test_an_event_is_one_json_document(kept: Kept, capsys: pytest.CaptureFixture
     assert [len(document[name]) for name in ("deliveries", "attempts", "routes")] == [1, 1, 2]  # type: ignore[arg-type] # they are lists
 
 
-def test_an_event_that_travels_by_reference_is_shown_whole(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    large = Event("e1", "/sources/web", "big", rfc3339(NOW), "0" * 64, {"text": "x" * 300_000, "last": "here"})
-    light, _ = asyncio.run(checked_in(large, LocalBlobs(kept.folder / "blobs"), "e1"))
-    assert light.dataref
-    kept.record(EventEntry(light, (TELL,), NOW))
-    assert '"last": "here"' in printed(capsys, "show", "e1")
-
-
-def test_an_event_that_transform_has_not_seen_says_so(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    kept.received("e1")
-    ending = "Event\n  transform has not finished with it: a step may still be waiting for another system\n"
-    assert printed(capsys, "show", "e1").endswith(ending)
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -335,32 +298,100 @@ def test_the_beginning_of_an_id_names_one_event(
     assert capsys.readouterr().err == f"hookchain events show: {message}\n"
 
 
-def test_a_whole_id_is_one_though_another_begins_with_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    kept.event("abcdef01")
-    kept.event("abcdef01-2")
-    assert printed(capsys, "show", "abcdef01").startswith("Event abcdef01\n")
-
-
 # Where it looks and where it sends
 
 
-def test_a_folder_in_which_nothing_is_kept_is_reported_and_not_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_replay_is_a_dry_run_that_says_what_and_how(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["events", "list", "--state", str(tmp_path / "none")]) == 1
-    assert "has no events. `make dev` stores them" in capsys.readouterr().err
-    assert not (tmp_path / "none").exists()
+    for number in range(7):
+        kept.event(f"e{number}", at=NOW - 60 + number)
+    out = printed(capsys, "replay", "--source", "web", "--since", "1h")
+    assert out.startswith("7 events would be replayed, oldest first; the first 5:\n")
+    assert [line.split()[1] for line in out.splitlines()[3:8]] == ["e0", "e1", "e2", "e3", "e4"]
+    assert out.endswith(
+        "Nothing was sent. To send them, at most 20 per second:\n  hookchain events replay --source web "
+        "--since 2026-09-21T13:13:20.000Z --until 2026-09-21T14:13:20.000Z "
+        f"--state {kept.folder} --yes\n"
+    )
+    assert bus.sent == []
 
 
-async def test_a_bus_that_is_not_there_is_reported_in_plain_words(tmp_path: Path, free_port: int) -> None:
-    with pytest.raises(StateFault, match=f"does not answer at 127.0.0.1:{free_port}. Start `make dev`"):
-        async with open_local_bus(tmp_path, {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port}"}):
-            pass
+def test_with_yes_they_are_published_oldest_first_as_one_replay(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e2", at=OLD)
+    kept.event("e1", data={"name": "Ada"})
+    document = printed_json(capsys, "replay", "--since", "1d", "--yes", "--rate", "1000")
+    messages = bus.on("events")
+    assert [json.loads(message.data)["id"] for message in messages] == ["e2", "e1"]
+    assert {message.attributes["replay"] for message in messages} == {document["replay"]}
+    assert not messages[0].attributes.keys() & {"only", "force"}
+    assert (document["dry_run"], document["count"]) == (False, 2)
 
 
-def test_the_bus_is_where_the_running_pipe_says_else_where_its_ports_begin(tmp_path: Path) -> None:
-    assert local_bus_host(tmp_path, {}) == "127.0.0.1:8085"
-    assert local_bus_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:9005"
-    ports = {name: 7000 + number for number, name in enumerate(Ports.__dataclass_fields__)}
-    (tmp_path / "dev.json").write_text(json.dumps({"process": os.getpid(), "ports": {**ports, "apis": 7005}}))
-    assert local_bus_host(tmp_path, {"PORT_BASE": "9000"}) == "127.0.0.1:7005"
+def test_a_replay_may_be_for_one_destination_and_forced(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e1")
+    printed(capsys, "replay", "e1", "--yes", "--only", "list", "--force")
+    [message] = bus.on("events")
+    assert (message.attributes["only"], message.attributes["force"]) == ("list", "true")
+
+
+def test_the_dry_run_tells_that_what_is_finished_stays_so(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.delivered(kept.event("e1"))
+    assert "Finished deliveries of 1 event are not repeated without --force" in printed(capsys, "replay", "e1")
+    assert "deliveries that succeeded are sent again" in printed(capsys, "replay", "e1", "--force")
+
+
+def test_what_has_nothing_to_replay_is_left_out_and_said(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e1")
+    kept.received("e2")
+    assert main(["events", "replay", "e1", "e2", "--yes"]) == 1
+    assert "left out, because there is nothing to replay" in capsys.readouterr().err
+    assert len(bus.on("events")) == 1
+    assert printed_json(capsys, "replay", "--since", "1h")["left_out"] == ["e2"]
+
+
+def test_a_bus_that_rejects_is_exit_code_1_with_how_far_it_came(
+    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e1")
+    bus.fault = "Pub/Sub answered 503 to a publish on topic 'events'"
+    assert main(["events", "replay", "e1", "--yes"]) == 1
+    assert capsys.readouterr().err == f"stopped: 0 of 1 published\nhookchain events replay: {bus.fault}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["show"],
+        ["list", "--limit", "0"],
+        ["list", "--since", "yesterday"],
+        ["list", "--status", "sent"],
+        ["replay"],
+        ["replay", "e1", "--since", "1h"],
+        ["replay", "e1", "--rate", "0"],
+    ],
+)
+def test_what_makes_no_sense_is_exit_code_2(
+    arguments: list[str], kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept.event("e1")
+    assert exit_code("events", *arguments) == 2
+
+
+def test_a_repeated_request_is_shown_as_one_event(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.event("4f2a9c0d")
+    kept.received("4f2a9c0d")
+    note = "  These requests have the same id or the same signed bytes, so they count as one event."
+    assert note not in printed(capsys, "show", "4f2a9c")
+    kept.received("4f2a9c0d")
+    assert note in printed(capsys, "show", "4f2a9c")

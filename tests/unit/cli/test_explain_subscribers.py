@@ -77,14 +77,6 @@ def test_each_endpoint_of_this_machine_is_named_with_the_reason_against_it(
     assert "https://5.example.com: yes" in unproven
 
 
-def test_a_tenant_that_does_not_exist_is_ignored_where_the_destination_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asyncio.run(keep(tmp_path))
-    text = explained(capsys, {"type": "order.paid", "account": ["acme", "bolt"]}, unknown="ignore")
-    assert "Tenant 'bolt' does not exist here: it is ignored." in text
-
-
 def test_without_tenants_on_this_machine_the_tenant_and_the_type_are_shown_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -13,7 +13,7 @@ from deploy.cli import forget as forget_command
 from deploy.cli.main import main
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
-from deploy.history.local_journal import JournalReader, rewrite_files
+from deploy.history.local_journal import JournalReader
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.ledger import LocalLedger
@@ -143,15 +143,6 @@ def test_what_remains_is_named_and_fails(
     assert "Something remains of 1 event: e1" in out
 
 
-def test_a_file_in_use_keeps_deleted_data_and_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t (c); BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO t VALUES (1)")
-        assert rewrite_files(tmp_path, 0.0) == ["journal.db: another process uses it"]
-    assert rewrite_files(tmp_path, 0.0) == []
-
-
 # What a call without --yes does
 
 
@@ -237,16 +228,6 @@ def people(kept: Kept, settings: Json) -> None:
     """Write notify's slice with these people."""
     (kept.folder / "slices").mkdir(exist_ok=True)
     (kept.folder / "slices" / "notify.json").write_text(json.dumps({"function": "notify", "people": settings}))
-
-
-def test_an_event_is_named_by_the_beginning_of_its_id(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("aaaaaaaa1", "bbbbbbbb1"):
-        record(kept, name, ADA)
-    assert forget_json(capsys, "--event", "aaaaaa", "--event", "bbbbbb", "--yes")["events"] == [
-        "aaaaaaaa1",
-        "bbbbbbbb1",
-    ]
-    assert main(["forget", "--event", "cccccc"]) == 1
 
 
 def test_a_dead_letter_is_found_though_its_event_is_not_listed_any_more(

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.link import main
-from deploy.config.running_dev import Hint, ports_from, write_dev_file
 from shared.jsontext import Json
 from tests.posting import Posting
 
@@ -54,15 +53,6 @@ async def test_what_goes_into_a_link_comes_out_of_it(
     assert posting.events[0].data == data
 
 
-def test_a_link_leads_to_the_dev_that_runs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
-    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), None)
-    assert made(tmp_path, "go", "a=b") == 0
-    assert capsys.readouterr().out.startswith("http://localhost:9000/go?")
-
-
 async def test_a_link_is_valid_for_an_hour_or_as_long_as_the_option_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,18 +76,6 @@ async def test_two_links_for_once_are_two_events(tmp_path: Path, capsys: pytest.
         capsys.readouterr()  # receive's log lines
     assert len(posting.events) == 4
     assert len({event.id for event in posting.events}) == 2
-
-
-def test_its_words_say_how_long_and_how_often(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made(tmp_path, "go", "a=1")
-    made(tmp_path, "go", "a=1", "--once")
-    made(tmp_path, "go", "a=1", "--expires", "never")
-    made(tmp_path, "go", "a=" + "x" * 3_000)
-    hour, once, ever, long = capsys.readouterr().err.splitlines()
-    assert hour == "expires at 2026-09-21T15:13:20.000Z; each opening is an event"
-    assert "every opening is the same event, delivered once" in once
-    assert ever.startswith("never expires")
-    assert "too long for some applications" in long
 
 
 @pytest.mark.parametrize("url", ["https://h.example.com", "https://h.example.com/", "https://h.example.com/go"])

@@ -33,25 +33,10 @@ def test_a_configuration_without_faults_exits_0_and_says_what_it_holds(
     assert output.err == ""
 
 
-def test_the_mode_without_a_file_is_linted_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / ".env").write_text("EMAIL_ADDRESS=ann@example.com\n")
-    assert lint.main(["--config", "none", "--env-file", str(tmp_path / ".env")]) == 0
-    assert "no file: 1 source, 1 route, 1 destination; no faults" in capsys.readouterr().out
-
-
 def test_faults_exit_1_and_name_file_and_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(GOOD.replace("to: people", "to: poeple"), encoding="utf-8")
     assert lint.main(["--config", str(config)]) == 1
     assert f"{config}:3: route 'mail': to: there is no destination 'poeple'" in capsys.readouterr().err
-
-
-def test_routes_have_a_name_each_and_those_without_one_are_not_called_the_same(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for names, is_same in (("name: mail, to: people}, {name: mail", True), ("to: people}, {name: ", False)):
-        config.write_text(GOOD.replace("name: mail", names), encoding="utf-8")
-        assert lint.main(["--config", str(config)]) == 1
-        assert ("another route has this name" in capsys.readouterr().err) == is_same
 
 
 def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,13 +125,6 @@ def test_what_works_on_this_machine_only_is_a_warning(
     assert [warning in line for line in lines] == [True] * bool(warning), lines
 
 
-def test_a_database_takes_tls_off_as_it_is_documented(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    database = f"sql: {{driver: postgresql, host: db.example.com, database: d, user: u, tls: off, {COLUMNS}}}"
-    config.write_text(GOOD.replace("email: {to: ann@example.com}", database), encoding="utf-8")
-    assert lint.main(["--config", str(config)]) == 0
-    assert capsys.readouterr().err == ""
-
-
 def test_a_destination_that_gets_what_another_one_does_not_is_in_use(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,16 +143,6 @@ def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(
     monkeypatch.setenv("EMAIL_FROM", "hooks@example.com")
     assert lint.main(["--config", str(config)]) == 0
     assert "nobody to send from" not in capsys.readouterr().err
-
-
-def test_a_key_of_a_schema_that_is_near_no_keyword_is_the_operators_own(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    schema = "{properties: {typ: {}}, x-team: sales, $defs: {typ: {type: string}}, default: {typ: 1}}"
-    config.write_text(GOOD.replace("id: data.id", f"id: data.id, schema: {schema}"), encoding="utf-8")
-
-    assert lint.main(["--config", str(config)]) == 0
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -252,11 +220,6 @@ def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback(config
         os.close(writer)
     assert ended.stderr == b""
     assert ended.returncode in {0, 141}
-
-
-def test_a_command_that_there_is_not_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lnit"]) == 2
-    assert "did you mean 'lint'?" in capsys.readouterr().err
 
 
 def test_every_command_is_in_the_list_and_has_a_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

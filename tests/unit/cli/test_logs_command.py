@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from deploy.cli.main import main
 from deploy.cloud_access.gcp import Gcloud
 from deploy.cloud_access.gcp_names import Target
-from deploy.history.gcp import GoogleLog, log_filter, read_arguments
+from deploy.history.gcp import GoogleLog
 from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records, with_process
-from deploy.history.logs import Cursor, LogQuery, Record, cloud_records, parse_cloud_entry, parse_local_line
+from deploy.history.logs import LogQuery, cloud_records, parse_cloud_entry, parse_local_line
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
 from tests.stub_gcloud import StubGcloud
@@ -115,11 +115,6 @@ def test_people_read_one_line_a_record_of_what_they_ask_for(tmp_path: Path, caps
     assert "no log record matches" in capsys.readouterr().err
 
 
-def test_without_a_log_the_message_names_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(tmp_path / "nowhere") == 1
-    assert "make dev" in capsys.readouterr().err
-
-
 def test_a_follower_sees_what_comes_across_a_change_of_files(tmp_path: Path) -> None:
     kept(tmp_path, ("receive", a_line("first")))
     records = local_records(tmp_path, 0.0, is_followed=True)
@@ -184,13 +179,6 @@ def test_the_newest_are_read_by_one_gcloud_and_printed_oldest_first(
     assert {"--order=desc", "--format=json", "--project=acme-hooks"} < set(call.arguments)
 
 
-@pytest.mark.parametrize(("limit", "read"), [("5", 1_000), ("5000", 5_000)])
-def test_as_much_is_read_as_was_asked_for(gcloud: StubGcloud, limit: str, read: int) -> None:
-    gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:00Z")])
-    assert main(["logs", "--platform", "gcp", "--project", "acme-hooks", "--limit", limit]) == 0
-    assert f"--limit={read}" in gcloud.calls[0].arguments
-
-
 def test_a_follower_sees_each_entry_once_also_those_that_come_late(
     gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,35 +195,9 @@ def test_a_follower_sees_each_entry_once_also_those_that_come_late(
     assert all("--order=asc" in call.arguments for call in gcloud.calls[1:])
 
 
-def test_a_page_that_is_full_is_gone_on_from_at_its_end() -> None:
-    cursor = Cursor(NOW)
-    page = [Record(NOW + 10, "notify", "INFO", {}, str(number)) for number in range(3)]
-    assert len(cursor.take_new(page, is_full_page=True)) == 3
-    assert cursor.since == NOW + 10
-    assert cursor.take_new(page, is_full_page=False) == []
-
-
-@given(st.lists(st.lists(st.integers(0, 200), max_size=20), max_size=20))
-def test_no_entry_is_shown_twice(looks: list[list[int]]) -> None:
-    cursor, shown = Cursor(NOW), []
-    for look in looks:
-        records = [
-            Record(NOW + number, "notify", "INFO", {}, str(number)) for number in look if NOW + number >= cursor.since
-        ]
-        shown += [each.id for each in cursor.take_new(records, is_full_page=False)]
-    assert len(shown) == len(set(shown))
-
-
 def test_a_reader_who_may_not_is_told_the_command(gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]) -> None:
     gcloud.answers("logging read", code=1, stderr="ERROR: PERMISSION_DENIED")
     assert main(["logs", "--platform", "gcp", "--project", "acme-hooks"]) == 1
     output = capsys.readouterr().err
     assert "PERMISSION_DENIED" in output
     assert "gcloud logging read" in output
-
-
-def test_the_command_is_one_that_gcloud_has(inputs_folder: Path) -> None:
-    flags = json.loads((inputs_folder / "gcloud-flags.json").read_text())["gcloud logging read"]
-    arguments = read_arguments(log_filter(TARGET, LogQuery(("notify",), "ERROR", "4f2a"), NOW), "asc", 10)
-    given = {word.partition("=")[0] for word in arguments if word.startswith("--")} - {"--format"}
-    assert given <= set(flags)

@@ -54,12 +54,6 @@ def test_the_text_of_its_exception_is_shown_with_its_line(config: Path, capsys: 
     assert "step 1 'rate': ValueError at rate.py:17: no rate for EUR" in capsys.readouterr().out
 
 
-def test_step_shows_it_too(config: Path) -> None:
-    done = run_step(["rate: {}", "--config", str(config)], subprocess.PIPE)
-    assert done.returncode == 1
-    assert done.stderr == b"hookchain step: step 1 'rate': ValueError at rate.py:17: no rate for EUR\n"
-
-
 @pytest.mark.parametrize("text", ["class Rate(:\n", "raise ValueError('no')\n", None])
 def test_a_file_that_does_not_load_is_one_fault(
     text: str | None, config: Path, capsys: pytest.CaptureFixture[str]
@@ -70,13 +64,6 @@ def test_a_file_that_does_not_load_is_one_fault(
     *faults, count = capsys.readouterr().err.splitlines()
     assert (count, len(faults)) == ("1 fault", 1)
     assert "steps_from: " in faults[0]
-
-
-def test_other_faults_are_listed_beside_it(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (config.parent / "rate.py").write_text("class Rate(:\n", encoding="utf-8")
-    config.write_text(CONFIG.replace("{drop: [data.x]}", "{drop: 1}"), encoding="utf-8")
-    assert main(["lint", "--config", str(config)]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "2 faults"
 
 
 def run_step(arguments: list[str], stdout: int) -> "subprocess.CompletedProcess[bytes]":

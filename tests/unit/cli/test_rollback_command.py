@@ -81,13 +81,6 @@ def test_the_functions_of_the_last_deployment_return_to_the_revision_before(
     assert "A delivery that it does not know becomes a dead letter" in printed
 
 
-def test_a_dry_run_prints_the_commands_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert rolled_back(tmp_path, "--dry-run", "--function", "notify") == 0
-    [line] = capsys.readouterr().out.splitlines()
-    assert line.startswith("gcloud run services update-traffic hookchain-notify --to-revisions=notify-1=100 ")
-    assert not moved()
-
-
 def test_a_function_without_an_earlier_revision_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rolled_back(tmp_path, "--function", "receive") == 1
     assert "there is no earlier revision" in capsys.readouterr().out

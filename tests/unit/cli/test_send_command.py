@@ -1,5 +1,8 @@
+"""`hookchain send` to a receiver that does not confirm the event."""
+
 import io
 import json
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 from deploy.cli.send import EXAMPLES, main
 from deploy.config.compiler import compile_file
 from shared.signatures.standard_webhooks import verify_standard
-from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
+from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable
 from tests.unit.shared.hmac_verification import verify_hmac
 
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -76,13 +79,6 @@ def test_a_body_is_written_again_in_the_format_that_is_asked_for(hook: ScriptedR
     assert json.loads(hook.bodies[1]) == {"part": {"@no": "7", "#text": "bolt"}}
 
 
-def test_extra_fields_go_into_an_xml_documents_root_which_keeps_its_name(
-    hook: ScriptedReceiver, tmp_path: Path
-) -> None:
-    sent_with(tmp_path, hook.url, "--data", "<part no='7'><n>1</n></part>", "--extra", "env=dev")
-    assert hook.bodies[0].endswith(b'<part no="7"><n>1</n><env>dev</env></part>\n')
-
-
 def test_a_secret_is_found_by_its_name_and_the_newest_value_counts(hook: ScriptedReceiver, tmp_path: Path) -> None:
     sent_with(tmp_path, hook.url, "a=1", "--secret", "form-password")
     assert hook.header("x-webhook-password") == "newest one"
@@ -141,21 +137,6 @@ def test_a_token_is_put_into_the_url_once(
     assert "without authentication" not in output.err
 
 
-def test_a_configuration_that_is_named_counts_before_the_environments(hook: ScriptedReceiver, tmp_path: Path) -> None:
-    (tmp_path / "other.yaml").write_text("sources: {git: {auth: {scheme: bearer, secret: pay-key}}}")
-    sent_with(tmp_path, f"http://{hook.address}/git", "a=1", "--config", str(tmp_path / "other.yaml"))
-    assert hook.header("authorization") == "Bearer kept-in-dot-env"
-
-
-def test_the_configuration_without_a_file_has_its_source_too(
-    hook: ScriptedReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EMAIL_ADDRESS", "a@example.com")
-    monkeypatch.setenv("WEBHOOK_PASSWORD", "pass")
-    sent_with(tmp_path, f"http://{hook.address}/webhook", "a=1", "--config", "none")
-    assert (hook.header("authorization") or "").startswith("Basic ")
-
-
 @pytest.mark.parametrize(
     ("change", "source", "reason"),
     [
@@ -187,40 +168,12 @@ def test_what_is_not_sent_is_not_told_as_sent(tmp_path: Path, capsys: pytest.Cap
     assert "sent without" not in output
 
 
-def test_who_would_send_to_a_source_of_links_is_shown_the_way(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        sent_with(tmp_path, "http://localhost:1/link", "a=1")
-    assert "Make one with `hookchain link`" in capsys.readouterr().err
-
-
-def test_a_named_secret_goes_the_way_of_its_source(
-    hook: ScriptedReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sent_with(tmp_path, f"http://{hook.address}/git", "a=1", "--secret", "pay-key")
-    verify_hmac(hook.header("x-sig"), hook.bodies[0], ["kept-in-dot-env"], "sha256", "hex", "sha256=")
-    assert "Authenticated as the source 'git' needs: hmac, secret 'pay-key'" in capsys.readouterr().err
-
-
-def test_a_file_ending_in_form_is_a_form(hook: ScriptedReceiver, tmp_path: Path) -> None:
-    (tmp_path / "sample.form").write_text("a=1&b=2")
-    sent_with(tmp_path, hook.url, "--file", str(tmp_path / "sample.form"))
-    assert hook.bodies == [b"a=1&b=2"]
-    assert hook.header("content-type") == "application/x-www-form-urlencoded"
-
-
 def test_the_first_example_has_what_the_example_configuration_needs_for_a_mail() -> None:
     first = next(line for line in EXAMPLES.splitlines() if "hookchain send http" in line)
     fields = {word.partition("=")[0].rstrip(":") for word in first.split()[3:]}
     slices = compile_file(Path("deploy/hookchain.example.yaml"), {})
     assert "data.customerName" in str(slices["notify"])
     assert "customerName" in fields
-
-
-def test_headers_more_are_sent_too(hook: ScriptedReceiver, tmp_path: Path) -> None:
-    sent_with(tmp_path, hook.url, "a=1", "-H", "X-GitHub-Event: push", "-H", "X-Empty:")
-    assert hook.header("x-github-event") == "push"
 
 
 def test_a_rejection_is_reported_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -269,14 +222,6 @@ def test_a_usage_error_says_what_would_work(
     assert "Canary!" not in output
 
 
-def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    output = capsys.readouterr().out
-    assert "examples:" in output
-    assert all(len(line) <= 120 for line in output.splitlines())
-
-
 def test_a_secret_that_is_not_typed_is_none(
     hook: ScriptedReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -291,3 +236,25 @@ def test_a_secret_that_is_not_typed_is_none(
         sent_with(tmp_path, hook.url, "--bearer", "a=b")
     assert "no secret was typed; nothing was sent" in capsys.readouterr().err
     assert not hook.bodies
+
+
+@pytest.fixture(autouse=True)
+def a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_SECRET", "a long random value")
+
+
+def test_an_event_that_is_not_confirmed_is_sent_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with receiver(unavailable(), http_answer(200, b'{"id":"3f2a9c"}')) as hook:
+        assert main([hook.url, "a=1", "--env-file", os.devnull, "--bearer", "--secret", "git-secret"]) == 0
+    assert len({head.partition("webhook-id: ")[2].split()[0] for head in hook.heads}) == 1
+    assert hook.bodies == [b'{"a":"1"}'] * 2
+    output = capsys.readouterr()
+    assert output.out == "accepted as event 3f2a9c\n"
+    assert output.err == "not confirmed (503 unavailable): sending it again in 0 s (2 of 3)\n"
+
+
+@pytest.mark.parametrize(("retry_after", "sent"), [(0, 3), (3600, 1)])
+def test_an_event_is_not_sent_again_for_ever(retry_after: int, sent: int, tmp_path: Path) -> None:
+    with receiver(unavailable(retry_after)) as hook:
+        assert main([hook.url, "a=1", "--env-file", os.devnull, "--bearer", "--secret", "git-secret"]) == 1
+    assert len(hook.heads) == sent

@@ -79,11 +79,6 @@ def test_people_get_them_one_under_another(capsys: pytest.CaptureFixture[str]) -
     assert "did you mean 'shop'?" in capsys.readouterr().err
 
 
-def test_two_schemes_that_are_set_up_alike_are_listed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "hookchain.yaml").write_text("sources: {sms: {provider: twilio, secret: sms-token}}", encoding="utf-8")
-    assert len(listed(capsys)["sms"]["schemes"]) == 1  # type: ignore[arg-type] # a list
-
-
 def test_the_example_fetches_the_secret_and_says_what_the_source_looks_for(capsys: pytest.CaptureFixture[str]) -> None:
     sources = listed(capsys)
     assert str(sources["shop"]["example"]).startswith('curl -u "web:$SHOP_PASSWORD" -H ')
@@ -129,26 +124,3 @@ def test_on_google_the_url_is_the_deployed_functions(google: StandIn, capsys: py
     assert signed.startswith("gcloud secrets versions access latest --secret=hookchain-git-secret")
     assert "hookchain send https://hookchain-receive-abc-ew.a.run.app/git" in signed
     assert shlex.split(signed)
-
-
-def test_of_a_services_urls_it_is_the_one_that_its_deployment_told(
-    google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
-    result, other = "https://hookchain-receive-123.europe-west1.run.app", "https://hookchain-receive-abc-ew.a.run.app"
-    google.answers(path, {"uri": other, "urls": [other, result]})
-    assert listed(capsys, "--platform", "gcp", "--project", PROJECT)["shop"]["url"] == f"{result}/shop"
-
-
-def test_what_is_not_deployed_has_no_url(google: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sources", "--platform", "gcp", "--project", PROJECT]) == 1
-    assert "hookchain-receive is not deployed in acme-hooks, europe-west1" in capsys.readouterr().err
-
-
-def test_the_project_may_come_from_the_environment(
-    google: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", PROJECT)
-    monkeypatch.setenv("HOOKCHAIN_PREFIX", "other-")
-    assert main(["sources", "--platform", "gcp"]) == 1
-    assert "other-receive is not deployed" in capsys.readouterr().err

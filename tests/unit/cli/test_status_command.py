@@ -70,11 +70,6 @@ def status_document(capsys: pytest.CaptureFixture[str], *arguments: str) -> Json
 # On this machine
 
 
-def test_without_a_state_the_message_names_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["status", "--state", str(tmp_path / "none")]) == 1
-    assert "make dev" in capsys.readouterr().err
-
-
 def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = tmp_path / "state"
     asyncio.run(keep_some(state))

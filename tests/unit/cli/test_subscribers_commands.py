@@ -99,14 +99,6 @@ def test_what_the_api_rejects_the_command_rejects_with_the_place_and_the_rule(sc
     assert screen.err == "hookchain tenants set: /email: must be an email address, such as ops@example.com\n"
 
 
-def test_a_configuration_without_subscribers_is_told_what_is_missing(folder: Path, screen: Screen) -> None:
-    (folder / "hookchain.yaml").write_text(
-        "sources: {form: {auth: none}}\nroutes: [{name: all, to: a}]\ndestinations: {a: {email: {to: a@b.example}}}\n"
-    )
-    screen.run("tenants", "list", code=1)
-    assert "has no `subscribers`" in screen.err
-
-
 TENANTS = "id,name,email,metadata.plan\nacme,Acme,ops@acme.example,pro\nbeta,Beta,,\n"
 ENDPOINTS = (
     "tenant,url,types,rate,header.X-Team,field.region,field.count,auth.kind,enabled\n"

@@ -87,21 +87,6 @@ def test_so_is_one_that_the_configuration_or_the_platform_shows(
     assert message in capsys.readouterr().err
 
 
-def test_an_impossible_port_in_the_environment_is_named(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PORT_BASE", "99999")
-    for line in ("sources", "doctor", "trigger github"):
-        assert main([*line.split(), "--config", "deploy/hookchain.example.yaml"]) in {1, 2}
-        assert "PORT_BASE: must be a number from 1 to 65525; got '99999'" in "".join(capsys.readouterr()), line
-
-
-def test_help_of_a_command_is_the_commands_own(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        main(["help", "lint"])
-    assert capsys.readouterr().out.startswith("usage: hookchain lint ")
-
-
 def test_json_is_printed_for_a_faulty_file_and_for_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "hookchain.yaml").write_text("sources: {a: {auth: nothing}}\n", encoding="utf-8")
     assert main(["test", "--json", "--config", str(tmp_path / "hookchain.yaml")]) == 1

@@ -75,12 +75,6 @@ def test_a_form_is_flat_and_repeats_a_field_for_a_list() -> None:
         encode_body({"a": {"b": 1}}, "form")
 
 
-@pytest.mark.parametrize("form", ["xml", "form"])
-def test_a_list_at_the_top_is_rejected_where_a_format_needs_names(form: str) -> None:
-    with pytest.raises(ValueError, match="must be an object"):
-        encode_body([1], form)
-
-
 def test_what_json_cannot_say_is_rejected() -> None:
     with pytest.raises(ValueError, match="got set"):
         as_json({"a": {1}})

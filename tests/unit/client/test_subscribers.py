@@ -156,16 +156,6 @@ def test_a_list_is_read_page_by_page() -> None:
     assert [each.path for each in world.requests] == ["/v1/tenants?limit=1", "/v1/tenants?limit=1&cursor=c%261"]
 
 
-def test_a_problem_is_an_exception_with_its_code_and_the_values_that_are_at_fault() -> None:
-    answer = problem(422, "invalid_value", errors=[{"path": "/auth/kind", "rule": "must be one of …"}])
-    world = World(answer)
-    with pytest.raises(SubscribersError, match="what is wrong") as raised:
-        world.client().create_endpoint("acme", url="https://x.example")
-    assert (raised.value.status, raised.value.code) == (422, "invalid_value")
-    assert raised.value.errors == (("/auth/kind", "must be one of …"),)
-    assert len(world.requests) == 1
-
-
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"errors": [1]}', b"[" * 100_000])
 def test_an_answer_that_is_no_problem_document_is_an_exception_too(body: bytes) -> None:
     with pytest.raises(SubscribersError) as raised:
@@ -212,12 +202,6 @@ def test_an_answer_that_is_lost_is_asked_for_again_unless_that_could_hide_a_chan
 def test_an_id_that_would_change_the_path_is_no_id(id_: str) -> None:
     with pytest.raises(ValueError, match="an id must not be"):
         World(TENANT).client().delete_tenant(id_)
-
-
-def test_an_id_is_one_segment_of_the_path() -> None:
-    world = World(TENANT)
-    world.client().get_tenant("a/b?c#d")
-    assert world.requests[0].path == "/v1/tenants/a%2Fb%3Fc%23d"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,6 @@ from typing import Final
 import pytest
 
 from deploy.cloud_access.gcp import TIMED_OUT, Answer, NotSignedIn, token_of
-from deploy.doctor.google import PERMISSIONS
-from deploy.gcp.resources.project import APIS
 from shared.jsontext import JsonObject
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud, install
@@ -68,46 +66,6 @@ def test_a_missing_secret_is_named(
     assert checks["sender"]["verdict"] == "unknown"
 
 
-def test_a_missing_password_that_the_deploy_makes_up_is_no_problem(
-    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    del google.canned[("GET", f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-password/versions/latest")]
-    code, checks = on_gcp(tmp_path, capsys)
-    assert (code, checks["secrets"]["found"]) == (0, "the deployment generates: shop-password")
-
-
-def test_a_project_that_is_not_there_or_not_yours_is_reported_as_that(
-    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    google.canned[("GET", f"/cloudresourcemanager/v3/projects/{PROJECT}")] = []
-    google.refuses(f"/cloudresourcemanager/v3/projects/{PROJECT}", 403, "PERMISSION_DENIED")
-    code, checks = on_gcp(tmp_path, capsys)
-    assert code == 1
-    assert "does not exist, or you may not see it" in str(checks["project"]["found"])
-
-
-def test_apis_that_are_off_are_a_note_for_the_deploy_turns_them_on(
-    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = f"/serviceusage/v1/projects/{PROJECT}/services:batchGet"
-    google.canned[("GET", path)] = [(200, {"services": [{"name": "p/run.googleapis.com", "state": "ENABLED"}]})]
-    code, checks = on_gcp(tmp_path, capsys)
-    assert code == 0
-    assert str(checks["apis"]["found"]).startswith("the deployment enables these: cloudbuild, ")
-    [requests] = [request for request in google.requests if request.path == path]
-    assert requests.query.count("names=") == len(APIS)
-
-
-def test_lacking_permissions_are_listed_for_whoever_can_give_them(
-    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = f"/cloudresourcemanager/v3/projects/{PROJECT}:testIamPermissions"
-    google.canned[("POST", path)] = [(200, {"permissions": [p for p in PERMISSIONS if not p.startswith("run.")]})]
-    code, checks = on_gcp(tmp_path, capsys)
-    assert code == 1
-    assert checks["permissions"]["found"] == "you lack run.services.create, run.services.setIamPolicy"
-
-
 def test_what_may_not_be_looked_at_is_no_problem(
     tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,16 +87,6 @@ def test_an_api_that_asks_on_whose_quota_is_asked_on_ours(
     assert on_gcp(tmp_path, capsys)[1]["billing"]["verdict"] == "ok"
     requests = [request.headers.get("x-goog-user-project") for request in google.requests if request.path == path]
     assert requests == [None, PROJECT]
-
-
-def test_faults_of_the_configuration_are_reported_and_hide_nothing_else(
-    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], config: Path
-) -> None:
-    config.write_text(config.read_text(encoding="utf-8") + "rotues: []\n")
-    code, checks = on_gcp(tmp_path, capsys)
-    assert code == 1
-    assert checks["configuration"]["todo"] == "hookchain lint lists every fault"
-    assert checks["billing"]["verdict"] == "ok"
 
 
 def test_without_a_file_it_looks_at_what_would_be_deployed_and_not_at_the_example(

@@ -9,7 +9,7 @@ import pytest
 from shared.secrets import split_values
 from tests.gcloud_flags import faults, known_commands
 from tests.google_stand_in import StandIn
-from tests.stub_gcloud import StubGcloud, install
+from tests.stub_gcloud import StubGcloud
 from tests.unit.cli.secrets.typed import STRONG, run, typed
 
 PROJECT = "acme-hooks"
@@ -71,19 +71,6 @@ def test_a_secret_of_another_bundle_is_left_alone(
     assert on_gcp(env_file, "set", "shop-password") == 1
     assert "has the label of the deployment 'hookchain-shop'" in capsys.readouterr().err
     assert command_lines(gcloud) == []
-
-
-def test_where_the_api_is_off_it_is_turned_on_first(
-    env_file: Path, gcloud: StubGcloud, google: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    off = "ERROR: PERMISSION_DENIED: Secret Manager API has not been used in project 1 before or it is disabled."
-    gcloud.answers("secrets versions add", code=1, stderr=off)
-    gcloud.answers("secrets versions add", code=1, stderr="ERROR: NOT_FOUND")
-    gcloud.answers("services enable secretmanager.googleapis.com")
-    gcloud.answers("secrets create")
-    typed(monkeypatch, STRONG)
-    assert on_gcp(env_file, "set", "shop-password") == 0
-    assert command_lines(gcloud)[-1].startswith("secrets create hookchain-shop-password")
 
 
 def test_a_rotation_on_google_adds_a_version_and_disables_the_old_one(
@@ -172,13 +159,3 @@ def test_the_list_on_google_says_what_is_missing_and_how_old_the_rest_is(
     assert missing == {"chat-key", "crm-key", "hex-key", "sendgrid-api-key", "stock-key"}
     assert listed["shop-password"]["set_at"].startswith("2026-01-01")
     assert {request.headers["authorization"] for request in google.requests} == {"Bearer ya29.token"}
-
-
-def test_nobody_signed_in_is_reported(
-    env_file: Path, tmp_path: Path, google: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stub = install(tmp_path / "bin")
-    monkeypatch.setenv("PATH", stub.path)
-    stub.answers("auth print-access-token", code=1, stderr="ERROR: (gcloud.auth.print-access-token) …")
-    assert on_gcp(env_file, "list") == 1
-    assert "gcloud auth login" in capsys.readouterr().err

@@ -19,7 +19,6 @@ from deploy.cli.smoke import (
     StagePrinter,
     follow,
     state_from_logs,
-    timeout_text,
 )
 from deploy.history.logs import Record
 from deploy.terminal.output import Screen
@@ -85,15 +84,6 @@ def test_an_event_that_leads_nowhere_is_no_success() -> None:
     broken, message = followed(EventState(0, broken=("route 'orders': step 1 fails",)))
     assert not broken.is_good
     assert "step 1 fails" in message[0]
-
-
-def test_what_does_not_come_is_reported_as_that() -> None:
-    last, text = followed(EventState())
-    assert text == []
-    assert "transform did not process it" in timeout_text(last, 30)[0]
-    assert (
-        "1 of 2 deliveries without an attempt" in timeout_text(EventState(2, deliveries=(delivery(DELIVERED),)), 30)[0]
-    )
 
 
 def a_record(process: str, **fields: object) -> Record:

@@ -4,11 +4,13 @@ import hashlib
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from deploy.config.config_file import read_config_file
 from functions.transform.program import step_classes
 from shared.jsontext import Json
-from tests.unit.cli.steps.hookchain import Hookchain
+from tests.unit.cli.steps.hookchain import CONFIG, Hookchain
 
 
 @pytest.mark.parametrize(
@@ -30,14 +32,6 @@ def test_a_step_on_standard_input_prints_the_document_that_comes_out(
     code, out, err = hookchain("step", step, stdin=given)
 
     assert (code, out, err) == (0, document, "")
-
-
-def test_bytes_come_out_as_bytes(hookchain: Hookchain) -> None:
-    code, packed, _ = hookchain("step", "encode: {to: gzip}", stdin=b"hello")
-    assert (code, packed[:2]) == (0, b"\x1f\x8b")
-
-    code, out, err = hookchain("step", "decode: {from: gzip}", "--as", "bytes", stdin=packed)
-    assert (code, out, err) == (0, b"hello", "")
 
 
 def test_what_comes_in_is_taken_for_what_it_is_said_to_be(hookchain: Hookchain) -> None:
@@ -94,17 +88,52 @@ def test_what_goes_wrong_is_reported_with_a_code_and_without_the_value(
     assert "hunter2" not in err
 
 
-def test_what_a_step_notes_is_reported_beside_the_document(hookchain: Hookchain) -> None:
-    code, out, err = hookchain("step", "lint: {types: {data.n: text}, on_fault: warn}", stdin=b'{"n": 1}')
+def test_steps_lists_every_step_with_its_line(hookchain: Hookchain) -> None:
+    _, out, _ = hookchain("steps")
 
-    assert (code, out, err) == (0, b'{"n":1}', "hookchain step: step 1 'lint': data.n is a number, not text\n")
+    text = " ".join(out.decode().split())
+    for name, model in step_classes().items():
+        assert f"{name} {model.__dict__['summary']}" in text
 
 
 @pytest.mark.parametrize("name", step_classes())
-def test_a_step_is_reported_once_and_in_its_own_words(hookchain: Hookchain, name: str) -> None:
+def test_steps_tells_of_each_what_it_takes_and_an_example(hookchain: Hookchain, name: str) -> None:
     code, out, _ = hookchain("steps", name)
 
     assert code == 0
-    assert b"pydantic" not in out.lower()
-    paragraphs = out.decode().split("\n\n")
-    assert len(set(paragraphs)) == len(paragraphs)
+    assert f"- {name}:" in out.decode()
+    assert "before  " in out.decode()
+    documents: Json = json.loads(hookchain("steps", name, "--json")[1])
+    assert isinstance(documents, dict)
+    assert len(str(documents["steps"])) > 200
+
+
+def test_the_schema_takes_what_the_models_take_and_rejects_what_they_reject(
+    hookchain: Hookchain, config: Path, root: Path
+) -> None:
+    schema: Json = json.loads(hookchain("schema")[1])
+    assert isinstance(schema, dict)
+    validator = jsonschema.Draft202012Validator(schema)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for path in [config, root / "deploy/hookchain.example.yaml", *root.glob("deploy/recipes/*/hookchain.yaml")]:
+        assert [error.message for error in validator.iter_errors(read_config_file(path).document)] == []
+    for change in (("drop:", "dorp:"), ("email:", "emial:"), ("from: form", "form: form"), ("[data.password]", "7")):
+        config.write_text(CONFIG.replace(*change))
+        assert list(validator.iter_errors(read_config_file(config).document)), change
+
+
+def test_chains_and_steps_of_the_configuration_that_is_here_are_known(
+    hookchain: Hookchain, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(config))
+    document = b'{"a": 1, "password": "x"}'
+
+    assert hookchain("step", "[{chain: clean}]", stdin=document)[:2] == (0, b"a: 1\n")
+    assert hookchain("step", "convert: {to: yaml}", "--config", "none", stdin=b'{"a": 1}')[:2] == (0, b"a: 1\n")
+
+    config.write_text("sources: [", encoding="utf-8")
+    assert hookchain("step", "drop: [data.password]", stdin=document)[:2] == (0, b'{"a":1}')
+    code, _, text = hookchain("step", "dorp: [data.password]", stdin=document)
+    assert (code, "there is no such step; did you mean 'drop'?" in text) == (2, True)
+    code, _, text = hookchain("step", "clean", stdin=document)
+    assert (code, "not YAML" in text) == (2, True)

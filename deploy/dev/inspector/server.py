@@ -31,6 +31,8 @@ from shared.logs import log
 DEFAULT_PORT: Final = 8090
 PAUSE_SECONDS: Final = 1.0
 PAGE: Final = Path(__file__).parent / "page"
+SHARED_FILES: Final = {"dom.js": ROOT / "functions" / "subscribe" / "page" / "dom.js"}
+"""Files of the portal that this page uses too."""
 TYPES: Final = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -176,7 +178,7 @@ async def _no_icon(_: web.Request) -> web.Response:
 
 
 def _page_file(name: str) -> web.Response:
-    path = PAGE / name
+    path = SHARED_FILES.get(name, PAGE / name)
     if path.suffix not in TYPES or not path.is_file():
         raise web.HTTPNotFound
     return web.Response(text=path.read_text(encoding="utf-8"), content_type=TYPES[path.suffix], charset="utf-8")

@@ -1,4 +1,5 @@
-// A minimal view library. Text is always set as text, because strangers may have written it.
+// A minimal view library, for this page and the one of `hookchain dev`. Text is always set as text, because strangers may
+// have written it.
 
 export function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -24,38 +25,45 @@ export function fill(element, ...children) {
   return element;
 }
 
-// Updates a list by key, so that an element that stays keeps its focus. `make(item)` builds an element; it is rebuilt when
-// `JSON.stringify(item)` differs.
+// Updates a list by key, so that an element that stays keeps its focus and state. `make(item)` builds an element; it is
+// rebuilt when `JSON.stringify(item)` differs.
 export function reconcile(parent, items, keyOf, make) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  const wanted = items.map((item) => {
+  let place = parent.firstElementChild;
+  for (const item of items) {
+    const key = keyOf(item);
     const face = JSON.stringify(item);
-    const before = known.get(keyOf(item));
-    if (before?.dataset.face === face) return before;
-    const made = make(item);
-    made.dataset.key = keyOf(item);
-    made.dataset.face = face;
-    const hadFocus = before?.contains(document.activeElement);
-    before?.replaceWith(made);
-    if (hadFocus) made.querySelector("a, button")?.focus({ preventScroll: true });
-    return made;
-  });
-  for (const child of [...parent.children]) if (!wanted.includes(child)) child.remove();
-  wanted.forEach((child, at) => {
-    if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
-  });
+    let child = known.get(key);
+    known.delete(key);
+    if (!child || child.dataset.face !== face) {
+      const made = make(item);
+      made.dataset.key = key;
+      made.dataset.face = face;
+      if (child) {
+        const focused = child.contains(document.activeElement);
+        if (place === child) place = made;
+        child.replaceWith(made);
+        if (focused) (made.matches("a, button") ? made : made.querySelector("a, button"))?.focus({ preventScroll: true });
+      }
+      child = made;
+    }
+    if (place === child) place = child.nextElementSibling;
+    else parent.insertBefore(child, place);
+  }
+  for (const gone of known.values()) gone.remove();
 }
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-export function time(text) {
+export function time(text, withMilliseconds = false) {
   if (!text) return null;
   const date = new Date(text);
   if (Number.isNaN(date.getTime())) return h("span", {}, text);
   const isToday = date.toDateString() === new Date().toDateString();
-  return h("time", { datetime: text, title: FULL.format(date) }, isToday ? CLOCK.format(date) : `${DAY.format(date)}, ${CLOCK.format(date)}`);
+  const clock = CLOCK.format(date) + (withMilliseconds ? "." + String(date.getMilliseconds()).padStart(3, "0") : "");
+  return h("time", { datetime: text, title: FULL.format(date) }, isToday ? clock : `${DAY.format(date)}, ${clock}`);
 }
 
 export function duration(milliseconds) {
@@ -97,14 +105,14 @@ async function copy(text) {
   }
 }
 
-export function copyButton(text, label) {
+export function copyButton(text, label, icon = null) {
   return h("button", {
-    type: "button", class: "copy", "aria-label": `Copy ${label}`,
-    onclick: async (event) => {
+    type: "button", class: icon ? "icon-button copy" : "copy", "aria-label": `Copy ${label}`, title: icon && `Copy ${label}`,
+    onclick: async ({ currentTarget: button }) => {
       const isCopied = await copy(text);
-      event.target.focus();
+      button.focus();
       if (isCopied) toast(`Copied ${label}`);
       else toast("The browser does not allow this page to copy. Select the text and copy it yourself.", "fault");
     },
-  }, "Copy");
+  }, icon ?? "Copy");
 }

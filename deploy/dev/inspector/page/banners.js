@@ -1,7 +1,8 @@
 // What an operator must know before anything else, and the button that fixes it.
 
 import { post } from "/page/api.js";
-import { fill, h, time, toast, withLinks } from "/page/dom.js";
+import { fill, h, time, toast } from "/page/dom.js";
+import { withLinks } from "/page/pieces.js";
 import { current, on } from "/page/state.js";
 import { destinationText, plural, resumedText } from "/page/words.js";
 

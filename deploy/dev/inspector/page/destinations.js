@@ -1,8 +1,8 @@
 // The destinations: whether each takes deliveries, what waits for it, and when it is tried next.
 
 import { get, post } from "/page/api.js";
-import { fill, h, reconcile, time, toast, withLinks } from "/page/dom.js";
-import { chip, empty, eventLink } from "/page/pieces.js";
+import { fill, h, reconcile, time, toast } from "/page/dom.js";
+import { chip, empty, eventLink, withLinks } from "/page/pieces.js";
 import { on } from "/page/state.js";
 import { DESTINATION_STATES, deliveryState, plural, resumedText } from "/page/words.js";
 

@@ -2,7 +2,7 @@
 
 import { get, post } from "/page/api.js";
 import { copyButton, fill, h, time, toast } from "/page/dom.js";
-import { disclosure, facts, jsonView, statusChip } from "/page/pieces.js";
+import { copyIcon, disclosure, facts, jsonView, statusChip } from "/page/pieces.js";
 import { membersStage, notifyStage, receiveStage, transformStage } from "/page/stages.js";
 import { plural } from "/page/words.js";
 
@@ -53,7 +53,7 @@ export function eventView(element, close) {
       h("div", { class: "title-line" },
         h("h2", { tabindex: "-1" }, event.digest ? `Digest of ${plural(event.digest.count, "event")}` : event.type ?? "Type not known yet"), statusChip(event.status),
         h("button", { type: "button", class: "icon-button close", "aria-label": "Close (Esc)", onclick: close }, "✕")),
-      h("p", { class: "id mono" }, event.id, copyButton(event.id, "the event's id")),
+      h("p", { class: "id mono" }, event.id, copyButton(event.id, "the event's id", copyIcon())),
       facts([[event.digest ? "For" : "From", event.digest?.destination ?? event.source], ["About", event.subject], ["By", event.actor], [event.digest ? "Made" : "Received", time(event.received_at, true)]]),
       !event.digest && h("div", { class: "buttons" },
         h("button", { type: "button", disabled: !event.event, title: "Send the event through its routes again. Finished deliveries are not repeated.", onclick: () => act({}, "Replayed") }, "Replay"),

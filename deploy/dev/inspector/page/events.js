@@ -4,7 +4,7 @@ import { get } from "/page/api.js";
 import { announce, copyButton, fill, h, reconcile, time } from "/page/dom.js";
 import { eventView } from "/page/event.js";
 import { filterBar, liveParameters } from "/page/filters.js";
-import { empty, statusChip } from "/page/pieces.js";
+import { copyIcon, empty, statusChip } from "/page/pieces.js";
 import { showPlots } from "/page/plots.js";
 import { current, follow, on } from "/page/state.js";
 import { plural } from "/page/words.js";
@@ -116,7 +116,7 @@ function firstSteps() {
   if (!hint?.trial) return empty("No events yet", h("p", {}, "Events appear here as soon as they are received."));
   return empty("Waiting for the first event",
     h("p", {}, "Send one from a terminal. It appears here, and its mail under Mail."),
-    h("div", { class: "command" }, h("pre", { class: "code", tabindex: "0" }, hint.trial), copyButton(hint.trial, "the command")),
+    h("div", { class: "command" }, h("pre", { class: "code", tabindex: "0" }, hint.trial), copyButton(hint.trial, "the command", copyIcon())),
     h("p", {}, "Or send webhooks to one of your sources:"),
     h("ul", { class: "plain" }, hint.sources.map((line) => h("li", { class: "mono" }, line))));
 }

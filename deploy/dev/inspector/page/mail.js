@@ -1,8 +1,8 @@
 // The caught mails as their recipients would see them.
 
 import { get } from "/page/api.js";
-import { bytes, fill, h, reconcile, time } from "/page/dom.js";
-import { empty, facts } from "/page/pieces.js";
+import { fill, h, reconcile, time } from "/page/dom.js";
+import { bytes, empty, facts } from "/page/pieces.js";
 import { on } from "/page/state.js";
 
 const who = (address) => address.name ? `${address.name} <${address.email}>` : address.email;

@@ -1,7 +1,35 @@
 // Small pieces that several views show.
 
-import { h, withLinks } from "/page/dom.js";
+import { h } from "/page/dom.js";
 import { CHECKS, STATUSES, adviceOn } from "/page/words.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function svg(tag, attributes, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+export function bytes(count) {
+  if (count === null || count === undefined) return "";
+  if (count < 1024) return `${count} B`;
+  return count < 1048576 ? `${(count / 1024).toFixed(1)} KB` : `${(count / 1048576).toFixed(1)} MB`;
+}
+
+// Our own text, with web addresses as links and `code` in backquotes.
+export function withLinks(text) {
+  return text.split(/(https:\/\/\w[^\s)>"'`]*[^\s)>"'`.,:;]|`[^`]+`)/).map((part, at) => {
+    if (at % 2 === 0) return part;
+    return part[0] === "`" ? h("code", {}, part.slice(1, -1)) : h("a", { href: part, target: "_blank", rel: "noreferrer noopener" }, part);
+  });
+}
+
+export function copyIcon() {
+  return svg("svg", { viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true" },
+    svg("path", { d: "M5.5 5.5v-3h8v8h-3M2.5 5.5h8v8h-8z", class: "stroke" }));
+}
 
 export function statusChip(status) {
   const [word, sign, meaning] = STATUSES[status] ?? [status ?? "Unknown", "·", ""];

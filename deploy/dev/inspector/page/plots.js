@@ -1,6 +1,7 @@
 // Small plots of the last five minutes, as inline SVG.
 
-import { duration, fill, h, svg } from "/page/dom.js";
+import { duration, fill, h } from "/page/dom.js";
+import { svg } from "/page/pieces.js";
 import { plural } from "/page/words.js";
 
 const WIDTH = 160;

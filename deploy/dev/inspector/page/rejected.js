@@ -1,8 +1,8 @@
 // Requests that receive rejected, and why.
 
 import { get } from "/page/api.js";
-import { bytes, duration, fill, h, reconcile, time } from "/page/dom.js";
-import { checksView, chip, empty, rejectionReason } from "/page/pieces.js";
+import { duration, fill, h, reconcile, time } from "/page/dom.js";
+import { bytes, checksView, chip, empty, rejectionReason } from "/page/pieces.js";
 import { on } from "/page/state.js";
 import { plural } from "/page/words.js";
 

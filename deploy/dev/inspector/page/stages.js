@@ -1,7 +1,7 @@
 // The path of one event, stage by stage: receive, transform, notify.
 
-import { bytes, duration, h, time, withLinks } from "/page/dom.js";
-import { chip, checksView, disclosure, eventLink } from "/page/pieces.js";
+import { duration, h, time } from "/page/dom.js";
+import { bytes, checksView, chip, disclosure, eventLink, withLinks } from "/page/pieces.js";
 import { current } from "/page/state.js";
 import { otherRoutesView, stepsView } from "/page/steps.js";
 import { releaseButton } from "/page/banners.js";

@@ -34,12 +34,15 @@ from deploy.history.journal_view import (
     search_words,
 )
 from shared import ledger_rules as rules
+from shared.batching import batches
+from shared.cloud.earlier_words import CODES
 from shared.delivery import ROUTE_ITSELF
 from shared.journal import AttemptEntry, decisions_from, other_routes_from
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
 from shared.ports import Blobs
 
+MARKED_AT_ONCE: Final = 25
 COUNTED_EVENTS: Final = 200
 """The statuses of this many of the newest events are counted: counting all would read all."""
 
@@ -164,6 +167,13 @@ class CloudJournal(ABC):
         """Count the dead letters that are kept, up to a limit."""
 
     @abstractmethod
+    async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]: ...
+
+    @abstractmethod
+    async def _mark(self, letter_id: str, state: str) -> bool:
+        """Store what was decided about a dead letter. Return whether it was in another state before."""
+
+    @abstractmethod
     async def _erase_event(self, event_id: str) -> None: ...
 
     @abstractmethod
@@ -232,6 +242,18 @@ class CloudJournal(ABC):
     @on_own_loop
     async def totals(self) -> Totals:
         return Totals(0, await self._kept_letters())
+
+    @on_own_loop
+    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+        return await self._letters_of_event(event_id)
+
+    @on_own_loop
+    async def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
+        """Mark a few at a time: each takes a connection of its own."""
+        count = 0
+        for some in batches(ids, MARKED_AT_ONCE):
+            count += sum(await asyncio.gather(*(self._mark(each, state) for each in some)))
+        return count
 
     def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:  # noqa: ARG002 the protocol's
         return ()
@@ -392,4 +414,22 @@ async def series_of(
         [(number, total, 0) for number, total in accepted.items()],
         [(number, good[number], bad[number]) for number in good | bad],
         [(span.number_of(ended), ended - at) for ended, at in latencies if at is not None],
+    )
+
+
+def dead_letter_row(seq: object, state: object, entry: JsonObject, message: object) -> DeadLetterRow:
+    """Return a stored dead letter. Its message is empty where its blob is gone: the reason is still shown."""
+    code = str(entry["code"])
+    return DeadLetterRow(
+        seq=int(str(seq)),
+        id=str(entry["id"]),
+        code=CODES.get(code, code),
+        reason=str(entry["reason"]),
+        at=float(str(entry["at"])),
+        message=message if isinstance(message, bytes) else b"",
+        topic=str(entry["topic"]),
+        event_id=str(entry["event_id"]),
+        route=str(entry["route"]),
+        destination=str(entry["destination"]),
+        state=str(state),
     )

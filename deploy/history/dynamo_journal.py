@@ -20,6 +20,7 @@ from deploy.history.cloud_journal import (
     CloudJournal,
     States,
     StoredEvent,
+    dead_letter_row,
     grouped,
     matches_query,
     on_own_loop,
@@ -30,25 +31,10 @@ from deploy.history.cloud_journal import (
 )
 from deploy.history.journal_view import DROPPED, REPLAYED, Bucket, DeadLetterRow, EventQuery, EventRecord
 from shared.batching import batches
+from shared.cloud.aws import tables
 from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, is_expired, item_key, read_shards, state_shard
 from shared.cloud.aws.journal import letter_state
 from shared.cloud.aws.ledger import PROMPT_SECONDS, VERSION, row_of
-from shared.cloud.aws.tables import (
-    BODIES,
-    DEAD_LETTERS,
-    DELIVERIES,
-    DELIVERIES_BY_EVENT,
-    ENDED,
-    EVENTS,
-    EXPIRES_AT,
-    KEY,
-    LETTERS_BY_EVENT,
-    LETTERS_BY_STATE,
-    LISTED_DELIVERIES,
-    LISTED_EVENTS,
-    Index,
-    Table,
-)
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq, parsed_entry
 from shared.cloud.shards import SHARDS
 from shared.journal import KEPT
@@ -67,7 +53,7 @@ QUERIES_AT_ONCE: Final = 20
 MAX_OF_EVENT: Final = 1_000
 WATCHED_DELIVERIES: Final = 24
 """So many of the newest deliveries are looked at for a change. One that ends late is found by its end."""
-WITHOUT_DOCUMENT: Final = ("id", "entry", "passes", EXPIRES_AT)
+WITHOUT_DOCUMENT: Final = ("id", "entry", "passes", tables.EXPIRES_AT)
 WITHOUT_MESSAGE: Final = tuple({*LedgerRow._fields} - {"message"})
 
 
@@ -91,18 +77,18 @@ class DynamoJournalReader(CloudJournal):
     async def version(self) -> int:
         """Read the newest event, deliveries and dead letter: they change when anything does."""
         events, deliveries, ended, letters = await asyncio.gather(
-            self._newest(EVENTS, LISTED_EVENTS, 1),
-            self._newest(DELIVERIES, LISTED_DELIVERIES, WATCHED_DELIVERIES),
-            self._newest(DELIVERIES, ENDED, 1),
+            self._newest(tables.EVENTS, tables.LISTED_EVENTS, 1),
+            self._newest(tables.DELIVERIES, tables.LISTED_DELIVERIES, WATCHED_DELIVERIES),
+            self._newest(tables.DELIVERIES, tables.ENDED, 1),
             self._letter_entries(1, None),
         )
-        items = await self._store.get_all(EVENTS, _keys_of(events), ("passes",))
-        rows = await self._store.get_all(DELIVERIES, _keys_of(deliveries), (VERSION,))
+        items = await self._store.get_all(tables.EVENTS, _keys_of(events), ("passes",))
+        rows = await self._store.get_all(tables.DELIVERIES, _keys_of(deliveries), (VERSION,))
         marks = [*items.values(), *rows.values(), *ended, *letters]
         return hash(tuple(tuple(sorted(each.items())) for each in marks))
 
     async def _newest(
-        self, table: Table, index: Index, limit: int, low: float = 0.0, high: float = inf
+        self, table: tables.Table, index: tables.Index, limit: int, low: float = 0.0, high: float = inf
     ) -> list[Fields]:
         return await read_shards(self._store, table, index, limit, low=low, high=high, descending=True)
 
@@ -113,7 +99,7 @@ class DynamoJournalReader(CloudJournal):
         low = 0 if query.since is None else first_seq(query.since)
         high = inf if query.until is None else first_seq(query.until + 0.001) - 1
         high = high if before is None else min(high, before - 1)
-        entries = await self._newest(EVENTS, LISTED_EVENTS, count, low, high)
+        entries = await self._newest(tables.EVENTS, tables.LISTED_EVENTS, count, low, high)
         matching = [each for each in entries if matches_query(query, each["source"], each["type"])]
         kept = matching if is_read else matching[: query.limit + 1]
         found = await self._stored_events(_keys_of(kept))
@@ -122,20 +108,20 @@ class DynamoJournalReader(CloudJournal):
         return Chunk(found, None if len(entries) < count else _seq_of(entries[-1]))
 
     async def _stored_events(self, keys: Sequence[str]) -> list[StoredEvent]:
-        items, now = await self._store.get_all(EVENTS, keys, WITHOUT_DOCUMENT), self._now()
+        items, now = await self._store.get_all(tables.EVENTS, keys, WITHOUT_DOCUMENT), self._now()
         found = [items[key] for key in keys if key in items]
         return [
-            StoredEvent(str(each[KEY]), str(each["id"]), parsed_entry(each["entry"]), int(str(each["passes"])))
+            StoredEvent(str(each[tables.KEY]), str(each["id"]), parsed_entry(each["entry"]), int(str(each["passes"])))
             for each in found
             if not is_expired(each, now)
         ]
 
     async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the bodies, which are in items of their own where they are kept for a shorter time."""
-        fields, now = ("document", EXPIRES_AT), self._now()
-        found = await self._store.get_all(EVENTS, keys, fields, BODIES_AT_ONCE)
+        fields, now = ("document", tables.EXPIRES_AT), self._now()
+        found = await self._store.get_all(tables.EVENTS, keys, fields, BODIES_AT_ONCE)
         apart = [key for key, each in found.items() if "document" not in each]
-        found |= await self._store.get_all(BODIES, apart, fields, BODIES_AT_ONCE)
+        found |= await self._store.get_all(tables.BODIES, apart, fields, BODIES_AT_ONCE)
         documents = {key: each.get("document") for key, each in found.items() if not is_expired(each, now)}
         return {key: document.decode() for key, document in documents.items() if isinstance(document, bytes)}
 
@@ -143,7 +129,7 @@ class DynamoJournalReader(CloudJournal):
     async def event(self, event_id: str) -> EventRecord | None:
         events, entries, letters = await asyncio.gather(
             self._stored_events([item_key(event_id)]),
-            self._store.query(DELIVERIES, DELIVERIES_BY_EVENT, event_id, MAX_OF_EVENT),
+            self._store.query(tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, MAX_OF_EVENT),
             self._letters_of_event(event_id),
         )
         if not events:
@@ -156,7 +142,7 @@ class DynamoJournalReader(CloudJournal):
         events = await self._stored_events([*keys])
         whole = {each.key for each in events if each.entry.get("has_document")}
         apart = [each.key for each in events if each.key not in whole]
-        bodies = await self._store.get_all(BODIES, apart, (EXPIRES_AT,))
+        bodies = await self._store.get_all(tables.BODIES, apart, (tables.EXPIRES_AT,))
         whole |= {key for key, each in bodies.items() if not is_expired(each, now)}
         return frozenset(keys[key] for key in whole)
 
@@ -167,11 +153,11 @@ class DynamoJournalReader(CloudJournal):
 
     async def _erase_event(self, event_id: str) -> None:
         key = item_key(event_id)
-        is_there = Condition(f"attribute_exists(#{KEY})")
+        is_there = Condition(f"attribute_exists(#{tables.KEY})")
         for event in await self._stored_events([key]):
             erased: Fields = {"entry": to_json(erased_event(event.entry)), "document": None}
-            await self._store.update(EVENTS, key, erased, is_there)
-        await self._store.delete(BODIES, key)
+            await self._store.update(tables.EVENTS, key, erased, is_there)
+        await self._store.delete(tables.BODIES, key)
 
     @on_own_loop
     async def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
@@ -186,7 +172,7 @@ class DynamoJournalReader(CloudJournal):
     async def _events_entries(self) -> AsyncIterator[list[Fields]]:
         high, count = inf, 0
         while count < MAX_SEARCHED_IDS:
-            entries = await self._newest(EVENTS, LISTED_EVENTS, 5 * MANY, high=high)
+            entries = await self._newest(tables.EVENTS, tables.LISTED_EVENTS, 5 * MANY, high=high)
             yield entries
             if len(entries) < 5 * MANY:
                 return
@@ -199,9 +185,9 @@ class DynamoJournalReader(CloudJournal):
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
         span = span_of(now, span_seconds, count)
         events, made, ended = await asyncio.gather(
-            self._newest(EVENTS, LISTED_EVENTS, MAX_POINTS, first_seq(span.since)),
-            self._newest(DELIVERIES, LISTED_DELIVERIES, MAX_POINTS, span.since - PROMPT_SECONDS),
-            self._newest(DELIVERIES, ENDED, MAX_POINTS, span.since),
+            self._newest(tables.EVENTS, tables.LISTED_EVENTS, MAX_POINTS, first_seq(span.since)),
+            self._newest(tables.DELIVERIES, tables.LISTED_DELIVERIES, MAX_POINTS, span.since - PROMPT_SECONDS),
+            self._newest(tables.DELIVERIES, tables.ENDED, MAX_POINTS, span.since),
         )
         rows = await self._rows([*made, *ended])
         accepted = [time_of(_seq_of(each)) for each in events]
@@ -213,18 +199,18 @@ class DynamoJournalReader(CloudJournal):
         return {each.id: float(str(each.entry["received_at"])) for each in events}
 
     async def _rows(self, entries: Sequence[Fields]) -> list[LedgerRow]:
-        found = await self._store.get_all(DELIVERIES, _keys_of(entries), WITHOUT_MESSAGE, ROWS_AT_ONCE)
+        found = await self._store.get_all(tables.DELIVERIES, _keys_of(entries), WITHOUT_MESSAGE, ROWS_AT_ONCE)
         return [row_of(each) for each in found.values()]
 
     async def _states(self, ids: Sequence[str]) -> States:
-        entries = await self._events_of(DELIVERIES, DELIVERIES_BY_EVENT, ids)
-        letters = await self._events_of(DEAD_LETTERS, LETTERS_BY_EVENT, ids)
+        entries = await self._events_of(tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, ids)
+        letters = await self._events_of(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, ids)
         names = ("event_id", "destination", "state", "attempt_number")
-        rows = await self._store.get_all(DELIVERIES, _keys_of(entries), names)
+        rows = await self._store.get_all(tables.DELIVERIES, _keys_of(entries), names)
         states = [{**each, "state": _speaking_state_of(each)} for each in rows.values()]
         return States(_states_in([each for each in states if each["state"]]), _states_in(letters))
 
-    async def _events_of(self, table: Table, index: Index, ids: Sequence[str]) -> list[Fields]:
+    async def _events_of(self, table: tables.Table, index: tables.Index, ids: Sequence[str]) -> list[Fields]:
         """Return the entries of an index by event, a few queries at a time."""
         found: list[Fields] = []
         for some in batches(ids, QUERIES_AT_ONCE):
@@ -237,7 +223,15 @@ class DynamoJournalReader(CloudJournal):
         high = inf if before is None else before - 1
         found = await asyncio.gather(
             *(
-                read_shards(self._store, DEAD_LETTERS, LETTERS_BY_STATE, limit, state=each, high=high, descending=True)
+                read_shards(
+                    self._store,
+                    tables.DEAD_LETTERS,
+                    tables.LETTERS_BY_STATE,
+                    limit,
+                    state=each,
+                    high=high,
+                    descending=True,
+                )
                 for each in (STATES if state is None else (state,))
             )
         )
@@ -249,13 +243,9 @@ class DynamoJournalReader(CloudJournal):
     ) -> tuple[DeadLetterRow, ...]:
         return await self._letters(_keys_of(await self._letter_entries(limit, state, before)))
 
-    @on_own_loop
-    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
-        return await self._letters_of_event(event_id)
-
     async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
         """Return them oldest first."""
-        found = await self._store.query(DEAD_LETTERS, LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
+        found = await self._store.query(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
         return (await self._letters(_keys_of(found)))[::-1]
 
     @on_own_loop
@@ -266,28 +256,20 @@ class DynamoJournalReader(CloudJournal):
     async def _kept_letters(self) -> int:
         counts = await asyncio.gather(
             *(
-                self._store.count(DEAD_LETTERS, LETTERS_BY_STATE, state_shard(KEPT, shard), MAX_COUNTED)
+                self._store.count(tables.DEAD_LETTERS, tables.LETTERS_BY_STATE, state_shard(KEPT, shard), MAX_COUNTED)
                 for shard in range(SHARDS)
             )
         )
         return min(sum(counts), MAX_COUNTED)
 
-    @on_own_loop
-    async def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
-        """A few at a time: each at once takes a connection of its own."""
-        count = 0
-        for some in batches(ids, AT_ONCE):
-            count += sum(await asyncio.gather(*(self._mark(each, state) for each in some)))
-        return count
-
     async def _mark(self, letter_id: str, state: str) -> bool:
-        is_in_another = Condition(f"attribute_exists(#{KEY}) AND #state <> :state", {"state": state})
+        is_in_another = Condition(f"attribute_exists(#{tables.KEY}) AND #state <> :state", {"state": state})
         fields = letter_state(letter_id, state)
-        return await self._store.update(DEAD_LETTERS, item_key(letter_id), fields, is_in_another) is None
+        return await self._store.update(tables.DEAD_LETTERS, item_key(letter_id), fields, is_in_another) is None
 
     async def _erase_letters(self, event_id: str) -> None:
-        entries = await self._store.query(DEAD_LETTERS, LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
-        found = await self._store.get_all(DEAD_LETTERS, _keys_of(entries), ("id", "entry", "message_blob"))
+        entries = await self._store.query(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
+        found = await self._store.get_all(tables.DEAD_LETTERS, _keys_of(entries), ("id", "entry", "message_blob"))
         for key, fields in found.items():
             if (blob := fields.get("message_blob")) and self._blobs:
                 await self._blobs.delete(str(blob))
@@ -297,11 +279,11 @@ class DynamoJournalReader(CloudJournal):
                 "message": None,
                 "message_blob": None,
             }
-            await self._store.update(DEAD_LETTERS, key, erased, Condition(f"attribute_exists(#{KEY})"))
+            await self._store.update(tables.DEAD_LETTERS, key, erased, Condition(f"attribute_exists(#{tables.KEY})"))
 
     async def _letters(self, keys: Sequence[str]) -> tuple[DeadLetterRow, ...]:
         """Return the letters that there are, newest first."""
-        found = await self._store.get_all(DEAD_LETTERS, keys, at_once=LETTERS_AT_ONCE)
+        found = await self._store.get_all(tables.DEAD_LETTERS, keys, at_once=LETTERS_AT_ONCE)
         now = self._now()
         rows = [await self._letter(each) for each in found.values() if not is_expired(each, now)]
         return tuple(sorted(rows, key=lambda row: row.seq, reverse=True))
@@ -310,20 +292,7 @@ class DynamoJournalReader(CloudJournal):
         entry, message = parsed_entry(fields["entry"]), fields.get("message")
         if blob := fields.get("message_blob"):
             message = await self._blobs.get(str(blob)) if self._blobs else None
-        return DeadLetterRow(
-            seq=_seq_of(fields),
-            id=str(entry["id"]),
-            code=str(entry["code"]),
-            reason=str(entry["reason"]),
-            at=float(str(entry["at"])),
-            # Empty where the blob is gone: what was given up on, and why, is still told.
-            message=message if isinstance(message, bytes) else b"",
-            topic=str(entry["topic"]),
-            event_id=str(entry["event_id"]),
-            route=str(entry["route"]),
-            destination=str(entry["destination"]),
-            state=str(fields["state"]),
-        )
+        return dead_letter_row(fields["seq"], fields["state"], entry, message)
 
 
 def _states_in(items: Sequence[Fields]) -> dict[str, list[str]]:
@@ -331,7 +300,7 @@ def _states_in(items: Sequence[Fields]) -> dict[str, list[str]]:
 
 
 def _keys_of(entries: Sequence[Fields]) -> list[str]:
-    return [str(each[KEY]) for each in entries]
+    return [str(each[tables.KEY]) for each in entries]
 
 
 def _seq_of(entry: Fields) -> int:

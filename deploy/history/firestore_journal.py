@@ -19,6 +19,7 @@ from deploy.history.cloud_journal import (
     CloudJournal,
     States,
     StoredEvent,
+    dead_letter_row,
     grouped,
     matches_query,
     on_own_loop,
@@ -29,7 +30,7 @@ from deploy.history.cloud_journal import (
 )
 from deploy.history.journal_view import DROPPED, Bucket, DeadLetterRow, EventQuery, EventRecord
 from shared.batching import batches
-from shared.cloud.earlier_words import CODES, OUTCOMES
+from shared.cloud.earlier_words import OUTCOMES
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore import (
     MAX_IDS_IN_QUERY,
@@ -173,10 +174,6 @@ class FirestoreJournalReader(CloudJournal):
     ) -> tuple[DeadLetterRow, ...]:
         return await self._letters(await self._store.query(dead_letters_query(state, before, limit)))
 
-    @on_own_loop
-    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
-        return await self._letters_of_event(event_id)
-
     async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
         found = await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE))
         return tuple(sorted(await self._letters(found), key=lambda row: row.seq))
@@ -195,15 +192,9 @@ class FirestoreJournalReader(CloudJournal):
         ]
         return await self._store.count(query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED))
 
-    @on_own_loop
-    async def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
-        """A few at a time: each at once takes a connection of its own."""
-        count = 0
-        for some in batches(ids, AT_ONCE):
-            count += sum(await asyncio.gather(*(self._mark(document_id(each), state) for each in some)))
-        return count
+    async def _mark(self, letter_id: str, state: str) -> bool:
+        name = document_id(letter_id)
 
-    async def _mark(self, name: str, state: str) -> bool:
         def decide(fields: Fields | None) -> tuple[bool, Write | None]:
             if fields is None or fields["state"] == state:
                 return False, None
@@ -232,7 +223,10 @@ class FirestoreJournalReader(CloudJournal):
         for each in documents:
             if blob := each.fields.get("message_blob"):
                 messages[each.id] = await self._blob(str(blob))
-        return tuple(_letter(each.fields, messages.get(each.id, b"")) for each in documents)
+        return tuple(
+            dead_letter_row(each.fields["seq"], each.fields["state"], entry_of(each.fields), messages.get(each.id))
+            for each in documents
+        )
 
     async def _blob(self, name: str) -> bytes:
         """Empty where it is gone: what was given up on, and why, is still told."""
@@ -345,23 +339,6 @@ def _groups(documents: Sequence[Document]) -> Iterator[list[str]]:
         size += length
     if names:
         yield names
-
-
-def _letter(fields: Fields, message: bytes) -> DeadLetterRow:
-    entry = entry_of(fields)
-    return DeadLetterRow(
-        seq=int(str(fields["seq"])),
-        id=str(entry["id"]),
-        code=CODES.get(str(entry["code"]), str(entry["code"])),
-        reason=str(entry["reason"]),
-        at=float(str(entry["at"])),
-        message=message,
-        topic=str(entry["topic"]),
-        event_id=str(entry["event_id"]),
-        route=str(entry["route"]),
-        destination=str(entry["destination"]),
-        state=str(fields["state"]),
-    )
 
 
 ATTEMPTS: Final = "attempts"

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from shared import ledger_rules as rules
@@ -11,7 +11,7 @@ from shared.batching import batches
 from shared.errors import Temporary
 from shared.journal import AttemptEntry
 from shared.jsontext import Json, texts_json
-from shared.ledger import Claimed, LedgerRow, Move, Place, Settlement
+from shared.ledger import Claimed, DestinationState, LedgerRow, Move, Place, Settlement
 from shared.ledger_rules import Rule
 from shared.outcomes import DeliveryState
 
@@ -123,3 +123,13 @@ def newest_of(
 
 def place_of(row: LedgerRow) -> Place:
     return row.created_at, row.key
+
+
+def destination_state_of(fields: Mapping[str, object]) -> DestinationState:
+    """Return the state that a cloud's database has of a destination; no fields are the state of one that takes all."""
+    reason, until, pause_reason = (fields.get(name) for name in ("disabled_reason", "paused_until", "pause_reason"))
+    return DestinationState(
+        reason if isinstance(reason, str) else None,
+        float(until) if isinstance(until, int | float) else None,
+        pause_reason if isinstance(pause_reason, str) else "",
+    )

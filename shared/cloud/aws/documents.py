@@ -5,9 +5,9 @@ from math import ceil
 from secrets import token_hex
 from typing import Final, NamedTuple
 
+from shared.cloud.aws import tables
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, item_key
-from shared.cloud.aws.tables import DOCUMENT_TEXT, DOCUMENTS, EXPIRES_AT, GRANTS, OWNERS, RECORD_TEXT, Table
 from shared.cloud.kept_by_key import UNAVAILABLE, DocumentStore, fields_of, text_of
 from shared.store_ports import NO_VERSION, Document
 
@@ -23,7 +23,7 @@ class Place(NamedTuple):
     prefix  what the keys of its items begin with, where a table has no second key
     """
 
-    table: Table
+    table: tables.Table
     fields: Sequence[str]
     prefix: str = ""
 
@@ -32,10 +32,12 @@ class Place(NamedTuple):
 
 
 PLACES: Final[Mapping[DocumentStore, Place]] = {
-    "documents": Place(DOCUMENTS, (DOCUMENT_TEXT,)),
-    "records": Place(GRANTS, (RECORD_TEXT,), "record."),  # no name of a grant, which is a destination's, has a dot
-    "grants": Place(GRANTS, (RECORD_TEXT,)),
-    "owners": Place(OWNERS, ("event_id", "since")),
+    "documents": Place(tables.DOCUMENTS, (tables.DOCUMENT_TEXT,)),
+    "records": Place(
+        tables.GRANTS, (tables.RECORD_TEXT,), "record."
+    ),  # no name of a grant, which is a destination's, has a dot
+    "grants": Place(tables.GRANTS, (tables.RECORD_TEXT,)),
+    "owners": Place(tables.OWNERS, ("event_id", "since")),
 }
 
 
@@ -66,7 +68,7 @@ class DynamoDocuments:
             **({table.sort: sort} if table.sort else {}),
             **fields_of(text, self._place.fields),
             VERSION: version,
-            EXPIRES_AT: None if expires_at is None else ceil(expires_at),
+            tables.EXPIRES_AT: None if expires_at is None else ceil(expires_at),
         }
         found = await self._dynamo.put(table, item, self._condition(expected))
         return version if found is None or found.get(VERSION) == version else None

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from math import ceil
 
+from shared.cloud.aws import tables
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import (
     CONTENTION_SECONDS,
@@ -26,7 +27,6 @@ from shared.cloud.aws.dynamo import (
     item_key,
     state_shard,
 )
-from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, EVENTS, EXPIRES_AT, KEY, SHARD, STATE_SHARD
 from shared.cloud.journal_entries import (
     dead_letter_document,
     event_body,
@@ -70,7 +70,7 @@ class DynamoJournal:
                 await self._record_event(entry)
         elif isinstance(entry, DeadLetter):
             item = dead_letter_item(entry, await self._put(entry), self._retention)
-            await self._store.put(DEAD_LETTERS, item)
+            await self._store.put(tables.DEAD_LETTERS, item)
 
     async def _record_event(self, entry: EventEntry) -> None:
         """Write the event. A second pass (redelivery, replay) changes only what was decided."""
@@ -78,15 +78,15 @@ class DynamoJournal:
         is_kept = len(body) <= MAX_FIELD_BYTES  # it always is, where there is a place for blobs
         has_document = is_kept and self._retention.bodies_seconds >= self._retention.events_seconds
         fields = event_fields(entry, body if has_document else None, self._retention)
-        await self._store.update(EVENTS, key, fields, increments={"passes": 1})
+        await self._store.update(tables.EVENTS, key, fields, increments={"passes": 1})
         if is_kept and not has_document:
             expires_at = ceil(entry.at + self._retention.bodies_seconds)
-            await self._store.put(BODIES, {KEY: key, "document": body, EXPIRES_AT: expires_at})
+            await self._store.put(tables.BODIES, {tables.KEY: key, "document": body, tables.EXPIRES_AT: expires_at})
 
     async def _update(self, entry: EventEntry) -> bool:
         """Write the decisions of the routes that ran again. Return False if the event is not stored."""
         key = item_key(entry.event.id)
-        found: Fields | None = (await self._store.get_all(EVENTS, [key], ("entry",))).get(key)
+        found: Fields | None = (await self._store.get_all(tables.EVENTS, [key], ("entry",))).get(key)
         for number in range(TRIES):
             if not found:
                 return False
@@ -94,7 +94,7 @@ class DynamoJournal:
                 await back_off(CONTENTION_SECONDS * number)
             updated: Fields = {"entry": updated_text(found["entry"], entry)}
             is_unchanged = Condition("#entry = :seen", {"seen": found["entry"]})
-            found = await self._store.update(EVENTS, key, updated, is_unchanged)
+            found = await self._store.update(tables.EVENTS, key, updated, is_unchanged)
             if found is None or found.get("entry") == updated["entry"]:  # the second: the first answer was lost
                 return True
         raise Temporary("journal_unavailable", f"DynamoDB: others kept writing an entry, {TRIES} times in a row")
@@ -120,25 +120,25 @@ def event_fields(entry: EventEntry, body: bytes | None, retention: Retention) ->
     return {
         "id": event.id,
         "seq": seq,
-        SHARD: str(shard_of(event.id)),
+        tables.SHARD: str(shard_of(event.id)),
         "source": event.source_name,
         "type": event.type,
         "entry": texts_json(document).decode(),  # orjson may write a float otherwise, and the same is read
         "document": body,
-        EXPIRES_AT: ceil(entry.at + retention.events_seconds),
+        tables.EXPIRES_AT: ceil(entry.at + retention.events_seconds),
     }
 
 
 def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention) -> Fields:
     """Return the dead letter's item. `blob` names where its message was put, which then is not in the item."""
     return {
-        KEY: item_key(letter.id),
+        tables.KEY: item_key(letter.id),
         "id": letter.id,
         "event_id": letter.event_id or None,
         "entry": to_json(dead_letter_document(letter)),
         "message": None if blob else letter.message,
         "message_blob": blob,
-        EXPIRES_AT: ceil(letter.at + retention.dead_letters_seconds),
+        tables.EXPIRES_AT: ceil(letter.at + retention.dead_letters_seconds),
         "seq": seq_of(letter.at, letter.id),
         **letter_state(letter.id, KEPT),
     }
@@ -146,4 +146,4 @@ def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention)
 
 def letter_state(letter_id: str, state: str) -> dict[str, Value]:
     """Return the attributes that find a dead letter by its state."""
-    return {"state": state, STATE_SHARD: state_shard(state, shard_of(letter_id))}
+    return {"state": state, tables.STATE_SHARD: state_shard(state, shard_of(letter_id))}

@@ -25,24 +25,17 @@ from typing import Final, NamedTuple, TypeVar, cast
 
 from shared import ledger_rules as rules
 from shared.batching import batches
+from shared.cloud.aws import tables
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, Fields, Value, is_expired, read_shards, state_shard
-from shared.cloud.aws.tables import (
-    DELIVERIES,
-    DELIVERIES_BY_ENDPOINT,
-    DELIVERIES_BY_EVENT,
-    DELIVERIES_BY_STATE,
-    DESTINATIONS,
-    DUE,
-    ENDPOINT_AT,
-    EXPIRES_AT,
-    FAILED,
-    KEY,
-    LISTED_DELIVERIES,
-    SHARD,
-    STATE_SHARD,
+from shared.cloud.ledger_writes import (
+    FENCE_BITS,
+    LedgerWrites,
+    attempts_text,
+    destination_state_of,
+    newest_of,
+    with_attempts,
 )
-from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, attempts_text, newest_of, with_attempts
 from shared.cloud.shards import shard_of
 from shared.delivery import REMEMBERED_SECONDS, Delivery
 from shared.errors import Temporary
@@ -54,7 +47,7 @@ from shared.subscribers.names import endpoint_name
 AT_ONCE: Final = 25
 """Writes at the same time, each over a connection of its own."""
 MAX_PURGED: Final = 1_000
-ABSENT_OR_EXPIRED: Final = f"attribute_not_exists(#{KEY}) OR #{EXPIRES_AT} <= :now"
+ABSENT_OR_EXPIRED: Final = f"attribute_not_exists(#{tables.KEY}) OR #{tables.EXPIRES_AT} <= :now"
 MAX_DESTINATIONS: Final = 500
 
 Answer = TypeVar("Answer")
@@ -109,12 +102,14 @@ class DynamoLedger(LedgerWrites):
         """Do as rules.postpone, in one write: all that it compares and changes are the row's own numbers."""
         version = token_hex(4)
         changes: Fields = {"fence": fence + 1, "retry_at": at, "updated_at": now, VERSION: version}
-        found = await self._store.update(DELIVERIES, key, changes, _is_waiting(fence))
+        found = await self._store.update(tables.DELIVERIES, key, changes, _is_waiting(fence))
         return fence + 1 if found is None or found.get(VERSION) == version else None
 
     async def _merge(self, key: str, fence: int, now: float, digest_id: str) -> bool:
         """Do as rules.merge, in one write: what it leaves as it is need not be known."""
-        found = await self._store.update(DELIVERIES, key, merged_fields(fence, now, digest_id), _waits_since(fence))
+        found = await self._store.update(
+            tables.DELIVERIES, key, merged_fields(fence, now, digest_id), _waits_since(fence)
+        )
         return found is None or (found.get("state") == rules.MERGED and found.get("group") == digest_id)
 
     async def reopen(
@@ -132,19 +127,19 @@ class DynamoLedger(LedgerWrites):
 
         So a row that was moved or merged before the call is never returned as it was.
         """
-        found = await read_shards(self._store, DELIVERIES, DUE, limit, low=since, high=now)
+        found = await read_shards(self._store, tables.DELIVERIES, tables.DUE, limit, low=since, high=now)
         rows = await self._lists.read(keys_of(found))
         return sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
-        await self._store.update(DESTINATIONS, destination, {"disabled_reason": reason, "updated_at": now})
+        await self._store.update(tables.DESTINATIONS, destination, {"disabled_reason": reason, "updated_at": now})
 
     async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         pause: Fields = {"paused_until": until, "pause_reason": reason, "updated_at": now}
-        await self._store.update(DESTINATIONS, destination, pause)
+        await self._store.update(tables.DESTINATIONS, destination, pause)
 
     async def release(self, destination: str, now: float) -> int:
-        await self._store.delete(DESTINATIONS, destination)
+        await self._store.delete(tables.DESTINATIONS, destination)
         count = 0
         while released := await self._release_held(destination, now):
             count += released
@@ -162,12 +157,12 @@ class DynamoLedger(LedgerWrites):
         return count
 
     async def destination_state(self, destination: str) -> DestinationState:
-        return state_of(await self._store.get(DESTINATIONS, destination) or {})
+        return destination_state_of(await self._store.get(tables.DESTINATIONS, destination) or {})
 
     async def destination_states(self) -> dict[str, DestinationState]:
         """Return the states of those that were disabled or paused, and not released since."""
-        found = await self._store.scan(DESTINATIONS, MAX_DESTINATIONS)
-        return {str(each[KEY]): state_of(each) for each in found}
+        found = await self._store.scan(tables.DESTINATIONS, MAX_DESTINATIONS)
+        return {str(each[tables.KEY]): destination_state_of(each) for each in found}
 
     async def held(self, destination: str, limit: int) -> int:
         """Count the deliveries that wait for its release, about as far as the limit, without reading them."""
@@ -179,7 +174,7 @@ class DynamoLedger(LedgerWrites):
         return min(count, limit)
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
-        fields = await self._store.get(DELIVERIES, key)
+        fields = await self._store.get(tables.DELIVERIES, key)
         return row_of(fields) if fields and fields["event_id"] == event_id else None
 
     async def rows(
@@ -196,8 +191,8 @@ class DynamoLedger(LedgerWrites):
     async def purge(self, before: float) -> int:
         """Delete at most MAX_PURGED a call: most expire by themselves. A row is older than its last write."""
         high = nextafter(before, -inf)
-        found = await read_shards(self._store, DELIVERIES, LISTED_DELIVERIES, MAX_PURGED, high=high)
-        known = await self._store.get_all(DELIVERIES, keys_of(found), ("state", "updated_at", VERSION))
+        found = await read_shards(self._store, tables.DELIVERIES, tables.LISTED_DELIVERIES, MAX_PURGED, high=high)
+        known = await self._store.get_all(tables.DELIVERIES, keys_of(found), ("state", "updated_at", VERSION))
         old = [
             (key, str(each[VERSION]))
             for key, each in known.items()
@@ -205,7 +200,7 @@ class DynamoLedger(LedgerWrites):
         ]
         count = 0
         for some in batches(old, AT_ONCE):
-            deletions = (self._store.delete(DELIVERIES, key, _is_still(version)) for key, version in some)
+            deletions = (self._store.delete(tables.DELIVERIES, key, _is_still(version)) for key, version in some)
             count += (await asyncio.gather(*deletions)).count(None)
         return count
 
@@ -232,7 +227,7 @@ class DynamoLedger(LedgerWrites):
         is_stored = False
         for _ in range(TRIES):
             if known is None:
-                known, is_stored = _known_of(await self._store.get(DELIVERIES, key), now), True
+                known, is_stored = _known_of(await self._store.get(tables.DELIVERIES, key), now), True
             answer, row = decide(known.row)
             if row is None and is_stored:
                 return answer, known.version
@@ -241,7 +236,7 @@ class DynamoLedger(LedgerWrites):
                 continue
             version = token_hex(4)
             condition = _is_still(known.version) if known.row else Condition(ABSENT_OR_EXPIRED, {"now": now})
-            found = await self._store.put(DELIVERIES, item_of(row, version), condition)
+            found = await self._store.put(tables.DELIVERIES, item_of(row, version), condition)
             if found is None or found.get(VERSION) == version:
                 return answer, version
             known, is_stored = _known_of(found, now), True
@@ -277,15 +272,6 @@ def _is_still(version: str) -> Condition:
     return Condition(f"#{VERSION} = :version", {"version": version})
 
 
-def state_of(fields: Fields) -> DestinationState:
-    reason, until, pause_reason = (fields.get(name) for name in ("disabled_reason", "paused_until", "pause_reason"))
-    return DestinationState(
-        reason if isinstance(reason, str) else None,
-        float(until) if isinstance(until, int | float) else None,
-        pause_reason if isinstance(pause_reason, str) else "",
-    )
-
-
 VERSION: Final = "version"
 FOUND: Final[frozenset[str]] = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
 """The states that `by_state` finds."""
@@ -312,20 +298,20 @@ def item_of(row: LedgerRow, version: str) -> Fields:
     shard = shard_of(row.key)
     values = zip(LedgerRow._fields, row, _DEFAULT_VALUES, strict=True)
     fields = cast("dict[str, Value]", {name: value for name, value, default in values if value != default})
-    fields[VERSION], fields[SHARD] = version, str(shard)
+    fields[VERSION], fields[tables.SHARD] = version, str(shard)
     if row.attempts:
         fields["attempts"] = _newest_attempts(row)
         if not _is_prompt(row):
             fields["ended_at"] = row.attempts[-1].ended_at
     if row.state in FOUND:
-        fields[STATE_SHARD] = state_shard(row.state, shard)
+        fields[tables.STATE_SHARD] = state_shard(row.state, shard)
     if endpoint_name(row.destination):
         fields |= {
-            ENDPOINT_AT: endpoint_at((row.created_at, row.key)),
-            FAILED: 1 if row.state == rules.DEAD_LETTERED else None,
+            tables.ENDPOINT_AT: endpoint_at((row.created_at, row.key)),
+            tables.FAILED: 1 if row.state == rules.DEAD_LETTERED else None,
         }
     if row.state in rules.FINAL:
-        fields[EXPIRES_AT] = ceil(row.updated_at + REMEMBERED_SECONDS)
+        fields[tables.EXPIRES_AT] = ceil(row.updated_at + REMEMBERED_SECONDS)
     return fields
 
 
@@ -355,8 +341,8 @@ def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
         "message": None,
         "group": digest_id,
         VERSION: token_hex(4),
-        STATE_SHARD: None,
-        EXPIRES_AT: ceil(now + REMEMBERED_SECONDS),
+        tables.STATE_SHARD: None,
+        tables.EXPIRES_AT: ceil(now + REMEMBERED_SECONDS),
     }
 
 
@@ -392,7 +378,9 @@ class LedgerLists:
     ) -> Sequence[LedgerRow]:
         if event_id is not None:
             most = limit if destination is None and state is None and before is None else MAX_DELIVERIES
-            found = await self._store.query(DELIVERIES, DELIVERIES_BY_EVENT, event_id, most, descending=True)
+            found = await self._store.query(
+                tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, most, descending=True
+            )
             return newest_of(await self.read(keys_of(found)), limit, destination, state, before)
         if destination is not None and endpoint_name(destination) and state not in {rules.RETRY_SCHEDULED, rules.HELD}:
             return await self._endpoint_rows(limit, destination, state, before)
@@ -412,17 +400,17 @@ class LedgerLists:
         """Find the failed rows by the index, and of the others those in a state by reading them: most went well."""
         at, chunk, looked_through = "" if before is None else endpoint_at(before), CHUNK if state else limit, 0
         condition = (
-            f"attribute_{'exists' if state == rules.DEAD_LETTERED else 'not_exists'}(#{FAILED})" if state else ""
+            f"attribute_{'exists' if state == rules.DEAD_LETTERED else 'not_exists'}(#{tables.FAILED})" if state else ""
         )
         rows: list[LedgerRow] = []
         while len(rows) < limit and looked_through < MANY * MAX_CHUNKS:
             found = await self._store.query_newest(
-                DELIVERIES, DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
+                tables.DELIVERIES, tables.DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
             )
             rows += newest_of(await self.read(keys_of(found), LISTED), limit - len(rows), destination, state)
             if len(found) < chunk:
                 break
-            at, looked_through = str(found[-1][ENDPOINT_AT]), looked_through + chunk
+            at, looked_through = str(found[-1][tables.ENDPOINT_AT]), looked_through + chunk
         return rows
 
     async def keys(
@@ -432,18 +420,20 @@ class LedgerLists:
 
         All rows in a state are looked through, of rows in any state so many chunks as MAX_CHUNKS.
         """
-        index, chunks = DELIVERIES_BY_STATE if state else LISTED_DELIVERIES, 0
+        index, chunks = tables.DELIVERIES_BY_STATE if state else tables.LISTED_DELIVERIES, 0
         while state or chunks < MAX_CHUNKS:
-            found = await read_shards(self._store, DELIVERIES, index, chunk, state=state, high=high, descending=True)
+            found = await read_shards(
+                self._store, tables.DELIVERIES, index, chunk, state=state, high=high, descending=True
+            )
             yield keys_of([each for each in found if destination in (None, each["destination"])])
             if len(found) < chunk:
                 return
             chunks, high = chunks + 1, nextafter(float(str(found[-1]["created_at"])), -inf)
 
     async def read(self, keys: Sequence[str], fields: Sequence[str] = ()) -> list[LedgerRow]:
-        found = await self._store.get_all(DELIVERIES, keys, fields, ROWS_AT_ONCE)
+        found = await self._store.get_all(tables.DELIVERIES, keys, fields, ROWS_AT_ONCE)
         return [row_of(each) for each in found.values()]
 
 
 def keys_of(entries: Sequence[Fields]) -> list[str]:
-    return [str(each[KEY]) for each in entries]
+    return [str(each[tables.KEY]) for each in entries]

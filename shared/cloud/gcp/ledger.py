@@ -44,7 +44,14 @@ from shared.cloud.gcp.firestore import (
     read_shards,
     sharded,
 )
-from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, attempts_text, newest_of, with_attempts
+from shared.cloud.ledger_writes import (
+    FENCE_BITS,
+    LedgerWrites,
+    attempts_text,
+    destination_state_of,
+    newest_of,
+    with_attempts,
+)
 from shared.cloud.shards import shard_of
 from shared.delivery import REMEMBERED_SECONDS, Delivery
 from shared.errors import Temporary
@@ -190,7 +197,7 @@ class FirestoreLedger(LedgerWrites):
 
     async def destination_state(self, destination: str) -> DestinationState:
         found = await self._store.get(DESTINATIONS, [destination])
-        return state_of(found.get(destination, {}))
+        return destination_state_of(found.get(destination, {}))
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         fields = (await self._store.get(LEDGER, [key], (*WHOLE, "message"))).get(key)
@@ -252,7 +259,7 @@ class FirestoreLedger(LedgerWrites):
     async def destination_states(self) -> dict[str, DestinationState]:
         """Return the states of those that were disabled or paused, and not released since."""
         found = await self._store.query(query_document(DESTINATIONS, limit=MAX_WRITES))
-        return {document.id: state_of(document.fields) for document in found}
+        return {document.id: destination_state_of(document.fields) for document in found}
 
     async def purge(self, before: float) -> int:
         """Delete at most MAX_PURGED a call: most expire by themselves, by the collection's TTL policy.
@@ -299,15 +306,6 @@ class FirestoreLedger(LedgerWrites):
             row._replace(message=message) if isinstance(message := messages.get(row.key), bytes) else row
             for row in rows
         ]
-
-
-def state_of(fields: Fields) -> DestinationState:
-    reason, until, pause_reason = (fields.get(name) for name in ("disabled_reason", "paused_until", "pause_reason"))
-    return DestinationState(
-        reason if isinstance(reason, str) else None,
-        float(until) if isinstance(until, int | float) else None,
-        pause_reason if isinstance(pause_reason, str) else "",
-    )
 
 
 ROW: Final = ("row",)

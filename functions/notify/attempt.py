@@ -25,6 +25,7 @@ from functions.notify.destination import REPAIR, Attempt, Destination
 from functions.notify.notifier import Nacked, Notifier, Result, Target, Work
 from functions.notify.registry import Configured
 from functions.notify.settle import (
+    give_back,
     give_up,
     give_up_expired,
     give_up_unknown,
@@ -136,7 +137,7 @@ async def _attempt_unless_waiting(
         elif started_at + configured.timeout_seconds + GRACE_SECONDS > row.lease_until:
             begun = None
         if begun is None:
-            await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, started_at))
+            await give_back(notifier, work.claim)
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
         work.claim = begun
         attempt = Attempt(
@@ -161,7 +162,7 @@ async def _attempt_unless_waiting(
             outcome = RetryLater(error.detail)  # so that its schedule ends at last
     except Temporary:
         # Nothing was sent, so this attempt does not count.
-        await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, notifier.clock.now()))
+        await give_back(notifier, work.claim)
         raise
     return outcome, attempt_entry(row, work.attempt_number, outcome, started_at, notifier.clock.now())
 

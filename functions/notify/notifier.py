@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from functions.notify.destination import Destination
 from functions.notify.registry import Configured, Destinations, DestinationStates
 from functions.notify.waiting.pauses import Breakers
 from shared.delivery import Delivery
-from shared.errors import PermanentCode, Temporary
+from shared.errors import PermanentCode
 from shared.journal import Journal
 from shared.ledger import Claimed, Ledger
 from shared.outcomes import DeliveryOutcome
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from functions.notify.subscribers.endpoints import Endpoints
     from functions.notify.waiting.caps import Caps
     from shared.outgoing.instance_leases import InstanceLeases
-
-PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
-"""Between the tries of one write; the last one repeats. Each try has the store's own retries of under a second."""
-LEASE_END_SECONDS: Final = 3.0
-"""No try begins so shortly before the lease ends: another worker may take the delivery then."""
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +55,6 @@ class Notifier:
     deadlines: Deadlines = field(default_factory=Deadlines)
     under_way: set[str] = field(default_factory=set)
     sleep: Callable[[float], Awaitable[None]] = back_off
-
-    async def persist(self, claim: Claimed, write: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Make a write that ends a claim. Repeat it while it raises Temporary, until shortly before the lease ends.
-
-        The claim marks the attempt as begun. If a second of throttling lost its outcome, the request would be sent
-        again, or an attempt that sent nothing would count. Raises the last Temporary. On Lambda the invocation's
-        deadline may cancel it earlier. A write that only begins something needs no repeat: the bus brings the message
-        again.
-        """
-        count = 0
-        while True:
-            try:
-                return await write()
-            except Temporary:
-                wait = PERSIST_WAITS_SECONDS[min(count, len(PERSIST_WAITS_SECONDS) - 1)]
-                if self.clock.now() + wait + LEASE_END_SECONDS >= claim.row.lease_until:
-                    raise
-            await self.sleep(wait)
-            count += 1
 
 
 class Target(NamedTuple):

@@ -16,6 +16,9 @@ Without an attempt (then `attempt` is None), notify.py makes a dead letter of a 
 destination, a delivery id that was used for another payload, and a delivery whose worker died three times in a row.
 """
 
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
 from functions.notify.dead_letters import delivery_letter, publish_dead_letter
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Target, Work
 from functions.notify.registry import Configured, dedupes_repeats
@@ -31,13 +34,20 @@ from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, Retr
 from shared.errors import PermanentCode, Temporary
 from shared.event import event_json
 from shared.journal import AttemptEntry
-from shared.ledger import Settlement
+from shared.ledger import Claimed, Settlement
 from shared.ledger_rules import DEAD_LETTERED, DELIVERED, HELD, RETRY_SCHEDULED
 from shared.logs import log
 from shared.outcomes import DeliveryOutcome
 from shared.ports import DELIVERIES
 from shared.subscribers.names import endpoint_name
 from shared.times import rfc3339
+
+PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
+"""Between the tries of one write; the last one repeats. Each try has the store's own retries of under a second."""
+LEASE_END_SECONDS: Final = 3.0
+"""No try begins so shortly before the lease ends: another worker may take the delivery then."""
+
+Answer = TypeVar("Answer")
 
 
 async def settle(notifier: Notifier, work: Work, target: Target, outcome: Outcome, attempt: AttemptEntry) -> Result:
@@ -62,12 +72,37 @@ async def record(
     reason: str | None = None,
 ) -> Result:
     """Write what follows a claim, and start the timer of a short wait. Raises Temporary."""
-    if await notifier.persist(work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
+    if await persist(notifier, work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
         if settlement.retry_at is not None and not settlement.group:
             await start_timer(notifier.bus, notifier.clock, work.claim, settlement.retry_at, settlement.has_slot)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
     # Another worker has taken over: the bus keeps the message until that one has finished.
     return Nacked("lease_expired", work.delivery, reason="its lease had expired, and another worker has it")
+
+
+async def give_back(notifier: Notifier, claim: Claimed) -> None:
+    """Undo a claim, because nothing was sent: the attempt does not count. Raises Temporary."""
+    now = notifier.clock.now()
+    await persist(notifier, claim, lambda: notifier.ledger.give_back(claim, now))
+
+
+async def persist(notifier: Notifier, claim: Claimed, write: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Make a write that ends a claim. Repeat it while it raises Temporary, until shortly before the lease ends.
+
+    The claim marks the attempt as begun. If a second of throttling lost its outcome, the request would be sent again,
+    or an attempt that sent nothing would count. Raises the last Temporary. On Lambda the invocation's deadline may
+    cancel it earlier. A write that only begins something needs no repeat: the bus brings the message again.
+    """
+    count = 0
+    while True:
+        try:
+            return await write()
+        except Temporary:
+            wait_seconds = PERSIST_WAITS_SECONDS[min(count, len(PERSIST_WAITS_SECONDS) - 1)]
+            if notifier.clock.now() + wait_seconds + LEASE_END_SECONDS >= claim.row.lease_until:
+                raise
+        await notifier.sleep(wait_seconds)
+        count += 1
 
 
 async def _settle_unknown(
@@ -126,13 +161,13 @@ async def _retry(
     else:
         result = await let_wait(notifier, work, configured, at, outcome.reason, attempt)
     if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
-        await notifier.persist(work.claim, lambda: notifier.states.pause(configured.name, pause, outcome.reason))
+        await persist(notifier, work.claim, lambda: notifier.states.pause(configured.name, pause, outcome.reason))
     return result
 
 
 async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: AttemptEntry) -> Result:
     name = work.delivery.destination
-    if await notifier.persist(work.claim, lambda: notifier.states.disable(name, outcome.reason)):
+    if await persist(notifier, work.claim, lambda: notifier.states.disable(name, outcome.reason)):
         resume = f"hookchain resume {name}"
         act = outcome.reason if resume in outcome.reason else f"{outcome.reason}; then `{resume}`"
         log("ERROR", "destination disabled: its deliveries are held", destination=name, reason=act)
@@ -146,9 +181,9 @@ async def hold_while_disabled(
     result = await hold(notifier, work, reason, attempt)
     name = work.delivery.destination
     # The delivery is held already: if this gave up early, a released destination would leave it held for ever.
-    state = await notifier.persist(work.claim, lambda: notifier.ledger.destination_state(name))
+    state = await persist(notifier, work.claim, lambda: notifier.ledger.destination_state(name))
     if state.disabled_reason is None:
-        await notifier.persist(work.claim, lambda: notifier.ledger.release(name, notifier.clock.now()))
+        await persist(notifier, work.claim, lambda: notifier.ledger.release(name, notifier.clock.now()))
     return result
 
 
@@ -216,7 +251,7 @@ async def give_up(
         # A rejected write had no effect, so the next claim may simply try it again. What may have been accepted keeps
         # its lease: the attempt then counts as one that ended without a record.
         if attempt is None or attempt.outcome != "unknown":
-            await notifier.persist(work.claim, lambda: notifier.ledger.give_back(work.claim, now))
+            await give_back(notifier, work.claim)
         raise
     return await record(notifier, work, settlement, "dead_lettered", code, reason)
 

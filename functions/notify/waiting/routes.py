@@ -15,7 +15,7 @@ from typing import Final
 from functions.notify.claim import number_in, unclaimed_result
 from functions.notify.dead_letters import delivery_letter, publish_dead_letter, unreadable_letter
 from functions.notify.notifier import Acknowledged, Notifier, Result, Work
-from functions.notify.settle import record
+from functions.notify.settle import give_back, record
 from functions.notify.waiting.schedule import DUE, next_retry_at, spread
 from shared.delivery import Delivery
 from shared.errors import Permanent, PermanentCode, Temporary
@@ -69,7 +69,7 @@ async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery)
             return await _run(notifier, work, waiting, {})
         return await _wait(notifier, work, waiting)
     except Temporary:
-        await notifier.persist(claim, lambda: notifier.ledger.give_back(claim, notifier.clock.now()))
+        await give_back(notifier, claim)
         raise
 
 

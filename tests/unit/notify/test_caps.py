@@ -212,6 +212,18 @@ async def test_a_clock_that_is_set_back_by_an_hour_makes_no_delivery_wait_for_lo
     assert closed is None or closed.until <= back_at + 2
 
 
+async def test_an_attempt_begins_only_in_a_place_whose_lease_outlasts_it() -> None:
+    clock, grants = FakeClock(), FakeGrants()
+    here, there = Caps(lambda: grants, clock), Caps(lambda: grants, clock)
+    settings = configured(in_flight=1)
+    assert await here.enter(settings, delivery(1), 0.0) is None
+    await here.leave(delivery(1))
+    clock.advance(16)
+    assert await here.enter(settings, delivery(2), 0.0) is None
+    clock.advance(settings.timeout_seconds + 4)
+    assert await there.enter(settings, delivery(3), 0.0), "the second attempt may still be under way"
+
+
 async def test_a_clock_that_is_set_back_keeps_no_instance_from_asking_for_places() -> None:
     clock, grants = FakeClock(), FakeGrants()
     here, there = Caps(lambda: grants, clock), Caps(lambda: grants, clock)
@@ -313,8 +325,3 @@ async def test_grants_that_cannot_be_had_give_the_claim_back() -> None:
 
     assert (await notifier.take()).outcome == "delivered"
     assert notifier.crm.attempts[0].attempt_number == 1
-
-
-def test_a_destination_without_caps_is_configured_without_them() -> None:
-    plain = Configured("crm", "fake", None, (5.0,), 15.0, "resend")
-    assert (plain.rate, plain.in_flight, plain.per) == (None, None, None)

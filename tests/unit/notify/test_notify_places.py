@@ -9,7 +9,7 @@ import pytest
 from functions.notify.attempt import SUSPECT_SECONDS
 from functions.notify.notifier import Acknowledged, Result, Target
 from functions.notify.registry import Configured
-from functions.notify.waiting.places import MAX_PUT_BACKS, PUT_BACK, lane_and_group
+from functions.notify.waiting.places import PUT_BACK, lane_and_group
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.errors import Temporary
 from shared.outgoing.gate import HANGING_ANSWERS, BreakerSettings
@@ -212,6 +212,6 @@ async def test_on_lambda_what_was_put_back_three_times_waits_in_the_ledger() -> 
     notifier = FakeNotifier(bus=FakeBus(900.0), is_on_lambda=True)
     await notifier.grants.lease("crm:instances", "another", MOST_INSTANCES, MOST_INSTANCES, notifier.clock.now(), 90.0)
     await notifier.take(a_delivery(1))
-    for number in range(MAX_PUT_BACKS):
+    for number in range(3):
         assert (await notifier.take_message(notifier.bus.on(DELIVERIES)[number])).outcome == "deferred"
     assert [row.state for row in await notifier.ledger.rows(100)] == ["retry_scheduled"]

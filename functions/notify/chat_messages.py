@@ -6,15 +6,9 @@ from urllib.parse import urlencode
 
 from pydantic import ConfigDict, Field
 
+from functions.notify import http_kind
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    Response,
-    SecretValues,
-    digest_words,
-    rendered,
-    template_view,
-    unusable_secret,
-)
+from functions.notify.http_kind import Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LinkTemplate, TextTemplate
 from functions.notify.message_text import default_text, link_url, unformatted_values, visible, without_links
 from functions.notify.recipients.to_person import ToPerson
@@ -62,16 +56,16 @@ class MessageSettings(KindSettings):
 
         Mentions in the text are not inert yet. Raises Permanent.
         """
-        if digest := digest_words(delivery):
+        if digest := http_kind.digest_words(delivery):
             return Message(digest[1], None, self.link_label)
-        view = template_view(delivery, person)
+        view = http_kind.template_view(delivery, person)
         text = self._own_text(view) or default_text(delivery.event)
         return Message(text, link_url(self.link, view) if self.link else None, self.link_label)
 
     def _own_text(self, view: JsonObject) -> str:
         if self.text is None:
             return ""
-        own = rendered("text", self.text, {name: unformatted_values(value) for name, value in view.items()})
+        own = http_kind.rendered("text", self.text, {name: unformatted_values(value) for name, value in view.items()})
         if "](" not in self.text:  # then two values, or a key of the data, would make a link that the template has not
             own = without_links(own)
         return visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
@@ -88,7 +82,9 @@ def secret_url(settings: MessageSettings, secrets: SecretValues, service: str) -
     url = secrets[settings.secret][0].strip()
     allowed = ("https://", "http://") if settings.allow_private else ("https://",)
     if not url.startswith(allowed) or not url.isascii() or len(url.split()) != 1 or "#" in url:
-        raise unusable_secret(settings.secret, f"must be the URL that {service} shows, which begins with https://")
+        raise http_kind.unusable_secret(
+            settings.secret, f"must be the URL that {service} shows, which begins with https://"
+        )
     return url
 
 

@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets
@@ -32,7 +33,6 @@ from functions.notify.http_kind import (
     OutgoingRequest,
     Response,
     SecretValues,
-    unusable_secret,
 )
 from shared.claim_check import checked_out
 from shared.credential_masks import masked, without_credentials
@@ -343,13 +343,13 @@ def _verify_secrets(outgoing: Outgoing, secrets: SecretValues) -> None:
     for name, values in secrets.items():
         for value in values:
             if not is_header_value(value) and any(value in text for _, text in outgoing.headers):
-                raise unusable_secret(name, "has a character that no header can hold, such as a curly quote")
+                raise http_kind.unusable_secret(name, "has a character that no header can hold, such as a curly quote")
             address = value.strip()
             if "://" in address and address in outgoing.url:
                 try:
                     read_target(address, outgoing.allow_private)
                 except Permanent as error:
-                    raise unusable_secret(name, f"is no URL to send to ({error.detail})") from error
+                    raise http_kind.unusable_secret(name, f"is no URL to send to ({error.detail})") from error
 
 
 def _without_secrets(outcome: Outcome, secrets: SecretValues) -> Outcome:

@@ -20,19 +20,11 @@ from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from functions.notify import http_kind
 from functions.notify.columns import ColumnSettings, ColumnType, converted, written_column
 from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination, HttpKind
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    held,
-    json_body,
-    json_request,
-    outcome_by_status,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, ServerAddress
 from shared.batching import Batcher
 from shared.config.rules import SecretName
@@ -185,7 +177,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     if settings.delivery_id is not None:
         values[settings.delivery_id] = attempt.row_key
     try:
-        content = json_body({"insertId": attempt.row_key, "json": values})
+        content = http_kind.json_body({"insertId": attempt.row_key, "json": values})
     except (ValueError, RecursionError) as error:
         raise Permanent("conversion_failed", "the row has a value that JSON does not have") from error
     if len(content) > MAX_BYTES:
@@ -226,7 +218,7 @@ def table_request(settings: Settings) -> OutgoingRequest:
         "timePartitioning": {"type": "DAY"},
     }
     auth = _auth(settings, CREATE_SCOPE)
-    return json_request(_table_url(settings), body, auth=auth, allow_private=settings.allow_private)
+    return http_kind.json_request(_table_url(settings), body, auth=auth, allow_private=settings.allow_private)
 
 
 @dataclass(slots=True)
@@ -349,8 +341,8 @@ def _outcome_of_all(response: Response) -> Outcome:
         return RetryLater(f"BigQuery's quota is used up ({reason})", UNREACHABLE_SECONDS, response.excerpt)
     if status in {401, 403, 404}:
         act = "correct the project, dataset and table, or let the account write to it (BigQuery Data Editor)"
-        return held(response, "BigQuery", act)
-    return outcome_by_status(response, "BigQuery", failed={400, 413})
+        return http_kind.held(response, "BigQuery", act)
+    return http_kind.outcome_by_status(response, "BigQuery", failed={400, 413})
 
 
 def _fault_of_row(written: Json) -> tuple[int, Outcome]:

@@ -10,18 +10,10 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
+from functions.notify import http_kind
 from functions.notify.builds import RefSettings, Value, ref_of, started, texts_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    held,
-    json_request,
-    outcome_by_status,
-    unusable_secret,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
@@ -101,7 +93,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     values: JsonObject = {**texts_of(settings.substitutions, delivery)}
     if settings.webhook_secret is not None:
         url = _webhook_url(settings.webhook_secret, secrets)
-        return json_request(url, values, allow_private=settings.allow_private)
+        return http_kind.json_request(url, values, allow_private=settings.allow_private)
     source: JsonObject = {"substitutions": values} if values else {}
     if ref := ref_of(settings, delivery):
         source[SOURCES[settings.ref_type]] = ref
@@ -110,7 +102,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         body["source"] = source
     place = f"projects/{settings.project}/locations/{settings.location}/triggers/{settings.trigger}"
     auth = (GoogleOAuthRequestAuth(scheme="google_oauth", secret=settings.secret),)
-    return json_request(f"{API}/v1/{place}:run", body, auth=auth, allow_private=settings.allow_private)
+    return http_kind.json_request(f"{API}/v1/{place}:run", body, auth=auth, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -119,12 +111,14 @@ def outcome(response: Response) -> Outcome:
         return started(response, "build", response.member("metadata", "build", "logUrl"))
     if status in {401, 403, 404}:
         act = "correct the trigger and its region, or let the account run it (Cloud Build Editor) and enable the API"
-        return held(response, "Cloud Build", act)
-    return outcome_by_status(response, "Cloud Build", failed={400, 413})
+        return http_kind.held(response, "Cloud Build", act)
+    return http_kind.outcome_by_status(response, "Cloud Build", failed={400, 413})
 
 
 def _webhook_url(name: str, secrets: SecretValues) -> str:
     url = secrets[name][0].strip()
     if not url.startswith("https://") or ":webhook?" not in url or len(url.split()) != 1:
-        raise unusable_secret(name, "must be the URL that the webhook trigger's page shows, https://…:webhook?key=…")
+        raise http_kind.unusable_secret(
+            name, "must be the URL that the webhook trigger's page shows, https://…:webhook?key=…"
+        )
     return url

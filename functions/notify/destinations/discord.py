@@ -7,18 +7,11 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url, with_query
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    held,
-    json_request,
-    outcome_by_status,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.message_text import without_mentions
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject
@@ -72,7 +65,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     thread = {"thread_id": settings.thread} if settings.thread else {}
     # Without `wait`, Discord answers 204 also where it does not store the message.
     url = with_query(secret_url(settings, secrets, "Discord"), {"wait": "true", **thread})
-    return json_request(url, body, allow_private=settings.allow_private)
+    return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -81,8 +74,8 @@ def outcome(response: Response) -> Outcome:
         return rate_limited(response, "Discord", response.seconds(response.member("retry_after")))
     if status in {401, 403, 404}:  # Discord blocks an address that goes on after such answers
         act = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
-        return held(response, "Discord", act)
-    return outcome_by_status(response, "Discord", failed={400, 413})
+        return http_kind.held(response, "Discord", act)
+    return http_kind.outcome_by_status(response, "Discord", failed={400, 413})
 
 
 def _allowed(mentions: tuple[Mention, ...]) -> JsonObject:

@@ -9,18 +9,10 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
+from functions.notify import http_kind
 from functions.notify.builds import RefSettings, Value, ref_of, started, texts_of, values_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    bearer,
-    held,
-    json_request,
-    outcome_by_status,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import ServerAddress
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
@@ -105,11 +97,11 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     else:
         url = f"{repository}/dispatches"
         body = {"event_type": settings.event_type, "client_payload": values_of(settings.payload, delivery)}
-    made = json_request(
+    made = http_kind.json_request(
         url,
         body,
         ("accept", "application/vnd.github+json"),
-        bearer(secrets[settings.secret][0]),
+        http_kind.bearer(secrets[settings.secret][0]),
         ("user-agent", "hookchain"),
         ("x-github-api-version", "2022-11-28"),
         allow_private=settings.allow_private,
@@ -128,8 +120,8 @@ def outcome(response: Response) -> Outcome:
         return RetryLater("GitHub limits the rate of requests", after or _reset_seconds(response), response.excerpt)
     if status in {401, 403, 404}:
         act = "correct `repository` and `workflow`, or set a token that may start it"
-        return held(response, "GitHub", act)
-    return outcome_by_status(response, "GitHub", failed={400, 413, 422})
+        return http_kind.held(response, "GitHub", act)
+    return http_kind.outcome_by_status(response, "GitHub", failed={400, 413, 422})
 
 
 def _is_rate_limit(response: Response) -> bool:

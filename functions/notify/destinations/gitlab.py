@@ -8,17 +8,10 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from functions.notify import http_kind
 from functions.notify.builds import Ref, RefSettings, Value, ref_of, started, texts_of, values_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    held,
-    json_request,
-    outcome_by_status,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import ServerAddress
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
@@ -75,7 +68,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     if settings.variables:
         body["variables"] = {**texts_of(settings.variables, delivery)}
     url = f"{settings.url}/api/v4/projects/{quote(settings.project, safe='')}/trigger/pipeline"
-    return json_request(url, body, allow_private=settings.allow_private)
+    return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -84,5 +77,5 @@ def outcome(response: Response) -> Outcome:
         return started(response, "pipeline", response.member("web_url"))
     if status in {401, 403, 404}:
         act = "correct `project`, or set a trigger token whose owner may start pipelines there"
-        return held(response, "GitLab", act)
-    return outcome_by_status(response, "GitLab", failed={400, 413, 422})
+        return http_kind.held(response, "GitLab", act)
+    return http_kind.outcome_by_status(response, "GitLab", failed={400, 413, 422})

@@ -7,20 +7,11 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url, with_query
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    held,
-    json_request,
-    outcome_by_status,
-    rendered_line,
-    template_view,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import LineTemplate
 from functions.notify.message_text import without_mentions
 from shared.delivery import Delivery, Outcome
@@ -74,14 +65,14 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     body: JsonObject = {"text": called + cut(without_mentions(message.text), MAX_BYTES, "bytes", link)}
     query = {"requestId": attempt.idempotency_key}
     if settings.thread is not None:
-        thread = rendered_line("thread", settings.thread, template_view(delivery, attempt.person))[
+        thread = http_kind.rendered_line("thread", settings.thread, http_kind.template_view(delivery, attempt.person))[
             :MAX_THREAD_CHARACTERS
         ]
         if thread:
             body["thread"] = {"threadKey": thread}
             query["messageReplyOption"] = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
     url = with_query(secret_url(settings, secrets, "Google Chat"), query)
-    return json_request(url, body, allow_private=settings.allow_private)
+    return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -90,5 +81,5 @@ def outcome(response: Response) -> Outcome:
         return rate_limited(response, "Google Chat", response.retry_after_seconds)
     if status in {401, 403, 404} or (status == 400 and b"API_KEY_INVALID" in response.body):
         act = "the webhook or its space is gone: create a new webhook in the space and set the secret"
-        return held(response, "Google Chat", act)
-    return outcome_by_status(response, "Google Chat", failed={400, 413})
+        return http_kind.held(response, "Google Chat", act)
+    return http_kind.outcome_by_status(response, "Google Chat", failed={400, 413})

@@ -8,17 +8,10 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
+from functions.notify import http_kind
 from functions.notify.builds import BuildSettings, Value, started, texts_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    basic,
-    held,
-    outcome_by_status,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import ServerAddress
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
@@ -70,7 +63,10 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     return OutgoingRequest(
         "POST",
         f"{settings.url}{job}/{'buildWithParameters' if settings.parameters else 'build'}",
-        (("content-type", "application/x-www-form-urlencoded"), basic(settings.username, secrets[settings.secret][0])),
+        (
+            ("content-type", "application/x-www-form-urlencoded"),
+            http_kind.basic(settings.username, secrets[settings.secret][0]),
+        ),
         urlencode(texts_of(settings.parameters, delivery), errors="replace").encode(),
         allow_private=settings.allow_private,
     )
@@ -82,5 +78,5 @@ def outcome(response: Response) -> Outcome:
         return started(response, "queued", response.header("location"))
     if status in {401, 403, 404}:
         act = "correct `url`, `job` and `username`, or set an API token of a user who may build the job"
-        return held(response, "Jenkins", act)
-    return outcome_by_status(response, "Jenkins", failed={400, 413})
+        return http_kind.held(response, "Jenkins", act)
+    return http_kind.outcome_by_status(response, "Jenkins", failed={400, 413})

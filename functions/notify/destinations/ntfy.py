@@ -7,33 +7,11 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, model_validator
 
+from functions.notify import http_kind, kind_settings
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    KEY,
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    basic,
-    bearer,
-    digest_words,
-    held,
-    json_request,
-    outcome_by_status,
-    rendered,
-    rendered_line,
-    template_view,
-)
-from functions.notify.kind_settings import (
-    KindSettings,
-    LineTemplate,
-    LinkTemplate,
-    ServerAddress,
-    TextTemplate,
-    choice_fault,
-    rendered_choice,
-)
+from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, ServerAddress, TextTemplate
 from functions.notify.message_text import link_url
 from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import SecretName
@@ -85,7 +63,7 @@ class Settings(KindSettings):
             raise ValueError("must have one of `topic`, `topic_secret` and `to`")
         if self.username and not self.secret:
             raise ValueError("`username` needs `secret`: the name of the secret with the password")
-        if fault := choice_fault(str(self.priority), PRIORITIES):
+        if fault := kind_settings.choice_fault(str(self.priority), PRIORITIES):
             raise ValueError(f"priority: {fault}")
         return self
 
@@ -122,25 +100,28 @@ EXAMPLES: Final = (
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    view = template_view(delivery, attempt.person)
-    digest = digest_words(delivery)
+    view = http_kind.template_view(delivery, attempt.person)
+    digest = http_kind.digest_words(delivery)
     if digest:
         settings = _without_templates(settings)
-    title, text = digest or (rendered_line("title", settings.title, view), rendered("text", settings.text, view))
+    title, text = digest or (
+        http_kind.rendered_line("title", settings.title, view),
+        http_kind.rendered("text", settings.text, view),
+    )
     message: JsonObject = {
         "topic": _topic(settings, secrets, attempt),
         "title": cut(title, MAX_TITLE_CHARACTERS),
         "message": cut(text, MAX_MESSAGE_BYTES, "bytes"),
-        "priority": int(rendered_choice("priority", str(settings.priority), view, PRIORITIES)),
+        "priority": int(kind_settings.rendered_choice("priority", str(settings.priority), view, PRIORITIES)),
         # A repeat updates the notification. Servers before 2.16 show it as another one.
         "sequence_id": attempt.idempotency_key[-MAX_SEQUENCE_CHARACTERS:],
     }
-    if tags := [rendered_line("tags", tag, view) for tag in settings.tags]:
+    if tags := [http_kind.rendered_line("tags", tag, view) for tag in settings.tags]:
         message["tags"] = [*tags]
     if settings.click and (click := link_url(settings.click, view)):
         message["click"] = click
     headers = _authorization(settings, secrets)
-    return json_request(settings.server, message, *headers, allow_private=settings.allow_private)
+    return http_kind.json_request(settings.server, message, *headers, allow_private=settings.allow_private)
 
 
 def _without_templates(settings: Settings) -> Settings:
@@ -162,11 +143,13 @@ def _authorization(settings: Settings, secrets: SecretValues) -> tuple[tuple[str
         return ()
     value = secrets[settings.secret][0]
     if settings.username is None:
-        return (bearer(value),)
-    return (basic(settings.username, value),)
+        return (http_kind.bearer(value),)
+    return (http_kind.basic(settings.username, value),)
 
 
 def outcome(response: Response) -> Outcome:
     if response.status in {401, 403, 404}:
-        return held(response, "ntfy", "correct `server`, or set a token or password that may publish to the topic")
-    return outcome_by_status(response, "ntfy", failed={400, 413})
+        return http_kind.held(
+            response, "ntfy", "correct `server`, or set a token or password that may publish to the topic"
+        )
+    return http_kind.outcome_by_status(response, "ntfy", failed={400, 413})

@@ -21,20 +21,11 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, model_validator
 
+from functions.notify import http_kind
 from functions.notify.destination import Attempt
 from functions.notify.event_content import bytes_in, public_cloudevent
 from functions.notify.google_calls import error_reasons
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    held,
-    json_body,
-    outcome_by_status,
-    rendered_line,
-    template_view,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, ServerAddress
 from shared.base64_text import decode_base64
 from shared.config.rules import SecretName
@@ -294,9 +285,9 @@ def outcome_of_check(response: Response, request: ObjectRequest) -> Outcome:
         return RetryLater("the object that had the key is gone")
     if status in {401, 403}:
         rule = "an object has the key, and who wrote it cannot be read: let the account read objects there"
-        return held(response, "the bucket's service", f"{rule}, or put {{{{ delivery_id }}}} into `key`")
+        return http_kind.held(response, "the bucket's service", f"{rule}, or put {{{{ delivery_id }}}} into `key`")
     if status != 200:
-        return outcome_by_status(response, "the bucket's service")
+        return http_kind.outcome_by_status(response, "the bucket's service")
     if _delivery_in(response) == request.delivery_id:
         return Delivered(EXISTS)
     reason = "an object that another delivery wrote has the key: put {{ delivery_id }} into `key`, and replay"
@@ -320,13 +311,13 @@ def outcome(response: Response) -> Outcome:
     reasons = error_reasons(response)
     if response.status == 412:
         rule = f"it takes no object ({', '.join(sorted(reasons))}): change the policy, or the bucket's encryption"
-        return held(response, "the bucket's service", rule)
+        return http_kind.held(response, "the bucket's service", rule)
     if response.status == 400 and (reason := next(filter(_GOOGLE_HELD.match, sorted(reasons)), None)):
         rule = f"it takes no object ({reason}): correct the bucket's encryption key, or its project"
-        return held(response, "the bucket's service", rule)
+        return http_kind.held(response, "the bucket's service", rule)
     if response.status in {401, 403, 404}:
-        return held(response, "the bucket's service", _ACT)
-    return outcome_by_status(response, "the bucket's service", failed={400, 413})
+        return http_kind.held(response, "the bucket's service", _ACT)
+    return http_kind.outcome_by_status(response, "the bucket's service", failed={400, 413})
 
 
 def _s3_outcome(response: Response) -> Outcome:
@@ -338,11 +329,13 @@ def _s3_outcome(response: Response) -> Outcome:
     if _PASSING.search(code):
         return RetryLater(f"S3 answered {status} {code}", response.retry_after_seconds, response.excerpt)
     if status == 501:
-        return held(response, "the endpoint", "it does not create objects conditionally (If-None-Match): use another")
+        return http_kind.held(
+            response, "the endpoint", "it does not create objects conditionally (If-None-Match): use another"
+        )
     if status in {301, 401, 403, 404} or _OF_THE_BUCKET.search(code):
         act = f"{code}: correct the bucket, its region or its key, or let the role create objects there (s3:PutObject)"
-        return held(response, "S3", act.removeprefix(": "))
-    return outcome_by_status(response, "S3", failed={400, 413})
+        return http_kind.held(response, "S3", act.removeprefix(": "))
+    return http_kind.outcome_by_status(response, "S3", failed={400, 413})
 
 
 def _delivery_in(response: Response) -> str | None:
@@ -359,7 +352,7 @@ def _google_request(
     bucket = f"{settings.endpoint or GOOGLE}/storage/v1/b/{settings.bucket_name}/o"
     upload = bucket.replace("/storage/v1/", "/upload/storage/v1/", 1)
     boundary = hashlib.sha256(content.body).hexdigest()  # no content has its own digest in it
-    described = json_body({"contentType": content.content_type, "metadata": {**metadata}})
+    described = http_kind.json_body({"contentType": content.content_type, "metadata": {**metadata}})
     body_parts = (("application/json; charset=UTF-8", described), (content.content_type, content.body))
     body = b"".join(
         b"--%b\r\nContent-Type: %b\r\n\r\n%b\r\n" % (boundary.encode(), a.encode(), b) for a, b in body_parts
@@ -417,8 +410,10 @@ def _s3_bucket(settings: Settings, region: str) -> str:
 
 def _metadata(delivery: Delivery, settings: Settings) -> dict[str, str]:
     """Return the object's metadata. Raises Permanent."""
-    view = template_view(delivery)
-    own_metadata = {name: rendered_line(f"metadata.{name}", text, view) for name, text in settings.metadata.items()}
+    view = http_kind.template_view(delivery)
+    own_metadata = {
+        name: http_kind.rendered_line(f"metadata.{name}", text, view) for name, text in settings.metadata.items()
+    }
     size = sum(len(name) + len(_ascii(value)) for name, value in own_metadata.items())
     if size > MAX_METADATA_BYTES:
         raise Permanent("output_too_large", f"metadata: at most {MAX_METADATA_BYTES} bytes; these are {size}")
@@ -435,7 +430,7 @@ def key_of(template: str, delivery: Delivery) -> str:
 
     Raises Permanent for one that a program could take for another path, and as templates do.
     """
-    key = key_template(template).render({**template_view(delivery), DELIVERY_ID: delivery.id})
+    key = key_template(template).render({**http_kind.template_view(delivery), DELIVERY_ID: delivery.id})
     if fault := key_fault(key):
         raise Permanent("template_failed", f"template 'key': its result {fault}")
     return key

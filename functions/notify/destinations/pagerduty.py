@@ -8,21 +8,10 @@ from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    KEY,
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    held,
-    json_body,
-    json_request,
-    outcome_by_status,
-    rendered_line,
-    template_view,
-)
+from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, choice_fault, rendered_choice
 from functions.notify.message_text import link_url
 from shared.config.rules import SecretName
@@ -117,7 +106,7 @@ EXAMPLES: Final = (
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    view = template_view(delivery)
+    view = http_kind.template_view(delivery)
     action = rendered_choice("action", settings.action, view, ACTIONS)
     message: JsonObject = {"routing_key": secrets[settings.secret][0]}
     if action != "change":
@@ -128,14 +117,14 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
             message["links"] = [{"href": link}]
     host = "events.pagerduty.com" if settings.region == "us" else "events.eu.pagerduty.com"
     path = "/v2/change/enqueue" if action == "change" else "/v2/enqueue"
-    return json_request(f"https://{host}{path}", message)
+    return http_kind.json_request(f"https://{host}{path}", message)
 
 
 def _dedup_key(settings: Settings, view: JsonObject, attempt: Attempt) -> str:
     """Return the key of the alert. A key that is too long becomes its hash, so that two keys stay two."""
     if settings.dedup_key is None:
         return attempt.idempotency_key
-    key = rendered_line("dedup_key", settings.dedup_key, view)
+    key = http_kind.rendered_line("dedup_key", settings.dedup_key, view)
     if not key:
         raise Permanent("template_failed", "template 'dedup_key': the result is empty; an alert needs a key")
     return key if len(key) <= MAX_KEY_CHARACTERS else hashlib.sha256(key.encode()).hexdigest()
@@ -144,8 +133,10 @@ def _dedup_key(settings: Settings, view: JsonObject, attempt: Attempt) -> str:
 def _payload(delivery: Delivery, settings: Settings, view: JsonObject, is_alert: bool) -> JsonObject:
     event = delivery.event
     payload: JsonObject = {
-        "summary": cut(rendered_line("summary", settings.summary, view), MAX_SUMMARY_CHARACTERS) or event.type,
-        "source": cut(rendered_line("origin", settings.origin, view), MAX_SUMMARY_CHARACTERS) or event.source_name,
+        "summary": cut(http_kind.rendered_line("summary", settings.summary, view), MAX_SUMMARY_CHARACTERS)
+        or event.type,
+        "source": cut(http_kind.rendered_line("origin", settings.origin, view), MAX_SUMMARY_CHARACTERS)
+        or event.source_name,
         "timestamp": event.time or event.receivedat,
     }
     if is_alert:
@@ -153,7 +144,7 @@ def _payload(delivery: Delivery, settings: Settings, view: JsonObject, is_alert:
         texts = {"component": settings.component, "group": settings.group, "class": settings.class_}
         for name, text in texts.items():
             if text is not None:
-                payload[name] = cut(rendered_line(name, text, view), MAX_SUMMARY_CHARACTERS)
+                payload[name] = cut(http_kind.rendered_line(name, text, view), MAX_SUMMARY_CHARACTERS)
     if settings.details:
         payload["custom_details"] = _details(event.data)
     return payload
@@ -161,14 +152,16 @@ def _payload(delivery: Delivery, settings: Settings, view: JsonObject, is_alert:
 
 def _details(data: Json) -> Json:
     details: JsonObject = data if isinstance(data, dict) else {"data": data}
-    size = len(json_body(details))
+    size = len(http_kind.json_body(details))
     return details if size <= MAX_DETAILS_BYTES else {"left_out": f"the event's data, {size} bytes"}
 
 
 def outcome(response: Response) -> Outcome:
     if response.status in {401, 403} or (response.status == 400 and any(name in response.body for name in _KEY_NAMES)):
-        return held(response, "PagerDuty", "the integration key is wrong or its integration is gone: set the secret")
-    result = outcome_by_status(response, "PagerDuty", failed={400})
+        return http_kind.held(
+            response, "PagerDuty", "the integration key is wrong or its integration is gone: set the secret"
+        )
+    result = http_kind.outcome_by_status(response, "PagerDuty", failed={400})
     if response.status == 429 and isinstance(result, RetryLater) and result.after_seconds is None:
         return RetryLater(result.reason, OVERLOADED_SECONDS, result.answer)
     return result

@@ -10,23 +10,10 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    KEY,
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    digest_words,
-    held,
-    json_body,
-    json_request,
-    outcome_by_status,
-    rendered,
-    rendered_line,
-    template_view,
-)
+from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
 from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import Seconds, SecretName
@@ -148,8 +135,8 @@ EXAMPLES: Final = (
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """A repeat on a device replaces the notification: it has the same tag and the same id for collapsing."""
     del secrets  # the engine reads the account's key
-    view = template_view(delivery, attempt.person)
-    digest = digest_words(delivery)
+    view = http_kind.template_view(delivery, attempt.person)
+    digest = http_kind.digest_words(delivery)
     if digest:
         settings = _without_templates(settings, delivery.merged)
     is_urgent = settings.priority == "high"
@@ -158,7 +145,10 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     apns: JsonObject = {"apns-collapse-id": collapse, "apns-priority": "10" if is_urgent else "5"}
     message: JsonObject = {**_target(settings, view, attempt), "android": android}
     if settings.text is not None:
-        title, text = digest or (rendered_line("title", settings.title, view), rendered("text", settings.text, view))
+        title, text = digest or (
+            http_kind.rendered_line("title", settings.title, view),
+            http_kind.rendered("text", settings.text, view),
+        )
         message["notification"] = {
             "title": cut(title, MAX_TITLE_BYTES, "bytes"),
             "body": cut(text, MAX_TEXT_BYTES, "bytes"),
@@ -168,9 +158,9 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     if settings.ttl is not None:
         android["ttl"] = f"{int(settings.ttl)}s"
         apns["apns-expiration"] = str(int(attempt.now + settings.ttl))
-    data = {name: rendered(f"data.{name}", text, view) for name, text in settings.data.items()}
+    data = {name: http_kind.rendered(f"data.{name}", text, view) for name, text in settings.data.items()}
     limit = MAX_TOPIC_BYTES if settings.topic or settings.condition else MAX_BYTES
-    room = limit - RESERVED_BYTES - len(json_body([message.get("notification"), {**data}]))
+    room = limit - RESERVED_BYTES - len(http_kind.json_body([message.get("notification"), {**data}]))
     if room < 0:
         raise Permanent("output_too_large", f"push: a message has at most {limit} bytes")
     if settings.link is not None:
@@ -180,7 +170,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     body: JsonObject = {"message": message, **({"validateOnly": True} if settings.validate_only else {})}
     url = f"https://fcm.googleapis.com/v1/projects/{settings.project}/messages:send"
     auth = GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret)
-    return json_request(url, body, auth=(auth,))
+    return http_kind.json_request(url, body, auth=(auth,))
 
 
 def _without_templates(settings: Settings, count: int) -> Settings:
@@ -196,7 +186,7 @@ def _target(settings: Settings, view: JsonObject, attempt: Attempt) -> dict[str,
         return {"condition": settings.condition}
     targets = {"token": settings.token, "fid": settings.fid, "topic": settings.topic}
     name, text = next((name, text) for name, text in targets.items() if text)
-    value = rendered_line(name, text, view)
+    value = http_kind.rendered_line(name, text, view)
     if not value or (name == "topic" and not TOPIC.fullmatch(value)):
         raise Permanent("template_failed", f"template {name!r}: must result in a {name}")
     return {name: value}
@@ -211,7 +201,7 @@ def _deep_link(text: str, event: Event, view: JsonObject, room: int) -> str:
         **({"subject": event.subject} if event.subject else {}),
     }
     for written in ({**attributes, "data": event.data}, attributes):
-        encoded = json_body(written)
+        encoded = http_kind.json_body(written)
         base64 = urlsafe_b64encode(encoded).decode().rstrip("=")
         link = _link(text).render({**view, "event_base64": base64, "event_json": encoded.decode()})
         if len(link) <= room:
@@ -225,11 +215,11 @@ def outcome(response: Response) -> Outcome:
         reason = f"FCM rejects the message ({code}): {FAILED[code]}"
         return Failed("request_rejected", reason, response.excerpt)
     if code == "THIRD_PARTY_AUTH_ERROR":
-        return held(response, "FCM", "set a valid APNs or web push key in the Firebase project")
+        return http_kind.held(response, "FCM", "set a valid APNs or web push key in the Firebase project")
     if response.status in {401, 403, 404}:
         act = "correct `project`, enable the Firebase Cloud Messaging API, or give the account its role"
-        return held(response, "FCM", act)
-    return outcome_by_status(response, "FCM")
+        return http_kind.held(response, "FCM", act)
+    return http_kind.outcome_by_status(response, "FCM")
 
 
 def _error_code(response: Response) -> str:

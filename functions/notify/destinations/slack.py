@@ -9,20 +9,11 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    bearer,
-    held,
-    json_request,
-    outcome_by_status,
-    unusable_secret,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.jsontext import JsonObject
 
@@ -110,24 +101,24 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     text = called + _escaped(cut(message.text, MAX_CHARACTERS, "utf-16")) + link
     if channel is None:
         url = secret_url(settings, secrets, "Slack")
-        return json_request(url, {"text": text, "unfurl_links": False}, allow_private=settings.allow_private)
+        return http_kind.json_request(url, {"text": text, "unfurl_links": False}, allow_private=settings.allow_private)
     token = secrets[settings.secret][0]
     if token.startswith("https://"):
-        raise unusable_secret(
+        raise http_kind.unusable_secret(
             settings.secret, "must be the bot's token (xoxb-…), because an incoming webhook has one channel"
         )
     body: JsonObject = {"channel": channel, "text": text, "unfurl_links": False}
-    return json_request(API_URL, body, bearer(token), allow_private=settings.allow_private)
+    return http_kind.json_request(API_URL, body, http_kind.bearer(token), allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
     if response.status == 429:
         return rate_limited(response, "Slack", response.retry_after_seconds)
     if act := _STATUS_ACTS.get(response.status):
-        return held(response, "Slack", act)
+        return http_kind.held(response, "Slack", act)
     if response.status == 200 and response.member("ok") is False:
         return _api_outcome(response, str(response.member("error"))[:100])
-    return outcome_by_status(response, "Slack", failed={400, 413})
+    return http_kind.outcome_by_status(response, "Slack", failed={400, 413})
 
 
 def _api_outcome(response: Response, error: str) -> Outcome:

@@ -10,21 +10,10 @@ from urllib.parse import urlencode
 
 from pydantic import Discriminator, Field, model_validator
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    basic,
-    digest_words,
-    held,
-    outcome_by_status,
-    rendered,
-    rendered_line,
-    template_view,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, TextTemplate, WebAddress
 from functions.notify.recipients.to_person import A_PERSON, A_TEXT, NamedPerson, is_person_path, person_path, tag_of
 from shared.config.rules import SecretName
@@ -152,10 +141,10 @@ EXAMPLES: Final = (
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    view = template_view(delivery, attempt.person)
+    view = http_kind.template_view(delivery, attempt.person)
     number = _number(settings, view, attempt)
-    digest = digest_words(delivery)
-    text = digest[1] if digest else rendered("text", settings.text, view).strip()
+    digest = http_kind.digest_words(delivery)
+    text = digest[1] if digest else http_kind.rendered("text", settings.text, view).strip()
     form = {
         "To": number,
         "MessagingServiceSid" if _is_service(settings.from_) else "From": settings.from_,
@@ -165,7 +154,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         form["StatusCallback"] = settings.status_callback
     headers = (
         ("content-type", "application/x-www-form-urlencoded"),
-        basic(settings.api_key or settings.account, secrets[settings.secret][0]),
+        http_kind.basic(settings.api_key or settings.account, secrets[settings.secret][0]),
     )
     url = f"{settings.api_url}/2010-04-01/Accounts/{settings.account}/Messages.json"
     return OutgoingRequest("POST", url, headers, urlencode(form).encode(), allow_private=settings.allow_private)
@@ -176,7 +165,7 @@ def _number(settings: Settings, view: JsonObject, attempt: Attempt) -> str:
     if settings.recipient is not None:
         return attempt.recipient_address("phone")
     to = str(settings.to)
-    number = rendered_line("to", to, view)
+    number = http_kind.rendered_line("to", to, view)
     allowed = not is_template(to) or number.startswith(settings.allow_recipients)
     if not NUMBER.fullmatch(number) or not allowed:
         raise Permanent("recipient_not_allowed", "sms.to: must result in a number that `allow_recipients` allows")
@@ -200,5 +189,5 @@ def outcome(response: Response) -> Outcome:
         return RetryLater(reason, response.retry_after_seconds, response.excerpt)
     act = HELD.get(code)
     if act or response.status in {401, 403}:
-        return held(response, "Twilio", act or HELD[20003])
-    return outcome_by_status(response, "Twilio", failed={400})
+        return http_kind.held(response, "Twilio", act or HELD[20003])
+    return http_kind.outcome_by_status(response, "Twilio", failed={400})

@@ -7,18 +7,11 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    held,
-    json_request,
-    outcome_by_status,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 
@@ -108,7 +101,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     attachment: JsonObject = {"contentType": CARD, "contentUrl": None, "content": card}
     url = secret_url(settings, secrets, "Teams")
     body: JsonObject = {"type": "message", "attachments": [attachment]}
-    return json_request(url, body, allow_private=settings.allow_private)
+    return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
 
 def outcome(response: Response) -> Outcome:
@@ -121,8 +114,8 @@ def outcome(response: Response) -> Outcome:
         return rate_limited(response, "Teams", response.retry_after_seconds)
     if status in {401, 403, 404} or (status == 400 and b"NotEnabled" in response.body):
         act = "the workflow is off, gone or has another URL: turn it on, or copy its URL into the secret"
-        return held(response, "Teams", act)
-    return outcome_by_status(response, "Teams", failed={400, 413})
+        return http_kind.held(response, "Teams", act)
+    return http_kind.outcome_by_status(response, "Teams", failed={400, 413})
 
 
 def _without_tags(text: str) -> str:

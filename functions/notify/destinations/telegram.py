@@ -8,19 +8,11 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, model_validator
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.chat_messages import MessageSettings, rate_limited
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    held,
-    json_request,
-    outcome_by_status,
-    unusable_secret,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import ServerAddress
 from functions.notify.message_text import without_mentions
 from shared.delivery import Delivery, Outcome
@@ -84,7 +76,9 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     """Raises Permanent, and Temporary for a secret that is no token."""
     token = secrets[settings.secret][0].strip()
     if not _TOKEN.fullmatch(token):
-        raise unusable_secret(settings.secret, "must be the bot's token that @BotFather shows, such as 123456:ABC-DEF")
+        raise http_kind.unusable_secret(
+            settings.secret, "must be the bot's token that @BotFather shows, such as 123456:ABC-DEF"
+        )
     message = settings.message(delivery, attempt.person)
     called = "".join([f"{name} " for name in settings.mention])
     link = f"\n{message.link_label}: {message.link}" if message.link else ""
@@ -97,7 +91,9 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         body["message_thread_id"] = settings.topic
     if settings.silent:
         body["disable_notification"] = True
-    return json_request(f"{settings.api_url}/bot{token}/sendMessage", body, allow_private=settings.allow_private)
+    return http_kind.json_request(
+        f"{settings.api_url}/bot{token}/sendMessage", body, allow_private=settings.allow_private
+    )
 
 
 def outcome(response: Response) -> Outcome:
@@ -105,9 +101,9 @@ def outcome(response: Response) -> Outcome:
     if status == 429:
         return rate_limited(response, "Telegram", response.seconds(response.member("parameters", "retry_after")))
     if status in {401, 404}:
-        return held(response, "Telegram", "the token is wrong or revoked: set the secret")
+        return http_kind.held(response, "Telegram", "the token is wrong or revoked: set the secret")
     description = str(response.member("description"))
     if status == 403 or (status == 400 and any(fault in description for fault in _CHAT_FAULTS)):
         act = "add the bot to the chat and let it write there, or correct `chat` and `topic`"
-        return held(response, "Telegram", act)
-    return outcome_by_status(response, "Telegram", failed={400, 413})
+        return http_kind.held(response, "Telegram", act)
+    return http_kind.outcome_by_status(response, "Telegram", failed={400, 413})

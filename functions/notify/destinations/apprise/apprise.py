@@ -21,23 +21,13 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, cast
 from urllib.parse import unquote
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets, outcome_of_url_fault
 from functions.notify.destinations.apprise.settings import TYPES, Settings
 from functions.notify.http_engine import UNREACHABLE_SECONDS, attempt_in_time
-from functions.notify.http_kind import (
-    MAX_RESPONSE_BYTES,
-    Response,
-    SecretValues,
-    digest_words,
-    held,
-    outcome_by_status,
-    rendered,
-    rendered_line,
-    template_view,
-    unusable_secret,
-)
+from functions.notify.http_kind import MAX_RESPONSE_BYTES, Response, SecretValues
 from functions.notify.kind_settings import rendered_choice
 from shared.credential_masks import without_credentials
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
@@ -192,7 +182,7 @@ class AppriseDestination:
             url = secrets[self._settings.secret][0].strip()
             scheme = url.partition("://")[0].lower()
             if scheme not in MODULES:
-                raise unusable_secret(self._settings.secret, _scheme_rule(scheme))
+                raise http_kind.unusable_secret(self._settings.secret, _scheme_rule(scheme))
             with bounded_templates():
                 return _Prepared(url, scheme, message_of(whole, self._settings))
 
@@ -214,7 +204,7 @@ class AppriseDestination:
             return RetryLater("no request was sent in time: all threads for this kind are busy")
         if service is None:
             rule = "must be a URL that the library apprise accepts (try `apprise -vv URL`)"
-            raise unusable_secret(self._settings.secret, rule)
+            raise http_kind.unusable_secret(self._settings.secret, rule)
         try:
             return outcome_of(service, is_accepted, exchanges)
         except Permanent as error:
@@ -240,8 +230,8 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
     if last is None:
         return Failed("request_rejected", f"apprise makes no request to {service} of this message")
     if last.status in {401, 403}:
-        return held(last, service, "correct the URL in the secret, or the rights of its token")
-    outcome = outcome_by_status(last, service)
+        return http_kind.held(last, service, "correct the URL in the secret, or the rights of its token")
+    outcome = http_kind.outcome_by_status(last, service)
     if isinstance(outcome, Delivered):
         return RetryLater(f"{service} answered {last.status}, and its answer is not a success", answer=last.excerpt)
     return outcome
@@ -249,13 +239,13 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
 
 def message_of(delivery: Delivery, settings: Settings) -> Message:
     """Raises Permanent."""
-    if digest := digest_words(delivery):
+    if digest := http_kind.digest_words(delivery):
         title, text = digest
         return Message(title, text, "info" if is_template(settings.type) else settings.type)
-    view = template_view(delivery)
+    view = http_kind.template_view(delivery)
     return Message(
-        rendered_line("title", settings.title, view),
-        rendered("text", settings.text, view).encode("utf-8", "replace").decode(),
+        http_kind.rendered_line("title", settings.title, view),
+        http_kind.rendered("text", settings.text, view).encode("utf-8", "replace").decode(),
         rendered_choice("type", settings.type, view, TYPES),
     )
 

@@ -20,22 +20,11 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlencode
 
+from functions.notify import http_kind
 from functions.notify.destination import Attempt
 from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic, Settings
 from functions.notify.event_content import public_cloudevent
-from functions.notify.http_kind import (
-    KEY,
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    held,
-    json_body,
-    json_request,
-    outcome_by_status,
-    rendered_line,
-    template_view,
-)
+from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, Response, SecretValues
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.errors import Permanent
@@ -171,7 +160,7 @@ EXAMPLES: Final = (
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
     """Raises Permanent."""
-    view = template_view(delivery)
+    view = http_kind.template_view(delivery)
     target = settings.target
     if isinstance(target, GoogleTopic):
         return pubsub_request(delivery, settings, target, attempt, view)
@@ -186,10 +175,10 @@ def outcome(response: Response) -> Outcome:
     if error := _error_name(response):
         return _by_error(response, error)
     if response.status in {401, 403, 404} or response.member("error", "status") == _TOPIC_STATE:
-        return held(response, "the bus", _ACT)
+        return http_kind.held(response, "the bus", _ACT)
     if 200 <= response.status < 300:
         return Delivered(response.excerpt) if _is_receipt(response) else RetryLater(_NO_RECEIPT)
-    return outcome_by_status(response, "the bus", failed={400, 413})
+    return http_kind.outcome_by_status(response, "the bus", failed={400, 413})
 
 
 def _by_error(response: Response, error: str) -> Outcome:
@@ -197,7 +186,7 @@ def _by_error(response: Response, error: str) -> Outcome:
     if response.status >= 500 or _RETRIED.search(error) or _SKEWED.search(response.body):
         return RetryLater(f"the bus answered {error}", response.retry_after_seconds, response.excerpt)
     if _HELD.search(error):
-        return held(response, "the bus", f"{error}: {_ACT}")
+        return http_kind.held(response, "the bus", f"{error}: {_ACT}")
     return Failed("request_rejected", f"the bus rejects the message: {error}", response.excerpt)
 
 
@@ -229,13 +218,13 @@ def pubsub_request(
             rule = f"attribute {name!r} has more than {MAX_PUBSUB_VALUE_BYTES:,} bytes, which Pub/Sub does not take"
             raise Permanent("output_too_large", rule)
     message: JsonObject = {"data": base64_text(text.encode()), "attributes": {**attributes}}
-    if settings.ordering_key and (key := rendered_line("ordering_key", settings.ordering_key, view)):
+    if settings.ordering_key and (key := http_kind.rendered_line("ordering_key", settings.ordering_key, view)):
         message["orderingKey"] = bounded_key(key, _ORDERING_KEY)
     origin = f"https://{settings.location}-pubsub.googleapis.com" if settings.location else PUBSUB
     url = f"{settings.api_url or origin}/v1/{topic.path}:publish"
     auth = (GoogleOAuthRequestAuth(scheme="google_oauth", scope=PUBSUB_SCOPE, secret=settings.secret),)
     is_emulated = url.startswith("http://")  # an emulator asks for no token, and plain http may carry none
-    return json_request(
+    return http_kind.json_request(
         url, {"messages": [message]}, auth=() if is_emulated else auth, allow_private=settings.allow_private
     )
 
@@ -277,12 +266,12 @@ def eventbridge_request(
 ) -> OutgoingRequest:
     """Raises Permanent. A URN in `Resources` carries the delivery's id: an event has no other attributes."""
     event = delivery.event
-    source = rendered_line("source", settings.source or "{{ source }}", view)[:MAX_SOURCE]
-    detail_type = rendered_line("detail_type", settings.detail_type or "{{ type }}", view)[:MAX_DETAIL_TYPE]
+    source = http_kind.rendered_line("source", settings.source or "{{ source }}", view)[:MAX_SOURCE]
+    detail_type = http_kind.rendered_line("detail_type", settings.detail_type or "{{ type }}", view)[:MAX_DETAIL_TYPE]
     if not source or not detail_type or source.lower().startswith("aws."):
         rule = "source and detail_type: must not be empty, and a source must not begin with `aws.`, which is AWS's own"
         raise Permanent("template_failed", rule)
-    detail = json_body(_detail(event, settings)).decode()
+    detail = http_kind.json_body(_detail(event, settings)).decode()
     resources = [f"urn:hookchain:delivery:{attempt.idempotency_key}", f"urn:hookchain:hops:{event.hops + 1}"]
     size = 14 + sum(len(text.encode()) for text in (source, detail_type, detail, *resources))
     verify_size(size, MAX_AWS_BYTES, "EventBridge")
@@ -327,7 +316,7 @@ def _aws_message(
 
 def _order(settings: Settings, bus: AwsBus, attempt: Attempt, view: JsonObject) -> dict[str, str]:
     """Return the group, and in FIFO the id by which AWS drops a repeat that comes within five minutes."""
-    group = rendered_line("group", settings.group, view) if settings.group else ""
+    group = http_kind.rendered_line("group", settings.group, view) if settings.group else ""
     order = {"MessageGroupId": bounded_key(group, _GROUP)} if group else {}
     if bus.is_fifo:
         # Without a group, a message waits for no other.
@@ -338,7 +327,9 @@ def _order(settings: Settings, bus: AwsBus, attempt: Attempt, view: JsonObject) 
 def _aws_action(settings: Settings, bus: AwsBus, action: str, version: str, body: JsonObject) -> OutgoingRequest:
     headers = (("content-type", f"application/x-amz-json-{version}"), ("x-amz-target", action))
     url = f"{settings.api_url or bus.origin}/"
-    return OutgoingRequest("POST", url, headers, json_body(body), _aws_auth(settings, bus), settings.allow_private)
+    return OutgoingRequest(
+        "POST", url, headers, http_kind.json_body(body), _aws_auth(settings, bus), settings.allow_private
+    )
 
 
 def _aws_auth(settings: Settings, bus: AwsBus) -> tuple[AnyRequestAuth, ...]:
@@ -350,10 +341,10 @@ def text_of(delivery: Delivery, settings: Settings) -> str:
     """Return the text of the message. A document that a step left as text stays as it is; all else is JSON."""
     event = delivery.event
     if settings.format == "cloudevents":
-        return json_body(public_cloudevent(event)).decode()
+        return http_kind.json_body(public_cloudevent(event)).decode()
     if isinstance(event.data, str) and event.data and event.datatype:
         return event.data.encode("utf-8", "replace").decode()
-    return json_body(event.data).decode()
+    return http_kind.json_body(event.data).decode()
 
 
 def content_type_of(delivery: Delivery, settings: Settings) -> str:
@@ -366,7 +357,9 @@ def content_type_of(delivery: Delivery, settings: Settings) -> str:
 def attributes_of(delivery: Delivery, settings: Settings, attempt: Attempt, view: JsonObject) -> dict[str, str]:
     """Return the attributes of the message, without the ones that have no text. Raises Permanent."""
     event = delivery.event
-    own = {name: rendered_line(f"attributes.{name}", text, view) for name, text in settings.attributes.items()}
+    own = {
+        name: http_kind.rendered_line(f"attributes.{name}", text, view) for name, text in settings.attributes.items()
+    }
     fixed = {DELIVERY_ID: attempt.idempotency_key, HOPS: str(event.hops + 1)}
     if settings.format == "data" or settings.service != "pubsub":
         document = public_cloudevent(replace(event, data=None, dataref=None))

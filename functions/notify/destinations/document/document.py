@@ -13,29 +13,16 @@ from functools import lru_cache, partial
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
+from functions.notify import http_kind
 from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets
-from functions.notify.destinations.document.markdown import (
-    START,
-    encoded,
-    fill_requests,
-    mark_of,
-    paragraphs_of,
-    section_requests,
-)
+from functions.notify.destinations.document import markdown
+from functions.notify.destinations.document.markdown import START
 from functions.notify.destinations.document.settings import Settings
 from functions.notify.google_calls import CallFailed, GoogleCalls, objects_in
 from functions.notify.http_engine import attempt_in_time
-from functions.notify.http_kind import (
-    KEY,
-    HttpExample,
-    OutgoingRequest,
-    SecretValues,
-    json_request,
-    rendered_line,
-    template_view,
-)
+from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, SecretValues
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.errors import Permanent
 from shared.event import view_of
@@ -221,7 +208,7 @@ class DocumentDestination:
         for _ in range(MAX_TRIES):
             current = await self._docs.read(url, deadline, secrets)
             named_ranges = current.get("namedRanges")
-            if isinstance(named_ranges, dict) and mark_of(content.key) in named_ranges:
+            if isinstance(named_ranges, dict) and markdown.mark_of(content.key) in named_ranges:
                 return Delivered(f"it was there already {link}")
             if rejected is not None and current.get("revisionId") == revision:
                 raise rejected  # nobody changed the document: the content is what Google rejects
@@ -262,7 +249,7 @@ def creation_request(settings: Settings, content: Content) -> OutgoingRequest:
     if settings.template is None:
         file["mimeType"] = "application/vnd.google-apps.document"
     url = f"{DRIVE}/{settings.template}/copy" if settings.template else DRIVE
-    return json_request(f"{url}?supportsAllDrives=true&fields=id", file, auth=(_auth(settings),))
+    return http_kind.json_request(f"{url}?supportsAllDrives=true&fields=id", file, auth=(_auth(settings),))
 
 
 def _update_request(
@@ -271,23 +258,23 @@ def _update_request(
     body: JsonObject = {"requests": list(updates)}
     if revision is not None:
         body["writeControl"] = {"requiredRevisionId": revision}
-    return json_request(f"{DOCS}/{document}:batchUpdate", body, auth=(_auth(settings),))
+    return http_kind.json_request(f"{DOCS}/{document}:batchUpdate", body, auth=(_auth(settings),))
 
 
 def content_of(delivery: Delivery, settings: Settings, key: str, is_retry: bool = False) -> Content:
     """Raises Permanent, and Temporary where the library for Markdown is not installed."""
-    view = template_view(delivery)
-    title = cut(rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS)
+    view = http_kind.template_view(delivery)
+    title = cut(http_kind.rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS)
     if settings.markdown is None:
         seen = view_of(delivery.event)
         values = {name: _text(name, over_event(text).search(seen)) for name, text in settings.values.items()}
         _verify_length(values.values())
-        return Content(title, lambda _: fill_requests(values, key), key, is_retry)
-    paragraphs = paragraphs_of(_template(settings.markdown).render(view))
+        return Content(title, lambda _: markdown.fill_requests(values, key), key, is_retry)
+    paragraphs = markdown.paragraphs_of(_template(settings.markdown).render(view))
     if not paragraphs:
         raise Permanent("template_failed", "template 'markdown': its text is empty with this event")
     _verify_length(paragraph.text for paragraph in paragraphs)
-    return Content(title, partial(section_requests, paragraphs, key), key, is_retry)
+    return Content(title, partial(markdown.section_requests, paragraphs, key), key, is_retry)
 
 
 def _verify_length(texts: Iterable[str]) -> None:
@@ -307,7 +294,7 @@ def _text(name: str, value: Json) -> str:
 
 @lru_cache(maxsize=100)
 def _template(text: str) -> Template:
-    return Template("markdown", text, encode=encoded)
+    return Template("markdown", text, encode=markdown.encoded)
 
 
 def _auth(settings: Settings) -> GoogleOAuthRequestAuth:

@@ -8,23 +8,8 @@ from zoneinfo import ZoneInfo
 
 from functions.notify.destinations.email.default_mail import filled
 from functions.notify.destinations.email.mail import MailBody
-from functions.notify.digests.digest import (
-    DigestData,
-    Listed,
-    Section,
-    digest_title,
-    events_text,
-    is_digest,
-    line_of,
-    moment,
-    one_day_of,
-    period_of,
-    read_digest,
-    section_title,
-    sections_of,
-    short,
-    unlisted_text,
-)
+from functions.notify.digests import digest as digest_texts
+from functions.notify.digests.digest import DigestData, Listed, Section
 from functions.notify.digests.settings import zone_of
 from functions.notify.message_text import visible
 from shared.delivery import Delivery
@@ -48,25 +33,30 @@ def digest_mail(delivery: Delivery, timezone: str | None = None) -> tuple[str, M
 
     `timezone` is the recipient's, UTC by default.
     """
-    if not is_digest(delivery):
+    if not digest_texts.is_digest(delivery):
         return None
-    digest = read_digest(delivery.event)
+    digest = digest_texts.read_digest(delivery.event)
     zone = zone_of(timezone)
-    lines = [line_of(event) for event in digest.events[:MAX_PREVIEW_LINES]]
+    lines = [digest_texts.line_of(event) for event in digest.events[:MAX_PREVIEW_LINES]]
     view = {
-        "title": digest_title(digest),
+        "title": digest_texts.digest_title(digest),
         "preview": " | ".join(lines)[:MAX_PREVIEW_CHARACTERS],
-        "notes": [period_of(digest, timezone), *([unlisted_text(digest)] if digest.unlisted else [])],
-        "sections": [_shown(section, digest, zone) for section in sections_of(digest)],
+        "notes": [
+            digest_texts.period_of(digest, timezone),
+            *([digest_texts.unlisted_text(digest)] if digest.unlisted else []),
+        ],
+        "sections": [_shown(section, digest, zone) for section in digest_texts.sections_of(digest)],
         "origin": f'Digest {delivery.event.id}, to "{delivery.destination}".',
     }
-    return digest_title(digest), MailBody(filled("digest.txt", view), filled("digest.html", view))
+    return digest_texts.digest_title(digest), MailBody(filled("digest.txt", view), filled("digest.html", view))
 
 
 def _shown(section: Section, digest: DigestData, zone: ZoneInfo) -> _ShownSection:
-    day = one_day_of(digest, zone)
-    events = [(line_of(event), _about(event, zone, day)) for event in section.events]
-    return _ShownSection(section_title(section, digest), f"({section.count:,})", events, _not_shown(section))
+    day = digest_texts.one_day_of(digest, zone)
+    events = [(digest_texts.line_of(event), _about(event, zone, day)) for event in section.events]
+    return _ShownSection(
+        digest_texts.section_title(section, digest), f"({section.count:,})", events, _not_shown(section)
+    )
 
 
 def _about(event: Listed, zone: ZoneInfo, day: str | None) -> str:
@@ -74,9 +64,9 @@ def _about(event: Listed, zone: ZoneInfo, day: str | None) -> str:
 
     `day` is the day of all events, which is not repeated; None if they are of several days.
     """
-    at = moment(event.receivedat, zone)
+    at = digest_texts.moment(event.receivedat, zone)
     actor = visible(oneline(event.actor or ""))
-    by = f", by {short(actor)}" if actor and actor not in line_of(event) else ""
+    by = f", by {digest_texts.short(actor)}" if actor and actor not in digest_texts.line_of(event) else ""
     return f"{at.removeprefix(f'{day}, ') if day else at}{by}"
 
 
@@ -86,5 +76,5 @@ def _not_shown(section: Section) -> str:
     if not count:
         return ""
     if not section.events:
-        return f"{events_text(count)} not shown"
+        return f"{digest_texts.events_text(count)} not shown"
     return "1 more event not shown" if count == 1 else f"{count:,} more events not shown"

@@ -11,18 +11,9 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from functions.notify.bounded_texts import bounded_templates
+from functions.notify.destinations.email import mail
 from functions.notify.destinations.email.default_mail import default_body, indented
-from functions.notify.destinations.email.mail import (
-    Address,
-    AddressFault,
-    Attachment,
-    Mail,
-    MailBody,
-    is_allowed,
-    parse_address,
-    subject_line,
-    without_duplicates,
-)
+from functions.notify.destinations.email.mail import Address, AddressFault, Attachment, Mail, MailBody
 from shared.base64_text import decode_base64
 from shared.delivery import Delivery
 from shared.errors import Permanent
@@ -146,7 +137,7 @@ class MailWriter:
                 cc=cc,
                 bcc=bcc,
                 reply_to=self._reply_address(view) if has_reply_address else None,
-                subject=subject_line(subject) or NO_SUBJECT,
+                subject=mail.subject_line(subject) or NO_SUBJECT,
                 text=body.text,
                 html=body.html,
                 attachments=(*body.attachments, *attached),
@@ -166,7 +157,7 @@ class MailWriter:
         return False, self._subject.render(view), body
 
     def _recipients(self, view: JsonObject, person: "Person | None" = None) -> Recipients:
-        to = (parse_address(person.email),) if person and person.email else self._addresses(self._to, view)
+        to = (mail.parse_address(person.email),) if person and person.email else self._addresses(self._to, view)
         if not to:
             rule = "nobody is left to send to: every template in `to` gave nothing"
             raise Permanent("recipient_not_allowed", rule)
@@ -177,12 +168,12 @@ class MailWriter:
         self, recipients: "list[_Recipient]", view: JsonObject, beside: Iterable[Address] = ()
     ) -> tuple[Address, ...]:
         addresses = (recipient.address(view, self._allowed) for recipient in recipients)
-        return without_duplicates((address for address in addresses if address is not None), beside)
+        return mail.without_duplicates((address for address in addresses if address is not None), beside)
 
     def _reply_address(self, view: JsonObject) -> Address | None:
         assert self._reply_to is not None
         try:
-            return parse_address(self._reply_to.render(view))
+            return mail.parse_address(self._reply_to.render(view))
         except AddressFault:  # a sender's wrong reply address must not prevent the mail
             return None
 
@@ -198,7 +189,7 @@ class _Recipient:
     def __init__(self, field: str, entry: str) -> None:
         self._field = field
         self._template = one_line_template(field, entry) if is_template(entry) else None
-        self._fixed = None if self._template else parse_address(entry)
+        self._fixed = None if self._template else mail.parse_address(entry)
 
     def address(self, view: JsonObject, allowed: tuple[str, ...]) -> Address | None:
         """Return the address; None if the template is empty. Raises Permanent (`recipient_not_allowed`)."""
@@ -208,10 +199,10 @@ class _Recipient:
         if not text.strip(" "):
             return None
         try:
-            address = parse_address(text)
+            address = mail.parse_address(text)
         except AddressFault as error:
             raise Permanent("recipient_not_allowed", f"`{self._field}`: what its template gave {error}") from error
-        if not is_allowed(address, allowed):
+        if not mail.is_allowed(address, allowed):
             rule = "its template gave an address that `allow_recipients` does not hold"
             raise Permanent("recipient_not_allowed", f"`{self._field}`: {rule}")
         return address

@@ -11,15 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, fiel
 
 from functions.notify.destinations.email.mail import AddressFault, parse_address
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
-from functions.notify.recipients.to_person import (
-    A_PERSON,
-    A_TEXT,
-    NamedPerson,
-    is_person_path,
-    person_path,
-    tag_of,
-    written_recipient,
-)
+from functions.notify.recipients import to_person
+from functions.notify.recipients.to_person import A_PERSON, A_TEXT, NamedPerson
 from shared.config.rules import listed
 from shared.jsontext import JsonObject
 from shared.templating.template import Template, is_template, one_line_template
@@ -37,10 +30,10 @@ def _recipient(text: str) -> str:
     try:
         parse_address(text)
     except AddressFault:
-        if not is_person_path(text):
+        if not to_person.is_person_path(text):
             raise
         try:
-            person_path(text)
+            to_person.person_path(text)
         except ValueError as error:
             if text.startswith("data."):
                 raise
@@ -61,7 +54,7 @@ def _html_template(text: str) -> str:
 Recipients = Annotated[list[Annotated[str, AfterValidator(_recipient)]], BeforeValidator(listed)]
 Everyone = Annotated[Recipients, Field(min_length=1, max_length=MAX_SEPARATE)]
 
-To = Annotated[Annotated[Everyone, A_TEXT] | Annotated[NamedPerson, A_PERSON], Discriminator(tag_of)]
+To = Annotated[Annotated[Everyone, A_TEXT] | Annotated[NamedPerson, A_PERSON], Discriminator(to_person.tag_of)]
 
 
 def _filename(text: str) -> str:
@@ -138,7 +131,7 @@ class Settings(KindSettings):
     def recipient(self) -> JsonObject | None:
         """Return the part of the slice that says which person a delivery is for; None if `to` names no person."""
         to = self.to[0] if isinstance(self.to, list) and len(self.to) == 1 else self.to
-        recipient = None if _is_address(to) else written_recipient(to, self.person_address)
+        recipient = None if _is_address(to) else to_person.written_recipient(to, self.person_address)
         return (
             {**recipient, "allowed": list(self.allow_recipients)} if recipient and self.allow_recipients else recipient
         )

@@ -12,19 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict
 from urllib.parse import quote
 
+from functions.notify import http_kind
 from functions.notify.destination import Attempt
 from functions.notify.event_content import bytes_in, public_cloudevent
-from functions.notify.http_kind import (
-    HttpExample,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-    json_in,
-    outcome_by_status,
-    rendered,
-    template_view,
-    unusable_secret,
-)
+from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivery, Outcome
 from shared.errors import Permanent, Rejected
 from shared.event import Event, oneline
@@ -176,7 +167,7 @@ def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues,
     cannot sign or is no certificate.
     """
     settings = webhook.settings
-    view: JsonObject = {} if webhook.is_template_free else template_view(delivery)
+    view: JsonObject = {} if webhook.is_template_free else http_kind.template_view(delivery)
     body, body_headers = webhook_body(delivery.event, webhook, view)
     # The operator's headers may replace those of the body, and none may replace Hookchain's own.
     headers = body_headers | webhook.headers_for(view) | _own_headers(delivery.event, attempt)
@@ -197,7 +188,7 @@ def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues,
 
 def outcome(response: Response) -> Outcome:
     """Return the outcome. Any status other than 2xx and 410 is retried: a receiver's fault is often fixed."""
-    return outcome_by_status(response, "the receiver")
+    return http_kind.outcome_by_status(response, "the receiver")
 
 
 def doubt_of(response: Response) -> str | None:
@@ -268,11 +259,11 @@ def _text_body(event: Event) -> tuple[bytes, dict[str, str]]:
 
 def _from_template(text: str, settings: WebhookSettings, view: JsonObject) -> bytes:
     """Return the filled template. With `format: json` it must be JSON, to which the fields are added."""
-    filled = rendered("body", text, view)
+    filled = http_kind.rendered("body", text, view)
     if settings["format"] != "json":
         return _encoded(filled)
     try:
-        value = json_in(filled)
+        value = http_kind.json_in(filled)
     except (ValueError, RecursionError) as error:
         rule = "must result in JSON; write values as {{ data.name | tojson }}, or use `format: text`"
         raise Permanent("invalid_output", f"template 'body': {rule}") from error
@@ -292,7 +283,9 @@ def _with_fields(data: Json, settings: WebhookSettings, view: JsonObject) -> Jso
         rule = f"the event has a field {repeated[0]!r} of its own, which `fields` may not replace"
         raise Permanent("path_conflict", f"fields: {rule}. Rename one of them")
     filled: JsonObject = {
-        name: rendered(f"fields.{name}", value, view) if isinstance(value, str) and is_template(value) else value
+        name: http_kind.rendered(f"fields.{name}", value, view)
+        if isinstance(value, str) and is_template(value)
+        else value
         for name, value in fields.items()
     }
     return {**data, **filled}
@@ -349,7 +342,7 @@ def _signed_by_standard(draft: _Draft, secret: str | None, secrets: SecretValues
     try:
         signatures = [standard_signature(content, key) for key in secrets[secret][:MAX_SIGNATURES]]
     except ValueError as error:
-        raise unusable_secret(secret, f"cannot sign ({error})") from error
+        raise http_kind.unusable_secret(secret, f"cannot sign ({error})") from error
     return draft._replace(headers=draft.headers | {"webhook-signature": " ".join(signatures)})
 
 
@@ -363,7 +356,7 @@ def _tls(settings: WebhookSettings, secrets: SecretValues) -> Tls | None:
     private_keys = [block for block in blocks if "PRIVATE KEY-----" in block]
     certificates = [block for block in blocks if "-----BEGIN CERTIFICATE-----" in block]
     if not certificates or len(private_keys) != 1:
-        raise unusable_secret(secret, "must hold a client certificate and its private key, both PEM")
+        raise http_kind.unusable_secret(secret, "must hold a client certificate and its private key, both PEM")
     return Tls("".join(certificates), private_keys[0], authorities or "")
 
 

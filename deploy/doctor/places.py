@@ -20,7 +20,7 @@ from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.topology.buses import AWS_KINDS, GOOGLE_KINDS, BusSource, buckets, bus_sources, published_buses, tables
 from functions.notify.destinations.bigquery import FITTING
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
-from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic
+from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from functions.notify.destinations.object import Settings as ObjectSettings
 from shared.jsontext import Json, JsonObject
 

@@ -172,8 +172,7 @@ def _preview(delivery: Delivery, notify: JsonObject) -> list[str]:
 
 def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) -> list[str]:
     """Return the lines of a message through the library apprise, the service first. Raises Permanent."""
-    from functions.notify.destinations.apprise.apprise import message_of
-    from functions.notify.destinations.apprise.settings import Settings
+    from functions.notify.destinations.apprise.apprise import Settings, message_of
 
     settings = Settings.model_validate(entry["settings"])
     message = message_of(delivery, settings)

@@ -14,7 +14,7 @@ from deploy.gcp.resources.project import API, account_key, accounts
 from deploy.topology.buses import GOOGLE_KINDS, Place, TablePlace
 from deploy.topology.functions import BlobUse, Function, subscription_name
 from deploy.topology.topology import TOPICS, NeededFunction
-from functions.notify.destinations.bus.settings import GoogleTopic
+from functions.notify.destinations.bus import GoogleTopic
 from shared.ports import DEAD_LETTERS
 
 GRANT: Final = "grant"

@@ -9,7 +9,7 @@ from deploy.config.config_file import ConfigFile, Fault
 from deploy.config.configuration import Configuration
 from deploy.requests.sources import compiled_sources
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
-from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic, Settings
+from functions.notify.destinations.bus import AwsBus, GoogleTopic, Settings
 from functions.notify.destinations.object import Settings as ObjectSettings
 from shared.jsontext import Json, JsonObject
 from shared.ports import TOPIC_NAMES

@@ -11,7 +11,7 @@ from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import BusSource, Place, bus_sources, published_buses, written_places
 from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.monitoring import ALARMS, LOG_METRICS, SOURCE_ALARM, Alarm, LogMetric
-from functions.notify.destinations.bus.settings import AwsBus, GoogleTopic
+from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.retention import retention_of

@@ -41,15 +41,18 @@ REPAIR: Final = "-repair"
 
 
 def kind_module(kind: str, in_package: str = "") -> str:
-    """Return the full name of the module of that kind; of a package, the one `in_package`, or that of its name.
+    """Return the full name of a kind's module. Of a folder, that is the module with the folder's name.
 
-    Raises ModuleNotFoundError where there is none.
+    `in_package` asks for another module of a folder, where it has one. Raises ModuleNotFoundError for an unknown kind.
     """
     name = f"{KINDS}.{kind}"
     spec = importlib.util.find_spec(name)
     if spec is None:
         raise ModuleNotFoundError(f"there is no kind {kind!r} of destinations", name=name)
-    return name if spec.submodule_search_locations is None else f"{name}.{in_package or kind}"
+    if spec.submodule_search_locations is None:
+        return name
+    has_part = in_package and importlib.util.find_spec(f"{name}.{in_package}")
+    return f"{name}.{in_package if has_part else kind}"
 
 
 def read_settings(kind: ModuleType, compiled: Json) -> object:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from functions.notify.destination import Context
 from functions.notify.destinations.apprise import apprise
-from functions.notify.destinations.apprise.settings import Settings
+from functions.notify.destinations.apprise.apprise import Settings
 from functions.notify.http_kind import ATTEMPT, example_delivery
 from shared.delivery import Delivered, Outcome, RetryLater
 from shared.outgoing.guarded_fetch import GuardedFetch

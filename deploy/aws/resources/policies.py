@@ -18,7 +18,7 @@ from deploy.cloud_access import aws_names as amazon
 from deploy.topology.buses import BucketPlace
 from deploy.topology.functions import BlobUse
 from deploy.topology.topology import NeededFunction, Topology
-from functions.notify.destinations.bus.settings import AwsBus
+from functions.notify.destinations.bus import AwsBus
 from shared.jsontext import Json
 
 CONSUME: Final = (

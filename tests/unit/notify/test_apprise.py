@@ -12,8 +12,7 @@ import pytest
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.apprise import apprise
-from functions.notify.destinations.apprise.apprise import MODULES, OWN_KINDS
-from functions.notify.destinations.apprise.settings import Settings
+from functions.notify.destinations.apprise.apprise import MODULES, OWN_KINDS, Settings
 from functions.notify.http_kind import ATTEMPT, Response, example_delivery
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
@@ -227,7 +226,7 @@ def test_the_library_is_not_imported_before_a_message_is_sent() -> None:
 import sys
 from types import SimpleNamespace
 from functions.notify.destinations.apprise.apprise import connect
-from functions.notify.destinations.apprise.settings import Settings
+from functions.notify.destinations.apprise.apprise import Settings
 connect("alerts", Settings(secret="u"), SimpleNamespace(secrets=None))
 print(sorted({"apprise", "requests", "urllib3"} & set(sys.modules)))
 """

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.notify.destinations.bus import bus
+from functions.notify.destinations import bus
 from functions.notify.http_kind import KEY, OutgoingRequest
 from shared.delivery import Delivery
 from shared.errors import Permanent

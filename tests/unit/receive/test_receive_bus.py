@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.notify.destinations import bus as bus_kind
 from functions.notify.destinations import object as object_kind
-from functions.notify.destinations.bus import bus as bus_kind
 from functions.receive.lambda_handler import handle
 from shared.event import event_id
 from shared.http import Request

@@ -18,23 +18,57 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol, cast
+from typing import ClassVar, Final, NamedTuple, Protocol, cast
 from urllib.parse import unquote
+
+from pydantic import field_validator
 
 from functions.notify import http_kind
 from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets, outcome_of_url_fault
-from functions.notify.destinations.apprise.settings import TYPES, Settings
 from functions.notify.http_engine import UNREACHABLE_SECONDS, attempt_in_time
 from functions.notify.http_kind import MAX_RESPONSE_BYTES, Response, SecretValues
-from functions.notify.kind_settings import rendered_choice
+from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, choice_fault, rendered_choice
+from shared.config.rules import SecretName
 from shared.credential_masks import without_credentials
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing
+from shared.jsontext import JsonObject
 from shared.templating.template import is_template
 from shared.time_bound import Deadlines
+
+TYPES: Final = ("info", "success", "warning", "failure")
+
+
+class Settings(KindSettings):
+    """A message through one of 150 further services, such as Gotify, Mattermost, Matrix, Pushover or Zulip.
+
+    secret         the name of a secret with the service's URL, as https://appriseit.com/services/ describes it. Give
+                   each URL one recipient: after a partial failure, all recipients get the message again
+    title, text    templates; a text that is too long for the service is cut
+    type           `info`, `success`, `warning` or `failure`, or a template that results in one of them
+    allow_private  allow a service at an address that is not public, and plain http
+    """
+
+    digests: ClassVar[bool] = True
+    extras: ClassVar[tuple[str, ...]] = ("apprise",)
+    example: ClassVar[JsonObject] = {"secret": "gotify-url", "title": "Build {{ data.number }}", "type": "failure"}
+
+    secret: SecretName
+    title: LineTemplate = "{{ type }} from {{ source }}"
+    text: TextTemplate = "{{ data }}"
+    type: str = "info"
+    allow_private: bool = False
+
+    @field_validator("type")
+    @classmethod
+    def _verify_type(cls, text: str) -> str:
+        if fault := choice_fault(text, TYPES):
+            raise ValueError(fault)
+        return text
+
 
 OWN_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -1,8 +1,6 @@
 import base64
 import json
-import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,30 +105,8 @@ def test_a_request_without_attachments_is_kept_as_it_was_posted(mailbox: Mailbox
     assert mailbox.get_request(1) == text
 
 
-def test_old_mails_are_forgotten_with_all_that_belongs_to_them(mailbox: Mailbox) -> None:
-    attachment = {"content": "aGk=", "filename": "x"}
-    mailbox.keep([a_request("old", attachments=[attachment]), replace(a_request("new"), received_at=1_790_000_001.0)])
-    mailbox.purge(1_790_000_001.0)
-    assert [mail.message_id for mail in mailbox.list_mail(10)] == ["new"]
-    assert mailbox.attachment_content(1, 0) is None
-
-
 def test_of_requests_that_cannot_all_be_kept_none_is(mailbox: Mailbox) -> None:
     broken = MailRequest("m2", 0.0, "\ud800", 1)
     with pytest.raises(UnicodeEncodeError):
         mailbox.keep([a_request(), broken])
     assert mailbox.count() == 0
-
-
-def test_a_second_reader_sees_what_the_first_stored(tmp_path: Path) -> None:
-    writer, reader = Mailbox(tmp_path), Mailbox(tmp_path)
-    writer.keep([a_request()])
-    assert reader.count() == 1
-    writer.close()
-    reader.close()
-
-
-def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "mail.db").write_text("this is not a database, it only has the name of one" * 20)
-    with pytest.raises(sqlite3.DatabaseError):
-        Mailbox(tmp_path)

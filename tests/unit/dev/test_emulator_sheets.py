@@ -106,10 +106,6 @@ async def test_a_retry_of_a_row_that_is_there_adds_none(emulation: Emulation, he
     assert emulation.rows == before
 
 
-async def test_a_retry_into_a_sheet_without_rows_adds_the_row(emulation: Emulation) -> None:
-    assert await attempted(emulation.connected(header="none"), ADA, number=2) == Delivered("row 1")
-
-
 async def test_a_column_that_is_added_later_holds_the_deliveries_until_the_sheet_is_emptied(
     emulation: Emulation,
 ) -> None:
@@ -121,25 +117,3 @@ async def test_a_column_that_is_added_later_holds_the_deliveries_until_the_sheet
     assert "cell C1 must be the column's name 'Plan'; got 'Delivery'" in outcome.reason
     emulation.store.empty(SHEET)
     assert await attempted(later, ADA) == Delivered("row 2")
-
-
-async def test_rows_of_a_sheet_with_a_key_are_not_caught(emulation: Emulation) -> None:
-    outcome = await attempted(emulation.connected(secret="sheets-key"), ADA)
-
-    assert isinstance(outcome, Disabled)
-    assert "sheets-key" in outcome.reason
-    assert emulation.rows == []
-
-
-def test_what_was_caught_is_erased_with_its_delivery_and_by_age(tmp_path: Path) -> None:
-    ada_id, bob_id, eve_id = (letter * 64 for letter in "abc")
-    with closing(SheetStore(tmp_path)) as store:
-        store.write_first(SHEET, ["Name", "Delivery"], 1.0)
-        store.append(SHEET, [["Ada", ada_id], ["Bob", bob_id]], 10.0)
-        store.append(SHEET, [["Eve", eve_id]], 20.0)
-        assert (store.count(), store.count_of_delivery(ada_id)) == (3, 1)
-
-        store.erase_delivery(ada_id)
-        assert store.rows(SHEET, 2, 9) == [["Bob", bob_id], ["Eve", eve_id]]
-        store.purge(15.0)
-        assert store.rows(SHEET, 1, 9) == [["Name", "Delivery"], ["Eve", eve_id]]

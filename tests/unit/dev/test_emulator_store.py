@@ -11,7 +11,6 @@ import pytest
 from deploy.dev.pubsub.broker import PubSub
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store, read_waiting
-from shared.cloud.local.ledger import open_ledger
 
 TOPIC = "projects/p1/topics/events"
 
@@ -78,17 +77,6 @@ def test_a_transaction_that_fails_writes_nothing_of_it(store: Store) -> None:
     assert count(store, "message") == 1
 
 
-def test_an_expired_message_stays_while_another_subscription_owes_it(store: Store) -> None:
-    publish(store, message(1, 10.0), message(2, 20.0), to=(1, 2))
-    store.expire(1, published_before=20.0)
-    store.forget_unowed()
-    assert owed(store, 1) == [(2, 0)]
-    assert count(store, "message") == 2
-    store.write(Changes(done=[(2, 1), (2, 2)]))
-    store.forget_unowed()
-    assert count(store, "message") == 1
-
-
 async def test_a_clock_that_jumps_by_years_before_a_start_expires_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put_topic(TOPIC, "{}")
@@ -128,11 +116,6 @@ def test_a_message_is_on_the_disk_before_it_is_confirmed_and_an_acknowledgement_
     assert not is_synced(store.db)
     store.write(Changes(done=[(1, 1)]), Changes(messages=[message(2)]))
     assert is_synced(store.db)
-
-
-def test_the_ledgers_decision_is_on_the_disk_before_the_bus_deletes_the_message(tmp_path: Path) -> None:
-    with closing(open_ledger(tmp_path / "ledger.db")) as ledger:
-        assert is_synced(ledger)
 
 
 def test_what_an_earlier_version_kept_for_a_seek_does_not_come_again(tmp_path: Path) -> None:

@@ -35,29 +35,12 @@ def test_each_topic_is_pushed_to_the_function_that_consumes_it() -> None:
     }
 
 
-def test_only_the_dead_letters_themselves_have_no_dead_letter_policy() -> None:
-    policy = {"deadLetterTopic": "projects/hookchain-local/topics/blue-dead-letters", "maxDeliveryAttempts": 100}
-    assert SETTINGS["subscriptions/blue-transform-events"]["deadLetterPolicy"] == policy
-    assert SETTINGS["subscriptions/blue-notify-deliveries"]["deadLetterPolicy"] == policy
-    assert "deadLetterPolicy" not in SETTINGS["subscriptions/blue-notify-dead-letters"]
-
-
 def test_the_api_accepts_and_returns_every_setting() -> None:
     for resource in BUNDLE:
         is_topic = "/topics/" in resource.name
         name, settings = resource.name, resource.settings
         answered = topic_from(name, settings) if is_topic else subscription_from(name, settings).resource
         assert resource.settings.items() <= answered.items()
-
-
-def test_topics_come_before_what_needs_them() -> None:
-    kinds = [resource.name.split("/")[2] for resource in BUNDLE]
-    assert kinds == ["topics"] * 3 + ["subscriptions"] * 3
-
-
-@pytest.mark.parametrize("url", ["//127.0.0.1:8085", "//localhost", "http://[::1]:8090", "http://127.8.9.10"])
-def test_this_machine_is_local(url: str) -> None:
-    assert is_local(url)
 
 
 @pytest.mark.parametrize(

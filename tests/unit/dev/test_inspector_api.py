@@ -81,25 +81,6 @@ async def test_tenants_and_their_endpoints_are_shown_without_secrets(inspector: 
         assert (await inspector.client.get(path)).status == status
 
 
-async def test_an_event_whose_routing_a_full_disk_kept_from_the_journal_becomes_delivered(
-    inspector: Inspector,
-) -> None:
-    event = an_event()
-    delivery = Delivery(event, "tell", "list")
-    with closing(open_journal(inspector.parts.state / FILE_NAME)) as journal, transaction(journal):
-        write_requests(journal, [RequestEntry(NOW, "POST", 200, "web", event_id=event.id)])
-    claim = await inspector.parts.ledger.claim(delivery, b"{}", NOW, 60)
-    assert isinstance(claim, Claimed)
-    attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW, NOW + 0.5, "delivered", "", "202")
-    assert await inspector.parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
-    await inspector.parts.journal.record([attempt])
-    statuses = [(await inspector.get("/api/events/e1"))["status"]]
-    for seconds in (LOST_SECONDS - 1, LOST_SECONDS + 1):
-        await repair_some(inspector.parts, 0, NOW + seconds)
-        statuses.append((await inspector.get("/api/events/e1"))["status"])
-    assert statuses == ["delivering", "delivering", "delivered"]
-
-
 async def test_an_event_that_went_to_many_endpoints_is_repaired_to_the_last(
     inspector: Inspector,
 ) -> None:
@@ -232,12 +213,6 @@ async def test_an_invalid_replay_is_rejected_with_a_reason(
     assert status == expected
     assert message.strip()
     assert inspector.bus.sent == []
-
-
-async def test_an_id_that_is_no_text_of_unicode_is_rejected_with_a_message(inspector: Inspector) -> None:
-    for path, body in [("/api/replay", '{"id": "\\ud800"}'), ("/api/dead-letters/drop", '{"ids": ["\\udfff"]}')]:
-        async with inspector.client.post(path, data=body, headers=JSON_TYPE) as answer:
-            assert (answer.status, await answer.text()) == (400, "The body must be JSON.\n")
 
 
 async def test_a_dead_letter_is_replayed_to_its_topic_and_marked(inspector: Inspector) -> None:

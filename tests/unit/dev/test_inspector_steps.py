@@ -155,13 +155,6 @@ async def test_looking_makes_no_event_the_owner_of_its_key_and_tells_who_is(page
     owners.close()
 
 
-async def test_an_event_in_a_blob_is_shown_with_its_data(page: Page) -> None:
-    page.configure(CONFIG)
-    _, routes = await page.steps("e2")
-
-    assert "data.team" in str(routes[0]["steps"])
-
-
 async def test_without_the_event_or_a_configuration_there_is_nothing_to_tell(page: Page) -> None:
     assert (await page.steps())[0] == 404
     page.configure(CONFIG)

@@ -3,12 +3,9 @@
 import asyncio
 import json
 from pathlib import Path
-from unittest.mock import AsyncMock, Mock
 
 from aiohttp import StreamReader
-from aiohttp.test_utils import make_mocked_request
 
-from deploy.dev.inspector.server import BOARD, live
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
@@ -40,12 +37,3 @@ async def next_update(stream: StreamReader, name: str) -> JsonObject:
             assert isinstance(document, dict)
             return document
     raise EOFError(name)
-
-
-async def test_a_page_that_is_closed_before_its_first_update_is_no_error(inspector: Inspector) -> None:
-    """Without an answer to write to, aiohttp logs a traceback for whatever a handler raises."""
-    app = inspector.client.app
-    assert app is not None
-    writer = Mock(write_headers=AsyncMock(side_effect=ConnectionResetError("Cannot write to closing transport")))
-    await live(make_mocked_request("GET", "/api/live", app=app, writer=writer))
-    assert app[BOARD].open_pages == 0

@@ -1,6 +1,5 @@
 """The Function URL of the local Lambda: requests as events in payload format 2.0, and results as responses."""
 
-import base64
 import json
 
 import pytest
@@ -21,27 +20,6 @@ def event(body: bytes = b"", *headers: tuple[str, str], target: str = "/") -> Js
 def test_every_body_reaches_the_function_byte_for_byte(body: bytes, content_type: str) -> None:
     handed_over = json.loads(json.dumps(event(body, ("Content-Type", content_type))))
     assert request_of(handed_over)[1] == body
-
-
-@pytest.mark.parametrize("content_type", ["application/json", "text/xml", "APPLICATION/XML; charset=utf-8"])
-def test_a_body_of_text_is_text(content_type: str) -> None:
-    found = event(b"\xc3\xb6", ("Content-Type", content_type))
-    assert (found["body"], found["isBase64Encoded"]) == ("ö", False)
-
-
-@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_any_other_body_is_base64(content_type: str) -> None:
-    found = event(b"a=b", ("Content-Type", content_type))
-    assert (found["body"], found["isBase64Encoded"]) == ("YT1i", True)
-
-
-def test_text_that_is_not_utf_8_is_base64() -> None:
-    assert event(b"\xff", ("Content-Type", "application/json"))["isBase64Encoded"] is True
-
-
-def test_an_event_without_a_body_has_none() -> None:
-    assert "body" not in event()
-    assert event()["isBase64Encoded"] is False
 
 
 def test_path_and_query_are_as_they_were_sent() -> None:
@@ -65,11 +43,6 @@ def test_a_result_is_a_response() -> None:
     result: JsonObject = {"statusCode": 401, "headers": {"WWW-Authenticate": "Basic"}, "body": "no"}
     expected = {"www-authenticate": "Basic", "content-type": "application/json"}
     assert response(result) == (401, expected, b"no")
-
-
-def test_a_body_in_base64_is_decoded() -> None:
-    body = base64.b64encode(b"\x00\xff").decode()
-    assert response({"statusCode": 200, "body": body, "isBase64Encoded": True})[2] == b"\x00\xff"
 
 
 def test_a_result_without_a_status_is_the_body() -> None:

@@ -31,11 +31,6 @@ def test_an_answer_without_failures_means_that_all_are_done(answer: Json) -> Non
     assert failed_items(json.dumps(answer).encode(), {"a", "b"}) == set()
 
 
-def test_the_named_messages_come_again() -> None:
-    answer = {"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "a"}]}
-    assert failed_items(json.dumps(answer).encode(), {"a", "b"}) == {"a"}
-
-
 @pytest.mark.parametrize("items", ["a", [{}], ["a"], [{"itemIdentifier": ""}], [{"itemIdentifier": "c"}]])
 def test_an_answer_that_names_no_message_of_the_batch_fails_the_whole_batch(items: Json) -> None:
     with pytest.raises(ValueError, match="batchItemFailures"):

@@ -10,8 +10,6 @@ import pytest
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
 from deploy.dev.supervisor.supervisor import purge_state
-from deploy.history.local_requests import RequestEntry, write_requests
-from deploy.history.local_retention import newest_at
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import open_journal, write_entries
@@ -22,9 +20,8 @@ from shared.journal import DeadLetter
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed, Settlement
 from shared.outcomes import DeliveryState
-from shared.retention import DAY_SECONDS, PurgeClock
+from shared.retention import DAY_SECONDS
 from shared.times import rfc3339
-from tests.fakes.clock import FakeClock
 from tests.fakes.deliveries import message_of
 
 NOW = 1_790_000_000.0
@@ -116,22 +113,3 @@ def test_caught_mails_are_kept_as_long_as_bodies(tmp_path: Path) -> None:
     purge_state(tmp_path, {"destinations": {}, "retention": {"bodies_seconds": 7 * DAY_SECONDS}}, NOW)
     assert mailbox.count() == 1
     mailbox.close()
-
-
-def test_a_clock_that_jumps_by_years_is_not_purged_by() -> None:
-    wall, elapsed = FakeClock(NOW), FakeClock(0)
-    clock = PurgeClock(NOW - 40 * DAY_SECONDS, wall.now, elapsed.now)
-    wall.advance(400 * DAY_SECONDS)
-    elapsed.advance(3_600)
-    assert clock.now() == NOW + 3_600
-    wall.time = NOW + 7_200
-    assert clock.now() == NOW + 7_200
-
-
-def test_a_start_years_after_the_newest_row_purges_by_that_row(tmp_path: Path) -> None:
-    with closing(open_journal(tmp_path / "journal.db")) as connection:
-        write_requests(connection, [RequestEntry(NOW, "POST", 200, "shop", event_id="e1")])
-    assert newest_at(tmp_path / "journal.db") == NOW
-    assert PurgeClock(NOW, lambda: NOW + 366 * DAY_SECONDS, lambda: 0.0).now() == NOW
-    assert PurgeClock(NOW, lambda: NOW + 300 * DAY_SECONDS, lambda: 0.0).now() == NOW + 300 * DAY_SECONDS
-    assert PurgeClock(None, lambda: NOW, lambda: 0.0).now() == NOW

@@ -1,10 +1,7 @@
 """The messages of the supervisor."""
 
-import os
 import shlex
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,13 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.config.running_dev import Hint, ports_from, read_hint, remove_dev_file, served_config, write_dev_file
-from deploy.dev.probe import parse_status
-from deploy.dev.supervisor.runner import exit_description
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret
 from deploy.requests.events import sample_beside
 from deploy.requests.sources import source_lines
 from deploy.terminal.log_view import LogView
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject
 
 PORTS = ports_from(8080)
 CLOCK = "12:00:00.000"
@@ -35,13 +30,6 @@ def test_a_log_line_is_readable() -> None:
     assert LogView().line("receive", line, CLOCK) == f"{CLOCK} receive   accepted  source=web  status=200  event_id=e1"
 
 
-def test_less_severe_lines_are_left_out_and_severe_ones_say_so() -> None:
-    line = '{"severity":"WARNING","message":"refused","detail":"no such thing"}'
-    assert LogView(level="ERROR").line("receive", line, CLOCK) is None
-    shown = LogView(level="WARNING").line("receive", line, CLOCK)
-    assert shown == f'{CLOCK} receive   warning: refused  detail="no such thing"'
-
-
 def test_a_line_that_is_no_log_line_is_shown_without_what_moves_the_cursor() -> None:
     assert LogView(level="ERROR").line("notify", "Traceback \x1b[2J", CLOCK) == f"{CLOCK} notify    Traceback ?[2J"
     assert LogView().line("notify", "  ", CLOCK) is None
@@ -51,10 +39,6 @@ def test_a_line_that_is_no_log_line_is_shown_without_what_moves_the_cursor() -> 
 def test_no_line_breaks_the_view_or_colours_it(line: str) -> None:
     shown = LogView().line("receive", line, CLOCK)
     assert shown is None or "\x1b" not in shown
-
-
-def test_colours_are_there_when_they_are_wanted() -> None:
-    assert "\x1b[31m" in LogView(colours=True).own("ERROR", "a fault", CLOCK)
 
 
 def slices(*auth: JsonObject) -> dict[str, JsonObject]:
@@ -80,16 +64,6 @@ def test_the_line_to_try_proves_its_sender(auth: JsonObject, command: str) -> No
     assert line.startswith(command)
     assert '"event":"signup.created"' in line
     assert line.endswith(" http://127.0.0.1:8080/form")
-
-
-def test_the_line_to_try_sends_the_example_of_an_event_type_that_subscribers_get() -> None:
-    types: JsonObject = {
-        "order.paid": {"examples": [{"total": 1}]},
-        "signup.done": {"examples": []},
-        "signup.created": {"examples": [{"accountId": "acme"}]},
-    }
-    line = first_event_line({**slices({"scheme": "none"}), "subscribe": {"event_types": types}}, PORTS, {})
-    assert '{"event":"signup.created","accountId":"acme"}' in (line or "")
 
 
 @pytest.mark.parametrize(
@@ -166,36 +140,6 @@ def test_a_sample_beside_the_configuration_is_what_the_line_posts(
     ]
 
 
-def test_a_sample_that_must_be_signed_is_sent_by_the_command_that_signs(tmp_path: Path) -> None:
-    sample = tmp_path / "sample.form"
-    auth: JsonObject = {"scheme": "hmac", "header": "X-S", "algorithm": "sha256", "encoding": "hex", "prefix": ""}
-    line = first_event_line(slices({**auth, "secret": "key"}), PORTS, {"KEY": "s3cret"}, sample)
-    assert line
-    program, *rest = shlex.split(line)
-    assert Path(program).absolute() == Path(sys.executable).parent / "hookchain"
-    assert rest == [
-        *("send", "http://127.0.0.1:8080/form", "--hmac", "X-S:sha256:hex:", "--secret", "key"),
-        *("--file", str(sample)),
-    ]
-
-
-def test_a_type_that_a_header_has_is_part_of_the_line(tmp_path: Path) -> None:
-    source: JsonObject = {"auth": [{"scheme": "none"}], "type": ["header.X-Event", "data.action"]}
-    routes: Json = [{"from": None, "types": ["workflow_run"]}]
-    found: dict[str, JsonObject] = {"receive": {"sources": {"form": source}}, "transform": {"routes": routes}}
-    for sample in (None, tmp_path / "sample.json"):
-        assert "-H 'X-Event: workflow_run'" in (first_event_line(found, PORTS, {}, sample) or "")
-
-
-def test_without_a_sample_the_line_holds_its_body(tmp_path: Path) -> None:
-    assert sample_beside(tmp_path / "hookchain.yaml") is None
-    assert sample_beside(None) is None
-
-
-def test_without_sources_there_is_nothing_to_try() -> None:
-    assert first_event_line({"receive": {"sources": {}}, "transform": {"routes": []}}, PORTS, {}) is None
-
-
 def test_each_source_says_where_and_how() -> None:
     auth: list[JsonObject] = [{"scheme": "basic", "username": "web", "secret": "form-password"}, {"scheme": "none"}]
     lines = source_lines({"form": {"auth": list(auth)}}, PORTS)
@@ -211,28 +155,3 @@ def test_what_runs_can_be_found_and_only_by_its_owner(tmp_path: Path) -> None:
     remove_dev_file(tmp_path)
     assert read_hint(tmp_path) is None
     assert served_config(tmp_path) is None
-
-
-def test_what_was_killed_is_not_up_though_its_file_stays(tmp_path: Path) -> None:
-    write_dev_file(tmp_path, PORTS, Hint("curl …", ()), None)
-    assert (read_hint(tmp_path), served_config(tmp_path)) == (Hint("curl …", ()), "none")
-    killed = subprocess.Popen([sys.executable, "-c", ""])
-    killed.wait()
-    text = (tmp_path / "dev.json").read_text(encoding="utf-8")
-    (tmp_path / "dev.json").write_text(text.replace(str(os.getpid()), str(killed.pid)), encoding="utf-8")
-    assert (read_hint(tmp_path), served_config(tmp_path)) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("line", "status"), [(b"HTTP/1.1 404 Not Found\r\n", 404), (b"", None), (b"SSH-2.0\r\n", None)]
-)
-def test_any_http_answer_counts_as_one(line: bytes, status: int | None) -> None:
-    assert parse_status(line) == status
-
-
-@pytest.mark.parametrize(
-    ("code", "description"),
-    [(1, "ended with exit status 1"), (-9, "was ended by SIGKILL"), (-77, "was ended by signal 77")],
-)
-def test_the_end_of_a_process_is_described(code: int, description: str) -> None:
-    assert exit_description(code) == description

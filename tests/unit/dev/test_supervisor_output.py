@@ -26,21 +26,6 @@ REQUEST: JsonObject = {
 }
 
 
-async def test_requests_that_receive_logs_are_in_the_journal_soon(tmp_path: Path) -> None:
-    feed = RequestFeed(tmp_path, lambda severity, text: None)
-    feed.add({"message": "no request"})
-    feed.add(REQUEST)
-    task = asyncio.create_task(feed.run())
-    with JournalReader(tmp_path / "journal.db") as reader:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while reader.event("e1") is None:
-                await asyncio.sleep(0.01)
-        feed.add({**REQUEST, "event_id": "e2"})
-        task.cancel()
-        await asyncio.wait([task])
-        assert reader.event("e2")
-
-
 async def test_a_journal_that_cannot_be_opened_yet_takes_the_requests_that_come_once_it_can(
     tmp_path: Path,
 ) -> None:
@@ -110,18 +95,6 @@ async def test_under_load_routine_lines_are_left_out_and_counted_and_errors_are_
     assert "Traceback" in shown
     assert shown.endswith("dev       9 lines left out here: `hookchain logs` prints every line\n")
     assert (tmp_path / "log.jsonl").read_text(encoding="utf-8").count("delivered") == ROUTINE_LINES + 9
-
-
-async def test_each_second_routine_lines_are_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
-    line = '{"severity":"INFO","message":"delivered"}'
-    output.append_lines("notify", [line] * (ROUTINE_LINES + 1))
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while "1 line left out" not in capsys.readouterr().out:
-            await asyncio.sleep(0.05)
-    output.append_lines("notify", [line])
-    output.close()
-    assert capsys.readouterr().out.endswith("notify    delivered\n")
 
 
 class FullDisk(io.StringIO):

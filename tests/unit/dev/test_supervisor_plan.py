@@ -23,10 +23,6 @@ def plan(sendgrid_key: str | None = "SG.x", inherited: Mapping[str, str] | None 
     return {child.name: child for child in plan_children(folders, PORTS, inherited or {}, secrets, sendgrid_key)}
 
 
-def test_five_processes_each_on_its_port() -> None:
-    assert {name: child.port for name, child in plan().items()} == PORTS.named()
-
-
 def test_subscribers_have_a_process_of_their_own_with_their_key() -> None:
     secrets = {"receive": {}, "transform": {}, "notify": {}, "subscribe": {"SUBSCRIBERS_KEY": "k"}}
     folders, ports = Folders(Path("/checkout"), Path("/state"), Path("/sockets")), ports_from(8080, True)
@@ -61,11 +57,6 @@ def test_mails_are_caught_unless_they_are_to_be_sent() -> None:
     sent = plan(None, base_environ(shell, send_mail=True))["notify"].environ
     assert (sent["SENDGRID_API_KEY"], sent["SMTP_URL"]) == ("real", "smtp://real")
     assert "SENDGRID_API_URL" not in sent
-
-
-def test_rows_of_sheets_go_to_the_emulated_apis_whether_mails_are_sent_or_not() -> None:
-    for key in ("SG.local", None):
-        assert plan(key)["notify"].environ["SHEETS_API_URL"] == "http://127.0.0.1:8085"
 
 
 def test_a_change_restarts_the_processes_whose_code_it_is() -> None:

@@ -15,7 +15,6 @@ import pytest
 from deploy.config.running_dev import HOST
 from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.processes import Child
-from deploy.dev.supervisor.reaper import groups_left
 from deploy.dev.supervisor.runner import Backoff, ReaperLink, Runner
 from deploy.dev.supervisor.supervisor import race
 from tests.ports import free_port
@@ -141,16 +140,6 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-async def test_a_child_that_has_changed_is_replaced_without_complaint(
-    start: Callable[[str], Runner], recorder: Recorder
-) -> None:
-    runner = start(FOREVER)
-    await recorder.until(lambda: "ready" in recorder.lines)
-    await runner.replace(child("print('another', flush=True)\nimport time\ntime.sleep(600)\n"))
-    await recorder.until(lambda: "another" in recorder.lines)
-    assert recorder.messages == []
-
-
 async def test_a_child_waiting_to_be_started_again_is_replaced_at_once(
     start: Callable[[str], Runner], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,41 +193,12 @@ def test_a_process_that_ignores_sigterm_is_killed() -> None:
     assert stubborn.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
 
-def test_the_reaper_knows_which_groups_are_left() -> None:
-    assert groups_left(["+12\n", "+13\n", "-12\n", "-99\n"]) == {13}
-
-
-async def test_a_race_ends_with_its_first_and_cancels_the_others() -> None:
-    ended: list[str] = []
-
-    async def endless() -> None:
-        try:
-            await asyncio.sleep(600)
-        finally:
-            ended.append("endless")
-
-    await race(endless(), asyncio.sleep(0))
-    assert ended == ["endless"]
-
-
 async def test_a_race_raises_what_its_first_raised() -> None:
     async def fails() -> None:
         raise LookupError("gone")
 
     with pytest.raises(LookupError, match="gone"):
         await race(asyncio.sleep(600), fails())
-
-
-async def test_a_missing_program_is_logged_and_retried(tmp_path: Path, recorder: Recorder) -> None:
-    with ReaperLink(tmp_path / "sockets") as link:
-        missing = Child("child", (str(tmp_path / "missing"),), {}, 0, "/", ())
-        runner = Runner(missing, tmp_path, link, recorder.append_lines, recorder.say)
-        task = asyncio.create_task(runner.run())
-        await recorder.until(lambda: runner.failures >= 2)
-        await runner.stop()
-        await task
-    assert recorder.messages[0] == "ERROR child ended with exit status 127; restarting in 0.25 s"
-    assert f"{tmp_path / 'missing'}: not found" in recorder.lines[0]  # the shell's words
 
 
 async def test_a_port_that_another_program_has_taken_is_logged_and_retried(tmp_path: Path, recorder: Recorder) -> None:

@@ -14,8 +14,8 @@ from deploy.config.dotenv import DotenvFault, add_to_dotenv, parse_dotenv, read_
 from deploy.config.running_dev import PortsTaken, owner_from, ports_from, require_free
 from deploy.dev.supervisor import supervisor
 from deploy.dev.supervisor.setup import Options, parse_options
-from deploy.secrets.values import WeakSecret, find_missing, random_value
-from shared.secrets import from_environment, weakness
+from deploy.secrets.values import WeakSecret, find_missing
+from shared.secrets import from_environment
 
 # Options
 
@@ -59,10 +59,6 @@ def test_the_environment_counts_and_the_command_line_counts_more() -> None:
     assert options("--port-base", "9100", environ=environ).port_base == 9100
 
 
-def test_no_colours_where_nobody_watches() -> None:
-    assert not options(is_terminal=False).colours
-
-
 @pytest.mark.parametrize(
     "arguments", [["--port-base", "0"], ["--port-base", "65530"], ["--port-base", "x"], ["--log-level", "LOUD"]]
 )
@@ -70,11 +66,6 @@ def test_an_invalid_option_is_a_usage_error(arguments: list[str], capsys: pytest
     with pytest.raises(SystemExit):
         options(*arguments)
     assert arguments[1] in capsys.readouterr().err
-
-
-def test_a_port_base_from_the_environment_is_checked_too() -> None:
-    with pytest.raises(SystemExit):
-        options(environ={"PORT_BASE": "many"})
 
 
 def test_what_the_env_file_sets_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,15 +108,6 @@ def test_a_taken_port_is_named_with_its_owner_and_a_way_out() -> None:
     )
 
 
-def test_an_unknown_owner_is_not_spoken_of() -> None:
-    with pytest.raises(PortsTaken, match=r"Port 8080 \(receive\) is in use\."):
-        require_free(8080, lambda port: port != 8080, lambda _: None)
-
-
-def test_free_ports_raise_nothing() -> None:
-    require_free(8080, lambda _: True, lambda _: None)
-
-
 @pytest.mark.parametrize(
     ("listing", "owner"), [("p77\ncnode\nf12\n", "node (process 77)"), ("", None), ("p77\n", None)]
 )
@@ -134,24 +116,6 @@ def test_the_owner_is_read_from_what_lsof_says(listing: str, owner: str | None) 
 
 
 # .env
-
-
-def test_dotenv_lines_are_read() -> None:
-    text = """# a comment
-
-PLAIN=a b
-export QUOTED='x # y'
-ESCAPED="one\\ntwo \\"three\\"" # why
-BARE=z # why
-EMPTY=
-"""
-    assert parse_dotenv(text, ".env") == {
-        "PLAIN": "a b",
-        "QUOTED": "x # y",
-        "ESCAPED": 'one\ntwo "three"',
-        "BARE": "z",
-        "EMPTY": "",
-    }
 
 
 @pytest.mark.parametrize("line", ["no equals sign", "1NAME=x", "NAME='open"])
@@ -190,17 +154,7 @@ def test_a_shell_reads_from_dotenv_what_dev_reads(tmp_path: Path, value: str) ->
     assert read_dotenv(path) == {"NAME": value, "NEXT": "1"}
 
 
-def test_no_file_is_no_settings(tmp_path: Path) -> None:
-    assert read_dotenv(tmp_path / ".env") == {}
-
-
 # Secrets
-
-
-def test_secrets_are_found_missing_and_short() -> None:
-    readers = (from_environment({"SET": "a-strong-value-of-24-char", "TINY": "abc"}),)
-    found = find_missing(["set", "tiny", "gone"], readers)
-    assert (found.missing, found.short) == (("gone",), ("tiny",))
 
 
 def test_every_weak_secret_is_named_and_none_is_shown() -> None:
@@ -209,8 +163,3 @@ def test_every_weak_secret_is_named_and_none_is_shown() -> None:
         find_missing(["one", "two", "three"], readers)
     assert [line.split()[1] for line in str(fault.value).splitlines()] == ["'one'", "'two'", "'three'"]
     assert "changeme" not in str(fault.value)
-
-
-def test_a_made_up_secret_is_strong() -> None:
-    assert weakness(random_value()) is None
-    assert len(random_value()) == 32

@@ -11,7 +11,7 @@ from deploy.cli.dev import find_warnings
 from deploy.cli.main import main
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
 from deploy.config.config_file import Fault
-from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint
+from deploy.dev.supervisor.banner import banner, changed_lines, make_hint
 from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.runner import ReaperLink
@@ -57,19 +57,6 @@ def test_a_generated_standard_webhooks_secret_is_a_key_that_can_sign(settle: Set
     assert not setup.environ["FORM_PASSWORD"].startswith("whsec_")
 
 
-def test_a_generated_secret_of_a_webhook_is_a_key_that_can_sign(settle: SetUp, tmp_path: Path) -> None:
-    webhook = "\n  crm: {webhook: {url: https://crm.example.com/in, secret: crm-key}}\n"
-    (tmp_path / OWN_CONFIG).write_text(CONFIG.rstrip() + webhook, encoding="utf-8")
-    assert settle({}).environ["CRM_KEY"].startswith("whsec_")
-
-
-def test_no_two_generated_signing_keys_are_the_same(settle: SetUp, tmp_path: Path) -> None:
-    another = "  refunds:\n    auth: {scheme: standard-webhooks, secret: refund-key}\nroutes:"
-    (tmp_path / OWN_CONFIG).write_text(SIGNED.replace("routes:", another), encoding="utf-8")
-    made = settle({}).environ
-    assert made["PAY_KEY"] != made["REFUND_KEY"]
-
-
 @pytest.mark.parametrize("environ", [{}, {"EMAIL_ADDRESS": "ann@example.com"}])
 def test_a_configuration_that_is_written_later_is_noticed_and_used(
     settle: SetUp, tmp_path: Path, environ: Mapping[str, str]
@@ -89,12 +76,6 @@ def test_without_its_configuration_the_example_is_served_until_it_is_back(settle
     after = settle({})
     assert after.configuration.path == tmp_path / EXAMPLE_CONFIG
     assert own in after.configuration.files
-
-
-def test_with_a_named_configuration_no_other_is_watched(settle: SetUp, tmp_path: Path) -> None:
-    named = tmp_path / EXAMPLE_CONFIG
-    assert settle({"HOOKCHAIN_CONFIG": str(named)}).configuration.files == (named,)
-    assert settle({"HOOKCHAIN_CONFIG": "none", "EMAIL_ADDRESS": "ann@example.com"}).configuration.files == ()
 
 
 def test_a_new_source_and_a_generated_secret_are_named_without_its_value(settle: SetUp, tmp_path: Path) -> None:
@@ -152,10 +133,6 @@ async def test_a_change_prints_the_warnings_that_are_new(settle: SetUp, tmp_path
     assert await supervisor.new_warnings() == []
 
 
-def test_a_change_that_adds_nothing_has_no_news(settle: SetUp) -> None:
-    assert changed_lines(settle({}), settle({})) == []
-
-
 def with_sources(*sources: str) -> str:
     return CONFIG.replace(
         "  form:\n    auth: {scheme: basic, username: web, secret: form-password}\n", "".join(sources)
@@ -187,31 +164,10 @@ def test_the_command_to_try_fits_the_configuration(
     assert f"Try it:\n    {make_hint(setup).trial}\n" in banner(setup, 1.0)
 
 
-def test_the_sample_to_trigger_is_one_that_a_route_takes(settle: SetUp, tmp_path: Path) -> None:
-    routes = "routes: [{name: builds, types: [workflow_run], to: list}]"
-    text = re.sub(r"routes:.*?(?=\ndestinations:)", routes, with_sources(GITHUB), flags=re.DOTALL)
-    (tmp_path / OWN_CONFIG).write_text(text, encoding="utf-8")
-    assert make_hint(settle({})).trial.endswith("hookchain trigger github workflow_run")
-
-
-def test_a_source_of_the_operators_own_is_tried_before_a_provider(settle: SetUp, tmp_path: Path) -> None:
-    (tmp_path / OWN_CONFIG).write_text(with_sources(GITHUB, FORM), encoding="utf-8")
-    setup = settle({})
-    assert "curl -u web:" in banner(setup, 1.0)
-    assert "hookchain send http://127.0.0.1:8080/form --basic web --secret form-password" in make_hint(setup).trial
-
-
 def test_a_sample_beside_the_configuration_is_tried_before_a_providers_own(settle: SetUp, tmp_path: Path) -> None:
     (tmp_path / OWN_CONFIG).write_text(with_sources("  mdm: {provider: jamf_pro, secret: mdm-password}\n"), "utf-8")
     (tmp_path / OWN_CONFIG).with_name("sample.xml").write_text("<a/>", encoding="utf-8")
     assert f"--data-binary @{tmp_path / 'deploy/sample.xml'} http://127.0.0.1:8080/mdm" in banner(settle({}), 1.0)
-
-
-def test_a_source_that_only_its_provider_can_sign_for_is_not_suggested(settle: SetUp, tmp_path: Path) -> None:
-    (tmp_path / OWN_CONFIG).write_text(with_sources(SNS), encoding="utf-8")
-    setup = settle({})
-    assert make_hint(setup).trial == ""
-    assert "Try it" not in banner(setup, 1.0)
 
 
 def test_the_banner_names_generated_and_short_secrets(settle: SetUp, tmp_path: Path) -> None:
@@ -279,11 +235,6 @@ def test_a_start_names_the_destinations_that_no_account_of_googles_can_write_to(
         "Deliveries to image are held: this machine has no account of Google's. Name a service account's key" in shown
     )
     assert "sent for real: chat, crm." in shown
-
-
-def test_the_last_line_says_where_events_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert farewell(tmp_path / ".hookchain") == "Stopped. Events are kept in .hookchain/."
 
 
 def test_a_misspelt_name_of_a_secret_is_named_at_the_start_by_lint_list_and_explain(

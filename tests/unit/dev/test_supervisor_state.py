@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.caught import Mailbox, SheetStore
-from deploy.dev.pubsub.store import Store
+from deploy.dev.caught import Mailbox
 from deploy.dev.supervisor.state_folder import (
     StateFault,
     locked,
@@ -19,7 +18,6 @@ from deploy.history.local_journal import JournalReader
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import VERSIONS, transaction
 from shared.cloud.local.journal import open_journal, write_entries
-from shared.cloud.local.ledger import open_ledger
 from shared.journal import AttemptEntry, DeadLetter
 
 NOW = 1_790_000_000.0
@@ -82,20 +80,6 @@ def test_a_file_of_a_newer_version_ends_the_start_with_one_line(tmp_path: Path, 
     with closing(sqlite3.connect(tmp_path / name)) as database:
         database.execute(f"PRAGMA user_version = {VERSIONS[name]}")
     require_known_files(tmp_path)
-
-
-def test_each_file_carries_its_version(tmp_path: Path) -> None:
-    a_journal(tmp_path, 1)
-    with JournalReader(tmp_path / "journal.db") as reader:  # and with it the search index
-        reader.index()
-    Mailbox(tmp_path).close()
-    Store(tmp_path).close()
-    SheetStore(tmp_path).close()
-    open_ledger(tmp_path / "ledger.db").close()
-    for path in tmp_path.glob("*.db"):
-        with closing(sqlite3.connect(path)) as database:
-            assert database.execute("PRAGMA user_version").fetchone() == (VERSIONS[path.name],), path.name
-    assert len(list(tmp_path.glob("*.db"))) == 6
 
 
 @pytest.mark.parametrize("name", ["journal.db", "search.db", "mail.db"])

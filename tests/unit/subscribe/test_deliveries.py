@@ -44,27 +44,6 @@ async def test_a_delivery_is_shown_with_its_message_request_and_attempts(
     ]
 
 
-async def test_one_delivery_is_read_without_the_others_of_its_event(
-    api: Subscribers, key: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The event may have gone to thousands of endpoints."""
-    message = await api.message("acme", 1)
-    await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "dead_lettered")
-    (listed,) = (await api.send("GET", f"{TENANT}/endpoints/{endpoint}/deliveries", by=key)).items
-    rows, asked = api.ledger.rows, []
-
-    async def counted(limit: int, **wanted: object) -> object:
-        asked.append(wanted)
-        return await rows(limit, **wanted)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(api.ledger, "rows", counted)
-    assert (await api.send("GET", f"{TENANT}/deliveries/{listed['id']}", by=key)).status == 200
-    assert (await api.send("POST", f"{TENANT}/deliveries/{listed['id']}/resend", by=key)).status == 202
-    body: JsonObject = {"since": rfc3339(api.clock.now() - 2_000)}
-    recovered = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/recover", body, by=key)
-    assert (recovered.json["count"], asked) == (1, [])
-
-
 @pytest.mark.parametrize(
     ("kept", "shown"),
     [("claimed", "pending"), ("retry_scheduled", "waiting"), ("delivered", "delivered"), ("dead_lettered", "failed")],

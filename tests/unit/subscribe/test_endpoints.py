@@ -9,8 +9,6 @@ from functions.subscribe.service import TenantLimits, read_settings
 from shared.jsontext import Json, JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
 from shared.ports import DELIVERIES
-from shared.subscribers.directory import endpoints_of
-from shared.subscribers.model import Endpoint
 from tests.fakes.subscribe_api import SLICE, Subscribers
 
 ENDPOINTS = "/v1/tenants/acme/endpoints"
@@ -19,15 +17,6 @@ SIGNING = "whsec_" + base64.b64encode(b"s" * 32).decode()
 
 def path_of(endpoint: JsonObject, action: str = "") -> str:
     return f"{ENDPOINTS}/{endpoint['id']}{action}"
-
-
-async def test_a_new_endpoint_has_defaults_and_shows_its_secret_once(api: Subscribers, key: str) -> None:
-    made = await api.endpoint("acme", key)
-    assert str(made["secret"]).startswith("whsec_")
-    shown = (await api.send("GET", path_of(made), by=key)).json
-    assert shown == {name: value for name, value in made.items() if name != "secret"}
-    assert (shown["enabled"], shown["verified"], shown["types"], shown["disabled"]) == (True, True, [], None)
-    assert all(str(made["secret"]) not in each.text for each in api.documents.kept.values())
 
 
 async def test_all_of_an_endpoint_can_be_set_and_changed(api: Subscribers, key: str) -> None:
@@ -113,11 +102,6 @@ async def test_a_value_that_breaks_a_rule_is_answered_422_with_its_path(
     assert len(await api.service.directory.endpoints("acme")) == 1
 
 
-async def test_all_faults_are_told_at_once(api: Subscribers, key: str) -> None:
-    body: JsonObject = {"url": "http://a.example.com/", "rate": "1000/s", "filter": "!"}
-    assert (await api.send("POST", ENDPOINTS, body, by=key)).paths == ["/url", "/filter", "/rate"]
-
-
 async def test_a_change_by_an_old_etag_is_412_and_by_the_new_one_is_done(api: Subscribers, key: str) -> None:
     made = await api.endpoint("acme", key)
     old = (await api.send("GET", path_of(made), by=key)).headers["etag"]
@@ -131,47 +115,12 @@ async def test_a_change_by_an_old_etag_is_412_and_by_the_new_one_is_done(api: Su
     assert (await api.send("GET", path_of(made), by=key)).status == 404
 
 
-async def test_what_notify_notes_on_an_endpoint_does_not_change_its_etag(api: Subscribers, key: str) -> None:
-    made = await api.endpoint("acme", key)
-    before = (await api.send("GET", path_of(made), by=key)).headers["etag"]
-    await api.service.directory.change(
-        Endpoint,
-        endpoints_of("acme"),
-        str(made["id"]),
-        lambda found: found.model_copy(update={"failing_since": 5.0, "filter_fault": "it compares"}) if found else None,
-    )
-    after = await api.send("GET", path_of(made), by=key)
-    assert (after.headers["etag"], after.json["failing_since"]) == (before, "1970-01-01T00:00:05.000Z")
-    changed = await api.send("PATCH", path_of(made), {"filter": "data.x"}, by=key, headers={"If-Match": before})
-    assert (changed.json["filter_fault"], changed.json["failing_since"]) == ("", "1970-01-01T00:00:05.000Z")
-
-
 async def test_a_tenant_has_at_most_so_many_endpoints(api: Subscribers, key: str) -> None:
     for _ in range(5):
         await api.endpoint("acme", key)
     answer = await api.send("POST", ENDPOINTS, {"url": "https://a.example.com/"}, by=key)
     assert (answer.status, answer.code) == (409, "limit_reached")
     assert len((await api.send("GET", ENDPOINTS, by=key)).items) == 5
-
-
-async def test_a_deleted_endpoint_makes_room_for_another(api: Subscribers, key: str) -> None:
-    made = [await api.endpoint("acme", key) for _ in range(5)]
-    assert (await api.send("DELETE", path_of(made[0]), by=key)).status == 204
-    await api.endpoint("acme", key)
-    assert (await api.send("POST", ENDPOINTS, {"url": "https://a.example.com/"}, by=key)).code == "limit_reached"
-
-
-async def test_a_creation_reads_and_writes_the_same_however_many_endpoints_there_are(
-    api: Subscribers, key: str
-) -> None:
-    api.service = replace(api.service, settings=replace(api.settings, limits=TenantLimits(endpoints=10_000)))
-    costs: list[tuple[int, int]] = []
-    for number in range(600):
-        before = api.documents.documents_read, api.documents.calls
-        await api.endpoint("acme", key, url=f"https://a.example.com/{number}")
-        costs.append((api.documents.documents_read - before[0], api.documents.calls - before[1]))
-    assert max(costs[1:]) == costs[1]
-    assert costs[1][0] <= 6
 
 
 async def test_a_password_is_rotated_without_an_overlap_for_a_request_has_one(api: Subscribers, key: str) -> None:

@@ -38,12 +38,6 @@ async def test_another_body_with_the_same_key_is_422_and_another_callers_key_is_
     assert (await create(api, await api.token("acme", key), url="https://c.example.com/"))[0] == 201
 
 
-async def test_after_24_hours_a_key_is_new(api: Subscribers, key: str) -> None:
-    await create(api, key)
-    api.clock.time += 86_401
-    assert (await create(api, key, url="https://b.example.com/"))[0] == 201
-
-
 async def test_a_request_in_progress_is_409_until_it_must_have_ended(api: Subscribers, key: str) -> None:
     """Here it died without an answer: its client learns when to come again."""
     await create(api, key)
@@ -95,22 +89,6 @@ async def test_a_request_whose_end_failed_is_done_again_without_a_second_endpoin
     assert (status, json.loads(body)["id"]) == (201, endpoint.id)
     path = f"{ENDPOINTS}/{endpoint.id}/secret"
     assert (await api.send("GET", path, by=key)).json["secret"] == json.loads(body)["secret"]
-
-
-async def test_a_request_whose_answer_was_lost_finds_its_endpoint_where_no_further_one_is_allowed(
-    api: Subscribers, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for _ in range(4):
-        await api.endpoint("acme", key)
-
-    async def fail(*_: object) -> None:
-        raise Temporary("documents_unavailable", "the database is away")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("functions.subscribe.handlers.endpoints._keep_with_tenant", fail)
-        assert (await create(api, key))[0] == 503
-    assert (await create(api, key))[0] == 201
-    assert len(await api.service.directory.endpoints("acme")) == 5
 
 
 async def test_a_key_that_is_used_again_after_24_hours_shows_no_secret_of_the_first_endpoint(

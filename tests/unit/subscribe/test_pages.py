@@ -1,7 +1,5 @@
 """The pages: the portal's files, how they may be embedded, and that nothing else is served."""
 
-import base64
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +18,6 @@ async def test_the_portal_is_its_page_and_each_file_of_its_folder_is_found_by_na
         answer = await api.send("GET", f"/portal/{path.name}")
         assert (answer.status, answer.reply.body) == (200, path.read_bytes())
         assert answer.headers["x-content-type-options"] == "nosniff"
-
-
-async def test_the_style_in_the_catalogue_is_allowed_by_its_hash(api: Subscribers) -> None:
-    page = await api.send("GET", "/docs")
-    style = page.reply.body.partition(b"<style>")[2].partition(b"</style>")[0]
-    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
-    assert f"style-src 'self' 'sha256-{digest}';" in page.headers["content-security-policy"]
 
 
 async def test_a_page_that_is_known_is_not_sent_again(api: Subscribers) -> None:

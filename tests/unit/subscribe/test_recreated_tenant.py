@@ -43,12 +43,6 @@ async def second_life() -> Lives:
     return Lives(api, key, await api.token("acme", key, *ALL), message.id, str(row["id"]))
 
 
-async def test_messages_of_the_former_life_are_neither_listed_nor_shown() -> None:
-    lives = await second_life()
-    assert (await lives.api.send("GET", f"{lives.tenant}/messages", by=lives.token)).items == []
-    assert (await lives.api.send("GET", f"{lives.tenant}/messages/{lives.message}", by=lives.token)).status == 404
-
-
 async def test_deliveries_of_the_former_life_are_neither_shown_nor_sent_again() -> None:
     lives = await second_life()
     path = f"{lives.tenant}/deliveries/{lives.delivery}"

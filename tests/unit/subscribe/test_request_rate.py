@@ -39,17 +39,6 @@ async def test_a_tenant_that_asks_too_often_is_told_when_to_ask_again(
     assert (await exhausted(api, token, endpoint)).status == 429
 
 
-async def test_a_new_token_of_the_tenant_begins_no_new_count_and_other_requests_count_too(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
-    await exhausted(api, await api.token("acme", key), endpoint)
-    other = await api.token("acme", key)
-    assert (await send_test(api, other, endpoint)).status == 429
-    recover = f"/v1/tenants/acme/endpoints/{endpoint}/recover"
-    assert (await api.send("POST", recover, {"since": "2026-01-01T00:00:00Z"}, by=other)).status == 429
-    assert (await api.send("GET", f"/v1/tenants/acme/endpoints/{endpoint}", by=other)).status == 200
-
-
 async def test_neither_another_tenant_nor_the_operator_has_to_wait_for_it(
     api: Subscribers, key: str, endpoint: str
 ) -> None:

@@ -4,15 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from functions.subscribe.service import read_settings
 from shared.event import event_json
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES
-from shared.retention import Retention
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import Endpoint, EventType, Message
 from shared.times import rfc3339
-from tests.fakes.subscribe_api import SLICE, Subscribers
+from tests.fakes.subscribe_api import Subscribers
 from tests.unit.subscribe.ledgers import attempted
 
 TENANT = "/v1/tenants/acme"
@@ -218,25 +216,6 @@ async def test_what_the_operator_disabled_only_the_operator_tests(api: Subscribe
     answer = await api.send("POST", f"{path}/test", {"type": "order.paid"}, by=tenant)
     assert (answer.status, answer.code, api.published()) == (403, "not_allowed", [])
     assert (await api.send("POST", f"{path}/test", {"type": "order.paid"}, by=key)).status == 202
-
-
-async def test_an_endpoint_that_has_not_proven_that_it_wants_events_gets_no_test_either() -> None:
-    api = Subscribers(settings=replace(read_settings(SLICE), verify="challenge"))
-    key = await api.key()
-    await api.tenant("acme", key)
-    path = f"{TENANT}/endpoints/{(await api.endpoint('acme', key))['id']}/test"
-    answer = await api.send("POST", path, {"type": "order.paid"}, by=key)
-    assert (answer.status, answer.code, api.published()) == (409, "endpoint_inactive", [])
-
-
-async def test_a_test_events_message_is_kept_no_longer_than_bodies_are(api: Subscribers) -> None:
-    api = Subscribers(settings=replace(api.settings, retention=Retention(events_seconds=100.0, bodies_seconds=40.0)))
-    key = await api.key()
-    await api.tenant("acme", key)
-    endpoint = (await api.endpoint("acme", key))["id"]
-    await api.send("POST", f"{TENANT}/endpoints/{endpoint}/test", {"type": "order.paid"}, by=key)
-    (until,) = [until for (partition, _), until in api.documents.expires_at.items() if partition == "messages.acme"]
-    assert until == api.clock.now() + 40.0
 
 
 async def test_an_example_that_no_message_can_hold_is_not_sent(api: Subscribers, key: str, endpoint: str) -> None:

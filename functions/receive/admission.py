@@ -134,7 +134,7 @@ def _without_port(hop: str) -> str:
 
 
 def requested_url(request: Request, source: "Source") -> str:
-    """Return the URL that the sender used, which is what it signs: exactly as configured, else as the request says."""
+    """Return the URL that the sender used and may have signed: exactly as configured, else as the request says."""
     query = f"?{request.query}" if request.query else ""
     if source.public_url:
         token = request.path.removeprefix("/").partition("/")[2]

@@ -50,6 +50,8 @@ class Item(NamedTuple):
 
 
 class Facts(NamedTuple):
+    """The facts of an event as they were sent; None where the source has no place for one, or that holds nothing."""
+
     type: str | None
     subject: str | None
     actor: str | None
@@ -106,11 +108,11 @@ def default_type(data: Json) -> str:
     objects = [data]
     if isinstance(data, dict) and len(data) == 1:
         objects.extend(data.values())
-    for found in objects:
-        if not isinstance(found, dict) or found.keys() >= _FILE:
+    for each in objects:
+        if not isinstance(each, dict) or each.keys() >= _FILE:
             continue
         for name in ("event", "type", "event_type", "action"):
-            value = found.get(name)
+            value = each.get(name)
             if value is None or isinstance(value, bool):
                 continue
             if text := attribute_text(text_of(value) or ""):
@@ -119,7 +121,7 @@ def default_type(data: Json) -> str:
 
 
 class Identity(NamedTuple):
-    """`delivery_id` is the sender's own id. `signedas` is Event's."""
+    """The id of an event. `delivery_id` is the sender's own id. `signedas` is the attribute of that name in Event."""
 
     id: str
     delivery_id: str | None
@@ -144,6 +146,8 @@ class SignedFacts(NamedTuple):
 
 
 def signed_facts(source: "Source", coverage: Coverage) -> SignedFacts:
+    """Return which of the source's facts a signature of this coverage covers."""
+
     def covered(choices: Choices) -> Choices:
         return tuple(takewhile(coverage.covers, choices))
 
@@ -258,14 +262,16 @@ def identity(
         signed.content_hash = payload_hash
     if signed.goes_by_delivery_id(item.body):
         return Identity(event_id(source.name, delivery_id) if delivery_id else signed.fallback(random_id), delivery_id)
-    if name := sent_id if signed.facts.id == source.id else whole_fact(signed.facts.id, item):
-        own = event_id(source.name, name)
+    signed_id = sent_id if signed.facts.id == source.id else whole_fact(signed.facts.id, item)
+    if signed_id:
+        own_id = event_id(source.name, signed_id)
     elif source.dedupe == "body":
-        own = event_id(source.name, payload_hash)
+        own_id = event_id(source.name, payload_hash)
     else:
-        own = _hashed_id(source.name, "signed", signed.content_hash)
-    found = Identity(own, delivery_id)
-    return Identity(own, delivery_id, signed.claim(item, facts, found, payload_hash, 0, name is None))
+        own_id = _hashed_id(source.name, "signed", signed.content_hash)
+    unclaimed = Identity(own_id, delivery_id)
+    claim = signed.claim(item, facts, unclaimed, payload_hash, number=0, by_hash=signed_id is None)
+    return unclaimed._replace(signedas=claim)
 
 
 class Batch(NamedTuple):
@@ -285,11 +291,11 @@ def batch_of(source: "Source", item: Item, signed: SignedRequest | None) -> Batc
     """Return a batch's identity. The delivery's id stands outside the items: in a header, or elsewhere in the body."""
     outside = _choices(source.id, within=False)
     delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(outside, item)
-    named = delivery_id
+    batch_id = delivery_id
     if signed and not signed.goes_by_delivery_id(item.body):
-        named = whole_fact(signed.facts.outside_items, item)
-    if named is not None:
-        return Batch(delivery_id, _short(named), always=True)
+        batch_id = whole_fact(signed.facts.outside_items, item)
+    if batch_id is not None:
+        return Batch(delivery_id, _short(batch_id), always=True)
     if source.dedupe == "body":
         return Batch(delivery_id, hashlib.sha256(item.request.body).hexdigest(), always=False)
     if signed is None:
@@ -317,23 +323,25 @@ def item_identity(
     within = _choices(source.id, within=True)
     readable = whole_fact(within, item)
     is_signed = signed is not None and not signed.goes_by_delivery_id(item.body)
-    own = whole_fact(signed.facts.within_item, item) if signed and is_signed else readable
+    item_id = whole_fact(signed.facts.within_item, item) if signed and is_signed else readable
     delivery_id = readable or batch.delivery_id
-    if own and not batch.always:
-        found = Identity(event_id(source.name, own), delivery_id)
+    if item_id and not batch.always:
+        own_id = event_id(source.name, item_id)
     elif signed and is_signed and signed.signs_items:
-        found = Identity(_hashed_id(source.name, "signed", signed.hash_of(item.data)), delivery_id)
+        own_id = _hashed_id(source.name, "signed", signed.hash_of(item.data))
     elif batch.key is not None:
-        found = Identity(_hashed_id(source.name, batch.key, own or number), delivery_id)
+        own_id = _hashed_id(source.name, batch.key, item_id or number)
     else:
         return Identity(random_id(), delivery_id)
+    unclaimed = Identity(own_id, delivery_id)
     if signed is None or not is_signed:
-        return found
-    return found._replace(signedas=signed.claim(item, facts, found, payload_hash, number, own is None))
+        return unclaimed
+    claim = signed.claim(item, facts, unclaimed, payload_hash, number, by_hash=item_id is None)
+    return unclaimed._replace(signedas=claim)
 
 
-def _hashed_id(*named: Json) -> str:
-    return hashlib.sha256(texts_json(list(named))).hexdigest()[:32]
+def _hashed_id(*parts: Json) -> str:
+    return hashlib.sha256(texts_json(list(parts))).hexdigest()[:32]
 
 
 def _short(delivery_id: str) -> str:

@@ -68,6 +68,10 @@ class Handshake:
         return any(place.kind in {"data", "form"} for place in places)
 
     @property
+    def secret_names(self) -> list[str]:
+        return [name for name in (self.secret, *(name for _, name in self.checks)) if name]
+
+    @property
     def signs_for_anyone(self) -> bool:
         return not self.signed and any(hole.function.startswith("hmac-") for hole in self._holes)
 
@@ -114,25 +118,31 @@ class Handshakes:
     async def _answer(
         self, handshakes: Sequence[Handshake], request: Request, signed: bool, data: Json = None
     ) -> Answered | None:
-        reading = RequestFields(request, self.url, data)
-        for found in handshakes:
-            if found.signed is signed and found.method == request.method and _meets(reading, found.when):
-                break
-        else:
+        fields = RequestFields(request, self.url, data)
+        fitting = (
+            each
+            for each in handshakes
+            if each.signed is signed and each.method == request.method and _meets(fields, each.when)
+        )
+        handshake = next(fitting, None)
+        if handshake is None:
             return None
-        names = [name for name in (found.secret, *(name for _, name in found.checks)) if name]
-        secrets: SecretValues = {name: await self.secrets.values(name) for name in names}
-        for place, name in found.checks:
-            verify_password(reading.text(place), secrets[name])
-        url = _subscribe_url(reading.text(found.fetch)) if found.fetch else None
-        reply = _reply(found, reading, secrets[found.secret][0].encode() if found.secret else b"")
-        if url:  # only a 2xx there makes the reply true
-            if self.fetch is None:
-                raise Temporary("handshake_failed", "outgoing requests are not available to confirm the subscription")
-            from functions.receive.provider_keys import confirm_subscription  # few handshakes ask for it
+        secrets: SecretValues = {name: await self.secrets.values(name) for name in handshake.secret_names}
+        for place, name in handshake.checks:
+            verify_password(fields.text(place), secrets[name])
+        url = _subscribe_url(fields.text(handshake.fetch)) if handshake.fetch else None
+        key = secrets[handshake.secret][0].encode() if handshake.secret else b""
+        reply = _reply(handshake, fields, key)
+        if url:  # the reply says that the subscription is confirmed, which only a 2xx from this URL makes true
+            await self._confirm_subscription(url)
+        return Answered(self.source, reply, f"handshake {handshake.name}")
 
-            await confirm_subscription(self.fetch, url)
-        return Answered(self.source, reply, f"handshake {found.name}")
+    async def _confirm_subscription(self, url: str) -> None:
+        if self.fetch is None:
+            raise Temporary("handshake_failed", "outgoing requests are not available to confirm the subscription")
+        from functions.receive.provider_keys import confirm_subscription  # few handshakes ask for it
+
+        await confirm_subscription(self.fetch, url)
 
 
 def _subscribe_url(text: str | None) -> str:
@@ -142,34 +152,34 @@ def _subscribe_url(text: str | None) -> str:
     return allowed_url(text, AWS_SNS_HOST, "subscribe_url_not_allowed")
 
 
-def _meets(reading: RequestFields, when: Conditions) -> bool:
+def _meets(fields: RequestFields, when: Conditions) -> bool:
     """Like RequestFields.meets, but an empty text is a text: a challenge that is empty is still one."""
     for place, wanted in when:
-        text = reading.text(place)
+        text = fields.text(place)
         if (text != wanted) if isinstance(wanted, str) else ((text is not None) is not wanted):
             return False
     return True
 
 
-def _reply(handshake: Handshake, reading: RequestFields, key: bytes) -> Reply:
-    headers = tuple((name.lower(), _filled(value, reading, key)) for name, value in handshake.headers)
+def _reply(handshake: Handshake, fields: RequestFields, key: bytes) -> Reply:
+    headers = tuple((name.lower(), _filled(value, fields, key)) for name, value in handshake.headers)
     if handshake.json is not None:
         value = {
-            name: _filled(item, reading, key) if isinstance(item, tuple) else item
+            name: _filled(item, fields, key) if isinstance(item, tuple) else item
             for name, item in handshake.json.items()
         }
         return Reply(handshake.status, to_json(value).encode(), (*_JSON, *headers))
-    text = _filled(handshake.text, reading, key) if handshake.text else ""
+    text = _filled(handshake.text, fields, key) if handshake.text else ""
     return Reply(handshake.status, text.encode("utf-8", "replace"), (*_TEXT, *headers))
 
 
-def _filled(template: Template, reading: RequestFields, key: bytes) -> str:
+def _filled(template: Template, fields: RequestFields, key: bytes) -> str:
     """Raises Rejected (`malformed_body`) where a place holds nothing, or no printable text."""
-    return "".join(piece if isinstance(piece, str) else _hole_text(piece, reading, key) for piece in template)
+    return "".join(piece if isinstance(piece, str) else _hole_text(piece, fields, key) for piece in template)
 
 
-def _hole_text(hole: Hole, reading: RequestFields, key: bytes) -> str:
-    content = "".join(_part_text(part, reading) for part in hole.parts)
+def _hole_text(hole: Hole, fields: RequestFields, key: bytes) -> str:
+    content = "".join(_part_text(part, fields) for part in hole.parts)
     if not hole.function:
         return content
     if hole.function == "sha256-hex":
@@ -179,12 +189,12 @@ def _hole_text(hole: Hole, reading: RequestFields, key: bytes) -> str:
     return hmac_text(content.encode(), key, "sha256", hole.function.removeprefix("hmac-"))
 
 
-def _part_text(part: Location | str | None, reading: RequestFields) -> str:
+def _part_text(part: Location | str | None, fields: RequestFields) -> str:
     if part is None:
-        return reading.url.partition("?")[0]
+        return fields.url.partition("?")[0]
     if isinstance(part, str):
         return part
-    text = reading.text(part)
+    text = fields.text(part)
     if text is None or not _PRINTABLE.fullmatch(text):
         raise Rejected("malformed_body", f"the handshake asks for {part}, which holds no text")
     return text

@@ -61,12 +61,19 @@ class DiagnosisLimit:
 
 @dataclass(eq=False, repr=False)
 class Receiver:
-    """Receives requests. The checks run in this order; the module of each is in brackets.
+    """A receiver of requests. The checks run in this order; the module of each is in brackets.
 
-    Path, method, sizes, encoding, content type and sender address (admission); a password or token (authentication);
-    the body is read within its limits; the signature with its id and timestamp (authentication); parsing within limits
-    (parsing); the source's schema (schema). A handshake is answered once what it needs is verified (handshakes). A bus
-    brings messages, which are parsed and verified in the same way (bus).
+    1. Path, method, sizes, encoding, content type and the sender's address (admission).
+    2. A password or token in the head (admission). Then the body is read within its limits.
+    3. The signature with its id and timestamp (admission).
+    4. Parsing within limits (parsing), and the source's schema (body_schema).
+
+    Then the events are made (events) and published. A handshake is answered once what it needs is verified
+    (handshakes). Messages of a bus are parsed and checked in the same way (bus).
+
+    blobs        None on a platform without blobs: a large event then travels whole
+    fetch        None offline: no provider's key is fetched, and no subscription confirmed
+    verify_push  None unless a source has a bus that pushes
     """
 
     sources: Mapping[str, Source]
@@ -82,7 +89,12 @@ class Receiver:
     deadlines: Deadlines = field(default_factory=Deadlines)
 
     async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered | DeadLettered:
-        """Verify and publish. Raises Rejected, and Temporary if the bus did not confirm: they may have arrived."""
+        """Verify a request, publish its events, and return once the bus has confirmed them.
+
+        `request` is the head; `read_body` is called once the head has passed. Raises Rejected, and Temporary if the bus
+        did not confirm within CONFIRM_SECONDS, not counting the time in which the body arrived: then the events may
+        have been published all the same.
+        """
         source = admit(request, self.sources)
         url = requested_url(request, source)
         handshakes = None
@@ -100,17 +112,17 @@ class Receiver:
         if request.method == "GET":
             _verify_no_prefetch(request)
 
-        time = asyncio.get_running_loop().time
-        deadline = time() + CONFIRM_SECONDS
-        # All of them before anything is compared: one that cannot be read must decide nothing.
+        loop_time = asyncio.get_running_loop().time
+        deadline = loop_time() + CONFIRM_SECONDS
+        # All secrets are read before anything is compared: one that cannot be read must not decide anything.
         secrets: SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
         is_authenticated = bool(source.head_schemes) and verify_head(request, source, secrets, self.clock.now())
         if request.method == "GET":
             request.body = query_body(source, request.query).content
         else:
-            paused = time()
+            reading_began_at = loop_time()
             request.body = await read_body(source.max_body_bytes)
-            deadline += time() - paused  # a slow sender leaves the bus no less
+            deadline += loop_time() - reading_began_at  # a slow sender must not shorten the bus's time
         read_as = as_sent_by_provider(source, request)
         if handshakes and (answer := await handshakes.answer_unsigned(read_as)):
             return answer
@@ -159,9 +171,10 @@ class Receiver:
         return await self.take(source, await read_push(source, head, read_body, self.verify_push))
 
     async def take(self, source: Source, push: "Push") -> Accepted | DeadLettered:
-        """Publish the event of a message that the platform brought. Raises Temporary: then it is to come again.
+        """Publish the events of a message that the platform brought, and return once the bus has confirmed them.
 
-        A message that cannot be an event becomes a dead letter, which the bus has confirmed.
+        A message that can never be an event becomes a dead letter, which the bus has confirmed. Raises Temporary for
+        anything else that fails: the platform must deliver the message again.
         """
         from functions.receive.bus import rejected_letter
 

@@ -99,13 +99,13 @@ class Chain:
 
     def reachable_steps(self) -> list[NamedStep]:
         """Return its own steps and those of every chain that they may lead to, each once."""
-        found, seen = list(self.steps), set[str]()
-        for named in found:  # the list grows while it is read
+        steps, seen_chains = list(self.steps), set[str]()
+        for named in steps:  # the list grows while it is read
             for name in named.step.chains():
-                if name in self.chains and name not in seen:
-                    seen.add(name)
-                    found += self.chains[name]
-        return found
+                if name in self.chains and name not in seen_chains:
+                    seen_chains.add(name)
+                    steps += self.chains[name]
+        return steps
 
     async def run(
         self,
@@ -150,6 +150,7 @@ class _Run:
     is_closed: bool = False
 
     def __await__(self) -> Generator[object, object, ChainResult]:
+        """Drive the steps by hand, as the event loop would, so that only the code between two waits is bounded."""
         coroutine = self._run_steps(self.chain.steps, self.context.original, ())
         answer: object = None
         error: BaseException | None = None
@@ -163,7 +164,7 @@ class _Run:
             answer = error = None
             try:
                 answer = yield wait
-            except GeneratorExit:
+            except GeneratorExit:  # the task was destroyed: no step may answer that
                 self.is_closed = True
                 coroutine.close()
                 raise
@@ -215,25 +216,28 @@ class _Run:
         try:
             if len(done) >= MAX_STEPS:
                 raise Permanent("invalid_chain", f"an event takes at most {MAX_STEPS} steps of one route")
-            given, context = self._copies(event) if step.is_own else (event, self.context)
+            input_event, context = event, self.context
+            if step.is_own:
+                input_event, context = self._copies(event)
             if step.asks:
-                result = await self._ask(step.step, given, context)
+                result = await self._ask(step.step, input_event, context)
             else:
-                result = step.step.apply(given, context)
+                result = step.step.apply(input_event, context)
+            # Most steps return an event: a check for the exact type comes first, because this runs for every step.
             if type(result) is not Event:
                 result = self._verify(result, step, event)
             elif result is not event:
                 self._verify_event(result, event, step)
             if step.is_own:
-                result = without_copy(result, given, event)
+                result = without_copy(result, input_event, event)
         except BaseException as error:
             if step.asks and (self.is_closed or (isinstance(error, asyncio.CancelledError) and is_cancelled())):
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
-            known = error if isinstance(error, Temporary | Permanent) else step_fault(error)
+            fault = error if isinstance(error, Temporary | Permanent) else step_fault(error)
             if self.records is not None:
-                self.records.append(StepRecord(step, event, known))
-            raise self._with_place(known, step, done) from error
+                self.records.append(StepRecord(step, event, fault))
+            raise self._with_place(fault, step, done) from error
         if self.records is not None:
             self.records.append(StepRecord(step, event, result))
         return result
@@ -260,9 +264,10 @@ class _Run:
         if isinstance(error, Temporary):
             if not step.asks_others or error.code not in UNAVAILABLE_CODES:
                 return Temporary(error.code, detail)
-            known = error if isinstance(error, SystemUnavailable) else None
-            retry = None if step.is_own else getattr(step.step, "retry", None)  # an own step may mean another thing
-            return SystemUnavailable(error.code, detail, retry, known.until if known else None)
+            # An operator's own step may mean another thing by `retry`.
+            retry_seconds = None if step.is_own else getattr(step.step, "retry", None)
+            until = error.until if isinstance(error, SystemUnavailable) else None
+            return SystemUnavailable(error.code, detail, retry_seconds, until)
         return ChainFault(error.code, detail, tuple(each.label for each in done))
 
     def _verify(self, result: StepResult, step: NamedStep, before: Event) -> StepResult:

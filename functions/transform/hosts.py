@@ -45,8 +45,11 @@ class Closed(NamedTuple):
 class StepHosts:
     """The circuits by step and host, and the way to the places of this process. `instances` is None except on AWS.
 
-    `_under_way` has who asks, by the key of the question; `_probes` the question that tries for all; `_turns`, by
-    event, how often it found no place.
+    _circuits   of the steps whose last request to a host failed; any other circuit is closed
+    _reasons    why each circuit is open
+    _under_way  who asks, by the key of the question
+    _probes     the question that tries first once a pause is over, by asker
+    _turns      how often each event found no place, by the event's id
     """
 
     gate: ProcessGate

@@ -26,6 +26,8 @@ from shared.writers.writing import SHOWN_CHARACTERS, is_field_name
 
 ATTRIBUTES: Final = ("type", "subject", "actor")
 MAX_CHARACTERS: Final = 1_000
+JSON_TYPE: Final = "application/json"
+_BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 
 _PART: Final = re.compile(
     r"""\.(?P<name>[A-Za-z_][A-Za-z0-9_-]*)
@@ -131,8 +133,6 @@ class Missing:
 
 
 MISSING: Final = Missing()
-JSON_TYPE: Final = "application/json"
-_BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 MaybeJson: TypeAlias = "Json | Missing"
 Change: TypeAlias = Callable[[Json, str], Json]
 """Takes a value and its place, such as `data.items[0].price`; returns the new value."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from shared.expressions import Expression
 
 
+MAX_LISTED: Final = 5
+"""Of reasons that are alike: no more than a person reads."""
 _SPECIAL: Final = re.compile(r"[*?\[]")
 _UNCOMPUTED: Final = "where cannot be computed for this event, which counts as false"
 
@@ -157,10 +159,10 @@ def match(route: Route, event: Event) -> Match:
             return Match(False, f"type {event.type!r} {rule}", f"the type {rule}")
         reasons.append(f"type {event.type!r} matches {route.types.text}")
     if route.where is not None:
-        found = _match_where(route.where, event)
-        if not found.matched:
-            return found
-        reasons.append(found.reason)
+        where_match = _match_where(route.where, event)
+        if not where_match.matched:
+            return where_match
+        reasons.append(where_match.reason)
     return Match(True, "; ".join(reasons) or "it takes every event")
 
 
@@ -169,7 +171,7 @@ def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
     matches = [match(route, event) for route in routes]
     if not any(route.is_else for route in routes):
         return matches
-    takers = [route.name for route, found in zip(routes, matches, strict=True) if found.matched and not route.is_else]
+    takers = [route.name for route, each in zip(routes, matches, strict=True) if each.matched and not route.is_else]
     for number, route in enumerate(routes):
         if not route.is_else or not matches[number].matched:
             continue
@@ -208,9 +210,6 @@ def _false_value(value: Json, kind: str) -> str:
 
 def _any_of(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
-
-
-MAX_LISTED: Final = 5
 
 
 class OwedEvent(NamedTuple):
@@ -291,9 +290,15 @@ async def decide(
     characters: int | None = None,
     publish: Publish | None = None,
 ) -> Decision:
-    """Return the decision; `only` limits it to one destination, as a replay may. `services` may be None if no chain
-    asks. `characters` is an upper bound of those in the event's data, if one is known. `publish` is as in run_routes.
-    Raises Permanent (`too_many_hops`) for an event of too many hops."""
+    """Run the routes that may take the event, publish what each owes, and return the decision about all of them.
+
+    only        limits it to one destination, as a replay may
+    services    may be None if no chain asks
+    characters  an upper bound of those in the event's data, if one is known
+    publish     as in run_routes
+
+    Raises Permanent (`too_many_hops`) for an event of too many hops, and what `publish` raises.
+    """
     results = await run_routes(event, routes.considered(event), services, only, characters, publish=publish)
     owed: list[OwedEvent] = []
     failed: list[FailedRoute] = []

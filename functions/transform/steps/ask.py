@@ -125,19 +125,22 @@ async def _ask_in_turn(
     request: Outgoing,
 ) -> Fetched:
     """Ask once the host has a place for it. Raises as `ask` does."""
-    entered = await hosts.enter(id(settings), question.host, event)
-    if not isinstance(entered, str):
-        raise SystemUnavailable("host_unavailable", entered.reason, until=entered.until)
-    has_failed, reason = None, ""
+    place = await hosts.enter(id(settings), question.host, event)
+    if not isinstance(place, str):
+        raise SystemUnavailable("host_unavailable", place.reason, until=place.until)
+    has_failed: bool | None = None
+    reason = ""
     try:
         answer = await services.authenticator.send(settings.schemes, request)
         has_failed = False
         _verify_answer(answer, question)
     except Temporary as error:
-        has_failed, reason = (True, error.detail) if error.code in UNAVAILABLE_CODES else (None, "")
+        # Trouble of a part of ours, such as the store of secrets, says nothing about the host.
+        has_failed = True if error.code in UNAVAILABLE_CODES else None
+        reason = error.detail
         raise
     finally:
-        hosts.leave(entered, has_failed=has_failed, reason=reason)
+        hosts.leave(place, has_failed=has_failed, reason=reason)
     await hosts.give_back(question.host)
     return answer
 
@@ -149,17 +152,17 @@ async def ask_once(
     event: Event,
     blobs: Blobs | None,
 ) -> Json:
-    """Return what this event got before for the same question, or else what `asking` returns, and store it.
+    """Return the answer that this event got before to the same question, or else what `asking` returns, and store it.
 
-    Without `blobs` nothing is stored.
+    So an event that comes again is transformed as before. Without `blobs` nothing is stored.
     """
     if blobs is None:
         return await asking()
     name = _answer_name(settings, question, event)
     stored = await blobs.get(name)
     if stored is not None:
-        found: Json = json.loads(stored)
-        return found
+        stored_answer: Json = json.loads(stored)
+        return stored_answer
     answer = await asking()
     await blobs.put(name, to_json(answer).encode())
     return answer

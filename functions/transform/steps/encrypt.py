@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from joserfc.jwk import Key as JoseKey
 
 
+# Keys
+
 _VALUE: Final = re.compile(r"(?:([A-Za-z0-9_-]{1,64}):)?([A-Za-z0-9+/_-]+)={0,2}")
 _HEX: Final = re.compile(r"(?:[0-9a-f]{32}|[0-9a-f]{48}|[0-9a-f]{64})")
 _KEY_BYTES: Final = (16, 24, 32)
@@ -153,6 +155,8 @@ def _key_from_jwk(document: Json) -> JweKey:
     return JweKey(str(document.get("kid") or key.thumbprint()), key)
 
 
+# Sealed text
+
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 _VERSION: Final = "hc1"
@@ -211,6 +215,8 @@ def _bytes(text: str, binding: Binding) -> bytes:
         raise Permanent("cryptography_failed", f"{binding.place} is sealed text that is damaged")
     return content
 
+
+# JWE
 
 Algorithm = Literal[
     "dir",
@@ -316,6 +322,8 @@ def _registry(algorithms: Collection[str]) -> "JWERegistry":
 
 
 JWE_TYPE = "application/jose"
+# The steps
+
 _PLAIN: Json = {"name": "Ada", "iban": "GB33BUKB20201555555555"}
 _ENCRYPTED: Json = {
     "name": "Ada",

@@ -7,7 +7,8 @@ asks another system, says nothing.
 
 import asyncio
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -58,6 +59,9 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.own_modules import own_sources
 from shared.times import rfc3339
 
+SAMPLE_VALUES: Final = Fresh(AT, "5eed5eed5eed", "5050505050")
+SUBSCRIBERS: Final = "subscribers"
+
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
@@ -82,76 +86,189 @@ class ActualDelivery:
     fault: str = ""
     code: str = ""
 
+    @property
+    def why_nothing(self) -> str:
+        return f"{self.code}: {self.fault}" if self.code else "its destination sends none"
+
+
+def require_passing_tests(config: Path | None, environ: Mapping[str, str]) -> int:
+    """Run the configuration's tests before a deployment, and return their number. Raises CommandError if one fails, and
+    ConfigFaults."""
+    file = read_config(config, environ)
+    results = run_config_tests(file.document, compile_config(file), file.folder)
+    failed = [result for result in results if not result.passed]
+    if failed:
+        lines = [line for result in failed for line in (f"{result.name}:", *_indented(result.lines))]
+        rule = f"nothing is deployed: {len(failed)} of the configuration's {len(results)} tests fail"
+        raise CommandError("\n".join([f"{rule} (`hookchain test`)", *lines]))
+    return len(results)
+
 
 def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: Path) -> list[CaseResult]:
     """Run the test cases of a configuration without faults, and the examples of the operator's own steps and kinds.
 
     `document` is the configuration as it is written. Names of files in it are relative to `folder`.
     """
-    cases = Configuration.model_validate(document).tests
     program = read_program(slices["transform"])
-    examples = [
-        CaseResult(f"the example of the step {name!r}", tuple(asyncio.run(example_lines(name, model))))
-        for name, model in program.own.items()
-    ]
-    kinds = load_own_kinds(own_sources(slices["notify"].get("own_kinds")))
-    examples += [
-        CaseResult(f"example {number} of the kind {kind!r}", tuple(example_faults(module, example)))
-        for kind, module in kinds.items()
-        for number, example in enumerate(module.EXAMPLES, 1)
-    ]
-    return [
-        *examples,
-        *(CaseResult(case.name, tuple(asyncio.run(_lines(case, program, slices, folder)))) for case in cases),
-    ]
+    results: list[CaseResult] = []
+    for name, step in program.own.items():
+        lines = asyncio.run(example_lines(name, step))
+        results.append(CaseResult(f"the example of the step {name!r}", tuple(lines)))
+    for kind, module in load_own_kinds(own_sources(slices["notify"].get("own_kinds"))).items():
+        for number, example in enumerate(module.EXAMPLES, 1):
+            lines = example_faults(module, example)
+            results.append(CaseResult(f"example {number} of the kind {kind!r}", tuple(lines)))
+    for case in Configuration.model_validate(document).tests:
+        lines = asyncio.run(_case_lines(case, program, slices, folder))
+        results.append(CaseResult(case.name, tuple(lines)))
+    return results
 
 
-async def _lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonObject], folder: Path) -> Sequence[str]:
+async def _case_lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonObject], folder: Path) -> list[str]:
     try:
         events = await input_events(case, slices["receive"], folder)
         decisions = [await decide(event, program.routes, case_services(case.answers)) for event in events]
-    except (InputError, Permanent) as error:
-        return [error.detail if isinstance(error, Permanent) else str(error)]
-    actual = [each for decision in decisions for each in await _actual(decision, slices["notify"])]
+    except InputError as error:
+        return [str(error)]
+    except Permanent as error:
+        return [error.detail]
+    actual = [await _actual_delivery(delivery, slices["notify"]) for delivery in _deliveries(decisions)]
     lines = [*_failures(case.fails, decisions, actual), *mismatches(case.expect, actual)]
-    return [*lines, *_route_lines(decisions)] if lines else []
+    if not lines:
+        return []
+    routes = [route for decision in decisions for route in decision.routes]
+    reasons = [f"{route.route}: {route.outcome}: {route.reason}" for route in routes]
+    return [*lines, "the decisions of the routes:", *_indented(reasons)]
+
+
+def _deliveries(decisions: Sequence[Decision]) -> list[Delivery]:
+    owed = [each for decision in decisions for each in decision.owed]
+    return [Delivery(each.event, each.route, name) for each in owed for name in each.destinations]
 
 
 def _failures(expected: str | None, decisions: Sequence[Decision], actual: Sequence[ActualDelivery]) -> list[str]:
     """Return a line for each failure of a chain or a template that is not expected, and for a missing one that is."""
-    found: list[tuple[str, str]] = [
-        (failed.code, failed.reason) for decision in decisions for failed in decision.failed
-    ]
-    found += [(each.unfinished.code, each.unfinished.detail) for each in decisions if each.unfinished]
-    found += [(why.code, why.detail) for each in decisions for _, why in each.waiting]
-    found += [(each.code, f"to {each.delivery.destination!r}: {each.fault}") for each in actual if each.code]
-    lines = [f"failed: {code}: {reason}" for code, reason in found if code != expected]
-    if expected and all(code != expected for code, _ in found):
+    failures: list[tuple[str, str]] = []
+    for decision in decisions:
+        unfinished = [decision.unfinished] if decision.unfinished else []
+        failures += [(failed.code, failed.reason) for failed in decision.failed]
+        failures += [(fault.code, fault.detail) for fault in (*unfinished, *(fault for _, fault in decision.waiting))]
+    failures += [(each.code, f"to {each.delivery.destination!r}: {each.fault}") for each in actual if each.code]
+    lines = [f"failed: {code}: {reason}" for code, reason in failures if code != expected]
+    if expected and all(code != expected for code, _ in failures):
         lines.append(f"nothing failed with the code {expected!r} that `fails` expects")
     return lines
 
 
-async def _actual(decision: Decision, notify: JsonObject) -> list[ActualDelivery]:
-    deliveries = [Delivery(owed.event, owed.route, name) for owed in decision.owed for name in owed.destinations]
-    return [await _rendered(delivery, notify) for delivery in deliveries]
-
-
-async def _rendered(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
+async def _actual_delivery(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
     if unread_recipient(delivery, notify):
         return ActualDelivery(delivery)
     try:
         person = await previewed_recipient(delivery, notify)
         if isinstance(person, NoRecipient):
             return ActualDelivery(delivery, fault=person.reason, code="unknown_person")
-        mail, request = rendered_mail(delivery, notify, person), rendered_request(delivery, notify, person)
+        mail = rendered_mail(delivery, notify, person)
+        request = rendered_request(delivery, notify, person)
         return ActualDelivery(delivery, mail, request, rendered_row(delivery, notify))
     except (Permanent, Temporary) as error:
         return ActualDelivery(delivery, fault=error.detail, code=error.code)
 
 
-def _route_lines(decisions: Sequence[Decision]) -> list[str]:
-    routes = [route for decision in decisions for route in decision.routes]
-    return ["the decisions of the routes:"] + [f"  {route.route}: {route.outcome}: {route.reason}" for route in routes]
+def mismatches(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery]) -> list[str]:
+    """Return lines for missing, unexpected and different deliveries; none if all are as expected."""
+    unexpected = list(actual)
+    lines: list[str] = []
+    for delivery in expected:
+        candidates = [each for each in unexpected if each.delivery.destination == delivery.to]
+        closest = min(candidates, key=lambda each: len(_delivery_mismatches(delivery, each)), default=None)
+        if closest is None:
+            route = f" by route {delivery.route!r}" if delivery.route else ""
+            lines.append(f"nothing goes to {delivery.to!r}{route}")
+            continue
+        unexpected.remove(closest)
+        if differing := _delivery_mismatches(delivery, closest):
+            lines += [f"to {delivery.to!r}:", *_indented(differing)]
+    for each in unexpected:
+        lines.append(f"not expected: to {each.delivery.destination!r} by route {each.delivery.route!r}")
+    return lines
+
+
+def _delivery_mismatches(expected: CaseDelivery, actual: ActualDelivery) -> list[str]:
+    event = actual.delivery.event
+    values = {"route": actual.delivery.route, "type": event.type, "subject": event.subject, "actor": event.actor}
+    fields = expected.model_fields_set
+    lines = _differing((name, getattr(expected, name), value) for name, value in values.items() if name in fields)
+    if "data" in fields and not same(expected.data, event.data):
+        lines += ["data (- expected, + found):", *_indented(differences(expected.data, event.data, "data"))]
+    if expected.mail:
+        lines += _mail_mismatches(expected.mail, actual)
+    if expected.request:
+        lines += _request_mismatches(expected.request, actual)
+    if expected.row:
+        lines += _row_mismatches(expected.row, actual)
+    return lines
+
+
+def _mail_mismatches(expected: CaseMail, actual: ActualDelivery) -> list[str]:
+    mail = actual.mail
+    if mail is None:
+        return [f"no mail: {actual.why_nothing}"]
+    lines: list[str] = []
+    if expected.subject is not None:
+        lines += _differing([("mail's subject", expected.subject, mail.subject)])
+    addresses = [address.address for address in mail.to]
+    names = [attachment.filename for attachment in mail.attachments]
+    for label, texts, actual_texts in (("to", expected.to, addresses), ("attachments", expected.attachments, names)):
+        if texts is not None and sorted(texts) != sorted(actual_texts):
+            lines.append(f"mail's {label}: expected {_listed(texts)}; found {_listed(actual_texts)}")
+    text = "\n".join(part for part in (mail.subject, mail.text, mail.html) if part)
+    return [*lines, *_content_mismatches("mail", expected, text)]
+
+
+def _request_mismatches(expected: CaseRequest, actual: ActualDelivery) -> list[str]:
+    request = actual.request
+    if request is None:
+        return [f"no request: {actual.why_nothing}"]
+    headers = {name.lower(): value for name, value in request.headers}
+    expected_headers = expected.headers.items()
+    lines = _differing(
+        [
+            ("request's method", expected.method or request.method, request.method),
+            ("request's url", expected.url or request.url, request.url),
+            *((f"request's header {name}", value, headers.get(name.lower())) for name, value in expected_headers),
+        ]
+    )
+    if "body" in expected.model_fields_set:
+        lacking = list(missing(expected.body, body_value(request, expected.body), "body"))
+        lines += ["request's body (- expected, + found):", *_indented(lacking)] if lacking else []
+    return [*lines, *_content_mismatches("request", expected, request.body.decode("utf-8", "replace"))]
+
+
+def _row_mismatches(expected: Mapping[str, Json], actual: ActualDelivery) -> list[str]:
+    row = actual.row
+    if row is None:
+        return [f"no row: {actual.why_nothing}"]
+    lines = [f"row has no column {name!r}" for name in expected if name not in row]
+    values = {name: to_json(value) if isinstance(value, list | dict) else value for name, value in expected.items()}
+    return lines + _differing((f"row's {name}", value, row[name]) for name, value in values.items() if name in row)
+
+
+def _differing(compared: Iterable[tuple[str, Json, Json]]) -> list[str]:
+    """Return a line for each name whose expected and actual values differ."""
+    return [f"{name}: expected {value!r}, found {actual!r}" for name, value, actual in compared if value != actual]
+
+
+def _content_mismatches(label: str, expected: CaseMail | CaseRequest, text: str) -> list[str]:
+    lines = [f"the {label} does not hold {part!r}" for part in expected.holds if part not in text]
+    return lines + [f"the {label} holds {part!r}" for part in expected.lacks if part in text]
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join(texts) or "none"
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
 
 
 async def example_lines(name: str, step: type[Step]) -> list[str]:
@@ -166,140 +283,24 @@ async def example_lines(name: str, step: type[Step]) -> list[str]:
     )
     answers = {url: CaseAnswer(body=body) for url, body in example.answers.items()}
     try:
-        course = await Chain("", tuple(steps)).run(event, case_services(answers))
+        result = await Chain("", tuple(steps)).run(event, case_services(answers))
     except Temporary as error:
         return [error.detail]
-    return _mismatches(example, course, event)
+    return _example_mismatches(example, result, event)
 
 
-def _mismatches(example: Example, course: ChainResult, before: Event) -> list[str]:
-    if course.faults:
-        return [fault_text(fault).removeprefix("route '': ") for fault in course.faults]
+def _example_mismatches(example: Example, result: ChainResult, before: Event) -> list[str]:
+    if result.faults:
+        return [fault_text(fault).removeprefix("route '': ") for fault in result.faults]
     if example.stops is not None:
-        reasons = [reason.partition(": ")[2] for reason in course.stops]
-        return (
-            [] if reasons == [example.stops] else [f"expected to stop: {example.stops}; found {reasons or 'no stop'}"]
-        )
-    if not course.events:
-        return [f"filtered: {'; '.join(course.stops)}"]
-    found: Json = [event.data for event in course.events]
-    if isinstance(found, list) and len(found) == 1 and course.events[0].id == before.id:
-        found = found[0]
-    return [] if example.varies else differences(example.after, found, "data")
-
-
-def require_passing_tests(config: Path | None, environ: Mapping[str, str]) -> int:
-    """Run the configuration's tests before a deployment, and return their number. Raises CommandError if one fails, and
-    ConfigFaults."""
-    file = read_config(config, environ)
-    results = run_config_tests(file.document, compile_config(file), file.folder)
-    failed = [each for each in results if not each.passed]
-    if failed:
-        lines = [line for each in failed for line in (f"{each.name}:", *(f"  {line}" for line in each.lines))]
-        how = f"nothing is deployed: {len(failed)} of the configuration's {len(results)} tests fail"
-        raise CommandError("\n".join([f"{how} (`hookchain test`)", *lines]))
-    return len(results)
-
-
-def mismatches(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery]) -> list[str]:
-    """Return lines for missing, unexpected and different deliveries; none if all are as expected."""
-    left = list(actual)
-    lines: list[str] = []
-    for wanted in expected:
-        nearest = _nearest(wanted, left)
-        if nearest is None:
-            lines.append(f"nothing goes to {wanted.to!r}{_route_suffix(wanted.route)}")
-            continue
-        left.remove(nearest)
-        if others := _mismatches_of(wanted, nearest):
-            lines += [f"to {wanted.to!r}:", *(f"  {line}" for line in others)]
-    lines += [f"not expected: to {each.delivery.destination!r} by route {each.delivery.route!r}" for each in left]
-    return lines
-
-
-def _nearest(wanted: CaseDelivery, left: Sequence[ActualDelivery]) -> ActualDelivery | None:
-    near = [each for each in left if each.delivery.destination == wanted.to]
-    return min(near, key=lambda each: len(_mismatches_of(wanted, each)), default=None)
-
-
-def _route_suffix(route: str | None) -> str:
-    return f" by route {route!r}" if route else ""
-
-
-def _mismatches_of(wanted: CaseDelivery, actual: ActualDelivery) -> list[str]:
-    event = actual.delivery.event
-    found = {"route": actual.delivery.route, "type": event.type, "subject": event.subject, "actor": event.actor}
-    lines = [
-        f"{name}: expected {getattr(wanted, name)!r}, found {value!r}"
-        for name, value in found.items()
-        if name in wanted.model_fields_set and getattr(wanted, name) != value
-    ]
-    if "data" in wanted.model_fields_set and not same(wanted.data, event.data):
-        lines += [
-            "data (- expected, + found):",
-            *(f"  {line}" for line in differences(wanted.data, event.data, "data")),
-        ]
-    lines += _mail_mismatches(wanted.mail, actual) if wanted.mail else []
-    lines += _request_mismatches(wanted.request, actual) if wanted.request else []
-    return lines + (_row_mismatches(wanted.row, actual) if wanted.row else [])
-
-
-def _mail_mismatches(wanted: CaseMail, actual: ActualDelivery) -> list[str]:
-    mail = actual.mail
-    if mail is None:
-        return [f"no mail: {_why_none(actual)}"]
-    lines = []
-    if wanted.subject is not None and wanted.subject != mail.subject:
-        lines.append(f"mail's subject: expected {wanted.subject!r}, found {mail.subject!r}")
-    to = [address.address for address in mail.to]
-    if wanted.to is not None and sorted(wanted.to) != sorted(to):
-        lines.append(f"mail's to: expected {', '.join(wanted.to)}; found {', '.join(to)}")
-    names = [attachment.filename for attachment in mail.attachments]
-    if wanted.attachments is not None and sorted(wanted.attachments) != sorted(names):
-        expected, found = (", ".join(each) or "none" for each in (wanted.attachments, names))
-        lines.append(f"mail's attachments: expected {expected}; found {found}")
-    text = "\n".join(part for part in (mail.subject, mail.text, mail.html) if part)
-    lines += [f"the mail does not hold {part!r}" for part in wanted.holds if part not in text]
-    return lines + [f"the mail holds {part!r}" for part in wanted.lacks if part in text]
-
-
-def _request_mismatches(wanted: CaseRequest, actual: ActualDelivery) -> list[str]:
-    request = actual.request
-    if request is None:
-        return [f"no request: {_why_none(actual)}"]
-    headers = {name.lower(): value for name, value in request.headers}
-    found: list[tuple[str, str | None, str | None]] = [
-        ("method", wanted.method or request.method, request.method),
-        ("url", wanted.url or request.url, request.url),
-        *((f"header {name}", value, headers.get(name.lower())) for name, value in wanted.headers.items()),
-    ]
-    lines = [f"request's {name}: expected {text!r}, found {made!r}" for name, text, made in found if text != made]
-    if "body" in wanted.model_fields_set:
-        others = list(missing(wanted.body, body_value(request, wanted.body), "body"))
-        lines += ["request's body (- expected, + found):", *(f"  {line}" for line in others)] if others else []
-    text = request.body.decode("utf-8", "replace")
-    lines += [f"the request does not hold {part!r}" for part in wanted.holds if part not in text]
-    return lines + [f"the request holds {part!r}" for part in wanted.lacks if part in text]
-
-
-def _row_mismatches(wanted: Mapping[str, Json], actual: ActualDelivery) -> list[str]:
-    row = actual.row
-    if row is None:
-        return [f"no row: {_why_none(actual)}"]
-    lines = [f"row has no column {name!r}" for name in wanted if name not in row]
-    for name, value in wanted.items():
-        expected = to_json(value) if isinstance(value, list | dict) else value
-        if name in row and row[name] != expected:
-            lines.append(f"row's {name}: expected {expected!r}, found {row[name]!r}")
-    return lines
-
-
-def _why_none(actual: ActualDelivery) -> str:
-    return f"{actual.code}: {actual.fault}" if actual.code else "its destination sends none"
-
-
-SAMPLE_VALUES: Final = Fresh(AT, "5eed5eed5eed", "5050505050")
-SUBSCRIBERS: Final = "subscribers"
+        reasons = [reason.partition(": ")[2] for reason in result.stops]
+        is_stopped = reasons == [example.stops]
+        return [] if is_stopped else [f"expected to stop: {example.stops}; found {reasons or 'no stop'}"]
+    if not result.events:
+        return [f"filtered: {'; '.join(result.stops)}"]
+    is_split = len(result.events) > 1 or result.events[0].id != before.id
+    after: Json = [event.data for event in result.events] if is_split else result.events[0].data
+    return [] if example.varies else differences(example.after, after, "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,43 +310,6 @@ class EventTypeFindings:
 
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
-
-
-def event_type_findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> EventTypeFindings:
-    """Return what the configuration's own examples show. The configuration has no other fault."""
-    if "subscribe" not in slices:
-        return EventTypeFindings()
-    return asyncio.run(_findings(file, slices))
-
-
-async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> EventTypeFindings:
-    config, program = Configuration.model_validate(file.document), read_program(slices["transform"])
-    lines = {route.name: file.line(("routes", number)) for number, route in enumerate(config.routes)}
-    types = mapping_at(slices["subscribe"], "event_types")
-    faults: dict[Fault, None] = {}
-    warnings: dict[Fault, None] = {}
-    for found in await _examples(config, file, slices["receive"]):
-        for delivery in await _example_deliveries(found, program):
-            settings = config.destinations[delivery.destination].kinds.get(SUBSCRIBERS)
-            if not isinstance(settings, dict):
-                continue
-            place = Fault(lines[delivery.route], f"route {delivery.route!r}", "")
-            to = f"to {delivery.destination!r}"
-            event_type = _event_type(delivery, str(settings.get("type", "{{ type }}")))
-            if event_type is None:
-                rule = f"sends {to}, in {found.origin}, an event whose type cannot be made"
-                warnings[replace(place, rule=rule)] = None
-                continue
-            for rule in _misfits(types.get(event_type), delivery.event):
-                text = f"must send {to} what fits the schema of {event_type!r}; {found.origin}: {rule}"
-                faults[replace(place, rule=text)] = None
-            if types and event_type not in types:
-                rule = f"sends {to} events of the type {event_type!r}, which `event_types` does not have"
-                warnings[replace(place, rule=f"{rule}{did_you_mean(event_type, types)}")] = None
-            if found.is_test and not _names_tenant(str(settings["tenant"]), delivery.event):
-                rule = f"sends {to}, in {found.origin}, an event without a tenant at `{settings['tenant']}`"
-                warnings[replace(place, rule=rule)] = None
-    return EventTypeFindings(tuple(faults), tuple(warnings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,31 +322,71 @@ class _Example:
     is_test: bool
 
 
+def event_type_findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> EventTypeFindings:
+    """Return what the configuration's own examples show. The configuration has no other fault."""
+    if "subscribe" not in slices:
+        return EventTypeFindings()
+    return asyncio.run(_findings(file, slices))
+
+
+async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> EventTypeFindings:
+    config = Configuration.model_validate(file.document)
+    program = read_program(slices["transform"])
+    lines = {route.name: file.line(("routes", number)) for number, route in enumerate(config.routes)}
+    types = mapping_at(slices["subscribe"], "event_types")
+    faults: dict[Fault, None] = {}
+    warnings: dict[Fault, None] = {}
+    for example in await _examples(config, file, slices["receive"]):
+        for delivery in await _example_deliveries(example, program):
+            settings = config.destinations[delivery.destination].kinds.get(SUBSCRIBERS)
+            if isinstance(settings, dict):
+                place = Fault(lines[delivery.route], f"route {delivery.route!r}", "")
+                misfits, rules = _delivery_rules(delivery, settings, types, example)
+                faults |= dict.fromkeys(replace(place, rule=rule) for rule in misfits)
+                warnings |= dict.fromkeys(replace(place, rule=rule) for rule in rules)
+    return EventTypeFindings(tuple(faults), tuple(warnings))
+
+
+def _delivery_rules(
+    delivery: Delivery, settings: JsonObject, types: JsonObject, example: _Example
+) -> tuple[list[str], list[str]]:
+    """Return the rules that the event's data breaks, and what is seldom meant."""
+    to = f"to {delivery.destination!r}"
+    try:
+        event_type = rendered_line("type", str(settings.get("type", "{{ type }}")), template_view(delivery))
+    except Permanent:
+        return [], [f"sends {to}, in {example.origin}, an event whose type cannot be made"]
+    schema = mapping_at(types, event_type, "schema")
+    misfits = list(Schema(schema).find_faults(delivery.event.data, "data")) if schema else []
+    rule = f"must send {to} what fits the schema of {event_type!r}; {example.origin}"
+    warnings: list[str] = []
+    if types and event_type not in types:
+        hint = did_you_mean(event_type, types)
+        warnings.append(f"sends {to} events of the type {event_type!r}, which `event_types` does not have{hint}")
+    if example.is_test and not _names_tenant(str(settings["tenant"]), delivery.event):
+        warnings.append(f"sends {to}, in {example.origin}, an event without a tenant at `{settings['tenant']}`")
+    return [f"{rule}: {misfit}" for misfit in misfits], warnings
+
+
 async def _examples(config: Configuration, file: ConfigFile, receive: JsonObject) -> list[_Example]:
-    found = [
-        _Example(f"test {case.name!r}", events, case.answers, True)
-        for case in config.tests
-        if (events := await _test_events(case, receive, file.folder))
-    ]
+    examples: list[_Example] = []
+    for case in config.tests:
+        with suppress(InputError):  # the test fails, and says so
+            events = await input_events(case, receive, file.folder)
+            examples.append(_Example(f"test {case.name!r}", events, case.answers, True))
     for name, source in config.sources.items():
         for sample in sample_names(source.provider) if source.provider else ():
-            if events := await _sample_events(receive, name, str(source.provider), sample):
-                found.append(_Example(f"the sample {source.provider} {sample}", events, {}, False))
-    return found
-
-
-async def _test_events(case: CaseConfig, receive: JsonObject, folder: Path) -> tuple[Event, ...]:
-    try:
-        return await input_events(case, receive, folder)
-    except InputError:  # the test fails, and says so
-        return ()
+            events = await _sample_events(receive, name, str(source.provider), sample)
+            examples.append(_Example(f"the sample {source.provider} {sample}", events, {}, False))
+    return examples
 
 
 async def _sample_events(receive: JsonObject, source: str, provider: str, name: str) -> tuple[Event, ...]:
     sample = load_sample(provider, name, SAMPLE_VALUES)
     if sample.is_handshake:
         return ()
-    bus, request = RecordingBus(), replace(sample.request, path=f"/{source}")
+    bus = RecordingBus()
+    request = replace(sample.request, path=f"/{source}")
     receiver = offline_receiver(without_authentication(receive), local_secrets({}, FixedClock(AT)), bus, AT)
     try:
         await receiver.receive(request, body_reader(request))
@@ -396,31 +400,13 @@ async def _example_deliveries(example: _Example, program: Program) -> list[Deliv
         decisions = [await decide(event, program.routes, case_services(example.answers)) for event in example.events]
     except Permanent:
         return []
-    return [
-        Delivery(owed.event, owed.route, name)
-        for decision in decisions
-        for owed in decision.owed
-        for name in owed.destinations
-    ]
-
-
-def _event_type(delivery: Delivery, template: str) -> str | None:
-    try:
-        return rendered_line("type", template, template_view(delivery))
-    except Permanent:
-        return None
-
-
-def _misfits(event_type: Json, event: Event) -> Iterator[str]:
-    schema = mapping_at(event_type, "schema")
-    if schema:
-        yield from Schema(schema).find_faults(event.data, "data")
+    return _deliveries(decisions)
 
 
 def _names_tenant(expression: str, event: Event) -> bool:
     try:
-        found = over_event(expression).search(view_of(event))
+        tenants = over_event(expression).search(view_of(event))
     except Permanent:
         return False
-    names = found if isinstance(found, list) else [found]
+    names = tenants if isinstance(tenants, list) else [tenants]
     return bool(names) and all(isinstance(name, str) and name for name in names)

@@ -17,6 +17,7 @@ from deploy.config.compiler import compile_config, read_config
 from deploy.config.config_file import ConfigFile, Fault, mapping_at
 from deploy.config.configuration import Configuration
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
+from deploy.explain import offline
 from deploy.explain.deliveries import (
     previewed_recipient,
     rendered_mail,
@@ -25,18 +26,7 @@ from deploy.explain.deliveries import (
     unread_recipient,
 )
 from deploy.explain.differences import differences, missing, same
-from deploy.explain.offline import (
-    AT,
-    FixedClock,
-    InputError,
-    RecordingBus,
-    body_reader,
-    case_services,
-    input_events,
-    local_secrets,
-    offline_receiver,
-    without_authentication,
-)
+from deploy.explain.offline import AT, InputError, case_services, input_events
 from deploy.explain.outgoing_request import body_value
 from deploy.explain.reference import example_faults, fault_text
 from deploy.requests.samples import Fresh, load_sample, sample_names
@@ -385,11 +375,14 @@ async def _sample_events(receive: JsonObject, source: str, provider: str, name: 
     sample = load_sample(provider, name, SAMPLE_VALUES)
     if sample.is_handshake:
         return ()
-    bus = RecordingBus()
+    bus = offline.RecordingBus()
     request = replace(sample.request, path=f"/{source}")
-    receiver = offline_receiver(without_authentication(receive), local_secrets({}, FixedClock(AT)), bus, AT)
+    secrets = offline.local_secrets({}, offline.FixedClock(AT))
+    receiver = offline.offline_receiver(offline.without_authentication(receive), secrets, bus, AT)
+        offline.without_authentication(receive), offline.local_secrets({}, offline.FixedClock(AT)), bus, AT
+    )
     try:
-        await receiver.receive(request, body_reader(request))
+        await receiver.receive(request, offline.body_reader(request))
     except HookchainError:  # the source takes another format, for example
         return ()
     return bus.events

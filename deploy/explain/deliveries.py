@@ -13,17 +13,9 @@ from deploy.explain.report import Check
 from deploy.terminal.output import count_of
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
+from functions.notify.digests import settings as gathering
 from functions.notify.digests.arrival import can_be_gathered, wait_in_group
-from functions.notify.digests.settings import (
-    MAX_MESSAGE_BYTES,
-    Coalesce,
-    GatherSettings,
-    QuietHours,
-    gathered_until,
-    key_of,
-    quiet_end,
-    zone_of,
-)
+from functions.notify.digests.settings import Coalesce, GatherSettings, QuietHours
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.read_destinations import read_destinations
 from functions.notify.recipients.people import Person
@@ -397,11 +389,11 @@ def _gathering(configured: Configured, delivery: Delivery, person: Person | None
     if settings is None:
         return
     timezone = person.timezone if person else None
-    until = gathered_until(settings, now, timezone)
+    until = gathering.gathered_until(settings, now, timezone)
     if until is None:
         return
     hours = settings.quiet_hours
-    night_end = quiet_end(hours, now, timezone) if hours else None
+    night_end = gathering.quiet_end(hours, now, timezone) if hours else None
     when, is_expired = "now,", False
     if hours is not None and night_end is not None:
         expires_after = configured.expires_after_seconds
@@ -412,10 +404,10 @@ def _gathering(configured: Configured, delivery: Delivery, person: Person | None
     if is_expired:
         yield "never: it expires before the quiet hours end"
     elif not can_be_gathered(delivery, message):
-        yield f"{when} by itself: with over {MAX_MESSAGE_BYTES // 1_000} KB it waits for no others"
+        yield f"{when} by itself: with over {gathering.MAX_MESSAGE_BYTES // 1_000} KB it waits for no others"
     elif wait_in_group(configured, delivery, now, person) is None:
         coalesce = settings.coalesce
-        if coalesce is not None and key_of(coalesce.by, delivery.event) is None:
+        if coalesce is not None and gathering.key_of(coalesce.by, delivery.event) is None:
             yield f"{when} by itself: it has no key at `{coalesce.by}`"
         else:
             yield f"{when} by itself: it would expire before it is gathered"
@@ -441,12 +433,12 @@ def _waiting(settings: GatherSettings, delivery: Delivery, person: Person | None
 
 def _end_of_quiet(settings: GatherSettings, hours: QuietHours, now: float, timezone: str | None) -> float | None:
     """Return the end of the quiet hours that apply when it would go out; None if none do."""
-    without = gathered_until(settings._replace(quiet_hours=None), now)
-    return quiet_end(hours, now if without is None else without, timezone)
+    without = gathering.gathered_until(settings._replace(quiet_hours=None), now)
+    return gathering.quiet_end(hours, now if without is None else without, timezone)
 
 
 def _others(settings: GatherSettings, delivery: Delivery, person: Person | None) -> str:
-    key = key_of(settings.by, delivery.event)
+    key = gathering.key_of(settings.by, delivery.event)
     names = [f"for {person.name}"] if person else []
     if key is not None:
         names.append(f"with the key {key[:MAX_KEY_CHARACTERS]!r}")
@@ -477,7 +469,7 @@ def _hours(hours: QuietHours) -> str:
 
 def _moment(at: float, now: float, timezone: str | None) -> str:
     """Return `07:00 on 27 Nov (Europe/Berlin)`, without the day where it is today there."""
-    zone = zone_of(timezone)
+    zone = gathering.zone_of(timezone)
     wall, today = datetime.fromtimestamp(at, zone), datetime.fromtimestamp(now, zone).date()
     clock = wall.strftime("%H:%M:%S").removesuffix(":00")
     day = "" if wall.date() == today else f" on {wall.day} {wall:%b}"

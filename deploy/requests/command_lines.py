@@ -12,15 +12,8 @@ from urllib.parse import quote, urlsplit
 
 from deploy.config.config_file import value_at
 from deploy.config.running_dev import DEFAULT_BASE, HOST, Ports, ports_from
-from deploy.requests.events import (
-    CONTENT_TYPES,
-    MadeEvent,
-    declared_example,
-    fitting_data,
-    make_example_event,
-    make_first_event,
-    routed_type,
-)
+from deploy.requests import events
+from deploy.requests.events import CONTENT_TYPES, MadeEvent
 from deploy.requests.sources import accepts_post, auth_entries, compiled_sources, is_plain_hmac, routes_from, source_url
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import split_values, variable_name
@@ -153,11 +146,13 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
     url = source_url(name, ports)
     written = slices["transform"].get("routes")
     routes = written if isinstance(written, list) else []
-    declared = declared_example(name, routes, slices.get("subscribe", {}).get("event_types"))
-    event_type = declared[0] if declared else routed_type(name, routes)
+    declared = events.declared_example(name, routes, slices.get("subscribe", {}).get("event_types"))
+    event_type = declared[0] if declared else events.routed_type(name, routes)
     source = sources[name]
     assert isinstance(source, dict)
-    event = make_first_event(source, event_type, declared[1] if declared else fitting_data(slices, name, event_type))
+    event = events.make_first_event(
+        source, event_type, declared[1] if declared else events.fitting_data(slices, name, event_type)
+    )
     if sample:
         format = sample.suffix.removeprefix(".")
         return CommandLine(name, url, entry, relative_path(sample), format, is_file=True, headers=event.headers)
@@ -246,7 +241,7 @@ def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: Json, r
     methods = source.get("methods") if isinstance(source, dict) else None
     if not (isinstance(source, dict) and isinstance(methods, list) and "POST" in methods):
         return ""
-    event_type = routed_type(name, list(routes_from(slices["transform"], name)))
-    event = make_example_event(source, event_type, fitting_data(slices, name, event_type))
+    event_type = events.routed_type(name, list(routes_from(slices["transform"], name)))
+    event = events.make_example_event(source, event_type, events.fitting_data(slices, name, event_type))
     entries = [entry for entry in auth_entries(source) if entry["scheme"] in CURL_SCHEMES]
     return next(filter(None, (example_line(url, entry, event, read) for entry in entries)), "")

@@ -11,17 +11,8 @@ from pydantic import BeforeValidator, Field, JsonValue
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
 from deploy.config.model_faults import expression_faults, setting_name, unknown_names
 from deploy.config.sections.own_files import STEP_FILES, own_steps
-from functions.transform.program import (
-    NO_OWN_STEPS,
-    StepClasses,
-    StepFault,
-    load_own_steps,
-    read_chain,
-    read_chains,
-    read_program,
-    step_class,
-    unknown_chains,
-)
+from functions.transform import program
+from functions.transform.program import StepClasses, StepFault
 from functions.transform.step import NamedStep, Settings
 from functions.transform.verifying import compile_settings
 from shared.config.rules import listed
@@ -95,7 +86,7 @@ class _Chains:
 
 
 def _is_unknown(fault: StepFault, own: StepClasses) -> bool:
-    return fault.name is not None and fault.name not in own and step_class(fault.name) is None
+    return fault.name is not None and fault.name not in own and program.step_class(fault.name) is None
 
 
 def _read_chains(file: ConfigFile) -> _Chains:
@@ -107,7 +98,7 @@ def _read_chains(file: ConfigFile) -> _Chains:
         filled[name], unreadable = _with_files(file, steps, own)
         faults += _faults_at(file, ("chains", name), unreadable)
         reported |= {(name, fault.number) for fault in unreadable}
-    read = read_chains(filled, own)
+    read = program.read_chains(filled, own)
     for name, fault in read.faults:
         if (name, fault.number) not in reported and not (has_broken_file and _is_unknown(fault, own)):
             faults += _faults_at(file, ("chains", name), [fault])
@@ -116,10 +107,10 @@ def _read_chains(file: ConfigFile) -> _Chains:
 
 def _step_faults(chains: _Chains, path: DocumentPath, steps: Json) -> Iterator[Fault]:
     filled, faults = _with_files(chains.file, steps, chains.own)
-    found, invalid = read_chain(filled, chains.own)
+    found, invalid = program.read_chain(filled, chains.own)
     unreadable = {fault.number for fault in faults}
     faults += [fault for fault in invalid if fault.number not in unreadable and not chains.may_be_own(fault)]
-    yield from _faults_at(chains.file, path, [*faults, *unknown_chains(found, chains.chains)])
+    yield from _faults_at(chains.file, path, [*faults, *program.unknown_chains(found, chains.chains)])
 
 
 def _faults_at(file: ConfigFile, path: DocumentPath, faults: Iterable[StepFault]) -> Iterator[Fault]:
@@ -148,7 +139,7 @@ def _with_files(file: ConfigFile, written: Json, own: StepClasses) -> tuple[Json
 def compiled_routes(file: ConfigFile, routes: Iterable[RouteConfig], chains: Mapping[str, StepsConfig]) -> JsonObject:
     """Return that part of transform's slice. The content of a file replaces its name."""
     sources = STEP_FILES.sources(file)
-    own = load_own_steps(sources)
+    own = program.load_own_steps(sources)
     compiled_chains: JsonObject = {name: _steps(steps, file, own) for name, steps in chains.items()}
     return {
         "routes": [_route(route, file, own) for route in routes],
@@ -162,7 +153,7 @@ def compiled_waits(transform: JsonObject) -> JsonObject:
 
     It is empty if no step of a route asks another system. `transform` is the compiled slice.
     """
-    routes = read_program(transform, is_compiled=True).routes
+    routes = program.read_program(transform, is_compiled=True).routes
     asking = [step.step for route in routes for step in route.chain.reachable_steps() if step.asks_others]
     if not asking:
         return {}
@@ -197,7 +188,7 @@ def _step(step: JsonObject, file: ConfigFile, own: StepClasses) -> JsonObject:
     compiled: JsonObject = {}
     for name, written in step.items():
         settings = with_files(written, name, file.folder, own)
-        kind = None if name in own else step_class(name)
+        kind = None if name in own else program.step_class(name)
         compiled[name] = compile_settings(kind, settings) if kind and issubclass(kind, Settings) else settings
     return compiled
 
@@ -206,7 +197,7 @@ class UnreadableFile(ValueError):
     """A file cannot be read. The text names it."""
 
 
-def with_files(settings: Json, name: str, folder: Path, own: StepClasses = NO_OWN_STEPS) -> Json:
+def with_files(settings: Json, name: str, folder: Path, own: StepClasses = program.NO_OWN_STEPS) -> Json:
     """Return a step's settings with the content of files. `own` are the operator's steps. Raises UnreadableFile."""
     keys = _file_keys(name, own)
     if not isinstance(settings, dict):
@@ -218,7 +209,7 @@ def with_files(settings: Json, name: str, folder: Path, own: StepClasses = NO_OW
 
 
 def _file_keys(name: str, own: StepClasses) -> tuple[str, ...]:
-    kind = own.get(name) or step_class(name)
+    kind = own.get(name) or program.step_class(name)
     return () if kind is None else kind.file_keys
 
 

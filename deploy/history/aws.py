@@ -16,18 +16,11 @@ from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack
 from deploy.cloud_access.aws_names import StackTarget, log_group
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
-from deploy.history.dynamo_journal import DynamoJournalReader
-from deploy.history.journal_view import JournalView
+from deploy.history.aws_ports import AwsPorts
 from deploy.history.logs import PAGE, LogQuery, Record
 from deploy.history.state import State, open_cloud_state
 from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel
-from shared.cloud.aws.documents import DynamoDocuments
-from shared.cloud.aws.dynamo import Dynamo
-from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.s3 import S3Blobs
-from shared.cloud.aws.sqs import SqsBus
-from shared.cloud.kept_by_key import DocumentRecords
 from shared.jsontext import Json, JsonObject
 from shared.logs import SEVERITIES
 from shared.ports import TOPIC_NAMES
@@ -41,36 +34,15 @@ BEYOND_REACH: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StackPorts:
-    """The ports of one stack. Each call makes a port of its own. Raises AwsFault."""
-
-    deployed: DeployedStack
-
-    def journal(self) -> JournalView:
-        store = Dynamo(self.deployed.api.place(), self.deployed.target.prefix, "journal_unavailable")
-        return DynamoJournalReader(store, self.make_blobs())
-
-    def make_ledger(self) -> DynamoLedger:
-        return DynamoLedger(self.deployed.api.place(), self.deployed.target.prefix)
-
-    def make_blobs(self) -> S3Blobs:
-        return S3Blobs(self.deployed.api.place(), self.deployed.bucket())
-
-    def make_records(self) -> DocumentRecords:
-        return DocumentRecords(DynamoDocuments(self.deployed.api.place(), self.deployed.target.prefix, "records"))
-
-    def make_documents(self) -> DynamoDocuments:
-        return DynamoDocuments(self.deployed.api.place(), self.deployed.target.prefix)
-
-    def make_bus(self) -> SqsBus:
-        queues = {topic: self.deployed.queue_url(topic) for topic in TOPIC_NAMES}
-        return SqsBus(self.deployed.api.place(), queues)
-
-
 def open_aws_state(deployed: DeployedStack, environ: Mapping[str, str]) -> AbstractContextManager[State]:
     """Raises AwsFault."""
-    return open_cloud_state(StackPorts(deployed), environ, BEYOND_REACH)
+    ports = AwsPorts(
+        deployed.api.place(),
+        deployed.target.prefix,
+        deployed.bucket,
+        lambda: {topic: deployed.queue_url(topic) for topic in TOPIC_NAMES},
+    )
+    return open_cloud_state(ports, environ, BEYOND_REACH)
 
 
 WINDOW_SECONDS: Final = 900.0

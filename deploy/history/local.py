@@ -32,7 +32,7 @@ from shared.settings import LOCAL_PROJECT, read_settings
 from shared.store_ports import Documents, Records
 
 if TYPE_CHECKING:
-    from deploy.history.local_aws import LocalAws
+    from deploy.history.aws_ports import LocalAws
 
 CONNECT_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 1.0
@@ -95,7 +95,7 @@ def running_aws(folder: Path) -> "LocalAws | None":
     environ = read_aws_environ(folder)
     if environ is None:
         return None
-    from deploy.history.local_aws import LocalAws  # slow to import, and seldom needed
+    from deploy.history.aws_ports import LocalAws  # slow to import, and seldom needed
 
     return LocalAws.from_environ(environ)
 

@@ -26,9 +26,9 @@ from deploy.dev.inspector.caught_api import CAUGHT_ROUTES, find_sheets, sink_sta
 from deploy.dev.inspector.journal_upkeep import repair_journal, update_index
 from deploy.dev.inspector.steps_api import STEPS_ROUTES
 from deploy.dev.local_server import stopped_by_signal
+from deploy.history.aws_ports import LocalAws
 from deploy.history.cloud_journal import COUNTED_EVENTS
 from deploy.history.local import read_slice, running_ports
-from deploy.history.local_aws import LocalAws
 from deploy.history.local_journal import JournalReader
 from deploy.history.status import held_destinations
 from shared.cloud.gcp.pubsub import PubSubBus

@@ -1,12 +1,12 @@
-"""The state of `hookchain dev --platform aws`: the local AWS, beside the requests in the state folder."""
+"""The ports of a stack on AWS, and of the local AWS of `hookchain dev --platform aws`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from deploy.history.dynamo_journal import DynamoJournalReader
-from deploy.history.journal_view import EventRecord, RequestRow, Totals
+from deploy.history.journal_view import EventRecord, JournalView, RequestRow, Totals
 from deploy.history.local_journal import JournalReader
 from deploy.history.status import Backlog
 from shared.cloud.aws.client import AwsClient, AwsPlace
@@ -17,7 +17,7 @@ from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.kept_by_key import DocumentRecords
 from shared.jsontext import from_json, texts_json
-from shared.settings import Settings, read_settings
+from shared.settings import read_settings
 from shared.signatures.aws_v4 import Credentials
 
 UNDELIVERED: Final = "-undelivered"
@@ -46,47 +46,58 @@ class DevJournal(DynamoJournalReader):
 
 
 @dataclass(frozen=True, slots=True)
-class LocalAws:
-    """The ports of the local AWS. Each call makes a port of its own."""
+class AwsPorts:
+    """The ports of a stack. Each call makes a port of its own, and raises what `bucket_name` or `queue_urls` raise."""
 
     place: AwsPlace
-    endpoint: str
-    bucket: str
-    settings: Settings
+    prefix: str
+    bucket_name: Callable[[], str]
+    queue_urls: Callable[[], Mapping[str, str]]
+
+    def journal(self) -> JournalView:
+        return DynamoJournalReader(self._journal_store(), self.make_blobs())
+
+    def make_ledger(self) -> DynamoLedger:
+        return DynamoLedger(self.place, self.prefix)
+
+    def make_blobs(self) -> S3Blobs:
+        return S3Blobs(self.place, self.bucket_name())
+
+    def make_records(self) -> DocumentRecords:
+        return DocumentRecords(DynamoDocuments(self.place, self.prefix, "records"))
+
+    def make_documents(self) -> DynamoDocuments:
+        return DynamoDocuments(self.place, self.prefix)
+
+    def make_bus(self) -> SqsBus:
+        return SqsBus(self.place, self.queue_urls())
+
+    def _journal_store(self) -> Dynamo:
+        return Dynamo(self.place, self.prefix, "journal_unavailable")
+
+
+class LocalAws(AwsPorts):
+    @property
+    def endpoint(self) -> str:
+        return self.place.endpoint or ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Return the ports for the environment of a function on it."""
         settings = read_settings(environ)
-        assert settings.aws_endpoint
-        assert settings.bucket
+        bucket = settings.bucket
+        assert bucket
         keys = Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"])
         place = AwsPlace(environ["AWS_REGION"], lambda: keys, settings.aws_endpoint)
-        return cls(place, settings.aws_endpoint, settings.bucket, settings)
+        return cls(place, settings.table_prefix, lambda: bucket, lambda: settings.queues)
 
     def make_journal(self, requests: JournalReader) -> DevJournal:
-        store = Dynamo(self.place, self.settings.table_prefix, "journal_unavailable")
-        return DevJournal(store, self.make_blobs(), requests)
-
-    def make_ledger(self) -> DynamoLedger:
-        return DynamoLedger(self.place, self.settings.table_prefix)
-
-    def make_blobs(self) -> S3Blobs:
-        return S3Blobs(self.place, self.bucket)
-
-    def make_records(self) -> DocumentRecords:
-        return DocumentRecords(DynamoDocuments(self.place, self.settings.table_prefix, "records"))
-
-    def make_documents(self) -> DynamoDocuments:
-        return DynamoDocuments(self.place, self.settings.table_prefix)
-
-    def make_bus(self) -> SqsBus:
-        return SqsBus(self.place, self.settings.queues)
+        return DevJournal(self._journal_store(), self.make_blobs(), requests)
 
     async def backlogs(self) -> Sequence[Backlog]:
         """Return the messages of each queue, those that a function has at the moment included. Raises OSError."""
         with closing(AwsClient(self.place, "sqs")) as sqs:
-            urls = [f"{url}{suffix}" for suffix in ("", UNDELIVERED) for url in self.settings.queues.values()]
+            urls = [f"{url}{suffix}" for suffix in ("", UNDELIVERED) for url in self.queue_urls().values()]
             return [Backlog(url.rpartition("/")[2], await _count(sqs, url), None) for url in urls]
 
 

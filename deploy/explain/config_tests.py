@@ -379,8 +379,6 @@ async def _sample_events(receive: JsonObject, source: str, provider: str, name: 
     request = replace(sample.request, path=f"/{source}")
     secrets = offline.local_secrets({}, offline.FixedClock(AT))
     receiver = offline.offline_receiver(offline.without_authentication(receive), secrets, bus, AT)
-        offline.without_authentication(receive), offline.local_secrets({}, offline.FixedClock(AT)), bus, AT
-    )
     try:
         await receiver.receive(request, offline.body_reader(request))
     except HookchainError:  # the source takes another format, for example

@@ -6,15 +6,7 @@ https://jmespath.org/specification.html
 from typing import TYPE_CHECKING, Final
 
 import jmespath
-from jmespath.exceptions import (
-    ArityError,
-    EmptyExpressionError,
-    IncompleteExpressionError,
-    JMESPathError,
-    JMESPathTypeError,
-    LexerError,
-    ParseError,
-)
+from jmespath import exceptions
 from jmespath.functions import Functions, signature
 from jmespath.parser import ParsedResult
 from jmespath.visitor import Options
@@ -115,7 +107,7 @@ def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
     """Return what the expression finds in `value`; `text` names it. Raises Permanent (`expression_failed`)."""
     try:
         found: Json = parsed.search(value, _OPTIONS)
-    except JMESPathError as error:
+    except exceptions.JMESPathError as error:
         raise Permanent("expression_failed", f"{text!r}: {_reason(error)}") from error
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
@@ -141,7 +133,7 @@ def _parsed(text: str) -> ParsedResult:
     try:
         parsed = jmespath.compile(text)
         _verify_functions(parsed.parsed)
-    except JMESPathError as error:
+    except exceptions.JMESPathError as error:
         raise ExpressionFault(f"{text!r} is not JMESPath: {_syntax(error, text)}") from error
     except RecursionError as error:
         raise ExpressionFault("the expression is nested too deeply") from error
@@ -193,16 +185,16 @@ def _reads_value(node: "_TreeNode") -> bool:
     return node["type"] != "slice" and any(map(_reads_value, node["children"]))  # a slice's children are its numbers
 
 
-def _syntax(error: JMESPathError, text: str) -> str:
-    if isinstance(error, EmptyExpressionError):
+def _syntax(error: exceptions.JMESPathError, text: str) -> str:
+    if isinstance(error, exceptions.EmptyExpressionError):
         return "it is empty"
-    if isinstance(error, IncompleteExpressionError):
+    if isinstance(error, exceptions.IncompleteExpressionError):
         return "it ends too early"
-    if isinstance(error, LexerError):
+    if isinstance(error, exceptions.LexerError):
         if error.message.startswith("Unknown token"):
             return _at(error.lexer_position + 1, text[error.lexer_position], text)
         return f"column {error.lexer_position + 1}: {error.message}"
-    if isinstance(error, ParseError):
+    if isinstance(error, exceptions.ParseError):
         return _at(error.lex_position + 1, error.token_value, text)
     return type(error).__name__
 
@@ -211,11 +203,11 @@ def _at(column: int, token: object, text: str) -> str:
     return f"column {column}: {token!r} cannot stand there{_hint_on_token(token, text, column)}"
 
 
-def _reason(error: JMESPathError) -> str:
-    if isinstance(error, JMESPathTypeError):
+def _reason(error: exceptions.JMESPathError) -> str:
+    if isinstance(error, exceptions.JMESPathTypeError):
         takes = " or ".join(error.expected_types)
         return f"{error.function_name}() takes {takes}; found {error.actual_type}"
-    return str(error) if isinstance(error, ArityError) else type(error).__name__
+    return str(error) if isinstance(error, exceptions.ArityError) else type(error).__name__
 
 
 def _hint_on_name(name: str, text: str, known: "Collection[str]") -> str:

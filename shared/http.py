@@ -9,6 +9,9 @@ from shared.jsontext import JsonObject, to_json
 
 Headers = tuple[tuple[str, str], ...]
 
+HEADER_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+"""The pattern of a header's name (RFC 9110, 5.6.2)."""
+
 MAX_HEADER_BYTES: Final = 1_048_576
 """The most for all header lines of a request together. No sender needs so many, and no platform accepts so many."""
 

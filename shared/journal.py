@@ -114,7 +114,9 @@ JournalEntry: TypeAlias = EventEntry | AttemptEntry | DeadLetter
 class Journal(Protocol):
     """Attempts are recorded in the ledger too, and a journal whose readers read them there keeps none."""
 
-    async def record(self, entries: Sequence[JournalEntry]) -> None: ...
+    async def record(self, entries: Sequence[JournalEntry]) -> None:
+        """Store the entries. Raises Temporary (`journal_unavailable`): each of them may have been stored or not."""
+        ...
 
     def note(self, attempt: AttemptEntry) -> None:
         """Record an attempt soon, together with others. What ends with this process meanwhile is in the ledger."""

@@ -163,10 +163,12 @@ Place: TypeAlias = tuple[float, str]
 
 
 class Ledger(Protocol):
-    """`claim → settle`, each write conditional on the claim's fence.
+    """The record of every delivery: `claim → settle`, each write conditional on the claim's fence.
 
     A delivery that goes well costs two writes: `claim`, which marks the attempt as begun, and `settle`, which records
-    it. Times are Unix seconds.
+    it. Each method returns once its write is stored. It raises Temporary (`ledger_unavailable`) if the store fails: the
+    write may have been stored or not, and a claim or settlement that is repeated finds its own write. Times are Unix
+    seconds.
     """
 
     async def claim(
@@ -251,15 +253,21 @@ class Ledger(Protocol):
         """
         ...
 
-    async def disable(self, destination: str, reason: str, now: float) -> None: ...
-
-    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None: ...
-
-    async def release(self, destination: str, now: float) -> int:
-        """Enable the destination, and make what is held for it due now. Answers how many deliveries that is."""
+    async def disable(self, destination: str, reason: str, now: float) -> None:
+        """Hold the destination's deliveries until `release`. The reason is for people."""
         ...
 
-    async def destination_state(self, destination: str) -> DestinationState: ...
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
+        """Let the destination's deliveries wait until that time. A later call replaces it, also by an earlier time."""
+        ...
+
+    async def release(self, destination: str, now: float) -> int:
+        """Enable the destination, and make what is held for it due now. Return the number of those deliveries."""
+        ...
+
+    async def destination_state(self, destination: str) -> DestinationState:
+        """Return whether the destination is disabled or paused; the state of one that never was has neither."""
+        ...
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         """Return a delivery's row with its attempts, of an event that may have thousands of others."""
@@ -283,5 +291,5 @@ class Ledger(Protocol):
         ...
 
     async def purge(self, before: float) -> int:
-        """Forget finished rows last written before that time. Answers how many."""
+        """Forget finished rows that were last written before that time. Return their number."""
         ...

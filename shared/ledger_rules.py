@@ -150,7 +150,18 @@ def _obstacle(row: LedgerRow, payload_hash: str, now: float, due_fence: int | No
 
 def _with_unrecorded_attempt(row: LedgerRow, now: float) -> LedgerRow:
     """Record an attempt whose lease ended without a record."""
-    attempts = (*row.attempts, _unrecorded_attempt(row, now))[-MAX_ATTEMPTS:]
+    unrecorded = AttemptEntry(
+        delivery_id=row.key,
+        event_id=row.event_id,
+        route=row.route,
+        destination=row.destination,
+        attempt_number=row.attempt_number,
+        started_at=row.updated_at,
+        ended_at=now,
+        outcome="unknown",
+        reason=f"attempt {row.attempt_number} ended without a record of its outcome",
+    )
+    attempts = (*row.attempts, unrecorded)[-MAX_ATTEMPTS:]
     return row._replace(crashes=row.crashes + 1, unknown_count=row.unknown_count + 1, attempts=attempts)
 
 
@@ -171,21 +182,6 @@ def give_back(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
         return None
     number = row.attempt_number - (row.state == ATTEMPTED)
     return row._replace(state=CLAIMED, fence=row.fence + 1, attempt_number=number, updated_at=now, lease_until=now)
-
-
-def _unrecorded_attempt(row: LedgerRow, now: float) -> AttemptEntry:
-    """Return the record of an attempt whose lease ended without one."""
-    return AttemptEntry(
-        delivery_id=row.key,
-        event_id=row.event_id,
-        route=row.route,
-        destination=row.destination,
-        attempt_number=row.attempt_number,
-        started_at=row.updated_at,
-        ended_at=now,
-        outcome="unknown",
-        reason=f"attempt {row.attempt_number} ended without a record of its outcome",
-    )
 
 
 def settle(row: LedgerRow, claim: Claimed, settlement: Settlement) -> LedgerRow | None:

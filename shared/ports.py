@@ -1,8 +1,8 @@
 """The ports: all that the functions need of a platform. `shared/cloud/` has one implementation for each platform.
 
 Every implementation, and every fake, passes the contract suite of its port in tests/contract. A port raises Temporary
-when the platform fails. Its docstrings name every other exception. All calls are asynchronous; a call that is cancelled
-before it begins its work does nothing.
+if the platform fails; its docstrings name every other exception. Its methods run on the event loop of the caller. A
+call that is cancelled before it begins its work does nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,17 @@ class Clock(Protocol):
 
 class Secrets(Protocol):
     async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-        """Return the values, newest first, never none. Raises Temporary (`secret_unavailable`, `secret_weak`).
+        """Return the secret's values, newest first, and at least one.
 
-        Values may be minutes old, unless they are to be `fresh`.
+        Raises Temporary (`secret_unavailable`, `secret_weak`). The values may be five minutes old, unless `fresh` asks
+        for values that are read now.
         """
         ...
 
 
 @dataclass(slots=True)
 class BusMessage:
-    """A message of a topic. The bus keeps it back for `delay_seconds` where it can: see `Bus.max_delay_seconds`."""
+    """A message of a topic. The bus delivers it after `delay_seconds` if it can: see `Bus.max_delay_seconds`."""
 
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -42,13 +43,14 @@ class BusMessage:
 class Bus(Protocol):
     @property
     def max_delay_seconds(self) -> float:
-        """The longest delay of a message: 0 where the bus has none, and ignores it."""
+        """The longest delay of a message; 0 for a bus that delivers each message at once and ignores its delay."""
         ...
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-        """Return once the bus has confirmed all of them. Raises Temporary: they may have arrived or not.
+        """Publish the messages, and return once the bus has confirmed all of them.
 
-        Cancelled before its batch is sent, none of the messages is published.
+        Raises Temporary: any of them may have been published or not. If the call is cancelled before its batch is sent,
+        none is published.
         """
         ...
 
@@ -62,14 +64,21 @@ class Blobs(Protocol):
         """Write a blob under a new name. Where the name exists already, its content stays."""
         ...
 
-    async def get(self, name: str) -> bytes | None: ...
+    async def get(self, name: str) -> bytes | None:
+        """Return the content; None if there is no such blob."""
+        ...
 
-    async def delete(self, name: str) -> None: ...
+    async def delete(self, name: str) -> None:
+        """Delete the blob. Does nothing if there is none."""
+        ...
 
 
 class Owners(Protocol):
     """The record of which event was first with a key."""
 
     async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
-        """Return the id of the event that owns the key. If none has owned it within the window, `event_id` does now."""
+        """Return the id of the event that owns the key: `event_id`, if no event has owned it within the window.
+
+        Of several events that ask at the same time, one becomes the owner, and all get its id.
+        """
         ...

@@ -27,19 +27,19 @@ class Grants(Protocol):
     """
 
     async def reserve(self, bucket: str, most: int, interval: float, now: float, ahead: float, limit: int = 0) -> Slots:
-        """Reserve up to so many slots, `interval` seconds apart.
+        """Reserve up to `most` slots, `interval` seconds apart, and return them.
 
-        Where the first free slot is more than `ahead` seconds away, none is reserved. `limit` is that of the bucket's
-        leases: while others last, they leave fewer slots, which are further apart.
+        If the first free slot is more than `ahead` seconds away, none is reserved. `limit` is the limit of the bucket's
+        leases: while leases last, they leave fewer slots, which are further apart.
         """
         ...
 
     async def lease(
         self, bucket: str, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int = 0
     ) -> Lease:
-        """Lease up to `wanted` of the bucket's `limit` places, instead of those that the holder has.
+        """Lease up to `wanted` of the bucket's `limit` places for `seconds`, in place of those that the holder has.
 
-        They are the holder's for `seconds`. It keeps those that it uses; 0 gives all back.
+        The holder keeps at least the `used` ones. `wanted` 0 gives all of them back.
         """
         ...
 
@@ -92,7 +92,9 @@ class Documents(Protocol):
     strongly consistent. All of them raise Temporary (`documents_unavailable`).
     """
 
-    async def get(self, partition: str, id: str) -> Document | None: ...
+    async def get(self, partition: str, id: str) -> Document | None:
+        """Return the document; None if there is none."""
+        ...
 
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
         """Return the documents whose ids come after `after`, and where it is given before `until`, in their order."""

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from shared.config.rules import SecretName, listed
 from shared.config.values import Model, Verbatim
+from shared.http import HEADER_NAME
 from shared.signatures.auth_scheme import TOLERANCE_SECONDS
 
 _REQUEST_LOCATION: Final = re.compile(r"(header|query|form)\.[^\s{}]+|data(\.[^.\s{}]+)+")
@@ -44,7 +45,7 @@ def _content(text: str) -> str:
 
 
 def _header_pattern(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text.replace("{n}", "1", 1)):
+    if not re.fullmatch(HEADER_NAME, text.replace("{n}", "1", 1)):
         raise ValueError("must be the name of a header (`{n}` in it is a number, counted from 1)")
     return text.lower()
 

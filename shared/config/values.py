@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic_core import ErrorDetails
 
 from shared.config.rules import SecretName
+from shared.http import HEADER_NAME
 
 __all__ = ["SecretName"]  # operators' own kinds of destinations may import it from here
 
@@ -19,7 +20,7 @@ class Model(BaseModel):
 
 
 def _header_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text):
+    if not re.fullmatch(HEADER_NAME, text):
         raise ValueError("must be the name of a header")
     return text.lower()
 

@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Final, TypeAlias
 
 from shared.errors import Permanent
+from shared.http import HEADER_NAME
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -237,7 +238,6 @@ def _verify_host_name(name: str, allow_private: bool) -> None:
 
 
 MAX_VALUE_CHARACTERS: Final = 16_384
-_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 # What the connection itself says, and what would change how the request or its answer is read.
@@ -279,7 +279,7 @@ def is_header_value(text: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _verify_header_name(name: str) -> None:
-    if not _HEADER_NAME.fullmatch(name):
+    if not re.fullmatch(HEADER_NAME, name):
         raise Permanent("invalid_header", "a header's name has letters, digits and '-' only")
     if name.lower() in OWN:
         raise Permanent("invalid_header", f"the header {name!r} is not yours to set: the connection does")

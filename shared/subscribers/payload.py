@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from shared.errors import Permanent, Temporary
 from shared.event import Event
+from shared.http import HEADER_NAME
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.allowed_requests import OWN, is_header_value, verify_headers
 from shared.signatures.signing import MAX_SIGNATURES, hmac_signature, standard_content, standard_key, standard_signature
@@ -23,7 +24,6 @@ MASK: Final = "***"
 MIN_KEY_BYTES: Final = 16
 _OWN_PREFIXES: Final = ("webhook-", "hookchain-")
 _OF_THE_BODY: Final = frozenset({"content-type", "content-encoding"})
-_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class EndpointRequest(NamedTuple):
@@ -139,7 +139,7 @@ def verify_secret(auth: EndpointAuth, secret: str) -> None:
 
 
 def _name_fault(lower: str) -> str | None:
-    if not _NAME.fullmatch(lower):
+    if not re.fullmatch(HEADER_NAME, lower):
         return "must be the name of a header: letters, digits and '-'"
     if lower in OWN or lower in _OF_THE_BODY or lower.startswith(_OWN_PREFIXES):
         return "is set by the sender itself; take it out"

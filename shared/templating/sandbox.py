@@ -18,20 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from shared.errors import Permanent
 from shared.event import oneline
 from shared.jsontext import to_json
-from shared.templating.costs import (
-    TESTS,
-    Buffer,
-    Called,
-    NotAValue,
-    binop_size,
-    bounded_filters,
-    bounded_format,
-    charge,
-    charge_call,
-    joined_size,
-    sliced_size,
-    text_size,
-)
+from shared.templating import costs
 
 
 class _Callable:
@@ -39,14 +26,14 @@ class _Callable:
 
     __slots__ = ("call",)
 
-    def __init__(self, call: Called) -> None:
+    def __init__(self, call: costs.Called) -> None:
         self.call = call
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         return self.call(*args, **kwargs)
 
     def __repr__(self) -> str:
-        raise NotAValue
+        raise costs.NotAValue
 
 
 class _Items:
@@ -64,7 +51,7 @@ class _Items:
         return next(self._items)
 
     def __repr__(self) -> str:
-        raise NotAValue
+        raise costs.NotAValue
 
 
 def _callable(value: object) -> object:
@@ -105,7 +92,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
     code_generator_class = _BoundedCode
-    new_buffer = Buffer
+    new_buffer = costs.Buffer
 
     def getattr(self, obj: object, attribute: str) -> object:
         if isinstance(obj, dict) and attribute in obj:
@@ -116,28 +103,28 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return _callable(super().getitem(obj, argument))
 
     def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-        charge(binop_size(operator, left, right))
+        costs.charge(costs.binop_size(operator, left, right))
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:  # noqa: N805 Jinja's
         if isinstance(__obj, _Callable):
             __obj = __obj.call
-        charge_call(__obj, args, kwargs)
+        costs.charge_call(__obj, args, kwargs)
         return super().call(__context, __obj, *args, **kwargs)
 
     def concatenated(self, context: EvalContext, values: tuple[object, ...]) -> str:
         """Return the result of the operator `~`."""
-        charge(joined_size("", values))
+        costs.charge(costs.joined_size("", values))
         return markup_join(values) if context.autoescape else str_join(values)
 
     def sliced(self, value: Sequence[object], start: int | None, stop: int | None, step: int | None) -> object:
         """Return `value[start:stop:step]`."""
-        charge(sliced_size(value, start, stop, step))
+        costs.charge(costs.sliced_size(value, start, stop, step))
         return value[start:stop:step]
 
-    def wrap_str_format(self, value: object) -> Called | None:  # type: ignore[override] # it makes text, as Jinja's does
+    def wrap_str_format(self, value: object) -> costs.Called | None:  # type: ignore[override] # it makes text, as Jinja's does
         wrapped = super().wrap_str_format(value)
-        return wrapped and bounded_format(wrapped, str(getattr(value, "__self__", "")))
+        return wrapped and costs.bounded_format(wrapped, str(getattr(value, "__self__", "")))
 
 
 def shown(value: object) -> object:
@@ -146,7 +133,7 @@ def shown(value: object) -> object:
         return value
     if value is None:
         return ""
-    charge(text_size(value))
+    costs.charge(costs.text_size(value))
     return to_json(value) if isinstance(value, bool | list | dict) else value
 
 
@@ -168,7 +155,7 @@ def _indented(text: object, width: int | str = 4, first: bool = False, blank: bo
 _LAZY: Final = ("map", "select", "selectattr", "reject", "rejectattr", "unique", "batch", "slice")
 
 
-def _hidden(lazy: Callable[..., Iterable[object]]) -> Called:  # type: ignore[explicit-any] # each takes others
+def _hidden(lazy: Callable[..., Iterable[object]]) -> costs.Called:  # type: ignore[explicit-any] # each takes others
     """Return the filter with its generator wrapped in an _Items."""
 
     @wraps(lazy)  # keeps Jinja's attributes, which say whether the filter gets the environment
@@ -185,6 +172,6 @@ def environment_of(autoescape: bool, finalize: Callable[[object], object]) -> Sa
     environment.filters |= {"indent": _indented, "oneline": oneline}
     environment.filters["slice"] = sync_do_slice  # the other one takes one argument more than its signature has
     environment.filters |= {name: _hidden(environment.filters[name]) for name in _LAZY}
-    environment.filters = bounded_filters(environment.filters)
-    environment.tests = {name: environment.tests[name] for name in TESTS}
+    environment.filters = costs.bounded_filters(environment.filters)
+    environment.tests = {name: environment.tests[name] for name in costs.TESTS}
     return environment

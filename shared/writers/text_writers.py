@@ -27,7 +27,7 @@ def write_csv(value: Json, delimiter: str, *, keeps_formulas: bool = False) -> s
         if "\n" in name or "\r" in name:
             raise Unwritable(None, "has a key with a line break in it, which cannot name a CSV column")
     text = BoundedText()
-    text.verify_room(len(names) * len(rows))  # each cell is at least one character
+    text.verify(len(names) * len(rows))  # each cell is at least one character
     if names:
         text.add(_line([_cell(name, name, keeps_formulas) for name in names], delimiter))
     for number, row in enumerate(rows):

@@ -53,22 +53,38 @@ class Unwritable(ValueError):
         return f"{place} {self.reason}"
 
 
-class BoundedText:
+MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
+
+
+class Room:
+    """The characters that are left for an output while it is made, where a short value can become a long text."""
+
+    def __init__(self) -> None:
+        self._left = MAX_OUTPUT_CHARACTERS
+
+    def take(self, characters: int) -> None:
+        """Raises Permanent (`output_too_large`)."""
+        self.verify(characters)
+        self._left -= characters
+
+    def verify(self, characters: int) -> None:
+        """Raises Permanent (`output_too_large`)."""
+        if characters > self._left:
+            raise Permanent("output_too_large", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
+
+
+class BoundedText(Room):
     """A text in the making, where a few characters of the value can become many."""
 
     def __init__(self, first: str = "") -> None:
-        self._pieces = [first]
-        self._room = Room()
-        self._room.take(len(first))
+        super().__init__()
+        self._pieces: list[str] = []
+        self.add(first)
 
     def add(self, piece: str) -> None:
         """Raises Permanent (`output_too_large`) as soon as the text is too long."""
-        self._room.take(len(piece))
+        self.take(len(piece))
         self._pieces.append(piece)
-
-    def verify_room(self, characters: int) -> None:
-        """Raises Permanent (`output_too_large`)."""
-        self._room.verify(characters)
 
     def text(self) -> str:
         return "".join(self._pieces)
@@ -109,23 +125,3 @@ def _verify_text(text: str, location: Location) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise Unwritable(location, "holds half of a surrogate pair, which UTF-8 cannot encode") from None
-
-
-MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
-
-
-class Room:
-    """The characters that are left for an output while it is made, where a short value can become a long text."""
-
-    def __init__(self) -> None:
-        self._left = MAX_OUTPUT_CHARACTERS
-
-    def take(self, characters: int) -> None:
-        """Raises Permanent (`output_too_large`)."""
-        self.verify(characters)
-        self._left -= characters
-
-    def verify(self, characters: int) -> None:
-        """Raises Permanent (`output_too_large`)."""
-        if characters > self._left:
-            raise Permanent("output_too_large", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")

@@ -81,7 +81,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 def _block(text: str, pad: str, document: BoundedText) -> str:
     mark = "|" if text.endswith("\n") else "|-"
-    document.verify_room(len(text))
+    document.verify(len(text))
     lines = text.removesuffix("\n").split("\n")
-    document.verify_room(sum(len(pad) + len(line) for line in lines if line))
+    document.verify(sum(len(pad) + len(line) for line in lines if line))
     return "\n".join([mark, *(f"{pad}  {line}" if line else "" for line in lines)])

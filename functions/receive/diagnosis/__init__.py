@@ -1,0 +1,1 @@
+"""The likely causes of rejections, loaded after the first one: open diagnose first."""

@@ -128,6 +128,12 @@ CAUSES: Final[dict[str, tuple[str, str, Request, Sequence[str]]]] = {
     ),
     "decoded from hex": (OWN, HEX, posted(mac_with(KEY.encode())), ("decodes the secret from hex",)),
     "signed with a variable's name": (OWN, KEY, posted(mac_with(b"$KEY")), ("signs with the text `$KEY`",)),
+    "six characters of a short secret": (
+        HEADER,
+        "short-keys",
+        posted(("x-token", "short-")),
+        (DIFFERENT_SECRET,),
+    ),
     "signed with nothing": (OWN, KEY, posted(mac_with(b"")), ("signs with an empty secret",)),
     "signed with quotation marks": (
         OWN,

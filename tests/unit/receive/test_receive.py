@@ -227,6 +227,23 @@ async def test_the_same_delivery_id_is_the_same_event(pipe: Pipe) -> None:
     assert first.deliveryid == "7"
 
 
+async def test_the_same_signed_bytes_are_the_same_event_whatever_an_unsigned_header_says() -> None:
+    posting = Posting("a: {auth: {scheme: hmac, header: X-Sig, secret: key}, id: header.x-id}", {"key": PASSWORD})
+    for body, sent_id in ((b"[1]", "1"), (b"[1]", "2"), (b"[2]", "1")):
+        signature = hmac.new(PASSWORD.encode(), body, "sha256").hexdigest()
+        assert (await posting.send("/a", body, ("x-sig", signature), ("x-id", sent_id))).status == 200
+    first, repeated, other = (event.id for event in posting.events)
+    assert first == repeated != other
+
+
+async def test_the_log_of_a_rejection_names_headers_that_can_hold_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    posting = Posting("a: {auth: {scheme: hmac, header: X-Sig, secret: key}}", {"key": PASSWORD})
+    await posting.send("/a", b"[1]", ("x-event", "canary"), ("x-12345678-canary", "1"))
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert line["headers"] == "x-event, other"
+    assert "canary" not in json.dumps(line)
+
+
 async def test_without_a_delivery_id_the_body_names_the_event_where_the_source_says_so(pipe: Pipe) -> None:
     ids = [(await pipe.post("/same", body, JSON_TYPE)).id for body in (b"[1]", b"[1]", b"[2]")]
     assert ids[0] == ids[1] != ids[2]

@@ -1,6 +1,8 @@
 """Types of settings that kinds of destinations share."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -27,19 +29,14 @@ class KindSettings(BaseModel):
         return written_recipient(getattr(self, "to", None), self.person_address) if self.person_address else None
 
 
-def _text(text: str) -> str:
-    Template("text", text)
-    return text
+def checked_by(check: Callable[[str], object]) -> AfterValidator:
+    """Return the validator of a text that stays as it is. `check` raises ValueError for one that cannot be used."""
 
+    def validate(text: str) -> str:
+        check(text)
+        return text
 
-def _line(text: str) -> str:
-    one_line_template("line", text)
-    return text
-
-
-def _link(text: str) -> str:
-    compile_link(text)
-    return text
+    return AfterValidator(validate)
 
 
 def _web_address(text: str) -> str:
@@ -55,11 +52,10 @@ def _server_address(text: str) -> str:
     return address
 
 
-def _event_expression(text: str) -> str:
+def _verify_expression(text: str) -> None:
     from shared.expressions import over_event  # it brings jmespath, which few kinds need
 
     over_event(text)
-    return text
 
 
 def _google_id(text: str) -> str:
@@ -70,12 +66,12 @@ def _google_id(text: str) -> str:
     return file_id
 
 
-TextTemplate = Annotated[str, AfterValidator(_text)]
-LineTemplate = Annotated[str, AfterValidator(_line)]
-LinkTemplate = Annotated[str, AfterValidator(_link)]
+TextTemplate = Annotated[str, checked_by(partial(Template, "text"))]
+LineTemplate = Annotated[str, checked_by(partial(one_line_template, "line"))]
+LinkTemplate = Annotated[str, checked_by(compile_link)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 ServerAddress = Annotated[str, AfterValidator(_server_address)]
-EventExpression = Annotated[str, AfterValidator(_event_expression)]
+EventExpression = Annotated[str, checked_by(_verify_expression)]
 """A JMESPath expression over the event."""
 GoogleId = Annotated[str, AfterValidator(_google_id)]
 """The id of a file or folder of Google Drive; its URL may be written."""

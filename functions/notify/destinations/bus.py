@@ -27,7 +27,7 @@ from functions.notify import http_kind
 from functions.notify.destination import Attempt
 from functions.notify.event_content import public_cloudevent
 from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress
+from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, checked_by
 from shared.base64_text import base64_text
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
@@ -115,28 +115,21 @@ def _partition(region: str) -> str:
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
-def _verified(text: str, service: str, rule: str) -> str:
-    if aws_bus(text).service != service:
-        raise ValueError(rule)
-    return text
+def _is_of(service: str, rule: str) -> AfterValidator:
+    """Return the validator of the name of a bus of that service."""
+
+    def verify(text: str) -> None:
+        if aws_bus(text).service != service:
+            raise ValueError(rule)
+
+    return checked_by(verify)
 
 
-def _topic(text: str) -> str:
-    google_topic(text)
-    return text
-
-
-def _sns(text: str) -> str:
-    return _verified(text, "sns", "must be a topic's ARN, such as arn:aws:sns:eu-central-1:123456789012:orders")
-
-
-def _sqs(text: str) -> str:
-    return _verified(text, "sqs", "must be a queue's URL or ARN")
-
-
-def _events(text: str) -> str:
-    rule = "must be an event bus's ARN, such as arn:aws:events:eu-central-1:123456789012:event-bus/default"
-    return _verified(text, "events", rule)
+_SNS_TOPIC: Final = _is_of("sns", "must be a topic's ARN, such as arn:aws:sns:eu-central-1:123456789012:orders")
+_QUEUE: Final = _is_of("sqs", "must be a queue's URL or ARN")
+_EVENT_BUS: Final = _is_of(
+    "events", "must be an event bus's ARN, such as arn:aws:events:eu-central-1:123456789012:event-bus/default"
+)
 
 
 class Settings(KindSettings):
@@ -163,10 +156,10 @@ class Settings(KindSettings):
 
     extras: ClassVar[tuple[str, ...]] = ("crypto",)  # a service account's key signs by RSA
 
-    pubsub: Annotated[str, AfterValidator(_topic)] | None = None
-    sns: Annotated[str, AfterValidator(_sns)] | None = None
-    sqs: Annotated[str, AfterValidator(_sqs)] | None = None
-    eventbridge: Annotated[str, AfterValidator(_events)] | None = None
+    pubsub: Annotated[str, checked_by(google_topic)] | None = None
+    sns: Annotated[str, _SNS_TOPIC] | None = None
+    sqs: Annotated[str, _QUEUE] | None = None
+    eventbridge: Annotated[str, _EVENT_BUS] | None = None
     format: Literal["data", "cloudevents"] = "data"
     attributes: dict[str, LineTemplate] = Field(default_factory=dict, max_length=20)
     ordering_key: LineTemplate | None = None

@@ -26,7 +26,7 @@ from functions.notify.destination import Attempt
 from functions.notify.event_content import bytes_in, public_cloudevent
 from functions.notify.google_calls import error_reasons
 from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, ServerAddress
+from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, ServerAddress, checked_by
 from shared.base64_text import decode_base64
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
@@ -103,11 +103,6 @@ def key_template(text: str) -> Template:
     return Template("key", " ".join(text.split()), known=KNOWN | {DELIVERY_ID})
 
 
-def _key(text: str) -> str:
-    key_template(text)
-    return text
-
-
 def _media_type(text: str) -> str:
     if not MEDIA_TYPE.fullmatch(text):
         raise ValueError("must be a content type, such as text/csv; charset=utf-8")
@@ -136,7 +131,7 @@ class Settings(KindSettings):
     extras_with_secret: ClassVar[tuple[str, ...]] = ("crypto",)  # a service account's key signs by RSA
 
     bucket: Annotated[str, Field(pattern=r"^(gs|s3)://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")]
-    key: Annotated[str, AfterValidator(_key)] | None = None
+    key: Annotated[str, checked_by(key_template)] | None = None
     format: Format = "json"
     value: EventExpression | None = None
     columns: dict[str, str] = Field(default_factory=dict, max_length=100)

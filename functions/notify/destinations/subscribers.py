@@ -6,18 +6,12 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator
 
 from functions.notify.destination import Context, Destination
-from functions.notify.kind_settings import KindSettings, LineTemplate
-from shared.expressions import over_event
+from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate
 from shared.jsontext import JsonObject
 from shared.subscribers.names import TYPE_PATTERN
 from shared.templating.template import is_template
 
 _TYPE: Final = re.compile(TYPE_PATTERN)
-
-
-def _tenant(text: str) -> str:
-    over_event(text)
-    return text
 
 
 def _event_type(text: str) -> str:
@@ -38,7 +32,7 @@ class Settings(KindSettings):
     example: ClassVar[JsonObject] = {"tenant": "data.accountId", "type": "{{ type }}", "payload": "standard"}
     extras: ClassVar[tuple[str, ...]] = ("crypto",)  # secrets are sealed by AES, and `whsk_` secrets sign by Ed25519
 
-    tenant: Annotated[str, AfterValidator(_tenant)]
+    tenant: EventExpression
     type: Annotated[LineTemplate, AfterValidator(_event_type)] = "{{ type }}"
     payload: Literal["standard", "data"] = "standard"
     unknown_tenant: Literal["dead_letter", "ignore"] = "dead_letter"

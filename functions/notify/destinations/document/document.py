@@ -13,18 +13,18 @@ from functools import lru_cache, partial
 from typing import Annotated, ClassVar, Final, TypeAlias
 from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from functions.notify import http_kind
 from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets
 from functions.notify.destinations.document import markdown
-from functions.notify.destinations.document.markdown import START, encoded
+from functions.notify.destinations.document.markdown import START
 from functions.notify.google_calls import CallFailed, GoogleCalls, objects_in
 from functions.notify.http_engine import attempt_in_time
 from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, SecretValues
-from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate
+from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate, checked_by
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.errors import Permanent
@@ -38,9 +38,7 @@ from shared.time_bound import Deadlines
 Placeholder = Annotated[str, Field(pattern=r"^[^{}\s]([^{}\r\n]{0,98}[^{}\s])?$")]
 
 
-def _markdown(text: str) -> str:
-    Template("markdown", text, encode=encoded)
-    return text
+Markdown = Annotated[str, Field(min_length=1), checked_by(partial(Template, "markdown", encode=markdown.encoded))]
 
 
 class Settings(KindSettings):
@@ -63,7 +61,7 @@ class Settings(KindSettings):
 
     template: GoogleId | None = None
     values: Annotated[Mapping[Placeholder, EventExpression], Field(max_length=200)] = Field(default_factory=dict)
-    markdown: Annotated[str, Field(min_length=1), AfterValidator(_markdown)] | None = None
+    markdown: Markdown | None = None
     append_to: GoogleId | None = None
     title: LineTemplate = "{{ type }} from {{ source }}"
     folder: GoogleId | None = None

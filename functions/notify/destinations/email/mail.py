@@ -5,7 +5,6 @@ Values from a sender's payload are hostile.
 
 import asyncio
 import re
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -162,36 +161,21 @@ def subject_line(text: str) -> str:
 
 
 class SendLimit:
-    """A bound for the mails that are being sent at the same time. Whoever took a place gives it back."""
+    """A bound for the mails that are sent at the same time. Whoever took a place gives it back."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._free = limit  # while a place is free, nobody waits
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._places = asyncio.Semaphore(limit)
 
     async def take(self, max_wait_seconds: float) -> None:
         """Take a place, or wait for one. Raises Temporary (`mail_queue_full`) if none becomes free in that time."""
-        if self._free:  # which needs no timer
-            self._free -= 1
-            return
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
         try:
             async with asyncio.timeout(max_wait_seconds):
-                await place
-        except BaseException as error:
-            if place.done() and not place.cancelled():  # it was given, and is not used
-                self.give_back()
-            if isinstance(error, TimeoutError):
-                sent = f"{self._limit} mails are being sent, and none is done"
-                raise Temporary("mail_queue_full", sent) from error
-            raise
+                await self._places.acquire()
+        except TimeoutError as error:
+            rule = f"{self._limit} mails are being sent, and none is done"
+            raise Temporary("mail_queue_full", rule) from error
 
     def give_back(self) -> None:
         """Give the place to who has waited longest."""
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
-        self._free += 1
+        self._places.release()

@@ -1,0 +1,11 @@
+"""The operator's file, from its text to one slice of JSON for each function.
+
+    config_file     hookchain.yaml as it is written, with the line of each value
+    configuration   the model of the whole file; sections/ has the model, the checks and the compiling of each section
+    model_faults    what is wrong, in an operator's words
+    compiler        all faults, or the slices: read this first
+    warnings        what is allowed and seldom meant
+    slices          what slices say of the places where they can run
+
+checkout, configured, dotenv and running_dev say which file, environment and running `hookchain dev` a command uses.
+"""

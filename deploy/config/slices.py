@@ -1,4 +1,4 @@
-"""What compiled slices say of the places where a configuration can run, and of what it leaves there.
+"""Facts that compiled slices show about the places where a configuration can run, and about what it leaves there.
 
 Databases and accounts that a cloud has or lacks, addresses of this machine, what `hookchain dev` catches, and how long
 large bodies are kept.

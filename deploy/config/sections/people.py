@@ -204,7 +204,7 @@ def _with_shared_names(listing: PeopleList, providers: Mapping[str, str]) -> Peo
 def recipient_faults(file: ConfigFile, settings: Mapping[str, BaseModel], listing: PeopleList) -> Iterator[Fault]:
     """Yield the faults of destinations whose `to` names a person. `settings` are those of destinations without faults.
 
-    A person may be missing only because the list has faults, so these are to be mended first.
+    A person can be missing because the list has faults. Then only the faults of the list are reported.
     """
     for name, model in settings.items():
         if name == owners_destination(file):  # it mails tenants, who are not in `people`

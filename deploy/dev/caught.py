@@ -21,6 +21,34 @@ from shared.jsontext import Json, to_json
 
 _ID: Final = re.compile(r"(?=([0-9a-f]{64}|ep_[0-9a-z]{20}))")
 """An id of a delivery or of an endpoint, wherever it begins: an escape such as `\\b` may stand before it."""
+MAIL_FILE: Final = "mail.db"
+_MAIL_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS request (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL, received_at REAL NOT NULL, text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS mail (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, request INTEGER NOT NULL, personalization INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS attachment (
+    request INTEGER NOT NULL, position INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (request, position));
+"""
+_SELECT: Final = (
+    "SELECT mail.id, message_id, received_at, text, personalization FROM mail JOIN request ON request.id = request "
+)
+_Row: TypeAlias = tuple[int, str, float, str, int]
+SHEETS_FILE: Final = "sheets.db"
+_SHEETS_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS sheet_row (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, spreadsheet TEXT NOT NULL, sheet TEXT NOT NULL, is_header INTEGER NOT NULL,
+    written_at REAL NOT NULL, cells TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS row_of_sheet ON sheet_row (spreadsheet, sheet, id);
+"""
+_OF_SHEET: Final = "FROM sheet_row WHERE spreadsheet = ? AND sheet = ?"
+
+
+class Sheet(NamedTuple):
+    """A sheet of a spreadsheet, whose id is `spreadsheet`."""
+
+    spreadsheet: str
+    title: str
 
 
 class DeliveryIndex:
@@ -43,22 +71,6 @@ class DeliveryIndex:
             for found in _ID.findall(text):
                 self._rows[found][row_id] = None
         return list(self._rows.get(id, ()))
-
-
-MAIL_FILE: Final = "mail.db"
-
-_MAIL_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS request (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL, received_at REAL NOT NULL, text TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS mail (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, request INTEGER NOT NULL, personalization INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS attachment (
-    request INTEGER NOT NULL, position INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (request, position));
-"""
-_SELECT: Final = (
-    "SELECT mail.id, message_id, received_at, text, personalization FROM mail JOIN request ON request.id = request "
-)
-_Row: TypeAlias = tuple[int, str, float, str, int]
 
 
 class Mailbox:
@@ -138,24 +150,6 @@ class Mailbox:
             self._db.execute("INSERT INTO mail (request, personalization) VALUES (?, ?)", (cursor.lastrowid, number))
         for position, content in enumerate(request.attachments):
             self._db.execute("INSERT INTO attachment VALUES (?, ?, ?)", (cursor.lastrowid, position, content))
-
-
-SHEETS_FILE: Final = "sheets.db"
-
-_SHEETS_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS sheet_row (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, spreadsheet TEXT NOT NULL, sheet TEXT NOT NULL, is_header INTEGER NOT NULL,
-    written_at REAL NOT NULL, cells TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS row_of_sheet ON sheet_row (spreadsheet, sheet, id);
-"""
-_OF_SHEET: Final = "FROM sheet_row WHERE spreadsheet = ? AND sheet = ?"
-
-
-class Sheet(NamedTuple):
-    """A sheet of a spreadsheet, whose id is `spreadsheet`."""
-
-    spreadsheet: str
-    title: str
 
 
 class SheetStore:

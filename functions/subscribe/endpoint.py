@@ -1,4 +1,7 @@
-"""An endpoint as the API shows it, and its ETag: a hash of what can be changed in it."""
+"""An endpoint: the rules of its settings, its secrets, and how the API shows it.
+
+Its ETag is a hash of what can be changed in it. A sealed secret opens for its own endpoint only.
+"""
 
 import hashlib
 from base64 import b64encode, urlsafe_b64encode

@@ -1,4 +1,4 @@
-"""The bases of the API's models, and the rules of single values.
+"""The models of what the API takes and shows, and the rules of single values.
 
 Models are built at first use. A request's body is read strictly: a number is no text, and an unknown field is a fault.
 """

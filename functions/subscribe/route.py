@@ -1,4 +1,7 @@
-"""A route of the API: its path, who may use it, what it takes and gives, and the handler that answers it."""
+"""A route of the API, a call of it, the callers and what each may do; and pages of lists.
+
+A cursor says where a page ended. It is signed, so that nobody makes one, and bound to its list.
+"""
 
 import hashlib
 import re

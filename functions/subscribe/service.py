@@ -1,4 +1,4 @@
-"""The parts that the handlers need: the settings, and the ports on the platform."""
+"""The parts that handlers need: the settings of the slice, the keys, the rate of requests, and the platform's ports."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

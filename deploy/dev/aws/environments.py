@@ -26,6 +26,19 @@ from shared.outgoing.http_client import Answer, HttpClient
 FOLDER: Final = Path(sys.prefix) / "aws"
 """The environment of its own, inside that of this interpreter."""
 _MACHINES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+INVOKE_PATH: Final = "/2015-03-31/functions/function/invocations"
+MAX_PAYLOAD_BYTES: Final = 6_291_556
+"""6 MB and a little: what Lambda takes and returns in one invocation, as the emulator has it too."""
+START_SECONDS: Final = 10.0
+POLL_SECONDS: Final = 0.02
+SPARE_SECONDS: Final = 20.0
+"""Longer than a runtime takes to start, which comes before the handler's own time."""
+LINE_BYTES: Final = 1_048_576
+MAX_ERROR_BYTES: Final = 300_000
+"""The runtime cuts an error at 256 KB."""
+PR_SET_PDEATHSIG: Final = 1
+_REPORTS: Final = (b"START RequestId: ", b"END RequestId: ", b"REPORT RequestId: ")
+_TIMED_OUT: Final = b"Task timed out after "
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,17 @@ class AwsTools:
     emulator: Path
     packages: Path
     local_aws: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function as Lambda knows it. `entry` is `package.module.function`, found from the folder `root`."""
+
+    name: str
+    entry: str
+    root: Path
+    environ: Mapping[str, str]
+    timeout_seconds: int
 
 
 class ToolsMissing(Exception):
@@ -59,32 +83,6 @@ def find_tools(folder: Path = FOLDER) -> AwsTools:
         if not path.exists():
             raise ToolsMissing(f"{path}: must exist; it does not. Run `make dev PLATFORM=aws`, which installs it.")
     return tools
-
-
-INVOKE_PATH: Final = "/2015-03-31/functions/function/invocations"
-MAX_PAYLOAD_BYTES: Final = 6_291_556
-"""6 MB and a little: what Lambda takes and returns in one invocation, as the emulator has it too."""
-START_SECONDS: Final = 10.0
-POLL_SECONDS: Final = 0.02
-SPARE_SECONDS: Final = 20.0
-"""Longer than a runtime takes to start, which comes before the handler's own time."""
-LINE_BYTES: Final = 1_048_576
-MAX_ERROR_BYTES: Final = 300_000
-"""The runtime cuts an error at 256 KB."""
-PR_SET_PDEATHSIG: Final = 1
-_REPORTS: Final = (b"START RequestId: ", b"END RequestId: ", b"REPORT RequestId: ")
-_TIMED_OUT: Final = b"Task timed out after "
-
-
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """A function as Lambda knows it. `entry` is `package.module.function`, found from the folder `root`."""
-
-    name: str
-    entry: str
-    root: Path
-    environ: Mapping[str, str]
-    timeout_seconds: int
 
 
 class InvocationFailed(Exception):

@@ -56,6 +56,12 @@ INVOKE_API: Final = "/2015-03-31/functions/{name}/invocations"
 OWN_PATHS: Final = ("/robots.txt", "/favicon.ico")
 """Paths that functions-framework answers without the function too."""
 PUBLIC: Final = frozenset(each.name for each in FUNCTIONS if each.is_public)
+DOMAIN: Final = "local.lambda-url.localhost"
+ACCOUNT: Final = "anonymous"
+TEXT_TYPES: Final = frozenset({"application/json", "application/javascript", "application/xml"})
+TOO_LARGE: Final = b'{"Message":"Request must be smaller than 6291556 bytes for the InvokeFunction operation"}'
+JSON_TYPE: Final = ("content-type", "application/json")
+Pairs = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,13 @@ class Options:
     port: int
     timeout_seconds: int
     secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
 
 
 class Front:
@@ -233,22 +246,6 @@ def main(arguments: list[str]) -> int:
 
 async def _run(options: Options) -> None:
     await serve(options, os.environ, stopped_by_signal())
-
-
-DOMAIN: Final = "local.lambda-url.localhost"
-ACCOUNT: Final = "anonymous"
-TEXT_TYPES: Final = frozenset({"application/json", "application/javascript", "application/xml"})
-TOO_LARGE: Final = b'{"Message":"Request must be smaller than 6291556 bytes for the InvokeFunction operation"}'
-JSON_TYPE: Final = ("content-type", "application/json")
-
-Pairs = Sequence[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
 
 
 def event_of(method: str, target: str, header_pairs: Pairs, body: bytes, peer: str) -> JsonObject:

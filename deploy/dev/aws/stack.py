@@ -28,7 +28,6 @@ VISIBILITY_SECONDS: Final = 30
 """Not six times the timeout, as in a deployment: a poller prolongs it, so what a kill interrupts comes again soon."""
 CALL_SECONDS: Final = 10.0
 DYNAMO: Final = "DynamoDB_20120810"
-
 QUEUES_OF: Final[Mapping[str, Sequence[str]]] = {
     "receive": (),
     "transform": (EVENTS,),
@@ -36,6 +35,8 @@ QUEUES_OF: Final[Mapping[str, Sequence[str]]] = {
     "subscribe": (),
 }
 """The queues whose messages each function takes."""
+TARGET: Final = "X-Amz-Target: AmazonSQS.SendMessage"
+CONTENT_TYPE: Final = "Content-Type: application/x-amz-json-1.0"
 
 
 class TopologyFault(Exception):
@@ -149,10 +150,6 @@ async def ensure_queue(sqs: AwsClient, name: str, attributes: Mapping[str, str])
 def _require(answer: Answer, thing: str, *allowed: str) -> None:
     if answer.status != 200 and error_name(answer) not in allowed:
         raise TopologyFault(f"{thing}: the local AWS answered {answer.status} {error_name(answer)}")
-
-
-TARGET: Final = "X-Amz-Target: AmazonSQS.SendMessage"
-CONTENT_TYPE: Final = "Content-Type: application/x-amz-json-1.0"
 
 
 class SourceQueue(NamedTuple):

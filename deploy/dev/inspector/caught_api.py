@@ -45,6 +45,7 @@ FAULTS_TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
 _CID: Final = re.compile(r"cid:([^\"'\s>)]+)", re.IGNORECASE)
 _IMAGE: Final = re.compile(r"image/(?:png|jpeg|gif|webp)")
 _RULE: Final = re.compile(r"[=_*-]{4,}")  # the lines that texts draw
+_ID: Final = r"/api/mail/{id:\d{1,15}}"
 
 
 async def list_mail(request: web.Request) -> web.Response:
@@ -226,7 +227,6 @@ def _document(store: SheetStore, sheet: Sheet) -> JsonObject:
     }
 
 
-_ID: Final = r"/api/mail/{id:\d{1,15}}"
 CAUGHT_ROUTES: Final = [
     web.get("/api/mail", list_mail),
     web.get(_ID, show_mail),

@@ -43,6 +43,8 @@ MAX_DELIVERIES: Final = 100
 SENT: Final = ("200 ", "202 ")
 """The beginnings of the responses of SES and SendGrid that a mail was accepted."""
 NEWEST_MAILS: Final = 200
+STATES: Final = (KEPT, REPLAYED, DROPPED)
+_TENANT: Final = re.compile(TENANT_PATTERN)
 
 
 async def list_events(request: web.Request) -> web.Response:
@@ -111,9 +113,6 @@ async def list_rejected(request: web.Request) -> web.Response:
     backend, query = request.app[BACKEND], request.query
     requests = await backend.read(partial(backend.reader.rejected, limit_of(query), before_of(query)))
     return json_answer({"rejected": [documents.request_document(each) for each in requests]})
-
-
-STATES: Final = (KEPT, REPLAYED, DROPPED)
 
 
 async def replay_event(request: web.Request) -> web.Response:
@@ -221,9 +220,6 @@ async def release(request: web.Request) -> web.Response:
     """Send what is held for the destination."""
     destination = request.match_info["destination"]
     return json_answer({"released": await request.app[BACKEND].ledger.release(destination, time.time())})
-
-
-_TENANT: Final = re.compile(TENANT_PATTERN)
 
 
 async def list_tenants(request: web.Request) -> web.Response:

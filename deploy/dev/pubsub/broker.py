@@ -66,7 +66,8 @@ class PubSub:
         for name, resource in self._store.topics():
             self.registry.topics[name] = topic_from(name, _supported(resource, TOPIC_SETTINGS))
         loaded: dict[int, Message] = {}  # a message is in memory once, however many subscriptions are owed it
-        pending_count = sum(self._load_subscription(*stored, loaded) for stored in self._store.subscriptions())
+        stored = self._store.subscriptions()
+        pending_count = sum(self._load_subscription(id, name, resource, loaded) for id, name, resource in stored)
         self._expire()
         for subscriber in self.registry.subscribers.values():
             subscriber.wake()

@@ -1,4 +1,4 @@
-"""Everything that is settled before the first process starts: settings, configuration, secrets."""
+"""The start of `hookchain dev`: its options, the configuration that it serves, and its secrets."""
 
 import argparse
 import secrets
@@ -40,7 +40,6 @@ _DESCRIPTION: Final = """\
 Run all of Hookchain on this machine, without a cloud account: the functions, an emulated cloud (Pub/Sub and
 SendGrid, or Lambda and the other services of AWS), and a page that shows what happens. No mail leaves the machine
 without --send-mail: it is kept and shown on the page. What you post is stored until you delete the state folder."""
-
 _EPILOG: Final = """\
 Without --config or HOOKCHAIN_CONFIG it uses deploy/hookchain.yaml if that exists. Otherwise, if EMAIL_ADDRESS is set,
 it mails every event of /webhook to it; if not, it uses the example, deploy/hookchain.example.yaml.
@@ -51,9 +50,15 @@ exit codes: 0 stopped, 1 it cannot start, 2 usage error
 
 example:
   hookchain dev --config deploy/recipes/password-created/hookchain.yaml"""
-
-
 PLATFORMS: Final = ("gcp", "aws")
+FindWarnings: TypeAlias = Callable[[ConfigFile, Mapping[str, str], Path], Sequence[Fault]]
+"""Takes the operator's file, the environment and the env file; returns the warnings that `hookchain lint` prints."""
+PRIVATE_MODE: Final = 0o700
+SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})
+"""Of the files whose change can matter to a process."""
+MAX_PATH_CHARACTERS: Final = 255
+CAUGHT_FROM: Final = "sender@example.com"
+"""The sender of a caught mail whose destination has none, such as `to: actor`: a deployment holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +166,6 @@ def _log_level(text: str) -> str:
 def prefer_config(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment with --config as HOOKCHAIN_CONFIG, if it is given."""
     return {**environ, "HOOKCHAIN_CONFIG": options.config} if options.config else dict(environ)
-
-
-FindWarnings: TypeAlias = Callable[[ConfigFile, Mapping[str, str], Path], Sequence[Fault]]
-"""Takes the operator's file, the environment and the env file; returns the warnings that `hookchain lint` prints."""
-PRIVATE_MODE: Final = 0o700
-SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})
-"""Of the files whose change can matter to a process."""
-MAX_PATH_CHARACTERS: Final = 255
 
 
 class MailNotConfigured(Exception):
@@ -329,10 +326,6 @@ def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
     slices = compile_config(file)
     is_own = path is not None and path != root / EXAMPLE_CONFIG
     return Configuration(path, _for_this_machine(slices), files, _providers(file.document), file if is_own else None)
-
-
-CAUGHT_FROM: Final = "sender@example.com"
-"""The sender of a caught mail whose destination has none, such as `to: actor`: a deployment holds it."""
 
 
 def _set_caught_senders(notify: JsonObject) -> None:

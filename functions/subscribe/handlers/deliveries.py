@@ -1,4 +1,7 @@
-"""The log of deliveries."""
+"""The log of a tenant's deliveries, from the ledger's rows, and its messages.
+
+A delivery's id in the API names its row but not its tenant, which is always that of the path.
+"""
 
 import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode

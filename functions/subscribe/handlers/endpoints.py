@@ -1,4 +1,7 @@
-"""The endpoints of a tenant."""
+"""The endpoints of a tenant and their secrets. The destination `tell.operator` is told of each change.
+
+An event for the operator that cannot be published is logged and is missing: the change is done, and is not undone.
+"""
 
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""The catalogue of event types."""
+"""The catalogue of event types: those of the configuration, and those of the API. The configuration's stand first."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
@@ -37,7 +37,8 @@ async def list_event_types(call: Call, query: models.EventTypeQuery) -> models.P
     list_: Json = [EVENT_TYPES, query.group]
     seen = await read_cursor(call.service, list_, query.cursor)
     items: list[models.EventTypeView] = []
-    last, size, looked_at = str(seen[0]) if seen else "", 0, 0
+    last = str(seen[0]) if seen else ""
+    size = looked_at = 0
     async for each in event_types_from(call.service, last):
         if len(items) == query.limit or looked_at == MAX_LOOKED_THROUGH:
             return models.Page[models.EventTypeView](items=items, next=await make_cursor(call.service, list_, [last]))

@@ -1,4 +1,4 @@
-"""Sending deliveries again: one of them, all that an endpoint missed since a time, or all that it got in a period.
+"""Sending deliveries again: one, all that an endpoint missed since a time, or all of a period; and test events.
 
 Nothing runs after the answer: a request publishes page by page for a while, and its answer says where the next goes on.
 """
@@ -99,7 +99,8 @@ def _due(row: LedgerRow | None) -> int | None:
 
 async def _send_again(call: Call, body: models.RecoverInput, types: Sequence[str], force: Force) -> models.Replayed:
     service, endpoint = call.service, await endpoint_of(call)
-    since, until = unix_seconds(body.since), unix_seconds(body.until) if body.until else call.now
+    since = unix_seconds(body.since)
+    until = unix_seconds(body.until) if body.until else call.now
     if until < since:
         fault = ("/until", "must not be before `since`") if body.until else ("/since", "must not be in the future")
         raise invalid_values([fault])

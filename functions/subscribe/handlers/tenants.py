@@ -1,4 +1,7 @@
-"""The tenants: the operator's own users."""
+"""The tenants, their portal tokens, and the operator's API keys.
+
+The store has only the digests of an API key's secrets.
+"""
 
 import asyncio
 from typing import Final

@@ -25,13 +25,11 @@ from functions.notify.destination import REPAIR, Attempt, Destination
 from functions.notify.notifier import Nacked, Notifier, Result, Target, Work
 from functions.notify.registry import Configured
 from functions.notify.settle import (
+    end_unknown,
     give_back,
     give_up,
     give_up_expired,
-    give_up_unknown,
-    hold_unknown,
     hold_while_disabled,
-    is_last_unknown,
     let_wait,
     settle,
     unknown_reason,
@@ -214,11 +212,7 @@ async def _after_a_crash(notifier: Notifier, work: Work, target: Target) -> Resu
         crashed = unknown_reason(f"{row.crashes} attempts in a row ended without a record")
         return await give_up(notifier, work, "crashed", crashed)
     reason = f"attempt {row.attempt_number} ended without a record of its outcome"
-    if target.configured.on_unknown == "hold":
-        return await hold_unknown(notifier, work, reason)
-    if is_last_unknown(target, row.unknown_count):
-        return await give_up_unknown(notifier, work, row.unknown_count, reason)
-    return None
+    return await end_unknown(notifier, work, target, row.unknown_count, reason)
 
 
 async def _find_recipient(notifier: Notifier, work: Work, configured: Configured) -> Result | None:

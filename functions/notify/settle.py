@@ -108,13 +108,11 @@ async def persist(notifier: Notifier, claim: Claimed, write: Callable[[], Awaita
 async def _settle_unknown(
     notifier: Notifier, work: Work, target: Target, outcome: Unknown, attempt: AttemptEntry
 ) -> Result:
-    """Hold it, wait longer than after a failure, or end it with a dead letter. A repeat may have its effect twice."""
+    """Hold or end the delivery, or wait longer than after a failure: a repeat may have its effect twice."""
     configured, row, number = target.configured, work.claim.row, work.attempt_number
-    if configured.on_unknown == "hold":
-        return await hold_unknown(notifier, work, outcome.reason, attempt)
     count = row.unknown_count + 1
-    if is_last_unknown(target, count):
-        return await give_up_unknown(notifier, work, count, outcome.reason, attempt)
+    if result := await end_unknown(notifier, work, target, count, outcome.reason, attempt):
+        return result
     now = notifier.clock.now()
     in_schedule = number_in_schedule(row.attempts, number)
     at = next_retry_at(configured.retry_seconds, in_schedule, row.key, now, unknown_wait_seconds(count))
@@ -124,29 +122,33 @@ async def _settle_unknown(
     return await let_wait(notifier, work, configured, at, unknown_reason(outcome.reason), attempt)
 
 
-def unknown_reason(reason: str) -> str:
-    return f"{reason}; accepted or not: unknown"
+async def end_unknown(
+    notifier: Notifier,
+    work: Work,
+    target: Target,
+    unknown_count: int,
+    reason: str,
+    attempt: AttemptEntry | None = None,
+) -> Result | None:
+    """Hold the delivery, or give it up, after so many attempts in a row with an unknown outcome.
 
-
-def is_last_unknown(target: Target, unknown_count: int) -> bool:
-    """Return True where no repeat may follow. With `hold`, an operator decides about each, so there is no limit."""
-    is_resent = target.configured.on_unknown == "resend" and not dedupes_repeats(target.destination)
-    return is_resent and unknown_count >= MAX_UNKNOWN
-
-
-async def hold_unknown(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None) -> Result:
-    name = work.delivery.destination
-    act = f"Ask the recipient; `hookchain release {name}` sends it again"
-    if endpoint_name(name):  # its tenant reads this, and has no commands
-        act = "It waits until the operator releases it"
-    return await hold(notifier, work, f"{unknown_reason(reason)}. {act}", attempt)
-
-
-async def give_up_unknown(
-    notifier: Notifier, work: Work, unknown_count: int, reason: str, attempt: AttemptEntry | None = None
-) -> Result:
+    Return None where a repeat may follow: with `on_unknown: resend`, until there were MAX_UNKNOWN of them, and for ever
+    where the receiver recognises a repeat.
+    """
+    if target.configured.on_unknown == "hold":
+        name = work.delivery.destination
+        act = f"Ask the recipient; `hookchain release {name}` sends it again"
+        if endpoint_name(name):  # its tenant reads this, and has no commands
+            act = "It waits until the operator releases it"
+        return await hold(notifier, work, f"{unknown_reason(reason)}. {act}", attempt)
+    if unknown_count < MAX_UNKNOWN or dedupes_repeats(target.destination):
+        return None
     reason = unknown_reason(f"{unknown_count} attempts in a row got no answer, the last: {reason}")
     return await give_up(notifier, work, "outcome_unknown", reason, attempt)
+
+
+def unknown_reason(reason: str) -> str:
+    return f"{reason}; accepted or not: unknown"
 
 
 async def _retry(

@@ -93,21 +93,6 @@ async def test_an_answer_ends_the_count_of_unknown_attempts() -> None:
     assert (last.outcome, last.attempt_number) == ("delivered", 5)
 
 
-async def test_a_worker_that_died_counts_among_the_three_unknown_attempts() -> None:
-    crm = FakeDestination(TimeoutError(), TimeoutError(), KeyboardInterrupt())
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))
-    await notifier.take()
-    notifier.clock.advance(400)
-    await notifier.sweep_and_take()
-    notifier.clock.advance(700)
-    with pytest.raises(KeyboardInterrupt):
-        await notifier.sweep_and_take()
-    notifier.clock.advance(LEASE)
-    notifier.start()
-    assert (await notifier.take()).code == "outcome_unknown"
-    assert len(crm.attempts) == 3
-
-
 async def test_a_dead_letter_that_cannot_be_published_causes_no_fourth_attempt() -> None:
     crm = FakeDestination(*[TimeoutError()] * 11)
     notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))

@@ -224,16 +224,6 @@ async def test_an_attempt_begins_only_in_a_place_whose_lease_outlasts_it() -> No
     assert await there.enter(settings, delivery(3), 0.0), "the second attempt may still be under way"
 
 
-async def test_a_clock_that_is_set_back_keeps_no_instance_from_asking_for_places() -> None:
-    clock, grants = FakeClock(), FakeGrants()
-    here, there = Caps(lambda: grants, clock), Caps(lambda: grants, clock)
-    settings = configured(in_flight=1)
-    assert await there.enter(settings, delivery(1), 0.0) is None
-    assert await here.enter(settings, delivery(2), 0.0)
-    clock.advance(-3_600)
-    assert await here.enter(settings, delivery(2), 0.0) is None
-
-
 def test_an_expression_that_finds_no_text_or_number_shares_one_bucket() -> None:
     per = configured((1, 1.0), per="data.customer.id")
     keyless: list[Json] = [None, True, ["a"], {"a": 1}]
@@ -313,15 +303,3 @@ async def test_a_place_is_free_again_whatever_came_of_the_attempt() -> None:
         await notifier.take(a_delivery(2))
 
     assert (await notifier.take(a_delivery(3))).outcome == "delivered"
-
-
-async def test_grants_that_cannot_be_had_give_the_claim_back() -> None:
-    notifier = capped(FakeDestination(), rate=(10, 1.0))
-    notifier.grants.records.fault = "down"
-    with pytest.raises(Temporary) as error:
-        await notifier.take()
-    assert error.value.code == "grants_unavailable"
-    notifier.grants.records.fault = None
-
-    assert (await notifier.take()).outcome == "delivered"
-    assert notifier.crm.attempts[0].attempt_number == 1

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.notify.digests import draft
-from functions.notify.digests.closing import Closer, due_rows
 from functions.notify.digests.record import record_name
 from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
 from functions.notify.notify import notify
@@ -84,19 +83,6 @@ async def test_many_groups_leave_time_for_what_goes_out_by_itself() -> None:
         await sweeper.sweep()
     published = len(notifier.bus.on(DELIVERIES))
     assert published >= 3_001
-
-
-async def test_thousands_that_are_due_at_one_time_are_read_a_few_times() -> None:
-    notifier = notifier_of(DIGEST)
-    ledger = ledger_of(notifier)
-    for number in range(4_000):
-        await notifier.take(event(notifier, number))
-    ledger.table = {key: row._replace(retry_at=START + 900) for key, row in ledger.table.items()}
-    found = [row.key async for row in due_rows(ledger, START + 900, 0.0)]
-    assert (len(found), len(set(found))) == (4_000, 4_000)
-    closer = Closer(notifier.parts.destinations.configured, ledger, notifier.bus, FakeRecords, notifier.clock)
-    assert await closer.due_alone(START + 900, 200) == []
-    assert ledger.rows_read < 8 * 4_000
 
 
 async def test_a_large_group_whose_person_is_gone_is_published_a_page_at_a_time() -> None:

@@ -162,18 +162,6 @@ async def test_while_the_destination_is_disabled_members_wait_and_follow_its_rel
 # Faults
 
 
-async def test_a_store_of_records_that_fails_lets_everything_wait() -> None:
-    notifier = notifier_with(DIGEST)
-    await notifier.take(event(notifier, 1))
-    notifier.clock.advance(960)
-    notifier.records.fault = "down"
-    with pytest.raises(Temporary):
-        await notifier.sweep()
-    notifier.records.fault = None
-    await pass_time(notifier, 60)
-    assert len(notifier.crm.delivered) == 1
-
-
 async def test_a_digest_whose_message_was_lost_is_published_again() -> None:
     notifier = notifier_with(DIGEST)
     await notifier.take(event(notifier, 1))

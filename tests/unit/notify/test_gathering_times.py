@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.notify.digests.settings import (
-    Coalesce,
     Digest,
     GatherSettings,
     QuietHours,
@@ -117,13 +116,3 @@ def test_a_digest_is_due_at_the_next_multiple_of_its_interval(now: float, every:
     assert until is not None
     assert now < until <= now + every
     assert until % every == 0
-
-
-def test_a_digest_or_a_burst_that_would_end_in_quiet_hours_waits_for_their_end() -> None:
-    night = QuietHours(22 * 60, 7 * 60, "UTC")
-    evening = datetime(2026, 1, 5, 21, 50, tzinfo=UTC).timestamp()
-    morning = datetime(2026, 1, 6, 7, tzinfo=UTC).timestamp()
-    assert gathered_until(GatherSettings(digest=Digest(900.0, None), quiet_hours=night), evening) == morning
-    burst = Coalesce("data.n", 30.0, 300.0, "last")
-    assert gathered_until(GatherSettings(coalesce=burst, quiet_hours=night), evening) == evening + 30
-    assert gathered_until(GatherSettings(coalesce=burst, quiet_hours=night), evening + 590) == morning

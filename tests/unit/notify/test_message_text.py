@@ -54,10 +54,6 @@ def test_a_mention_is_inert_and_looks_the_same(mention: str) -> None:
     assert text.replace("\u200b", "") == f"a {mention}"
 
 
-def test_an_address_of_mail_stays_as_it_is() -> None:
-    assert without_mentions("ann@example.com, 3 < 4, a <b>") == "ann@example.com, 3 < 4, a <b>"
-
-
 def test_a_value_closes_no_block_of_code_and_hides_no_address() -> None:
     data: Json = {"log": "a\n```\n*b*", "list": [{"t": "[bank](https://evil.example.com)"}]}
     text = filled("```\n{{ data.log }}\n``` {{ data.list[0].t }} [x](y)", data)

@@ -34,35 +34,12 @@ async def test_a_delivery_is_attempted_once_recorded_and_acknowledged() -> None:
     assert (row.state, row.answer) == ("delivered", "202 Accepted")
 
 
-async def test_an_attempt_gets_its_key_its_number_and_its_time() -> None:
-    notifier = FakeNotifier()
-    await notifier.take()
-    assert notifier.crm.attempts == [Attempt(DELIVERY.id, 1, 0, notifier.clock.now(), 15.0)]
-
-
 async def test_the_same_message_again_is_acknowledged_and_delivered_no_second_time() -> None:
     notifier = FakeNotifier()
     await notifier.take()
     again = await notifier.take()
     assert (type(again), again.outcome) == (Acknowledged, "finished")
     assert len(notifier.crm.attempts) == 1
-
-
-async def test_the_same_message_while_the_first_is_at_work_is_nacked() -> None:
-    began, may_end = asyncio.Event(), asyncio.Event()
-
-    async def slow(delivery: Delivery, attempt: Attempt) -> Outcome:
-        began.set()
-        await may_end.wait()
-        return Delivered()
-
-    notifier = FakeNotifier(FakeDestination(slow))
-    first = asyncio.create_task(notifier.take())
-    await began.wait()
-    again = await notifier.take()
-    may_end.set()
-    assert (type(again), again.outcome) == (Nacked, "busy")
-    assert (await first).outcome == "delivered"
 
 
 async def test_an_attempt_is_journaled_with_what_came_of_it() -> None:
@@ -310,12 +287,6 @@ async def test_what_ends_as_a_dead_letter_goes_to_the_other_destination_once(ans
     assert [topic for topic, _ in notifier.bus.sent] == [DELIVERIES, DEAD_LETTERS]
     assert (await notifier.take_message(message)).outcome == "delivered"
     assert (await notifier.take_message(message)).outcome == "finished"
-
-
-async def test_what_is_delivered_goes_nowhere_else() -> None:
-    notifier = with_pager(Delivered())
-    await notifier.take()
-    assert notifier.bus.sent == []
 
 
 async def test_while_the_bus_is_down_the_delivery_is_not_final() -> None:

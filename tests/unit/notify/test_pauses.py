@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from deploy.history.destinations import NOTICE_SECONDS, resume_destination
 from functions.notify.registry import CACHE_SECONDS
-from functions.notify.waiting.pauses import RECENT_SECONDS, Pauses, after_outcome, with_pause_of_ledger
-from functions.notify.waiting.sweep import Sweeper
+from functions.notify.waiting.pauses import RECENT_SECONDS, after_outcome, with_pause_of_ledger
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.ledger import DestinationState, Ledger, Move
@@ -109,19 +108,6 @@ async def test_an_open_breaker_lets_deliveries_wait_and_no_attempt_counts() -> N
     assert all(row.retry_at is not None and 60 <= row.retry_at - notifier.clock.now() <= 72 for row in waiting)
 
 
-async def test_a_pause_says_which_failures_it_follows() -> None:
-    notifier = breaking(*[BUSY] * 4)
-    for number in range(3):
-        await notifier.take(a_delivery(number))
-    reason = "3 attempts in a row failed, the last: busy there"
-    assert (await notifier.ledger.destination_state("crm")).pause_reason == reason
-    assert (await notifier.take(a_delivery(4))).reason == f"the destination is paused: {reason}"
-    notifier.clock.advance(61)
-    await notifier.take(a_delivery(5))
-    again = "the attempt after the last pause failed too: busy there"
-    assert (await notifier.ledger.destination_state("crm")).pause_reason == again
-
-
 async def test_while_one_is_tried_the_others_wait() -> None:
     notifier = breaking(*[BUSY] * 3)
 
@@ -137,18 +123,6 @@ async def test_while_one_is_tried_the_others_wait() -> None:
     assert (await notifier.take(a_delivery(10))).outcome == "delivered"
     assert "another delivery is tried first" in str(others[0])
     assert (await notifier.take(a_delivery(12))).outcome == "delivered"
-
-
-async def test_its_state_is_read_every_ten_seconds_and_written_when_it_opens() -> None:
-    ledger = CountingLedger()
-    notifier = breaking(*[BUSY] * 3, ledger=ledger)
-    for number in range(50):
-        await notifier.take(a_delivery(number))
-    assert (ledger.reads, ledger.writes) == (1, 1)
-    notifier.clock.advance(61)
-    for number in range(50, 100):
-        assert (await notifier.take(a_delivery(number))).outcome == "delivered"
-    assert (ledger.reads, ledger.writes) == (2, 1)
 
 
 async def test_another_instance_knows_that_it_is_open() -> None:
@@ -211,19 +185,6 @@ async def test_what_is_due_moves_to_the_end_of_the_pause_and_is_not_published() 
 async def test_what_may_expire_meanwhile_is_left_to_notify() -> None:
     notifier = await waiting(3, expires_after_seconds=1e9)
     assert [result.outcome for result in await notifier.sweep_and_take()] == ["deferred"] * 3
-
-
-async def test_what_is_due_within_the_minute_is_not_handed_to_the_bus_either() -> None:
-    notifier = await waiting(3, max_delay_seconds=900)
-    for row in await notifier.ledger.rows(9):
-        await notifier.ledger.postpone(row.key, row.fence, notifier.clock.now() - 100, notifier.clock.now() + 30)
-    pauses = Pauses(notifier.parts.states, notifier.parts.destinations.configured)
-    sweeper = Sweeper(
-        notifier.ledger, notifier.bus, notifier.clock, notifier.clock.sleep, looks_ahead=True, pauses=pauses
-    )
-    assert await sweeper.sweep() == 0
-    assert not [each for each in notifier.bus.on(DELIVERIES) if each.delay_seconds == 30]
-    assert min(row.retry_at or 0 for row in await notifier.ledger.rows(9)) >= notifier.clock.now() + HOUR
 
 
 async def test_a_ledger_that_does_not_answer_for_the_destination_leaves_them_due(

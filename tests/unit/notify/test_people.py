@@ -302,3 +302,9 @@ async def test_a_compiled_list_is_read_without_a_request() -> None:
     person = await people.find("anna-gh", "github")
     assert person
     assert person.name == "anna"
+
+
+def test_a_letter_that_only_looks_like_a_listed_one_makes_another_name() -> None:
+    directory = Directory([Listed(Person("kim"))], {})
+    assert directory.find("KIM", "shop")
+    assert directory.find("\u212aim", "shop") is None, "the sign of Kelvin"

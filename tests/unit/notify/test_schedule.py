@@ -104,10 +104,3 @@ async def test_a_bus_that_fails_leaves_the_wait_to_the_sweep() -> None:
     notifier.bus.fault = None
     notifier.clock.advance(6)
     assert await notifier.sweep() == 1
-
-
-async def test_every_wait_is_the_sweep_s_where_the_bus_has_no_delays() -> None:
-    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")))
-    await notifier.take()
-
-    assert notifier.bus.on(DELIVERIES) == []

@@ -53,23 +53,6 @@ async def a_customer() -> Customer:
     return customer
 
 
-async def test_what_an_endpoint_subscribes_to_and_whether_it_does_counts_at_once() -> None:
-    customer = await a_customer()
-    path = await customer.add()
-    assert await customer.gets() == ["acme-1"]
-    await customer.send("PATCH", path, {"types": ["invoice.*"]})
-    assert await customer.gets() == []
-    await customer.send("PATCH", path, {"types": ["order.*"]})
-    assert await customer.gets() == ["acme-1"]
-    await customer.send("POST", f"{path}/disable")
-    assert await customer.gets() == []
-    await customer.send("POST", f"{path}/enable")
-    assert await customer.gets() == ["acme-1"]
-    await customer.send("DELETE", path)
-    assert await customer.gets() == []
-    assert {row.state for row in await customer.world.ledger.rows(100)} == {"delivered"}, "none was given up"
-
-
 @pytest.mark.parametrize(("answer", "outcome"), [(OK, "delivered"), (Fetched(500, (), b""), "dead_lettered")])
 async def test_a_disabled_endpoint_gets_a_test_event_once_and_stays_disabled(answer: Fetched, outcome: str) -> None:
     customer = await a_customer()

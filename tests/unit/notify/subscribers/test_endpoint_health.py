@@ -168,17 +168,6 @@ async def test_an_endpoint_that_was_enabled_again_is_not_disabled_by_what_was_kn
     assert (await world.read()).is_enabled
 
 
-async def test_an_endpoint_that_fails_now_and_then_does_not_change_all_the_time() -> None:
-    world = await a_world()
-    for number in range(1, 30):
-        world.fetch.answers[URL] = DOWN if number % 2 else OK
-        await world.deliver(paid(number))
-        world.clock.advance(7)
-        await world.sweep()
-    events = [name for _, name in kinds(world)]
-    assert len(events) <= 2 * (29 * 7 / 60 + 1)
-
-
 def end_after(last: int, calls: Iterator[int]) -> None:
     if next(calls) > last:
         raise ConnectionAbortedError

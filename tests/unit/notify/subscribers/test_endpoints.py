@@ -132,17 +132,6 @@ async def test_an_endpoint_that_keeps_failing_is_paused_by_itself() -> None:
     assert {row.state for row in await world.ledger.rows(100)} == {"delivered"}
 
 
-async def test_the_log_names_the_destination_and_the_endpoint_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
-    from functions.notify.entry import _log_result
-
-    world = await a_world()
-    for result in await world.deliver():
-        _log_result(result, 0.0)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    named = [(line["destination"], line.get("endpoint")) for line in lines if line.get("outcome") == "delivered"]
-    assert named == [("customers", None), ("customers", f"acme:{endpoint_id(1)}")]
-
-
 async def test_the_backlog_has_no_name_for_each_endpoint() -> None:
     world = FakeWorld()
     await world.tenant()
@@ -394,3 +383,10 @@ async def test_a_secret_that_cannot_sign_is_for_its_tenant_to_correct() -> None:
     _, result = await world.deliver()
     assert (result.outcome, world.fetch.asked) == ("retry_scheduled", [])
     assert result.reason == "the endpoint's secret cannot sign: a Standard Webhooks secret is 'whsec_' and base64"
+
+
+async def test_a_delivery_to_an_endpoint_that_has_not_proven_itself_is_not_sent() -> None:
+    world = await a_world(SubscriberSettings(is_verified_first=True), is_verified=False)
+    result = await world.notifier.take(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
+    assert (result.outcome, result.code) == ("dead_lettered", "endpoint_disabled")
+    assert world.fetch.asked == []

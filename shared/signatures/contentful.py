@@ -26,8 +26,8 @@ class ContentfulScheme(TimedScheme):
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
         request = fields.request
-        given = request.header(SIGNATURE)
-        if not given:
+        signature = request.header(SIGNATURE)
+        if not signature:
             raise NotAttempted(f"the request has no signature: it is expected in the header {SIGNATURE}")
         verify_timestamp(request.header(TIMESTAMP), now, self.tolerance_seconds, "ms")
         names = _signed_names(request)
@@ -38,7 +38,7 @@ class ContentfulScheme(TimedScheme):
         except ValueError:  # of a Host header that is no host
             raise mismatch("the signature is over the URL, and the request's is none") from None
         expected = [hmac_text(content, secret.encode(), "sha256", "hex") for secret in secrets]
-        if not matches_any([given.lower()], expected):
+        if not matches_any([signature.lower()], expected):
             raise mismatch("the signature does not match the request and the secret")
 
     def coverage(self, unpacked: str, request: Request) -> Coverage:

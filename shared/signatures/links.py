@@ -62,13 +62,13 @@ def verify_link(source: str, query: str, secrets: Sequence[str], now: float) -> 
     """Raises Rejected: `signature_mismatch`, `timestamp_out_of_range` for a link that has expired,
     `too_many_fields`."""
     pairs = parameters(query)
-    given = [value.encode(errors="surrogateescape") for name, value in pairs if name == SIGNATURE]
+    signatures = [value.encode(errors="surrogateescape") for name, value in pairs if name == SIGNATURE]
     matches = [
-        hmac.compare_digest(each, link_signature(source, pairs, secret).encode())
-        for each in given[:1]
+        hmac.compare_digest(signature, link_signature(source, pairs, secret).encode())
+        for signature in signatures[:1]
         for secret in secrets
     ]
-    if len(given) != 1 or not any(matches):
+    if len(signatures) != 1 or not any(matches):
         raise mismatch(
             "the link's signature is missing, or of another source, other parameters or a secret gone",
         )

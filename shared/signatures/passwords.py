@@ -14,11 +14,11 @@ from shared.signatures.locations import Location, RequestFields, parse_location
 from shared.signatures.signing import matches_any
 
 
-def verify_password(given: str | None, secrets: Sequence[str]) -> None:
-    """Raises Rejected (`password_mismatch`)."""
-    if given is None:
+def verify_password(password: str | None, secrets: Sequence[str]) -> None:
+    """Verify a password or token that a request carries. Raises Rejected (`password_mismatch`)."""
+    if password is None:
         raise Rejected("password_mismatch", "the request has no password or token where this source takes it")
-    if not matches_any([given], secrets):
+    if not matches_any([password], secrets):
         raise Rejected("password_mismatch", "the password or token is not this source's")
 
 
@@ -37,12 +37,12 @@ class PasswordScheme(AuthScheme):
 
     is_in_head: ClassVar[bool] = True
 
-    def given(self, fields: RequestFields) -> str | None:
+    def password_in(self, fields: RequestFields) -> str | None:
         """Return the password that the request carries."""
         raise NotImplementedError
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
-        verify_password(self.given(fields), secrets)
+        verify_password(self.password_in(fields), secrets)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -53,8 +53,8 @@ class BasicScheme(PasswordScheme):
     username: str | None = None
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
-        user, given = basic_credentials(fields.request.header("authorization"))
-        verify_password(given, secrets)
+        user, password = basic_credentials(fields.request.header("authorization"))
+        verify_password(password, secrets)
         if self.username is not None:
             verify_password(user, (self.username,))
 
@@ -70,14 +70,16 @@ class HeaderScheme(PasswordScheme):
     def credentials(self) -> tuple[Location, ...]:
         return (Location("header", (self.header.lower(),)),)
 
-    def given(self, fields: RequestFields) -> str | None:
+    def password_in(self, fields: RequestFields) -> str | None:
         return fields.request.header(self.header)
 
 
 class BearerScheme(PasswordScheme):
+    """A token in the Authorization header."""
+
     scheme = "bearer"
 
-    def given(self, fields: RequestFields) -> str | None:
+    def password_in(self, fields: RequestFields) -> str | None:
         return bearer_token(fields.request.header("authorization"))
 
 
@@ -86,7 +88,7 @@ class PathScheme(PasswordScheme):
 
     scheme = "path"
 
-    def given(self, fields: RequestFields) -> str | None:
+    def password_in(self, fields: RequestFields) -> str | None:
         parts = fields.request.path.split("/")
         return unquote(parts[2]) if len(parts) == 3 and parts[2] else None
 
@@ -102,7 +104,7 @@ class QueryScheme(PasswordScheme):
     def credentials(self) -> tuple[Location, ...]:
         return (Location("query", (self.parameter,)),)
 
-    def given(self, fields: RequestFields) -> str | None:
+    def password_in(self, fields: RequestFields) -> str | None:
         return fields.query.get(self.parameter)
 
 
@@ -130,7 +132,8 @@ class TokenScheme(AuthScheme):
             raise Rejected("password_mismatch", "the body holds no item, and so no token")
         for text in texts:
             has_prefix = text is not None and text.startswith(self.prefix)
-            verify_password(text[len(self.prefix) :] if text is not None and has_prefix else None, secrets)
+            token = text[len(self.prefix) :] if text is not None and has_prefix else None
+            verify_password(token, secrets)
 
 
 SCHEMES: Final[Mapping[str, type[AuthScheme]]] = MappingProxyType(
@@ -142,7 +145,7 @@ SCHEMES: Final[Mapping[str, type[AuthScheme]]] = MappingProxyType(
 
 
 def basic_credentials(header: str | None) -> tuple[str | None, str | None]:
-    """Return user and password (RFC 7617, UTF-8), or twice None."""
+    """Return the user name and the password (RFC 7617, UTF-8); None for both if the header holds none."""
     scheme, _, blob = (header or "").partition(" ")
     if scheme.lower() != "basic":
         return None, None

@@ -98,11 +98,11 @@ def encoded(digest: bytes, encoding: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def matches_any(given: Sequence[str], expected: Sequence[str]) -> bool:
-    """Return True if a given text is one of the expected, in a time that does not reveal which."""
+def matches_any(sent: Sequence[str], expected: Sequence[str]) -> bool:
+    """Return True if one of the texts that were sent is expected, in a time that does not reveal which one."""
     found = False
     for wanted in expected:
-        for text in given:
+        for text in sent:
             found |= hmac.compare_digest(text.encode("utf-8", "replace"), wanted.encode("utf-8", "replace"))
     return found
 

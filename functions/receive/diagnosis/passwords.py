@@ -82,7 +82,7 @@ def _received(case: Case) -> str | None:
         case TokenScheme(at=at, prefix=prefix):
             return (fields.text(at) or "").removeprefix(prefix) or None
         case PasswordScheme():
-            return case.auth.given(fields)
+            return case.auth.password_in(fields)
     return None
 
 

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -233,19 +233,6 @@ async def test_an_unreachable_store_is_warned_of_every_five_minutes_and_tried_ev
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["severity"], line["secret_name"]) for line in lines] == [("WARNING", "key")] * 3
     assert "its last value is used for at most 23.9 h more" in lines[0]["detail"].lower()
-
-
-@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("\n")], ids=["gone", "empty"])
-async def test_a_mounted_file_that_is_gone_or_empty_revokes_its_secret(
-    tmp_path: Path, change: Callable[[Path], object]
-) -> None:
-    clock = FakeClock()
-    found = store(from_folder(written(tmp_path, {"key": STRONG.encode()})), clock=clock)
-    await found.values("key")
-    change(tmp_path / "key")
-    clock.advance(CACHE_SECONDS)
-    with pytest.raises(Temporary):
-        await found.values("key")
 
 
 async def test_those_who_ask_during_a_refresh_take_the_last_value_instead_of_waiting() -> None:

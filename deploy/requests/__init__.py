@@ -1,9 +1,9 @@
 """Requests to a source, made to try it: what it holds, how it is signed, and how it is sent.
 
-    sources         the sources of a configuration, as whoever sends to them needs them
-    samples         real requests of each provider
-    events          events that fit a source, its schema and the destinations that it reaches
-    signing         signatures and keys, right or broken on purpose
-    posting         a request sent, again while it is not confirmed
-    command_lines   lines of curl and `hookchain send` to paste; snippet: a program that sends
+sources         the sources of a configuration, as whoever sends to them needs them
+samples         real requests of each provider
+events          events that fit a source, its schema and the destinations that it reaches
+signing         signatures and keys, right or broken on purpose
+posting         a request sent, again while it is not confirmed
+command_lines   lines of curl and `hookchain send` to paste; snippet: a program that sends
 """

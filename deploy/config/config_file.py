@@ -1,4 +1,7 @@
-"""Reading hookchain.yaml with the line of each value; and the built-in configuration for the mode without a file."""
+"""The operator's file as it is written: its values with their lines, its faults, and what YAML could not read.
+
+The mode without a file has a configuration of the same form, made from the environment.
+"""
 
 import datetime
 import json

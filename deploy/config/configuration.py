@@ -1,6 +1,6 @@
-"""The model of hookchain.yaml: the whole file, its routes and the settings of a deployment.
+"""The model of hookchain.yaml: the whole file, and the settings of a deployment.
 
-The settings of steps and of kinds of destinations have models of their own, in functions/.
+The sections have modules of their own, in sections/; steps and kinds of destinations in functions/.
 """
 
 from typing import Annotated, Final, Literal

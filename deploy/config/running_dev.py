@@ -1,4 +1,7 @@
-"""The ports of `hookchain dev`, and the check that they are free."""
+"""A running `hookchain dev`: its ports, whether they are free, and dev.json, which says what it serves.
+
+dev.json is in the state folder, for other commands and the page.
+"""
 
 import json
 import os

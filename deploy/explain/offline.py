@@ -1,4 +1,7 @@
-"""Ports for running receive and steps on this machine without a platform: bus, clock, secrets and memory."""
+"""Receive and steps on this machine without a platform: the ports they need, and the events of a test's input.
+
+A test's input goes to receive without authentication; its steps get answers from the test instead of the network.
+"""
 
 import hashlib
 import json

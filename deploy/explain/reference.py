@@ -1,4 +1,7 @@
-"""The texts about the settings of a step or of a kind of destination, from their pydantic model."""
+"""The reference that commands print: steps and kinds of destinations, in a list or in full; and a chain from text.
+
+The texts about settings come from the docstrings of their models.
+"""
 
 import inspect
 import json

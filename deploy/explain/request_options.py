@@ -1,4 +1,4 @@
-"""The options of `hookchain explain` that describe a request."""
+"""The request that the options of `hookchain explain` describe, also as a line of curl from a log or a browser."""
 
 import argparse
 import base64

@@ -1,4 +1,7 @@
-"""Command lines that send one event to a source: curl where it can, else `hookchain send`, which can sign."""
+"""Command lines that send one event to a source: curl where it can, else `hookchain send`, which can sign.
+
+A deployment ends with such lines for each source.
+"""
 
 import json
 import shlex

@@ -1,4 +1,7 @@
-"""Events made to try a source: with type and id where the source looks for them, and marked where they are a test."""
+"""Events made to try a source: with type and id where the source looks for them, and marked where they are a test.
+
+Their data fits the source's schema and has the fields that the destinations they reach read.
+"""
 
 import fnmatch
 import json

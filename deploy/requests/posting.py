@@ -1,4 +1,7 @@
-"""Post a prepared request: aim it at a URL before it is signed, then send it there."""
+"""Post a request: aim it at a URL before it is signed, send it there, and again while it is not confirmed.
+
+The smoke test signs one as its source needs, and names the recipients that its event can reach.
+"""
 
 import fnmatch
 import sys

@@ -1,4 +1,7 @@
-"""The secret and auth scheme of `hookchain send`. A secret is never an argument, only its name."""
+"""The options of `hookchain send`: the secret and its scheme, and the event as fields, text, a file or standard input.
+
+A secret is never an argument, only its name.
+"""
 
 import argparse
 import base64

@@ -1,6 +1,8 @@
-"""Sign a request as its sender does.
+"""Sign a request as its sender does, with the source's secret or with a key pair that was generated for it.
 
-The templates of the auth scheme are filled and signed here; shared/signatures fills and compares them.
+A provider that signs with a private key gives a source only the public half. To sign in its place, a generated pair's
+public half becomes one more value of the source's secret, and the private half stays in the state folder. The templates
+of the auth scheme are filled and signed here; shared/signatures fills and compares them.
 """
 
 import base64
@@ -27,8 +29,151 @@ from shared.signatures.signing import encoded, hmac_text
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard
 
 FOLDER: Final = "keys"
+
 RSA_BITS: Final = 2048
+
 KEY_BYTES: Final = 32
+
+
+_KEY_ID: Final = "trigger"
+
+TOKEN_SECONDS: Final = 300
+
+BY_CERTIFICATE: Final = frozenset({"aws-sns", "paypal"})
+
+
+Break = Literal["signature", "clock", "body"]
+
+BREAKS: Final[tuple[Break, ...]] = ("signature", "clock", "body")
+
+_LATE_SECONDS: Final = 60
+
+_CUT_OFF: Final = b'{"cut off": '
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The inputs of a signature besides the request.
+
+    key        the shared secret, or the private key (PEM) whose public half is the secret
+    url_of     returns the URL that the receiver takes a request to have been sent to
+    now        Unix seconds
+    """
+
+    auth: AuthScheme
+    key: str
+    url_of: Callable[[Request], str]
+    now: float
+    delivery_id: str
+
+
+def sign_request(request: Request, signer: Signer) -> Request:
+    """Return the request with the credentials that its auth scheme requires.
+
+    Raises ValueError for a scheme that only the provider can sign, and Temporary for a secret that is not a key.
+    """
+    match signer.auth:
+        case passwords.NoScheme():
+            return request
+        case passwords.BasicScheme(username=username):
+            return _add_headers(request, signer, Basic(username or "hookchain"))
+        case passwords.HeaderScheme(header=header):
+            return _add_headers(request, signer, Password(header))
+        case passwords.BearerScheme():
+            return _add_headers(request, signer, Bearer())
+        case passwords.PathScheme():
+            return replace(request, path=f"{request.path}/{quote(signer.key, safe='')}")
+        case passwords.QueryScheme(parameter=parameter):
+            return with_text(request, Location("query", (parameter,)), signer.key)
+        case passwords.TokenScheme(at=at, prefix=prefix):
+            return with_text(request, at, prefix + signer.key)
+        case StandardWebhooksScheme() as auth:
+            return _sign_standard_webhook(request, signer, auth)
+        case contentful.ContentfulScheme():
+            return _sign_contentful(request, signer)
+        case JwtScheme() as auth:
+            return with_header(request, auth.header, auth.prefix + _json_web_token(signer, auth, request.body))
+        case SignatureScheme() as auth:
+            signing = ContentSigner([signer.key], signer.url_of, signer.now, signer.delivery_id, _content_signature)
+            return sign_content(request, auth, signing)
+    raise ValueError(f"auth scheme {signer.auth.scheme!r}: only the provider can sign")
+
+
+def _add_headers(request: Request, signer: Signer, auth: Auth) -> Request:
+    for name, value in auth_headers(auth, signer.key, request.body, signer.delivery_id, signer.now):
+        request = with_header(request, name, value)
+    return request
+
+
+def _sign_standard_webhook(request: Request, signer: Signer, auth: StandardWebhooksScheme) -> Request:
+    at = int(signer.now)
+    signature = sign_standard(signer.key, signer.delivery_id, at, request.body, auth.key_encoding)
+    for name, value in (("id", signer.delivery_id), ("timestamp", str(at)), ("signature", signature)):
+        request = with_header(request, f"{auth.names}-{name}", value)
+    return request
+
+
+def _sign_contentful(request: Request, signer: Signer) -> Request:
+    request = with_header(request, contentful.TIMESTAMP, timestamp_text(signer.now, "ms"))
+    names = sorted(
+        [contentful.TOPIC, contentful.TIMESTAMP, contentful.SIGNED_HEADERS]
+    )  # its library signs the list in this order
+    request = with_header(request, contentful.SIGNED_HEADERS, ",".join(names))
+    content = contentful.canonical_request(request, signer.url_of(request), names)
+    return with_header(request, contentful.SIGNATURE, hmac_text(content, signer.key.encode(), "sha256", "hex"))
+
+
+def _content_signature(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:
+    if not isinstance(auth, PublicKeyScheme):
+        return shared_key_signature(fields, key, auth, timestamp)
+    content = auth.contents(fields, timestamp)[0]
+    return encoded(sign_with_private_key(key, content, auth.algorithm, auth.form, auth.padding), auth.encoding)
+
+
+def _json_web_token(signer: Signer, auth: JwtScheme, body: bytes) -> str:
+    algorithm = auth.algorithms[0]
+    header: JsonObject = {"alg": algorithm, "kid": _KEY_ID, "typ": "JWT"}
+    claims: JsonObject = {"iat": int(signer.now), "exp": int(signer.now) + TOKEN_SECONDS}
+    claims.update((name, wanted[0]) for name, wanted in auth.claims.items() if wanted)
+    if auth.digest_claim:
+        claims[auth.digest_claim] = hashlib.sha256(body).hexdigest()
+    content = ".".join(encoded(to_json(each).encode(), "base64url") for each in (header, claims))
+    return f"{content}.{_token_signature(content.encode(), signer.key, algorithm)}"
+
+
+def _token_signature(content: bytes, key: str, algorithm: str) -> str:
+    digest = f"sha{algorithm[2:]}"
+    if algorithm.startswith("HS"):
+        return hmac_text(content, key.encode(), digest, "base64url")
+    padding = "pss" if algorithm.startswith("PS") else "pkcs1"
+    return encoded(sign_with_private_key(key, content, digest, "raw", padding), "base64url")
+
+
+def unbreakable_reason(what: Break, auth: AuthScheme) -> str | None:
+    """Return why that cannot be broken with this auth scheme; None if it can."""
+    if what == "signature" and auth.scheme == "none":
+        return "this source needs no authentication, so none can be wrong"
+    if what == "clock" and not (isinstance(auth, TimedScheme) and auth.signs_time):
+        return "this auth scheme signs no time, so none can be wrong"
+    return None
+
+
+def broken_signer(what: Break | None, signer: Signer) -> Signer:
+    """Return a signer whose time is past the tolerance for `clock`; else the same signer."""
+    auth = signer.auth
+    if what != "clock" or not isinstance(auth, TimedScheme):
+        return signer
+    late_seconds = auth.tolerance_seconds + (TOKEN_SECONDS if isinstance(auth, JwtScheme) else 0) + _LATE_SECONDS
+    return replace(signer, now=signer.now - late_seconds)
+
+
+def broken_request(what: Break | None, auth: AuthScheme, request: Request) -> Request:
+    """Return a request that is not what was signed for `body`; an unsigned body becomes one that does not parse."""
+    if what != "body":
+        return request
+    if not auth.signs_content:
+        return with_header(replace(request, body=_CUT_OFF), "content-type", "application/json")
+    return replace(request, body=request.body[: len(request.body) // 2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,140 +297,3 @@ def _fixed_size(signature: bytes, size: int) -> bytes:
 
     r, s = decode_dss_signature(signature)
     return r.to_bytes(size, "big") + s.to_bytes(size, "big")
-
-
-_KEY_ID: Final = "trigger"
-TOKEN_SECONDS: Final = 300
-BY_CERTIFICATE: Final = frozenset({"aws-sns", "paypal"})
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """The inputs of a signature besides the request.
-
-    key        the shared secret, or the private key (PEM) whose public half is the secret
-    url_of     returns the URL that the receiver takes a request to have been sent to
-    now        Unix seconds
-    """
-
-    auth: AuthScheme
-    key: str
-    url_of: Callable[[Request], str]
-    now: float
-    delivery_id: str
-
-
-def sign_request(request: Request, signer: Signer) -> Request:
-    """Return the request with the credentials that its auth scheme requires.
-
-    Raises ValueError for a scheme that only the provider can sign, and Temporary for a secret that is not a key.
-    """
-    match signer.auth:
-        case passwords.NoScheme():
-            return request
-        case passwords.BasicScheme(username=username):
-            return _add_headers(request, signer, Basic(username or "hookchain"))
-        case passwords.HeaderScheme(header=header):
-            return _add_headers(request, signer, Password(header))
-        case passwords.BearerScheme():
-            return _add_headers(request, signer, Bearer())
-        case passwords.PathScheme():
-            return replace(request, path=f"{request.path}/{quote(signer.key, safe='')}")
-        case passwords.QueryScheme(parameter=parameter):
-            return with_text(request, Location("query", (parameter,)), signer.key)
-        case passwords.TokenScheme(at=at, prefix=prefix):
-            return with_text(request, at, prefix + signer.key)
-        case StandardWebhooksScheme() as auth:
-            return _sign_standard_webhook(request, signer, auth)
-        case contentful.ContentfulScheme():
-            return _sign_contentful(request, signer)
-        case JwtScheme() as auth:
-            return with_header(request, auth.header, auth.prefix + _json_web_token(signer, auth, request.body))
-        case SignatureScheme() as auth:
-            signing = ContentSigner([signer.key], signer.url_of, signer.now, signer.delivery_id, _content_signature)
-            return sign_content(request, auth, signing)
-    raise ValueError(f"auth scheme {signer.auth.scheme!r}: only the provider can sign")
-
-
-def _add_headers(request: Request, signer: Signer, auth: Auth) -> Request:
-    for name, value in auth_headers(auth, signer.key, request.body, signer.delivery_id, signer.now):
-        request = with_header(request, name, value)
-    return request
-
-
-def _sign_standard_webhook(request: Request, signer: Signer, auth: StandardWebhooksScheme) -> Request:
-    at = int(signer.now)
-    signature = sign_standard(signer.key, signer.delivery_id, at, request.body, auth.key_encoding)
-    for name, value in (("id", signer.delivery_id), ("timestamp", str(at)), ("signature", signature)):
-        request = with_header(request, f"{auth.names}-{name}", value)
-    return request
-
-
-def _sign_contentful(request: Request, signer: Signer) -> Request:
-    request = with_header(request, contentful.TIMESTAMP, timestamp_text(signer.now, "ms"))
-    names = sorted(
-        [contentful.TOPIC, contentful.TIMESTAMP, contentful.SIGNED_HEADERS]
-    )  # its library signs the list in this order
-    request = with_header(request, contentful.SIGNED_HEADERS, ",".join(names))
-    content = contentful.canonical_request(request, signer.url_of(request), names)
-    return with_header(request, contentful.SIGNATURE, hmac_text(content, signer.key.encode(), "sha256", "hex"))
-
-
-def _content_signature(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:
-    if not isinstance(auth, PublicKeyScheme):
-        return shared_key_signature(fields, key, auth, timestamp)
-    content = auth.contents(fields, timestamp)[0]
-    return encoded(sign_with_private_key(key, content, auth.algorithm, auth.form, auth.padding), auth.encoding)
-
-
-def _json_web_token(signer: Signer, auth: JwtScheme, body: bytes) -> str:
-    algorithm = auth.algorithms[0]
-    header: JsonObject = {"alg": algorithm, "kid": _KEY_ID, "typ": "JWT"}
-    claims: JsonObject = {"iat": int(signer.now), "exp": int(signer.now) + TOKEN_SECONDS}
-    claims.update((name, wanted[0]) for name, wanted in auth.claims.items() if wanted)
-    if auth.digest_claim:
-        claims[auth.digest_claim] = hashlib.sha256(body).hexdigest()
-    content = ".".join(encoded(to_json(each).encode(), "base64url") for each in (header, claims))
-    return f"{content}.{_token_signature(content.encode(), signer.key, algorithm)}"
-
-
-def _token_signature(content: bytes, key: str, algorithm: str) -> str:
-    digest = f"sha{algorithm[2:]}"
-    if algorithm.startswith("HS"):
-        return hmac_text(content, key.encode(), digest, "base64url")
-    padding = "pss" if algorithm.startswith("PS") else "pkcs1"
-    return encoded(sign_with_private_key(key, content, digest, "raw", padding), "base64url")
-
-
-Break = Literal["signature", "clock", "body"]
-BREAKS: Final[tuple[Break, ...]] = ("signature", "clock", "body")
-
-_LATE_SECONDS: Final = 60
-_CUT_OFF: Final = b'{"cut off": '
-
-
-def unbreakable_reason(what: Break, auth: AuthScheme) -> str | None:
-    """Return why that cannot be broken with this auth scheme; None if it can."""
-    if what == "signature" and auth.scheme == "none":
-        return "this source needs no authentication, so none can be wrong"
-    if what == "clock" and not (isinstance(auth, TimedScheme) and auth.signs_time):
-        return "this auth scheme signs no time, so none can be wrong"
-    return None
-
-
-def broken_signer(what: Break | None, signer: Signer) -> Signer:
-    """Return a signer whose time is past the tolerance for `clock`; else the same signer."""
-    auth = signer.auth
-    if what != "clock" or not isinstance(auth, TimedScheme):
-        return signer
-    late_seconds = auth.tolerance_seconds + (TOKEN_SECONDS if isinstance(auth, JwtScheme) else 0) + _LATE_SECONDS
-    return replace(signer, now=signer.now - late_seconds)
-
-
-def broken_request(what: Break | None, auth: AuthScheme, request: Request) -> Request:
-    """Return a request that is not what was signed for `body`; an unsigned body becomes one that does not parse."""
-    if what != "body":
-        return request
-    if not auth.signs_content:
-        return with_header(replace(request, body=_CUT_OFF), "content-type", "application/json")
-    return replace(request, body=request.body[: len(request.body) // 2])

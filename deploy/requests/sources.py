@@ -1,4 +1,4 @@
-"""The sources and routes of the compiled configuration, as whoever sends to them needs them."""
+"""The sources of the compiled configuration, as whoever sends to them needs them, and a sender's settings for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Alerts to the operator: `alerts` of the whole file, and `silence` of a source."""
+"""Alerts to the operator: `alerts` of the whole file and `silence` of a source, their faults and their compiling."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final

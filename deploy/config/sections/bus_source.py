@@ -1,4 +1,4 @@
-"""A source whose events come from another system's bus, and not by HTTP from a sender."""
+"""A source whose events come from another system's bus and not by HTTP: its model, and its part of receive's slice."""
 
 import hashlib
 import re

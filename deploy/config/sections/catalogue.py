@@ -1,4 +1,4 @@
-"""A provider's entry in the catalogue, shared/providers.yaml: how it signs, what it sends, and its handshakes."""
+"""The catalogue of providers, shared/providers.yaml: the model of an entry, loading, and what its schemes cover."""
 
 import re
 from functools import cache

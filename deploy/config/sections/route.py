@@ -1,4 +1,7 @@
-"""A route and its steps."""
+"""The sections `routes` and `chains`: which events go through which steps to which destinations.
+
+The settings of steps have models of their own, in functions/transform/steps/.
+"""
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,7 @@
-"""Locations in a request, from which a source reads the event's fields."""
+"""The section `sources`: a sender with its reply and its browser form, and how it is compiled for receive.
+
+Models, then the faults that they cannot show, then the compiling; last the part that comes from the catalogue.
+"""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The model of `subscribers`: the API and the portal for the operator's own users, and the types of events they get."""
+"""The section `subscribers`: the API and the portal for the operator's own users, and the event types they get."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,24 +22,34 @@ from shared.subscribers.names import TYPE_PATTERN
 from shared.subscribers.sealing import KEY_SECRET
 from shared.subscribers.standalone_schema import CatalogueFault, CatalogueFaults
 
+SECTION: Final = "subscribers"
 
-@dataclass(frozen=True, slots=True)
-class EventTypes:
-    """The event types as the slice has them, by name, and the faults that their model does not show.
+KIND: Final = "subscribers"
 
-    `lines` are where they stand in the configuration; those of files stand where the files are named.
-    """
-
-    types: Mapping[str, JsonObject] = field(default_factory=dict)
-    lines: Mapping[str, int] = field(default_factory=dict)
-    faults: tuple[Fault, ...] = ()
+TENANT_ADDRESS: Final = "data.email"
+"""The place of the tenant's address in an operational event."""
 
 
 MAX_EVENT_TYPES: Final = 1_000
 
 MAX_EXAMPLES: Final = 20
 
+
+AT: Final[DocumentPath] = ("subscribers", "event_types")
+
+WHERE: Final = ".".join(map(str, AT))
+
+SUFFIXES: Final = (".json", ".yaml", ".yml")
+
+MAX_BYTES: Final = 10 * 2**20
+
 _LOGO: Final = re.compile(r"https://[^\s\x00-\x20\x7f-\uffff\\\"'<>;,]+")
+
+_NAME: Final = re.compile(TYPE_PATTERN)
+
+_TYPE: Final = re.compile(r"{{-?\s*type\b")
+
+_NOT_FOR_ENDPOINTS: Final = ("coalesce", "per")
 
 
 def _logo(text: str) -> str:
@@ -156,16 +166,16 @@ class SubscribersConfig(Model):
 SubscribersSection = Annotated[SubscribersConfig | None, BeforeValidator(_present)]
 
 
-SECTION: Final = "subscribers"
+@dataclass(frozen=True, slots=True)
+class EventTypes:
+    """The event types as the slice has them, by name, and the faults that their model does not show.
 
-KIND: Final = "subscribers"
+    `lines` are where they stand in the configuration; those of files stand where the files are named.
+    """
 
-TENANT_ADDRESS: Final = "data.email"
-"""The place of the tenant's address in an operational event."""
-
-_TYPE: Final = re.compile(r"{{-?\s*type\b")
-
-_NOT_FOR_ENDPOINTS: Final = ("coalesce", "per")
+    types: Mapping[str, JsonObject] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
 
 
 def subscribers_faults(file: ConfigFile, settings: Mapping[str, BaseModel], types: EventTypes) -> Iterator[Fault]:
@@ -235,17 +245,6 @@ def _owners_faults(file: ConfigFile, settings: Mapping[str, BaseModel]) -> Itera
     elif owners in settings and getattr(settings[owners], "to", None) != [TENANT_ADDRESS]:
         rule = f"must be `{TENANT_ADDRESS}`, because this destination mails the tenant whose endpoint was disabled"
         yield fault_at(file, ("destinations", owners, "email", "to"), rule)
-
-
-AT: Final[DocumentPath] = ("subscribers", "event_types")
-
-WHERE: Final = ".".join(map(str, AT))
-
-SUFFIXES: Final = (".json", ".yaml", ".yml")
-
-MAX_BYTES: Final = 10 * 2**20
-
-_NAME: Final = re.compile(TYPE_PATTERN)
 
 
 def event_types(file: ConfigFile) -> EventTypes:

@@ -91,8 +91,8 @@ class CloudPlace:
 
     def _firestore(self, code: TemporaryCode) -> Firestore:
         endpoint = _endpoint(self.settings.firestore_host, platform.FIRESTORE_ENDPOINT)
-        gcp_names = self.target.project, database(self.target)
-        return Firestore(endpoint, *gcp_names, self._authorization(), code, MAX_ANSWER_BYTES)
+        name = database(self.target)
+        return Firestore(endpoint, self.target.project, name, self._authorization(), code, MAX_ANSWER_BYTES)
 
     def _authorization(self) -> Authorization:
         return no_authorization if self.settings.is_local else operator_authorization(os.environ)

@@ -230,11 +230,11 @@ class JournalReader:
         """The last `span_seconds` in `count` buckets, oldest first. Their edges stand still as time goes on."""
         width = span_seconds / count
         since = (math.floor(now / width) + 1 - count) * width
-        rows = [
-            self._connection.execute(sql, {"since": since, "width": width}).fetchall()
-            for sql in (_REQUEST_COUNTS, _ATTEMPT_COUNTS, _LATENCIES)
+        window = {"since": since, "width": width}
+        requests, attempts, latencies = [
+            self._connection.execute(sql, window).fetchall() for sql in (_REQUEST_COUNTS, _ATTEMPT_COUNTS, _LATENCIES)
         ]
-        return make_buckets(since, width, count, *rows)
+        return make_buckets(since, width, count, requests, attempts, latencies)
 
     def counts(self) -> dict[str, int]:
         """Events by status, those of status zero left out."""
@@ -449,8 +449,9 @@ def _ends(connection: sqlite3.Connection, event_id: str, now: float) -> Iterator
     """Yield an entry without an attempt for each delivery that was pending or held."""
     for delivery_id, route, destination, outcome, _ in connection.execute(_LAST_OUTCOMES, (event_id,)).fetchall():
         if outcome in _OPEN:
-            names = delivery_id, event_id, route, destination
-            yield AttemptEntry(*names, NO_ATTEMPT, now, now, "failed", FORGOTTEN)
+            yield AttemptEntry(
+                delivery_id, event_id, route, destination, NO_ATTEMPT, now, now, outcome="failed", reason=FORGOTTEN
+            )
 
 
 def rewrite_files(folder: Path, busy_seconds: float = BUSY_SECONDS) -> list[str]:

@@ -144,7 +144,8 @@ class Cursor:
         """Return the records not seen before, oldest first."""
         new = {each.id: each for each in records if each.id not in self._seen}
         self._seen.update((key, each.at) for key, each in new.items())
-        self._newest = max(self._newest, *(each.at for each in records), self._start)
+        newest_read = max((each.at for each in records), default=self._start)
+        self._newest = max(self._newest, newest_read, self._start)
         # After a full page, read on from its end; else the same page would be read for ever.
         self.since = self._newest if is_full_page else max(self._start, self._newest - LAG_SECONDS)
         self._seen = {key: at for key, at in self._seen.items() if at >= self._newest - LAG_SECONDS}

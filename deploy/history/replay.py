@@ -137,8 +137,9 @@ def merged_count(message: bytes) -> int:
 
 
 def as_dead_letter(row: DeadLetterRow) -> DeadLetter:
-    names = row.event_id, row.route, row.destination
-    return DeadLetter(row.id, row.code, row.reason, row.at, row.message, row.topic, *names)
+    return DeadLetter(
+        row.id, row.code, row.reason, row.at, row.message, row.topic, row.event_id, row.route, row.destination
+    )
 
 
 def event_in(message: Json) -> JsonObject | None:

@@ -49,7 +49,8 @@ class DynamoDocuments:
         self._place = PLACES[store]
 
     async def get(self, partition: str, id: str) -> Document | None:
-        found = await self._dynamo.get(self._place.table, *self._place.keys(partition, id))
+        key, sort = self._place.keys(partition, id)
+        found = await self._dynamo.get(self._place.table, key, sort)
         return self._document(id, found) if found else None
 
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:

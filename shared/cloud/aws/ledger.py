@@ -65,6 +65,12 @@ Decide = Callable[[LedgerRow | None], tuple[Answer, LedgerRow | None]]
 
 
 class DynamoLedger(LedgerWrites):
+    """The ledger of a stack. Its methods run on the event loop.
+
+    A write is one conditional call, decided again where another was faster: it is stored when the method returns. Where
+    a method raises Temporary (`ledger_unavailable`), the write may have been made or not, and calling it again is safe.
+    """
+
     _moves_at_once = AT_ONCE
 
     def __init__(self, place: AwsPlace, table_prefix: str) -> None:
@@ -74,28 +80,32 @@ class DynamoLedger(LedgerWrites):
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
-        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
-        new = rules.new_row(delivery, key, now)
+        """Claim the delivery for `lease_seconds`. The attempt is stored as begun before this returns."""
+        fence = randbits(FENCE_BITS)
+        payload_hash = delivery.event.payloadhash
+        new_row = rules.new_row(delivery, delivery.id, now)
 
         def decide(stored: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
-            row = stored or new
-            answer, claimed = rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
-            return answer, None if claimed is row else claimed
+            row = stored or new_row
+            answer, claimed_row = rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
+            return answer, None if claimed_row is row else claimed_row
 
-        is_new = due_fence is None  # most likely; then nothing is read
-        answer, version = await self._write(key, decide, _Known(None) if is_new else None, now)
+        known = _Known(None) if due_fence is None else None  # a new delivery, most likely: then nothing is read
+        answer, version = await self._write(delivery.id, decide, known, now)
         return answer._replace(version=version) if isinstance(answer, Claimed) else answer
 
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
-        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
-        new = rules.new_row(delivery, key, now)
+        """Let the delivery wait in its group. Return Gathered once that is stored, or why it does not wait there."""
+        fence = randbits(FENCE_BITS)
+        payload_hash = delivery.event.payloadhash
+        new_row = rules.new_row(delivery, delivery.id, now)
 
         def decide(stored: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
-            row = stored or new
-            answer, gathered = rules.gather(row, payload_hash, message, group, reason, now, at, fence)
-            return answer, None if gathered is row else gathered
+            row = stored or new_row
+            answer, gathered_row = rules.gather(row, payload_hash, message, group, reason, now, at, fence)
+            return answer, None if gathered_row is row else gathered_row
 
-        answer, _ = await self._write(key, decide, _Known(None), now)
+        answer, _ = await self._write(delivery.id, decide, _Known(None), now)
         return answer
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
@@ -132,13 +142,19 @@ class DynamoLedger(LedgerWrites):
         return sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
+        """Let the destination take no delivery until `release`."""
         await self._store.update(tables.DESTINATIONS, destination, {"disabled_reason": reason, "updated_at": now})
 
     async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
+        """Let the destination's deliveries wait until that time, or until `release`."""
         pause: Fields = {"paused_until": until, "pause_reason": reason, "updated_at": now}
         await self._store.update(tables.DESTINATIONS, destination, pause)
 
     async def release(self, destination: str, now: float) -> int:
+        """Forget that the destination is disabled or paused, then make what is held for it due, a row at a time.
+
+        If it fails between, the rest stays held: call it again.
+        """
         await self._store.delete(tables.DESTINATIONS, destination)
         count = 0
         while released := await self._release_held(destination, now):
@@ -174,6 +190,7 @@ class DynamoLedger(LedgerWrites):
         return min(count, limit)
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
+        """Return the delivery's row with its message and attempts; None if the event has no such delivery."""
         fields = await self._store.get(tables.DELIVERIES, key)
         return row_of(fields) if fields and fields["event_id"] == event_id else None
 
@@ -227,7 +244,8 @@ class DynamoLedger(LedgerWrites):
         is_stored = False
         for _ in range(TRIES):
             if known is None:
-                known, is_stored = _known_of(await self._store.get(tables.DELIVERIES, key), now), True
+                known = _known_of(await self._store.get(tables.DELIVERIES, key), now)
+                is_stored = True
             answer, row = decide(known.row)
             if row is None and is_stored:
                 return answer, known.version
@@ -239,7 +257,8 @@ class DynamoLedger(LedgerWrites):
             found = await self._store.put(tables.DELIVERIES, item_of(row, version), condition)
             if found is None or found.get(VERSION) == version:
                 return answer, version
-            known, is_stored = _known_of(found, now), True
+            known = _known_of(found, now)
+            is_stored = True
         raise Temporary("ledger_unavailable", f"DynamoDB: others kept writing delivery {key}, {TRIES} times in a row")
 
 
@@ -398,7 +417,9 @@ class LedgerLists:
         self, limit: int, destination: str, state: str | None, before: Place | None
     ) -> list[LedgerRow]:
         """Find the failed rows by the index, and of the others those in a state by reading them: most went well."""
-        at, chunk, looked_through = "" if before is None else endpoint_at(before), CHUNK if state else limit, 0
+        at = "" if before is None else endpoint_at(before)
+        chunk = CHUNK if state else limit
+        looked_through = 0
         condition = (
             f"attribute_{'exists' if state == rules.DEAD_LETTERED else 'not_exists'}(#{tables.FAILED})" if state else ""
         )
@@ -410,7 +431,8 @@ class LedgerLists:
             rows += newest_of(await self.read(keys_of(found), LISTED), limit - len(rows), destination, state)
             if len(found) < chunk:
                 break
-            at, looked_through = str(found[-1][tables.ENDPOINT_AT]), looked_through + chunk
+            at = str(found[-1][tables.ENDPOINT_AT])
+            looked_through += chunk
         return rows
 
     async def keys(
@@ -420,7 +442,8 @@ class LedgerLists:
 
         All rows in a state are looked through, of rows in any state so many chunks as MAX_CHUNKS.
         """
-        index, chunks = tables.DELIVERIES_BY_STATE if state else tables.LISTED_DELIVERIES, 0
+        index = tables.DELIVERIES_BY_STATE if state else tables.LISTED_DELIVERIES
+        chunks = 0
         while state or chunks < MAX_CHUNKS:
             found = await read_shards(
                 self._store, tables.DELIVERIES, index, chunk, state=state, high=high, descending=True

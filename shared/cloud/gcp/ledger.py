@@ -72,55 +72,72 @@ MAX_LOOKED_THROUGH: Final = 1_000
 """Rows that a search reads where no index finds the state that it asks for."""
 
 
-Take: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
+DecideClaim: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
+"""From a row to the answer, and to the row as it is then: the same object where nothing changes."""
 MoveRow: TypeAlias = Callable[[LedgerRow, int], LedgerRow | None]
 """From a row and the fence that it is to have, to the row as it is moved; None if the move is rejected."""
 
 
 class FirestoreLedger(LedgerWrites):
+    """The ledger of a deployment. Its methods run on the event loop.
+
+    A write is one commit, or one transaction that is begun again where another was faster: all of it is stored when
+    the method returns. Where a method raises Temporary (`ledger_unavailable`), the write may have been made or not, and
+    calling it again is safe.
+    """
+
     def __init__(self, store: Firestore) -> None:
         self._store = store
 
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
-        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
+        """Claim the delivery for `lease_seconds`. The attempt is stored as begun before this returns."""
+        fence = randbits(FENCE_BITS)
+        payload_hash = delivery.event.payloadhash
 
-        return await self._take(
-            rules.new_row(delivery, key, now),
-            lambda row: rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence),
-            is_new=due_fence is None,
-        )
+        def claim_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
+            return rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
+
+        new_row = rules.new_row(delivery, delivery.id, now)
+        return await self._create_or_change(new_row, claim_row, is_new=due_fence is None)
 
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
-        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
-        return await self._take(
-            rules.new_row(delivery, key, now),
-            lambda row: rules.gather(row, payload_hash, message, group, reason, now, at, fence),
-        )
+        """Let the delivery wait in its group. Return Gathered once that is stored, or why it does not wait there."""
+        fence = randbits(FENCE_BITS)
+        payload_hash = delivery.event.payloadhash
 
-    async def _take(self, new: LedgerRow, take: Take, *, is_new: bool = True) -> Claim:
-        """Create the row as it is to be, or change the one that there is. `is_new`: there is none, most likely."""
+        def gather_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
+            return rules.gather(row, payload_hash, message, group, reason, now, at, fence)
+
+        return await self._create_or_change(rules.new_row(delivery, delivery.id, now), gather_row)
+
+    async def _create_or_change(self, new_row: LedgerRow, decide: DecideClaim, *, is_new: bool = True) -> Claim:
+        """Create the row as it is to be, or change the stored one. `is_new`: none is stored, most likely."""
         if is_new:
-            answer, changed = take(new)
-            version = await self._store.write_if(new_document(changed))
+            answer, decided_row = decide(new_row)
+            version = await self._store.write_if(new_document(decided_row))
             if version is not None:
                 return answer._replace(version=version) if isinstance(answer, Claimed) else answer
 
-        def decide(fields: Fields | None) -> tuple[Claim, Write | None]:
-            row = row_of(fields) if fields else new
-            answer, changed = take(row)
-            if changed is row:
+        def decide_document(fields: Fields | None) -> tuple[Claim, Write | None]:
+            row = row_of(fields) if fields else new_row
+            answer, decided_row = decide(row)
+            if decided_row is row:
                 return answer, None
-            return answer, changed_document(changed, row) if fields else new_document(changed)
+            return answer, changed_document(decided_row, row) if fields else new_document(decided_row)
 
-        return await self._store.transact(LEDGER, new.key, WHOLE, decide)
+        return await self._store.transact(LEDGER, new_row.key, WHOLE, decide_document)
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
-        if claim.version:
-            settled = rules.settle(claim.row, claim, settlement)
-            write = None if settled is None else changed_document(settled, claim.row, claim.version)
-            if write is not None and await self._store.write_if(write) is not None:
+        """Record the outcome of a claim. Return False, and store nothing, if the delivery was claimed or moved since.
+
+        One write on the version that the claim made. If another write came between, the stored row decides.
+        """
+        settled_row = rules.settle(claim.row, claim, settlement) if claim.version else None
+        if settled_row is not None:
+            write = changed_document(settled_row, claim.row, claim.version)
+            if await self._store.write_if(write) is not None:
                 return True
         return await super().settle(claim, settlement)
 
@@ -174,12 +191,18 @@ class FirestoreLedger(LedgerWrites):
             return await self._move_all(moves, lambda key, fence: self._change(key, lambda row: move(row, fence)))
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
+        """Let the destination take no delivery until `release`."""
         await self._set(destination, {"disabled_reason": reason, "updated_at": now})
 
     async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
+        """Let the destination's deliveries wait until that time, or until `release`."""
         await self._set(destination, {"paused_until": until, "pause_reason": reason, "updated_at": now})
 
     async def release(self, destination: str, now: float) -> int:
+        """Forget that the destination is disabled or paused, then make what is held for it due, a row at a time.
+
+        If it fails between, the rest stays held: call it again.
+        """
         await self._store.commit([Write(DESTINATIONS, destination, None)])
         count = 0
         while held := await self._held(destination):
@@ -200,6 +223,7 @@ class FirestoreLedger(LedgerWrites):
         return destination_state_of(found.get(destination, {}))
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
+        """Return the delivery's row with its message and attempts; None if the event has no such delivery."""
         fields = (await self._store.get(LEDGER, [key], (*WHOLE, "message"))).get(key)
         row = row_of(fields) if fields else None
         if fields is None or row is None or row.event_id != event_id:
@@ -216,6 +240,10 @@ class FirestoreLedger(LedgerWrites):
         state: str | None = None,
         before: Place | None = None,
     ) -> Sequence[LedgerRow]:
+        """Return the newest rows that match all that is given, at most `limit`; an event's with their attempts.
+
+        Where no index finds the state, MAX_LOOKED_THROUGH rows are read at most.
+        """
         if event_id is not None:
             rows = newest_of(await self._event_rows(event_id), limit, destination, state, before)
         elif destination is not None and endpoint_name(destination):
@@ -238,7 +266,8 @@ class FirestoreLedger(LedgerWrites):
     ) -> list[LedgerRow]:
         field, prefix = index_of(destination, state)
         is_filtered = state is not None and field not in {"by_state", "by_destination_state"}
-        chunk, looked_through = CHUNK if is_filtered else limit, 0
+        chunk = CHUNK if is_filtered else limit
+        looked_through = 0
         high = LAST if before is None else microseconds(before[0])
         found: list[LedgerRow] = []
         while len(found) < limit and looked_through < MAX_LOOKED_THROUGH:
@@ -249,7 +278,8 @@ class FirestoreLedger(LedgerWrites):
             found += newest_of(rows, limit - len(found), destination, state, before)
             if len(documents) < chunk:
                 break
-            looked_through, high = looked_through + chunk, microseconds(rows[-1].created_at)
+            looked_through += chunk
+            high = microseconds(rows[-1].created_at)
         return found
 
     async def held(self, destination: str, limit: int) -> int:

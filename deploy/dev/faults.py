@@ -20,7 +20,6 @@ KINDS: Final = ("429", "500", "503", "403", "hang")
 MOST_NEXT: Final = 1_000_000
 # A copy arrives at once, while the first may still be in progress, or long after.
 _COPY_DELAYS: Final = (0.0, 1.5)
-_REORDER_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,6 @@ class Faults:
     unconfirmed  publishes that are stored, and answered 503 nevertheless
     duplicate    deliveries that are made twice
     delay        messages that wait up to `delay_seconds` before their first delivery
-    reorder      messages that are delivered after later ones
     nack         pushes whose acknowledgement is lost
     """
 
@@ -40,7 +38,6 @@ class Faults:
     duplicate: float = 0.0
     delay: float = 0.0
     delay_seconds: float = 2.0
-    reorder: float = 0.0
     nack: float = 0.0
 
     def changed(self, changes: JsonObject) -> "Faults":
@@ -84,11 +81,9 @@ class FaultPlan:
 
     def arrival(self) -> Arrival:
         faults = self.faults
-        if not (faults.duplicate or faults.delay or faults.reorder):
+        if not (faults.duplicate or faults.delay):
             return AT_ONCE
         delay = self.generator.uniform(0, faults.delay_seconds) if self._happens(faults.delay) else 0.0
-        if self._happens(faults.reorder):
-            delay += self.generator.uniform(0, _REORDER_SECONDS)
         copy = self.generator.choice(_COPY_DELAYS) if self._happens(faults.duplicate) else None
         return Arrival(delay, copy)
 

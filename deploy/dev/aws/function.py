@@ -65,14 +65,6 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    function: str
-    port: int
-    timeout_seconds: int
-    secrets: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class HttpResponse:
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -140,12 +132,13 @@ def _too_large() -> web.Response:
     return web.Response(status=413, body=TOO_LARGE, content_type="application/json")
 
 
-async def serve(options: Options, environ: Mapping[str, str], stopped: asyncio.Event) -> None:
+async def serve(options: argparse.Namespace, environ: Mapping[str, str], stopped: asyncio.Event) -> None:
     """Serve until `stopped` is set. Raises ToolsMissing, SliceFault and OSError."""
-    name, place = options.function, stack.place_at(environ["AWS_ENDPOINT_URL"])
+    name = str(options.function)
+    place = stack.place_at(environ["AWS_ENDPOINT_URL"])
     secrets = {each: environ[variable_name(each)] for each in options.secrets if variable_name(each) in environ}
     seen = {variable: value for variable, value in environ.items() if variable not in map(variable_name, secrets)}
-    handler = Handler(name, f"functions.{name}.lambda_handler.handler", ROOT, seen, options.timeout_seconds)
+    handler = Handler(name, f"functions.{name}.lambda_handler.handler", ROOT, seen, options.timeout)
     pool = Pool(handler, find_tools(), CONCURRENCY)
     slice_file = read_settings(environ).slice_file
     queues = stack.source_queues(load_slice(name, slice_file)) if name == "receive" else ()
@@ -223,29 +216,6 @@ async def set_up(place: AwsPlace, secrets: Mapping[str, str], queues: Sequence[s
             return await stack.ensure_source_queues(place, queues)
         except (stack.TopologyFault, OSError):
             await asyncio.sleep(POLL_SECONDS)
-
-
-def parse_options(arguments: Sequence[str]) -> Options:
-    parser = argparse.ArgumentParser(prog="python -m deploy.dev.aws.function", description="A function on Lambda.")
-    parser.add_argument("--function", choices=sorted(stack.QUEUES_OF), required=True)
-    parser.add_argument("--port", type=int, required=True, help="the port on 127.0.0.1")
-    parser.add_argument("--timeout", type=int, required=True, help="the seconds that one invocation may take")
-    parser.add_argument("--secrets", nargs="*", default=[], help="the function's secrets, whose values are variables")
-    parsed = parser.parse_args(arguments)
-    return Options(parsed.function, parsed.port, parsed.timeout, tuple(parsed.secrets))
-
-
-def main(arguments: list[str]) -> int:
-    try:
-        asyncio.run(_run(parse_options(arguments)))
-    except (ToolsMissing, SliceFault, OSError) as fault:
-        sys.stderr.write(f"{fault}\n")
-        return 1
-    return 0
-
-
-async def _run(options: Options) -> None:
-    await serve(options, os.environ, stopped_by_signal())
 
 
 def event_of(method: str, target: str, header_pairs: Pairs, body: bytes, peer: str) -> JsonObject:
@@ -337,6 +307,24 @@ def _parameters(query: str) -> dict[str, str]:
     for name, value in parse_qsl(query, keep_blank_values=True, errors="replace"):
         parameters[name] = f"{parameters[name]},{value}" if name in parameters else value
     return parameters
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.dev.aws.function", description="A function on Lambda.")
+    parser.add_argument("--function", choices=sorted(stack.QUEUES_OF), required=True)
+    parser.add_argument("--port", type=int, required=True, help="the port on 127.0.0.1")
+    parser.add_argument("--timeout", type=int, required=True, help="the seconds that one invocation may take")
+    parser.add_argument("--secrets", nargs="*", default=[], help="the function's secrets, whose values are variables")
+    try:
+        asyncio.run(_run(parser.parse_args(arguments)))
+    except (ToolsMissing, SliceFault, OSError) as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 1
+    return 0
+
+
+async def _run(options: argparse.Namespace) -> None:
+    await serve(options, os.environ, stopped_by_signal())
 
 
 if __name__ == "__main__":

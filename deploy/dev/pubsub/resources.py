@@ -108,7 +108,7 @@ class DeadLetterPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription's settings. `push` is None for pull; `resource` is its JSON as a GET returns it."""
+    """A subscription's settings. `push` is None for pull; `resource` is its JSON, as a GET returns it."""
 
     name: str
     topic: str
@@ -227,7 +227,9 @@ def subscription_from(name: str, body: JsonObject) -> Subscription:
     checked_name(name, "subscriptions")
     _reject_unemulated(body, SUBSCRIPTION_SETTINGS, "subscription")
     fields = Fields(body, "subscription")
-    subscription = Subscription(
+    fields.texts("labels")  # raises for labels that are no texts
+    settings = {setting: body[setting] for setting in SUBSCRIPTION_SETTINGS & body.keys() if _is_set(body[setting])}
+    return Subscription(
         name=name,
         topic=checked_name(fields.text("topic"), "topics"),
         ack_deadline_seconds=_ack_deadline(fields),
@@ -238,10 +240,8 @@ def subscription_from(name: str, body: JsonObject) -> Subscription:
         push=_push_target(fields.message("pushConfig")),
         retry=_retry_policy(fields.message("retryPolicy")),
         dead_letter=_dead_letter_policy(fields.message("deadLetterPolicy")),
-        resource={},
+        resource={"name": name, **settings, "state": "ACTIVE"},
     )
-    subscription.resource.update(_resource(subscription, fields))
-    return subscription
 
 
 def changed_resource(resource: JsonObject, body: JsonObject) -> JsonObject:
@@ -261,10 +261,15 @@ def changed_resource(resource: JsonObject, body: JsonObject) -> JsonObject:
 
 
 def _reject_unemulated(body: JsonObject, settings: frozenset[str], kind: str) -> None:
-    """Raises ApiError. Clients send false and empty values for what they do not want."""
+    """Raises ApiError."""
     for name in body.keys() - settings - _OUTPUT:
-        if body[name] not in (None, False, "", [], {}):
+        if _is_set(body[name]):
             raise not_emulated(f"a {kind}'s {name}")
+
+
+def _is_set(value: Json) -> bool:
+    """Return whether a client wants the setting: it sends false and empty values for what it does not want."""
+    return value not in (None, False, "", [], {})
 
 
 def _ack_deadline(fields: Fields) -> int:
@@ -351,36 +356,3 @@ def _dead_letter_policy(policy: JsonObject | None) -> DeadLetterPolicy | None:
     if not 5 <= attempts <= 100:
         raise invalid(f"Invalid value at '{fields.path('maxDeliveryAttempts')}': from 5 to 100.")
     return DeadLetterPolicy(checked_name(fields.text("deadLetterTopic"), "topics"), attempts)
-
-
-def _resource(subscription: Subscription, fields: Fields) -> JsonObject:
-    """Return its JSON with the defaults filled in and empty members left out, as Google returns it."""
-    resource: JsonObject = {
-        "name": subscription.name,
-        "topic": subscription.topic,
-        "pushConfig": fields.message("pushConfig") or {},
-        "ackDeadlineSeconds": subscription.ack_deadline_seconds,
-        "messageRetentionDuration": duration_text(subscription.retention_seconds),
-        "expirationPolicy": fields.message("expirationPolicy") or {"ttl": duration_text(31 * DAY_SECONDS)},
-        "state": "ACTIVE",
-    }
-    if labels := fields.texts("labels"):
-        resource["labels"] = dict(labels)
-    if filter_text := fields.text("filter"):
-        resource["filter"] = filter_text
-    if subscription.retry:
-        resource["retryPolicy"] = {
-            "minimumBackoff": duration_text(subscription.retry.minimum_seconds),
-            "maximumBackoff": duration_text(subscription.retry.maximum_seconds),
-        }
-    if subscription.dead_letter:
-        resource["deadLetterPolicy"] = {
-            "deadLetterTopic": subscription.dead_letter.topic,
-            "maxDeliveryAttempts": subscription.dead_letter.max_attempts,
-        }
-    return resource
-
-
-def duration_text(seconds: float) -> str:
-    """Return `600s` or `0.500s`: whole seconds, else milliseconds."""
-    return f"{seconds:.0f}s" if seconds == int(seconds) else f"{seconds:.3f}s"

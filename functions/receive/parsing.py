@@ -243,7 +243,7 @@ def _tokens(request: Request, places: Sequence[Location]) -> Iterator[str]:
 
 
 BODY: Final = b"body"
-_BASE64: Final = re.compile(rb"[A-Za-z0-9_/ +-]{2,}={0,2}")
+_BASE64: Final = rb"[A-Za-z0-9_/ +-]{2,}={0,2}"
 """Both alphabets of base64: a text without `-` and `_` is the same in either. A `+` that was not escaped has become a
 space."""
 
@@ -274,7 +274,7 @@ def _unescaped(text: bytes) -> bytes:
 
 
 def document_in(content: bytes) -> QueryBody:
-    if _BASE64.fullmatch(content) and (inner := _from_base64(content)) and (kind := _kind(inner)) != "text":
+    if re.fullmatch(_BASE64, content) and (inner := _from_base64(content)) and (kind := _kind(inner)) != "text":
         return QueryBody(inner, kind)
     return QueryBody(content, _kind(content))
 

@@ -510,11 +510,13 @@ async def test_a_password_that_a_proxy_copied_is_not_kept(auth: str, presented: 
         assert spelling.lower() not in shown
 
 
-async def test_a_json_web_token_that_a_proxy_copied_is_not_kept_and_a_signatures_headers_are() -> None:
-    auth = "[{scheme: jwt, algorithms: HS256, secret: key, max_age: true}, {scheme: hmac, header: X-Sig, secret: key}]"
+@pytest.mark.parametrize("header", ["authorization", "x-token"])
+async def test_a_json_web_token_that_a_proxy_copied_is_not_kept_and_a_signatures_headers_are(header: str) -> None:
+    token_auth = f"{{scheme: jwt, header: {header}, algorithms: HS256, secret: key, max_age: true}}"
+    auth = f"[{token_auth}, {{scheme: hmac, header: X-Sig, secret: key}}]"
     posting = Posting(f"s: {{auth: {auth}, keep_raw: true}}", {"key": TOKEN * 2})
     token = jwt.encode({"iat": int(posting.clock.now())}, TOKEN * 2, algorithm="HS256")
-    headers = (JSON, ("authorization", f"Bearer {token}"), ("x-forwarded-authorization", f"Bearer {token}"))
+    headers = (JSON, (header, f"Bearer {token}"), ("x-forwarded-authorization", f"Bearer {token}"))
     assert (await posting.send("/s", b"{}", *headers)).status == 200
     assert (await posting.send("/s", b"[]", JSON, ("x-sig", hmac_of(b"[]")), ("x-copy", hmac_of(b"[]")))).status == 200
     assert [json.loads(event.rawheaders or "")[1:] for event in posting.events] == [

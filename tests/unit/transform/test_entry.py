@@ -244,25 +244,6 @@ def test_a_document_goes_through_a_named_chain(event: JsonObject, status: int, b
     assert (answer["statusCode"], answer["body"], answer["isBase64Encoded"]) == (status, body, False)
 
 
-@pytest.mark.parametrize(
-    ("event", "status", "code"),
-    [
-        ({"chain": "nowhere"}, 404, "unknown_chain"),
-        ({"chain": "../clean"}, 404, "unknown_chain"),
-        ({"chain": None}, 404, "unknown_chain"),
-        ({"chain": "half a pair \ud800"}, 404, "unknown_chain"),
-        ({"chain": "clean", "body": "abc", "isBase64Encoded": True}, 400, "malformed_body"),
-        ({"chain": "clean", "body": "é", "isBase64Encoded": True}, 400, "malformed_body"),
-        ({"chain": "clean", "body": "half a pair \ud800"}, 400, "malformed_body"),
-        ({"chain": "broken", "body": '{"a": 1}'}, 422, "path_conflict"),
-        ({"chain": "clean", "body": "{", "headers": {"content-type": "application/json"}}, 400, "malformed_body"),
-    ],
-)
-def test_a_document_that_cannot_go_through_is_answered_with_a_code(event: JsonObject, status: int, code: str) -> None:
-    answer = invoke(event)
-    assert (answer["statusCode"], json.loads(str(answer["body"]))["code"]) == (status, code)
-
-
 @pytest.mark.parametrize("event", [{}, {"sweep": True}, {"requestContext": {"http": {"method": "POST"}}}])
 def test_an_event_of_another_kind_is_an_error_that_says_so(event: JsonObject) -> None:
     with pytest.raises(ValueError, match="takes the messages of its queue"):

@@ -199,23 +199,6 @@ def code_and_reason(step: Json, data: Json) -> tuple[str, str]:
     return fault.code, fault.detail.partition(": ")[2].partition(": ")[2]
 
 
-@pytest.mark.parametrize(
-    ("paths", "before", "after"),
-    [
-        (["data.a"], {"a": 1, "b": 2}, {"a": 1}),
-        (["data.a.b", "data.a.c"], {"a": {"b": 1, "c": 2, "d": 3}}, {"a": {"b": 1, "c": 2}}),
-        (["data.a", "data.a.b"], {"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 2}}),
-        (["data.items[0]"], {"items": [1, 2, 3]}, {"items": [1]}),
-        (["data.items[*].id"], {"items": [{"id": 1, "x": 2}, 7]}, {"items": [{"id": 1}, None]}),
-        (["data.none"], {"a": 1}, {}),
-        (["data.a"], [1], []),
-        (['data["a.b"]'], {"a.b": 1, "a": 2}, {"a.b": 1}),
-    ],
-)
-def test_keep_leaves_what_it_names_where_it_is(paths: list[Json], before: Json, after: Json) -> None:
-    assert written_data_after({"keep": paths}, before) == after
-
-
 def test_rename_keeps_the_place_among_the_others_and_overwrites_nothing() -> None:
     renamed = written_data_after({"rename": {"data.b": "beta"}}, {"a": 1, "b": 2, "c": 3})
 

@@ -262,23 +262,6 @@ def test_what_is_counted(of: str, data: Json, number: int) -> None:
     assert data_after(Count, {"of": of}, data) == number
 
 
-@pytest.mark.parametrize(
-    ("of", "data", "message"),
-    [
-        ("fields", [1], "data is a list, which has no fields"),
-        ("all_fields", "x", "data is text, which has no fields"),
-        ("items", {"a": 1}, "data is an object, which has no items"),
-        ("characters", 7, "data is a number, which has no characters"),
-        ("bytes", {"a": 1}, "data is an object, which has no bytes"),
-        ("items", "text", "data is text, which has no items"),
-    ],
-)
-def test_what_has_nothing_to_count_is_rejected(of: str, data: Json, message: str) -> None:
-    with pytest.raises(Permanent) as caught:
-        data_after(Count, {"of": of}, data)
-    assert (caught.value.code, caught.value.detail) == ("not_countable", message)
-
-
 def test_a_number_can_go_to_another_place() -> None:
     after = event_after(Count, {"of": "items", "path": "data.a", "into": "subject"}, replace(EVENT, data={"a": [1, 2]}))
 

@@ -200,12 +200,8 @@ def _part_text(part: Location | str | None, fields: RequestFields) -> str:
     return text
 
 
-def read_handshakes(entries: list[Json]) -> tuple[Handshake, ...]:
-    """Read a source's handshakes from its slice."""
-    return tuple(_handshake(entry) for entry in entries)
-
-
-def _handshake(entry: Json) -> Handshake:
+def read_handshake(entry: Json) -> Handshake:
+    """Read one of a source's handshakes from its slice."""
     assert isinstance(entry, dict)
     reply = _object(entry.get("reply"))
     checks, fetch, status = entry.get("check"), entry.get("fetch"), reply.get("status", 200)

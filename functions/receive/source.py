@@ -263,6 +263,6 @@ def _form(settings: Json) -> "BrowserForm | None":
 def _handshakes(entries: list[Json]) -> "tuple[Handshake, ...]":
     if not entries:
         return ()
-    from functions.receive.handshakes import read_handshakes
+    from functions.receive.handshakes import read_handshake
 
-    return read_handshakes(entries)
+    return tuple(map(read_handshake, entries))

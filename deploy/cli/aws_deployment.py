@@ -1,4 +1,8 @@
-"""`make plan-aws`: print the template of a deployment to AWS, or what changed since the last one."""
+"""`hookchain plan-aws`, `deploy-aws`, `rollback-aws` and `destroy-aws`: a deployment on AWS, from its plan to its end.
+
+SAM builds and deploys the template. A second run of a deployment continues where the first stopped. A rollback returns
+the functions to the code that the last deployment replaced.
+"""
 
 import argparse
 import contextlib

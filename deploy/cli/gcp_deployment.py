@@ -1,4 +1,8 @@
-"""`make plan-gcp`: print every command that a deployment would run; with LIVE=1 only the changes."""
+"""`hookchain plan-gcp`, `deploy-gcp`, `rollback-gcp` and `destroy-gcp`: a deployment on Google Cloud, to its end.
+
+Each plans actions from the graph of resources and from what is deployed, and runs them by gcloud. A second run of a
+deployment continues where the first stopped. A rollback returns to the revisions before those that serve.
+"""
 
 import argparse
 import os

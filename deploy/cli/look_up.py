@@ -1,4 +1,4 @@
-"""`hookchain providers [NAME]`: list the providers in the catalogue, or show how to set one up."""
+"""`hookchain providers`, `steps`, `destinations` and `schema`: what a configuration can have."""
 
 import argparse
 import sys

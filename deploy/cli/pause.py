@@ -1,4 +1,4 @@
-"""`hookchain pause DESTINATION`: keep its deliveries until it is resumed, or for a time."""
+"""`hookchain pause`, `resume` and `release`: stop the deliveries to a destination, and let them go on."""
 
 import argparse
 import asyncio

@@ -60,6 +60,9 @@ COLUMNS: Final = (
 )
 
 
+# List
+
+
 def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
     have, place = configured(options), platform.secrets()
     needed = needs(have.slices, have.environ, has_ses=platform.traits.has_ses)
@@ -181,6 +184,9 @@ def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], u
         command.error(NEVER_AN_ARGUMENT)
     if unknown:
         command.error("there is an unknown option; see --help")
+
+
+# Set and rotate
 
 
 def set_secret(options: argparse.Namespace, platform: Platform) -> int:

@@ -1,4 +1,4 @@
-"""`hookchain tenants`: list, show, set, delete and import tenants, which are the operator's own users."""
+"""`hookchain tenants` and `portal-link`: the operator's own users, and the links with which they manage endpoints."""
 
 import argparse
 import sys

@@ -1,4 +1,8 @@
-"""`hookchain trigger PROVIDER [EVENT]`: send a provider's signed sample, and print the result."""
+"""`hookchain trigger PROVIDER [EVENT]`: send a provider's signed sample, and print the result.
+
+Find the source, take a sample, sign it as the provider does (or break it on purpose), send it, and print the response
+with what the journal of a running `hookchain dev` has about it.
+"""
 
 import argparse
 import base64
@@ -71,6 +75,13 @@ IGNORED: Final = {
 }
 """For each option, those that it leaves without effect."""
 WRONG_KEY: Final = b"not the secret, so no use"
+WAIT_SECONDS: Final = 5.0
+MAX_EVENTS: Final = 10
+_POLL_SECONDS: Final = 0.1
+_SETTLED: Final[frozenset[EventStatus]] = frozenset(
+    {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "waiting", "retry_scheduled", "held"}
+)
+_WHY: Final = ". Why: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,139 @@ class TriggerTarget:
     def signed_url(self, request: Request) -> str:
         """Return the URL as receive reconstructs it."""
         return requested_url(request, self.source)
+
+
+class CannotSign(Exception):
+    """Only the provider can sign the request. Its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Looks up secrets by name in `environ`, and generated private keys in the folder `state`."""
+
+    environ: Mapping[str, str]
+    state: Path
+
+    def key(self, auth: AuthScheme) -> str:
+        """Return the key of a scheme. Raises ValueError if it is missing, CannotSign if only the provider has it."""
+        if auth.needs_key:
+            raise CannotSign("its key belongs to the provider and is fetched from there")
+        if not auth.secret:
+            return ""
+        if signing.is_asymmetric(auth):
+            key = signing.read_private_key(self.state, auth.secret)
+            if key is None:
+                raise CannotSign(
+                    f"the secret {auth.secret!r} is a public key, and only the provider has the private key"
+                )
+            return key
+        return read_secret(auth.secret, self.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """`at` is Unix seconds. `event_id` is None if the reply named none, as some providers require."""
+
+    source: str
+    at: float
+    event_id: str | None = None
+
+
+def main(arguments: list[str]) -> int:
+    codes = "0 accepted, or rejected with --break; 1 any other result; 2 usage error"
+    command = parser("trigger", EXAMPLES, details=DETAILS, exit_codes=codes)
+    add = command.add_argument
+    add(
+        "provider",
+        metavar="PROVIDER",
+        help="name the provider, such as github (see `hookchain providers`), or a source",
+    )
+    add("event", metavar="EVENT", nargs="?", help="name a sample or a handshake (see --list) [the first]")
+    add("--to", metavar="URL", help="send to this URL [the source's own on this machine]")
+    add("--source", metavar="NAME", help="send as this source of the configuration")
+    add("--break", dest="what", choices=signing.BREAKS, help="make this part wrong, to see the request rejected")
+    add("--variant", metavar="NAME", help="sign with this variant of the source's auth [the first]")
+    add("--list", action="store_true", help="list the provider's samples and handshakes")
+    add("--make-key", action="store_true", help="generate a key pair to sign with in the provider's place")
+    add("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message; or the list")
+    add_configuration(command, creates_env_file=True)
+    add_state(command)
+    command.reject_ignored(arguments, IGNORED)
+    options = command.parse_args(arguments)
+    if options.env_file != env_file() and not options.make_key and not options.env_file.exists():
+        command.error(f"argument --env-file: must be a file that exists; got {str(options.env_file)!r}")
+    if options.event and (options.list or options.make_key):
+        command.error("argument EVENT: has no effect with --list or --make-key")
+    return run_command("trigger", lambda: _signed(options), ValueError, OSError, BackendError, error_code=USAGE)
+
+
+def _signed(options: argparse.Namespace) -> int:
+    try:
+        return _run(options)
+    except CannotSign as reason:
+        print(_cannot_sign_text(options, reason), file=sys.stderr)
+        return NOT_DONE
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Raises CannotSign, ValueError, OSError, HookchainError, and the faults of a configuration."""
+    catalogue = load_catalogue()
+    provider = key_of(options.provider)
+    if provider not in catalogue and (source_provider := provider_key(configured(options), options.provider)):
+        options.source, options.provider, provider = options.provider, source_provider, source_provider
+    if provider not in catalogue:
+        raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(provider, catalogue)}")
+    if options.list:
+        handshakes = [f"{handshake.name}  (handshake)" for handshake in catalogue[provider].handshakes]
+        if options.json:
+            named: list[Json] = [handshake.name for handshake in catalogue[provider].handshakes]
+            print(to_json({"provider": provider, "samples": [*sample_names(provider)], "handshakes": named}))
+        else:
+            print("\n".join([*sample_names(provider), *handshakes]))
+        return 0
+    environ = environ_of(options)
+    target = trigger_target(provider, options, environ)
+    if not target.is_configured and options.to is None:
+        raise ValueError(missing_source_text(provider, target.entry))
+    keys = Keys(environ, options.state)
+    if options.make_key:
+        print("\n".join(_make_key(target, options.env_file, options.state)))
+        return 0
+    fresh = Fresh(time.time(), secrets.token_hex(6), str(secrets.randbelow(9 * 10**9) + 10**9))
+    sample = chosen_sample(target, options.event, keys, fresh)
+    request = signed_sample(target, sample, keys, fresh, options.what, options.variant)
+    return _print_result(options, target, sample, _posted(request, target.url, is_broken=bool(options.what)), fresh.now)
+
+
+def _posted(request: Request, url: str, *, is_broken: bool) -> Response | NoResponse:
+    """Send the request until it is confirmed; once where a part of it is wrong, because it must be rejected."""
+
+    def post() -> Response | NoResponse:
+        return post_request(request, url, TIMEOUT_SECONDS)
+
+    if is_broken:
+        return post()
+    return send_until_confirmed(post, lambda answer: read_outcome(answer, TIMEOUT_SECONDS))
+
+
+def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
+    """Make a key pair and return lines that say where it is. Its public key becomes the newest value of the secret.
+
+    Raises ValueError if the provider signs with no key pair, OSError, DotenvFault and BackendError.
+    """
+    auth = next((each for each in target.source.auth if each.secret and signing.is_asymmetric(each)), None)
+    if auth is None:
+        raise ValueError(f"{target.entry.name} does not sign with a key pair that can be generated here")
+    pair = signing.generate_key_pair(auth)
+    others = read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
+    folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
+    place = DotenvBackend(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
+    lines = place.write(auth.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
+    path = signing.store_private_key(state, auth.secret, pair)
+    return [f"public key: {line}" for line in lines] + [f"private key: stored in {path}"]
+
+
+# The source
 
 
 def trigger_target(provider: str, options: argparse.Namespace, environ: Mapping[str, str]) -> TriggerTarget:
@@ -148,31 +292,7 @@ def missing_source_text(provider: str, entry: ProviderEntry) -> str:
     return f"the configuration has no source for {entry.name}. Add one under `sources`:\n{lines}"
 
 
-class CannotSign(Exception):
-    """Only the provider can sign the request. Its text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Looks up secrets by name in `environ`, and generated private keys in the folder `state`."""
-
-    environ: Mapping[str, str]
-    state: Path
-
-    def key(self, auth: AuthScheme) -> str:
-        """Return the key of a scheme. Raises ValueError if it is missing, CannotSign if only the provider has it."""
-        if auth.needs_key:
-            raise CannotSign("its key belongs to the provider and is fetched from there")
-        if not auth.secret:
-            return ""
-        if signing.is_asymmetric(auth):
-            key = signing.read_private_key(self.state, auth.secret)
-            if key is None:
-                raise CannotSign(
-                    f"the secret {auth.secret!r} is a public key, and only the provider has the private key"
-                )
-            return key
-        return read_secret(auth.secret, self.environ)
+# The sample and its signature
 
 
 def chosen_sample(target: TriggerTarget, event: str | None, keys: Keys, fresh: Fresh) -> Sample:
@@ -298,98 +418,7 @@ def _forged(request: Request) -> Request:
     return request
 
 
-def main(arguments: list[str]) -> int:
-    codes = "0 accepted, or rejected with --break; 1 any other result; 2 usage error"
-    command = parser("trigger", EXAMPLES, details=DETAILS, exit_codes=codes)
-    add = command.add_argument
-    add(
-        "provider",
-        metavar="PROVIDER",
-        help="name the provider, such as github (see `hookchain providers`), or a source",
-    )
-    add("event", metavar="EVENT", nargs="?", help="name a sample or a handshake (see --list) [the first]")
-    add("--to", metavar="URL", help="send to this URL [the source's own on this machine]")
-    add("--source", metavar="NAME", help="send as this source of the configuration")
-    add("--break", dest="what", choices=signing.BREAKS, help="make this part wrong, to see the request rejected")
-    add("--variant", metavar="NAME", help="sign with this variant of the source's auth [the first]")
-    add("--list", action="store_true", help="list the provider's samples and handshakes")
-    add("--make-key", action="store_true", help="generate a key pair to sign with in the provider's place")
-    add("--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message; or the list")
-    add_configuration(command, creates_env_file=True)
-    add_state(command)
-    command.reject_ignored(arguments, IGNORED)
-    options = command.parse_args(arguments)
-    if options.env_file != env_file() and not options.make_key and not options.env_file.exists():
-        command.error(f"argument --env-file: must be a file that exists; got {str(options.env_file)!r}")
-    if options.event and (options.list or options.make_key):
-        command.error("argument EVENT: has no effect with --list or --make-key")
-    return run_command("trigger", lambda: _signed(options), ValueError, OSError, BackendError, error_code=USAGE)
-
-
-def _signed(options: argparse.Namespace) -> int:
-    try:
-        return _run(options)
-    except CannotSign as reason:
-        print(_cannot_sign_text(options, reason), file=sys.stderr)
-        return NOT_DONE
-
-
-def _run(options: argparse.Namespace) -> int:
-    """Raises CannotSign, ValueError, OSError, HookchainError, and the faults of a configuration."""
-    catalogue = load_catalogue()
-    provider = key_of(options.provider)
-    if provider not in catalogue and (source_provider := provider_key(configured(options), options.provider)):
-        options.source, options.provider, provider = options.provider, source_provider, source_provider
-    if provider not in catalogue:
-        raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(provider, catalogue)}")
-    if options.list:
-        handshakes = [f"{handshake.name}  (handshake)" for handshake in catalogue[provider].handshakes]
-        if options.json:
-            named: list[Json] = [handshake.name for handshake in catalogue[provider].handshakes]
-            print(to_json({"provider": provider, "samples": [*sample_names(provider)], "handshakes": named}))
-        else:
-            print("\n".join([*sample_names(provider), *handshakes]))
-        return 0
-    environ = environ_of(options)
-    target = trigger_target(provider, options, environ)
-    if not target.is_configured and options.to is None:
-        raise ValueError(missing_source_text(provider, target.entry))
-    keys = Keys(environ, options.state)
-    if options.make_key:
-        print("\n".join(_make_key(target, options.env_file, options.state)))
-        return 0
-    fresh = Fresh(time.time(), secrets.token_hex(6), str(secrets.randbelow(9 * 10**9) + 10**9))
-    sample = chosen_sample(target, options.event, keys, fresh)
-    request = signed_sample(target, sample, keys, fresh, options.what, options.variant)
-    return _print_result(options, target, sample, _posted(request, target.url, is_broken=bool(options.what)), fresh.now)
-
-
-def _posted(request: Request, url: str, *, is_broken: bool) -> Response | NoResponse:
-    """Send the request until it is confirmed; once where a part of it is wrong, because it must be rejected."""
-
-    def post() -> Response | NoResponse:
-        return post_request(request, url, TIMEOUT_SECONDS)
-
-    if is_broken:
-        return post()
-    return send_until_confirmed(post, lambda answer: read_outcome(answer, TIMEOUT_SECONDS))
-
-
-def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
-    """Make a key pair and return lines that say where it is. Its public key becomes the newest value of the secret.
-
-    Raises ValueError if the provider signs with no key pair, OSError, DotenvFault and BackendError.
-    """
-    auth = next((each for each in target.source.auth if each.secret and signing.is_asymmetric(each)), None)
-    if auth is None:
-        raise ValueError(f"{target.entry.name} does not sign with a key pair that can be generated here")
-    pair = signing.generate_key_pair(auth)
-    others = read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
-    folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
-    place = DotenvBackend(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
-    lines = place.write(auth.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
-    path = signing.store_private_key(state, auth.secret, pair)
-    return [f"public key: {line}" for line in lines] + [f"private key: stored in {path}"]
+# The result
 
 
 def _print_result(
@@ -453,24 +482,6 @@ def _cannot_sign_text(options: argparse.Namespace, reason: CannotSign) -> str:
     if "public key" in str(reason):
         lines.append(f"`hookchain trigger {provider} --make-key` generates a key pair to test with.")
     return "\n".join(lines)
-
-
-WAIT_SECONDS: Final = 5.0
-MAX_EVENTS: Final = 10
-_POLL_SECONDS: Final = 0.1
-_SETTLED: Final[frozenset[EventStatus]] = frozenset(
-    {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "waiting", "retry_scheduled", "held"}
-)
-_WHY: Final = ". Why: "
-
-
-@dataclass(frozen=True, slots=True)
-class SentEvent:
-    """`at` is Unix seconds. `event_id` is None if the reply named none, as some providers require."""
-
-    source: str
-    at: float
-    event_id: str | None = None
 
 
 def result_lines(sent: SentEvent, state: Path) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from deploy.config.dotenv import PRIVATE_MODE, DotenvFault, Entry, dotenv_entries, quoted
+from deploy.config.dotenv import DotenvFault, Entry, dotenv_entries, quoted
 from shared.secrets import from_environment, from_folder, split_values, variable_name
 
 
@@ -155,7 +155,6 @@ def _replace(path: Path, text: str) -> None:
         descriptor, name = tempfile.mkstemp(prefix=".env-", dir=real.parent)  # of mode 0600
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                os.fchmod(file.fileno(), PRIVATE_MODE)
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

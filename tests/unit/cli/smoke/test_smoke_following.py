@@ -53,6 +53,13 @@ def test_each_stage_is_reported_once_and_the_end_is_the_end() -> None:
     assert text[-1].endswith("crm: 202")
 
 
+def test_a_chain_that_failed_is_no_success_though_another_route_delivered() -> None:
+    routed = EventState(1, (MATCHED,), ("route 'refunds': its step failed",))
+    last, text = followed(replace(routed, deliveries=(delivery(DELIVERED, "202"),)))
+    assert not last.is_good
+    assert "route 'refunds': its step failed" in text[1]
+
+
 @pytest.mark.parametrize(
     ("state", "todo"),
     [

@@ -1,6 +1,6 @@
 """Public keys (Ed25519, ECDSA, RSA): read from a secret's text, and the signatures that they verify.
 
-`cryptography` is imported by the first key that is read.
+`cryptography` takes 23 ms to import, so the first key that is read imports it, and no start does.
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ from shared.signatures.auth_scheme import unusable
 from shared.signatures.signing import decoded
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
-    PublicKey: TypeAlias = Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
     from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
     from cryptography.hazmat.primitives.hashes import HashAlgorithm
 
+    PublicKey: TypeAlias = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 _ED25519_BYTES: Final = 32
 
@@ -79,9 +76,9 @@ def jwk_key(jwk: Json) -> PublicKey | None:
         case "EC":
             return _ec_key(jwk)
         case "RSA":
-            from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+            from cryptography.hazmat.primitives.asymmetric import rsa
 
-            return RSAPublicNumbers(_integer(jwk, "e"), _integer(jwk, "n")).public_key()
+            return rsa.RSAPublicNumbers(_integer(jwk, "e"), _integer(jwk, "n")).public_key()
     return None
 
 
@@ -93,17 +90,16 @@ def _ec_key(jwk: JsonObject) -> PublicKey:
 
 
 def _ed25519(raw: bytes) -> PublicKey:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric import ed25519
 
-    return Ed25519PublicKey.from_public_bytes(raw)
+    return ed25519.Ed25519PublicKey.from_public_bytes(raw)
 
 
 def _known(key: object) -> PublicKey | None:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-    return key if isinstance(key, Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey) else None
+    kinds = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+    return key if isinstance(key, kinds) else None
 
 
 def _is_hex(text: str) -> bool:
@@ -139,17 +135,15 @@ def is_signed_by(
     Raises Temporary (`secret_unusable`) for a key of another kind, or an algorithm this machine's OpenSSL rejects.
     """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     try:
-        if scheme == "ed25519" and isinstance(key, Ed25519PublicKey):
+        if scheme == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, content)
-        elif scheme == "ecdsa" and isinstance(key, EllipticCurvePublicKey):
+        elif scheme == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
             der = signature if form == "der" else _der(signature, (key.curve.key_size + 7) // 8)
-            key.verify(der, content, ECDSA(hash_of(algorithm)))
-        elif scheme == "rsa" and isinstance(key, RSAPublicKey):
+            key.verify(der, content, ec.ECDSA(hash_of(algorithm)))
+        elif scheme == "rsa" and isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, content, padding_of(padding, algorithm), hash_of(algorithm))
         else:
             raise unusable(f"the secret is no {_KIND[scheme]} key, which this scheme asks for")
@@ -161,11 +155,9 @@ def is_signed_by(
 
 
 def is_key_for(key: PublicKey, scheme: str) -> bool:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-    kinds = {"ed25519": Ed25519PublicKey, "ecdsa": EllipticCurvePublicKey, "rsa": RSAPublicKey}
+    kinds = {"ed25519": ed25519.Ed25519PublicKey, "ecdsa": ec.EllipticCurvePublicKey, "rsa": rsa.RSAPublicKey}
     return isinstance(key, kinds[scheme])
 
 

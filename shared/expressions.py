@@ -35,7 +35,7 @@ _MEANT: Final = {
     "or": "`||` is or",
     "not": "`!` is not",
     "$": "a path begins without $, as in data.plan",
-    "-": 'a name with other characters stands in double quotes, as in data."first-name"',
+    "-": 'write a name with other characters in double quotes, as in data."first-name"',
 }
 
 
@@ -200,7 +200,7 @@ def _syntax(error: exceptions.JMESPathError, text: str) -> str:
 
 
 def _at(column: int, token: object, text: str) -> str:
-    return f"column {column}: {token!r} cannot stand there{_hint_on_token(token, text, column)}"
+    return f"column {column}: {token!r} is not expected there{_hint_on_token(token, text, column)}"
 
 
 def _reason(error: exceptions.JMESPathError) -> str:
@@ -214,7 +214,7 @@ def _hint_on_name(name: str, text: str, known: "Collection[str]") -> str:
     if name in _LITERALS:
         return f"`{name}`, in backticks, is the value"
     if f'"{name}"' in text:
-        return f"a text stands in single quotes: '{name}'"
+        return f"write text in single quotes: '{name}'"
     near = nearest(name, known) or (f"data.{name}" if "data" in known else None)
     there_are = f"there are {', '.join(sorted(known))}"
     return f"did you mean {near!r}? T{there_are[1:]}" if near else there_are
@@ -222,9 +222,9 @@ def _hint_on_name(name: str, text: str, known: "Collection[str]") -> str:
 
 def _hint_on_token(token: object, text: str, column: int) -> str:
     if isinstance(token, int | float):
-        return f"; a number stands in backticks: `{token}`"
+        return f"; write a number in backticks: `{token}`"
     if text.lstrip().startswith("{{"):
-        return "; an expression stands without {{ }}"
+        return "; write an expression without {{ }}"
     meant = _MEANT.get(str(token)) or _MEANT.get(text[: column - 1].rpartition(" ")[2] or _word_before(text, column))
     return f"; {meant}" if meant else ""
 

@@ -41,12 +41,12 @@ def pattern(_: Draft202012Validator, expected: Json, text: Json, __: JsonObject)
 def any_of(kind: Draft202012Validator, schemas: Json, value: Json, _: JsonObject) -> Iterator[ValidationError]:
     """Keep no errors: the library keeps those of each schema, 2 KB for each item of a list."""
     if not any(_fitting(kind, schemas, value)):
-        yield ValidationError("fits none of the schemas")
+        yield ValidationError("must fit one of the schemas")
 
 
 def one_of(kind: Draft202012Validator, schemas: Json, value: Json, _: JsonObject) -> Iterator[ValidationError]:
     if len(list(islice(_fitting(kind, schemas, value), 2))) != 1:
-        yield ValidationError("fits none of the schemas, or several")
+        yield ValidationError("must fit exactly one of the schemas")
 
 
 RULES: Final = {"uniqueItems": unique_items, "pattern": pattern, "anyOf": any_of, "oneOf": one_of}

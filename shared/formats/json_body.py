@@ -124,7 +124,7 @@ def _verify_whole_pairs(value: Json) -> None:
     try:
         to_json(value).encode()
     except UnicodeEncodeError:
-        rule = "a `\\uD800` to `\\uDFFF` must be half of a pair; one stands alone"
+        rule = "a `\\uD800` to `\\uDFFF` must be half of a pair; one has no other half"
         raise Rejected("malformed_body", f"not JSON that UTF-8 can hold: {rule}") from None
 
 

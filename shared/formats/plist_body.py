@@ -295,7 +295,7 @@ class _BinaryReader:
         self._nodes += nodes
         self._characters += characters
         if self._nodes > self._limits.max_nodes or self._characters > self._limits.max_expanded_characters:
-            detail = f"the property list stands for more than {self._limits.max_nodes} values, or too much text"
+            detail = f"the property list expands to more than {self._limits.max_nodes} values, or too much text"
             raise Rejected("expanded_too_large", detail)
 
 

@@ -36,7 +36,7 @@ def codec_of(charset: str) -> str:
     if charset in _ASCII:
         return "utf-8"
     if charset not in _KNOWN:
-        raise Rejected("unsupported_encoding", "the charset is none that we know; send UTF-8")
+        raise Rejected("unsupported_encoding", "the charset is unknown; send UTF-8")
     return charset
 
 

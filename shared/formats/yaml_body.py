@@ -189,7 +189,7 @@ class Builder:
 
     def alias(self, anchor: str) -> None:
         if anchor not in self._anchors:
-            raise Rejected("malformed_body", "not YAML: an alias stands for nothing")
+            raise Rejected("malformed_body", "not YAML: an alias refers to no anchor")
         node = self._anchors[anchor]
         if node is None:
             raise Rejected("expanded_too_large", "a YAML alias stands for what it is in")
@@ -217,7 +217,7 @@ class Builder:
         self._characters += characters
         if self._nodes > self._limits.max_nodes or self._characters > self._limits.max_expanded_characters:
             code: RejectedCode = "expanded_too_large" if self._has_aliases else "too_many_values"
-            raise Rejected(code, f"the YAML stands for more than {self._limits.max_nodes} values, or too much text")
+            raise Rejected(code, f"the YAML expands to more than {self._limits.max_nodes} values, or too much text")
 
     def _verify_depth(self, levels: int) -> None:
         if len(self._open) - 1 + levels > self._limits.max_depth:

@@ -213,7 +213,7 @@ def _checked_host(host: str, allow_private: bool) -> Address | None:
             raise Permanent("address_blocked", "the URL's host is a number in a form that programs read differently")
         return _checked_address(address, allow_private)
     if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)):
-        raise Permanent("invalid_url", "the URL's host is no DNS name")
+        raise Permanent("invalid_url", "the URL's host must be a DNS name or an address")
     _verify_host_name(name, allow_private)
     return None
 
@@ -266,7 +266,8 @@ def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
         _verify_header_name(name)
         if not (are_fit or _VALUE.fullmatch(value)):
             raise Permanent(
-                "invalid_header", f"the header {name!r} has a line break, a control character or none of latin-1"
+                "invalid_header",
+                f"the header {name!r} must have no line break, no control character, and only characters of latin-1",
             )
         if len(value) > MAX_VALUE_CHARACTERS:
             raise Permanent("invalid_header", f"the header {name!r} has more than {MAX_VALUE_CHARACTERS} characters")
@@ -280,6 +281,6 @@ def is_header_value(text: str) -> bool:
 @lru_cache(maxsize=256)
 def _verify_header_name(name: str) -> None:
     if not re.fullmatch(HEADER_NAME, name):
-        raise Permanent("invalid_header", "a header's name has letters, digits and '-' only")
+        raise Permanent("invalid_header", "a header's name must have letters, digits and '-' only")
     if name.lower() in OWN:
-        raise Permanent("invalid_header", f"the header {name!r} is not yours to set: the connection does")
+        raise Permanent("invalid_header", f"the header {name!r} is set by the connection: remove it")

@@ -203,7 +203,8 @@ class GuardedFetch:
                     is_stale = kept and isinstance(error, ConnectionLost) and not error.answered
                     if not is_stale or (is_sent and not may_repeat):
                         raise
-                    kept, is_sent = None, False
+                    kept = None  # it was stale, so nobody took the request: send it on a new connection
+                    is_sent = False
         except OSError as error:  # ssl's errors and a timeout are some
             kind = Unanswered if is_sent else Temporary
             raise kind("host_unreachable", f"{target.host} {_cause(error, request)}") from error

@@ -200,7 +200,7 @@ class Connection(asyncio.BufferedProtocol):
         except httptools.HttpParserError as error:
             self._fail(ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
         except httptools.HttpParserUpgrade:
-            self._fail(ConnectionError("the answer goes over to another protocol"))
+            self._fail(ConnectionError("the answer switches to another protocol"))
         # The parser keeps a header until its end, and an answer may never come to one.
         if not self._is_in_body:
             self._head_size += count

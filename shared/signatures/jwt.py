@@ -138,7 +138,7 @@ class JwtScheme(TimedScheme):
             raise mismatch(f"the request has no token: it is expected in the header {self.header}")
         token = text[len(self.prefix) :].strip()
         if token.count(".") != 2 or len(token) > _MAX_CHARACTERS or not token.isascii() or not _has_signature(token):
-            raise mismatch("the token is no JSON Web Token")
+            raise mismatch("the token is not a JSON Web Token")
         return token
 
     def _keys(self, header: JsonObject, secrets: Sequence[str], keys: Mapping[str, bytes]) -> list[str | PublicKey]:
@@ -155,7 +155,7 @@ class JwtScheme(TimedScheme):
         """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`."""
         for name, wanted in self.claims.items():
             if set(text_list(claims.get(name))).isdisjoint(wanted):
-                raise mismatch(f"the token's claim {name} is none that the source takes")
+                raise mismatch(f"the token's claim {name} is not one that the source accepts")
         if "email" in self.claims and claims.get("email_verified") is False:
             raise mismatch("the token's e-mail address is not verified")
         self._verify_times(claims, now)
@@ -194,7 +194,7 @@ def unverified_claims(token: str) -> JsonObject:
     """Return what the token says, whoever signed it. Raises Rejected for one that is no JSON Web Token."""
     parts = token.split(".")
     if len(parts) != 3 or len(token) > _MAX_CHARACTERS or not token.isascii():
-        raise mismatch("the token is no JSON Web Token")
+        raise mismatch("the token is not a JSON Web Token")
     return _object(parts[1])
 
 
@@ -204,7 +204,7 @@ def _object(part: str) -> JsonObject:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise mismatch("the token is no JSON Web Token")
+        raise mismatch("the token is not a JSON Web Token")
     return value
 
 

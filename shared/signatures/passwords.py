@@ -17,7 +17,7 @@ from shared.signatures.signing import matches_any
 def verify_password(password: str | None, secrets: Sequence[str]) -> None:
     """Verify a password or token that a request carries. Raises Rejected (`password_mismatch`)."""
     if password is None:
-        raise Rejected("password_mismatch", "the request has no password or token where this source takes it")
+        raise Rejected("password_mismatch", "the request has no password or token where this source expects it")
     if not matches_any([password], secrets):
         raise Rejected("password_mismatch", "the password or token is not this source's")
 

@@ -197,7 +197,7 @@ class SignatureScheme(TimedScheme):
         sent = LISTS[self.layout](text, self)
         if not sent.texts:
             kinds = ", ".join(sorted(self.take))
-            raise mismatch(f"no signature of the kind {kinds} stands in {described(self.at)}")
+            raise mismatch(f"{described(self.at)} holds no signature of the kind {kinds}")
         if len(sent.texts) > MAX_SIGNATURES:
             rule = f"at most {MAX_SIGNATURES} are tried"
             raise mismatch(f"{described(self.at)} holds {len(sent.texts)} signatures; {rule}")

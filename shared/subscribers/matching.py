@@ -129,7 +129,7 @@ def _verify(root: "_TreeNode") -> None:
     for _ in range(MAX_DEPTH):
         for node in level:
             if (what := _LEFT_OUT.get(node["type"])) is not None:
-                raise ExpressionFault(f"a filter has no {what}; a list of values stands in backticks: `[1, 2]`")
+                raise ExpressionFault(f"a filter has no {what}; write a list of values in backticks: `[1, 2]`")
             if node["type"] == "function_expression" and node["value"] not in FUNCTIONS:
                 raise ExpressionFault(f"a filter has no {node['value']}(); there are {', '.join(sorted(FUNCTIONS))}")
         # A slice's children are its numbers.

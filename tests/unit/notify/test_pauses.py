@@ -143,6 +143,13 @@ async def test_an_operator_who_resumes_the_destination_ends_the_pause_in_every_i
     assert (await notifier.take(a_delivery(4))).outcome == "delivered"
 
 
+async def test_a_delivery_right_after_the_release_of_a_disabled_destination_is_tried_and_not_held() -> None:
+    notifier = breaking(Disabled("gone"))
+    assert [(await notifier.take(a_delivery(number))).outcome for number in range(2)] == ["held", "held"]
+    await notifier.ledger.release("crm", notifier.clock.now())
+    assert (await notifier.take(a_delivery(3))).outcome == "delivered"
+
+
 async def test_a_destination_whose_breaker_is_off_is_always_tried() -> None:
     crm = FakeDestination(*[BUSY] * 20)
     notifier = FakeNotifier(crm)

@@ -22,8 +22,8 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.notify.destination import REPAIR, Attempt, Destination
-from functions.notify.notifier import Nacked, Notifier, Result, Target, Work
-from functions.notify.registry import Configured
+from functions.notify.notifier import Nacked, Notifier, Result, Work
+from functions.notify.registry import Configured, Target
 from functions.notify.settle import (
     end_unknown,
     give_back,

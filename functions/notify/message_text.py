@@ -11,11 +11,10 @@ from typing import Final
 from urllib.parse import quote
 
 from functions.notify.bounded_texts import cut
-from functions.notify.http_kind import rendered_line
 from shared.errors import Permanent
 from shared.event import Event, oneline
 from shared.jsontext import Json, JsonObject, to_json
-from shared.templating.template import Template
+from shared.templating.template import Template, one_line_template
 
 MAX_LINK_CHARACTERS: Final = 2_000
 MAX_FIELDS: Final = 10
@@ -107,20 +106,22 @@ def link_url(text: str, view: JsonObject) -> str | None:
     value in it, which is quoted. `{{ data.url }}` is the sender's address, which must be a web address.
     """
     try:
-        url = _compiled_link(text).render(view) if _SCHEME.match(text) else rendered_line("link", text, view)
+        url = _compiled_link(text).render(view)
     except Permanent as error:
         if error.code == "invalid_url":  # a value is empty
             return None
         raise
-    if not _SCHEME.match(text) and not _WEB_LINK.match(url):
-        return None
+    if not _SCHEME.match(text):
+        url = oneline(url)
+        if not _WEB_LINK.match(url):
+            return None
     url = quote(url, safe=_URL_CHARACTERS)
     return url if len(url) <= MAX_LINK_CHARACTERS else None
 
 
 @lru_cache(maxsize=1_000)
 def _compiled_link(text: str) -> Template:
-    return compile_link(text)
+    return compile_link(text) if _SCHEME.match(text) else one_line_template("link", text)
 
 
 def _followed(found: re.Match[str]) -> str:

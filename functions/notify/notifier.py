@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from functions.notify.destination import Destination
-from functions.notify.registry import Configured, Destinations, DestinationStates
+from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.waiting.pauses import Breakers
 from shared.delivery import Delivery
-from shared.errors import PermanentCode
 from shared.journal import Journal
 from shared.ledger import Claimed, Ledger
 from shared.outcomes import DeliveryOutcome
@@ -55,20 +53,6 @@ class Notifier:
     deadlines: Deadlines = field(default_factory=Deadlines)
     under_way: set[str] = field(default_factory=set)
     sleep: Callable[[float], Awaitable[None]] = back_off
-
-
-class Target(NamedTuple):
-    """Where a delivery goes: a configured destination or a subscriber's endpoint, and its connection."""
-
-    configured: Configured
-    destination: Destination
-
-
-class Rejection(NamedTuple):
-    """Why a delivery can never be attempted: the code and the reason of its dead letter."""
-
-    code: PermanentCode
-    reason: str
 
 
 @dataclass(slots=True)

@@ -16,7 +16,8 @@ from typing import Final
 from functions.notify.attempt import attempt_claimed
 from functions.notify.claim import claim_delivery, number_in, unclaimed_result
 from functions.notify.dead_letters import publish_dead_letter, unreadable_letter
-from functions.notify.notifier import Acknowledged, Nacked, Notifier, Rejection, Result, Target
+from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result
+from functions.notify.registry import Rejection, Target
 from functions.notify.settle import give_up
 from functions.notify.waiting.places import (
     MAX_PUT_BACKS,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 from functions.notify.alerts.alert import ALERT_SOURCE
 from functions.notify.destination import KINDS, Context, Destination, kind_module, read_settings
 from shared.delivery import Delivery
-from shared.errors import Temporary
+from shared.errors import PermanentCode, Temporary
 from shared.jsontext import Json
 from shared.ledger import DestinationState, Ledger
 from shared.outgoing.gate import BreakerSettings
@@ -25,7 +25,7 @@ from shared.secrets import secret_names
 if TYPE_CHECKING:
     from functions.notify.digests.settings import GatherSettings
     from functions.notify.http_engine import HttpKind
-    from functions.notify.subscribers.endpoints import EndpointHealth
+    from functions.notify.subscribers.subscribers import EndpointHealth
 
 
 CACHE_SECONDS: Final = 10.0
@@ -93,6 +93,20 @@ class Configured:
 
     def for_delivery(self, delivery: Delivery) -> "Configured":
         return self.alerts if self.alerts is not None and delivery.event.source == ALERT_SOURCE else self
+
+
+class Target(NamedTuple):
+    """Where a delivery goes: a configured destination or a subscriber's endpoint, and its connection."""
+
+    configured: Configured
+    destination: Destination
+
+
+class Rejection(NamedTuple):
+    """Why a delivery can never be attempted: the code and the reason of its dead letter."""
+
+    code: PermanentCode
+    reason: str
 
 
 class Destinations:

@@ -20,8 +20,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from functions.notify.dead_letters import delivery_letter, publish_dead_letter
-from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Target, Work
-from functions.notify.registry import Configured, dedupes_repeats
+from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
+from functions.notify.registry import Configured, Target, dedupes_repeats
 from functions.notify.waiting.schedule import (
     MAX_UNKNOWN,
     expires_at,

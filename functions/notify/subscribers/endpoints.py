@@ -3,49 +3,37 @@
 What a tenant can correct (the URL, the headers, the secret) is retried by the schedule, and counts as a failure of the
 endpoint. Where the receiver answers 410, or asks for no further deliveries, the delivery is final and the endpoint is
 disabled: the tenant's message keeps the event.
-
-An attempt changes the endpoint's document only if the endpoint's health changes. What cannot be written is logged: a
-later attempt finds the same.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import HttpDestination
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, outcome_by_status
-from functions.notify.notifier import Rejection, Target
-from functions.notify.registry import Configured
+from functions.notify.registry import Configured, Rejection, Target
 from functions.notify.subscribers.subscribers import (
-    DISABLED,
-    FAILING,
     MAX_ENDPOINTS,
-    RECOVERED,
+    EndpointHealth,
     Subscribers,
     SubscriberSettings,
     TimedCache,
 )
 from shared.config.rules import rate_of
-from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
+from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.logs import log
 from shared.ports import Clock, Secrets
-from shared.subscribers.directory import endpoints_of
-from shared.subscribers.model import DisabledBy, Endpoint, EndpointSecret, SealedText
+from shared.subscribers.model import Endpoint, EndpointSecret, SealedText
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, endpoint_name
 from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_secrets
 from shared.subscribers.sealing import Sealer, seal_context, sealer_of
-from shared.times import duration_text
 
 KEEP_SECONDS: Final = 600.0
 """How long what was made of an endpoint is used again, as long as its document stays the same."""
 KEY_PAUSE_SECONDS: Final = 300.0
 """How long an endpoint's deliveries wait while our key to its secret is missing or another one."""
-FAILS_FROM: Final = 2
-"""An endpoint counts as failing from this attempt at a delivery on: the first one may fail by chance."""
-MAX_REASON_CHARACTERS: Final = 500
-DAY_SECONDS: Final = 86_400.0
 SECRET: Final = "endpoint"  # noqa: S105 the name under which the engine has an endpoint's secrets
 _CORRECTABLE: Final = frozenset({"address_blocked", "invalid_header", "invalid_url"})
 
@@ -232,104 +220,3 @@ class EndpointDestination:
         if isinstance(outcome, Disabled):
             return Failed("endpoint_disabled", outcome.reason, outcome.answer)
         return outcome
-
-
-class HealthChange(NamedTuple):
-    """A change of an endpoint's health: DISABLED, FAILING or RECOVERED, why, and who disables it."""
-
-    kind: str
-    reason: str = ""
-    by: DisabledBy | None = None
-
-
-class EndpointHealth:
-    """The health of one endpoint, which was read for the delivery and may be seconds old."""
-
-    def __init__(self, endpoint: Endpoint, subscribers: Subscribers) -> None:
-        self._endpoint = endpoint
-        self._subscribers = subscribers
-        self._name = endpoint.full_name
-
-    @property
-    def is_failing(self) -> bool:
-        return self._endpoint.failing_since is not None
-
-    async def note(self, outcome: Outcome, attempt_number: int, now: float) -> None:
-        """Note the outcome of an attempt. What cannot be written is logged."""
-        change = self._change_after(outcome, attempt_number, now)
-        if change is None:
-            return
-        try:
-            await self._write(change, now)
-        except Temporary as error:
-            fault = {"code": error.code, "detail": error.detail}
-            log("WARNING", "health not noted", function="notify", endpoint=self._name, **fault)
-
-    def _change_after(self, outcome: Outcome, attempt_number: int, now: float) -> HealthChange | None:
-        """Return the change that the outcome asks for; None for none."""
-        since = self._endpoint.failing_since
-        if isinstance(outcome, Delivered):
-            return None if since is None else HealthChange(RECOVERED)
-        if isinstance(outcome, Failed) and outcome.code == "endpoint_disabled":
-            return HealthChange(DISABLED, outcome.reason, "receiver")
-        if isinstance(outcome, Failed) or (isinstance(outcome, RetryLater) and outcome.pause_destination_seconds):
-            return None  # the receiver answered, or the fault is ours
-        limit = self._subscribers.settings.disable_after_seconds
-        if since is not None:
-            if now - since < limit:
-                return None
-            days = f"{limit / DAY_SECONDS:g} days" if limit >= DAY_SECONDS else duration_text(limit)
-            return HealthChange(DISABLED, f"all deliveries failed for {days}, the last: {outcome.reason}", "failures")
-        has_just_recovered = self._subscribers.recovered.get(self._name) is not None
-        if attempt_number < FAILS_FROM or has_just_recovered:
-            return None
-        return HealthChange(FAILING, outcome.reason)
-
-    async def _write(self, change: HealthChange, now: float) -> None:
-        """Write the change and its notice, and make it known. Raises Temporary."""
-        reason = change.reason[:MAX_REASON_CHARACTERS]
-        has_changed = False
-
-        def decide(before: Endpoint | None) -> Endpoint | None:
-            nonlocal has_changed
-            has_changed = False
-            if before is None or before.url != self._endpoint.url:  # the attempt was made at another URL
-                return None
-            fields = _changed_fields(before, change, self._subscribers.settings.disable_after_seconds, now)
-            if fields is None:
-                return None
-            has_changed = True
-            notices = (*before.notices, *self._subscribers.notices.notices(change.kind, now, reason))
-            return before.model_copy(update={**fields, "notices": notices})
-
-        endpoint = self._endpoint
-        after = await self._subscribers.directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, decide)
-        if after is None:
-            return
-        self._endpoint = after
-        self._subscribers.remember(after)
-        if not has_changed:
-            return
-        if change.kind == RECOVERED:
-            self._subscribers.recovered.put(self._name, now)
-        if change.kind == DISABLED:
-            await self._subscribers.directory.announce_change(endpoint.tenant, "notify")
-        severity = "WARNING" if change.kind == DISABLED else "INFO"
-        log(severity, f"endpoint {change.kind}", function="notify", endpoint=self._name, reason=reason or None)
-        if after.notices:
-            await self._subscribers.notices.publish(after)
-
-
-def _changed_fields(before: Endpoint, change: HealthChange, limit: float, now: float) -> dict[str, object] | None:
-    """Return the fields to change; None if the document has them already, or the endpoint has changed meanwhile."""
-    since = before.failing_since
-    if not before.is_enabled:
-        return None
-    if change.kind == RECOVERED:
-        return None if since is None else {"failing_since": None}
-    if change.kind == FAILING:
-        return None if since is not None else {"failing_since": now}
-    if change.by == "failures" and (since is None or now - since < limit):  # it recovered, or was enabled again
-        return None
-    reason = change.reason[:MAX_REASON_CHARACTERS]
-    return {"disabled_by": change.by, "disabled_reason": reason, "disabled_at": now}

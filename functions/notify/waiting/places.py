@@ -8,8 +8,8 @@ After that, or if its destination is in trouble, it waits in the ledger, where a
 
 from typing import TYPE_CHECKING, Final, cast
 
-from functions.notify.notifier import Acknowledged, Notifier, Result, Target
-from functions.notify.registry import Configured
+from functions.notify.notifier import Acknowledged, Notifier, Result
+from functions.notify.registry import Configured, Target
 from functions.notify.waiting.caps import bucket_name
 from shared.delivery import Delivery
 from shared.outgoing.gate import ProcessGate, Turn

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.attempt import SUSPECT_SECONDS
-from functions.notify.notifier import Acknowledged, Result, Target
-from functions.notify.registry import Configured
+from functions.notify.notifier import Acknowledged, Result
+from functions.notify.registry import Configured, Target
 from functions.notify.waiting.places import PUT_BACK, lane_and_group
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.errors import Temporary

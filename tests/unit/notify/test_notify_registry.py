@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from functions.notify.destinations.webhook import webhook
+from functions.notify.digests.settings import Digest, GatherSettings
 from functions.notify.http_kind import compile_settings
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured, Destinations
@@ -175,3 +176,12 @@ def test_there_are_caps_only_where_a_destination_has_one(
     command = [sys.executable, "-c", HAS_CAPS]
     done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == has_caps
+
+
+def test_alerts_are_delivered_together_and_by_a_schedule_of_their_own() -> None:
+    alerts: Json = {"gather": {"digest": {"every_seconds": 900, "by": None}, "is_alerts": True}, "retry_seconds": [60]}
+    read = read_destinations({"destinations": {"list": {**WRITTEN, "alerts": alerts}}})["list"]
+    assert (read.gather, read.retry_seconds) == (None, (5, 300))
+    assert read.alerts is not None
+    assert read.alerts.retry_seconds == (60,)
+    assert read.alerts.gather == GatherSettings(digest=Digest(900, None), is_alerts=True)

@@ -11,6 +11,7 @@ from functions.notify.waiting.schedule import BACK_SECONDS, PURGE_EVERY_SECONDS
 from functions.notify.waiting.sweep import BATCH_ROWS, MAX_PER_SECOND, STAY_SECONDS, Sweeper
 from shared.delivery import REMEMBERED_SECONDS, RetryLater
 from shared.errors import Temporary
+from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
@@ -285,3 +286,25 @@ async def test_what_one_sweep_has_no_time_for_the_next_ones_publish_at_the_same_
     assert max(seconds.values()) <= MAX_PER_SECOND
     assert sum(seconds.values()) == count
     assert len({message.attributes["ce-id"] for message in bus.on(DELIVERIES)}) == count + 5
+
+
+async def test_a_sweep_looks_back_to_the_last_complete_one_and_once_an_hour_to_the_beginning() -> None:
+    class Watched(FakeLedger):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bounds: list[float] = []
+
+        async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
+            self.bounds.append(since)
+            return await super().due(now, limit, since)
+
+    ledger = Watched()
+    notifier = FakeNotifier(ledger=ledger)
+    sweeper = Sweeper(ledger, notifier.bus, notifier.clock)
+    start = notifier.clock.now()
+    await sweeper.sweep()
+    notifier.clock.advance(60)
+    await sweeper.sweep()
+    notifier.clock.advance(PURGE_EVERY_SECONDS)
+    await sweeper.sweep()
+    assert ledger.bounds == [0.0, start - BACK_SECONDS, 0.0]

@@ -10,7 +10,7 @@ import pytest
 from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 
-from functions.notify.notifier import Target
+from functions.notify.registry import Target
 from functions.notify.subscribers import endpoints, subscribers
 from functions.notify.subscribers.subscribers import ENDPOINT_SECONDS, SubscriberSettings
 from functions.notify.waiting.caps import Caps

@@ -24,10 +24,10 @@ class BrowserForm:
         origin = origin_of(request)
         if origin not in self.origins:
             rule = "must come from a page of this source's `form.origins`"
-            found = (
+            fault = (
                 "its Origin names another" if origin else "it has no Origin, which a program must send like a browser"
             )
-            raise Rejected("origin_not_allowed", f"the form {rule}; {found}")
+            raise Rejected("origin_not_allowed", f"the form {rule}; {fault}")
         return origin
 
     def preflight(self, request: Request) -> Reply:

@@ -80,10 +80,10 @@ class BusInput:
             headers = _headers(push)
             has_hops = any(name == HOPS for name, _ in headers)
             return Request("POST", "/", "", headers if has_hops else (*headers, *_carried_hops(push.data)), push.data)
-        found = object_event(push)
-        headers = ((MESSAGE_ID, push.message_id), (EVENT_ID, found.id), *found.hops)
+        notification = object_event(push)
+        headers = ((MESSAGE_ID, push.message_id), (EVENT_ID, notification.id), *notification.hops)
         try:
-            text = to_json(found.document)
+            text = to_json(notification.document)
         except ValueError as error:  # NaN and infinity, which Python reads
             raise _no_notification() from error
         return Request("POST", "/", "", headers, text.encode("utf-8", "backslashreplace"))
@@ -130,8 +130,8 @@ def _carried_hops(data: bytes) -> tuple[tuple[str, str], ...]:
 
 def _hops(values: Sequence[Json]) -> tuple[tuple[str, str], ...]:
     """Return the header of the first value that is a number of hops, or the URN of one."""
-    found = next((found for each in values if isinstance(each, str) and (found := _HOPS.fullmatch(each))), None)
-    return ((HOPS, found[1]),) if found else ()
+    hops = next((hops for each in values if isinstance(each, str) and (hops := _HOPS.fullmatch(each))), None)
+    return ((HOPS, hops[1]),) if hops else ()
 
 
 def object_event(push: Push) -> ObjectEvent:
@@ -146,13 +146,13 @@ def object_event(push: Push) -> ObjectEvent:
         raise _no_notification() from error
     if not isinstance(document, dict):
         raise _no_notification()
-    said = {name.lower(): value for name, value in push.attributes.items()}
-    return _cloud_storage_event(said, document) if "eventtype" in said else _s3_event(document)
+    attributes = {name.lower(): value for name, value in push.attributes.items()}
+    return _cloud_storage_event(attributes, document) if "eventtype" in attributes else _s3_event(document)
 
 
-def _cloud_storage_event(said: Mapping[str, str], resource: JsonObject) -> ObjectEvent:
-    event = OBJECT_EVENTS.get(said["eventtype"])
-    bucket, name, generation = (said.get(key, "") for key in ("bucketid", "objectid", "objectgeneration"))
+def _cloud_storage_event(attributes: Mapping[str, str], resource: JsonObject) -> ObjectEvent:
+    event = OBJECT_EVENTS.get(attributes["eventtype"])
+    bucket, name, generation = (attributes.get(key, "") for key in ("bucketid", "objectid", "objectgeneration"))
     if event is None or not bucket or not name:
         raise _no_notification()
     parts = (bucket, name, generation, str(resource.get("metageneration", "")), event)
@@ -161,7 +161,7 @@ def _cloud_storage_event(said: Mapping[str, str], resource: JsonObject) -> Objec
         "bucket": bucket,
         "name": name,
         "size": _size(resource.get("size")),
-        "time": said.get("eventtime") or None,
+        "time": attributes.get("eventtime") or None,
         "object": resource,
     }
     metadata = resource.get("metadata")
@@ -179,7 +179,7 @@ def _s3_event(document: JsonObject) -> ObjectEvent:
     name, bucket_name = described.get("key"), bucket.get("name")
     if not isinstance(name, str) or not isinstance(bucket_name, str) or not name:
         raise _no_notification()
-    found: JsonObject = {
+    notification: JsonObject = {
         "event": event,
         "bucket": bucket_name,
         "name": name,
@@ -187,7 +187,7 @@ def _s3_event(document: JsonObject) -> ObjectEvent:
         "time": document.get("time"),
         "object": described,
     }
-    return ObjectEvent(id_, found)
+    return ObjectEvent(id_, notification)
 
 
 def _size(value: Json) -> int | None:

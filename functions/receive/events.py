@@ -408,11 +408,11 @@ def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
     What follows the last `*` leads from the element to its item, where that is there. Raises Rejected.
     """
     first = path.index("*")
-    found = value_at(path[:first], body)
-    if not isinstance(found, list):
+    elements = value_at(path[:first], body)
+    if not isinstance(elements, list):
         return None
     items: list[Json] = []
-    for item in _items(path[first:], found):
+    for item in _items(path[first:], elements):
         items.append(item)
         if len(items) > MAX_ITEMS:
             raise Rejected("too_many_items", f"the body has more than {MAX_ITEMS} items")

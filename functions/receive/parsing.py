@@ -120,8 +120,8 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
             parsed = parse_body(body, content_type, limits)
         elif auth and auth.signs_content and not auth.signs_fields and (name := structured_format(body)):
             # A document by its own bytes: the content type is not signed, and may be anybody's.
-            found = parse_if(name, body, None, limits)
-            parsed, by_body = (found, True) if found else (parse_body(body, content_type, limits), False)
+            document = parse_if(name, body, None, limits)
+            parsed, by_body = (document, True) if document else (parse_body(body, content_type, limits), False)
         else:
             parsed, by_body = parse_body(body, content_type, limits), auth is not None and auth.signs_fields
     except Rejected as error:
@@ -289,8 +289,8 @@ def _from_base64(content: bytes) -> bytes | None:
 
 def _kind(content: bytes) -> str:
     """Return the format that the content looks like: YAML for an object or a list, since a word alone is text."""
-    if found := structured_format(content):
-        return found
+    if name := structured_format(content):
+        return name
     if not is_text(content):
         return "text"
     try:

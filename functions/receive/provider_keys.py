@@ -116,12 +116,12 @@ class Keys:
         if 400 <= answer.status < 500 and answer.status not in {408, 429} and not needed.is_configured:
             detail = f"the URL that the request names for its key holds none: status {answer.status}"
             return Rejected("certificate_url_not_allowed", detail), MISSING_SECONDS
-        found = f"more than {MAX_BYTES} bytes" if answer.is_cut else f"status {answer.status}"
-        return _unavailable(found), FAILED_SECONDS
+        trouble = f"more than {MAX_BYTES} bytes" if answer.is_cut else f"status {answer.status}"
+        return _unavailable(trouble), FAILED_SECONDS
 
 
-def _unavailable(found: str) -> Temporary:
-    return Temporary("key_unavailable", f"the provider's key cannot be fetched: {found}")
+def _unavailable(trouble: str) -> Temporary:
+    return Temporary("key_unavailable", f"the provider's key cannot be fetched: {trouble}")
 
 
 def _make_room(cache: dict[str, tuple[float, Outcome]] | dict[str, None]) -> None:

@@ -120,8 +120,8 @@ def _numbers_as_text(node: "_TreeNode", value: Json) -> Iterator[str]:
                 yield path_text(one)
         return
     if node["type"] == "filter_projection":
-        found = _search(node["children"][0], value)
-        for item in found[:MAX_ITEMS] if isinstance(found, list) else ():
+        items = _search(node["children"][0], value)
+        for item in items[:MAX_ITEMS] if isinstance(items, list) else ():
             yield from _numbers_as_text(node["children"][2], item)
         return
     if node["type"] in {"and_expression", "or_expression", "not_expression"}:

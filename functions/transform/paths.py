@@ -75,12 +75,12 @@ def parse_path(text: str) -> Path:
     parts: list[Part] = []
     position = len("data")
     while position < len(text):
-        found = _PART.match(text, position)
-        if found is None:
+        match = _PART.match(text, position)
+        if match is None:
             hint = 'write .name, ["any name"], [0] or [*]'
             raise PathFault(f"path {text!r}: column {position + 1} cannot be read; {hint}")
-        parts.append(_part(text, found))
-        position = found.end()
+        parts.append(_part(text, match))
+        position = match.end()
     return Path(text, "data", tuple(parts))
 
 
@@ -91,17 +91,17 @@ def _hint(text: str) -> str:
     return f"; did you mean {meant!r}?" if root and meant else ""
 
 
-def _part(text: str, found: re.Match[str]) -> Part:
-    if found["name"] is not None:
-        return found["name"]
-    if found["index"] is not None:
-        return int(found["index"])
-    if found["every"] is not None:
+def _part(text: str, match: re.Match[str]) -> Part:
+    if match["name"] is not None:
+        return match["name"]
+    if match["index"] is not None:
+        return int(match["index"])
+    if match["every"] is not None:
         return Every()
     try:
-        return str(json.loads(found["quoted"]))
+        return str(json.loads(match["quoted"]))
     except ValueError as error:
-        raise PathFault(f"path {text!r}: column {found.start() + 1} is not a JSON string in brackets") from error
+        raise PathFault(f"path {text!r}: column {match.start() + 1} is not a JSON string in brackets") from error
 
 
 def verify_path(text: str) -> str:
@@ -181,10 +181,10 @@ def change_values(value: Json, parts: tuple[Part, ...], change: Change) -> Json:
     """Return the value with a change at each place that the path names. Raises Permanent (`path_conflict`) if there is
     nothing."""
 
-    def change_present(found: MaybeJson, place: str) -> Json:
-        if isinstance(found, Missing):
+    def change_present(present: MaybeJson, place: str) -> Json:
+        if isinstance(present, Missing):
             raise Permanent("path_conflict", f"{place} is not there")
-        return change(found, place)
+        return change(present, place)
 
     return update_value(value, parts, change_present, strict=True)
 
@@ -203,8 +203,8 @@ def update_value(value: Json, parts: tuple[Part, ...], change: MaybeChange, *, s
     Items that a list lacks are left out, or a fault if `strict`. Raises Permanent if a value of another kind
     is in the way.
     """
-    found = _update(value, parts, change, "data", strict)
-    return None if isinstance(found, Missing) else found
+    updated = _update(value, parts, change, "data", strict)
+    return None if isinstance(updated, Missing) else updated
 
 
 def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, place: str, strict: bool) -> MaybeJson:
@@ -222,8 +222,8 @@ def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, plac
         return value
     items = list(_list_with(value, part, place))
     for number in range(len(items)) if isinstance(part, Every) else (part,):
-        found = _update(items[number], rest, change, f"{place}[{number}]", strict)
-        items[number] = None if isinstance(found, Missing) else found
+        updated = _update(items[number], rest, change, f"{place}[{number}]", strict)
+        items[number] = None if isinstance(updated, Missing) else updated
     return same_or(value, items) if isinstance(value, list) else items
 
 
@@ -347,6 +347,6 @@ class PathSettings(Settings):
         if self._into is None:
             data = change_values(event.data, self._path.parts, change)
             return event.with_data(data, None if self._path.parts else datatype)
-        found = [change(value, place) for place, value in iterate_values(event.data, self._path.parts)]
-        result: Json = list(found) if self._path.names_several else found[0]
+        results = [change(value, place) for place, value in iterate_values(event.data, self._path.parts)]
+        result: Json = list(results) if self._path.names_several else results[0]
         return put(event, self._into, result, datatype)

@@ -58,8 +58,8 @@ class Program:
         return any(chain.asks_others for chain in self._all_chains())
 
     def _all_chains(self) -> list[Chain]:
-        named = [Chain("", steps, self.chains) for steps in self.chains.values()]
-        return [*named, *(route.chain for route in self.routes)]
+        named_chains = [Chain("", steps, self.chains) for steps in self.chains.values()]
+        return [*named_chains, *(route.chain for route in self.routes)]
 
 
 def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Program:
@@ -155,17 +155,17 @@ def read_chain(
         return [], []
     if not isinstance(raw, list):
         return [], [StepFault(None, None, f"a chain is a list of steps; found {kind_of(raw)}")]
-    found: list[NamedStep] = []
+    steps: list[NamedStep] = []
     faults: list[StepFault] = []
     if len(raw) > MAX_STEPS:
         faults.append(StepFault(None, None, f"a chain has at most {MAX_STEPS} steps; this one has {len(raw)}"))
     for number, entry in enumerate(raw, 1):
-        named = _read_step(number, entry, own, chain, is_compiled)
-        if isinstance(named, NamedStep):
-            found.append(named)
+        step = _read_step(number, entry, own, chain, is_compiled)
+        if isinstance(step, NamedStep):
+            steps.append(step)
         else:
-            faults.extend(named)
-    return found, faults
+            faults.extend(step)
+    return steps, faults
 
 
 def _read_step(
@@ -210,8 +210,8 @@ def read_chains(raw: Json, own: StepClasses, *, is_compiled: bool = False) -> Ch
     chains: dict[str, tuple[NamedStep, ...]] = {}
     faults: list[tuple[str, StepFault]] = []
     for name, written in raw.items() if isinstance(raw, dict) else ():
-        found, step_faults = read_chain(written, own, name, is_compiled=is_compiled)
-        chains[name] = tuple(found)
+        chain_steps, step_faults = read_chain(written, own, name, is_compiled=is_compiled)
+        chains[name] = tuple(chain_steps)
         faults += [(name, fault) for fault in step_faults]
     for name, steps in chains.items():
         faults += [(name, fault) for fault in unknown_chains(steps, chains)]
@@ -247,25 +247,25 @@ def _path_to(
     seen.add(last)
     for named in chains.get(last, ()):
         for following in named.step.chains():
-            if found := _path_to(target, [*path, following], chains, seen):
-                return found
+            if cycle := _path_to(target, [*path, following], chains, seen):
+                return cycle
     return None
 
 
 def step_class(name: str) -> type[Step] | None:
     """Return the built-in step of this name. Imports its family alone."""
     for family in _families_by_class().get(name, ()):
-        if found := steps_of(_family(family), Settings).get(name):
-            return found
+        if step := steps_of(_family(family), Settings).get(name):
+            return step
     return None
 
 
 def step_classes() -> StepClasses:
     """Return all built-in steps by name, in the order of their names. Imports every family."""
-    found: dict[str, type[Step]] = {}
+    classes: dict[str, type[Step]] = {}
     for _, steps in families():
-        found |= steps
-    return dict(sorted(found.items()))
+        classes |= steps
+    return dict(sorted(classes.items()))
 
 
 def families() -> list[tuple[str, StepClasses]]:
@@ -280,12 +280,12 @@ def families() -> list[tuple[str, StepClasses]]:
 def steps_of(module: ModuleType, base: type) -> StepClasses:
     """Return the steps that the module defines; their settings have this base."""
     return {
-        found.step_name(): found
-        for found in vars(module).values()
-        if isinstance(found, type)
-        and issubclass(found, Step)
-        and issubclass(found, base)
-        and found.__module__ == module.__name__
+        each.step_name(): each
+        for each in vars(module).values()
+        if isinstance(each, type)
+        and issubclass(each, Step)
+        and issubclass(each, base)
+        and each.__module__ == module.__name__
     }
 
 
@@ -296,11 +296,11 @@ def _family(name: str) -> ModuleType:
 @cache
 def _families_by_class() -> Mapping[str, list[str]]:
     """Return the families that may have each step, by the names of the classes in their text: nothing is imported."""
-    found: dict[str, list[str]] = {}
+    by_class: dict[str, list[str]] = {}
     for path in _family_files():
         for name in _CLASS.findall(path.read_text(encoding="utf-8")):
-            found.setdefault(step_name(name), []).append(path.stem)
-    return found
+            by_class.setdefault(step_name(name), []).append(path.stem)
+    return by_class
 
 
 def _family_files() -> list[Path]:
@@ -310,15 +310,15 @@ def _family_files() -> list[Path]:
 
 def load_own_steps(sources: Mapping[str, str]) -> StepClasses:
     """Return the steps in the files; `sources` maps each file's name to its text. Raises OwnModuleFault."""
-    found: dict[str, StepClasses] = {}
+    by_file: dict[str, StepClasses] = {}
     models = dict[str, type[Step]]()
     if sources:
         from pydantic import BaseModel
     for file, source in sources.items():
-        found[file] = steps_of(own_module(file, source), BaseModel)
-        if not found[file]:
+        by_file[file] = steps_of(own_module(file, source), BaseModel)
+        if not by_file[file]:
             raise OwnModuleFault(f"{file}: no class in it is both a pydantic model and a Step")
-        for name, model in found[file].items():
+        for name, model in by_file[file].items():
             if missing := [each for each in ("summary", "example") if not hasattr(model, each)]:
                 raise OwnModuleFault(f"{file}: the step {name!r} has no `{missing[0]}: ClassVar[…]`")
             if lacking := sorted(getattr(model, "__abstractmethods__", ())):

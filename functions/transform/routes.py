@@ -339,15 +339,15 @@ async def run_routes(
     results: list[RouteResult] = []
     asking: list[int] = []
     matches = match_all(routes, event)
-    for route, found in zip(routes, matches, strict=True):
-        if not found.matched:
-            reasons = (found.logged,) if found.logged else ()
-            result = RouteResult(RouteDecision(route.name, False, found.reason), reasons=reasons)
+    for route, route_match in zip(routes, matches, strict=True):
+        if not route_match.matched:
+            reasons = (route_match.logged,) if route_match.logged else ()
+            result = RouteResult(RouteDecision(route.name, False, route_match.reason), reasons=reasons)
         elif route.chain.asks_others:
             asking.append(len(results))
-            result = RouteResult(RouteDecision(route.name, True, found.reason))
+            result = RouteResult(RouteDecision(route.name, True, route_match.reason))
         else:
-            result = await _run_route(route, event, found, services, only, [] if recorded else None, characters)
+            result = await _run_route(route, event, route_match, services, only, [] if recorded else None, characters)
         results.append(result)
     if publish is not None:
         await publish(results)
@@ -355,8 +355,8 @@ async def run_routes(
 
         async def run(position: int) -> None:
             records: list[StepRecord] | None = [] if recorded else None
-            found = matches[position]
-            result = await _run_route(routes[position], event, found, services, only, records, characters)
+            route_match = matches[position]
+            result = await _run_route(routes[position], event, route_match, services, only, records, characters)
             results[position] = result
             if publish is not None:
                 await publish([result])
@@ -378,7 +378,7 @@ async def _run_all(runs: Sequence[Coroutine[None, None, None]]) -> None:
 async def _run_route(
     route: Route,
     event: Event,
-    found: Match,
+    route_match: Match,
     services: Services | None,
     only: str | None,
     records: list[StepRecord] | None,
@@ -386,31 +386,33 @@ async def _run_route(
 ) -> RouteResult:
     destinations = route.destinations if only is None else tuple(name for name in route.destinations if name == only)
     if not destinations:
-        return RouteResult(RouteDecision(route.name, False, f"{found.reason}; but this replay is for {only!r} only"))
+        return RouteResult(
+            RouteDecision(route.name, False, f"{route_match.reason}; but this replay is for {only!r} only")
+        )
     try:
         result = await route.chain.run(event, services, records, characters)
     except SystemUnavailable as error:
-        reason = f"{found.reason}; waiting: {error.detail.removeprefix(f'route {route.name!r}: ')}"
+        reason = f"{route_match.reason}; waiting: {error.detail.removeprefix(f'route {route.name!r}: ')}"
         decision = RouteDecision(route.name, True, reason, destinations, is_waiting=True)
         return RouteResult(decision, waiting=error, records=tuple(records or ()))
     except Temporary as error:
-        reason = f"{found.reason}; to come again: {error.detail}"
+        reason = f"{route_match.reason}; to come again: {error.detail}"
         decision = RouteDecision(route.name, True, reason, destinations)
         return RouteResult(decision, unfinished=error, records=tuple(records or ()))
     owed = tuple([OwedEvent(route.name, each, destinations) for each in result.events])
     failed: FailedRoute | None = None
-    reason, stops = found.reason, tuple(dict.fromkeys(result.logged_stops))
+    reason, stops = route_match.reason, tuple(dict.fromkeys(result.logged_stops))
     if result.notes or result.skipped_faults or result.stops or result.faults:
-        failed, reason = _explain_result(route, found, result)
+        failed, reason = _explain_result(route, route_match, result)
     decision = RouteDecision(
         route.name, True, reason, destinations if owed else (), failed.code if failed else None, max(1, len(owed))
     )
     return RouteResult(decision, owed, failed, records=tuple(records or ()), reasons=stops)
 
 
-def _explain_result(route: Route, found: Match, result: ChainResult) -> tuple[FailedRoute | None, str]:
+def _explain_result(route: Route, route_match: Match, result: ChainResult) -> tuple[FailedRoute | None, str]:
     """Return the failed route, if it failed, and the reason for the journal."""
-    reasons, failed = [found.reason], None
+    reasons, failed = [route_match.reason], None
     prefix = f"route {route.name!r}: "
     reasons += _count("noted at", result.notes)
     reasons += _count("went on from", [each.removeprefix(prefix) for each in result.skipped_faults])

@@ -53,8 +53,8 @@ class Seen:
 
     async def _write(self, source: str, at: float, interval: float, now: float) -> float:
         def decide(text: str | None) -> tuple[float, Kept | None]:
-            found = from_json(text.encode()) if text else {}
-            record = found if isinstance(found, dict) else {}
+            stored = from_json(text.encode()) if text else {}
+            record = stored if isinstance(stored, dict) else {}
             last = record.get(SEEN_AT)
             if isinstance(last, int | float) and at < last + interval:  # another instance was faster
                 return float(last), None
@@ -73,5 +73,5 @@ def _received_at(event: Event, now: float) -> float:
 def read_intervals(slice_: Mapping[str, object]) -> dict[str, float]:
     """Return the intervals as the compiler wrote them."""
     written = slice_.get("seen")
-    found = written.items() if isinstance(written, dict) else ()
-    return {str(name): float(value) for name, value in found if isinstance(value, int | float)}
+    pairs = written.items() if isinstance(written, dict) else ()
+    return {str(name): float(value) for name, value in pairs if isinstance(value, int | float)}

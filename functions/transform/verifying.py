@@ -116,8 +116,8 @@ def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if detail["type"] == "union_tag_not_found":
         return "has no `scheme`"
     if detail["type"] == "literal_error":
-        expected, found = str(detail["ctx"]["expected"]), detail["input"]
-        near = nearest(found, re.findall(r"'([^']*)'", expected)) if isinstance(found, str) else None
+        expected, written = str(detail["ctx"]["expected"]), detail["input"]
+        near = nearest(written, re.findall(r"'([^']*)'", expected)) if isinstance(written, str) else None
         return f"must be {expected}" + (f"; did you mean {near!r}?" if near else "")
     if detail["type"] != "extra_forbidden":
         return fault_text(detail)

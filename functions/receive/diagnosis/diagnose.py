@@ -128,8 +128,8 @@ def handshake_cause(request: Request, source: Source) -> str | None:
     fields = RequestFields(request)
     for handshake in source.handshakes:
         if handshake.checks and handshake.method == request.method and fields.meets(handshake.when):
-            named = " and ".join(f"{described(place)} is not the secret {name!r}" for place, name in handshake.checks)
-            return f"this is the provider's handshake, and its token {named}: enter the same token at the provider"
+            places = " and ".join(f"{described(place)} is not the secret {name!r}" for place, name in handshake.checks)
+            return f"this is the provider's handshake, and its token {places}: enter the same token at the provider"
     for provider, (place, wanted) in () if source.handshakes else PROVIDER_HANDSHAKES.items():
         text = fields.text(place)
         if text == wanted if wanted else text is not None:

@@ -52,8 +52,8 @@ def wrong_password(case: Case) -> str:
     user, password = basic_credentials(authorization)
     if isinstance(auth, BasicScheme) and user is None and authorization.lower().startswith("basic "):
         plain = any(f":{text}" in authorization for text in case.secrets)
-        found = "they stand in it as they are" if plain else "what it has is no base64, or has no colon"
-        return f"`Authorization: Basic` must have base64 of the user name, a colon and the password; {found}"
+        fault = "they stand in it as they are" if plain else "what it has is no base64, or has no colon"
+        return f"`Authorization: Basic` must have base64 of the user name, a colon and the password; {fault}"
     word, space, rest = authorization.partition(" ")
     if isinstance(auth, BearerScheme) and space and word.lower() != "basic" and matches_any([rest], case.secrets):
         return "the token is right, but the word before it in `Authorization` must be `Bearer`"

@@ -173,8 +173,8 @@ def signature_cause(case: Case, now: float) -> str | None:
         return None
     if isinstance(case, SignedCase) and is_secret_itself(case):
         return _SENT_ITSELF
-    if isinstance(case, SignedCase) and (found := prefixed(case)):
-        with_prefix, fault = found
+    if isinstance(case, SignedCase) and (other_prefix := prefixed(case)):
+        with_prefix, fault = other_prefix
         if holds(with_prefix):
             return fault
         return f"{fault}; {cause}" if (cause := _first_guess(with_prefix)) else None
@@ -267,8 +267,8 @@ def _elsewhere(case: SignedCase) -> Iterator[Guess]:
     if not isinstance(expected, SHARED):
         return
     for name in _alike(case.request, case.auth):
-        found = _PREFIX.match(case.request.header(name) or "")
-        prefix = found[0] if found else ""
+        prefix_match = _PREFIX.match(case.request.header(name) or "")
+        prefix = prefix_match[0] if prefix_match else ""
         for algorithm in ALGORITHMS:
             auth = replace(expected, at=Location("header", (name,)), prefix=prefix, algorithm=algorithm, when=())
             by = "" if algorithm == expected.algorithm else f", made with {algorithm}"
@@ -284,8 +284,8 @@ def prefixed(case: SignedCase) -> tuple[SignedCase, str] | None:
     text = RequestFields(case.request, case.url).text(auth.at)
     if not text or auth.layout != "plain":
         return None
-    found = _PREFIX.match(text)
-    prefix = found[0] if found else ""
+    prefix_match = _PREFIX.match(text)
+    prefix = prefix_match[0] if prefix_match else ""
     if prefix == auth.prefix:
         return None
     expected = (
@@ -491,8 +491,8 @@ def _by_proxies(url: str, request: Request) -> Iterator[tuple[str, str]]:
     if scheme or host:
         parts = urlsplit(url)
         netloc = urlsplit(f"//{host}").netloc or parts.netloc
-        named = "is the one that the proxy before this names in X-Forwarded-Proto and X-Forwarded-Host"
-        yield named, parts._replace(scheme=scheme or parts.scheme, netloc=netloc).geturl()
+        cause = "is the one that the proxy before this names in X-Forwarded-Proto and X-Forwarded-Host"
+        yield cause, parts._replace(scheme=scheme or parts.scheme, netloc=netloc).geturl()
 
 
 def _contents(case: SignedCase) -> Iterator[Guess]:
@@ -518,8 +518,8 @@ def _contents(case: SignedCase) -> Iterator[Guess]:
                 settings.append(f"`id: header.{id_}`")
                 changed = replace(changed, id=parse_location(f"header.{id_}"))
             if time:
-                found = _LIKE_A_TIME.fullmatch(headers[time])
-                unit = (found and found.lastgroup) or "s"
+                time_match = _LIKE_A_TIME.fullmatch(headers[time])
+                unit = (time_match and time_match.lastgroup) or "s"
                 settings.append(f"`timestamp: header.{time}`" + ("" if unit == "s" else f", `unit: {unit}`"))
                 changed = replace(changed, timestamp=parse_location(f"header.{time}"), unit=unit)
             settings.append(f'`content: "{template}"`')

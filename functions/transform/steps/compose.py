@@ -160,8 +160,8 @@ class Split(Settings, Step):
         self._into = None if self.into is None else parse_path(self.into)
 
     def apply(self, event: Event, _: StepContext) -> Many:
-        found = find_value(event.data, self._path.parts)
-        items = found if isinstance(found, list) else [] if found is None else [found]
+        value = find_value(event.data, self._path.parts)
+        items = value if isinstance(value, list) else [] if value is None else [value]
         verify_events(len(items))
         if self._into is None:
             return Many(tuple(event.with_data(item) for item in items))

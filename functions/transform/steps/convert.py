@@ -63,8 +63,8 @@ def format_of_type(type_name: str | None) -> Format | None:
         return "protobuf"
     if bare == "text/plain":
         return "text"
-    found = named_format(bare)
-    return next((name for name in FORMATS if name == found), None)
+    format_name = named_format(bare)
+    return next((name for name in FORMATS if name == format_name), None)
 
 
 def read(content: bytes, value: Json, name: Format, message: "MessageKind | None") -> Json:

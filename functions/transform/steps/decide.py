@@ -166,8 +166,8 @@ class Chain(Settings, Step):
 
 
 def _percentage(value: object) -> object:
-    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
-    if found is None or not 0 < float(found[1]) < 100:
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 0 < float(match[1]) < 100:
         raise ValueError("must be a percentage over 0% and under 100%, such as `10%`")
     return value
 

@@ -89,10 +89,10 @@ def parse_jwe_keys(name: str, values: tuple[str, ...]) -> tuple[JweKey, ...]:
 
 def keys_with_id(keys: Sequence[AnyKey], wanted: Json) -> list[AnyKey]:
     """Return the keys with this id, all of them for null. Raises Permanent (`unknown_key`) if there is none."""
-    found = [key for key in keys if wanted is None or key.id == wanted]
-    if not found:
+    fitting = [key for key in keys if wanted is None or key.id == wanted]
+    if not fitting:
         raise Permanent("unknown_key", "it was encrypted under a key id that the secret does not have")
-    return found
+    return fitting
 
 
 def key_id(content: bytes) -> str:
@@ -100,12 +100,12 @@ def key_id(content: bytes) -> str:
 
 
 def _parse_key(name: str, number: int, value: str) -> Key:
-    found = _VALUE.fullmatch(value)
-    content = _content(found[2]) if found else b""
-    if found is None or len(content) not in _KEY_BYTES:
+    match = _VALUE.fullmatch(value)
+    content = _content(match[2]) if match else b""
+    if match is None or len(content) not in _KEY_BYTES:
         how = "make one with `openssl rand -base64 32`; a key id may precede it, such as `2026-03:`"
         raise Temporary("secret_weak", f"secret {name!r}: value {number} is no AES key of 16, 24 or 32 bytes: {how}")
-    return Key(found[1] or key_id(content), content)
+    return Key(match[1] or key_id(content), content)
 
 
 def _content(text: str) -> bytes:

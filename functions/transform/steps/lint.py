@@ -38,13 +38,13 @@ class Schema:
 
     def find_faults(self, value: Json, place: str) -> list[str]:
         """Return at most MAX_FAULTS faults."""
-        found: list[str] = []
+        faults: list[str] = []
         try:
             for error in islice(self._validator.iter_errors(value), MAX_FAULTS):
-                found.append(_describe(error, place))
+                faults.append(_describe(error, place))
         except (RecursionError, ArithmeticError, ValueError):  # numbers that are too long, a text as a regex
-            found.append(f"{place} cannot be checked against the schema")
-        return found[:MAX_FAULTS]
+            faults.append(f"{place} cannot be checked against the schema")
+        return faults[:MAX_FAULTS]
 
 
 def _validator(document: Json) -> "Validator":

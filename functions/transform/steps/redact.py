@@ -75,13 +75,13 @@ def _cards(text: str, run: Span) -> Iterator[Span]:
     groups: deque[_Group] = deque()
     before = _Sums()
     start, end = run
-    for found in _GROUP.finditer(text, start, end):
-        after = _after(before, found[0]) if len(found[0]) <= _MOST else _Sums()
+    for group in _GROUP.finditer(text, start, end):
+        after = _after(before, group[0]) if len(group[0]) <= _MOST else _Sums()
         while groups and (not after.digits or after.digits - groups[0].before.digits > _MOST):
             yield from _card(groups)
             groups.popleft()
         if after.digits:
-            groups.append(_Group(found.start(), found.end(), before, after))
+            groups.append(_Group(group.start(), group.end(), before, after))
         before = after
     while groups:
         yield from _card(groups)

@@ -125,9 +125,9 @@ def read_zone(name: str) -> tzinfo:
     """Return the zone of `UTC`, `+02:00`, or a name such as `Europe/Berlin`. Raises ValueError."""
     if name in {"UTC", "Z"}:
         return UTC
-    if found := _OFFSET.fullmatch(name):
-        offset = timedelta(hours=int(found[2]), minutes=int(found[3]))
-        return timezone(-offset if found[1] == "-" else offset)
+    if match := _OFFSET.fullmatch(name):
+        offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+        return timezone(-offset if match[1] == "-" else offset)
     from zoneinfo import ZoneInfo  # 5 ms, and few settings name a zone
 
     try:
@@ -144,12 +144,12 @@ def read_time(text: str, formats: tuple[str, ...], zone: tzinfo | None) -> datet
     """
     text = text.strip()
     try:
-        found = _read_formats(text, formats) if formats else _read_usual(text)
-        if found.tzinfo is None:
+        time = _read_formats(text, formats) if formats else _read_usual(text)
+        if time.tzinfo is None:
             if zone is None:
                 raise TimeFault("has no zone; set `zone`")
-            found = found.replace(tzinfo=zone)
-        return found.astimezone(UTC)
+            time = time.replace(tzinfo=zone)
+        return time.astimezone(UTC)
     except TimeFault:
         raise
     except (ValueError, OverflowError, OSError) as error:

@@ -72,13 +72,13 @@ def _message_type(descriptors: bytes | None, name: str) -> "tuple[DescriptorPool
 
     pool = descriptor_pool.Default() if descriptors is None else _pool(descriptors)
     try:
-        found = pool.FindMessageTypeByName(name)
+        descriptor = pool.FindMessageTypeByName(name)
     except KeyError:
         if descriptors is None:
             raise DescriptorFault(f"without `descriptors` there is only the message {STRUCT}") from None
         raise DescriptorFault(f"the descriptor file has no message {name!r}") from None
-    kind: type[Message] = message_factory.GetMessageClass(found)
-    return pool, found, kind
+    kind: type[Message] = message_factory.GetMessageClass(descriptor)
+    return pool, descriptor, kind
 
 
 def _pool(descriptors: bytes) -> "DescriptorPool":

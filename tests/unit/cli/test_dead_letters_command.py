@@ -5,12 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from deploy.cli.dead_letters import letters_table
 from deploy.cli.main import main
 from deploy.history.journal_view import REPLAYED
 from deploy.history.local_journal import JournalReader
 from deploy.history.replay import make_dead_letter_replay
-from deploy.terminal.output import Screen
 from shared.cloud.local.journal import FILE_NAME
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject
@@ -46,14 +44,6 @@ def test_dead_letters_are_listed_newest_first_with_their_reason(kept: Kept, caps
     assert newest.split() == text.split()
     text = f"2026-09-21T12:13:20Z {letter_id[:12]} request_rejected list e1 kept no such user"
     assert oldest.split() == text.split()
-
-
-def test_on_a_terminal_each_dead_letter_has_its_code_and_reason_whole(kept: Kept) -> None:
-    kept.dead_letter(kept.event("e1"))
-    with JournalReader(kept.folder / FILE_NAME) as reader:
-        lines = letters_table(reader.dead_letters(100, state=None), Screen(80)).split("\n")
-    assert "request_rejected" in lines[1]
-    assert lines[2] == "  no such user"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import message_of
 from tests.fakes.kept import NOW, TELL, Kept
 from tests.fakes.receiver import receiver
-from tests.unit.cli.listed_events import OLD, exit_code, printed, printed_json
+from tests.unit.cli.listed_events import OLD, printed, printed_json
 
 DIGEST_ID = "d1" * 16
 Answer = TypeVar("Answer")
@@ -69,15 +69,6 @@ def test_the_list_is_filtered(
     kept.event("e2", source="shop", type="order.paid")
     kept.delivered(kept.event("e3", data={"name": "Ada Lovelace"}))
     assert listed(capsys, *arguments) == expected
-
-
-def test_a_list_with_more_than_the_limit_says_so(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    kept.event("e1")
-    kept.event("e2")
-    assert main(["events", "list", "--limit", "1"]) == 0
-    assert capsys.readouterr().err == "This is the newest event. Use --limit to see more.\n"
-    assert printed_json(capsys, "list", "--limit", "1")["more"] is True
-    assert printed_json(capsys, "list", "--limit", "2")["more"] is False
 
 
 def test_what_a_sender_wrote_stays_on_its_line(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,15 +261,6 @@ def as_objects(value: Json) -> list[JsonObject]:
     return [each for each in value if isinstance(each, dict)]
 
 
-def test_an_event_is_one_json_document(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    kept.delivered(kept.event("e1", data={"name": "Ada"}))
-    document = printed_json(capsys, "show", "e1")
-    assert document["id"] == "e1"
-    assert isinstance(document["event"], dict)
-    assert document["event"]["data"] == {"name": "Ada"}
-    assert [len(document[name]) for name in ("deliveries", "attempts", "routes")] == [1, 1, 2]  # type: ignore[arg-type] # they are lists
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -365,27 +347,6 @@ def test_a_bus_that_rejects_is_exit_code_1_with_how_far_it_came(
     bus.fault = "Pub/Sub answered 503 to a publish on topic 'events'"
     assert main(["events", "replay", "e1", "--yes"]) == 1
     assert capsys.readouterr().err == f"stopped: 0 of 1 published\nhookchain events replay: {bus.fault}\n"
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["nothing"],
-        ["show"],
-        ["list", "--limit", "0"],
-        ["list", "--since", "yesterday"],
-        ["list", "--status", "sent"],
-        ["replay"],
-        ["replay", "e1", "--since", "1h"],
-        ["replay", "e1", "--rate", "0"],
-    ],
-)
-def test_what_makes_no_sense_is_exit_code_2(
-    arguments: list[str], kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kept.event("e1")
-    assert exit_code("events", *arguments) == 2
 
 
 def test_a_repeated_request_is_shown_as_one_event(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:

@@ -241,12 +241,6 @@ def test_a_dead_letter_is_found_though_its_event_is_not_listed_any_more(
     assert letter.message == b""
 
 
-def test_a_pending_delivery_is_found_by_what_a_step_wrote(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    record(kept, "e1", "id 17")
-    hold(kept, Event("e1", "/sources/web", "signup", rfc3339(NOW), "0" * 64, {"email": ADA}))
-    assert forget_json(capsys, "--where", IS_ADA, "--yes")["events"] == ["e1"]
-
-
 def test_an_event_for_which_the_condition_fails_is_named(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     kept.event("e1", data={"email": 17})
     record(kept, "e2", ADA)

@@ -53,24 +53,6 @@ def test_three_questions_are_asked_on_a_terminal(
     assert "from: " not in out.read_text(encoding="utf-8").partition("destinations:")[2]
 
 
-def test_whoever_ends_the_questions_gets_no_file(
-    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    answers = iter(["push-to-one-line", "me@acme.example"])
-
-    def answer(_: str) -> str:
-        try:
-            return next(answers)
-        except StopIteration as stop:
-            raise EOFError from stop
-
-    monkeypatch.setattr("sys.stdin", Terminal())
-    monkeypatch.setattr("builtins.input", answer)
-    assert main(["--out", str(out)]) == 1
-    assert capsys.readouterr().err == "hookchain init: no answer\n"
-    assert not out.exists()
-
-
 def test_a_file_is_never_overwritten(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out.write_text("mine")
     assert main(["--recipe", "push-to-one-line", "--to", "me@acme.example", "--out", str(out)]) == 1

@@ -29,11 +29,6 @@ def test_every_provider_is_listed_and_there_are_enough_of_them(capsys: pytest.Ca
     assert len(PROVIDERS) >= 88
 
 
-@pytest.mark.parametrize("name", ["jamf_pro", "Jamf-Pro", "jamf pro"])
-def test_a_name_may_be_written_as_people_write_it(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "provider: jamf_pro" in printed(capsys, name)
-
-
 def test_a_mistyped_name_is_reported_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert providers(["githbu"]) == 1
     told = capsys.readouterr().err
@@ -83,16 +78,6 @@ def test_each_kind_has_its_page_with_an_example(kind: str, capsys: pytest.Captur
     page = capsys.readouterr().out
     assert page.startswith(f"{kind}: ")
     assert f"    example:\n      {kind}:\n" in page
-
-
-def test_the_name_of_a_destination_leads_to_its_kind(
-    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", config)
-    assert destinations(["help-desk"]) == 1
-    assert (
-        "'help-desk' is a destination of the kind 'ticket': `hookchain destinations ticket`" in capsys.readouterr().err
-    )
 
 
 def test_own_kinds_are_listed_and_shown_too(config: str, capsys: pytest.CaptureFixture[str]) -> None:

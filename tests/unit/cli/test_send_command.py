@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.send import EXAMPLES, main
-from deploy.config.compiler import compile_file
+from deploy.cli.send import main
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable
 from tests.unit.shared.hmac_verification import verify_hmac
@@ -70,13 +69,6 @@ def test_what_is_not_changed_is_sent_byte_for_byte(
     assert hook.bodies == [b'{ "a" : 1.0 }\n', b" <a>1</a>", b"a: 1 # why\n"]
     types = [line for head in hook.heads for line in head.split("\r\n") if line.lower().startswith("content-type")]
     assert [line.split("/")[1] for line in types] == ["json", "xml", "yaml"]
-
-
-def test_a_body_is_written_again_in_the_format_that_is_asked_for(hook: ScriptedReceiver, tmp_path: Path) -> None:
-    sent_with(tmp_path, hook.url, "--data", '{"a": {"b": "c"}}', "--format", "xml")
-    sent_with(tmp_path, hook.url, "--data", "<part no='7'>bolt</part>", "--format", "json")
-    assert hook.bodies[0].endswith(b"<event><a><b>c</b></a></event>\n")
-    assert json.loads(hook.bodies[1]) == {"part": {"@no": "7", "#text": "bolt"}}
 
 
 def test_a_secret_is_found_by_its_name_and_the_newest_value_counts(hook: ScriptedReceiver, tmp_path: Path) -> None:
@@ -160,22 +152,6 @@ def test_sending_without_authentication_prints_the_reason(
     assert reason in output
 
 
-def test_what_is_not_sent_is_not_told_as_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        sent_with(tmp_path, "open", "a=1")
-    output = capsys.readouterr().err
-    assert "URL: must begin with http" in output
-    assert "sent without" not in output
-
-
-def test_the_first_example_has_what_the_example_configuration_needs_for_a_mail() -> None:
-    first = next(line for line in EXAMPLES.splitlines() if "hookchain send http" in line)
-    fields = {word.partition("=")[0].rstrip(":") for word in first.split()[3:]}
-    slices = compile_file(Path("deploy/hookchain.example.yaml"), {})
-    assert "data.customerName" in str(slices["notify"])
-    assert "customerName" in fields
-
-
 def test_a_rejection_is_reported_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with receiver(http_answer(401, b'{"code":"signature_mismatch"}')) as hook:
         assert sent_with(tmp_path, hook.url, "a=1") == 1
@@ -222,22 +198,6 @@ def test_a_usage_error_says_what_would_work(
     assert "Canary!" not in output
 
 
-def test_a_secret_that_is_not_typed_is_none(
-    hook: ScriptedReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def ended(_: str) -> str:
-        raise EOFError
-
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr("sys.stdin", terminal)
-    monkeypatch.setattr("getpass.getpass", ended)
-    with pytest.raises(SystemExit, match="2"):
-        sent_with(tmp_path, hook.url, "--bearer", "a=b")
-    assert "no secret was typed; nothing was sent" in capsys.readouterr().err
-    assert not hook.bodies
-
-
 @pytest.fixture(autouse=True)
 def a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_SECRET", "a long random value")
@@ -251,10 +211,3 @@ def test_an_event_that_is_not_confirmed_is_sent_again(tmp_path: Path, capsys: py
     output = capsys.readouterr()
     assert output.out == "accepted as event 3f2a9c\n"
     assert output.err == "not confirmed (503 unavailable): sending it again in 0 s (2 of 3)\n"
-
-
-@pytest.mark.parametrize(("retry_after", "sent"), [(0, 3), (3600, 1)])
-def test_an_event_is_not_sent_again_for_ever(retry_after: int, sent: int, tmp_path: Path) -> None:
-    with receiver(unavailable(retry_after)) as hook:
-        assert main([hook.url, "a=1", "--env-file", os.devnull, "--bearer", "--secret", "git-secret"]) == 1
-    assert len(hook.heads) == sent

@@ -79,19 +79,6 @@ def test_people_get_them_one_under_another(capsys: pytest.CaptureFixture[str]) -
     assert "did you mean 'shop'?" in capsys.readouterr().err
 
 
-def test_the_example_fetches_the_secret_and_says_what_the_source_looks_for(capsys: pytest.CaptureFixture[str]) -> None:
-    sources = listed(capsys)
-    assert str(sources["shop"]["example"]).startswith('curl -u "web:$SHOP_PASSWORD" -H ')
-    assert '"event": "order.created"' in str(sources["shop"]["example"])
-    assert str(sources["old"]["example"]).endswith('"http://127.0.0.1:9000/old/$OLD_TOKEN"')
-
-
-def test_of_a_source_of_links_the_example_makes_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = "sources: {door: {methods: [GET], auth: {scheme: link, secret: door-link}}}"
-    (tmp_path / "hookchain.yaml").write_text(text, encoding="utf-8")
-    assert str(listed(capsys)["door"]["example"]).endswith("hookchain link door event=example")
-
-
 def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ from deploy.cli.main import main
 from deploy.cli.status import MAX_GROUPS, status_text
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import Hint, Ports, write_dev_file
-from deploy.dev.local_status import local_backlogs, local_version
+from deploy.dev.local_status import local_version
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.history.destinations import DestinationView, DigestView, WaitingGroup
@@ -27,7 +27,6 @@ from deploy.history.status import (
     count_retrying,
     count_waiting_routes,
 )
-from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import Screen, duration_text
 from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
@@ -35,7 +34,6 @@ from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed, Settlement
 from shared.ledger_rules import new_row
-from shared.subscribers.names import EndpointName
 from shared.times import rfc3339
 from tests.fakes.notifier import EVENT, a_delivery
 from tests.google_stand_in import StandIn
@@ -87,14 +85,6 @@ def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, caps
     [retrying] = as_objects(found["retry_scheduled"])
     assert (retrying["destination"], retrying["count"], retrying["more"]) == ("people", 1, False)
     assert (retrying["unknown"], retrying["grouped"], retrying["reason"]) == (0, 0, "SendGrid answered 503")
-
-
-def test_a_damaged_bus_is_named_and_one_that_is_being_created_is_empty(tmp_path: Path) -> None:
-    (tmp_path / "bus.db").touch()
-    assert local_backlogs(tmp_path, 0.0) == []
-    (tmp_path / "bus.db").write_bytes(b"this is no database" * 1_000)
-    with pytest.raises(CommandError, match=rf"^{tmp_path / 'bus.db'}: cannot be read: file is not a database; start"):
-        local_backlogs(tmp_path, 0.0)
 
 
 async def test_processes_that_do_not_answer_are_named(tmp_path: Path) -> None:
@@ -298,23 +288,3 @@ def test_routes_that_wait_are_counted_by_name_with_the_time_of_the_next_run() ->
     assert "waiting: route 'look up', 1 event, the next run at" in text
     [first, _] = as_objects(status.document()["waiting_routes"])
     assert (first["route"], first["count"], first["next_run"]) == ("ask", 2, rfc3339(NOW + 61))
-
-
-def test_waiting_deliveries_to_endpoints_are_one_line_of_their_destination(tmp_path: Path) -> None:
-    async def fill() -> None:
-        ledger = LocalLedger(tmp_path / "ledger.db")
-        for number in range(3):
-            for name in ("crm", str(EndpointName("customers", "acme", f"ep_{number:020d}"))):
-                claim = await ledger.claim(a_delivery(number, name), b"m", NOW, 30.0)
-                assert isinstance(claim, Claimed)
-                assert await ledger.settle(claim, Settlement("retry_scheduled", NOW, "answered 503", retry_at=NOW + 9))
-        found = count_retrying(await ledger.rows(100, state="retry_scheduled"))
-        await ledger.close()
-        assert {(each.destination, each.count, each.endpoints) for each in found} == {
-            ("crm", 3, 0),
-            ("customers", 3, 3),
-        }
-        text = "\n".join(status_text(Status([], retrying=found), NOW, Screen()))
-        assert "retry scheduled: customers, 3 waiting, to 3 endpoints: answered 503" in text
-
-    asyncio.run(fill())

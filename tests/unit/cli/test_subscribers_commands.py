@@ -275,10 +275,3 @@ def test_a_portal_link_is_of_the_running_portal_and_can_be_revoked(screen: Scree
     for arguments in (["acme", "--capabilities", "all"], ["acme", "--expires", "30d"], ["acme", "--expires", "never"]):
         with pytest.raises(SystemExit):
             tenants.portal_link(arguments)
-
-
-def test_without_the_secret_the_command_says_how_to_set_it(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SUBSCRIBERS_KEY")
-    screen.run("tenants", "set", "acme")
-    screen.run("portal-link", "acme", code=1)
-    assert "hookchain secrets set subscribers-key" in screen.err

@@ -38,17 +38,6 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_columns_are_aligned_and_lines_have_no_end_of_spaces() -> None:
-    text = table(COLUMNS, [("1", "some words", "done"), ("22", "", "")], Screen())
-    assert text.split("\n") == ["ID  WORDS       STATUS", "1   some words  done", "22"]
-
-
-def test_in_a_pipe_a_table_fits_100_columns_and_every_column_stays() -> None:
-    titles, row = table(COLUMNS, [("1", "x" * 500, "")], Screen()).split("\n")
-    assert (len(titles), titles.split()) == (100, ["ID", "WORDS", "STATUS"])
-    assert row == "1   " + "x" * 87 + "…"
-
-
 def test_on_a_terminal_the_widest_column_gives_way_and_empty_ones_go() -> None:
     text = table(COLUMNS, [("1234567", "some more words than fit", "")], Screen(width=20))
     assert text.split("\n") == ["ID       WORDS", "1234567  some more …"]
@@ -58,11 +47,6 @@ def test_one_long_text_of_a_sender_does_not_push_the_next_column_away() -> None:
     columns = (Column("TYPE", 5, most=10), Column("STATUS"))
     text = table(columns, [("x" * 255, "done"), ("y", "done")], Screen(width=200))
     assert text.split("\n") == ["TYPE        STATUS", "xxxxxxxxx…  done", "y           done"]
-
-
-def test_colours_are_outside_the_widths() -> None:
-    text = table(COLUMNS, [("1", "a", "done")], Screen(width=40, colours=True))
-    assert text.split("\n")[1] == "1   a      \x1b[32mdone  \x1b[0m"
 
 
 @pytest.mark.parametrize(("environ", "colours"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])

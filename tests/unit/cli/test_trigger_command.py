@@ -80,17 +80,6 @@ def test_what_is_broken_and_not_decided_is_no_alarm(
     assert "SHOULD" not in output
 
 
-def test_a_sample_that_is_not_confirmed_is_sent_again() -> None:
-    with receiver(unavailable(), ACCEPTED) as hook:
-        assert triggered("github", "--to", hook.url) == 0
-    assert hook.heads[0] == hook.heads[1]
-
-
-def test_a_time_that_is_not_signed_cannot_be_broken(capsys: pytest.CaptureFixture[str]) -> None:
-    assert triggered("github", "--break", "clock") == 2
-    assert "signs no time" in capsys.readouterr().err
-
-
 def test_a_handshake_is_reported_by_its_answer(capsys: pytest.CaptureFixture[str]) -> None:
     with receiver(http_answer(200, b"the challenge")) as hook:
         assert triggered("dropbox", "challenge", "--to", hook.url) == 0
@@ -115,13 +104,6 @@ def test_a_key_pair_of_our_own_signs_in_the_providers_place(
     assert (tmp_path / "state/keys/chat-key.pem").stat().st_mode & 0o777 == 0o600
     assert "the provider's own public key" in (tmp_path / ".env").read_text()
     assert "PRIVATE" not in capsys.readouterr().out + (tmp_path / ".env").read_text()
-
-
-def test_what_only_the_provider_can_sign_says_how_it_was_proven(capsys: pytest.CaptureFixture[str]) -> None:
-    assert triggered("aws_sns", "--to", "http://127.0.0.1:9/x") == 1
-    output = capsys.readouterr().err
-    assert "its key belongs to the provider" in output
-    assert "was tested with" in output
 
 
 def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,13 +135,6 @@ def test_a_usage_error_says_so(arguments: tuple[str, ...], message: str, capsys:
 )
 def test_a_rejection_without_a_diagnosis_is_reported_by_what_its_check_found(detail: str, why: str) -> None:
     assert why_of(detail) == why
-
-
-def test_the_source_that_is_lacking_can_be_pasted_as_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert triggered("shopify") == 2
-    [message, *lines] = capsys.readouterr().err.splitlines()
-    assert message.startswith("hookchain trigger: the configuration has no source for Shopify")
-    assert lines == ["  shopify:", "    provider: shopify", "    secret: shopify-secret"]
 
 
 def test_a_rejection_by_another_program_than_this_folders_dev_says_so(

@@ -17,20 +17,6 @@ def text_of(value: Json, form: str) -> str:
     return encode_body(value, form)[0].decode()
 
 
-def test_xml_takes_attributes_text_and_repeated_elements_as_receive_gives_them() -> None:
-    value: Json = {
-        "@id": "7",
-        "part": [{"@no": 1, "#text": "bolt & nut"}, "screw"],
-        "gone": None,
-        "ok": True,
-        "none": [],
-    }
-    assert text_of(value, "xml") == (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<event id="7"><part no="1">bolt &amp; nut</part><part>screw</part><gone></gone><ok>true</ok></event>\n'
-    )
-
-
 @pytest.mark.parametrize("name", ["a><script>", "1a", "", "a b", "a:b", "-a"])
 def test_a_name_that_is_no_xml_name_is_rejected_with_a_message(name: str) -> None:
     with pytest.raises(ValueError, match="not a name for an XML element"):

@@ -2,8 +2,6 @@
 
 import asyncio
 import base64
-import hashlib
-import hmac
 import json
 from pathlib import Path
 from urllib.parse import urlencode
@@ -60,16 +58,6 @@ def test_a_link_is_reported_with_its_end(
     text = capsys.readouterr().out
     assert states(json.loads(text))["signature"] == signature
     assert message in text
-
-
-def test_a_handshake_is_answered_and_makes_no_event(capsys: pytest.CaptureFixture[str]) -> None:
-    body = b'{"type":"url_verification","challenge":"abc"}'
-    mac = hmac.new(b"slacks-own-secret-0123", f"v0:{NOW}:".encode() + body, hashlib.sha256).hexdigest()
-    headers = ["-H", f"X-Slack-Signature: v0={mac}", "-H", f"X-Slack-Request-Timestamp: {NOW}"]
-    assert explained(body, "--source", "slack", *headers, "--json") == 0
-    report = document(capsys)
-    assert (report["status"], report["reply"], report["events"]) == (200, "abc", [])
-    assert states(report)["handshake"] == "passed"
 
 
 @pytest.mark.parametrize(
@@ -140,23 +128,6 @@ def test_the_same_signed_bytes_under_another_delivery_id_are_reported_as_a_dupli
     assert "duplicate" not in states(document(capsys))
 
 
-def test_an_unsigned_handshake_is_answered_and_makes_no_event(capsys: pytest.CaptureFixture[str]) -> None:
-    body = b'{"type": "url_verification", "challenge": "abc", "token": "t"}'
-    assert explained(body, "--source", "slack", "--unsigned", "-H", "Content-Type: application/json") == 0
-    output = capsys.readouterr().out
-    assert "handshake url_verification: answered; no event is created" in output
-    assert "delivery" not in output.split("Accepted: ")[1]
-
-
-def test_an_unsigned_request_says_nothing_of_an_id_that_the_signature_decides(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    headers = ("-H", "Content-Type: application/json", "-H", "X-GitHub-Event: push", "-H", "X-GitHub-Delivery: 77")
-    assert explained(BODY, "--source", "github", "--unsigned", *headers) == 0
-    output = " ".join(capsys.readouterr().out.split())
-    assert "- id not checked (--unsigned): the signed bytes decide which requests are one event" in output
-
-
 def test_a_key_from_elsewhere_cannot_be_had_offline(capsys: pytest.CaptureFixture[str]) -> None:
     message = {
         "Type": "Notification",
@@ -212,10 +183,3 @@ def test_a_curl_line_is_a_request_too(line: str, code: str | None, capsys: pytes
     places = ["--config", "hookchain.yaml", "--env-file", ".env", "--from", "192.0.2.7", "--json"]
     assert main([*places, "--curl", line]) == (3 if code else 0)
     assert document(capsys)["code"] == code
-
-
-def test_an_answer_in_a_sources_own_words_moves_no_terminals_cursor(capsys: pytest.CaptureFixture[str]) -> None:
-    assert explained(b'{"name": "\\u001b]0;mine\\u0007\\u202eAda"}', "--source", "echo") == 0
-    output = capsys.readouterr().out
-    assert "thanks, " in output
-    assert not {"\x1b", "\x07", "\u202e"} & set(output)

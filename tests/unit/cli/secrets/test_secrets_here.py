@@ -39,15 +39,6 @@ def test_a_pem_key_and_several_values_come_back_as_they_were(env_file: Path, mon
     assert split_values(read_dotenv(env_file)["SHOP_PASSWORD"]) == (PEM, STRONG)
 
 
-def test_a_link_to_the_file_stays_a_link(env_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "real").write_text("A=1\n")
-    env_file.symlink_to(tmp_path / "real")
-    typed(monkeypatch, STRONG)
-    assert run(env_file, "set", "shop-password") == 0
-    assert env_file.is_symlink()
-    assert read_dotenv(tmp_path / "real") == {"A": "1", "SHOP_PASSWORD": STRONG}
-
-
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -154,11 +145,6 @@ def test_a_rotation_keeps_the_old_value_until_it_is_ended(env_file: Path, monkey
     assert run(env_file, "rotate", "shop-password", "--drop-old") == 0
     assert read_dotenv(env_file)["SHOP_PASSWORD"] == STRONG
     assert run(env_file, "rotate", "shop-password", "--drop-old") == 1
-
-
-def test_what_is_not_there_cannot_be_rotated(env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(env_file, "rotate", "shop-password", "--random") == 1
-    assert "hookchain secrets set shop-password" in capsys.readouterr().err
 
 
 def test_a_name_that_the_configuration_has_not_is_accepted_with_a_warning(

@@ -3,19 +3,9 @@
 from pathlib import Path
 from typing import Final
 
-from deploy.requests.events import MARK, make_test_event, read_event_file
+from deploy.requests.events import read_event_file
 from deploy.requests.posting import Recipient, possible_recipients
 from shared.jsontext import JsonObject
-
-
-def test_type_and_id_stand_where_the_source_looks_for_them() -> None:
-    source: JsonObject = {"type": ["header.X-Event", "data.kind"], "id": "data.order.id"}
-    event = make_test_event(source, "order.created", "smoke-1")
-    assert event.headers == {"X-Event": "order.created"}
-    assert isinstance(event.data, dict)
-    assert event.data["order"] == {"id": "smoke-1"}
-    assert event.data[MARK] == "smoke-1"
-    assert make_test_event({"id": "query.id"}, "t", "smoke-1").query == {"id": "smoke-1"}
 
 
 def test_a_file_goes_as_it_is_but_for_its_id(tmp_path: Path) -> None:

@@ -86,11 +86,3 @@ def test_a_rejection_is_reported_with_where_to_look(
     document = json.loads(capsys.readouterr().out)
     assert (document["ok"], document["event"], document["deliveries"]) == (False, None, [])
     assert [(stage["stage"], stage["ok"]) for stage in document["stages"]] == [("accepted", False)]
-
-
-def test_a_secret_that_is_not_there_is_reported_before_anything_is_sent(
-    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["smoke", "--platform", "gcp", "--project", PROJECT, "--source", "in-path", "--yes"]
-    assert main(arguments) == 1
-    assert "hookchain secrets set path-token --platform gcp" in capsys.readouterr().err

@@ -1,11 +1,9 @@
 """`hookchain test`: the tests of a configuration."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from shared.jsontext import Json
 from tests.unit.cli.steps.hookchain import CONFIG, Hookchain
 
 
@@ -48,16 +46,6 @@ def test_an_event_that_fails_fails_its_test_unless_the_test_expects_that(hookcha
     config.write_text(text.replace("    answers:", "    fails: lint_failed\n    answers:"))
     output = hookchain("test", "--config", str(config))[1].decode()
     assert "nothing failed with the code 'lint_failed' that `fails` expects" in output
-
-
-def test_a_delivery_that_is_not_expected_fails_its_test(hookchain: Hookchain, config: Path) -> None:
-    config.write_text(CONFIG.replace("expect: [{to: people, data", "expect: []\n  #"))
-    code, out, _ = hookchain("test", "--config", str(config), "--json")
-    results: Json = json.loads(out)
-
-    assert code == 1
-    assert isinstance(results, dict)
-    assert "not expected: to 'people' by route 'details'" in str(results["tests"])
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ async def test_a_rejected_request_shows_the_failed_check_and_the_reason(stack: S
     assert send(stack, {"event": "signup.created"}, password="another-password-altogether") == 401
     await page.click("#tabs a", "Rejected")
     await page.until_shown("POST /form", ".rejection")
-    assert "is not this source's secret. Set this source's secret at the sender" in await page.text(".rejection")
+    assert "The password or token is not this source's" in await page.text(".rejection")
+    assert "Why: " in await page.text(".rejection")
     assert "Authentication" in await page.text(".rejection .checks .bad")
 
 
@@ -116,7 +117,7 @@ async def test_a_dead_letter_is_replayed(stack: Stack, page: Page) -> None:
 
 async def test_a_web_address_in_a_reason_is_a_link_and_the_beginning_of_one_is_text(page: Page) -> None:
     reason = "must begin with https://: see https://example.com/a."
-    parts = f"import('/page/dom.js').then(({{ withLinks }}) => withLinks('{reason}').map((part) => part.href ?? part))"
+    parts = f"import('/page/pieces.js').then(({{ withLinks }}) => withLinks('{reason}').map((part) => part.href ?? part))"
     assert await page.run(parts) == ["must begin with https://: see ", "https://example.com/a", "."]
 
 

@@ -1,5 +1,7 @@
 """Mails and rows by the ids of their deliveries."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from deploy.dev.caught import Sheet, open_caught
@@ -19,5 +21,7 @@ def test_what_was_caught_of_a_delivery_is_counted_and_erased_while_more_comes(tm
         caught.erase_delivery(IDS[0])
         assert [caught.count_of_delivery(each) for each in IDS[:2]] == [0, 1]
         assert (caught.mailbox.count(), caught.mailbox.attachment_content(1, 0)) == (1, None)
+        with closing(sqlite3.connect(tmp_path / "mail.db")) as file:  # what was attached is gone from the file too
+            assert file.execute("SELECT count(*) FROM attachment").fetchone() == (1,)
         caught.purge(2.0)
         assert [caught.count_of_delivery(each) for each in IDS[:2]] == [0, 0]

@@ -15,7 +15,7 @@ from functions.transform import output
 from functions.transform.chain import Chain, StepRecord
 from functions.transform.output import MAX_EVENTS, verify_change, verify_output
 from functions.transform.program import read_chain
-from functions.transform.step import AskingStep, Many, Services, Step, StepContext, Switch, Through
+from functions.transform.step import AskingStep, Many, NamedStep, Services, Step, StepContext, Switch, Through
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
@@ -212,6 +212,15 @@ def test_output_that_is_too_large_or_not_json_is_permanent(data: Json, code: str
 
     assert fault.code == code
     assert "step 1 'answering'" in fault.detail
+
+
+def test_an_operators_own_step_is_measured_whatever_it_says_of_itself() -> None:
+    class Claiming(Answering):
+        only_removes = True
+
+    too_large = EVENT.with_data("x" * (MAX_OUTPUT_CHARACTERS + 1))
+    own = Chain("r", (NamedStep(1, "claiming", Claiming(too_large), None, is_own=True),))
+    assert the_fault(finished(own.run(EVENT))).code == "output_too_large"
 
 
 def test_what_holds_itself_over_and_over_is_rejected_before_it_is_written() -> None:

@@ -21,7 +21,9 @@ from shared.settings import SliceFault
 from tests.unit.transform.asked_hosts import Hosts, asking_route
 from tests.unit.transform.transform_bench import Bench
 
-EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro"})
+EVENT = Event(
+    "e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro", "seats": "3"}
+)
 
 
 def route(**settings: Json) -> Route:
@@ -67,6 +69,11 @@ def test_a_route_that_takes_an_event_says_why(settings: JsonObject, reason: str)
         ),
         ({"where": "data.plan == 'free'"}, "where data.plan == 'free' is false"),
         ({"where": "data.vip"}, "where data.vip is null, which counts as false"),
+        (
+            {"where": "data.seats > `2`"},
+            "where cannot be computed for this event, which counts as false: 'data.seats > `2`': it compares or sorts "
+            "values of different kinds: data.seats is text, which never equals or exceeds a number; write to_number(data.seats), or `cast: {data.seats: number}` on source 'signup-form'",
+        ),
         (
             {"where": "data.[plan][?@ == 'x']"},
             "where data.[plan][?@ == 'x'] is a list that is empty, which counts as false",

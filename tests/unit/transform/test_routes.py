@@ -72,7 +72,8 @@ def test_a_route_that_takes_an_event_says_why(settings: JsonObject, reason: str)
         (
             {"where": "data.seats > `2`"},
             "where cannot be computed for this event, which counts as false: 'data.seats > `2`': it compares or sorts "
-            "values of different kinds: data.seats is text, which never equals or exceeds a number; write to_number(data.seats), or `cast: {data.seats: number}` on source 'signup-form'",
+            "values of different kinds: data.seats is text, which never equals or exceeds a number; write "
+            "to_number(data.seats), or `cast: {data.seats: number}` on source 'signup-form'",
         ),
         (
             {"where": "data.[plan][?@ == 'x']"},

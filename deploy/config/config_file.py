@@ -80,15 +80,15 @@ class ConfigFile:
 
     def value(self, *path: str | int) -> Json:
         """Return the value at the path; None if there is none."""
-        return value_at(self.document, *path)
+        return _value_inside(self.document, path)
 
     def mapping(self, *path: str | int) -> JsonObject:
         """Return the mapping at the path; an empty one if there is none."""
-        return mapping_at(self.document, *path)
+        return _as_mapping(self.value(*path))
 
     def mappings(self, *path: str | int) -> dict[str, JsonObject]:
         """Return the entries of the mapping at the path that are mappings themselves: a model reports any other."""
-        return mappings_at(self.document, *path)
+        return _inner_mappings(self.mapping(*path))
 
     def numbered_mappings(self, *path: str | int) -> Iterator[tuple[int, JsonObject]]:
         """Yield the position and the value of each entry of the list at the path that is a mapping."""
@@ -100,7 +100,20 @@ class ConfigFile:
 
 def value_at(document: Json, *path: str | int) -> Json:
     """Return the value at the path; None if there is none."""
-    value = document
+    return _value_inside(document, path)
+
+
+def mapping_at(document: Json, *path: str | int) -> JsonObject:
+    """Return the mapping at the path; an empty one if there is none."""
+    return _as_mapping(_value_inside(document, path))
+
+
+def mappings_at(document: Json, *path: str | int) -> dict[str, JsonObject]:
+    """Return those entries of the mapping at the path that are mappings."""
+    return _inner_mappings(_as_mapping(_value_inside(document, path)))
+
+
+def _value_inside(value: Json, path: DocumentPath) -> Json:
     for part in path:
         if isinstance(value, dict):
             value = value.get(str(part))
@@ -109,15 +122,12 @@ def value_at(document: Json, *path: str | int) -> Json:
     return value
 
 
-def mapping_at(document: Json, *path: str | int) -> JsonObject:
-    """Return the mapping at the path; an empty one if there is none."""
-    value = value_at(document, *path)
+def _as_mapping(value: Json) -> JsonObject:
     return value if isinstance(value, dict) else {}
 
 
-def mappings_at(document: Json, *path: str | int) -> dict[str, JsonObject]:
-    """Return those entries of the mapping at the path that are mappings."""
-    return {name: entry for name, entry in mapping_at(document, *path).items() if isinstance(entry, dict)}
+def _inner_mappings(mapping: JsonObject) -> dict[str, JsonObject]:
+    return {name: entry for name, entry in mapping.items() if isinstance(entry, dict)}
 
 
 def texts_in(value: object) -> Iterator[str]:

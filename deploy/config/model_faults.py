@@ -9,7 +9,6 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, read_as
-from shared.config.rules import NoSecretName
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 from shared.expressions import ExpressionFault, over_event
@@ -30,7 +29,8 @@ def setting_name(file: ConfigFile, path: DocumentPath) -> str:
     names = [str(part) for part in _written(path, file.document) if not str(part).startswith("function-")]
     if names[:2] == ["subscribers", "event_types"] and len(names) > 2:
         names = names[1:]
-    section, rest = names[0] if names else "", names[2:]
+    section = names[0] if names else ""
+    rest = names[2:]
     if section not in _NAMED or len(names) < 2:
         return ".".join(names)
     label = repr(names[1])
@@ -127,10 +127,8 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
         case "missing":
             return fault_text(detail)
     rule = fault_text(detail)
-    if isinstance(detail.get("ctx", {}).get("error"), NoSecretName):
-        return rule
     found = detail["input"]
-    if isinstance(found, str | int | float) and "; got " not in rule:
+    if isinstance(found, str | int | float) and "; got " not in rule:  # of a secret's name, only the length is shown
         rule = f"{rule}; got {found!r}"
     return f"{rule}{_suggestion(found, detail)}" if detail["type"] == "literal_error" else rule
 

@@ -416,7 +416,8 @@ def _gathering(configured: Configured, delivery: Delivery, person: Person | None
 
 
 def _waiting(settings: GatherSettings, delivery: Delivery, person: Person | None, now: float, until: float) -> str:
-    hours, timezone = settings.quiet_hours, person.timezone if person else None
+    hours = settings.quiet_hours
+    timezone = person.timezone if person else None
     others = _others(settings, delivery, person)
     if hours is not None and _end_of_quiet(settings, hours, now, timezone) == until:
         zone = hours.timezone or timezone

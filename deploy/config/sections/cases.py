@@ -109,11 +109,13 @@ def case_faults(file: ConfigFile) -> Iterator[Fault]:
             yield Fault(file.line((*at, "name")), setting_name(file, at), "another test has this name")
         seen.add(name)
         yield from unknown_names(file, (*at, "input", "source"), "source")
-        body_file = file.value(*at, "input", "file")
+        file_path: DocumentPath = (*at, "input", "file")
+        body_file = file.value(*file_path)
         if isinstance(body_file, str) and not (file.folder / body_file).is_file():
             rule = f"there is no file {body_file!r}, relative to the configuration's folder"
-            yield fault_at(file, (*at, "input", "file"), rule)
+            yield fault_at(file, file_path, rule)
         routes = [str(route.get("name")) for _, route in file.numbered_mappings("routes")]
-        for position, _ in file.numbered_mappings(*at, "expect"):
-            yield from unknown_names(file, (*at, "expect", position, "to"), "destination")
-            yield from unknown_names(file, (*at, "expect", position, "route"), "route", routes)
+        expected_path: DocumentPath = (*at, "expect")
+        for position, _ in file.numbered_mappings(*expected_path):
+            yield from unknown_names(file, (*expected_path, position, "to"), "destination")
+            yield from unknown_names(file, (*expected_path, position, "route"), "route", routes)

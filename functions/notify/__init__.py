@@ -8,5 +8,5 @@ digests/        deliveries that wait for each other and go out as one
 recipients/     the person whom a destination's `to` names
 destinations/   one module or folder for each kind of destination, around http_engine.py
 subscribers/    endpoints of the operator's own users
-alerts/         what Hookchain tells its operator about itself
+alerts/         Hookchain's own events to its operator
 """

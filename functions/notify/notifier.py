@@ -1,4 +1,4 @@
-"""What notify works with: its ports and the state of this process, a delivery that it has claimed, and its result."""
+"""The values of notify: its ports and the state of this process, a claimed delivery, and the result."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -71,7 +71,7 @@ class Work:
 
 @dataclass(slots=True)  # nobody changes one, but a frozen one takes longer to make
 class Result:
-    """What was done with a delivery.
+    """The result of a delivery that the bus pushed.
 
     outcome          the word for it in the log
     code, reason     why, where it was not delivered

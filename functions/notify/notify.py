@@ -1,4 +1,4 @@
-"""What notify does with a delivery that the bus pushed: open this file first.
+"""The path of a delivery that the bus pushed: open this file first.
 
     read the message           a delivery, or a dead letter about what cannot be read
     find its target            a configured destination (registry.py), or a subscriber's endpoint (subscribers/)

@@ -96,14 +96,14 @@ class Configured:
 
 
 class Target(NamedTuple):
-    """Where a delivery goes: a configured destination or a subscriber's endpoint, and its connection."""
+    """The receiver of a delivery: a configured destination or a subscriber's endpoint, and its connection."""
 
     configured: Configured
     destination: Destination
 
 
 class Rejection(NamedTuple):
-    """Why a delivery can never be attempted: the code and the reason of its dead letter."""
+    """The reason for which a delivery can never be attempted, and the code of its dead letter."""
 
     code: PermanentCode
     reason: str

@@ -1,4 +1,4 @@
-"""What Hookchain tells its operator about itself. Start with alert.py.
+"""Alerts: Hookchain's own events to its operator. Start with alert.py.
 
 alert.py                 an alert as an event and as a line
 publisher.py             who gets alerts; publishes them, at once for a dead letter

@@ -1,4 +1,4 @@
-"""What makes a delivery wait, and what brings it back. Start with schedule.py.
+"""The causes for which a delivery waits, and the sweep that brings it back. Start with schedule.py.
 
     schedule.py   the waits between attempts, and the message that starts a retry
     places.py     a place in this process: no destination and no sender takes all of them

@@ -66,8 +66,8 @@ def number_in_schedule(attempts: Sequence[AttemptEntry], attempt_number: int) ->
     `attempts` are the earlier ones, of earlier generations too.
     """
     previous = attempt_number - 1
-    of_this_generation = attempts[-previous:] if previous else ()
-    for count, attempt in enumerate(reversed(of_this_generation), start=1):
+    earlier_attempts = attempts[-previous:] if previous else ()
+    for count, attempt in enumerate(reversed(earlier_attempts), start=1):
         if attempt.outcome == "held":
             return count
     return attempt_number

@@ -307,4 +307,4 @@ async def test_a_sweep_looks_back_to_the_last_complete_one_and_once_an_hour_to_t
     await sweeper.sweep()
     notifier.clock.advance(PURGE_EVERY_SECONDS)
     await sweeper.sweep()
-    assert ledger.bounds == [0.0, start - BACK_SECONDS, 0.0]
+    assert ledger.bounds == [0.0, start - 600, 0.0]

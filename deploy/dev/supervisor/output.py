@@ -109,9 +109,9 @@ class Output:
 
 
 def with_secret_note(detail: str, note: str) -> str:
-    """Return a rejection's detail with the note as its cause, unless the cause shows that the secret is right."""
+    """Return a rejection's detail with the note as its cause, if its own cause leaves open which secret was used."""
     finding, _, cause = detail.partition(WHY)
-    return f"{finding}{WHY}{note}" if not cause or DIFFERENT_SECRET in cause else detail
+    return f"{finding}{WHY}{note}" if DIFFERENT_SECRET in cause else detail
 
 
 class RequestFeed:

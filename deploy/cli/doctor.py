@@ -54,20 +54,22 @@ def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     checks = chosen_kind(options).doctor_checks(_subject(options))
     line = PassingLine(sys.stderr)
-    found = checkup(
+    findings = checkup(
         checks,
         lambda done: line.show(f"checking: {done} of {len(checks)} …"),
         LONGEST_SECONDS - (time.monotonic() - began),
     )
     line.clear()
     screen = stdout_screen(options.json)
-    print(json.dumps(document(found), indent=2) if options.json else "\n".join(lines(found, screen)))
-    return 0 if is_well(found) else 1
+    print(json.dumps(document(findings), indent=2) if options.json else "\n".join(lines(findings, screen)))
+    return 0 if is_well(findings) else 1
 
 
-def is_well(found: Sequence[tuple[str, Finding]]) -> bool:
+def is_well(findings: Sequence[tuple[str, Finding]]) -> bool:
     """Return whether there is no problem, and a cloud could be asked at all."""
-    return not any(each.verdict == "problem" or (each.verdict == "unknown" and name in ACCESS) for name, each in found)
+    return not any(
+        each.verdict == "problem" or (each.verdict == "unknown" and name in ACCESS) for name, each in findings
+    )
 
 
 def _subject(options: argparse.Namespace) -> Subject:
@@ -87,27 +89,27 @@ def _path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | Non
     return chosen.path
 
 
-def document(found: Sequence[tuple[str, Finding]]) -> Mapping[str, Json]:
+def document(findings: Sequence[tuple[str, Finding]]) -> Mapping[str, Json]:
     checks: list[Json] = [
         {"check": name, "verdict": finding.verdict, "found": finding.found, "todo": finding.todo}
-        for name, finding in found
+        for name, finding in findings
     ]
-    return {"ok": is_well(found), "checks": checks}
+    return {"ok": is_well(findings), "checks": checks}
 
 
-def lines(found: Sequence[tuple[str, Finding]], screen: Screen) -> list[str]:
+def lines(findings: Sequence[tuple[str, Finding]], screen: Screen) -> list[str]:
     """Return a line for each check. What to do has a line of its own and is never cut: it is there to be copied."""
-    width = max(width_of(name) for name, _ in found)
+    width = max(width_of(name) for name, _ in findings)
     shown: list[str] = []
-    for name, finding in found:
+    for name, finding in findings:
         mark, colour = _MARKS[finding.verdict]
         shown.append(f"{screen.coloured(mark, colour)} {name.ljust(width)}  {printable(finding.found)}")
         if finding.todo:
             shown.append(f"  {' ' * width}  {screen.coloured('→', colour)} {printable(finding.todo)}")
-    return [*shown, "", screen.coloured(summary(found), DIM)]
+    return [*shown, "", screen.coloured(summary(findings), DIM)]
 
 
-def summary(found: Sequence[tuple[str, Finding]]) -> str:
-    count = {verdict: sum(finding.verdict == verdict for _, finding in found) for verdict in _MARKS}
-    why = "" if is_well(found) or count["problem"] else ": the cloud could not be asked"
+def summary(findings: Sequence[tuple[str, Finding]]) -> str:
+    count = {verdict: sum(finding.verdict == verdict for _, finding in findings) for verdict in _MARKS}
+    why = "" if is_well(findings) or count["problem"] else ": the cloud could not be asked"
     return f"{count['ok']} ok, {count_of(count['problem'], 'problem')}, {count['unknown']} not checked{why}"

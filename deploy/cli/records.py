@@ -245,7 +245,12 @@ def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str
             continue
         line.append(f"--{option}")
         if value is not True:
-            line.append(
-                rfc3339(value) if option in _TIMES else f"{value:g}" if isinstance(value, float) else str(value)
-            )
+            line.append(_option_text(option, value))
     return shlex.join([*line, "--yes"])
+
+
+def _option_text(option: str, value: object) -> str:
+    """Return the option's value as the command line writes it. Times are Unix seconds, and become RFC 3339."""
+    if isinstance(value, float):
+        return rfc3339(value) if option in _TIMES else f"{value:g}"
+    return str(value)

@@ -64,8 +64,8 @@ COLUMNS: Final = (
 
 
 def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
-    have, place = configured(options), platform.secrets()
-    needed = needs(have.slices, have.environ, has_ses=platform.traits.has_ses)
+    configuration, place = configured(options), platform.secrets()
+    needed = needs(configuration.slices, configuration.environ, has_ses=platform.traits.has_ses)
     found = place.find([need.name for need in needed])
     states = {need.name: state_of(need, found.get(need.name)) for need in needed}
     if options.json:
@@ -237,7 +237,7 @@ def _need(options: argparse.Namespace) -> Need:
     """Return what the configuration needs the secret for. An unknown name may be one that it will need later."""
     name: str = options.name
     try:
-        known = needs((have := configured(options)).slices, have.environ)
+        known = needs((configuration := configured(options)).slices, configuration.environ)
     except ConfigFaults as faults:
         print(f"warning: the configuration has faults, see `hookchain lint`: {faults.file}", file=sys.stderr)
         return Need(name, (), ())

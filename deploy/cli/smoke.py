@@ -137,25 +137,25 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    have = configured(options)
-    name, settings, auth = _chosen_source(options, have)
+    configuration = configured(options)
+    name, settings, auth = _chosen_source(options, configuration)
     mark = f"smoke-{secrets.token_hex(8)}"
-    request, event_type = _chosen_event(options, have, name, settings, mark)
-    platform = open_platform(options, have.environ)
+    request, event_type = _chosen_event(options, configuration, name, settings, mark)
+    platform = open_platform(options, configuration.environ)
     url = options.to or f"{platform.serving_url()}/{name}"
     with platform.state() as state:
-        if not _confirm_recipients(options, possible_recipients(have.slices, name, event_type), platform, url):
+        if not _confirm_recipients(options, possible_recipients(configuration.slices, name, event_type), platform, url):
             return USAGE
         posting = Posting(url, name, settings, auth, platform.secret_value)
         return _post_and_follow(options, platform, SmokeEvent(state, platform), posting, request, mark)
 
 
-def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, JsonObject, AuthScheme]:
+def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tuple[str, JsonObject, AuthScheme]:
     """Return the source's name, its settings in receive's slice, and the scheme to sign with. Raises CommandError."""
-    known = compiled_sources(have.slices["receive"])
+    known = compiled_sources(configuration.slices["receive"])
     if options.source is not None and options.source not in known:
         raise UsageError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
-    for name in [options.source] if options.source else _routed_first(have, list(known)):
+    for name in [options.source] if options.source else _routed_first(configuration, list(known)):
         source = known[name]
         auth = usable_auth(source)
         if auth is not None and isinstance(source, dict):
@@ -167,20 +167,20 @@ def _chosen_source(options: argparse.Namespace, have: Configured) -> tuple[str, 
     )
 
 
-def _routed_first(have: Configured, names: Sequence[str]) -> list[str]:
-    return sorted(names, key=lambda name: not any(routes_from(have.slices["transform"], name)))
+def _routed_first(configuration: Configured, names: Sequence[str]) -> list[str]:
+    return sorted(names, key=lambda name: not any(routes_from(configuration.slices["transform"], name)))
 
 
 def _chosen_event(
-    options: argparse.Namespace, have: Configured, name: str, settings: JsonObject, mark: str
+    options: argparse.Namespace, configuration: Configured, name: str, settings: JsonObject, mark: str
 ) -> tuple[Request, str | None]:
     """Return the request, and the event's type, or None if only the body has it."""
-    is_only_one = len(compiled_sources(have.slices["receive"])) == 1
-    file = options.file or (sample_beside(have.path) if is_only_one and options.type is None else None)
+    is_only_one = len(compiled_sources(configuration.slices["receive"])) == 1
+    file = options.file or (sample_beside(configuration.path) if is_only_one and options.type is None else None)
     if file is not None:
         return read_event_file(file, settings, mark, options.type).to_request(mark), options.type
-    routes: list[Json] = list(routes_from(have.slices["transform"], name))
-    if provider := provider_key(have, name):
+    routes: list[Json] = list(routes_from(configuration.slices["transform"], name))
+    if provider := provider_key(configuration, name):
         types = [options.type] if options.type else route_types(routes)
         sample = make_provider_event(provider, types, mark, time.time())
         if sample is not None:
@@ -241,44 +241,55 @@ class SmokeEvent:
 def _post_and_follow(
     options: argparse.Namespace, platform: Platform, event: SmokeEvent, posting: Posting, request: Request, mark: str
 ) -> int:
-    screen, began, posted_at = stdout_screen(), time.monotonic(), time.time()
+    began = time.monotonic()
+    posted_at = time.time()
     waiting = _Waiting(is_silent=options.json)
-    where = same_platform(options)
-    stages = StagePrinter(screen, lambda: time.monotonic() - began, waiting.say, where)
-    report: JsonObject = {"ok": False, "source": posting.source, "url": posting.url, "event": None, "deliveries": []}
+    stages = StagePrinter(stdout_screen(), lambda: time.monotonic() - began, waiting.say, same_platform(options))
+    event_id = _post(event, posting, request, mark, posted_at, stages)
+    state = EventState()
+    if event_id is not None:
+        longest_seconds = options.timeout or platform.traits.smoke_seconds
+        state = follow(
+            lambda: event.look(event_id, posted_at),
+            stages,
+            longest_seconds,
+            lambda: waiting.wait(platform.traits.poll_seconds, stages.clock()),
+        )
+        waiting.clear()
+        _print_end(state, event_id, longest_seconds, stages)
+    if options.json:
+        deliveries: list[Json] = [delivery_document(each) for each in state.deliveries]
+        report: JsonObject = {"source": posting.source, "url": posting.url, "event": event_id, "deliveries": deliveries}
+        print_json({"ok": state.is_good, **report, "stages": [*stages.documents]})
+    return DONE if state.is_good else NOT_DONE
 
-    def ended(code: int) -> int:
-        if options.json:
-            print_json({**report, "ok": code == DONE, "stages": [*stages.documents]})
-        return code
 
+def _post(
+    event: SmokeEvent, posting: Posting, request: Request, mark: str, posted_at: float, stages: "StagePrinter"
+) -> str | None:
+    """Post the request and return the event's id; None if it was rejected, or if the event is not found."""
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
-        stages.stage("✗", RED, "accepted", outcome.message, f"hookchain logs --function receive{where}")
-        return ended(NOT_DONE)
-    # A provider's own reply format may name none.
-    identity = outcome.event_id or event.newest_id(posting.source, posted_at - 1)
-    if identity is None:
-        stages.stage("✗", RED, "stopped", "accepted, but no event of this source was found", f"hookchain status{where}")
-        return ended(NOT_DONE)
-    report["event"] = identity
-    stages.stage("✓", GREEN, "accepted", f"as event {identity}")
-    longest = options.timeout or platform.traits.smoke_seconds
-    state = follow(
-        lambda: event.look(identity, posted_at),
-        stages,
-        longest,
-        lambda: waiting.wait(platform.traits.poll_seconds, stages.clock()),
-    )
-    waiting.clear()
-    report["deliveries"] = [delivery_document(each) for each in state.deliveries]
+        stages.stage("✗", RED, "accepted", outcome.message, f"hookchain logs --function receive{stages.where}")
+        return None
+    event_id = outcome.event_id or event.newest_id(posting.source, posted_at - 1)
+    if event_id is None:
+        rule = "accepted, but no event of this source was found"
+        stages.stage("✗", RED, "stopped", rule, f"hookchain status{stages.where}")
+        return None
+    stages.stage("✓", GREEN, "accepted", f"as event {event_id}")
+    return event_id
+
+
+def _print_end(state: EventState, event_id: str, longest_seconds: float, stages: "StagePrinter") -> None:
     if state.is_good:
-        waiting.say(screen.coloured(f"It works: {len(state.deliveries)} of {state.expected} delivered.", GREEN))
-        return ended(DONE)
+        line = f"It works: {len(state.deliveries)} of {state.expected} delivered."
+        stages.say(stages.screen.coloured(line, GREEN))
+        return
     if not state.is_complete:
-        stages.stage("✗", RED, "stopped", *timeout_text(state, longest, where))
-    waiting.say(f"It did not get through. Details: hookchain events show {identity[:12]}{where}")
-    return ended(NOT_DONE)
+        detail, todo = timeout_text(state, longest_seconds, stages.where)
+        stages.stage("✗", RED, "stopped", detail, todo)
+    stages.say(f"It was not delivered. Details: hookchain events show {event_id[:12]}{stages.where}")
 
 
 class _Waiting:

@@ -51,22 +51,22 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    have = configured(options)
-    known = requests_sources.compiled_sources(have.slices["receive"])
+    configuration = configured(options)
+    known = requests_sources.compiled_sources(configuration.slices["receive"])
     if options.name is not None and options.name not in known:
         raise UsageError(f"there is no source {options.name!r}{did_you_mean(options.name, known)}")
-    platform = open_platform(options, have.environ)
+    platform = open_platform(options, configuration.environ)
     base = platform.receive_url()
     if options.snippet:
-        print(_snippet(have, options.name, base, options.snippet), end="")
+        print(_snippet(configuration, options.name, base, options.snippet), end="")
         return DONE
     listed = [
         each
-        for each in requests_sources.sender_settings(have.slices, base, _providers(have))
+        for each in requests_sources.sender_settings(configuration.slices, base, _providers(configuration))
         if options.name in (None, each.name)
     ]
     is_aws = platform.traits.is_local and read_aws_environ(options.state) is not None
-    lines = {each.name: _example(have, each.name, base, platform, is_aws) for each in listed}
+    lines = {each.name: _example(configuration, each.name, base, platform, is_aws) for each in listed}
     if options.json:
         print(json.dumps({"sources": [{**each.document(), "example": lines[each.name]} for each in listed]}, indent=2))
     else:
@@ -79,13 +79,15 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _snippet(have: Configured, name: str, base: str, language: str) -> str:
+def _snippet(configuration: Configured, name: str, base: str, language: str) -> str:
     """Raises CommandError."""
-    settings = requests_sources.compiled_sources(have.slices["receive"])[name]
+    settings = requests_sources.compiled_sources(configuration.slices["receive"])[name]
     assert isinstance(settings, dict)
     url = str(settings.get("public_url") or f"{base}/{name}")
     try:
-        sender = find_sender(name, settings, url, list(requests_sources.routes_from(have.slices["transform"], name)))
+        sender = find_sender(
+            name, settings, url, list(requests_sources.routes_from(configuration.slices["transform"], name))
+        )
     except ValueError as error:
         raise CommandError(str(error)) from error
     return make_snippet(language, sender)
@@ -114,32 +116,32 @@ def event_types_text(entry: requests_sources.SenderSettings) -> str:
     return (f"select {', '.join(entry.events)}" if entry.events else "all: a route matches every type") + named
 
 
-def _example(have: Configured, name: str, base: str, platform: Platform, is_aws: bool) -> str:
+def _example(configuration: Configured, name: str, base: str, platform: Platform, is_aws: bool) -> str:
     """Return a command that sends an event; empty where there is none. `is_aws`: `make dev PLATFORM=aws` runs."""
-    source = requests_sources.compiled_sources(have.slices["receive"])[name]
+    source = requests_sources.compiled_sources(configuration.slices["receive"])[name]
     schemes = requests_sources.auth_entries(source)
     assert isinstance(source, dict)
     if isinstance(bus := source.get("bus"), dict):
         if is_aws:
-            return _queue_line(have, name, base)
+            return _queue_line(configuration, name, base)
         return publishing_line(requests_sources.dev_topic(source), bus, base) if platform.traits.is_local else ""
     if schemes and schemes[0]["scheme"] == "link" and platform.traits.is_local:
         return shlex.join([program(), "link", name, "event=example"])
     if not schemes or "POST" not in _texts(source.get("methods")):
         return ""
-    provider = requests_sources.provider_key(have, name)
-    routes: list[Json] = list(requests_sources.routes_from(have.slices["transform"], name))
+    provider = requests_sources.provider_key(configuration, name)
+    routes: list[Json] = list(requests_sources.routes_from(configuration.slices["transform"], name))
     if provider and platform.traits.is_local and sample_names(provider):
         return _trigger_line(name, provider, requests_sources.route_types(routes))
     event_type = routed_type(name, routes)
-    event = make_example_event(source, event_type, fitting_data(have.slices, name, event_type))
+    event = make_example_event(source, event_type, fitting_data(configuration.slices, name, event_type))
     return example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
 
 
-def _queue_line(have: Configured, name: str, base: str) -> str:
+def _queue_line(configuration: Configured, name: str, base: str) -> str:
     from deploy.dev.aws.stack import sending_line  # seldom needed
 
-    [source] = [each for each in bus_sources(have.slices["receive"]) if each.source == name]
+    [source] = [each for each in bus_sources(configuration.slices["receive"]) if each.source == name]
     return sending_line(source, ports_from(urlsplit(base).port or DEFAULT_BASE).apis)
 
 
@@ -149,12 +151,12 @@ def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
     return shlex.join([program(), "trigger", provider, *matching[:1], "--source", name])
 
 
-def _providers(have: Configured) -> dict[str, tuple[str, str]]:
+def _providers(configuration: Configured) -> dict[str, tuple[str, str]]:
     """Return the provider's name and set-up instruction for each source."""
     catalogue = load_catalogue()
     found: dict[str, tuple[str, str]] = {}
-    for name in requests_sources.compiled_sources(have.slices["receive"]):
-        key = requests_sources.provider_key(have, name)
+    for name in requests_sources.compiled_sources(configuration.slices["receive"]):
+        key = requests_sources.provider_key(configuration, name)
         if key in catalogue:
             found[name] = (catalogue[key].name, catalogue[key].setup or "")
     return found

@@ -85,10 +85,10 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        have, now = configured(options), time.time()
+        configuration, now = configured(options), time.time()
     except ConfigFaults as faults:
-        have, now = _served(options, faults), time.time()
-    status = _status(open_platform(options, have.environ), have, now)
+        configuration, now = _served(options, faults), time.time()
+    status = _status(open_platform(options, configuration.environ), configuration, now)
     if options.json:
         print(json.dumps(status.document(), indent=2))
     else:
@@ -108,14 +108,14 @@ def _served(options: argparse.Namespace, faults: ConfigFaults) -> Configured:
     return Configured(environ_of(options), None, None, slices)
 
 
-def _status(platform: Platform, have: Configured, now: float) -> history_status.Status:
+def _status(platform: Platform, configuration: Configured, now: float) -> history_status.Status:
     """Read each part on its own: in a cloud, one that cannot be read hides no other."""
     found = platform.running(now)
     try:
         with platform.state() as state:
             sources, silences = (
-                compiled_sources(have.slices["receive"]),
-                history_status.silences_of(have.slices["notify"]),
+                compiled_sources(configuration.slices["receive"]),
+                history_status.silences_of(configuration.slices["notify"]),
             )
             stored = history_status.read_stored_status(state, sources, now, silences)
     except (CommandError, HookchainError) as fault:

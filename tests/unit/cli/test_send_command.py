@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.send import main
+from deploy.cli.send import main, was_known
+from deploy.config.dev_file import Hint, write_dev_file
+from deploy.config.dev_ports import Ports
 from shared.signatures.standard_webhooks import verify_standard
+from tests.fakes.kept import NOW, Kept
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable
 from tests.unit.shared.hmac_verification import verify_hmac
 
@@ -211,3 +214,11 @@ def test_an_event_that_is_not_confirmed_is_sent_again(tmp_path: Path, capsys: py
     output = capsys.readouterr()
     assert output.out == "accepted as event 3f2a9c\n"
     assert output.err == "not confirmed (503 unavailable): sending it again in 0 s (2 of 3)\n"
+
+
+def test_an_event_that_had_already_arrived_at_the_dev_of_this_machine_is_a_duplicate(kept: Kept) -> None:
+    event_id = kept.event("4f2a9c0d").id
+    write_dev_file(kept.folder, Ports(8080, 8081, 8082, 8083, 8084), Hint("", ()), None)
+    assert was_known(event_id, "http://localhost:8080/web", NOW + 1, kept.folder)
+    assert not was_known(event_id, "http://localhost:8080/web", NOW, kept.folder), "it has just arrived"
+    assert not was_known(event_id, "https://hooks.example.com/web", NOW + 1, kept.folder), "another receiver"

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.send import main, was_known
-from deploy.config.dev_file import Hint, write_dev_file
-from deploy.config.dev_ports import Ports
+from deploy.config.running_dev import Hint, Ports, write_dev_file
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.kept import NOW, Kept
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable

@@ -80,13 +80,13 @@ async def answer(make_service: MakeService, head: Request, read_body: ReadBody) 
     return ACKNOWLEDGED if isinstance(result, Acknowledged) else AGAIN
 
 
-async def take_delivery(service: MakeService, push: Push, started: float) -> bool:
+async def take_delivery(make_service: MakeService, push: Push, started: float) -> bool:
     """Deliver what the message holds. Return False if the bus must bring it again.
 
     `started` is the time of `perf_counter` at which the message arrived.
     """
     try:
-        result = await notify(push, service().notifier)
+        result = await notify(push, make_service().notifier)
     except Exception as error:
         log_unavailable(error, started)
         return False
@@ -94,11 +94,11 @@ async def take_delivery(service: MakeService, push: Push, started: float) -> boo
     return isinstance(result, Acknowledged)
 
 
-async def take_dead_letter(service: MakeService, push: Push, started: float, given_up: str | None = None) -> bool:
+async def take_dead_letter(make_service: MakeService, push: Push, started: float, given_up: str | None = None) -> bool:
     """Keep a dead letter, or a message that the bus gave up on for the reason `given_up`. As `take_delivery`."""
     try:
-        parts = service()
-        await _keep(parts, read_message(push, parts.notifier.clock.now(), given_up), started)
+        service = make_service()
+        await _keep(service, read_message(push, service.notifier.clock.now(), given_up), started)
     except Exception as error:
         log_unavailable(error, started)
         return False
@@ -110,16 +110,25 @@ async def sweep(service: Service, started: float) -> int:
     count = await service.sweeper.sweep()
     if count:
         _log("INFO", "swept", started, count=count)
-    for destination, found in service.sweeper.found().items():
-        _log("INFO", "backlog", started, destination=destination, count=found.due, oldest_seconds=round(found.oldest))
+    for destination, backlog in service.sweeper.backlog().items():
+        oldest_seconds = round(backlog.oldest_seconds)
+        _log("INFO", "backlog", started, destination=destination, count=backlog.due, oldest_seconds=oldest_seconds)
     return count
 
 
 async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
     await keep_dead_letter(letter, service.journal)
-    named = {"event_id": letter.event_id, "route": letter.route, "destination": letter.destination}
-    known: dict[str, Json] = {name: value for name, value in named.items() if value}
-    _log("WARNING", "dead letter kept", started, code=letter.code, reason=letter.reason, topic=letter.topic, **known)
+    _log(
+        "WARNING",
+        "dead letter kept",
+        started,
+        code=letter.code,
+        reason=letter.reason,
+        topic=letter.topic,
+        event_id=letter.event_id or None,
+        route=letter.route or None,
+        destination=letter.destination or None,
+    )
     if service.alerts is not None:
         # Where this fails, the bus brings the dead letter again: it is kept, and keeping it again changes nothing.
         await service.alerts.publish_for(letter)

@@ -58,31 +58,31 @@ REPORT_SECONDS: Final = 59.0
 """A line for each destination in a minute. On the clouds, each sweep reports, which may come a little early."""
 
 
-class Found(NamedTuple):
-    """The number of deliveries that were due, and the age of the oldest in seconds."""
+class DueCount(NamedTuple):
+    """The number of deliveries that were due, and the age of the oldest one."""
 
     due: int
-    oldest: float
+    oldest_seconds: float
 
 
 class Backlog:
     def __init__(self) -> None:
-        self._found: dict[str, tuple[int, float]] = {}
+        self._counts: dict[str, tuple[int, float]] = {}
         self._reported_at = 0.0
 
     def note(self, rows: Iterable[LedgerRow]) -> None:
         for row in rows:
             name = row.destination.partition(SEPARATOR)[0]  # no metric has a label for each endpoint
-            count, oldest_at = self._found.get(name, (0, row.created_at))
-            self._found[name] = count + 1, min(oldest_at, row.created_at)
+            count, oldest_at = self._counts.get(name, (0, row.created_at))
+            self._counts[name] = count + 1, min(oldest_at, row.created_at)
 
-    def report(self, now: float) -> Mapping[str, Found]:
+    def report(self, now: float) -> Mapping[str, DueCount]:
         """Return what was found since the last report; nothing within a minute of it."""
         if now < self._reported_at + REPORT_SECONDS:
             return {}
-        found = {name: Found(count, max(0.0, now - at)) for name, (count, at) in self._found.items()}
-        self._found, self._reported_at = {}, now
-        return found
+        counts = {name: DueCount(count, max(0.0, now - at)) for name, (count, at) in self._counts.items()}
+        self._counts, self._reported_at = {}, now
+        return counts
 
 
 @dataclass(slots=True)
@@ -223,7 +223,7 @@ class Sweeper:
             self._faults.append(error)
             return 0
 
-    def found(self) -> Mapping[str, Found]:
+    def backlog(self) -> Mapping[str, DueCount]:
         """Return what the sweeps since the last call found due, by destination: at most each minute."""
         return self._backlog.report(self._clock.now())
 

@@ -142,7 +142,7 @@ async def test_the_backlog_has_no_name_for_each_endpoint() -> None:
     world.clock.advance(100)
     sweeper = world.notifier.new_sweeper()
     await sweeper.sweep()
-    assert {name: found.due for name, found in sweeper.found().items()} == {"customers": 3}
+    assert {name: each.due for name, each in sweeper.backlog().items()} == {"customers": 3}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.outgoing.http_client import Answer, HttpClient
-from shared.signatures.aws_v4 import Credentials, Scope, credentials_in, signed_headers
+from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
 
 NOW: Final = 1_790_000_000.0
 KEYS: Final = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a-session")
@@ -75,12 +75,6 @@ async def test_each_call_of_an_action_is_signed_for_its_body_its_time_and_the_ke
                 signed_headers(request, named, f"{now}".encode(), scope, keys, now),
                 f"{now}".encode(),
             )
-
-
-def test_the_keys_of_a_function_are_in_its_environment() -> None:
-    environ = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-    assert credentials_in(environ) == Credentials("a", "b")
-    assert credentials_in({**environ, "AWS_SESSION_TOKEN": "c"}) == Credentials("a", "b", "c")
 
 
 def test_a_throttled_request_passes_and_a_failed_condition_does_not() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from shared.errors import Permanent
 from shared.event import NAMES, Event, view_of
 from shared.expressions import Expression, ExpressionFault, is_true
-from shared.jsontext import Json, kind_of
+from shared.jsontext import Json
 
 json_values: st.SearchStrategy[Json] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -89,20 +89,6 @@ def test_no_value_makes_an_expression_raise_anything_else(value: Json) -> None:
 )
 def test_truth_is_jmespaths_own(value: Json, truth: bool) -> None:
     assert is_true(value) is truth
-
-
-def test_kinds_are_words() -> None:
-    values: list[Json] = [None, True, 1, 1.5, "", [], {}]
-
-    assert [kind_of(value) for value in values] == [
-        "null",
-        "a boolean",
-        "a number",
-        "a number",
-        "text",
-        "a list",
-        "an object",
-    ]
 
 
 def test_an_event_is_seen_by_its_sources_name() -> None:

@@ -1,4 +1,4 @@
-"""The limits of JSON: depth, values, keys and numbers."""
+"""JSON bodies: what is accepted, what is rejected, and the limits of depth, values, keys and numbers."""
 
 import json
 from collections.abc import Callable
@@ -12,8 +12,17 @@ from shared.errors import REJECTION_STATUS, Rejected
 from shared.formats import json_body
 from shared.jsontext import Json, to_json
 from shared.limits import DEFAULT, Limits
+from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import depth_of, nodes_of, outcome
-from tests.unit.shared.json_bodies import parsed, rejection
+
+
+def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
+    return format_outcomes.parsed(body, "application/json", limits)
+
+
+def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.rejection(body, "application/json", limits)
+
 
 SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_number_digits=12)
 VALUES = st.recursive(

@@ -1,4 +1,4 @@
-"""The namespaces of XML: their rules are expat's."""
+"""XML bodies: the usual convention, hostile documents, and the namespaces, whose rules are those of expat."""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,13 @@ from shared.jsontext import Json
 from shared.limits import DEFAULT, Limits
 from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
-from tests.unit.shared.xml_bodies import XML, rejection
+
+XML = "application/xml"
+
+
+def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.rejection(body, XML, limits)
+
 
 SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10)
 QUADRATIC = f'<!DOCTYPE a [<!ENTITY b "{"x" * 25_000}">]><a>{"&b;" * 8_000}</a>'

@@ -11,9 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.jsontext import Json
-from shared.limits import DEFAULT
+from shared.limits import DEFAULT, Limits
+from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
-from tests.unit.shared.yaml_bodies import YAML, parsed, rejection
+
+YAML = "application/yaml"
+
+
+def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
+    return format_outcomes.parsed(body, YAML, limits)
+
+
+def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
+    return format_outcomes.rejection(body, YAML, limits)
+
 
 SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_expanded_characters=100)
 

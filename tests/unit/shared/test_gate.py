@@ -93,13 +93,6 @@ async def test_a_lane_that_hangs_gets_few_places_and_the_others_all_that_they_ne
         world.answer("other")
 
 
-async def test_a_slow_lane_that_answers_as_usual_is_healthy(world: World) -> None:
-    await world.learn("sheet", "other", seconds=1.2)
-    assert await world.enter_all("sheet", 10) == 10
-    world.clock.advance(2.0)
-    assert await world.enter_all("sheet", 100) == PLACES * 4 // 5 - 10
-
-
 @given(hostile=st.integers(1, 60), events=st.integers(1, 20), steps=st.lists(st.integers(0, 3), max_size=8))
 def test_whatever_others_hold_who_sends_little_to_a_healthy_receiver_gets_a_place(
     hostile: int, events: int, steps: Sequence[int]
@@ -139,13 +132,6 @@ async def test_work_that_came_back_goes_before_new_work_of_its_group(world: Worl
     world.answer("crm", has_failed=None, count=3)
     assert await world.enter("crm") is not None, "new work goes to the end"
     assert await world.enter("crm", turns=1) is None
-
-
-async def test_no_turn_is_further_away_than_the_longest_wait(world: World) -> None:
-    await world.learn("other")
-    for _ in range(1_000):
-        turn = await world.enter("crm")
-        assert turn is None or turn.at <= world.clock.now() + MAX_WAIT_SECONDS
 
 
 async def test_while_messages_wait_in_the_bus_who_has_many_places_gets_no_more_and_others_do(world: World) -> None:

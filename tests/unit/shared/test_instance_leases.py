@@ -8,7 +8,6 @@ from shared.errors import Temporary
 from shared.outgoing.gate import ProcessGate
 from shared.outgoing.instance_leases import (
     ASK_AGAIN_SECONDS,
-    COVER_SECONDS,
     FLOOD_SECONDS,
     LEASE_SECONDS,
     LONG_SECONDS,
@@ -109,16 +108,6 @@ async def test_a_batch_asks_once_and_a_lease_covers_what_ends_before_it() -> Non
     assert world.grants.records.calls == 4
 
 
-async def test_the_lease_of_a_process_that_died_ends() -> None:
-    world = World()
-    await world.that_may_try()
-    world.processes = world.processes[1:]
-    world.clock.advance(TIMEOUT + COVER_SECONDS + LEASE_SECONDS - 0.1)
-    assert await world.that_may_try() == []
-    world.clock.advance(ASK_AGAIN_SECONDS)
-    assert len(await world.that_may_try()) == 1
-
-
 async def test_what_comes_back_in_vain_waits_longer_and_where_it_hangs_as_long_as_an_attempt() -> None:
     world = World()
     await world.that_may_try()
@@ -170,11 +159,3 @@ async def test_a_single_message_of_a_flood_holds_no_instance_until_it_came_back_
     await flood(process, 10)
     assert await flood(process, 1) == 0
     assert await flood(process, 1, turns=PASSES_AFTER) == 1
-
-
-async def test_a_flood_to_a_receiver_that_answers_at_once_needs_no_lease() -> None:
-    process = World().processes[0]
-    await process.note(0.1, has_failed=False)
-    process.gate.note_arrival(5.0)
-    await flood(process, 10)
-    assert await flood(process, 1) == 1

@@ -42,3 +42,9 @@ def test_elsewhere_a_line_has_no_field_of_google_cloud(capsys: pytest.CaptureFix
     assert read_settings(load_environ).metadata_host is None
     logs.log("INFO", "done", trace=TRACE)
     assert "googleapis" not in capsys.readouterr().out
+
+
+def test_a_field_that_is_not_listed_is_never_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=r"not a log field: password; the allowed ones are in shared/logs\.py"):
+        logs.log("INFO", "message", password="a-secret-value")
+    assert not capsys.readouterr().out

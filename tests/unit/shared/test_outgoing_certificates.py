@@ -91,11 +91,3 @@ def test_what_is_no_certificate_is_an_unusable_secret_and_no_value_is_named() ->
         with pytest.raises(Temporary) as error:
             TlsContexts().context(tls)
         assert (error.value.code, "nonsense" in error.value.detail) == ("secret_unusable", False)
-
-
-def test_a_context_is_made_once_for_the_same_values() -> None:
-    contexts, one = TlsContexts(), issue("one")
-    first = contexts.context(Tls(*one))
-    assert contexts.context(Tls(*one)) is first
-    assert contexts.context(Tls(*issue("other"))) is not first
-    assert contexts.context(None) is contexts.context(None)

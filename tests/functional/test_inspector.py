@@ -117,7 +117,9 @@ async def test_a_dead_letter_is_replayed(stack: Stack, page: Page) -> None:
 
 async def test_a_web_address_in_a_reason_is_a_link_and_the_beginning_of_one_is_text(page: Page) -> None:
     reason = "must begin with https://: see https://example.com/a."
-    parts = f"import('/page/pieces.js').then(({{ withLinks }}) => withLinks('{reason}').map((part) => part.href ?? part))"
+    parts = (
+        f"import('/page/pieces.js').then(({{ withLinks }}) => withLinks('{reason}').map((part) => part.href ?? part))"
+    )
     assert await page.run(parts) == ["must begin with https://: see ", "https://example.com/a", "."]
 
 

@@ -174,7 +174,3 @@ async def test_a_long_list_of_names_comes_in_pages(storage: tuple[StorageServer,
     assert await blobs.names("e1-") == [f"e1-{number}" for number in range(5)]
     blobs.close()
     await asyncio.sleep(0)  # in which its connections are gone
-
-
-def test_where_nothing_was_ever_kept_there_is_nothing_to_purge(tmp_path: Path) -> None:
-    assert purge_blobs(tmp_path / "blobs", 1_000) == 0

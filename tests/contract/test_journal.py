@@ -120,11 +120,6 @@ async def test_entries_of_every_kind_are_accepted(subject: Subject) -> None:
     assert await asyncio.to_thread(subject.told) == told
 
 
-async def test_nothing_to_record_is_accepted(subject: Subject) -> None:
-    await subject.journal.record([])
-    assert await asyncio.to_thread(subject.told) == set()
-
-
 async def test_an_attempt_may_come_before_its_event(subject: Subject) -> None:
     await subject.journal.record([an_attempt()])
     await subject.journal.record([an_event_entry()])

@@ -1,11 +1,9 @@
 """Retries and the sweep, in every implementation of the Ledger port and in its fake."""
 
 import asyncio
-import json
 
-from shared.cloud.gcp.ledger import new_document, row_of
 from shared.ledger import Busy, Claimed, Ledger, Settlement, Waiting
-from shared.ledger_rules import RETRY_SCHEDULED, new_row
+from shared.ledger_rules import RETRY_SCHEDULED
 from tests.contract.claims import (
     DELIVERY,
     KEY,
@@ -172,10 +170,3 @@ async def test_a_delivery_that_is_reopened_has_no_unknown_attempts(ledger: Ledge
     assert await ledger.settle(await claimed(ledger, T, fence), failed(T, "outcome_unknown: no answer"))
     await ledger.reopen(KEY, T)
     assert (await claimed(ledger, T)).row.unknown_count == 0
-
-
-def test_a_document_of_firestore_from_before_the_count_has_none() -> None:
-    fields = dict(new_document(new_row(DELIVERY, KEY, T)).fields or {})
-    written = json.loads(str(fields["row"]))
-    del written["unknown_count"]
-    assert row_of({"row": json.dumps(written)}).unknown_count == 0

@@ -17,7 +17,7 @@ from shared.delivery import REMEMBERED_SECONDS
 from shared.errors import Temporary
 from shared.journal import EventEntry
 from shared.jsontext import to_json
-from shared.ledger import Claimed, Finished, Gathered, LedgerRow, Settlement, Waiting
+from shared.ledger import Claimed, Finished, Gathered, LedgerRow, Settlement
 from shared.outgoing.http_client import MAX_ANSWER_BYTES
 from shared.retention import Retention
 from tests.aws.dynamo import DynamoTables
@@ -38,7 +38,6 @@ from tests.contract.claims import (
     later,
 )
 from tests.contract.dynamo.rows import a_letter, due_rows
-from tests.fakes.blobs import FakeBlobs
 
 KEEP: Final = REMEMBERED_SECONDS
 
@@ -107,13 +106,6 @@ def row_in(state: str) -> LedgerRow:
 def test_a_row_is_read_as_it_was_written(state: str) -> None:
     row = row_in(state)._replace(replays=("r1", "r2"), crashes=1, unknown_count=2, generation=3, undelivered_since=2)
     assert row_of(item_of(row, "v")) == row
-
-
-def test_an_item_leaves_out_what_is_as_it_was_at_first() -> None:
-    item = item_of(row_in("attempted"), "v")
-    assert (
-        not {"reason", "answer", "generation", "crashes", "unknown_count", "group", "replays", "attempts"} & item.keys()
-    )
 
 
 async def test_a_postponed_row_is_what_the_rule_makes_of_it(ledger: DynamoLedger, dynamo: DynamoTables) -> None:
@@ -206,13 +198,6 @@ def test_the_largest_rows_that_are_read_at_once_fit_into_an_answer() -> None:
     assert dynamo_journal.ROWS_AT_ONCE * without_message < MAX_ANSWER_BYTES
 
 
-async def test_a_delivery_that_waits_is_left_as_it_is(ledger: DynamoLedger, dynamo: DynamoTables) -> None:
-    assert await ledger.settle(await claimed(ledger), later(T + 60))
-    before = dynamo.items(DELIVERIES)
-    assert await ledger.claim(DELIVERY, MESSAGE, T, LEASE) == Waiting(T + 60)
-    assert dynamo.items(DELIVERIES) == before
-
-
 async def test_deliveries_to_one_destination_are_found_among_many_others(ledger: DynamoLedger) -> None:
     for number in range(120):
         destination = "rare" if number in (3, 70) else "crm"
@@ -221,25 +206,7 @@ async def test_deliveries_to_one_destination_are_found_among_many_others(ledger:
     assert [row.event_id for row in await ledger.rows(9, destination="rare", state="attempted")] == ["e70", "e3"]
 
 
-async def test_a_dead_letter_too_large_for_an_item_rests_in_a_blob(dynamo: DynamoTables) -> None:
-    blobs, message = FakeBlobs(), b"y" * 2_000_000
-    journal = DynamoJournal(dynamo.place, dynamo.prefix, blobs, Retention())
-    await journal.record([a_letter("../a", message)])
-    journal.close()
-    await asyncio.sleep(0)
-    [(name, content)] = blobs.contents.items()
-    assert content == message
-    assert dynamo.items(DEAD_LETTERS)[0]["message_blob"] == name
-
-
 async def test_a_dead_letter_that_has_no_place_is_temporary(dynamo: DynamoTables) -> None:
     journal = DynamoJournal(dynamo.place, dynamo.prefix, None, Retention())
     with pytest.raises(Temporary, match="needs a bucket"):
         await journal.record([a_letter("d", b"y" * 2_000_000)])
-
-
-async def test_odd_ids_make_items_of_their_own(journal: DynamoJournal, dynamo: DynamoTables) -> None:
-    ids = ["a/b", "..", "", "é", "x" * 3_000, "e1:tell the list"]
-    for each in ids:
-        await journal.record([a_letter(each)])
-    assert len(dynamo.items(DEAD_LETTERS)) == len(ids)

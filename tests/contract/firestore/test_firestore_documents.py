@@ -14,7 +14,7 @@ from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.kept_by_key import DocumentOwners, DocumentRecords
 from shared.errors import Temporary
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
-from shared.ledger import Claimed, Settlement, Waiting
+from shared.ledger import Claimed, Settlement
 from shared.retention import Retention
 from shared.store_ports import Kept
 from tests.contract.claims import DELIVERY, EVENT, KEY, LEASE, T, claimed
@@ -56,14 +56,6 @@ async def test_what_an_earlier_version_holds_is_released(ledger: FirestoreLedger
 
 
 # What documents hold
-
-
-async def test_a_document_has_a_group_only_where_its_delivery_is_in_one(
-    ledger: FirestoreLedger, documents: MemoryStore
-) -> None:
-    await claimed(ledger)
-    assert "group" not in str(documents.field("ledger", KEY, "row"))
-    assert [row.group for row in await ledger.rows(10)] == [""]
 
 
 async def test_only_finished_rows_expire(ledger: FirestoreLedger, documents: MemoryStore) -> None:
@@ -174,34 +166,7 @@ async def test_only_an_outcome_that_waits_sends_the_message(
     assert counts["bytes received"] < 10_000
 
 
-async def test_a_dead_letter_too_large_for_a_document_rests_in_a_blob(
-    firestore: EmulatedFirestore, documents: MemoryStore
-) -> None:
-    blobs, message = FakeBlobs(), b"y" * 2_000_000
-    journal = FirestoreJournal(firestore.connect(), blobs, Retention())
-    await journal.record([DeadLetter("a/b", "undeliverable", "", T, message, "events")])
-    journal.close()
-    await asyncio.sleep(0)
-    [(name, content)] = blobs.contents.items()
-    assert content == message
-    assert name.startswith("dead-letters/")
-
-
 async def test_a_dead_letter_that_has_no_place_is_temporary(firestore: EmulatedFirestore) -> None:
     journal = FirestoreJournal(firestore.connect(), None, Retention())
     with pytest.raises(Temporary, match="needs a bucket"):
         await journal.record([DeadLetter("d", "undeliverable", "", T, b"y" * 2_000_000, "events")])
-
-
-async def test_odd_ids_make_documents_of_their_own(journal: FirestoreJournal, documents: MemoryStore) -> None:
-    ids = ["a/b", "..", "", "é", "x" * 3_000, "__no__", "e1:tell the list"]
-    await journal.record([DeadLetter(each, "request_rejected", "", T, b"{}", "events") for each in ids])
-    assert len(documents.documents) == len(ids)
-
-
-async def test_a_delivery_that_waits_is_left_as_it_is(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
-    claim = await claimed(ledger)
-    assert await ledger.settle(claim, Settlement("retry_scheduled", T, retry_at=T + 60))
-    written = firestore.server.counts["documents written"]
-    assert await ledger.claim(DELIVERY, b"{}", T, LEASE) == Waiting(T + 60)
-    assert firestore.server.counts["documents written"] == written

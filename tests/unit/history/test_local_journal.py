@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery, search_words
+from deploy.history.journal_view import EventQuery, search_words
 from deploy.history.local import open_local_state
 from deploy.history.local_journal import JournalReader, match_expression
 from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
@@ -81,27 +81,6 @@ def dead_letter(event_id: str) -> DeadLetter:
     )
 
 
-def test_events_come_newest_first_a_page_at_a_time(journal: Journal) -> None:
-    journal.record(*(entry(f"e{n}", TELL) for n in range(5)))
-    first = journal.reader.events(EventQuery(limit=3))
-    second = journal.reader.events(EventQuery(limit=3, before=first.next_before))
-    assert [event.id for event in first.events] == ["e4", "e3", "e2"]
-    assert [event.id for event in second.events] == ["e1", "e0"]
-    assert second.next_before is None
-
-
-def test_an_event_is_found_by_source_type_status_and_time(journal: Journal) -> None:
-    journal.record(entry("old", TELL, at=NOW - 60), entry("new", TELL, source="shop", type="trial.started"))
-    journal.record(attempt("new", "delivered"))
-    assert journal.find(source="shop") == ["new"]
-    assert journal.find(type="signup.created") == ["old"]
-    assert journal.find(type="trial.*") == ["new"]
-    assert journal.find(type="[tT]rial*") == []
-    assert journal.find(status="delivered") == ["new"]
-    assert journal.find(since=NOW - 1) == ["new"]
-    assert journal.find(until=NOW - 1) == ["old"]
-
-
 @pytest.mark.parametrize(
     "text", ["ada", "LOVELACE", "ada@exam", '"ada lovelace"', "love ada", "123", "password_created"]
 )
@@ -148,43 +127,6 @@ def test_the_last_attempt_decides_the_status(journal: Journal, outcomes: list[st
     assert journal.status("e1") == status
 
 
-def test_an_event_is_delivered_once_every_delivery_is(journal: Journal) -> None:
-    journal.record(entry("e1", RouteDecision("tell", True, "", ("list", "crm"))), attempt("e1", "delivered"))
-    assert journal.status("e1") == "delivering"
-    journal.record(attempt("e1", "delivered", "crm"))
-    assert journal.status("e1") == "delivered"
-
-
-def test_an_event_that_no_route_took_has_the_status_no_route(journal: Journal) -> None:
-    journal.record(entry("e1", RouteDecision("tell", False, "its type is another")))
-    assert journal.status("e1") == "no_route"
-
-
-def test_a_broken_chain_makes_the_event_dead_lettered(journal: Journal) -> None:
-    journal.record(entry("e1", RouteDecision("tell", True, "step 1 broke", ("list",), "step"), TELL))
-    journal.record(attempt("e1", "delivered"))
-    assert journal.status("e1") == "dead_lettered"
-
-
-def test_a_replayed_dead_letter_no_longer_speaks_for_its_event_and_a_dropped_one_does(journal: Journal) -> None:
-    journal.record(entry("e1", TELL), attempt("e1", "retry_scheduled"), dead_letter("e1"))
-    assert journal.status("e1") == "dead_lettered"
-    assert journal.reader.mark_dead_letters(["e1-list", "nobody"], REPLAYED) == 1
-    journal.record(attempt("e1", "delivered", number=2))
-    assert journal.status("e1") == "delivered"
-    journal.record(dead_letter("e1"))
-    assert [letter.id for letter in journal.reader.dead_letters(10)] == ["e1-list"]
-    journal.reader.mark_dead_letters(["e1-list"], DROPPED)
-    assert journal.reader.dead_letters(10) == ()
-    assert journal.status("e1") == "dead_lettered"
-
-
-def test_an_attempt_that_came_before_its_event_counts(journal: Journal) -> None:
-    journal.record(attempt("e1", "delivered"))
-    journal.record(entry("e1", TELL))
-    assert journal.status("e1") == "delivered"
-
-
 def test_an_accepted_event_is_listed_before_transform_has_seen_it(journal: Journal) -> None:
     journal.request(RequestEntry(NOW, "POST", 200, "web", event_id="e1", type="signup.created"))
     assert journal.status("e1") == "received"
@@ -200,29 +142,6 @@ def test_an_event_whose_type_the_log_withholds_has_it_from_transform(journal: Jo
     record = journal.reader.event("e1")
     assert record
     assert record.summary.type == "signup.created"
-
-
-def test_a_second_pass_changes_the_decisions_and_not_the_event(journal: Journal) -> None:
-    journal.record(entry("e1", TELL, data={"name": "Ada"}))
-    journal.record(entry("e1", RouteDecision("other", True, "", ("crm",)), data={"name": "another body"}))
-    record = journal.reader.event("e1")
-    assert record
-    assert record.document
-    assert record.document["data"] == {"name": "Ada"}
-    assert [route.route for route in record.routes] == ["other"]
-    assert record.passes == 2
-
-
-def test_an_event_is_read_whole(journal: Journal) -> None:
-    journal.request(RequestEntry(NOW, "POST", 200, "web", event_id="e1", bytes=12, duration_ms=1.5))
-    journal.record(entry("e1", TELL), attempt("e1", "failed"), dead_letter("e1"))
-    record = journal.reader.event("e1")
-    assert record
-    assert record.routes == (TELL,)
-    assert record.attempts == (attempt("e1", "failed"),)
-    assert [(request.bytes, request.duration_ms) for request in record.requests] == [(12, 1.5)]
-    assert [letter.code for letter in record.dead_letters] == ["request_rejected"]
-    assert journal.reader.event("nobody") is None
 
 
 def test_rejected_requests_come_newest_first(journal: Journal) -> None:
@@ -249,23 +168,6 @@ def test_a_log_line_of_receive_is_a_request() -> None:
 )
 def test_other_lines_are_no_requests(line: str) -> None:
     assert request_from_line(line) is None
-
-
-def test_plots_count_what_happened_in_each_bucket(journal: Journal) -> None:
-    journal.request(RequestEntry(NOW, "POST", 200, "web", event_id="e1"), RequestEntry(NOW, "POST", 401, "web"))
-    journal.record(entry("e1", TELL), attempt("e1", "delivered"))
-    buckets = journal.reader.series(NOW + 2, 60, 6)
-    assert len(buckets) == 6
-    assert (buckets[-1].accepted, buckets[-1].rejected, buckets[-1].delivered) == (1, 1, 1)
-    assert buckets[-1].p50_ms == 1000
-    assert (buckets[0].accepted, buckets[0].p50_ms) == (0, None)
-
-
-def test_the_version_moves_with_what_others_write(journal: Journal) -> None:
-    before = journal.reader.version()
-    assert journal.reader.version() == before
-    journal.record(entry("e1", TELL))
-    assert journal.reader.version() != before
 
 
 def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(journal: Journal) -> None:

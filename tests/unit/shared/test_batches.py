@@ -7,7 +7,6 @@ from typing import Final
 
 import pytest
 
-from deploy.topology import topology
 from shared.cloud.aws.batches import (
     MAX_RECEIVES,
     MAX_WAIT_SECONDS,
@@ -43,12 +42,6 @@ async def acknowledge(_: Push) -> bool:
     return True
 
 
-def test_what_is_done_is_acknowledged() -> None:
-    queues = FakeQueues()
-    assert answered(messages("a", "b"), acknowledge, queues) == []
-    assert (queues.postponed, queues.deleted) == ({}, [])
-
-
 def test_what_is_not_done_comes_again_and_holds_no_other_back() -> None:
     async def take(push: Push) -> bool:
         return push.data != b"b"
@@ -74,16 +67,6 @@ def test_a_crash_inside_one_message_leaves_the_others_acknowledged(
     assert (line["outcome"], line["code"]) == ("unavailable", "internal_error")
     assert type(fault).__name__ in line["detail"]
     assert "hunter2" not in written
-
-
-def test_the_messages_of_a_batch_are_taken_at_the_same_time() -> None:
-    all_here = asyncio.Barrier(3)
-
-    async def take(_: Push) -> bool:
-        await all_here.wait()
-        return True
-
-    assert answered(messages("a", "b", "c"), take) == []
 
 
 def test_what_is_not_done_by_the_deadline_comes_again_and_what_is_done_does_not(
@@ -128,11 +111,6 @@ def test_the_wait_grows_from_ten_seconds_to_ten_minutes() -> None:
     assert waits[:4] == [10, 20, 40, 80]
     assert waits == sorted(waits)
     assert (min(waits), max(waits)) == (MIN_WAIT_SECONDS, MAX_WAIT_SECONDS)
-
-
-def test_the_waits_and_tries_are_those_of_the_topology() -> None:
-    waits = MIN_WAIT_SECONDS, MAX_WAIT_SECONDS, MAX_RECEIVES
-    assert waits == (topology.FIRST_WAIT_SECONDS, topology.LONGEST_WAIT_SECONDS, topology.MOST_TRIES)
 
 
 def test_an_outage_of_our_own_parts_is_survived_for_about_sixteen_hours() -> None:

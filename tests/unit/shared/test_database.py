@@ -27,12 +27,6 @@ def children(database: sqlite3.Connection) -> int:
     return len(database.execute("SELECT parent FROM child").fetchall())
 
 
-def test_what_fails_within_a_transaction_leaves_nothing_of_it(database: sqlite3.Connection) -> None:
-    with pytest.raises(sqlite3.IntegrityError), transaction(database):
-        database.executemany("INSERT INTO parent VALUES (?)", [(1,), (2,), (1,)])
-    assert database.execute("SELECT id FROM parent").fetchall() == []
-
-
 def test_a_commit_that_fails_leaves_the_connection_free_for_the_next_transaction(database: sqlite3.Connection) -> None:
     with pytest.raises(sqlite3.IntegrityError), transaction(database):
         database.execute("INSERT INTO child VALUES (7)")
@@ -40,15 +34,6 @@ def test_a_commit_that_fails_leaves_the_connection_free_for_the_next_transaction
         database.execute("INSERT INTO parent VALUES (1)")
         database.execute("INSERT INTO child VALUES (1)")
     assert children(database) == 1
-
-
-def test_a_transaction_is_seen_by_others_once_it_is_whole(database: sqlite3.Connection, tmp_path: Path) -> None:
-    with closing(open_database(tmp_path / "made" / "some.db")) as other:
-        with transaction(database):
-            database.execute("INSERT INTO parent VALUES (1)")
-            database.execute("INSERT INTO child VALUES (1)")
-            assert children(other) == 0
-        assert children(other) == 1
 
 
 def test_a_file_with_other_content_is_told_of_and_not_left_open(tmp_path: Path) -> None:

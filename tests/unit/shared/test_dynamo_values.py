@@ -3,9 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cloud.aws.dynamo import MAX_KEY_BYTES, Value, decoded, encoded, from_item, item_key, to_item
+from shared.cloud.aws.dynamo import MAX_KEY_BYTES, decoded, encoded, item_key
 from shared.cloud.aws.journal import event_fields
-from shared.cloud.aws.ledger import item_of, row_of
 from shared.cloud.aws.tables import TABLES, create_request
 from shared.cloud.journal_entries import event_document, event_seq
 from shared.event import Event
@@ -60,19 +59,10 @@ def test_a_number_is_read_as_it_was_written_though_a_whole_one_as_an_integer(num
         assert decoded({"N": str(int(number))}) == number
 
 
-@given(st.dictionaries(st.text(min_size=1), TEXT | INTEGERS | st.none()))
-def test_an_item_has_no_attribute_that_is_none(fields: dict[str, Value]) -> None:
-    assert from_item(to_item(fields)) == {name: value for name, value in fields.items() if value is not None}
-
-
 @given(st.none() | st.booleans() | st.text() | st.dictionaries(st.text(), st.none() | st.text()))
 def test_what_we_do_not_write_is_none(value: Json) -> None:
     if not isinstance(value, dict) or not {"S", "N", "B", "L"} & value.keys():
         assert decoded(value) is None
-
-
-def test_an_item_that_is_none_has_no_attributes() -> None:
-    assert from_item(None) == {}
 
 
 @given(TEXT)
@@ -99,19 +89,6 @@ def test_a_table_is_created_with_each_attribute_of_its_key_and_its_indexes() -> 
             for name, kind in ((table.key, "HASH"), (table.sort, "RANGE"))
             if name
         ]
-
-
-@given(ROWS)
-def test_a_row_is_read_as_it_was_written(row: LedgerRow) -> None:
-    assert row_of(from_item(to_item(item_of(row, "a-version")))) == row
-
-
-def test_an_item_has_no_field_of_a_row_that_has_its_default() -> None:
-    row = LedgerRow("k", "e", "r", "d", "claimed", 0, 0, 0, None, "", "", 0.0, 0.0, b"")
-    found = item_of(row, "a-version")
-    times = {"created_at": 0.0, "updated_at": 0.0}
-    names = {"key": "k", "event_id": "e", "route": "r", "destination": "d", "state": "claimed"}
-    assert found == {**names, **times, "fence": 0, "attempt_number": 0, "version": "a-version", "shard": found["shard"]}
 
 
 @given(TIMES, TEXT, TEXT)

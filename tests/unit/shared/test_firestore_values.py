@@ -8,14 +8,9 @@ from hypothesis import strategies as st
 from shared.cloud.gcp.firestore import (
     Moment,
     Value,
-    Where,
-    Write,
     decoded,
     document_id,
     encoded,
-    from_fields,
-    query_document,
-    write_document,
 )
 from shared.cloud.journal_entries import first_seq, seq_of
 from shared.jsontext import texts_json
@@ -47,13 +42,6 @@ def test_a_moment_is_a_timestamp_to_the_millisecond() -> None:
     assert decoded({"timestampValue": "2026-09-21T14:13:20.250Z"}) == Moment(1_790_000_000.25)
 
 
-@pytest.mark.parametrize(
-    "value", [{"mapValue": {"fields": {}}}, {"booleanValue": True}, {}, None, {"integerValue": "1", "x": 1}]
-)
-def test_what_we_never_write_reads_as_nothing(value: dict[str, str] | None) -> None:
-    assert decoded(json.loads(json.dumps(value))) is None
-
-
 @given(st.text())
 def test_any_text_makes_an_id_that_firestore_takes(text: str) -> None:
     made = document_id(text)
@@ -73,27 +61,3 @@ def test_ids_of_different_texts_are_different(one: str, other: str) -> None:
 def test_what_came_later_is_ordered_later_and_javascript_can_hold_it(at: float, one: str, other: str) -> None:
     assert seq_of(at, one) < seq_of(at + 0.002, other) < 2**53
     assert first_seq(at) <= seq_of(at, one) < first_seq(at + 0.002)
-
-
-def test_a_write_says_only_what_it_has_to() -> None:
-    assert write_document(Write("c", "d", None), "c/d") == {"delete": "c/d"}
-    whole = write_document(Write("c", "d", {"a": 1}, is_new=True), "c/d")
-    assert whole == {
-        "update": {"name": "c/d", "fields": {"a": {"integerValue": "1"}}},
-        "currentDocument": {"exists": False},
-    }
-    part = write_document(Write("c", "d", {"a": 1}, mask=("a",), increments={"n": 1}), "c/d")
-    assert part["updateMask"] == {"fieldPaths": ["a"]}
-    assert part["updateTransforms"] == [{"fieldPath": "n", "increment": {"integerValue": "1"}}]
-
-
-def test_one_condition_stands_alone_and_several_together() -> None:
-    one = query_document("c", [Where("a", "EQUAL", "x")], limit=1)
-    assert "fieldFilter" in json.dumps(one["where"])
-    two = query_document("c", [Where("a", "EQUAL", "x"), Where("a", "EQUAL", "y")], limit=1)
-    assert "compositeFilter" in json.dumps(two["where"])
-    assert "where" not in query_document("c", limit=1)
-
-
-def test_a_documents_fields_are_none_where_it_has_none() -> None:
-    assert from_fields({"name": "c/d"}) == {}

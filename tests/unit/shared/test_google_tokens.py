@@ -70,11 +70,6 @@ async def test_a_metadata_server_that_is_busy_for_a_moment_is_asked_again(
     assert (await asking or "").startswith("Bearer ")
 
 
-async def test_a_metadata_server_that_is_not_there_is_temporary(free_port: int) -> None:
-    with pytest.raises(Temporary, match="did not answer: NotConnected"):
-        await metadata_authorization(f"127.0.0.1:{free_port}")()
-
-
 async def test_a_token_is_renewed_before_it_ends() -> None:
     clock, given = FakeClock(), iter(range(9))
 

@@ -89,14 +89,6 @@ async def test_without_gathering_a_message_is_sent_in_the_task_that_publishes_it
     assert sorted(server.counts) == [*[1] * 11, 10, 10]
 
 
-async def test_without_gathering_a_message_that_is_not_taken_is_temporary_all_the_same() -> None:
-    async with bus({"events": QUEUES["events"]}, batches=False) as (made, _):
-        with pytest.raises(Temporary, match="HOOKCHAIN_DELIVERIES_QUEUE"):
-            await made.publish("deliveries", numbered(1))
-        with pytest.raises(Temporary, match="at most 1048576 bytes"):
-            await made.publish("events", [BusMessage(b"x" * (MAX_MESSAGE_BYTES + 1))])
-
-
 async def test_large_messages_go_fewer_together() -> None:
     async with bus() as (made, server):
         await made.publish("events", [BusMessage(b"x" * 100_000)] * 9)

@@ -15,6 +15,7 @@ from tests.contract.claims import (
     failed,
     finished,
     held,
+    later,
     plain_claim,
     the_row,
 )
@@ -138,8 +139,11 @@ async def test_what_became_of_a_forgotten_delivery_stays_but_for_answers(ledger:
 
 async def test_a_purge_forgets_old_finished_rows_and_no_others(ledger: Ledger) -> None:
     await finished(ledger)
-    await ledger.claim(delivery(2), MESSAGE, T, LEASE)
+    for number, settlement in ((2, None), (3, held()), (4, later(T + 60))):
+        claim = await ledger.claim(delivery(number), MESSAGE, T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert settlement is None or await ledger.settle(claim, settlement)
     assert await ledger.purge(T) == 0
     assert await ledger.purge(T + 1) == 1
-    assert [row.event_id for row in await ledger.rows(10)] == ["e2"]
+    assert {row.event_id for row in await ledger.rows(10)} == {"e2", "e3", "e4"}
     assert isinstance(await plain_claim(ledger, T + 1), Claimed)

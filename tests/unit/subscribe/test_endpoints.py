@@ -191,6 +191,15 @@ async def test_http_is_taken_where_the_operator_allows_it_and_private_addresses_
     assert (private.status, private.paths) == (422, ["/url"])
 
 
+async def test_where_private_addresses_are_allowed_a_url_is_still_https() -> None:
+    api = Subscribers(settings=replace(read_settings(SLICE), allow_private=True))
+    key = await api.key()
+    await api.tenant("acme", key)
+    await api.endpoint("acme", key, url="https://10.0.0.1/")
+    plain = await api.send("POST", ENDPOINTS, {"url": "http://10.0.0.1/"}, by=key)
+    assert (plain.status, plain.paths) == (422, ["/url"])
+
+
 @pytest.mark.parametrize(
     ("limit", "fields"), [("headers", {"headers": {"a": "1", "b": "2"}}), ("types", {"types": ["a", "b"]})]
 )

@@ -18,8 +18,9 @@ COLUMNS: Final = (
     Column("DESCRIPTION", 12, is_whole_in_pipe=True),
 )
 DETAILS: Final = """\
-The key is printed once; the store has its hash only. Scopes: `read` for all lists; `write` for tenants, endpoints and
-event types, and for sending again; `portal` for portal links; `admin` for all of these, secrets and API keys."""
+The key is printed once, because only its hash is stored. Scopes: `read` allows all lists; `write` allows changes of
+tenants, endpoints and event types, and resending; `portal` allows portal links; `admin` allows all of these, and access
+to secrets and API keys."""
 
 
 def main(arguments: list[str]) -> int:

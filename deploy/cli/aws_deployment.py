@@ -38,9 +38,9 @@ from deploy.topology.functions import MAIL_VARIABLES
 
 ANY_REGION: Final = "us-east-1"
 PLAN_DETAILS: Final = """\
-It writes the bundles and template.yaml, which `sam build` and `sam deploy` read. If the folder has a template already,
-it prints the changes only; `--all` prints the whole template. It asks AWS nothing, except with `--live`: then it prints
-what a deployment would change in the stack, and what was changed by hand, as far as CloudFormation can tell."""
+The command writes the bundles and template.yaml, which `sam build` and `sam deploy` read. If the folder has a template
+already, only the changes are printed; `--all` prints the whole template. Only `--live` connects to AWS: it prints what
+a deployment would change in the stack, and the manual changes that CloudFormation can detect."""
 
 
 def plan_aws(arguments: list[str]) -> int:
@@ -121,10 +121,10 @@ def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
 
 
 DEPLOY_DETAILS: Final = """\
-It asks for what is missing: the address that mail goes to, the value of a secret. If you run it again, it continues
-where it stopped, and changes nothing if nothing has changed. The SAM CLI of .venv/aws builds and deploys; its output is
-shown. --parameter sets a parameter of the template that the configuration does not: LogDays, Alarms, EmailAddress (of
-the alarms), Reserve or Architecture. Later deployments do not change it."""
+The command asks for missing values: the mail address, the value of a secret. If you run it again, it continues where it
+stopped, and changes only what differs. The SAM CLI in .venv/aws builds and deploys; its output is shown. --parameter
+sets a parameter of the template that the configuration does not set: LogDays, Alarms, EmailAddress (for the alarms),
+Reserve or Architecture. Later deployments keep its value."""
 
 
 def deploy_aws(arguments: list[str]) -> int:
@@ -259,8 +259,8 @@ def _report_failure(deployed: DeployedStack, failure: SamFailed) -> None:
 
 
 ROLLBACK_DETAILS: Final = """\
-Without --function it rolls back the functions whose code the last deployment changed: the routes, destinations and
-sources are part of it. Secrets, queues, stored events, memory and permissions stay as they are. The SAM CLI and
+Without --function, it rolls back the functions whose code the last deployment changed. Routes, destinations and sources
+are part of the code. Secrets, queues, stored events, memory and permissions are not changed. The SAM CLI and
 CloudFormation make the change. `make deploy-aws` then deploys the newest code again."""
 
 
@@ -315,8 +315,8 @@ def _run_rollback(options: argparse.Namespace) -> int:
 
 
 DESTROY_DETAILS: Final = """\
-Waiting messages are removed with their queues. The bucket aws-sam-cli-managed-default-…, in which SAM keeps the code of
-all its stacks in the region, stays."""
+Waiting messages are removed with their queues. The bucket aws-sam-cli-managed-default-…, which has the code of all SAM
+stacks in the region, is kept."""
 
 
 def destroy_aws(arguments: list[str]) -> int:

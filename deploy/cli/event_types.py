@@ -36,8 +36,8 @@ COLUMNS: Final = (
 FORMATS: Final = ("openapi", "json-schema", "configuration")
 IMPORT_DETAILS: Final = """\
 FILE is JSON or YAML: an OpenAPI 3 document with `webhooks`, a JSON Schema (of one event type, named after the file, or
-of several under `$defs`), or event types by name as in the configuration. Event types of the configuration are changed
-there. Event types that the file does not have stay as they are. `-` reads standard input."""
+of several under `$defs`), or event types by name as in the configuration. Event types that are not in the file are not
+changed. Event types of the configuration can be changed only there. `-` reads standard input."""
 PAGE: Final = "index.html"
 AT_ONCE: Final = 100
 """The most event types in one request of an import, which the API limits by its size."""

@@ -90,8 +90,8 @@ def _write_files(actions: tuple[gcp_plan.Action, ...]) -> None:
 
 
 DEPLOY_DETAILS: Final = """\
-It asks for what is missing: the project, the address that mail goes to, the value of a secret. If you run it
-again, it continues where it stopped, and changes only what differs."""
+The command asks for missing values: the project, the mail address, the value of a secret. If you run it again, it
+continues where it stopped, and changes only what differs."""
 
 
 def deploy_gcp(arguments: list[str]) -> int:
@@ -184,11 +184,11 @@ def _report_failure(failure: Failure) -> None:
 ONE_DEPLOYMENT_SECONDS: Final = 1_800.0
 """Revisions that were created within this time of each other belong to one deployment."""
 ROLLBACK_DETAILS: Final = """\
-Without --function it rolls back the functions that the last deployment changed. Secrets, topics and stored events stay
-as they are. `make deploy-gcp` then lets the newest revision serve again."""
+Without --function, it rolls back the functions that the last deployment changed. Secrets, topics and stored events are
+not changed. `make deploy-gcp` then lets the newest revision serve again."""
 MEETS: Final = """\
-The previous revision reads what the newer one stored. A delivery that it does not know becomes a dead letter:
-`hookchain dead-letters list --platform gcp` shows it; replay it after the next deployment. See deploy/CHANGELOG.md."""
+The previous revision reads what the newer one stored. A delivery that it cannot read becomes a dead letter: `hookchain
+dead-letters list --platform gcp` shows it. Replay it after the next deployment. See deploy/CHANGELOG.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +306,8 @@ def _object(value: Json) -> JsonObject:
 
 
 DESTROY_DETAILS: Final = """\
-Waiting messages are removed with their subscriptions. What Cloud Run kept of its builds stays: images in Artifact
-Registry, under cloud-run-source-deploy; sources in the bucket run-sources-… expire. APIs stay enabled."""
+Waiting messages are removed with their subscriptions. The images that Cloud Run built are kept in Artifact Registry,
+under cloud-run-source-deploy. Their sources in the bucket run-sources-… expire. APIs stay enabled."""
 
 
 def destroy_gcp(arguments: list[str]) -> int:

@@ -13,8 +13,9 @@ from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.command_line import CommandError
 
 DETAILS: Final = """\
-The page is served to this machine only. In a cloud it reads with your own credentials, and each view costs database
-reads while it is open. Rejected requests are in receive's log there: hookchain logs --platform gcp."""
+The page is served to this machine only. For a cloud, it reads with your own credentials, and each open view causes
+database reads, which the cloud bills. Rejected requests of a cloud are in the log of receive: hookchain logs --platform
+gcp."""
 
 
 def main(arguments: list[str]) -> int:

@@ -25,9 +25,10 @@ LONG_URL: Final = 2_000
 _EXPIRES_RULE: Final = "--expires: must be a time such as 90s, 15m, 1h, 7d, or never; got {!r}"
 
 DETAILS: Final = """\
-The source has `methods: [GET]` and `auth: {scheme: link, secret: NAME}`. Its event is given as fields, or by --data as
-JSON, XML, YAML or text. The link is signed, not encrypted: anyone who sees it can read it, and can open it until it
-expires. With --once, every opening is the same event and is delivered once; each gets the same reply."""
+The source needs `methods: [GET]` and `auth: {scheme: link, secret: NAME}`. Pass the event as fields, or with --data
+as JSON, XML, YAML or text. The link is signed, not encrypted: anyone who sees it can read it, and can open it until
+it expires. With --once, all openings count as the same event, which is delivered once. Each opening gets the same
+reply."""
 EXAMPLES: Final = """\
   hookchain link enroll serial=C02XL0 event=device.lost
   hookchain link enroll --data '{"event": "device.lost", "serial": "C02XL0"}' --once --expires 7d

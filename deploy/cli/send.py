@@ -26,14 +26,16 @@ from shared.jsontext import to_json
 
 PUSH_REJECTED: Final[ProblemCode] = "push_identity_mismatch"
 DETAILS: Final = """\
-A secret is never an argument. --secret names it, and it is looked up as the functions do (/secrets/<name>, the variable
-SIGNUP_PASSWORD for signup-password), and in .env. Without --secret, the command asks for it.
+A secret is never an argument. --secret is its name. The value is looked up in the same places as by the functions
+(/secrets/<name>, then the variable SIGNUP_PASSWORD for signup-password), and in .env. Without --secret, the command
+asks for the value.
 
-Without an auth option, an event for a URL of this machine is signed as its source requires, in the configuration that
---config, HOOKCHAIN_CONFIG or the running `hookchain dev` names. With --secret alone, the source's auth is used too, if
-the source is known.
+Without an auth option, an event for a URL of this machine is signed as its source requires in the configuration: the
+one of --config, HOOKCHAIN_CONFIG or the running `hookchain dev`. With --secret alone, the source's auth is used too,
+if the source is known.
 
-An event that the receiver does not confirm (503) is sent again, twice at most, after the wait that it asks for.
+If the receiver does not confirm an event (503), it is sent again up to twice, after the wait that the receiver asks
+for.
 
 --data, --file and standard input are sent byte for byte, unless --format or --extra changes them. A file's extension
 (.json, .yaml, .yml, .xml or .form) sets its format."""

@@ -27,8 +27,8 @@ from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json
 
 DETAILS: Final = """\
-`<secret NAME>` stands for the newest value of that secret: `hookchain secrets list` shows where it is stored. If a
-source lists several auth schemes, the sender needs only one of them."""
+`<secret NAME>` means the newest value of that secret; `hookchain secrets list` shows where it is stored. If a source
+lists several auth schemes, the sender needs only one of them."""
 EXAMPLES: Final = """\
   hookchain sources github --platform gcp
   hookchain sources shop --snippet python > send_event.py"""

@@ -27,8 +27,9 @@ _CHAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _NOWHERE: Final = re.compile(r"^route '[^']*': ")
 
 DETAILS: Final = """\
-`hookchain steps` lists the steps. Standard input is read as JSON, XML or a property list if it looks like one, else as
-text; --as sets its format. The output is the document itself, or a list if a step split the event."""
+`hookchain steps` lists the steps. Standard input is read as JSON, XML or a property list if it looks like one,
+otherwise as text; --as sets its format. The output is the document, or a list of documents if a step split the
+event."""
 EXAMPLES: Final = """\
   hookchain step 'convert: {to: plist}' < in.json > out.plist
   hookchain step 'convert: {from: yaml, to: json}' < in.yaml

@@ -19,8 +19,8 @@ IMPORT_DETAILS: Final = """\
 The file's first line names its columns: id, name, email, and metadata.KEY for each entry of the metadata. An empty cell
 changes nothing. If the file has a fault, nothing is imported. `-` reads standard input."""
 DELETE_DETAILS: Final = """\
-The tenant's endpoints are deleted and its portal links stop working. Messages and deliveries stay until their retention
-ends; `hookchain forget --tenant` erases them."""
+The tenant's endpoints are deleted and its portal links stop working. Messages and deliveries are kept until their
+retention ends; `hookchain forget --tenant` erases them."""
 
 
 def main(arguments: list[str]) -> int:

@@ -57,11 +57,13 @@ from shared.signatures.signature_scheme import HmacScheme
 from shared.times import rfc3339
 
 DETAILS: Final = """\
-The secret is the source's, looked up as the functions do, and in .env. If a source has a provider's public key,
---make-key generates a key pair to sign with: its public key becomes one more value of the secret in .env, its private
-key stays in the state folder. Only the provider can sign what needs a certificate (Amazon SNS, PayPal).
+The sample is signed with the source's secret, from the same places where the functions look it up, or from .env. If
+the secret is a provider's public key, --make-key generates a key pair to sign with: its public key becomes an
+additional value of the secret in .env, and its private key stays in the state folder. A request that needs a
+certificate (Amazon SNS, PayPal) can be signed only by the provider.
 
-A sample that the receiver does not confirm (503) is sent again, twice at most, after the wait that it asks for."""
+If the receiver does not confirm a sample (503), it is sent again up to twice, after the wait that the receiver asks
+for."""
 EXAMPLES: Final = """\
   hookchain trigger github                 a push, while `make dev` runs
   hookchain trigger stripe invoice.payment_failed

@@ -78,7 +78,7 @@ def test_the_functions_of_the_last_deployment_return_to_the_revision_before(
     assert moved() == ["--to-revisions=transform-1=100", "--to-revisions=notify-1=100"]
     printed = capsys.readouterr().out
     assert "transform: transform-1 serves now, instead of transform-3" in printed
-    assert "A delivery that it does not know becomes a dead letter" in printed
+    assert "A delivery that it cannot read becomes a dead letter" in printed
 
 
 def test_a_function_without_an_earlier_revision_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

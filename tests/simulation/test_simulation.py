@@ -45,7 +45,7 @@ def test_it_would_see_a_worker_that_takes_no_answer_for_a_failure(monkeypatch: p
         except TimeoutError:
             return RetryLater("no answer")
 
-    monkeypatch.setattr("functions.notify.notify.attempt_once", attempt_once)
+    monkeypatch.setattr("functions.notify.attempt.attempt_once", attempt_once)
     assert simulate(5, EVENTS, SILENT, SILENT_IN_THE_END, gathers=False).repeated
 
 

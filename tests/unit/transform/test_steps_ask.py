@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 import time
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -89,16 +88,6 @@ def fetch(**settings: Json) -> JsonObject:
     return {"fetch": {"url": "https://api.example.com/1/cards/{{ data.card }}", "into": "data.details", **settings}}
 
 
-async def test_a_call_posts_the_event_and_its_answer_is_the_data() -> None:
-    world = World({URL: json_answer({"done": True})})
-
-    assert await world.data(call()) == {"done": True}
-    [request] = world.fetch.asked
-    assert (request.method, json.loads(request.body)) == ("POST", to_cloudevent(EVENT))
-    assert ("content-type", "application/cloudevents+json") in request.headers
-    assert ("hookchain-hops", "3") in request.headers
-
-
 async def test_a_call_is_signed_so_that_a_standard_webhooks_library_verifies_it() -> None:
     world = World({URL: json_answer({})})
     world.now = time.time()
@@ -139,16 +128,6 @@ async def test_a_value_that_would_be_another_folder_is_rejected(card: Json, code
 
     assert [fault.code for fault in (await world.run(fetch(), EVENT.with_data({"card": card}))).faults] == [code]
     assert world.fetch.asked == []
-
-
-async def test_what_was_got_is_merged_into_what_is_there() -> None:
-    world = World({CARD: json_answer({"name": "Ada", "labels": {"b": 2}})})
-
-    event = EVENT.with_data({"card": "abc", "details": {"id": 1, "labels": {"a": 1}}})
-    assert await world.data(fetch(), event) == {
-        "card": "abc",
-        "details": {"id": 1, "name": "Ada", "labels": {"a": 1, "b": 2}},
-    }
 
 
 @pytest.mark.parametrize(

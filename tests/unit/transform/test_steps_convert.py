@@ -22,19 +22,11 @@ from shared.formats.text_body import binary
 from shared.jsontext import Json, to_json
 from tests.fakes.steps import EVENT, event_after
 from tests.unit.shared.json_values import floats, json_values, texts, values_of
-from tests.unit.transform.converting import SENT, an_object, descriptors, rejection, there, there_and_back
+from tests.unit.transform.converting import an_object, descriptors, rejection, there, there_and_back
 
 
 def nested(value: Json, levels: int) -> Json:
     return value if levels == 0 else [nested(value, levels - 1)]
-
-
-def test_a_document_says_its_content_type_and_json_needs_none() -> None:
-    document = event_after(Convert, {"to": "yaml"}, replace(EVENT, data=SENT))
-    value = event_after(Convert, {"to": "json"}, document)
-
-    assert (document.datatype, value.datatype) == ("application/yaml", None)
-    assert event_after(Convert, {"to": "yaml", "path": "data.tags"}, replace(EVENT, data=SENT)).datatype is None
 
 
 def test_yaml_is_written_for_people() -> None:
@@ -98,13 +90,6 @@ def test_readers_that_know_namespaces_take_all_xml_that_is_written(value: Json) 
         assert error.code == "conversion_failed"
         return
     ElementTree.fromstring(str(written))
-
-
-def test_csv_has_a_column_for_each_key() -> None:
-    assert there({"to": "csv"}, [{"a": 1, "b": 'say "hi"'}, {"c": None, "a": "x,y"}]) == (
-        'a,b,c\r\n1,"say ""hi""",\r\n"x,y",,\r\n'
-    )
-    assert there({"to": "csv", "delimiter": ";"}, [{"a": "1,5", "b": "x"}]) == 'a;b\r\n"1,5";x\r\n'
 
 
 @pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "-1+A1", "\t=1", "\uff1d1+1"])

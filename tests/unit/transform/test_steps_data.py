@@ -151,22 +151,10 @@ def test_what_is_dropped_is_in_the_body_as_it_came_no_longer() -> None:
     assert "hunter2" not in repr(after)
 
 
-def test_who_and_what_it_is_about_can_be_dropped() -> None:
-    after = drop("actor", "subject")
-
-    assert (after.actor, after.subject, after.rawbody) == (None, None, SHAPED_EVENT.rawbody)
-
-
 @pytest.mark.parametrize("path", ["type", "data"])
 def test_what_an_event_cannot_be_without_is_not_dropped(path: str) -> None:
     with pytest.raises(SettingsFault):
         verified_step(Drop, [path])
-
-
-def test_type_and_actor_can_be_set() -> None:
-    after = set_({"type": "signup", "actor": {"from": "data.name"}})
-
-    assert (after.type, after.actor, after.data) == ("signup", "Ada", SHAPED_EVENT.data)
 
 
 @pytest.mark.parametrize(
@@ -241,10 +229,6 @@ def reason(step: Json, data: Json) -> str:
 )
 def test_a_default_counts_where_nothing_is_there_or_null(before: Json, after: Json) -> None:
     assert written_data_after({"default": {"data.a.b": 1}}, before) == after
-
-
-def test_a_default_in_the_way_of_something_else_names_the_place_and_the_kind() -> None:
-    assert reason({"default": {"data.a.b": 1}}, {"a": "hunter2"}) == "path_conflict: data.a is text, not an object"
 
 
 @pytest.mark.parametrize(
@@ -443,21 +427,6 @@ def test_an_expression_whose_output_is_too_large_is_rejected() -> None:
     assert fault.code == "output_too_large"
 
 
-def test_merge_goes_into_objects_and_takes_the_last_of_anything_else() -> None:
-    data: Json = {"a": {"x": 1, "y": [1]}, "b": {"x": {"z": 2}, "y": [2]}, "c": None}
-
-    assert written_data_after(
-        {"merge": {"from": ["data.a", "data.b", "data.c", "data.none"], "into": "data.all"}}, data
-    ) == {
-        "a": {"x": 1, "y": [1]},
-        "b": {"x": {"z": 2}, "y": [2]},
-        "c": None,
-        "all": {"x": {"z": 2}, "y": [2]},
-    }
-    fault = code_and_reason({"merge": {"from": ["data.a"], "into": "data"}}, {"a": "hunter2"})
-    assert fault == ("path_conflict", "data.a is text, not an object")
-
-
 @pytest.mark.parametrize(
     ("data", "parts"),
     [({"items": [1, 2]}, [1, 2]), ({"items": {"a": 1}}, [{"a": 1}]), ({"items": []}, []), ({}, []), ("x", [])],
@@ -468,11 +437,6 @@ def test_split_makes_an_event_of_each_item_and_of_a_thing_that_is_no_list(data: 
 
 def asking(owners: FakeOwners) -> Services:
     return Services(FakeSecrets({}), lambda: FakeFetch(), owners, None)
-
-
-def test_stop_without_a_condition_always_stops() -> None:
-    assert run({"stop": "not yet"}, {}).stops == ("step 1 'stop': not yet",)
-    assert run({"stop": {"reason": "a test", "when": "data.test"}}, {"test": False}).events
 
 
 def test_switch_takes_the_first_case_that_is_true() -> None:

@@ -152,15 +152,6 @@ def test_a_warning_is_noted_and_the_event_goes_on_as_it_was() -> None:
     assert result_of(Lint, settings, replace(event, data={"age": 7})) == replace(event, data={"age": 7})
 
 
-def test_a_warning_is_put_into_a_field() -> None:
-    settings: Json = {"schema": SIGNUP, "on_fault": "warn", "into": "data.faults"}
-
-    assert data_after(Lint, settings, {"age": 1}) == {
-        "age": 1,
-        "faults": ["data lacks 'email'", "data.age breaks minimum: 18"],
-    }
-
-
 def test_what_is_faulty_goes_on_in_another_chain() -> None:
     settings: Json = {"format": "json", "on_fault": "switch", "chain": "mend"}
     event = replace(EVENT, data="{")

@@ -1,14 +1,25 @@
-"""Previews of deliveries to kinds that are neither mail nor built in: the operator's own, and apprise."""
+"""Previews of deliveries: what is shown of each kind, to whom it goes, and when it would go out."""
 
+import importlib
+import pkgutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import functions.notify.destinations as kinds
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from deploy.explain.config_tests import run_config_tests
 from deploy.explain.deliveries import DeliveryPreview, Situation, preview_delivery
-from functions.notify.http_kind import example_delivery
+from deploy.explain.outgoing_request import MADE, masked_request, request_lines
+from functions.notify.destination import kind_module
+from functions.notify.http_kind import compile_settings, example_delivery
 from shared.delivery import Delivery
+from shared.jsontext import Json
+from shared.ledger import DestinationState
+from shared.secrets import secret_names
+from shared.times import unix_seconds
 
 CONFIG = """
 sources: {shop: {auth: none}}
@@ -84,3 +95,195 @@ def test_a_message_through_apprise_is_shown_with_its_service_and_text_and_withou
     assert found.check.text == f"apprise: a message of type success to {service} (secret gotify-url)"
     assert [line.strip() for line in found.lines][2:5] == ["Order A-17", "", "Paid:"]
     assert "Atoken123" not in found.check.text + "\n".join(found.lines)
+
+
+PEOPLE_CONFIG = """
+sources: {shop: {auth: none}}
+routes: [{name: orders, to: [mail, text, chat]}]
+people: %s
+destinations:
+  mail: {email: {to: actor, from: bot@example.com}, otherwise: office}
+  office: {email: {to: office@example.com}}
+  text: {sms: {account: AC00000000000000000000000000000000, secret: x, from: "+15005550006", to: {person: anna}}}
+  chat: {slack: {secret: s, to: data.owner}}
+tests:
+  - name: Anna is told
+    input: {source: shop, event: {actor: anna.b, data: {owner: anna}}}
+    expect:
+      - {to: mail, mail: {to: anna@example.com}}
+      - {to: text, request: {body: {To: "+447700900123"}}}
+      - {to: chat, request: {body: {channel: U0ANNA1}}}
+  - name: a stranger is nobody
+    input: {source: shop, event: {actor: eve, data: {owner: anna}}}
+    expect: [{to: mail}, {to: text}, {to: chat}]
+    fails: unknown_person
+"""
+HERE = '{anna: {email: anna@example.com, phone: "+447700900123", slack: U0ANNA1, aliases: [anna.b]}}'
+
+
+def preview_to(destination: str, actor: str, people: str = HERE) -> DeliveryPreview:
+    notify = compile_config(parse_config(PEOPLE_CONFIG % people, "hookchain.yaml", Path()))["notify"]
+    event = replace(example_delivery({"owner": "anna"}).event, actor=actor)
+    return preview_delivery(Delivery(event, "orders", destination), notify, {}, Situation(0.0))
+
+
+def test_the_person_is_named_with_a_masked_address() -> None:
+    assert preview_to("mail", "anna.b").check.text == "a mail to anna (a…@example.com): order.created from shop"
+    assert preview_to("text", "eve").check.text.startswith("sms: to anna (+44…): POST https://api.twilio.com")
+    chat = preview_to("chat", "eve")
+    assert chat.check.text == "slack: to anna (U0A…): POST https://slack.com/api/chat.postMessage"
+    assert any('"channel": "U0ANNA1"' in line for line in chat.lines)
+
+
+def test_nobody_is_told_with_the_reason_and_who_gets_it_instead() -> None:
+    found = preview_to("mail", "octocat")
+    assert found.check.state == "failed"
+    assert found.check.text == (
+        "unknown_person: nobody in `people` is the event's actor, 'oct…': add that name to `aliases` of a person in "
+        "`people`, or as `shop: NAME`; 'office' gets it instead"
+    )
+
+
+def test_a_list_at_a_url_is_not_read() -> None:
+    at_url = "{url: 'https://hr.example.com/people?key=s3cret'}"
+    assert preview_to("mail", "octocat", at_url).check.text == (
+        "email: to the actor 'oct…', whom notify looks up in the list at hr.example.com"
+    )
+    assert "to `data.owner`, whom" in preview_to("chat", "octocat", at_url).check.text
+    assert "to 'anna', whom" in preview_to("text", "octocat", at_url).check.text
+
+
+def test_a_configuration_s_tests_expect_people() -> None:
+    file = parse_config(PEOPLE_CONFIG % HERE, "hookchain.yaml", Path())
+    results = run_config_tests(file.document, compile_config(file), file.folder)
+    assert [(each.name, each.lines) for each in results if not each.passed] == []
+    assert len(results) == 2
+
+
+TIMED_CONFIG = """
+sources: {shop: {auth: none}}
+routes: [{name: orders, to: [mail]}]
+people:
+  ann: {email: ann@example.com, timezone: Europe/Berlin}
+  bob: {email: bob@example.com}
+destinations:
+  mail:
+    email: {to: actor, from: bot@example.com}
+    %s
+"""
+NOON = "2026-11-27T12:05:00Z"
+NIGHT = "2026-11-27T22:10:00Z"  # ten past eleven in Berlin
+QUIET = 'quiet_hours: {from: "22:00", to: "07:00"}'
+DAILY = "digest: {every: 15m, by: data.repository}"
+
+
+def timing(
+    options: str,
+    at: str,
+    actor: str = "ann",
+    data: Json = None,
+    state: DestinationState | None = None,
+    received: str = "",
+) -> str:
+    """Return what follows the mail's subject."""
+    notify = compile_config(parse_config(TIMED_CONFIG % options, "hookchain.yaml", Path()))["notify"]
+    event = replace(example_delivery(data).event, actor=actor, receivedat=received or at)
+    situation = Situation(unix_seconds(at), {"mail": state} if state else {})
+    found = preview_delivery(Delivery(event, "orders", "mail"), notify, {}, situation).check
+    assert found.state == "passed"
+    return found.text.partition(": order.created from shop")[2].removeprefix("; ")
+
+
+@pytest.mark.parametrize(
+    ("options", "at", "expected"),
+    [
+        ("retry: []", NOON, ""),
+        (QUIET, NOON, ""),
+        (DAILY, NOON, "not now: it waits, with the other events for ann, for the digest at 13:15 (Europe/Berlin)"),
+        (
+            f"{DAILY}\n    {QUIET}",
+            NIGHT,
+            "not now: it waits, with the other events for ann, until the quiet hours, 22:00 to 07:00, end at "
+            "07:00 on 28 Nov (Europe/Berlin)",
+        ),
+        (
+            QUIET.replace("}", ", tz: America/New_York}"),
+            "2026-11-27T11:59:00Z",
+            "not now: it waits, with the other events for ann, until the quiet hours, 22:00 to 07:00, end at "
+            "07:00 (America/New_York)",
+        ),
+        ("rate: 20/h", NOON, "at most 20 in 1 h go out; what is over that waits for a digest"),
+        ("digest: {every: 1d}", NOON, "not now: it waits, with the other events for ann, for the digest at "
+         "01:00 on 28 Nov (Europe/Berlin)"),
+    ],
+)  # fmt: skip
+def test_the_time_and_the_reason_are_in_the_recipients_time_zone(options: str, at: str, expected: str) -> None:
+    assert timing(options, at) == expected
+
+
+def test_a_person_without_a_time_zone_gets_the_night_of_utc() -> None:
+    found = timing(QUIET, "2026-11-27T06:30:30Z", "bob")
+    assert found.endswith("until the quiet hours, 22:00 to 07:00, end at 07:00 (UTC)")
+
+
+def test_a_key_is_named_and_an_event_without_one_is_not_coalesced() -> None:
+    burst = "coalesce: {by: data.number, wait: 30s}"
+    assert timing(burst, NOON, data={"number": 42}) == (
+        "not now: it waits, with the further events for ann and with the key '42', until none came for 30 s, for 5 min "
+        "at most; if none comes, until 13:05:30 (Europe/Berlin)"
+    )
+    assert timing(burst, NOON, data={}) == "now, by itself: it has no key at `data.number`"
+    assert "for ann and with the key 'orchard', for the digest" in timing(DAILY, NOON, data={"repository": "orchard"})
+
+
+def test_what_expires_before_its_digest_and_what_is_large_go_out_by_themselves() -> None:
+    assert (
+        timing(f"{DAILY}\n    expires_after: 16m", "2026-11-27T12:01:00Z", received="2026-11-27T11:50:00Z")
+        == "now, by itself: it would expire before it is gathered"
+    )
+    assert timing(DAILY, NOON, data={"text": "x" * 210_000}).startswith("now, by itself: with over 210 KB")
+
+
+def test_at_night_nothing_goes_out_by_itself() -> None:
+    night = "2026-11-27T22:30:00Z"
+    assert timing(QUIET, night, data={"text": "x" * 210_000}).startswith(
+        "not now: it waits until the quiet hours, 22:00 to 07:00, end at 07:00 on 28 Nov (Europe/Berlin), and goes out "
+        "by itself: with over 210 KB"
+    )
+    assert (
+        timing(f"{QUIET}\n    expires_after: 1h", night, received=night)
+        == "never: it expires before the quiet hours end"
+    )
+
+
+def test_a_destination_that_takes_nothing_says_so() -> None:
+    disabled = DestinationState(disabled_reason="paused by an operator")
+    assert timing("retry: []", NOON, state=disabled) == "held here until `hookchain resume mail`: paused by an operator"
+    paused = DestinationState(paused_until=unix_seconds(NOON) + 60)
+    assert timing("retry: []", NOON, state=paused) == "the destination is paused here until 13:06 (Europe/Berlin)"
+    assert timing("retry: []", NOON, state=DestinationState(paused_until=1.0)) == ""
+
+
+def test_a_preview_says_that_a_digest_is_another_mail() -> None:
+    notify = compile_config(parse_config(TIMED_CONFIG % DAILY, "hookchain.yaml", Path()))["notify"]
+    event = replace(example_delivery({}).event, actor="ann")
+    found = preview_delivery(Delivery(event, "orders", "mail"), notify, {}, Situation(unix_seconds(NOON)))
+    assert found.lines[1] == "The mail to 'mail' by route 'orders', if it comes alone; a digest lists it by a line"
+
+
+MODULES = {name: importlib.import_module(kind_module(name)) for _, name, _ in pkgutil.iter_modules(kinds.__path__)}
+HTTP_KINDS = [name for name, module in MODULES.items() if hasattr(module, "request")]
+
+
+@pytest.mark.parametrize("name", HTTP_KINDS)
+def test_the_request_of_every_kind_is_shown_with_the_names_of_its_secrets(name: str) -> None:
+    kind = MODULES[name]
+    for example in kind.EXAMPLES:
+        written = compile_settings(kind, example.settings)
+        request = masked_request(kind, example_delivery(example.data), written)
+        text = "\n".join(request_lines(request))
+        assert request.method == example.method
+        assert "whsec_" not in text
+        assert "secret.example" not in text
+        shown = [f"<secret {secret}>" in text or f"%3Csecret%20{secret}%3E" in text for secret in secret_names(written)]
+        assert all(shown) or MADE in text or request.auth

@@ -151,8 +151,17 @@ def _entries(record: JsonObject) -> Mapping[str, JsonObject]:
 
 
 def _pending(record: JsonObject) -> list[Pending]:
-    written = cast("Sequence[Mapping[str, str]]", record.get("pending", []))
-    return [Pending(**each) for each in written]  # type: ignore[arg-type] # `_record_text` wrote them
+    """Return the alerts that are to be published. A later version may have written more about each."""
+    return [
+        Pending(
+            kind=cast("Kind", each["kind"]),
+            name=cast("str", each["name"]),
+            at=cast("float", each["at"]),
+            reason=cast("str", each["reason"]),
+            since=cast("float", each["since"]),
+        )
+        for each in cast("Sequence[JsonObject]", record.get("pending", []))
+    ]
 
 
 def _record_text(entries: Mapping[str, JsonObject], pending: Sequence[Pending], now: float) -> Kept:

@@ -100,7 +100,9 @@ def _decide(record: JsonObject, settings: Silence, now: float) -> JsonObject:
 
 def _pending(record: JsonObject) -> Pending | None:
     written = record.get(PENDING)
-    return Pending(**written) if isinstance(written, dict) else None  # type: ignore[arg-type] # `_decide` wrote it
+    if not isinstance(written, dict):
+        return None
+    return Pending(written.get("is_back") is True, time_in(written, SINCE) or 0.0, time_in(written, "at") or 0.0)
 
 
 def _record_text(record: JsonObject, now: float) -> Kept:

@@ -1,10 +1,12 @@
 """Alerts about dead letters and destinations: bundled, told once, lost by no crash, and never about themselves."""
 
+import json
 from dataclasses import replace
 from random import Random
 
 import pytest
 
+from functions.notify.alerts.paused_destinations import decide
 from functions.notify.chat_messages import MessageSettings
 from functions.notify.destination import Attempt
 from functions.notify.digests.digest import digest_text, read_digest
@@ -282,3 +284,9 @@ async def test_a_part_that_fails_holds_up_no_retry() -> None:
     with pytest.raises(Temporary):
         await made.service.sweeper.sweep()
     assert len(made.notifier.bus.on(DELIVERIES)) == 1
+
+
+def test_a_record_that_a_later_version_wrote_more_into_is_read() -> None:
+    pending = {"kind": "destination_paused", "name": "crm", "at": START, "reason": "503", "since": START, "later": 1}
+    alerts, _ = decide(json.dumps({"destinations": {}, "pending": [pending]}), {}, START)
+    assert [(each.kind, each.name, each.reason) for each in alerts] == [("destination_paused", "crm", "503")]

@@ -52,7 +52,7 @@ Journal = TypeVar("Journal", bound="CloudJournal")
 
 
 class Port(Protocol):
-    def close(self) -> None: ...
+    def close(self) -> Awaitable[None] | None: ...
 
 
 AnyPort = TypeVar("AnyPort", bound=Port)
@@ -63,7 +63,8 @@ async def closing(port: AnyPort) -> AsyncIterator[AnyPort]:
     try:
         yield port
     finally:
-        port.close()
+        if (is_closed := port.close()) is not None:
+            await is_closed
         await asyncio.sleep(0)  # lets its connections close
 
 

@@ -5,13 +5,14 @@ import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, nullcontext
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.config.running_dev import HOST, Ports, port_base, ports_from, read_aws_environ, read_dev_file
+from deploy.history.cloud_journal import closing as closing_port
 from deploy.history.journal_view import JournalView
 from deploy.history.local_journal import JournalReader, rewrite_files
 from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores
@@ -110,37 +111,25 @@ def _journal(folder: Path, stored: JournalReader) -> Iterator[JournalView]:
         yield reader
 
 
-@asynccontextmanager
-async def open_local_ledger(folder: Path) -> AsyncIterator[Ledger]:
-    if aws := running_aws(folder):
-        with closing(aws.make_ledger()) as stored:
-            yield stored
-        return
-    ledger = LocalLedger(folder / LEDGER_FILE)
-    try:
-        yield ledger
-    finally:
-        await ledger.close()
+def open_local_ledger(folder: Path) -> AbstractAsyncContextManager[Ledger]:
+    aws = running_aws(folder)
+    return closing_port(aws.make_ledger() if aws else LocalLedger(folder / LEDGER_FILE))
 
 
-@asynccontextmanager
-async def _open_records(folder: Path) -> AsyncIterator[Records]:
-    if aws := running_aws(folder):
-        with closing(aws.make_records()) as stored:
-            yield stored
-        return
-    with closing(DocumentRecords(LocalDocuments(folder / "records.db", "records"))) as records:
-        yield records
+def _open_records(folder: Path) -> AbstractAsyncContextManager[Records]:
+    aws = running_aws(folder)
+    local = LocalDocuments(folder / "records.db", "records")
+    return closing_port(aws.make_records() if aws else DocumentRecords(local))
 
 
-@asynccontextmanager
-async def open_local_documents(folder: Path) -> AsyncIterator[Documents]:
-    if aws := running_aws(folder):
-        with closing(aws.make_documents()) as stored:
-            yield stored
-        return
-    with closing(LocalDocuments(folder / DOCUMENTS_FILE)) as documents:
-        yield documents
+def open_local_documents(folder: Path) -> AbstractAsyncContextManager[Documents]:
+    aws = running_aws(folder)
+    return closing_port(aws.make_documents() if aws else LocalDocuments(folder / DOCUMENTS_FILE))
+
+
+def open_local_blobs(folder: Path) -> AbstractAsyncContextManager[StoredBlobs]:
+    aws = running_aws(folder)
+    return closing_port(aws.make_blobs()) if aws else nullcontext(LocalBlobs(folder / "blobs"))
 
 
 @asynccontextmanager
@@ -152,15 +141,6 @@ async def open_local_stores(folder: Path) -> AsyncIterator[SubscriberStores]:
         open_local_blobs(folder) as blobs,
     ):
         yield SubscriberStores(documents, ledger, blobs, lambda: open_local_bus(folder, os.environ))
-
-
-@asynccontextmanager
-async def open_local_blobs(folder: Path) -> AsyncIterator[StoredBlobs]:
-    if aws := running_aws(folder):
-        with closing(aws.make_blobs()) as stored:
-            yield stored
-        return
-    yield LocalBlobs(folder / "blobs")
 
 
 def read_slice(folder: Path, function: str) -> JsonObject | None:

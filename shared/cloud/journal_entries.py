@@ -7,9 +7,11 @@ in a number that JavaScript can hold.
 import hashlib
 import json
 
+from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.journal import DeadLetter, EventEntry, route_documents, updated_entry
 from shared.jsontext import Json, JsonObject, to_json
+from shared.ports import Blobs
 from shared.times import unix_seconds
 
 
@@ -55,6 +57,22 @@ def updated_text(stored: object, entry: EventEntry) -> str:
     updated = updated_entry(entry, document["routes"], int(str(document["expected"])))
     routes = route_documents(updated.routes, updated.others)
     return to_json({**document, "expected": updated.expected, "broken": updated.broken, "routes": routes})
+
+
+async def put_large_message(letter: DeadLetter, blobs: Blobs | None, max_bytes: int) -> str | None:
+    """Put the message of a dead letter into a blob if it is larger than that. Return the blob's name, else None.
+
+    Raises Temporary, also if there is no place for blobs.
+    """
+    size = len(letter.message)
+    if size <= max_bytes:
+        return None
+    if blobs is None:
+        detail = f"a dead letter of {size} bytes needs a bucket, and this platform's settings name none"
+        raise Temporary("journal_unavailable", detail)
+    name = f"dead-letters/{hashlib.sha256(letter.id.encode()).hexdigest()}"
+    await blobs.put(name, letter.message)
+    return name
 
 
 def dead_letter_document(letter: DeadLetter) -> JsonObject:

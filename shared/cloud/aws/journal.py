@@ -11,9 +11,9 @@ first. The items:
 
 import asyncio
 from collections.abc import Sequence
-from hashlib import sha256
 from math import ceil
 
+from shared.cloud import journal_entries
 from shared.cloud.aws import tables
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo import (
@@ -26,14 +26,6 @@ from shared.cloud.aws.dynamo import (
     Value,
     item_key,
     state_shard,
-)
-from shared.cloud.journal_entries import (
-    dead_letter_document,
-    event_body,
-    event_document,
-    event_seq,
-    seq_of,
-    updated_text,
 )
 from shared.cloud.shards import shard_of
 from shared.errors import Temporary
@@ -69,12 +61,12 @@ class DynamoJournal:
             if not (entry.is_partial and await self._update(entry)):
                 await self._record_event(entry)
         elif isinstance(entry, DeadLetter):
-            item = dead_letter_item(entry, await self._put(entry), self._retention)
-            await self._store.put(tables.DEAD_LETTERS, item)
+            blob = await journal_entries.put_large_message(entry, self._blobs, MAX_FIELD_BYTES)
+            await self._store.put(tables.DEAD_LETTERS, dead_letter_item(entry, blob, self._retention))
 
     async def _record_event(self, entry: EventEntry) -> None:
         """Write the event. A second pass (redelivery, replay) changes only what was decided."""
-        key, body = item_key(entry.event.id), event_body(entry)
+        key, body = item_key(entry.event.id), journal_entries.event_body(entry)
         is_kept = len(body) <= MAX_FIELD_BYTES  # it always is, where there is a place for blobs
         has_document = is_kept and self._retention.bodies_seconds >= self._retention.events_seconds
         fields = event_fields(entry, body if has_document else None, self._retention)
@@ -92,31 +84,17 @@ class DynamoJournal:
                 return False
             if number:
                 await back_off(CONTENTION_SECONDS * number)
-            updated: Fields = {"entry": updated_text(found["entry"], entry)}
+            updated: Fields = {"entry": journal_entries.updated_text(found["entry"], entry)}
             is_unchanged = Condition("#entry = :seen", {"seen": found["entry"]})
             found = await self._store.update(tables.EVENTS, key, updated, is_unchanged)
             if found is None or found.get("entry") == updated["entry"]:  # the second: the first answer was lost
                 return True
         raise Temporary("journal_unavailable", f"DynamoDB: others kept writing an entry, {TRIES} times in a row")
 
-    async def _put(self, letter: DeadLetter) -> str | None:
-        """Put a large message into a blob, and return its name."""
-        size = len(letter.message)
-        if size <= MAX_FIELD_BYTES:
-            return None
-        if self._blobs is None:
-            raise Temporary(
-                "journal_unavailable",
-                f"a dead letter of {size} bytes needs a bucket, and this platform's settings name none",
-            )
-        name = f"dead-letters/{sha256(letter.id.encode()).hexdigest()}"
-        await self._blobs.put(name, letter.message)
-        return name
-
 
 def event_fields(entry: EventEntry, body: bytes | None, retention: Retention) -> Fields:
-    event, seq = entry.event, event_seq(entry)
-    document: JsonObject = {**event_document(entry, seq), "has_document": body is not None}
+    event, seq = entry.event, journal_entries.event_seq(entry)
+    document: JsonObject = {**journal_entries.event_document(entry, seq), "has_document": body is not None}
     return {
         "id": event.id,
         "seq": seq,
@@ -135,11 +113,11 @@ def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention)
         tables.KEY: item_key(letter.id),
         "id": letter.id,
         "event_id": letter.event_id or None,
-        "entry": to_json(dead_letter_document(letter)),
+        "entry": to_json(journal_entries.dead_letter_document(letter)),
         "message": None if blob else letter.message,
         "message_blob": blob,
         tables.EXPIRES_AT: ceil(letter.at + retention.dead_letters_seconds),
-        "seq": seq_of(letter.at, letter.id),
+        "seq": journal_entries.seq_of(letter.at, letter.id),
         **letter_state(letter.id, KEPT),
     }
 

@@ -16,19 +16,10 @@ from itertools import chain
 from typing import Final
 
 from shared.batching import Batcher
+from shared.cloud import journal_entries
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import MAX_DOCUMENT_BYTES, Fields, Firestore, Moment, Value, Write, document_id, sharded
-from shared.cloud.journal_entries import (
-    dead_letter_document,
-    event_body,
-    event_document,
-    event_seq,
-    parsed_entry,
-    seq_of,
-    updated_text,
-)
 from shared.cloud.shards import shard_of
-from shared.errors import Temporary
 from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
 from shared.jsontext import JsonObject, to_json
 from shared.ports import Blobs
@@ -68,7 +59,8 @@ class FirestoreJournal:
             return event_writes(entry, self._retention)
         if isinstance(entry, AttemptEntry):
             return []  # the ledger has it
-        return [dead_letter_write(entry, await self._put(entry), self._retention)]
+        blob = await journal_entries.put_large_message(entry, self._blobs, MAX_DOCUMENT_BYTES)
+        return [dead_letter_write(entry, blob, self._retention)]
 
     async def _update(self, entry: EventEntry) -> bool:
         """Write the decisions of the routes that ran again. Return False if the event is not stored."""
@@ -77,22 +69,11 @@ class FirestoreJournal:
         def decide(found: Fields | None) -> tuple[bool, Write | None]:
             if found is None:
                 return False, None
-            return True, Write(EVENTS, name, {"entry": updated_text(found["entry"], entry)}, mask=("entry",))
+            return True, Write(
+                EVENTS, name, {"entry": journal_entries.updated_text(found["entry"], entry)}, mask=("entry",)
+            )
 
         return await self._store.transact(EVENTS, name, ("entry",), decide)
-
-    async def _put(self, letter: DeadLetter) -> str | None:
-        if len(letter.message) <= MAX_DOCUMENT_BYTES:
-            return None
-        if self._blobs is None:
-            size = len(letter.message)
-            raise Temporary(
-                "journal_unavailable",
-                f"a dead letter of {size} bytes needs a bucket, and this platform's settings name none",
-            )
-        name = f"dead-letters/{document_id(letter.id)}"
-        await self._blobs.put(name, letter.message)
-        return name
 
     async def _commit(self, batch: Sequence[Sequence[Write]]) -> Sequence[None]:
         await self._store.commit(list(chain.from_iterable(batch)))
@@ -115,7 +96,7 @@ def keyed(value: str, seq: int) -> str:
 def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
     """Return the event's writes. A second pass (redelivery, replay) changes only what was decided."""
     event, shard = entry.event, shard_of(entry.event.id)
-    seq = event_seq(entry)
+    seq = journal_entries.event_seq(entry)
     fields: dict[str, Value] = {
         "id": event.id,
         "listed": sharded("", shard, seq),
@@ -123,10 +104,10 @@ def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
         "by_type": sharded(f"{event.type[:MAX_TEXT]}/", shard, seq),
         EXPIRE_AT: Moment(entry.at + retention.events_seconds),
     }
-    document = event_body(entry)
+    document = journal_entries.event_body(entry)
     is_kept = len(document) <= MAX_DOCUMENT_BYTES  # it always is, where there is a place for blobs
     has_document = is_kept and retention.bodies_seconds >= retention.events_seconds
-    fields["entry"] = to_json({**event_document(entry, seq), "has_document": has_document})
+    fields["entry"] = to_json({**journal_entries.event_document(entry, seq), "has_document": has_document})
     bodies: list[Write] = []
     if has_document:
         fields["document"] = document
@@ -138,14 +119,14 @@ def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
 
 def dead_letter_write(letter: DeadLetter, blob: str | None, retention: Retention) -> Write:
     """Return the dead letter's write. `blob` names where its message was put, which then is not in the document."""
-    seq = seq_of(letter.at, letter.id)
+    seq = journal_entries.seq_of(letter.at, letter.id)
     fields: dict[str, Value] = {
         "id": letter.id,
         "seq": seq,
         "event_id": letter.event_id,
         "state": KEPT,
         "by_state": keyed(KEPT, seq),
-        "entry": to_json(dead_letter_document(letter)),
+        "entry": to_json(journal_entries.dead_letter_document(letter)),
         "message": None if blob else letter.message,
         "message_blob": blob,
         EXPIRE_AT: Moment(letter.at + retention.dead_letters_seconds),
@@ -159,4 +140,4 @@ def marked_write(doc_id: str, seq: int, state: str) -> Write:
 
 
 def entry_of(fields: Fields) -> JsonObject:
-    return parsed_entry(fields["entry"])
+    return journal_entries.parsed_entry(fields["entry"])

@@ -7,8 +7,9 @@ from typing import Final, TypeAlias
 from shared.errors import Permanent
 from shared.jsontext import Json, kind_of
 
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_PREFIXED_KEY: Final = re.compile(r"@?(?=[0-9_:-]*[A-Za-z])[A-Za-z0-9_-]+(?::[A-Za-z0-9_-]+)*")
+# Compiled at their first use: transform's start imports this module.
+_PLAIN_KEY: Final = r"[A-Za-z_][A-Za-z0-9_-]*"
+_PREFIXED_KEY: Final = r"@?(?=[0-9_:-]*[A-Za-z])[A-Za-z0-9_-]+(?::[A-Za-z0-9_-]+)*"
 SHOWN_CHARACTERS: Final = 64
 
 Location: TypeAlias = "tuple[Location, str | int] | None"
@@ -18,7 +19,9 @@ Location: TypeAlias = "tuple[Location, str | int] | None"
 def is_field_name(key: str) -> bool:
     """Return whether a key is a short name: letters, digits, `_` and `-`."""
     return (
-        len(key) <= SHOWN_CHARACTERS and key.isascii() and (key.isidentifier() or _PLAIN_KEY.fullmatch(key) is not None)
+        len(key) <= SHOWN_CHARACTERS
+        and key.isascii()
+        and (key.isidentifier() or re.fullmatch(_PLAIN_KEY, key) is not None)
     )
 
 
@@ -29,7 +32,7 @@ def place_of_senders_key(place: str, key: str) -> str:
     """
     if is_field_name(key):
         return f"{place}.{key}"
-    is_shown = len(key) <= SHOWN_CHARACTERS and _PREFIXED_KEY.fullmatch(key)
+    is_shown = len(key) <= SHOWN_CHARACTERS and re.fullmatch(_PREFIXED_KEY, key)
     return f'{place}["{key}"]' if is_shown else f"{place}.*"
 
 

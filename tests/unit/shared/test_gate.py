@@ -134,9 +134,11 @@ async def test_work_that_came_back_goes_before_new_work_of_its_group(world: Worl
     assert await world.enter("crm", turns=1) is None
 
 
-async def test_while_messages_wait_in_the_bus_who_has_many_places_gets_no_more_and_others_do(world: World) -> None:
+@pytest.mark.parametrize("places", [PLACES, 5 * PLACES])  # the second has so many that few are used
+async def test_while_messages_wait_in_the_bus_who_has_many_places_gets_no_more_and_others_do(places: int) -> None:
+    world = World(places)
     await world.learn("crm", "other")
-    assert await world.enter_all("crm", int(HEAVY_LOAD)) == PLACES * 4 // 5
+    assert await world.enter_all("crm", int(HEAVY_LOAD)) == places * 4 // 5
     world.answer("crm")
     world.gate.note_arrival(5.0)
     assert await world.enter_all("crm", PLACES) == HEAVY

@@ -12,23 +12,7 @@ from itertools import chain
 from math import inf
 from typing import Final, Literal
 
-from deploy.history.cloud_journal import (
-    CHUNK,
-    MAX_POINTS,
-    BlobPort,
-    Chunk,
-    CloudJournal,
-    States,
-    StoredEvent,
-    dead_letter_row,
-    grouped,
-    matches_query,
-    on_own_loop,
-    series_of,
-    span_of,
-    speaking_state,
-    time_of,
-)
+from deploy.history import cloud_journal
 from deploy.history.journal_view import DROPPED, REPLAYED, Bucket, DeadLetterRow, EventQuery, EventRecord
 from shared.batching import batches
 from shared.cloud.aws import tables
@@ -64,16 +48,18 @@ MAX_COUNTED: Final = 10_000
 AT_ONCE: Final = 25
 
 
-class DynamoJournalReader(CloudJournal):
+class DynamoJournalReader(cloud_journal.CloudJournal):
     """`now` is the time by which what has expired is left out."""
 
-    def __init__(self, store: Dynamo, blobs: BlobPort | None, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Dynamo, blobs: cloud_journal.BlobPort | None, now: Callable[[], float] = time.time
+    ) -> None:
         super().__init__([store, blobs] if blobs else [store])
         self._store = store
         self._blobs = blobs
         self._now = now
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def version(self) -> int:
         """Read the newest event, deliveries and dead letter: they change when anything does."""
         events, deliveries, ended, letters = await asyncio.gather(
@@ -92,26 +78,28 @@ class DynamoJournalReader(CloudJournal):
     ) -> list[Fields]:
         return await read_shards(self._store, table, index, limit, low=low, high=high, descending=True)
 
-    async def _chunk(self, query: EventQuery, before: int | None) -> Chunk:
+    async def _chunk(self, query: EventQuery, before: int | None) -> cloud_journal.Chunk:
         is_read = bool(query.status or query.text)  # all that match, to know more of them
         is_filtered = bool(query.source or query.type)
-        count = CHUNK if is_read else MANY if is_filtered else min(CHUNK, query.limit + 1)
+        count = cloud_journal.CHUNK if is_read else MANY if is_filtered else min(cloud_journal.CHUNK, query.limit + 1)
         low = 0 if query.since is None else first_seq(query.since)
         high = inf if query.until is None else first_seq(query.until + 0.001) - 1
         high = high if before is None else min(high, before - 1)
         entries = await self._newest(tables.EVENTS, tables.LISTED_EVENTS, count, low, high)
-        matching = [each for each in entries if matches_query(query, each["source"], each["type"])]
+        matching = [each for each in entries if cloud_journal.matches_query(query, each["source"], each["type"])]
         kept = matching if is_read else matching[: query.limit + 1]
         found = await self._stored_events(_keys_of(kept))
         if len(kept) < len(matching):
-            return Chunk(found, _seq_of(kept[-1]))
-        return Chunk(found, None if len(entries) < count else _seq_of(entries[-1]))
+            return cloud_journal.Chunk(found, _seq_of(kept[-1]))
+        return cloud_journal.Chunk(found, None if len(entries) < count else _seq_of(entries[-1]))
 
-    async def _stored_events(self, keys: Sequence[str]) -> list[StoredEvent]:
+    async def _stored_events(self, keys: Sequence[str]) -> list[cloud_journal.StoredEvent]:
         items, now = await self._store.get_all(tables.EVENTS, keys, WITHOUT_DOCUMENT), self._now()
         found = [items[key] for key in keys if key in items]
         return [
-            StoredEvent(str(each[tables.KEY]), str(each["id"]), parsed_entry(each["entry"]), int(str(each["passes"])))
+            cloud_journal.StoredEvent(
+                str(each[tables.KEY]), str(each["id"]), parsed_entry(each["entry"]), int(str(each["passes"]))
+            )
             for each in found
             if not is_expired(each, now)
         ]
@@ -125,7 +113,7 @@ class DynamoJournalReader(CloudJournal):
         documents = {key: each.get("document") for key, each in found.items() if not is_expired(each, now)}
         return {key: document.decode() for key, document in documents.items() if isinstance(document, bytes)}
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def event(self, event_id: str) -> EventRecord | None:
         events, entries, letters = await asyncio.gather(
             self._stored_events([item_key(event_id)]),
@@ -136,7 +124,7 @@ class DynamoJournalReader(CloudJournal):
             return None
         return await self._record(events[0], await self._rows(entries), letters)
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
         keys, now = {item_key(each): each for each in event_ids}, self._now()
         events = await self._stored_events([*keys])
@@ -146,7 +134,7 @@ class DynamoJournalReader(CloudJournal):
         whole |= {key for key, each in bodies.items() if not is_expired(each, now)}
         return frozenset(keys[key] for key in whole)
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def stored_document(self, event_id: str) -> str | None:
         key = item_key(event_id)
         return (await self._documents([key])).get(key) if await self._stored_events([key]) else None
@@ -159,7 +147,7 @@ class DynamoJournalReader(CloudJournal):
             await self._store.update(tables.EVENTS, key, erased, is_there)
         await self._store.delete(tables.BODIES, key)
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
         """Search the newest entries of an index: a table's key alone cannot be searched by its beginning."""
         found: set[str] = set()
@@ -181,18 +169,20 @@ class DynamoJournalReader(CloudJournal):
     async def _letters_entries(self) -> AsyncIterator[list[Fields]]:
         yield await self._letter_entries(MAX_SEARCHED_IDS, None)
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-        span = span_of(now, span_seconds, count)
+        span = cloud_journal.span_of(now, span_seconds, count)
         events, made, ended = await asyncio.gather(
-            self._newest(tables.EVENTS, tables.LISTED_EVENTS, MAX_POINTS, first_seq(span.since)),
-            self._newest(tables.DELIVERIES, tables.LISTED_DELIVERIES, MAX_POINTS, span.since - PROMPT_SECONDS),
-            self._newest(tables.DELIVERIES, tables.ENDED, MAX_POINTS, span.since),
+            self._newest(tables.EVENTS, tables.LISTED_EVENTS, cloud_journal.MAX_POINTS, first_seq(span.since)),
+            self._newest(
+                tables.DELIVERIES, tables.LISTED_DELIVERIES, cloud_journal.MAX_POINTS, span.since - PROMPT_SECONDS
+            ),
+            self._newest(tables.DELIVERIES, tables.ENDED, cloud_journal.MAX_POINTS, span.since),
         )
         rows = await self._rows([*made, *ended])
-        accepted = [time_of(_seq_of(each)) for each in events]
+        accepted = [cloud_journal.time_of(_seq_of(each)) for each in events]
         attempts = chain.from_iterable(row.attempts for row in rows)
-        return await series_of(span, accepted, attempts, self._received_at)
+        return await cloud_journal.series_of(span, accepted, attempts, self._received_at)
 
     async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float]:
         events = await self._stored_events([item_key(each) for each in ids])
@@ -202,13 +192,13 @@ class DynamoJournalReader(CloudJournal):
         found = await self._store.get_all(tables.DELIVERIES, _keys_of(entries), WITHOUT_MESSAGE, ROWS_AT_ONCE)
         return [row_of(each) for each in found.values()]
 
-    async def _states(self, ids: Sequence[str]) -> States:
+    async def _states(self, ids: Sequence[str]) -> cloud_journal.States:
         entries = await self._events_of(tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, ids)
         letters = await self._events_of(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, ids)
         names = ("event_id", "destination", "state", "attempt_number")
         rows = await self._store.get_all(tables.DELIVERIES, _keys_of(entries), names)
         states = [{**each, "state": _speaking_state_of(each)} for each in rows.values()]
-        return States(_states_in([each for each in states if each["state"]]), _states_in(letters))
+        return cloud_journal.States(_states_in([each for each in states if each["state"]]), _states_in(letters))
 
     async def _events_of(self, table: tables.Table, index: tables.Index, ids: Sequence[str]) -> list[Fields]:
         """Return the entries of an index by event, a few queries at a time."""
@@ -237,7 +227,7 @@ class DynamoJournalReader(CloudJournal):
         )
         return nlargest(limit, (entry for some in found for entry in some), key=_seq_of)
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def dead_letters(
         self, limit: int, *, state: str | None = KEPT, before: int | None = None
     ) -> tuple[DeadLetterRow, ...]:
@@ -248,7 +238,7 @@ class DynamoJournalReader(CloudJournal):
         found = await self._store.query(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
         return (await self._letters(_keys_of(found)))[::-1]
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
         rows = await self._letters([item_key(dead_letter_id)])
         return rows[0] if rows else None
@@ -292,11 +282,11 @@ class DynamoJournalReader(CloudJournal):
         entry, message = parsed_entry(fields["entry"]), fields.get("message")
         if blob := fields.get("message_blob"):
             message = await self._blobs.get(str(blob)) if self._blobs else None
-        return dead_letter_row(fields["seq"], fields["state"], entry, message)
+        return cloud_journal.dead_letter_row(fields["seq"], fields["state"], entry, message)
 
 
 def _states_in(items: Sequence[Fields]) -> dict[str, list[str]]:
-    return grouped((str(each["event_id"]), str(each["state"])) for each in items)
+    return cloud_journal.grouped((str(each["event_id"]), str(each["state"])) for each in items)
 
 
 def _keys_of(entries: Sequence[Fields]) -> list[str]:
@@ -308,4 +298,6 @@ def _seq_of(entry: Fields) -> int:
 
 
 def _speaking_state_of(fields: Fields) -> str:
-    return speaking_state(str(fields["destination"]), str(fields["state"]), int(str(fields["attempt_number"])))
+    return cloud_journal.speaking_state(
+        str(fields["destination"]), str(fields["state"]), int(str(fields["attempt_number"]))
+    )

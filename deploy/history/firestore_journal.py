@@ -11,41 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, Literal
 
-from deploy.history.cloud_journal import (
-    CHUNK,
-    MAX_POINTS,
-    BlobPort,
-    Chunk,
-    CloudJournal,
-    States,
-    StoredEvent,
-    dead_letter_row,
-    grouped,
-    matches_query,
-    on_own_loop,
-    series_of,
-    span_of,
-    speaking_state,
-    time_of,
-)
+from deploy.history import cloud_journal
 from deploy.history.journal_view import DROPPED, Bucket, DeadLetterRow, EventQuery, EventRecord
 from shared.batching import batches
 from shared.cloud.earlier_words import OUTCOMES
+from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
-from shared.cloud.gcp.firestore import (
-    MAX_IDS_IN_QUERY,
-    Document,
-    Fields,
-    Firestore,
-    Where,
-    Write,
-    beginning,
-    document_id,
-    moment_of,
-    query_document,
-    read_shards,
-    sharded,
-)
 from shared.cloud.gcp.journal import MAX_TEXT, entry_of, keyed, marked_write
 from shared.cloud.gcp.ledger import WHOLE, event_query, microseconds, row_of, upgraded_document
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq
@@ -58,23 +29,25 @@ BODIES_AT_ONCE: Final = 30
 """Each of 200 KiB at most, above which it rests in a blob."""
 
 
-class FirestoreJournalReader(CloudJournal):
-    def __init__(self, store: Firestore, blobs: BlobPort | None) -> None:
+class FirestoreJournalReader(cloud_journal.CloudJournal):
+    def __init__(self, store: firestore.Firestore, blobs: cloud_journal.BlobPort | None) -> None:
         super().__init__([store, blobs] if blobs else [store], lambda: upgrade(store))
         self._store = store
         self._blobs = blobs
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def version(self) -> int:
         found = await read_newest(self._store)
         return hash(tuple((each.id, *map(str, each.fields.values())) for each in found))
 
-    async def _chunk(self, query: EventQuery, before: int | None) -> Chunk:
+    async def _chunk(self, query: EventQuery, before: int | None) -> cloud_journal.Chunk:
         count = chunk_size(query)
         documents = await read_events(self._store, query, before, count)
         events = [_stored(each) for each in documents]
-        matching = [each for each in events if matches_query(query, each.entry["source"], each.entry["type"])]
-        return Chunk(matching, None if len(events) < count else int(str(events[-1].entry["seq"])))
+        matching = [
+            each for each in events if cloud_journal.matches_query(query, each.entry["source"], each.entry["type"])
+        ]
+        return cloud_journal.Chunk(matching, None if len(events) < count else int(str(events[-1].entry["seq"])))
 
     async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
         """So many at a time as an answer can hold, and as come within a call's time."""
@@ -87,9 +60,9 @@ class FirestoreJournalReader(CloudJournal):
             found |= {name: _text_of({**fields, **bodies.get(name, {})}) for name, fields in events.items()}
         return found
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def event(self, event_id: str) -> EventRecord | None:
-        name = document_id(event_id)
+        name = firestore.document_id(event_id)
         found, rows, letters = await asyncio.gather(
             self._store.get(EVENTS, [name], ("id", "entry", "passes")),
             self._store.query(event_query(event_id)),
@@ -98,11 +71,11 @@ class FirestoreJournalReader(CloudJournal):
         if name not in found:
             return None
         deliveries = [row_of(each.fields) for each in rows]
-        return await self._record(_stored(Document(name, found[name])), deliveries, letters)
+        return await self._record(_stored(firestore.Document(name, found[name])), deliveries, letters)
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
-        names = {document_id(each): each for each in event_ids}
+        names = {firestore.document_id(each): each for each in event_ids}
         found: set[str] = set()
         for some in batches([*names], NAMES_AT_ONCE):
             events = await self._store.get(EVENTS, some, ("entry",))
@@ -112,63 +85,65 @@ class FirestoreJournalReader(CloudJournal):
             found |= {names[name] for name in whole}
         return frozenset(found)
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def stored_document(self, event_id: str) -> str | None:
-        name = document_id(event_id)
+        name = firestore.document_id(event_id)
         return (await self._documents([name])).get(name) or None
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
         collection = {"events": EVENTS, "dead_letters": DEAD_LETTERS}[kind]
         found = await self._store.query(ids_query(collection, beginning, limit))
         return [str(each.fields["id"]) for each in found]
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-        span, limit = span_of(now, span_seconds, count), MAX_POINTS
+        span, limit = cloud_journal.span_of(now, span_seconds, count), cloud_journal.MAX_POINTS
         low, select = microseconds(span.since), (*WHOLE, "ended")
         events, rows = await asyncio.gather(
-            read_shards(
+            firestore.read_shards(
                 self._store, EVENTS, "listed", limit, low=first_seq(span.since), descending=True, select=("listed",)
             ),
-            read_shards(self._store, LEDGER, "ended", limit, low=low, descending=True, select=select),
+            firestore.read_shards(self._store, LEDGER, "ended", limit, low=low, descending=True, select=select),
         )
-        accepted = [time_of(moment_of(each, "listed")) for each in events]
+        accepted = [cloud_journal.time_of(firestore.moment_of(each, "listed")) for each in events]
         attempts = chain.from_iterable(row_of(each.fields).attempts for each in rows)
-        return await series_of(span, accepted, attempts, self._received_at)
+        return await cloud_journal.series_of(span, accepted, attempts, self._received_at)
 
     async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float]:
-        names = {document_id(each): each for each in ids}
+        names = {firestore.document_id(each): each for each in ids}
         found = await self._store.get(EVENTS, [*names], ("entry",))
         return {names[name]: float(str(entry_of(fields)["received_at"])) for name, fields in found.items()}
 
     async def _erase_event(self, event_id: str) -> None:
-        name = document_id(event_id)
+        name = firestore.document_id(event_id)
 
-        def decide(fields: Fields | None) -> tuple[None, Write | None]:
+        def decide(fields: firestore.Fields | None) -> tuple[None, firestore.Write | None]:
             if fields is None:
                 return None, None
-            erased: Fields = {"entry": to_json(erased_event(entry_of(fields))), "document": None}
-            return None, Write(EVENTS, name, erased, mask=tuple(erased))
+            erased: firestore.Fields = {"entry": to_json(erased_event(entry_of(fields))), "document": None}
+            return None, firestore.Write(EVENTS, name, erased, mask=tuple(erased))
 
         await self._store.transact(EVENTS, name, ("entry",), decide)
-        await self._store.commit([Write(BODIES, name, None)])
+        await self._store.commit([firestore.Write(BODIES, name, None)])
 
-    async def _states(self, ids: Sequence[str]) -> States:
-        queries = list(chain.from_iterable(states_of_events(group) for group in batches(ids, MAX_IDS_IN_QUERY)))
+    async def _states(self, ids: Sequence[str]) -> cloud_journal.States:
+        queries = list(
+            chain.from_iterable(states_of_events(group) for group in batches(ids, firestore.MAX_IDS_IN_QUERY))
+        )
         answers = await asyncio.gather(*(self._store.query(query) for query in queries))
         rows = [row_of(each.fields) for each in chain.from_iterable(answers[::2])]
         letters = [each.fields for each in chain.from_iterable(answers[1::2])]
-        return States(
-            grouped(
+        return cloud_journal.States(
+            cloud_journal.grouped(
                 (row.event_id, state)
                 for row in rows
-                if (state := speaking_state(row.destination, row.state, row.attempt_number))
+                if (state := cloud_journal.speaking_state(row.destination, row.state, row.attempt_number))
             ),
-            grouped((str(fields["event_id"]), str(fields["state"])) for fields in letters),
+            cloud_journal.grouped((str(fields["event_id"]), str(fields["state"])) for fields in letters),
         )
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def dead_letters(
         self, limit: int, *, state: str | None = KEPT, before: int | None = None
     ) -> tuple[DeadLetterRow, ...]:
@@ -178,24 +153,26 @@ class FirestoreJournalReader(CloudJournal):
         found = await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE))
         return tuple(sorted(await self._letters(found), key=lambda row: row.seq))
 
-    @on_own_loop
+    @cloud_journal.on_own_loop
     async def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
-        name = document_id(dead_letter_id)
+        name = firestore.document_id(dead_letter_id)
         found = await self._store.get(DEAD_LETTERS, [name], WITHOUT_MESSAGE)
-        rows = await self._letters([Document(name, found[name])]) if name in found else ()
+        rows = await self._letters([firestore.Document(name, found[name])]) if name in found else ()
         return rows[0] if rows else None
 
     async def _kept_letters(self) -> int:
         where = [
-            Where("by_state", "GREATER_THAN_OR_EQUAL", keyed(KEPT, FIRST)),
-            Where("by_state", "LESS_THAN", keyed(KEPT, LAST)),
+            firestore.Where("by_state", "GREATER_THAN_OR_EQUAL", keyed(KEPT, FIRST)),
+            firestore.Where("by_state", "LESS_THAN", keyed(KEPT, LAST)),
         ]
-        return await self._store.count(query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED))
+        return await self._store.count(
+            firestore.query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED)
+        )
 
     async def _mark(self, letter_id: str, state: str) -> bool:
-        name = document_id(letter_id)
+        name = firestore.document_id(letter_id)
 
-        def decide(fields: Fields | None) -> tuple[bool, Write | None]:
+        def decide(fields: firestore.Fields | None) -> tuple[bool, firestore.Write | None]:
             if fields is None or fields["state"] == state:
                 return False, None
             return True, marked_write(name, int(str(fields["seq"])), state)
@@ -207,15 +184,15 @@ class FirestoreJournalReader(CloudJournal):
             if (blob := found.fields.get("message_blob")) and self._blobs:
                 await self._blobs.delete(str(blob))
             dropped = marked_write(found.id, int(str(found.fields["seq"])), DROPPED)
-            erased: Fields = {
+            erased: firestore.Fields = {
                 **(dropped.fields or {}),
                 "entry": to_json(erased_dead_letter(entry_of(found.fields))),
                 "message": None,
                 "message_blob": None,
             }
-            await self._store.commit([Write(DEAD_LETTERS, found.id, erased, mask=tuple(erased))])
+            await self._store.commit([firestore.Write(DEAD_LETTERS, found.id, erased, mask=tuple(erased))])
 
-    async def _letters(self, documents: Sequence[Document]) -> tuple[DeadLetterRow, ...]:
+    async def _letters(self, documents: Sequence[firestore.Document]) -> tuple[DeadLetterRow, ...]:
         messages: dict[str, bytes] = {}
         for names in _groups([each for each in documents if not each.fields.get("message_blob")]):
             found = await self._store.get(DEAD_LETTERS, names, ("message",))
@@ -224,7 +201,9 @@ class FirestoreJournalReader(CloudJournal):
             if blob := each.fields.get("message_blob"):
                 messages[each.id] = await self._blob(str(blob))
         return tuple(
-            dead_letter_row(each.fields["seq"], each.fields["state"], entry_of(each.fields), messages.get(each.id))
+            cloud_journal.dead_letter_row(
+                each.fields["seq"], each.fields["state"], entry_of(each.fields), messages.get(each.id)
+            )
             for each in documents
         )
 
@@ -233,18 +212,18 @@ class FirestoreJournalReader(CloudJournal):
         return (await self._blobs.get(name) if self._blobs else None) or b""
 
 
-def _stored(document: Document) -> StoredEvent:
+def _stored(document: firestore.Document) -> cloud_journal.StoredEvent:
     fields = document.fields
-    return StoredEvent(document.id, str(fields["id"]), entry_of(fields), int(str(fields["passes"])))
+    return cloud_journal.StoredEvent(document.id, str(fields["id"]), entry_of(fields), int(str(fields["passes"])))
 
 
 def chunk_size(query: EventQuery) -> int:
     """Return how many events to read at once: no more than the query's limit if the index alone finds them."""
     is_searched = query.status or query.text or (query.type and (query.source or query.type.endswith("*")))
-    return CHUNK if is_searched else min(CHUNK, query.limit + 1)
+    return cloud_journal.CHUNK if is_searched else min(cloud_journal.CHUNK, query.limit + 1)
 
 
-def _text_of(body: Fields) -> str:
+def _text_of(body: firestore.Fields) -> str:
     document = body.get("document")
     return document.decode() if isinstance(document, bytes) else ""
 
@@ -258,7 +237,9 @@ WITHOUT_DOCUMENT: Final = ("id", "entry", "passes")
 """Of an event."""
 
 
-async def read_events(store: Firestore, query: EventQuery, before: int | None, limit: int) -> list[Document]:
+async def read_events(
+    store: firestore.Firestore, query: EventQuery, before: int | None, limit: int
+) -> list[firestore.Document]:
     """Read the newest events, of a source or of a whole type where the query has one.
 
     What else the query asks for is left to the caller.
@@ -273,7 +254,7 @@ async def read_events(store: Firestore, query: EventQuery, before: int | None, l
     else:
         field, prefix = "listed", ""
     select = (*WITHOUT_DOCUMENT, field)
-    return await read_shards(
+    return await firestore.read_shards(
         store, EVENTS, field, limit, prefix=prefix, low=low, high=high, descending=True, select=select
     )
 
@@ -282,8 +263,8 @@ def _range(
     collection: str, field: str, low: int | str, high: int | str, limit: int, select: Sequence[str] = ()
 ) -> JsonObject:
     """From `low` on and below `high`, newest first."""
-    where = [Where(field, "GREATER_THAN_OR_EQUAL", low), Where(field, "LESS_THAN", high)]
-    return query_document(collection, where, order_by=field, descending=True, limit=limit, select=select)
+    where = [firestore.Where(field, "GREATER_THAN_OR_EQUAL", low), firestore.Where(field, "LESS_THAN", high)]
+    return firestore.query_document(collection, where, order_by=field, descending=True, limit=limit, select=select)
 
 
 def dead_letters_query(state: str | None, before: int | None, limit: int) -> JsonObject:
@@ -296,8 +277,8 @@ def dead_letters_query(state: str | None, before: int | None, limit: int) -> Jso
 
 def query_by_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:
     """Return the query for the ledger rows or dead letters of at most 30 events."""
-    where = [Where("event_id", "IN", list(event_ids))]
-    return query_document(collection, where, limit=len(event_ids) * MAX_OF_EVENT, select=select)
+    where = [firestore.Where("event_id", "IN", list(event_ids))]
+    return firestore.query_document(collection, where, limit=len(event_ids) * MAX_OF_EVENT, select=select)
 
 
 def states_of_events(event_ids: Sequence[str]) -> tuple[JsonObject, JsonObject]:
@@ -305,19 +286,21 @@ def states_of_events(event_ids: Sequence[str]) -> tuple[JsonObject, JsonObject]:
     return query_by_events(LEDGER, event_ids, ("row",)), query_by_events(DEAD_LETTERS, event_ids, ("event_id", "state"))
 
 
-async def read_newest(store: Firestore) -> list[Document]:
+async def read_newest(store: firestore.Firestore) -> list[firestore.Document]:
     """Read the newest event, delivery that was attempted, and dead letter: they change when anything does."""
-    letters = query_document(DEAD_LETTERS, order_by="seq", descending=True, limit=1, select=("seq", "state"))
+    letters = firestore.query_document(DEAD_LETTERS, order_by="seq", descending=True, limit=1, select=("seq", "state"))
     events, rows, newest_letter = await asyncio.gather(
-        read_shards(store, EVENTS, "listed", 1, descending=True, select=("listed", "passes")),
-        read_shards(store, LEDGER, "ended", 1, descending=True, select=("ended",)),
+        firestore.read_shards(store, EVENTS, "listed", 1, descending=True, select=("listed", "passes")),
+        firestore.read_shards(store, LEDGER, "ended", 1, descending=True, select=("ended",)),
         store.query(letters),
     )
     return [*events, *rows, *newest_letter]
 
 
 def ids_query(collection: str, start: str, limit: int) -> JsonObject:
-    return query_document(collection, beginning("id", start[:MAX_TEXT]), order_by="id", limit=limit, select=("id",))
+    return firestore.query_document(
+        collection, firestore.beginning("id", start[:MAX_TEXT]), order_by="id", limit=limit, select=("id",)
+    )
 
 
 MAX_ANSWER_BYTES: Final = 6_000_000
@@ -326,7 +309,7 @@ MAX_COUNTED: Final = 10_000
 AT_ONCE: Final = 25
 
 
-def _groups(documents: Sequence[Document]) -> Iterator[list[str]]:
+def _groups(documents: Sequence[firestore.Document]) -> Iterator[list[str]]:
     """Ids whose messages one answer can hold together."""
     names: list[str] = []
     size = 0
@@ -345,7 +328,7 @@ ATTEMPTS: Final = "attempts"
 PAGE: Final = 100
 
 
-async def upgrade(store: Firestore) -> None:
+async def upgrade(store: firestore.Firestore) -> None:
     """Rewrite what is found. Raises Temporary."""
     while events := await store.query(_earlier_query(EVENTS, "seq", ("id", "seq", "entry"))):
         await _write(store, [_upgraded_event(each) for each in events])
@@ -355,42 +338,44 @@ async def upgrade(store: Firestore) -> None:
 
 
 def _earlier_query(collection: str, field: str, select: Sequence[str]) -> JsonObject:
-    where = [Where(field, "GREATER_THAN_OR_EQUAL", 0)]
-    return query_document(collection, where, order_by=field, limit=PAGE, select=select)
+    where = [firestore.Where(field, "GREATER_THAN_OR_EQUAL", 0)]
+    return firestore.query_document(collection, where, order_by=field, limit=PAGE, select=select)
 
 
-async def _write(store: Firestore, writes: Sequence[Write]) -> None:
+async def _write(store: firestore.Firestore, writes: Sequence[firestore.Write]) -> None:
     for some in batches(writes, AT_ONCE):
         await asyncio.gather(*(store.write_if(write) for write in some))
 
 
-def _upgraded_event(found: Document) -> Write:
+def _upgraded_event(found: firestore.Document) -> firestore.Write:
     entry, shard, seq = entry_of(found.fields), shard_of(str(found.fields["id"])), int(str(found.fields["seq"]))
-    fields: Fields = {
+    fields: firestore.Fields = {
         "seq": None,
-        "listed": sharded("", shard, seq),
-        "by_source": sharded(f"{str(entry['source'])[:MAX_TEXT]}/", shard, seq),
-        "by_type": sharded(f"{str(entry['type'])[:MAX_TEXT]}/", shard, seq),
+        "listed": firestore.sharded("", shard, seq),
+        "by_source": firestore.sharded(f"{str(entry['source'])[:MAX_TEXT]}/", shard, seq),
+        "by_type": firestore.sharded(f"{str(entry['type'])[:MAX_TEXT]}/", shard, seq),
         # Its document is in a collection of its own, unless today's version has seen the event again.
         "entry": to_json({"has_document": False, **entry, "seq": seq}),
     }
-    return Write(EVENTS, found.id, fields, mask=tuple(fields), version=found.version)
+    return firestore.Write(EVENTS, found.id, fields, mask=tuple(fields), version=found.version)
 
 
-def _upgraded_row(found: Document, attempts: Sequence[AttemptEntry]) -> Write:
+def _upgraded_row(found: firestore.Document, attempts: Sequence[AttemptEntry]) -> firestore.Write:
     row = row_of(found.fields)
     own = tuple(sorted((each for each in attempts if each.delivery_id == row.key), key=lambda each: each.started_at))
     return upgraded_document(row._replace(attempts=row.attempts or own), found.version)
 
 
-async def _attempts(store: Firestore, event_ids: Sequence[str]) -> list[AttemptEntry]:
+async def _attempts(store: firestore.Firestore, event_ids: Sequence[str]) -> list[AttemptEntry]:
     found: list[AttemptEntry] = []
-    for ids in batches([*dict.fromkeys(event_ids)], MAX_IDS_IN_QUERY):
-        documents = await store.query(query_document(ATTEMPTS, [Where("event_id", "IN", list(ids))], limit=PAGE * PAGE))
+    for ids in batches([*dict.fromkeys(event_ids)], firestore.MAX_IDS_IN_QUERY):
+        documents = await store.query(
+            firestore.query_document(ATTEMPTS, [firestore.Where("event_id", "IN", list(ids))], limit=PAGE * PAGE)
+        )
         found += [_attempt_of(each.fields) for each in documents]
     return found
 
 
-def _attempt_of(fields: Fields) -> AttemptEntry:
+def _attempt_of(fields: firestore.Fields) -> AttemptEntry:
     attempt = AttemptEntry(**entry_of(fields))  # type: ignore[arg-type] # as that version wrote it
     return attempt._replace(outcome=OUTCOMES.get(attempt.outcome, attempt.outcome))

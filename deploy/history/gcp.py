@@ -14,18 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp import (
-    ApiError,
-    CloudDeployment,
-    Gcloud,
-    GcloudFault,
-    GcloudMissing,
-    NotSignedIn,
-    Runner,
-    shown,
-    token_of,
-)
+from deploy.cloud_access import gcp, gcp_names
 from deploy.cloud_access.gcp_names import Target, bucket, database, service
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.sections.bus_source import PREFIX
@@ -127,8 +116,8 @@ def operator_authorization(environ: Mapping[str, str]) -> Authorization:
 
 async def _gcloud_token() -> Token:
     try:
-        text = await asyncio.to_thread(token_of(Gcloud()))
-    except (NotSignedIn, GcloudMissing) as fault:
+        text = await asyncio.to_thread(gcp.token_of(gcp.Gcloud()))
+    except (gcp.NotSignedIn, gcp.GcloudMissing) as fault:
         raise Temporary("credentials_unavailable", str(fault)) from fault
     return Token(text, time.time() + TOKEN_SECONDS)
 
@@ -147,7 +136,7 @@ WINDOW_SECONDS: Final = 600.0
 """These metrics are written once a minute, some minutes late."""
 
 
-def read_versions(cloud: CloudDeployment) -> list[Version]:
+def read_versions(cloud: gcp.CloudDeployment) -> list[Version]:
     """Raises CommandError."""
     names_of = (*FUNCTIONS, *OPTIONAL)
     found = zip(names_of, run_in_parallel(cloud.service, names_of), strict=True)
@@ -167,7 +156,7 @@ def _version(function: str, service: JsonObject | None) -> Version:
     return Version(function, ready, since, "" if created in {"", ready} else f"{created} did not start")
 
 
-def _read_backlogs(cloud: CloudDeployment, now: float) -> list[Backlog]:
+def _read_backlogs(cloud: gcp.CloudDeployment, now: float) -> list[Backlog]:
     """Raises ApiError."""
     counts, oldest = run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
     ids = [gcp_names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
@@ -175,15 +164,15 @@ def _read_backlogs(cloud: CloudDeployment, now: float) -> list[Backlog]:
     return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids]
 
 
-def read_backlogs(cloud: CloudDeployment, now: float) -> tuple[list[Backlog], list[str]]:
+def read_backlogs(cloud: gcp.CloudDeployment, now: float) -> tuple[list[Backlog], list[str]]:
     """Return the backlogs, and a note where they could not be read."""
     try:
         return _read_backlogs(cloud, now), []
-    except ApiError as fault:
+    except gcp.ApiError as fault:
         return [], [f"backlog (Cloud Monitoring): {fault}"]
 
 
-def _newest_values(cloud: CloudDeployment, metric: str, now: float) -> Mapping[str, float]:
+def _newest_values(cloud: gcp.CloudDeployment, metric: str, now: float) -> Mapping[str, float]:
     """Return the metric by subscription; one without recent points has no messages."""
     own = f'resource.labels.subscription_id = starts_with("{cloud.target.prefix}")'
     query = {
@@ -240,13 +229,13 @@ def read_arguments(filter: str, order: str, limit: int) -> list[str]:
 class GoogleLog:
     """The log of a deployment. Raises GcloudMissing too."""
 
-    gcloud: Runner
+    gcloud: gcp.Runner
     target: Target
     query: LogQuery
 
     @property
     def fault(self) -> type[Exception]:
-        return GcloudFault
+        return gcp.GcloudFault
 
     def newest(self, since: float, limit: int) -> list[Record]:
         return read_records(self.gcloud, self.target, log_filter(self.target, self.query, since), "desc", limit)
@@ -255,16 +244,16 @@ class GoogleLog:
         return read_records(self.gcloud, self.target, log_filter(self.target, self.query, since), "asc")
 
 
-def read_records(gcloud: Runner, target: Target, filter: str, order: str, limit: int = PAGE) -> list[Record]:
+def read_records(gcloud: gcp.Runner, target: Target, filter: str, order: str, limit: int = PAGE) -> list[Record]:
     """Raises GcloudFault and GcloudMissing."""
     arguments = read_arguments(filter, order, limit)
     answer = gcloud.run(arguments, timeout_seconds=READ_SECONDS)
     if answer.code:
-        raise GcloudFault(shown(arguments, target.project), answer.stderr)
+        raise gcp.GcloudFault(gcp.shown(arguments, target.project), answer.stderr)
     try:
         entries: Json = json.loads(answer.stdout or "[]")
     except ValueError as error:
-        raise GcloudFault(shown(arguments, target.project), "gcloud's answer is not JSON") from error
+        raise gcp.GcloudFault(gcp.shown(arguments, target.project), "gcloud's answer is not JSON") from error
     listed = [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
     found = (parse_cloud_entry(each, target.prefix) for each in listed)
     return [record for record in found if record is not None]

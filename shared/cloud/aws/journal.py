@@ -14,19 +14,8 @@ from collections.abc import Sequence
 from math import ceil
 
 from shared.cloud import journal_entries
-from shared.cloud.aws import tables
+from shared.cloud.aws import dynamo, tables
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.dynamo import (
-    CONTENTION_SECONDS,
-    MAX_FIELD_BYTES,
-    TRIES,
-    Condition,
-    Dynamo,
-    Fields,
-    Value,
-    item_key,
-    state_shard,
-)
 from shared.cloud.shards import shard_of
 from shared.errors import Temporary
 from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
@@ -40,7 +29,7 @@ class DynamoJournal:
     """`blobs` takes messages that are too large."""
 
     def __init__(self, place: AwsPlace, table_prefix: str, blobs: Blobs | None, retention: Retention) -> None:
-        self._store = Dynamo(place, table_prefix, "journal_unavailable")
+        self._store = dynamo.Dynamo(place, table_prefix, "journal_unavailable")
         self._blobs = blobs
         self._retention = retention
 
@@ -61,13 +50,13 @@ class DynamoJournal:
             if not (entry.is_partial and await self._update(entry)):
                 await self._record_event(entry)
         elif isinstance(entry, DeadLetter):
-            blob = await journal_entries.put_large_message(entry, self._blobs, MAX_FIELD_BYTES)
+            blob = await journal_entries.put_large_message(entry, self._blobs, dynamo.MAX_FIELD_BYTES)
             await self._store.put(tables.DEAD_LETTERS, dead_letter_item(entry, blob, self._retention))
 
     async def _record_event(self, entry: EventEntry) -> None:
         """Write the event. A second pass (redelivery, replay) changes only what was decided."""
-        key, body = item_key(entry.event.id), journal_entries.event_body(entry)
-        is_kept = len(body) <= MAX_FIELD_BYTES  # it always is, where there is a place for blobs
+        key, body = dynamo.item_key(entry.event.id), journal_entries.event_body(entry)
+        is_kept = len(body) <= dynamo.MAX_FIELD_BYTES  # it always is, where there is a place for blobs
         has_document = is_kept and self._retention.bodies_seconds >= self._retention.events_seconds
         fields = event_fields(entry, body if has_document else None, self._retention)
         await self._store.update(tables.EVENTS, key, fields, increments={"passes": 1})
@@ -77,22 +66,22 @@ class DynamoJournal:
 
     async def _update(self, entry: EventEntry) -> bool:
         """Write the decisions of the routes that ran again. Return False if the event is not stored."""
-        key = item_key(entry.event.id)
-        found: Fields | None = (await self._store.get_all(tables.EVENTS, [key], ("entry",))).get(key)
-        for number in range(TRIES):
+        key = dynamo.item_key(entry.event.id)
+        found: dynamo.Fields | None = (await self._store.get_all(tables.EVENTS, [key], ("entry",))).get(key)
+        for number in range(dynamo.TRIES):
             if not found:
                 return False
             if number:
-                await back_off(CONTENTION_SECONDS * number)
-            updated: Fields = {"entry": journal_entries.updated_text(found["entry"], entry)}
-            is_unchanged = Condition("#entry = :seen", {"seen": found["entry"]})
+                await back_off(dynamo.CONTENTION_SECONDS * number)
+            updated: dynamo.Fields = {"entry": journal_entries.updated_text(found["entry"], entry)}
+            is_unchanged = dynamo.Condition("#entry = :seen", {"seen": found["entry"]})
             found = await self._store.update(tables.EVENTS, key, updated, is_unchanged)
             if found is None or found.get("entry") == updated["entry"]:  # the second: the first answer was lost
                 return True
-        raise Temporary("journal_unavailable", f"DynamoDB: others kept writing an entry, {TRIES} times in a row")
+        raise Temporary("journal_unavailable", f"DynamoDB: others kept writing an entry, {dynamo.TRIES} times in a row")
 
 
-def event_fields(entry: EventEntry, body: bytes | None, retention: Retention) -> Fields:
+def event_fields(entry: EventEntry, body: bytes | None, retention: Retention) -> dynamo.Fields:
     event, seq = entry.event, journal_entries.event_seq(entry)
     document: JsonObject = {**journal_entries.event_document(entry, seq), "has_document": body is not None}
     return {
@@ -107,10 +96,10 @@ def event_fields(entry: EventEntry, body: bytes | None, retention: Retention) ->
     }
 
 
-def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention) -> Fields:
+def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention) -> dynamo.Fields:
     """Return the dead letter's item. `blob` names where its message was put, which then is not in the item."""
     return {
-        tables.KEY: item_key(letter.id),
+        tables.KEY: dynamo.item_key(letter.id),
         "id": letter.id,
         "event_id": letter.event_id or None,
         "entry": to_json(journal_entries.dead_letter_document(letter)),
@@ -122,6 +111,6 @@ def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention)
     }
 
 
-def letter_state(letter_id: str, state: str) -> dict[str, Value]:
+def letter_state(letter_id: str, state: str) -> dict[str, dynamo.Value]:
     """Return the attributes that find a dead letter by its state."""
-    return {"state": state, tables.STATE_SHARD: state_shard(state, shard_of(letter_id))}
+    return {"state": state, tables.STATE_SHARD: dynamo.state_shard(state, shard_of(letter_id))}

@@ -7,19 +7,8 @@ from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import Final, NamedTuple
 
+from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import DOCUMENT_MARK, DOCUMENT_TEXT, DOCUMENTS, EXPIRE_AT, GRANTS, OWNERS, RECORD_TEXT
-from shared.cloud.gcp.firestore import (
-    NAME,
-    Firestore,
-    Moment,
-    TooLarge,
-    Value,
-    Where,
-    Write,
-    document_id,
-    query_document,
-)
-from shared.cloud.gcp.firestore import Document as FoundDocument
 from shared.cloud.kept_by_key import DocumentStore, fields_of, text_of
 from shared.store_ports import NO_VERSION, Document
 
@@ -43,7 +32,7 @@ class Place(NamedTuple):
     mark: str = ""
 
     def name(self, partition: str, id: str) -> str:
-        return f"{partition}:{id}" if self.prefix is None else document_id(self.prefix + id)
+        return f"{partition}:{id}" if self.prefix is None else firestore.document_id(self.prefix + id)
 
 
 PLACES: Final[Mapping[DocumentStore, Place]] = {
@@ -55,8 +44,8 @@ PLACES: Final[Mapping[DocumentStore, Place]] = {
 
 
 class FirestoreDocuments:
-    def __init__(self, firestore: Firestore, store: DocumentStore = "documents") -> None:
-        self._firestore = firestore
+    def __init__(self, client: firestore.Firestore, store: DocumentStore = "documents") -> None:
+        self._firestore = client
         self._place = PLACES[store]
 
     async def get(self, partition: str, id: str) -> Document | None:
@@ -73,7 +62,7 @@ class FirestoreDocuments:
             wanted = min(at_once, limit - len(found))
             try:
                 some = await self._some(partition, wanted, after, until)
-            except TooLarge:
+            except firestore.TooLarge:
                 if wanted == 1:
                     raise
                 at_once = max(1, wanted // 4)
@@ -88,10 +77,14 @@ class FirestoreDocuments:
         collection = self._place.collection
         end = self._place.name(partition, until) if until else f"{partition}{END}"
         bounds = [
-            Where(NAME, "GREATER_THAN", self._firestore.name(collection, self._place.name(partition, after))),
-            Where(NAME, "LESS_THAN", self._firestore.name(collection, end)),
+            firestore.Where(
+                firestore.NAME, "GREATER_THAN", self._firestore.name(collection, self._place.name(partition, after))
+            ),
+            firestore.Where(firestore.NAME, "LESS_THAN", self._firestore.name(collection, end)),
         ]
-        query = query_document(collection, bounds, order_by=NAME, limit=limit, select=self._place.fields)
+        query = firestore.query_document(
+            collection, bounds, order_by=firestore.NAME, limit=limit, select=self._place.fields
+        )
         found = await self._firestore.query(query)
         return [self._document(each.id.partition(":")[2], each) for each in found]
 
@@ -101,13 +94,13 @@ class FirestoreDocuments:
         name = self._place.name(partition, id)
         mark_field = self._place.mark
         own_mark = token_hex(8)
-        fields: dict[str, Value] = {**fields_of(text, self._place.fields)}
+        fields: dict[str, firestore.Value] = {**fields_of(text, self._place.fields)}
         if mark_field:
             fields[mark_field] = own_mark
         if expires_at is not None:
-            fields[EXPIRE_AT] = Moment(expires_at)
+            fields[EXPIRE_AT] = firestore.Moment(expires_at)
         is_new = expected == NO_VERSION
-        write = Write(self._place.collection, name, fields, is_new=is_new, version=expected or "")
+        write = firestore.Write(self._place.collection, name, fields, is_new=is_new, version=expected or "")
         version = await self._firestore.write_if(write)
         if version is not None or not mark_field:
             return version
@@ -115,7 +108,9 @@ class FirestoreDocuments:
         return found[0].version if found and found[0].fields.get(mark_field) == own_mark else None
 
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
-        deletion = Write(self._place.collection, self._place.name(partition, id), None, version=expected or "")
+        deletion = firestore.Write(
+            self._place.collection, self._place.name(partition, id), None, version=expected or ""
+        )
         if expected != NO_VERSION and await self._firestore.write_if(deletion) is not None:
             return True
         return await self.get(partition, id) is None
@@ -123,5 +118,5 @@ class FirestoreDocuments:
     def close(self) -> None:
         self._firestore.close()
 
-    def _document(self, id: str, found: FoundDocument) -> Document:
+    def _document(self, id: str, found: firestore.Document) -> Document:
         return Document(id, text_of(found.fields, self._place.fields), found.version)

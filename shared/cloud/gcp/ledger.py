@@ -26,24 +26,8 @@ from typing import Final, TypeAlias
 from shared import ledger_rules as rules
 from shared.batching import batches
 from shared.cloud.earlier_words import STATES, current_reason
+from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import DESTINATIONS, EXPIRE_AT, LEDGER
-from shared.cloud.gcp.firestore import (
-    DIGITS,
-    LAST,
-    MAX_WRITES,
-    NAME,
-    Fields,
-    Firestore,
-    Moment,
-    Name,
-    Value,
-    Where,
-    Write,
-    beginning,
-    query_document,
-    read_shards,
-    sharded,
-)
 from shared.cloud.ledger_writes import (
     FENCE_BITS,
     LedgerWrites,
@@ -86,7 +70,7 @@ class FirestoreLedger(LedgerWrites):
     calling it again is safe.
     """
 
-    def __init__(self, store: Firestore) -> None:
+    def __init__(self, store: firestore.Firestore) -> None:
         self._store = store
 
     async def claim(
@@ -120,7 +104,7 @@ class FirestoreLedger(LedgerWrites):
             if version is not None:
                 return answer._replace(version=version) if isinstance(answer, Claimed) else answer
 
-        def decide_document(fields: Fields | None) -> tuple[Claim, Write | None]:
+        def decide_document(fields: firestore.Fields | None) -> tuple[Claim, firestore.Write | None]:
             row = row_of(fields) if fields else new_row
             answer, decided_row = decide(row)
             if decided_row is row:
@@ -147,7 +131,9 @@ class FirestoreLedger(LedgerWrites):
         Without a time to read at, a query sees every write that was confirmed before it.
         """
         low, high = microseconds(since), microseconds(now) + 1
-        found = await read_shards(self._store, LEDGER, "due", limit, low=low, high=high, select=("row", "due"))
+        found = await firestore.read_shards(
+            self._store, LEDGER, "due", limit, low=low, high=high, select=("row", "due")
+        )
         rows = [row_of(each.fields) for each in found]
         if not since:
             rows += await self._rows(old_due_query(now, limit))
@@ -179,7 +165,7 @@ class FirestoreLedger(LedgerWrites):
     async def _move_group(
         self, moves: Sequence[tuple[str, int]], move: MoveRow
     ) -> Sequence[LedgerRow | Temporary | None]:
-        def decide(found: Mapping[str, Fields]) -> tuple[list[LedgerRow | None], list[Write]]:
+        def decide(found: Mapping[str, firestore.Fields]) -> tuple[list[LedgerRow | None], list[firestore.Write]]:
             before = {key: row_of(fields) for key, fields in found.items()}
             rows = [move(before[key], fence) if key in before else None for key, fence in moves]
             writes = [changed_document(row) for row in rows if row is not None and row is not before[row.key]]
@@ -203,7 +189,7 @@ class FirestoreLedger(LedgerWrites):
 
         If it fails between, the rest stays held: call it again.
         """
-        await self._store.commit([Write(DESTINATIONS, destination, None)])
+        await self._store.commit([firestore.Write(DESTINATIONS, destination, None)])
         count = 0
         while held := await self._held(destination):
             released = 0
@@ -215,8 +201,8 @@ class FirestoreLedger(LedgerWrites):
         return count
 
     async def _held(self, destination: str) -> list[LedgerRow]:
-        held = await self._rows(held_query(destination, MAX_WRITES))
-        return held or await self._rows(held_query(destination, MAX_WRITES, OLD_HELD))
+        held = await self._rows(held_query(destination, firestore.MAX_WRITES))
+        return held or await self._rows(held_query(destination, firestore.MAX_WRITES, OLD_HELD))
 
     async def destination_state(self, destination: str) -> DestinationState:
         found = await self._store.get(DESTINATIONS, [destination])
@@ -268,10 +254,10 @@ class FirestoreLedger(LedgerWrites):
         is_filtered = state is not None and field not in {"by_state", "by_destination_state"}
         chunk = CHUNK if is_filtered else limit
         looked_through = 0
-        high = LAST if before is None else microseconds(before[0])
+        high = firestore.LAST if before is None else microseconds(before[0])
         found: list[LedgerRow] = []
         while len(found) < limit and looked_through < MAX_LOOKED_THROUGH:
-            documents = await read_shards(
+            documents = await firestore.read_shards(
                 self._store, LEDGER, field, chunk, prefix=prefix, high=high, descending=True, select=("row", field)
             )
             rows = [row_of(each.fields) for each in documents]
@@ -288,7 +274,7 @@ class FirestoreLedger(LedgerWrites):
 
     async def destination_states(self) -> dict[str, DestinationState]:
         """Return the states of those that were disabled or paused, and not released since."""
-        found = await self._store.query(query_document(DESTINATIONS, limit=MAX_WRITES))
+        found = await self._store.query(firestore.query_document(DESTINATIONS, limit=firestore.MAX_WRITES))
         return {document.id: destination_state_of(document.fields) for document in found}
 
     async def purge(self, before: float) -> int:
@@ -297,10 +283,10 @@ class FirestoreLedger(LedgerWrites):
         A row last written before that time was made before it too.
         """
         select, high = ("row", "created"), microseconds(before)
-        found = await read_shards(self._store, LEDGER, "created", MAX_PURGED, high=high, select=select)
+        found = await firestore.read_shards(self._store, LEDGER, "created", MAX_PURGED, high=high, select=select)
         known = [row_of(each.fields) for each in found]
         old = [row for row in known if row.state in rules.FINAL and row.updated_at < before]
-        for rows in batches(old, MAX_WRITES):
+        for rows in batches(old, firestore.MAX_WRITES):
             await self._store.commit([removed_document(row.key) for row in rows])
         return len(old)
 
@@ -311,7 +297,7 @@ class FirestoreLedger(LedgerWrites):
         return await self._change(key, lambda row: rules.release(row, now)) is not None
 
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
-        def decide(fields: Fields | None) -> tuple[LedgerRow | None, Write | None]:
+        def decide(fields: firestore.Fields | None) -> tuple[LedgerRow | None, firestore.Write | None]:
             row = row_of(fields) if fields else None
             changed = rule(row) if row else None
             is_written = changed is not None and changed is not row
@@ -319,8 +305,8 @@ class FirestoreLedger(LedgerWrites):
 
         return await self._store.transact(LEDGER, key, WHOLE, decide)
 
-    async def _set(self, destination: str, fields: Fields) -> None:
-        await self._store.commit([Write(DESTINATIONS, destination, fields, mask=tuple(fields))])
+    async def _set(self, destination: str, fields: firestore.Fields) -> None:
+        await self._store.commit([firestore.Write(DESTINATIONS, destination, fields, mask=tuple(fields))])
 
     async def _rows(self, query: JsonObject) -> list[LedgerRow]:
         return [row_of(document.fields) for document in await self._store.query(query)]
@@ -374,18 +360,18 @@ _ADDED: Final[JsonObject] = {"unknown_count": 0, "group": "", "merged": 0, "slot
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
 
 
-def new_document(row: LedgerRow) -> Write:
-    fields: dict[str, Value] = {
+def new_document(row: LedgerRow) -> firestore.Write:
+    fields: dict[str, firestore.Value] = {
         "event_id": row.event_id,
-        "created": sharded("", shard_of(row.key), microseconds(row.created_at)),
+        "created": firestore.sharded("", shard_of(row.key), microseconds(row.created_at)),
         "by_destination": _place(row.destination, row),
     }
     if row.message:
         fields["message"] = row.message
-    return Write(LEDGER, row.key, _fields(row) | fields, is_new=True)
+    return firestore.Write(LEDGER, row.key, _fields(row) | fields, is_new=True)
 
 
-def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> Write:
+def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> firestore.Write:
     """Return the write of what may change. `before` is None if only the row was read, and not its attempts.
 
     Its message is written where the row has another, or needs none any more.
@@ -393,15 +379,15 @@ def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: s
     fields, mask = _fields(row), [*_CHANGING]
     if before is not None and row.attempts != before.attempts:
         fields["attempts"] = attempts_text(row)
-        fields["ended"] = sharded("", shard_of(row.key), microseconds(row.attempts[-1].ended_at))
+        fields["ended"] = firestore.sharded("", shard_of(row.key), microseconds(row.attempts[-1].ended_at))
         mask += "attempts", "ended"
     if row.state in rules.FINAL or (before is not None and row.message != before.message):
         fields["message"] = row.message or None
         mask.append("message")
-    return Write(LEDGER, row.key, fields, mask=tuple(mask), version=version)
+    return firestore.Write(LEDGER, row.key, fields, mask=tuple(mask), version=version)
 
 
-def upgraded_document(row: LedgerRow, version: str) -> Write:
+def upgraded_document(row: LedgerRow, version: str) -> firestore.Write:
     """Return the write that makes a document of an earlier version one of today's, unless it was changed since."""
     places = ("event_id", "created", "by_destination")
     fields = {**(new_document(row).fields or {})}
@@ -410,23 +396,23 @@ def upgraded_document(row: LedgerRow, version: str) -> Write:
     return replace(changed, fields={**(changed.fields or {}), **{name: fields[name] for name in places}}, mask=mask)
 
 
-def removed_document(key: str) -> Write:
-    return Write(LEDGER, key, None)
+def removed_document(key: str) -> firestore.Write:
+    return firestore.Write(LEDGER, key, None)
 
 
-def _fields(row: LedgerRow) -> dict[str, Value]:
+def _fields(row: LedgerRow) -> dict[str, firestore.Value]:
     """Return the changing fields. One that is left out has no index entries."""
     shard, made = shard_of(row.key), microseconds(row.created_at)
     # A float may be written in another way than json.dumps writes it: it reads the same.
-    fields: dict[str, Value] = {"row": texts_json(_row_document(row)).decode()}
+    fields: dict[str, firestore.Value] = {"row": texts_json(_row_document(row)).decode()}
     if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
-        fields["due"] = sharded("", shard, microseconds(row.retry_at))
+        fields["due"] = firestore.sharded("", shard, microseconds(row.retry_at))
     if row.state in FOUND:
-        fields["by_state"] = sharded(f"{row.state}/", shard, made)
+        fields["by_state"] = firestore.sharded(f"{row.state}/", shard, made)
     if row.state in FOUND or endpoint_name(row.destination):
         fields["by_destination_state"] = _place(f"{row.destination}/{row.state}", row)
     if row.state in rules.FINAL:
-        fields[EXPIRE_AT] = Moment(row.updated_at + REMEMBERED_SECONDS)
+        fields[EXPIRE_AT] = firestore.Moment(row.updated_at + REMEMBERED_SECONDS)
     return fields
 
 
@@ -434,23 +420,23 @@ def _place(start: str, row: LedgerRow) -> str:
     """Return the text by which an index lists the row. An endpoint's rows are few enough to need no shards."""
     made = microseconds(row.created_at)
     if endpoint_name(row.destination) is None:
-        return sharded(f"{start}/", shard_of(row.key), made)
+        return firestore.sharded(f"{start}/", shard_of(row.key), made)
     return _endpoint_place(start, made, row.key)
 
 
 def _endpoint_place(start: str, made: int, key: str) -> str:
-    return f"{start}/{made:0{DIGITS}d}/{key}"
+    return f"{start}/{made:0{firestore.DIGITS}d}/{key}"
 
 
 def endpoint_query(destination: str, state: str | None, limit: int, before: Place | None) -> JsonObject:
     """Return the query for an endpoint's rows, newest first, and after that place if there is one."""
     field = "by_destination" if state is None else "by_destination_state"
     start = destination if state is None else f"{destination}/{state}"
-    low, high = beginning(field, f"{start}/")
+    low, high = firestore.beginning(field, f"{start}/")
     if before is not None:
         at, key = before
-        high = Where(field, "LESS_THAN", _endpoint_place(start, microseconds(at), key))
-    return query_document(LEDGER, [low, high], order_by=field, descending=True, limit=limit, select=ROW)
+        high = firestore.Where(field, "LESS_THAN", _endpoint_place(start, microseconds(at), key))
+    return firestore.query_document(LEDGER, [low, high], order_by=field, descending=True, limit=limit, select=ROW)
 
 
 def _row_document(row: LedgerRow) -> JsonObject:
@@ -459,7 +445,7 @@ def _row_document(row: LedgerRow) -> JsonObject:
     return document | {name: value for name in _SELDOM if (value := getattr(row, name))}
 
 
-def row_of(fields: Fields) -> LedgerRow:
+def row_of(fields: firestore.Fields) -> LedgerRow:
     """Return the row without its message, and with its attempts where they were read."""
     document: Json = json.loads(str(fields["row"]))
     assert isinstance(document, dict)
@@ -481,21 +467,27 @@ def microseconds(seconds: float) -> int:
 
 def old_due_query(now: float, limit: int) -> JsonObject:
     """Return the query for due rows that an earlier version wrote."""
-    where = [Where(OLD_RETRY_AT, "GREATER_THAN_OR_EQUAL", 0.0), Where(OLD_RETRY_AT, "LESS_THAN_OR_EQUAL", float(now))]
-    return query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)
+    where = [
+        firestore.Where(OLD_RETRY_AT, "GREATER_THAN_OR_EQUAL", 0.0),
+        firestore.Where(OLD_RETRY_AT, "LESS_THAN_OR_EQUAL", float(now)),
+    ]
+    return firestore.query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)
 
 
 def held_query(destination: str, limit: int, state: str = rules.HELD) -> JsonObject:
     """Return the query for what is held for a destination, in any order. `state` may be an earlier version's word."""
     field = "by_destination_state"
-    where = beginning(field, f"{destination}/{state}/")
-    return query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
+    where = firestore.beginning(field, f"{destination}/{state}/")
+    return firestore.query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
 
 
-def event_query(event_id: str, after: Name | None = None) -> JsonObject:
+def event_query(event_id: str, after: firestore.Name | None = None) -> JsonObject:
     """Return the query for an event's deliveries by their names, after that one if it is given."""
-    where = [Where("event_id", "EQUAL", event_id), *([Where(NAME, "GREATER_THAN", after)] if after else [])]
-    return query_document(LEDGER, where, order_by=NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
+    where = [
+        firestore.Where("event_id", "EQUAL", event_id),
+        *([firestore.Where(firestore.NAME, "GREATER_THAN", after)] if after else []),
+    ]
+    return firestore.query_document(LEDGER, where, order_by=firestore.NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
 
 
 def index_of(destination: str | None, state: str | None) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """The plan of a deployment or of its removal: actions that turn what exists into what is wanted, as data.
 
-`changes` plans a deployment and `removal` its end. Before anything is planned, the checks refuse resources that belong
+`changes` plans a deployment and `removal` its end. Before anything is planned, the checks reject resources that belong
 to somebody else: a database called `shop`, or an account `shop-notify`, may have existed before a deployment with the
 prefix `shop-`. The topic of dead letters, which has a label, is created before such resources and deleted after them:
 it proves that they belong to the deployment.

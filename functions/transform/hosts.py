@@ -77,7 +77,7 @@ class StepHosts:
         turns = self._turns.pop(event.id, 0)
         turn = await self.gate.enter(key, host, f"{event.source} {host}", turns)
         if turn is not None:
-            reason = f"as many requests to {host} as leave places for others are under way"
+            reason = f"earlier requests to {host} use its whole share of the capacity"
             return self._turned_away(event, turns, turn.at, reason)
         try:
             turn = await self.instances.enter(host, LONGEST_SECONDS, turns) if self.instances else None

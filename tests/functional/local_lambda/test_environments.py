@@ -172,7 +172,7 @@ async def test_faults_are_set_by_programs_and_not_by_pages(tools: AwsTools) -> N
     async with listen(Front(pool, has_url=False, faults=plan).app(), port):
         faults, invoke = (f"http://{HOST}:{port}{path}" for path in (PATH, "/2015-03-31/functions/x/invocations"))
         assert (await post(faults, b'{"seed": 1, "bus": {"nack": 0.5}}', []))[0] == 200
-        assert (await post(faults, b'{"bus": {"unavailable": 1}}', []))[0] == 400
+        assert (await post(faults, b'{"bus": {"unplugged": 1}}', []))[0] == 400
         for url in (faults, invoke):
             assert (await post(url, b'{"bus": {"nack": 0}}', [("Origin", "https://example.com")]))[0] == 403
         assert plan.faults.nack == 0.5

@@ -201,7 +201,7 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, tuple[str, ...]]]] = [
         timed(NOW - 86_400 * 3_000),
         ("signed 3000 days ago, the limit is 5 minutes: the signature is right",),
     ),
-    (TIMED, KEY, timed(NOW, version="v0"), ("no signature of the kind v1 stands in the header x-sig",)),
+    (TIMED, KEY, timed(NOW, version="v0"), ("the header x-sig holds no signature of the kind v1",)),
     (TIMED, KEY, timed(NOW, BODY), ("the signature is over {body}, and",)),
     ({**STANDARD, "key": "utf8"}, WHSEC, standard(WHSEC.encode(), NOW - 420), ("signed 7 minutes ago",)),
 ]

@@ -12,7 +12,7 @@ from functions.notify.read_destinations import read_destinations as compiled_des
 from functions.notify.recipients.people import Person
 from functions.notify.recipients.recipient import compiled_recipients
 from functions.notify.registry import Configured
-from functions.notify.waiting.schedule import waits_for_slot
+from functions.notify.waiting.due import waits_for_slot
 from shared.delivery import Delivery, delivery_from
 from shared.errors import HookchainError, Permanent
 from shared.jsontext import Json, JsonObject, from_json

@@ -6,7 +6,7 @@ from typing import Final
 
 from functions.notify.dead_letters import conflict_letter, publish_dead_letter
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
-from functions.notify.waiting.schedule import DUE
+from functions.notify.waiting.due import DUE
 from shared.delivery import Delivery
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Gathered, Unclaimed, Waiting
 from shared.ledger_rules import CLAIMED, DEAD_LETTERED

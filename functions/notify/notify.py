@@ -19,6 +19,7 @@ from functions.notify.dead_letters import publish_dead_letter, unreadable_letter
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result
 from functions.notify.registry import Rejection, Target
 from functions.notify.settle import give_up
+from functions.notify.waiting.due import DUE
 from functions.notify.waiting.places import (
     MAX_PUT_BACKS,
     PUT_BACK,
@@ -27,7 +28,7 @@ from functions.notify.waiting.places import (
     no_place_reason,
     put_back,
 )
-from functions.notify.waiting.schedule import DUE, Wait
+from functions.notify.waiting.schedule import Wait
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
 from shared.errors import Permanent
 from shared.jsontext import Json

@@ -1,7 +1,7 @@
 """Settling a delivery: the ledger records what follows an attempt before the bus may forget the message.
 
     Delivered    nothing more
-    RetryLater   the next attempt, by the schedule in retry.py; a dead letter `retries_exhausted` after its last wait,
+    RetryLater   the next attempt, by waiting/schedule.py; a dead letter `retries_exhausted` after its last wait,
                  `expired` where that attempt would come after the destination's `expires_after`
     Unknown      a later attempt; held with `on_unknown: hold`; a dead letter `outcome_unknown` after three in a
                  row, if the destination does not recognise a repeat
@@ -22,14 +22,8 @@ from typing import Final, TypeVar
 from functions.notify.dead_letters import delivery_letter, publish_dead_letter
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
 from functions.notify.registry import Configured, Target, dedupes_repeats
-from functions.notify.waiting.schedule import (
-    MAX_UNKNOWN,
-    expires_at,
-    next_retry_at,
-    number_in_schedule,
-    start_timer,
-    unknown_wait_seconds,
-)
+from functions.notify.waiting.due import start_timer
+from functions.notify.waiting.schedule import expires_at, next_retry_at, number_in_schedule, unknown_wait_seconds
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown, delivery_message
 from shared.errors import PermanentCode, Temporary
 from shared.event import event_json
@@ -42,6 +36,8 @@ from shared.ports import DELIVERIES
 from shared.subscribers.names import endpoint_name
 from shared.times import rfc3339
 
+MAX_UNKNOWN: Final = 3
+"""After this many in a row, a destination that does not recognise a repeat gets no further attempt."""
 PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
 """Between the tries of one write; the last one repeats. Each try has the store's own retries of under a second."""
 LEASE_END_SECONDS: Final = 3.0

@@ -16,8 +16,8 @@ from functions.notify.digests.closing import Closer
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.registry import Configured, Destinations, DestinationStates
+from functions.notify.settle import MAX_UNKNOWN
 from functions.notify.waiting.pauses import Breakers
-from functions.notify.waiting.schedule import MAX_UNKNOWN
 from functions.notify.waiting.sweep import Sweeper
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted

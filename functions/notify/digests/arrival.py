@@ -13,7 +13,8 @@ from functions.notify.digests.settings import (
 from functions.notify.notifier import Notifier, Result, Work
 from functions.notify.registry import Configured
 from functions.notify.settle import let_wait
-from functions.notify.waiting.schedule import DUE, expires_at
+from functions.notify.waiting.due import DUE
+from functions.notify.waiting.schedule import expires_at
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import event_json

@@ -28,7 +28,7 @@ from functions.notify.digests.record import (
 )
 from functions.notify.digests.settings import ALERTS, GatherSettings, group_of, spread_of
 from functions.notify.registry import Configured
-from functions.notify.waiting.schedule import BACK_SECONDS, PURGE_EVERY_SECONDS, due_message, move_rows
+from functions.notify.waiting.due import BACK_SECONDS, due_message, move_rows
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Permanent, Temporary, place_of
 from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow
@@ -40,6 +40,8 @@ from shared.store_ports import Answer, Kept, Records
 if TYPE_CHECKING:
     from functions.notify.recipients.recipient import Recipients
 
+LOOK_BACK_EVERY_SECONDS: Final = 3_600.0
+"""How often a pass looks for whatever is due, however old it is."""
 GROUPS_AT_ONCE: Final = 500
 """Groups whose members are read in one pass over the rows that are due."""
 CLOSED_AT_ONCE: Final = 8
@@ -165,7 +167,7 @@ class Closer:
         """
         now = self._clock.now()
         if now >= self._look_back_at:
-            self._look_back_at, self._since = now + PURGE_EVERY_SECONDS, 0.0
+            self._look_back_at, self._since = now + LOOK_BACK_EVERY_SECONDS, 0.0
         progress = Pass(self._clock, now, self._since, now, now + seconds)
         seen: set[str] = set()
         groups: dict[str, str] = {}

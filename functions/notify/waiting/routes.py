@@ -16,7 +16,8 @@ from functions.notify.claim import number_in, unclaimed_result
 from functions.notify.dead_letters import delivery_letter, publish_dead_letter, unreadable_letter
 from functions.notify.notifier import Acknowledged, Notifier, Result, Work
 from functions.notify.settle import give_back, record
-from functions.notify.waiting.schedule import DUE, next_retry_at, spread
+from functions.notify.waiting.due import DUE
+from functions.notify.waiting.schedule import next_retry_at, spread
 from shared.delivery import Delivery
 from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import event_json

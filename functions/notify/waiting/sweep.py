@@ -13,16 +13,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from functions.notify.waiting.pauses import Pauses
-from functions.notify.waiting.schedule import (
+from functions.notify.waiting.due import (
     BACK_SECONDS,
-    PURGE_EVERY_SECONDS,
     SLOTS_AHEAD_SECONDS,
     TIMER_SECONDS,
     due_message,
     move_rows,
     waits_for_slot,
 )
+from functions.notify.waiting.pauses import Pauses
 from shared.delivery import REMEMBERED_SECONDS
 from shared.errors import Temporary
 from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow, Move
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from functions.notify.alerts.monitor import Monitor
     from functions.notify.digests.closing import Closer
 
+PURGE_EVERY_SECONDS: Final = 3_600.0
+"""A sweep that purges also looks for whatever is due, however old it is."""
 CLOSE_SECONDS: Final = 20.0
 """The part of a sweep in which groups are closed; the rest is for what goes out by itself."""
 CLOSE_AGAIN_SECONDS: Final = 5.0

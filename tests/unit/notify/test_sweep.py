@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from functions.notify.waiting import sweep
-from functions.notify.waiting.schedule import BACK_SECONDS, PURGE_EVERY_SECONDS
-from functions.notify.waiting.sweep import BATCH_ROWS, MAX_PER_SECOND, STAY_SECONDS, Sweeper
+from functions.notify.waiting.due import BACK_SECONDS
+from functions.notify.waiting.sweep import BATCH_ROWS, MAX_PER_SECOND, PURGE_EVERY_SECONDS, STAY_SECONDS, Sweeper
 from shared.delivery import REMEMBERED_SECONDS, RetryLater
 from shared.errors import Temporary
 from shared.ledger import LedgerRow

@@ -1,0 +1,74 @@
+"""Deliveries that are due: the message that starts the next attempt, and the timer of a short wait.
+
+The ledger's `retry_at` is the truth. A sweep finds the rows whose time has come, moves them ahead and publishes them.
+It comes each minute, so a short wait also has a message of its own where the bus can keep one back (`start_timer`).
+
+Each message carries the fence of its row. If it is lost, a sweep publishes another one. If it comes twice, the second
+one finds another fence in the ledger and does nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from shared.delivery import DELIVERY_TYPE
+from shared.errors import Temporary
+from shared.ledger import Claimed, Ledger, LedgerRow
+from shared.ports import DELIVERIES, Bus, BusMessage, Clock
+
+DUE: Final = "due"
+"""The attribute of a message that starts a retry: the fence of the row whose time has come."""
+TIMER_SECONDS: Final = 60.0
+"""The longest wait that has a timer of its own where the bus has delays: the sweep comes each minute."""
+SLOTS_AHEAD_SECONDS: Final = 1.0
+"""A delivery is published this long before its slot. It waits for the slot in notify, which is more exact."""
+BACK_SECONDS: Final = 600.0
+"""How far before the end of the last complete sweep the next one begins to look for due rows.
+
+A row that is written late can already be due when it appears. Writing an outcome takes less time than this.
+"""
+
+
+def waits_for_slot(row: LedgerRow) -> bool:
+    """Return whether the row is due at its slot. A row that was moved since is due at another time."""
+    return bool(row.slot_at) and row.slot_at == row.retry_at
+
+
+def due_message(row: LedgerRow, fence: int, now: float) -> BusMessage:
+    """Return the message that starts the retry. Where the bus has delays, it comes at its time, or before its slot."""
+    attributes = {
+        "ce-id": row.key,
+        "ce-type": DELIVERY_TYPE,
+        "ce-source": f"/routes/{row.route}",
+        DUE: str(fence),
+    }
+    publish_at = row.retry_at or now
+    if waits_for_slot(row):
+        publish_at -= SLOTS_AHEAD_SECONDS
+    return BusMessage(row.message, attributes, max(0.0, publish_at - now))
+
+
+async def start_timer(bus: Bus, clock: Clock, claim: Claimed, retry_at: float, has_slot: bool) -> None:
+    """Publish the delivery's next message, to arrive at `retry_at`, where the bus has delays and the wait is short.
+
+    `has_slot`: the destination's rate has reserved that time for the delivery.
+    """
+    now = clock.now()
+    bus_has_delays = bus.max_delay_seconds > 0
+    longest_wait = min(TIMER_SECONDS, bus.max_delay_seconds)
+    if not bus_has_delays or retry_at - now > longest_wait:
+        return
+    slot_at = retry_at if has_slot else 0.0
+    row = claim.row._replace(retry_at=retry_at, slot_at=slot_at, message=claim.message)
+    try:
+        await bus.publish(DELIVERIES, [due_message(row, row.fence, now)])
+    except Temporary:
+        return  # the outcome is recorded, and the sweep finds it
+
+
+async def move_rows(
+    ledger: Ledger, rows: Sequence[LedgerRow], now: float, until: float
+) -> tuple[list[tuple[LedgerRow, int]], list[Temporary]]:
+    """Postpone the rows. Return those that nobody else moved, each with its new fence, and the faults of others."""
+    fences = await ledger.postpone_all([(row.key, row.fence, until) for row in rows], now)
+    moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
+    return moved, [fence for fence in fences if isinstance(fence, Temporary)]

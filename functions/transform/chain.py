@@ -1,11 +1,12 @@
 """A chain: it runs its steps in order, and each step takes the event that the step before it returned."""
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping
+from collections import deque
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.transform.output import verify_change, verify_events, verify_output
+from functions.transform.copies import copy_event, without_copy
 from functions.transform.step import (
     MAX_STEPS,
     UNAVAILABLE_CODES,
@@ -22,9 +23,9 @@ from functions.transform.step import (
     SystemUnavailable,
     Through,
 )
+from functions.transform.step_results import ResultVerifier
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
-from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.jsontext import Json, from_json, texts_json, to_json
+from shared.event import Event
 from shared.own_modules import place_in_own_module
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded, is_cancelled
 
@@ -99,13 +100,17 @@ class Chain:
 
     def reachable_steps(self) -> list[NamedStep]:
         """Return its own steps and those of every chain that they may lead to, each once."""
-        steps, seen_chains = list(self.steps), set[str]()
-        for named in steps:  # the list grows while it is read
+        reached: list[NamedStep] = []
+        seen_chains: set[str] = set()
+        to_visit = deque(self.steps)
+        while to_visit:
+            named = to_visit.popleft()
+            reached.append(named)
             for name in named.step.chains():
                 if name in self.chains and name not in seen_chains:
                     seen_chains.add(name)
-                    steps += self.chains[name]
-        return steps
+                    to_visit.extend(self.chains[name])
+        return reached
 
     async def run(
         self,
@@ -121,14 +126,16 @@ class Chain:
         known. Raises Temporary, which names the route and the step, if the event must come again, and
         SystemUnavailable if the route has to wait.
         """
-        return await _Run(self, StepContext(event, self.route), services, records, (event, characters))
+        context = StepContext(event, self.route)
+        verifier = ResultVerifier(self.chains, event, characters)
+        return await _Run(self, context, services, records, verifier)
 
 
 class EventInChain(NamedTuple):
     """An event on its way through a chain, and the steps that it has taken."""
 
     event: Event
-    done: Steps
+    steps_taken: Steps
 
 
 @dataclass(slots=True)
@@ -136,34 +143,39 @@ class _Run:
     """One event's run through a chain, as an awaitable.
 
     Only the time of computing is limited, from one wait to the next; what a step waits for is not counted.
+
+    verifier   verifies what each step returns, and counts the events of the run
+    result     what the run has collected so far; its `events` are set at the end
+    is_closed  true once the event loop has destroyed the run, which then must not go on
     """
 
     chain: Chain
     context: StepContext
     services: Services | None
     records: list[StepRecord] | None
-    measured: tuple[Event, int | None]
-    """The event that was verified last, and an upper bound of the characters in its data, if one is known."""
+    verifier: ResultVerifier
     result: ChainResult = field(default_factory=ChainResult)
-    events: int = 1
-    characters: int = 0
     is_closed: bool = False
 
     def __await__(self) -> Generator[object, object, ChainResult]:
-        """Drive the steps by hand, as the event loop would, so that only the code between two waits is bounded."""
+        """Drive the steps by hand, as the event loop would, so that only the code between two waits is bounded.
+
+        Each turn has two halves. In the first, the steps compute until one of them waits. In the second, the event
+        loop waits in their place, and what it returns or raises goes back into the steps in the next turn.
+        """
         coroutine = self._run_steps(self.chain.steps, self.context.original, ())
         answer: object = None
         error: BaseException | None = None
         while True:
             with bounded():
                 try:
-                    wait = coroutine.throw(error) if error else coroutine.send(answer)
-                except StopIteration as end:
+                    awaited = coroutine.send(answer) if error is None else coroutine.throw(error)
+                except StopIteration as end:  # the steps have returned
                     self.result.events = tuple([arrived.event for arrived in end.value])
                     return self.result
             answer = error = None
             try:
-                answer = yield wait
+                answer = yield awaited
             except GeneratorExit:  # the task was destroyed: no step may answer that
                 self.is_closed = True
                 coroutine.close()
@@ -171,50 +183,54 @@ class _Run:
             except BaseException as raised:  # also a cancellation: the step decides what it means
                 error = raised
 
-    async def _run_steps(self, steps: Steps, event: Event, done: Steps) -> tuple[EventInChain, ...]:
-        """Return the events that reach the end of the steps: none, one or several. `done` led to the event."""
+    async def _run_steps(self, steps: Steps, event: Event, steps_taken: Steps) -> tuple[EventInChain, ...]:
+        """Return the events that reach the end of the steps: none, one or several."""
         for position, step in enumerate(steps):
             try:
-                result = await self._take_step(step, event, done)
+                result = await self._take_step(step, event, steps_taken)
             except ChainFault as fault:
                 if self.chain.on_error == "continue":
                     self.result.skipped_faults += (fault.detail,)
                     continue
                 self.result.faults += (fault,)
                 return ()
-            done = (*done, step)
+            steps_taken = (*steps_taken, step)
             if isinstance(result, Event):
                 event = result
             elif isinstance(result, Noted):
                 self.result.notes += (f"{step.label}: {result.note}"[:MAX_REASON_CHARACTERS],)
                 event = result.event
             else:
-                return await self._branch(result, step, steps[position + 1 :], done)
-        return (EventInChain(event, done),)
+                return await self._branch(result, step, steps[position + 1 :], steps_taken)
+        return (EventInChain(event, steps_taken),)
 
     async def _branch(
-        self, result: Many | Stop | Switch | Through, step: NamedStep, rest: Steps, done: Steps
+        self, result: Many | Stop | Switch | Through, step: NamedStep, rest: Steps, steps_taken: Steps
     ) -> tuple[EventInChain, ...]:
+        """Return the events that reach the end of the chain after a step that ended, split or redirected its event.
+
+        `rest` are the steps after this one. A Switch leaves them out.
+        """
         if isinstance(result, Stop):
             reason = f"{step.label}: {result.reason}"[:MAX_REASON_CHARACTERS]
             self.result.stops += (reason,)
             self.result.logged_stops += (step.label if step.is_own else reason,)
             return ()
         if isinstance(result, Many):
-            parts = tuple(EventInChain(event, done) for event in result.events)
+            parts = tuple(EventInChain(event, steps_taken) for event in result.events)
         else:
-            parts = await self._run_steps(self.chain.chains[result.chain], result.event, done)
+            parts = await self._run_steps(self.chain.chains[result.chain], result.event, steps_taken)
             if isinstance(result, Switch):
                 return parts
         arrived: list[EventInChain] = []
         for part in parts:
-            arrived += await self._run_steps(rest, part.event, part.done)
+            arrived += await self._run_steps(rest, part.event, part.steps_taken)
         return tuple(arrived)
 
-    async def _take_step(self, step: NamedStep, event: Event, done: Steps) -> StepResult:
+    async def _take_step(self, step: NamedStep, event: Event, steps_taken: Steps) -> StepResult:
         """Return the verified result of one step. Raises ChainFault, and Temporary."""
         try:
-            if len(done) >= MAX_STEPS:
+            if len(steps_taken) >= MAX_STEPS:
                 raise Permanent("invalid_chain", f"an event takes at most {MAX_STEPS} steps of one route")
             input_event, context = event, self.context
             if step.is_own:
@@ -223,28 +239,32 @@ class _Run:
                 result = await self._ask(step.step, input_event, context)
             else:
                 result = step.step.apply(input_event, context)
-            # Most steps return an event: a check for the exact type comes first, because this runs for every step.
-            if type(result) is not Event:
-                result = self._verify(result, step, event)
-            elif result is not event:
-                self._verify_event(result, event, step)
+            result = self.verifier.verify(result, event, step)
             if step.is_own:
                 result = without_copy(result, input_event, event)
         except BaseException as error:
-            if step.asks and (self.is_closed or (isinstance(error, asyncio.CancelledError) and is_cancelled())):
+            if step.asks and self._is_ended_by(error):
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
             fault = error if isinstance(error, Temporary | Permanent) else step_fault(error)
             if self.records is not None:
                 self.records.append(StepRecord(step, event, fault))
-            raise self._with_place(fault, step, done) from error
+            raise self._route_fault(fault, step, steps_taken) from error
         if self.records is not None:
             self.records.append(StepRecord(step, event, result))
         return result
 
+    def _is_ended_by(self, error: BaseException) -> bool:
+        """Return whether the error ends the whole run: the task was destroyed or cancelled while a step waited.
+
+        A step can also raise CancelledError because something of its own was cancelled. That is a fault of the step.
+        """
+        if self.is_closed:
+            return True
+        return isinstance(error, asyncio.CancelledError) and is_cancelled()
+
     def _copies(self, event: Event) -> tuple[Event, StepContext]:
-        """Return copies for an operator's own step, which may write into what it is given: other routes have the same
-        event."""
+        """Return copies for an operator's own step, which may write into them: other routes have the same event."""
         copy = copy_event(event)
         original = self.context.original
         return copy, replace(self.context, original=copy if original is event else copy_event(original))
@@ -259,64 +279,22 @@ class _Run:
         except TimeoutError:
             raise Temporary("step_timeout", f"it did not answer within {ASK_SECONDS:g} s") from None
 
-    def _with_place(self, error: Temporary | Permanent, step: NamedStep, done: Steps) -> Temporary | ChainFault:
-        detail = f"route {self.chain.route!r}: {step.label}: {error.detail}"[:MAX_REASON_CHARACTERS]
-        if isinstance(error, Temporary):
-            if not step.asks_others or error.code not in UNAVAILABLE_CODES:
-                return Temporary(error.code, detail)
-            # An operator's own step may mean another thing by `retry`.
-            retry_seconds = None if step.is_own else getattr(step.step, "retry", None)
-            until = error.until if isinstance(error, SystemUnavailable) else None
-            return SystemUnavailable(error.code, detail, retry_seconds, until)
-        return ChainFault(error.code, detail, tuple(each.label for each in done))
+    def _route_fault(self, fault: Temporary | Permanent, step: NamedStep, steps_taken: Steps) -> Temporary | ChainFault:
+        """Return the step's fault as the route raises it: the detail names the route and the step."""
+        detail = f"route {self.chain.route!r}: {step.label}: {fault.detail}"[:MAX_REASON_CHARACTERS]
+        if isinstance(fault, Permanent):
+            return ChainFault(fault.code, detail, tuple(each.label for each in steps_taken))
+        if step.asks_others and fault.code in UNAVAILABLE_CODES:
+            return _system_unavailable(fault, detail, step)
+        return Temporary(fault.code, detail)
 
-    def _verify(self, result: StepResult, step: NamedStep, before: Event) -> StepResult:
-        """Return the result. Raises Permanent for what a step must not return."""
-        if isinstance(result, Event):
-            self._verify_event(result, before, step)
-        elif isinstance(result, Noted):
-            self._verify_event(result.event, before, step)
-        elif isinstance(result, Switch | Through):
-            self._verify_event(result.event, before, step)
-            if result.chain not in step.step.chains() or result.chain not in self.chain.chains:
-                raise Permanent("invalid_chain", "it leads to a chain that its `chains` method does not return")
-        elif isinstance(result, Many):
-            return self._number(result, before, step)
-        elif not isinstance(result, Stop):
-            raise Permanent("step_failed", f"it returned {type(result).__name__}, not an event")
-        return result
 
-    def _verify_event(self, event: Event, before: Event, step: NamedStep) -> int:
-        """Return the number of characters in its data; 0 if the data is unchanged, or cannot have become larger.
-
-        If the size of what was before it is known, only the change is looked at, and the number is an upper bound.
-        """
-        if not isinstance(event, Event):
-            raise Permanent("step_failed", f"it returned {type(event).__name__}, not an event")
-        if event.id != before.id:
-            raise Permanent("step_failed", "it changed the event's id")
-        if step.is_own:
-            verify_attributes(event)
-        measured_event, measured_characters = self.measured
-        known = measured_characters if measured_event is before else None
-        characters = 0
-        if event.data is not before.data and not step.only_removes:
-            characters = verify_output(event.data) if known is None else verify_change(event.data, before.data, known)
-            known = characters
-        self.measured = event, known
-        return characters
-
-    def _number(self, result: Many, before: Event, step: NamedStep) -> Many | Stop:
-        """Return the events with ids of their own, `<id>-1`, `<id>-2` …"""
-        if not result.events:
-            return Stop("there was nothing to make events of")
-        self.events += len(result.events) - 1
-        verify_events(self.events)
-        self.measured = before, None  # each is counted whole
-        for event in result.events:
-            self.characters += self._verify_event(event, before, step)
-            verify_events(self.events, self.characters)
-        return Many(tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1)))
+def _system_unavailable(fault: Temporary, detail: str, step: NamedStep) -> SystemUnavailable:
+    """Return the fault that lets the route wait for the system that the step asks, as the step's `retry` says."""
+    # An operator's own step may mean another thing by `retry`.
+    retry_seconds = None if step.is_own else getattr(step.step, "retry", None)
+    until = fault.until if isinstance(fault, SystemUnavailable) else None
+    return SystemUnavailable(fault.code, detail, retry_seconds, until)
 
 
 def step_fault(error: BaseException) -> Permanent:
@@ -324,53 +302,3 @@ def step_fault(error: BaseException) -> Permanent:
     if isinstance(error, OutOfTime):
         return Permanent("time_limit_exceeded", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
     return Permanent("step_failed", place_in_own_module(error))
-
-
-def copy_event(event: Event) -> Event:
-    """Return the event with a deep copy of its data, for code that may write into it."""
-    return replace(event, data=_copy(event.data))
-
-
-def verify_attributes(event: Event) -> None:
-    """Verify that the event's attributes can be written and read again. Raises Permanent (`invalid_output`)."""
-    try:
-        from_cloudevent(from_json(texts_json(to_cloudevent(replace(event, data=None)))))
-    except Permanent as error:
-        raise Permanent("invalid_output", f"it returned an event that cannot be read: {error.detail}") from error
-    except (TypeError, ValueError) as error:  # half a surrogate pair, too
-        reason = "it returned an event with an attribute that JSON cannot hold"
-        raise Permanent("invalid_output", reason) from error
-
-
-def without_copy(result: StepResult, copy: Event, before: Event) -> StepResult:
-    """Return the result of a step that was given `copy` in place of `before`.
-
-    Data that the step left as it was is that of `before` again. Data that it wrote into is new data, so the event no
-    longer has the body as it was received.
-    """
-
-    def restored(event: Event) -> Event:
-        if event.data is not copy.data:
-            return event
-        data = before.data if to_json(event.data) == to_json(before.data) else event.data
-        return replace(event, data=before.data).with_data(data, event.datatype)
-
-    return _with_each_event(result, restored)
-
-
-def _with_each_event(result: StepResult, change: Callable[[Event], Event]) -> StepResult:
-    if isinstance(result, Event):
-        return change(result)
-    if isinstance(result, Many):
-        return Many(tuple(change(event) for event in result.events))
-    if isinstance(result, Noted | Switch | Through):
-        return replace(result, event=change(result.event))
-    return result
-
-
-def _copy(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value

@@ -109,7 +109,7 @@ def _sign_standard_webhook(request: Request, signer: Signer, auth: StandardWebho
     at = int(signer.now)
     signature = sign_standard(signer.key, signer.delivery_id, at, request.body, auth.key_encoding)
     for name, value in (("id", signer.delivery_id), ("timestamp", str(at)), ("signature", signature)):
-        request = with_header(request, f"{auth.names}-{name}", value)
+        request = with_header(request, f"{auth.header_prefix}-{name}", value)
     return request
 
 

@@ -306,6 +306,10 @@ def read_scheme(entry: Json) -> AuthScheme:
     return schemes[name].read(SchemeEntry(entry))
 
 
+_FIELD_OF_SETTING: Final = {"key": "key_encoding", "names": "header_prefix"}
+"""The settings whose field in a scheme has a clearer name."""
+
+
 class SchemeEntry:
     """The settings of a scheme in a slice, whose shape the compiler has checked."""
 
@@ -320,9 +324,7 @@ class SchemeEntry:
         """Return the settings that are texts, by the names of the scheme's fields."""
         skipped = {"scheme", *without}
         texts = {name: text for name, text in self.settings.items() if isinstance(text, str) and name not in skipped}
-        if "key" in texts:
-            texts["key_encoding"] = texts.pop("key")
-        return texts
+        return {_FIELD_OF_SETTING.get(name, name): text for name, text in texts.items()}
 
     def seconds(self, name: str, default: int) -> int:
         value = self.settings.get(name, default)

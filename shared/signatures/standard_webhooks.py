@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from shared.errors import Rejected, Temporary
 from shared.http import Request
@@ -25,6 +25,9 @@ from shared.signatures.content import wire
 from shared.signatures.keys import is_signed_by, public_key
 from shared.signatures.locations import Location, RequestFields
 
+if TYPE_CHECKING:
+    from shared.signatures.keys import PublicKey
+
 _ID: Final = re.compile(r"[^\s.\x00-\x1f\x7f]{1,128}")
 
 
@@ -32,55 +35,58 @@ _ID: Final = re.compile(r"[^\s.\x00-\x1f\x7f]{1,128}")
 class StandardWebhooksScheme(TimedScheme):
     """A signature over the id, the timestamp and the body, each of the first two in a header of its own.
 
-    names         the prefix of the headers' names: `webhook`, or `svix`, which accepts the standard's names too
-    key_encoding  how the secret's text stands for the key of a v1 signature: `base64` or `utf8`
+    header_prefix  the prefix of its headers: `webhook`, or `svix`, which accepts the standard's names too
+    key_encoding   how the secret's text stands for the key of a v1 signature: `base64` or `utf8`
     """
 
     scheme = "standard-webhooks"
     coverage_varies: ClassVar[bool] = True
-    names: str = "webhook"
+    header_prefix: str = "webhook"
     key_encoding: str = "base64"
     signs_content: bool = field(init=False, default=True)
 
     @property
     def credentials_text(self) -> str:
-        return f"the header {self.names}-signature"
+        return f"the header {self.header_prefix}-signature"
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
         request = fields.request
-        prefix = self.names_used(request)
+        prefix = self.prefix_used(request)
         verify_standard(
-            request.header(f"{prefix}-id"),
-            request.header(f"{prefix}-timestamp"),
-            request.header(f"{prefix}-signature"),
-            request.body,
-            secrets,
-            now,
-            self.tolerance_seconds,
-            self.key_encoding,
+            webhook_id=request.header(f"{prefix}-id"),
+            timestamp=request.header(f"{prefix}-timestamp"),
+            signatures=request.header(f"{prefix}-signature"),
+            body=request.body,
+            secrets=secrets,
+            now=now,
+            tolerance_seconds=self.tolerance_seconds,
+            key_encoding=self.key_encoding,
         )
 
-    def names_used(self, request: Request) -> str:
-        """Return the prefix of the headers' names in this request.
+    def prefix_used(self, request: Request) -> str:
+        """Return the prefix of the headers that are read from this request.
 
         Some senders that use Svix send the standard's names. If any Svix header is present, read only Svix's:
         otherwise a sender could add an unsigned svix-id, which would become the event's id.
         """
-        has_svix = self.names == "svix" and (request.header("svix-signature") or request.header("svix-id"))
-        return "svix" if has_svix else "webhook"
+        if self.header_prefix == "svix" and any(request.header(name) for name in ("svix-signature", "svix-id")):
+            return "svix"
+        return "webhook"
 
     def coverage(self, unpacked: str, request: Request) -> Coverage:
-        id_headers = {f"{self.names_used(request)}-id"}
-        if self.names == "svix":
+        """Return the whole body and the id's header."""
+        id_headers = {f"{self.prefix_used(request)}-id"}
+        if self.header_prefix == "svix":
             id_headers.add("svix-id")  # where it is present, it is the one that is signed
-        return Coverage(True, True, locations=frozenset(Location("header", (name,)) for name in id_headers))
+        id_locations = frozenset(Location("header", (name,)) for name in id_headers)
+        return Coverage(body=True, body_fields=True, query=False, locations=id_locations)
 
     def signed_content(self, fields: RequestFields) -> bytes:
-        webhook_id = fields.request.header(f"{self.names_used(fields.request)}-id")
+        webhook_id = fields.request.header(f"{self.prefix_used(fields.request)}-id")
         return wire(f"{webhook_id}.") + fields.request.body
 
     def signed_time(self, fields: RequestFields) -> str:
-        return fields.request.header(f"{self.names_used(fields.request)}-timestamp") or ""
+        return fields.request.header(f"{self.prefix_used(fields.request)}-timestamp") or ""
 
 
 def sign_standard(secret: str, webhook_id: str, timestamp: int, body: bytes, key_encoding: str = "base64") -> str:
@@ -89,11 +95,12 @@ def sign_standard(secret: str, webhook_id: str, timestamp: int, body: bytes, key
     Raises Temporary (`secret_unusable`) for a secret that is no key.
     """
     content = signing.standard_content(wire(webhook_id), timestamp, body)
-    with _unusable_secret():
+    with _unusable_on_value_error():
         return signing.standard_signature(content, secret, key_encoding)
 
 
 def verify_standard(
+    *,
     webhook_id: str | None,
     timestamp: str | None,
     signatures: str | None,
@@ -105,8 +112,8 @@ def verify_standard(
 ) -> None:
     """Verify a request by its three headers and its body.
 
-    Raises Rejected: `signature_mismatch`, `invalid_delivery_id` or `timestamp_out_of_range`. Raises Temporary
-    (`secret_unusable`) if no secret matches and one of them is no key.
+    Raises NotAttempted if no signature was sent, and Rejected: `signature_mismatch`, `invalid_delivery_id` or
+    `timestamp_out_of_range`. Raises Temporary (`secret_unusable`) if no secret matches and one of them is no key.
     """
     signature_texts = (signatures or "").split()
     if not signature_texts:
@@ -121,31 +128,46 @@ def verify_standard(
     signed_at = int(verify_timestamp(timestamp, now, tolerance_seconds))
     content = signing.standard_content(wire(webhook_id), signed_at, body)
     is_signed = False
-    unusable_secret: Temporary | None = None
+    unusable_error: Temporary | None = None
     for secret in secrets:  # all of them, so that the time taken does not reveal which one matches
         try:
-            is_signed |= _is_signed(content, signature_texts, secret, key_encoding)
+            is_signed |= _is_signed_with(secret, content, signature_texts, key_encoding)
         except Temporary as error:  # another secret may still match, as after a rotation
-            unusable_secret = error
-    if not is_signed:
-        raise unusable_secret or mismatch("no signature matches the id, the timestamp, the body and the secret")
+            unusable_error = error
+    if is_signed:
+        return
+    if unusable_error is not None:
+        raise unusable_error
+    raise mismatch("no signature matches the id, the timestamp, the body and the secret")
 
 
-def _is_signed(content: bytes, signature_texts: Sequence[str], secret: str, key_encoding: str) -> bool:
+def _is_signed_with(secret: str, content: bytes, signature_texts: Sequence[str], key_encoding: str) -> bool:
     """Return whether one of the signatures is by the secret. Raises Temporary for a secret that is no key."""
-    with _unusable_secret():
+    if secret.startswith(("whpk_", "whsk_")):
+        return _is_signed_v1a(_ed25519_key(secret), content, signature_texts)
+    with _unusable_on_value_error():
+        expected = signing.standard_signature(content, secret, key_encoding)
+    return signing.matches_any(signature_texts, [expected])
+
+
+def _ed25519_key(secret: str) -> "PublicKey":
+    """Return the public key of a `whpk_` or `whsk_` secret. Raises Temporary."""
+    with _unusable_on_value_error():
         if secret.startswith("whpk_"):
-            key = public_key(secret)
-        elif secret.startswith("whsk_"):
-            key = signing.standard_private_key(secret).public_key()
-        else:
-            expected = signing.standard_signature(content, secret, key_encoding)
-            return signing.matches_any(signature_texts, [expected])
-    checks = [is_signed_by(key, "ed25519", signature, content) for signature in _v1a_signatures(signature_texts)]
-    return any(checks)
+            return public_key(secret)
+        return signing.standard_private_key(secret).public_key()
+
+
+def _is_signed_v1a(key: "PublicKey", content: bytes, signature_texts: Sequence[str]) -> bool:
+    """Verify all signatures, so that the time taken does not reveal which one matches."""
+    is_signed = False
+    for signature in _v1a_signatures(signature_texts):
+        is_signed |= is_signed_by(key, "ed25519", signature, content)
+    return is_signed
 
 
 def _v1a_signatures(signature_texts: Sequence[str]) -> Iterator[bytes]:
+    """Return the signatures of version v1a. A text that is no base64 is skipped."""
     for text in signature_texts:
         version, _, encoded = text.partition(",")
         if version == "v1a":
@@ -156,8 +178,8 @@ def _v1a_signatures(signature_texts: Sequence[str]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _unusable_secret() -> Iterator[None]:
-    """Turn the ValueError of a secret that is no key into Temporary (`secret_unusable`): an operator can replace it."""
+def _unusable_on_value_error() -> Iterator[None]:
+    """Raise `unusable` for the ValueError of a secret that is no key: an operator can replace it."""
     try:
         yield
     except ValueError as error:

@@ -145,7 +145,7 @@ def as_signed(case: Case) -> Case:
     from shared.signatures.standard_webhooks import StandardWebhooksScheme
 
     assert isinstance(case.auth, StandardWebhooksScheme)
-    is_svix = case.auth.names == "svix" and case.request.header("svix-signature") is not None
+    is_svix = case.auth.header_prefix == "svix" and case.request.header("svix-signature") is not None
     prefix = "svix" if is_svix else "webhook"
     auth = HmacScheme(
         secret=case.auth.secret,

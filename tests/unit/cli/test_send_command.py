@@ -89,7 +89,14 @@ def test_a_secret_can_come_from_standard_input(
     sent_with(tmp_path, hook.url, "a=1", "--secret-stdin", "--id", "evt_1", "--standard-webhooks")
     webhook_id, timestamp, signature = (hook.header(f"webhook-{part}") for part in ("id", "timestamp", "signature"))
     assert timestamp is not None
-    verify_standard(webhook_id, timestamp, signature, hook.bodies[0], [WHSEC], float(timestamp))
+    verify_standard(
+        webhook_id=webhook_id,
+        timestamp=timestamp,
+        signatures=signature,
+        body=hook.bodies[0],
+        secrets=[WHSEC],
+        now=float(timestamp),
+    )
     assert webhook_id == "evt_1"
 
 

@@ -59,7 +59,14 @@ def test_a_signature_is_over_the_bytes_that_are_sent() -> None:
         send(hook.url, {"a": 1}, secret=WHSEC, auth=StandardWebhooks(), delivery_id="msg_1", now=NOW)
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
     webhook_id, timestamp, signature = (hook.header(name) for name in names)
-    verify_standard(webhook_id, timestamp, signature, hook.bodies[1], [WHSEC], NOW)
+    verify_standard(
+        webhook_id=webhook_id,
+        timestamp=timestamp,
+        signatures=signature,
+        body=hook.bodies[1],
+        secrets=[WHSEC],
+        now=NOW,
+    )
     assert webhook_id == "msg_1"
 
 

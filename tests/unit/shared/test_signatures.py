@@ -1,5 +1,6 @@
 import base64
 import hmac
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -18,9 +19,21 @@ BODY = b'{"a":1}'
 
 
 def standard(
-    signatures: str | None, *, webhook_id: str | None = "msg_1", timestamp: str | None = str(NOW), body: bytes = BODY
+    signatures: str | None,
+    *,
+    webhook_id: str | None = "msg_1",
+    timestamp: str | None = str(NOW),
+    body: bytes = BODY,
+    secrets: Sequence[str] = (KEY, OLD_KEY),
 ) -> None:
-    verify_standard(webhook_id, timestamp, signatures, body, [KEY, OLD_KEY], NOW)
+    verify_standard(
+        webhook_id=webhook_id,
+        timestamp=timestamp,
+        signatures=signatures,
+        body=body,
+        secrets=secrets,
+        now=NOW,
+    )
 
 
 def refused_code(signatures: str | None, **changes: str | None) -> str:
@@ -39,7 +52,7 @@ def test_the_published_example_of_standard_webhooks_verifies() -> None:
     signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     body = b'{"test": 2432232314}'
     assert sign_standard(secret, webhook_id, at, body) == signature
-    verify_standard(webhook_id, str(at), signature, body, [secret], at)
+    verify_standard(webhook_id=webhook_id, timestamp=str(at), signatures=signature, body=body, secrets=[secret], now=at)
 
 
 @pytest.mark.parametrize("signatures", [None, "", "v1,", "abc", "v1,é", "v1,A", "v1," + "A" * 10, "v9," + valid()[3:]])
@@ -87,7 +100,7 @@ def test_an_id_is_signed_in_the_bytes_that_came() -> None:
     key = base64.b64decode(KEY.removeprefix("whsec_"))
     signature = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
     as_servers_hand_it_on = "msg_é".encode().decode("latin-1")
-    verify_standard(as_servers_hand_it_on, str(NOW), signature, BODY, [KEY], NOW)
+    standard(signature, webhook_id=as_servers_hand_it_on)
 
 
 def test_a_body_of_the_same_meaning_does_not_pass() -> None:
@@ -97,12 +110,12 @@ def test_a_body_of_the_same_meaning_does_not_pass() -> None:
 
 def test_a_secret_that_is_not_base64_is_our_trouble_not_the_senders() -> None:
     with pytest.raises(Temporary) as trouble:
-        verify_standard("msg_1", str(NOW), valid(), BODY, ["whsec_not base64"], NOW)
+        standard(valid(), secrets=("whsec_not base64",))
     assert trouble.value.code == "secret_unusable"
 
 
 def test_a_secret_that_is_no_key_keeps_no_other_from_proving_the_sender() -> None:
-    verify_standard("msg_1", str(NOW), valid(), BODY, ["whsec_not base64", KEY], NOW)
+    standard(valid(), secrets=("whsec_not base64", KEY))
 
 
 @pytest.mark.parametrize("encoding", ["hex", "base64", "base64url"])

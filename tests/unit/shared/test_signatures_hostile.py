@@ -71,7 +71,7 @@ BODIES: Final = st.one_of(
 def names_of(auth: AuthScheme) -> list[str]:
     own = [location.name.replace("{n}", "1") for location in auth.locations if location.kind == "header"]
     fixed = "paypal-cert-url paypal-auth-algo paypal-transmission-id paypal-transmission-time paypal-transmission-sig"
-    prefix = auth.names if isinstance(auth, StandardWebhooksScheme) else ""
+    prefix = auth.header_prefix if isinstance(auth, StandardWebhooksScheme) else ""
     named = [f"{prefix}-{part}" for part in ("id", "timestamp", "signature")]
     contentful = [f"x-contentful-{part}" for part in ("signature", "signed-headers", "timestamp")]
     known = {"paypal": fixed.split(), "contentful": contentful, "standard-webhooks": named}

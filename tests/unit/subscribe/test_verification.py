@@ -50,7 +50,14 @@ async def test_an_endpoint_that_echoes_the_challenge_is_verified(text: str) -> N
     headers = dict(asked.headers)
     id_, timestamp, signature = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
     # It raises where the request is not signed.
-    verify_standard(id_, timestamp, signature, asked.body, [str(made["secret"])], api.clock.now())
+    verify_standard(
+        webhook_id=id_,
+        timestamp=timestamp,
+        signatures=signature,
+        body=asked.body,
+        secrets=[str(made["secret"])],
+        now=api.clock.now(),
+    )
     await api.send("POST", f"{path}/verify", by=key)
     assert len(receiver.asked) == 1
 

@@ -17,7 +17,7 @@ from deploy.client.hookchain.auth import Auth, Basic, Bearer, Hmac, Password, St
 from deploy.client.hookchain.formats import FORMATS, xml_text
 from deploy.config.config_file import ConfigFaults
 from deploy.requests.sources import Source, is_plain_hmac, load_sources
-from functions.receive.parsing import BODY, document_in
+from functions.receive.query_body import BODY_PARAMETER, document_in
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, to_json
 from shared.limits import DEFAULT
@@ -209,7 +209,7 @@ def _source_name(url: str) -> str:
     return unquote(urlsplit(url).path).removeprefix("/").split("/")[0]
 
 
-_LINK_BODY: Final = BODY.decode()
+_LINK_BODY: Final = BODY_PARAMETER.decode()
 _SUFFIX_FORMATS: Final = {".json": "json", ".xml": "xml", ".yaml": "yaml", ".yml": "yaml", ".form": "form"}
 _FIRST_CHARACTERS: Final = {"{": "json", "[": "json", "<": "xml"}
 

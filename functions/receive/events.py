@@ -480,7 +480,7 @@ def _raw(source: "Source", request: Request, secrets: SecretValues) -> RawParts:
     body = request.body
     credentials = _credentials(source, request, secrets)
     if source.body_tokens:
-        from functions.receive.parsing import body_without_tokens
+        from functions.receive.body_tokens import body_without_tokens
 
         without = body_without_tokens(request, source.body_tokens)
         if without is None:

@@ -17,7 +17,7 @@ from functions.receive.admission import (
     verify_head,
 )
 from functions.receive.events import SignedRequest, build_events
-from functions.receive.parsing import ReadData, as_sent_by_provider, query_body, read_data, verify_not_extended
+from functions.receive.parsing import ReadData, as_sent_by_provider, read_data, verify_not_extended
 from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply
 from functions.receive.source import Source
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
@@ -118,7 +118,7 @@ class Receiver:
         secrets: SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
         is_authenticated = bool(source.head_schemes) and verify_head(request, source, secrets, self.clock.now())
         if request.method == "GET":
-            request.body = query_body(source, request.query).content
+            request.body = _query_content(source, request)
         else:
             reading_began_at = loop_time()
             request.body = await read_body(source.max_body_bytes)
@@ -236,6 +236,12 @@ def _answer_without_event(source: Source, head: Request) -> Answered:
     if head.method == "HEAD" and "GET" in source.methods:
         return Answered(source, Reply(200, b"", (("cache-control", "no-store"),)), "head")
     raise MethodRejected(source.answered_methods)
+
+
+def _query_content(source: Source, head: Request) -> bytes:
+    from functions.receive.query_body import query_body  # few sources take GET
+
+    return query_body(source, head.query).content
 
 
 def _verify_no_prefetch(head: Request) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from functions.receive.admission import AllowList
+from functions.receive.data_steps import DataStep, cast_values, unpack
 from functions.receive.events import SignedFacts, static_signed_facts
-from functions.receive.parsing import DataStep, cast_values, data_without_tokens, unpack
 from functions.receive.replies import Respond, read_respond
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
@@ -240,6 +240,8 @@ def _data_checks(form: "BrowserForm | None", settings: JsonObject, schemes: tupl
 
         checks.append(SchemaCheck(settings["schema"]).verify)
     if tokens := body_tokens(schemes):
+        from functions.receive.body_tokens import data_without_tokens
+
         checks.append(lambda data: data_without_tokens(data, tokens))
     return checks
 

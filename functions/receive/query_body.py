@@ -1,0 +1,88 @@
+"""The body of a GET request: the event that the query of a link holds."""
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from shared.errors import Rejected
+from shared.formats.media_type import is_text, structured_format
+from shared.formats.parse import parse_as
+from shared.signatures.links import OWN
+
+if TYPE_CHECKING:
+    from functions.receive.source import Source
+
+BODY_PARAMETER: Final = b"body"
+"""The parameter that holds a whole document. In a query without it, the other parameters are the event."""
+
+_BASE64: Final = rb"[A-Za-z0-9_/ +-]{2,}={0,2}"
+"""Both alphabets of base64: a text without `-` and `_` is the same in either. A `+` that was not escaped has become a
+space."""
+
+
+class QueryBody(NamedTuple):
+    """`content` is the body that the sender would have posted; `format` is the one that it looks like."""
+
+    content: bytes
+    format: str
+
+
+def query_body(source: "Source", query: str) -> QueryBody:
+    """Return the event that a query holds, without what authenticates its sender."""
+    parameters = [parameter for parameter in query.encode("latin-1", "replace").split(b"&") if parameter]
+    for parameter in parameters:
+        name, equals, value = parameter.partition(b"=")
+        if equals and _unescaped(name) == BODY_PARAMETER:
+            return document_in(_unescaped(value))
+    credentials = OWN | {each.name for auth in source.auth for each in auth.credentials if each.kind == "query"}
+    fields = [parameter for parameter in parameters if _name_of(parameter) not in credentials]
+    return QueryBody(b"&".join(fields), "form")
+
+
+def _name_of(parameter: bytes) -> str:
+    name, _, _ = parameter.partition(b"=")
+    return _unescaped(name).decode(errors="replace")
+
+
+def _unescaped(text: bytes) -> bytes:
+    return unquote_to_bytes(text.replace(b"+", b" "))
+
+
+def document_in(text: bytes) -> QueryBody:
+    """Return the document that a text is, or that it holds as base64.
+
+    Many words are base64 by chance: a text is decoded only if the result looks like more than text.
+    """
+    if re.fullmatch(_BASE64, text):
+        decoded = _from_base64(text)
+        if decoded:
+            decoded_format = _likely_format(decoded)
+            if decoded_format != "text":
+                return QueryBody(decoded, decoded_format)
+    return QueryBody(text, _likely_format(text))
+
+
+def _from_base64(text: bytes) -> bytes | None:
+    digits = text.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/").replace(b" ", b"+")
+    padding = b"=" * (-len(digits) % 4)
+    try:
+        return base64.b64decode(digits + padding)
+    except binascii.Error:
+        return None
+
+
+def _likely_format(content: bytes) -> str:
+    """Return the format that the content looks like: YAML for an object or a list, since a word alone is text."""
+    structured = structured_format(content)
+    if structured is not None:
+        return structured
+    if not is_text(content):
+        return "text"
+    try:
+        data = parse_as("yaml", content, None).data
+    except Rejected as error:
+        # Any other error is a limit that YAML passes. The body is then parsed as YAML and rejected for the limit.
+        return "text" if error.code == "malformed_body" else "yaml"
+    return "yaml" if isinstance(data, dict | list) else "text"

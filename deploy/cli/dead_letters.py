@@ -13,8 +13,9 @@ from deploy.cli.command import DONE, NOT_DONE
 from deploy.cli.events import clock, colour_of, letter_text
 from deploy.history.documents import dead_letter_document
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
-from deploy.history.replay import as_dead_letter, event_in, is_replayable, make_dead_letter_replay, renew_blobs
+from deploy.history.replay import as_dead_letter, is_replayable, make_dead_letter_replay, restart_blob_expiry
 from deploy.history.state import State
+from deploy.history.stored_messages import event_in, message_json
 from deploy.terminal.output import DIM, Column, Screen, count_of, cut, print_json, printable, table, with_progress
 from shared.errors import Temporary
 from shared.journal import KEPT
@@ -50,7 +51,7 @@ def show_letter(context: records.Context) -> int:
     letter = state.reader.dead_letter(state.find_id("dead_letters", context.options.id))
     if letter is None:  # removed since its id was looked up
         return NOT_DONE
-    message = _message(letter)
+    message = message_json(letter.message)
     event = state.event_with_data(event_in(message))
     if context.options.json:
         print_json({**dead_letter_document(letter, whole=True), "event": event})
@@ -132,18 +133,13 @@ def _matches(letter: DeadLetterRow, options: argparse.Namespace) -> bool:
 def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None) -> bool:
     if source is None and wanted_type is None:
         return True
-    event = event_in(_message(letter))
+    event = event_in(message_json(letter.message))
     if event is None or (source is not None and event.get("source") != f"/sources/{source}"):
         return False
     found_type = str(event.get("type"))
     if wanted_type is not None and wanted_type.endswith("*"):
         return found_type.startswith(wanted_type[:-1])
     return wanted_type in (None, found_type)
-
-
-def _message(letter: DeadLetterRow) -> Json:
-    """Return the message as JSON if it is JSON, else as text."""
-    return dead_letter_document(letter, whole=True)["message"]
 
 
 # Replay and drop
@@ -183,7 +179,7 @@ async def _publish(context: records.Context, letters: Sequence[DeadLetterRow], r
             if not reader.mark_dead_letters([row.id], REPLAYED) and row.state != REPLAYED:
                 continue
             try:
-                await renew_blobs([letter.message], blobs)
+                await restart_blob_expiry([letter.message], blobs)
                 await bus.publish(letter.topic, [message])
             except (Temporary, asyncio.CancelledError):  # after Ctrl-C too, it may not have been sent
                 reader.mark_dead_letters([row.id], KEPT)

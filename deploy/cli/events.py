@@ -18,8 +18,9 @@ from deploy.cli.command import DONE, NOT_DONE
 from deploy.history.digests import MAX_SEARCHED, DigestRecord, digest_document
 from deploy.history.documents import record_document, route_state, summary_document, tries_of
 from deploy.history.journal_view import STATUSES, DeadLetterRow, EventQuery, EventRecord, EventSummary, RequestRow
-from deploy.history.replay import make_event_replay, merged_count, renew_blobs
+from deploy.history.replay import make_event_replay, restart_blob_expiry
 from deploy.history.state import State, StateFault
+from deploy.history.stored_messages import merged_count
 from deploy.platforms.choice import same_platform
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import (
@@ -248,7 +249,7 @@ async def _publish(context: records.Context, events: Sequence[EventSummary], rep
     async def send(bus: Bus, batch: Sequence[EventSummary]) -> None:
         found = (context.state.reader.stored_document(event.id) for event in batch)
         texts = [text for text in found if text is not None]
-        await renew_blobs(map(str.encode, texts), blobs)
+        await restart_blob_expiry(map(str.encode, texts), blobs)
         await bus.publish(EVENTS, [_message(context.options, text, replay_id) for text in texts])
 
     async with context.state.blobs() as blobs:

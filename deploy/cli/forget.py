@@ -19,8 +19,8 @@ from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.forget import CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
 from deploy.history.journal_view import EventQuery, EventSummary
-from deploy.history.replay import event_of_message
 from deploy.history.state import State
+from deploy.history.stored_messages import event_in, message_json
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, printable, stdout_screen, table
@@ -430,7 +430,7 @@ def _views(state: State, condition: Condition, chosen: Chosen) -> Iterator[tuple
             document = from_json(text.encode())
             yield from _view(state, event.id, document if isinstance(document, dict) else None)
     for event_id, message in _messages(state, chosen):
-        yield from _view(state, event_id, event_of_message(message))
+        yield from _view(state, event_id, event_in(message_json(message)))
 
 
 def _listed_view(event: EventSummary) -> JsonObject:

@@ -1,6 +1,7 @@
 """The commands over events and dead letters: actions, filters, and a dry run before anything is done."""
 
 import argparse
+import asyncio
 import shlex
 import sqlite3
 import sys
@@ -13,11 +14,10 @@ from typing import Final, TypeVar, get_args
 
 from deploy.cli.command import DONE, add_limit, add_since, number_option, parser, run_command, time_option
 from deploy.config.checkout import environ_with, own_env_file
-from deploy.history.replay import DEFAULT_RATE, Progress, send_at_rate
 from deploy.history.state import State
 from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
 from deploy.terminal.command_line import UsageError, listed
-from deploy.terminal.output import Screen, count_of, print_json, stdout_screen
+from deploy.terminal.output import Progress, Screen, count_of, print_json, stdout_screen
 from shared.did_you_mean import did_you_mean, nearest
 from shared.errors import PermanentCode, RejectedCode, TemporaryCode
 from shared.jsontext import Json, JsonObject
@@ -29,6 +29,9 @@ LISTED: Final = 50
 SAMPLE: Final = 5
 """How many records a dry run shows."""
 SHORT_ID: Final = 12
+DEFAULT_RATE: Final = 20.0
+"""Records that are published again a second."""
+BATCH_SECONDS: Final = 0.1
 EXIT_CODES: Final = "0 done, 1 no such record or failed, 2 usage error"
 CODES: Final = frozenset(code for kind in (RejectedCode, TemporaryCode, PermanentCode) for code in get_args(kind))
 """Codes that a dead letter can have. A message of a bus that receive rejects has a code of a rejection."""
@@ -228,6 +231,28 @@ async def publish_at_rate(
     async with context.state.bus() as bus:
         with progress:
             await send_at_rate(rows, context.options.rate, lambda batch: send(bus, batch), progress.tell)
+
+
+async def send_at_rate(
+    rows: Sequence[Row],
+    rate: float,
+    send: Callable[[Sequence[Row]], Awaitable[None]],
+    report: Callable[[int], None],
+) -> None:
+    """Send the rows in small batches, at most `rate` a second, and report how many are sent after each batch.
+
+    Raises what `send` raises. No batch follows a slow one sooner, so the rate is never exceeded.
+    """
+    now = asyncio.get_running_loop().time
+    size = max(1, int(rate * BATCH_SECONDS))
+    for start in range(0, len(rows), size):
+        began_at = now()
+        batch = rows[start : start + size]
+        await send(batch)
+        sent = start + len(batch)
+        report(sent)
+        if sent < len(rows):
+            await asyncio.sleep(began_at + len(batch) / rate - now())
 
 
 def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str], now: float) -> str:

@@ -6,7 +6,8 @@ Times are RFC 3339. No text here is safe to show as HTML: senders wrote it.
 from collections.abc import Sequence
 
 from deploy.history.journal_view import Bucket, DeadLetterRow, EventRecord, EventSummary, RequestRow
-from deploy.history.replay import _message, as_dead_letter, is_replayable, merged_count
+from deploy.history.replay import as_dead_letter, is_replayable
+from deploy.history.stored_messages import merged_count, message_json
 from shared.delivery import ROUTE_ITSELF
 from shared.journal import AttemptEntry, route_documents
 from shared.jsontext import JsonObject
@@ -137,7 +138,7 @@ def dead_letter_document(letter: DeadLetterRow, whole: bool = False) -> JsonObje
         "merged": merged_count(letter.message),
         "replayable": is_replayable(as_dead_letter(letter)),
     }
-    return {**document, "message": _message(letter.message)} if whole else document
+    return {**document, "message": message_json(letter.message)} if whole else document
 
 
 def series_document(buckets: Sequence[Bucket], bucket_seconds: float) -> JsonObject:

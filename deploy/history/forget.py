@@ -23,8 +23,8 @@ from typing import Final, NamedTuple, Protocol
 
 from deploy.history.digests import find_digest
 from deploy.history.journal_view import EventRecord, JournalView
-from deploy.history.replay import dataref_of
 from deploy.history.state import State, StoredBlobs
+from deploy.history.stored_messages import dataref_of
 from functions.notify.digests.record import RECORD_SECONDS, GroupRecord, group_of_digest, read_record, record_name
 from shared.batching import batches
 from shared.errors import Temporary

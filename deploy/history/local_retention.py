@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.history.local_journal import attach_index, drop_index
-from deploy.history.replay import dataref_of
+from deploy.history.stored_messages import dataref_of
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE

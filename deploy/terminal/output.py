@@ -10,7 +10,8 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Final, TextIO, TypeVar
+from types import TracebackType
+from typing import Final, Self, TextIO, TypeVar
 
 from shared.jsontext import JsonObject
 
@@ -225,3 +226,36 @@ def with_progress(
             yield from page
     finally:
         line.clear()
+
+
+class Progress:
+    """A line on a terminal that shows the progress of work that takes longer than QUIET_SECONDS.
+
+    It is removed after the work. If an error or Ctrl-C ends the work early, a last line says how much was done.
+    """
+
+    def __init__(self, total: int, done_word: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self.done = 0
+        self._total = total
+        self._word = done_word
+        self._stream = stream
+        self._line = PassingLine(stream)
+        self._clock = clock
+        self._began = clock()
+
+    def tell(self, done: int) -> None:
+        """Show how many are done, which is at least 1, and an estimate of the seconds that are left."""
+        self.done = done
+        elapsed = self._clock() - self._began
+        if elapsed > QUIET_SECONDS:
+            seconds_left = elapsed / done * (self._total - done)
+            self._line.show(f"{done:,} of {self._total:,} {self._word}, about {seconds_left:.0f} s left")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._line.clear()
+        if error is not None:
+            self._stream.write(f"stopped: {self.done:,} of {self._total:,} {self._word}\n")
+            self._stream.flush()

@@ -27,7 +27,7 @@ from deploy.history import documents
 from deploy.history.destinations import read_destinations, resume_destination
 from deploy.history.digests import digest_document, find_digest
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow, EventPage, EventQuery, EventRecord
-from deploy.history.replay import as_dead_letter, make_dead_letter_replay, make_event_replay, renew_blobs
+from deploy.history.replay import as_dead_letter, make_dead_letter_replay, make_event_replay, restart_blob_expiry
 from deploy.history.state import configured_destinations
 from deploy.history.subscribers import read_endpoints, read_tenants
 from shared.claim_check import checked_out
@@ -126,7 +126,7 @@ async def replay_event(request: web.Request) -> web.Response:
         raise not_found("There is nothing to replay: transform has not processed the event, or its body was deleted.")
     replay_id = secrets.token_hex(8)
     message = make_event_replay(record.document, replay_id, only, force)
-    await renew_blobs([message.data], backend.blobs)
+    await restart_blob_expiry([message.data], backend.blobs)
     await backend.bus.publish(EVENTS, [message])
     return json_answer({"replay": replay_id})
 
@@ -166,7 +166,7 @@ async def _replay(backend: Backend, letter: DeadLetter, message: BusMessage) -> 
     if not await _mark(backend, [letter.id], REPLAYED):
         return False
     try:
-        await renew_blobs([letter.message], backend.blobs)
+        await restart_blob_expiry([letter.message], backend.blobs)
         await backend.bus.publish(letter.topic, [message])
     except Temporary:
         await _mark(backend, [letter.id], KEPT)

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from deploy.cli import dead_letters, events, secrets, status
 from deploy.cli.command import moment
+from deploy.cli.records import send_at_rate
 from deploy.explain.reference import kind_listing, step_listing
-from deploy.history.replay import Progress, send_at_rate
 from deploy.terminal.output import (
     GREEN,
     PIPE_COLUMNS,
     QUIET_SECONDS,
     Column,
+    Progress,
     Screen,
     cut,
     padded,

@@ -15,7 +15,8 @@ from deploy.history.destinations import (
 )
 from deploy.history.digests import digest_document, find_digest
 from deploy.history.journal_view import DeadLetterRow
-from deploy.history.replay import make_dead_letter_replay, merged_count
+from deploy.history.replay import make_dead_letter_replay
+from deploy.history.stored_messages import merged_count
 from functions.notify.digests.settings import Digest, GatherSettings
 from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Delivery, Failed

@@ -1,0 +1,47 @@
+"""Reading a stored message: its JSON, the event in it, the blob with the event's data, and the size of a digest."""
+
+import json
+
+from shared.delivery import delivery_from
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject, from_json
+
+
+def message_json(message: bytes) -> Json:
+    """Return the message as JSON; as text if it is not JSON, as the message of a dead letter may be."""
+    try:
+        document: Json = json.loads(message)
+    except (ValueError, RecursionError):
+        return message.decode("utf-8", errors="replace")
+    return document
+
+
+def event_in(message: Json) -> JsonObject | None:
+    """Return the event in a delivery, or the message itself if it is an event; None if it is not an object."""
+    if not isinstance(message, dict):
+        return None
+    data = message.get("data")
+    if isinstance(data, dict) and "route" in data and "destination" in data:
+        event = data.get("event")
+        if isinstance(event, dict):
+            return event
+    return message
+
+
+def dataref_of(message: bytes) -> str | None:
+    """Return the name of the blob with the data of the message's event; None if the data is in the message."""
+    if b'"dataref"' not in message:  # most messages need no parser
+        return None
+    event = event_in(message_json(message))
+    name = event.get("dataref") if event is not None else None
+    return name if isinstance(name, str) else None
+
+
+def merged_count(message: bytes) -> int:
+    """Return how many deliveries a digest or a burst stands for; 0 for any other message."""
+    if b'"merged"' not in message:
+        return 0
+    try:
+        return delivery_from(from_json(message)).merged
+    except (Permanent, ValueError, RecursionError):
+        return 0

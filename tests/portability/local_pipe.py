@@ -24,6 +24,7 @@ from shared.cloud.local import ledger
 from shared.cloud.local.blobs import MARK
 from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.ledger import LocalLedger
+from shared.cloud.local.ledger_tables import open_ledger
 from shared.http import ReadBody, Reply, Request
 from shared.journal import AttemptEntry, Journal, JournalEntry
 from shared.jsontext import JsonObject
@@ -110,7 +111,7 @@ class LocalState:
         return self.given
 
     def rows(self) -> list[LedgerRow]:
-        with closing(ledger.open_ledger(self.folder / ledger.FILE_NAME)) as database:
+        with closing(open_ledger(self.folder / ledger.FILE_NAME)) as database:
             return ledger.read_rows(database, "ORDER BY key", ())
 
 

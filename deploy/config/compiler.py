@@ -16,7 +16,7 @@ from deploy.config.checkout import ROOT, choose_config
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, config_from_environment, read_config_file
 from deploy.config.configuration import CloudRunConfig, Configuration, LambdaConfig
 from deploy.config.model_faults import model_faults
-from deploy.config.sections import alerts, destination, people, route, subscribers
+from deploy.config.sections import alerts, destination, people, recipients, route, subscribers
 from deploy.config.sections.cases import case_faults
 from deploy.config.sections.own_files import KIND_FILES, own_kind_faults
 from deploy.config.sections.source import SourceConfig, compiled_source, source_faults, type_words
@@ -173,7 +173,7 @@ def check_config(file: ConfigFile) -> Checked:
         *destination.option_faults(file),
         *alerts.alert_faults(file),
         *people_list.faults,
-        *people.recipient_faults(file, settings, people_list),
+        *recipients.recipient_faults(file, settings, people_list),
         *subscribers.subscribers_faults(file, settings, event_types),
         *case_faults(file),
     ]

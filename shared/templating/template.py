@@ -43,6 +43,14 @@ class TemplateFault(ValueError):
     """A fault of the template itself, found when the configuration is loaded."""
 
 
+class UnknownVariable(TemplateFault):
+    """A template that uses an undefined variable. `name` is the first one in alphabetical order."""
+
+    def __init__(self, name: str, rule: str) -> None:
+        super().__init__(rule)
+        self.name = name
+
+
 @cache
 def _encoded_by(encode: Callable[[str], str]) -> Callable[[object], object]:
     return lambda value: value if isinstance(value, Undefined) else encode(str(shown(value)))
@@ -197,7 +205,8 @@ def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: f
     if unknown:
         names = ", ".join(sorted(known))
         meant = nearest(unknown[0], known) or f"data.{unknown[0]}"
-        raise TemplateFault(f"there is no {unknown[0]!r}; did you mean {meant!r}? There are {names}")
+        rule = f"there is no {unknown[0]!r}; did you mean {meant!r}? There are {names}"
+        raise UnknownVariable(unknown[0], rule)
 
 
 def _used_names(tree: nodes.Template) -> Iterator[tuple[str, str, int]]:

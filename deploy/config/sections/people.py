@@ -1,40 +1,138 @@
-"""The section `people`: written in the file itself, in a file beside it, or at a URL, which notify reads."""
+"""The section `people`: written in the configuration, in a file beside it, or at a URL that notify reads.
+
+`read_people` checks the list. The models of the section follow, and then what notify's slice gets of it.
+"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.types import Discriminator, JsonValue, Tag
 
-from deploy.config.config_file import ConfigFile, DocumentPath, Fault, texts_in, unreadable
+from deploy.config.config_file import ConfigFile, Fault, unreadable
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.catalogue import load_catalogue
-from deploy.config.sections.destination import kind_of
-from deploy.config.sections.subscribers import TENANT_ADDRESS, owners_destination
 from functions.notify.recipients import people as people_rules
-from functions.notify.recipients.people import FIELDS, NAME, Directory, Listed, UnreadableList, read_entry, read_rows
+from functions.notify.recipients.people import FIELDS, NAME, EntryFault, Listed, UnreadableList
 from shared.config.rules import SecretName, listed
 from shared.config.values import Model
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
-from shared.templating.template import KNOWN, Template, TemplateFault, is_template
 
 SECTION: Final = "people"
 
 
-def _texts(value: object) -> object:
-    """Return the names as texts. Ids may be written as numbers."""
-    names = listed(value)
-    return [str(name) if type(name) is int else name for name in names] if isinstance(names, list) else names
+@dataclass(frozen=True, slots=True)
+class PeopleList:
+    """The list of people, as far as it can be read without a network.
+
+    entries    each person's fields as they are written, and the name
+    lines      the line of each entry in the configuration
+    people     the people of the entries, without the fields that have a fault
+    faults     the faults of the list that the models of the section do not report
+    is_at_url  only notify can read the list, so there are no entries here
+    """
+
+    entries: tuple[JsonObject, ...] = ()
+    lines: tuple[int, ...] = ()
+    people: tuple[Listed, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    is_at_url: bool = False
+
+
+def read_people(file: ConfigFile) -> PeopleList:
+    """Return the list of people. Its faults include a file that cannot be read, and a name that two people have."""
+    section = file.mapping(SECTION)
+    if isinstance(section.get("url"), str):
+        return PeopleList(is_at_url=True)
+    path = section.get("file")
+    people_list = _people_in_file(file, path) if isinstance(path, str) else _people_in_section(file)
+    shared_name_faults = _shared_name_faults(people_list, providers_by_source(file))
+    return replace(people_list, faults=(*people_list.faults, *shared_name_faults))
+
+
+def _people_in_section(file: ConfigFile) -> PeopleList:
+    entries: list[JsonObject] = []
+    lines: list[int] = []
+    people: list[Listed] = []
+    faults: list[Fault] = []
+    for name, fields in file.mappings(SECTION).items():
+        entry: JsonObject = {**fields, NAME: name}
+        person, entry_faults = people_rules.read_entry(entry)
+        entries.append(entry)
+        lines.append(file.line((SECTION, name)))
+        if person:
+            people.append(person)
+        # The model PersonConfig checks the fields of PERSON_KEYS by the same rules, and its faults are reported too.
+        unreported = [fault for fault in entry_faults if fault.key not in PERSON_KEYS]
+        for fault in (*unreported, *_unknown_keys(file, entry)):
+            faults.append(fault_at(file, (SECTION, name, fault.key), fault.rule))
+    return PeopleList(tuple(entries), tuple(lines), tuple(people), tuple(faults))
+
+
+def _people_in_file(file: ConfigFile, path: str) -> PeopleList:
+    line = file.line((SECTION, "file"))
+    try:
+        content = (file.folder / path).read_bytes()
+    except (OSError, ValueError):  # ValueError: a path with a NUL in it
+        return PeopleList(faults=(Fault(line, SECTION, unreadable(path)),))
+    try:
+        if len(content) > people_rules.MAX_BYTES:
+            raise UnreadableList(f"must have at most {people_rules.MAX_BYTES:,} bytes")
+        entries = people_rules.parse_rows(content)
+    except UnreadableList as fault:
+        return PeopleList(faults=(Fault(line, SECTION, f"{path}: {fault}"),))
+    people, row_faults = people_rules.read_rows(entries)
+    rules = [f"{path}, row {number}: {fault.key} {fault.rule}" for number, fault in row_faults]
+    # The header line of a CSV file gives all entries the same keys. `parse_rows` returns at least one entry.
+    rules += [f"{path}: {fault.key} {fault.rule}" for fault in _unknown_keys(file, entries[0])]
+    faults = tuple(Fault(line, SECTION, rule) for rule in rules)
+    return PeopleList(tuple(entries), (line,) * len(entries), tuple(people), faults)
+
+
+def _unknown_keys(file: ConfigFile, entry: JsonObject) -> Iterator[EntryFault]:
+    """Yield a fault for each key that is not the name of a field, a source or a provider."""
+    sources = list(file.mapping("sources"))
+    known = {*PERSON_KEYS, NAME, *sources, *load_catalogue()}
+    likely = [*PERSON_KEYS, *sources, *providers_by_source(file).values()]
+    for key in entry:
+        if key not in known:
+            yield EntryFault(key, f"is not a field of a person, a source or a provider{did_you_mean(key, likely)}")
+
+
+def providers_by_source(file: ConfigFile) -> dict[str, str]:
+    """Return the provider of each source that has one."""
+    sources = file.mappings("sources")
+    return {name: str(source["provider"]) for name, source in sources.items() if "provider" in source}
+
+
+def _shared_name_faults(people_list: PeopleList, providers: Mapping[str, str]) -> Iterator[Fault]:
+    """Yield a fault for each name that two people have, at the line of the second."""
+    entries_with_lines = zip(people_list.entries, people_list.lines, strict=True)
+    lines_by_name = {str(entry[NAME]): line for entry, line in entries_with_lines}
+    shared_names = people_rules.Directory(people_list.people, providers).shared
+    for (scope, name), (first, second) in shared_names.items():
+        where = "" if scope == people_rules.EVERYWHERE else f" for {scope}"
+        rule = f"{first!r} and {second!r} both have the name {name!r}{where}: a name must mean one person"
+        yield Fault(lines_by_name.get(second, 0), SECTION, rule)
+
+
+def _aliases_as_texts(value: object) -> object:
+    """Return the aliases as texts, because ids may be written as numbers. A single value stands for a list."""
+    aliases = listed(value)
+    if not isinstance(aliases, list):
+        return aliases
+    # `type`, because isinstance would accept a bool as an int
+    return [str(alias) if type(alias) is int else alias for alias in aliases]
 
 
 Alias = Annotated[str, Field(min_length=1, max_length=254)]
-Aliases = Annotated[list[Alias], BeforeValidator(_texts), Field(max_length=people_rules.MAX_ALIASES)]
+Aliases = Annotated[list[Alias], BeforeValidator(_aliases_as_texts), Field(max_length=people_rules.MAX_ALIASES)]
 
 
 class PersonConfig(BaseModel):
-    """A person: addresses, and the names by which events call them. At least one field.
+    """A person: their addresses, and the names by which events call them.
 
     push       the token of an app for `push`, or a topic for `ntfy`
     slack, telegram, discord, teams, google_chat   the id of the person there
@@ -43,7 +141,7 @@ class PersonConfig(BaseModel):
     language   a language tag (BCP 47), such as de-CH
     aliases    names that any source may use: logins, mail addresses, ids. The person's own name and `email` count too
 
-    Any other key is the name of a source or a provider, and holds what that calls the person: `github: anna-gh`.
+    Any other key must be the name of a source or a provider. Its value is the person's name there: `github: anna-gh`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True)
@@ -91,177 +189,40 @@ class PeopleUrl(Model):
         return self
 
 
-Place: TypeAlias = Literal["tag:file", "tag:url", "tag:here"]
+def _tag_of_form(value: object) -> Literal["tag:file", "tag:url", "tag:here"]:
+    """Return the tag of the form in which the section is written.
 
-
-def _place(value: object) -> Place:
-    """Return where the list is. A person may be called `file` or `url`, but a person is a mapping and not a text."""
-    if isinstance(value, PeopleFile | PeopleUrl):
-        return "tag:file" if isinstance(value, PeopleFile) else "tag:url"
+    A person can be called `file` or `url`. The value of a person is a mapping, so a text is the list's path or URL.
+    """
+    if isinstance(value, PeopleFile):
+        return "tag:file"
+    if isinstance(value, PeopleUrl):
+        return "tag:url"
     section = value if isinstance(value, Mapping) else {}
     if isinstance(section.get("file"), str):
         return "tag:file"
-    return "tag:url" if isinstance(section.get("url"), str) else "tag:here"
+    if isinstance(section.get("url"), str):
+        return "tag:url"
+    return "tag:here"
 
 
 PersonName = Annotated[str, Field(min_length=1, max_length=100)]
-Persons = Annotated[dict[PersonName, PersonConfig], Field(max_length=people_rules.MAX_PEOPLE)]
+PeopleByName = Annotated[dict[PersonName, PersonConfig], Field(max_length=people_rules.MAX_PEOPLE)]
 PeopleConfig: TypeAlias = Annotated[
-    Annotated[PeopleFile, Tag("tag:file")] | Annotated[PeopleUrl, Tag("tag:url")] | Annotated[Persons, Tag("tag:here")],
-    Discriminator(_place),
+    Annotated[PeopleFile, Tag("tag:file")]
+    | Annotated[PeopleUrl, Tag("tag:url")]
+    | Annotated[PeopleByName, Tag("tag:here")],
+    Discriminator(_tag_of_form),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class PeopleList:
-    """The people of the configuration, as far as they are known without a network: nobody of a list at a URL.
-
-    rows    their entries, as notify's slice has them
-    lines   the line of each row in the configuration
-    people  the people, without the fields that have a fault
-    faults  the faults that the section's model does not show
-    """
-
-    rows: tuple[JsonObject, ...] = ()
-    lines: tuple[int, ...] = ()
-    people: tuple[Listed, ...] = ()
-    faults: tuple[Fault, ...] = ()
-    is_at_url: bool = False
-
-
-def read_people(file: ConfigFile) -> PeopleList:
-    """Return the list of people. A file that cannot be read, and a row with a fault, are among its faults."""
-    section = file.mapping(SECTION)
-    if isinstance(section.get("url"), str):
-        return PeopleList(is_at_url=True)
-    name = section.get("file")
-    listing = _people_in_file(file, name) if isinstance(name, str) else _people_in_section(file)
-    return _with_shared_names(listing, providers_by_source(file))
-
-
-def _people_in_section(file: ConfigFile) -> PeopleList:
-    entries = file.mappings(SECTION)
-    rows: list[JsonObject] = [{**entry, NAME: name} for name, entry in entries.items()]
-    people: list[Listed] = []
-    faults: list[Fault] = []
-    for name, row in zip(entries, rows, strict=True):
-        person, entry_faults = read_entry(row)
-        if person:
-            people.append(person)
-        known_by_model = [fault for fault in entry_faults if fault.key in PERSON_KEYS]
-        rules = [(fault.key, fault.rule) for fault in entry_faults if fault not in known_by_model]
-        faults += [fault_at(file, (SECTION, name, key), rule) for key, rule in [*rules, *_unknown_keys(file, row)]]
-    lines = tuple(file.line((SECTION, name)) for name in entries)
-    return PeopleList(tuple(rows), lines, tuple(people), tuple(faults))
-
-
-def _people_in_file(file: ConfigFile, name: str) -> PeopleList:
-    line = file.line((SECTION, "file"))
-    try:
-        content = (file.folder / name).read_bytes()
-    except (OSError, ValueError):  # ValueError: a name with a NUL in it
-        return PeopleList(faults=(Fault(line, SECTION, unreadable(name)),))
-    try:
-        if len(content) > people_rules.MAX_BYTES:
-            raise UnreadableList(f"must have at most {people_rules.MAX_BYTES:,} bytes")
-        rows = people_rules.parse_rows(content)
-    except UnreadableList as fault:
-        return PeopleList(faults=(Fault(line, SECTION, f"{name}: {fault}"),))
-    people, row_faults = read_rows(rows)
-    rules = [f"{name}, row {number}: {fault.key} {fault.rule}" for number, fault in row_faults]
-    rules += [f"{name}: {key} {rule}" for key, rule in _unknown_keys(file, rows[0])]
-    faults = tuple(Fault(line, SECTION, rule) for rule in rules)
-    return PeopleList(tuple(rows), (line,) * len(rows), tuple(people), faults)
-
-
-def _unknown_keys(file: ConfigFile, row: JsonObject) -> Iterator[tuple[str, str]]:
-    """Yield each key that names no field, source or provider, with the rule."""
-    sources = list(file.mapping("sources"))
-    known = {*PERSON_KEYS, NAME, *sources, *load_catalogue()}
-    for key in row.keys() - known:
-        likely = [*PERSON_KEYS, *sources, *providers_by_source(file).values()]
-        yield key, f"is not a field of a person, a source or a provider{did_you_mean(key, likely)}"
-
-
-def providers_by_source(file: ConfigFile) -> dict[str, str]:
-    """Return the provider of each source that has one."""
-    sources = file.mappings("sources")
-    return {name: str(source["provider"]) for name, source in sources.items() if "provider" in source}
-
-
-def _with_shared_names(listing: PeopleList, providers: Mapping[str, str]) -> PeopleList:
-    """Return the list with a fault for each name that two people have."""
-    directory = Directory(listing.people, providers)
-    lines = {str(row[NAME]): line for row, line in zip(listing.rows, listing.lines, strict=True)}
-    faults = list(listing.faults)
-    for (scope, name), (first, second) in directory.shared.items():
-        where = "" if scope == people_rules.EVERYWHERE else f" for {scope}"
-        rule = f"{first!r} and {second!r} both have the name {name!r}{where}: a name must mean one person"
-        faults.append(Fault(lines.get(second, 0), SECTION, rule))
-    return PeopleList(listing.rows, listing.lines, listing.people, tuple(faults))
-
-
-def recipient_faults(file: ConfigFile, settings: Mapping[str, BaseModel], listing: PeopleList) -> Iterator[Fault]:
-    """Yield the faults of destinations whose `to` names a person. `settings` are those of destinations without faults.
-
-    A person can be missing because the list has faults. Then only the faults of the list are reported.
-    """
-    for name, model in settings.items():
-        if name == owners_destination(file):  # it mails tenants, who are not in `people`
-            continue
-        recipient = getattr(model, "recipient", None)
-        if recipient is None:
-            yield from _person_in_templates(file, name, model)
-        elif not listing.faults:
-            yield from _recipient_faults(file, name, recipient, listing)
-
-
-def _recipient_faults(file: ConfigFile, name: str, recipient: JsonObject, listing: PeopleList) -> Iterator[Fault]:
-    path: DocumentPath = ("destinations", name, kind_of(file, name), "to")
-    if listing.is_at_url:
-        return
-    if not listing.rows:
-        if not recipient.get("allowed"):
-            advice = "Add `people` to the configuration"
-            if recipient.get("path") == TENANT_ADDRESS:
-                advice += ", or name this destination at `subscribers.tell.owners` if it is to mail tenants"
-            yield fault_at(file, path, f"names a person, but `people` lists nobody. {advice}")
-        return
-    if recipient.get("person") is None:  # an expression finds the person in each event
-        return
-    person_name, address = str(recipient["person"]), str(recipient["address"])
-    people = {each.person.name: each.person for each in listing.people}
-    if person_name not in people:
-        hint = did_you_mean(person_name, people)
-        yield fault_at(file, path, f"there is nobody in `people` with the name {person_name!r}{hint}")
-    elif not people[person_name].address(address):
-        rule = f"{person_name!r} in `people` has no `{address}`, which this kind of destination needs"
-        yield fault_at(file, path, rule)
-
-
-def _person_in_templates(file: ConfigFile, name: str, model: BaseModel) -> Iterator[Fault]:
-    for key, value in model.model_dump(mode="json", by_alias=True).items():
-        if any(map(_reads_person, texts_in(value))):
-            rule = "a template has `person` only where `to` names one: `actor`, an expression or {person: NAME}"
-            yield fault_at(file, ("destinations", name, kind_of(file, name), key), rule)
-
-
-def _reads_person(text: str) -> bool:
-    if "person" not in text or not is_template(text):
-        return False
-    try:
-        Template("text", text, known=KNOWN - {"person"})
-    except TemplateFault as fault:
-        return "there is no 'person'" in str(fault)
-    return False
+"""A tagged union: pydantic calls `_tag_of_form`, and validates the section as the type that has the returned tag."""
 
 
 def compiled_people(
-    config: PeopleConfig, listing: PeopleList, settings: Mapping[str, BaseModel], providers: Mapping[str, str]
+    config: PeopleConfig, people_list: PeopleList, settings: Mapping[str, BaseModel], providers: Mapping[str, str]
 ) -> JsonObject:
-    """Return the part of notify's slice: the list or its URL; nothing where the `to` of no destination names a person.
+    """Return the key `people` of notify's slice, or no key if no destination addresses a person.
 
-    `providers` are those of the sources.
+    `settings` are the settings of the destinations by name, and `providers` the providers of the sources.
     """
     if not any(getattr(model, "recipient", None) for model in settings.values()):
         return {}
@@ -269,9 +230,9 @@ def compiled_people(
     if isinstance(config, PeopleUrl):
         compiled |= config.model_dump(exclude_none=True)
     else:
-        compiled["rows"] = [_without_empty_fields(row) for row in listing.rows]
+        compiled["rows"] = [_without_empty_fields(entry) for entry in people_list.entries]
     return {"people": compiled}
 
 
-def _without_empty_fields(row: JsonObject) -> JsonObject:
-    return {key: value for key, value in row.items() if value not in (None, "", [])}
+def _without_empty_fields(entry: JsonObject) -> JsonObject:
+    return {key: value for key, value in entry.items() if value not in (None, "", [])}

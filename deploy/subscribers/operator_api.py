@@ -20,9 +20,9 @@ from deploy.client.hookchain.subscribers import Attempts, Subscribers
 from deploy.client.hookchain.subscribers_api import Headers
 from deploy.history.state import StateFault, SubscriberStores
 from deploy.secrets.backend import BackendError, SecretBackend
+from functions.subscribe.access import KeyCaller
 from functions.subscribe.api import answer_known
 from functions.subscribe.problems import ApiProblem, problem_reply
-from functions.subscribe.route import KeyCaller
 from functions.subscribe.service import Keyring, Service, SubscribeSettings
 from shared.cloud import platform
 from shared.errors import Rejected, Temporary

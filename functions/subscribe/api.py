@@ -13,10 +13,11 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from pydantic import BaseModel, ValidationError
 
+from functions.subscribe.access import Caller, KeyCaller, PortalCaller
 from functions.subscribe.credentials import TOKEN_PREFIX, PortalToken, read_api_key, read_portal_token
 from functions.subscribe.pages import answer_page
 from functions.subscribe.problems import ApiProblem, FaultAt, MethodRejected, invalid_values, not_found, problem_reply
-from functions.subscribe.route import PARAMS, Call, Caller, KeyCaller, PortalCaller, Route
+from functions.subscribe.route import PARAMS, Call, Route
 from functions.subscribe.service import Service
 from shared.config.values import fault_text
 from shared.errors import HookchainError, Rejected, Temporary, place_of

@@ -1,117 +1,39 @@
-"""A route of the API, a call of it, the callers and what each may do; and pages of lists.
-
-A cursor says where a page ended. It is signed, so that nobody makes one, and bound to its list.
-"""
+"""A route of the API, the parameters of its path, and a call of it."""
 
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Never, TypeAlias, TypeVar
+from typing import Final, NamedTuple, Never, TypeAlias
 
 from pydantic import BaseModel
 
-from functions.subscribe.credentials import read_signed, signed_text
-from functions.subscribe.models import Input, ListQuery, Output
-from functions.subscribe.problems import ApiProblem, not_found
+from functions.subscribe.access import Access, Caller, KeyCaller
+from functions.subscribe.models import Input
 from functions.subscribe.service import Service
 from shared.http import Request
-from shared.jsontext import Json, canonical, from_json
-from shared.subscribers.directory import read_stored
-from shared.subscribers.model import Capability, Scope, Stored, Tenant
+from shared.subscribers.model import Tenant
 from shared.subscribers.names import ENDPOINT_PATTERN, TENANT_PATTERN, TYPE_PATTERN
 
-_INCLUDED: Final[dict[Scope, frozenset[Scope]]] = {
-    "read": frozenset({"read", "write", "admin"}),
-    "write": frozenset({"write", "admin"}),
-    "portal": frozenset({"portal", "admin"}),
-    "admin": frozenset({"admin"}),
-}
-"""The scopes that allow what needs a scope."""
-_CAPABLE: Final[dict[Capability, frozenset[Capability]]] = {
-    "view": frozenset({"view", "manage", "resend"}),
-    "manage": frozenset({"manage"}),
-    "resend": frozenset({"resend"}),
-    "reveal_secret": frozenset({"reveal_secret"}),
-}
-"""The capabilities that allow what needs a capability."""
 MESSAGE_PATTERN: Final = r"[0-9]{14}-[0-9a-zA-Z_.-]{1,200}-[0-9a-f]{8}"
 KEY_PATTERN: Final = r"[0-9a-z]{12}"
 SESSION_PATTERN: Final = r"[0-9a-f]{32}"
 _NAME: Final = "has letters, digits, '_', '.' and '-', begins with a letter or a digit, and has at most"
-ID_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 MAX_BODY_BYTES: Final = 262_144
 MAX_IMPORT_BYTES: Final = 4_194_304
-"""Of a catalogue that is imported. Lambda takes at most 6 MB."""
-Document = TypeVar("Document", bound=Stored)
-View = TypeVar("View", bound=Output)
-
-
-@dataclass(frozen=True, slots=True)
-class KeyCaller:
-    """The operator, with an API key."""
-
-    id: str
-    scopes: frozenset[Scope]
-
-    @property
-    def name(self) -> str:
-        return f"key.{self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class PortalCaller:
-    """A tenant, with a portal token."""
-
-    tenant: str
-    session: str
-    capabilities: frozenset[Capability]
-    expires_at: float
-
-    @property
-    def name(self) -> str:
-        return f"session.{self.tenant}.{self.session}"
-
-
-Caller: TypeAlias = KeyCaller | PortalCaller
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """The callers that may use a route: API keys with this scope, portal tokens with this capability; None: none."""
-
-    scope: Scope | None
-    capability: Capability | None
-
-    def verify(self, caller: Caller, tenant: str | None) -> None:
-        """Raises ApiProblem: `not_found` for another tenant, before anything else is said of the route."""
-        if isinstance(caller, KeyCaller):
-            if self.scope is None or not caller.scopes & _INCLUDED[self.scope]:
-                needed = f"an API key with the scope {self.scope!r}" if self.scope else "a portal token"
-                raise ApiProblem("not_allowed", f"this needs {needed}")
-            return
-        if tenant is not None and tenant != caller.tenant:
-            raise not_found("tenant")
-        if self.capability is None:
-            raise ApiProblem("not_allowed", "this is for API keys of the operator")
-        if not caller.capabilities & _CAPABLE[self.capability]:
-            raise ApiProblem("not_allowed", f"this needs a portal token with the capability {self.capability!r}")
-
-    def allows(self, caller: Caller) -> bool:
-        """Return whether the caller may use it, for its own tenant."""
-        try:
-            self.verify(caller, None)
-        except ApiProblem:
-            return False
-        return True
-
-
-REVEAL: Final = Access("admin", "reveal_secret")
-"""Of those who may see the secrets of endpoints."""
+"""The largest catalogue that can be imported. Lambda accepts requests of at most 6 MB."""
+_ID_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+MAX_SHORT_ID_CHARACTERS: Final = 20
+"""Short ids are derived from the 128 bits of `new_id`, and 20 letters or digits need 104 bits."""
 
 
 class Param(NamedTuple):
-    """`rule` tells a caller how the parameter is written."""
+    """A parameter of a path.
+
+    pattern      the regular expression that the whole value must match
+    description  the text in the OpenAPI document
+    rule         the text of the error that a caller gets for any other value
+    """
 
     pattern: str
     description: str
@@ -134,12 +56,15 @@ PARAMS: Final[Mapping[str, Param]] = {
 
 @dataclass(slots=True)
 class Call:
-    """A request to a route, with its caller and the parameters of its path. A handler may add headers to the reply.
+    """A request to a route, with its caller and the parameters of its path.
 
-    seed  where the request has an idempotency key: what ids are made of, so that a repeat makes the same ones
+    tenant_document  the stored tenant of the path, if the API has already read it
+    seed             the text that new ids are derived from if the request has an idempotency key, so that a repeated
+                     request makes the same ids; otherwise empty, and ids are random
+    headers          the headers that the handler adds to the reply
     """
 
-    service: "Service"
+    service: Service
     request: Request
     caller: Caller
     params: Mapping[str, str]
@@ -160,17 +85,23 @@ class Call:
         return isinstance(self.caller, KeyCaller)
 
     def new_id(self, purpose: str) -> str:
-        """Return 32 hex digits that nobody can guess. `purpose` tells the ids of one request apart."""
+        """Return an id of 32 hex digits that nobody can guess. Each id of one request needs its own `purpose`."""
         if not self.seed:
             return self.service.random_bytes(16).hex()
         return hashlib.sha256(f"{self.seed}.{purpose}".encode()).hexdigest()[:32]
 
     def new_short_id(self, purpose: str, characters: int) -> str:
-        """Return as many lower-case letters and digits, at most 20, as `new_id` returns hex digits."""
-        number, digits = int(self.new_id(purpose), 16), ""
+        """Return an id of this many lower-case letters and digits, derived from `new_id`.
+
+        Raises ValueError for more than MAX_SHORT_ID_CHARACTERS.
+        """
+        if characters > MAX_SHORT_ID_CHARACTERS:
+            raise ValueError(characters)
+        number = int(self.new_id(purpose), 16)
+        digits = ""
         for _ in range(characters):
-            number, digit = divmod(number, len(ID_DIGITS))
-            digits += ID_DIGITS[digit]
+            number, digit = divmod(number, len(_ID_DIGITS))
+            digits += _ID_DIGITS[digit]
         return digits
 
     def add_header(self, name: str, value: str) -> None:
@@ -178,18 +109,20 @@ class Call:
 
 
 Handler: TypeAlias = Callable[[Call, Never], Awaitable[BaseModel | None]]
-"""Takes a Call, and its body or query as the model that its annotation names."""
+"""A function of two parameters: `call`, and the body or the query of the request as the model of its annotation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method of a path, who may use it, and the handler that answers it.
+    """A method and a path, the permission that they require, and the handler that answers.
 
-    What it takes and gives is what the handler's annotations say, and its summary is the handler's first line.
+    The handler's annotations are the models of the request and of the reply. The first line of its docstring is the
+    summary in the OpenAPI document.
 
-    status          that of a success; None: 200 with an answer, and 204 without
-    is_conditional  `If-Match` counts
-    is_limited      a tenant may make only so many such requests in a time: see RequestRate
+    status          the status of a success; None for 200 if the reply has a body, and 204 if it has none
+    is_conditional  the handler checks the header `If-Match`
+    is_limited      a tenant may call the route only so often in a time: see RequestRate
+    has_etag        the reply has the header `ETag`
     """
 
     method: str
@@ -204,13 +137,15 @@ class Route:
 
     @property
     def takes(self) -> type[BaseModel]:
-        """The model of the body, or of the query of a GET and a DELETE."""
-        model: type[BaseModel] = list(self.handler.__annotations__.values())[1]
+        """Return the model of the body, or of the query if the route takes no body."""
+        annotations = self.handler.__annotations__.items()
+        model: type[BaseModel]
+        [model] = [annotation for parameter, annotation in annotations if parameter not in {"call", "return"}]
         return model
 
     @property
     def gives(self) -> type[BaseModel] | None:
-        """The model of the answer; None for a 204."""
+        """Return the model of the reply's body; None if the reply has none."""
         model: type[BaseModel] | None = self.handler.__annotations__["return"]
         return model
 
@@ -228,39 +163,11 @@ class Route:
 
     @property
     def success_status(self) -> int:
-        return self.status or (200 if self.gives else 204)
+        if self.status is not None:
+            return self.status
+        return 204 if self.gives is None else 200
 
     @property
     def is_idempotent(self) -> bool:
-        """Return whether `Idempotency-Key` counts."""
+        """Return whether the API reads `Idempotency-Key`. Only a POST needs it: the other methods can be repeated."""
         return self.method == "POST"
-
-
-async def make_cursor(service: Service, list_: Json, position: list[Json]) -> str:
-    """Return the cursor of a position. `list_` names the list with its filters."""
-    return signed_text(canonical([list_, position]), (await service.keyring.cursor_keys())[0])
-
-
-async def read_cursor(service: Service, list_: Json, text: str) -> list[Json]:
-    """Return the position of a cursor; an empty one where there is none. Raises ApiProblem (`invalid_cursor`)."""
-    if not text:
-        return []
-    payload = read_signed(text, await service.keyring.cursor_keys())
-    value = None if payload is None else from_json(payload)
-    if not isinstance(value, list) or canonical(value[0]) != canonical(list_) or not isinstance(value[1], list):
-        raise ApiProblem("invalid_cursor", "the cursor is not one of this list, or its filters have changed")
-    return value[1]
-
-
-async def read_page(
-    call: Call, model: type[Document], partition: str, query: ListQuery, view: Callable[[Document], View]
-) -> tuple[list[View], str | None]:
-    """Return the views of a page of documents, in the order of their ids, and the cursor of the next page.
-
-    Raises ApiProblem.
-    """
-    after = await read_cursor(call.service, partition, query.cursor)
-    found = await call.service.documents.page(partition, query.limit + 1, str(after[0]) if after else "")
-    documents = found[: query.limit]
-    next_ = await make_cursor(call.service, partition, [documents[-1].id]) if len(found) > query.limit else None
-    return [view(read_stored(model, each)) for each in documents], next_

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from functions.subscribe.access import REVEAL, Access
 from functions.subscribe.handlers import deliveries, endpoints, event_types, sending_again, tenants
-from functions.subscribe.route import MAX_IMPORT_BYTES, REVEAL, Access, Route
+from functions.subscribe.route import MAX_IMPORT_BYTES, Route
 
 OPERATOR_READS: Final = Access("read", None)
 OPERATOR_WRITES: Final = Access("write", None)

@@ -10,11 +10,12 @@ from heapq import merge
 from typing import Final, NamedTuple, TypeVar
 
 from functions.subscribe import models
+from functions.subscribe.cursors import make_cursor, read_cursor
 from functions.subscribe.endpoint import time_text
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.problems import ApiProblem, not_found
-from functions.subscribe.route import Call, make_cursor, read_cursor
+from functions.subscribe.route import Call
 from functions.subscribe.service import Service
 from shared.claim_check import checked_out
 from shared.delivery import delivery_id

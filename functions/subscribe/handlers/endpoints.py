@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from functions.subscribe import models
+from functions.subscribe.access import REVEAL
 from functions.subscribe.credentials import OVERLAP_SECONDS
+from functions.subscribe.cursors import read_page
 from functions.subscribe.endpoint import (
     endpoint_view,
     make_secret,
@@ -20,7 +22,7 @@ from functions.subscribe.endpoint import (
 )
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.problems import ApiProblem, invalid, not_found
-from functions.subscribe.route import REVEAL, Call, read_page
+from functions.subscribe.route import Call
 from shared.errors import Temporary
 from shared.logs import log
 from shared.ports import DELIVERIES

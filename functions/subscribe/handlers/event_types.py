@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
 from functions.subscribe import models
+from functions.subscribe.cursors import make_cursor, read_cursor
 from functions.subscribe.handlers.deliveries import await_all
 from functions.subscribe.problems import ApiProblem, invalid, invalid_values, not_found
-from functions.subscribe.route import Call, make_cursor, read_cursor
+from functions.subscribe.route import Call
 from functions.subscribe.service import Service
 from shared.jsontext import Json, texts_json
 from shared.subscribers.directory import EVENT_TYPES

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from functions.subscribe import models
+from functions.subscribe.cursors import make_cursor, read_cursor
 from functions.subscribe.handlers.deliveries import (
     address_text,
     await_all,
@@ -25,7 +26,7 @@ from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.event_types import find_event_type
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.problems import ApiProblem, invalid, invalid_values
-from functions.subscribe.route import Call, make_cursor, read_cursor
+from functions.subscribe.route import Call
 from functions.subscribe.service import Service, SubscribeSettings
 from shared.claim_check import MAX_INLINE_BYTES
 from shared.delivery import Delivery, delivery_id, delivery_message

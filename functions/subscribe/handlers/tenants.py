@@ -7,9 +7,11 @@ import asyncio
 from typing import Final
 
 from functions.subscribe import models
+from functions.subscribe.access import PortalCaller
 from functions.subscribe.credentials import OVERLAP_SECONDS, PortalToken, api_key_text, portal_token_text, read_api_key
+from functions.subscribe.cursors import read_page
 from functions.subscribe.problems import ApiProblem, not_found
-from functions.subscribe.route import Call, PortalCaller, read_page
+from functions.subscribe.route import Call
 from shared.subscribers.directory import API_KEYS, TENANTS, endpoints_of, sessions_of
 from shared.subscribers.model import ApiKey, Endpoint, Session, Tenant
 from shared.times import rfc3339

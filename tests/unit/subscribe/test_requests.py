@@ -7,11 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from functions.subscribe.access import KeyCaller
 from functions.subscribe.credentials import (
     read_signed,
     signed_text,
 )
+from functions.subscribe.route import MAX_SHORT_ID_CHARACTERS, Call
 from functions.subscribe.routes import ROUTES
+from shared.http import Request
 from tests.fakes.subscribe_api import Subscribers
 
 PATH: Final = "/v1/tenants/acme/endpoints"
@@ -148,7 +151,7 @@ async def test_a_fault_of_this_program_is_503_and_its_place_is_logged(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api, key = await ready()
-    monkeypatch.setattr("functions.subscribe.route.make_cursor", None)
+    monkeypatch.setattr("functions.subscribe.cursors.make_cursor", None)
     for _ in range(3):
         await api.endpoint("acme", key)
     answer = await api.send("GET", f"{PATH}?limit=1", by=key)
@@ -168,6 +171,14 @@ async def test_no_log_line_holds_a_key_a_token_a_secret_or_what_was_sent(capsys:
     for private in (key, token, str(made["secret"]), "private-", str(made["id"]), "acme"):
         assert private not in lines
     assert {json.loads(line)["function"] for line in lines.splitlines()} == {"subscribe"}
+
+
+def test_a_short_id_with_more_characters_than_it_has_bits_for_is_an_error() -> None:
+    request = Request("POST", PATH, "", ())
+    call = Call(Subscribers().service, request, KeyCaller("operator", frozenset()), {})
+    assert len(call.new_short_id("endpoint", MAX_SHORT_ID_CHARACTERS)) == MAX_SHORT_ID_CHARACTERS
+    with pytest.raises(ValueError, match="21"):
+        call.new_short_id("endpoint", MAX_SHORT_ID_CHARACTERS + 1)
 
 
 NAMES = st.text(max_size=20)

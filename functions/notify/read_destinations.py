@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from functions.notify.destination import KINDS
 from functions.notify.registry import Configured, Recipient
 from shared.jsontext import Json, JsonObject
-from shared.outgoing.gate import BreakerSettings
+from shared.outgoing.circuit import BreakerSettings
 from shared.own_modules import OwnModuleFault, own_sources
 from shared.settings import SliceFault
 

@@ -17,7 +17,7 @@ from shared.delivery import Delivery
 from shared.errors import PermanentCode, Temporary
 from shared.jsontext import Json
 from shared.ledger import DestinationState, Ledger
-from shared.outgoing.gate import BreakerSettings
+from shared.outgoing.circuit import BreakerSettings
 from shared.own_modules import OwnModuleFault, own_module
 from shared.ports import Clock
 from shared.secrets import secret_names

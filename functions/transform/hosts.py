@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.event import Event
 from shared.logs import log
-from shared.outgoing.gate import CLOSED, BreakerSettings, Circuit, ProcessGate, after_attempt
+from shared.outgoing.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
+from shared.outgoing.gate import ProcessGate
 from shared.ports import Clock
 
 if TYPE_CHECKING:

@@ -14,12 +14,6 @@ thresholds", IEEE/ACM Transactions on Networking, 1998.) Lanes that are not know
 places. While messages wait in the bus, the group that brought most of them gets hardly any place, until they are here.
 
 Times are those of the caller's clock, in seconds. The gate writes nothing, and runs on one event loop.
-
-A circuit breaker's state (`Circuit`) stops a receiver's work for a while after several failures in a row:
-
-    closed      everything is tried; failures in a row open it
-    open        nothing is tried. Each pause is twice as long as the one before, up to a limit
-    half open   after the pause one thing at a time is tried: its success closes the breaker, its failure opens it
 """
 
 import asyncio
@@ -30,54 +24,6 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
-LEAST_PLACES: Final = 4
-"""The bus gives at least so many messages at once, however often it was answered that one is to come again."""
-PLACES_PER_FREE_PLACE: Final = 4.0
-"""A group may have so many times the places that are free: alone, 4/5 of all."""
-UNPROVEN_DIVISOR: Final = 5
-"""Lanes that have not answered yet, or hang or fail, share a fifth of the places; alone, one gets half of that."""
-NEW_WORK_PART: Final = 0.5
-"""While earlier work of a group is due back, its new work gets only this part of the group's places."""
-
-SLOW_SECONDS: Final = 1.0
-"""A lane is in trouble while an attempt takes longer than this and longer than SLOW_FACTOR times its usual duration."""
-SLOW_FACTOR: Final = 3
-NEW_SECONDS: Final = 2.0
-"""A lane that has not answered yet is in trouble once its first attempt takes longer than this."""
-HANGING_SECONDS: Final = 5.0
-"""An attempt hangs if it takes longer than this and longer than HANGING_FACTOR times the lane's usual duration."""
-HANGING_FACTOR: Final = 10
-HANGING_ANSWERS: Final = 5
-"""A lane with fewer answers has no usual duration."""
-KEPT_DURATIONS: Final = 20
-
-HOLD_SECONDS: Final = 0.25
-"""How long work waits in the process for a place of its lane, which holds one of the free places meanwhile."""
-ALONE_SECONDS: Final = 10.0
-"""How long it waits there while no neighbour needs the free places: less than the bus waits for an answer."""
-QUEUED_SECONDS: Final = 0.35
-"""A message that waited longer than this in the bus shows that others wait too."""
-QUEUE_OVER_SECONDS: Final = 0.1
-"""A message that waited less than this shows that they are here."""
-QUEUE_SHOWN_SECONDS: Final = 1.0
-"""How long a queue is assumed after the last message that showed it."""
-SPACING_WEIGHT: Final = 0.1
-"""Of the newest interval in the average of a group's intervals."""
-MIN_WAIT_SECONDS: Final = 1.0
-MAX_WAIT_SECONDS: Final = 300.0
-"""Work that has no place comes back after a time within these bounds."""
-NEIGHBOR_SECONDS: Final = 60.0
-"""How long a group counts as a neighbour after its last work."""
-HEAVY: Final = 4
-"""A group with fewer places never has to wait for others."""
-HEAVY_LOAD: Final = 200.0
-HEAVY_SHARE: Final = 1 / 3
-"""While messages wait in the bus, a group gets no more than HEAVY places if it brought both so many of the recent
-messages and such a share of them. A group that sends less did not cause the queue."""
-LOAD_SECONDS: Final = 10.0
-"""Recent work is that of about so many seconds: older work counts less and less."""
-MAX_REMEMBERED: Final = 10_000
-
 Health: TypeAlias = Literal["healthy", "new", "troubled"]
 
 
@@ -86,6 +32,28 @@ class Turn(NamedTuple):
 
     at: float
     health: Health
+
+
+# The health of a lane
+SLOW_SECONDS: Final = 1.0
+"""A lane is in trouble while an attempt takes longer than this and longer than SLOW_FACTOR times its usual duration.
+If shorter, a healthy lane loses its places for a short delay; if longer, a lane that hangs keeps them for longer."""
+SLOW_FACTOR: Final = 3
+"""Times the usual duration: see SLOW_SECONDS. If larger, a lane that is usually slow is noticed later when it hangs."""
+NEW_SECONDS: Final = 2.0
+"""A lane that has not answered yet is in trouble once its first attempt takes longer than this, and its other work may
+wait in the process so long. If longer, first attempts that hang hold places for longer; if shorter, a receiver that
+starts slowly is taken for one that hangs."""
+HANGING_SECONDS: Final = 5.0
+"""An attempt hangs if it takes longer than this and longer than HANGING_FACTOR times the lane's usual duration. If
+shorter, slow attempts are reported, too."""
+HANGING_FACTOR: Final = 10
+"""Times the usual duration: see HANGING_SECONDS. If smaller, slow attempts are reported, too."""
+HANGING_ANSWERS: Final = 5
+"""A lane with fewer answers has no usual duration, so none of its attempts is reported as hanging. If larger, a hanging
+attempt at a new receiver goes unreported for longer."""
+KEPT_DURATIONS: Final = 20
+"""The usual duration is the median of so many answers. If larger, it follows a receiver's change more slowly."""
 
 
 @dataclass(slots=True)
@@ -112,23 +80,50 @@ class _Lane:
         return now - next(iter(self.began.values()), now)
 
     def health(self, now: float) -> Health:
+        """Return what the last answers show, and the oldest attempt that has no answer yet."""
+        if self.is_failing:
+            return "troubled"
         age = self.age(now)
         if not self.durations:
-            return "troubled" if self.is_failing or age > NEW_SECONDS else "new"
+            return "troubled" if age > NEW_SECONDS else "new"
         is_late = age > SLOW_SECONDS and age > SLOW_FACTOR * self.usual_seconds()
-        return "troubled" if self.is_failing or is_late else "healthy"
+        return "troubled" if is_late else "healthy"
 
     def newly_hanging(self, now: float) -> list[str]:
+        """Return the attempts that hang and were not reported before, and note that they are reported."""
         if len(self.durations) < HANGING_ANSWERS or self.age(now) <= HANGING_SECONDS:
             return []
-        limit = max(HANGING_SECONDS, HANGING_FACTOR * self.usual_seconds())
-        found = [key for key, at in self.began.items() if now - at > limit and key not in self.hanging]
+        limit_seconds = max(HANGING_SECONDS, HANGING_FACTOR * self.usual_seconds())
+        found = [key for key, at in self.began.items() if now - at > limit_seconds and key not in self.hanging]
         self.hanging.update(found)
         return found
 
     def usual_seconds(self) -> float:
         """Return the median of the last durations; 0 without any."""
         return sorted(self.durations)[len(self.durations) // 2] if self.durations else 0.0
+
+    def note_result(self, seconds: float, *, has_failed: bool) -> None:
+        """Note how long an attempt took, and whether it failed."""
+        self.is_failing = has_failed
+        self.failed_seconds = seconds
+        if not has_failed:
+            self.durations.append(seconds)
+
+
+# The recent work and the turns of a group
+LOAD_SECONDS: Final = 10.0
+"""Work of so many seconds ago counts 1/e in a load. If longer, a group counts as heavy for longer after its flood."""
+SPACING_WEIGHT: Final = 0.1
+"""The part of the newest interval in the average of a group's intervals. If larger, turns follow a receiver's change of
+speed sooner, and single intervals move them more."""
+MIN_WAIT_SECONDS: Final = 1.0
+"""Work that has no place comes back no sooner than this, in seconds. If shorter, more of it comes back in vain."""
+MAX_WAIT_SECONDS: Final = 300.0
+"""Work that has no place comes back no later than this, in seconds. If longer, a long queue comes back less often in
+vain, and its last work begins later where the receiver has become faster."""
+MAX_WAIT_DOUBLINGS: Final = 6
+"""Each return in vain doubles MIN_WAIT_SECONDS, so many times at most. If larger, a flood comes back less often, and
+may find a free place later."""
 
 
 @dataclass(slots=True)
@@ -149,46 +144,131 @@ class Load:
 class _Group:
     """A group of keys whose work shares places.
 
-    lane       the receiver of its last work
-    next_at    the time up to which work that comes back has its turns
-    spacing    the usual seconds from the end of one work to that of the next; 0 if it is not known
-    ended_at   the time at which its last work ended
-    load       its work that came for the first time
-    used_at    the time at which work of it came last
-    held       its work that waits in the process, the longest first
+    lane             the receiver of its last work
+    places           how many its work has
+    next_at          the time up to which work that comes back has its turns
+    spacing_seconds  the usual time from the end of one work to that of the next; 0 if it is not known
+    ended_at         the time at which its last work ended
+    used_at          the time at which work of it came last
+    load             its work that came for the first time
+    held             its work that waits in the process, the longest first
     """
 
     lane: _Lane
     places: int = 0
     next_at: float = 0.0
-    spacing: float = 0.0
+    spacing_seconds: float = 0.0
     ended_at: float = 0.0
     used_at: float = 0.0
     load: Load = field(default_factory=Load)
     held: deque[asyncio.Future[None]] = field(default_factory=deque)
 
     def note_end(self, now: float) -> None:
+        """Count the interval since the last end in the usual one. A pause without work counts MIN_WAIT_SECONDS."""
         interval = min(max(0.0, now - self.ended_at), MIN_WAIT_SECONDS)
-        self.spacing = interval if not self.spacing else self.spacing + SPACING_WEIGHT * (interval - self.spacing)
+        if self.spacing_seconds == 0.0:
+            self.spacing_seconds = interval
+        else:
+            self.spacing_seconds += SPACING_WEIGHT * (interval - self.spacing_seconds)
         self.ended_at = now
 
+    def wake_first(self) -> None:
+        """Let the work that has waited longest in the process look for a place again."""
+        while self.held:
+            freed = self.held.popleft()
+            if not freed.done():
+                freed.set_result(None)
+                return
+
+
+class _Work(NamedTuple):
+    """Work that has a place."""
+
+    lane: _Lane
+    group: _Group
+
+
+# The places
+LEAST_PLACES: Final = 4
+"""The bus gives at least so many messages at once, however often it was answered that one is to come again. If larger
+than what the bus gives, free places are counted that no message will fill."""
+IDLE_DIVISOR: Final = 10
+"""A process that uses less than this part of its places, a tenth, gives one to any work. If larger, lanes in trouble
+get fewer places in a process that has little to do."""
+UNPROVEN_DIVISOR: Final = 5
+"""Lanes that have not answered yet, or hang or fail, share this part of the places, a fifth; alone, one gets half of
+that. If larger, hanging receivers hold fewer places, and many new receivers take longer to become known."""
+PLACES_PER_FREE_PLACE: Final = 4.0
+"""A group may have so many times the places that are free: alone, 4/5 of all. If larger, a group alone is faster, and
+the next group finds fewer free places."""
+NEW_WORK_PART: Final = 0.5
+"""While earlier work of a group is due back, its new work gets only this part of the group's places. If larger, more of
+what comes back finds no place, and comes back once more."""
+
+# The queue in the bus, and who caused it
+NO_QUEUE: Final = 0.0
+"""`_queued_until` after a message that did not wait: the bus holds nothing back."""
+QUEUED_SECONDS: Final = 0.35
+"""A message that waited longer than this in the bus shows that others wait too. If shorter, the usual delay of the bus
+is taken for a queue, and heavy groups wait without need."""
+QUEUE_OVER_SECONDS: Final = 0.1
+"""A message that waited less than this shows that no others wait. If longer, a queue is taken to be over while some of
+its messages still wait."""
+QUEUE_SHOWN_SECONDS: Final = 1.0
+"""How long a queue is assumed after the last message that showed it. If longer, heavy groups wait for longer after it;
+if shorter, they take all places again between two messages of the queue."""
+HEAVY_PLACES: Final = 4
+"""A group with fewer places never has to wait for others. If larger, the group that caused a queue keeps more."""
+HEAVY_LOAD: Final = 200.0
+"""A group that brought fewer of the recent messages did not cause the queue, and does not wait for others. If smaller,
+groups that send little wait, too."""
+HEAVY_SHARE: Final = 1 / 3
+"""A group that brought a smaller share of the recent messages did not cause the queue, either. If smaller, more groups
+count as its cause."""
+NEIGHBOR_SECONDS: Final = 60.0
+"""How long a group counts as a neighbour after its last work. If longer, a heavy group leaves places free for longer to
+groups that send nothing any more."""
+
+# The work that waits in the process
+HOLD_SECONDS: Final = 0.25
+"""How long work waits in the process for a place of its lane, which holds one of the free places meanwhile. If longer,
+less work comes back through the bus, and more of the free places are taken by work that waits."""
+ALONE_SECONDS: Final = 10.0
+"""How long it waits there while no neighbour needs the free places. It has to be less than the bus waits for an answer:
+otherwise the bus gives the same message again."""
+
+MAX_REMEMBERED: Final = 10_000
+"""Lanes, and groups, that are remembered. If smaller, the process uses less memory, and forgets the health of a lane
+sooner where it calls more."""
 
 _Remembered = TypeVar("_Remembered", _Lane, _Group)
 
 
 class ProcessGate:
-    """`most` is the number of places, `first` how many of them the bus uses at first: it gives more while work ends."""
+    """The places of a process, and the work that has them.
+
+    `most` is the number of places, `first` how many of them the bus uses at first: it gives more while work ends.
+
+    queue_seen_at   when a message last showed that others wait in the bus
+    _places         how many messages the bus gives at once, as far as is known
+    _work           the work that has a place, by key
+    _lanes          by name, the last used at the end
+    _groups         by name, the last used at the end
+    _load           the work of all groups that came for the first time
+    _held           how much work waits in the process
+    _queued_until   the time until which messages are assumed to wait in the bus; NO_QUEUE once one did not wait
+    """
 
     def __init__(self, now: Callable[[], float], most: int, first: int) -> None:
         self._now = now
         self._most = most
         self._places = first
-        self._work: dict[str, tuple[_Lane, _Group]] = {}
+        self._work: dict[str, _Work] = {}
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         self._groups: OrderedDict[str, _Group] = OrderedDict()
         self._load = Load()
         self._held = 0
-        self._queued_until = 0.0
+        self._queued_until = NO_QUEUE
         self.queue_seen_at = 0.0
 
     async def enter(self, key: str, lane_name: str, group_name: str, turns: int = 0) -> Turn | None:
@@ -199,49 +279,38 @@ class ProcessGate:
         """
         lane = self._lane(lane_name)
         group = self._group(group_name, lane)
-        if not turns:
-            now = self._now()
-            group.load.add(now)
-            self._load.add(now)
+        if turns == 0:
+            self._count_new_work(group)
         if not self._has_place(lane, group, turns) and not await self._wait(lane, group, turns):
             return self._turn(lane, group, turns)
-        self._work[key] = lane, group
-        lane.places += 1
-        group.places += 1
+        self._take_place(key, lane, group)
         return None
 
     def begin(self, key: str) -> None:
         """Note that the attempt at the receiver begins now."""
-        lane, _ = self._work[key]
-        lane.began[key] = self._now()
+        self._work[key].lane.began[key] = self._now()
 
     def leave(self, key: str, *, has_failed: bool | None = None) -> None:
         """End the work. `has_failed`: whether the receiver failed; None where it was not asked."""
-        lane, group = self._work.pop(key)
-        lane.places -= 1
-        group.places -= 1
+        lane, group = self._free_place(key)
         began_at = lane.began.pop(key, None)
         lane.hanging.discard(key)
         if has_failed is not None and began_at is not None:
-            now = self._now()
-            lane.is_failing = has_failed
-            lane.failed_seconds = now - began_at
-            group.note_end(now)
-            if not has_failed:
-                lane.durations.append(now - began_at)
-                if self._queued_until <= now:
-                    group.next_at = 0.0
-        while group.held:
-            freed = group.held.popleft()
-            if not freed.done():
-                freed.set_result(None)
-                break
+            self._note_result(lane, group, began_at, has_failed=has_failed)
+        group.wake_first()
 
     def note_arrival(self, waited_seconds: float) -> None:
-        """Note how long a new message waited in the bus."""
+        """Note how long a new message waited in the bus.
+
+        A long wait shows a queue, and only a short one shows that it is over. One between them says that a queue which
+        was shown is still there.
+        """
         if waited_seconds < QUEUE_OVER_SECONDS:
-            self._queued_until = 0.0
-        elif waited_seconds > QUEUED_SECONDS or (self._queued_until and waited_seconds > QUEUE_OVER_SECONDS):
+            self._queued_until = NO_QUEUE
+            return
+        shows_queue = waited_seconds > QUEUED_SECONDS
+        prolongs_queue = self._queued_until != NO_QUEUE and waited_seconds > QUEUE_OVER_SECONDS
+        if shows_queue or prolongs_queue:
             self.queue_seen_at = self._now()
             self._queued_until = self.queue_seen_at + QUEUE_SHOWN_SECONDS
 
@@ -249,7 +318,10 @@ class ProcessGate:
         """Note what the bus was answered: it gives more messages at once after each one that is acknowledged, and
         half as many after one that is not. https://cloud.google.com/pubsub/docs/push#push_backoff
         """
-        self._places = min(self._most, self._places + 1) if is_acknowledged else max(LEAST_PLACES, self._places // 2)
+        if is_acknowledged:
+            self._places = min(self._most, self._places + 1)
+        else:
+            self._places = max(LEAST_PLACES, self._places // 2)
 
     def health(self, lane_name: str) -> Health:
         """Return what this process knows of the receiver from its own attempts."""
@@ -258,9 +330,12 @@ class ProcessGate:
 
     def is_answering(self, lane_name: str) -> bool:
         """Return whether the receiver is healthy, or fails at once, so that its work holds no place for long."""
-        lane, now = self._lanes.get(lane_name), self._now()
-        if lane is None or lane.health(now) == "healthy":
-            return lane is not None
+        lane = self._lanes.get(lane_name)
+        if lane is None:
+            return False
+        now = self._now()
+        if lane.health(now) == "healthy":
+            return True
         return lane.is_failing and max(lane.failed_seconds, lane.age(now)) < SLOW_SECONDS
 
     def usual_seconds(self, lane_name: str) -> float:
@@ -278,58 +353,154 @@ class ProcessGate:
         lane = self._lanes.get(lane_name)
         return lane is not None and key in lane.hanging
 
-    def _has_place(self, lane: _Lane, group: _Group, turns: int) -> bool:
-        used = len(self._work)
-        if not self._queued_until and 10 * used + 5 <= self._places:  # then any lane may begin, whatever its health
-            return True
-        # The bus gives as many messages at once as are here, and this one: there are no fewer places.
-        places = min(max(self._places, used + self._held + 1), self._most)
-        free = max(1, places - used)
+    def _count_new_work(self, group: _Group) -> None:
         now = self._now()
-        health = lane.health(now)
-        if health != "healthy":
-            # A new process knows no lane, so the first work of each begins.
-            is_first = health == "new" and not lane.places and not group.places and free > 1
-            others = sum([each.health(now) != "healthy" for each, _ in self._work.values()])
-            room = max(1.0, places / UNPROVEN_DIVISOR) - others
-            return is_first or max(group.places, lane.places) + 1 <= room
-        if self._queued_until > now and self._is_heavy(group, now) and self._has_quiet_neighbor(group):
-            return False  # who sends most waits, until the messages of all are here
-        share = PLACES_PER_FREE_PLACE if turns or group.next_at <= now else PLACES_PER_FREE_PLACE * NEW_WORK_PART
-        return group.places + 1 <= share * free
+        group.load.add(now)
+        self._load.add(now)
+
+    def _take_place(self, key: str, lane: _Lane, group: _Group) -> None:
+        self._work[key] = _Work(lane, group)
+        lane.places += 1
+        group.places += 1
+
+    def _free_place(self, key: str) -> _Work:
+        work = self._work.pop(key)
+        work.lane.places -= 1
+        work.group.places -= 1
+        return work
+
+    def _note_result(self, lane: _Lane, group: _Group, began_at: float, *, has_failed: bool) -> None:
+        now = self._now()
+        lane.note_result(now - began_at, has_failed=has_failed)
+        group.note_end(now)
+        if not has_failed and not self._is_queue_shown(now):
+            # The receiver answers, and no queue is known: new work gets its whole share, and turns start from now.
+            group.next_at = 0.0
+
+    def _has_place(self, lane: _Lane, group: _Group, turns: int) -> bool:
+        """Return whether the work may begin now. The first rule that applies decides."""
+        if self._is_idle():
+            return True
+        now = self._now()
+        if lane.health(now) != "healthy":
+            return self._is_first_of_new_lane(lane, group, now) or self._has_unproven_place(lane, group, now)
+        if self._must_wait_for_queue(group, now):
+            return False
+        return self._has_place_in_share(group, turns, now)
+
+    def _is_idle(self) -> bool:
+        """Return whether so few places are used that any lane may begin, whatever its health: nobody misses them.
+
+        After a queue, this rule applies again once a message shows that the queue is over. Until then, messages that
+        need the places may wait in the bus.
+        """
+        rounded_part = (self._places + IDLE_DIVISOR // 2) // IDLE_DIVISOR
+        return self._queued_until == NO_QUEUE and len(self._work) < rounded_part
+
+    def _is_first_of_new_lane(self, lane: _Lane, group: _Group, now: float) -> bool:
+        """Return whether this work begins because it is the first of its lane and of its group.
+
+        A new process knows no lane, and learns the health of each from its first answer. The last free place is not
+        given for that.
+        """
+        is_first = lane.places == 0 and group.places == 0
+        return is_first and lane.health(now) == "new" and self._free_places() > 1
+
+    def _has_unproven_place(self, lane: _Lane, group: _Group, now: float) -> bool:
+        """Return whether the part of the places for lanes that are not known to be healthy has one for this work.
+
+        There a lane, and a group, may have as many places as are free, so that one that hangs leaves some to others.
+        """
+        part = max(1.0, self._usable_places() / UNPROVEN_DIVISOR)
+        used = sum([each.health(now) != "healthy" for each, _ in self._work.values()])
+        return max(group.places, lane.places) + 1 <= part - used
+
+    def _must_wait_for_queue(self, group: _Group, now: float) -> bool:
+        """Return whether the group waits until the messages of all are here.
+
+        It brought most of the recent messages, so its own fill the queue. The places that it leaves free are for the
+        messages of others that wait between them.
+        """
+        return self._is_queue_shown(now) and self._is_heavy(group, now) and self._has_quiet_neighbor(group)
+
+    def _has_place_in_share(self, group: _Group, turns: int, now: float) -> bool:
+        """Return whether the group has fewer places than PLACES_PER_FREE_PLACE allows: see the module's description.
+
+        New work leaves a part of them to earlier work of its group, which would otherwise come back in vain.
+        """
+        is_earlier_work_due = turns == 0 and group.next_at > now
+        part = NEW_WORK_PART if is_earlier_work_due else 1.0
+        return group.places + 1 <= PLACES_PER_FREE_PLACE * part * self._free_places()
+
+    def _usable_places(self) -> int:
+        """Return how many places there are: no fewer than the messages that are here, and this one.
+
+        The bus has given so many, whatever is known of it.
+        """
+        messages_here = len(self._work) + self._held + 1
+        return min(max(self._places, messages_here), self._most)
+
+    def _free_places(self) -> int:
+        """Return how many places are free; at least 1, so that each group gets a few."""
+        return max(1, self._usable_places() - len(self._work))
+
+    def _is_queue_shown(self, now: float) -> bool:
+        return self._queued_until > now
 
     def _is_heavy(self, group: _Group, now: float) -> bool:
-        least = max(HEAVY_LOAD, HEAVY_SHARE * self._load.at(now))
-        return group.places >= HEAVY and group.load.at(now) >= least
+        """Return whether the group may have caused the queue, and has places to spare."""
+        least_load = max(HEAVY_LOAD, HEAVY_SHARE * self._load.at(now))
+        return group.places >= HEAVY_PLACES and group.load.at(now) >= least_load
 
     async def _wait(self, lane: _Lane, group: _Group, turns: int) -> bool:
         """Wait in the process for a place. Return False where the work has to come back.
 
-        While half of the places are free, work waits until a new lane answers for the first time.
+        Work looks for a place whenever work of its group ends, and every HOLD_SECONDS: work of another group may end.
         """
-        loop = asyncio.get_running_loop()
-        began_at, was_woken = loop.time(), False
-        has_room = 2 * (len(self._work) + self._held) <= self._places
-        hold_seconds = HOLD_SECONDS if lane.durations or not has_room else NEW_SECONDS
+        clock = asyncio.get_running_loop().time
+        began_at = clock()
+        hold_seconds = self._hold_seconds(lane)
+        was_woken = False
         while lane.health(self._now()) != "troubled":
-            is_alone = lane.durations and not self._has_quiet_neighbor(group)
-            most_seconds = ALONE_SECONDS if is_alone else 0.0 if self._queued_until > self._now() else hold_seconds
-            if loop.time() - began_at >= most_seconds:
+            if clock() - began_at >= self._longest_wait(lane, group, hold_seconds):
                 return False
-            freed: asyncio.Future[None] = loop.create_future()
-            add = group.held.appendleft if was_woken else group.held.append  # first come, first served
-            add(freed)
-            self._held += 1
-            try:
-                await asyncio.wait({freed}, timeout=HOLD_SECONDS)  # work of another group may end meanwhile
-            finally:
-                self._held -= 1
-                with contextlib.suppress(ValueError):
-                    group.held.remove(freed)
-            was_woken = freed.done()
+            # Who was woken and found no place waits at the front again: first come, first served.
+            was_woken = await self._hold(group, at_front=was_woken)
             if self._has_place(lane, group, turns):
                 return True
         return False
+
+    def _hold_seconds(self, lane: _Lane) -> float:
+        """Return how long work of the lane may hold a free place.
+
+        While half of the places are free, work of a new lane waits until the lane has answered for the first time.
+        """
+        is_half_free = len(self._work) + self._held <= self._places / 2
+        return NEW_SECONDS if not lane.durations and is_half_free else HOLD_SECONDS
+
+    def _longest_wait(self, lane: _Lane, group: _Group, hold_seconds: float) -> float:
+        """Return how many seconds work may wait in the process, as things are now."""
+        if lane.durations and not self._has_quiet_neighbor(group):
+            return ALONE_SECONDS
+        if self._is_queue_shown(self._now()):
+            return 0.0  # the messages in the bus need the free places
+        return hold_seconds
+
+    async def _hold(self, group: _Group, *, at_front: bool) -> bool:
+        """Wait until work of the group ends, or for HOLD_SECONDS. Return whether work ended."""
+        freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if at_front:
+            group.held.appendleft(freed)
+        else:
+            group.held.append(freed)
+        self._held += 1
+        try:
+            await asyncio.wait({freed}, timeout=HOLD_SECONDS)
+        finally:
+            self._held -= 1
+            with contextlib.suppress(ValueError):  # it was taken from there to be woken
+                group.held.remove(freed)
+        return freed.done()
 
     def _turn(self, lane: _Lane, group: _Group, turns: int) -> Turn:
         """Return the time at which a place is free, behind the work of the group that has a turn already.
@@ -337,11 +508,9 @@ class ProcessGate:
         What came back in vain waits twice as long, so that a flood costs little more than the work that gets done.
         """
         now = self._now()
-        seconds = max(lane.usual_seconds() or SLOW_SECONDS, lane.age(now))
-        spacing = seconds / max(1, group.places)
-        after = group.next_at + (min(spacing, group.spacing) if group.spacing else spacing)
-        least = MIN_WAIT_SECONDS * 2 ** min(turns, 6)
-        group.next_at = min(max(now + least, after), now + MAX_WAIT_SECONDS)
+        after_others = group.next_at + _seconds_between_turns(lane, group, now)
+        least_seconds = MIN_WAIT_SECONDS * 2 ** min(turns, MAX_WAIT_DOUBLINGS)
+        group.next_at = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
         return Turn(group.next_at, lane.health(now))
 
     def _has_quiet_neighbor(self, group: _Group) -> bool:
@@ -350,10 +519,10 @@ class ProcessGate:
         One whose receiver is in trouble waits for that receiver.
         """
         now = self._now()
-        for other in reversed(self._groups.values()):
+        for other in reversed(self._groups.values()):  # the last used first
             if other.used_at < now - NEIGHBOR_SECONDS:
                 return False
-            if other is not group and other.places < HEAVY and other.lane.health(now) == "healthy":
+            if other is not group and other.places < HEAVY_PLACES and other.lane.health(now) == "healthy":
                 return True
         return False
 
@@ -376,6 +545,19 @@ class ProcessGate:
         return group
 
 
+def _seconds_between_turns(lane: _Lane, group: _Group, now: float) -> float:
+    """Return the time in which one place of the group becomes free.
+
+    This is the time of an attempt, divided by the attempts at once; less if the group's work has ended faster.
+    """
+    usual_seconds = lane.usual_seconds() or SLOW_SECONDS  # 0 if it is not known
+    attempt_seconds = max(usual_seconds, lane.age(now))
+    estimated_seconds = attempt_seconds / max(1, group.places)
+    if group.spacing_seconds == 0.0:
+        return estimated_seconds
+    return min(estimated_seconds, group.spacing_seconds)
+
+
 def _forget_one(remembered: OrderedDict[str, _Remembered]) -> None:
     """Forget the name that was used longest ago, if there are too many. One that has places is in use, and stays."""
     if len(remembered) > MAX_REMEMBERED:
@@ -384,41 +566,3 @@ def _forget_one(remembered: OrderedDict[str, _Remembered]) -> None:
             remembered.move_to_end(name)
         else:
             del remembered[name]
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerSettings:
-    """`failures` in a row open the circuit breaker, for `pause_seconds` at first and at most `max_pause_seconds`."""
-
-    failures: int
-    pause_seconds: float
-    max_pause_seconds: float
-
-
-class Circuit(NamedTuple):
-    """A breaker's state in this instance. `pause_seconds` is the length of the last pause; 0 for a closed breaker."""
-
-    failures: int = 0
-    pause_seconds: float = 0.0
-    open_until: float = 0.0
-
-    def is_half_open(self, now: float) -> bool:
-        return self.pause_seconds > 0 and self.open_until <= now
-
-
-CLOSED: Final = Circuit()
-
-
-def after_attempt(circuit: Circuit, settings: BreakerSettings, now: float, *, has_failed: bool) -> Circuit:
-    """Return the circuit after an attempt. What was under way when it opened says nothing new."""
-    if circuit.open_until > now:
-        return circuit
-    if not has_failed:
-        return Circuit(open_until=circuit.open_until) if circuit.failures or circuit.pause_seconds else circuit
-    if circuit.pause_seconds:
-        pause = min(circuit.pause_seconds * 2, settings.max_pause_seconds)
-    elif circuit.failures + 1 < settings.failures:
-        return circuit._replace(failures=circuit.failures + 1)
-    else:
-        pause = settings.pause_seconds
-    return Circuit(0, pause, now + pause)

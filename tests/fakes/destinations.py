@@ -7,7 +7,7 @@ from functions.notify.destination import Attempt, Context, Destination
 from functions.notify.digests.settings import GatherSettings
 from functions.notify.registry import Configured, Destinations, Recipient
 from shared.delivery import Delivered, Delivery, Outcome
-from shared.outgoing.gate import BreakerSettings
+from shared.outgoing.circuit import BreakerSettings
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock

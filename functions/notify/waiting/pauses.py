@@ -23,7 +23,8 @@ from functions.notify.waiting.schedule import Wait, spread
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.ledger import PAUSED_BY_OPERATOR, LedgerRow, Move
 from shared.logs import log
-from shared.outgoing.gate import CLOSED, BreakerSettings, Circuit, ProcessGate, after_attempt
+from shared.outgoing.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
+from shared.outgoing.gate import ProcessGate
 from shared.ports import Clock
 from shared.subscribers.names import SEPARATOR
 from shared.times import duration_text
@@ -125,7 +126,7 @@ def has_failed(outcome: Outcome) -> bool | None:
 
 
 def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome, now: float) -> Circuit:
-    """Return the circuit after an attempt. What was under way when it opened says nothing new."""
+    """Return the circuit after an attempt. An attempt that sent nothing does not change it."""
     failed = has_failed(outcome)
     return circuit if failed is None else after_attempt(circuit, settings, now, has_failed=failed)
 

@@ -9,7 +9,7 @@ from deploy.config.config_file import ConfigFaults, parse_config
 from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured
-from shared.outgoing.gate import BreakerSettings
+from shared.outgoing.circuit import BreakerSettings
 
 MAIL = "email: {to: a@example.com}"
 HOOK = "webhook: {url: https://crm.example.com/in}"

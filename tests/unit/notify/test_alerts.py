@@ -15,7 +15,7 @@ from shared.errors import Temporary
 from shared.event import MAX_HOPS
 from shared.journal import DeadLetter
 from shared.ledger import PAUSED_BY_OPERATOR
-from shared.outgoing.gate import BreakerSettings
+from shared.outgoing.circuit import BreakerSettings
 from shared.ports import DELIVERIES
 from tests.fakes.destinations import Answer, FakeDestination, Options
 from tests.fakes.notifier import EVENT

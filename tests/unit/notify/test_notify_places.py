@@ -12,7 +12,8 @@ from functions.notify.registry import Configured, Target
 from functions.notify.waiting.places import PUT_BACK, lane_and_group
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.errors import Temporary
-from shared.outgoing.gate import HANGING_ANSWERS, BreakerSettings
+from shared.outgoing.circuit import BreakerSettings
+from shared.outgoing.gate import HANGING_ANSWERS
 from shared.outgoing.instance_leases import MOST_INSTANCES
 from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus

@@ -12,7 +12,7 @@ from functions.notify.waiting.pauses import RECENT_SECONDS, after_outcome, with_
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.ledger import DestinationState, Ledger, Move
-from shared.outgoing.gate import BreakerSettings, Circuit
+from shared.outgoing.circuit import BreakerSettings, Circuit
 from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options

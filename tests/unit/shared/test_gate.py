@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from shared.outgoing import gate as gate_module
 from shared.outgoing.gate import (
     HANGING_ANSWERS,
-    HEAVY,
     HEAVY_LOAD,
+    HEAVY_PLACES,
     MAX_WAIT_SECONDS,
     MIN_WAIT_SECONDS,
     ProcessGate,
@@ -141,7 +141,7 @@ async def test_while_messages_wait_in_the_bus_who_has_many_places_gets_no_more_a
     assert await world.enter_all("crm", int(HEAVY_LOAD)) == places * 4 // 5
     world.answer("crm")
     world.gate.note_arrival(5.0)
-    assert await world.enter_all("crm", PLACES) == HEAVY
+    assert await world.enter_all("crm", PLACES) == HEAVY_PLACES
     assert await world.enter("other") is None
     world.gate.note_arrival(0.0)
     assert await world.enter_all("crm", 10) == 10
@@ -157,7 +157,7 @@ async def test_a_put_back_of_a_group_that_was_away_hides_no_neighbor(world: Worl
     assert await world.enter_all("crm", int(HEAVY_LOAD)) == PLACES * 4 // 5
     world.gate.note_arrival(5.0)
     world.answer("crm")
-    assert await world.enter_all("crm", PLACES) == HEAVY
+    assert await world.enter_all("crm", PLACES) == HEAVY_PLACES
 
 
 async def test_what_came_back_in_vain_waits_twice_as_long(world: World) -> None:

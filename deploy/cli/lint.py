@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from deploy.config.checkout import checked_config
 from deploy.config.compiler import compile_config, read_config, secrets_needed
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.configured import add_configuration, environ_of
-from deploy.config.dotenv import DotenvFault, read_dotenv
+from deploy.config.dotenv import DotenvFault, dotenv_warnings, read_dotenv
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
 from deploy.config.slices import local_only, unreachable_databases, untyped_columns
 from deploy.config.warnings import configuration_warnings
@@ -50,8 +51,10 @@ def _run(options: argparse.Namespace) -> int:
     except ConfigFaults as error:
         _print(error.file, "fault", error.faults, options.json)
         return 1
-    warnings = sorted({*all_warnings(file, environ, options.env_file), *secret_warnings(options, slices, environ)})
-    _print(file.file, "warning", warnings, options.json)
+    found = {*all_warnings(file, environ, options.env_file), *secret_warnings(options, slices, environ)}
+    variables = set(map(variable_name, secrets_needed(slices)))
+    found |= {Fault(0, "", text) for text in dotenv_warnings(options.env_file, os.environ, variables)}
+    _print(file.file, "warning", sorted(found), options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
     return 0

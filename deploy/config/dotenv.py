@@ -5,12 +5,15 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 _LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
+_FAULTY_NAME: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*[^\s=].*", re.DOTALL)
+"""Not the end of a key in base64, which may be a line of a value that has no quotes."""
 _QUOTED: Final = {
     "'": re.compile(r"'([^']*)'\s*(?:#.*)?"),
     '"': re.compile(r'"((?:[^"\\]|\\[\s\S])*)"\s*(?:#.*)?'),
@@ -19,6 +22,9 @@ _OPEN: Final = {"'": re.compile(r"'[^']*"), '"': re.compile(r'"(?:[^"\\]|\\[\s\S
 _ESCAPE: Final = re.compile(r'\\(["\\nrt$`\n])')
 _ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "\n": ""}
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]*")
+_CUT: Final = re.compile(r"[^'\"].*?\s#(?! set \d{4}-\d{2}-\d{2}$)")
+"""A value without quotes before a comment, except the one that `hookchain secrets set` writes."""
+_SCHEME: Final = re.compile(r"(Bearer|Basic) ", re.IGNORECASE)
 PRIVATE_MODE: Final = 0o600
 
 
@@ -28,24 +34,29 @@ class DotenvFault(Exception):
 
 def read_dotenv(path: Path) -> dict[str, str]:
     """Return the variables; none if there is no file. Raises DotenvFault."""
+    return parse_dotenv(_read(path), str(path))
+
+
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # without the byte order mark that an editor may write
     except FileNotFoundError:
-        return {}
+        return ""
     except UnicodeDecodeError as error:
         raise DotenvFault(f"{path} cannot be read: it is not UTF-8") from error
     except OSError as error:
         raise DotenvFault(f"{path} cannot be read: {error.strerror}") from error
-    return parse_dotenv(text, str(path))
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A variable in the file. `lines` is the range of its lines, counted from 0."""
+    """A variable in the file. `lines` is the range of its lines, counted from 0. `is_cut`: a comment ends a value
+    that has no quotes."""
 
     name: str
     value: str
     lines: range
+    is_cut: bool
 
 
 def parse_dotenv(text: str, file: str) -> dict[str, str]:
@@ -53,7 +64,7 @@ def parse_dotenv(text: str, file: str) -> dict[str, str]:
 
 
 def dotenv_entries(text: str, file: str) -> Iterator[Entry]:
-    """Raises DotenvFault."""
+    """Yield the variables in the order of the file. Raises DotenvFault."""
     lines = text.split("\n")
     next_line = 0
     while next_line < len(lines):
@@ -62,11 +73,51 @@ def dotenv_entries(text: str, file: str) -> Iterator[Entry]:
             continue
         match = _LINE.fullmatch(lines[first])
         if match is None:
-            raise DotenvFault(f"{file}:{first + 1}: a line must be NAME=value, or a comment after #")
+            raise DotenvFault(f"{file}:{first + 1}: {_rule(lines[first])}")
         written = lines[first][match.start(2) :]
         while next_line < len(lines) and _is_open(written):
             written, next_line = f"{written}\n{lines[next_line]}", next_line + 1
-        yield Entry(match[1], _value(written.rstrip(), f"{file}:{first + 1}"), range(first, next_line))
+        value = _value(written.rstrip(), f"{file}:{first + 1}")
+        yield Entry(match[1], value, range(first, next_line), _CUT.match(written.rstrip()) is not None)
+
+
+def _rule(line: str) -> str:
+    """Return the rule that the line breaks. Of the line it contains only what can be a name."""
+    rule = "a line must be NAME=value, or a comment after #"
+    if "=" in line:
+        rule += ". A name has capital letters, digits and underscores"
+    faulty = _FAULTY_NAME.fullmatch(line)
+    return f"{rule}: write {re.sub('[.-]', '_', faulty[1]).upper()}" if faulty else rule
+
+
+def dotenv_warnings(path: Path, shell: Mapping[str, str], secrets: AbstractSet[str]) -> Iterator[str]:
+    """Yield what the file may contain but is seldom intended, and the secrets that the shell overrides.
+
+    `secrets` are the variables of those that the configuration names. No text contains a value. Raises DotenvFault.
+    """
+    entries = list(dotenv_entries(_read(path), str(path)))
+    last = {entry.name: entry for entry in entries}
+    for entry in entries:
+        name, used = entry.name, last[entry.name]
+        place = f"{path}:{entry.lines.start + 1}: {name}"
+        if entry.value != used.value:
+            line = used.lines.start + 1
+            yield f"{place} has another value in line {line}: that of line {line} is used"
+        if entry.is_cut:
+            yield (
+                f"{place}: the rest after ` #` is read as a comment. If it belongs to the value, put both in quotes; "
+                "if not, the value alone"
+            )
+        if entry.value.startswith(f"{name}="):
+            yield f"{place}: the value begins with `{name}=`: write the name once"
+        if scheme := _SCHEME.match(entry.value):
+            yield (
+                f"{place}: the value begins with `{scheme[1]} `. Write only what is after it, unless the secret is "
+                "a header's whole value"
+            )
+    for name in sorted(secrets & last.keys() & shell.keys()):
+        if shell[name] != last[name].value:
+            yield f"{name}: the shell's value is used, and {path.name} has another one"
 
 
 def _is_open(text: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access.gcp import exchange
-from deploy.config.dotenv import DotenvFault, read_dotenv
+from deploy.config.dotenv import DotenvFault, dotenv_warnings, read_dotenv
 from deploy.config.running_dev import PortsTaken, read_hint, require_free
 from deploy.terminal.finding import Finding, ok, problem, unknown
 
@@ -55,8 +55,11 @@ def env_file(path: Path) -> Finding:
         return problem(f"{path} can be read by others (mode {mode:03o})", f"chmod 600 {path}")
     try:
         count = len(read_dotenv(path))
+        warnings = list(dotenv_warnings(path, {}, set()))
     except DotenvFault as fault:
         return problem(str(fault), "fix that line")
+    if warnings:
+        return unknown("; ".join(warnings), "correct the lines that are not as you intend")
     return ok(f"{count} value{'' if count == 1 else 's'}, readable by you only")
 
 

@@ -110,7 +110,7 @@ def generated_secrets(file: Path, names: Iterable[str]) -> dict[str, str]:
 
 def _variables(file: Path) -> dict[str, bool]:
     """Return the variables in the file, and for each whether `hookchain dev` has generated its value."""
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
     lines = text.split("\n")
     return {each.name: _is_generated(lines, each.lines) for each in dotenv_entries(text, str(file))}
 

@@ -38,7 +38,7 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[Fault] = ()) -> str:
     env_file = relative_path(setup.options.env_file)
     if setup.generated:
         lines += [f"  {_generated(setup)}", ""]
-    lines += [line for text in setup.misspelt.values() for line in (f"  Warning: {text}", "")]
+    lines += [line for text in (*setup.misspelt.values(), *setup.env_warnings) for line in (f"  Warning: {text}", "")]
     if unset := _unset(setup):
         lines += [f"  {unset[0]}", *(f"    {line}" for line in unset[1:]), ""]
     if setup.short_secrets:
@@ -119,6 +119,7 @@ def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[Fault] = (
         lines += [real] if real else []
     lines += [f"warning: {each.text(str(after.configuration.path))}" for each in new_warnings]
     lines += [f"warning: {text}" for name, text in after.misspelt.items() if name not in before.misspelt]
+    lines += [f"warning: {text}" for text in after.env_warnings if text not in before.env_warnings]
     return [*lines, _generated(after)] if after.generated else lines
 
 

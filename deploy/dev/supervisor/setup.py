@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, choose_config, own_env_file
 from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
-from deploy.config.dotenv import DotenvFault, add_to_dotenv, make_dotenv_private, read_dotenv
+from deploy.config.dotenv import DotenvFault, add_to_dotenv, dotenv_warnings, make_dotenv_private, read_dotenv
 from deploy.config.running_dev import DEFAULT_BASE, HIGHEST_BASE, Ports, ports_from
 from deploy.config.sections.subscribers import event_type_files
 from deploy.dev.supervisor.processes import Child, Folders, base_environ, plan_aws_children, plan_children
@@ -201,7 +201,7 @@ class Setup:
 
     `generated` and `short_secrets` are secrets' names: those that were generated, and those worth a warning.
     `unset` are the credentials of destinations that nobody has set: the deliveries to those destinations are held.
-    `misspelt` has a sentence for each secret whose name may be misspelt.
+    `misspelt` has a sentence for each secret whose name may be misspelt. `env_warnings` are those about .env.
     """
 
     options: Options
@@ -214,6 +214,7 @@ class Setup:
     short_secrets: tuple[str, ...]
     unset: tuple[Need, ...] = ()
     misspelt: Mapping[str, str] = field(default_factory=dict)
+    env_warnings: tuple[str, ...] = ()
 
     def children(self, sendgrid_key: str) -> tuple[Child, ...]:
         inherited = base_environ(self.environ, self.options.send_mail)
@@ -290,6 +291,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
         short_secrets=found.short,
         unset=tuple(need for need in needed if need.is_credential),
         misspelt=misspelt(options.env_file, names, (*readers, from_environment(generated)), ours),
+        env_warnings=tuple(dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
     )
 
 

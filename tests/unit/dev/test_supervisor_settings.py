@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cli.dev import find_warnings
-from deploy.config.dotenv import DotenvFault, add_to_dotenv, parse_dotenv, read_dotenv
+from deploy.config.dotenv import DotenvFault, add_to_dotenv, dotenv_warnings, parse_dotenv, read_dotenv
 from deploy.config.running_dev import PortsTaken, owner_from, ports_from, require_free
 from deploy.dev.supervisor import supervisor
 from deploy.dev.supervisor.setup import Options, parse_options
@@ -123,6 +123,73 @@ def test_a_line_that_cannot_be_read_is_named_without_its_value(line: str) -> Non
     with pytest.raises(DotenvFault, match=r"\.env:2:") as fault:
         parse_dotenv(f"\n{line}\n", ".env")
     assert "open" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("e63-pw=hidden", ". A name has capital letters, digits and underscores: write E63_PW"),
+        ("export shop.key = hidden", ". A name has capital letters, digits and underscores: write SHOP_KEY"),
+        ("1NAME=hidden", ". A name has capital letters, digits and underscores"),
+        ("hidden-end-of-base64==", ". A name has capital letters, digits and underscores"),
+        ("hidden", ""),
+    ],
+)
+def test_a_faulty_name_is_shown_as_it_has_to_be_written(line: str, advice: str) -> None:
+    with pytest.raises(DotenvFault) as fault:
+        parse_dotenv(line, ".env")
+    assert str(fault.value) == f".env:1: a line must be NAME=value, or a comment after #{advice}"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("NAME=value\n", encoding="utf-8-sig")
+    assert read_dotenv(tmp_path / ".env") == {"NAME": "value"}
+    assert not list(dotenv_warnings(tmp_path / ".env", {}, set()))
+
+
+COMMENT = (
+    ":1: A_PW: the rest after ` #` is read as a comment. If it belongs to the value, put both in quotes; if not, the "
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("A_PW=hidden\n\nA_PW=other", ":1: A_PW has another value in line 3: that of line 3 is used"),
+        ("A_PW=hidden\nA_PW='hidden'", None),
+        ("A_PW=hidden #rest", f"{COMMENT}value alone"),
+        ("A_PW='hidden #rest'", None),
+        ("A_PW='hidden' # rest", None),
+        ("A_PW=hidden#rest", None),
+        ("A_PW=hidden # set 2026-11-30", None),
+        ("A_PW=A_PW=hidden", ":1: A_PW: the value begins with `A_PW=`: write the name once"),
+        (
+            "A_PW='Bearer hidden'",
+            ":1: A_PW: the value begins with `Bearer `. Write only what is after it, unless the secret is a "
+            "header's whole value",
+        ),
+        (
+            "A_PW=basic hidden",
+            ":1: A_PW: the value begins with `basic `. Write only what is after it",
+        ),
+    ],
+)
+def test_what_is_seldom_meant_in_dotenv_is_a_warning_without_the_value(
+    tmp_path: Path, text: str, warning: str | None
+) -> None:
+    path = tmp_path / ".env"
+    path.write_text(text, encoding="utf-8")
+    found = list(dotenv_warnings(path, {}, set()))
+    assert len(found) == (warning is not None)
+    assert all(each.startswith(f"{path}{warning}") and "hidden" not in each for each in found)
+
+
+def test_a_secret_that_the_shell_overrides_is_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("A_PW=one\nB_PW=one\nPORT=1\n", encoding="utf-8")
+    shell = {"A_PW": "other", "B_PW": "one", "PORT": "2", "C_PW": "two"}
+    found = list(dotenv_warnings(path, shell, {"A_PW", "B_PW", "C_PW"}))
+    assert found == ["A_PW: the shell's value is used, and .env has another one"]
 
 
 def test_what_is_added_keeps_what_stands_there_and_is_readable_by_the_owner_alone(tmp_path: Path) -> None:

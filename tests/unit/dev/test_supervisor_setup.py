@@ -258,6 +258,30 @@ def test_a_misspelt_name_of_a_secret_is_named_at_the_start_by_lint_list_and_expl
     assert text in secret_notes(setup, ())["form"]
 
 
+def test_what_is_seldom_meant_in_dotenv_is_named_at_the_start_after_a_change_and_by_lint(
+    settle: SetUp, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, file = tmp_path / OWN_CONFIG, tmp_path / ".env"
+    config.write_text(CONFIG, encoding="utf-8")
+    before = settle({})
+    file.write_text("FORM_PASSWORD=k7mQ2x9fW4tR8sL1 #rest\n", encoding="utf-8")
+    shell = {"FORM_PASSWORD": "of the shell 0123456789", "SECRETS_DIR": str(tmp_path / "none")}
+    after = settle(shell)
+    for name, value in shell.items():
+        monkeypatch.setenv(name, value)
+    assert main(["lint", "--config", str(config), "--env-file", str(file)]) == 0
+    printed = capsys.readouterr().err
+    changed = "\n".join(changed_lines(before, after))
+    for text in (
+        f"{file}:1: FORM_PASSWORD: the rest after ` #` is read as a comment",
+        "FORM_PASSWORD: the shell's value is used, and .env has another one",
+    ):
+        assert f"  Warning: {text}" in banner(after, 1.0)
+        assert f"warning: {text}" in changed
+        assert f"warning: {text}" in printed
+    assert changed_lines(after, after) == []
+
+
 def test_a_misspelt_name_in_the_file_of_secrets_is_named_with_the_secret_that_is_new(
     settle: SetUp, tmp_path: Path
 ) -> None:

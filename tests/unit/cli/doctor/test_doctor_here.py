@@ -12,7 +12,7 @@ import pytest
 from deploy.cli.doctor import document, is_well, lines
 from deploy.cloud_access.gcp_names import Target
 from deploy.doctor.checks import checkup, held_finding
-from deploy.doctor.machine import clock_finding, disk, python
+from deploy.doctor.machine import clock_finding, disk, env_file, python
 from deploy.doctor.senders import Verified, sender_finding
 from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
@@ -55,6 +55,17 @@ def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture
     if base <= 65_000:
         assert f"Port {base} (receive) is in use" in str(checks["ports"]["found"])
         assert "PORT_BASE=" in str(checks["ports"]["todo"])
+
+
+def test_what_is_seldom_meant_in_dotenv_is_named_and_no_problem(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.touch(0o600)
+    path.write_text("A_PW=A_PW=hidden\n", encoding="utf-8")
+    found = env_file(path)
+    assert (found.verdict, found.todo) == ("unknown", "correct the lines that are not as you intend")
+    assert found.found == f"{path}:1: A_PW: the value begins with `A_PW=`: write the name once"
+    path.write_text("a-pw=hidden\n", encoding="utf-8")
+    assert (env_file(path).verdict, env_file(path).found.endswith(": write A_PW")) == ("problem", True)
 
 
 async def _stop(state: Path) -> None:

@@ -33,6 +33,13 @@ def test_a_value_from_standard_input_takes_its_place_and_nothing_else_changes(
     assert "its old value is no longer accepted" in output.out
 
 
+def test_a_byte_order_mark_is_not_kept(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file.write_text("A=1\n", encoding="utf-8-sig")
+    typed(monkeypatch, STRONG + "\n")
+    assert run(env_file, "set", "shop-password") == 0
+    assert env_file.read_text(encoding="utf-8").startswith("A=1\nSHOP_PASSWORD=")
+
+
 def test_a_pem_key_and_several_values_come_back_as_they_were(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     typed(monkeypatch, f"{PEM}{STRONG}\n")
     assert run(env_file, "set", "shop-password") == 0

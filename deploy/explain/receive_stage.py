@@ -381,7 +381,7 @@ def rejection_reasons(
     schemes = attempted(request, auth_schemes(settings))
     causes: list[str] = []
     for auth in schemes:
-        cause = rejection_cause(request, auth, secrets.get(auth.secret, ()), now, url, others)
+        cause = rejection_cause(request, auth, secrets.get(auth.secret, ()), now, url, others, "formats" in settings)
         if cause:
             causes.append(cause if len(schemes) == 1 else f"{scheme_label(auth)}: {cause}")
     return causes

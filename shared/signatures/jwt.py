@@ -135,7 +135,7 @@ class JwtScheme(TimedScheme):
         if not text:
             raise NotAttempted(f"the request has no token: it is expected in the header {self.header}")
         if text[: len(self.prefix)].lower() != self.prefix.lower():
-            raise mismatch(f"the request has no token: it is expected in the header {self.header}")
+            raise mismatch(f"the header {self.header} does not begin with {self.prefix!r}")
         token = text[len(self.prefix) :].strip()
         if token.count(".") != 2 or len(token) > _MAX_CHARACTERS or not token.isascii() or not _has_signature(token):
             raise mismatch("the token is not a JSON Web Token")

@@ -22,6 +22,7 @@ from functions.receive.diagnosis.signatures import (
     signature_cause,
     unknown_signature,
 )
+from functions.receive.diagnosis.tokens import token_cause
 from functions.receive.source import Source
 from shared.did_you_mean import nearest
 from shared.errors import Temporary
@@ -74,7 +75,8 @@ async def diagnose(
             others = await _values_of_others(source.name, sources, secrets)
     except (TimeoutError, Temporary):
         return None
-    return rejection_cause(request, schemes[0], own, now, requested_url(request, source), others)
+    # Each provider in the catalogue that signs a template has formats, and no other source has any.
+    return rejection_cause(request, schemes[0], own, now, requested_url(request, source), others, bool(source.formats))
 
 
 async def _values_of_others(name: str, sources: Mapping[str, Source], secrets: Secrets) -> dict[str, Sequence[str]]:
@@ -96,15 +98,24 @@ def rejection_cause(
     now: float,
     url: str | None = None,
     others: Mapping[str, Sequence[str]] | None = None,
+    is_of_provider: bool = False,
 ) -> str | None:
-    """Return the likely cause; None if none is known. `others` are the secrets of the other sources, by source."""
+    """Return the likely cause; None if none is known. `others` are the secrets of the other sources, by source.
+
+    `is_of_provider`: the scheme is a provider's, from the catalogue.
+    """
+    if auth.scheme == "jwt":
+        from shared.signatures.jwt import JwtScheme
+
+        assert isinstance(auth, JwtScheme)
+        return token_cause(Case(request, auth, secrets, url), auth, now)
     if auth.scheme not in SIGNED and auth.scheme not in PASSWORDS:
         return None
     if auth.looks_in_body and len(request.body) > MAX_PARSED_BYTES:
         return TOO_LARGE
     if auth.looks_in_body and is_broken(request):
         return f"the credentials are in the body, and {BROKEN}"
-    case = as_signed(Case(request, auth, secrets, url))
+    case = as_signed(Case(request, auth, secrets, url, is_fixed=is_of_provider or auth.scheme == "standard-webhooks"))
     is_password = auth.scheme in PASSWORDS
     if not is_password and (cause := signature_cause(case, now)):
         return cause

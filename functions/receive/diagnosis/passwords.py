@@ -16,7 +16,9 @@ from functions.receive.diagnosis.signatures import (
     holds,
     spelled_otherwise,
 )
+from functions.receive.diagnosis.tokens import misplaced
 from shared.http import Request
+from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.locations import RequestFields
 from shared.signatures.passwords import (
     BasicScheme,
@@ -48,15 +50,16 @@ def wrong_password(case: Case) -> str:
     received = _received(case)
     if received is not None and (difference := _difference(received, case.secrets)):
         return f"the value {expected_place(case)} {difference}"
+    if isinstance(auth, BasicScheme) and (cause := misplaced(case, "authorization", "Basic ", "credentials")):
+        return cause
+    if isinstance(auth, BearerScheme) and (cause := misplaced(case, "authorization", "Bearer ", "token")):
+        return cause
     authorization = case.request.header("authorization") or ""
     user, password = basic_credentials(authorization)
     if isinstance(auth, BasicScheme) and user is None and authorization.lower().startswith("basic "):
         plain = any(f":{text}" in authorization for text in case.secrets)
         fault = "they stand in it as they are" if plain else "what it has is no base64, or has no colon"
         return f"`Authorization: Basic` must have base64 of the user name, a colon and the password; {fault}"
-    word, space, rest = authorization.partition(" ")
-    if isinstance(auth, BearerScheme) and space and word.lower() != "basic" and matches_any([rest], case.secrets):
-        return "the token is right, but the word before it in `Authorization` must be `Bearer`"
     if isinstance(auth, BasicScheme) and matches_any([user or ""], case.secrets):
         return "the secret was sent as the user name; send it as the password"
     if isinstance(auth, BasicScheme) and password == "":
@@ -65,8 +68,26 @@ def wrong_password(case: Case) -> str:
         return f"the right secret stands in {place}; this source expects it {expected_place(case)}"
     if not has_any(case):
         return f"this source takes it {expected_place(case)}{_lost(case)}"
+    if cause := _wrong_word(auth, authorization):
+        return cause
     rule = f"the value {expected_place(case)} is not this source's secret: {DIFFERENT_SECRET}"
     return f"{rule}. Set this source's secret at the sender"
+
+
+def _wrong_word(auth: AuthScheme, authorization: str) -> str | None:
+    """Return a cause where the Authorization header holds nothing of the kind that the source compares."""
+    word = authorization.partition(" ")[0].lower()
+    if isinstance(auth, BasicScheme) and basic_credentials(authorization)[0] is None:
+        wanted, expected = "Basic", "basic authentication"
+    elif isinstance(auth, BearerScheme) and not bearer_token(authorization):
+        wanted, expected = "Bearer", "`Authorization: Bearer`"
+    else:
+        return None
+    if word == wanted.lower():
+        return f"`Authorization` has the word `{wanted}` alone: no secret is set at the sender"
+    if word in {"basic", "bearer"}:
+        return f"the request has `Authorization: {word.title()}` where this source expects {expected}"
+    return f"`Authorization` does not begin with the word `{wanted}` and a space: this source expects {expected}"
 
 
 def _holds_for_any_user(case: Case, auth: BasicScheme) -> bool:
@@ -142,7 +163,7 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
     if matches_any([bearer_token(authorization) or ""], secrets):
         return "`Authorization: Bearer`"
     for name, value in request.headers:
-        if matches_any([value, value.strip()], secrets):
+        if matches_any([value, value.strip(), value.partition(" ")[2].strip()], secrets):
             return f"the header {name}"
         if name == "authorization" and matches_any([value], [f":{text}" for text in secrets]):
             return "the Authorization header, not encoded"
@@ -184,12 +205,4 @@ def _lost(case: Case) -> str:
         return f": no secret is set at the sender{DROPPED}"
     if not isinstance(case.auth, BasicScheme):
         return ": none is set at the sender"
-    if _is_encoded_alone(case, case.auth.username or ""):
-        return ": the Authorization header lacks the word `Basic`"
     return ": some senders drop user and password from a URL; give them where the sender has fields for them"
-
-
-def _is_encoded_alone(case: Case, username: str) -> bool:
-    text = case.request.header("authorization") or ""
-    wanted = [base64.b64encode(f"{username}:{each}".encode()).decode() for each in case.secrets]
-    return matches_any([text], wanted)

@@ -35,14 +35,14 @@ _NOT_DECODED: Final = (
     "the sender uses the text of the secret as its key, and this source decodes it: decode it at the sender, or set"
     " `key: utf8` where the source has an `auth` of its own"
 )
-_DECODED: Final = (
+DECODED: Final = (
     "the sender decodes the secret from {} before it signs, and this source does not: use the text itself at the sender"
 )
 _KEYS: Final = {
     "utf8": _NOT_DECODED,
-    "base64": _DECODED.format("base64") + ", or set `key: base64` where the source has an `auth` of its own",
-    "hex": _DECODED.format("hex") + ", or set `key: hex` where the source has an `auth` of its own",
-    "base64url": _DECODED.format("base64url"),
+    "base64": DECODED.format("base64") + ", or set `key: base64` where the source has an `auth` of its own",
+    "hex": DECODED.format("hex") + ", or set `key: hex` where the source has an `auth` of its own",
+    "base64url": DECODED.format("base64url"),
 }
 QUOTES: Final = "\"'`“”„‟‘’‚‛«»"
 _ANOTHER_URL: Final = "the signature is over another URL than the one taken here (`public_url`, else the request's)"
@@ -100,12 +100,16 @@ _SENT_ITSELF: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A rejected request. `url` is the request's URL as its sender knows it."""
+    """A rejected request. `url` is the request's URL as its sender knows it.
+
+    `is_fixed`: the operator cannot set what the scheme signs, because a provider or a standard defines it.
+    """
 
     request: Request
     auth: AuthScheme
     secrets: Sequence[str]
     url: str | None = None
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def as_signed(case: Case) -> Case:
     Standard Webhooks v1 becomes the HMAC that it is, so that one list of guesses serves both.
     """
     if isinstance(case.auth, SignatureScheme):
-        return SignedCase(case.request, case.auth, case.secrets, case.url)
+        return SignedCase(case.request, case.auth, case.secrets, case.url, case.is_fixed)
     if case.auth.scheme != "standard-webhooks" or any(secret.startswith(_PAIRS) for secret in case.secrets):
         return case
     from shared.signatures.standard_webhooks import StandardWebhooksScheme
@@ -162,7 +166,7 @@ def as_signed(case: Case) -> Case:
         id=parse_location(f"header.{prefix}-id"),
         key_prefix="whsec_" if case.auth.key_encoding == "base64" else "",
     )
-    return SignedCase(case.request, auth, case.secrets, case.url)
+    return SignedCase(case.request, auth, case.secrets, case.url, case.is_fixed)
 
 
 def signature_cause(case: Case, now: float) -> str | None:
@@ -522,6 +526,16 @@ def _contents(case: SignedCase) -> Iterator[Guess]:
                 unit = (time_match and time_match.lastgroup) or "s"
                 settings.append(f"`timestamp: header.{time}`" + ("" if unit == "s" else f", `unit: {unit}`"))
                 changed = replace(changed, timestamp=parse_location(f"header.{time}"), unit=unit)
+            if case.is_fixed:
+                wanted = f"the sender must sign {_template(auth.content)} instead"
+                cause = f"the signature is over {template}: {wanted}, as this source's provider or scheme defines"
+                yield Guess(cause, replace(case, auth=changed))
+                continue
             settings.append(f'`content: "{template}"`')
             cause = f"the signature is over {template}, and this source expects it over something else (`content`)"
             yield Guess(f"{cause}: write {', '.join(settings)}", replace(case, auth=changed))
+
+
+def _template(content: Content) -> str:
+    """Write a content as its template."""
+    return "".join(part.decode("utf-8", "replace") if isinstance(part, bytes) else f"{{{part}}}" for part in content)

@@ -27,7 +27,7 @@ from shared.jsontext import Json
 from shared.limits import Limits
 from shared.secrets import from_folder
 from shared.signatures.locations import parse_location
-from shared.signatures.signing import hmac_signature
+from shared.signatures.signing import hmac_signature, hmac_text
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
@@ -41,6 +41,8 @@ OWN: Final = "{auth: {scheme: hmac, header: X-Sig, secret: key}}"
 STANDARD: Final = "{provider: standard_webhooks, secret: key}"
 BASIC: Final = "{auth: {scheme: basic, username: web, secret: key}}"
 BEARER: Final = "{auth: {scheme: bearer, secret: key}}"
+JWT: Final = "{auth: {scheme: jwt, algorithms: HS256, secret: key}}"
+SLACK: Final = "{provider: slack, secret: key}"
 META: Final = "{provider: meta, secret: key, params: {verify_token: token}}"
 SMART: Final = f"“{KEY}”"
 
@@ -53,10 +55,23 @@ def basic(user: str, password: str) -> tuple[str, str]:
     return "authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+def standard_mac(content: bytes) -> str:
+    return base64.b64encode(hmac.digest(KEY.encode(), content, "sha256")).decode()
+
+
 def standard(id_: str, sent_id: str) -> list[tuple[str, str]]:
-    mac = hmac.digest(KEY.encode(), f"{id_}.{NOW}.".encode() + BODY, "sha256")
-    signature = f"v1,{base64.b64encode(mac).decode()}"
+    signature = "v1," + standard_mac(f"{id_}.{NOW}.".encode() + BODY)
     return [("webhook-id", sent_id), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
+
+
+def token(key: bytes = KEY.encode(), exp: int = NOW + 300) -> str:
+    parts = (b'{"alg":"HS256"}', json.dumps({"exp": exp}).encode())
+    content = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    return f"{content}.{hmac_text(content.encode(), key, 'sha256', 'base64url')}"
+
+
+def slack(content: str) -> list[tuple[str, str]]:
+    return [("x-slack-request-timestamp", str(NOW)), ("x-slack-signature", "v0=" + signed(content)[1])]
 
 
 def mac_with(key: bytes) -> tuple[str, str]:
@@ -177,6 +192,113 @@ CAUSES: Final[dict[str, tuple[str, str, Request, Sequence[str]]]] = {
         posted(("authorization", f"Token {KEY}")),
         ("the token is right", "must be `Bearer`"),
     ),
+    "no word, bearer": (BEARER, KEY, posted(("authorization", KEY)), ("the word `Bearer` is missing before it",)),
+    "a colon, bearer": (
+        BEARER,
+        KEY,
+        posted(("authorization", f"Bearer:{KEY}")),
+        ("the token is right, but a colon follows the word `Bearer`",),
+    ),
+    "a colon and a space, bearer": (
+        BEARER,
+        KEY,
+        posted(("authorization", f"Bearer: {KEY}")),
+        ("a colon follows the word `Bearer`",),
+    ),
+    "no token after the word": (BEARER, KEY, posted(("authorization", "Bearer")), ("the word `Bearer` alone",)),
+    "another token after another word, bearer": (
+        BEARER,
+        KEY,
+        posted(("authorization", "Token of-another")),
+        ("does not begin with the word `Bearer` and a space",),
+    ),
+    "basic to bearer": (
+        BEARER,
+        KEY,
+        posted(basic("web", "another")),
+        ("the request has `Authorization: Basic` where this source expects `Authorization: Bearer`",),
+    ),
+    "another header, bearer": (
+        BEARER,
+        KEY,
+        posted(("authorisation", f"Bearer {KEY}")),
+        ("the right token is in the header authorisation; this source expects it in `Authorization: Bearer`",),
+    ),
+    "sent twice, bearer": (
+        BEARER,
+        KEY,
+        posted(("authorization", "Basic eDp5"), ("authorization", f"Bearer {KEY}")),
+        ("`Authorization` was sent more than once",),
+    ),
+    "bearer to basic": (
+        BASIC,
+        KEY,
+        posted(("authorization", "Bearer another-token")),
+        ("the request has `Authorization: Bearer` where this source expects basic authentication",),
+    ),
+    **{
+        f"{header}, basic": (
+            BASIC,
+            KEY,
+            posted((header, basic("web", KEY)[1])),
+            (f"the right credentials are in the header {header}; this source expects them in `Authorization: Basic`",),
+        )
+        for header in ("authorisation", "x-forwarded-authorization")
+    },
+    "nothing after the word, basic": (BASIC, KEY, posted(("authorization", "Basic")), ("the word `Basic` alone",)),
+    "no word, basic": (
+        BASIC,
+        KEY,
+        posted(("authorization", basic("web", KEY)[1].removeprefix("Basic "))),
+        ("the credentials are right, but the word `Basic` is missing before them",),
+    ),
+    **{
+        f"a token, {name}": (JWT, KEY, posted((header, f"{word}{token()}")), (cause,))
+        for name, header, word, cause in (
+            ("another word", "authorization", "Token ", "the word before it in `Authorization` must be `Bearer`"),
+            ("no word", "authorization", "", "the word `Bearer` is missing before it in `Authorization`"),
+            ("a colon", "authorization", "Bearer:", "a colon follows the word `Bearer`"),
+            ("another header", "x-token", "Bearer ", "the right token is in the header x-token"),
+        )
+    },
+    "a token, another word, another key": (
+        JWT,
+        KEY,
+        posted(("authorization", f"Token {token(KEY[::-1].encode())}")),
+        ("the header authorization does not begin with 'Bearer '",),
+    ),
+    **{
+        f"a token signed with a key {name}": (JWT, KEY, posted(("authorization", f"Bearer {token(key)}")), (cause,))
+        for name, key, cause in (
+            ("decoded from base64", base64.b64decode(KEY), "decodes the secret from base64 before it signs"),
+            ("that ends in a newline", f"{KEY}\n".encode(), "the sender's secret ends in a newline"),
+        )
+    },
+    "a token, milliseconds": (
+        JWT,
+        KEY,
+        posted(("authorization", f"Bearer {token(exp=1000 * (NOW + 300))}")),
+        ("the token's exp is in milliseconds",),
+    ),
+    **{
+        f"slack, {template}": (
+            SLACK,
+            KEY,
+            posted(*slack(template.format(timestamp=NOW, body=BODY.decode()))),
+            (f"over {template}: the sender must sign v0:{{timestamp}}:{{body}} instead",),
+        )
+        for template in ("{timestamp}:{body}", "{timestamp}.{body}", "{body}")
+    },
+    "standard webhooks without the id": (
+        "{auth: {scheme: standard-webhooks, secret: key}}",
+        WHSEC,
+        posted(
+            ("webhook-id", "msg_1"),
+            ("webhook-timestamp", str(NOW)),
+            ("webhook-signature", "v1," + standard_mac(f"{NOW}.".encode() + BODY)),
+        ),
+        ("over {timestamp}.{body}: the sender must sign {id}.{timestamp}.{body} instead",),
+    ),
     "smart ones, bearer": (BEARER, SMART, posted(("authorization", f"Bearer {KEY}")), ("in quotation marks",)),
     "no base64": (BASIC, KEY, posted(("authorization", "Basic §§§")), ("must have base64", "is no base64")),
     "not encoded": (BASIC, KEY, posted(("authorization", f"Basic web:{KEY}")), ("they stand in it as they are",)),
@@ -208,8 +330,14 @@ async def test_the_log_names_the_cause(name: str, capsys: pytest.CaptureFixture[
     reply = await posting.send("/s", request.body, *request.headers, method=request.method, query=request.query)
     detail = json.loads(capsys.readouterr().out.splitlines()[-1])["detail"]
     assert [cause for cause in causes if cause not in detail] == [], detail
+    assert "has no token" not in detail
+    assert source not in {SLACK, JWT} or "write `" not in detail
     assert (DIFFERENT_SECRET in detail) is (DIFFERENT_SECRET in causes), "it claims what is not so"
-    sent = [value for name, value in request.headers if name in {"authorization", "x-token", "x-sig"}]
+    sent = [
+        value
+        for name, value in request.headers
+        if name not in {"content-type", "webhook-id"} and value not in {"Basic", "Bearer"}
+    ]
     assert [text for text in (KEY, secret, *sent) if text in detail or text in reply.body.decode()] == []
 
 

@@ -1,0 +1,109 @@
+"""The causes of a rejected JSON Web Token, and of credentials under a wrong word or in a wrong header."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from functions.receive.diagnosis.signatures import DECODED, Case, holds, spelled_otherwise
+from shared.errors import Rejected
+from shared.signatures.signing import decoded, hmac_text, matches_any
+
+if TYPE_CHECKING:
+    from shared.signatures.jwt import JwtScheme
+
+_MILLISECONDS: Final = 1e12
+"""From here on a number is no time in seconds."""
+
+
+def misplaced(case: Case, header: str, prefix: str, what: str) -> str | None:
+    """Return a cause where the right token or credentials follow another word, or are in another header.
+
+    `header` and `prefix` are where the source expects them, and `what` is what they are called.
+    """
+    expected, word = header.lower(), prefix.strip()
+    is_, it = ("are", "them") if what.endswith("s") else ("is", "it")
+    place = f"`{header.title()}`"
+    others = [each for each in case.request.headers if each[0] != expected]
+    for name, value in case.request.headers:
+        text = _right_part(case, value, (expected, prefix), others)
+        if text is None:
+            continue
+        if name != expected:
+            whole = f"`{header.title()}: {word}`" if word else place
+            return f"the right {what} {is_} in the header {name}; this source expects {it} in {whole}"
+        right = f"the {what} {is_} right, but"
+        if value.lower().startswith(prefix.lower()) and value[len(prefix) :].strip() == text:
+            return f"{right} {place} was sent more than once" if len(case.request.headers) > len(others) + 1 else None
+        if not word:
+            return f"{right} {place} must have nothing before {it}"
+        if value.lower().startswith(f"{word.lower()}:"):
+            return f"{right} a colon follows the word `{word}` in {place}: only a space must stand there"
+        if value.strip() == text:
+            return f"{right} the word `{word}` is missing before {it} in {place}"
+        return f"{right} the word before {it} in {place} must be `{word}`"
+    return None
+
+
+def _right_part(case: Case, value: str, place: tuple[str, str], others: Sequence[tuple[str, str]]) -> str | None:
+    """Return the part of a header's value that is right in the place, a header's name and a prefix; else None."""
+    header, prefix = place
+    parts = (value.strip(), value.partition(" ")[2].strip(), value.partition(":")[2].strip())
+    for text in filter(None, dict.fromkeys(parts)):
+        moved = replace(case.request, headers=(*others, (header, f"{prefix}{text}")))
+        if holds(replace(case, request=moved)):
+            return text
+    return None
+
+
+def token_cause(case: Case, auth: "JwtScheme", now: float) -> str | None:
+    """Return the likely cause of a rejected JSON Web Token; None if none is known."""
+    if holds(case):  # the signature is right, so its time or another check rejected the request
+        return None
+    if cause := misplaced(case, auth.header, auth.prefix, "token"):
+        return cause
+    text = case.request.header(auth.header) or ""
+    token = text[len(auth.prefix) :].strip()
+    if cause := _in_milliseconds(token, now):
+        return cause
+    if not auth.is_shared_key:
+        return None
+    if cause := next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None):
+        return cause
+    for encoding in ("base64", "base64url", "hex"):
+        if _is_signed_with(token, auth.algorithms, _decoded_keys(case.secrets, encoding)):
+            return DECODED.format(encoding)
+    return None
+
+
+def _in_milliseconds(token: str, now: float) -> str | None:
+    from shared.signatures.jwt import unverified_claims
+
+    try:
+        claims = unverified_claims(token)
+    except Rejected:
+        return None
+    for name in ("exp", "nbf", "iat"):
+        value = claims.get(name)
+        if isinstance(value, int | float) and _MILLISECONDS <= value < 2000 * now:
+            return f"the token's {name} is in milliseconds, and a JSON Web Token has it in seconds"
+    return None
+
+
+def _decoded_keys(secrets: Sequence[str], encoding: str) -> list[bytes]:
+    keys: list[bytes] = []
+    for secret in secrets:
+        try:
+            keys.append(decoded(secret, encoding))
+        except ValueError:
+            continue
+    return keys
+
+
+def _is_signed_with(token: str, algorithms: Sequence[str], keys: Sequence[bytes]) -> bool:
+    signed, _, signature = token.rpartition(".")
+    expected = [
+        hmac_text(signed.encode(), key, f"sha{name.removeprefix('HS')}", "base64url")
+        for name in algorithms
+        for key in keys
+    ]
+    return matches_any([signature], expected)

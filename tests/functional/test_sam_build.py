@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.aws.sam import tool_environ
 from deploy.cli import aws_deployment
 from tests.processes import ROOT
 from tests.unit.aws.rendered import tool_or_skip
@@ -23,12 +24,13 @@ def size(folder: Path) -> int:
 def test_sam_builds_each_function_for_lambdas_processor(tmp_path: Path) -> None:
     if sys.version_info[:2] != (3, 13):
         pytest.skip("sam build takes the Python that runs on Lambda: make test PYTHON=python3.13")
-    sam, out = tool_or_skip("sam"), tmp_path / "aws"
+    sam_command = tool_or_skip("sam")
+    out = tmp_path / "aws"
     config = ROOT / "deploy" / "recipes" / "subscribers" / "hookchain.yaml"
     assert aws_deployment.plan_aws(["--config", str(config), "--out", str(out), "--env-file", "/dev/null"]) == 0
-    command = [sam, "build", "--template", str(out / "template.yaml"), "--build-dir", str(tmp_path / "built")]
+    command = [sam_command, "build", "--template", str(out / "template.yaml"), "--build-dir", str(tmp_path / "built")]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environ = sam.tool_environ() | {"PATH": path}
+    environ = tool_environ() | {"PATH": path}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("Receive", "Transform", "Notify", "Subscribe"):

@@ -17,7 +17,7 @@ from deploy.aws.resources.monitoring import HAS_ADDRESS, HAS_ALARMS, monitoring
 from deploy.aws.resources.queues import bus_sources, queues
 from deploy.aws.resources.stores import stores
 from deploy.aws.stack_changes import CODE
-from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, to_yaml
+from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref
 from deploy.cloud_access.aws_names import DEFAULT_STACK, STACK_TAG
 from deploy.topology.functions import Function
 from deploy.topology.topology import Topology
@@ -32,12 +32,8 @@ LOG_DAYS: Final = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
 """Retentions that CloudWatch Logs accepts."""
 
 
-def template_text(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAULT_STACK}-") -> str:
-    """Return the template. `code` are the digests of the functions' bundles, in the folders beside the template."""
-    return HEADER + to_yaml(template(topology, code, prefix))
-
-
 def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAULT_STACK}-") -> Fields:
+    """Return the template. `code` are the digests of the functions' bundles, in the folders beside the template."""
     public = {each.name: each.function.url for each in topology.functions if each.function.is_public}
     conditions: dict[str, Node] = {
         HAS_ADDRESS: _is_set("EmailAddress", ""),

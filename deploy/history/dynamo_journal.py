@@ -45,7 +45,6 @@ STATES: Final = (KEPT, REPLAYED, DROPPED)
 LETTERS_AT_ONCE: Final = 17
 """Each of 350,000 bytes at most, which base64 makes a third longer on the way: what one answer can hold."""
 MAX_COUNTED: Final = 10_000
-AT_ONCE: Final = 25
 
 
 class DynamoJournalReader(cloud_journal.CloudJournal):

@@ -1,12 +1,11 @@
 """Requests in the journal: receive keeps no journal, so whoever reads its log lines writes them here."""
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject
 from shared.logs import OTHER_TYPE
 from shared.times import unix_seconds
 
@@ -33,16 +32,8 @@ class RequestEntry:
     duration_ms: float | None = None
 
 
-def request_from_line(line: str) -> RequestEntry | None:
-    """None for a log line that is not about a request."""
-    try:
-        document: Json = json.loads(line)
-    except ValueError:
-        return None
-    return request_from(document) if isinstance(document, dict) else None
-
-
 def request_from(line: JsonObject) -> RequestEntry | None:
+    """Return the request that a line of receive's log is about; None for any other line."""
     status, method, at = line.get("status"), line.get("method"), line.get("time")
     if line.get("function") != "receive" or not isinstance(status, int) or not isinstance(at, str):
         return None

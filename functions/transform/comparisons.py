@@ -15,7 +15,6 @@ from shared.jsontext import Json, JsonObject, to_json
 if TYPE_CHECKING:
     from jmespath.visitor import _TreeNode
 
-_PATHS: Final = frozenset({"field", "subexpression", "index_expression"})
 _PROJECTIONS: Final = frozenset({"projection", "filter_projection", "value_projection", "flatten"})
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_ITEMS: Final = 100

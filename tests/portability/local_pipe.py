@@ -112,7 +112,7 @@ class LocalState:
 
     def rows(self) -> list[LedgerRow]:
         with closing(open_ledger(self.folder / ledger.FILE_NAME)) as database:
-            return ledger.read_rows(database, "ORDER BY key", ())
+            return list(ledger.read_rows_by_id(database, "ORDER BY key", ()).values())
 
 
 class LocalPipe(FunctionsFramework):

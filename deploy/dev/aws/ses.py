@@ -16,7 +16,6 @@ from aiohttp import web
 from deploy.dev.sendgrid import SendGrid
 from shared.jsontext import Json, JsonObject, from_json, to_json
 
-PATH: Final = "/v2/email/outbound-emails"
 MAX_BODY_BYTES: Final = 56_000_000
 """40 MB in base64."""
 _RECIPIENTS: Final = (("to", "ToAddresses"), ("cc", "CcAddresses"), ("bcc", "BccAddresses"))

@@ -67,9 +67,6 @@ class Store:
     def put_topic(self, name: str, resource: str) -> None:
         self.db.execute("INSERT OR REPLACE INTO topic VALUES (?, ?)", (name, resource))
 
-    def delete_topic(self, name: str) -> None:
-        self.db.execute("DELETE FROM topic WHERE name = ?", (name,))
-
     def subscriptions(self) -> list[tuple[int, str, str]]:
         """Return ids, names and resources. An id is never used twice."""
         return self.db.execute("SELECT id, name, resource FROM subscription").fetchall()

@@ -16,7 +16,6 @@ from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject, texts_json
 
-LAST: Final = "last"
 FIRST: Final = "first"
 ALL: Final = "all"
 ALERTS: Final = "alerts"

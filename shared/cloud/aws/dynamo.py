@@ -26,10 +26,8 @@ from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.outgoing.http_client import MAX_ANSWER_BYTES, Answer
 from shared.time_bound import back_off
 
-MAX_ITEM_BYTES: Final = 400 * 1024
-"""Of a whole item, the names of its attributes included."""
 MAX_FIELD_BYTES: Final = 350_000
-"""Of an item's one large attribute, which leaves room for the others."""
+"""Of an item's one large attribute. An item has 400 KiB at most, the names of its attributes included."""
 MAX_KEY_BYTES: Final = 1_024
 
 Value: TypeAlias = str | int | float | bytes | tuple[str, ...] | None

@@ -344,13 +344,11 @@ def find_id(connection: sqlite3.Connection, key: str, expected: int | None = Non
     return None if found is None else int(found[0])
 
 
-def read_rows(connection: sqlite3.Connection, rest: str, values: Sequence[Value]) -> list[LedgerRow]:
-    """Return the rows that `rest`, the end of a SELECT, selects. No caller may put a sender's text into it."""
-    return list(read_rows_by_id(connection, rest, values).values())
-
-
 def read_rows_by_id(connection: sqlite3.Connection, rest: str, values: Sequence[Value]) -> dict[int, LedgerRow]:
-    """Return the rows by their ids, in the order of the selection. `rest` is as in `read_rows`."""
+    """Return the rows by their ids, in the order of the selection.
+
+    `rest` is the end of the SELECT. No caller may put a sender's text into it.
+    """
     return {row_id: _row(fields) for row_id, *fields in connection.execute(f"{_SELECT} {rest}", values)}
 
 

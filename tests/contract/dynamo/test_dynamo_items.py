@@ -8,7 +8,7 @@ import pytest
 from deploy.history import dynamo_journal
 from shared import ledger_rules as rules
 from shared.cloud.aws.documents import DynamoDocuments
-from shared.cloud.aws.dynamo import MAX_ITEM_BYTES, to_item
+from shared.cloud.aws.dynamo import to_item
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import ROWS_AT_ONCE, VERSION, DynamoLedger, item_of, row_of
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, EVENTS, EXPIRES_AT
@@ -40,6 +40,8 @@ from tests.contract.claims import (
 from tests.contract.dynamo.rows import a_letter, due_rows
 
 KEEP: Final = REMEMBERED_SECONDS
+MAX_ITEM_BYTES: Final = 400 * 1024
+"""DynamoDB's limit of a whole item, the names of its attributes included."""
 
 
 # Items that expired, and are still there

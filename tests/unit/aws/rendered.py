@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from deploy.aws import sam
-from deploy.aws.template import template_text
+from deploy.aws import template as aws_template
+from deploy.aws.yaml_text import to_yaml
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject
 from tests.unit.topology.configured import topology
@@ -38,7 +39,7 @@ yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
 
 
 def text(needs: Topology | None = None) -> str:
-    return template_text(needs or topology(), CODE)
+    return aws_template.HEADER + to_yaml(aws_template.template(needs or topology(), CODE))
 
 
 def template(needs: Topology | None = None) -> JsonObject:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from deploy.history.journal_view import EventQuery, search_words
 from deploy.history.local import open_local_state
 from deploy.history.local_journal import JournalReader, match_expression
-from deploy.history.local_requests import RequestEntry, request_from_line, write_requests
+from deploy.history.local_requests import RequestEntry, request_from, write_requests
 from deploy.history.local_retention import purge_journal
 from deploy.history.state import StateFault
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal, write_entries
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.retention import DAY_SECONDS, Retention
 from shared.times import rfc3339
 
@@ -154,20 +154,28 @@ def test_rejected_requests_come_newest_first(journal: Journal) -> None:
 
 
 def test_a_log_line_of_receive_is_a_request() -> None:
-    line = (
-        '{"severity":"WARNING","message":"rejected","time":"2026-09-21T14:13:20.500Z","function":"receive",'
-        '"method":"POST","status":401,"source":"web","code":"signature_mismatch","detail":"none","duration_ms":0.4}'
-    )
+    line: JsonObject = {
+        "severity": "WARNING",
+        "message": "rejected",
+        "time": "2026-09-21T14:13:20.500Z",
+        "function": "receive",
+        "method": "POST",
+        "status": 401,
+        "source": "web",
+        "code": "signature_mismatch",
+        "detail": "none",
+        "duration_ms": 0.4,
+    }
     expected = RequestEntry(NOW + 0.5, "POST", 401, "web", "signature_mismatch", detail="none", duration_ms=0.4)
-    assert request_from_line(line) == expected
+    assert request_from(line) == expected
 
 
 @pytest.mark.parametrize(
     "line",
-    ["", "[]", "Traceback", '{"function":"notify","status":200}', '{"function":"receive","status":200,"time":"x"}'],
+    [{}, {"function": "notify", "status": 200}, {"function": "receive", "status": 200, "time": "x"}],
 )
-def test_other_lines_are_no_requests(line: str) -> None:
-    assert request_from_line(line) is None
+def test_other_lines_are_no_requests(line: JsonObject) -> None:
+    assert request_from(line) is None
 
 
 def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(journal: Journal) -> None:

@@ -4,7 +4,7 @@ mail."""
 from collections.abc import Mapping
 
 from functions.notify.destinations.email.mail import AddressFault, parse_address
-from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url
+from functions.notify.destinations.email.smtp_server import SmtpUrlFault, parse_smtp_url
 
 
 def mail_settings_fault(environ: Mapping[str, str]) -> str | None:

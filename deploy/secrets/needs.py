@@ -8,7 +8,7 @@ from deploy.config.compiler import secrets_needed
 from deploy.requests.signing import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify.destinations.email.email import API_KEY
-from functions.notify.destinations.email.smtp import SmtpUrlFault, parse_smtp_url
+from functions.notify.destinations.email.smtp_server import SmtpUrlFault, parse_smtp_url
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS

@@ -14,7 +14,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
 from functions.notify.destinations.email.email import connect as connect_mail
-from functions.notify.destinations.email.smtp import SmtpServer, SmtpTransport
+from functions.notify.destinations.email.smtp import SmtpTransport
+from functions.notify.destinations.email.smtp_server import SmtpServer
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
 from shared.jsontext import Json
 from tests.fakes.mail_settings import mail_settings

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from functions.notify.destinations.email.smtp import Security, SmtpServer, SmtpTransport
+from functions.notify.destinations.email.smtp import SmtpTransport
+from functions.notify.destinations.email.smtp_server import Security, SmtpServer
 from shared.delivery import Delivered, Disabled, Outcome, RetryLater
 from tests.functional.smtp_inbox import ATTEMPT, HOST, MAIL, PASSWORD, Bench, serving
 

@@ -2,7 +2,8 @@ import pytest
 
 from functions.notify.destinations.email.letters import Fate, RecipientFate, conclude, unsent_letters
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.smtp import SERVICE, SmtpServer, SmtpUrlFault, parse_smtp_url
+from functions.notify.destinations.email.smtp import SERVICE
+from functions.notify.destinations.email.smtp_server import SmtpServer, SmtpUrlFault, parse_smtp_url
 from shared.delivery import Delivered, Failed, Outcome, RetryLater, Unknown
 
 MAIL = Mail("k", Address("s@x.y"), (Address("a@x.y"), Address("b@x.y")), "Hi", "words", None, bcc=(Address("c@x.y"),))

@@ -87,6 +87,7 @@ def test_a_mail_destination_imports_only_what_its_settings_use(root: Path) -> No
         "pydantic",
         "aiosmtplib",
         "functions.notify.destinations.email.smtp",
+        "functions.notify.destinations.email.smtp_server",
         "cryptography",
         "sendgrid",
     }

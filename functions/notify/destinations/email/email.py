@@ -134,7 +134,8 @@ class MailTransports:
     def _smtp_transport(self, url: str | None) -> MailTransport | Disabled | None:
         if not url:
             return None
-        from functions.notify.destinations.email.smtp import SmtpTransport, SmtpUrlFault, parse_smtp_url
+        from functions.notify.destinations.email.smtp import SmtpTransport
+        from functions.notify.destinations.email.smtp_server import SmtpUrlFault, parse_smtp_url
 
         try:
             return SmtpTransport(self._destination, parse_smtp_url(url), self._context)

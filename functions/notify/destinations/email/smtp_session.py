@@ -16,7 +16,7 @@ import aiosmtplib
 
 from functions.notify.destinations.email.letters import Fate, Letter, RecipientFate, message_bytes
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.smtp import CannotSend, Login, SmtpServer
+from functions.notify.destinations.email.smtp_server import CannotSend, Login, SmtpServer
 from shared.event import oneline
 
 MIN_SECONDS: Final = 0.5

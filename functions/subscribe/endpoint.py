@@ -140,7 +140,7 @@ def verify_url(url: str, settings: SubscribeSettings) -> None:
 def _rate_fault(rate: str, settings: SubscribeSettings) -> str | None:
     if not rate:
         return None
-    if rule := _broken(lambda: _verify_rate(rate)):
+    if rule := _broken(lambda: rate_of(rate)):
         return rule
     for destination in settings.destinations.values():
         if destination.rate and _per_second(rate) > _per_second(destination.rate):
@@ -148,16 +148,12 @@ def _rate_fault(rate: str, settings: SubscribeSettings) -> str | None:
     return None
 
 
-def _verify_rate(rate: str) -> None:
-    rate_of(rate)
-
-
 def _per_second(rate: str) -> float:
     count, seconds = rate_of(rate)
     return count / seconds
 
 
-def _broken(verify: Callable[[], None]) -> str | None:
+def _broken(verify: Callable[[], object]) -> str | None:
     """Return the rule that is broken; None if none is."""
     try:
         verify()

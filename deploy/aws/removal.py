@@ -9,7 +9,6 @@ from deploy.aws import template_names as names
 from deploy.aws.resources.stores import CREATE_REQUESTS, stores
 from deploy.aws.yaml_text import Fields, Node, to_yaml
 from deploy.cloud_access import aws_names
-from deploy.cloud_access import aws_names as amazon
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, objects
 from deploy.cloud_access.aws_names import STACK_TAG, StackTarget
 from deploy.terminal.command_line import CommandError
@@ -142,10 +141,10 @@ def adoption_template(
     Their DeletionPolicy is Retain, so that a failure deletes none. CloudFormation does not look at what it imports: an
     index that a table does not have yet is left out here, so that the deployment that follows adds it.
     """
-    logical = {amazon.table(prefix, name): names.table(name) for name in amazon.TABLES}
+    logical = {aws_names.table(prefix, name): names.table(name) for name in aws_names.TABLES}
     existing: dict[str, Fields] = {
         logical[table]: {"TableName": table, **_keys(CREATE_REQUESTS[each], indexes[table])}
-        for each, table in ((name, amazon.table(prefix, name)) for name in amazon.TABLES)
+        for each, table in ((name, aws_names.table(prefix, name)) for name in aws_names.TABLES)
         if table in remaining.tables
     }
     if remaining.buckets:

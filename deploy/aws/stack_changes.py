@@ -10,7 +10,7 @@ import yaml
 from deploy.aws import template_names as names
 from deploy.aws.resources.functions import PUBLIC_URL, reserved_parameter
 from deploy.aws.resources.stores import CREATE_REQUESTS
-from deploy.cloud_access import aws_names as amazon
+from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi, AwsFault, objects
 from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Topology
@@ -106,7 +106,7 @@ def undetected_drift(api: AwsApi, topology: Topology, prefix: str, parameters: M
     """Yield lines as `drift` does, for what CloudFormation does not tell: a function's URL, its reserved instances if
     the template sets none, and a table's expiry. `parameters` are those of the deployed stack. Raises AwsFault."""
     for each in topology.functions:
-        function = amazon.function(prefix, each.name)
+        function = aws_names.function(prefix, each.name)
         if each.function.is_public:
             url = _described(api, "lambda", "get_function_url_config", FunctionName=function)
             where = f"{names.function(each.name)}Url ({function})"
@@ -121,7 +121,7 @@ def undetected_drift(api: AwsApi, topology: Topology, prefix: str, parameters: M
             yield f"modified by hand: {names.function(each.name)} ({function})"
             yield f"  ReservedConcurrentExecutions: {_change(None, found)}"
     for name in CREATE_REQUESTS:
-        table = amazon.table(prefix, name)
+        table = aws_names.table(prefix, name)
         expiry = _described(api, "dynamodb", "describe_time_to_live", TableName=table)
         status = _entries(expiry or {}, "TimeToLiveDescription").get("TimeToLiveStatus")
         if expiry is not None and status not in ("ENABLED", "ENABLING"):

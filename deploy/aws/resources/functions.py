@@ -7,7 +7,7 @@ from deploy.aws import template_names as names
 from deploy.aws.resources.policies import roles
 from deploy.aws.resources.queues import queue_arns
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
-from deploy.cloud_access import aws_names as amazon
+from deploy.cloud_access import aws_names
 from deploy.topology.functions import Function, Schedule, consumers
 from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, Topology
 from shared.jsontext import JsonObject
@@ -109,7 +109,7 @@ def _properties(topology: Topology, needed: NeededFunction) -> Node:
     variables = dict(_variables(needed.function))
     events = dict(_events(topology, needed, min(MOST_MESSAGES, needed.concurrency(memory_mib(needed)))))
     return {
-        "FunctionName": sub(amazon.function(names.PREFIX, name)),
+        "FunctionName": sub(aws_names.function(names.PREFIX, name)),
         "Description": needed.function.does,
         "CodeUri": f"{name}/",
         "Handler": f"functions.{name}.lambda_handler.handler",
@@ -224,7 +224,7 @@ def _log(name: str) -> Node:
     return {
         "Type": "AWS::Logs::LogGroup",
         "Properties": {
-            "LogGroupName": sub(amazon.log_group(names.PREFIX, name)),
+            "LogGroupName": sub(aws_names.log_group(names.PREFIX, name)),
             "RetentionInDays": ref("LogDays"),
             "Tags": names.tags(),
         },

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from deploy.aws import template_names as names
 from deploy.aws.resources.queues import brought_queues
 from deploy.aws.yaml_text import Fields, Node, Tag, ref, sub
-from deploy.cloud_access import aws_names as amazon
+from deploy.cloud_access import aws_names
 from deploy.topology.functions import SWEEP
 from deploy.topology.monitoring import CHARTS, Alarm, Chart, LogMetric, Measure, Statistic
 from deploy.topology.topology import Topology
@@ -53,7 +53,7 @@ def _metric_filter(metric: LogMetric) -> Node:
 def search(chart: Chart) -> str:
     """Return the expression for the chart's series, which finds each destination that there is.
 
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
+    https://docs.aws.aws_names.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
     """
     some = chart.outcomes != chart.metric.outcomes
     outcomes = " OR ".join(f'outcome="{each}"' for each in chart.outcomes)
@@ -113,7 +113,7 @@ def _oldest_of(queues: Sequence[str], alarm: Alarm) -> Series:
     """Take the age of the oldest message. SQS leaves out messages that were received three times, so a queue of which
     some are worked on and none was done for as long as the bound counts as older than it.
 
-    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    https://docs.aws.aws_names.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
     """
     metrics: list[Metric] = []
     terms: list[str] = []
@@ -142,15 +142,15 @@ def _sweeps(topology: Topology, _: Alarm) -> list[Series]:
 
 
 def _function(name: str) -> str:
-    return amazon.function(names.PREFIX, name)
+    return aws_names.function(names.PREFIX, name)
 
 
 def _queue(topic: str) -> str:
-    return amazon.queue(names.PREFIX, topic)
+    return aws_names.queue(names.PREFIX, topic)
 
 
 def _undelivered(topology: Topology) -> list[str]:
-    return [amazon.undelivered_queue(names.PREFIX, each.name) for each in topology.topics]
+    return [aws_names.undelivered_queue(names.PREFIX, each.name) for each in topology.topics]
 
 
 SERIES: Final[Mapping[Measure, Callable[[Topology, Alarm], Sequence[Series]]]] = {

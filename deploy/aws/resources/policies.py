@@ -14,7 +14,7 @@ from deploy.aws import template_names as names
 from deploy.aws.resources.queues import queue_arns
 from deploy.aws.resources.stores import CREATE_REQUESTS, TABLES_OF
 from deploy.aws.yaml_text import COMMENT, Fields, Node, Tag, get_att, ref, sub
-from deploy.cloud_access import aws_names as amazon
+from deploy.cloud_access import aws_names
 from deploy.topology.buses import BucketPlace
 from deploy.topology.functions import BlobUse
 from deploy.topology.topology import NeededFunction, Topology
@@ -48,7 +48,7 @@ ONLY_NEW: Final[Fields] = {
 }
 PUBLISH: Final[Mapping[str, str]] = {"sns": "sns:Publish", "sqs": "sqs:SendMessage", "events": "events:PutEvents"}
 ROLE_CHARACTERS: Final = 10_240
-"""All policies of a role itself. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+"""All policies of a role itself. https://docs.aws.aws_names.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 INLINE_CHARACTERS: Final = 8_192
 """The rest is left for the policies that an operator adds."""
 MANAGED_POLICIES: Final = 8
@@ -205,4 +205,4 @@ def _allow(actions: tuple[str, ...], *resources: Tag | str) -> Fields:
 
 def _secret(name: str) -> Tag:
     place = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret"
-    return sub(f"{place}:{amazon.secret_id(names.PREFIX, name)}-??????")
+    return sub(f"{place}:{aws_names.secret_id(names.PREFIX, name)}-??????")

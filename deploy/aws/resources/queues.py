@@ -5,7 +5,7 @@ from typing import Final
 
 from deploy.aws import template_names as names
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, sub
-from deploy.cloud_access import aws_names as amazon
+from deploy.cloud_access import aws_names
 from deploy.topology.buses import BusSource
 from deploy.topology.topology import LONGEST_WAIT_SECONDS, MOST_TRIES, Topic, Topology
 from shared.jsontext import JsonObject
@@ -16,7 +16,7 @@ LONGEST_KEPT_DAYS: Final = 14
 """SQS's own limit."""
 VISIBILITY_TIMEOUTS: Final = 6
 """Lambda asks for six times the function's timeout.
-https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"""
+https://docs.aws.aws_names.com/lambda/latest/dg/services-sqs-configure.html"""
 LEAST_VISIBILITY_SECONDS: Final = LONGEST_WAIT_SECONDS
 """A function that cannot start postpones nothing: its messages too are to last for as long as the waits do."""
 
@@ -35,7 +35,7 @@ def _queue(topology: Topology, topic: Topic) -> Node:
     return {
         "Type": "AWS::SQS::Queue",
         "Properties": {
-            "QueueName": sub(amazon.queue(names.PREFIX, topic.name)),
+            "QueueName": sub(aws_names.queue(names.PREFIX, topic.name)),
             f"# {VISIBILITY_TIMEOUTS} times the timeout of {taker.name}, whose messages are not handed out again, and "
             "the longest wait for those of a function that cannot even start": None,
             "VisibilityTimeout": _visibility_seconds(taker.timeout_seconds),
@@ -73,7 +73,7 @@ def _undelivered(topic: Topic, timeout_seconds: int) -> Node:
     return {
         "Type": "AWS::SQS::Queue",
         "Properties": {
-            "QueueName": sub(amazon.undelivered_queue(names.PREFIX, topic.name)),
+            "QueueName": sub(aws_names.undelivered_queue(names.PREFIX, topic.name)),
             "VisibilityTimeout": _visibility_seconds(timeout_seconds),
             "# The longest that SQS keeps a message": None,
             "MessageRetentionPeriod": LONGEST_KEPT_DAYS * DAY_SECONDS,
@@ -124,7 +124,7 @@ def brought_queues(topology: Topology) -> Iterator[str]:
             if source.kind == "sqs":
                 yield source.text("sqs").rpartition(":")[2]
             elif has_rule(source):
-                yield amazon.queue(names.PREFIX, source.name)
+                yield aws_names.queue(names.PREFIX, source.name)
 
 
 def bus_sources(topology: Topology) -> dict[str, Node]:
@@ -134,7 +134,7 @@ def bus_sources(topology: Topology) -> dict[str, Node]:
             if has_rule(source):
                 made |= {
                     f"# Source {source.source}: events of EventBridge, which wait in a queue for {needed.name}": None,
-                    queue(source): source_queue(amazon.queue(names.PREFIX, source.name), needed.timeout_seconds),
+                    queue(source): source_queue(aws_names.queue(names.PREFIX, source.name), needed.timeout_seconds),
                     f"{names.logical(source.name)}Policy": _policy(source),
                     rule(source): _rule(source),
                 }

@@ -11,7 +11,7 @@ from typing import Final
 from deploy.aws import template_names as names
 from deploy.aws.template_names import PREFIX
 from deploy.aws.yaml_text import Fields, Node, get_att, ref, sub
-from deploy.cloud_access import aws_names as amazon
+from deploy.cloud_access import aws_names
 from deploy.topology.functions import Store
 from deploy.topology.topology import Topology
 from shared.cloud.aws import tables
@@ -76,7 +76,7 @@ def _bucket(kept_seconds: float) -> Node:
         "Type": "AWS::S3::Bucket",
         **_RETAINED,
         "Properties": {
-            "BucketName": sub(amazon.bucket(names.PREFIX, "${AWS::AccountId}", "${AWS::Region}")),
+            "BucketName": sub(aws_names.bucket(names.PREFIX, "${AWS::AccountId}", "${AWS::Region}")),
             "BucketEncryption": {"ServerSideEncryptionConfiguration": [encryption]},
             "LifecycleConfiguration": {"Rules": [rule]},
             "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},

@@ -15,11 +15,12 @@ from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offl
 from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage
 from deploy.requests.sources import auth_entries
 from deploy.terminal.output import count_of
-from functions.receive.admission import requested_url, sender_address, source_name
+from functions.receive.admission import requested_url, source_name
 from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
 from functions.receive.diagnosis.signatures import Case, as_signed, holds, time_description
 from functions.receive.parsing import as_sent_by_provider
 from functions.receive.replies import Answered, accepted_reply, rejection_reply
+from functions.receive.sender_address import sender_address
 from functions.receive.source import read_sources
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary

@@ -4,21 +4,17 @@ Head: path, method, sizes, encoding, content type and the sender's address. Cred
 will do. A password or token in the head is verified before the body is read, a signature over the raw body.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import unquote
 
+from functions.receive.sender_address import sender_address
+from functions.receive.source import Source
 from shared.errors import Rejected, Temporary
 from shared.http import MAX_HEADER_BYTES, Request
 from shared.signatures.auth_scheme import AuthScheme, NeededKey, NotAttempted, verify
 from shared.signatures.locations import RequestFields
-
-if TYPE_CHECKING:
-    from functions.receive.source import Source
-
 
 MAX_QUERY_BYTES: Final = 65_536  # what servers take at most, whatever a body may have
 MAX_HEADERS: Final = 256
@@ -27,8 +23,6 @@ ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 _OTHER_PATH: Final = (
     "the path must be the source's name alone, without a slash after it, unless its `public_url` ends in a slash"
 )
-_PORT: Final = re.compile(r":[0-9]+$")
-_IN_BRACKETS: Final = re.compile(r"\[([^\]]*)\](?::[0-9]+)?")
 
 
 class MethodRejected(Rejected):
@@ -43,7 +37,7 @@ def source_name(path: str) -> str:
     return unquote(path.removeprefix("/").partition("/")[0])
 
 
-def admit(head: Request, sources: "Mapping[str, Source]") -> "Source":
+def admit(head: Request, sources: Mapping[str, Source]) -> Source:
     """Return the source that the request is for. Raises Rejected."""
     first, _, rest = head.path.removeprefix("/").partition("/")
     source = sources.get(unquote(first))
@@ -92,48 +86,7 @@ def _type_fits(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("/*") else name == pattern
 
 
-class AllowList:
-    """The addresses that a source takes requests from."""
-
-    def __init__(self, blocks: Sequence[str]) -> None:
-        self._networks = tuple(ip_network(block) for block in blocks)
-
-    def verify(self, address: str) -> None:
-        """Raises Rejected (`address_not_allowed`)."""
-        parsed = _parsed(address)
-        if parsed is None or not any(parsed in network for network in self._networks):
-            raise Rejected("address_not_allowed", "the sender's address is not in the source's `allow` list")
-
-
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
-    """Parse an address; an IPv4 address that is written as one of IPv6 becomes IPv4."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return (address.version == 6 and address.ipv4_mapped) or address
-
-
-# Only the last `trusted_proxies` addresses in X-Forwarded-For are trusted: the sender may have written the others.
-
-
-def sender_address(request: Request, trusted_proxies: int) -> str:
-    """Return the sender's address without a port; empty where it cannot be known."""
-    if trusted_proxies == 0:
-        return request.peer
-    hops = [hop.strip() for hop in (request.header("x-forwarded-for") or "").split(",") if hop.strip()]
-    if not hops:  # the request bypassed the proxies, or there are none here
-        return request.peer
-    return _without_port(hops[-trusted_proxies]) if len(hops) >= trusted_proxies else ""
-
-
-def _without_port(hop: str) -> str:
-    if in_brackets := _IN_BRACKETS.fullmatch(hop):
-        return in_brackets[1]
-    return _PORT.sub("", hop) if hop.count(":") == 1 else hop
-
-
-def requested_url(request: Request, source: "Source") -> str:
+def requested_url(request: Request, source: Source) -> str:
     """Return the URL that the sender used and may have signed: exactly as configured, else as the request says."""
     query = f"?{request.query}" if request.query else ""
     if source.public_url:
@@ -157,7 +110,7 @@ SecretValues = Mapping[str, Sequence[str]]
 NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
-def verify_head(request: Request, source: "Source", secrets: SecretValues, now: float) -> bool:
+def verify_head(request: Request, source: Source, secrets: SecretValues, now: float) -> bool:
     """Return True where the head alone authenticates the sender, False where a signature still has to.
 
     Raises Rejected (`password_mismatch`) where no scheme is left.
@@ -175,7 +128,7 @@ def verify_head(request: Request, source: "Source", secrets: SecretValues, now: 
     return False
 
 
-def needed_keys(fields: RequestFields, source: "Source", now: float) -> set[NeededKey]:
+def needed_keys(fields: RequestFields, source: Source, now: float) -> set[NeededKey]:
     """Return the keys that verify_body needs.
 
     None if the request fails a check that needs no key: verify_body makes the same check, and rejects it.
@@ -194,7 +147,7 @@ def needed_keys(fields: RequestFields, source: "Source", now: float) -> set[Need
 
 def verify_body(
     fields: RequestFields,
-    source: "Source",
+    source: Source,
     secrets: SecretValues,
     now: float,
     keys: Mapping[str, bytes] = NO_KEYS,
@@ -226,7 +179,7 @@ def verify_body(
     raise rejection or _no_credentials(source)
 
 
-def _no_credentials(source: "Source") -> Rejected:
+def _no_credentials(source: Source) -> Rejected:
     locations = dict.fromkeys(auth.credentials_text for auth in source.body_schemes)
     if not locations:
         return Rejected("signature_mismatch", "the source takes no signature")

@@ -10,19 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from functions.receive.admission import MethodRejected
 from shared.dead_letter_message import dead_letter_message
-from shared.errors import Permanent, Rejected, Temporary
+from shared.errors import Permanent, Rejected
 from shared.http import ReadBody, Request, body_too_large
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import DEAD_LETTERS, BusMessage
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push
-
-if TYPE_CHECKING:
-    from functions.receive.source import Source
 
 MESSAGE_ID: Final = "bus-message-id"
 EVENT_ID: Final = "bus-event-id"
@@ -212,10 +208,8 @@ def rejected_letter(source: str, push: Push, error: Rejected, now: float) -> Bus
     )
 
 
-async def read_push(source: "Source", head: Request, read_body: ReadBody, verify_push: VerifyPush | None) -> Push:
+async def read_push(head: Request, read_body: ReadBody, verify_push: VerifyPush | None) -> Push:
     """Return the message in a push of the bus. Raises Rejected, and Temporary where nobody's identity is known."""
-    if head.method != "POST":
-        raise MethodRejected(source.answered_methods)
     if verify_push is None:
         raise Rejected("push_identity_mismatch", "the source takes no pushes here")
     await verify_push(head)
@@ -223,15 +217,3 @@ async def read_push(source: "Source", head: Request, read_body: ReadBody, verify
         return parse_push(await read_body(MAX_PUSH_BYTES))
     except Permanent as error:
         raise Rejected("malformed_body", error.detail) from error
-
-
-def source_of(sources: "Mapping[str, Source]", queue_arn: str, prefix: str) -> "Source":
-    """Return the source whose messages come from the queue. Raises Temporary: the messages stay there until it is one.
-
-    `prefix` is that of the deployment's own names.
-    """
-    own = queue_arn.rpartition(":")[2].removeprefix(prefix)
-    for source in sources.values():
-        if source.bus and (source.bus.queue_arn == queue_arn if source.bus.queue_arn else source.bus.name == own):
-            return source
-    raise Temporary("bus_unavailable", "no source takes messages from the queue that invoked the function")

@@ -7,7 +7,7 @@ from functions.receive.admission import source_name
 from functions.receive.events import Item, fact
 from functions.receive.receive import Receiver
 from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply, rejection_reply
-from functions.receive.source import Source
+from functions.receive.source import Source, source_of
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary, place_of
 from shared.event import Event
 from shared.http import ReadBody, Reply, Request
@@ -68,8 +68,6 @@ def _readable_source(receiver: Receiver, head: Request) -> Source | None:
 
 async def take_message(receiver: Receiver, queue_arn: str, prefix: str, push: "Push") -> bool:
     """Take a message of a queue. Return False if the queue must deliver it again."""
-    from functions.receive.bus import source_of  # where a queue brings messages
-
     started, source = time.perf_counter(), None
     head = Request("POST", "/")
     try:

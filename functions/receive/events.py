@@ -8,23 +8,21 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from functions.receive.admission import SecretValues
+from functions.receive.signed_facts import SignedFacts, choices_within
+from functions.receive.source import Source
 from shared.base64_text import base64_text
 from shared.errors import Rejected
 from shared.event import TRACEPARENT, Event, attribute_text, event_id
 from shared.http import Request
 from shared.jsontext import Json, canonical, texts_json, to_json
 from shared.limits import MIB
-from shared.signatures.auth_scheme import AuthScheme, Coverage
+from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.locations import Choices, Location, RequestFields, query_fields, text_of, value_at
 from shared.times import rfc3339, unix_seconds
-
-if TYPE_CHECKING:
-    from functions.receive.source import Source
 
 NO_SECRETS: Final[SecretValues] = MappingProxyType({})
 
@@ -35,7 +33,6 @@ _HOPS: Final = re.compile(r"[0-9]{1,3}")
 
 RawParts = dict[str, str | None]
 """Event's `rawbody`, `rawbase64`, `rawtype` and `rawheaders`, where the source keeps them."""
-_IN_ITEM: Final = frozenset({"data", "beside"})
 MAX_WHOLE: Final = 1_024
 """The longest delivery id, in characters, that stands itself in the ids of its items. A longer one is hashed."""
 _FILE: Final = frozenset({"type", "size", "base64"})
@@ -128,49 +125,11 @@ class Identity(NamedTuple):
     signedas: str | None = None
 
 
-class SignedFacts(NamedTuple):
-    """The locations of a source's facts that a signature covers.
-
-    An unsigned location ends the search for an id, even where it holds nothing: whoever repeats the request could fill
-    or empty it, so that another id is chosen.
-
-    id               the locations of the id; `within_item` and `outside_items` are those of a batch's items and of the
-                     batch itself
-    is_complete      the signature covers all facts and the whole body
-    """
-
-    id: Choices
-    within_item: Choices
-    outside_items: Choices
-    is_complete: bool
-
-
-def signed_facts(source: "Source", coverage: Coverage) -> SignedFacts:
-    """Return which of the source's facts a signature of this coverage covers."""
-
-    def covered(choices: Choices) -> Choices:
-        return tuple(takewhile(coverage.covers, choices))
-
-    is_complete = coverage.body and all(covered(choices) == choices for choices in source.fact_choices)
-    within, outside = (covered(_choices(source.id, within=is_within)) for is_within in (True, False))
-    return SignedFacts(covered(source.id), within, outside, is_complete)
-
-
-def static_signed_facts(source: "Source") -> dict[AuthScheme, SignedFacts]:
-    """Return the signed facts of each scheme whose signature covers the same in every request."""
-    nothing = Request("POST", "/")
-    return {
-        auth: signed_facts(source, auth.coverage(source.unpacked, nothing))
-        for auth in source.auth
-        if auth.signs_content and not auth.coverage_varies
-    }
-
-
 @dataclass(eq=False, repr=False)
 class SignedRequest:
     """A request that a signature authenticated. `by_body`: no header could have its body read as another format."""
 
-    source: "Source"
+    source: Source
     auth: AuthScheme
     fields: RequestFields
     by_body: bool
@@ -178,7 +137,7 @@ class SignedRequest:
     @cached_property
     def facts(self) -> SignedFacts:
         static = self.source.signed_facts.get(self.auth)
-        return static or signed_facts(self.source, self.auth.coverage(self.source.unpacked, self.fields.request))
+        return static or self.source.facts_signed_by(self.auth, self.fields.request)
 
     @cached_property
     def content_hash(self) -> str:
@@ -238,7 +197,7 @@ class SignedRequest:
 
 
 def identity(
-    source: "Source",
+    source: Source,
     item: Item,
     facts: Facts,
     payload_hash: str,
@@ -287,9 +246,9 @@ class Batch(NamedTuple):
     always: bool
 
 
-def batch_of(source: "Source", item: Item, signed: SignedRequest | None) -> Batch:
+def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
     """Return a batch's identity. The delivery's id stands outside the items: in a header, or elsewhere in the body."""
-    outside = _choices(source.id, within=False)
+    outside = choices_within(source.id, within=False)
     delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(outside, item)
     batch_id = delivery_id
     if signed and not signed.goes_by_delivery_id(item.body):
@@ -306,7 +265,7 @@ def batch_of(source: "Source", item: Item, signed: SignedRequest | None) -> Batc
 
 
 def item_identity(
-    source: "Source",
+    source: Source,
     batch: Batch,
     item: Item,
     facts: Facts,
@@ -320,7 +279,7 @@ def item_identity(
     What stands within the item, alone or joined with what stands outside, is its own id, which is enough where the
     delivery has none.
     """
-    within = _choices(source.id, within=True)
+    within = choices_within(source.id, within=True)
     readable = whole_fact(within, item)
     is_signed = signed is not None and not signed.goes_by_delivery_id(item.body)
     item_id = whole_fact(signed.facts.within_item, item) if signed and is_signed else readable
@@ -348,10 +307,6 @@ def _short(delivery_id: str) -> str:
     return delivery_id if len(delivery_id) <= MAX_WHOLE else hashlib.sha256(texts_json(delivery_id)).hexdigest()
 
 
-def _choices(choices: Choices, *, within: bool) -> Choices:
-    return tuple(joined for joined in choices if any(each.kind in _IN_ITEM for each in joined) is within)
-
-
 def _link_once(item: Item) -> str | None:
     if item.request.method != "GET":
         return None
@@ -361,7 +316,7 @@ def _link_once(item: Item) -> str | None:
 
 
 def build_events(
-    source: "Source",
+    source: Source,
     request: Request,
     data: Json,
     now: float,
@@ -434,12 +389,12 @@ def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
         yield from _items(path[at + 1 :], element)
 
 
-def _facts(source: "Source", item: Item) -> Facts:
+def _facts(source: Source, item: Item) -> Facts:
     return Facts(*[fact(choices, item) if choices else None for choices in source.fact_choices[:4]])
 
 
 def _event(
-    source: "Source", item: Item, facts: Facts, own: Identity, payload_hash: str, now: float, raw: RawParts
+    source: Source, item: Item, facts: Facts, own: Identity, payload_hash: str, now: float, raw: RawParts
 ) -> Event:
     header = item.request.header
     traceparent, hops = header("traceparent"), header("hookchain-hops")
@@ -475,7 +430,7 @@ def _time(text: str) -> str | None:
         return None
 
 
-def _raw(source: "Source", request: Request, secrets: SecretValues) -> RawParts:
+def _raw(source: Source, request: Request, secrets: SecretValues) -> RawParts:
     kept: RawParts = {"rawtype": attribute_text(request.header("content-type") or "") or None}
     body = request.body
     credentials = _credentials(source, request, secrets)
@@ -494,14 +449,14 @@ def _raw(source: "Source", request: Request, secrets: SecretValues) -> RawParts:
     return {**kept, **_raw_headers(source, request, credentials)} if source.keep_raw == "all" else kept
 
 
-def _raw_headers(source: "Source", request: Request, credentials: Sequence[str]) -> RawParts:
+def _raw_headers(source: Source, request: Request, credentials: Sequence[str]) -> RawParts:
     if source.keep_raw != "all":
         return {}
     pairs: list[Json] = [[name, value] for name, value in request.headers if name not in source.secret_headers]
     return {"rawheaders": _without(to_json(pairs).encode(), credentials).decode()}
 
 
-def _credentials(source: "Source", request: Request, secrets: SecretValues) -> Sequence[str]:
+def _credentials(source: Source, request: Request, secrets: SecretValues) -> Sequence[str]:
     """Return the passwords and tokens that the request may repeat: proxies copy them into headers of their own."""
     if source.keep_raw == "no" or not source.password_headers:
         return ()

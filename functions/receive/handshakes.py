@@ -8,8 +8,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from functions.receive.admission import SecretValues
-from functions.receive.replies import Answered
 from shared.errors import Rejected, Temporary
 from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, to_json
@@ -19,7 +17,6 @@ from shared.signatures.passwords import verify_password
 from shared.signatures.signing import hmac_text
 
 if TYPE_CHECKING:
-    from functions.receive.source import Source
     from shared.fetch import Fetch
 
 _TEXT: Final = (("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff"))
@@ -82,6 +79,13 @@ class Handshake:
         return [piece for template in templates for piece in template if isinstance(piece, Hole)]
 
 
+class HandshakeReply(NamedTuple):
+    """A reply to a handshake. `reason` is for the log."""
+
+    reply: Reply
+    reason: str
+
+
 @dataclass(eq=False, repr=False)
 class Handshakes:
     """The handshakes of one source for one request. `url` is the request's as its sender knows it.
@@ -91,33 +95,33 @@ class Handshakes:
     fetch that fails.
     """
 
-    source: "Source"
+    handshakes: Sequence[Handshake]
     url: str
     secrets: Secrets
     fetch: "Fetch | None"
 
-    async def answer_head(self, head: Request) -> Answered | None:
+    async def answer_head(self, head: Request) -> HandshakeReply | None:
         """Answer a handshake that its head identifies, and read no other secret: some come before there is one."""
-        return await self._answer([each for each in self.source.handshakes if not each.needs_body], head, False)
+        return await self._answer([each for each in self.handshakes if not each.needs_body], head, False)
 
-    async def answer_unsigned(self, request: Request) -> Answered | None:
+    async def answer_unsigned(self, request: Request) -> HandshakeReply | None:
         """Answer a handshake of an unauthenticated sender.
 
         Raises Rejected (`signature_mismatch`) also for an event whose signature a handshake would make for anyone.
         """
-        if any(each.signs_for_anyone for each in self.source.handshakes) and _WORD_OR_NOTHING.fullmatch(request.body):
+        if any(each.signs_for_anyone for each in self.handshakes) and _WORD_OR_NOTHING.fullmatch(request.body):
             raise Rejected(
                 "signature_mismatch", "the body is a single word or none, as the provider's handshake signs for anyone"
             )
-        return await self._answer(self.source.handshakes, request, False)
+        return await self._answer(self.handshakes, request, False)
 
-    async def answer_signed(self, request: Request, data: Json) -> Answered | None:
+    async def answer_signed(self, request: Request, data: Json) -> HandshakeReply | None:
         """Answer a handshake of an authenticated sender. `data` is the parsed body."""
-        return await self._answer(self.source.handshakes, request, True, data)
+        return await self._answer(self.handshakes, request, True, data)
 
     async def _answer(
         self, handshakes: Sequence[Handshake], request: Request, signed: bool, data: Json = None
-    ) -> Answered | None:
+    ) -> HandshakeReply | None:
         fields = RequestFields(request, self.url, data)
         fitting = (
             each
@@ -127,7 +131,7 @@ class Handshakes:
         handshake = next(fitting, None)
         if handshake is None:
             return None
-        secrets: SecretValues = {name: await self.secrets.values(name) for name in handshake.secret_names}
+        secrets = {name: await self.secrets.values(name) for name in handshake.secret_names}
         for place, name in handshake.checks:
             verify_password(fields.text(place), secrets[name])
         url = _subscribe_url(fields.text(handshake.fetch)) if handshake.fetch else None
@@ -135,7 +139,7 @@ class Handshakes:
         reply = _reply(handshake, fields, key)
         if url:  # the reply says that the subscription is confirmed, which only a 2xx from this URL makes true
             await self._confirm_subscription(url)
-        return Answered(self.source, reply, f"handshake {handshake.name}")
+        return HandshakeReply(reply, f"handshake {handshake.name}")
 
     async def _confirm_subscription(self, url: str) -> None:
         if self.fetch is None:

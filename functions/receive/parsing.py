@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from functions.receive.source import Source
 from shared.errors import Rejected
 from shared.formats.json_body import quotable
 from shared.formats.media_type import media_type, structured_format
@@ -13,9 +14,6 @@ from shared.http import Request
 from shared.jsontext import Json
 from shared.limits import DEFAULT, Limits
 from shared.signatures.auth_scheme import AuthScheme
-
-if TYPE_CHECKING:
-    from functions.receive.source import Source
 
 _CONTENT_TYPES: Final = MappingProxyType(
     {
@@ -63,7 +61,7 @@ class _ParsedBody(NamedTuple):
     by_body: bool
 
 
-def as_sent_by_provider(source: "Source", request: Request) -> Request:
+def as_sent_by_provider(source: Source, request: Request) -> Request:
     """Return the request with the content type that its body has, among those that the source's provider sends.
 
     Signatures and data are read by this content type, because the header is not signed.
@@ -93,7 +91,7 @@ def _sent_format(formats: tuple[str, ...], request: Request) -> str:
     return formats[0]
 
 
-def verify_not_extended(source: "Source", request: Request) -> None:
+def verify_not_extended(source: Source, request: Request) -> None:
     """Reject a body that a length-extension attack could have made. Raises Rejected (`unsupported_content_type`).
 
     From the digest of a secret and a body, anybody can compute the digest of the same with more bytes at its end. So
@@ -108,7 +106,7 @@ def verify_not_extended(source: "Source", request: Request) -> None:
         raise Rejected("unsupported_content_type", rule)
 
 
-def read_data(source: "Source", request: Request, limits: Limits, auth: AuthScheme | None = None) -> ReadData:
+def read_data(source: Source, request: Request, limits: Limits, auth: AuthScheme | None = None) -> ReadData:
     """Parse the request's body, and change the data as the source's settings say. Raises Rejected.
 
     `auth` authenticated the request; None if its head did, or a bus brought it.
@@ -132,7 +130,7 @@ def read_data(source: "Source", request: Request, limits: Limits, auth: AuthSche
     return ReadData(data, by_body, text)
 
 
-def _parse(source: "Source", request: Request, body: bytes, limits: Limits, auth: AuthScheme | None) -> _ParsedBody:
+def _parse(source: Source, request: Request, body: bytes, limits: Limits, auth: AuthScheme | None) -> _ParsedBody:
     """Parse the body in the format that the first of these decides; raise Rejected if it cannot be parsed.
 
     1. the configuration, or the content of a GET's query
@@ -159,7 +157,7 @@ def _parse(source: "Source", request: Request, body: bytes, limits: Limits, auth
     return _ParsedBody(parse_body(body, content_type, limits), by_body=must_be_json)
 
 
-def _query_format(source: "Source", request: Request) -> str:
+def _query_format(source: Source, request: Request) -> str:
     from functions.receive.query_body import query_body  # few sources take GET
 
     return query_body(source, request.query).format
@@ -176,7 +174,7 @@ def _parse_document(body: bytes, limits: Limits) -> Parsed | None:
     return None if format_name is None else parse_if(format_name, body, None, limits)
 
 
-def _verify_fields_are_json(source: "Source", parsed: Parsed) -> None:
+def _verify_fields_are_json(source: Source, parsed: Parsed) -> None:
     """Reject any format but JSON for signed fields, unless the configuration chose it. Raises Rejected."""
     if not source.body and parsed.format != "json":
         raise Rejected("unsupported_content_type", f"fields of JSON are signed, but the body is {parsed.format}")

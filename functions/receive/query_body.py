@@ -3,16 +3,14 @@
 import base64
 import binascii
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from functions.receive.source import Source
 from shared.errors import Rejected
 from shared.formats.media_type import is_text, structured_format
 from shared.formats.parse import parse_as
 from shared.signatures.links import OWN
-
-if TYPE_CHECKING:
-    from functions.receive.source import Source
 
 BODY_PARAMETER: Final = b"body"
 """The parameter that holds a whole document. In a query without it, the other parameters are the event."""
@@ -29,7 +27,7 @@ class QueryBody(NamedTuple):
     format: str
 
 
-def query_body(source: "Source", query: str) -> QueryBody:
+def query_body(source: Source, query: str) -> QueryBody:
     """Return the event that a query holds, without what authenticates its sender."""
     parameters = [parameter for parameter in query.encode("latin-1", "replace").split(b"&") if parameter]
     for parameter in parameters:

@@ -105,8 +105,8 @@ class Receiver:
                 return answer
             if source.handshakes:
                 handshakes = self._handshakes(source, url)
-                if answer := await handshakes.answer_head(request):
-                    return answer
+                if handshake_reply := await handshakes.answer_head(request):
+                    return Answered(source, *handshake_reply)
         if request.method not in source.methods:
             return _answer_without_event(source, request)
         if request.method == "GET":
@@ -124,8 +124,8 @@ class Receiver:
             request.body = await read_body(source.max_body_bytes)
             deadline += loop_time() - reading_began_at  # a slow sender must not shorten the bus's time
         read_as = as_sent_by_provider(source, request)
-        if handshakes and (answer := await handshakes.answer_unsigned(read_as)):
-            return answer
+        if handshakes and (handshake_reply := await handshakes.answer_unsigned(read_as)):
+            return Answered(source, *handshake_reply)
 
         now = self.clock.now()
         fields = RequestFields(read_as, url)
@@ -137,8 +137,8 @@ class Receiver:
                 verify_not_extended(source, request)
 
         read = read_data(source, read_as, self.limits, auth)
-        if handshakes and (answer := await handshakes.answer_signed(read_as, read.data)):
-            return answer
+        if handshakes and (handshake_reply := await handshakes.answer_signed(read_as, read.data)):
+            return Answered(source, *handshake_reply)
         data = read.data
         for check in source.data_checks:
             data = check(data)
@@ -163,12 +163,14 @@ class Receiver:
     def _handshakes(self, source: Source, url: str) -> "Handshakes":
         from functions.receive.handshakes import Handshakes  # for providers that have some
 
-        return Handshakes(source, url, self.secrets, self.fetch)
+        return Handshakes(source.handshakes, url, self.secrets, self.fetch)
 
     async def _take_push(self, source: Source, head: Request, read_body: ReadBody) -> Accepted | DeadLettered:
         from functions.receive.bus import read_push  # for sources that have one
 
-        return await self.take(source, await read_push(source, head, read_body, self.verify_push))
+        if head.method != "POST":
+            raise MethodRejected(source.answered_methods)
+        return await self.take(source, await read_push(head, read_body, self.verify_push))
 
     async def take(self, source: Source, push: "Push") -> Accepted | DeadLettered:
         """Publish the events of a message that the platform brought, and return once the bus has confirmed them.

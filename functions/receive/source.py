@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from functions.receive.admission import AllowList
 from functions.receive.data_steps import DataStep, cast_values, unpack
-from functions.receive.events import SignedFacts, static_signed_facts
-from functions.receive.replies import Respond, read_respond
+from functions.receive.respond import Respond, read_respond
+from functions.receive.sender_address import AllowList
+from functions.receive.signed_facts import SignedFacts, signed_facts
+from shared.errors import Temporary
+from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.locations import Choices, Conditions, Location, parse_choices, read_conditions
@@ -126,7 +128,16 @@ class Source:
         self.needs_keys = any(auth.needs_key for auth in self.auth)
         self.first_reply = bool(self.form or self.handshakes or self.bus)
         self.max_request_bytes = self.bus.max_push_bytes if self.bus else self.max_body_bytes
-        self.signed_facts = static_signed_facts(self)
+        nothing = Request("POST", "/")
+        self.signed_facts = {
+            auth: self.facts_signed_by(auth, nothing)
+            for auth in self.auth
+            if auth.signs_content and not auth.coverage_varies
+        }
+
+    def facts_signed_by(self, auth: AuthScheme, request: Request) -> SignedFacts:
+        """Return which facts a signature of the scheme covers in this request."""
+        return signed_facts(self.id, self.fact_choices, auth.coverage(self.unpacked, request))
 
 
 class Sources(Mapping[str, Source]):
@@ -207,6 +218,18 @@ def _source(name: str, settings: Json) -> Source:
         data_checks=tuple(_data_checks(form, settings, schemes)),
         bus=_bus(settings),
     )
+
+
+def source_of(sources: Mapping[str, Source], queue_arn: str, prefix: str) -> Source:
+    """Return the source whose messages come from the queue. Raises Temporary: the messages stay there until it is one.
+
+    `prefix` is that of the deployment's own names.
+    """
+    own = queue_arn.rpartition(":")[2].removeprefix(prefix)
+    for source in sources.values():
+        if source.bus and (source.bus.queue_arn == queue_arn if source.bus.queue_arn else source.bus.name == own):
+            return source
+    raise Temporary("bus_unavailable", "no source takes messages from the queue that invoked the function")
 
 
 def body_tokens(schemes: Sequence[AuthScheme]) -> tuple[Location, ...]:

@@ -27,7 +27,7 @@ from deploy.config.sections.catalogue import (
     chosen_schemes,
     load_catalogue,
 )
-from functions.receive.replies import template_fault
+from functions.receive.respond import template_fault
 from shared.casting import Kind
 from shared.config.rules import Name, Seconds, SecretName, listed
 from shared.config.signed import MAX_TOLERANCE_SECONDS

@@ -19,7 +19,7 @@ from deploy.config.sections.own_files import own_kind_warnings, own_step_warning
 from deploy.config.slices import local_only, unreachable_databases, untyped_columns
 from deploy.config.warnings import configuration_warnings
 from deploy.doctor.senders import senders
-from deploy.explain.config_tests import event_type_findings
+from deploy.explain.event_type_findings import event_type_findings
 from deploy.gcp.costs import resources
 from deploy.gcp.deployment import measured as limits_of_google
 from deploy.secrets.needs import mail_transports

@@ -1,4 +1,4 @@
-"""API keys, portal tokens, and texts that are signed as those are. Pure.
+"""The credentials of the API's callers: API keys, and signed texts such as portal tokens. Pure.
 
 A portal token is a signed text of our own rather than a JWT: it has one algorithm, so that nobody can choose another,
 and needs no library.

@@ -1,4 +1,4 @@
-"""HMACs, digests and Standard Webhooks signatures, the text in which each is written, and the comparison of such texts.
+"""Signatures as the texts that requests carry: made by HMAC, digest or Standard Webhooks, and compared.
 
 deploy/client/hookchain/signing.py is a link to this file, so it imports nothing of this project and nothing that must
 be installed; a secret that cannot sign raises ValueError.

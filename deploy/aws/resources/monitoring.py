@@ -1,4 +1,4 @@
-"""The alarms, who is told of them, the metrics that are counted from logs, and the dashboard."""
+"""The monitoring of a stack: alarms, their recipients, metrics that are counted from logs, and a dashboard."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The queues, the bucket and the tables of a deployment in the local AWS, and the environment of its functions.
+"""The stack of a deployment in the local AWS: queues, a bucket, tables, and the environment of its functions.
 
 Creating what is there changes nothing, so it is repeated at each start.
 """

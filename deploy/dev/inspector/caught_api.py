@@ -1,4 +1,4 @@
-"""Caught mails at /api/mail, the mail service's switch, and caught rows of Google Sheets at /api/sheets.
+"""The page's JSON interface to what `hookchain dev` caught: mails at /api/mail, rows of Google Sheets at /api/sheets.
 
 Senders wrote all that is in a mail, so its HTML, source and attachments are served isolated from the page.
 """

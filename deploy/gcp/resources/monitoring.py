@@ -1,4 +1,4 @@
-"""The dashboard, the metrics that are counted from logs, and the alerts."""
+"""The monitoring of a deployment: metrics that are counted from logs, alerts, and a dashboard."""
 
 import json
 from collections.abc import Mapping, Sequence

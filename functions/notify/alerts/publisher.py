@@ -1,4 +1,4 @@
-"""Publishing alerts, as deliveries on the bus, which their destinations gather; and who gets them.
+"""Publishing alerts: each becomes deliveries on the bus, one for each destination that gets it.
 
 A delivery's id follows from its alert, so an alert that is published again counts once. There is no loop, because no
 alert is about an alert's own delivery or its digest, or is sent to a destination that it is about (`_excluded`).

@@ -1,4 +1,4 @@
-"""When a source has gone quiet, and when it is back: decided by its record alone. Pure.
+"""Sources that have gone quiet or are back: the alerts about each, decided by its record alone. Pure.
 
     seen_at        when its last event was received; transform writes it
     watched_from   since when it is watched without a break

@@ -1,4 +1,4 @@
-"""The settings of a destination that gathers deliveries, the group of a delivery, and until when it waits. Pure.
+"""The gathering of deliveries by a destination's settings: the group of each, and the time until which it waits. Pure.
 
 A group is the destination, the key of the event, and the recipient. What waits in a group may go out at the next
 digest, after a burst, or at the end of quiet hours.

@@ -1,4 +1,4 @@
-"""The Bus port over SQS, a queue for each topic, and a message of the bus as SQS takes it, and back.
+"""The Bus port over SQS: each topic is a queue, and each message of the bus a message of SQS.
 
 SQS takes text of XML's characters, no empty text, at most 10 attributes, and 1 MiB in all. So a message is
 

@@ -23,6 +23,7 @@ from deploy.topology.estimate import (
     CostModel,
     Row,
     Traffic,
+    stored_bytes,
     subscriber_reads,
 )
 from deploy.topology.topology import Topology, find_topology
@@ -162,12 +163,6 @@ def idle_polls(queues: int) -> float:
 def alarm_metrics(topology: Topology) -> int:
     """Return the number of metrics: an alarm over an expression is billed for each metric in it."""
     return sum(len(series.metrics) for each in topology.alarms for series in SERIES[each.measure](topology, each))
-
-
-def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:
-    """Return what the tables hold once the oldest items expire as new ones are written."""
-    seconds = {"bytes_ledger": REMEMBERED_SECONDS, "bytes_events": retention.events_seconds}
-    return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
 
 
 def read_usage() -> dict[str, float]:

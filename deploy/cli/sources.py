@@ -127,7 +127,7 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
         return publishing_line(requests_sources.dev_topic(source), bus, base) if platform.traits.is_local else ""
     if schemes and schemes[0]["scheme"] == "link" and platform.traits.is_local:
         return shlex.join([program(), "link", name, "event=example"])
-    if not schemes or "POST" not in _texts(source.get("methods")):
+    if not schemes or "POST" not in requests_sources.text_list(source.get("methods")):
         return ""
     provider = requests_sources.provider_key(configuration, name)
     routes: list[Json] = list(requests_sources.routes_from(configuration.slices["transform"], name))
@@ -160,7 +160,3 @@ def _providers(configuration: Configured) -> dict[str, tuple[str, str]]:
         if key in catalogue:
             found[name] = (catalogue[key].name, catalogue[key].setup or "")
     return found
-
-
-def _texts(value: Json) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else []

@@ -31,6 +31,7 @@ from deploy.topology.estimate import (
     Traffic,
     amount_text,
     rows_in_use,
+    stored_bytes,
     subscriber_reads,
 )
 from functions.notify.registry import CACHE_SECONDS
@@ -156,15 +157,6 @@ def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> flo
     instances = max(full_instances, full_processors)  # below one, a single instance takes all that comes
     open_seconds = MONTH_SECONDS * (max(at_least_one_open, instances) if instances > 1 else at_least_one_open)
     return open_seconds + requests * finds_none * START_SECONDS
-
-
-def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:
-    """Return what the database holds once the oldest documents expire as new ones are written."""
-    seconds = {
-        "bytes_ledger": REMEMBERED_SECONDS,
-        "bytes_events": retention.events_seconds,
-    }
-    return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
 
 
 def metric_bytes(traffic: Traffic, sweeps: float) -> float:

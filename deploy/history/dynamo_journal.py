@@ -18,7 +18,7 @@ from shared.batching import batches
 from shared.cloud.aws import tables
 from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, is_expired, item_key, read_shards, state_shard
 from shared.cloud.aws.journal import letter_state
-from shared.cloud.aws.ledger import PROMPT_SECONDS, VERSION, row_of
+from shared.cloud.aws.ledger import PROMPT_SECONDS, VERSION, keys_of, row_of
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq, parsed_entry
 from shared.cloud.shards import SHARDS
 from shared.journal import KEPT
@@ -67,8 +67,8 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
             self._newest(tables.DELIVERIES, tables.ENDED, 1),
             self._letter_entries(1, None),
         )
-        items = await self._store.get_all(tables.EVENTS, _keys_of(events), ("passes",))
-        rows = await self._store.get_all(tables.DELIVERIES, _keys_of(deliveries), (VERSION,))
+        items = await self._store.get_all(tables.EVENTS, keys_of(events), ("passes",))
+        rows = await self._store.get_all(tables.DELIVERIES, keys_of(deliveries), (VERSION,))
         marks = [*items.values(), *rows.values(), *ended, *letters]
         return hash(tuple(tuple(sorted(each.items())) for each in marks))
 
@@ -87,7 +87,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         entries = await self._newest(tables.EVENTS, tables.LISTED_EVENTS, count, low, high)
         matching = [each for each in entries if cloud_journal.matches_query(query, each["source"], each["type"])]
         kept = matching if is_read else matching[: query.limit + 1]
-        found = await self._stored_events(_keys_of(kept))
+        found = await self._stored_events(keys_of(kept))
         if len(kept) < len(matching):
             return cloud_journal.Chunk(found, _seq_of(kept[-1]))
         return cloud_journal.Chunk(found, None if len(entries) < count else _seq_of(entries[-1]))
@@ -151,7 +151,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         """Search the newest entries of an index: a table's key alone cannot be searched by its beginning."""
         found: set[str] = set()
         async for entries in self._events_entries() if kind == "events" else self._letters_entries():
-            found.update(key for key in _keys_of(entries) if key.startswith(beginning))
+            found.update(key for key in keys_of(entries) if key.startswith(beginning))
             if len(found) >= limit:
                 break
         return sorted(found)[:limit]
@@ -188,14 +188,14 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         return {each.id: float(str(each.entry["received_at"])) for each in events}
 
     async def _rows(self, entries: Sequence[Fields]) -> list[LedgerRow]:
-        found = await self._store.get_all(tables.DELIVERIES, _keys_of(entries), WITHOUT_MESSAGE, ROWS_AT_ONCE)
+        found = await self._store.get_all(tables.DELIVERIES, keys_of(entries), WITHOUT_MESSAGE, ROWS_AT_ONCE)
         return [row_of(each) for each in found.values()]
 
     async def _states(self, ids: Sequence[str]) -> cloud_journal.States:
         entries = await self._events_of(tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, ids)
         letters = await self._events_of(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, ids)
         names = ("event_id", "destination", "state", "attempt_number")
-        rows = await self._store.get_all(tables.DELIVERIES, _keys_of(entries), names)
+        rows = await self._store.get_all(tables.DELIVERIES, keys_of(entries), names)
         states = [{**each, "state": _speaking_state_of(each)} for each in rows.values()]
         return cloud_journal.States(_states_in([each for each in states if each["state"]]), _states_in(letters))
 
@@ -230,12 +230,12 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
     async def dead_letters(
         self, limit: int, *, state: str | None = KEPT, before: int | None = None
     ) -> tuple[DeadLetterRow, ...]:
-        return await self._letters(_keys_of(await self._letter_entries(limit, state, before)))
+        return await self._letters(keys_of(await self._letter_entries(limit, state, before)))
 
     async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
         """Return them oldest first."""
         found = await self._store.query(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
-        return (await self._letters(_keys_of(found)))[::-1]
+        return (await self._letters(keys_of(found)))[::-1]
 
     @cloud_journal.on_own_loop
     async def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
@@ -258,7 +258,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
 
     async def _erase_letters(self, event_id: str) -> None:
         entries = await self._store.query(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
-        found = await self._store.get_all(tables.DEAD_LETTERS, _keys_of(entries), ("id", "entry", "message_blob"))
+        found = await self._store.get_all(tables.DEAD_LETTERS, keys_of(entries), ("id", "entry", "message_blob"))
         for key, fields in found.items():
             if (blob := fields.get("message_blob")) and self._blobs:
                 await self._blobs.delete(str(blob))
@@ -286,10 +286,6 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
 
 def _states_in(items: Sequence[Fields]) -> dict[str, list[str]]:
     return cloud_journal.grouped((str(each["event_id"]), str(each["state"])) for each in items)
-
-
-def _keys_of(entries: Sequence[Fields]) -> list[str]:
-    return [str(each[tables.KEY]) for each in entries]
 
 
 def _seq_of(entry: Fields) -> int:

@@ -13,10 +13,10 @@ from deploy.history.state import State, configured_destinations, configured_name
 from shared.delivery import ROUTE_ITSELF
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow
+from shared.retention import DAY_SECONDS
 from shared.subscribers.names import endpoint_name
 from shared.times import rfc3339
 
-DAY_SECONDS: Final = 86_400.0
 MAX_COUNTED: Final = 500
 MAX_RETRYING: Final = 100
 MAX_HELD: Final = 1_000

@@ -9,8 +9,9 @@ from typing import Final
 import yaml
 
 from functions.receive.source import read_sources
+from shared.delivery import REMEMBERED_SECONDS
 from shared.jsontext import JsonObject
-from shared.retention import DAY_SECONDS
+from shared.retention import DAY_SECONDS, Retention
 
 MILLION: Final = 1_000_000
 GIB: Final = 2**30
@@ -76,6 +77,12 @@ class CostModel:
     prices: Path
     known_prices: Callable[[], Collection[str]]
     rows: Callable[[Mapping[str, JsonObject], Mapping[str, str], Traffic], list[Row]]
+
+
+def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:
+    """Return what ledger and journal hold once the oldest entries expire as new ones are written."""
+    seconds = {"bytes_ledger": REMEMBERED_SECONDS, "bytes_events": retention.events_seconds}
+    return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
 
 
 def subscriber_reads(traffic: Traffic) -> float:

@@ -18,13 +18,13 @@ from shared.event import MAX_HOPS, Event, event_json, from_cloudevent
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject, from_json
 from shared.ports import DELIVERIES, EVENTS, Bus
+from shared.retention import DAY_SECONDS
 from shared.times import rfc3339
 
 SHOWN_ID: Final = 16
 """Characters of an id in a command: it finds what begins with them."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 """No character of it is special in a shell."""
-DAY_SECONDS: Final = 86_400.0
 
 
 class Silence(NamedTuple):

@@ -12,10 +12,10 @@ from typing import Final
 from shared.delivery import REMEMBERED_SECONDS, Delivery, delivery_message
 from shared.event import event_json
 from shared.jsontext import JsonObject, from_json, texts_json
+from shared.retention import DAY_SECONDS
 from shared.store_ports import MAX_RECORD_BYTES
 from shared.times import rfc3339
 
-DAY_SECONDS: Final = 86_400.0
 RECORD_SECONDS: Final = REMEMBERED_SECONDS + 15 * DAY_SECONDS
 """A record outlives the ledger's rows of its digest."""
 FORGOTTEN_SECONDS: Final = REMEMBERED_SECONDS - 5 * DAY_SECONDS

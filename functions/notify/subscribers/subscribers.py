@@ -21,7 +21,7 @@ from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.logs import log
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
-from shared.retention import Retention
+from shared.retention import DAY_SECONDS, Retention
 from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import DisabledBy, Endpoint, Tenant
@@ -47,7 +47,6 @@ SLACK_SECONDS: Final = 1.0
 FAILS_FROM: Final = 2
 """An endpoint counts as failing from this attempt at a delivery on: the first one may fail by chance."""
 MAX_REASON_CHARACTERS: Final = 500
-DAY_SECONDS: Final = 86_400.0
 DISABLED: Final = "disabled"
 FAILING: Final = "failing"
 RECOVERED: Final = "recovered"

@@ -45,7 +45,7 @@ SETTLE_SECONDS: Final = 40.0
 """How long after the last post quiet events may take. Only where the limit is missed by far do they take so long."""
 LATE_COPY_SECONDS: Final = 1.0
 CAPACITY_EVENTS: Final = 6_000
-"""They take four seconds or so. Within half a second, the same code seemed to deliver 1,100 to 1,800 events a second."""
+"""They take about four seconds. Within half a second, the same code seemed to deliver 1,100 to 1,800 a second."""
 FLOOD: Final = 1.5
 QUIET_KEYS: Final = 10
 CALM_EVENTS: Final = 160

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -161,7 +161,7 @@ class Environment:
             stderr=asyncio.subprocess.STDOUT,
             limit=LINE_BYTES,
             start_new_session=True,  # what ends this process's group lets the invocations that run come to their end
-            preexec_fn=end_with_parent,
+            preexec_fn=end_with_parent(),
         )
         environment = cls(process, port, handler.timeout_seconds)
         try:
@@ -235,9 +235,17 @@ async def copy_lines(stream: asyncio.StreamReader) -> None:
                 sys.stdout.flush()
 
 
-def end_with_parent() -> None:
-    """Have Linux kill this process once the thread that started it has ended, which is a process's main thread here."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def end_with_parent() -> Callable[[], None]:
+    """Return what a child calls before it becomes its program: Linux then kills it once its parent's thread has ended.
+
+    The library is loaded here: a child of a process with threads must take no lock, and loading takes one.
+    """
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask_for_the_signal() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return ask_for_the_signal
 
 
 def free_ports(count: int) -> Sequence[int]:

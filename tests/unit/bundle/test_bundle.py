@@ -6,10 +6,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from deploy.bundle.bundle import PLATFORMS, NotABundle, bundle_files, contents, write
+from deploy.bundle.bundle import NotABundle, bundle_files, contents, write
 from deploy.cli import bundle
 from deploy.config.compiler import compile_file
-from deploy.config.sections.own_files import imported_modules
 from shared.jsontext import JsonObject
 
 SLICE: JsonObject = {"function": "receive", "sources": {}}
@@ -70,41 +69,8 @@ def test_a_bundle_holds_its_function_and_no_other_part_of_the_checkout(root: Pat
     assert tops == {"main.py", "functions", "shared"}
     folders = {place.split("/")[1] for place in places if place.startswith("functions/")}
     assert folders == {"__init__.py", function}
+    assert not [place for place in places if place.startswith("shared/cloud/aws/")]
     assert f"functions/{function}/main.py" not in places
-
-
-def test_of_the_platforms_only_what_is_imported_comes_along(tmp_path: Path) -> None:
-    files = {
-        "functions/__init__.py": "",
-        "functions/receive/main.py": "from shared.cloud import platform",
-        "functions/receive/lambda_handler.py": "from shared.cloud import platform\nfrom shared.cloud.aws import url",
-        "shared/__init__.py": "",
-        "shared/event.py": "",
-        "shared/cloud/__init__.py": "",
-        "shared/cloud/platform.py": """
-            def bus(on_aws):
-                if on_aws:
-                    from shared.cloud.aws.sqs import SqsBus
-                from shared.cloud.gcp.bus import Bus
-            """.replace("            ", ""),
-        "shared/cloud/gcp/__init__.py": "",
-        "shared/cloud/gcp/bus.py": "",
-        "shared/cloud/gcp/unused.py": "",
-        "shared/cloud/aws/__init__.py": "",
-        "shared/cloud/aws/url.py": "",
-        "shared/cloud/aws/sqs.py": "",
-        "shared/cloud/aws/unused.py": "",
-    }
-    for name, text in files.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    both = {"functions/__init__.py", "shared/__init__.py", "shared/event.py"}
-    both |= {"shared/cloud/__init__.py", "shared/cloud/platform.py"}
-    found = {name: {place.as_posix() for place in bundle_files(tmp_path, "receive", name)} for name in PLATFORMS}
-    assert found["gcp"] == both | {"main.py", "shared/cloud/gcp/__init__.py", "shared/cloud/gcp/bus.py"}
-    aws = {f"shared/cloud/aws/{name}.py" for name in ("__init__", "url", "sqs")}
-    assert found["aws"] == both | aws | {"functions/receive/lambda_handler.py"}
 
 
 @pytest.mark.parametrize("function", ["receive", "transform", "notify", "subscribe"])
@@ -122,24 +88,12 @@ def test_a_bundle_for_aws_has_no_framework_no_cloud_library_and_no_port_of_anoth
     assert "shared/cloud/aws/sqs.py" in places
 
 
-def test_every_way_to_write_an_import_is_seen() -> None:
-    source = "import a.b as c, d\nfrom e.f import g, h as i\ndef j():\n    from k import l\n"
-    assert {"a.b", "d", "e.f", "e.f.g", "e.f.h", "k.l"} <= set(imported_modules(source))
-
-
 def test_what_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "receive").mkdir()
     (tmp_path / "receive" / "diary.txt").write_text("dear diary")
     with pytest.raises(NotABundle, match="choose another folder with --out"):
         write(tmp_path / "receive", {PurePosixPath("slice.json"): b"{}"})
     assert (tmp_path / "receive" / "diary.txt").is_file()
-
-
-def test_what_an_older_bundle_held_is_gone_from_a_newer_one(tmp_path: Path) -> None:
-    slice_only = {PurePosixPath("slice.json"): b"{}"}
-    write(tmp_path / "receive", {**slice_only, PurePosixPath("shared/old.py"): b""})
-    write(tmp_path / "receive", slice_only)
-    assert tree(tmp_path / "receive").keys() == {"slice.json"}
 
 
 def bundled(folder: Path, *arguments: str) -> int:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.bundle.requirements import PinsFault, read_pins, requirements
+from deploy.bundle.requirements import PinsFault, requirements
 
 PINS = """\
 # made by hand
@@ -45,17 +45,6 @@ def names(folder: Path, *extras: str) -> list[str]:
 
 def test_what_an_extra_needs_comes_with_what_that_needs(folder: Path) -> None:
     assert names(folder, "receive") == ["apple", "core-lib", "deep"]
-
-
-def test_an_extra_of_our_own_extras_is_followed(folder: Path) -> None:
-    assert names(folder, "notify") == ["apple", "core-lib", "deep", "dough"]
-
-
-def test_a_pin_keeps_its_marker_and_hashes_and_no_comment() -> None:
-    pins = {pin.name: pin for pin in read_pins(PINS)}
-    assert pins["core-lib"].text == "core-lib==3 ; sys_platform == 'linux' \\\n    --hash=sha256:cc\n"
-    assert pins["core-lib"].needed_by == {"apple", "dough"}
-    assert pins["deep"].text.endswith("--hash=sha256:ee\n")
 
 
 def test_a_package_without_a_pin_is_a_fault_that_says_what_to_run(folder: Path) -> None:

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import pytest
-
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import ConfigFaults, ConfigFile, parse_config
+from deploy.config.config_file import ConfigFile, parse_config
 from functions.transform.program import read_program
 from functions.transform.routes import Decision, decide
 from shared.event import Event
 from shared.jsontext import Json
+from tests.fakes.configurations import compile_text, faults_of_text
 
 STEP = """\
 from typing import ClassVar
@@ -68,13 +66,11 @@ def config_file(folder: Path, text: str = CONFIG) -> ConfigFile:
 
 
 def faults(folder: Path, text: str) -> str:
-    with pytest.raises(ConfigFaults) as error:
-        compile_config(config_file(folder, text))
-    return str(error.value)
+    return faults_of_text(text, folder)
 
 
 async def decided(folder: Path, event: Event, text: str = CONFIG) -> Decision:
-    return await decide(event, read_program(compile_config(config_file(folder, text))["transform"]).routes, None)
+    return await decide(event, read_program(compile_text(text, folder)["transform"]).routes, None)
 
 
 def data_of(decision: Decision) -> list[Json]:

@@ -7,13 +7,12 @@ from typing import Final
 
 import pytest
 
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import ConfigFaults, parse_config
 from functions.transform.program import read_program
 from functions.transform.routes import decide
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, to_json
+from tests.fakes.configurations import compile_text, faults_of_text
 from tests.fakes.steps import EVENT
 
 STAGES: Final = frozenset({"map", "any", "chain"})
@@ -98,7 +97,7 @@ async def test_it_is_one_dead_letter_with_its_reason_and_the_worker_lives(
     folder: Path, case: tuple[Json, Json, str]
 ) -> None:
     steps, data, code = case
-    slices = compile_config(parse_config(config(to_json(steps)), "hookchain.yaml", folder))
+    slices = compile_text(config(to_json(steps)), folder)
     decision = await decide(replace(EVENT, data=data), read_program(slices["transform"]).routes, None)
 
     assert decision.owed == ()
@@ -109,10 +108,7 @@ async def test_it_is_one_dead_letter_with_its_reason_and_the_worker_lives(
 @pytest.mark.parametrize("case", [case for cases in REFUSED.values() for case in cases], ids=lambda case: case[1])
 def test_it_is_rejected_when_the_configuration_is_loaded(folder: Path, case: tuple[str, str]) -> None:
     steps, message = case
-    with pytest.raises(ConfigFaults) as error:
-        compile_config(parse_config(config(steps), "hookchain.yaml", folder))
-
-    assert message in str(error.value)
+    assert message in faults_of_text(config(steps), folder)
 
 
 def hops(number: int) -> Event:

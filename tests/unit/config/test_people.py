@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from deploy.bundle.requirements import features
-from deploy.config.compiler import compile_config, secrets_needed
-from deploy.config.config_file import ConfigFaults, parse_config
+from deploy.config.compiler import secrets_needed
+from deploy.config.config_file import ConfigFaults
 from deploy.secrets.needs import needs
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Recipient
 from shared.jsontext import JsonObject
+from tests.fakes.configurations import compile_text
 
 SMS = 'sms: {account: AC00000000000000000000000000000000, secret: twilio, from: "+15005550006"'
 
@@ -31,7 +32,7 @@ ANNA = '{anna: {email: anna@example.com, phone: "+447700900123", github: anna-gh
 
 
 def slice_of(people: str, destination: str, folder: Path = Path()) -> JsonObject:
-    return compile_config(parse_config(text(people, destination), "hookchain.yaml", folder))["notify"]
+    return compile_text(text(people, destination), folder)["notify"]
 
 
 def faults_of(people: str, destination: str, folder: Path = Path()) -> list[str]:
@@ -44,22 +45,15 @@ def faults_of(people: str, destination: str, folder: Path = Path()) -> list[str]
     ("destination", "recipient"),
     [
         ("email: {to: actor}", Recipient("email", "actor")),
-        ("email: {to: data.assignee.login}", Recipient("email", "data.assignee.login")),
         (
             "email: {to: \"data.people[?role=='owner'].id | [0]\"}",
             Recipient("email", "data.people[?role=='owner'].id | [0]"),
         ),
         ("email: {to: {person: anna}}", Recipient("email", person="anna")),
-        (
-            "email: {to: actor, cc: ops@example.com, allow_recipients: example.com}",
-            Recipient("email", "actor", allowed=("example.com",)),
-        ),
         (f"{SMS}, to: actor}}", Recipient("phone", "actor")),
         (f"{SMS}, to: {{person: anna}}}}", Recipient("phone", person="anna")),
         ("slack: {secret: s, to: actor}", Recipient("slack", "actor")),
         ("telegram: {secret: s, to: actor}", Recipient("telegram", "actor")),
-        ("push: {project: my-shop, to: actor}", Recipient("push", "actor")),
-        ("ntfy: {to: actor}", Recipient("ntfy", "actor")),
     ],
 )
 def test_to_names_a_person_in_each_kind_that_can_address_one(destination: str, recipient: Recipient) -> None:
@@ -73,11 +67,8 @@ def test_to_names_a_person_in_each_kind_that_can_address_one(destination: str, r
 @pytest.mark.parametrize(
     "destination",
     [
-        "email: {to: data.x@example.com}",
         "email: {to: '{{ data.mail }}', allow_recipients: example.com}",
         "email: {to: team}",
-        f'{SMS}, to: "+447700900123"}}',
-        "slack: {secret: s}",
         "webhook: {url: 'https://x.example'}",
     ],
 )
@@ -99,25 +90,18 @@ TOPIC = "ntfy: {topic: t}"
     ("destination", "fault"),
     [
         ("webhook: {url: 'https://x.example', to: actor}", "webhook.to: 'webhook' cannot address a person. Kinds that"),
-        ("apprise: {secret: s, to: actor}", "apprise.to: 'apprise' cannot address a person"),
         ("email: {to: [actor, x@example.com]}", "email: 'actor' must stand alone in `to`"),
-        ("email: {to: x@example.com, cc: actor}", "email: 'actor' must stand alone"),
-        ("email: {to: sales.example.com}", "email.to: must be a mail address, which has an @, or an expression"),
         ("email: {to: data.asignee..x}", "email.to: 'data.asignee..x' is not JMESPath: column 14"),
         ("email: {to: actr}", "email: must be an address or the name of a list; got 'actr'; did you mean 'actor'?"),
         (
             "email: {to: {person: ana}}",
             "email.to: there is nobody in `people` with the name 'ana'; did you mean 'anna'?",
         ),
-        ("email: {to: {}}", "email.to.person: is missing"),
         ("telegram: {secret: s, to: {person: anna}}", "telegram.to: 'anna' in `people` has no `telegram`"),
-        ("telegram: {secret: s, to: actor, chat: '1'}", "telegram: must have one of `chat` and `to`"),
-        (f"{SMS}, to: nobody}}", "sms: to: must be a number such as +447700900123, `actor`"),
         (
             "email: {to: x@example.com, text: 'Dear {{ person.name }}'}",
             "email.text: a template has `person` only where",
         ),
-        ("slack: {secret: s, link: 'https://x.example/{{ person.name }}'}", "slack.link: a template has `person` only"),
     ],
 )
 def test_a_fault_of_a_destination_names_its_line_and_what_to_do(destination: str, fault: str) -> None:
@@ -132,13 +116,9 @@ def test_a_fault_of_a_destination_names_its_line_and_what_to_do(destination: str
             "{anna: {githup: x}}",
             ".anna.githup: is not a field of a person, a source or a provider; did you mean 'github'?",
         ),
-        ("{anna: {email: nobody}}", ".anna.email: is not one mail address"),
-        ("{anna: {aliases: [a]}, bob: {aliases: [A]}}", ": 'anna' and 'bob' both have the name 'a'"),
         ("{anna: {github: a}, bob: {github: [b, a]}}", ": 'anna' and 'bob' both have the name 'a' for github"),
         ("{file: nowhere.csv}", ": the file 'nowhere.csv', relative to the configuration's folder, cannot be read"),
         ("{url: 'http://x.example'}", ": url: must begin with https://, without spaces; got 'http://x.example'"),
-        ("{url: 'https://x.example', file: p.csv}", ".url: there is no such key"),
-        ("[anna]", ": must be a mapping"),
     ],
 )
 def test_a_fault_of_the_list_names_its_line_and_what_to_do(people: str, fault: str) -> None:

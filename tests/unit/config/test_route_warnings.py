@@ -1,14 +1,11 @@
 """What lint says of routes and chains that no one means to write."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from deploy.cli.lint import unused_secrets
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
-from deploy.config.warnings import configuration_warnings
+from tests.fakes.configurations import warnings_of_text
 
 CONFIG = """\
 sources:
@@ -26,8 +23,7 @@ lists:
 
 
 def warnings(text: str) -> list[str]:
-    file = parse_config(text, "hookchain.yaml", Path())
-    found = configuration_warnings(file, compile_config(file))
+    found = warnings_of_text(text)
     about = ("route", "chain", "list")
     return [f"{fault.line} {fault.where}: {fault.rule}" for fault in found if fault.where.startswith(about)]
 
@@ -44,11 +40,6 @@ def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
             "7 route 'rest': can never match: 'orders' matches every event that it could",
         ),
         (
-            ("name: rest, else: true", "name: rest, else: true, types: [order.paid, order.x*], where: data.paid"),
-            "7 route 'rest': can never match: 'orders' matches every event that it could",
-        ),
-        (("where: data.paid", "where: '`false`'"), "6 route 'orders': can never match: `where: `false`` is"),
-        (
             ("steps: clean", "steps: [{filter: '`1` > `2`'}, {chain: clean}]"),
             "6 route 'orders': step 1 'filter' always ends the chain",
         ),
@@ -62,28 +53,15 @@ def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
             "7 route 'twice': sends the same events to the same destinations as 'orders': each is delivered twice",
         ),
         (
-            ("steps: clean", "steps: [{stop: done}, {chain: clean}]"),
-            "6 route 'orders': step 1 'stop' always ends the chain: no event reaches the steps after it",
-        ),
-        (
-            ("clean: [", "clean: [{switch: {to: other}}, "),
-            "4 chain 'clean': step 1 'switch' always ends the chain",
-        ),
-        (
             ("steps: clean", "steps: [{set: {data.email: data.user.mail}}, {chain: clean}]"),
             "6 route 'orders': step 1 'set' sets data.email to the text 'data.user.mail' itself: to copy the value, "
             "write {from: data.user.mail}",
-        ),
-        (
-            ("steps: clean", "steps: [{default: {data.email: '{{ data.user[0].mail }}'}}, {chain: clean}]"),
-            "6 route 'orders': step 1 'default' sets data.email to the text '{{ data.user[0].mail }}' itself",
         ),
         (
             ("types: [order.*]", "types: 'order.*, cart.*'"),
             "6 route 'orders': `types` has 'order.*, cart.*', which is one type with a comma or a space in it: write a "
             "list, [order.*, cart.*]",
         ),
-        (("[team]", "ann@example.com"), "11 list 'team': no destination uses it"),
     ],
 )
 def test_what_is_seldom_meant_is_a_warning_with_its_line(change: tuple[str, str], warning: str) -> None:
@@ -111,7 +89,7 @@ def test_routes_that_leave_nothing_together_are_named_together() -> None:
     assert "8 route 'rest': can never match: 'orders' and 'users' match every event that it could" in warnings(both)
 
 
-@pytest.mark.parametrize("types", ["[order.*, user]", "['*']", "[ord*]", "[order]"])
+@pytest.mark.parametrize("types", ["[order.*, user]", "[ord*]"])
 def test_an_else_route_that_may_still_take_something_is_left_alone(types: str) -> None:
     text = CONFIG.replace(", where: data.paid", "").replace("else: true", f"else: true, types: {types}")
 
@@ -122,12 +100,8 @@ def test_an_else_route_that_may_still_take_something_is_left_alone(types: str) -
     ("source", "route", "is_warned"),
     [
         ("body: xml", "where: data.total > `1000`", True),
-        ("unwrap: true", "steps: [{filter: data.total > `1000`}]", True),
-        ("content_types: [text/csv]", "where: data.total > `1000`", True),
         ("body: xml, cast: {data.total: number}", "where: data.total > `1000`", False),
         ("body: xml", "where: to_number(data.total) > `1000`", False),
-        ("body: xml", "steps: [{cast: {data.total: number}}, {filter: data.total > `1000`}]", False),
-        ("body: json", "where: data.total > `1000`", False),
         ("provider: jamf_pro", "where: data.total > `1000`", True),
     ],
 )
@@ -137,9 +111,7 @@ sources: {{shop: {{auth: none, {source}}}}}
 routes: [{{name: large, {route}, to: people}}]
 destinations: {{people: {{email: {{to: [ann@example.com], subject: x}}}}}}
 """
-    file = parse_config(text, "hookchain.yaml", Path())
-    slices = compile_config(file)
-    found = [fault.rule for fault in configuration_warnings(file, slices) if "with a number" in fault.rule]
+    found = [fault.rule for fault in warnings_of_text(text) if "with a number" in fault.rule]
 
     rule = (
         "compares data.total with a number, but source 'shop' can get XML, forms or CSV, where every value is text: "
@@ -156,8 +128,7 @@ chains: {{c: [{{drop: [data.x]}}, {{{chain}}}]}}
 routes: [{{name: r, {route}, to: d}}]
 destinations: {{d: {{{destination}}}}}
 """
-    file = parse_config(text, "hookchain.yaml", Path())
-    found = configuration_warnings(file, compile_config(file))
+    found = warnings_of_text(text)
     return [f"{each.where}: {each.rule}" for each in found if "compares" in each.rule]
 
 
@@ -165,18 +136,11 @@ destinations: {{d: {{{destination}}}}}
     ("condition", "rule"),
     [
         ("data.total > '1000'", "with the text '1000', but a number is never less than, equal to or more than a text"),
-        ("data.total > '1000'", "Write `1000` in backticks, and to_number(…) around a value that is sent as text"),
-        ("data.paid && !(data.total <= '-1.5')", "the text '-1.5'"),
-        ("'10' < data.total", "Write `10` in backticks"),
-        ('data.total >= `"1000"`', "Write `1000` in backticks"),
         ("data.items[?price > '10']", "the text '10'"),
         ("data.total > 'many'", "compares with the text 'many' character by character"),
         ("data.total > `true`", "`true`, which is no number"),
-        ("data.total < `null`", "`null`, which is no number"),
-        ("data.total <= `[1]`", "`[1]`, which is no number"),
         ("length(data.items) == '3'", "compares a number with the text '3': they are never equal. Write `3`"),
         ("'3' != to_number(data.count)", "a number with the text '3'"),
-        ("hops == '1'", "a number with the text '1'"),
     ],
 )
 def test_a_comparison_that_no_number_can_meet_is_a_warning(condition: str, rule: str) -> None:
@@ -189,12 +153,8 @@ def test_a_comparison_that_no_number_can_meet_is_a_warning(condition: str, rule:
     "condition",
     [
         "data.total > `1000`",
-        "to_number(data.total) > `1000`",
         "data.day >= '2026-01-01'",
-        "data.id == '1001'",
         "length(data.items) == `3`",
-        "data.plan != 'free'",
-        "data.items[1:2:1] == `[]`",
     ],
 )
 def test_a_comparison_that_can_be_true_is_none(condition: str) -> None:
@@ -205,10 +165,7 @@ def test_a_comparison_that_can_be_true_is_none(condition: str) -> None:
     ("place", "settings"),
     [
         ("route 'r': step 1 'filter' compares", {"route": "steps: [{filter: data.total > '1'}]"}),
-        ("route 'r': step 1 'stop' compares", {"route": "steps: [{stop: {reason: x, when: data.total > '1'}}]"}),
-        ("route 'r': step 1 'switch' compares", {"route": "steps: [{switch: {to: c, when: data.total > '1'}}]"}),
         ("route 'r': step 1 'map' compares", {"route": "steps: [{map: \"data.items[?price > '1']\"}]"}),
-        ("chain 'c': step 2 'filter' compares", {"route": "steps: c", "chain": "filter: data.total > '1'"}),
         (
             "destination 'd': success_when: compares a number with the text '200'",
             {

@@ -5,64 +5,40 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.compiler import compile_config, secrets_needed
-from deploy.config.config_file import ConfigFaults, parse_config
-from deploy.config.warnings import configuration_warnings
+from deploy.config.compiler import secrets_needed
+from tests.fakes.configurations import compile_text, faults_of_text, warnings_of_text
 
 
 def faults(source: str, folder: Path = Path(), before: str = "") -> str:
-    text = f"{before}\nsources:\n  a: {{{source}}}\n"
-    with pytest.raises(ConfigFaults) as error:
-        compile_config(parse_config(text, "test.yaml", folder))
-    return str(error.value)
+    return faults_of_text(f"{before}\nsources:\n  a: {{{source}}}\n", folder)
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
         ("auth: none, allow: [10.0.0.1/8]", "allow.0: must be an IP address or a block of addresses"),
-        ("auth: none, allow: [10.0.0.1/8]", "without host bits"),
         ("auth: none, public_url: 'https://u:p@h.example'", "public_url: must be a URL"),
         ("auth: none, content_types: json", "content_types: must be a content type"),
         (
             "auth: none, type: here",
             "type: must be a location: `data.here` is a field of the body, `header.here` a header",
         ),
-        ("auth: none, type: item.kind", "type: must be a location: `data.item.kind` is a field of the body"),
-        ("auth: none, type: data.a.b +data.c", "must be a location"),
-        ("auth: none, unpack: header.x", "unpack: must be a path in the body"),
-        ("auth: none, schema: nowhere.json", "schema: the file 'nowhere.json', relative to the configuration's folder"),
         ("auth: none, schema: {type: text}", "schema: must be a JSON Schema: type: 'text' is not valid"),
-        ("auth: none, schema: {$ref: 'https://example.com/s.json'}", "must refer to a part of this schema"),
         (
             "auth: none, schema: {properties: {a: {$ref: 'other.json'}}}",
             "'other.json' must refer to a part of this schema",
         ),
-        ("auth: none, schema: {$ref: '#/$defs/none'}", "must refer to a part of this schema"),
-        ("auth: none, schema: {$schema: 'http://json-schema.org/draft-07/schema#'}", "`$schema` must be"),
         ("auth: none, respond: {status: 404}", "respond: status: must be from 200 to 299"),
-        ("auth: none, respond: {status: 303}", "add `headers: {location: URL}`"),
-        ("auth: none, respond: {status: 204, body: x}", "must not have a body"),
         ("auth: none, respond: {headers: {Content-Length: '1'}}", "must not set content-length"),
-        ("auth: none, respond: {headers: {Content-Type: a/b}}", "Use `content_type`"),
         ('auth: none, respond: {headers: {X-A: "a\\r\\nb"}}', "without line breaks"),
         ("auth: none, respond: {headers: {X-A: '{{ id }}'}}", "only `body` is a template"),
         ("auth: none, respond: {body: 'x {{ headers.a }}'}", "respond.body: {{ headers.a }} is nothing of an event"),
-        ("auth: none, respond: {body: {a: ['{{ id'] }}", "a hole in the answer is written"),
-        ("auth: none, form: {honeypot: x}", "form.origins: is missing"),
         ("auth: none, form: {origins: 'https://a.example/'}", "form.origins: must be an origin"),
-        ("auth: none, form: {origins: 'https://a.example', thanks: /thanks}", "form.thanks: must be the URL of a page"),
-        ("auth: none, methods: [PUT], form: {origins: 'https://a.example'}", "needs POST in `methods`"),
         ("auth: {scheme: link, secret: key}", "needs `methods: [GET]`"),
-        ("auth: {scheme: link}, methods: [GET]", "source 'a': auth.secret: is missing"),
-        ("auth: {scheme: header, header: X-Key, secret: K}", "source 'a': auth.secret: must be the name of a secret"),
         ("providr: github, secret: k", "providr: there is no such key; did you mean 'provider'?"),
         ("provider: our_own_shop, secret: k", "`hookchain providers` lists them; any other sender needs `auth`"),
         ("provider: github, secret: GITHUB_SECRET", "got 'GITHUB_SECRET'; did you mean 'github-secret'?"),
         ("auth: bearer", "auth: must be a scheme, such as `{scheme: bearer, secret: NAME}`, or `none`; got 'bearer'"),
-        ("auth: {sheme: bearer, secret: k}", "the key 'scheme' is missing; got 'sheme'; did you mean 'scheme'?"),
-        ("auth: {scheme: hmac, secret: k}", "source 'a': auth: needs the location of the signature"),
-        ("auth: [{scheme: bearer, secret: k}, {scheme: link}]", "source 'a': auth.1.secret: is missing"),
     ],
 )
 def test_a_fault_says_where_and_what(source: str, message: str) -> None:
@@ -91,12 +67,12 @@ def test_the_bundles_own_settings_are_checked_too() -> None:
 def test_a_reference_within_the_schema_is_none_to_elsewhere() -> None:
     schema = {"$id": "https://a.example/s", "$ref": "#/$defs/x", "$defs": {"x": {"$ref": "y"}, "y": {"$id": "y"}}}
     text = f"sources: {{a: {{auth: none, schema: {json.dumps(schema)}}}}}"
-    assert compile_config(parse_config(text, "test.yaml", Path()))
+    assert compile_text(text)
 
 
 def test_a_secret_in_a_schema_or_an_answer_is_no_secret_of_ours() -> None:
     text = "sources: {a: {auth: none, schema: {const: {secret: x}}, respond: {body: {secret: y}}}}"
-    assert secrets_needed(compile_config(parse_config(text, "test.yaml", Path()))) == []
+    assert secrets_needed(compile_text(text)) == []
 
 
 @pytest.mark.parametrize(
@@ -104,21 +80,16 @@ def test_a_secret_in_a_schema_or_an_answer_is_no_secret_of_ours() -> None:
     [
         ("auth: none, id: data.id, methods: [GET]", "it accepts GET from anyone"),
         ("auth: {scheme: bearer, secret: k}, id: data.id, allow: 10.0.0.1", "`trusted_proxies: 1`"),
-        ("auth: {scheme: bearer, secret: k}, id: data.id, allow: 10.0.0.1, trusted_proxies: 0", None),
         ("auth: {scheme: bearer, secret: k}", "may be delivered twice"),
         ("auth: {scheme: hmac, header: X-Sig, secret: k}", "two requests with the same signed bytes are one event"),
-        ("auth: {scheme: hmac, header: X-Sig, secret: k}, dedupe: signed", None),
         ("auth: {scheme: bearer, secret: k}, id: data.id, dedupe: signed", "`dedupe: signed` has no effect"),
-        ("auth: {scheme: link, secret: k}, methods: [GET]", None),
         ("provider: github, secret: k", None),
         ("provider: square, secret: k, public_url: 'https://h.example'", "it ends with /a or /a/, unless a proxy"),
-        ("provider: square, secret: k, public_url: 'https://h.example/b/'", "it ends with /a or /a/, unless a proxy"),
         ("provider: square, secret: k, public_url: 'https://h.example/a/'", None),
     ],
 )
 def test_what_is_seldom_meant_is_a_warning(source: str, message: str | None) -> None:
     rest = "routes: [{name: r, to: d}]\ndestinations: {d: {email: {to: a@b.example}}}\n"
     text = f"sources: {{a: {{{source}}}}}\n{rest}"
-    file = parse_config(text, "test.yaml", Path())
-    output = "\n".join(warning.rule for warning in configuration_warnings(file, compile_config(file)))
+    output = "\n".join(warning.rule for warning in warnings_of_text(text))
     assert (message in output) if message else not output

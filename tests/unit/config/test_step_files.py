@@ -3,11 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import ConfigFaults, parse_config
 from deploy.config.sections.route import UnreadableFile, with_files
 from functions.transform.chain import Chain
 from functions.transform.program import read_program
+from tests.fakes.configurations import compile_text, faults_of_text
 from tests.fakes.steps import EVENT, finished
 from tests.unit.transform.converting import descriptors
 
@@ -41,7 +40,7 @@ chains:
   check: [{lint: {schema: signup.json}}]
   pack: [{convert: {to: protobuf, message: shop.Order, descriptors: shop.pb}}]
 """
-    compiled = compile_config(parse_config(text, "hookchain.yaml", tmp_path))["transform"]
+    compiled = compile_text(text, tmp_path)["transform"]
     (tmp_path / "signup.json").unlink()
     (tmp_path / "shop.pb").unlink()
 
@@ -57,7 +56,6 @@ chains:
 def test_a_schema_that_is_not_there_is_reported_with_its_line(tmp_path: Path) -> None:
     text = "sources: {shop: {auth: none}}\nchains:\n  check:\n    - lint: {schema: signup.json}\n"
 
-    with pytest.raises(ConfigFaults) as caught:
-        compile_config(parse_config(text, "hookchain.yaml", tmp_path))
-    assert "hookchain.yaml:4: chain 'check'" in str(caught.value)
-    assert "the file 'signup.json', relative to the configuration's folder, cannot be read" in str(caught.value)
+    faults = faults_of_text(text, tmp_path)
+    assert "hookchain.yaml:4: chain 'check'" in faults
+    assert "the file 'signup.json', relative to the configuration's folder, cannot be read" in faults

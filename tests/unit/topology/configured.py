@@ -1,14 +1,12 @@
 """The topology of a configuration, for tests."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
 from deploy.topology.functions import FUNCTIONS, Function, Schedule, Subscription
 from deploy.topology.topology import Topology, find_topology
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS, EVENTS
+from tests.fakes.configurations import compile_text
 from tests.unit.gcp.planned import CONFIG
 
 FURTHER = Function(
@@ -30,7 +28,7 @@ FURTHER_SLICE: JsonObject = {"function": "audit", "portal": {"secret": "portal-k
 
 
 def slices(config: str = CONFIG) -> dict[str, JsonObject]:
-    return compile_config(parse_config(config, "hookchain.yaml", Path()))
+    return compile_text(config)
 
 
 def topology(config: str = CONFIG, environ: Mapping[str, str] | None = None) -> Topology:

@@ -87,9 +87,7 @@ def test_on_aws_no_object_may_be_replaced_and_no_other_account_gets_one() -> Non
         TABLE.replace("columns:", "secret: bq-key, columns:"),
         TABLE.replace("project: my-project", "project: another-project"),
         "object: {bucket: 'gs://the-archive', secret: archive-key}",
-        "object: {bucket: 'gs://the-archive', endpoint: 'https://store.example.com'}",
         "object: {bucket: 's3://the-archive', region: eu-central-1, access_key_id: AKID, secret: archive-key}",
-        "log: {}",
     ],
 )
 def test_nothing_is_granted_for_a_place_that_is_another_projects_or_has_a_key_of_its_own(destination: str) -> None:

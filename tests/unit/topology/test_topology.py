@@ -14,7 +14,7 @@ from deploy.topology.functions import FUNCTIONS, consumers
 from deploy.topology.monitoring import CHARTS, LOG_METRICS
 from deploy.topology.topology import TOPICS, find_topology
 from shared.logs import FIELDS
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.waiting_route import RETRY_SECONDS
 from tests.unit.gcp.planned import ASKING, CONFIG, SUBSCRIBERS, TARGET, by_key, deployment, flag
 from tests.unit.topology.configured import FURTHER_SLICE, WITH_FURTHER, slices, topology, with_further
@@ -71,14 +71,6 @@ def test_the_calls_at_once_fit_the_memory(bytes_: int, receive: int, later: int)
     assert found == {"receive": receive, "transform": later, "notify": later}
 
 
-def test_each_secret_is_read_by_the_functions_that_name_it() -> None:
-    assert topology(environ={"SMTP_URL": "smtp://me@example.com"}).readers == {
-        "shop-key": ("receive",),
-        "signup-password": ("receive",),
-        "smtp-password": ("notify",),
-    }
-
-
 def test_subscribers_add_a_public_function_that_reads_no_more_than_it_shows() -> None:
     found = {each.name: each for each in topology(SUBSCRIBERS).functions}
     assert list(found) == ["receive", "transform", "notify", "subscribe"]
@@ -91,15 +83,6 @@ def test_subscribers_add_a_public_function_that_reads_no_more_than_it_shows() ->
     )
     assert found["notify"].function.stores == ("ledger", "journal", "grants", "documents")
     assert found["notify"].secrets[-1:] == ("subscribers-key",)
-
-
-def test_a_function_comes_before_those_that_take_what_it_publishes() -> None:
-    assert {each.name: [later.name for later in consumers(each)] for each in FUNCTIONS} == {
-        "receive": ["transform"],
-        "transform": ["notify"],
-        "notify": [],
-        "subscribe": ["notify"],
-    }
 
 
 def test_notify_sends_events_back_only_where_a_route_may_wait() -> None:
@@ -142,11 +125,6 @@ def test_large_bodies_are_kept_as_long_as_anything_may_need_them() -> None:
     assert topology().blobs_seconds == (0.5 + 1.2 * 10 + 1 + 45) * 86_400
 
 
-def test_a_variable_that_is_set_goes_to_the_functions_that_have_it() -> None:
-    found = {each.name: each.variables for each in topology(environ={"EMAIL_FROM": "a@b.co", "HOME": "/"}).functions}
-    assert found == {"receive": {}, "transform": {}, "notify": {"EMAIL_FROM": "a@b.co"}}
-
-
 def test_a_further_function_is_one_entry_for_the_topology() -> None:
     found = with_further({"PORTAL_NAME": "Shop"})
     assert found.functions[:3] == topology().functions
@@ -174,28 +152,5 @@ def test_a_further_function_is_one_entry_for_google_cloud() -> None:
     }
     assert flag(found["job hookchain-digest"], "schedule") == "*/30 * * * *"
     assert flag(found["service hookchain-audit"], "ingress") == "all"
-    member = " to serviceAccount:hookchain-audit@my-project.iam.gserviceaccount.com"
-    granted = {key.removeprefix("grant ").partition(member)[0] for key in found if member in key}
-    assert granted == {
-        "roles/datastore.user on project my-project",
-        "roles/pubsub.publisher on topic hookchain-dead-letters",
-        "roles/storage.objectUser on bucket my-project-hookchain-blobs",
-        "roles/secretmanager.secretAccessor on secret hookchain-portal-key",
-    }
     [watched] = found["alert hookchain-errors"].files
     assert "hookchain-audit" in watched.content
-
-
-def test_what_the_topology_says_of_topics_is_what_google_is_told() -> None:
-    found = by_key(graph(deployment()))
-    for name in TOPIC_NAMES:
-        topic = next(each for each in TOPICS if each.name == name)
-        [pushed] = [
-            each
-            for each in found.values()
-            if each.kind == "subscription" and f"--topic=hookchain-{name}" in each.create[0].arguments
-            if any(text.startswith("--push-endpoint") for text in each.create[0].arguments)
-        ]
-        assert flag(pushed, "message-retention-duration") == f"{topic.kept_days}d"
-        assert any(text.startswith("--dead-letter") for text in pushed.create[0].arguments) is topic.gives_up
-    assert flag(found["subscription hookchain-dead-letters-hold"], "message-retention-duration") == "31d"

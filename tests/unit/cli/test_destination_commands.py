@@ -7,10 +7,9 @@ from typing import TypeVar
 import pytest
 
 from deploy.cli import pause
-from deploy.config.running_dev import Hint, Ports, write_dev_file
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
-from shared.ledger_rules import HELD, RETRY_SCHEDULED
+from shared.ledger_rules import HELD
 from shared.times import rfc3339
 from tests.fakes.notifier import a_delivery
 
@@ -70,11 +69,6 @@ def test_a_destination_that_does_not_exist_is_answered_with_the_nearest(
     assert output.out == ""
 
 
-def test_what_the_ledger_holds_can_be_released_though_the_configuration_has_it_no_more(ledger_path: Path) -> None:
-    with_ledger(ledger_path, lambda ledger: ledger.claim(a_delivery(1, "gone"), b"message", 1000.0, 30.0))
-    assert pause.release(["gone"]) == 0
-
-
 def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(
     ledger_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,34 +80,6 @@ def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(
     assert "people: resumed; 1 held delivery will be attempted" in capsys.readouterr().out
     assert state_of(ledger_path) == DestinationState()
     assert held_count(ledger_path) == 0
-
-
-def test_a_destination_that_is_back_gets_what_waits_for_its_next_attempt(
-    ledger_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def wait_for_a_day(ledger: LocalLedger) -> None:
-        claim = await ledger.claim(a_delivery(1, "people"), b"message", 1000.0, 30.0)
-        assert isinstance(claim, Claimed)
-        await ledger.settle(claim, Settlement(RETRY_SCHEDULED, 1001.0, "503", retry_at=time.time() + 86_400))
-
-    with_ledger(ledger_path, wait_for_a_day)
-    with_ledger(ledger_path, lambda ledger: ledger.pause("people", time.time() + 3_600, 1001.0, "it still fails"))
-    assert pause.resume(["people"]) == 0
-    assert "people: resumed; 1 waiting delivery will be attempted once `hookchain dev` runs" in capsys.readouterr().out
-    assert len(with_ledger(ledger_path, lambda ledger: ledger.due(time.time() + 11, 9))) == 1
-
-
-def test_a_resumed_destination_is_tried_after_running_functions_have_noticed(
-    ledger_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with_ledger(ledger_path, hold_one)
-    write_dev_file(ledger_path.parent, Ports(1, 2, 3, 4, 5), Hint("", ()), None)
-    assert pause.release(["people"]) == 0
-    assert "1 held delivery will be attempted within 10 s" in capsys.readouterr().out
-    with_ledger(ledger_path, lambda ledger: hold_one(ledger, 2))
-    with_ledger(ledger_path, lambda ledger: ledger.pause("people", time.time() + 3_600, 1001.0, "it still fails"))
-    assert pause.resume(["people"]) == 0
-    assert "1 held delivery will be attempted within 20 s" in capsys.readouterr().out
 
 
 def test_a_pause_with_an_end_does_not_replace_one_without(

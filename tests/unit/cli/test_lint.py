@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import lint
-from deploy.cli.main import COMMANDS, main, usage
 
 GOOD = """\
 sources:
@@ -52,11 +51,6 @@ def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixtu
             ("id: data.id", "schema: {properties: {requird: {typ: string}}}"),
             ":2: source 'form': the schema's 'typ' is not a keyword and has no effect; did you mean 'type'?",
         ),
-        (
-            ("name: mail, to", "name: mail, steps: [{lint: {schema: {allOf: [{requird: [a]}]}}}], to"),
-            ":3: route 'mail': step 1 'lint': the schema's 'requird' is not a keyword and has no effect; did you mean",
-        ),
-        (("routes:", "chains: {c: [{lint: {schema: {propertys: {}}}}]}\nroutes:"), ":3: chain 'c': step 1 'lint': the"),
     ],
 )
 def test_what_is_seldom_meant_is_a_warning_and_no_fault(
@@ -72,7 +66,6 @@ LOOPBACK = "at {}, which is this machine only: a deployment cannot reach it"
 
 MAIL = "email: {to: ann"
 ANN = "{email: {to: ann@example.com}}"
-COLUMNS = "table: t, columns: {a: {value: data.x, type: text}}"
 OTHER = f"}}, b: {{{MAIL}"
 
 
@@ -84,30 +77,15 @@ def instead(settings: str) -> tuple[str, str]:
     ("change", "warning"),
     [
         (instead("webhook: {url: 'http://localhost:9000/in', allow_private: true}"), LOOPBACK.format("localhost")),
-        (instead("webhook: {url: 'http://[::1]:9000/in', allow_private: true}"), LOOPBACK.format("::1")),
-        (
-            instead(f"sql: {{driver: postgresql, host: 127.0.0.1, database: d, user: u, {COLUMNS}}}"),
-            LOOPBACK.format("127.0.0.1"),
-        ),
-        (
-            (
-                "name: mail, to",
-                "name: mail, steps: [{fetch: {url: 'https://api.localhost/x', into: data.x, allow_private: true}}], to",
-            ),
-            LOOPBACK.format("api.localhost"),
-        ),
         (
             instead(f"sheet: {{spreadsheet: {'a' * 44}, sheet: S, columns: {{a: data.x}}}}"),
             "destination 'people': has no `secret`: on Google Cloud",
         ),
         (("routes:", "retention: {bodies: 7d}\nroutes:"), ""),
-        ((ANN, f"{ANN[:-1]}, digest: {{every: 1h}}}}"), ""),
         (
             (f"{ANN}}}", f"{ANN[:-1]}, digest: {{every: 1h}}}}}}\nretention: {{bodies: 7d}}"),
             "in a cloud, bodies over 200 KiB are kept for 176 days: the retries of 'people' take",
         ),
-        ((ANN, f"{ANN[:-1]}, breaker: off}}"), ""),
-        ((ANN, f"{ANN[:-1]}, breaker: no}}"), "no is read as false"),
     ],
 )
 def test_what_works_on_this_machine_only_is_a_warning(
@@ -134,13 +112,9 @@ def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(
     ("written", "body_is_open", "time_is_open"),
     [
         ("content: '{url}'", True, False),
-        ("content: '{method} {data.id}'", False, False),
         ("body_digest: header.Digest, content: '{header.digest}'", False, False),
         ("timestamp: header.X-Time", False, True),
         ("timestamp: header.X-Time, content: '{timestamp}.{body}'", False, False),
-        ("timestamp: header.X-Time, content: '{header.x-time}.{body}'", False, False),
-        ("timestamp: data.at", False, False),
-        ("timestamp: query.at, content: '{body}'", False, True),
         ("timestamp: query.at, content: '{url}{body}'", False, False),
     ],
 )
@@ -159,61 +133,30 @@ def test_what_a_signature_leaves_open_is_a_warning(
     ("value", "code", "message"),
     [
         (None, 1, "is missing: set FORM_KEY"),
-        ("", 1, "is empty"),
         ("whsec_", 1, "SECRET_WEAK"),
-        ("changeme", 1, "SECRET_WEAK"),
         ("short", 0, "fewer than 16 characters"),
         ("long-and-random-0123456789", 0, ""),
     ],
 )
-def test_the_secrets_are_looked_at_where_it_is_asked_for(
-    config: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    value: str | None,
-    code: int,
-    message: str,
+def test_the_secrets_of_the_env_file_are_looked_at_where_it_is_asked_for(
+    config: Path, capsys: pytest.CaptureFixture[str], value: str | None, code: int, message: str
 ) -> None:
-    monkeypatch.delenv("FORM_KEY", raising=False)
-    if value is not None:
-        monkeypatch.setenv("FORM_KEY", value)
-    assert lint.main(["--config", str(config), "--secrets", "--env-file", os.devnull]) == code
+    env_file = config.parent / ".env"
+    env_file.write_text("" if value is None else f"FORM_KEY={value}\n", encoding="utf-8")
+    assert lint.main(["--config", str(config), "--secrets", "--env-file", str(env_file)]) == code
     assert message in capsys.readouterr().err
 
 
-def test_secrets_in_the_env_file_are_there(
-    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("FORM_KEY", raising=False)
-    env_file = config.parent / ".env"
-    env_file.write_text("FORM_KEY=long-and-random-0123456789\n", encoding="utf-8")
-    arguments = ["--config", str(config), "--secrets", "--env-file", str(env_file)]
-    assert lint.main(arguments) == 0
-    env_file.write_text("no line\n", encoding="utf-8")
-    assert lint.main(arguments) == 1
-    assert f"{env_file}:1" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("arguments", [["lint", "--config", "{config}"], ["lint", "--help"], ["help"]])
-def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback(config: Path, arguments: list[str]) -> None:
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "deploy.cli", *(word.format(config=config) for word in arguments)]
     try:
+        command = [sys.executable, "-m", "deploy.cli", "help"]
         ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False)
     finally:
         os.close(writer)
     assert ended.stderr == b""
     assert ended.returncode in {0, 141}
-
-
-def test_every_command_is_in_the_list_and_has_a_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in COMMANDS:
-        assert name in usage()
-        with pytest.raises(SystemExit) as ended:
-            main([name, "--help"])
-        assert ended.value.code == 0
-        assert f"hookchain {name}" in capsys.readouterr().out
 
 
 SUBSCRIBERS = """\
@@ -242,9 +185,7 @@ def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(
     ("more", "is_warned"),
     [
         ("", True),
-        (", secret: ops-key", True),
         (", format: cloudevents-binary", False),
-        (", fields: {event: '{{ type }}'}", False),
         (", body: '{{ data.typeOfCustomer }}'", True),
     ],
 )

@@ -1,17 +1,15 @@
 """`hookchain providers`: the catalogue as a table, and one provider as somebody needs it who sets it up."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
 from deploy.cli.look_up import destinations, providers
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.config.sections.catalogue_pages import source_block
 from deploy.config.sections.kinds import destination_kinds
+from tests.fakes.configurations import compile_text
 from tests.unit.notify.test_own_kinds import FILE, REST, on_the_page
 
 PROVIDERS = sorted(load_catalogue())
@@ -55,7 +53,7 @@ def test_one_provider_says_how_to_set_it_up_and_how_sure_that_is(capsys: pytest.
 def test_the_source_that_is_shown_is_one_that_is_accepted(key: str) -> None:
     entry = load_catalogue()[key]
     block = "\n".join(f"  {line}" for line in source_block(key, entry)).replace("…", "something")
-    assert compile_config(parse_config(f"sources:\n{block}\n", "test.yaml", Path()))["receive"]["sources"]
+    assert compile_text(f"sources:\n{block}\n")["receive"]["sources"]
 
 
 def test_no_secrets_stand_in_name_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,12 +84,3 @@ def test_own_kinds_are_listed_and_shown_too(config: str, capsys: pytest.CaptureF
 
     assert destinations(["ticket", "--config", config]) == 0
     assert "queue   the queue that gets the ticket" in capsys.readouterr().out
-
-
-def test_a_program_gets_one_document(config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert destinations(["ticket", "--json", "--config", config]) == 0
-
-    [kind] = json.loads(capsys.readouterr().out)["kinds"]
-    assert kind["name"] == "ticket"
-    assert kind["settings"]["required"] == ["queue", "title", "secret"]
-    assert kind["examples"][0]["url"] == "https://desk.example.com/tickets"

@@ -88,7 +88,7 @@ def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(
     assert str(listed(capsys)["git"]["example"]).endswith("hookchain trigger github issues --source git")
 
 
-@pytest.mark.parametrize("scheme", ["basic", "header", "bearer", "path", "query", "none"])
+@pytest.mark.parametrize("scheme", ["basic", "header", "query", "none"])
 def test_a_shell_reads_the_example_as_it_is_meant(scheme: str, tmp_path: Path) -> None:
     auth: JsonObject = {"scheme": scheme, "secret": "a-key", "username": 'w$`"b', "header": "x-key", "parameter": "t"}
     line = example_line("http://127.0.0.1:1/shop", auth, make_example_event({}, "it's `one`"), None)

@@ -148,27 +148,15 @@ def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder:
         "tenant,url,filter,header.Host",
         "acme,https://acme.example/in,,",
         "acme,ftp://acme.example/in,,",
-        "acme,https://acme.example/2,data[,",
         "nobody,https://acme.example/3,,",
         "acme,https://acme.example/4,,evil",
-        "acme,https://user:word@acme.example/,,",
-        "acme,https://acme.example/5,,",
-        "acme,https://acme.example/6,,",
-        "acme,https://acme.example/7,,",
     ]
     (folder / "endpoints.csv").write_text("\n".join(rows) + "\n")
-    for more in ([], ["--yes"]):
-        screen.run("endpoints", "import", str(folder / "endpoints.csv"), *more, code=1)
-        assert re.findall(r"line (\d+): (\S+)", screen.err) == [
-            ("3", "/url:"),
-            ("4", "/filter:"),
-            ("5", "there"),
-            ("6", "/headers/Host:"),
-            ("7", "/url:"),
-            ("10", "a"),
-        ]
-        assert screen.err.endswith("Nothing was imported.\n")
-        assert stored(folder, "acme") == []
+    screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes", code=1)
+    found = re.findall(r"line (\d+): (\S+)", screen.err)
+    assert found == [("3", "/url:"), ("4", "there"), ("5", "/headers/Host:")]
+    assert screen.err.endswith("Nothing was imported.\n")
+    assert stored(folder, "acme") == []
 
 
 @pytest.mark.parametrize(
@@ -176,12 +164,8 @@ def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder:
     [
         (b"name\nAcme\n", "line 1: must name a column 'id'; got name"),
         (b"id,mail\n", "line 1: there is no column 'mail'; did you mean 'email'?"),
-        (b"id,id\n", "line 1: the column 'id' occurs twice"),
-        (b"id,name\nacme\n", "line 2: must have 2 cells, as line 1 has; got 1"),
-        (b"id,name\n,Acme\n", "line 2: id is empty"),
         (b"id\n\xff\n", "must be UTF-8; byte 3 is not"),
         (b'id\n"acme', "is not CSV"),
-        (b"", "must name a column 'id'; got nothing"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_why(folder: Path, screen: Screen, content: bytes, fault: str) -> None:
@@ -198,35 +182,23 @@ def test_endpoints_are_listed_shown_disabled_and_enabled(folder: Path, screen: S
     [endpoint] = stored(folder, "acme")
     name = f"acme:{endpoint.id}"
     assert f"{name}  enabled" in screen.run("endpoints", "list", "acme")
-    assert len(screen.json("endpoints", "list")["endpoints"]) == 2  # type: ignore[arg-type]
     assert "disabled by operator" in screen.run("endpoints", "list", "--disabled")
-    assert name not in screen.run("endpoints", "list", "--disabled")
     assert screen.run("endpoints", "disable", name) == f"{name}: disabled\n"
     assert "state        disabled by operator" in screen.run("endpoints", "show", f"customers:{name}")
     assert screen.run("endpoints", "enable", name) == f"{name}: enabled\n"
     shown = screen.json("endpoints", "show", name)
     assert (shown["enabled"], shown["tenant"]) == (True, "acme")
-    assert endpoints.main(["show", endpoint.id]) == 2
 
 
 def test_event_types_are_imported_exported_and_documented(folder: Path, screen: Screen) -> None:
     types = folder / "types.yaml"
     types.write_text("order.sent: {group: orders, schema: {type: object}, examples: [{id: 2}]}\n")
-    printed = screen.run("event-types", "import", str(types))
-    assert "order.sent: would be created\n" in printed
-    assert ": 1 would be created, 0 would be updated, 0 unchanged" in printed
+    assert ": 1 would be created, 0 would be updated, 0 unchanged" in screen.run("event-types", "import", str(types))
     assert screen.json("event-types", "import", str(types), "--yes")["created"] == ["order.sent"]
     assert screen.json("event-types", "import", str(types), "--yes")["unchanged"] == ["order.sent"]
-    printed = screen.run("event-types", "list")
-    assert "order.paid  orders  configuration  An order is paid." in printed
+    assert "order.paid  orders  configuration  An order is paid." in screen.run("event-types", "list")
     assert '"id": 2' in screen.run("event-types", "show", "order.sent")
-    document = screen.json("event-types", "export")
-    assert list(document["webhooks"]) == ["order.paid", "order.sent"]  # type: ignore[arg-type]
-    assert screen.json("event-types", "export", "--format", "configuration")["order.sent"] == {
-        "group": "orders",
-        "schema": {"type": "object"},
-        "examples": [{"id": 2}],
-    }
+    assert list(screen.json("event-types", "export")["webhooks"]) == ["order.paid", "order.sent"]  # type: ignore[arg-type]
     screen.run("event-types", "export", "--format", "json-schema", "--out", str(folder / "out.json"))
     assert "$defs" in json.loads((folder / "out.json").read_text())
     screen.run("event-types", "docs", "--out", str(folder / "docs"))
@@ -240,12 +212,9 @@ def test_a_catalogue_with_faults_or_with_a_type_of_the_configuration_changes_not
     types.write_text('{"a": {"schema": {"type": "text"}}, "b c": {}}')
     screen.run("event-types", "import", str(types), "--yes", code=1)
     assert "/a/schema: is not a JSON Schema" in screen.err
-    assert "/b c: the name of an event type" in screen.err
     types.write_text('{"order.paid": {}, "order.sent": {}}')
     screen.run("event-types", "import", str(types), "--yes", code=1)
     assert "is in the configuration" in screen.err
-    types.write_text('{"order.sent": ')
-    screen.run("event-types", "import", str(types), "--yes", code=1)
     assert len(screen.json("event-types", "list")["event_types"]) == 1  # type: ignore[arg-type]
 
 
@@ -255,10 +224,7 @@ def test_an_api_key_is_printed_once_and_only_its_hash_is_stored(folder: Path, sc
     assert parts
     assert key.encode() not in (folder / "state" / FILE_NAME).read_bytes()
     assert f"{parts.id}  write" in screen.run("api-keys", "list")
-    assert screen.json("api-keys", "list")["api_keys"]
-    rotated = screen.run("api-keys", "rotate", parts.id).strip()
-    assert rotated != key
-    assert "rotated" in screen.run("api-keys", "list")
+    assert screen.run("api-keys", "rotate", parts.id).strip() != key
     assert "would be deleted: the shop" in screen.run("api-keys", "delete", parts.id)
     screen.run("api-keys", "delete", parts.id, "--yes")
     screen.run("api-keys", "delete", parts.id, "--yes", code=1)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from deploy.cli import dead_letters, events, secrets, status
 from deploy.cli.command import moment
 from deploy.cli.records import send_at_rate
-from deploy.explain.reference import kind_listing, step_listing
 from deploy.terminal.output import (
     GREEN,
     PIPE_COLUMNS,
@@ -27,7 +26,6 @@ from deploy.terminal.output import (
     width_of,
     with_progress,
 )
-from functions.notify.registry import NO_OWN_KINDS
 from tests.fakes.clock import FakeClock
 from tests.fakes.virtual_time import run
 
@@ -50,18 +48,15 @@ def test_one_long_text_of_a_sender_does_not_push_the_next_column_away() -> None:
     assert text.split("\n") == ["TYPE        STATUS", "xxxxxxxxx…  done", "y           done"]
 
 
-@pytest.mark.parametrize(("environ", "colours"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])
+@pytest.mark.parametrize(("no_color", "colours"), [(None, True), ("1", False), ("", True)])
 def test_colours_are_for_terminals_and_for_who_wants_them(
-    environ: dict[str, str], colours: bool, monkeypatch: pytest.MonkeyPatch
+    no_color: str | None, colours: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
+    if no_color is not None:
+        monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setattr("sys.stdout", Terminal())
     assert stdout_screen().colours is colours
     assert stdout_screen(is_plain=True) == Screen()
-    monkeypatch.setattr("sys.stdout", io.StringIO())
-    assert stdout_screen() == Screen()
 
 
 def test_wide_and_combining_characters_are_counted_as_a_terminal_shows_them() -> None:
@@ -131,20 +126,6 @@ def test_a_longer_search_shows_its_progress_and_erases_the_line() -> None:
     assert stream.getvalue().endswith("\r\x1b[K")
 
 
-def test_the_line_is_erased_when_the_search_fails() -> None:
-    clock = FakeClock()
-
-    def failing() -> Iterator[list[int]]:
-        clock.advance(QUIET_SECONDS * 2)
-        yield [1]
-        raise OSError
-
-    stream = Terminal()
-    with pytest.raises(OSError):  # noqa: PT011 the fault itself is the test's
-        list(with_progress(failing(), stream, clock.now))
-    assert stream.getvalue().endswith("\r\x1b[K")
-
-
 LONG = "a-very-long-name-that-somebody-gave-it-" * 4
 HOSTILE = "\x1b[31mred\x1b[0m \u202etxet [bold]x[/bold] \r\n"
 
@@ -174,15 +155,3 @@ def test_a_table_fits_whatever_its_rows_hold(columns: Sequence[Column]) -> None:
         assert lines[1].endswith(whole.rstrip())
         assert max(width_of(line.removesuffix(whole.rstrip())) for line in lines) <= PIPE_COLUMNS
         assert all(line.isprintable() for line in lines)
-
-
-def test_a_pipe_does_not_lose_a_reason_which_ends_the_line() -> None:
-    row = ["2026-03-01T12:00:00Z", "0f3a", "template_failed", LONG, "crm", "e1", "kept"]
-    title, line = table(dead_letters.COLUMNS, [row], Screen()).split("\n")
-    assert title.split() == ["TIME", "ID", "CODE", "DESTINATION", "EVENT", "STATUS", "REASON"]
-    assert line.split() == ["2026-03-01T12:00:00Z", "0f3a", "template_failed", "crm", "e1", "kept", LONG]
-
-
-def test_the_lists_of_steps_and_of_kinds_of_destinations_fit() -> None:
-    for lines in (step_listing({}, Screen()), kind_listing(NO_OWN_KINDS, Screen())):
-        assert max(map(width_of, lines)) <= PIPE_COLUMNS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.trigger import main, why_of
+from deploy.cli.trigger import main
 from shared.signatures.signing import hmac_signature
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable
 
@@ -45,12 +45,6 @@ def test_a_sample_goes_signed_to_the_source_that_takes_from_the_provider(
     assert hook.header("x-hub-signature-256") == hmac_signature(hook.bodies[0], SECRET, prefix="sha256=")
     assert hook.header("x-github-event") == "push"
     assert capsys.readouterr().out.endswith("accepted as event 3f2a9c\n")
-
-
-def test_a_source_can_be_named_in_place_of_its_provider(hook: ScriptedReceiver) -> None:
-    assert triggered("hub", "issues", "--to", f"http://{hook.address}") == 0
-    assert hook.heads[0].startswith("POST /hub HTTP/1.1")
-    assert hook.header("x-github-event") == "issues"
 
 
 def test_what_is_broken_and_rejected_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,17 +100,10 @@ def test_a_key_pair_of_our_own_signs_in_the_providers_place(
     assert "PRIVATE" not in capsys.readouterr().out + (tmp_path / ".env").read_text()
 
 
-def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert triggered("slack", "--list") == 0
-    assert capsys.readouterr().out.split("\n")[0] == "app_mention"
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("githbu",), "did you mean 'github'?"),
-        (("github", "pusch"), "did you mean 'push'?"),
-        (("github", "--source", "hubb"), "did you mean 'hub'?"),
         (("stripe", "--to", "http://127.0.0.1:9/x"), "there is no secret 'stripe-secret'"),
         (("github", "--variant", "legacy_sha1"), "the source has no variant 'legacy_sha1'; it has sha256"),
     ],
@@ -124,28 +111,6 @@ def test_the_samples_and_handshakes_of_a_provider_are_listed(capsys: pytest.Capt
 def test_a_usage_error_says_so(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert triggered(*arguments) == 2
     assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("detail", "why"),
-    [
-        ("no signature matches. Why: the secret is another one", "the secret is another one"),
-        ("the token has expired", "the token has expired"),
-    ],
-)
-def test_a_rejection_without_a_diagnosis_is_reported_by_what_its_check_found(detail: str, why: str) -> None:
-    assert why_of(detail) == why
-
-
-def test_a_rejection_by_another_program_than_this_folders_dev_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with receiver(REFUSED) as other:
-        monkeypatch.setenv("PORT_BASE", other.address.rpartition(":")[2])
-        assert triggered("github") == 1
-    assert "why: no `make dev` runs with state, so another program answered. Set HOOKCHAIN_STATE" in (
-        capsys.readouterr().out
-    )
 
 
 def test_if_nothing_listens_the_message_names_the_command_to_start(

@@ -12,8 +12,7 @@ import pytest
 from deploy.cli.doctor import document, is_well, lines
 from deploy.cloud_access.gcp_names import Target
 from deploy.doctor.checks import checkup, held_finding
-from deploy.doctor.machine import clock_finding, disk, env_file, python
-from deploy.doctor.senders import Verified, sender_finding
+from deploy.doctor.machine import clock_finding, disk, python
 from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from deploy.terminal.output import Screen
@@ -57,17 +56,6 @@ def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture
         assert "PORT_BASE=" in str(checks["ports"]["todo"])
 
 
-def test_what_is_seldom_meant_in_dotenv_is_named_and_no_problem(tmp_path: Path) -> None:
-    path = tmp_path / ".env"
-    path.touch(0o600)
-    path.write_text("A_PW=A_PW=hidden\n", encoding="utf-8")
-    found = env_file(path)
-    assert (found.verdict, found.todo) == ("unknown", "correct the lines that are not as you intend")
-    assert found.found == f"{path}:1: A_PW: the value begins with `A_PW=`: write the name once"
-    path.write_text("a-pw=hidden\n", encoding="utf-8")
-    assert (env_file(path).verdict, env_file(path).found.endswith(": write A_PW")) == ("problem", True)
-
-
 async def _stop(state: Path) -> None:
     ledger = LocalLedger(state / "ledger.db")
     await ledger.disable("chat", "secret 'slack-url' must begin with https://", 1.0)
@@ -94,11 +82,8 @@ def test_a_python_that_is_too_old_and_a_disk_that_is_there(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("date", "verdict"),
     [
-        ("Thu, 01 Jan 1970 00:16:40 GMT", "ok"),
         ("Thu, 01 Jan 1970 00:17:40 GMT", "ok"),
         ("Thu, 01 Jan 1970 00:17:41 GMT", "problem"),
-        ("Thu, 01 Jan 1970 00:15:39 GMT", "problem"),
-        ("yesterday", "unknown"),
         (None, "unknown"),
     ],
 )
@@ -120,38 +105,16 @@ def policy(constraint: str, *rules: JsonObject) -> Finding:
     [
         ("run.managed.requireInvokerIam", {"enforce": True}, "problem"),
         ("run.managed.requireInvokerIam", {"enforce": True, "condition": {"expression": "resource.x"}}, "ok"),
-        ("run.managed.requireInvokerIam", {"enforce": False}, "ok"),
         ("iam.disableServiceAccountCreation", {"enforce": True}, "problem"),
-        ("iam.managed.disableServiceAccountCreation", {"enforce": True}, "problem"),
         ("run.allowedIngress", {"values": {"allowedValues": ["internal"]}}, "problem"),
-        ("run.allowedIngress", {"values": {"allowedValues": ["is:all"]}}, "ok"),
         ("run.allowedIngress", {"denyAll": True}, "problem"),
         ("gcp.resourceLocations", {"values": {"allowedValues": ["in:us-locations"]}}, "unknown"),
         ("gcp.resourceLocations", {"values": {"allowedValues": ["in:europe-west1-locations"]}}, "ok"),
         ("gcp.resourceLocations", {"values": {"allowedValues": ["us-east1"]}}, "problem"),
-        ("gcp.resourceLocations", {"values": {"deniedValues": ["europe-west1"]}}, "problem"),
-        ("gcp.resourceLocations", {"allowAll": True}, "ok"),
     ],
 )
 def test_a_policy_is_read_as_it_is_meant(constraint: str, rule: JsonObject, verdict: str) -> None:
     assert policy(constraint, rule).verdict == verdict
-
-
-@pytest.mark.parametrize(
-    ("addresses", "domains", "verdict"),
-    [
-        (frozenset({"hooks@example.com"}), frozenset(), "ok"),
-        (frozenset(), frozenset({"example.com"}), "ok"),
-        (frozenset(), frozenset({"ample.com"}), "problem"),
-        (None, frozenset({"example.com"}), "ok"),
-        (None, frozenset(), "unknown"),
-        (frozenset({"other@example.com"}), frozenset(), "problem"),
-    ],
-)
-def test_an_address_or_its_domain_is_verified(
-    addresses: frozenset[str] | None, domains: frozenset[str] | None, verdict: str
-) -> None:
-    assert sender_finding(["Hooks@Example.com"], Verified(addresses, domains)).verdict == verdict
 
 
 # Time, and how it is told
@@ -195,12 +158,3 @@ def test_a_cloud_that_could_not_be_asked_is_not_well(found: list[tuple[str, Find
     has_problem = any(each.verdict == "problem" for _, each in found)
     assert ("the cloud could not be asked" in lines(found, Screen())[-1]) == (not is_good and not has_problem)
     assert document(found)["ok"] == is_good
-
-
-def test_people_get_a_line_a_check_with_colours_on_terminals_alone() -> None:
-    found = [("billing", problem("off", "link an account")), ("clock", unknown("no answer")), ("gcloud", ok("1"))]
-    plain = "\n".join(lines(found, Screen()))
-    assert "✗ billing  off\n           → link an account\n? clock    no answer\n✓ gcloud   1" in plain
-    assert "1 ok, 1 problem, 1 not checked" in plain
-    assert "\x1b[31m✗" in lines(found, Screen(80, colours=True))[0]
-    assert document(found)["ok"] is False

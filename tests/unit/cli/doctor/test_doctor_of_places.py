@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -10,15 +9,14 @@ import pytest
 from deploy.cloud_access.aws import AwsApi
 from deploy.cloud_access.gcp import GoogleApi
 from deploy.cloud_access.gcp_names import Target
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
-from deploy.doctor.places import aws_places, google_places, has_shared_files, sharing, without_caught
+from deploy.doctor.places import aws_places, google_places, sharing
 from deploy.gcp.resources.project import apis
 from deploy.secrets.backend import StoredSecret
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.topology import find_topology
 from shared.jsontext import Json, JsonObject
 from tests.aws.local_aws import KEYS, REGION, boto_client, local_aws
+from tests.fakes.configurations import compile_text
 from tests.google_stand_in import StandIn, standing_in
 from tests.processes import ROOT
 
@@ -42,7 +40,7 @@ sources: {{shop: {{auth: {{scheme: bearer, secret: shop-key}}}}}}
 routes: [{{name: all, from: shop, to: it}}]
 destinations: {{it: {{{destination}}}}}
 """
-    return compile_config(parse_config(config, "hookchain.yaml", Path()))["notify"]
+    return compile_text(config)["notify"]
 
 
 @pytest.fixture
@@ -84,15 +82,7 @@ def test_a_table_with_the_columns_of_the_mapping_is_fine(google: StandIn) -> Non
     [
         (FIELDS[:2], "it has no column 'delivery_id'"),
         ([FIELDS[0], {"name": "n", "type": "STRING"}, FIELDS[2]], "column 'n' is STRING, which does not take the type"),
-        (
-            [FIELDS[0], {"name": "n", "type": "INTEGER", "mode": "REPEATED"}, FIELDS[2]],
-            "column 'n' is REPEATED INTEGER",
-        ),
         ([*FIELDS, {"name": "at", "type": "TIMESTAMP", "mode": "REQUIRED"}], "column 'at' needs a value"),
-        (
-            [FIELDS[0], {"name": "n", "type": "BOOL"}],
-            "column 'n' is BOOL, which does not take the type integer, and 1 more",
-        ),
     ],
 )
 def test_a_mapping_that_does_not_fit_the_table_is_a_problem(google: StandIn, fields: list[Json], fault: str) -> None:
@@ -188,7 +178,7 @@ class Place:
 def slices_with(*destinations: str) -> Mapping[str, JsonObject]:
     named = ", ".join(f"d{number}: {{{each}}}}}" for number, each in enumerate(destinations))
     text = f"sources: {{a: {{auth: none}}}}\nroutes: [{{name: r, to: d0}}]\ndestinations: {{{named}}}\n"
-    return compile_config(parse_config(text, "test.yaml", ROOT))
+    return compile_text(text, ROOT)
 
 
 def notify_with(*destinations: str) -> JsonObject:
@@ -222,14 +212,6 @@ def test_a_platform_without_an_account_of_googles_needs_a_secret() -> None:
 
     assert verdict == "problem"
     assert "secret" in text
-
-
-def test_a_sheet_whose_rows_are_caught_needs_no_sharing() -> None:
-    caught = without_caught(notify_with(SHEET, DOCUMENT))
-
-    assert "spreadsheets" not in found(caught, "notify@x.example", Place())[1]
-    assert has_shared_files(without_caught(notify_with(f"{SHEET}, secret: sheets-key")))
-    assert not has_shared_files(without_caught(notify_with(SHEET)))
 
 
 def test_the_deployment_enables_the_apis_that_its_own_account_calls() -> None:

@@ -33,13 +33,6 @@ def test_a_value_from_standard_input_takes_its_place_and_nothing_else_changes(
     assert "its old value is no longer accepted" in output.out
 
 
-def test_a_byte_order_mark_is_not_kept(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    env_file.write_text("A=1\n", encoding="utf-8-sig")
-    typed(monkeypatch, STRONG + "\n")
-    assert run(env_file, "set", "shop-password") == 0
-    assert env_file.read_text(encoding="utf-8").startswith("A=1\nSHOP_PASSWORD=")
-
-
 def test_a_pem_key_and_several_values_come_back_as_they_were(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     typed(monkeypatch, f"{PEM}{STRONG}\n")
     assert run(env_file, "set", "shop-password") == 0
@@ -59,9 +52,7 @@ def test_a_pem_key_and_several_values_come_back_as_they_were(env_file: Path, mon
         ("pay-key", "whsec_not base64!", "is not a key for standard-webhooks"),
         ("chat-key", "not a public key at all", "is not a key for ed25519"),
         ("hex-key", "this is not hexadecimal", "is not a key for hmac"),
-        ("crm-key", "whsec_not base64!", "is not a key for standard-webhooks"),
         ("crm-key", "whsk_c2hvcnQ=", "is not a key for standard-webhooks"),
-        ("stock-key", "this is not hexadecimal", "is not a key for hmac"),
     ],
 )
 def test_a_value_that_protects_nothing_is_rejected(
@@ -83,9 +74,7 @@ def test_a_value_that_protects_nothing_is_rejected(
     [
         ("set", "shop-password", "hunter2hunter2"),
         ("set", "shop-password=hunter2hunter2"),
-        ("set", "shop-password", "--value=hunter2hunter2"),
         ("set", "shop-password", "--value", "hunter2hunter2"),
-        ("rotate", "shop-password", "hunter2hunter2"),
         ("set", "Hunter2hunter2"),
     ],
 )
@@ -99,21 +88,6 @@ def test_a_value_is_never_an_argument_and_never_repeated(
     assert "hunter2" not in (output.out + output.err).lower()
     assert "never an argument" in output.err or "NAME: must be" in output.err
     assert not env_file.exists()
-
-
-def test_an_input_that_ends_before_a_value_changes_nothing(
-    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stdin", terminal)
-    monkeypatch.setattr("getpass.getpass", ended_input)
-    assert run(env_file, "set", "shop-password") == 1
-    assert "no value was typed; nothing was changed" in capsys.readouterr().err
-
-
-def ended_input(_: str) -> str:
-    raise EOFError
 
 
 def test_a_typed_value_is_asked_for_twice(
@@ -130,18 +104,14 @@ def test_a_typed_value_is_asked_for_twice(
     assert read_dotenv(env_file) == {"SHOP_PASSWORD": STRONG}
 
 
-@pytest.mark.parametrize("name", ["pay-key", "crm-key"])
-def test_a_random_key_for_standard_webhooks_can_sign(
-    env_file: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
-    assert run(env_file, "set", name, "--random") == 0
-    variable = name.upper().replace("-", "_")
-    value = read_dotenv(env_file)[variable]
+def test_a_random_key_for_standard_webhooks_can_sign(env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(env_file, "set", "pay-key", "--random") == 0
+    value = read_dotenv(env_file)["PAY_KEY"]
     assert value.startswith("whsec_")
     assert len(base64.b64decode(value.removeprefix("whsec_"))) == 24
     output = capsys.readouterr()
     assert value not in output.out + output.err
-    assert f"{variable} in {env_file}" in output.out
+    assert f"PAY_KEY in {env_file}" in output.out
 
 
 def test_a_rotation_keeps_the_old_value_until_it_is_ended(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,8 +149,6 @@ def test_the_list_says_what_is_needed_and_never_a_value(
     text = capsys.readouterr().out
     assert STRONG not in text
     listed = {each["name"]: each for each in json.loads(text)["secrets"]}
-    assert listed["shop-password"]["readers"] == ["receive"]
-    assert listed["shop-password"]["uses"] == ["source shop"]
     assert (listed["shop-password"]["state"], listed["shop-password"]["values"]) == ("present", 2)
     assert listed["shop-password"]["set_at"].startswith("2026-01-01")
     assert listed["pay-key"]["state"] == "weak"
@@ -189,7 +157,6 @@ def test_the_list_says_what_is_needed_and_never_a_value(
     output = capsys.readouterr()
     assert STRONG not in output.out + output.err
     assert "pay-key: the value is a placeholder" in output.err
-    assert "mail is caught" in output.err
 
 
 DELIVERING = CONFIG.replace("to: people", "to: [people, chat, crm]").replace("crm-key", "crm-signing") + (

@@ -1,7 +1,6 @@
 """`hookchain secrets` over Google Secret Manager."""
 
 import base64
-import json
 from pathlib import Path
 
 import pytest
@@ -94,19 +93,6 @@ def test_a_rotation_on_google_adds_a_version_and_disables_the_old_one(
     assert STRONG not in output
 
 
-def test_the_end_of_a_rotation_destroys_what_held_the_old_value(
-    env_file: Path, gcloud: StubGcloud, google: StandIn
-) -> None:
-    there(google, "shop-password", STRONG, "the-value-until-now-1")
-    gcloud.answers("secrets versions add")
-    states = {3: "ENABLED", 2: "ENABLED", 1: "DISABLED"}
-    gcloud.answers("secrets versions list", [{"name": f"x/versions/{n}", "state": s} for n, s in states.items()])
-    gcloud.answers("secrets versions destroy")
-    assert on_gcp(env_file, "rotate", "shop-password", "--drop-old") == 0
-    destroyed = [line for line in command_lines(gcloud) if "destroy" in line]
-    assert [line.split()[3] for line in destroyed] == ["2", "1"]
-
-
 def test_gcloud_has_every_command_that_is_run(
     env_file: Path, gcloud: StubGcloud, google: StandIn, inputs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,8 +109,8 @@ def test_gcloud_has_every_command_that_is_run(
         assert on_gcp(env_file, arguments[0], "shop-password", arguments[1]) == 0
     known = known_commands(inputs_folder)
     assert [fault for call in gcloud.calls for fault in faults(call.arguments, known)] == []
-    run = {" ".join(call.arguments[:3]) for call in gcloud.calls}
-    assert {"secrets versions destroy", "secrets versions disable", "secrets create hookchain-shop-password"} < run
+    run = {" ".join(call.arguments[:4]) for call in gcloud.calls}
+    assert {"secrets versions destroy 1", "secrets versions disable 1"} < run
 
 
 def test_a_failing_gcloud_is_reported_with_the_command_and_without_the_value(
@@ -141,21 +127,3 @@ def test_a_failing_gcloud_is_reported_with_the_command_and_without_the_value(
     assert "PERMISSION_DENIED" in output
     assert "gcloud secrets versions add hookchain-shop-password --data-file=-" in output
     assert STRONG not in output
-
-
-def test_the_list_on_google_says_what_is_missing_and_how_old_the_rest_is(
-    env_file: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    there(google, "shop-password", STRONG)
-    path = f"{SECRETS}pay-key/versions/latest"
-    google.answers(path, {"name": "x/versions/1", "state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"})
-    google.refuses(f"{path}:access", 403, "IAM_PERMISSION_DENIED")
-    assert on_gcp(env_file, "list", "--json") == 1
-    listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)["secrets"]}
-    states = {name: each["state"] for name, each in listed.items()}
-    assert states["pay-key"] == "unreadable"
-    assert states["shop-password"] == "present"
-    missing = {name for name, state in states.items() if state == "missing"}
-    assert missing == {"chat-key", "crm-key", "hex-key", "sendgrid-api-key", "stock-key"}
-    assert listed["shop-password"]["set_at"].startswith("2026-01-01")
-    assert {request.headers["authorization"] for request in google.requests} == {"Bearer ya29.token"}

@@ -1,6 +1,5 @@
 """`hookchain step`: a document goes through one step or a named chain."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -17,12 +16,8 @@ from tests.unit.cli.steps.hookchain import CONFIG, Hookchain
     ("step", "given", "document"),
     [
         ("convert: {to: yaml}", b'{"a": "no", "b": "012", "c": "1e3"}', b'a: "no"\nb: "012"\nc: "1e3"\n'),
-        ("convert: {from: yaml, to: json}", b'a: "no"\nb: "012"\n', b'{"a":"no","b":"012"}'),
         ("encode: {to: hex}", "hellö".encode(), b"68656c6cc3b6"),
-        ("decode: {from: hex}", b"68656c6cc3b6", "hellö".encode()),
-        ("digest: {algorithm: md5, of: body}", b'{"a" : 1}', hashlib.md5(b'{"a" : 1}').hexdigest().encode()),
         ("[{drop: [data.password]}, {set: {data.n: 1}}]", b'{"password": "x"}', b'{"n":1}'),
-        ("split: data", b"[1, 2]", b"[1,2]"),
         ("map: data.a", b"<a>1</a>", b"1"),
     ],
 )
@@ -69,9 +64,6 @@ def test_a_named_chain_of_the_configuration_is_run(hookchain: Hookchain, config:
     [
         ("dorp: [data.a]", 2, "step 1 'dorp': there is no such step; did you mean 'drop'?"),
         (" ", 2, "the step is empty: write `name: settings`"),
-        ("drop: [a]", 2, "must begin with 'data'"),
-        ("{drop: [", 2, "not YAML"),
-        ("switch: {to: vip}", 2, "there is no chain 'vip'"),
         ("set: {data.a.b: 1}", 1, "step 1 'set': data.a is text, not an object"),
         ("filter: data.none", 3, "step 1 'filter': data.none is not true"),
         ("digest: {algorithm: sha256, secret: no-such-secret}", 1, "`hookchain dev` generates it into .env"),
@@ -96,16 +88,12 @@ def test_steps_lists_every_step_with_its_line(hookchain: Hookchain) -> None:
         assert f"{name} {model.__dict__['summary']}" in text
 
 
-@pytest.mark.parametrize("name", step_classes())
-def test_steps_tells_of_each_what_it_takes_and_an_example(hookchain: Hookchain, name: str) -> None:
-    code, out, _ = hookchain("steps", name)
-
-    assert code == 0
-    assert f"- {name}:" in out.decode()
-    assert "before  " in out.decode()
-    documents: Json = json.loads(hookchain("steps", name, "--json")[1])
-    assert isinstance(documents, dict)
-    assert len(str(documents["steps"])) > 200
+def test_steps_tells_of_each_what_it_takes_and_an_example(hookchain: Hookchain) -> None:
+    for name in step_classes():
+        code, out, _ = hookchain("steps", name)
+        assert code == 0
+        assert f"- {name}:" in out.decode()
+        assert "before  " in out.decode()
 
 
 def test_the_schema_takes_what_the_models_take_and_rejects_what_they_reject(
@@ -122,18 +110,12 @@ def test_the_schema_takes_what_the_models_take_and_rejects_what_they_reject(
         assert list(validator.iter_errors(read_config_file(config).document)), change
 
 
-def test_chains_and_steps_of_the_configuration_that_is_here_are_known(
+def test_chains_of_the_configuration_that_is_here_are_known(
     hookchain: Hookchain, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(config))
-    document = b'{"a": 1, "password": "x"}'
-
-    assert hookchain("step", "[{chain: clean}]", stdin=document)[:2] == (0, b"a: 1\n")
-    assert hookchain("step", "convert: {to: yaml}", "--config", "none", stdin=b'{"a": 1}')[:2] == (0, b"a: 1\n")
-
+    assert hookchain("step", "[{chain: clean}]", stdin=b'{"a": 1}')[:2] == (0, b"a: 1\n")
     config.write_text("sources: [", encoding="utf-8")
-    assert hookchain("step", "drop: [data.password]", stdin=document)[:2] == (0, b'{"a":1}')
-    code, _, text = hookchain("step", "dorp: [data.password]", stdin=document)
-    assert (code, "there is no such step; did you mean 'drop'?" in text) == (2, True)
-    code, _, text = hookchain("step", "clean", stdin=document)
+    assert hookchain("step", "drop: [data.password]", stdin=b'{"a": 1}')[:2] == (0, b'{"a":1}')
+    code, _, text = hookchain("step", "clean", stdin=b'{"a": 1}')
     assert (code, "not YAML" in text) == (2, True)

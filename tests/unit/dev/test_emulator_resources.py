@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from deploy.dev.pubsub.resources import (
     ApiError,
-    changed_resource,
-    lets_through,
     parse_filter,
     parse_object,
     subscription_from,
@@ -31,81 +29,29 @@ def rejection(**settings: Json) -> str:
     return str(caught.value)
 
 
-def test_the_json_of_a_subscription_can_be_sent_again() -> None:
-    resource = subscription(
-        pushConfig={"pushEndpoint": "http://localhost:8081/", "oidcToken": {"serviceAccountEmail": "x@y"}},
-        filter='attributes.a = "b"',
-        labels={"managed-by": "hookchain"},
-        expirationPolicy={},
-        retryPolicy={"maximumBackoff": "60s"},
-        deadLetterPolicy={"deadLetterTopic": "projects/p1/topics/dead", "maxDeliveryAttempts": 100},
-    )
-    assert subscription_from(SUBSCRIPTION, resource).resource == resource
-
-
 @pytest.mark.parametrize(
     "settings",
     [
-        {"ackDeadlineSeconds": 9},
         {"ackDeadlineSeconds": 601},
-        {"ackDeadlineSeconds": True},
-        {"ackDeadlineSeconds": "9" * 5000},
         {"messageRetentionDuration": "599s"},
-        {"messageRetentionDuration": "10 minutes"},
         {"retryPolicy": {"minimumBackoff": "601s"}},
-        {"retryPolicy": {"minimumBackoff": "20s", "maximumBackoff": "10s"}},
-        {"deadLetterPolicy": {"deadLetterTopic": "projects/p1/topics/dead", "maxDeliveryAttempts": 4}},
         {"deadLetterPolicy": {"deadLetterTopic": "projects/p1/topics/dead", "maxDeliveryAttempts": 101}},
         {"deadLetterPolicy": {"maxDeliveryAttempts": 5}},
         {"filter": 'hasPrefix(attributes.a, "b")'},
-        {"labels": {"a": 1}},
-        {"topic": "events"},
         {"pushConfig": {"pushEndpoint": "https://example.com/"}},
-        {"pushConfig": {"pushEndpoint": "http://10.0.0.1/"}},
-        {"pushConfig": {"pushEndpoint": "http://localhost:99999/"}},
         {"pushConfig": {"pushEndpoint": "http://localhost/ HTTP/1.1"}},
-        {"pushConfig": {"pushEndpoint": "http://localhost/\r\nX: y"}},
-        {"pushConfig": "http://localhost/"},
     ],
 )
 def test_what_google_rejects_is_an_invalid_argument(settings: JsonObject) -> None:
     assert rejection(**settings).startswith("INVALID_ARGUMENT: ")
 
 
-@pytest.mark.parametrize(
-    "member", ["enableMessageOrdering", "enableExactlyOnceDelivery", "retainAckedMessages", "unheardOf"]
-)
+@pytest.mark.parametrize("member", ["enableMessageOrdering", "unheardOf"])
 def test_what_is_not_emulated_is_rejected_by_name_and_never_ignored(member: str) -> None:
     assert f"UNIMPLEMENTED: this emulator does not have a subscription's {member}" in rejection(**{member: True})
     assert member not in subscription(**{member: False})
     with pytest.raises(ApiError, match=f"UNIMPLEMENTED: this emulator does not have a topic's {member}"):
         topic_from(TOPIC, {member: True})
-
-
-def test_a_patch_replaces_what_its_mask_names_and_nothing_else() -> None:
-    old: JsonObject = {"labels": {"a": "b"}, "topic": TOPIC, "ackDeadlineSeconds": 10}
-    patch: JsonObject = {"subscription": {"ackDeadlineSeconds": 60}, "updateMask": "ackDeadlineSeconds, labels"}
-    assert changed_resource(old, patch) == {"topic": TOPIC, "ackDeadlineSeconds": 60}
-
-
-@pytest.mark.parametrize("mask", ["", " , ", "topic", "filter", "name", "nothing", "retryPolicy.minimumBackoff"])
-def test_a_mask_that_names_nothing_changeable_is_rejected(mask: str) -> None:
-    with pytest.raises(ApiError):
-        changed_resource({}, {"subscription": {}, "updateMask": mask})
-
-
-@pytest.mark.parametrize(
-    ("text", "attributes", "matches"),
-    [
-        ("", {}, True),
-        ('attributes.kind = "signup"', {"kind": "signup"}, True),
-        ('attributes.kind="signup"', {"kind": "trial"}, False),
-        ('attributes.kind = "signup" AND attributes.region = "north"', {"kind": "signup"}, False),
-        ('attributes."ce-type" = "a \\"b\\" \\\\c"', {"ce-type": 'a "b" \\c'}, True),
-    ],
-)
-def test_a_filter_compares_attributes(text: str, attributes: dict[str, str], matches: bool) -> None:
-    assert lets_through(parse_filter(text), attributes) is matches
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
 from deploy.dev.caught import Sheet, SheetStore
 from deploy.dev.sheets import EmulatedSheets
 from functions.notify.destination import Destination
@@ -21,6 +19,7 @@ from shared.delivery import Delivered, Disabled
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, to_json
 from shared.settings import read_settings
+from tests.fakes.configurations import compile_text
 from tests.fakes.destinations import a_context
 from tests.google_workspace import description
 from tests.unit.notify.google_kinds import attempted, delivery_with
@@ -77,7 +76,7 @@ async def emulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
             "destinations": {"rows": destination},
         }
     )
-    compiled = compile_config(parse_config(text, "test.yaml", Path.cwd()))
+    compiled = compile_text(text)
     (tmp_path / "slices" / "notify.json").write_text(to_json(compiled["notify"]))
     with closing(SheetStore(tmp_path)) as store:
         app = web.Application()

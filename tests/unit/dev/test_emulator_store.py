@@ -31,50 +31,9 @@ def owed(store: Store, subscription: int) -> list[tuple[int, int]]:
     return [(kept.id, failures) for kept, failures in store.backlog(subscription)]
 
 
-def count(store: Store, table: str) -> int:
-    row: tuple[int] = store.db.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return row[0]
-
-
 def publish(store: Store, *published: Message, to: tuple[int, ...] = (1,)) -> None:
     pairs = [(subscription, each.id) for each in published for subscription in to]
     store.write(Changes(messages=list(published), unacknowledged=pairs))
-
-
-def test_a_subscriptions_id_is_never_used_again(store: Store) -> None:
-    first = store.add_subscription("a", "{}")
-    store.delete_subscription(first)
-    assert store.add_subscription("a", "{}") > first
-
-
-def test_resources_are_there_after_a_restart(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.put_topic("t", '{"a":1}')
-    store.put_topic("t", '{"a":2}')
-    number = store.add_subscription("s", "{}")
-    store.put_subscription(number, '{"b":1}')
-    store.close()
-    again = Store(tmp_path)
-    assert again.topics() == [("t", '{"a":2}')]
-    assert again.subscriptions() == [(number, "s", '{"b":1}')]
-    again.close()
-
-
-def test_unacknowledged_messages_are_read_oldest_first_with_their_failures(store: Store) -> None:
-    publish(store, message(2), message(1), to=(1, 2))
-    store.write(Changes(failures=[(3, 1, 2)], done=[(1, 1)]))
-    assert owed(store, 1) == [(2, 3)]
-    assert owed(store, 2) == [(1, 0), (2, 0)]
-    kept, _ = next(store.backlog(2))
-    assert (kept.attributes, kept.holders, store.newest_id()) == ({"n": "1"}, 1, 2)
-
-
-def test_a_transaction_that_fails_writes_nothing_of_it(store: Store) -> None:
-    publish(store, message(1))
-    with pytest.raises(Exception, match="UNIQUE"):
-        store.write(Changes(done=[(1, 1)]), Changes(messages=[message(2), message(1)]))
-    assert owed(store, 1) == [(1, 0)]
-    assert count(store, "message") == 1
 
 
 async def test_a_clock_that_jumps_by_years_before_a_start_expires_nothing(tmp_path: Path) -> None:
@@ -87,21 +46,6 @@ async def test_a_clock_that_jumps_by_years_before_a_start_expires_nothing(tmp_pa
     pubsub.start()
     await pubsub.stop()
     assert [count for _, count, _ in read_waiting(tmp_path)] == [1]
-
-
-async def test_the_file_of_an_earlier_version_is_read_without_the_settings_that_are_not_emulated_any_more(
-    tmp_path: Path,
-) -> None:
-    store = Store(tmp_path)
-    store.db.execute("ALTER TABLE owed ADD COLUMN acked INTEGER NOT NULL DEFAULT 0")
-    store.put_topic(TOPIC, f'{{"name":"{TOPIC}","messageRetentionDuration":"600s"}}')
-    settings = f'{{"topic":"{TOPIC}","retainAckedMessages":true}}'
-    number = store.add_subscription("projects/p1/subscriptions/reader", settings)
-    publish(store, message(1, time.time()), to=(number,))
-    store.close()
-    pubsub = PubSub(tmp_path)
-    assert pubsub.start() == 1
-    await pubsub.stop()
 
 
 def is_synced(database: sqlite3.Connection) -> bool:

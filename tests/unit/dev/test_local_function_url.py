@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,14 +42,3 @@ def test_a_result_is_a_response() -> None:
     result: JsonObject = {"statusCode": 401, "headers": {"WWW-Authenticate": "Basic"}, "body": "no"}
     expected = {"www-authenticate": "Basic", "content-type": "application/json"}
     assert response(result) == (401, expected, b"no")
-
-
-def test_a_result_without_a_status_is_the_body() -> None:
-    assert response({"id": 1}) == (200, {"content-type": "application/json"}, b'{"id": 1}')
-    assert response("text")[2] == b"text"
-
-
-@pytest.mark.parametrize("status", [99, 600, "x"])
-def test_an_impossible_status_is_a_fault(status: Json) -> None:
-    with pytest.raises(ValueError, match=r"statusCode|invalid literal"):
-        response({"statusCode": status})

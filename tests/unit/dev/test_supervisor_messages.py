@@ -22,14 +22,6 @@ CLOCK = "12:00:00.000"
 # Log lines
 
 
-def test_a_log_line_is_readable() -> None:
-    line = (
-        '{"severity":"INFO","message":"accepted","time":"2026-09-21T14:13:20.500Z","function":"receive",'
-        '"status":200,"source":"web","event_id":"e1"}'
-    )
-    assert LogView().line("receive", line, CLOCK) == f"{CLOCK} receive   accepted  source=web  status=200  event_id=e1"
-
-
 def test_a_line_that_is_no_log_line_is_shown_without_what_moves_the_cursor() -> None:
     assert LogView(level="ERROR").line("notify", "Traceback \x1b[2J", CLOCK) == f"{CLOCK} notify    Traceback ?[2J"
     assert LogView().line("notify", "  ", CLOCK) is None
@@ -52,9 +44,7 @@ def slices(*auth: JsonObject) -> dict[str, JsonObject]:
     ("auth", "command"),
     [
         ({"scheme": "basic", "username": "web", "secret": "pw"}, "curl -u web:s3cret -H"),
-        ({"scheme": "basic", "secret": "pw"}, "curl -u anyone:s3cret -H"),
         ({"scheme": "header", "header": "X-Key", "secret": "pw"}, "curl -H 'X-Key: s3cret' -H"),
-        ({"scheme": "bearer", "secret": "pw"}, "curl -H 'Authorization: Bearer s3cret' -H"),
         ({"scheme": "none"}, "curl -H 'Content-Type: application/json' -d"),
     ],
 )
@@ -70,11 +60,8 @@ def test_the_line_to_try_proves_its_sender(auth: JsonObject, command: str) -> No
     ("auth", "options"),
     [
         ({"scheme": "basic", "username": "web"}, "--basic web --secret pw"),
-        ({"scheme": "basic"}, "--basic anyone --secret pw"),
         ({"scheme": "header", "header": "X-Key"}, "--password-header X-Key --secret pw"),
-        ({"scheme": "bearer"}, "--bearer --secret pw"),
         ({"scheme": "path"}, "--source form --secret pw"),
-        ({"scheme": "query", "parameter": "key"}, "--source form --secret pw"),
         ({"scheme": "standard-webhooks"}, "--standard-webhooks --secret pw"),
     ],
 )
@@ -84,60 +71,22 @@ def test_the_line_that_others_may_read_names_the_secret(auth: JsonObject, option
     assert f" send http://127.0.0.1:8080/form {options} --data " in line
 
 
-def test_the_line_to_try_a_form_says_which_page_it_is_on() -> None:
-    source: JsonObject = {"auth": [{"scheme": "none"}], "form": {"origins": ["https://a.example"], "thanks": ""}}
-    line = first_event_line({"receive": {"sources": {"form": source}}, "transform": {}}, PORTS, {})
+def test_a_token_in_the_url_is_quoted() -> None:
+    line = first_event_line(slices({"scheme": "query", "parameter": "key", "secret": "pw"}), PORTS, {"PW": "a/b"})
     assert line
-    assert "Origin: https://a.example" in shlex.split(line)
+    assert line.endswith("'http://127.0.0.1:8080/form?key=a%2Fb'")
 
 
-def test_a_source_that_takes_no_post_is_not_tried() -> None:
-    opened: JsonObject = {"auth": [{"scheme": "none"}], "methods": ["GET"]}
-    posted: JsonObject = {"auth": [{"scheme": "none"}], "methods": ["POST"]}
-    receive: JsonObject = {"sources": {"opened": opened, "posted": posted}}
-    assert (first_event_line({"receive": receive, "transform": {}}, PORTS, {}) or "").endswith("/posted")
-
-
-@pytest.mark.parametrize(
-    ("auth", "end"),
-    [
-        ({"scheme": "path", "secret": "pw"}, "http://127.0.0.1:8080/form/a%2Fb"),
-        ({"scheme": "query", "parameter": "key", "secret": "pw"}, "'http://127.0.0.1:8080/form?key=a%2Fb'"),
-    ],
-)
-def test_a_token_in_the_url_is_quoted(auth: JsonObject, end: str) -> None:
-    line = first_event_line(slices(auth), PORTS, {"PW": "a/b"})
-    assert line
-    assert line.endswith(end)
-
-
-@pytest.mark.parametrize(
-    ("form", "content_type"),
-    [
-        ("json", "application/json"),
-        ("yaml", "application/yaml"),
-        ("xml", "application/xml"),
-        ("form", "application/x-www-form-urlencoded"),
-    ],
-)
 def test_a_sample_beside_the_configuration_is_what_the_line_posts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, content_type: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / f"sample.{form}").write_text("x")
+    (tmp_path / "sample.form").write_text("x")
     monkeypatch.chdir(tmp_path.parent)
     sample = sample_beside(tmp_path / "hookchain.yaml")
-    line = first_event_line(
-        slices({"scheme": "query", "parameter": "key", "secret": "pw"}), PORTS, {"PW": "s3cret"}, sample
-    )
+    line = first_event_line(slices({"scheme": "none"}), PORTS, {}, sample)
     assert line
-    assert shlex.split(line) == [
-        "curl",
-        "-H",
-        f"Content-Type: {content_type}",
-        "--data-binary",
-        f"@{tmp_path.name}/sample.{form}",
-        "http://127.0.0.1:8080/form?key=s3cret",
-    ]
+    content_type = "Content-Type: application/x-www-form-urlencoded"
+    assert shlex.split(line)[1:5] == ["-H", content_type, "--data-binary", f"@{tmp_path.name}/sample.form"]
 
 
 def test_each_source_says_where_and_how() -> None:

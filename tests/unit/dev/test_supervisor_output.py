@@ -4,12 +4,11 @@ import asyncio
 import errno
 import io
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
-from deploy.dev.supervisor.output import ROUTINE_LINES, Output, RequestFeed
+from deploy.dev.supervisor.output import ROUTINE_LINES, Output
 from deploy.history.local_journal import JournalReader
 from deploy.terminal.log_view import LogView
 from shared.jsontext import JsonObject, to_json
@@ -24,33 +23,6 @@ REQUEST: JsonObject = {
     "source": "web",
     "event_id": "e1",
 }
-
-
-async def test_a_journal_that_cannot_be_opened_yet_takes_the_requests_that_come_once_it_can(
-    tmp_path: Path,
-) -> None:
-    state = tmp_path / "state"
-    state.write_text("no folder", encoding="utf-8")
-    messages: list[str] = []
-    threads: set[int] = set()
-
-    def say(severity: str, text: str) -> None:
-        messages.append(text)
-        threads.add(threading.get_ident())
-
-    feed = RequestFeed(state, say)
-    feed.add(REQUEST)
-    task = asyncio.create_task(feed.run())
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not messages:
-            await asyncio.sleep(0.01)
-    state.unlink()
-    feed.add({**REQUEST, "event_id": "e2"})
-    task.cancel()  # which writes what waits
-    await asyncio.wait([task])
-    with JournalReader(state / "journal.db") as reader:
-        assert (reader.event("e1"), reader.event("e2") is None) == (None, False)
-    assert threads == {threading.get_ident()}  # the log file that gets the message is the event loop's
 
 
 def test_a_file_on_a_full_disk_that_takes_no_word_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

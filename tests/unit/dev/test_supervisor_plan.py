@@ -7,7 +7,6 @@ import pytest
 
 from deploy.config.running_dev import ports_from
 from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_children
-from deploy.dev.supervisor.runner import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
 from deploy.dev.supervisor.state_folder import StateFault, locked
 from deploy.dev.supervisor.supervisor import changes, snapshot
 
@@ -68,15 +67,6 @@ def test_a_change_restarts_the_processes_whose_code_it_is() -> None:
 
 
 # Backoff, watching, the lock
-
-
-def test_waits_double_up_to_a_bound_and_start_over_once_settled() -> None:
-    backoff, waits = Backoff(), []
-    for _ in range(8):
-        backoff = backoff.after(0.1)
-        waits.append(backoff.wait_seconds)
-    assert waits == [0.25, 0.5, 1, 2, 4, 8, LONGEST_SECONDS, LONGEST_SECONDS]
-    assert backoff.after(SETTLED_SECONDS).wait_seconds == 0.25
 
 
 def test_changes_are_seen_and_other_files_are_not(tmp_path: Path) -> None:

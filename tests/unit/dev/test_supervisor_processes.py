@@ -3,11 +3,10 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -15,20 +14,12 @@ import pytest
 from deploy.config.running_dev import HOST
 from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.processes import Child
-from deploy.dev.supervisor.runner import Backoff, ReaperLink, Runner
-from deploy.dev.supervisor.supervisor import race
+from deploy.dev.supervisor.runner import ReaperLink, Runner
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, ROOT, is_open
 
 FOREVER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
-PIECES = (
-    "import sys, time\n"
-    "sys.stdout.write('one\\ntw')\n"
-    "sys.stdout.flush()\n"
-    "time.sleep(0.05)\n"
-    "sys.stdout.write('o\\nend')\n"
-)
 SERVER = (
     "from deploy.dev.local_server import listening_socket\n"
     "listener = listening_socket(0)\n"  # the one that it was given
@@ -109,45 +100,12 @@ async def test_a_child_that_dies_is_started_again(start: Callable[[str], Runner]
     assert runner.failures >= 1
 
 
-async def test_the_output_of_a_child_arrives_in_whole_lines(start: Callable[[str], Runner], recorder: Recorder) -> None:
-    start(PIECES)
-    await recorder.until(lambda: len(recorder.lines) >= 3)
-    assert recorder.lines[:3] == ["one", "two", "end"]
-
-
-async def test_a_fault_while_a_child_is_recorder_ends_the_child_and_is_raised(tmp_path: Path) -> None:
-    pids: list[int] = []
-
-    def fail(name: str, lines: Sequence[str]) -> None:
-        pids.append(int(lines[0]))
-        raise LookupError(lines[0])
-
-    program = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n"
-    with ReaperLink(tmp_path / "sockets") as link:
-        runner = Runner(child(program), tmp_path, link, fail, lambda severity, text: None)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            with pytest.raises(ExceptionGroup):
-                await runner.run()
-            while is_alive(pids[0]):
-                await asyncio.sleep(0.01)
-
-
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     return True
-
-
-async def test_a_child_waiting_to_be_started_again_is_replaced_at_once(
-    start: Callable[[str], Runner], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Backoff, "wait_seconds", 3_600.0)
-    runner = start("raise SystemExit(1)")
-    await recorder.until(lambda: bool(recorder.messages))
-    await runner.replace(child(FOREVER))
-    await recorder.until(lambda: "ready" in recorder.lines)
 
 
 async def test_a_child_that_is_stopped_leaves_no_process_of_its_own_behind(tmp_path: Path, recorder: Recorder) -> None:
@@ -193,24 +151,6 @@ def test_a_process_that_ignores_sigterm_is_killed() -> None:
     assert stubborn.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
 
-async def test_a_race_raises_what_its_first_raised() -> None:
-    async def fails() -> None:
-        raise LookupError("gone")
-
-    with pytest.raises(LookupError, match="gone"):
-        await race(asyncio.sleep(600), fails())
-
-
-async def test_a_port_that_another_program_has_taken_is_logged_and_retried(tmp_path: Path, recorder: Recorder) -> None:
-    with ReaperLink(tmp_path / "sockets") as link, socket.create_server((HOST, 0)) as other:
-        runner = Runner(child(FOREVER, other.getsockname()[1]), tmp_path, link, recorder.append_lines, recorder.say)
-        task = asyncio.create_task(runner.run())
-        await recorder.until(lambda: runner.failures >= 1)
-        await runner.stop()
-        await task
-    assert recorder.messages[0].startswith("ERROR child cannot be started: Address already in use")
-
-
 async def test_a_worker_ends_with_its_master_and_the_child_is_started_again(
     start: Callable[[str], Runner], recorder: Recorder
 ) -> None:
@@ -239,14 +179,3 @@ async def test_a_connection_waits_while_one_process_replaces_another(tmp_path: P
         await task
     assert not is_open(port)
     assert recorder.messages == []
-
-
-async def test_a_child_that_keeps_dying_leaves_its_port_closed(tmp_path: Path, recorder: Recorder) -> None:
-    port = free_port()
-    with ReaperLink(tmp_path / "sockets") as link:
-        runner = Runner(child("raise SystemExit(1)", port), tmp_path, link, recorder.append_lines, recorder.say)
-        task = asyncio.create_task(runner.run())
-        await recorder.until(lambda: runner.failures == 2)
-        assert not is_open(port)
-        await runner.stop()
-        await task

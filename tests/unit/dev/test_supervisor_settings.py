@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deploy.cli.dev import find_warnings
 from deploy.config.dotenv import DotenvFault, add_to_dotenv, dotenv_warnings, parse_dotenv, read_dotenv
-from deploy.config.running_dev import PortsTaken, owner_from, ports_from, require_free
+from deploy.config.running_dev import PortsTaken, ports_from, require_free
 from deploy.dev.supervisor import supervisor
 from deploy.dev.supervisor.setup import Options, parse_options
 from deploy.secrets.values import WeakSecret, find_missing
@@ -33,20 +33,6 @@ def test_a_platform_that_does_not_exist_is_rejected_also_in_the_environment(
             options(*arguments, environ=environ)
         assert error.value.code == 2
         assert "must be one of gcp, aws; got 'azure'" in capsys.readouterr().err
-
-
-def test_every_option_has_a_default() -> None:
-    assert options() == Options(
-        platform="gcp",
-        config=None,
-        port_base=8080,
-        state=Path("/root-folder/.hookchain"),
-        env_file=Path("/root-folder/.env"),
-        reload=True,
-        send_mail=False,
-        log_level="INFO",
-        colours=True,
-    )
 
 
 def test_the_environment_counts_and_the_command_line_counts_more() -> None:
@@ -108,13 +94,6 @@ def test_a_taken_port_is_named_with_its_owner_and_a_way_out() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("listing", "owner"), [("p77\ncnode\nf12\n", "node (process 77)"), ("", None), ("p77\n", None)]
-)
-def test_the_owner_is_read_from_what_lsof_says(listing: str, owner: str | None) -> None:
-    assert owner_from(listing) == owner
-
-
 # .env
 
 
@@ -129,9 +108,7 @@ def test_a_line_that_cannot_be_read_is_named_without_its_value(line: str) -> Non
     ("line", "advice"),
     [
         ("e63-pw=hidden", ". A name has capital letters, digits and underscores: write E63_PW"),
-        ("export shop.key = hidden", ". A name has capital letters, digits and underscores: write SHOP_KEY"),
         ("1NAME=hidden", ". A name has capital letters, digits and underscores"),
-        ("hidden-end-of-base64==", ". A name has capital letters, digits and underscores"),
         ("hidden", ""),
     ],
 )
@@ -156,21 +133,14 @@ COMMENT = (
     ("text", "warning"),
     [
         ("A_PW=hidden\n\nA_PW=other", ":1: A_PW has another value in line 3: that of line 3 is used"),
-        ("A_PW=hidden\nA_PW='hidden'", None),
         ("A_PW=hidden #rest", f"{COMMENT}value alone"),
         ("A_PW='hidden #rest'", None),
-        ("A_PW='hidden' # rest", None),
-        ("A_PW=hidden#rest", None),
         ("A_PW=hidden # set 2026-11-30", None),
         ("A_PW=A_PW=hidden", ":1: A_PW: the value begins with `A_PW=`: write the name once"),
         (
             "A_PW='Bearer hidden'",
             ":1: A_PW: the value begins with `Bearer `. Write only what is after it, unless the secret is a "
             "header's whole value",
-        ),
-        (
-            "A_PW=basic hidden",
-            ":1: A_PW: the value begins with `basic `. Write only what is after it",
         ),
     ],
 )
@@ -210,7 +180,7 @@ def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory,
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIE$(id)`id`\n-----END PRIVATE KEY-----\n"
 
 
-@pytest.mark.parametrize("value", [PEM, "new one\nold one", "it's $HOME\nand \\n", "a  \n b", '"', "!#$&()"])
+@pytest.mark.parametrize("value", [PEM, "it's $HOME\nand \\n"])
 def test_a_shell_reads_from_dotenv_what_dev_reads(tmp_path: Path, value: str) -> None:
     """The README has people source it."""
     path = tmp_path / ".env"

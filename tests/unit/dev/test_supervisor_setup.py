@@ -12,13 +12,10 @@ from deploy.cli.main import main
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
 from deploy.config.config_file import Fault
 from deploy.dev.supervisor.banner import banner, changed_lines, make_hint
-from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.runner import ReaperLink
-from deploy.dev.supervisor.setup import Setup, generated_values, parse_options, secret_notes, set_up
+from deploy.dev.supervisor.setup import Setup, parse_options, secret_notes, set_up
 from deploy.dev.supervisor.supervisor import Supervisor, changes, snapshot
-from deploy.terminal.log_view import LogView
-from shared.jsontext import to_json
 
 CONFIG = """
 sources:
@@ -57,15 +54,12 @@ def test_a_generated_standard_webhooks_secret_is_a_key_that_can_sign(settle: Set
     assert not setup.environ["FORM_PASSWORD"].startswith("whsec_")
 
 
-@pytest.mark.parametrize("environ", [{}, {"EMAIL_ADDRESS": "ann@example.com"}])
-def test_a_configuration_that_is_written_later_is_noticed_and_used(
-    settle: SetUp, tmp_path: Path, environ: Mapping[str, str]
-) -> None:
-    before = settle(environ)
+def test_a_configuration_that_is_written_later_is_noticed_and_used(settle: SetUp, tmp_path: Path) -> None:
+    before = settle({})
     seen = snapshot(before.configuration.files)
     (tmp_path / OWN_CONFIG).write_text(SIGNED, encoding="utf-8")
     assert changes(seen, snapshot(before.configuration.files)) == (tmp_path / OWN_CONFIG,)
-    assert settle(environ).configuration.path == tmp_path / OWN_CONFIG
+    assert settle({}).configuration.path == tmp_path / OWN_CONFIG
 
 
 def test_without_its_configuration_the_example_is_served_until_it_is_back(settle: SetUp, tmp_path: Path) -> None:
@@ -152,7 +146,6 @@ LINK = "  enroll: {auth: {scheme: link, secret: link-key}, methods: [GET]}\n"
         ([GITHUB], "hookchain trigger github"),
         ([GITHUB, OTHER_GITHUB], "hookchain trigger github --source code"),
         ([LINK], "hookchain link enroll event=password_created"),
-        ([LINK, GITHUB], "hookchain trigger github"),
     ],
 )
 def test_the_command_to_try_fits_the_configuration(
@@ -162,12 +155,6 @@ def test_the_command_to_try_fits_the_configuration(
     setup = settle({})
     assert make_hint(setup).trial.endswith(command)
     assert f"Try it:\n    {make_hint(setup).trial}\n" in banner(setup, 1.0)
-
-
-def test_a_sample_beside_the_configuration_is_tried_before_a_providers_own(settle: SetUp, tmp_path: Path) -> None:
-    (tmp_path / OWN_CONFIG).write_text(with_sources("  mdm: {provider: jamf_pro, secret: mdm-password}\n"), "utf-8")
-    (tmp_path / OWN_CONFIG).with_name("sample.xml").write_text("<a/>", encoding="utf-8")
-    assert f"--data-binary @{tmp_path / 'deploy/sample.xml'} http://127.0.0.1:8080/mdm" in banner(settle({}), 1.0)
 
 
 def test_the_banner_names_generated_and_short_secrets(settle: SetUp, tmp_path: Path) -> None:
@@ -225,18 +212,6 @@ def test_a_start_and_a_change_name_the_destinations_that_get_real_requests(settl
     assert line in changed_lines(before, after)
 
 
-def test_a_start_names_the_destinations_that_no_account_of_googles_can_write_to(settle: SetUp, tmp_path: Path) -> None:
-    text = DELIVERING.replace("list, chat", "list, image, chat").replace(
-        "  chat:", "  image: {cloud_build: {project: shop, trigger: image}}\n  chat:"
-    )
-    (tmp_path / OWN_CONFIG).write_text(text, encoding="utf-8")
-    shown = banner(settle({}), 1.0)
-    assert (
-        "Deliveries to image are held: this machine has no account of Google's. Name a service account's key" in shown
-    )
-    assert "sent for real: chat, crm." in shown
-
-
 def test_a_misspelt_name_of_a_secret_is_named_at_the_start_by_lint_list_and_explain(
     settle: SetUp, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,66 +255,6 @@ def test_what_is_seldom_meant_in_dotenv_is_named_at_the_start_after_a_change_and
         assert f"warning: {text}" in changed
         assert f"warning: {text}" in printed
     assert changed_lines(after, after) == []
-
-
-def test_a_misspelt_name_in_the_file_of_secrets_is_named_with_the_secret_that_is_new(
-    settle: SetUp, tmp_path: Path
-) -> None:
-    (tmp_path / OWN_CONFIG).write_text(CONFIG, encoding="utf-8")
-    settle({})
-    file = tmp_path / ".env"
-    file.write_text(file.read_text(encoding="utf-8").replace("FORM_PASSWORD", "FORM_PASWORD"), encoding="utf-8")
-    setup = settle({})
-    assert secret_notes(setup, generated_values({}, setup)) == {
-        "form": "secret 'form-password' was generated just now, and nothing reads FORM_PASWORD in .env: one of the two "
-        "names may be misspelt"
-    }
-
-
-def test_a_secret_that_was_removed_is_named_as_new_until_it_is_set(settle: SetUp, tmp_path: Path) -> None:
-    (tmp_path / OWN_CONFIG).write_text(CONFIG, encoding="utf-8")
-    before = settle({})
-    generated = generated_values({}, before)
-    assert "secret 'form-password' was generated just now" in secret_notes(before, generated)["form"]
-    assert generated_values(generated, settle({})) == generated  # another file changed
-    assert generated_values(generated, settle({"FORM_PASSWORD": "the-senders-own-password"})) == {}
-
-
-@pytest.mark.parametrize(
-    ("detail", "cause"),
-    [
-        ("no. Why: the sender uses a different secret, such as", "no. Why: it is new"),
-        ("no. The cause was not looked for", "no. The cause was not looked for"),
-        ("no. Why: the token is right", "no. Why: the token is right"),
-    ],
-)
-def test_a_new_secret_is_the_cause_unless_another_one_is_shown(
-    detail: str, cause: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
-    output.notes = {"form": "it is new"}
-    line = {"severity": "WARNING", "message": "rejected", "code": "password_mismatch", "source": "form"}
-    output.append_lines("receive", [to_json({**line, "detail": detail})])
-    output.close()
-    shown = " ".join(capsys.readouterr().out.split())
-    assert f'"{cause}"' in shown
-
-
-def test_a_caught_mail_to_whoever_the_event_names_has_a_sender(settle: SetUp, tmp_path: Path) -> None:
-    text = CONFIG.replace("[ann@example.com]", "['{{ data.email }}'], allow_recipients: ['*@example.com']")
-    for written, environ, sender in (
-        (text, {}, "sender@example.com"),
-        (text, {"EMAIL_FROM": "own@example.com"}, None),  # which notify reads itself
-        (CONFIG, {}, None),  # the first recipient is the sender, as in a cloud
-    ):
-        (tmp_path / OWN_CONFIG).write_text(written, encoding="utf-8")
-        destinations = settle(environ).configuration.slices["notify"]["destinations"]
-        assert isinstance(destinations, dict)
-        destination = destinations["list"]
-        assert isinstance(destination, dict)
-        settings = destination["settings"]
-        assert isinstance(settings, dict)
-        assert settings.get("from") == sender
 
 
 def test_the_line_to_try_has_the_secret_that_the_functions_read_first(settle: SetUp, tmp_path: Path) -> None:

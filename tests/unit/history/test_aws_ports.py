@@ -8,7 +8,7 @@ from aiohttp import web
 
 from deploy.config.running_dev import Hint, ports_from, remove_dev_file, write_dev_file
 from deploy.dev.aws.stack import function_environ
-from deploy.dev.local_status import local_backlogs, local_version
+from deploy.dev.local_status import local_backlogs
 from deploy.history.aws_ports import LocalAws
 from deploy.history.local import open_local_ledger, running_aws
 from deploy.terminal.command_line import CommandError
@@ -38,17 +38,6 @@ async def test_the_local_aws_is_used_only_while_it_runs(tmp_path: Path) -> None:
     remove_dev_file(tmp_path)
     async with open_local_ledger(tmp_path) as ledger:
         assert isinstance(ledger, LocalLedger)
-
-
-def test_the_emulated_google_cloud_leaves_the_state_in_the_folder(tmp_path: Path) -> None:
-    begin(tmp_path, None)
-    assert running_aws(tmp_path) is None
-    assert local_version(tmp_path).name == "hookchain dev"
-
-
-def test_the_status_names_the_local_aws(tmp_path: Path) -> None:
-    begin(tmp_path, 9005)
-    assert local_version(tmp_path).name == "hookchain dev, local AWS"
 
 
 async def test_the_backlog_counts_what_waits_and_what_a_function_has(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
+"""A journal of an earlier version, whose `bodies` named their events by id, and the first status of an event."""
+
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploy.history.journal_view import EventQuery, search_words
@@ -15,10 +19,10 @@ from deploy.history.local_requests import RequestEntry, request_from, write_requ
 from deploy.history.local_retention import purge_journal
 from deploy.history.state import StateFault
 from shared.cloud.local.database import transaction
-from shared.cloud.local.journal import FILE_NAME, open_journal, write_entries
-from shared.event import Event
+from shared.cloud.local.journal import FILE_NAME, open_journal, update_status, write_entries
+from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, to_json
 from shared.retention import DAY_SECONDS, Retention
 from shared.times import rfc3339
 
@@ -81,20 +85,6 @@ def dead_letter(event_id: str) -> DeadLetter:
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["ada", "LOVELACE", "ada@exam", '"ada lovelace"', "love ada", "123", "password_created"]
-)
-def test_an_event_is_found_by_the_beginnings_of_its_words(journal: Journal, text: str) -> None:
-    data: Json = {"name": "Ada Lovelace", "mail": "ada@example.com", "id": 12345, "event": "password_created"}
-    journal.record(entry("e1", TELL, data=data), entry("e2", TELL, data={"name": "Grace"}))
-    assert journal.find(text=text) == ["e1"]
-
-
-def test_a_line_break_in_a_text_does_not_stick_to_the_next_word(journal: Journal) -> None:
-    journal.record(entry("e1", TELL, data={"note": "first\nsecond"}))
-    assert journal.find(text="second") == ["e1"]
-
-
 def test_a_search_says_how_many_events_it_could_not_see_yet(journal: Journal) -> None:
     journal.record(entry("e1", TELL), entry("e2", TELL))
     assert journal.reader.events(EventQuery(text="web")).not_indexed == 2
@@ -107,24 +97,6 @@ def test_no_search_text_is_an_error_of_the_index(text: str) -> None:
         connection.execute("CREATE VIRTUAL TABLE texts USING fts5 (text)")
         if words:
             connection.execute("SELECT * FROM texts WHERE texts MATCH ?", (match_expression(words),)).fetchall()
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "status"),
-    [
-        ([], "delivering"),
-        (["delivered"], "delivered"),
-        (["retry_scheduled"], "retry_scheduled"),
-        (["unknown"], "retry_scheduled"),
-        (["retry_scheduled", "delivered"], "delivered"),
-        (["held"], "held"),
-        (["failed"], "dead_lettered"),
-    ],
-)
-def test_the_last_attempt_decides_the_status(journal: Journal, outcomes: list[str], status: str) -> None:
-    journal.record(entry("e1", TELL))
-    journal.record(*(attempt("e1", outcome, number=n) for n, outcome in enumerate(outcomes, 1)))
-    assert journal.status("e1") == status
 
 
 def test_an_accepted_event_is_listed_before_transform_has_seen_it(journal: Journal) -> None:
@@ -154,19 +126,9 @@ def test_rejected_requests_come_newest_first(journal: Journal) -> None:
 
 
 def test_a_log_line_of_receive_is_a_request() -> None:
-    line: JsonObject = {
-        "severity": "WARNING",
-        "message": "rejected",
-        "time": "2026-09-21T14:13:20.500Z",
-        "function": "receive",
-        "method": "POST",
-        "status": 401,
-        "source": "web",
-        "code": "signature_mismatch",
-        "detail": "none",
-        "duration_ms": 0.4,
-    }
-    expected = RequestEntry(NOW + 0.5, "POST", 401, "web", "signature_mismatch", detail="none", duration_ms=0.4)
+    line: JsonObject = {"function": "receive", "time": rfc3339(NOW), "method": "POST", "status": 401, "source": "web"}
+    line |= {"code": "signature_mismatch", "detail": "none", "duration_ms": 0.4}
+    expected = RequestEntry(NOW, "POST", 401, "web", "signature_mismatch", detail="none", duration_ms=0.4)
     assert request_from(line) == expected
 
 
@@ -199,3 +161,101 @@ def test_what_is_not_found_may_not_be_processed_yet_where_only_transform_lists_e
             state.find_id("events", "4f2a9c")
         with pytest.raises(StateFault, match="listed once transform has processed it: `hookchain logs --event ID`"):
             replace(state, lists_accepted=False).find_id("events", "4f2a9c")
+
+
+EARLIER_BODIES: Final = """
+DROP TABLE bodies;
+CREATE TABLE bodies (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, document TEXT NOT NULL,
+    routes TEXT NOT NULL, passes INTEGER NOT NULL DEFAULT 1);
+"""
+EVENTS: Final = tuple(
+    Event(
+        f"{number:032x}", "/sources/shop", "order.created", rfc3339(NOW + number), "0" * 64, data={"n": f"word{number}"}
+    )
+    for number in range(4)
+)
+ROUTES: Final = to_json([{"route": "all", "matched": True, "reason": "any", "destinations": ["inbox"], "code": None}])
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """The path of a journal whose bodies came in another order than its events, and whose last body is deleted."""
+    path = tmp_path / "journal.db"
+    with closing(open_journal(path)) as connection, transaction(connection):
+        write_entries(connection, [EventEntry(event, (), NOW) for event in EVENTS])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"PRAGMA user_version = 0; {EARLIER_BODIES}")
+        insert = "INSERT INTO bodies (event_id, document, routes, passes) VALUES (?, ?, ?, 2)"
+        for event in reversed(EVENTS):
+            connection.execute(insert, (event.id, to_json(to_cloudevent(event)), ROUTES))
+        connection.execute("DELETE FROM bodies WHERE seq = 4")
+        connection.commit()
+    return path
+
+
+def test_an_upgrade_keeps_each_events_document_routes_and_passes(earlier: Path) -> None:
+    with JournalReader(earlier) as reader:
+        records = [reader.event(event.id) for event in EVENTS]
+    documents = [None if record is None else record.document for record in records]
+    assert documents == [None, *(json.loads(to_json(to_cloudevent(event))) for event in EVENTS[1:])]
+    assert [(record.passes, len(record.routes)) for record in records if record] == [(0, 0), (2, 1), (2, 1), (2, 1)]
+
+
+def test_an_upgrade_keeps_what_the_search_index_has(earlier: Path) -> None:
+    with JournalReader(earlier) as reader:
+        assert reader.index() == 3
+    with closing(open_journal(earlier)) as connection, transaction(connection):
+        write_entries(connection, [EventEntry(EVENTS[0], (), NOW)])
+    with JournalReader(earlier) as reader:
+        assert reader.index() == 1
+        found = [[event.id for event in reader.events(EventQuery(text=f"word{n}")).events] for n in range(4)]
+    assert found == [[event.id] for event in EVENTS]
+
+
+IDS: Final = st.sampled_from([event.id for event in EVENTS[:2]])
+OUTCOMES: Final = ("delivered", "delivered", "failed", "held", "unknown", "merged")
+ROUTED: Final = st.builds(
+    EventEntry,
+    st.sampled_from(EVENTS[:2]),
+    st.sampled_from(
+        [
+            (RouteDecision("all", True, "because", ("inbox",), None),),
+            (RouteDecision("all", True, "because", ("inbox", "crm"), None),),
+            (RouteDecision("all", False, "because", (), None),),
+            (RouteDecision("all", True, "because", (), "cast_failed"),),
+        ]
+    ),
+    st.just(NOW),
+)
+TRIED: Final = st.builds(
+    lambda event_id, delivery, outcome: AttemptEntry(delivery, event_id, "all", "inbox", 1, NOW, NOW, outcome),
+    IDS,
+    st.sampled_from(["first", "second"]),
+    st.sampled_from(OUTCOMES),
+)
+GIVEN_UP: Final = st.builds(
+    lambda event_id, delivery: DeadLetter(delivery, "rejected", "no", NOW, b"", "deliveries", event_id),
+    IDS,
+    st.sampled_from(["first", "second"]),
+)
+
+
+@settings(max_examples=100)
+@example(
+    [
+        [EventEntry(EVENTS[0], (RouteDecision("all", True, "because", ("inbox",), None),), NOW)],
+        [
+            AttemptEntry(delivery, EVENTS[0].id, "all", "inbox", 1, NOW, NOW, outcome)
+            for delivery, outcome in (("first", "failed"), ("second", "delivered"))
+        ],
+    ]
+)
+@given(written=st.lists(st.lists(ROUTED | TRIED | TRIED | GIVEN_UP, min_size=1, max_size=3), max_size=6))
+def test_every_status_that_is_written_is_the_one_that_all_entries_give(written: list[list[JournalEntry]]) -> None:
+    with closing(open_journal(Path(":memory:"))) as connection, transaction(connection):
+        for entries in written:
+            write_entries(connection, entries)
+            statuses = connection.execute("SELECT id, status FROM events ORDER BY id").fetchall()
+            update_status(connection, [event.id for event in EVENTS])
+            assert connection.execute("SELECT id, status FROM events ORDER BY id").fetchall() == statuses

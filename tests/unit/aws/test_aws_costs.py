@@ -11,9 +11,7 @@ import pytest
 
 from deploy.aws.costs import (
     COSTS,
-    ENDPOINT_DELIVERY_BYTES,
     ENDPOINT_DELIVERY_UNITS,
-    MESSAGE_BYTES,
     MESSAGE_UNITS,
     PRICES_FILE,
     START_SECONDS,
@@ -25,11 +23,9 @@ from deploy.aws.costs import (
     sweeps_a_month,
 )
 from deploy.cli.main import main
-from deploy.config.compiler import compile_config, compile_file
-from deploy.config.config_file import parse_config
-from deploy.topology.estimate import WRITES_A_MESSAGE, Traffic, read_prices
+from deploy.config.compiler import compile_file
+from deploy.topology.estimate import Traffic, read_prices
 from deploy.topology.topology import Topology, find_topology
-from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.tables import TABLES
@@ -41,7 +37,7 @@ from shared.ledger import Claimed
 from shared.retention import Retention
 from tests.aws.operator import Stack
 from tests.contract.claims import EVENT, LEASE, T, done
-from tests.fakes.fan_out import PAID, FakeWorld
+from tests.fakes.configurations import compile_text
 
 CONFIG = """
 sources:
@@ -82,17 +78,8 @@ def test_a_stack_without_events_costs_its_polls_sweeps_secrets_and_alarms() -> N
     assert found["metrics in alarms"] == alarm_metrics(topology) > len(topology.alarms)
 
 
-def test_a_destination_costs_two_metrics_for_each_hour_in_which_it_gets_something() -> None:
-    found = {
-        count: amounts(default_topology(), Traffic(events, destinations=count))["metrics of deliveries"]
-        for count, events in ((0, 1_000_000), (1, 1_000_000), (20, 1_000_000), (2, 2))
-    }
-    assert [found[0], found[1], found[20]] == pytest.approx([0, 2, 40])
-    assert found[2] == pytest.approx(4 / (30 * 24), rel=0.01)
-
-
 def test_amounts_follow_the_configuration() -> None:
-    slices = compile_config(parse_config(CONFIG, "hookchain.yaml", Path()))
+    slices = compile_text(CONFIG)
     own, default = amounts(find_topology(slices, {}), Traffic(0)), amounts(default_topology(), Traffic(0))
     assert own["secrets"] == default["secrets"] + 1
     topology = default_topology()
@@ -103,42 +90,19 @@ def test_amounts_follow_the_configuration() -> None:
     assert after == pytest.approx(before * 1769 / 512)
 
 
-def test_what_is_stored_follows_the_retention() -> None:
-    longer = Retention(events_seconds=60 * 86_400.0, bodies_seconds=60 * 86_400.0)
-    found, before = (amounts(default_topology(), Traffic(1_000), kept) for kept in (longer, None))
-    added = found["ledger and journal, stored"] - before["ledger and journal, stored"]
-    assert added == pytest.approx(1_000 * read_usage()["bytes_events"])
-
-
-def test_bodies_that_go_before_their_events_cost_a_write_each() -> None:
-    plain, sooner = (
-        amounts(default_topology(), Traffic(1_000), kept)["writes"]
-        for kept in (None, Retention(bodies_seconds=86_400.0))
-    )
-    assert sooner - plain == 1_000
-
-
 def test_the_prices_are_those_of_the_plans_region_or_said_to_be_of_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prices = tmp_path / "prices.yaml"
-    prices.write_text(
-        "currency: USD\nlisted: us-east-1\nsecret_month: 1\n"
-        "regions: {eu-central-1: {secret_month: 9, listed: eu-central-1}}\n"
-    )
-    asked = ["costs", "--platform", "aws", "--config", "none", "--prices", str(prices)]
-    other = "The region of the plan is eu-west-3, where prices may differ"
-    for region, price, is_other in (
-        ("us-east-1", "1.00", False),
-        ("eu-central-1", "9.00", False),
-        ("eu-west-3", "1.00", True),
-    ):
+    regions = "{eu-central-1: {secret_month: 9, listed: eu-central-1}}"
+    prices.write_text(f"currency: USD\nlisted: us-east-1\nsecret_month: 1\nregions: {regions}\n")
+    for region, cost, is_other in (("eu-central-1", "18.00", False), ("eu-west-3", "2.00", True)):
         monkeypatch.setenv("AWS_REGION", region)
-        assert main(asked) == 0
+        assert main(["costs", "--platform", "aws", "--config", "none", "--prices", str(prices)]) == 0
         printed = capsys.readouterr().out
         [secrets] = [line for line in printed.splitlines() if line.startswith("secrets ")]
-        assert secrets.split()[-1] == f"{2 * float(price):.2f}"
-        assert (other in printed) == is_other
+        assert secrets.split()[-1] == cost
+        assert ("The region of the plan is eu-west-3, where prices may differ" in printed) == is_other
 
 
 def test_every_price_is_listed_with_its_region_and_date() -> None:
@@ -224,39 +188,6 @@ async def test_one_event_uses_what_the_estimate_says(stack: Stack) -> None:
     overhead = 100  # of each item, and of each entry of an index
     assert usage["bytes_ledger"] == pytest.approx(sum(settled.values()) + overhead * len(settled), rel=0.25)
     assert usage["bytes_events"] == pytest.approx(sum(recorded.values()) + overhead * len(recorded), rel=0.25)
-
-
-async def test_an_event_for_subscribers_uses_what_the_estimate_says(stack: Stack) -> None:
-    """An event of some 200 bytes, which goes to one endpoint of one tenant."""
-    stack.add_tables()
-    tables, world = Tables(stack), FakeWorld()
-    documents, ledger = DynamoDocuments(stack.place, stack.prefix), DynamoLedger(stack.place, stack.prefix)
-    world.start_on(documents, ledger)
-    await world.tenant()
-    name = await world.endpoint()
-    before = tables.sizes("documents")
-    event = replace(PAID, id="a" * 32, data={"accountId": "acme", "note": "n" * 150})
-    await world.publish(event)
-    message = tables.sizes("documents")[""] - before[""]
-    assert message == pytest.approx(MESSAGE_BYTES, rel=0.1)
-    assert units(message) <= MESSAGE_UNITS == WRITES_A_MESSAGE, "each is less than a unit"
-    own = tables.sizes("deliveries")
-    delivery, document = Delivery(event, "to customers", name), to_json(to_cloudevent(event)).encode()
-    data = delivery_message(delivery, document, "2026-03-01T12:00:00.000Z", {}).data
-    claim = await ledger.claim(delivery, data, T, LEASE)
-    assert isinstance(claim, Claimed)
-    claimed = grown(own, tables.sizes("deliveries"))
-    assert await ledger.settle(claim, done(T + 1, answer="200 OK"))
-    settled = grown(own, tables.sizes("deliveries"))
-    assert sum(map(units, claimed.values())) + units(max(claimed[""], settled[""])) == ENDPOINT_DELIVERY_UNITS
-    stored = sum(settled.values()) + 100 * len(settled)
-    assert stored == pytest.approx(ENDPOINT_DELIVERY_BYTES, rel=0.1)
-    documents.close()
-    ledger.close()
-
-
-def grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    return {name: added for name, size in after.items() if (added := size - before.get(name, 0))}
 
 
 def test_subscribers_cost_what_their_messages_and_deliveries_write_and_nothing_without_them() -> None:

@@ -23,12 +23,10 @@ def test_before_the_first_deployment_only_the_inputs_are_checked(
 ) -> None:
     checks = examined(stack, capsys)
     assert checks["credentials"][0] == "ok"
-    assert "123456789012" in checks["credentials"][1]
     assert checks["region"][:2] == ("ok", stack.place.region)
     for name in ("stack", "receive", "queues", "tables"):
         assert checks[name][0] == "ok"
         assert "not deployed yet: make deploy-aws" in checks[name][1]
-    assert checks["secrets"][0] in {"ok", "problem"}
     assert checks["sender"][0] == "problem"
     assert "SES has not verified hooks@example.com" in checks["sender"][1]
     assert "create-email-identity --email-identity hooks@example.com" in checks["sender"][2]
@@ -53,17 +51,6 @@ def test_a_whole_stack_has_no_problem(
     assert checks["receive"][1] == stack.stand_in.url
 
 
-def test_an_account_that_is_too_small_to_reserve_instances_is_a_problem(
-    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", stack.stand_in.url)
-    stack.stand_in.instances = 10
-    verdict, found, todo = examined(stack, capsys)["concurrency"]
-    assert verdict == "problem"
-    assert "the account's 10 instances" in found
-    assert "at least 149" in todo
-
-
 def test_parts_that_are_missing_are_named(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.describe(status="UPDATE_COMPLETE", url=None)
     stack.add_tables(without="dead-letters")
@@ -78,9 +65,7 @@ def test_parts_that_are_missing_are_named(stack: Stack, capsys: pytest.CaptureFi
     ("status", "verdict", "todo"),
     [
         ("ROLLBACK_COMPLETE", "problem", "make destroy-aws"),
-        ("UPDATE_ROLLBACK_FAILED", "problem", "continue-update-rollback --stack-name"),
         ("UPDATE_IN_PROGRESS", "unknown", "try again"),
-        ("UPDATE_ROLLBACK_COMPLETE", "ok", ""),
     ],
 )
 def test_the_state_of_the_stack_says_what_to_do(
@@ -104,16 +89,6 @@ def test_without_credentials_or_permission_a_check_is_unknown_and_no_problem(
     assert checks["credentials"][0] == "problem"
     assert "aws configure" in checks["credentials"][2]
     assert checks["stack"][:2] == ("unknown", "needs AWS credentials")
-
-
-def test_without_a_region_the_other_checks_are_made(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    from deploy.cli.main import main
-
-    assert main(["doctor", "--platform", "aws", "--json"]) == 1
-    checks = {each["check"]: each for each in json.loads(capsys.readouterr().out)["checks"]}
-    assert checks["region"]["verdict"] == "problem"
-    assert "--region" in checks["region"]["todo"]
-    assert checks["configuration"]["verdict"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,13 @@
 """The commands that read and change the state of a stack: events, dead letters, release, status, smoke, inspect."""
 
 import asyncio
-import contextlib
 import json
 import os
 import re
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import pytest
@@ -20,12 +17,13 @@ from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
-from shared.journal import AttemptEntry, DeadLetter, EventEntry, RouteDecision
+from shared.journal import AttemptEntry, EventEntry, RouteDecision
 from shared.jsontext import JsonObject, to_json
 from shared.ledger import Claimed, Settlement
 from shared.retention import Retention
 from shared.times import rfc3339
 from tests.aws.operator import Stack
+from tests.fakes.receiver import http_answer, receiver
 from tests.ports import free_port
 from tests.processes import Request, started, wait_for
 
@@ -109,23 +107,6 @@ def test_events_are_listed_shown_and_replayed(deployed: Stack, capsys: pytest.Ca
     assert message["id"] == EVENT_ID
 
 
-def test_dead_letters_are_listed_replayed_and_dropped(deployed: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    async def do(_: DynamoLedger, journal: DynamoJournal) -> None:
-        message = to_json(to_cloudevent(event())).encode()
-        for number in (1, 2):
-            await journal.record(
-                [DeadLetter(f"letter-{number}", "too_late", "why", time.time(), message, "events", EVENT_ID)]
-            )
-
-    work(deployed, do)
-    listed = json.loads(output(deployed, capsys, "dead-letters", "list", "--json"))["dead_letters"]
-    assert {each["id"] for each in listed} == {"letter-1", "letter-2"}
-    output(deployed, capsys, "dead-letters", "replay", "letter-1", "--yes")
-    assert [each["id"] for each in messages(deployed, "events")] == [EVENT_ID]
-    output(deployed, capsys, "dead-letters", "drop", "letter-2", "--yes")
-    assert "letter" not in output(deployed, capsys, "dead-letters", "list")
-
-
 def test_the_status_shows_what_is_held_and_release_delivers_it(
     deployed: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,62 +127,18 @@ def test_a_status_without_tables_says_so_and_shows_the_rest(stack: Stack, capsys
     assert any("events, dead letters and what is held" in note for note in status["notes"])
 
 
-@contextlib.contextmanager
-def receiving(reply: JsonObject) -> Iterator[tuple[str, list[str]]]:
-    """A receive that accepts each event: its URL, and the authorization headers that it got."""
-    seen: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            seen.append(f"{self.path} {self.headers.get('Authorization')}")
-            body = json.dumps(reply).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/", seen
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def test_a_smoke_test_is_signed_with_the_stored_secret_and_followed(
     deployed: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     happen(deployed)
-    with receiving({"id": EVENT_ID}) as (url, seen):
-        deployed.describe(url=url)
+    with receiver(http_answer(200, json.dumps({"id": EVENT_ID}).encode())) as hook:
+        deployed.describe(url=f"http://{hook.address}/")
         assert deployed.run("smoke", "--source", "shop", "--yes") == 1
         assert f"hookchain secrets set shop-password {deployed.where}" in capsys.readouterr().err
         assert deployed.run("secrets", "set", "shop-password", "--random") == 0
         assert "It works: 1 of 1 delivered." in output(deployed, capsys, "smoke", "--source", "shop", "--yes")
-        assert seen[0].startswith("/shop Basic ")
-
-
-def test_a_smoke_test_is_followed_in_the_logs_where_no_journal_can_be_read(
-    stack: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stack.add_logs()
-    stack.log("transform", {"message": "x", "event_id": EVENT_ID, "outcome": "routed", "count": 1})
-    sent: JsonObject = {"delivery_id": "1", "destination": DESTINATION, "route": "orders", "outcome": "delivered"}
-    stack.log("notify", {"message": "x", "event_id": EVENT_ID, **sent})
-    assert stack.run("secrets", "set", "shop-password", "--random") == 0
-    with receiving({"id": EVENT_ID}) as (url, _):
-        stack.describe(url=url)
-        assert stack.run("smoke", "--source", "shop", "--yes") == 0
-    printed = capsys.readouterr()
-    assert "It works: 1 of 1 delivered." in printed.out
-    assert printed.err.count("the journal cannot be read") == 1
+        assert hook.heads[0].startswith("POST /shop ")
+        assert (hook.header("authorization") or "").startswith("Basic ")
 
 
 def test_the_inspector_shows_the_events_of_a_stack(deployed: Stack) -> None:

@@ -3,14 +3,12 @@
 import io
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.secrets.backend import BackendError
 from tests.aws.operator import Stack
-from tests.unit.aws.conftest import CONFIG
 
 STRONG = "a-long-and-random-value-1"
 OTHER = "a-long-and-random-value-2"
@@ -61,13 +59,6 @@ def test_a_list_shows_states_and_what_to_do_and_no_value(
         f"sendgrid-api-key: optional, SES sends the mail; or: hookchain secrets set sendgrid-api-key {stack.where}"
         in output
     )
-
-
-def test_mail_that_is_to_go_by_sendgrid_needs_its_key(stack: Stack, tmp_path: Path) -> None:
-    (tmp_path / "hookchain.yaml").write_text(CONFIG.replace("email: {", "email: {via: sendgrid, "), encoding="utf-8")
-    for name in ("pay-key", "shop-password"):
-        assert stack.run("secrets", "set", name, "--random") == 0
-    assert stack.run("secrets", "list") == 1
 
 
 def test_a_secret_of_another_stack_is_not_changed(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:

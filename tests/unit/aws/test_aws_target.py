@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.cli.main import main
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws_names import StackTarget, checked_target, find_target
 from deploy.terminal.command_line import CommandError
@@ -38,16 +37,12 @@ def test_without_a_region_the_message_names_the_option() -> None:
 @pytest.mark.parametrize(
     ("stack", "region", "field"),
     [
-        ("ab", "eu-west-1", "stack"),
         ("Shop", "eu-west-1", "stack"),
-        ("two--dashes", "eu-west-1", "stack"),
         ("dash-", "eu-west-1", "stack"),
-        ("9lives", "eu-west-1", "stack"),
         ("a" * 29, "eu-west-1", "stack"),
         ("shop;rm", "eu-west-1", "stack"),
         ("shop", "Europe", "region"),
         ("shop", "eu-west-1.evil.example", "region"),
-        ("shop", "", "region"),
     ],
 )
 def test_a_name_that_no_stack_or_region_has_is_rejected_before_a_call(stack: str, region: str, field: str) -> None:
@@ -62,27 +57,6 @@ def test_every_name_of_a_valid_stack_is_one_that_aws_takes(stack: str, region: s
     assert all(len(aws_names.undelivered_queue(prefix, topic)) <= 80 for topic in TOPIC_NAMES)
     assert all(len(aws_names.function(prefix, name)) <= 64 for name in ("receive", "transform", "notify"))
     assert all(3 <= len(aws_names.table(prefix, each.name)) <= 255 for each in TABLES)
-
-
-def test_the_longest_stack_leaves_room_for_the_bucket() -> None:
-    prefix = checked_target("a" * 28, "ap-southeast-1").prefix
-    assert len(aws_names.bucket(prefix, "123456789012", "ap-southeast-1")) <= 63
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--platform", "aws", "--project", "mine"], "--project: needs --platform gcp; got --platform aws"),
-        (["--platform", "gcp", "--stack", "mine"], "--stack: needs --platform aws; got --platform gcp"),
-        (["--region", "eu-west-1"], "--region: needs --platform gcp or --platform aws; got --platform local"),
-    ],
-)
-@pytest.mark.parametrize("command", [["secrets", "list"], ["logs"], ["status"], ["events", "list"], ["doctor"]])
-def test_an_option_of_another_platform_is_not_ignored(
-    capsys: pytest.CaptureFixture[str], stack: Stack, command: list[str], arguments: list[str], message: str
-) -> None:
-    assert main([*command, *arguments]) == 2
-    assert message in capsys.readouterr().err
 
 
 def test_without_credentials_the_message_says_how_to_sign_in(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.aws.reserved_instances import AccountLimit, Reservation, find_reservation, offline_line, reservation
+from deploy.aws.reserved_instances import AccountLimit, Reservation, find_reservation, reservation
 from deploy.aws.template import parameter_defaults
 from deploy.cloud_access.aws import AwsFault
 from deploy.terminal.command_line import CommandError
@@ -77,13 +77,6 @@ def test_without_the_right_to_read_the_limit_reservations_stay() -> None:
 class Denied(FailedStack):
     def call(self, service: str, operation: str, **arguments: Json) -> JsonObject:
         raise AwsFault("AccessDeniedException", f"{service}: not allowed")
-
-
-def test_the_plan_says_what_would_be_reserved_and_that_a_new_account_has_too_little() -> None:
-    assert offline_line(NEEDS, DEFAULTS) == (
-        "reserves 20 instances for transform and 29 instances for notify if the account has 149 unreserved ones; "
-        "a new account has 10 in all"
-    )
 
 
 def test_a_template_that_is_deployed_by_hand_reserves_nothing() -> None:

@@ -101,11 +101,6 @@ def test_the_reasons_of_a_failed_creation_are_repeated() -> None:
         require_changeable(deployed({}, "ROLLBACK_COMPLETE"), TARGET, FailedStack())
 
 
-@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
-def test_another_stack_is_changed(status: str) -> None:
-    require_changeable(deployed({}, status), TARGET, FailedStack())
-
-
 def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

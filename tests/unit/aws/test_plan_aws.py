@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws import sam
 from deploy.cli import aws_deployment
 from tests.unit.aws.rendered import tool_or_skip
 from tests.unit.gcp.planned import CONFIG
@@ -60,11 +59,6 @@ def test_a_changed_route_is_another_code_of_transform_and_of_nothing_else(
     assert [line.split(":")[0].replace(" ", "") for line in changed] == ["-transform", "+transform"]
 
 
-def test_the_prefix_is_the_default_of_a_parameter(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert planned(config, "--prefix", "shop") == 0
-    assert "    Default: shop-\n" in capsys.readouterr().out
-
-
 def test_a_wrong_prefix_writes_nothing(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert planned(config, "--prefix", "Shop_") == 1
     assert "prefix: must be" in capsys.readouterr().err
@@ -88,7 +82,7 @@ def test_it_begins_with_a_summary(config: Path, capsys: pytest.CaptureFixture[st
     assert "a new account has 10 in all" in lines[2]
 
 
-@pytest.mark.parametrize("region", ["nosuch", "eu-central-9"])
+@pytest.mark.parametrize("region", ["eu-central-9"])
 def test_a_region_that_does_not_exist_is_rejected(
     region: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,34 +90,8 @@ def test_a_region_that_does_not_exist_is_rejected(
     assert re.search(rf"region: must be .*; got '{region}'|has no region '{region}'", capsys.readouterr().err)
 
 
-def test_a_destination_on_this_machine_is_a_warning_before_any_tool_is_needed(
-    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sam, "TOOLS", config.parent / "nowhere")
-    config.write_text(
-        CONFIG.replace("email: {to: [a@example.com]}", "webhook: {url: 'http://localhost:9000/', allow_private: true}")
-    )
-    assert planned(config) == 0
-    assert "warning: destination 'inbox': `url` is at localhost, which is this machine only" in capsys.readouterr().err
-
-
-def test_what_is_over_a_limit_stops_the_plan(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rules = "".join(f"  s{n}: {{bus: {{eventbridge: {{source: [a.{n}]}}}}}}\n" for n in range(110))
-    config.write_text(CONFIG.replace("routes:", f"{rules}routes:"))
-    assert planned(config) == 1
-    assert "hookchain plan-aws: the stack may have at most 500 resources; got" in capsys.readouterr().err
-
-
 def test_it_prints_the_translation(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tool_or_skip("python")
     assert planned(config, "--translated") == 0
     translated = json.loads(capsys.readouterr().out)
     assert translated["Resources"]["ReceiveFunction"]["Type"] == "AWS::Lambda::Function"
-
-
-def test_without_the_tools_it_says_how_to_get_them(
-    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sam, "TOOLS", config.parent / "nowhere")
-    assert planned(config, "--translated") == 1
-    assert "Run `make sam`" in capsys.readouterr().err

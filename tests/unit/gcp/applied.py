@@ -6,13 +6,12 @@ from pathlib import Path
 
 from deploy.cloud_access.gcp import Answer
 from deploy.cloud_access.gcp_names import Target
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.live import read_grants, read_resources, topics_of_others
 from deploy.gcp.plan import Action, Removal, changes, deployment_resources, removal, staying
 from deploy.gcp.resources.services import Bundle
+from tests.fakes.configurations import compile_text
 from tests.gcloud_shown import NUMBER
 from tests.gcloud_world import World
 
@@ -60,7 +59,7 @@ class Noted:
 def deployment(
     folder: Path, digests: Mapping[str, str] | None = None, config: str = CONFIG, target: Target = TARGET
 ) -> Deployment:
-    slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
+    slices = compile_text(config)
     bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in slices}
     return Deployment(target, NUMBER, slices, bundles, {}, folder / "gcp")
 

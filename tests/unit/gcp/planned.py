@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.cloud_access.gcp_names import Target
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
 from deploy.gcp.graph import Deployment
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources.services import Bundle
+from tests.fakes.configurations import compile_text
 
 TARGET = Target("my-project")
 CONFIG = """
@@ -37,7 +36,7 @@ subscribers: {{}}
 def deployment(
     config: str = CONFIG, environ: Mapping[str, str] | None = None, digests: Mapping[str, str] | None = None
 ) -> Deployment:
-    slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
+    slices = compile_text(config)
     bundles = {name: Bundle(Path("build") / name, (digests or {}).get(name, name)) for name in slices}
     return Deployment(TARGET, "123", slices, bundles, environ or {}, Path("build/gcp"))
 

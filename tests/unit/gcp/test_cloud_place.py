@@ -37,7 +37,7 @@ async def _ask() -> str | None:
     return await operator_authorization({})()
 
 
-@pytest.mark.parametrize("command", [["events", "list"], ["dead-letters", "list"], ["release", "crm"], ["inspect"]])
+@pytest.mark.parametrize("command", [["events", "list"], ["inspect"]])
 def test_every_command_says_so_too(gcloud: StubGcloud, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     gcloud.answers("auth print-access-token", code=1)
     assert main([*command, "--platform", "gcp", "--project", "a-project"]) == 1
@@ -47,7 +47,7 @@ def test_every_command_says_so_too(gcloud: StubGcloud, capsys: pytest.CaptureFix
 def test_a_project_that_is_none_is_reported_before_anything_is_asked(
     gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command in (["events", "list"], ["dead-letters", "list"], ["release", "crm"], ["inspect"]):
+    for command in (["events", "list"], ["inspect"]):
         assert main([*command, "--platform", "gcp", "--project", "No Project"]) == 1
         assert "project: must be 6 to 30" in capsys.readouterr().err
     assert gcloud.calls == []

@@ -83,13 +83,6 @@ def test_changing_one_route_makes_one_revision_of_transform(tmp_path: Path) -> N
     assert noted.done == ["update service hookchain-transform"]
 
 
-def test_a_function_that_is_not_ready_is_deployed_again(tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
-    world.things["service"]["hookchain-notify"]["ready"] = "False"
-    assert deploy(world, deployment(tmp_path))[1].done == ["update service hookchain-notify"]
-
-
 def test_a_function_that_went_back_to_an_older_revision_goes_on_with_the_newest(tmp_path: Path) -> None:
     world = World()
     deploy(world, deployment(tmp_path))
@@ -97,15 +90,6 @@ def test_a_function_that_went_back_to_an_older_revision_goes_on_with_the_newest(
     world.things["service"]["hookchain-notify"]["traffic"] = [older, {"latestRevision": True, "tag": "new"}]
     assert deploy(world, deployment(tmp_path))[1].done == ["update service hookchain-notify"]
     assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
-
-
-def test_a_sweep_that_somebody_paused_runs_again(tmp_path: Path, finished: tuple[object, int]) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
-    world.things["job"]["hookchain-sweep"]["state"] = "PAUSED"
-    failure, noted = deploy(world, deployment(tmp_path))
-    assert (failure, noted.done) == (None, ["update job hookchain-sweep"])
-    assert world.state == finished[0]
 
 
 def test_what_somebody_removed_is_made_again(tmp_path: Path, finished: tuple[object, int]) -> None:
@@ -173,7 +157,7 @@ def test_a_name_that_another_bundle_has_is_rejected_before_anything_is_made(tmp_
     assert world.changes == changed
 
 
-@pytest.mark.parametrize("kind", ["database", "account", "service", "job"])
+@pytest.mark.parametrize("kind", ["database", "service"])
 def test_what_had_such_a_name_before_there_was_a_bundle_is_left_alone(
     kind: str, tmp_path: Path, finished: tuple[object, int]
 ) -> None:

@@ -1,6 +1,5 @@
 """Sources and destinations on other systems' buses: what a deployment makes on Google Cloud, and what it may do."""
 
-import json
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +8,7 @@ import pytest
 from deploy.cloud_access.gcp import GcloudFault
 from deploy.gcp.apply import Applying
 from deploy.gcp.graph import graph
-from deploy.gcp.plan import NOTHING, changes, plan
+from deploy.gcp.plan import changes
 from deploy.gcp.resource import Resource
 from tests.gcloud_command_line import CommandLine
 from tests.gcloud_flags import faults, known_commands
@@ -122,14 +121,6 @@ def test_a_bucket_gets_one_notification_even_if_gcloud_fails_after_it_was_made(t
     assert world.state == whole.state
 
 
-def test_other_events_of_a_bucket_replace_its_notification(tmp_path: Path) -> None:
-    world = a_world()
-    deploy(world, applied(tmp_path, config=CONFIG))
-    deploy(world, applied(tmp_path, config=CONFIG.replace("[finalize, delete]", "finalize")))
-    [found] = world.things["notification"].values()
-    assert found["--event-types"] == "OBJECT_FINALIZE"
-
-
 def test_a_source_that_is_gone_takes_its_subscription_along_because_its_messages_would_be_rejected(
     tmp_path: Path,
 ) -> None:
@@ -175,21 +166,3 @@ def test_a_topic_of_somebody_else_whose_policy_may_not_be_read_stops_no_deployme
     world.message = "the wire was cut"
     with pytest.raises(GcloudFault, match="the wire was cut"):
         deploy(world, applied(tmp_path, config=CONFIG))
-
-
-def test_a_source_has_an_alert_and_charts_of_its_messages_that_go_with_it(tmp_path: Path) -> None:
-    world = a_world()
-    deploy(world, applied(tmp_path, config=CONFIG))
-    alert = world.things["alert"]["number-of-hookchain-source-messages"]
-    assert 'starts_with(\\"hookchain-bus-\\")' in json.dumps(alert)
-    [file] = resources()["dashboard hookchain-overview"].files
-    assert file.content.count('starts_with(\\"hookchain-bus-\\")') == 2
-    deploy(world, applied(tmp_path, config=PLAIN))
-    assert "number-of-hookchain-source-messages" not in world.things["alert"]
-    assert "starts_with" not in by_key(graph(deployment(PLAIN)))["dashboard hookchain-overview"].files[0].content
-
-
-def test_a_plan_from_the_beginning_makes_all_of_it() -> None:
-    kinds = [each.kind for each in plan(graph(deployment(CONFIG)), NOTHING)]
-    assert kinds.count("notification") == 1
-    assert kinds.index("notification") > kinds.index("topic")

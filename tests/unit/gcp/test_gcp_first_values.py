@@ -1,7 +1,5 @@
 """Secrets that are not there yet: taken, made or asked for, and never lost sight of before anything is made."""
 
-import json
-import subprocess
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from deploy.cloud_access.gcp_names import Target
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
 from deploy.config.dotenv import read_dotenv
 from deploy.gcp.deployment import closing, missing_needs, remember_settings
 from deploy.gcp.graph import Deployment, graph
@@ -20,6 +16,7 @@ from deploy.secrets.needs import needs
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions
 from shared.signatures.signing import standard_key
+from tests.fakes.configurations import compile_text
 
 CONFIG = """
 sources:
@@ -50,7 +47,7 @@ class Typed(Questions):
 
 
 def deployment(config: str = CONFIG) -> Deployment:
-    slices = compile_config(parse_config(config, "hookchain.yaml", Path()))
+    slices = compile_text(config)
     bundles = {name: Bundle(Path("build") / name, name) for name in slices}
     return Deployment(Target("my-project"), "123", slices, bundles, {}, Path("build/gcp"))
 
@@ -92,11 +89,6 @@ def test_a_terminal_is_asked_and_enter_makes_a_signing_secret_at_random() -> Non
     assert "press Enter for a random value" in ask.asked[1]
 
 
-def test_an_api_key_cannot_be_made_up() -> None:
-    with pytest.raises(CommandError, match="sendgrid-api-key"):
-        values({"SIGNED_KEY": "a-key-to-sign-with-1"}, Typed(""))
-
-
 DESTINATIONS = """
   chat: {slack: {secret: slack-webhook}}
   crm: {webhook: {url: "https://crm.example.com/in", secret: crm-signing, auth: {scheme: bearer, secret: crm-token}}}
@@ -132,14 +124,6 @@ def test_a_placeholder_is_rejected_and_not_repeated() -> None:
         values({**GIVEN, "SIGNED_KEY": "changeme"})
     assert "signed-key" in str(error.value)
     assert "changeme" not in str(error.value)
-
-
-def test_a_standard_webhooks_secret_is_made_as_one() -> None:
-    config = CONFIG.replace(
-        "{scheme: hmac, header: X-Sig, secret: signed-key}", "{scheme: standard-webhooks, secret: k}"
-    )
-    found, _ = values({"SENDGRID_API_KEY": GIVEN["SENDGRID_API_KEY"]}, Typed(""), config)
-    assert standard_key(found["k"])
 
 
 def test_more_than_three_questions_are_never_asked() -> None:
@@ -191,23 +175,6 @@ def test_the_key_of_subscribers_is_generated_and_must_be_long() -> None:
         first_values(found, {"sources": {}}, {"SUBSCRIBERS_KEY": "a-short-key-of-20-ch"}, Typed(), "")
 
 
-def test_a_shell_reads_the_line_as_it_is_meant_and_a_source_that_takes_no_post_has_none() -> None:
-    odd = """{auth: {scheme: basic, username: 'w$`"b', secret: odd-key}, type: data.kind}"""
-    seen = "{auth: {scheme: query, secret: seen-key}, methods: [GET]}"
-    config = CONFIG.replace("sources:", f"sources:\n  odd: {odd}\n  seen: {seen}")
-    lines = [line.strip() for line in closing(deployment(config.replace("from: all", "types: [order.*]")), [], "")]
-    url = "https://hookchain-receive-123.europe-west1.run.app"
-    assert not lines[lines.index(f"{url}/seen") + 1].startswith("curl")
-    line = lines[lines.index(f"{url}/odd") + 1]
-    script = f"""curl() {{ printf '%s\\n' "$@"; }}\ngcloud() {{ printf 'newest\\nolder\\n'; }}\n{line}"""
-    arguments = subprocess.run(
-        ["/bin/sh", "-c", script], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    assert 'w$`"b:newest' in arguments, "the newest of several values"
-    body = json.loads(arguments[arguments.index("-d") + 1])
-    assert body["kind"].startswith("order."), "of a type that a route takes"
-
-
 def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(tmp_path: Path) -> None:
     env = tmp_path / "env"
     env.write_text("# mine\nEMAIL_ADDRESS=old@example.com\n")
@@ -231,8 +198,3 @@ def test_a_second_bundle_is_named_each_time_and_the_first_stays_what_commands_me
     [note] = remember_settings(env, Target("my-project", prefix="shop-"), {})
     assert "HOOKCHAIN_PREFIX=hookchain-" in note
     assert read_dotenv(env) == {"GOOGLE_CLOUD_PROJECT": "my-project"}
-
-
-def test_defaults_are_not_worth_remembering(tmp_path: Path) -> None:
-    assert list(remember_settings(tmp_path / "env", Target("my-project"), {})) == []
-    assert read_dotenv(tmp_path / "env") == {"GOOGLE_CLOUD_PROJECT": "my-project"}

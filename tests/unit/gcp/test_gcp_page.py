@@ -12,7 +12,7 @@ import pytest
 from deploy.cli import costs as costs_command
 from deploy.cli.main import COMMANDS
 from deploy.gcp.costs import COSTS, PRICES_FILE, in_readme, price_rows, read_usage
-from deploy.topology.estimate import PricesFault, Row, amount_text, read_prices
+from deploy.topology.estimate import PricesFault, read_prices
 from tests.gcloud_flags import command_lines, faults, known_commands
 
 
@@ -93,13 +93,6 @@ def test_a_price_file_that_is_none_is_reported(text: str, reason: str, tmp_path:
     path.write_text(text)
     with pytest.raises(PricesFault, match=reason):
         read_prices(path, COSTS.known_prices())
-
-
-def test_amounts_are_shown_in_units_that_people_read() -> None:
-    shown = {row.what: amount_text(row) for row in price_rows()}
-    assert shown["requests to the functions"].startswith("3,0")
-    assert shown["bus, published and delivered"].endswith(" GiB")
-    assert amount_text(Row("logs", 1_048_576, "bytes", "log_gib")) == "1.0 MiB"
 
 
 def test_make_hands_on_what_it_is_given(root: Path) -> None:

@@ -28,33 +28,18 @@ def test_the_configuration_says_how_each_function_runs_on_cloud_run() -> None:
         return [flag(resources[f"service hookchain-{function}"], name) for name in names]
 
     assert settings(usual, "receive") == ["0", "20", "512Mi", "80", "all"]
-    assert settings(usual, "transform") == ["0", "20", "512Mi", "40", "internal"]
     assert settings(usual, "notify") == ["0", "20", "512Mi", "40", "internal"]
     assert settings(scaled, "receive") == ["1", "50", "512Mi", "80", "internal-and-cloud-load-balancing"]
-    assert settings(scaled, "transform") == ["0", "20", "2Gi", "40", "all"]
     assert settings(scaled, "notify") == ["0", "20", "512Mi", "10", "internal"]
     network = [flag(scaled["service hookchain-notify"], name) for name in ("network", "subnet", "vpc-egress")]
     assert network == ["default", "functions", "all-traffic"]
-    assert "--network" not in " ".join(usual["service hookchain-notify"].create[0].arguments)
     assert "--invoker-iam-check" in scaled["service hookchain-transform"].create[0].arguments
-
-
-def test_more_memory_takes_more_large_bodies_at_once() -> None:
-    large = CONFIG.replace("sources:", "sources:\n  big: {auth: none, max_body_bytes: 10485760}", 1)
-    concurrency = [
-        flag(by_key(graph(deployment(large + more)))["service hookchain-transform"], "concurrency")
-        for more in ("", "\ngoogle_cloud: {transform: {memory: 2Gi}}\n")
-    ]
-    assert concurrency == ["4", "17"]
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ("{receive: {min_instances: 5, max_instances: 2}}", "min_instances: must not exceed max_instances"),
-        ("{receive: {memory: 300Mi}}", "memory"),
-        ("{receive: {max_instances: 0}}", "max_instances"),
-        ("{notify: {ingress: all}}", "ingress"),
         ("{transform: {vpc: {egress: all-traffic}}}", "vpc: must name a network or a subnet"),
         ("{transform: {vpc: {network: 'default --allow-unauthenticated'}}}", "network"),
     ],
@@ -105,16 +90,6 @@ def test_a_message_is_not_pushed_again_while_its_function_may_still_work_on_it()
         timeout = int(flag(resources[f"service hookchain-{function}"], "timeout"))
         assert int(flag(resources[f"subscription hookchain-{name}"], "ack-deadline")) > timeout
     assert int(flag(resources["service hookchain-notify"], "timeout")) >= 45 + 30, "the slowest destination, and more"
-
-
-@pytest.mark.parametrize(("megabytes", "receive", "later"), [(1, 80, 40), (4, 32, 10), (10, 12, 4)])
-def test_an_instance_takes_no_more_large_bodies_at_once_than_its_memory_holds(
-    megabytes: int, receive: int, later: int
-) -> None:
-    config = CONFIG.replace("secret: shop-key}", f"secret: shop-key}}, max_body_bytes: {megabytes << 20}")
-    resources = by_key(graph(deployment(config)))
-    found = {name: int(flag(resources[f"service hookchain-{name}"], "concurrency")) for name in FUNCTIONS}
-    assert found == {"receive": receive, "transform": later, "notify": later}
 
 
 def test_pushes_go_to_the_functions_with_tokens_made_out_to_them() -> None:
@@ -177,14 +152,6 @@ def test_where_a_route_may_wait_notify_may_publish_events_and_still_comes_before
     assert resources["service hookchain-transform"].update_needs == ("service hookchain-notify",)
 
 
-def test_a_configuration_can_size_the_function_for_subscribers() -> None:
-    resources = by_key(
-        graph(deployment(f"{SUBSCRIBERS}google_cloud: {{subscribe: {{memory: 1Gi, min_instances: 1}}}}"))
-    )
-    service = resources["service hookchain-subscribe"]
-    assert (flag(service, "memory"), flag(service, "min-instances")) == ("1Gi", "1")
-
-
 def test_secrets_are_mounted_for_receive_and_only_readable_for_the_others() -> None:
     resources = by_key(graph(deployment(environ={"SMTP_URL": "smtp://me@example.com:587"})))
     assert flag(resources["service hookchain-receive"], "set-secrets") == (
@@ -225,12 +192,6 @@ def test_the_bucket_can_be_made_public_by_nobody_and_keeps_nothing_that_was_dele
     closed = {"--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0"}
     assert closed <= set(made.arguments)
     assert closed <= set(brought.arguments)
-
-
-def test_a_day_that_has_begun_is_kept_to_its_end() -> None:
-    resources = graph(deployment(CONFIG.replace("bodies: 12h", "bodies: 1201h")))
-    [file] = by_key(resources)["bucket my-project-hookchain-blobs"].files
-    assert json.loads(file.content)["rule"][0]["condition"] == {"age": 109}
 
 
 def test_values_with_commas_stand_between_other_separators() -> None:

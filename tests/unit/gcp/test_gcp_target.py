@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp import TIMED_OUT, Gcloud, GcloudFault, GcloudMissing, configured_project, read_json, shown
+from deploy.cloud_access.gcp import TIMED_OUT, Gcloud, GcloudMissing, configured_project, read_json, shown
 from deploy.cloud_access.gcp_names import Target, TargetFault, checked_target, find_target
 from tests.stub_gcloud import install
 
@@ -31,17 +31,12 @@ def test_without_a_project_it_says_how_to_name_one() -> None:
 @pytest.mark.parametrize(
     ("project", "region", "prefix", "word"),
     [
-        ("short", "europe-west1", "hookchain-", "project"),
         ("My-Project", "europe-west1", "hookchain-", "project"),
         ("my-project", "Europe", "hookchain-", "region"),
-        ("my-project", "europe-west1", "abc-", "prefix"),
         ("my-project", "europe-west1", "a" * 21 + "-", "prefix"),
         ("my-project", "europe-west1", "goog-shop-", "prefix"),
         ("my-project", "europe-west1", "my-google-", "prefix"),
-        ("my-project", "europe-west1", "my-g00gle-", "prefix"),
         ("my-project", "europe-west1", "two--dashes-", "prefix"),
-        ("my-project", "europe-west1", "9lives-", "prefix"),
-        ("my-project", "europe-west1", "", "prefix"),
         ("my-project", "europe-west1", "shop-;rm -rf-", "prefix"),
     ],
 )
@@ -72,33 +67,12 @@ def test_gcloud_never_asks_and_always_says_the_project(tmp_path: Path) -> None:
     assert stub.calls[0].arguments[-2:] == ("--project=my-project", "--quiet")
 
 
-def test_what_gcloud_says_is_reported_with_the_line_to_try(tmp_path: Path) -> None:
-    stub = install(tmp_path / "bin")
-    stub.answers("pubsub topics list", code=1, stderr="ERROR: no\n")
-    with pytest.raises(GcloudFault, match="ERROR: no\nTo run it yourself: gcloud pubsub topics list --format=json"):
-        read_json(Gcloud("my-project", stub.environ), ["pubsub", "topics", "list"], "my-project")
-
-
-def test_an_answer_that_is_not_json_is_a_fault(tmp_path: Path) -> None:
-    stub = install(tmp_path / "bin")
-    stub.answers("secrets list", "Listed 0 items.")
-    with pytest.raises(GcloudFault, match="not JSON"):
-        read_json(Gcloud("my-project", stub.environ), ["secrets", "list"], "my-project")
-
-
 def test_a_gcloud_that_hangs_is_given_up_on(tmp_path: Path) -> None:
     program = tmp_path / "gcloud"
     program.write_text("#!/bin/sh\nexec sleep 20\n")
     program.chmod(0o755)
     gcloud = Gcloud("my-project", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
     assert gcloud.run(["version"], timeout_seconds=0.2).code == TIMED_OUT
-
-
-def test_standard_input_reaches_gcloud_and_no_argument(tmp_path: Path) -> None:
-    stub = install(tmp_path / "bin")
-    stub.answers("secrets versions add")
-    Gcloud("my-project", stub.environ).run(["secrets", "versions", "add", "a", "--data-file=-"], b"a value")
-    assert stub.calls[0].stdin == "a value"
 
 
 def test_without_gcloud_it_says_where_to_get_it(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from typing import Final
 import pytest
 
 from deploy.aws import sam
-from deploy.aws.costs import alarm_metrics, polled_queues
 from shared.jsontext import JsonObject
-from tests.unit.aws.rendered import Stack, inside, listed, objects, stack_of, template, text
+from tests.unit.aws.rendered import Stack, inside, listed, stack_of, template, text
 from tests.unit.aws.template.parts import rights
 from tests.unit.aws.template.test_template_parts import CONSUMING
 from tests.unit.aws.test_translation import linted
@@ -98,27 +97,6 @@ def test_receive_gets_batches_of_each_queue_and_says_which_messages_are_to_come_
     assert len(queues) == 4
     assert all(int(str(inside(each, "BatchSize"))) <= 10 for each in found), "a FIFO queue hands out no more"
     assert all(inside(each, "FunctionResponseTypes") == ["ReportBatchItemFailures"] for each in found)
-
-
-def test_alarms_and_the_dashboard_watch_the_queue_of_each_source(stack: Stack) -> None:
-    alarms = stack.of_kind("CloudWatch::Alarm")
-    watched: list[str] = []
-    for name in ("SourceMessagesAlarm", "SourceMessages2Alarm"):
-        metrics = [each for each in objects(alarms[name]["Metrics"]) if "MetricStat" in each]
-        assert len(metrics) <= 10, "CloudWatch takes ten in one alarm"
-        for metric in metrics[::3]:
-            [dimension] = objects(inside(metric, "MetricStat", "Metric", "Dimensions"))
-            watched.append(str(inside(dimension, "Value", "Fn::Sub")))
-    assert watched == ["${Prefix}bus-uploads", "jobs", "steps.fifo", "${Prefix}bus-cloud"]
-    assert "SourceMessages3Alarm" not in alarms
-    body = str(inside(stack.of_kind("CloudWatch::Dashboard")["Dashboard"], "DashboardBody", "Fn::Sub"))
-    assert all(body.count(f'"{queue}"') == 2 for queue in watched)
-
-
-def test_what_the_queues_of_sources_cost_is_counted() -> None:
-    needs, default = topology(CONFIG), topology()
-    assert polled_queues(needs) == polled_queues(default) + 4
-    assert alarm_metrics(needs) == alarm_metrics(default) + 12
 
 
 def test_without_such_sources_the_template_has_nothing_of_them() -> None:

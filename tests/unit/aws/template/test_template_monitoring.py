@@ -1,12 +1,9 @@
 """The template's logs, alarms, metrics and dashboard."""
 
-import json
-
 from deploy.aws import template_names as names
 from deploy.topology.functions import FUNCTIONS
-from deploy.topology.monitoring import ALARMS, CHARTS
-from shared.ports import TOPIC_NAMES
-from tests.unit.aws.rendered import Stack, inside, listed, objects
+from deploy.topology.monitoring import ALARMS
+from tests.unit.aws.rendered import Stack, inside, objects
 
 
 def test_each_function_has_its_own_log_which_is_kept_for_days(stack: Stack) -> None:
@@ -49,18 +46,6 @@ def test_a_queue_that_gets_nowhere_counts_as_old(stack: Stack) -> None:
     ]
 
 
-def test_the_dashboard_shows_each_function_and_each_queue(stack: Stack) -> None:
-    body = inside(stack.of_kind("CloudWatch::Dashboard")["Dashboard"], "DashboardBody", "Fn::Sub")
-    widgets = objects(json.loads(str(body))["widgets"])
-    assert len(widgets) == 7 + len(CHARTS)
-    metrics = [each for widget in widgets for each in listed(inside(widget, "properties", "metrics"))]
-    lasts = [each[-1] for each in metrics if isinstance(each, list)]
-    shown = {each.removeprefix("${Prefix}") for each in lasts if isinstance(each, str)}
-    topics = TOPIC_NAMES
-    queues = {f"{topic}{end}" for topic in topics for end in ("", "-undelivered")}
-    assert shown == {"receive", "transform", "notify"} | queues
-
-
 def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome(stack: Stack) -> None:
     counted = stack.of_kind("Logs::MetricFilter")["DeliveriesMetric"]
     assert counted["LogGroupName"] == {"Ref": "NotifyLog"}
@@ -72,24 +57,3 @@ def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome(s
         {"Key": "outcome", "Value": "$.outcome"},
     ]
     assert "DefaultValue" not in made, "CloudWatch rejects one beside dimensions"
-
-
-def test_values_of_the_log_are_measured_by_destination(stack: Stack) -> None:
-    measured = stack.of_kind("Logs::MetricFilter")["OldestDeliveryMetric"]
-    assert (
-        measured["FilterPattern"] == '{ ($.function = "notify") && ($.oldest_seconds >= 0) && ($.destination = "*") }'
-    )
-    [made] = objects(measured["MetricTransformations"])
-    assert (made["MetricValue"], made["Unit"]) == ("$.oldest_seconds", "Seconds")
-    assert made["Dimensions"] == [{"Key": "destination", "Value": "$.destination"}]
-
-
-def test_the_dashboard_finds_the_counts_of_each_destination(stack: Stack) -> None:
-    body = inside(stack.of_kind("CloudWatch::Dashboard")["Dashboard"], "DashboardBody", "Fn::Sub")
-    found = {str(each["properties"]["title"]): each["properties"] for each in json.loads(str(body))["widgets"]}
-    [[drawn]] = found["Deferred by a pause or a cap, or held, by destination"]["metrics"]
-    where = '{Hookchain,destination,outcome} MetricName="${Prefix}deliveries"'
-    assert drawn["expression"] == f"""SEARCH('{where} (outcome="deferred" OR outcome="held")', 'Sum', 60)"""
-    assert {each.title for each in CHARTS} <= found.keys()
-    [[durations]] = found["Duration of an attempt, 99th percentile (ms), by destination"]["metrics"]
-    assert durations["expression"].endswith("""attempts"', 'p99', 60)""")

@@ -1,7 +1,6 @@
 """What a configuration and the environment change in the template, and what the commands read from it."""
 
 import re
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
@@ -9,25 +8,15 @@ import pytest
 from deploy.aws import template_names as names
 from deploy.bundle.bundle import bundle_files
 from deploy.cloud_access.aws_names import URL_OUTPUT
-from deploy.topology.functions import FUNCTIONS
-from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES, find_topology
+from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES
 from functions.transform.lambda_handler import CHAINS_ALIAS
 from shared.cloud.aws import batches
 from shared.jsontext import Json
 from shared.ports import TOPIC_NAMES
 from tests.processes import ROOT
-from tests.unit.aws.rendered import Stack, inside, objects, stack_of, template, text, walk
-from tests.unit.aws.template.parts import ITEMS, SECRET, log_rights, rights, tables
+from tests.unit.aws.rendered import Stack, inside, objects, template, text, walk
 from tests.unit.gcp.planned import CONFIG
-from tests.unit.topology.configured import FURTHER, FURTHER_SLICE, slices, topology, with_further
-
-
-def test_what_can_have_a_tag_has_the_deployments(stack: Stack) -> None:
-    tagged = ("SQS::Queue", "DynamoDB::Table", "S3::Bucket", "IAM::Role", "Logs::LogGroup", "SNS::Topic")
-    for kind in (*tagged, "CloudWatch::Alarm"):
-        for name, properties in stack.of_kind(kind).items():
-            assert properties["Tags"] == [{"Key": "hookchain", "Value": {"Ref": "Prefix"}}], name
-    assert inside(template(), "Globals", "Function", "Tags") == {"hookchain": {"Ref": "Prefix"}}
+from tests.unit.topology.configured import topology, with_further
 
 
 def test_all_names_begin_with_the_prefix(stack: Stack) -> None:
@@ -57,36 +46,9 @@ def test_a_configuration_can_size_a_function() -> None:
     parameters = inside(template(topology(CONFIG + sizes)), "Parameters")
     found = {name: inside(parameters, name, "Default") for name in ("ReceiveConcurrency", "NotifyConcurrency")}
     assert found == {"ReceiveConcurrency": 50, "NotifyConcurrency": 3}
-    assert inside(parameters, "TransformMemory", "Default") == 2048
     usual = inside(template(), "Parameters")
     assert inside(usual, "ReceiveConcurrency", "Default") == 0
     assert inside(usual, "NotifyConcurrency", "Default") == 20
-    assert inside(usual, "TransformMemory", "Default") == 512
-
-
-def test_the_mail_settings_of_the_environment_are_the_defaults() -> None:
-    found = inside(template(topology(environ={"EMAIL_FROM": "a@b.co"})), "Parameters", "EmailFrom", "Default")
-    assert found == "a@b.co"
-
-
-def test_a_further_function_is_one_entry_for_aws() -> None:
-    further = replace(FURTHER, subscriptions=())
-    needs = find_topology({**slices(), "audit": FURTHER_SLICE}, {}, (*FUNCTIONS, further))
-    found = stack_of(template(needs))
-    added = found.resources.keys() - stack_of(template()).resources.keys()
-    assert added == {"AuditFunction", "AuditRole", "AuditLog"}
-    assert found.rights("AuditRole") == rights(
-        log_rights("Audit"),
-        ("sqs", ("SendMessage",), ("DeadLettersQueue",)),
-        ("dynamodb", ITEMS, tables("owners")),
-        ("s3", ("DeleteObject", "GetObject", "PutObject"), ("Blobs/*",)),
-        ("s3", ("ListBucket",), ("Blobs",)),
-        ("secretsmanager", ("GetSecretValue",), (f"{SECRET}portal-key-??????",)),
-    )
-    own = found.of_kind("Serverless::Function")["AuditFunction"]
-    assert inside(own, "Events", "Digest", "Properties", "ScheduleExpression") == "rate(30 minutes)"
-    assert "AuditUrl" in objects(template(needs)["Outputs"])[0]
-    assert "AuditMemory" in objects(template(needs)["Parameters"])[0]
 
 
 def test_a_queue_of_two_functions_is_a_fault() -> None:
@@ -122,10 +84,3 @@ def test_the_topics_are_those_of_the_ports(stack: Stack) -> None:
     queues = {str(inside(each, "QueueName", "Fn::Sub")) for each in stack.of_kind("SQS::Queue").values()}
     wanted = {f"${{Prefix}}{topic}{end}" for topic in TOPIC_NAMES for end in ("", "-undelivered")}
     assert queues == wanted
-
-
-def test_the_template_reads_well() -> None:
-    lines = text().splitlines()
-    assert max(len(line) for line in lines if "arn:" not in line and "SEARCH(" not in line) <= 120
-    assert lines[0].startswith("# Hookchain on AWS.")
-    assert sum(line.lstrip().startswith("# ") for line in lines) > 30

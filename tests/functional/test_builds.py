@@ -6,11 +6,11 @@ Each request to GitHub must be one that its published description has: npm's @oc
 import asyncio
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import jsonschema
-import pytest
 
 from shared.jsontext import Json, JsonObject
 from tests.gcp.description import Description
@@ -19,17 +19,10 @@ from tests.kind_services import RUN, Asked, notifier, services
 TOKEN: Final = "a-token-of-the-test"
 
 
-@pytest.fixture(scope="module")
-def github_description() -> Callable[[Callable[[str], Path]], JsonObject]:
-    read: dict[str, JsonObject] = {}
-
-    def description(node_package: Callable[[str], Path]) -> JsonObject:
-        if "" not in read:
-            file = node_package("@octokit/openapi") / "generated" / "api.github.com.json"
-            read[""] = json.loads(file.read_bytes())
-        return read[""]
-
-    return description
+@cache
+def description_in(package: Path) -> JsonObject:
+    """Return GitHub's description of its API."""
+    return as_json(json.loads((package / "generated" / "api.github.com.json").read_bytes()))
 
 
 def as_json(value: Json) -> JsonObject:
@@ -49,7 +42,6 @@ def verify_for_github(asked: Asked, description: JsonObject) -> None:
 
 async def test_the_same_event_a_hundred_times_at_once_is_one_workflow_run(
     node_package: Callable[[str], Path],
-    github_description: Callable[[Callable[[str], Path]], JsonObject],
 ) -> None:
     settings: JsonObject = {
         "repository": "example-org/website",
@@ -63,7 +55,7 @@ async def test_the_same_event_a_hundred_times_at_once_is_one_workflow_run(
         await asyncio.gather(*[notify.take() for _ in range(100)])
 
     [asked] = made.asked
-    verify_for_github(asked, github_description(node_package))
+    verify_for_github(asked, description_in(node_package("@octokit/openapi")))
     assert asked.headers["authorization"] == f"Bearer {TOKEN}"
     assert [attempt.answer for attempt in (await notify.row()).attempts] == [
         "200 run https://github.com/example-org/website/actions/runs/7"
@@ -72,7 +64,6 @@ async def test_the_same_event_a_hundred_times_at_once_is_one_workflow_run(
 
 async def test_a_repository_dispatch_is_as_github_describes_it(
     node_package: Callable[[str], Path],
-    github_description: Callable[[Callable[[str], Path]], JsonObject],
 ) -> None:
     settings: JsonObject = {
         "repository": "example-org/website",
@@ -84,7 +75,7 @@ async def test_a_repository_dispatch_is_as_github_describes_it(
         await notifier(made, "github", settings, {"github-token": TOKEN}).take()
 
     [asked] = made.asked
-    verify_for_github(asked, github_description(node_package))
+    verify_for_github(asked, description_in(node_package("@octokit/openapi")))
     assert asked.json()["client_payload"] == {"event": {"name": "Ada"}, "by": "web"}
 
 

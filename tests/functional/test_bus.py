@@ -14,7 +14,7 @@ from functions.notify.http_kind import example_delivery
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, dedupes_repeats
 from shared.cloud.aws.client import AwsPlace
-from shared.delivery import Delivered, Delivery, Disabled, Outcome, Unknown
+from shared.delivery import Delivered, Delivery, Outcome, Unknown
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.guarded_fetch import GuardedFetch
@@ -137,15 +137,6 @@ async def test_an_event_bus_gets_an_event_that_its_rules_match(aws: AwsPlace, mo
     assert f"urn:hookchain:delivery:{KEY}" in event["resources"]
 
 
-async def test_a_queue_that_is_not_there_holds_the_destination(aws: AwsPlace) -> None:
-    arn = f"arn:aws:sqs:{aws.region}:{ACCOUNT}:none-{uuid.uuid4().hex[:10]}"
-
-    outcome = await attempted({"sqs": arn, **at(aws)}, delivery({}))
-
-    assert isinstance(outcome, Disabled)
-    assert "correct its name" in outcome.reason
-
-
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[str]:
     """Take everything and answer nothing."""
@@ -164,8 +155,6 @@ async def silent_server() -> AsyncIterator[str]:
     [
         {"pubsub": "projects/example-project/topics/orders"},
         {"sqs": f"arn:aws:sqs:eu-central-1:{ACCOUNT}:orders"},
-        {"sns": f"arn:aws:sns:eu-central-1:{ACCOUNT}:orders"},
-        {"eventbridge": f"arn:aws:events:eu-central-1:{ACCOUNT}:event-bus/orders"},
     ],
 )
 async def test_an_answer_that_is_lost_leaves_it_open_whether_the_message_is_there(bus: JsonObject) -> None:

@@ -87,10 +87,6 @@ def test_a_push_of_another_account_is_rejected(port: int, folder: Path) -> None:
     assert rows(folder, "e2") == []
 
 
-def test_what_is_no_delivery_is_dead_lettered_and_acknowledged(port: int) -> None:
-    assert post(port, Request("/", b"\xff", cloud_run_headers())) == 204
-
-
 def test_a_dead_letter_is_kept_and_acknowledged(port: int, folder: Path) -> None:
     assert post(port, Request("/dead-letters", push_of(b"no letter of ours"), cloud_run_headers())) == 204
     assert (folder / "state" / "journal.db").is_file()

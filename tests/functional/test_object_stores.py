@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
 
-from shared.event import to_cloudevent
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.ports import DELIVERIES
 from tests.aws.local_aws import KEYS, boto_client, local_aws
-from tests.fakes.blobs import FakeBlobs
 from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
 from tests.kind_services import notifier_over
 from tests.object_stores import CloudStorage, Losing, StoredObject, google_token
@@ -151,14 +149,6 @@ async def test_another_deliverys_object_is_neither_replaced_nor_taken_for_ones_o
     assert b"another delivery wrote" in letter.data
 
 
-async def test_a_replay_of_a_delivery_changes_nothing(store: Store) -> None:
-    notify = store.notifier(store.settings())
-    await notify.take()
-    await notify.ledger.reopen(DELIVERY.id, notify.clock.now())
-    await notify.take()
-    assert len(store.objects()) == 1
-
-
 async def test_hostile_text_is_the_content_and_the_key_byte_for_byte(store: Store) -> None:
     key = 'Ünï "q" <&> %2F ?#[]+ ~*\'();:@=$,!.json'
     data: JsonObject = {"key": key, "text": "--x\r\n\r\n\x00 <Code>SlowDown</Code> \u2028 👩"}
@@ -171,20 +161,6 @@ async def test_hostile_text_is_the_content_and_the_key_byte_for_byte(store: Stor
     assert (await notify.row()).attempts[-1].outcome == "delivered"
 
 
-async def test_a_large_event_is_included_whole(store: Store) -> None:
-    notify = store.notifier(store.settings(value="data"))
-    blobs = notify.parts.destinations._context.blobs
-    assert isinstance(blobs, FakeBlobs)
-    delivery = a_delivery(1)
-    delivery.event.data = {"text": "x" * 300_000}
-    await blobs.put("events/large", to_json(to_cloudevent(delivery.event)).encode())
-    delivery.event.data, delivery.event.dataref = None, "events/large"
-    await notify.take(delivery)
-
-    [found] = store.objects().values()
-    assert json.loads(found.content) == {"text": "x" * 300_000}
-
-
 async def test_a_bucket_that_is_not_there_holds_the_destination_until_it_is(store: Store) -> None:
     missing = store.settings()
     notify = store.notifier({**missing, "bucket": f"{missing['bucket']}-missing"})
@@ -192,13 +168,3 @@ async def test_a_bucket_that_is_not_there_holds_the_destination_until_it_is(stor
     state = await notify.ledger.destination_state("crm")
     assert "correct the bucket" in str(state.disabled_reason)
     assert not notify.bus.on(DELIVERIES)
-
-
-async def test_a_taken_key_whose_object_may_not_be_read_waits_for_the_operator() -> None:
-    google = Google()
-    notify = google.notifier(google.settings(key="all/{{ data.name }}"))
-    await notify.take(a_delivery(1))
-    google.storage.may_read = False
-    await notify.take(a_delivery(2))
-    assert "let the account read" in str((await notify.ledger.destination_state("crm")).disabled_reason)
-    assert not notify.dead_letters

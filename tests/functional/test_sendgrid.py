@@ -13,7 +13,7 @@ import pytest
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.email import connect
 from functions.notify.destinations.email.sendgrid import MAX_AT_ONCE
-from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Outcome, RetryLater, Unknown
 from shared.event import Event
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
@@ -124,11 +124,6 @@ async def test_a_mail_is_accepted(api: FakeApi) -> None:
     assert request["personalizations"] == [{"to": [{"email": "ada@example.com"}]}]
 
 
-async def test_the_base_of_the_api_may_have_a_path(api: FakeApi) -> None:
-    assert await send(f"{api.url}/emulated/") == [Delivered("202 m1")]
-    assert api.paths == ["/emulated/v3/mail/send"]
-
-
 async def test_mails_one_after_another_share_a_connection(api: FakeApi) -> None:
     with closing(connect("list", mail_settings(), context(api.url))) as destination:
         for _ in range(3):
@@ -147,28 +142,6 @@ async def test_no_more_mails_at_once_than_may_be(api: FakeApi) -> None:
 
     assert await sending == [Delivered("202 m1")] * (MAX_AT_ONCE + 8)
     assert api.most_at_once == MAX_AT_ONCE
-
-
-@pytest.mark.parametrize(
-    ("status", "message", "kind"),
-    [
-        (403, "The from address does not match a verified Sender Identity.", Disabled),
-        (403, "access forbidden", RetryLater),
-        (401, "The provided authorization grant is invalid, expired, or revoked", RetryLater),
-        (429, "too many requests", RetryLater),
-        (500, "oops", RetryLater),
-        (504, "upstream request timeout", Unknown),
-        (400, "Bad Request", Failed),
-        (413, "too large", Failed),
-    ],
-)
-async def test_its_answer_is_the_outcome(api: FakeApi, status: int, message: str, kind: type[object]) -> None:
-    api.status, api.answer = status, {"errors": [{"message": message}]}
-
-    [found] = await send(api.url)
-
-    assert isinstance(found, kind)
-    assert API_KEY not in repr(found)
 
 
 async def test_a_mail_that_was_taken_with_many_words_is_not_sent_again(api: FakeApi) -> None:

@@ -1,22 +1,17 @@
 """Mail over SMTP: who we are to the server, and that nobody reads along."""
 
-import ipaddress
 import ssl
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from functions.notify.destinations.email.smtp import SmtpTransport
 from functions.notify.destinations.email.smtp_server import Security, SmtpServer
 from shared.delivery import Delivered, Disabled, Outcome, RetryLater
 from tests.functional.smtp_inbox import ATTEMPT, HOST, MAIL, PASSWORD, Bench, serving
+from tests.unit.shared.test_outgoing_certificates import issue
 
 # aiosmtpd warns of what these tests want: passwords on this machine, unencrypted.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
@@ -74,45 +69,28 @@ async def test_a_server_that_wants_a_password_holds_the_destination(bench: Bench
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One file: certificate and key, for `localhost`."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+def issued(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file: the certificate and the key of `localhost`, which is its own authority."""
+    made = issue("localhost")
     file = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    pem = serialization.Encoding.PEM
-    plain = serialization.NoEncryption()
-    file.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    file.write_text(made.certificate + made.key)
     return file
 
 
 @pytest.fixture
-def server_tls(certificate: Path) -> ssl.SSLContext:
+def server_tls(issued: Path) -> ssl.SSLContext:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate)
+    tls.load_cert_chain(issued)
     return tls
 
 
 @pytest.fixture
-def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+def trusted(issued: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(issued))
 
 
 async def send_to(bench: Bench, security: Security) -> Outcome:
-    server = SmtpServer("127.0.0.1", bench.port, security)
+    server = SmtpServer("localhost", bench.port, security)
     return await SmtpTransport("list", server, bench.context()).send(MAIL, ATTEMPT, ATTEMPT.timeout_seconds)
 
 

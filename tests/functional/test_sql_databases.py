@@ -1,21 +1,16 @@
 """What becomes of rows when the table, the server or the connection is at fault, in real databases."""
 
-import socket
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 from sqlalchemy import Connection, text
 
-from deploy.doctor.databases import live_columns, table_finding
 from functions.notify.destinations.sql.database import INSERTED, UPSERTED, Database, Statements
 from functions.notify.destinations.sql.place import database_place
 from functions.notify.destinations.sql.rows import Row
 from functions.notify.destinations.sql.settings import Settings
-from shared.delivery import Delivered, Disabled, Failed, RetryLater
+from shared.delivery import Disabled, Failed, RetryLater
 from shared.jsontext import Json
 from tests.sql_server import COLUMNS, TIMEOUT, Server, answers, rows_of, settings_of, sql_server, written
 
@@ -96,24 +91,6 @@ def test_an_index_of_columns_that_are_not_written_or_with_the_key_does_no_harm(s
     assert answers(written(server, settings_of(COLUMNS, key="number"), {"n": 1, "name": "Ada"})) == [UPSERTED]
 
 
-@pytest.mark.parametrize("server", ["mariadb"], indirect=True, scope="module")
-def test_an_index_over_the_beginnings_of_texts_does_not_identify_a_row(server: Server) -> None:
-    server.run("CREATE TABLE people (name varchar(80), UNIQUE (name(3)))")
-    assert isinstance(written(server, settings_of({"name": "data"}, key="name"), "Adam")[0], Disabled)
-
-
-@pytest.mark.parametrize("server", ["mariadb"], indirect=True, scope="module")
-def test_a_column_of_a_type_that_sqlalchemy_does_not_know_is_named(server: Server) -> None:
-    server.run("CREATE TABLE people (number int, place vector(4), shape point, delivery_id varchar(80) PRIMARY KEY)")
-    columns = live_columns(server.engine, settings_of(COLUMNS))
-    assert columns is not None
-    assert [str(column.type) for column in columns.values()] == ["INTEGER", "VECTOR(4)", "POINT", "VARCHAR(80)"]
-    wanted: dict[str, Json] = {"place": {"value": "data.place", "type": "number"}}
-    found = table_finding(settings_of(wanted), columns, None)
-    assert found.found.endswith("column 'place' is VECTOR(4), which does not take the type number")
-    assert table_finding(settings_of({"number": "data.n"}), columns, None).verdict == "ok"
-
-
 def test_what_concerns_every_row_holds_the_destination_and_says_what_to_do(server: Server) -> None:
     def reason(settings: Settings) -> str:
         [outcome] = written(server, settings, {"n": 1, "name": "Ada"})
@@ -137,16 +114,6 @@ def test_a_table_is_used_once_it_is_repaired(server: Server) -> None:
         assert isinstance(database.write(rows)[0], Disabled)
         server.run("CREATE UNIQUE INDEX once ON people (delivery_id)")
         assert answers(database.write(rows)) == [INSERTED]
-
-
-def test_a_table_that_was_missing_gets_no_row_either_without_its_index(server: Server) -> None:
-    settings = settings_of(COLUMNS)
-    with closing(server.connected(settings)) as database:
-        rows = rows_of(server, settings, {"n": 1, "name": "Ada"})
-        assert isinstance(database.write(rows)[0], Disabled)
-        server.run("CREATE TABLE people (number int, name varchar(10), delivery_id varchar(80))")
-        assert isinstance(database.write(rows)[0], Disabled)
-        assert server.run("SELECT count(*) FROM people") == [(0,)]
 
 
 def test_one_bad_row_of_many_costs_few_statements(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,52 +205,3 @@ def test_a_wrong_password_or_database_holds_the_destination(server: Server) -> N
         [outcome] = database.write(rows_of(server, settings, {"n": 1}))
     assert isinstance(outcome, Disabled)
     assert "set the secret again" in outcome.reason
-
-
-@on_servers
-@pytest.mark.parametrize("url", ["{driver}://app\ud83d:x@127.0.0.1:{port}/no", "{driver}://app:x@db..example.com/no"])
-def test_a_place_that_cannot_be_written_holds_the_destination_and_costs_no_row(server: Server, url: str) -> None:
-    settings = settings_of(COLUMNS)
-    secret = url.format(driver=server.place.driver, port=server.place.port)
-    place = database_place(settings, {"database-url": (secret,)})
-    with closing(Database(place, settings, TIMEOUT)) as database:
-        [outcome] = database.write(rows_of(server, settings, {"n": 1}))
-    assert isinstance(outcome, Disabled), outcome
-
-
-@on_servers
-def test_a_server_that_speaks_another_language_is_tried_later(server: Server) -> None:
-    settings = settings_of(COLUMNS)
-    for answer in (b"\xff" * 400, b"\0" * 400, b"\x01\0\0\0\x0a", b"HTTP/1.1 400 Bad Request\r\n\r\n"):
-        with answering(answer) as port:
-            place = replace(server.place, port=port)
-            with closing(Database(place, settings, TIMEOUT)) as database:
-                [outcome] = database.write(rows_of(server, settings, {"n": 1}))
-        assert isinstance(outcome, RetryLater), (answer, outcome)
-
-
-@contextmanager
-def answering(content: bytes) -> Iterator[int]:
-    """Yield the port of a server that sends the content to its first client, and hangs up."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            client, _ = listener.accept()
-            with client, suppress(OSError):
-                client.sendall(content)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1]
-        thread.join()
-
-
-def test_the_time_for_rows_after_an_error_is_bounded(server: Server, tmp_path: Path) -> None:
-    server.run("CREATE TABLE people (number int, name varchar(10) NOT NULL, delivery_id varchar(80) PRIMARY KEY)")
-    settings = settings_of(COLUMNS)
-    many: list[Json] = [{"n": 2, "name": "Bob"}] * 99
-    with closing(Database(server.place, settings, 0.0001 if server.place.driver == "sqlite" else TIMEOUT)) as database:
-        outcomes = database.write(rows_of(server, settings, {"n": 1}, *many))
-    kinds = {type(each) for each in outcomes}
-    assert Failed in kinds or RetryLater in kinds
-    assert kinds <= {Failed, RetryLater, Delivered}

@@ -9,7 +9,6 @@ from functions.notify.notifier import Acknowledged, Nacked, Result
 from functions.notify.notify import LEASE_MARGIN_SECONDS
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
-from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination, FakeDestinations
@@ -18,11 +17,6 @@ from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
 from tests.fakes.virtual_time import run
 
 LEASE = 15.0 + LEASE_MARGIN_SECONDS
-
-
-def faulty(notifier: FakeNotifier) -> FakeLedger:
-    assert isinstance(notifier.ledger, FakeLedger)
-    return notifier.ledger
 
 
 # What nobody knows
@@ -112,11 +106,7 @@ async def test_a_dead_letter_that_cannot_be_published_causes_no_fourth_attempt()
 
 async def test_a_request_that_was_sent_by_fetch_and_got_no_answer_is_unknown() -> None:
     notifier = FakeNotifier(FakeDestination(Unanswered("host_unreachable", "example.com did not answer within 15 s")))
-    result = await notifier.take()
-    assert (result.outcome, result.reason) == (
-        "unknown",
-        "example.com did not answer within 15 s; accepted or not: unknown",
-    )
+    assert (await notifier.take()).outcome == "unknown"
 
 
 async def crash(notifier: FakeNotifier) -> None:
@@ -180,25 +170,6 @@ async def test_a_clock_that_is_set_ahead_during_an_attempt_leads_to_no_second_on
     assert len(notifier.crm.attempts) == 1
 
 
-# Notifier of ours that fail
-
-
-async def test_a_ledger_that_is_down_nacks_before_anything_is_sent() -> None:
-    notifier = FakeNotifier()
-    faulty(notifier).fault = "down"
-    with pytest.raises(Temporary):
-        await notifier.take()
-    assert notifier.crm.attempts == []
-
-
-async def test_a_secret_store_that_is_down_nacks_and_the_attempt_does_not_count() -> None:
-    notifier = FakeNotifier(FakeDestination(Temporary("secret_unavailable", "down")))
-    with pytest.raises(Temporary):
-        await notifier.take()
-    result = await notifier.take()
-    assert (result.outcome, result.attempt_number) == ("delivered", 1)
-
-
 LEASE_IS_OVER = 60.0
 POISON = a_delivery(1)
 PEERS = (a_delivery(0), a_delivery(2))
@@ -235,23 +206,12 @@ async def one_life(notifier: FakeNotifier, fragile: Fragile) -> None:
     await asyncio.wait(everything)  # all at once, as a process ends
 
 
-async def rows_after(lives: int) -> dict[str, LedgerRow]:
+async def test_the_poison_is_given_up_on_after_three_attempts_and_its_peers_are_delivered() -> None:
     fragile = Fragile()
     notifier = FakeNotifier(destinations=FakeDestinations({"crm": fragile}))
-    for _ in range(lives):
+    for _ in range(4):
         await one_life(notifier, fragile)
-    return {row.event_id: row for row in await notifier.ledger.rows(10)}
-
-
-async def test_suspects_are_attempted_one_at_a_time_so_that_none_is_cut_off_with_another() -> None:
-    rows = await rows_after(2)
-    assert rows["e0"].state == "delivered"
-    assert (rows["e1"].state, rows["e1"].crashes) == ("attempted", 1)
-    assert (rows["e2"].state, rows["e2"].crashes) == ("claimed", 1)
-
-
-async def test_the_poison_is_given_up_on_after_three_attempts_and_its_peers_are_delivered() -> None:
-    rows = await rows_after(4)
+    rows = {row.event_id: row for row in await notifier.ledger.rows(10)}
     assert {name: row.state for name, row in rows.items()} == {
         "e0": "delivered",
         "e1": "dead_lettered",
@@ -318,22 +278,3 @@ async def test_it_is_given_up_shortly_before_the_lease_ends() -> None:
     with pytest.raises(Temporary):
         await notifier.take()
     assert 38.0 <= notifier.clock.now() - began < 45.0  # the lease is the timeout of 15 s and 30 s
-
-
-async def test_an_attempt_that_sent_nothing_does_not_count_though_the_ledger_was_throttled() -> None:
-    notifier = throttled(Temporary("secret_unavailable", "down"), 1.2)
-    with pytest.raises(Temporary):
-        await notifier.take()
-    assert (await notifier.take()).outcome == "delivered"
-    row = await notifier.row()
-    assert (row.attempt_number, row.crashes) == (1, 0)
-
-
-async def test_what_only_begins_gives_up_at_once() -> None:
-    ledger = ThrottledLedger(1.2)
-    ledger.throttle()
-    began = ledger.clock.now()
-    notifier = FakeNotifier(ledger=ledger, clock=ledger.clock)
-    with pytest.raises(Temporary):
-        await notifier.take(DELIVERY)
-    assert ledger.clock.now() == began

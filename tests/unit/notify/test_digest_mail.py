@@ -1,7 +1,6 @@
 """A digest as a mail and as a message: its events by their kind, newest first, and nothing of a sender's that acts."""
 
 from dataclasses import replace
-from html.parser import HTMLParser
 from types import ModuleType
 
 import pytest
@@ -20,6 +19,7 @@ from shared.event import Event
 from shared.jsontext import Json
 from tests.fakes.mail_settings import mail_settings
 from tests.unit.notify.http_kinds import request_of
+from tests.unit.notify.test_default_mail import Page
 
 SENDER = parse_address("hookchain@example.com")
 ATTEMPT = Attempt("k" * 64, 1, 0, 1_790_000_000.0, 15.0)
@@ -62,52 +62,25 @@ def test_the_subject_counts_the_events_and_names_their_sources_and_key() -> None
 
 def test_events_stand_under_their_kind_newest_first_and_the_others_are_counted() -> None:
     _, text, _ = mail_of(delivery_of(TWO_KINDS))
-    body, _, origin = text.partition("\n-- \n")
-    assert origin == f'Digest {"d" * 32}, to "office".'
-    assert body.splitlines() == [
+    told = (
         "43 events from shop, git, forum: pc-7",
-        "=====================================",
-        "",
-        "Received 5 Jan 2026, 12:03 to 12:09 UTC",
         "The newest are listed; 40 events are counted and not shown.",
-        "",
-        "Order created · shop (40)",
-        "-------------------------",
-        "order 9",
-        "    12:09",
-        "order 3",
-        "    12:03",
-        "38 more events not shown",
-        "",
-        "Push · git (1)",
-        "--------------",
-        "push to main",
-        "    12:08",
-        "",
-        "Post created · forum (2)",
-        "------------------------",
-        "2 events not shown",
-    ]
+        *("Order created · shop (40)", "order 9", "order 3", "38 more events not shown"),
+        *("Push · git (1)", "push to main", "Post created · forum (2)", "2 events not shown"),
+    )
+    assert [line for line in text.splitlines() if line in told] == list(told)
 
 
 def test_times_are_the_recipients_and_the_day_stands_once_unless_there_are_several() -> None:
     night = digest_of([listed(9), replace(listed(8), receivedat="2026-01-04T23:30:00Z")], [Kind("shop", "x", 2)])
     delivery = delivery_of(night)
-    here, there = (
-        MailWriter(mail_settings()).write(
-            delivery, delivery.event, SENDER, "k", Person("a", "a@b.example", timezone=zone)
-        )
-        for zone in ("Europe/Berlin", None)
-    )
-    for mail, lines in (
-        (here, ["Received 5 Jan 2026, 00:30 to 13:09 (Europe/Berlin)", "    13:09", "    00:30"]),
-        (
-            there,
-            ["Received 4 Jan 2026, 23:30 to 5 Jan 2026, 12:09 UTC", "    5 Jan 2026, 12:09", "    4 Jan 2026, 23:30"],
-        ),
+    for zone, lines in (
+        ("Europe/Berlin", ["Received 5 Jan 2026, 00:30 to 13:09 (Europe/Berlin)", "    00:30"]),
+        (None, ["Received 4 Jan 2026, 23:30 to 5 Jan 2026, 12:09 UTC", "    4 Jan 2026, 23:30"]),
     ):
-        assert mail.text is not None
-        assert set(lines) <= set(mail.text.splitlines())
+        person = Person("a", "a@b.example", timezone=zone)
+        mail = MailWriter(mail_settings()).write(delivery, delivery.event, SENDER, "k", person)
+        assert set(lines) <= set((mail.text or "").splitlines())
 
 
 def test_the_message_to_a_chat_says_the_same_in_fewer_words() -> None:
@@ -115,22 +88,10 @@ def test_the_message_to_a_chat_says_the_same_in_fewer_words() -> None:
         delivery_of(TWO_KINDS)
     )
     assert message.link is None
-    assert message.text.splitlines() == [
-        "43 events from shop, git, forum: pc-7",
-        "Received 5 Jan 2026, 12:03 to 12:09 UTC",
-        "The newest are listed; 40 events are counted and not shown.",
-        "",
-        "Order created · shop (40)",
-        "• order 9",
-        "• order 3",
-        "• and 38 more",
-        "",
-        "Push · git (1)",
-        "• push to main",
-        "",
-        "Post created · forum (2)",
-        "• 2 not shown",
-    ]
+    lines = message.text.splitlines()
+    assert lines[0] == "43 events from shop, git, forum: pc-7"
+    assert lines[-2:] == ["Post created · forum (2)", "• 2 not shown"]
+    assert {"• order 9", "• order 3", "• and 38 more", "• push to main"} <= {*lines}
 
 
 @pytest.mark.parametrize("kind", [slack, sms, ntfy, push])
@@ -139,10 +100,9 @@ def test_templates_of_one_event_do_not_fail_a_digest(kind: ModuleType) -> None:
     settings: dict[ModuleType, dict[str, Json]] = {
         slack: {"secret": "s", "text": "{{ data.a }}", "link": "https://example.com/{{ data.id }}"},
         sms: {
+            **dict.fromkeys(("to", "from"), "+15005550006"),
             "account": "AC" + "0" * 32,
             "secret": "s",
-            "to": "+447700900123",
-            "from": "+15005550006",
             "text": "{{ data.a }}",
         },
         ntfy: {"topic": "t", "title": "{{ data.a }}", "priority": "{{ data.p }}", "tags": ["{{ data.t }}", "x"]},
@@ -156,8 +116,6 @@ def test_a_senders_event_that_calls_itself_a_digest_is_not_taken_for_one() -> No
     event = Event("e1", "/sources/shop", "hookchain.digest", "2026-01-05T12:00:00Z", "00", digest_json(TWO_KINDS))
     for merged in (0, 1):
         assert mail_of(Delivery(event, "r", "office", merged=merged))[0] == "hookchain.digest from shop"
-    own = Event("e1", "/digests/office", "hookchain.digest", "2026-01-05T12:00:00Z", "00", digest_json(TWO_KINDS))
-    assert mail_of(Delivery(own, "r", "office"))[0] == "hookchain.digest from /digests/office"
 
 
 HOSTILE = st.text(
@@ -175,27 +133,7 @@ HOSTILE = st.text(
 )
 
 
-class Seen(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.values: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        self.values += [value or "" for _, value in attrs]
-
-
-def seen_in(html: str) -> Seen:
-    parser = Seen()
-    parser.feed(html)
-    parser.close()
-    return parser
-
-
-PLAIN = seen_in(mail_of(delivery_of(TWO_KINDS))[2])
+HARMLESS = Page(mail_of(delivery_of(TWO_KINDS))[2])
 
 
 @given(st.lists(st.tuples(HOSTILE, HOSTILE, HOSTILE, HOSTILE), min_size=1, max_size=5), HOSTILE)
@@ -205,11 +143,10 @@ def test_nothing_that_a_sender_writes_acts_in_the_mail(words: list[tuple[str, st
     digest = DigestData(len(events), words[0][0], words[0][1], key, None, kinds, events)
     subject, text, html = mail_of(delivery_of(digest))
     assert "\n" not in subject
-    seen = seen_in(html)
-    assert seen.tags <= PLAIN.tags
-    assert seen.attributes <= PLAIN.attributes
-    assert set(seen.values) <= set(PLAIN.values)
-    assert not any(link in seen.attributes for link in ("href", "src", "action", "background"))
+    page = Page(html)
+    assert page.tags <= HARMLESS.tags
+    assert page.attributes <= HARMLESS.attributes
+    assert not {"href", "src", "action", "background"} & {name for name, _ in page.attributes}
     assert "\u202e" not in text + html
     assert "\x00" not in text + html
 

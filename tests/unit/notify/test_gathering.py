@@ -1,36 +1,67 @@
 """Deliveries that wait for others: digests, bursts, quiet hours, and what is over a rate."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from random import Random
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from functions.notify.destination import Attempt
-from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
-from functions.notify.waiting.schedule import DIGEST_RETRY_SECONDS
-from shared.delivery import Delivered, Delivery, Disabled, Outcome, RetryLater
-from shared.errors import Temporary
-from shared.ledger import Move
+from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours, gathered_until, quiet_end
+from shared.delivery import Delivery, Disabled, RetryLater
+from shared.jsontext import Json, JsonObject
 from shared.times import rfc3339
-from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
+from tests.fakes.destinations import Answer, FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import EVENT, FakeNotifier
-from tests.unit.notify.gathered import START, data_of, event, notifier_with, pass_time
 
+START = 1_790_000_100.0  # a multiple of 900
 DIGEST = GatherSettings(digest=Digest(900.0, "data.computer"))
 
 
+def notifier_of(gather: GatherSettings, *answers: Answer, **options: object) -> FakeNotifier:
+    crm, other = FakeDestination(*answers), FakeDestination()
+    own = Options(gather=gather)
+    own.update(options)  # type: ignore[typeddict-item] # a test's own
+    made = FakeNotifier(crm, FakeDestinations({"crm": crm, "other": other}, options={"crm": own}))
+    made.clock.time = START
+    return made
+
+
+def event(notifier: FakeNotifier, number: int, data: Json = None, destination: str = "crm") -> Delivery:
+    own = replace(
+        EVENT,
+        id=f"{number:032x}",
+        data={"computer": "a", "number": 1} if data is None else data,
+        receivedat=rfc3339(notifier.clock.now()),
+        actor="ada",
+    )
+    return Delivery(own, "tell the list", destination)
+
+
+async def pass_time(notifier: FakeNotifier, seconds: float, step: float = 60.0) -> None:
+    end = notifier.clock.now() + seconds
+    while notifier.clock.now() < end:
+        notifier.clock.advance(step)
+        await notifier.sweep_and_take()
+
+
 def states(notifier: FakeNotifier) -> list[str]:
-    return sorted(row.state for row in notifier.ledger.table.values())  # type: ignore[attr-defined] # the fake's
+    assert isinstance(notifier.ledger, FakeLedger)
+    return sorted(row.state for row in notifier.ledger.table.values())
+
+
+def data_of(delivery: Delivery) -> JsonObject:
+    assert isinstance(delivery.event.data, dict)
+    return delivery.event.data
 
 
 # Digests
 
 
 async def test_events_of_a_quarter_of_an_hour_are_one_delivery_with_a_line_for_each() -> None:
-    notifier = notifier_with(replace_line(DIGEST, "{{ data.computer }} is {{ data.state }}"))
+    notifier = notifier_of(DIGEST._replace(line="{{ data.computer }} is {{ data.state }}"))
     for number in range(3):
         notifier.clock.advance(10)
         result = await notifier.take(event(notifier, number, {"computer": "a", "state": f"s{number}"}))
@@ -49,24 +80,17 @@ async def test_events_of_a_quarter_of_an_hour_are_one_delivery_with_a_line_for_e
     assert states(notifier) == ["delivered", "merged", "merged", "merged"]
 
 
-def replace_line(settings: GatherSettings, line: str) -> GatherSettings:
-    return settings._replace(line=line)
-
-
 async def test_each_key_has_a_digest_of_its_own() -> None:
-    notifier = notifier_with(DIGEST)
+    notifier = notifier_of(DIGEST)
     for number in range(6):
         await notifier.take(event(notifier, number, {"computer": ["a", "b", None][number % 3]}))
     await pass_time(notifier, 960)
-    assert sorted((str(data_of(each)["by"]), each.merged) for each in notifier.crm.delivered) == [
-        ("None", 2),
-        ("a", 2),
-        ("b", 2),
-    ]
+    digests = [(str(data_of(each)["by"]), each.merged) for each in notifier.crm.delivered]
+    assert sorted(digests) == [("None", 2), ("a", 2), ("b", 2)]
 
 
 async def test_what_comes_alone_is_delivered_as_it_is() -> None:
-    notifier = notifier_with(DIGEST)
+    notifier = notifier_of(DIGEST)
     alone = event(notifier, 1, {"computer": "a"})
     await notifier.take(alone)
     await pass_time(notifier, 960)
@@ -77,7 +101,7 @@ async def test_what_comes_alone_is_delivered_as_it_is() -> None:
 
 
 async def test_a_digest_lists_the_newest_events_and_counts_all_of_them() -> None:
-    notifier = notifier_with(DIGEST._replace(max_events=2))
+    notifier = notifier_of(DIGEST._replace(max_events=2))
     for number in range(5):
         notifier.clock.advance(1)
         await notifier.take(event(notifier, number, {"title": f"t{number}"}))
@@ -89,7 +113,7 @@ async def test_a_digest_lists_the_newest_events_and_counts_all_of_them() -> None
 
 
 async def test_a_line_that_does_not_fit_an_event_is_replaced_by_one_of_ours() -> None:
-    notifier = notifier_with(replace_line(DIGEST, "{{ data.missing }}"))
+    notifier = notifier_of(DIGEST._replace(line="{{ data.missing }}"))
     for number in range(2):
         await notifier.take(event(notifier, number, {"title": "<b>x</b>"}))
     await pass_time(notifier, 960)
@@ -98,7 +122,7 @@ async def test_a_line_that_does_not_fit_an_event_is_replaced_by_one_of_ours() ->
 
 
 async def test_a_message_that_comes_twice_counts_once() -> None:
-    notifier = notifier_with(DIGEST)
+    notifier = notifier_of(DIGEST)
     twice = event(notifier, 1)
     assert [(await notifier.take(twice)).outcome for _ in range(2)] == ["gathered", "waiting"]
     await notifier.take(event(notifier, 2))
@@ -107,22 +131,8 @@ async def test_a_message_that_comes_twice_counts_once() -> None:
     assert (await notifier.take(twice)).outcome == "finished"
 
 
-async def test_a_replay_that_is_forced_is_part_of_another_digest() -> None:
-    notifier = notifier_with(DIGEST)
-    for number in range(2):
-        await notifier.take(event(notifier, number))
-    await pass_time(notifier, 960)
-    first = notifier.crm.delivered[0].event
-    again = event(notifier, 0)
-    for _ in range(2):
-        await notifier.take(again, replay="r1", force="true")
-    await pass_time(notifier, 960)
-    assert [each.merged for each in notifier.crm.delivered] == [2, 1]
-    assert notifier.crm.delivered[1].event.id not in {first.id, again.event.id}
-
-
 async def test_an_event_that_expires_before_the_digest_is_given_up_on_at_once() -> None:
-    notifier = notifier_with(DIGEST, expires_after_seconds=60.0)
+    notifier = notifier_of(DIGEST, expires_after_seconds=60.0)
     notifier.clock.advance(1)
     late = event(notifier, 1)
     notifier.clock.advance(70)
@@ -133,7 +143,7 @@ async def test_an_event_that_expires_before_the_digest_is_given_up_on_at_once() 
 
 
 async def test_while_a_digest_is_not_delivered_what_comes_later_waits_for_the_next_one() -> None:
-    notifier = notifier_with(DIGEST, RetryLater("down"))
+    notifier = notifier_of(DIGEST, RetryLater("down"))
     notifier.destinations = FakeDestinations(
         {"crm": notifier.crm}, retry_seconds=(2_000.0,), options={"crm": Options(gather=DIGEST)}
     )
@@ -147,7 +157,7 @@ async def test_while_a_digest_is_not_delivered_what_comes_later_waits_for_the_ne
 
 
 async def test_while_the_destination_is_disabled_members_wait_and_follow_its_release() -> None:
-    notifier = notifier_with(DIGEST, Disabled("out of order"))
+    notifier = notifier_of(DIGEST, Disabled("out of order"))
     await notifier.take(event(notifier, 1))
     await pass_time(notifier, 960)
     for number in range(2, 5):
@@ -163,7 +173,7 @@ async def test_while_the_destination_is_disabled_members_wait_and_follow_its_rel
 
 
 async def test_a_digest_whose_message_was_lost_is_published_again() -> None:
-    notifier = notifier_with(DIGEST)
+    notifier = notifier_of(DIGEST)
     await notifier.take(event(notifier, 1))
     notifier.clock.advance(960)
     await notifier.sweep()  # nobody takes what it published
@@ -173,7 +183,7 @@ async def test_a_digest_whose_message_was_lost_is_published_again() -> None:
 
 
 async def test_a_destination_that_gathers_no_more_gets_what_waited_one_by_one() -> None:
-    notifier = notifier_with(DIGEST)
+    notifier = notifier_of(DIGEST)
     for number in range(3):
         await notifier.take(event(notifier, number))
     notifier.destinations = FakeDestinations({"crm": notifier.crm})
@@ -182,39 +192,25 @@ async def test_a_destination_that_gathers_no_more_gets_what_waited_one_by_one() 
     assert [each.merged for each in notifier.crm.delivered] == [0, 0, 0]
 
 
-async def test_a_delivery_that_is_too_large_for_a_record_goes_out_by_itself() -> None:
-    notifier = notifier_with(DIGEST)
-    assert (await notifier.take(event(notifier, 1, {"long": "x" * 220_000}))).outcome == "delivered"
-
-
 BURST = Coalesce("data.number", 30.0, 300.0, "last")
 
 
 # Bursts
 
 
-async def test_a_burst_on_one_key_becomes_its_last_event_with_its_count() -> None:
-    notifier = notifier_with(GatherSettings(coalesce=BURST))
-    for number in range(4):
-        await notifier.take(event(notifier, number, {"number": 17, "state": number}))
-        notifier.clock.advance(5)
-    await pass_time(notifier, 120, 5.0)
-    [delivered] = notifier.crm.delivered
-    assert (delivered.event.data, delivered.merged) == ({"number": 17, "state": 3}, 4)
-
-
 @pytest.mark.parametrize(("keep", "state"), [("first", 0), ("last", 2)])
-async def test_keep_says_which_event_of_a_burst_is_delivered(keep: str, state: int) -> None:
-    notifier = notifier_with(GatherSettings(coalesce=BURST._replace(keep=keep)))
+async def test_a_burst_on_one_key_becomes_the_event_that_keep_says_with_its_count(keep: str, state: int) -> None:
+    notifier = notifier_of(GatherSettings(coalesce=BURST._replace(keep=keep)))
     for number in range(3):
         await notifier.take(event(notifier, number, {"number": 17, "state": number}))
         notifier.clock.advance(1)
     await pass_time(notifier, 60, 5.0)
-    assert [each.event.data for each in notifier.crm.delivered] == [{"number": 17, "state": state}]
+    [delivered] = notifier.crm.delivered
+    assert (delivered.event.data, delivered.merged) == ({"number": 17, "state": state}, 3)
 
 
 async def test_keep_all_delivers_the_data_of_all_events_and_says_how_many_have_no_room() -> None:
-    notifier = notifier_with(GatherSettings(coalesce=BURST._replace(keep="all")))
+    notifier = notifier_of(GatherSettings(coalesce=BURST._replace(keep="all")))
     for number in range(3):
         await notifier.take(event(notifier, number, {"number": 17, "state": number}))
         notifier.clock.advance(1)
@@ -227,7 +223,7 @@ async def test_keep_all_delivers_the_data_of_all_events_and_says_how_many_have_n
 
 
 async def test_a_burst_without_end_is_delivered_once_it_took_max_wait() -> None:
-    notifier = notifier_with(GatherSettings(coalesce=BURST._replace(max_wait_seconds=60.0)))
+    notifier = notifier_of(GatherSettings(coalesce=BURST._replace(max_wait_seconds=60.0)))
     for number in range(40):
         await notifier.take(event(notifier, number))
         notifier.clock.advance(5)
@@ -238,7 +234,7 @@ async def test_a_burst_without_end_is_delivered_once_it_took_max_wait() -> None:
 
 
 async def test_an_event_without_the_key_of_a_burst_is_delivered_at_once() -> None:
-    notifier = notifier_with(GatherSettings(coalesce=BURST))
+    notifier = notifier_of(GatherSettings(coalesce=BURST))
     assert (await notifier.take(event(notifier, 1, {"title": "x"}))).outcome == "delivered"
 
 
@@ -249,7 +245,7 @@ EVENING = START - START % 86_400 + 21 * 3_600
 
 
 async def test_nothing_goes_out_at_night_and_the_morning_has_one_digest() -> None:
-    notifier = notifier_with(NIGHT)
+    notifier = notifier_of(NIGHT)
     notifier.clock.time = EVENING
     assert (await notifier.take(event(notifier, 0))).outcome == "delivered"
     notifier.clock.advance(3_700)
@@ -262,7 +258,7 @@ async def test_nothing_goes_out_at_night_and_the_morning_has_one_digest() -> Non
 
 
 async def test_what_fails_in_the_evening_is_not_tried_again_at_night() -> None:
-    notifier = notifier_with(NIGHT, RetryLater("down"))
+    notifier = notifier_of(NIGHT, RetryLater("down"))
     notifier.clock.time = EVENING + 3_590
     await notifier.take(event(notifier, 0))
     await pass_time(notifier, 3_600)
@@ -275,103 +271,76 @@ async def test_what_fails_in_the_evening_is_not_tried_again_at_night() -> None:
 
 
 async def test_what_is_over_the_rate_goes_out_together_once_the_rate_allows_it() -> None:
-    notifier = notifier_with(GatherSettings(is_rated=True), rate=(20, 3_600.0))
+    notifier = notifier_of(GatherSettings(is_rated=True), rate=(20, 3_600.0))
     outcomes = [(await notifier.take(event(notifier, number))).outcome for number in range(50)]
     assert outcomes == ["delivered", *["gathered"] * 49]
     await pass_time(notifier, 1_200, 5.0)
     assert [each.merged for each in notifier.crm.delivered] == [0, 49]
 
 
-QUARTER = GatherSettings(digest=Digest(900.0, None), line="{{ data.number }}")
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+    "Asia/Kathmandu",
+    "Africa/Casablanca",
+)
+minutes = st.integers(0, 24 * 60 - 1)
+moments = st.integers(
+    int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()), int(datetime(2030, 1, 1, tzinfo=UTC).timestamp())
+)
 
 
-class CountingLedger(FakeLedger):
-    def __init__(self) -> None:
-        super().__init__()
-        self.moved = 0
-
-    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
-        self.moved += len(moves)
-        return await super().postpone_all(moves, now)
+def wall(at: float, zone: str) -> datetime:
+    return datetime.fromtimestamp(at, ZoneInfo(zone))
 
 
-def notifier_of(crm: FakeDestination, gather: GatherSettings, start: float, **options: object) -> FakeNotifier:
-    own = Options(gather=gather)
-    own.update(options)  # type: ignore[typeddict-item] # a test's own
-    waits = tuple(map(float, DIGEST_RETRY_SECONDS))
-    made = FakeNotifier(
-        crm, FakeDestinations({"crm": crm}, retry_seconds=waits, options={"crm": own}), ledger=CountingLedger()
-    )
-    made.clock.time = start
-    return made
+def is_quiet(hours: QuietHours, at: float, zone: str) -> bool:
+    minute = wall(at, zone).hour * 60 + wall(at, zone).minute
+    if hours.begin < hours.end:
+        return hours.begin <= minute < hours.end
+    return not hours.end <= minute < hours.begin
 
 
-async def send(notifier: FakeNotifier, number: int) -> None:
-    received = rfc3339(notifier.clock.now())
-    await notifier.take(
-        Delivery(replace(EVENT, id=f"{number:032x}", data={"number": number}, receivedat=received), "r", "crm")
-    )
+@given(moments, minutes, minutes, st.sampled_from(ZONES))
+def test_quiet_hours_end_at_the_first_moment_that_is_not_quiet(now: int, begin: int, end: int, zone: str) -> None:
+    if begin == end:
+        return
+    hours = QuietHours(begin, end, zone)
+    until = quiet_end(hours, float(now))
+    if not is_quiet(hours, now, zone):
+        assert until is None
+        return
+    assert until is not None
+    assert now < until <= now + 49 * 3_600  # a day was skipped at Apia
+    assert not is_quiet(hours, until, zone)
+    assert all(is_quiet(hours, at, zone) for at in range(now, int(until), 120))
 
 
-async def pass_minutes(notifier: FakeNotifier, minutes: int, at_once: int = 1) -> None:
-    for _ in range(0, minutes, at_once):
-        notifier.clock.advance(60.0 * at_once)
-        await notifier.sweep_and_take()
-
-
-@pytest.mark.slow
-async def test_ten_thousand_events_in_a_minute_are_in_five_digests_at_most() -> None:
-    crm = FakeDestination()
-    notifier = notifier_of(crm, QUARTER, 1_790_000_100.0 - 20.0)  # a digest is due meanwhile
-    for number in range(10_000):
-        notifier.clock.advance(0.006)
-        await send(notifier, number)
-        if number % 5_000 == 4_999:
-            await notifier.sweep_and_take()
-    await pass_minutes(notifier, 40)
-    counts = {delivery.id: delivery.merged for delivery in crm.delivered}
-    assert len(counts) <= 5
-    assert sum(counts.values()) == 10_000
-    assert isinstance(notifier.ledger, FakeLedger)
-    digests = {delivery.event.id for delivery in crm.delivered}
-    members = [row for row in notifier.ledger.table.values() if row.state == "merged"]
-    assert len(members) == 10_000
-    assert {row.group for row in members} == digests
-
-
-async def test_a_burst_over_a_rate_is_in_few_digests() -> None:
-    crm = FakeDestination()
-    notifier = notifier_of(crm, GatherSettings(is_rated=True), 1_790_000_100.0, rate=(20, 3_600.0))
-    for number in range(2_000):
-        notifier.clock.advance(0.03)
-        await send(notifier, number)
-    await pass_minutes(notifier, 30)
-    assert sum(max(1, delivery.merged) for delivery in crm.delivered) == 2_000
-    assert len({delivery.id for delivery in crm.delivered}) <= 5
-
-
-async def test_a_weekend_without_a_mail_server_ends_in_few_digests_soon_after_it_is_back() -> None:
-    friday = datetime(2026, 10, 23, 16, tzinfo=UTC).timestamp()  # the clocks are set back on Sunday
-    back_at = datetime(2026, 10, 26, 6, 30, tzinfo=UTC).timestamp()
-
-    class Server(FakeDestination):
-        async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
-            up = attempt.now >= back_at
-            self.answers = [Delivered("250") if up else RetryLater("connection refused", 60.0)]
-            return await super().attempt(delivery, attempt)
-
-    server = Server()
+def test_a_night_of_the_change_to_summer_time_is_an_hour_shorter() -> None:
     night = QuietHours(22 * 60, 7 * 60, "Europe/Berlin")
-    notifier = notifier_of(server, QUARTER._replace(quiet_hours=night), friday)
-    random, sent = Random(7), 0
-    while notifier.clock.now() < back_at + 2 * 3_600:
-        if random.random() < 0.3 and notifier.clock.now() < back_at:
-            await send(notifier, sent)
-            sent += 1
-        await pass_minutes(notifier, 3, at_once=3)
-    counts = {delivery.id: delivery.merged for delivery in server.delivered}
-    assert sent > 300
-    assert sum(counts.values()) == sent
-    assert len(counts) <= 3
-    assert isinstance(notifier.ledger, CountingLedger)
-    assert notifier.ledger.moved < 60 * sent  # once an hour, and not each minute
+    evening = datetime(2026, 3, 28, 22, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+    assert quiet_end(night, evening) == evening + 8 * 3_600
+    evening = datetime(2026, 10, 24, 22, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+    assert quiet_end(night, evening) == evening + 10 * 3_600
+
+
+def test_the_recipients_time_zone_counts_where_the_destination_names_none() -> None:
+    at_noon = datetime(2026, 1, 5, 12, tzinfo=UTC).timestamp()
+    night = QuietHours(22 * 60, 7 * 60, None)
+    assert quiet_end(night, at_noon) is None
+    assert quiet_end(night, at_noon, "Asia/Tokyo") is None
+    assert quiet_end(night, at_noon, "Australia/Sydney") == at_noon + timedelta(hours=8).total_seconds()
+    assert quiet_end(night._replace(timezone="UTC"), at_noon, "Australia/Sydney") is None
+    assert quiet_end(night, at_noon, "Nowhere/Land") is None
+
+
+@given(st.floats(1e9, 2e9), st.sampled_from([1.0, 60.0, 900.0, 3_600.0, 86_400.0]))
+def test_a_digest_is_due_at_the_next_multiple_of_its_interval(now: float, every: float) -> None:
+    until = gathered_until(GatherSettings(digest=Digest(every, None)), now)
+    assert until is not None
+    assert now < until <= now + every
+    assert until % every == 0

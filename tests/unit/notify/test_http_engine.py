@@ -1,34 +1,77 @@
-"""The engine around a kind that speaks HTTP, with a kind that a test wrote and a fake way out."""
+"""The engine around a kind that speaks HTTP, with a kind that a test wrote: requests, answers and secrets."""
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from functions.notify import success_when
+from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DENIED_PAUSE_SECONDS
 from functions.notify.http_engine import MAX_BODY_BYTES, MAX_HEAD_BYTES, UNREACHABLE_SECONDS, HttpDestination
 from functions.notify.http_kind import (
     OutgoingRequest,
+    Response,
     SecretValues,
+    outcome_by_status,
     rendered,
     template_view,
 )
-from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary
 from shared.event import to_cloudevent
-from shared.fetch import Fetched
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, to_json
-from shared.outgoing.auth import BearerRequestAuth, QueryRequestAuth
-from shared.secrets import SecretDenied
+from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth, QueryRequestAuth
+from shared.secrets import SecretDenied, SecretStoreUnreachable
 from shared.settings import read_settings
 from shared.time_bound import bounded
+from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.notifier import DELIVERY
 from tests.fakes.secrets import FakeSecrets
-from tests.unit.notify.http_engines import ATTEMPT, TOKEN, URL, Engine, FakeKind, answering
+
+URL = "https://crm.example.com/in"
+ATTEMPT = Attempt("key-1", 1, 0, 1_790_000_000.0, 15.0)
+TOKEN = "token-of-the-crm-1234"
+
+
+@dataclass
+class FakeKind:
+    """Posts the event's data with its secret in a header, and judges a response by its status."""
+
+    answer: OutgoingRequest = field(default_factory=lambda: OutgoingRequest("POST", URL))
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    def request(self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+        self.deliveries.append(delivery)
+        headers = tuple((f"x-{name}", values[0]) for name, values in secrets.items())
+        return replace(self.answer, headers=headers, body=to_json(delivery.event.data).encode())
+
+    def outcome(self, response: Response) -> Outcome:
+        return outcome_by_status(response, "the CRM", failed={400})
+
+
+@dataclass
+class Engine:
+    fetch: FakeFetch
+    kind: FakeKind = field(default_factory=FakeKind)
+    secrets: FakeSecrets = field(default_factory=lambda: FakeSecrets({"crm-token": TOKEN}))
+    blobs: FakeBlobs = field(default_factory=FakeBlobs)
+
+    async def attempt(
+        self, delivery: Delivery = DELIVERY, *, success_when: str | None = None, names: Sequence[str] = ()
+    ) -> Outcome:
+        context = Context(self.secrets, read_settings({}), self.blobs, FakeClock(), fetch=lambda: self.fetch)
+        return await HttpDestination(self.kind, None, names, context, success_when).attempt(delivery, ATTEMPT)
+
+
+def answering(status: int, body: bytes = b"", **headers: str) -> Engine:
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return Engine(FakeFetch({URL: Fetched(status, named, body)}))
 
 
 async def test_a_response_is_judged_by_the_kind_and_its_beginning_is_kept() -> None:
@@ -37,14 +80,11 @@ async def test_a_response_is_judged_by_the_kind_and_its_beginning_is_kept() -> N
     assert isinstance(await answering(410).attempt(), Disabled)
 
 
-async def test_a_connection_that_fails_is_tried_again_after_a_minute_or_more() -> None:
-    outcome = await Engine(FakeFetch()).attempt()
-    assert isinstance(outcome, RetryLater)
-    assert outcome.after_seconds == UNREACHABLE_SECONDS
-
-
-async def test_a_request_that_was_sent_and_not_answered_is_unknown() -> None:
+async def test_a_request_that_was_sent_and_not_answered_is_unknown_and_one_that_was_not_sent_comes_later() -> None:
     assert isinstance(await Engine(FakeFetch(mute=[URL])).attempt(), Unknown)
+    unreachable = await Engine(FakeFetch()).attempt()
+    assert isinstance(unreachable, RetryLater)
+    assert unreachable.after_seconds == UNREACHABLE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -99,9 +139,7 @@ async def test_a_2xx_is_no_success_where_the_condition_is_false(body: bytes) -> 
     assert "success_when" in outcome.reason
 
 
-@pytest.mark.parametrize(
-    "condition", ["body.ok", "status == `200`", "headers.\"x-state\" == 'taken'", "body.ok && status < `300`"]
-)
+@pytest.mark.parametrize("condition", ["headers.\"x-state\" == 'taken'", "body.ok && status < `300`"])
 async def test_a_2xx_is_a_success_where_the_condition_is_true(condition: str) -> None:
     engine = answering(200, b'{"ok": true}', x_state="taken")
     assert isinstance(await engine.attempt(success_when=condition), Delivered)
@@ -110,6 +148,9 @@ async def test_a_2xx_is_a_success_where_the_condition_is_true(condition: str) ->
 async def test_a_condition_reads_text_and_its_own_failure_is_no_success() -> None:
     assert isinstance(await answering(200, b"OK").attempt(success_when="body == 'OK'"), Delivered)
     assert isinstance(await answering(200, b"[1]").attempt(success_when="starts_with(body, 'OK')"), RetryLater)
+    assert isinstance(await answering(400).attempt(success_when="status == `400`"), Failed), (
+        "it excuses no other status"
+    )
 
 
 async def test_a_condition_that_computes_for_too_long_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,24 +160,16 @@ async def test_a_condition_that_computes_for_too_long_is_no_success(monkeypatch:
     assert "computes for more than" in outcome.reason
 
 
-async def test_the_condition_does_not_excuse_another_status() -> None:
-    assert isinstance(await answering(400).attempt(success_when="status == `400`"), Failed)
-
-
-@pytest.mark.slow
-async def test_a_template_that_computes_for_too_long_is_a_dead_letter_and_holds_up_no_other_delivery() -> None:
-    class LoopingKind(FakeKind):
-        def request(
-            self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
-        ) -> OutgoingRequest:
-            text = "{% for a in data %}{% for b in data if a == 'x' %}{{ b }}{% endfor %}{% endfor %}"
-            rendered("text", text, template_view(delivery))
-            raise AssertionError
-
+async def test_a_template_that_computes_for_too_long_is_a_dead_letter_and_holds_up_no_other_delivery(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "{% for a in data %}{% for b in data if a == 'x' %}{{ b }}{% endfor %}{% endfor %}"
+    kind = FakeKind()
+    kind.request = lambda delivery, *_: rendered("text", text, template_view(delivery))  # type: ignore[method-assign, assignment]
     items: Json = ["y" * 50] * 30_000
-    engine = Engine(FakeFetch(), LoopingKind())
+    monkeypatch.setattr(bounded_templates, "__init__", lambda self: bounded.__init__(self, 0.01))
     with pytest.raises(Permanent) as raised:
-        await engine.attempt(replace(DELIVERY, event=replace(DELIVERY.event, data=items)))
+        await Engine(FakeFetch(), kind).attempt(replace(DELIVERY, event=replace(DELIVERY.event, data=items)))
     assert raised.value.code == "time_limit_exceeded"
 
 
@@ -149,13 +182,9 @@ async def test_a_template_that_computes_for_too_long_is_a_dead_letter_and_holds_
     ],
 )
 async def test_a_request_that_is_too_large_is_a_dead_letter_and_never_sent(made: OutgoingRequest) -> None:
-    class LargeKind(FakeKind):
-        def request(
-            self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
-        ) -> OutgoingRequest:
-            return made
-
-    engine = Engine(FakeFetch(), LargeKind())
+    kind = FakeKind()
+    kind.request = lambda *_: made  # type: ignore[method-assign]
+    engine = Engine(FakeFetch(), kind)
     with pytest.raises(Permanent) as raised:
         await engine.attempt()
     assert raised.value.code == "output_too_large"
@@ -208,3 +237,143 @@ async def test_time_that_is_over_before_the_request_is_no_attempt() -> None:
     destination = HttpDestination(engine.kind, None, ["crm-token"], context)
     with pytest.raises(Temporary, match="attempt_timeout"):
         await destination.attempt(DELIVERY, replace(ATTEMPT, timeout_seconds=0.01))
+
+
+OAUTH = OAuth2RequestAuth(scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token")
+
+
+async def test_secrets_are_read_by_name_and_do_not_appear_in_the_kept_answer() -> None:
+    engine = answering(200, f"you sent {TOKEN}".encode())
+    outcome = await engine.attempt(names=["crm-token"])
+    assert outcome == Delivered("200 you sent ***")
+    assert engine.fetch.asked[0].headers == (("x-crm-token", TOKEN),)
+
+
+async def test_a_secret_that_a_header_of_the_response_repeats_is_masked_in_the_outcome() -> None:
+    class HeaderKind(FakeKind):
+        def outcome(self, response: Response) -> Outcome:
+            return Delivered(f"queued at {response.header('location')}")
+
+    engine = Engine(FakeFetch({URL: Fetched(201, (("location", f"/queue?token={TOKEN}"),), b"")}), HeaderKind())
+    assert await engine.attempt(names=["crm-token"]) == Delivered("queued at /queue?token=***")
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_after_a_rejected_credential_the_order_of_several_values_is_named(status: int) -> None:
+    engine = answering(status, b"no")
+    engine.secrets = FakeSecrets({"crm-token": "an-older-token-of-the-crm\nthe-newest-token-of-the-crm"})
+    outcome = await engine.attempt(names=["crm-token"])
+    assert isinstance(outcome, Disabled | Failed | RetryLater)
+    assert ("the first line is sent: it must be the newest" in outcome.reason) is (status != 500)
+
+
+async def test_a_store_of_secrets_that_fails_is_a_failure_of_our_own_and_nothing_is_sent() -> None:
+    class UnreachableSecrets(FakeSecrets):
+        async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
+            raise SecretStoreUnreachable("secret_unavailable", f"secret {name!r} cannot be read")
+
+    engine = Engine(FakeFetch(), secrets=UnreachableSecrets({}))
+    with pytest.raises(Temporary):
+        await engine.attempt(names=["crm-token"])
+    assert engine.fetch.asked == []
+
+
+@pytest.mark.parametrize(("texts", "fault"), [({}, "does not exist"), ({"crm-token": ""}, "is empty")])
+async def test_a_secret_that_is_missing_or_empty_holds_the_destination_and_names_the_command(
+    texts: dict[str, str], fault: str
+) -> None:
+    engine = Engine(FakeFetch(), secrets=FakeSecrets(texts))
+    outcome = await engine.attempt(names=["crm-token"])
+    assert outcome == Disabled(f"secret 'crm-token' {fault}: set it with `hookchain secrets set crm-token`")
+    assert engine.fetch.asked == []
+
+
+async def test_a_rejected_secret_that_was_set_again_meanwhile_disables_nothing() -> None:
+    class CachingSecrets(FakeSecrets):
+        async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
+            return await super().values(name) if fresh else ("the-one-before-1234",)
+
+    engine = answering(410)
+    engine.secrets = CachingSecrets({"crm-token": TOKEN})
+    outcome = await engine.attempt(names=["crm-token"])
+    assert isinstance(outcome, RetryLater)
+    assert "set since" in outcome.reason
+
+    engine.secrets = FakeSecrets({"crm-token": TOKEN})
+    assert isinstance(await engine.attempt(names=["crm-token"]), Disabled)
+
+
+async def test_credentials_that_the_server_of_tokens_rejects_hold_the_destination() -> None:
+    fetch = FakeFetch({OAUTH.token_url: Fetched(401, (), b'{"error": "invalid_client"}')})
+    engine = Engine(fetch, FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,))))
+    outcome = await engine.attempt(names=["crm-token"])
+    assert isinstance(outcome, Disabled)
+    assert "id.example.com rejects the credentials (invalid_client)" in outcome.reason
+    assert [request.url for request in fetch.asked] == [OAUTH.token_url]
+
+
+async def test_a_secret_at_the_end_of_the_excerpt_leaves_no_beginning_of_it() -> None:
+    body = b"x" * 490 + TOKEN.encode()
+    outcome = await answering(500, body).attempt(names=["crm-token"])
+    assert TOKEN[:5] not in outcome.answer
+    assert outcome.answer.startswith("500 xxx")
+
+
+async def test_a_server_of_tokens_that_is_slower_than_the_attempt_is_the_destinations_trouble() -> None:
+    class SlowFetch(FakeFetch):
+        async def fetch(self, request: Outgoing) -> Fetched:
+            await asyncio.sleep(60)
+            return await super().fetch(request)
+
+    engine = Engine(SlowFetch(), FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,))))
+    context = Context(engine.secrets, read_settings({}), None, FakeClock(), fetch=lambda: engine.fetch)
+    destination = HttpDestination(engine.kind, None, ["crm-token"], context)
+    outcome = await destination.attempt(DELIVERY, replace(ATTEMPT, timeout_seconds=0.01))
+    assert outcome == RetryLater("no access token came in time; nothing was sent", UNREACHABLE_SECONDS)
+
+
+@pytest.mark.parametrize("value", ["token\u201cwith-a-quote", "token-with-a-mark\ufeff", "token\x01-of-the-crm"])
+async def test_a_secret_that_no_header_can_hold_holds_the_destination_and_costs_no_delivery(value: str) -> None:
+    auth = (BearerRequestAuth(scheme="bearer", secret="crm-token"),)
+    engine = Engine(FakeFetch(), FakeKind(OutgoingRequest("POST", URL, auth=auth)), FakeSecrets({"crm-token": value}))
+    outcome = await engine.attempt(names=["crm-token"])
+    assert isinstance(outcome, Disabled)
+    assert "secret 'crm-token' has a character that no header can hold" in outcome.reason
+    assert value not in outcome.reason
+    assert engine.fetch.asked == []
+
+
+@pytest.mark.parametrize("host", ["hooks.example.com:22", "user:password@hooks.example.com", "localhost", "10.0.0.1"])
+async def test_a_secret_url_that_nothing_is_sent_to_holds_the_destination_and_costs_no_delivery(host: str) -> None:
+    class UrlKind(FakeKind):
+        def request(
+            self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
+        ) -> OutgoingRequest:
+            return OutgoingRequest("POST", f"{secrets['crm-token'][0]}?wait=true")
+
+    secrets = FakeSecrets({"crm-token": f"https://{host}/services/1"})
+    outcome = await Engine(FakeFetch(), UrlKind(), secrets).attempt(names=["crm-token"])
+    assert isinstance(outcome, Disabled)
+    assert "secret 'crm-token' is no URL to send to" in outcome.reason
+    assert "hookchain secrets set crm-token" in outcome.reason
+    assert host not in outcome.reason
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "no such path {path}",
+        '{{"url": "https:\\/\\/hooks.example.com{escaped}"}}',
+        "GET https%3A%2F%2Fhooks.example.com{quoted}",
+        "unknown token a-part-of-a-url-that-is-secret",
+        "<a href='{path}&amp;sig=another-secret-of-the-url'>",
+    ],
+)
+async def test_no_spelling_of_a_secret_url_is_left_in_the_answer(echo: str) -> None:
+    path = "/services/T1/a-part-of-a-url-that-is-secret?v=1&sig=another-secret-of-the-url"
+    texts = {"path": path, "escaped": path.replace("/", "\\/"), "quoted": path.replace("/", "%2F")}
+    engine = answering(500, echo.format(**texts).encode())
+    engine.secrets = FakeSecrets({"crm-url": f"https://hooks.example.com{path}"})
+    outcome = await engine.attempt(names=["crm-url"])
+    assert "***" in outcome.answer
+    assert "secret" not in outcome.answer

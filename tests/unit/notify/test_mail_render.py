@@ -1,21 +1,48 @@
-"""A mail rendered from an event by a destination's settings."""
+"""A mail rendered from an event by a destination's settings, and its bytes."""
 
+import email
+import email.policy
+from base64 import b64encode
 from dataclasses import replace
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from functions.notify.destinations.email.email import sender_of
-from functions.notify.destinations.email.mail import Address
-from functions.notify.destinations.email.render import AttachmentEntry, MailSettings, text_of, without_unsafe_links
+from functions.notify.destinations.email.letters import message_bytes
+from functions.notify.destinations.email.mail import Address, Attachment, Mail
+from functions.notify.destinations.email.render import (
+    AttachmentEntry,
+    MailSettings,
+    MailWriter,
+    text_of,
+    without_unsafe_links,
+)
 from functions.notify.destinations.email.settings import AttachmentSettings, Settings
-from shared.delivery import Disabled
+from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.templating.template import KNOWN
-from tests.unit.notify.rendered import DATA, EVENT, SENDER, settings, written
+from tests.fakes.mail_settings import mail_settings
+
+SENDER = Address("hooks@example.com", "Hooks")
+DATA: JsonObject = {"name": "Ada", "email": "ada@example.com", "link": "javascript:alert(1)"}
+EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:05.000Z", "00", DATA)
+KEY = "0123456789abcdef" * 4
+
+
+def settings(**values: Json) -> Settings:
+    return Settings.model_validate({"to": ["list@example.com"], **values})
+
+
+def written(event: Event = EVENT, **values: Json) -> Mail:
+    writer = MailWriter(mail_settings(**({"to": "list@example.com"} | values)))
+    return writer.write(Delivery(event, "tell the list", "list"), event, SENDER, KEY)
 
 
 def with_data(**data: Json) -> Event:
@@ -70,8 +97,6 @@ def test_a_subject_that_smuggles_a_line_makes_no_mail(name: str) -> None:
     [
         "a@b, c@d",
         "a@b\r\nRCPT TO:<c@d>",
-        f"{'n' * 2_048} <a@example.com>",
-        ", ".join(f"a{n}@example.com" for n in range(51)),
         "ada@elsewhere.org",
         "ada@sub.example.com",
         "nobody",
@@ -177,32 +202,18 @@ def test_without_a_sender_the_destination_waits_for_the_operator(default: str | 
     assert message in found.reason
 
 
-@pytest.mark.slow
-def test_a_template_that_looks_through_a_long_list_for_each_of_its_items_holds_up_no_other_mail() -> None:
-    items: list[Json] = [{"id": number, "of": -1} for number in range(30_000)]
-    joined = "{% for a in data.items %}{% for b in data.items if b.of == a.id %}{{ b.id }}{% endfor %}{% endfor %}"
-
-    with pytest.raises(Permanent) as caught:
-        written(with_data(items=items), text=joined)
-
-    assert (caught.value.code, "templates compute" in caught.value.detail) == ("time_limit_exceeded", True)
-
-
 @pytest.mark.parametrize(
     ("html", "safe"),
     [
         ('<a href="https://x.y/a?b=1">go</a>', '<a href="https://x.y/a?b=1">go</a>'),
-        ('<a href="mailto:a@b.c">', '<a href="mailto:a@b.c">'),
         ('<a href="/relative">', '<a href="/relative">'),
         ('<a href="javascript:alert(1)">go</a>', "<a >go</a>"),
         ("<a href = 'JaVaScRiPt:alert(1)'>", "<a >"),
         ('<a href="java&#9;script&colon;alert(1)">', "<a >"),
-        ('<a href="&#x6A;avascript:alert(1)">', "<a >"),
         ('<a href=" \u200bvbscript:x">', "<a >"),
         ("<a href=data:text/html,x>", "<a >"),
         ('<img src="data:image/png;base64,AAAA">', '<img src="data:image/png;base64,AAAA">'),
         ('<img src="data:image/svg+xml,x">', "<img >"),
-        ("<p>the attribute href is text</p>", "<p>the attribute href is text</p>"),
     ],
 )
 def test_links_that_run_something_are_dropped(html: str, safe: str) -> None:
@@ -217,3 +228,139 @@ def test_html_has_words_for_those_who_read_text() -> None:
 
     assert text_of(html) == "Hi Ada!\n\na & b\nc\n\nk v"
     assert text_of("") == " "
+
+
+MAIL = Mail(
+    key=KEY,
+    sender=SENDER,
+    to=(Address("a@x.y", "Ada, of X"), Address("b@x.y")),
+    subject="Grüße",
+    text="Hä?\n.dot\n",
+    html="<p>Hä?</p>",
+    cc=(Address("c@x.y"),),
+    bcc=(Address("d@x.y"),),
+    reply_to=Address("r@x.y", 'The "R"'),
+    attachments=(Attachment("body.bin", "application/octet-stream", b"\xff\x00"),),
+)
+
+
+def test_the_message_says_what_the_mail_says() -> None:
+    content = message_bytes(MAIL, 1_772_366_400.0)
+    message = email.message_from_bytes(content, EmailMessage, policy=email.policy.default)
+
+    assert dict(message.items()) | {"Content-Type": ""} == {
+        "Content-Type": "",
+        "MIME-Version": "1.0",
+        "From": "Hooks <hooks@example.com>",
+        "To": '"Ada, of X" <a@x.y>, b@x.y',
+        "Cc": "c@x.y",
+        "Reply-To": '"The \\"R\\"" <r@x.y>',
+        "Subject": "Grüße",
+        "Date": "Sun, 01 Mar 2026 12:00:00 -0000",
+        "Message-ID": f"<{KEY[:32]}@example.com>",
+        "Auto-Submitted": "auto-generated",
+        "X-Hookchain-Delivery": KEY,
+    }
+    plain, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert plain is not None
+    assert html is not None
+    assert (plain.get_content(), html.get_content()) == ("Hä?\r\n.dot\r\n", "<p>Hä?</p>")
+    [attachment] = message.iter_attachments()
+    assert (attachment.get_filename(), attachment.get_content()) == ("body.bin", b"\xff\x00")
+
+
+def test_nobody_reads_who_had_a_blind_copy() -> None:
+    assert b"d@x.y" not in message_bytes(MAIL, 0)
+
+
+def test_a_second_generation_has_a_message_id_of_its_own() -> None:
+    assert dict(replace(MAIL, key=f"{KEY}-r1").headers)["Message-ID"] == f"<{KEY[:32]}-r1@example.com>"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["=?utf-8?q?x=0D=0ABcc:_e@x.y?=", "=?us-ascii?q?=0ABcc=3A_e@x.y?=", "a =?utf-8?b?DQpCY2M6IHhAeQ==?= b"]
+)
+def test_an_encoded_word_in_a_subject_or_a_name_stays_the_text_it_is(hostile: str) -> None:
+    content = message_bytes(replace(MAIL, subject=hostile, sender=Address("a@x.y", hostile)), 0)
+
+    assert b"\nBcc" not in content
+    assert hostile.encode() not in content
+    message = email.message_from_bytes(content, policy=email.policy.default)
+    assert message["Subject"] == hostile
+    assert "Bcc" not in message
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=300))
+def test_any_subject_arrives_as_it_was_written(subject: str) -> None:
+    content = message_bytes(replace(MAIL, subject=subject.strip(), attachments=()), 0)
+
+    found = str(email.message_from_bytes(content, policy=email.policy.default)["Subject"])
+    assert " ".join(found.split()) == " ".join(subject.split())
+    assert all(len(line) <= 998 for line in content.split(b"\r\n"))
+
+
+def test_an_address_beyond_ascii_travels_as_it_is() -> None:
+    content = message_bytes(replace(MAIL, to=(Address("zoë@x.y", "Zoë"),)), 0)
+
+    assert "<zoë@x.y>".encode() in content
+
+
+def attached(data: Json, **values: Json) -> Attachment:
+    [attachment] = written(EVENT.with_data(data), text="x", attach=[values]).attachments
+    return attachment
+
+
+@pytest.mark.parametrize(
+    ("data", "settings_", "found"),
+    [
+        ("a: 1\n", {"filename": "event.yaml"}, Attachment("event.yaml", "application/yaml", b"a: 1\n")),
+        ({"a": [1]}, {"filename": "a.JSON"}, Attachment("a.JSON", "application/json", b'{\n  "a": [\n    1\n  ]\n}')),
+        (
+            {"files": [{"type": "image/png", "size": 2, "base64": b64encode(b"\x00\xff").decode()}]},
+            {"filename": "logo.png", "content": "data.files.0", "type": "image/png"},
+            Attachment("logo.png", "image/png", b"\x00\xff"),
+        ),
+        ({"base64": "no?"}, {"filename": "a.txt"}, Attachment("a.txt", "text/plain", b'{\n  "base64": "no?"\n}')),
+        (False, {"filename": "a.txt"}, Attachment("a.txt", "text/plain", b"false")),
+    ],
+)
+def test_text_bytes_and_other_values_are_attached(data: Json, settings_: dict[str, Json], found: Attachment) -> None:
+    assert attached(data, **settings_) == found
+
+
+@pytest.mark.parametrize(
+    ("hostile", "filename"),
+    [
+        ("../../etc/passwd", "etc_passwd.txt"),
+        ("a\r\nBcc: x", "a__Bcc_ x.txt"),
+        ("\u202egpj.exe", "gpj.exe.txt"),
+        ("..", "attachment.txt"),
+        ("x" * 500, "x" * 96 + ".txt"),
+    ],
+)
+def test_an_event_chooses_neither_the_extension_nor_the_folder_of_a_file(hostile: str, filename: str) -> None:
+    assert attached({"name": hostile}, filename="{{ data.name }}.txt").filename == filename
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"filename": "{{ data.name }}"},
+        {"filename": "a.{{ data.kind }}"},
+        {"filename": "a.txt", "content": "type"},
+        {"filename": "a.txt", "type": "text"},
+        {"filename": "{{ nam }}.txt"},
+        {},
+    ],
+)
+def test_an_attachment_without_a_fixed_extension_or_a_path_is_rejected(entry: dict[str, Json]) -> None:
+    with pytest.raises(ValidationError):
+        settings(attach=[entry])
+
+
+def test_a_value_that_the_event_lacks_is_no_attachment() -> None:
+    with pytest.raises(Permanent) as caught:
+        attached({"document": "x"}, filename="a.txt", content="data.documnt")
+
+    assert caught.value.code == "undefined_field"
+    assert "attach[0].content: 'data.documnt' is not in this event; did you mean 'data.document'" in caught.value.detail

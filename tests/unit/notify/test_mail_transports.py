@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destination import Attempt, CloudApi, Context
-from functions.notify.destinations.email.email import ASK_AGAIN_SECONDS, MailTransports, Via, connect
-from functions.notify.destinations.email.mail import Address, Mail, SendLimit
+from functions.notify.destinations.email.email import MailTransports, Via, connect
+from functions.notify.destinations.email.mail import SendLimit
 from functions.notify.destinations.email.render import MailSettings
-from functions.notify.destinations.email.sendgrid import MAX_AT_ONCE, SendGridTransport
+from functions.notify.destinations.email.sendgrid import SendGridTransport
 from functions.notify.destinations.email.ses import SesTransport
 from functions.notify.destinations.email.smtp import SmtpTransport
+from functions.notify.destinations.email.smtp_server import SmtpServer, SmtpUrlFault, parse_smtp_url
 from shared.delivery import Delivery, Disabled, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.event import Event
@@ -25,19 +26,6 @@ from tests.fakes.secrets import FakeSecrets
 
 KEY = {"sendgrid-api-key": "SG.not-a-real-key-0123456789"}
 SMTP = "smtp://mail.example.com:587"
-
-
-class CountingSecrets(FakeSecrets):
-    def __init__(self, texts: dict[str, str]) -> None:
-        super().__init__(texts)
-        self.asked = 0
-        self.is_down = False
-
-    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-        self.asked += 1
-        if self.is_down:
-            raise Temporary("secret_unavailable", "the store is down")
-        return await super().values(name, fresh=fresh)
 
 
 class NoSes:
@@ -99,12 +87,14 @@ async def test_with_no_transport_the_destination_waits_and_says_what_to_set(via:
     assert "hookchain resume list" in found.reason
 
 
-async def test_a_secret_store_that_is_down_decides_nothing() -> None:
-    secrets = CountingSecrets(KEY)
-    secrets.is_down = True
+class DownSecrets(FakeSecrets):
+    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
+        raise Temporary("secret_unavailable", "the store is down")
 
+
+async def test_while_the_secrets_cannot_be_read_another_transport_is_not_chosen() -> None:
     with pytest.raises(Temporary):
-        await MailTransports("list", "auto", context(secrets, SMTP)).choose()
+        await MailTransports("list", "auto", context(DownSecrets({}), SMTP)).choose()
 
 
 class DeniedSecrets(FakeSecrets):
@@ -126,20 +116,6 @@ async def test_where_nothing_else_serves_a_key_that_may_not_be_read_pauses_the_d
     found = await MailTransports("list", via, context(DeniedSecrets({}), smtp_url)).choose()
     assert isinstance(found, RetryLater)
     assert found.pause_destination_seconds == 300
-
-
-async def test_where_smtp_serves_a_missing_key_is_asked_for_once_a_minute() -> None:
-    secrets = CountingSecrets({})
-    given = context(secrets, SMTP)
-    transports = MailTransports("list", "auto", given)
-    for _ in range(3):
-        await transports.choose()
-    assert secrets.asked == 1
-
-    assert isinstance(given.clock, FakeClock)
-    given.clock.advance(ASK_AGAIN_SECONDS)
-    secrets.texts = KEY
-    assert isinstance(await transports.choose(), SendGridTransport)
 
 
 async def test_a_new_key_is_used_from_the_next_mail_on() -> None:
@@ -182,24 +158,6 @@ async def test_an_event_whose_data_is_gone_is_permanent() -> None:
         await attempted(context(FakeSecrets(KEY)), mail_settings(), replace(EVENT, dataref="gone"))
 
 
-async def test_a_place_is_not_lost_with_a_mail_that_is_cancelled() -> None:
-    limit = SendLimit(1)
-    await limit.take(5)
-    waiting = [asyncio.create_task(limit.take(5)) for _ in range(3)]
-    await asyncio.sleep(0)
-    waiting[0].cancel()  # while it waits
-    await asyncio.sleep(0)
-    limit.give_back()
-    waiting[1].cancel()  # when it has got a place, and does not know it yet
-    assert [type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == [
-        asyncio.CancelledError,
-        asyncio.CancelledError,
-        type(None),
-    ]
-    limit.give_back()
-    await limit.take(0.01)
-
-
 async def test_no_more_mails_are_sent_than_there_are_places() -> None:
     chance, limit, under_way = random.Random(7), SendLimit(3), [0]
 
@@ -225,10 +183,38 @@ async def test_no_more_mails_are_sent_than_there_are_places() -> None:
         await limit.take(0.01)
 
 
-async def test_a_mail_that_is_not_sent_gives_its_place_back() -> None:
-    transport = SendGridTransport("list", "http://127.0.0.1:1", FakeClock())
-    transport.use_key("SG.a-key-of-the-test")
-    address = Address("ada@example.com")
-    mail = Mail(key="k" * 64, sender=address, to=(address,), subject="Hi", text="Hi", html=None)
-    for _ in range(2 * MAX_AT_ONCE):
-        assert isinstance(await transport.send(mail, ATTEMPT, 1.0), RetryLater)
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtp://mail.example.com", SmtpServer("mail.example.com", 587, "starttls")),
+        ("smtp://ada@mail.example.com:2525", SmtpServer("mail.example.com", 2525, "starttls", "ada")),
+        ("smtp://ada%40x.y@mail.example.com", SmtpServer("mail.example.com", 587, "starttls", "ada@x.y")),
+        ("smtp://ada@x.y@mail.example.com", SmtpServer("mail.example.com", 587, "starttls", "ada@x.y")),
+        ("smtps://ada@mail.example.com", SmtpServer("mail.example.com", 465, "tls", "ada")),
+        ("smtp://127.0.0.1:25/", SmtpServer("127.0.0.1", 25, "none")),
+        ("smtp://[::1]:25", SmtpServer("::1", 25, "none")),
+        ("smtps://localhost:25", SmtpServer("localhost", 25, "tls")),
+    ],
+)
+def test_a_server_is_encrypted_unless_it_is_on_this_machine(url: str, server: SmtpServer) -> None:
+    assert parse_smtp_url(url) == server
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "mail.example.com",
+        "http://x",
+        "smtp://",
+        "smtp://x:99999",
+        "smtp://x?tls=no",
+        "smtp://ada:hunter2@x",
+        "smtp://[::1",
+    ],
+)
+def test_a_faulty_url_is_rejected_without_being_repeated(url: str) -> None:
+    with pytest.raises(SmtpUrlFault) as caught:
+        parse_smtp_url(url)
+
+    assert "hunter2" not in str(caught.value)

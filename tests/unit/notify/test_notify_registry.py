@@ -6,9 +6,7 @@ from typing import cast
 
 import pytest
 
-from functions.notify.destinations.webhook import webhook
 from functions.notify.digests.settings import Digest, GatherSettings
-from functions.notify.http_kind import compile_settings
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Configured, Destinations
 from shared.errors import Temporary
@@ -49,12 +47,6 @@ def test_a_destination_that_does_not_read_is_a_fault_that_names_it(change: dict[
         read_destinations({"destinations": {"list": {**WRITTEN, **change}}})
 
 
-@pytest.mark.parametrize("written", [None, [], {"list": "email"}])
-def test_a_slice_of_another_shape_is_a_fault(written: Json) -> None:
-    with pytest.raises(SliceFault):
-        read_destinations({"destinations": written})
-
-
 def test_settings_that_its_kind_does_not_take_wait_for_a_bundle_that_is_whole() -> None:
     written: Json = {**WRITTEN, "settings": {"no such setting": "hunter2-hunter2"}}
     destinations = Destinations(read_destinations({"destinations": {"list": written}}), a_context())
@@ -79,7 +71,9 @@ print(*sorted(sys.modules))
 
 
 def test_a_mail_destination_imports_only_what_its_settings_use(root: Path) -> None:
-    imported = imported_for(WRITTEN, root)
+    slice_ = json.dumps({"function": "notify", "destinations": {"list": WRITTEN}})
+    done = subprocess.run([sys.executable, "-c", CONNECT, slice_], cwd=root, capture_output=True, text=True, check=True)
+    imported = done.stdout.split()
     assert "functions.notify.destinations.email.sendgrid" in imported
     unused = {
         "functions.notify.recipients.people",
@@ -92,21 +86,6 @@ def test_a_mail_destination_imports_only_what_its_settings_use(root: Path) -> No
         "sendgrid",
     }
     assert unused & {*imported} == set()
-
-
-def test_a_webhook_is_connected_without_what_validates_its_settings(root: Path) -> None:
-    signature: Json = {"header": "x-signature", "secret": "s"}
-    settings = compile_settings(webhook, {"url": "https://crm.example.com/in", "signature": signature})
-    imported = imported_for({**WRITTEN, "kind": "webhook", "settings": settings}, root)
-    assert "functions.notify.destinations.webhook.webhook" in imported
-    assert {"functions.notify.destinations.webhook.settings", "pydantic", "sendgrid"} & {*imported} == set()
-
-
-def imported_for(written: JsonObject, root: Path) -> list[str]:
-    """Return the modules that a process has imported once it has connected the destination."""
-    slice_ = json.dumps({"function": "notify", "destinations": {"list": written}})
-    command = [sys.executable, "-c", CONNECT, slice_]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
 
 
 TO_ACTOR = """\
@@ -147,36 +126,9 @@ def test_notify_imports_the_list_of_people_only_for_a_destination_that_uses_it(r
 def test_the_options_of_every_destination_are_read_and_a_slice_without_them_still_loads() -> None:
     options: dict[str, Json] = {"expires_after_seconds": 600, "otherwise": "pager", "success_when": "body.ok"}
     read = read_destinations({"destinations": {"new": {**WRITTEN, **options}, "old": WRITTEN}})
-    assert (read["new"].expires_after_seconds, read["new"].otherwise, read["new"].success_when) == (
-        600.0,
-        "pager",
-        "body.ok",
-    )
-    assert (read["old"].expires_after_seconds, read["old"].otherwise, read["old"].success_when) == (None, None, None)
-
-
-HAS_CAPS = """\
-from functions.notify import wiring
-print(wiring.service().notifier.caps is not None)
-"""
-
-
-@pytest.mark.parametrize(
-    ("settings", "has_caps"), [({}, "False"), ({"rate": [1, 60.0]}, "True"), ({"in_flight": 2}, "True")]
-)
-def test_there_are_caps_only_where_a_destination_has_one(
-    settings: dict[str, Json], has_caps: str, root: Path, tmp_path: Path
-) -> None:
-    slice_: JsonObject = {"function": "notify", "destinations": {"list": {**WRITTEN, **settings}}}
-    (tmp_path / "slice.json").write_text(json.dumps(slice_))
-    environ = {
-        "HOOKCHAIN_SLICE": str(tmp_path / "slice.json"),
-        "HOOKCHAIN_STATE": str(tmp_path),
-        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
-    }
-    command = [sys.executable, "-c", HAS_CAPS]
-    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == has_caps
+    new, old = read["new"], read["old"]
+    assert (new.expires_after_seconds, new.otherwise, new.success_when) == (600.0, "pager", "body.ok")
+    assert (old.expires_after_seconds, old.otherwise, old.success_when) == (None, None, None)
 
 
 def test_alerts_are_delivered_together_and_by_a_schedule_of_their_own() -> None:

@@ -1,5 +1,6 @@
-"""Pauses of destinations: circuit breakers, and what the sweep moves to the end of a pause."""
+"""Deliveries that wait for their destination: paused, or without a place in the process."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -7,16 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.history.destinations import NOTICE_SECONDS, resume_destination
+from functions.notify.attempt import SUSPECT_SECONDS
+from functions.notify.notifier import Acknowledged, Result
 from functions.notify.registry import CACHE_SECONDS
 from functions.notify.waiting.pauses import RECENT_SECONDS, after_outcome, with_pause_of_ledger
-from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
+from functions.notify.waiting.places import PUT_BACK
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
-from shared.ledger import DestinationState, Ledger, Move
+from shared.ledger import Move
 from shared.outgoing.circuit import BreakerSettings, Circuit
+from shared.outgoing.gate import HANGING_ANSWERS
+from shared.outgoing.instance_leases import MOST_INSTANCES
 from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
-from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import FakeNotifier, a_delivery
 
 NOW = 1_790_000_000.0
@@ -48,11 +53,6 @@ def test_a_delivery_that_failed_before_it_was_sent_says_nothing_of_the_destinati
     assert after(unsent, circuit=half_open) == half_open
 
 
-def test_what_was_under_way_when_it_opened_neither_closes_nor_prolongs_it() -> None:
-    opened = after(BUSY, BUSY, BUSY)
-    assert after(BUSY, Delivered(), circuit=opened) == opened
-
-
 @given(st.lists(st.booleans(), max_size=12))
 def test_each_failure_after_a_pause_doubles_it_up_to_the_longest_and_a_success_closes_it(successes: list[bool]) -> None:
     circuit, now, expected = after(BUSY, BUSY, BUSY), NOW, 60.0
@@ -75,27 +75,10 @@ def test_a_pause_of_another_instance_is_learned_with_its_length_and_an_old_one_i
     assert with_pause_of_ledger(Circuit(2), SETTINGS, None, NOW) == Circuit(2)
 
 
-class CountingLedger(FakeLedger):
-    """Counts the states that are read and written."""
-
-    reads = 0
-    writes = 0
-
-    async def destination_state(self, destination: str):  # type: ignore[no-untyped-def]
-        self.reads += 1
-        return await super().destination_state(destination)
-
-    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
-        self.writes += 1
-        reads = self.reads
-        await super().pause(destination, until, now, reason)
-        self.reads = reads  # the fake reads its own table
-
-
-def breaking(*answers: Outcome, ledger: Ledger | None = None) -> FakeNotifier:
+def breaking(*answers: Outcome) -> FakeNotifier:
     crm = FakeDestination(*answers)
     destinations = FakeDestinations({"crm": crm}, retry_seconds=(5.0,) * 20, options={"crm": Options(breaker=SETTINGS)})
-    return FakeNotifier(crm, destinations, ledger or FakeLedger())
+    return FakeNotifier(crm, destinations)
 
 
 async def test_an_open_breaker_lets_deliveries_wait_and_no_attempt_counts() -> None:
@@ -106,6 +89,8 @@ async def test_an_open_breaker_lets_deliveries_wait_and_no_attempt_counts() -> N
     waiting = [row for row in await notifier.ledger.rows(10) if row.attempt_number == 0]
     assert len(waiting) == 5
     assert all(row.retry_at is not None and 60 <= row.retry_at - notifier.clock.now() <= 72 for row in waiting)
+    notifier.start()
+    assert (await notifier.take(a_delivery(8))).outcome == "deferred", "another instance knows of the pause"
 
 
 async def test_while_one_is_tried_the_others_wait() -> None:
@@ -125,15 +110,6 @@ async def test_while_one_is_tried_the_others_wait() -> None:
     assert (await notifier.take(a_delivery(12))).outcome == "delivered"
 
 
-async def test_another_instance_knows_that_it_is_open() -> None:
-    notifier = breaking(*[BUSY] * 3)
-    for number in range(3):
-        await notifier.take(a_delivery(number))
-    notifier.start()
-    await notifier.take(a_delivery(4))
-    assert len(notifier.crm.attempts) == 3
-
-
 async def test_an_operator_who_resumes_the_destination_ends_the_pause_in_every_instance() -> None:
     notifier = breaking(*[BUSY] * 3)
     for number in range(3):
@@ -150,18 +126,10 @@ async def test_a_delivery_right_after_the_release_of_a_disabled_destination_is_t
     assert (await notifier.take(a_delivery(3))).outcome == "delivered"
 
 
-async def test_a_destination_whose_breaker_is_off_is_always_tried() -> None:
-    crm = FakeDestination(*[BUSY] * 20)
-    notifier = FakeNotifier(crm)
-    for number in range(20):
-        await notifier.take(a_delivery(number))
-    assert len(crm.attempts) == 20
-
-
 HOUR = 3_600.0
 
 
-async def waiting(count: int, max_delay_seconds: float = 0.0, **options: object) -> FakeNotifier:
+async def waiting(count: int, **options: object) -> FakeNotifier:
     """Deliveries to a destination that is paused for an hour once they wait for their second attempt."""
     crm = FakeDestination(*[RetryLater("busy there")] * count)
     destinations = FakeDestinations(
@@ -169,7 +137,7 @@ async def waiting(count: int, max_delay_seconds: float = 0.0, **options: object)
         retry_seconds=(300.0, 300.0),
         options={"crm": Options(**options)},  # type: ignore[typeddict-item]
     )
-    notifier = FakeNotifier(crm, destinations, ledger=FakeLedger(), bus=FakeBus(max_delay_seconds))
+    notifier = FakeNotifier(crm, destinations)
     for number in range(count):
         await notifier.take(a_delivery(number))
     notifier.clock.advance(370)
@@ -187,26 +155,6 @@ async def test_what_is_due_moves_to_the_end_of_the_pause_and_is_not_published() 
     assert len(set(times)) == 20  # they do not come back together
     notifier.clock.advance(1.2 * HOUR)
     assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
-
-
-async def test_what_may_expire_meanwhile_is_left_to_notify() -> None:
-    notifier = await waiting(3, expires_after_seconds=1e9)
-    assert [result.outcome for result in await notifier.sweep_and_take()] == ["deferred"] * 3
-
-
-async def test_a_ledger_that_does_not_answer_for_the_destination_leaves_them_due(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    notifier = await waiting(3)
-
-    async def silent(destination: str) -> DestinationState:
-        raise Temporary("ledger_unavailable", destination)
-
-    monkeypatch.setattr(notifier.ledger, "destination_state", silent)
-    notifier.clock.advance(11)
-    with pytest.raises(Temporary):
-        await notifier.sweep()
-    assert len(await notifier.ledger.due(notifier.clock.now(), 10)) == 3
 
 
 async def test_a_pause_that_is_ended_while_the_sweep_moves_deliveries_leaves_none_behind() -> None:
@@ -227,3 +175,173 @@ async def test_a_pause_that_is_ended_while_the_sweep_moves_deliveries_leaves_non
     for message in notifier.bus.on(DELIVERIES)[before:]:
         await notifier.take_message(message)
     assert len(notifier.crm.delivered) == 3
+
+
+BREAKER = BreakerSettings(failures=5, pause_seconds=60.0, max_pause_seconds=200.0)
+
+
+class Silent:
+    """A destination that does not answer until it is let go."""
+
+    def __init__(self) -> None:
+        self.is_silent = True
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, delivery: Delivery, attempt: object) -> Outcome:
+        if self.is_silent:
+            await self.may_end.wait()
+        return Delivered()
+
+
+class World:
+    """Notify with a destination `crm` that can be silent, `quiet` that answers, and few places."""
+
+    def __init__(self, max_delay_seconds: float = 900.0, **options: BreakerSettings) -> None:
+        self.silent = Silent()
+        crm = FakeDestination(*[self.silent] * 1_000)
+        configured = FakeDestinations(
+            {"crm": crm, "quiet": FakeDestination()}, options={"crm": Options(breaker=BREAKER)} if options else {}
+        )
+        self.notifier = FakeNotifier(crm, configured, bus=FakeBus(max_delay_seconds), places=10)
+        self.tasks: list[asyncio.Task[Result]] = []
+
+    async def begin(self, count: int, first: int = 0) -> list[Result]:
+        """Take deliveries to `crm`. Return the results of those that ended."""
+        took = self.notifier.take
+        tasks = [asyncio.create_task(took(a_delivery(number))) for number in range(first, first + count)]
+        self.tasks += tasks
+        for _ in range(200):
+            await asyncio.sleep(0)
+        return [task.result() for task in tasks if task.done()]
+
+    async def learn(self) -> None:
+        self.silent.is_silent = False
+        for number in range(HANGING_ANSWERS):
+            await self.notifier.take(a_delivery(1_000 + number))
+            await self.notifier.take(a_delivery(2_000 + number, "quiet"))
+        self.silent.is_silent = True
+
+    async def let_go(self) -> None:
+        self.silent.may_end.set()
+        await asyncio.gather(*self.tasks)
+
+
+@pytest.fixture
+def queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let messages wait in the bus, so that nothing is held in the process."""
+    monkeypatch.setattr("functions.notify.notify._waited_seconds", lambda document, now: 5.0)
+
+
+@pytest.mark.usefixtures("queued")
+async def test_what_has_no_place_is_put_back_before_the_claim_with_all_that_its_message_had() -> None:
+    world = World()
+    await world.learn()
+    rows = len(await world.notifier.ledger.rows(100))
+    results = await world.begin(10)
+    assert [(type(result), result.outcome) for result in results] == [(Acknowledged, "deferred")] * 2
+    assert len(await world.notifier.ledger.rows(100)) == rows + 8, "what was put back has no row"
+    first, second = world.notifier.bus.on(DELIVERIES)
+    assert (first.attributes[PUT_BACK], second.attributes[PUT_BACK]) == ("1", "1")
+    assert 1.0 <= first.delay_seconds < second.delay_seconds
+    await world.let_go()
+    assert (await world.notifier.take_message(first)).outcome == "delivered"
+
+
+@pytest.mark.usefixtures("queued")
+async def test_a_bus_without_delays_lets_it_wait_in_the_ledger_instead_and_no_attempt_counts() -> None:
+    world = World(max_delay_seconds=0.0)
+    await world.learn()
+    results = await world.begin(10)
+    assert [result.outcome for result in results] == ["deferred"] * 2
+    waiting = [row for row in await world.notifier.ledger.rows(100) if row.state == "retry_scheduled"]
+    reason = "earlier deliveries to this destination use its whole share of the capacity"
+    assert [(row.attempt_number, row.reason) for row in waiting] == [(0, reason)] * 2
+    assert world.notifier.bus.on(DELIVERIES) == []
+    await world.let_go()
+
+
+@pytest.mark.usefixtures("queued")
+async def test_a_destination_that_hangs_lets_its_deliveries_wait_in_the_ledger_and_others_pass() -> None:
+    world = World()
+    await world.learn()
+    await world.begin(8)
+    world.notifier.clock.advance(3)
+    results = await world.begin(10, first=20)
+    assert [result.outcome for result in results] == ["deferred"] * 10
+    assert (await world.notifier.take(a_delivery(50, "quiet"))).outcome == "delivered"
+    await world.let_go()
+
+
+async def test_five_attempts_that_hang_pause_the_destination_before_their_timeout_and_count_once() -> None:
+    world = World(breaker=BREAKER)
+    await world.learn()
+    await world.begin(5)
+    world.notifier.clock.advance(4)
+    assert [result.outcome for result in await world.begin(1, first=20)] == ["deferred"], "it has no place"
+    assert (await world.notifier.parts.states.state("crm")).paused_until is None
+    world.notifier.clock.advance(2)
+    [result] = await world.begin(1, first=21)
+    state = await world.notifier.parts.states.state("crm")
+    assert state.paused_until == world.notifier.clock.now() + 60
+    assert "has not ended yet" in state.pause_reason
+    assert "paused" in (result.reason or "")
+    await world.let_go()
+
+
+async def test_a_destination_whose_own_queue_is_full_lets_its_delivery_wait_and_does_not_nack() -> None:
+    notifier = FakeNotifier(FakeDestination(Temporary("mail_queue_full", "16 mails are being sent"), Delivered()))
+    result = await notifier.take()
+    assert (type(result), result.outcome, result.reason) == (Acknowledged, "deferred", "16 mails are being sent")
+    row = await notifier.row()
+    assert (row.state, row.attempts) == ("retry_scheduled", ())
+    assert 5 <= (row.retry_at or 0) - notifier.clock.now() <= 6
+    notifier.clock.advance(7)
+    assert [(each.outcome, each.attempt_number) for each in await notifier.sweep_and_take()] == [("delivered", 1)]
+
+
+async def test_after_an_hour_such_a_delivery_counts_its_attempts_so_that_it_ends() -> None:
+    notifier = FakeNotifier(FakeDestination(*[Temporary("mail_queue_full", "16 mails are being sent")] * 9))
+    outcomes = [(await notifier.take()).outcome]
+    for _ in range(4):
+        notifier.clock.advance(3_600)
+        outcomes += [each.outcome for each in await notifier.sweep_and_take()]
+    assert outcomes == ["deferred", "retry_scheduled", "retry_scheduled", "dead_lettered"]
+
+
+async def test_a_suspect_whose_attempt_hangs_delays_no_other_suspect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.notify.attempt.SUSPECT_SECONDS", SUSPECT_SECONDS / 100)
+    world = World()
+    await world.begin(2)
+    for task in world.tasks:
+        task.cancel()
+    await asyncio.gather(*world.tasks, return_exceptions=True)
+    world.tasks.clear()
+    world.notifier.clock.advance(60)
+    world.notifier.start()
+    assert await world.begin(1) == []
+    again = asyncio.create_task(world.notifier.take(a_delivery(1)))
+    assert (await again).outcome == "deferred"
+    await world.let_go()
+
+
+async def test_on_lambda_a_new_destination_that_another_instance_tries_is_put_back_before_the_claim() -> None:
+    notifier = FakeNotifier(bus=FakeBus(900.0), is_on_lambda=True)
+    await notifier.grants.lease("crm:instances", "another", MOST_INSTANCES, MOST_INSTANCES, notifier.clock.now(), 30.0)
+    result = await notifier.take(a_delivery(1))
+    assert (type(result), result.outcome) == (Acknowledged, "deferred")
+    assert await notifier.ledger.rows(100) == []
+    [again] = notifier.bus.on(DELIVERIES)
+    notifier.clock.advance(31)
+    assert (await notifier.take_message(again)).outcome == "delivered"
+    writes = notifier.grants.records.writes
+    assert (await notifier.take(a_delivery(2))).outcome == "delivered"
+    assert notifier.grants.records.writes == writes, "a healthy destination needs no lease"
+
+
+async def test_on_lambda_what_was_put_back_three_times_waits_in_the_ledger() -> None:
+    notifier = FakeNotifier(bus=FakeBus(900.0), is_on_lambda=True)
+    await notifier.grants.lease("crm:instances", "another", MOST_INSTANCES, MOST_INSTANCES, notifier.clock.now(), 90.0)
+    await notifier.take(a_delivery(1))
+    for number in range(3):
+        assert (await notifier.take_message(notifier.bus.on(DELIVERIES)[number])).outcome == "deferred"
+    assert [row.state for row in await notifier.ledger.rows(100)] == ["retry_scheduled"]

@@ -1,15 +1,20 @@
+"""The kind `sheet`: its rows and cells, each row once whatever becomes of the answers and the people's own changes."""
+
 import asyncio
 from dataclasses import replace
 
 import pytest
 
 from functions.notify.destinations import sheet
-from shared.delivery import Delivered, Disabled, RetryLater
+from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from shared.errors import Permanent
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject
 from tests.fakes.destinations import a_context
 from tests.google_documents import error
 from tests.google_workspace import Fault, Workspace
-from tests.unit.notify.google_kinds import attempted, connected, delivery_with
+from tests.unit.notify.google_kinds import attempted, connected, delivery_with, notifier
+from tests.unit.notify.http_kinds import HOSTILE, json_of, request_of
 
 SETTINGS: JsonObject = {
     "spreadsheet": "1ExampleOfASpreadsheet",
@@ -135,3 +140,164 @@ async def test_without_an_account_of_googles_the_deliveries_are_held_and_the_rea
     outcome = await attempted(destination, ADA)
     assert isinstance(outcome, Disabled)
     assert "name the key of a service account in `secret`" in outcome.reason
+
+
+async def test_a_row_is_there_once_though_a_person_moves_the_column_of_the_ids(workspace: Workspace) -> None:
+    destination = connected(sheet, workspace, SETTINGS)
+    workspace.fail(":append", "lost")
+    await attempted(destination, ADA)
+    moved = [["", *row] for row in workspace.sheets["Signups"]]
+    workspace.sheets["Signups"] = [list(row) for row in moved]
+
+    outcome = await attempted(destination, ADA, number=2)
+
+    assert isinstance(outcome, Disabled)
+    assert "cell A1" in outcome.reason
+    assert workspace.sheets["Signups"] == moved
+
+
+async def test_a_replay_of_a_row_that_may_be_there_adds_none_and_that_of_a_delivered_one_adds_another(
+    workspace: Workspace,
+) -> None:
+    notify = notifier(workspace, "sheet", SETTINGS)
+    workspace.fail(":append", "lost")
+    workspace.fail("majorDimension=COLUMNS", error(400))
+    await notify.take(delivery_with(ADA))
+    notify.clock.advance(2_000)
+    assert [result.outcome for result in await notify.sweep_and_take()] == ["dead_lettered"]
+
+    results = []
+    for _ in range(2):
+        await notify.ledger.reopen(ID, notify.clock.now())
+        results.append(await notify.take(delivery_with(ADA)))
+
+    assert [result.outcome for result in results] == ["delivered", "delivered"]
+    assert workspace.sheets["Signups"] == [HEADER, ROW, [*ROW[:-1], f"{ID}-r2"]]
+
+
+async def test_a_retry_is_not_written_while_the_ids_cannot_be_read_but_others_are(workspace: Workspace) -> None:
+    destination = connected(sheet, workspace, SETTINGS)
+    await attempted(destination, ADA)
+    workspace.fail("majorDimension=COLUMNS", "lost")
+
+    retried, first = await asyncio.gather(
+        attempted(destination, ADA, number=2), attempted(destination, delivery_with({"name": "Bob"}, 2))
+    )
+
+    assert isinstance(retried, RetryLater)
+    assert isinstance(first, Delivered)
+    assert len(workspace.sheets["Signups"]) == 3
+
+
+async def test_the_ids_of_a_long_sheet_are_read_in_pages_from_its_end(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheet, "PAGE_ROWS", 400)
+    other: list[list[Json]] = [["x", "", "", f"other-{number}"] for number in range(500)]
+    workspace.sheets["Signups"] = [HEADER, ROW, *other]
+
+    outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA, number=2)
+
+    assert outcome == Delivered("the row was there already")
+    pages = [asked.partition("!")[2].partition("?")[0] for asked in workspace.asked if "COLUMNS" in asked]
+    assert pages == ["D601:D1000", "D201:D600", "D1:D200"]
+
+
+async def test_a_row_that_google_rejects_fails_alone(workspace: Workspace) -> None:
+    workspace.rejects = lambda body: "poison" in str(body)
+    destination = connected(sheet, workspace, SETTINGS)
+    names = ["a", "b", "poison", "c", "d"]
+
+    deliveries = [delivery_with({"name": name}, number) for number, name in enumerate(names)]
+    outcomes = await asyncio.gather(*[attempted(destination, each) for each in deliveries])
+
+    assert [type(outcome) for outcome in outcomes] == [Delivered, Delivered, Failed, Delivered, Delivered]
+    assert [row[0] for row in workspace.sheets["Signups"][1:]] == ["a", "b", "c", "d"]
+
+
+async def test_a_row_in_flight_at_its_deadline_is_unknown_and_one_that_waits_was_not_sent(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheet, "MAX_ROWS", 1)
+    destination = connected(sheet, workspace, SETTINGS)
+    reached, answer = asyncio.Event(), asyncio.Event()
+    fetch = workspace.fetch
+
+    async def slow(request: Outgoing) -> Fetched:
+        if ":append" in request.url:
+            reached.set()
+            await answer.wait()
+        return await fetch(request)
+
+    monkeypatch.setattr(workspace, "fetch", slow)
+    first = asyncio.create_task(attempted(destination, ADA, timeout_seconds=0.2))
+    await reached.wait()
+    waiting = await attempted(destination, delivery_with(ADA, 2), timeout_seconds=0.01)
+
+    assert isinstance(waiting, RetryLater)
+    assert isinstance(await first, Unknown)
+    answer.set()
+
+
+NAMES: JsonObject = {
+    "spreadsheet": "1ExampleOfASpreadsheet",
+    "sheet": "Signups",
+    "columns": {"Name": "data.name", "Tags": "data.tags"},
+}
+
+
+def cell_of(value: Json) -> Json:
+    body = json_of(request_of(sheet, NAMES, {"name": value}))
+    values = body["values"]
+    assert isinstance(values, list)
+    assert isinstance(values[0], list)
+    return values[0][0]
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1+2", "@SUM(A1)", "'x", "2026-03-01", "007"])
+def test_a_text_stays_the_text_that_it_is(text: str) -> None:
+    assert cell_of(text) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (None, ""),
+        (True, True),
+        (1.5, 1.5),
+        (1_234_567_890_123_456, "1234567890123456"),
+        ({"a": [None, "ü"]}, '{"a":[null,"ü"]}'),
+    ],
+)
+def test_a_value_becomes_a_cell_without_a_loss(value: Json, cell: Json) -> None:
+    assert cell_of(value) == cell
+
+
+def test_a_number_that_is_not_finite_fails() -> None:
+    with pytest.raises(Permanent, match="not finite"):
+        cell_of(float("inf"))
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, ["x" * 60_000], "x" * 49_999 + "👩"])
+async def test_no_event_makes_a_cell_that_is_too_large(text: Json) -> None:
+    workspace = Workspace()
+    outcome = await attempted(connected(sheet, workspace, NAMES), {"name": text})
+
+    assert isinstance(outcome, Delivered)
+    cell = workspace.sheets["Signups"][1][0]
+    assert isinstance(cell, str)
+    assert len(cell.encode("utf-16-le")) // 2 <= 50_000
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "1ExampleOfASpreadsheet",
+        "https://docs.google.com/spreadsheets/d/1ExampleOfASpreadsheet/edit?gid=0#gid=0",
+        "https://docs.google.com/spreadsheets/u/1/d/1ExampleOfASpreadsheet",
+    ],
+)
+def test_a_spreadsheet_is_named_by_its_id_or_url(written: str) -> None:
+    settings = sheet.Settings.model_validate({**NAMES, "spreadsheet": written})
+
+    assert settings.spreadsheet == "1ExampleOfASpreadsheet"

@@ -1,24 +1,32 @@
-"""The kind `sql`, with SQLite. tests/functional/test_sql_databases.py has the servers."""
+"""The kind `sql`, with SQLite: rows, statements and faults. tests/functional/test_sql_databases.py has the servers."""
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from functions.notify.columns import MAX_INTEGER
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.sql import sql
-from functions.notify.destinations.sql.faults import Fault
-from functions.notify.destinations.sql.place import database_place
-from functions.notify.destinations.sql.settings import Settings
-from functions.notify.destinations.sql.sql import SqlDestination
+from functions.notify.destinations.sql import sql as writer_module
+from functions.notify.destinations.sql.database import Statements
+from functions.notify.destinations.sql.faults import fault_of
+from functions.notify.destinations.sql.place import Place, database_place, engine_of
+from functions.notify.destinations.sql.rows import Row, RowMaker, Value
+from functions.notify.destinations.sql.settings import Driver, Settings
+from functions.notify.destinations.sql.sql import MAX_BYTES, RowWriter, SqlDestination
 from functions.notify.http_kind import ATTEMPT, example_delivery
-from shared.claim_check import checked_in
-from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json
 from shared.settings import read_settings
@@ -90,15 +98,6 @@ async def test_a_value_that_does_not_fit_is_a_dead_letter_that_names_its_column(
     assert raised.value.detail.startswith("column 'total' must be of the type number; got text: write")
 
 
-async def test_the_data_of_a_large_event_is_read_from_where_it_is_kept(tmp_path: Path) -> None:
-    with destination(tmp_path) as (orders, _):
-        delivery = example_delivery({"name": "x" * 300_000})
-        delivery.event, _ = await checked_in(delivery.event, orders._context.blobs, "large")
-        assert delivery.event.dataref
-        assert await orders.attempt(delivery, ATTEMPT) == Delivered("inserted")
-    assert rows(tmp_path, "SELECT length(name) FROM orders") == [(300_000,)]
-
-
 async def test_another_value_of_the_secret_is_another_database(tmp_path: Path) -> None:
     with destination(tmp_path) as (orders, secrets):
         await orders.attempt(example_delivery({"name": "Ada"}), an_attempt("d1"))
@@ -125,12 +124,8 @@ async def test_an_attempt_ends_in_time_and_says_whether_its_row_may_have_been_wr
         ("", "is empty"),
         ("no url", "must hold a URL"),
         ("oracle://u:p@h/d", "must hold the URL of a database, its host and user"),
-        ("postgresql://u:p@h", "must hold the URL of a database, its host and user"),
-        ("postgresql://u:p@ss/word@h/d", "write `@` in the password as %40"),
-        ("postgresql://u:p@h:x/d", "must hold a URL"),
         ("postgresql://h/d", "must hold the URL of a database, its host and user"),
         ("postgresql://u:p@a-password@h/d", "write `@` in the password as %40"),
-        ("sqlite://u@/d", "must hold the URL of a database, its host and user"),
         ("sqlite://h/d", "must hold the URL of a database, its host and user"),
         ("postgresql://u:a-password@h/d?host=/tmp", "has the parameter 'host'"),
     ],
@@ -174,12 +169,10 @@ def test_a_url_says_where_the_database_is_and_tls_is_the_default(url: str, expec
     assert place({**PLACE, "tls": "off", "port": 6432})[2:] == (6432, "d", "u", "key", None, False)
 
 
-@pytest.mark.parametrize(
-    ("driver", "socket"), [("postgresql", "/cloudsql/p:r:i/.s.PGSQL.5432"), ("mysql", "/cloudsql/p:r:i")]
-)
-def test_cloud_sql_is_reached_by_the_socket_that_cloud_run_has(driver: str, socket: str) -> None:
-    written = {**PLACE, "driver": driver, "cloud_sql": "p:r:i", "host": None}
-    assert place(written) == (driver, "", None, "d", "u", "key", socket, False)
+def test_cloud_sql_is_reached_by_the_socket_that_cloud_run_has() -> None:
+    for driver, socket in (("postgresql", "/cloudsql/p:r:i/.s.PGSQL.5432"), ("mysql", "/cloudsql/p:r:i")):
+        written = {**PLACE, "driver": driver, "cloud_sql": "p:r:i", "host": None}
+        assert place(written) == (driver, "", None, "d", "u", "key", socket, False)
 
 
 async def test_a_secret_store_that_is_slow_fails_the_attempt_before_anything_is_sent(tmp_path: Path) -> None:
@@ -195,27 +188,274 @@ async def test_a_secret_store_that_is_slow_fails_the_attempt_before_anything_is_
     assert raised.value.code == "attempt_timeout"
 
 
+TYPES: Final = (None, "text", "integer", "number", "boolean", "date", "time", "json")
+NUMBER: Final = "must be of the type number; got text: write a point and no separators of thousands, as in 1204.50"
+TIME: Final = (
+    "must be of the type time; got text: write it as in 2026-03-01T12:00:00Z; without a time of day, its type is date"
+)
+DRIVERS: Final[tuple[Driver, ...]] = ("postgresql", "mysql", "sqlite")
+SCALARS: Final = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+VALUES: Final = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+
+
+def value_of(value: Json, type_: str | None = None, driver: Driver = "postgresql") -> Value:
+    settings = Settings.model_validate(
+        {"url_secret": "u", "table": "t", "columns": {"a": {"value": "data", "type": type_}}}
+    )
+    return RowMaker(settings, driver).row({"data": value}, "d1").values[0]
+
+
+@given(value=VALUES, type_=st.sampled_from(TYPES), driver=st.sampled_from(DRIVERS))
+def test_any_value_becomes_one_that_drivers_take_or_fails_by_its_column(
+    value: Json, type_: str | None, driver: Driver
+) -> None:
+    try:
+        found = value_of(value, type_, driver)
+    except Permanent as error:
+        assert error.code == "conversion_failed"
+        assert "'a'" in error.detail
+        return
+    assert isinstance(found, str | int | float | None)
+    if isinstance(found, str):
+        assert found.encode().decode() == found  # no half of a surrogate pair is left
+        assert driver != "postgresql" or "\0" not in found
+    if isinstance(found, int):
+        assert abs(found) <= MAX_INTEGER
+
+
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("type_", "value", "expected"),
     [
-        (Fault("row", "22001", ""), "the database rejects the row (22001): a text is longer than its column allows"),
-        (
-            Fault("row", "23502, shop", ""),
-            "the database rejects the row (23502, shop): a column that needs a value has none",
-        ),
-        (Fault("row", "1406", ""), "the database rejects the row (1406): a text is longer than its column allows"),
-        (Fault("row", "P0001", ""), "the database rejects the row (P0001)"),
-        (Fault("connection", "", "[Errno 111] Connection refused"), "the database is not reachable"),
-        (
-            Fault("connection", "", "Server refuses SSL"),
-            "the database is not reachable: the server offers no TLS: turn it on there, or set `tls: off`",
-        ),
-        (
-            Fault("connection", "", "certificate verify failed: IP address mismatch"),
-            "the database is not reachable: the server's certificate is for another name: connect by the name in it",
-        ),
+        (None, {"a": [1, True]}, '{"a":[1,true]}'),
+        (None, 1.5, "1.5"),
+        ("text", True, "true"),
+        ("text", None, None),
+        ("integer", 3.0, "3"),
+        ("integer", " -42 ", "-42"),
+        ("number", "0012.50", "0012.50"),
+        ("number", 1e300, "1e+300"),
+        ("boolean", "TRUE", "true"),
+        ("date", "2026-03-01", "2026-03-01"),
+        ("date", "2026-03-01T00:30:00+02:00", "2026-03-01"),
+        ("time", 0, "1970-01-01T00:00:00.000000Z"),
+        ("time", "2026-03-01T01:00:00.5+02:00", "2026-02-28T23:00:00.500000Z"),
+        ("json", "a", '"a"'),
     ],
 )
-def test_the_reason_says_what_to_do_where_that_is_known(fault: Fault, reason: str) -> None:
-    assert isinstance(fault.outcome, Failed | RetryLater)
-    assert fault.outcome.reason == reason
+def test_a_value_is_converted_to_its_type(type_: str | None, value: Json, expected: Value) -> None:
+    assert value_of(value, type_) == expected
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "rule"),
+    [
+        ("integer", True, "must be of the type integer; got a boolean"),
+        ("integer", 2**63, "must be of the type integer; got a number beyond 64 bits"),
+        ("integer", "1; DROP TABLE t", "must be of the type integer; got text: write digits only, as in 1204"),
+        ("number", float("nan"), "must be of the type number; got a number that is not finite"),
+        ("number", "NaN", NUMBER),
+        ("number", "19,90", NUMBER),
+        ("boolean", "yes", "must be of the type boolean; got text: write true or false"),
+        ("date", "2026-02-30", "must be of the type date; got text: write it as in 2026-03-01"),
+        ("time", "2026-03-01", TIME),
+        ("time", 1e300, "must be of the type time; got a number"),
+        (None, float("inf"), "must be a value that a database has; got a number that is not finite"),
+        ("text", "a\0b", "has the character NUL, which PostgreSQL does not store"),
+    ],
+)
+def test_a_value_that_its_type_does_not_have_fails_and_is_not_quoted(type_: str | None, value: Json, rule: str) -> None:
+    with pytest.raises(Permanent) as raised:
+        value_of(value, type_)
+    assert raised.value.detail == f"column 'a' {rule}"
+
+
+def test_each_driver_gets_times_and_booleans_as_its_database_reads_them() -> None:
+    assert value_of(0, "time", "mysql") == "1970-01-01 00:00:00.000000"
+    assert value_of(True, "boolean", "mysql") == 1
+    assert value_of(True, "boolean", "sqlite") == 1
+
+
+def test_an_event_without_a_value_for_the_key_fails() -> None:
+    settings = Settings.model_validate(
+        {"url_secret": "u", "table": "t", "columns": {"a": "data.a", "b": "type"}, "key": "a"}
+    )
+    with pytest.raises(Permanent) as raised:
+        RowMaker(settings, "postgresql").row({"data": {}, "type": "x"}, "d1")
+    assert raised.value.detail == "column 'a' is part of the key, and the event has no value for it"
+
+
+COLUMNS: Final[Mapping[str, Json]] = {"a": "data.a", "select": "data.b", "c d": "data.c"}
+
+
+def statements(driver: Driver, **others: Json) -> Statements:
+    settings = Settings.model_validate({"url_secret": "u", "table": "a table", "columns": COLUMNS, **others})
+    place = Place(driver, "" if driver == "sqlite" else "db.example.com", None, "d")
+    return Statements(settings, engine_of(place, 1, 1.0), driver)
+
+
+@pytest.mark.parametrize(
+    "others", [{}, {"key": "a"}, {"key": "a", "newer_by": "select"}, {"key": ["a", "select", "c d"]}]
+)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_the_statement_for_many_rows_is_the_one_that_sqlalchemy_writes(
+    driver: Driver, others: Mapping[str, Json]
+) -> None:
+    made = statements(driver, **others)
+    assert made.insert_text(1) == made._compiled(1)
+    assert made.insert_text(3) == made._compiled(3)
+
+
+def outcome_of(driver: Driver, *arguments: object) -> Outcome:
+    return fault_of(DBAPIError("INSERT", None, Exception(*arguments)), driver).outcome
+
+
+POSTGRESQL: Final[Mapping[type[Outcome], str]] = {
+    RetryLater: "08006 57P01 57014 40001 40P01 53300 25006 55P03",
+    Failed: "22021 22003 23502 23505 54000",
+    Disabled: "55000 28P01 3D000 42501 42P01 42703 42P10",
+}
+MYSQL: Final[Mapping[type[Outcome], str]] = {
+    RetryLater: "2006 2013 1040 1927 1047 1205 1213 1290",
+    Failed: "1048 1062 1264 1366 1406 1118 1526",
+    Disabled: "1045 1049 1054 1142 1146",
+}
+
+
+@pytest.mark.parametrize(("kind", "state"), [(kind, each) for kind in POSTGRESQL for each in POSTGRESQL[kind].split()])
+def test_postgresql_says_by_its_code_what_follows(state: str, kind: type[Outcome]) -> None:
+    outcome = outcome_of("postgresql", {"C": state, "M": "what\nhappened", "n": "a_constraint"})
+    assert isinstance(outcome, kind)
+    assert isinstance(outcome, RetryLater | Failed | Disabled)
+    assert f"({state}, a_constraint)" in outcome.reason
+    assert outcome.answer == "what happened"
+
+
+def test_a_postgresql_without_numbers_for_transactions_is_tried_later() -> None:
+    message = 'database is not accepting commands to avoid wraparound data loss in database "shop"'
+    assert isinstance(outcome_of("postgresql", {"C": "54000", "M": message}), RetryLater)
+
+
+@pytest.mark.parametrize(("kind", "number"), [(kind, int(each)) for kind in MYSQL for each in MYSQL[kind].split()])
+def test_mysql_says_by_its_number_what_follows(number: int, kind: type[Outcome]) -> None:
+    outcome = outcome_of("mysql", number, "what happened")
+    assert isinstance(outcome, kind)
+    assert isinstance(outcome, RetryLater | Failed | Disabled)
+    assert f"({number})" in outcome.reason
+
+
+def test_an_error_that_is_not_the_databases_is_of_the_connection_or_of_a_value() -> None:
+    assert isinstance(fault_of(OSError("no route"), "postgresql").outcome, RetryLater)
+    assert isinstance(fault_of(PoolTimeout("full"), "mysql").outcome, RetryLater)
+    assert isinstance(fault_of(OverflowError("a value of the event"), "sqlite").outcome, Failed)
+    assert isinstance(fault_of(RuntimeError("cryptography is required"), "mysql").outcome, Disabled)
+    assert isinstance(
+        fault_of(OperationalError("x", None, Exception("database is locked")), "sqlite").outcome, RetryLater
+    )
+
+
+class FakeTable:
+    """It keeps the batches. While it is `closed`, writing waits."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Row]] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.most_threads = 0
+        self._threads = 0
+
+    def write(self, rows: Sequence[Row]) -> list[Outcome]:
+        self._threads += 1
+        self.most_threads = max(self.most_threads, self._threads)
+        assert self.open.wait(60)
+        self._threads -= 1
+        self.batches.append(list(rows))
+        return [Delivered(str(row.key[0])) for row in rows]
+
+
+@contextmanager
+def writing(table: FakeTable, threads: int = 2, most_rows: int = 100) -> Iterator[RowWriter]:
+    with closing(RowWriter(table.write, threads, most_rows)) as writer:
+        yield writer
+        table.open.set()
+
+
+async def until_threads_write(table: FakeTable, threads: int) -> None:
+    while table.most_threads < threads:
+        await asyncio.sleep(0.001)
+
+
+async def written(writer: RowWriter, row: Row) -> Outcome:
+    return await writer.submit(row).future
+
+
+def row(number: int, size: int = 1) -> Row:
+    return Row(("x" * size,), (number,))
+
+
+async def test_each_row_gets_its_own_outcome_and_few_threads_write() -> None:
+    table = FakeTable()
+    table.open.clear()
+    with writing(table) as writer:
+        tasks = [asyncio.create_task(written(writer, row(number))) for number in range(250)]
+        await asyncio.sleep(0.01)
+        table.open.set()
+        assert await asyncio.gather(*tasks) == [Delivered(str(number)) for number in range(250)]
+    assert table.most_threads == 1  # they came at once
+    assert sorted(len(batch) for batch in table.batches) == [50, 100, 100]
+
+
+async def test_a_row_that_still_waits_can_be_withdrawn_and_is_never_written() -> None:
+    table = FakeTable()
+    table.open.clear()
+    with writing(table, threads=1) as writer:
+        first = writer.submit(row(1))
+        await until_threads_write(table, 1)
+        second = writer.submit(row(2))
+        assert not writer.withdraw(first)
+        assert writer.withdraw(second)
+        table.open.set()
+        assert await first.future == Delivered("1")
+        assert await written(writer, row(3)) == Delivered("3")
+    assert [each.key[0] for batch in table.batches for each in batch] == [1, 3]
+
+
+async def test_large_rows_go_into_transactions_of_their_own() -> None:
+    table = FakeTable()
+    table.open.clear()
+    with writing(table, threads=1) as writer:
+        sizes = [1, MAX_BYTES, MAX_BYTES, 1, 1]
+        tasks = [asyncio.create_task(written(writer, row(n, size))) for n, size in enumerate(sizes)]
+        await asyncio.sleep(0.01)
+        table.open.set()
+        await asyncio.gather(*tasks)
+    assert [[each.key[0] for each in batch] for batch in table.batches] == [[0], [1], [2], [3, 4]]
+
+
+async def test_a_driver_that_fails_leaves_an_unknown_outcome_and_the_thread_goes_on() -> None:
+    calls: list[int] = []
+
+    def write(rows: Sequence[Row]) -> list[Outcome]:
+        calls.append(len(rows))
+        if len(calls) == 1:
+            raise KeyError("a secret of the event")
+        return [Delivered()] * len(rows)
+
+    with closing(RowWriter(write, 1)) as writer:
+        outcome = await written(writer, row(1))
+        assert isinstance(outcome, Unknown)
+        assert "secret" not in outcome.reason
+        assert await written(writer, row(2)) == Delivered()
+
+
+async def test_a_row_beyond_the_bound_of_those_that_wait_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "MAX_WAITING", 3)
+    table = FakeTable()
+    table.open.clear()
+    with writing(table, threads=1, most_rows=1) as writer:
+        tasks = [asyncio.create_task(written(writer, row(number))) for number in range(8)]
+        await asyncio.sleep(0.05)
+        table.open.set()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    rejected = [each.code for each in outcomes if isinstance(each, Temporary)]
+    assert set(rejected) == {"queue_full"}
+    assert len(rejected) in (4, 5)  # the thread may have one already

@@ -1,21 +1,20 @@
-"""The sweep: what is due is published once, at its time and at a pace."""
+"""The sweep and the schedule of retries: what is due is published once and at its time."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from functions.notify.waiting import sweep
 from functions.notify.waiting.due import BACK_SECONDS
-from functions.notify.waiting.sweep import BATCH_ROWS, MAX_PER_SECOND, PURGE_EVERY_SECONDS, STAY_SECONDS, Sweeper
-from shared.delivery import REMEMBERED_SECONDS, RetryLater
+from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, next_retry_at
+from functions.notify.waiting.sweep import BATCH_ROWS, PURGE_EVERY_SECONDS, STAY_SECONDS, Sweeper
+from shared.delivery import REMEMBERED_SECONDS, Delivered, Disabled, RetryLater, Unknown
 from shared.errors import Temporary
-from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
-from tests.fakes.clock import FakeClock
-from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
+from tests.fakes.destinations import FakeDestination
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
 
@@ -170,48 +169,6 @@ async def test_where_it_has_none_the_sweep_waits_for_them() -> None:
     assert {message.delay_seconds for message in messages} == {0.0}
 
 
-async def queued(count: int, max_delay_seconds: float) -> FakeNotifier:
-    """Deliveries with slots that are two seconds apart."""
-    crm = FakeDestination()
-    destinations = FakeDestinations({"crm": crm}, options={"crm": Options(rate=(30, 60.0))})
-    notifier = FakeNotifier(crm, destinations, bus=FakeBus(max_delay_seconds))
-    for number in range(count):
-        await notifier.take(a_delivery(number))
-    return notifier
-
-
-async def test_where_it_has_none_what_has_a_slot_is_published_shortly_before_it() -> None:
-    notifier = await queued(40, max_delay_seconds=0)
-    slots = sorted(row.slot_at for row in await notifier.ledger.rows(50) if row.slot_at)
-    begun = notifier.clock.now()
-    messages = await sweep_ahead(notifier)
-
-    assert notifier.clock.now() - begun <= STAY_SECONDS
-    assert len(messages) == sum(at <= begun + 61 for at in slots) == 30  # the last look goes up to the next sweep
-    notifier.clock.time = slots[len(messages) - 1]
-    assert (await notifier.take_message(messages[-1])).outcome == "delivered"
-
-
-async def test_what_was_moved_since_it_got_its_slot_is_published_at_its_time() -> None:
-    notifier = await queued(2, max_delay_seconds=0)
-    [row] = [row for row in await notifier.ledger.rows(9) if row.slot_at]
-    at = notifier.clock.now() + STAY_SECONDS + 3
-    await notifier.ledger.postpone(row.key, row.fence, notifier.clock.now(), at)
-    assert await sweep_ahead(notifier) == []
-    notifier.clock.time = at
-    assert len(await sweep_ahead(notifier)) == 1
-
-
-async def test_a_short_wait_keeps_its_own_timer() -> None:
-    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")), bus=FakeBus(900))
-    await notifier.take()
-    (timer,) = notifier.bus.on(DELIVERIES)
-
-    assert await sweep_ahead(notifier) == []
-    notifier.clock.advance(timer.delay_seconds)
-    assert (await notifier.take_message(timer)).outcome == "delivered"
-
-
 async def test_a_bus_that_fails_leaves_what_it_was_to_keep_back_due() -> None:
     notifier = await waiting_ahead(max_delay_seconds=900)
     notifier.clock.advance(60)
@@ -225,86 +182,76 @@ async def test_a_bus_that_fails_leaves_what_it_was_to_keep_back_due() -> None:
     assert len(await sweep_ahead(notifier)) == 3
 
 
+SCHEDULE = (5.0, 300.0, 1_800.0)
 NOW = 1_790_000_000.0
 
 
-class TimedBus(FakeBus):
-    """Notes when each delivery was published, and to which destination."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
-        self.clock = clock
-        self.at: list[tuple[float, str]] = []
-
-    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-        await super().publish(topic, messages)
-        for message in messages:
-            if topic == DELIVERIES:
-                self.at.append((self.clock.now(), "crm" if b'"crm"' in message.data else "pager"))
+@given(number=st.integers(1, 3), delivery_id=st.text(max_size=20))
+def test_the_wait_is_the_schedules_and_up_to_a_fifth_more(number: int, delivery_id: str) -> None:
+    at = next_retry_at(SCHEDULE, number, delivery_id, NOW)
+    assert at is not None
+    assert SCHEDULE[number - 1] <= at - NOW <= SCHEDULE[number - 1] * 1.2
 
 
-async def outage(count: int) -> tuple[FakeNotifier, TimedBus]:
-    """`count` deliveries to the CRM that failed together, and five to the pager that failed after them."""
-    crm, pager = FakeDestination(*[RetryLater("down")] * count), FakeDestination(*[RetryLater("down")] * 5)
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm, "pager": pager}))
-    for number in range(count):
-        await notifier.take(a_delivery(number))
-    notifier.clock.advance(2)
-    for number in range(5):
-        await notifier.take(a_delivery(number, "pager"))
+def test_the_same_attempt_always_waits_the_same_and_others_differ() -> None:
+    waits = [next_retry_at(SCHEDULE, 2, f"d{number}", NOW) for number in range(50)]
+    assert waits == [next_retry_at(SCHEDULE, 2, f"d{number}", NOW) for number in range(50)]
+    assert len(set(waits)) == 50
+
+
+@given(after=st.floats(0, MAX_ASKED_SECONDS))
+def test_no_wait_is_shorter_than_the_destination_asked_for(after: float) -> None:
+    at = next_retry_at(SCHEDULE, 1, "d", NOW, after)
+    assert at is not None
+    assert at >= NOW + max(5.0, after)
+
+
+@pytest.mark.parametrize("after", [float("inf"), 1e18])
+def test_a_destination_that_asks_for_years_is_asked_again_after_about_a_day(after: float) -> None:
+    at = next_retry_at(SCHEDULE, 1, "d", NOW, after)
+    assert at is not None
+    assert MAX_ASKED_SECONDS <= at - NOW <= MAX_ASKED_SECONDS * 1.2
+
+
+async def test_a_delivery_that_was_held_has_its_whole_schedule_once_it_is_resumed() -> None:
+    """Its attempts did not reach the destination, or could not have succeeded before the operator acted."""
+    held = Disabled("set the secret")
+    notifier = FakeNotifier(
+        FakeDestination(RetryLater("away"), held, held, RetryLater("away"), Unknown("no answer"), held, Delivered())
+    )
+    await notifier.take()
     notifier.clock.advance(10)
-    return notifier, TimedBus(notifier.clock)
+    await notifier.sweep_and_take()
+    waits = []
+    for _ in range(2):  # the first release is held again
+        await notifier.ledger.release("crm", notifier.clock.now())
+        await notifier.sweep_and_take()
+    for _ in range(2):
+        row = await notifier.row()
+        waits.append((row.retry_at or 0) - notifier.clock.now())
+        notifier.clock.advance(waits[-1])
+        await notifier.sweep_and_take()
+    assert (await notifier.row()).state == "held"
+    assert 5 <= waits[0] <= 6
+    assert 300 <= waits[1] <= 360
 
 
-async def test_four_thousand_that_failed_together_come_back_at_400_a_second_and_others_pass_them() -> None:
-    notifier, bus = await outage(4_000)
-    began = notifier.clock.now()
-    sweeper = Sweeper(notifier.ledger, bus, notifier.clock, notifier.clock.sleep)
+async def test_a_short_wait_is_the_bus_s_and_the_ledger_keeps_it_too() -> None:
+    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")), bus=FakeBus(max_delay_seconds=900))
+    await notifier.take()
+    (message,) = notifier.bus.on(DELIVERIES)
+    row = await notifier.row()
 
-    assert await sweeper.sweep() == 4_005
-
-    seconds = Counter(int(at - began) for at, name in bus.at if name == "crm")
-    assert max(seconds.values()) <= 400
-    assert sum(seconds.values()) == 4_000
-    assert notifier.clock.now() - began <= 11
-    assert {at - began for at, name in bus.at if name == "pager"} == {0.0}
+    assert row.retry_at == notifier.clock.now() + message.delay_seconds
+    assert 5 <= message.delay_seconds <= 6
+    notifier.clock.advance(message.delay_seconds)
+    assert (await notifier.take_message(message)).outcome == "delivered"
 
 
-@pytest.mark.slow
-async def test_what_one_sweep_has_no_time_for_the_next_ones_publish_at_the_same_pace(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sweep, "SWEEP_SECONDS", 4.0)
-    count = 4 * MAX_PER_SECOND + 1_000
-    notifier, bus = await outage(count)
-    began = notifier.clock.now()
-    sweeper = Sweeper(notifier.ledger, bus, notifier.clock, notifier.clock.sleep)
-    for _ in range(3):
-        await sweeper.sweep()
-        notifier.clock.advance(2)
-    seconds = Counter(int(at - began) for at, name in bus.at if name == "crm")
-    assert max(seconds.values()) <= MAX_PER_SECOND
-    assert sum(seconds.values()) == count
-    assert len({message.attributes["ce-id"] for message in bus.on(DELIVERIES)}) == count + 5
-
-
-async def test_a_sweep_looks_back_to_the_last_complete_one_and_once_an_hour_to_the_beginning() -> None:
-    class Watched(FakeLedger):
-        def __init__(self) -> None:
-            super().__init__()
-            self.bounds: list[float] = []
-
-        async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-            self.bounds.append(since)
-            return await super().due(now, limit, since)
-
-    ledger = Watched()
-    notifier = FakeNotifier(ledger=ledger)
-    sweeper = Sweeper(ledger, notifier.bus, notifier.clock)
-    start = notifier.clock.now()
-    await sweeper.sweep()
-    notifier.clock.advance(60)
-    await sweeper.sweep()
-    notifier.clock.advance(PURGE_EVERY_SECONDS)
-    await sweeper.sweep()
-    assert ledger.bounds == [0.0, start - 600, 0.0]
+async def test_a_bus_that_fails_leaves_the_wait_to_the_sweep() -> None:
+    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")), bus=FakeBus(max_delay_seconds=900))
+    notifier.bus.fault = "down"
+    assert (await notifier.take()).outcome == "retry_scheduled"
+    notifier.bus.fault = None
+    notifier.clock.advance(6)
+    assert await notifier.sweep() == 1

@@ -128,18 +128,6 @@ async def test_a_notice_that_a_dying_process_left_is_published_by_the_next_event
     assert (await world.read()).notices == ()
 
 
-async def test_where_an_operational_event_cannot_be_published_its_notice_stays() -> None:
-    world = await a_world()
-    await world.deliver()
-    world.clock.advance(7)
-    await world.notifier.sweep()
-    (message,) = world.published()[-1:]
-    world.bus.fault = "down"
-    assert (await world.notifier.take_message(message)).outcome == "retry_scheduled"
-    world.bus.fault = None
-    assert [kind for kind, *_ in (await world.read()).notices] == ["failing"]
-
-
 async def test_where_the_store_is_down_the_delivery_counts_and_the_health_is_noted_by_the_next() -> None:
     world = await a_world()
     await world.deliver()
@@ -198,30 +186,3 @@ async def test_a_process_that_ends_anywhere_leaves_a_state_that_the_next_one_con
         if next(calls) <= last:
             return
     pytest.fail("it never ended")
-
-
-async def test_what_the_former_url_of_an_endpoint_answers_says_nothing_of_the_new_one() -> None:
-    """What is known of an endpoint is some seconds old."""
-    world = await a_world()
-    world.fetch.answers[URL] = OK
-    await world.deliver()
-    world.fetch.answers[URL] = Fetched(410, (), b"")
-    moved = (await world.read()).model_copy(update={"url": "https://moved.example.com/in"})
-    await world.documents.write("endpoints.acme", moved.id, moved.text())
-    await world.deliver(paid(2))
-    assert (await world.read()).is_enabled
-    assert kinds(world) == []
-
-
-async def test_on_lambda_an_endpoint_needs_a_lease_only_while_it_is_marked_as_failing() -> None:
-    world = await a_world()
-    world.notifier.is_on_lambda = True
-    world.notifier.start()
-    await world.deliver()
-    await fail(world, DAY / 2)
-    assert (await world.read()).failing_since is not None
-    lease = f"customers:acme:{endpoint_id(1)}:instances"
-    assert lease not in world.notifier.grants.records.kept
-    world.notifier.start()
-    await fail(world, DAY / 2)
-    assert lease in world.notifier.grants.records.kept

@@ -1,4 +1,4 @@
-"""The fan-out of an event to the endpoints of subscribers."""
+"""The fan-out of an event to the endpoints of subscribers, and the settings of such destinations."""
 
 import json
 from dataclasses import replace
@@ -7,17 +7,21 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from functions.notify.destinations.subscribers import Settings
 from functions.notify.notifier import Acknowledged
 from functions.notify.subscribers.fan_out import MAX_PAGE, tenants_in
-from functions.notify.subscribers.subscribers import SubscriberSettings
+from functions.notify.subscribers.subscribers import SubscriberSettings, read_subscriber_settings
 from shared.delivery import Delivery, delivery_from
 from shared.errors import Temporary
 from shared.event import from_cloudevent
 from shared.jsontext import Json, JsonObject, from_json
 from shared.ports import DEAD_LETTERS, DELIVERIES
+from shared.retention import Retention
 from shared.store_ports import MAX_RECORD_BYTES
-from tests.fakes.fan_out import PAID, SIGNING, FakeWorld, endpoint_id, paid
+from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid
+from tests.fakes.subscribe_api import Subscribers
 
 
 async def test_an_event_becomes_a_delivery_to_each_endpoint_that_it_is_for() -> None:
@@ -93,22 +97,6 @@ async def test_whatever_is_repeated_is_delivered_once() -> None:
     assert world.asked() == ["acme-1"]
 
 
-async def test_a_fan_out_that_was_cut_off_continues_with_the_same_deliveries() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    for number in range(3):
-        await world.endpoint(number)
-    await world.publish()
-    ids = [json.loads(each.data)["id"] for each in world.published()]
-    other = FakeWorld()
-    await other.tenant()
-    for number in range(3):
-        await other.endpoint(number)
-    other.clock.advance(1_000)
-    await other.publish()
-    assert [json.loads(each.data)["id"] for each in other.published()] == ids
-
-
 async def test_an_operators_replay_that_is_forced_reaches_the_endpoints_once() -> None:
     world = FakeWorld()
     await world.tenant()
@@ -136,25 +124,6 @@ async def test_a_replay_of_a_fan_out_that_failed_for_one_tenant_repeats_nothing_
     assert world.asked() == ["acme-1", "bolt-1", "acme-1", "bolt-1"]
 
 
-async def test_such_a_replay_repeats_nothing_on_the_following_pages_either() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    for number in range(MAX_PAGE + 3):
-        await world.endpoint(number, secrets=[])
-    event = paid(1, {"accountId": ["acme", "bolt"]})
-    await world.publish(event)
-    await world.notifier.take_message(world.published()[-1])
-    world.published()
-    await world.tenant("bolt")
-    await world.endpoint(1, "bolt", secrets=[])
-    await world.publish(event, replay="r1", force="true")
-    *first, next_page = world.published()
-    assert (await world.notifier.take_message(next_page)).outcome == "delivered"
-    second = world.published()
-    assert {each.attributes["force"] for each in first} == {"failed"}
-    assert [each.attributes["force"] for each in second] == ["failed"] * 4
-
-
 async def test_many_endpoints_are_published_page_by_page() -> None:
     world = FakeWorld()
     await world.tenant()
@@ -173,37 +142,6 @@ async def test_many_endpoints_are_published_page_by_page() -> None:
     assert len(await world.messages()) == 1
 
 
-async def test_a_large_event_is_published_in_parts_that_fit_the_memory() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    for number in range(60):
-        await world.endpoint(number, secrets=[])
-    sizes: list[int] = []
-    publish = world.bus.publish
-
-    async def counted(topic: str, messages: object) -> None:
-        assert isinstance(messages, list)
-        sizes.append(sum(len(each.data) for each in messages))
-        await publish(topic, messages)
-
-    world.bus.publish = counted  # type: ignore[method-assign]
-    await world.publish(paid(1, {"accountId": "acme", "text": "x" * 150_000}))
-    assert len(world.published()) == 60
-    assert max(sizes) < 5_000_000
-
-
-async def test_an_event_that_grows_too_large_when_it_is_kept_is_kept_by_reference() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    event = paid(1, {"accountId": "acme", "text": '"' * 190_000})
-    assert (await world.publish(event)).outcome == "delivered"
-    (message,) = await world.messages()
-    kept = from_cloudevent(from_json(message.event.encode()))
-    assert kept.dataref is not None
-    assert from_cloudevent(from_json(await world.blobs.get(kept.dataref) or b"")) == event
-    assert all(len(each.text) <= MAX_RECORD_BYTES for each in world.stored.kept.values())
-
-
 async def test_what_one_route_keeps_by_reference_is_not_replaced_by_what_another_makes_of_the_same_event() -> None:
     """A route may take out of an event what the customers of another may see."""
     world = FakeWorld()
@@ -218,6 +156,7 @@ async def test_what_one_route_keeps_by_reference_is_not_replaced_by_what_another
         kept = from_cloudevent(from_json(message.event.encode()))
         whole = from_cloudevent(from_json(await world.blobs.get(kept.dataref or "") or b""))
         assert whole.data == {"accountId": tenant, "text": text}
+    assert all(len(each.text) <= MAX_RECORD_BYTES for each in world.stored.kept.values())
 
 
 async def test_where_the_store_is_down_nothing_is_lost() -> None:
@@ -339,6 +278,45 @@ async def test_an_endpoint_that_has_to_prove_itself_gets_nothing_before() -> Non
     assert others.asked() == ["acme-1"]
 
 
+@pytest.mark.parametrize(("events", "bodies"), [(100.0, 40.0), (40.0, 100.0)])
+def test_a_message_has_the_events_data_so_it_is_kept_no_longer_than_bodies_are(events: float, bodies: float) -> None:
+    retention = Retention(events_seconds=events, bodies_seconds=bodies)
+    assert read_subscriber_settings({"disable_after_seconds": 1}, retention).keep_seconds == 40.0
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"tenant": "accountId"},  # no part of an event
+        {"tenant": "data.["},
+        {},
+        {"tenant": "data.id", "type": "order paid"},
+        {"tenant": "data.id", "type": "{{ kind }}"},
+        {"tenant": "data.id", "payload": "cloudevents"},
+    ],
+)
+def test_settings_by_which_nothing_can_be_delivered_are_a_fault(written: JsonObject) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate(written)
+
+
+async def test_an_endpoint_that_is_disabled_gets_a_test_event_once_and_nothing_else() -> None:
+    world = FakeWorld()
+    api = Subscribers(documents=world.stored, clock=world.clock, secrets=world.secrets)
+    key = await api.key()
+    await api.tenant("acme", key)
+    made = await api.endpoint("acme", key, url=URL)
+    world.fetch.answers[URL] = OK
+    await world.publish(paid(1))
+    path = f"/v1/tenants/acme/endpoints/{made['id']}"
+    await api.send("POST", f"{path}/disable", by=key)
+    await api.send("POST", f"{path}/test", {"type": "order.paid"}, by=key)
+    assert [each.code for each in await world.take_all()] == ["endpoint_disabled"]
+    tested = [await world.notifier.take_message(each) for each in api.bus.on(DELIVERIES)]
+    assert [each.outcome for each in tested] == ["delivered"]
+    assert world.asked() == ["acme-1"]
+
+
 @given(VALUES)
 def test_whatever_an_event_says_of_its_tenant_is_the_id_of_one_or_a_fault(found: Json) -> None:
     ids = tenants_in(found, "data.x")
@@ -346,3 +324,6 @@ def test_whatever_an_event_says_of_its_tenant_is_the_id_of_one_or_a_fault(found:
         assert "data.x" in ids
     else:
         assert all(each and "/" not in each and ":" not in each and each.isascii() for each in ids)
+
+
+URL = "https://acme-1.example.com/in"

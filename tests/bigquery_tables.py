@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -41,16 +40,13 @@ class Table:
 
 @dataclass(slots=True)
 class BigQuery:
-    """The dataset `sales`. An id is recognised until `forget_ids`: Google does so for about a minute.
+    """The dataset `sales`.
 
-    `answers`: those to the next requests for rows, before they are looked at. `stopped`: ids of rows that are not
-    taken now. `hidden`: how many requests for rows do not see a new table yet. `poison`: a text that makes BigQuery
+    `hidden`: how many requests for rows do not see a new table yet. `poison`: a text that makes BigQuery
     reject the whole request.
     """
 
     tables: dict[str, Table] = field(default_factory=dict)
-    answers: list[tuple[int, JsonObject]] = field(default_factory=list)
-    stopped: Collection[str] = ()
     hidden: int = 0
     poison: str = ""
     requests: list[int] = field(default_factory=list)
@@ -77,10 +73,6 @@ class BigQuery:
         content = json.dumps(answer, indent=2).encode()  # Google's answers are indented
         return Fetched(status, (), content[: request.max_bytes], len(content) > request.max_bytes)
 
-    def forget_ids(self) -> None:
-        for table in self.tables.values():
-            table.ids.clear()
-
     def _create(self, body: JsonObject) -> tuple[int, JsonObject]:
         reference, schema = body["tableReference"], body["schema"]
         assert isinstance(reference, dict)
@@ -97,8 +89,6 @@ class BigQuery:
         assert isinstance(rows, list)
         assert body["skipInvalidRows"] is True
         self.requests.append(len(rows))
-        if self.answers:
-            return self.answers.pop(0)
         if self.poison and self.poison in to_json(rows):
             return 400, error("invalid", "the request is not valid")
         table = self.tables.get(name)
@@ -122,8 +112,6 @@ class BigQuery:
     def _fault(self, table: Table, row: JsonObject) -> JsonObject | None:
         values = row["json"]
         assert isinstance(values, dict)
-        if row["insertId"] in self.stopped:
-            return {"reason": "stopped", "location": "", "debugInfo": "", "message": ""}
         for name, value in values.items():
             if name not in table.fields:
                 return {"reason": "invalid", "location": name, "debugInfo": "", "message": f"no such field: {name}."}

@@ -41,13 +41,12 @@ class StoredObject:
 
 @dataclass(slots=True)
 class CloudStorage:
-    """Buckets by name, with their objects. `may_read`: the account may read objects.
+    """Buckets by name, with their objects.
 
     Without the right to delete, which no role of a destination has, who would replace an object gets a 403.
     """
 
     buckets: dict[str, dict[str, StoredObject]]
-    may_read: bool = True
     _description: Description = field(default_factory=lambda: Description("storage", "v1"))
 
     async def fetch(self, request: Outgoing) -> Fetched:
@@ -100,8 +99,6 @@ class CloudStorage:
         return described, StoredObject(content, str(described["contentType"]), {k: str(v) for k, v in metadata.items()})
 
     def _get(self, bucket: dict[str, StoredObject], name: str) -> Fetched:
-        if not self.may_read:
-            return _answer(403, {"error": {"code": 403, "message": "it does not have storage.objects.get access"}})
         if name not in bucket:
             return _answer(404, {"error": {"code": 404, "message": "No such object"}})
         return _answer(200, {"metadata": {**bucket[name].metadata}})

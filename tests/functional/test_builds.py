@@ -79,29 +79,6 @@ async def test_a_repository_dispatch_is_as_github_describes_it(
     assert asked.json()["client_payload"] == {"event": {"name": "Ada"}, "by": "web"}
 
 
-async def test_a_pipeline_and_a_job_are_started_and_their_addresses_are_kept() -> None:
-    pipeline = "https://gitlab.com/example-org/shop/-/pipelines/7"
-    item = "https://jenkins.example.com/queue/item/7/"
-    async with services((201, {"web_url": pipeline}, ""), (201, None, f"location: {item}\r\n")) as made:
-        gitlab: JsonObject = {"project": "example-org/shop", "ref": "main", "secret": "the-secret"}
-        jenkins: JsonObject = {
-            "url": "https://jenkins.example.com",
-            "job": "deploy",
-            "username": "hooks",
-            "secret": "the-secret",
-            "parameters": {"NAME": "{{ data.name }}"},
-        }
-        answers = []
-        for kind, settings in (("gitlab", gitlab), ("jenkins", jenkins)):
-            notify = notifier(made, kind, settings, {"the-secret": TOKEN})
-            await notify.take()
-            answers += [attempt.answer for attempt in (await notify.row()).attempts]
-
-    assert answers == [f"201 pipeline {pipeline}", f"201 queued {item}"]
-    assert made.asked[0].json() == {"token": TOKEN, "ref": "main"}
-    assert made.asked[1].body == b"NAME=Ada"
-
-
 async def test_a_run_of_a_trigger_is_as_google_describes_it_and_its_log_is_kept() -> None:
     description = Description("cloudbuild", "v1")
     settings: JsonObject = {

@@ -4,7 +4,6 @@ A request must be one that the service's published description has, where a pack
 documents for Google Chat.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -25,22 +24,6 @@ from tests.pipeline import Pipeline
 RECIPES: Final = Path("deploy/recipes")
 WEBHOOK: Final = "https://hooks.slack.com/services/T1/B1/example-of-a-webhook"
 CHAT_WEBHOOK: Final = "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=example&token=example"
-
-
-async def test_a_slack_message_is_sent_again_after_the_wait_that_slack_asks_for() -> None:
-    settings: JsonObject = {"secret": "slack-webhook", "text": "{{ data.name }} signed up"}
-    async with services((429, "rate_limited", "retry-after: 120\r\n"), (200, "ok", "")) as made:
-        notify = notifier(made, "slack", settings, {"slack-webhook": WEBHOOK})
-        await notify.take()
-        retry_at = (await notify.row()).retry_at
-        assert retry_at is not None
-        assert retry_at - notify.clock.now() >= 120
-        notify.clock.advance(200)
-        await notify.sweep_and_take()
-
-    assert (await notify.row()).state == "delivered"
-    assert Counter(asked.path for asked in made.asked) == {"/services/T1/B1/example-of-a-webhook": 2}
-    assert made.asked[0].json()["text"] == "Ada signed up"
 
 
 async def test_a_google_chat_message_is_as_google_describes_it_and_a_repeat_has_the_same_id() -> None:

@@ -17,14 +17,13 @@ from shared.ports import Clock
 
 SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _SECRET_KEY: Final = re.compile(r"([a-z0-9_]+_)?secret")
-_DOCUMENTS: Final = frozenset(
-    {
-        *("columns", "event_types", "fields", "headers", "inputs", "metadata", "parameters", "payload", "respond"),
-        "schema",
-        *("substitutions", "values", "variables"),
-    }
-)
-"""Settings whose keys are not ours: a key `secret` in them names no secret."""
+# fmt: off
+_SETTINGS_WITH_USERS_KEYS: Final = frozenset({
+    "columns", "event_types", "fields", "headers", "inputs", "metadata", "parameters", "payload", "respond", "schema",
+    "substitutions", "values", "variables",
+})
+# fmt: on
+"""The user chooses the keys of these: a key `secret` in them names no secret."""
 CACHE_SECONDS: Final = 300.0
 READ_SECONDS: Final = 2.0
 STALE_SECONDS: Final = 86_400.0
@@ -32,6 +31,13 @@ STALE_SECONDS: Final = 86_400.0
 RETRY_SECONDS: Final = 15.0
 """Between two attempts to reach the store: one request in that time waits up to READ_SECONDS for it."""
 WARN_SECONDS: Final = 300.0
+MIN_STRONG_CHARACTERS: Final = 16
+"""A shorter value is used, with a warning."""
+_PLACEHOLDERS: Final = frozenset(
+    {"changeme", "change-me", "change_me", "secret", "password", "passwd", "test", "example", "todo", "xxx", "none"}
+)
+_PREFIXES: Final = ("whsec_", "whpk_", "whsk_")
+"""Of Standard Webhooks: the value is what follows."""
 
 Reader = Callable[[str], str | None]
 """Returns the secret's text, or None if this place does not have it. May block; may raise OSError or Temporary."""
@@ -76,7 +82,7 @@ def secret_names(settings: Json) -> Iterator[str]:
         for key, value in settings.items():
             if _SECRET_KEY.fullmatch(key) and isinstance(value, str) and SECRET_NAME.fullmatch(value):
                 yield value
-            elif key not in _DOCUMENTS:
+            elif key not in _SETTINGS_WITH_USERS_KEYS:
                 yield from secret_names(value)
 
 
@@ -123,12 +129,15 @@ class SecretStore:
         """Return the values, newest first, never none; `fresh` ones are read now. Raises Temporary."""
         now = self._clock.now()
         cached = self._cache.get(name)
-        if cached and cached.read_at <= now < cached.refresh_at and not fresh:  # no clock was set back since
+        # Values that were read later than now are read again: somebody has set the clock back.
+        if cached and cached.read_at <= now < cached.refresh_at and not fresh:
             return cached.values
         if cached and now < cached.stale_until:
-            # Other calls use the last values while this one refreshes, instead of waiting for it.
-            again_at = min(now + RETRY_SECONDS, cached.stale_until)
-            self._cache[name] = cached._replace(read_at=min(cached.read_at, now), refresh_at=again_at)
+            # Other calls use the last values while this one refreshes, instead of waiting for it. For them too, the
+            # values must not be read later than now.
+            self._cache[name] = cached._replace(
+                read_at=min(cached.read_at, now), refresh_at=min(now + RETRY_SECONDS, cached.stale_until)
+            )
         try:
             values = usable_values(name, await self._text(name))
         except SecretStoreUnreachable as error:
@@ -191,13 +200,6 @@ def usable_values(name: str, text: str | None) -> tuple[str, ...]:
     return values
 
 
-MIN_STRONG_CHARACTERS: Final = 16
-_PLACEHOLDERS: Final = frozenset(
-    {"changeme", "change-me", "change_me", "secret", "password", "passwd", "test", "example", "todo", "xxx", "none"}
-)
-_PREFIXES: Final = ("whsec_", "whpk_", "whsk_")
-
-
 def split_values(text: str) -> tuple[str, ...]:
     """Return the values, newest first: one a line; a PEM block is one, and an object of JSON over several lines.
 
@@ -208,7 +210,9 @@ def split_values(text: str) -> tuple[str, ...]:
     for line in text.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n").split("\n"):
         if block or line == "{" or line.startswith("-----BEGIN "):
             block.append(line)
-            if line == "}" if block[0] == "{" else line.startswith("-----END "):
+            is_json = block[0] == "{"
+            ends_here = line == "}" if is_json else line.startswith("-----END ")
+            if ends_here:
                 values.append("\n".join(block) + "\n")
                 block = []
         elif line:
@@ -231,5 +235,5 @@ def weakness(value: str) -> str | None:
 
 
 def is_short(value: str) -> bool:
-    """Return True under 16 characters, which is worth a warning."""
+    """Return True if the value is easily guessed, which is worth a warning."""
     return len(value) < MIN_STRONG_CHARACTERS

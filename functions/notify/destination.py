@@ -33,7 +33,8 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
     from functions.notify.subscribers.subscribers import Subscribers
-    from shared.outgoing.authenticator import CloudIdentity, TokenCache
+    from shared.outgoing.access_tokens import TokenCache
+    from shared.outgoing.authenticator import CloudIdentity
 
 KINDS: Final = "functions.notify.destinations"
 REPAIR: Final = "-repair"
@@ -139,7 +140,7 @@ def no_subscribers() -> "Subscribers":
 
 def own_tokens() -> "TokenCache":
     """Return a cache of its own for each destination."""
-    from shared.outgoing.authenticator import TokenCache
+    from shared.outgoing.access_tokens import TokenCache
 
     return TokenCache()
 

@@ -69,6 +69,7 @@ async def record(
 ) -> Result:
     """Write what follows a claim, and start the timer of a short wait. Raises Temporary."""
     if await persist(notifier, work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
+        # What waits in a group is published with it, by the sweep: it needs no timer of its own.
         if settlement.retry_at is not None and not settlement.group:
             await start_timer(notifier.bus, notifier.clock, work.claim, settlement.retry_at, settlement.has_slot)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
@@ -105,17 +106,16 @@ async def _settle_unknown(
     notifier: Notifier, work: Work, target: Target, outcome: Unknown, attempt: AttemptEntry
 ) -> Result:
     """Hold or end the delivery, or wait longer than after a failure: a repeat may have its effect twice."""
-    configured, row, number = target.configured, work.claim.row, work.attempt_number
-    count = row.unknown_count + 1
-    if result := await end_unknown(notifier, work, target, count, outcome.reason, attempt):
-        return result
-    now = notifier.clock.now()
-    in_schedule = number_in_schedule(row.attempts, number)
-    at = next_retry_at(configured.retry_seconds, in_schedule, row.key, now, unknown_wait_seconds(count))
-    if at is None:
-        reason = unknown_reason(f"attempt {number}, the last: {outcome.reason}")
+    unknown_count = work.claim.row.unknown_count + 1
+    ended = await end_unknown(notifier, work, target, unknown_count, outcome.reason, attempt)
+    if ended:
+        return ended
+    wait_seconds = unknown_wait_seconds(unknown_count)
+    next_at = _next_attempt_at(notifier, work, target.configured, wait_seconds)
+    if next_at is None:
+        reason = unknown_reason(f"attempt {work.attempt_number}, the last: {outcome.reason}")
         return await give_up(notifier, work, "retries_exhausted", reason, attempt)
-    return await let_wait(notifier, work, configured, at, unknown_reason(outcome.reason), attempt)
+    return await let_wait(notifier, work, target.configured, next_at, unknown_reason(outcome.reason), attempt)
 
 
 async def end_unknown(
@@ -150,17 +150,31 @@ def unknown_reason(reason: str) -> str:
 async def _retry(
     notifier: Notifier, work: Work, configured: Configured, outcome: RetryLater, attempt: AttemptEntry
 ) -> Result:
-    row, number = work.claim.row, work.attempt_number
-    in_schedule = number_in_schedule(row.attempts, number)
-    at = next_retry_at(configured.retry_seconds, in_schedule, row.key, notifier.clock.now(), outcome.after_seconds)
-    if at is None:
-        last = f"attempt {number}, the last: {outcome.reason}"
-        result = await give_up(notifier, work, "retries_exhausted", last, attempt)
+    next_at = _next_attempt_at(notifier, work, configured, outcome.after_seconds)
+    if next_at is None:
+        reason = f"attempt {work.attempt_number}, the last: {outcome.reason}"
+        result = await give_up(notifier, work, "retries_exhausted", reason, attempt)
     else:
-        result = await let_wait(notifier, work, configured, at, outcome.reason, attempt)
-    if pause := outcome.pause_destination_seconds:  # once the outcome is noted, which is not to be lost with it
-        await persist(notifier, work.claim, lambda: notifier.states.pause(configured.name, pause, outcome.reason))
+        result = await let_wait(notifier, work, configured, next_at, outcome.reason, attempt)
+    # The pause comes last: if its write failed before, the outcome of the attempt would be lost with it.
+    pause_seconds = outcome.pause_destination_seconds
+    if pause_seconds:
+        await persist(
+            notifier, work.claim, lambda: notifier.states.pause(configured.name, pause_seconds, outcome.reason)
+        )
     return result
+
+
+def _next_attempt_at(
+    notifier: Notifier, work: Work, configured: Configured, asked_wait_seconds: float | None
+) -> float | None:
+    """Return the time of the next attempt by the destination's schedule; None after the last.
+
+    It does not come before `asked_wait_seconds`, which a receiver or an unknown outcome asks for.
+    """
+    row = work.claim.row
+    in_schedule = number_in_schedule(row.attempts, work.attempt_number)
+    return next_retry_at(configured.retry_seconds, in_schedule, row.key, notifier.clock.now(), asked_wait_seconds)
 
 
 async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: AttemptEntry) -> Result:
@@ -208,11 +222,17 @@ async def let_wait(
     if expires_after is not None and at >= expires_at(work.delivery.event, expires_after):
         return await give_up_expired(notifier, work, reason, attempt, next_at=at)
     settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, group, has_slot)
-    is_unknown = attempt is not None and attempt.outcome == "unknown"
-    outcome: DeliveryOutcome = "deferred" if attempt is None else "unknown" if is_unknown else "retry_scheduled"
+    return await record(notifier, work, settlement, _outcome_of_wait(attempt, group), reason=reason)
+
+
+def _outcome_of_wait(attempt: AttemptEntry | None, group: str) -> DeliveryOutcome:
     if group:
-        outcome = "gathered"
-    return await record(notifier, work, settlement, outcome, reason=reason)
+        return "gathered"
+    if attempt is None:
+        return "deferred"
+    if attempt.outcome == "unknown":
+        return "unknown"
+    return "retry_scheduled"
 
 
 async def give_up_expired(
@@ -223,9 +243,9 @@ async def give_up_expired(
     next_at: float | None = None,
 ) -> Result:
     """Give up a delivery whose time is over, or is over before `next_at`, the time of its next attempt."""
-    early = "it was delivered" if next_at is None else f"its next attempt, which would come at {rfc3339(next_at)}"
-    last = f"; the last time: {last_reason}" if last_reason else ""
-    return await give_up(notifier, work, "expired", f"its time was over before {early}{last}", attempt)
+    missed = "it was delivered" if next_at is None else f"its next attempt, which would come at {rfc3339(next_at)}"
+    last_time = f"; the last time: {last_reason}" if last_reason else ""
+    return await give_up(notifier, work, "expired", f"its time was over before {missed}{last_time}", attempt)
 
 
 async def give_up(
@@ -246,8 +266,9 @@ async def give_up(
             await notifier.bus.publish(DELIVERIES, [message])
         await publish_dead_letter(notifier.bus, letter)
     except Temporary:
-        # A rejected write had no effect, so the next claim may simply try it again. What may have been accepted keeps
-        # its lease: the attempt then counts as one that ended without a record.
+        # The delivery is given back if nothing was sent or the receiver rejected it: the bus brings it again, and the
+        # attempt is repeated. After an unknown outcome a repeat might have its effect twice. So that delivery keeps
+        # its lease, and counts as an attempt without a record once the lease is over.
         if attempt is None or attempt.outcome != "unknown":
             await give_back(notifier, work.claim)
         raise

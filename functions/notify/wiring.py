@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from functions.notify.subscribers.endpoints import Endpoints
     from shared.cloud.aws.batches import Queues
     from shared.fetch import Fetch
-    from shared.outgoing.authenticator import CloudIdentity, TokenCache
+    from shared.outgoing.access_tokens import TokenCache
+    from shared.outgoing.authenticator import CloudIdentity
     from shared.outgoing.gate import ProcessGate
     from shared.outgoing.instance_leases import InstanceLeases
     from shared.store_ports import Records
@@ -166,7 +167,7 @@ def cloud() -> "CloudIdentity":
 
 @cache
 def tokens() -> "TokenCache":
-    from shared.outgoing.authenticator import TokenCache  # few destinations need one
+    from shared.outgoing.access_tokens import TokenCache  # few destinations need one
 
     return TokenCache()
 

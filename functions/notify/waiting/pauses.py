@@ -56,24 +56,25 @@ class Breakers:
 
     async def enter(self, configured: Configured, delivery: Delivery) -> Wait | None:
         """Return None if the delivery may be attempted, or until when it waits. Raises Temporary."""
-        settings, name = configured.breaker, configured.name
+        settings = configured.breaker
         if settings is None:
             return None
-        now, state = self.clock.now(), await self.states.state(name)
+        name = configured.name
+        state = await self.states.state(name)
+        now = self.clock.now()
         circuit = with_pause_of_ledger(self._circuits.get(name, CLOSED), settings, state.paused_until, now)
-        self._circuits[name] = circuit
-        if len(self._circuits) > MAX_KNOWN:
-            del self._circuits[next(iter(self._circuits))]
+        self._remember(name, circuit)
         if circuit.open_until > now:
             wait = pause_wait(configured, circuit.open_until, now)
             reason = pause_text(configured, state.pause_reason or "attempts in a row failed")
             return Wait(now + spread(wait, delivery.id, 0), reason)
+        # Nobody watches the attempts that hang: each is counted when the next delivery of its destination comes.
         for _ in self.gate.hanging(name):
             await self._note(configured, settings, _HANGS)
         circuit = self._circuits.get(name, circuit)
         if circuit.open_until > now:
             return Wait(now + spread(PROBE_WAIT_SECONDS, delivery.id, 0), pause_text(configured, _HANGS.reason))
-        if circuit.is_half_open(now) and self._probes.setdefault(name, delivery.id) != delivery.id:
+        if circuit.is_half_open(now) and not self._begin_probe(name, delivery):
             wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
             return Wait(now + wait, "the pause is over, and another delivery is tried first")
         return None
@@ -85,9 +86,22 @@ class Breakers:
             return
         if self._probes.get(name) == delivery.id:
             del self._probes[name]
-        if outcome is None or (has_failed(outcome) and self.gate.is_known_to_hang(name, delivery.id)):
+        if outcome is None:
+            return
+        was_counted_as_hanging = self.gate.is_known_to_hang(name, delivery.id)
+        if was_counted_as_hanging and has_failed(outcome):
             return
         await self._note(configured, settings, outcome)
+
+    def _remember(self, name: str, circuit: Circuit) -> None:
+        self._circuits[name] = circuit
+        if len(self._circuits) > MAX_KNOWN:
+            oldest = next(iter(self._circuits))
+            del self._circuits[oldest]
+
+    def _begin_probe(self, name: str, delivery: Delivery) -> bool:
+        """Return whether this is the one delivery that tries the destination after its pause."""
+        return self._probes.setdefault(name, delivery.id) == delivery.id
 
     async def _note(self, configured: Configured, settings: BreakerSettings, outcome: Outcome) -> None:
         """Note a result of an attempt, and write the pause that it begins. Raises Temporary."""
@@ -110,9 +124,12 @@ def with_pause_of_ledger(
 
     The ledger has each pause until its end: `paused_until` is None after `hookchain resume`.
     """
-    if paused_until is None and circuit.open_until > now:
-        return circuit._replace(open_until=now)
-    if paused_until is None or paused_until <= max(circuit.open_until, now - RECENT_SECONDS):
+    if paused_until is None:
+        was_ended_by_operator = circuit.open_until > now
+        return circuit._replace(open_until=now) if was_ended_by_operator else circuit
+    is_known_already = paused_until <= circuit.open_until
+    is_long_over = paused_until <= now - RECENT_SECONDS
+    if is_known_already or is_long_over:
         return circuit
     pause = min(max(circuit.pause_seconds, settings.pause_seconds, paused_until - now), settings.max_pause_seconds)
     return Circuit(0, pause, paused_until)
@@ -156,6 +173,8 @@ def pause_text(configured: Configured, why: str) -> str:
 
 
 class Pauses:
+    """The pauses as the sweep asks for them: which of the due rows go out, and until when the others wait."""
+
     def __init__(self, states: DestinationStates, configured: Mapping[str, Configured]) -> None:
         self._states = states
         self._configured = configured
@@ -167,13 +186,15 @@ class Pauses:
         for begin in range(0, len(names), READS_AT_ONCE):
             some = names[begin : begin + READS_AT_ONCE]
             ends |= zip(some, await asyncio.gather(*map(self._end, some)), strict=True)
-        moves = [
-            (row.key, row.fence, now + spread(end - now, row.key, row.attempt_number))
-            for row in rows
-            if (end := ends[row.destination]) > max(now, row.retry_at or now)
-        ]
-        moved = {key for key, _, _ in moves}
-        return [row for row in rows if row.key not in moved], moves
+        due: list[LedgerRow] = []
+        moves: list[Move] = []
+        for row in rows:
+            end = ends[row.destination]
+            if end > max(now, row.retry_at or now):
+                moves.append((row.key, row.fence, now + spread(end - now, row.key, row.attempt_number)))
+            else:
+                due.append(row)
+        return due, moves
 
     async def resumed(self, rows: Sequence[LedgerRow]) -> set[str]:
         """Return the destinations of the rows whose pause is over by now. Raises Temporary."""

@@ -1,0 +1,200 @@
+"""Access tokens of OAuth 2.0: how they are requested, and how they are kept until shortly before they expire.
+
+Tokens are requested through the guarded fetch.
+"""
+
+import asyncio
+import json
+import math
+import re
+import time
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote_plus, urlencode
+
+from shared.errors import Temporary
+from shared.fetch import Fetch, Fetched, Outgoing
+from shared.jsontext import Json, to_json
+
+if TYPE_CHECKING:
+    from shared.outgoing.auth import OAuth2RequestAuth
+
+FETCH_SECONDS: Final = 10.0
+MAX_ANSWER_BYTES: Final = 65_536
+MARGIN_SECONDS: Final = 60.0
+"""A token is renewed so long before its end; of a short life, in its second half."""
+UNSTATED_SECONDS: Final = 300.0
+"""The life of a token that does not say how long it lasts."""
+PAUSE_SECONDS: Final = 10.0
+"""Between two requests for a token where the first failed: whoever asks in between fails with it."""
+ASSERTION_SECONDS: Final = 3_600
+MAX_LIFE_SECONDS: Final = 86_400.0
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,15000}")
+_REJECTIONS: Final = ("invalid_client", "invalid_grant", "unauthorized_client")
+"""The errors of a token's request that only another secret or right ends (RFC 6749, 5.2)."""
+_GRANT_OF_A_KEY: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+
+class Token(NamedTuple):
+    """An access token, and the Unix seconds after which a new one is asked for."""
+
+    text: str
+    renew_at: float
+
+
+@dataclass(slots=True)
+class _TokenRequest:
+    """The last request for the token of one credential: it is under way, or has its token or its failure."""
+
+    secret: str
+    fetching: asyncio.Future[Token]
+    failed_until: float | None = None
+    """Until then the failure is the answer to whoever asks."""
+
+
+class TokenCache:
+    """The tokens of credentials. Of each credential, one request at a time asks for a token."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._requests: dict[Hashable, _TokenRequest] = {}
+
+    async def token(self, credential: Hashable, secret: str, fetch: Callable[[], Awaitable[Token]]) -> str:
+        """Return the credential's token, by `fetch` where none is kept for this secret. Raises what `fetch` raises."""
+        request = self._requests.get(credential)
+        if request is None or request.secret != secret or self._is_over(request):
+            request = _TokenRequest(secret, asyncio.ensure_future(fetch()))
+            request.fetching.add_done_callback(_note_failure)
+            self._requests[credential] = request
+        try:
+            # Others wait for the same request, so that a caller who gives up does not cancel it.
+            token = await asyncio.shield(request.fetching)
+        except Temporary:
+            if request.failed_until is None:
+                request.failed_until = self._now() + PAUSE_SECONDS
+            raise
+        return token.text
+
+    def forget(self, credential: Hashable, token: str) -> None:
+        """Forget the token, which was rejected. A newer one of the same credential stays."""
+        request = self._requests.get(credential)
+        if request and _has_token(request.fetching) and request.fetching.result().text == token:
+            del self._requests[credential]
+
+    def _is_over(self, request: _TokenRequest) -> bool:
+        if not request.fetching.done():
+            return False
+        if _has_token(request.fetching):
+            return self._now() >= request.fetching.result().renew_at
+        return request.failed_until is None or self._now() >= request.failed_until
+
+
+def _has_token(fetching: asyncio.Future[Token]) -> bool:
+    return fetching.done() and not fetching.cancelled() and fetching.exception() is None
+
+
+def _note_failure(fetching: asyncio.Future[Token]) -> None:
+    """Read a failure that may have no other reader: asyncio would report it as never retrieved."""
+    if not fetching.cancelled():
+        fetching.exception()
+
+
+async def client_credentials_token(
+    scheme: "OAuth2RequestAuth", secret: str, fetch: Fetch, now: float, allow_private: bool
+) -> Token:
+    """Return a token by OAuth 2.0 client credentials (RFC 6749, 4.4). Raises Temporary and Permanent."""
+    form = {"grant_type": "client_credentials", "scope": scheme.scope, "audience": scheme.audience}
+    headers: tuple[tuple[str, str], ...] = ()
+    if scheme.style == "body":
+        form |= {"client_id": scheme.client_id, "client_secret": secret}
+    else:  # both form-encoded first (RFC 6749, 2.3.1)
+        pair = f"{quote_plus(scheme.client_id)}:{quote_plus(secret)}"
+        headers = (("authorization", f"Basic {b64encode(pair.encode()).decode()}"),)
+    return await _request_token(scheme.token_url, form, headers, fetch, now, allow_private)
+
+
+async def service_account_token(scope: str, key: str, fetch: Fetch, now: float) -> Token:
+    """Return a token of a Google service account by its key, a JSON document. Raises Temporary and Permanent.
+
+    https://developers.google.com/identity/protocols/oauth2/service-account#authorizingrequests
+    """
+    try:
+        document: Json = json.loads(key)
+    except ValueError:
+        document = None
+    fields = document if isinstance(document, dict) else {}
+    email, pem, url = (fields.get(name) for name in ("client_email", "private_key", "token_uri"))
+    if not isinstance(email, str) or not isinstance(pem, str) or not isinstance(url, str):
+        raise Temporary("secret_unusable", "the secret is not the key of a Google service account, a JSON document")
+    claims: Json = {"iss": email, "scope": scope, "aud": url, "iat": int(now), "exp": int(now) + ASSERTION_SECONDS}
+    assertion = _signed_assertion({"alg": "RS256", "typ": "JWT", "kid": fields.get("private_key_id")}, claims, pem)
+    return await _request_token(url, {"grant_type": _GRANT_OF_A_KEY, "assertion": assertion}, (), fetch, now, False)
+
+
+def _signed_assertion(header: Json, claims: Json, pem: str) -> str:
+    try:
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    except ImportError as error:
+        detail = "to sign with a service account's key, install the package cryptography"
+        raise Temporary("credentials_unavailable", detail) from error
+    content = b".".join(urlsafe_b64encode(to_json(part).encode()).rstrip(b"=") for part in (header, claims))
+    try:
+        key = load_pem_private_key(pem.encode(), None)
+    except (ValueError, TypeError) as error:
+        raise Temporary("secret_unusable", "the service account's private key is not a PEM key") from error
+    if not isinstance(key, RSAPrivateKey):
+        raise Temporary("secret_unusable", "the service account's private key is not an RSA key")
+    signature = urlsafe_b64encode(key.sign(content, PKCS1v15(), SHA256())).rstrip(b"=")
+    return f"{content.decode()}.{signature.decode()}"
+
+
+async def _request_token(
+    url: str,
+    form: Mapping[str, str],
+    headers: tuple[tuple[str, str], ...],
+    fetch: Fetch,
+    now: float,
+    allow_private: bool,
+) -> Token:
+    body = urlencode({name: value for name, value in form.items() if value}).encode()
+    content_headers = (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json"))
+    request = Outgoing("POST", url, (*content_headers, *headers), body, FETCH_SECONDS, MAX_ANSWER_BYTES, allow_private)
+    try:
+        answer = await fetch.fetch(request)
+    except Temporary as error:  # also Unanswered: the request that needs the token was not sent
+        raise Temporary(error.code, f"no access token: {error.detail}") from error
+    return _token(answer, url.split("/")[2], now)
+
+
+def _token(answer: Fetched, host: str, now: float) -> Token:
+    try:
+        document: Json = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        document = None
+    fields = document if isinstance(document, dict) else {}
+    if answer.status in (400, 401) and (error := fields.get("error")) in _REJECTIONS:
+        raise Temporary("secret_unusable", f"{host} rejects the credentials ({error}): set the secret again")
+    if answer.status != 200:
+        raise Temporary("host_unavailable", f"{host} answered {answer.status} when asked for an access token")
+    text = fields.get("access_token")
+    if not isinstance(text, str) or not _TOKEN.fullmatch(text):
+        raise Temporary("host_unavailable", f"the answer of {host} holds no access token")
+    seconds = _seconds(fields.get("expires_in"))
+    return Token(text, now + seconds - min(MARGIN_SECONDS, seconds / 2))
+
+
+def _seconds(stated: Json) -> float:
+    """Return a token's life in seconds, at most a day."""
+    try:
+        seconds = float(stated) if isinstance(stated, int | float | str) else UNSTATED_SECONDS
+    except (ValueError, OverflowError):
+        return UNSTATED_SECONDS
+    if math.isnan(seconds):
+        return UNSTATED_SECONDS
+    return min(max(seconds, 0.0), MAX_LIFE_SECONDS)

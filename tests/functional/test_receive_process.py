@@ -5,11 +5,9 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from functions.receive.receive import CONFIRM_SECONDS
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, Request, Running, functions_framework, post, started
 from tests.standins import command
@@ -26,7 +24,13 @@ OPEN = {**SOURCE, "auth": [{"scheme": "none"}]}
 BEHIND = {**OPEN, "allow": ["10.0.0.0/8"], "trusted_proxies": 1}
 SLICE = {
     "function": "receive",
-    "sources": {"webhook": SOURCE, "open": OPEN, "office": {**OPEN, "allow": ["10.0.0.0/8"]}, "behind": BEHIND},
+    "sources": {
+        "webhook": SOURCE,
+        "open": OPEN,
+        "here": {**OPEN, "allow": ["127.0.0.0/8"]},
+        "office": {**OPEN, "allow": ["10.0.0.0/8"]},
+        "behind": BEHIND,
+    },
 }
 GOOD = Request("/webhook", b'{"a": 1}', {"Content-Type": "application/json", "X-Webhook-Password": PASSWORD})
 
@@ -89,7 +93,9 @@ def _answer(connection: socket.socket) -> Answer:
     return Answer(int(status_line.split()[1]), headers, body)
 
 
-def _serving(folder: Path, bus: str, first: Request, ready: str) -> Iterator[Served]:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("receive")
     slice_file = folder / "slice.json"
     slice_file.write_text(json.dumps(SLICE), encoding="utf-8")
     bus_port, port = free_port(), free_port()
@@ -100,43 +106,26 @@ def _serving(folder: Path, bus: str, first: Request, ready: str) -> Iterator[Ser
         "WEBHOOK_PASSWORD": PASSWORD,
     }
     with (
-        started(command(bus, bus_port), {}, bus_port, first, ready="open"),
-        started(functions_framework("functions/receive", "receive", port), environ, port, first, ready) as running,
+        started(command("rest", bus_port), {}, bus_port, GOOD, ready="open"),
+        started(functions_framework("functions/receive", "receive", port), environ, port, GOOD) as running,
     ):
         yield Served(running)
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    yield from _serving(tmp_path_factory.mktemp("receive"), "rest", GOOD, "200")
-
-
-@pytest.fixture(scope="module")
-def served_before_a_silent_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    yield from _serving(tmp_path_factory.mktemp("silent"), "silent", GOOD, "open")
-
-
-def test_an_accepted_event_is_answered_with_its_id(served: Served) -> None:
-    answer = served.post("/webhook", b'{"a": 1}', "Content-Type: application/json", f"X-Webhook-Password: {PASSWORD}")
-    assert answer.status == 200
-    assert len(json.loads(answer.body)["id"]) == 32
-
-
-def test_white_space_after_a_header_is_none_of_its_value(served: Served) -> None:
+def test_an_accepted_event_is_answered_with_its_id_and_white_space_after_a_header_is_none_of_its_value(
+    served: Served,
+) -> None:
     answer = served.post("/webhook", b"{}", "Content-Type: application/json", f"X-Webhook-Password: {PASSWORD} \t")
     assert answer.status == 200
+    assert len(json.loads(answer.body)["id"]) == 32
 
 
 @pytest.mark.parametrize(
     ("path", "headers", "status", "code"),
     [
-        ("/nobody", (), 404, "unknown_source"),
-        ("/..%2f..%2fetc", (), 404, "unknown_source"),
         ("/" + "a" * 4096, (), 404, "unknown_source"),
-        ("/webhook", (), 401, "password_mismatch"),
         ("/webhook", ("X-Webhook-Password: wrong",), 401, "password_mismatch"),
         ("/open", ("Content-Encoding: br",), 415, "unsupported_encoding"),
-        ("/open", ("Content-Type: application/json",), 400, "malformed_body"),
     ],
 )
 def test_a_rejection_is_a_problem_document_and_closes_the_connection(
@@ -148,9 +137,9 @@ def test_a_rejection_is_a_problem_document_and_closes_the_connection(
     assert answer.headers["connection"] == "close"
 
 
-@pytest.mark.parametrize("forwarded_for", ["10.1.2.3", "10.1.2.3, 10.1.2.4", "[::ffff:10.1.2.3]:443"])
-def test_a_client_on_this_machine_is_not_believed_where_it_comes_from(served: Served, forwarded_for: str) -> None:
-    answer = served.post("/office", b"{}", f"X-Forwarded-For: {forwarded_for}")
+def test_a_client_on_this_machine_is_not_believed_where_it_comes_from(served: Served) -> None:
+    assert served.post("/here", b"{}").status == 200
+    answer = served.post("/office", b"{}", "X-Forwarded-For: 10.1.2.3")
     assert (answer.status, answer.code) == (403, "address_not_allowed")
 
 
@@ -232,12 +221,3 @@ def test_no_log_line_and_no_reply_holds_a_secret_a_header_or_a_body(served: Serv
     assert all(CANARY.encode() not in reply.body for reply in replies)
     assert CANARY not in served.logs
     assert '"code":"password_mismatch"' in served.logs
-
-
-def test_a_silent_bus_is_a_503_with_retry_after(served_before_a_silent_bus: Served) -> None:
-    body, headers = b"{}", f"Content-Type: application/json\r\nX-Webhook-Password: {PASSWORD}\r\n"
-    request = f"POST /webhook HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    answer = served_before_a_silent_bus.raw(request)
-    assert (answer.status, answer.code) == (503, "unavailable")
-    assert int(answer.headers["retry-after"]) > 0
-    assert CONFIRM_SECONDS < 4.0

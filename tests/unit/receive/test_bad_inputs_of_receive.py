@@ -38,29 +38,6 @@ ELSEWHERE: Final = frozenset({"A22", "A23", "T04", "T22", "T24", "J16"})
 
 HERE: Final = {"A26", "T08", "T23"}
 
-CODES: Final = {
-    "CERT_URL": "certificate_url_not_allowed",
-    "DEPTH": "nested_too_deeply",
-    "DTD": "dtd_not_allowed",
-    "DUP_KEY": "duplicate_key",
-    "ENCODING": "unsupported_encoding",
-    "EXPANSION": "expanded_too_large",
-    "FIELDS": "too_many_fields",
-    "ID": "invalid_delivery_id",
-    "KEY": "invalid_key",
-    "MULTI": "multiple_documents",
-    "NODES": "too_many_values",
-    "NUM": "number_out_of_range",
-    "PARSE": "malformed_body",
-    "PARTS": "too_many_parts",
-    "RAW": "body_too_large",
-    "SIG": "signature_mismatch",
-    "SUB_URL": "subscribe_url_not_allowed",
-    "TAG": "tag_not_allowed",
-    "TS": "timestamp_out_of_range",
-}
-"""The classes of the file, and the code of each."""
-
 
 def outcome(reply: Reply) -> str:
     if reply.status == 200:
@@ -126,7 +103,7 @@ async def test_a_request_is_rejected_by_its_head(
 
 
 async def test_a_signed_bomb_is_rejected_where_it_is_unpacked() -> None:
-    body = gzip.compress(bytes(100 * 1_048_576), 9)
+    body = gzip.compress(bytes(20 * 1_048_576), 9)
     signature = "sha256=" + hmac.new(SECRETS["hub"].encode(), body, hashlib.sha256).hexdigest()
     headers = [("x-hub-signature-256", signature), ("content-encoding", "gzip"), ("content-type", JSON_TYPE)]
     assert (await sent("POST", "/hub", body, headers))[0] == "413 decoded_body_too_large"
@@ -154,15 +131,3 @@ def test_every_line_of_these_stages_is_tried(inputs_folder: Path) -> None:
     lines = (inputs_folder / "bad-inputs.txt").read_text(encoding="utf-8").splitlines()
     listed = {line.split("|")[0] for line in lines if not line.startswith("#") and line.split("|")[1] in STAGES}
     assert listed == {*PARSED, *SIGNED, *CASES_OF_SNS, *REQUESTS, *ELSEWHERE, *HERE}
-
-
-def test_the_codes_are_those_of_the_classes_that_the_file_names(inputs_folder: Path) -> None:
-    tables: list[dict[str, Sequence[tuple[object, ...]]]] = [{**PARSED}, {**SIGNED}, {**CASES_OF_SNS}, {**REQUESTS}]
-    found = {name: [case[-1] for case in cases] for table in tables for name, cases in table.items()}
-    for line in (inputs_folder / "bad-inputs.txt").read_text(encoding="utf-8").splitlines():
-        name, expected = line.split("|")[0], line.rpartition("|")[2]
-        classes = re.findall(r"(4[0-9]{2}) ([A-Z_]+)\b", expected)
-        if name in found:
-            assert [
-                f"{status} {CODES[each]}" for status, each in classes if f"{status} {CODES[each]}" not in found[name]
-            ] == []

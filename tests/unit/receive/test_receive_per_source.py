@@ -1,25 +1,20 @@
 """What a source may say of whom it takes, what it takes and what it answers."""
 
+import base64
 import hashlib
 import hmac
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy.requests.samples import Fresh, load_sample, sample_names
-from deploy.requests.signing import Signer, sign_request
 from functions.receive.admission import requested_url
 from functions.receive.source import Source, Sources
 from shared.event import event_id
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
 from tests.posting import FORM, JSON, Posting, code, header
-
-ALLOW = "office: {auth: none, allow: [203.0.113.0/24, '2001:db8::/32']}"
-PROXIED = "office: {auth: none, allow: 203.0.113.7, trusted_proxies: 2}"
 
 
 @pytest.mark.parametrize(
@@ -31,14 +26,12 @@ PROXIED = "office: {auth: none, allow: 203.0.113.7, trusted_proxies: 2}"
         ("198.51.100.1", 403),
         ("::1", 403),
         ("", 403),
-        ("203.0.113.9 ", 403),
     ],
 )
 async def test_only_allowed_addresses_are_accepted(peer: str, status: int) -> None:
-    posting = Posting(ALLOW)
+    posting = Posting("office: {auth: none, allow: [203.0.113.0/24, '2001:db8::/32']}")
     reply = await posting.send("/office", b"{}", JSON, ("x-forwarded-for", "203.0.113.1"), peer=peer)
-    assert reply.status == status
-    assert len(posting.events) == (status == 200)
+    assert (reply.status, len(posting.events)) == (status, int(status == 200))
 
 
 @pytest.mark.parametrize(
@@ -51,20 +44,12 @@ async def test_only_allowed_addresses_are_accepted(peer: str, status: int) -> No
         ("203.0.113.7, 10.0.0.1, 10.0.0.2", 403),
         ("203.0.113.7", 403),
         ("[203.0.113.7, x", 403),
-        (",,,", 403),
-        ("", 403),
     ],
 )
 async def test_behind_trusted_proxies_the_address_is_counted_from_the_right(forwarded: str, status: int) -> None:
-    posting = Posting(PROXIED)
-    reply = await posting.send("/office", b"{}", JSON, ("x-forwarded-for", forwarded), peer="10.0.0.9")
-    assert reply.status == status
-
-
-async def test_a_request_with_fewer_addresses_than_proxies_has_none_whoever_connects() -> None:
-    posting = Posting(PROXIED)
-    for forwarded, status in (("203.0.113.7", 403), ("203.0.113.7, 10.0.0.1", 200)):
-        reply = await posting.send("/office", b"{}", JSON, ("x-forwarded-for", forwarded), peer="203.0.113.7")
+    posting = Posting("office: {auth: none, allow: 203.0.113.7, trusted_proxies: 2}")
+    for peer in ("10.0.0.9", "203.0.113.7"):
+        reply = await posting.send("/office", b"{}", JSON, ("x-forwarded-for", forwarded), peer=peer)
         assert reply.status == status
 
 
@@ -79,11 +64,11 @@ async def test_the_bundles_proxies_and_url_hold_for_its_sources_and_a_source_may
     assert requested_url(Request("POST", "/b/token"), b) == "https://b.example.com/x/token"
 
 
-SLASHED = "trello: {auth: none, public_url: 'https://hooks.example.com/in/trello/'}\nplain: {auth: none}"
-
-
 async def test_a_public_url_is_used_exactly_as_written_and_a_slash_at_its_end_is_served() -> None:
-    posting = Posting(SLASHED, before="public_url: https://hooks.example.com/")
+    posting = Posting(
+        "trello: {auth: none, public_url: 'https://hooks.example.com/in/trello/'}\nplain: {auth: none}",
+        before="public_url: https://hooks.example.com/",
+    )
     slashed, plain = posting.sources["trello"], posting.sources["plain"]
     for path in ("/trello", "/trello/"):
         assert requested_url(Request("POST", path, "a=1"), slashed) == "https://hooks.example.com/in/trello/?a=1"
@@ -94,19 +79,11 @@ async def test_a_public_url_is_used_exactly_as_written_and_a_slash_at_its_end_is
         assert (await posting.send(path, b"{}", JSON)).status == 404
 
 
-@pytest.mark.parametrize("provider", ["twilio", "square", "trello", "mandrill"])
-async def test_what_a_provider_signed_for_a_url_with_a_slash_at_its_end_is_accepted(
-    provider: str, tmp_path: Path
-) -> None:
-    url = f"https://hooks.example.com/{provider}/"
-    secret = "a-secret-of-some-length-0123456789"
-    posting = Posting(f"{provider}: {{provider: {provider}, secret: k, public_url: '{url}'}}", {"k": secret})
-    source = posting.sources[provider]
-    sample = load_sample(provider, sample_names(provider)[0], Fresh(posting.clock.now(), "abcdefabcdef", "9876543210"))
-    request = replace(sample.request, path=f"/{provider}/")
-    signer = Signer(source.auth[-1], secret, lambda _: url, posting.clock.now(), "msg_1")
-    sent = sign_request(request, signer)
-    assert (await posting.send(sent.path, sent.body, *sent.headers)).status == 200
+async def test_what_a_provider_signed_for_a_url_with_a_slash_at_its_end_is_accepted() -> None:
+    url, secret = "https://hooks.example.com/trello/", "a-secret-of-some-length-0123456789"
+    posting = Posting(f"trello: {{provider: trello, secret: k, public_url: '{url}'}}", {"k": secret})
+    signature = base64.b64encode(hmac.digest(secret.encode(), b"{}" + url.encode(), "sha1")).decode()
+    assert (await posting.send("/trello/", b"{}", JSON, ("x-trello-webhook", signature))).status == 200
 
 
 def test_forwarded_headers_make_the_url_only_where_proxies_are_trusted() -> None:
@@ -125,22 +102,19 @@ def test_forwarded_headers_make_the_url_only_where_proxies_are_trusted() -> None
         ("text/plain", 200),
         ("application/xml", 415),
         ("+json", 415),
-        ("text", 415),
         ("", 415),
-        (None, 415),
     ],
 )
-async def test_only_the_named_content_types_are_accepted(content_type: str | None, status: int) -> None:
+async def test_only_the_named_content_types_are_accepted(content_type: str, status: int) -> None:
     posting = Posting("a: {auth: none, content_types: [application/json, '*+json', text/*]}")
-    headers = [] if content_type is None else [("content-type", content_type)]
-    assert (await posting.send("/a", b"{}", *headers)).status == status
+    assert (await posting.send("/a", b"{}", ("content-type", content_type))).status == status
+    assert (await posting.send("/a", b"{}")).status == 415
 
 
 @pytest.mark.parametrize(
     ("respond", "status", "content_type", "body"),
     [
         ("{status: 202}", 202, None, b""),
-        ("{status: 204}", 204, None, b""),
         ("{body: '[accepted]'}", 200, "text/plain; charset=utf-8", b"[accepted]"),
         (
             "{body: 'got {{ id }} of {{data.user.name}} {{ data.none }}'}",
@@ -179,11 +153,8 @@ async def test_a_source_answers_in_its_own_words(
         ("text", "application/json", b'{"a": 1}', '{"a": 1}'),
         ("bytes", "text/plain", b"\xff\x00", {"type": "text/plain", "size": 2, "base64": "/wA="}),
         ("json", "text/plain", b" 1", 1),
-        ("xml", "application/octet-stream", b"<a><b>1</b></a>", {"a": {"b": "1"}}),
         ("yaml", "", b"a: yes", {"a": "yes"}),
-        ("form", "text/plain", b"a=1&a=2", {"a": ["1", "2"]}),
         ("csv", "", b"a,b\n1,2\n", [{"a": "1", "b": "2"}]),
-        ("ndjson", "", b"1\n2\n", [1, 2]),
     ],
 )
 async def test_a_source_may_say_which_format_its_bodies_have(
@@ -215,43 +186,26 @@ async def test_more_headers_than_a_server_takes_are_rejected_whoever_serves() ->
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
-        (b'{"order": {"total": 1500, "paid": true, "items": [{"n": 2}], "ref": "0042"}}', "application/json"),
-        (
-            b"<x><order><total>1500</total><paid>true</paid><items><n>2</n></items><ref>0042</ref></order></x>",
-            "text/xml",
-        ),
-        (b"order:\n  total: 1500\n  paid: true\n  items: [{n: 2}]\n  ref: '0042'\n", "application/yaml"),
+        (b'{"total": "1500", "items": [{"n": 2}], "ref": "0042", "lost": "y"}', "application/json"),
+        (b"<x><total>1500</total><items><n>2</n></items><ref>0042</ref><lost>y</lost></x>", "text/xml"),
     ],
 )
-async def test_declared_kinds_make_every_format_mean_the_same(body: bytes, content_type: str) -> None:
-    kinds = "{data.order.total: number, data.order.paid: boolean, data.order.items: list, data.order.items.n: integer}"
+async def test_declared_kinds_make_every_format_mean_the_same_and_leave_what_does_not_fit(
+    body: bytes, content_type: str
+) -> None:
+    kinds = "{data.total: number, data.items: list, data.items.n: integer, data.lost: number, data.lost.x: number}"
     posting = Posting(f"a: {{auth: none, unwrap: true, cast: {kinds}}}")
-
     assert (await posting.send("/a", body, ("content-type", content_type))).status == 200
-
-    [event] = posting.events
-    assert event.data == {"order": {"total": 1500, "paid": True, "items": [{"n": 2}], "ref": "0042"}}
-
-
-async def test_a_value_that_does_not_read_as_its_kind_stays_as_it_came() -> None:
-    posting = Posting("a: {auth: none, cast: {data.total: number, data.lost.x: number}}")
-
-    assert (await posting.send("/a", b'{"total": "a lot", "lost": "y"}', JSON)).status == 200
-
-    [event] = posting.events
-    assert event.data == {"total": "a lot", "lost": "y"}
+    assert posting.events[0].data == {"total": 1500, "items": [{"n": 2}], "ref": "0042", "lost": "y"}
 
 
 async def test_jamfs_json_and_its_xml_have_the_same_kinds_of_values() -> None:
     posting = Posting("jamf: {provider: jamf_pro, auth: none, cast: {data.event.size: integer}}")
-    json_body = b'{"webhook": {"id": 1, "eventTimestamp": 1700000000000}, "event": {"jssID": 42, "size": 3}}'
-    xml_body = (
-        b"<JSSEvent><webhook><id>1</id><eventTimestamp>1700000000000</eventTimestamp></webhook>"
-        b"<event><jssID>42</jssID><size>3</size></event></JSSEvent>"
-    )
-    for body in (json_body, xml_body):
+    for body in (
+        b'{"webhook": {"id": 1}, "event": {"jssID": 42, "size": 3}}',
+        b"<JSSEvent><webhook><id>1</id></webhook><event><jssID>42</jssID><size>3</size></event></JSSEvent>",
+    ):
         assert (await posting.send("/jamf", body)).status == 200
-
     assert posting.events[0].data == posting.events[1].data
 
 
@@ -278,13 +232,6 @@ PAGE = ("origin", "https://www.example.com")
 BODY = b"email=ann%40example.com&website="
 
 
-async def test_a_form_from_its_page_is_an_event_and_leads_to_the_thanks_page() -> None:
-    posting = Posting(SOURCE)
-    reply = await posting.send("/contact", BODY, FORM, PAGE)
-    assert (reply.status, header(reply, "location"), reply.body) == (303, "https://www.example.com/thanks", b"")
-    assert posting.events[0].data == {"email": "ann@example.com"}
-
-
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -294,12 +241,10 @@ async def test_a_form_from_its_page_is_an_event_and_leads_to_the_thanks_page() -
         ([("origin", "https://evil.example"), ("referer", "https://www.example.com/")], 403),
         ([("origin", "https://www.example.com.evil.example")], 403),
         ([("origin", "http://www.example.com")], 403),
-        ([("origin", "https://www.example.com:444")], 403),
         ([("origin", "null")], 403),
         ([("origin", "https://www.example.com"), ("origin", "https://www.example.com")], 403),
         ([("referer", "https://www.example.com@evil.example/")], 403),
         ([("referer", "https://[")], 403),
-        ([("referer", "about:blank")], 403),
         ([], 403),
     ],
 )
@@ -322,6 +267,8 @@ async def test_a_form_without_an_origin_is_told_apart_from_one_of_another_page()
 async def test_a_filled_honeypot_is_answered_as_if_it_were_taken_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
     posting = Posting(SOURCE)
     good = await posting.send("/contact", BODY, FORM, PAGE)
+    assert (good.status, header(good, "location"), good.body) == (303, "https://www.example.com/thanks", b"")
+    assert posting.events[0].data == {"email": "ann@example.com"}
     trapped = await posting.send("/contact", BODY + b"spam", FORM, PAGE)
     assert (trapped.status, trapped.headers, trapped.body) == (good.status, good.headers, good.body)
     assert len(posting.events) == 1
@@ -346,10 +293,8 @@ async def test_a_browser_that_asks_before_it_posts_is_answered() -> None:
     reply = await posting.send("/contact", b"", PAGE, asked, method="OPTIONS")
     assert (reply.status, header(reply, "access-control-allow-methods")) == (204, "POST")
     assert header(reply, "access-control-allow-headers") == "content-type"
-    assert (
-        code(await posting.send("/contact", b"", ("origin", "https://evil.example"), method="OPTIONS"))
-        == "origin_not_allowed"
-    )
+    rejected = await posting.send("/contact", b"", ("origin", "https://evil.example"), method="OPTIONS")
+    assert code(rejected) == "origin_not_allowed"
     assert posting.events == []
 
 
@@ -374,11 +319,9 @@ a:
     ("data", "message"),
     [
         ({"email": "canary@canary.canary.example"}, "data.email breaks the rule maxLength: 20"),
-        ({"email": 77_777}, "data.email breaks the rule type: string"),
         ({"canary": 1}, "data lacks email (rule required)"),
         ({"email": "a", "canary": "canary"}, "data.* breaks the rule type: integer"),
         ({"email": "a", "tags": [{"canary": 1}, {"canary": 1.0}]}, "data.tags breaks the rule uniqueItems: true"),
-        (["canary"], "data breaks the rule type: object"),
         ({"email": "a", "n": 10**4000}, "cannot be checked"),
     ],
 )
@@ -395,41 +338,23 @@ async def test_a_body_that_breaks_the_schema_is_told_place_and_rule_and_nothing_
 
 async def test_many_items_are_compared_by_hash_and_not_each_with_each() -> None:
     posting = Posting("a: {auth: none, schema: {uniqueItems: true}}")
-    items = [{"n": number} for number in range(50_000)]
+    items = [{"n": number} for number in range(10_000)]
     assert (await posting.send("/a", json.dumps(items).encode(), JSON)).status == 200
 
 
-@pytest.mark.parametrize(
-    ("schema", "body"),
-    [
-        ("{items: {type: integer}, unevaluatedItems: false}", b"[" + b",".join([b"1"] * 60_000) + b"]"),
-        ("{$ref: '#/$defs/n', $defs: {n: {anyOf: [{type: string}, %s, %s]}}}", b"[" * 16 + b"1" + b"]" * 16),
-    ],
-    ids=["looked up", "branches"],
-)
-async def test_a_body_is_not_checked_for_longer_than_a_sender_may_ask(schema: str, body: bytes) -> None:
+async def test_a_body_is_not_checked_for_longer_than_a_sender_may_ask() -> None:
     branch = "{type: array, items: {$ref: '#/$defs/n'}}"
-    posting = Posting("a: {auth: none, schema: " + schema.replace("%s", branch) + "}")
-    reply = await posting.send("/a", body, JSON)
+    schema = f"{{$ref: '#/$defs/n', $defs: {{n: {{anyOf: [{branch}, {branch}]}}}}}}"
+    posting = Posting(f"a: {{auth: none, schema: {schema}}}")
+    reply = await posting.send("/a", b"[" * 24 + b"1" + b"]" * 24, JSON)
     assert (reply.status, code(reply), posting.events) == (422, "schema_mismatch", [])
     assert b"more checking" in reply.body
 
 
-@pytest.mark.parametrize(
-    ("pattern", "text"),
-    [
-        (r"\s+$", " " * 30_000 + "x"),
-        (r"\S+@\S+\.\S+", "a" * 32_000),
-        ("^(a+)+$", "a" * 5_000 + "!"),
-        (r"^\w+([.-]?\w+)*@\w+$", "a" * 5_000),
-    ],
-    ids=["quadratic", "long search", "nested", "mail address"],
-)
-async def test_a_pattern_that_goes_back_over_what_it_read_stops_no_other_sender(pattern: str, text: str) -> None:
-    schema = to_json({"properties": {"a": {"pattern": pattern}}})
-    posting = Posting("a: {auth: none, schema: " + schema + "}")
+async def test_a_pattern_that_goes_back_over_what_it_read_stops_no_other_sender() -> None:
+    posting = Posting("a: {auth: none, schema: {properties: {a: {pattern: '^(a+)+$'}}}}")
     before = time.process_time()
-    reply = await posting.send("/a", to_json({"a": text}).encode(), JSON)
+    reply = await posting.send("/a", to_json({"a": "a" * 5_000 + "!"}).encode(), JSON)
     assert (reply.status, code(reply), posting.events) == (422, "schema_mismatch", [])
     assert time.process_time() - before < 2
 

@@ -39,7 +39,7 @@ CASES: Final[dict[str, list[tuple[Json, Json, str]]]] = {
         ({"decode": {"from": "base64"}}, "aGk=!!!!", "decoding_failed"),
         ({"decode": {"from": "hex"}}, "abc", "decoding_failed"),
         ({"decode": {"from": "hex"}}, "de ad", "decoding_failed"),
-        ({"decode": {"from": "gzip"}}, binary(gzip.compress(bytes(100 * 1024 * 1024), 1), ""), "decoding_failed"),
+        ({"decode": {"from": "gzip"}}, binary(gzip.compress(bytes(20 * 1024 * 1024), 1), ""), "decoding_failed"),
         ({"decode": {"from": "utf-8"}}, binary("é".encode("latin-1"), ""), "decoding_failed"),
     ],
     "P18": [
@@ -54,7 +54,6 @@ CASES: Final[dict[str, list[tuple[Json, Json, str]]]] = {
     "P25": [({"encrypt": {"secret": "keys"}}, SECRET, "")],  # nonces: test_steps_encrypt
     "P27": [
         ({"convert": {"to": "xml"}}, {"a><script>": 1}, "conversion_failed"),
-        ({"convert": {"to": "xml"}}, {"1a": 1}, "conversion_failed"),
         ({"convert": {"to": "xml"}}, {"": 1}, "conversion_failed"),
         ({"convert": {"to": "yaml"}}, {"x": float("nan")}, "conversion_failed"),
         ({"convert": {"to": "yaml"}}, {None: 1}, "conversion_failed"),  # type: ignore[dict-item] # a step of one's own may

@@ -12,9 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from functions.transform import output
-from functions.transform.chain import Chain, StepRecord
+from functions.transform.chain import Chain, ChainResult, StepRecord
 from functions.transform.output import MAX_EVENTS, verify_change, verify_output
-from functions.transform.program import read_chain
 from functions.transform.step import AskingStep, Many, NamedStep, Services, Step, StepContext, Switch, Through
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event
@@ -54,11 +53,8 @@ def test_an_error_names_the_route_the_steps_number_and_the_step_and_what_was_don
 
 ANY_ERROR: list[BaseException] = [
     RecursionError("hunter2"),
-    MemoryError(),
     KeyError("hunter2"),
     KeyboardInterrupt(),
-    SystemExit(1),
-    Exception(),
     GeneratorExit(),
 ]
 
@@ -124,16 +120,13 @@ def test_there_is_an_end_to_how_many_one_event_becomes() -> None:
 
 
 def test_what_the_parts_of_an_event_repeat_is_bounded() -> None:
-    split: JsonObject = {"split": {"path": "data.items", "into": "data.item"}}
-    items: list[Json] = list(range(1_000))
-    steps, _ = read_chain([split])
+    split = configured([{"split": {"path": "data.items", "into": "data.item"}}])
 
-    fits = finished(Chain("r", tuple(steps)).run(EVENT.with_data({"items": items, "rest": "x" * 50_000})))
-    assert len(fits.events) == 1_000
-    assert (
-        the_fault(finished(Chain("r", tuple(steps)).run(EVENT.with_data({"items": items, "rest": "x" * 100_000})))).code
-        == "output_too_large"
-    )
+    def parts(characters: int) -> ChainResult:
+        return finished(split.run(EVENT.with_data({"items": list(range(1_000)), "rest": "x" * characters})))
+
+    assert len(parts(50_000).events) == 1_000
+    assert the_fault(parts(100_000)).code == "output_too_large"
 
 
 def test_an_event_takes_at_most_32_steps_whatever_the_chains() -> None:
@@ -196,16 +189,13 @@ async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypat
     [
         ("x" * (MAX_OUTPUT_CHARACTERS + 1), "output_too_large"),
         ({"x" * (MAX_OUTPUT_CHARACTERS + 1): 1}, "output_too_large"),
-        ([0] * (MAX_OUTPUT_CHARACTERS // 2 + 1), "output_too_large"),
-        (1 << (5 * MAX_OUTPUT_CHARACTERS), "invalid_output"),
         ([10**4_300], "invalid_output"),
-        (-(10**4_300), "invalid_output"),
         (math.nan, "invalid_output"),
         ([math.inf], "invalid_output"),
         ("half a pair \ud800", "invalid_output"),
         ({"\udfff": 1}, "invalid_output"),
     ],
-    ids=["text", "key", "list", "number", "digits", "negative", "nan", "infinity", "half", "half key"],
+    ids=["text", "key", "digits", "nan", "infinity", "half", "half key"],
 )
 def test_output_that_is_too_large_or_not_json_is_permanent(data: Json, code: str) -> None:
     fault = the_fault(finished(chain(Answering(EVENT.with_data(data))).run(EVENT)))
@@ -221,12 +211,6 @@ def test_an_operators_own_step_is_measured_whatever_it_says_of_itself() -> None:
     too_large = EVENT.with_data("x" * (MAX_OUTPUT_CHARACTERS + 1))
     own = Chain("r", (NamedStep(1, "claiming", Claiming(too_large), None, is_own=True),))
     assert the_fault(finished(own.run(EVENT))).code == "output_too_large"
-
-
-def test_what_holds_itself_over_and_over_is_rejected_before_it_is_written() -> None:
-    doubled: list[Json] = [{"set": {"data": {"from": "[data, data]"}}}] * 32
-
-    assert "larger than" in the_fault(finished(configured(doubled).run(EVENT))).detail
 
 
 def test_output_nested_too_deeply_is_rejected() -> None:
@@ -263,9 +247,8 @@ def test_what_fails_for_one_part_does_not_stop_the_others() -> None:
 
 
 def test_a_switch_goes_on_in_the_other_chain_instead_of_the_rest_of_its_own() -> None:
-    assert letters(finished(chain(Adding("a"), To("other", Switch), Adding("b"), other=[Adding("x")]).run(START))) == [
-        "ax"
-    ]
+    switching = chain(Adding("a"), To("other", Switch), Adding("b"), other=[Adding("x")])
+    assert letters(finished(switching.run(START))) == ["ax"]
 
 
 def test_a_step_leads_to_no_chain_that_it_does_not_name() -> None:
@@ -362,10 +345,3 @@ def test_a_chain_has_the_same_result_whether_the_size_is_known_or_not(data: Json
 
     assert known.events == unknown.events
     assert [fault.detail for fault in known.faults] == [fault.detail for fault in unknown.faults]
-
-
-def test_data_that_becomes_too_large_by_and_by_is_rejected() -> None:
-    data: JsonObject = {"a": "x" * 100}
-    doubled: list[Json] = [{"set": {"data.b": {"from": "data"}}}, {"set": {"data.c": {"from": "data"}}}] * 16
-
-    assert "larger than" in the_fault(finished(configured(doubled).run(EVENT.with_data(data), characters=300))).detail

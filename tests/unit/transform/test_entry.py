@@ -61,12 +61,7 @@ async def test_what_the_bus_confirmed_is_acknowledged_and_logged(
 @pytest.mark.parametrize(
     ("route", "outcome", "reason"),
     [
-        (
-            {"types": ["order.*"]},
-            "no_route",
-            "route 'r': the type does not match order.*",
-        ),
-        ({"where": "data.plan == 'free'"}, "no_route", "route 'r': where data.plan == 'free' is false"),
+        ({"types": ["order.*"]}, "no_route", "route 'r': the type does not match order.*"),
         ({"from": ["other"]}, "no_route", "none of 1 routes is for this source"),
         (
             {"steps": [{"filter": {"keep": "data.paid", "reason": "not paid yet"}}]},
@@ -112,7 +107,7 @@ async def test_a_fault_of_ours_is_not_acknowledged_and_shows_no_data(
 
 
 @pytest.mark.parametrize(
-    ("method", "body", "status"), [("GET", b"", 405), ("POST", b"", 400), ("POST", b'{"message": {"data": "!"}}', 400)]
+    ("method", "body", "status"), [("GET", b"", 405), ("POST", b'{"message": {"data": "!"}}', 400)]
 )
 async def test_what_is_no_push_is_rejected_and_acknowledges_nothing(
     bench: Bench, method: str, body: bytes, status: int
@@ -179,12 +174,6 @@ async def test_a_duplicate_is_acknowledged_and_logged_with_the_setting_that_chan
     assert "dedupe: delivery_id" in line["detail"]
 
 
-CHAINS: JsonObject = {
-    "clean": [{"drop": ["data.password"]}],
-    "hex": [{"encode": {"to": "hex"}}],
-    "a name": [],
-    "broken": [{"set": {"data.a.b": 1}}],
-}
 MESSAGE = BusMessage(texts_json(to_cloudevent(EVENT)), {"ce-id": "e1"})
 
 
@@ -194,7 +183,7 @@ def invoke(
     async def nobody(_: object) -> None:
         raise AssertionError("nobody pushes over HTTP here")
 
-    chains = read_program({"routes": [], "chains": CHAINS}).chains
+    chains = read_program({"routes": [], "chains": NAMED_CHAINS}).chains
     service = Service((bench or Bench()).transformer, chains, None, nobody)
     return handle(as_handed_over(event), context or Context(), lambda: service, lambda: queues or FakeQueues())
 
@@ -208,43 +197,29 @@ def test_the_events_of_a_batch_are_transformed_and_acknowledged(capsys: pytest.C
     assert (line["function"], line["outcome"], line["event_id"]) == ("transform", "routed", "e1")
 
 
-def test_what_can_never_succeed_is_a_dead_letter_and_acknowledged() -> None:
-    bench = Bench()
-    assert failures(invoke(queue_event("events", [BusMessage(b"junk"), BusMessage(b"\xff"), MESSAGE]), bench)) == []
-    assert len(bench.letters) == 3
-
-
-def test_without_the_bus_the_events_come_again_later_each_time() -> None:
+def test_what_can_never_succeed_is_a_dead_letter_and_without_the_bus_the_others_come_again_later_each_time() -> None:
     bench, queues = Bench(bus=FakeBus()), FakeQueues()
+    assert failures(invoke(queue_event("events", [BusMessage(b"junk"), BusMessage(b"\xff")]), bench)) == []
+    assert len(bench.letters) == 2
     bench.bus.fault = "down"
     answer = invoke(queue_event("events", [MESSAGE], receives=2), bench, queues)
     assert [queues.postponed[str(name)] for name in failures(answer)] == [20]
 
 
 @pytest.mark.parametrize(
-    ("event", "status", "body"),
+    ("event", "body"),
     [
-        ({"chain": "clean", "body": '{"name": "Zoë", "password": "x"}'}, 200, '{"name":"Zoë"}'),
-        ({"chain": "hex", "body": "hi", "headers": {"Content-Type": "text/plain"}}, 200, "6869"),
-        (
-            {
-                "chain": "hex",
-                "body": base64.b64encode(b"\xff\x00").decode(),
-                "isBase64Encoded": True,
-                "rawQueryString": "body=bytes",
-            },
-            200,
-            "ff00",
-        ),
-        ({"chain": "a name", "body": "[1]"}, 200, "[1]"),
+        ({"chain": "clean", "body": '{"name": "Zoë", "password": "x"}'}, '{"name":"Zoë"}'),
+        ({"chain": "hex", "body": "hi", "headers": {"Content-Type": "text/plain"}}, "6869"),
+        ({"chain": "hex", "body": "/wA=", "isBase64Encoded": True, "rawQueryString": "body=bytes"}, "ff00"),
     ],
 )
-def test_a_document_goes_through_a_named_chain(event: JsonObject, status: int, body: str) -> None:
+def test_a_document_goes_through_a_named_chain(event: JsonObject, body: str) -> None:
     answer = invoke(event)
-    assert (answer["statusCode"], answer["body"], answer["isBase64Encoded"]) == (status, body, False)
+    assert (answer["statusCode"], answer["body"], answer["isBase64Encoded"]) == (200, body, False)
 
 
-@pytest.mark.parametrize("event", [{}, {"sweep": True}, {"requestContext": {"http": {"method": "POST"}}}])
+@pytest.mark.parametrize("event", [{"sweep": True}, {"requestContext": {"http": {"method": "POST"}}}])
 def test_an_event_of_another_kind_is_an_error_that_says_so(event: JsonObject) -> None:
     with pytest.raises(ValueError, match="takes the messages of its queue"):
         invoke(event)
@@ -255,13 +230,11 @@ def test_whoever_may_call_chains_alone_can_push_no_event() -> None:
     with pytest.raises(PermissionError, match="only a chain can be called"):
         invoke(queue_event("events", [MESSAGE]), bench, context=by_alias)
     assert bench.bus.sent == []
-    assert invoke({"chain": "a name", "body": "[1]"}, context=by_alias)["statusCode"] == 200
+    assert invoke({"chain": "clean", "body": "{}"}, context=by_alias)["statusCode"] == 200
 
 
 NAMED_CHAINS: Final[Json] = {
-    "plist": [{"convert": {"to": "plist"}}],
     "yaml": [{"convert": {"to": "yaml"}}],
-    "from-yaml": [{"convert": {"from": "yaml", "to": "json"}}],
     "hex": [{"encode": {"to": "hex"}}],
     "md5": [{"digest": {"algorithm": "md5", "of": "body"}}],
     "clean": [{"drop": ["data.password"]}],
@@ -301,7 +274,6 @@ def code(reply: Reply) -> tuple[int, str]:
     ("chain", "body", "content_type", "answer", "answered_type"),
     [
         ("yaml", b'{"a": "no", "b": 1}', "application/json", b'a: "no"\nb: 1\n', "application/yaml"),
-        ("from-yaml", b'a: "no"\n', "text/plain", b'{"a":"no"}', "application/json"),
         ("clean", b'{"a": 1, "password": "x"}', "application/json", b'{"a":1}', "application/json"),
         ("clean", b"<r><a>1</a></r>", "application/xml", b'{"r":{"a":"1"}}', "application/json"),
         ("items", b'{"items": [1, 2]}', "application/json", b"[1,2]", "application/json"),
@@ -315,14 +287,6 @@ async def test_the_document_comes_back_converted_with_its_content_type(
 
     assert (reply.status, reply.body) == (200, answer)
     assert reply.headers == (("content-type", answered_type),)
-
-
-async def test_a_plist_comes_back_as_one() -> None:
-    reply = await asked("plist", b'{"a": [true]}')
-
-    assert reply.status == 200
-    assert reply.body.startswith(b"<?xml")
-    assert b"<true/>" in reply.body
 
 
 async def test_a_document_is_accepted_as_text_where_that_is_asked_for() -> None:
@@ -360,7 +324,6 @@ async def test_a_cloudevent_with_half_a_surrogate_pair_has_no_document() -> None
     [
         ("nothing", b"{}", 404, "unknown_chain"),
         ("clean", b"{", 400, "malformed_body"),
-        ("clean", b"", 400, "malformed_body"),
         ("clean", b"[" * 70 + b"]" * 70, 422, "nested_too_deeply"),
         ("broken", b'{"a": "hunter2"}', 422, "path_conflict"),
         ("paid", b'{"plan": "free"}', 422, "filtered"),

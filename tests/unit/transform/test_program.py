@@ -39,7 +39,7 @@ from tests.fakes.blobs import FakeBlobs
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets
-from tests.unit.config.own_configuration import CONFIG, EVENT, STEP, config_file, data_of, decided, faults
+from tests.unit.config.own_configuration import CONFIG, EVENT, STEP, config_file, decided, faults
 
 STEP_EVENT = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", "00")
 
@@ -82,65 +82,30 @@ async def test_the_example_of_each_step_is_true(name: str) -> None:
     assert event.data == example.before
 
 
-@pytest.mark.parametrize("name", step_classes())
-def test_each_step_says_in_one_line_what_it_does(name: str) -> None:
-    summary = step_classes()[name].summary
-
-    assert summary.endswith(".")
-    assert len(summary) <= 100
-    assert "\n" not in summary
-
-
 def asking(**settings: Json) -> JsonObject:
     return {"call": {"url": "https://api.example", **settings}}
 
 
-@pytest.mark.parametrize(
-    ("step", "message"),
-    [
-        ({"convert": {"to": "xml", "root": "no name"}}, "`root: no name` is not a name for an XML element: a letter"),
-        ({"convert": {"to": "xml", "root": "a", "exact": True}}, "leave out `root` or `exact`"),
-        ({"digest": {"algorithm": "sha-256"}}, "did you mean 'sha256'?"),
-        ({"parse_time": {"path": "data.at", "to": "iso"}}, "to: must be rfc3339, unix, unix_ms, or a strftime format"),
-        ({"parse_time": {"path": "data.at", "formats": "%Q"}}, "'%Q' has a % that strptime does not know"),
-        ({"parse_time": {"path": "data.at", "formats": ["%Y", "%"]}}, "'%' has a % that strptime does not know"),
-        ({"parse_time": {"path": "data.at", "formats": "%Y %Y"}}, "'%Y %Y' has the same part of a time twice"),
-    ],
-)
-def test_what_no_event_could_pass_is_reported_at_once(step: Json, message: str) -> None:
-    steps, [fault] = read_chain([step])
-
-    assert not steps
-    assert message in fault.reason
-
-
 @pytest.mark.parametrize("name", step_classes())
-@pytest.mark.parametrize("settings", [None, 7, "", [], {}, [[]], {"": ""}, True])
-def test_no_step_takes_settings_that_say_nothing(name: str, settings: Json) -> None:
-    steps, faults = read_chain([{name: settings}])
+def test_no_step_takes_settings_that_say_nothing(name: str) -> None:
+    nothings: list[Json] = [None, 7, "", [], {}, [[]], {"": ""}, True]
+    for settings in nothings:
+        steps, faults = read_chain([{name: settings}])
 
-    assert not steps
-    assert [(fault.number, fault.name) for fault in faults] == [(1, name)] * len(faults)
-    assert faults
+        assert not steps
+        assert {(fault.number, fault.name) for fault in faults} == {(1, name)}
 
 
 @pytest.mark.parametrize(
     ("chain", "message"),
     [
         ({"drop": ["data.a"]}, "steps: a chain is a list of steps; found an object"),
-        ("drop", "steps: a chain is a list of steps; found text"),
         (["drop"], "step 1: a step is one name with its settings"),
         ([{"drop": ["data.a"], "set": {}}], "step 1: a step is one name"),
         ([{"dorp": ["data.a"]}], "step 1 'dorp': there is no such step; did you mean 'drop'?"),
-        ([{"convert": {"to": "ymal"}}], "step 1 'convert': to: must be 'json', 'xml', 'yaml', "),
-        (
-            [{"template": {"data.a": "{{ data.b | uper }}"}}],
-            "step 1 'template': data.a: line 1: No filter named 'uper'",
-        ),
         ([{"frobnicate": {}}], "step 1 'frobnicate': there is no such step; there are: call, "),
         ([{"drop": ["data.a"]}, {"drop": ["password"]}], "step 2 'drop': [0]: path 'password' must begin with 'data'"),
-        ([{"drop": "card"}], "step 1 'drop': path 'card' must begin with 'data'"),
-        ([{"set": {"data.a": {"from": "a = 1"}}}], "step 1 'set': 'a = 1' is not JMESPath: column 3"),
+        ([{"drop": ["data.a"]}] * (MAX_STEPS + 1), "steps: a chain has at most 32 steps; this one has 33"),
     ],
 )
 def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
@@ -152,23 +117,33 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
+        ({"set": {"data.a": {"from": "a = 1"}}}, "'a = 1' is not JMESPath: column 3"),
+        ({"convert": {"to": "xml", "root": "no name"}}, "`root: no name` is not a name for an XML element: a letter"),
+        ({"convert": {"to": "xml", "root": "a", "exact": True}}, "leave out `root` or `exact`"),
+        ({"parse_time": {"path": "data.at", "to": "iso"}}, "to: must be rfc3339, unix, unix_ms, or a strftime format"),
+        ({"parse_time": {"path": "data.at", "formats": "%Q"}}, "'%Q' has a % that strptime does not know"),
+        ({"parse_time": {"path": "data.at", "formats": "%Y %Y"}}, "'%Y %Y' has the same part of a time twice"),
         ({"sample": 50}, "must be a percentage over 0% and under 100%, such as `10%`"),
         ({"stop": ""}, "reason: must not be empty"),
-        ({"cast": {}}, "must not be empty"),
-        ({"set": {"dat.x": 1}}, "dat.x: path 'dat.x' must begin with 'data', or be one of type, subject, actor"),
         (
             {"deduplicate": {"key": "data.x", "window": "soon"}},
             "window: must be a number of seconds, or a duration such as 90s",
         ),
         (asking(retry=["5s", "soon"]), "retry[1]: must be a number of seconds, or a duration such as 90s"),
-        (asking(retry=[-1]), "retry[0]: must be greater than or equal to 0"),
         (asking(retry=[1] * 51), "retry: Value must have at most 50 items after validation"),
+        ({"convert": {"to": "ymal"}}, "did you mean 'yaml'?"),
+        ({"cast": {"data.a": "int"}}, "did you mean 'integer'?"),
+        ({"template": {"data.a": "{{ data.b | uper }}"}}, "data.a: line 1: No filter named 'uper'"),
+        ({"redact": {"card": True}}, "did you mean 'cards'?"),
     ],
 )
-def test_a_setting_that_cannot_be_is_rejected_with_a_message(step: Json, message: str) -> None:
-    _, [fault] = read_chain([step])
+def test_a_setting_that_no_event_could_pass_is_rejected_at_once_with_what_was_likely_meant(
+    step: Json, message: str
+) -> None:
+    steps, [fault] = read_chain([step])
 
-    assert fault.reason.startswith(message)
+    assert not steps
+    assert message in fault.reason
 
 
 @pytest.mark.parametrize("name", step_classes())
@@ -179,39 +154,11 @@ def test_compiled_settings_are_settings_that_compile_to_themselves(name: str) ->
     assert compile_settings(kind, compiled) == compiled
 
 
-@pytest.mark.parametrize(
-    ("step", "meant"),
-    [
-        ({"convert": {"to": "ymal"}}, "yaml"),
-        ({"cast": {"data.a": "int"}}, "integer"),
-        ({"template": {"data.a": "{{ data.b | uper }}"}}, "upper"),
-        ({"redact": {"card": True}}, "cards"),
-    ],
-)
-def test_a_fault_in_settings_says_what_was_likely_meant(step: Json, meant: str) -> None:
-    _, faults = read_chain([step])
-
-    assert str(faults[0]).endswith(f"did you mean {meant!r}?")
-
-
-def test_a_chain_longer_than_its_limit_is_rejected() -> None:
-    step: Json = {"drop": ["data.a"]}
-
-    assert read_chain([step] * MAX_STEPS)[1] == []
-    assert "at most 32 steps; this one has 33" in str(read_chain([step] * (MAX_STEPS + 1))[1][0])
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "my_steps").mkdir()
     (tmp_path / "my_steps" / "loyalty.py").write_text(STEP, encoding="utf-8")
     return tmp_path
-
-
-async def test_a_step_of_the_operators_own_is_used_by_its_name(folder: Path) -> None:
-    decision = await decided(folder, EVENT)
-
-    assert data_of(decision) == [{"total": 42, "points": 4}]
 
 
 WRITES_INTO_IT = STEP[: STEP.index("        return")] + (
@@ -254,17 +201,13 @@ def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(folder: Path,
     ("source", "message"),
     [
         ("import nothing_of_that_name\n", "my_steps/loyalty.py: line 1: ModuleNotFoundError"),
-        ("x = (\n", "my_steps/loyalty.py: line 1: '(' was never closed"),
         ("x = 1\n\n1 / 0\n", "my_steps/loyalty.py: line 3: ZeroDivisionError"),
-        ("import sys\n\nsys.exit(1)\n", "my_steps/loyalty.py: line 3: SystemExit: 1"),
         (
             f"from functions.notify import notify\n{STEP}",
             "my_steps/loyalty.py: imports 'functions.notify', which transform's bundle does not contain",
         ),
-        (f"{STEP}\nfrom shared.cloud.local import documents\n", "imports 'shared.cloud.local', which transform"),
         ("x = 1\n", "no class in it is both a pydantic model and a Step"),
         (STEP.replace("def apply", "def aply"), "the step 'loyalty' has no `def apply(self, …)`"),
-        (STEP.replace("    summary:", "    sumary:"), "the step 'loyalty' has no `summary: ClassVar[…]`"),
         (
             f"{STEP}\n    def model_post_init(self, _: object) -> None:\n        self.per_point / 0\n",
             "step 1 'loyalty': its code fails on these settings: ZeroDivisionError at my_steps/loyalty.py:25",
@@ -280,25 +223,19 @@ def test_a_file_that_gives_no_steps_is_a_fault_of_the_configuration(folder: Path
 
 
 @pytest.mark.parametrize(
-    ("source", "message"),
+    ("source", "warnings"),
     [
-        (
-            f"import requests.auth\n{STEP}",
-            ["imports 'requests', which transform's bundle contains only if something else needs it"],
-        ),
+        (f"import requests.auth\n{STEP}", ["imports 'requests', which transform's bundle contains only if"]),
         (f"import json\nimport collections.abc\n{STEP}", []),
         (f"import yaml\n{STEP}".replace("    summary:", '    extras: ClassVar = ("yaml",)\n    summary:'), []),
     ],
 )
-def test_a_package_that_may_be_missing_where_it_runs_is_told_of(folder: Path, source: str, message: list[str]) -> None:
+def test_a_package_that_may_be_missing_where_it_runs_is_told_of(folder: Path, source: str, warnings: list[str]) -> None:
     (folder / "my_steps" / "loyalty.py").write_text(source, encoding="utf-8")
-    compile_config(config_file(folder))
 
-    found = [fault.text("hookchain.yaml") for fault in own_step_warnings(config_file(folder))]
-
-    assert len(found) == len(message)
-    for text, word in zip(found, message, strict=True):
-        assert text.startswith(f"hookchain.yaml:4: steps_from: my_steps/loyalty.py: {word}")
+    found = " ".join(fault.text("hookchain.yaml") for fault in own_step_warnings(config_file(folder)))
+    assert found.count("hookchain.yaml:4: steps_from: my_steps/loyalty.py: ") == len(warnings)
+    assert all(warning in found for warning in warnings)
 
 
 def test_the_example_of_a_step_of_ones_own_is_a_test_of_the_configuration(folder: Path) -> None:
@@ -330,46 +267,33 @@ def test_the_step_and_the_routes_that_the_page_shows_work(tmp_path: Path, root: 
     assert compile_config(parse_config(routes + rest, "hookchain.yaml", tmp_path))
 
 
-LIBRARIES = ("pydantic", "jmespath", "jsonschema", "jinja2", "yaml", "xml", "zoneinfo")
 LOAD = """
 import json, sys
-from functions.transform import entry
+from functions.transform import entry, transform
 from functions.transform.program import read_program
 route = {"name": "all", "to": ["crm"], **json.loads(sys.argv[1])}
 read_program({"function": "transform", "routes": [route]}, is_compiled=True)
-print(json.dumps(sorted(set(sys.argv[2:]) & sys.modules.keys())))
+print(*set(sys.modules) & {"pydantic", "jmespath", "jsonschema", "jinja2", "yaml", "xml", "zoneinfo",
+    "functions.transform.steps.ask", "functions.transform.hosts", "shared.waiting_route"})
 """
 
 
 @pytest.mark.parametrize(
     ("route", "loaded"),
     [
-        ({"from": ["shop"], "types": ["order.*"]}, []),
-        ({"where": "data.paid"}, ["jmespath"]),
-        ({"steps": [{"drop": ["data.password"]}]}, ["jmespath"]),
-        ({"steps": [{"lint": {"types": {"data.n": "integer"}}}]}, ["jmespath"]),
-        ({"steps": [{"parse_time": {"path": ["data.at"]}}]}, ["jmespath"]),
-        ({"steps": [{"parse_time": {"path": ["data.at"], "zone": "Europe/Berlin"}}]}, ["jmespath", "zoneinfo"]),
-        ({"steps": [{"fetch": {"url": "https://api.example.com/", "into": "data.a"}}]}, ["jinja2", "jmespath"]),
+        ({"from": ["shop"], "types": ["order.*"]}, set()),
+        (
+            {
+                "where": "data.paid",
+                "steps": [{"drop": ["data.password"]}, {"lint": {"types": {"data.n": "integer"}}}],
+            },
+            {"jmespath"},
+        ),
     ],
 )
-def test_a_route_loads_the_libraries_that_it_needs(root: Path, route: Json, loaded: list[str]) -> None:
-    command = [sys.executable, "-c", LOAD, json.dumps(route), *LIBRARIES]
+def test_a_route_loads_the_libraries_that_it_needs_and_nothing_of_steps_that_ask(
+    root: Path, route: Json, loaded: set[str]
+) -> None:
+    command = [sys.executable, "-c", LOAD, json.dumps(route)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == loaded
-
-
-def test_what_only_routes_that_wait_need_is_loaded_for_no_other_configuration(root: Path) -> None:
-    """A configuration without steps that ask pays nothing for them."""
-    load = """
-import sys
-from functions.transform import entry, transform
-from functions.transform.program import read_program
-from functions.notify import entry
-from functions.notify.waiting import sweep
-read_program({"routes": [{"name": "all", "to": ["crm"], "steps": [{"drop": ["data.a"]}]}]}, is_compiled=True)
-print([name for name in sys.modules if name in {"shared.waiting_route", "functions.notify.waiting.routes",
-    "functions.transform.steps.ask", "functions.transform.hosts"}])
-"""
-    done = subprocess.run([sys.executable, "-c", load], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert set(done.stdout.split()) == loaded

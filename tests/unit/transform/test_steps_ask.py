@@ -69,6 +69,9 @@ class World:
         assert not faults, faults
         return await Chain("r", tuple(steps)).run(event, self.services)
 
+    async def codes(self, step: Json, event: Event = EVENT) -> list[str]:
+        return [fault.code for fault in (await self.run(step, event)).faults]
+
     async def data(self, step: Json, event: Event = EVENT) -> Json:
         course = await self.run(step, event)
         assert not course.faults, course.faults
@@ -120,13 +123,11 @@ async def test_what_fills_a_url_neither_ends_nor_leaves_its_place() -> None:
     assert await world.data(fetch(), event) == {"card": "../../admin?x=1#", "details": {"name": "Ada"}}
 
 
-@pytest.mark.parametrize(
-    ("card", "code"), [("..", "invalid_url"), (".", "invalid_url"), ("", "invalid_url"), (None, "invalid_url")]
-)
-async def test_a_value_that_would_be_another_folder_is_rejected(card: Json, code: str) -> None:
+@pytest.mark.parametrize("card", ["..", ".", "", None])
+async def test_a_value_that_would_be_another_folder_is_rejected(card: Json) -> None:
     world = World({})
 
-    assert [fault.code for fault in (await world.run(fetch(), EVENT.with_data({"card": card}))).faults] == [code]
+    assert await world.codes(fetch(), EVENT.with_data({"card": card})) == ["invalid_url"]
     assert world.fetch.asked == []
 
 
@@ -134,10 +135,6 @@ async def test_a_value_that_would_be_another_folder_is_rejected(card: Json, code
     ("auth", "header"),
     [
         ({"scheme": "bearer", "secret": "token"}, ("authorization", "Bearer t0p&secret-value")),
-        (
-            {"scheme": "basic", "username": "me", "secret": "password"},
-            ("authorization", f"Basic {base64.b64encode(b'me:hunter2hunter2').decode()}"),
-        ),
         (
             {"scheme": "header", "header": "X-Token", "prefix": "Token ", "secret": "token"},
             ("x-token", "Token t0p&secret-value"),
@@ -152,47 +149,32 @@ async def test_a_request_is_proven_as_the_settings_say(auth: Json, header: tuple
     assert header in world.fetch.asked[0].headers
 
 
-async def test_secrets_in_the_query_are_added_and_are_no_part_of_any_fault() -> None:
-    world = World({f"{CARD}?key=hunter2hunter2&token=t0p%26secret-value": json_answer({"name": "Ada"}, 404)})
-    auth: Json = [
-        {"scheme": "query", "parameter": "key", "secret": "password"},
-        {"scheme": "query", "parameter": "token", "secret": "token"},
-    ]
+async def test_secrets_and_values_in_the_query_are_added_and_are_no_part_of_any_fault() -> None:
+    world = World({"https://api.example.com?card=abc&token=t0p%26secret-value": json_answer({}, 404)})
+    auth: Json = [{"scheme": "query", "parameter": "token", "secret": "token"}]
 
-    [fault] = (await world.run(fetch(auth=auth))).faults
+    [fault] = (await world.run(fetch(url="https://api.example.com?card={{ data.card }}", auth=auth))).faults
     assert (fault.code, fault.detail) == ("request_rejected", "route 'r': step 1 'fetch': api.example.com answered 404")
 
 
-async def test_what_fills_a_url_right_after_its_host_is_no_part_of_any_fault() -> None:
-    world = World({"https://api.example.com?card=abc": json_answer({}, 404)})
-
-    [fault] = (await world.run(fetch(url="https://api.example.com?card={{ data.card }}"))).faults
-    assert fault.detail == "route 'r': step 1 'fetch': api.example.com answered 404"
-
-
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+@pytest.mark.parametrize("status", [408, 425, 429, 500])
 async def test_a_passing_trouble_of_the_other_side_brings_the_event_again(status: int) -> None:
     with pytest.raises(Temporary, match=f"step 1 'call': convert.example.com answered {status}"):
         await World({URL: json_answer({}, status)}).run(call())
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 404, 410, 422])
-async def test_a_rejection_of_the_other_side_is_permanent(status: int) -> None:
-    assert [fault.code for fault in (await World({URL: json_answer({}, status)}).run(call())).faults] == [
-        "request_rejected"
-    ]
-
-
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
+        (json_answer({}, 301), "request_rejected"),
+        (json_answer({}, 422), "request_rejected"),
         (Fetched(200, (("content-type", "application/json"),), b"{"), "malformed_response"),
         (Fetched(200, (("content-type", "application/xml"),), b"<!DOCTYPE a><a/>"), "malformed_response"),
         (Fetched(200, (), b"x" * 2_000_000), "response_too_large"),
     ],
 )
-async def test_an_answer_that_is_none_is_permanent(answer: Fetched, code: str) -> None:
-    assert [fault.code for fault in (await World({URL: answer}).run(call())).faults] == [code]
+async def test_a_rejection_and_an_answer_that_is_none_are_permanent(answer: Fetched, code: str) -> None:
+    assert await World({URL: answer}).codes(call()) == [code]
 
 
 async def test_an_event_that_comes_again_gets_the_same_answer_again() -> None:
@@ -229,15 +211,12 @@ def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
     ("step", "message"),
     [
         (call(url="http://convert.example.com/in"), "only https URLs"),
-        (call(url="https://127.0.0.1/"), "loopback"),
         (call(url="https://metadata.google.internal/"), "the cloud's metadata"),
         (call(url="file:///etc/passwd"), "a URL must begin with https:// and a literal host"),
-        (fetch(url="https://{{ data.host }}/x"), "a literal host"),
         (fetch(url="https://good.example.com{{ data.x }}/"), "a literal host"),
         (fetch(url="https://good.example.com@{{ data.x }}/"), "a literal host"),
         (fetch(url="https://good.example.com/{{ card }}"), "did you mean 'data.card'?"),
         (fetch(auth={"scheme": "bearer", "secret": "Not A Name"}), "must be the name of a secret"),
-        (call(timeout="5m"), "timeout"),
     ],
 )
 def test_a_fault_in_the_settings_is_told_when_they_are_read(step: Json, message: str) -> None:
@@ -250,7 +229,7 @@ async def test_a_name_with_a_private_address_is_not_asked() -> None:
     world = World({CARD: json_answer({})})
     world.fetch.names = {"api.example.com": ["10.0.0.1"]}
 
-    assert [fault.code for fault in (await world.run(fetch())).faults] == ["address_blocked"]
+    assert await world.codes(fetch()) == ["address_blocked"]
     assert world.fetch.asked == []
     assert not (await world.run(fetch(allow_private=True))).faults
 
@@ -280,23 +259,27 @@ async def entered_keys(hosts: StepHosts, count: int, host: str = API) -> list[st
     return [each for each in found if isinstance(each, str)]
 
 
-async def test_after_five_failures_in_a_row_the_host_is_not_asked_until_the_pause_is_over() -> None:
+async def paused_hosts() -> tuple[StepHosts, FakeClock]:
     hosts, clock = step_hosts()
     for _ in range(BREAKER.failures):
         assert await ask_host(hosts, True) is None
+    return hosts, clock
+
+
+async def test_after_five_failures_in_a_row_the_step_does_not_ask_the_host_until_the_pause_is_over() -> None:
+    hosts, clock = await paused_hosts()
     closed = await ask_host(hosts)
     assert closed is not None
     assert closed.until == clock.now() + BREAKER.pause_seconds
     assert closed.reason == f"{API} is not asked for a while: 5 requests in a row failed, the last: answered 503"
+    assert await ask_host(hosts, step=2) is None
     clock.advance(BREAKER.pause_seconds)
     assert await ask_host(hosts) is None
     assert await ask_host(hosts) is None
 
 
 async def test_after_a_pause_one_question_is_asked_for_all_and_a_failure_pauses_twice_as_long() -> None:
-    hosts, clock = step_hosts()
-    for _ in range(BREAKER.failures):
-        await ask_host(hosts, True)
+    hosts, clock = await paused_hosts()
     clock.advance(BREAKER.pause_seconds)
     probe = await hosts.enter(1, API, HOST_EVENT)
     assert isinstance(probe, str)
@@ -307,25 +290,14 @@ async def test_after_a_pause_one_question_is_asked_for_all_and_a_failure_pauses_
     closed = await ask_host(hosts)
     assert closed is not None
     assert closed.until == clock.now() + 2 * BREAKER.pause_seconds
-    assert "the request after the last pause failed, the last: answered 500" in closed.reason
 
 
-async def test_each_step_has_a_breaker_of_its_own() -> None:
-    hosts, _ = step_hosts()
-    for _ in range(BREAKER.failures):
-        await ask_host(hosts, True, step=1)
-    assert await ask_host(hosts, step=1) is not None
-    assert await ask_host(hosts, step=2) is None
-
-
-@pytest.mark.parametrize("answers", [0, 20])
-async def test_a_host_that_hangs_leaves_places_for_others(answers: int) -> None:
+async def test_a_host_that_hangs_leaves_places_for_others() -> None:
     hosts, clock = step_hosts()
-    for _ in range(answers):
+    for _ in range(20):
         await ask_host(hosts)
-    if answers:  # a host that has answered quickly is in trouble once an answer is late
-        [_] = await entered_keys(hosts, 1)
-        clock.advance(2)
+    [_] = await entered_keys(hosts, 1)
+    clock.advance(2)  # a host that has answered quickly is in trouble once an answer is late
     entered = await entered_keys(hosts, 200)
     assert len(entered) <= PLACES / 3
     assert await ask_host(hosts, host="other.example") is None

@@ -52,10 +52,9 @@ def test_dates_are_made_where_they_are_wanted_and_come_back_as_text() -> None:
 
     assert "<string>2026-03-01T13:00:00+01:00</string>" in str(there({"to": "plist"}, value))
     assert "<date>2026-03-01T12:00:00Z</date>" in str(there({"to": "plist", "dates": True}, value))
-    assert there_and_back(
-        {"to": "binary-plist", "dates": True}, {"to": "json"}, {"at": "2026-03-01T12:00:00.250Z"}
-    ) == {"at": "2026-03-01T12:00:00.250Z"}
-    assert "a part of a second" in rejection({"to": "plist", "dates": True}, {"at": "2026-03-01T12:00:00.250Z"})
+    exact: Json = {"at": "2026-03-01T12:00:00.250Z"}
+    assert there_and_back({"to": "binary-plist", "dates": True}, {"to": "json"}, exact) == exact
+    assert "a part of a second" in rejection({"to": "plist", "dates": True}, exact)
     not_a_day: Json = {"at": "2026-02-30T12:00:00Z"}
     assert "looks like a time but is not one" in rejection({"to": "plist", "dates": True}, not_a_day)
 
@@ -92,7 +91,7 @@ def test_readers_that_know_namespaces_take_all_xml_that_is_written(value: Json) 
     ElementTree.fromstring(str(written))
 
 
-@pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "-1+A1", "\t=1", "\uff1d1+1"])
+@pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "\t=1", "\uff1d1+1"])
 def test_a_text_that_a_spreadsheet_would_run_begins_with_an_apostrophe_unless_it_is_kept(text: str) -> None:
     rows: Json = [{text: text, "n": -3, "phone": "+44 7700"}]
     assert there({"to": "csv"}, rows) == f"'{text},n,phone\r\n'{text},-3,+44 7700\r\n".replace("'\t=1", '"\'\t=1"')
@@ -111,28 +110,20 @@ def test_text_stays_and_anything_else_becomes_json() -> None:
     [
         ({"to": "plist"}, {"a": [1, None]}, "data.a[1] is null, which a property list lacks"),
         ({"to": "binary-plist"}, {"n": 2**64}, "data.n is an integer of more than 64 bits"),
-        ({"to": "plist"}, {"n": "\0"}, "data.n holds a control character"),
         ({"to": "xml"}, {"a": 1, "b": 2}, "data is an object with 2 keys, and XML has one element around all: name it"),
-        ({"to": "xml"}, [1], "data is a list, and XML has one element around all"),
         ({"to": "xml"}, {"a><script>": 1}, "data.* is not a name for an XML element"),
         ({"to": "xml"}, {"1a": 1}, 'data["1a"] is not a name for an XML element'),
-        ({"to": "xml"}, {"": 1}, "data.* is not a name for an XML element"),
-        ({"to": "xml"}, {"a": {"@b c": 1}}, "data.a.* is not a name"),
-        ({"to": "xml"}, {"a": {"b:c:d": 1}}, 'data.a["b:c:d"] is not a name'),
         ({"to": "xml"}, {"a": {"b": {"@xmlns:c": "urn:c"}, "c:d": 1}}, 'data.a["c:d"] has the prefix `c`'),
-        ({"to": "xml"}, {"a": {"@b:c": "1"}}, 'data.a["@b:c"] has the prefix `b`, which no element around it declares'),
         ({"to": "xml"}, {"a": {"b": [[1]]}}, "data.a.b[0] is a list in a list"),
         ({"to": "xml"}, {"a": {"b": "\x01"}}, "data.a.b holds a control character"),
         ({"to": "xml", "exact": True}, {"a": {"b": [1]}}, "data.a.b would not convert back from xml to an equal value"),
         ({"to": "csv"}, {"a": 1}, "data is an object, and CSV is a list of objects"),
         ({"to": "csv"}, [{"a": 1}, {"a": [1]}], "data[1].a is a list where only text fits"),
-        ({"to": "csv"}, [1], "data[0] is a number, and a CSV row is an object"),
         ({"to": "ndjson"}, {"a": 1}, "data is an object, and NDJSON is a list"),
         ({"to": "form"}, {"a": {"b": 1}}, "data.a is an object where only text fits"),
         ({"to": "protobuf"}, [1], "data is a list, and google.protobuf.Struct is an object"),
         ({"to": "protobuf"}, {"id": [2**53 + 1]}, "data.id[0] is an integer that google.protobuf.Struct would round"),
         ({"to": "yaml"}, {"x": float("nan")}, "data.x is a number that JSON lacks"),
-        ({"to": "json"}, {"x": [float("inf")]}, "data.x[0] is a number that JSON lacks"),
         ({"to": "yaml"}, {"x": "\ud800"}, "data.x holds half of a surrogate pair"),
         ({"from": "json", "to": "yaml"}, '{"a":\n 1,}', "data cannot be read as json: not JSON: "),
         ({"from": "yaml", "to": "json"}, "a: [1", "data cannot be read as yaml: not YAML: line 2, column 1"),
@@ -159,9 +150,7 @@ def test_no_rejection_holds_what_a_sender_wrote() -> None:
     ("name", "data"),
     [
         ("xml", {"r": {"x" * 60_000: [1] * 200_000}}),
-        ("form", {"x" * 60_000: ["1"] * 200_000}),
         ("csv", [{str(number): 1 for number in range(5_000)}, *[{}] * 100_000]),
-        ("yaml", nested("ab\n" * 250_000, 60)),
         ("yaml", nested([1] * 100_000, 60)),
     ],
 )
@@ -179,14 +168,12 @@ def test_what_a_format_says_again_and_again_fills_no_memory(name: str, data: Jso
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"to": "toml"}, "must be 'json', 'xml'"),
         ({"to": "yaml", "message": "a.B"}, "`message` and `descriptors` require `to: protobuf`"),
         (
             {"to": "protobuf", "message": "a.B"},
             "without `descriptors` there is only the message google.protobuf.Struct",
         ),
         ({"to": "protobuf", "descriptors": "no descriptors"}, "the descriptor file is not a complete set of"),
-        ({"to": "yaml", "path": "subject"}, "'subject' is not a path in 'data'"),
         ({"to": "yaml", "into": "data.a[*]"}, "'data.a[*]' names several places; a result goes to one"),
     ],
 )
@@ -194,11 +181,6 @@ def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, m
     with pytest.raises(SettingsFault) as caught:
         verified_step(Convert, settings)
     assert message in str(caught.value)
-
-
-def test_a_step_names_the_packages_that_its_settings_need() -> None:
-    assert verified_step(Convert, {"from": "json", "to": "yaml"}).needs() == ()
-    assert verified_step(Convert, {"from": "yaml", "to": "protobuf"}).needs() == ("yaml", "protobuf")
 
 
 def as_text(value: Json) -> dict[str, Json]:
@@ -218,7 +200,7 @@ LOSSLESS: dict[str, st.SearchStrategy[Json]] = {
 
 
 @pytest.mark.parametrize("name", LOSSLESS)
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_what_a_format_can_say_comes_back_equal(name: str, data: st.DataObject) -> None:
     value = data.draw(LOSSLESS[name])
@@ -306,18 +288,10 @@ def test_a_message_of_a_descriptor_file_holds_what_struct_would_round() -> None:
     assert there({"from": "protobuf", "to": "json", **settings}, written) == order
     named = there({"from": "protobuf", "to": "json", "proto_names": True, **settings}, written)
     assert an_object(named)["item_name"] == ["bolt", "nut"]
-    wrong: list[tuple[Json, str]] = [
-        ({"id": "seven"}, "the field id"),
-        ({"ids": 1}, "it has a field that the message lacks"),
-    ]
-    for data, message in wrong:
-        assert rejection({"to": "protobuf", **settings}, data) == f"data does not fit the message shop.Order: {message}"
+    unfit = rejection({"to": "protobuf", **settings}, {"ids": 1})
+    assert unfit == "data does not fit the message shop.Order: it has a field that the message lacks"
     with pytest.raises(SettingsFault, match=r"the descriptor file has no message 'shop\.Oder'"):
         verified_step(Convert, {"to": "protobuf", **settings, "message": "shop.Oder"})
-
-
-def test_the_same_value_makes_the_same_message_however_its_keys_are_ordered() -> None:
-    assert there({"to": "protobuf"}, {"a": 1, "b": 2, "c": 3}) == there({"to": "protobuf"}, {"c": 3, "b": 2, "a": 1})
 
 
 def test_the_same_message_makes_the_same_json_though_protobufs_maps_have_no_order() -> None:
@@ -326,10 +300,8 @@ def test_the_same_message_makes_the_same_json_though_protobufs_maps_have_no_orde
     back = there_and_back({"to": "protobuf"}, {"from": "protobuf", "to": "json"}, shuffled)
     assert repr(back) == repr({name: {"a": [{"x": None, "y": True}], "z": 1.0} for name in names})
 
-    settings: dict[str, Json] = {
-        "message": "shop.Order",
-        "descriptors": {"base64": b64encode(descriptors(parts=True)).decode()},
-    }
+    encoded = b64encode(descriptors(parts=True)).decode()
+    settings: dict[str, Json] = {"message": "shop.Order", "descriptors": {"base64": encoded}}
     order: Json = {"id": "1", "itemName": ["bolt"], "parts": {name: {"id": "2"} for name in reversed(names)}}
     back = there_and_back({"to": "protobuf", **settings}, {"from": "protobuf", "to": "json", **settings}, order)
     assert repr(back) == repr({"id": "1", "itemName": ["bolt"], "parts": {name: {"id": "2"} for name in names}})

@@ -16,7 +16,6 @@ from functions.transform.step import Services, SettingsFault, StepContext
 from functions.transform.steps.shape import Drop, without
 from functions.transform.steps.values import Set
 from functions.transform.verifying import verified_step
-from shared.casting import CASTS
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json, to_json
@@ -39,13 +38,10 @@ parts: st.SearchStrategy[Part] = st.sampled_from(["a", "b", 0, 1, Every()])
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("data", ()),
-        ("data.password", ("password",)),
         ("data.items[0].x", ("items", 0, "x")),
         ("data[10]", (10,)),
         ('data["a.b"].c', ("a.b", "c")),
         (r'data["\"é"]', ('"é',)),
-        ('data[""]', ("",)),
         ("data.items[*].card-number", ("items", Every(), "card-number")),
     ],
 )
@@ -58,20 +54,13 @@ def test_a_path_is_read_into_its_parts(text: str, parts: tuple[Part, ...]) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must begin with 'data', or be one of type, subject, actor"),
         ("password", "must begin with 'data', or be one of type, subject, actor; did you mean 'data.password'?"),
         ("date.items[0]", "did you mean 'data.items[0]'?"),
         ("actr", "did you mean 'actor'?"),
-        ("id", "must begin with 'data'"),
         ("actor.name", "must begin with 'data', or be one of type, subject, actor"),
-        ("database", "column 5"),
-        ("data.", "column 5"),
-        ("data..x", "column 5"),
         ("data.a b", "column 7"),
-        ("data[-1]", "column 5"),
         ("data[01]", "column 5"),
         ("data['a']", "column 5"),
-        ('data["a]', "column 5"),
         (r'data["\x"]', "not a JSON string"),
         ("data." + "a" * 1_000, "at most 1000 characters"),
     ],
@@ -96,9 +85,7 @@ def test_any_text_is_a_path_or_a_fault(text: str) -> None:
     ("path", "message"),
     [
         (("a", "b"), "data.a is text, not an object"),
-        (("b", "x"), "data.b is a list, not an object"),
         (("b", 1), "data.b has 1 items; there is no [1]"),
-        (("a", 0), "data.a is text, not a list"),
         (("c", Every()), "data.c is a boolean, not a list"),
         (("b", Every(), "x"), "data.b[0] is a number, not an object"),
     ],
@@ -160,11 +147,9 @@ def test_what_an_event_cannot_be_without_is_not_dropped(path: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"type": ""}, "'type' cannot be empty"),
         ({"type": {"from": "data.nothing"}}, "'type' cannot be empty"),
         ({"actor": {"from": "data.items"}}, "'actor' is text; found a list"),
         ({"data.name.first": 1}, "data.name is text, not an object"),
-        ({"data.items[9]": 1}, "data.items has 4 items; there is no [9]"),
     ],
 )
 def test_what_cannot_be_set_is_permanent_and_says_no_value(values: Json, message: str) -> None:
@@ -182,9 +167,9 @@ def test_an_attribute_is_no_number_that_cannot_be_written(found: str) -> None:
     assert caught.value.code == "invalid_output"
 
 
-def code_and_reason(step: Json, data: Json) -> tuple[str, str]:
+def reason(step: Json, data: Json) -> str:
     [fault] = run(step, data).faults
-    return fault.code, fault.detail.partition(": ")[2].partition(": ")[2]
+    return f"{fault.code}: {fault.detail.partition(': ')[2].partition(': ')[2]}"
 
 
 def test_rename_keeps_the_place_among_the_others_and_overwrites_nothing() -> None:
@@ -192,10 +177,8 @@ def test_rename_keeps_the_place_among_the_others_and_overwrites_nothing() -> Non
 
     assert to_json(renamed) == '{"a":1,"beta":2,"c":3}'
     assert written_data_after({"rename": {"data.none.x": "y"}}, {"a": 1}) == {"a": 1}
-    assert code_and_reason({"rename": {"data.a": "b"}}, {"a": 1, "b": "hunter2"}) == (
-        "path_conflict",
-        "data already has a field 'b'",
-    )
+    taken = reason({"rename": {"data.a": "b"}}, {"a": 1, "b": "hunter2"})
+    assert taken == "path_conflict: data already has a field 'b'"
 
 
 @pytest.mark.parametrize("name", ["data.b", 'data["b"]'])
@@ -206,24 +189,17 @@ def test_rename_takes_a_name_and_no_path(name: str) -> None:
 
 
 def test_flatten_rejects_what_would_be_two_fields_of_one_name() -> None:
-    fault = code_and_reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
+    fault = reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
 
-    assert fault == ("path_conflict", "data has two fields that would get the same name")
-
-
-def reason(step: Json, data: Json) -> str:
-    [fault] = run(step, data).faults
-    return f"{fault.code}: {fault.detail.partition(': ')[2].partition(': ')[2]}"
+    assert fault == "path_conflict: data has two fields that would get the same name"
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
         ({}, {"a": {"b": 1}}),
-        ({"a": None}, {"a": {"b": 1}}),
         ({"a": {"b": None}}, {"a": {"b": 1}}),
         ({"a": {"b": 0}}, {"a": {"b": 0}}),
-        ({"a": {"b": ""}}, {"a": {"b": ""}}),
         ({"a": {"b": False, "c": 2}}, {"a": {"b": False, "c": 2}}),
     ],
 )
@@ -235,22 +211,15 @@ def test_a_default_counts_where_nothing_is_there_or_null(before: Json, after: Js
     ("kind", "before", "after"),
     [
         ("integer", "12", 12),
-        ("integer", " -7 ", -7),
-        ("integer", 12.0, 12),
         ("integer", True, 1),
         ("integer", "9" * 4_300, int("9" * 4_300)),
         ("number", "1.50", 1.5),
-        ("number", "1e3", 1000.0),
         ("number", "012", 12),
-        ("number", 7, 7),
         ("boolean", "Yes", True),
-        ("boolean", "off", False),
         ("boolean", 0, False),
-        ("text", 1.5, "1.5"),
         ("text", True, "true"),
         ("text", {"a": 1}, '{"a":1}'),
         ("list", "x", ["x"]),
-        ("list", ["x"], ["x"]),
         ("integer", None, None),
     ],
 )
@@ -266,30 +235,17 @@ def test_a_cast_keeps_what_the_value_says(kind: str, before: Json, after: Json) 
     ("kind", "value", "message"),
     [
         ("integer", "hunter2", "text that cannot be cast to integer"),
-        ("integer", "1.5", "text that cannot be cast to integer"),
         ("integer", 1.5, "a number that cannot be cast to integer"),
-        ("integer", "9" * 4_301, "text that cannot be cast to integer"),
         ("integer", "١٢", "text that cannot be cast to integer"),
         ("number", "1e400", "text that cannot be cast to number"),
-        ("number", "nan", "text that cannot be cast to number"),
         ("number", "1_000", "text that cannot be cast to number"),
         ("number", {}, "an object that cannot be cast to number"),
         ("boolean", 2, "a number that cannot be cast to boolean"),
-        ("boolean", "maybe", "text that cannot be cast to boolean"),
     ],
 )
 def test_a_cast_that_would_change_the_value_names_the_place_and_the_kinds(kind: str, value: Json, message: str) -> None:
-    assert (
-        reason({"cast": {"data.list[*].x": kind}}, {"list": [{}, {"x": value}]})
-        == f"cast_failed: data.list[1].x is {message}"
-    )
-
-
-@given(json_values, st.sampled_from(sorted(CASTS)))
-def test_a_cast_answers_or_rejects_whatever_it_is_given(value: Json, kind: str) -> None:
-    course = run({"cast": {"data": kind}}, value)
-
-    assert [fault.code for fault in course.faults] in ([], ["cast_failed"])
+    found = reason({"cast": {"data.list[*].x": kind}}, {"list": [{}, {"x": value}]})
+    assert found == f"cast_failed: data.list[1].x is {message}"
 
 
 @pytest.mark.parametrize(
@@ -298,12 +254,8 @@ def test_a_cast_answers_or_rejects_whatever_it_is_given(value: Json, kind: str) 
         ("data.at", "2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00.000Z"),
         ("data.at", "Sun, 01 Mar 2026 12:00:00 +0200", "2026-03-01T10:00:00.000Z"),
         ("data.at", 1_772_366_400, "2026-03-01T12:00:00.000Z"),
-        ("data.at", "1772366400.250", "2026-03-01T12:00:00.250Z"),
         ("data.at", 1_772_366_400_250, "2026-03-01T12:00:00.250Z"),
-        ("data.at", None, None),
-        ({"path": "data.at", "zone": "+02:00"}, "2026-03-01 12:00", "2026-03-01T10:00:00.000Z"),
         ({"path": "data.at", "zone": "Europe/Berlin"}, "2026-07-01T12:00", "2026-07-01T10:00:00.000Z"),
-        ({"path": "data.at", "to": "unix"}, "2026-03-01T12:00:00Z", 1_772_366_400),
         ({"path": "data.at", "to": "unix_ms"}, "2026-03-01T12:00:00.250Z", 1_772_366_400_250),
         (
             {"path": "data.at", "to": "%d %B %Y, %H:%M", "to_zone": "Europe/Berlin"},
@@ -328,8 +280,6 @@ def test_a_time_is_read_as_it_is_written(settings: Json, before: Json, after: Js
         ("data.at", "2026-03-01T12:00:00", "data.at has no zone; set `zone`"),
         ("data.at", "9" * 16, "data.at is a time that is not in the calendar"),
         ("data.at", [1], "data.at is a list, not a time"),
-        ("data.at", True, "data.at is a boolean, not a time"),
-        ({"path": "data.at", "zone": "+14:00"}, "0001-01-01T00:00:00", "data.at is a time that is not in the calendar"),
         (
             {"path": "data.at", "to": "%Y", "to_zone": "-05:00"},
             "0001-01-01T00:00:00Z",
@@ -342,19 +292,11 @@ def test_what_is_no_time_is_rejected_without_its_text(settings: Json, value: Jso
     assert reason({"parse_time": settings}, {"at": value}) == f"invalid_time: {message}"
 
 
-@given(json_values)
-def test_parse_time_answers_or_rejects_whatever_it_is_given(value: Json) -> None:
-    course = run({"parse_time": {"path": "data", "zone": "UTC"}}, value)
-
-    assert [fault.code for fault in course.faults] in ([], ["invalid_time"])
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"path": "data.at", "zone": "Europe/Nowhere"}, "there is no time zone 'Europe/Nowhere'"),
         ({"path": "data.at", "zone": "../../etc/passwd"}, "there is no time zone"),
-        ({"path": "data.at", "to": "iso"}, "to"),
         ({"path": "subject"}, "not a path in 'data'"),
     ],
 )
@@ -374,24 +316,33 @@ WORDS: Final = [f"a word of some length, as keys are: {number:04}" for number in
         ({"flatten": "data"}, {"x" * 30_000: {"y" * 30_000: {"z": [1] * 5_000}}}),
         ({"split": {"path": "data.items", "into": "data.item"}}, {"items": [1] * 1_001, **dict.fromkeys(WORDS, 1)}),
         ({"split": {"path": "data.items", "into": "data.item"}}, {"items": [1] * 1_000, **dict.fromkeys(WORDS, 1)}),
-        ({"split": "data"}, [1] * 200_000),
     ],
 )
 def test_what_an_event_says_once_and_a_step_again_and_again_fills_no_memory(step: Json, data: Json) -> None:
     tracemalloc.start()
     try:
-        assert code_and_reason(step, data)[0] == "output_too_large"
+        assert reason(step, data).startswith("output_too_large")
         assert tracemalloc.get_traced_memory()[1] < 32 * 1024 * 1024
     finally:
         tracemalloc.stop()
 
 
+CODES: Final[list[tuple[Json, str]]] = [
+    ({"cast": {"data": "integer"}}, "cast_failed"),
+    ({"cast": {"data": "number"}}, "cast_failed"),
+    ({"cast": {"data": "boolean"}}, "cast_failed"),
+    ({"cast": {"data": "text"}}, "cast_failed"),
+    ({"parse_time": {"path": "data", "zone": "UTC"}}, "invalid_time"),
+    ({"flatten": "data"}, "path_conflict"),
+    ({"keep": ["data.no", "data.a[*].b"]}, "path_conflict"),
+    ({"redact": {"paths": ["data.a[*].b"], "cards": True, "emails": True}}, "path_conflict"),
+]
+
+
 @given(json_values)
-def test_flatten_keep_and_redact_answer_or_reject_whatever_they_are_given(data: Json) -> None:
-    everything: Json = {"paths": ["data.a[*].b", "data.no"], "cards": True, "emails": True}
-    steps: list[Json] = [{"flatten": "data"}, {"keep": ["data.no", "data.a[*].b"]}, {"redact": everything}]
-    for step in steps:
-        assert [fault.code for fault in run(step, data).faults] in ([], ["path_conflict"])
+def test_a_step_answers_or_rejects_whatever_it_is_given(data: Json) -> None:
+    for step, code in CODES:
+        assert [fault.code for fault in run(step, data).faults] in ([], [code])
 
 
 @pytest.mark.parametrize(
@@ -399,10 +350,6 @@ def test_flatten_keep_and_redact_answer_or_reject_whatever_they_are_given(data: 
     [
         ("{{ data.none }}", "undefined_field"),
         ("{{ 'x' * data.n }}", "output_too_large"),
-        (
-            "{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxxx{% endfor %}{% endfor %}",
-            "output_too_large",
-        ),
         ("{{ data.n + 'x' }}", "template_failed"),
         ("{{ data.__class__.__mro__ }}", "template_failed"),
     ],
@@ -420,16 +367,9 @@ def test_a_template_that_would_run_for_days_is_ended(monkeypatch: pytest.MonkeyP
     assert [fault.code for fault in run({"template": {"data.x": loops}}, {}).faults] == ["time_limit_exceeded"]
 
 
-def test_an_expression_whose_output_is_too_large_is_rejected() -> None:
-    doubling: list[Json] = [{"map": "{a: data, b: data}"}] * 30
-
-    [fault] = finished(chain(doubling).run(replace(WRITTEN_EVENT, data="x" * 1_000))).faults
-    assert fault.code == "output_too_large"
-
-
 @pytest.mark.parametrize(
     ("data", "parts"),
-    [({"items": [1, 2]}, [1, 2]), ({"items": {"a": 1}}, [{"a": 1}]), ({"items": []}, []), ({}, []), ("x", [])],
+    [({"items": [1, 2]}, [1, 2]), ({"items": {"a": 1}}, [{"a": 1}]), ({"items": []}, []), ("x", [])],
 )
 def test_split_makes_an_event_of_each_item_and_of_a_thing_that_is_no_list(data: Json, parts: list[Json]) -> None:
     assert [event.data for event in run({"split": "data.items"}, data).events] == parts
@@ -452,10 +392,12 @@ def test_switch_takes_the_first_case_that_is_true() -> None:
 
 def test_a_sample_is_a_share_and_always_the_same_events() -> None:
     sampling = chain([{"sample": "25%"}])
-    kept = {n for n in range(2_000) if finished(sampling.run(replace(WRITTEN_EVENT, id=f"{n:032x}"))).events}
-
-    assert 400 < len(kept) < 600
-    assert kept == {n for n in range(2_000) if finished(sampling.run(replace(WRITTEN_EVENT, id=f"{n:032x}"))).events}
+    first, second = [
+        {n for n in range(1_000) if finished(sampling.run(replace(WRITTEN_EVENT, id=f"{n:032x}"))).events}
+        for _ in range(2)
+    ]
+    assert 200 < len(first) < 300
+    assert first == second
 
 
 async def test_the_first_event_of_a_key_goes_on_and_goes_on_again() -> None:

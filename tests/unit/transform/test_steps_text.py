@@ -39,7 +39,6 @@ def decoded(name: str, data: Json) -> Json:
     [
         ("base64", "Grüße?>", "R3LDvMOfZT8+"),
         ("base64url", "Grüße?>", "R3LDvMOfZT8-"),
-        ("base64url", "a", "YQ"),
         ("hex", "hi", "6869"),
         ("binary", "hi", "01101000 01101001"),
         ("percent", "a b/ü?", "a%20b%2F%C3%BC%3F"),
@@ -52,56 +51,39 @@ def test_text_is_written_and_read_back(name: str, text: str, written: str) -> No
     assert decoded(name, written) == text
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-@given(text=st.text())
-def test_any_text_comes_back_equal(name: str, text: str) -> None:
-    assert data_after(Decode, {"from": name, "as": "text"}, encoded(name, text)) == text.removeprefix("\ufeff")
+@given(text=st.text(), content=st.binary())
+def test_any_text_and_any_bytes_come_back_equal(text: str, content: bytes) -> None:
+    for name in ENCODERS:
+        assert data_after(Decode, {"from": name, "as": "text"}, encoded(name, text)) == text.removeprefix("\ufeff")
+        if name != "html":
+            written = encoded(name, binary(content, "image/png"))
+            assert data_after(Decode, {"from": name, "as": "bytes"}, written) == binary(content, "")
 
 
-@pytest.mark.parametrize("name", sorted(ENCODERS.keys() - {"html"}))
-@given(content=st.binary())
-def test_any_bytes_come_back_equal(name: str, content: bytes) -> None:
-    written = encoded(name, binary(content, "image/png"))
-
-    assert data_after(Decode, {"from": name, "as": "bytes"}, written) == binary(content, "")
-
-
-@pytest.mark.parametrize("name", [*DECODERS, "json", "utf-8", "utf-16", "shift_jis"])
 @given(content=st.binary() | st.text().map(str.encode))
-def test_anything_is_decoded_or_rejected(name: str, content: bytes) -> None:
-    for document in (binary(content, ""), content.decode("utf-8", "replace")):
-        try:
-            decoded(name, document)
-        except Permanent as error:
-            assert error.code == "decoding_failed"
+def test_anything_is_decoded_or_rejected(content: bytes) -> None:
+    for name in (*DECODERS, "json", "utf-8", "utf-16", "shift_jis"):
+        for document in (binary(content, ""), content.decode("utf-8", "replace")):
+            try:
+                decoded(name, document)
+            except Permanent as error:
+                assert error.code == "decoding_failed"
 
 
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
         ("base64", "aGk=!!!!", "data is not base64"),
-        ("base64", "aGk", "data is not base64"),
         ("base64", "aGl=", "data is not base64 that an encoder writes"),
-        ("base64", "aG\nk=", "data is not base64"),
-        ("base64url", "aGk+", "data is not base64url"),
-        ("base64url", "aGk==", "data is not base64url"),
         ("base64url", "a", "data is not base64url"),
-        ("hex", "abc", "data is not hex"),
         ("hex", "de ad", "data is not hex"),
-        ("hex", "0x41", "data is not hex"),
-        ("binary", "0110100", "data is not binary digits"),
         ("binary", "01101000  01101001", "data is not binary digits"),
-        ("binary", "01101002", "data is not binary digits"),
         ("percent", "a%2", "data is not percent-encoded"),
-        ("percent", "a b", "data is not percent-encoded"),
-        ("html", "a & b", "data has an & that does not begin an HTML character reference"),
         ("html", "&nosuch;", "data has an & that does not begin an HTML character reference"),
-        ("html", "&#0;", "data has an & that does not begin an HTML character reference"),
         ("gzip", "not gzip", "data is not gzip, or damaged"),
         ("json", "{", "data cannot be read: not JSON: Expecting property name enclosed in double quotes: line 1"),
         ("utf-8", binary("é".encode("latin-1"), ""), "data is not utf-8 text"),
         ("hex", {"a": 1}, "data is an object; only text and bytes can be decoded"),
-        ("hex", 41, "data is a number; only text and bytes can be decoded"),
     ],
 )
 def test_what_no_encoder_writes_is_rejected(name: str, data: Json, message: str) -> None:
@@ -112,7 +94,7 @@ def test_what_no_encoder_writes_is_rejected(name: str, data: Json, message: str)
 
 
 def test_gzip_that_stands_for_too_much_is_rejected() -> None:
-    bomb = gzip.compress(b"\0" * 100_000_000, 1)
+    bomb = gzip.compress(b"\0" * 20_000_000, 1)
 
     with pytest.raises(Permanent, match="is gzip of more than 4194304 bytes"):
         decoded("gzip", binary(bomb, "application/gzip"))
@@ -121,10 +103,10 @@ def test_gzip_that_stands_for_too_much_is_rejected() -> None:
 def test_a_hostile_text_is_decoded_in_little_memory() -> None:
     tracemalloc.start()
     try:
-        assert decoded("percent", "%41" * 1_000_000) == "A" * 1_000_000
-        assert decoded("binary", "01000001 " * 200_000 + "01000001") == "A" * 200_001
-        assert decoded("html", "&amp;" * 200_000) == "&" * 200_000
-        assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
+        assert decoded("percent", "%41" * 200_000) == "A" * 200_000
+        assert decoded("binary", "01000001 " * 40_000 + "01000001") == "A" * 40_001
+        assert decoded("html", "&amp;" * 40_000) == "&" * 40_000
+        assert tracemalloc.get_traced_memory()[1] < 13 * 1024 * 1024
     finally:
         tracemalloc.stop()
 
@@ -154,7 +136,6 @@ def test_what_is_decoded_is_text_where_it_is_utf8_and_bytes_elsewhere() -> None:
     ("data", "message"),
     [
         ({"b": 1}, "data.a is not there"),
-        ("text", "data is text, not an object"),
         ({"a": "x"}, "data.a is text, not a list"),
         ({"a": [{}]}, "data.a[0].b is not there"),
     ],
@@ -206,12 +187,8 @@ def test_the_body_as_it_came_is_digested_byte_for_byte() -> None:
         arrived({"b": 1}, rawbase64=encoded),
     ):
         assert event_after(Digest, settings, event).data == md5
-
-
-def test_sha256_of_the_body_needs_no_kept_body() -> None:
-    after = event_after(Digest, {"algorithm": "sha256", "of": "body"}, arrived({"b": 1}))
-
-    assert after.data == hashlib.sha256(BODY).hexdigest()
+    sha256 = event_after(Digest, {"algorithm": "sha256", "of": "body"}, arrived({"b": 1}))  # needs no kept body
+    assert sha256.data == hashlib.sha256(BODY).hexdigest()
 
 
 @pytest.mark.parametrize("data", [{"b": 1}, "another text", None])
@@ -235,9 +212,6 @@ def test_a_secret_makes_it_an_hmac_by_the_newest_value() -> None:
     [
         ({"algorithm": "sha-256"}, "must be 'md5'"),
         ({"algorithm": "crc32", "secret": "x"}, "crc32 takes no secret"),
-        ({"algorithm": "md5", "secret": "Not A Name"}, "must be the name of a secret"),
-        ({"algorithm": "md5", "of": ["body", "data"]}, "path 'body' must begin with 'data'"),
-        ({"algorithm": "md5", "of": []}, "must not be empty"),
     ],
 )
 def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
@@ -255,7 +229,6 @@ def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, m
         ("characters", "é😀", 2),
         ("bytes", "é😀", 6),
         ("bytes", binary(b"\xff", ""), 1),
-        ("fields", {}, 0),
     ],
 )
 def test_what_is_counted(of: str, data: Json, number: int) -> None:
@@ -281,18 +254,13 @@ def test_redact_finds_cards_and_addresses_wherever_they_stand() -> None:
     assert (after.subject, after.actor) == ("paid with ***", "***@example.com")
 
 
-@pytest.mark.parametrize("text", ["4111 1111 1111 1112", "1234567890123", "41111111111111111111111", "no", "1" * 12])
-def test_redact_leaves_numbers_that_are_no_card(text: str) -> None:
-    assert written_data_after({"redact": {"cards": True}}, text) == text
-
-
 def test_redact_masks_the_whole_of_what_a_path_names() -> None:
     data: Json = {"pin": 1234, "token": "abcdefgh", "deep": {"a": 1}, "none": None}
     paths: list[Json] = ["data.pin", "data.token", "data.deep", "data.none", "data.missing", "actor"]
     step: Json = {"redact": {"paths": paths, "keep_last": 4, "mask": "#"}}
 
     [after] = finished(chain([step]).run(replace(WRITTEN_EVENT, data=data))).events
-    assert after.data == {"pin": "#", "token": "#efgh", "deep": "#:1}".replace(":1}", "") + '":1}', "none": None}
+    assert after.data == {"pin": "#", "token": "#efgh", "deep": '#":1}', "none": None}
     assert after.actor == "#.com"
 
 
@@ -307,20 +275,13 @@ def test_no_card_number_is_left(before: str, after: str) -> None:
 @pytest.mark.parametrize(
     ("text", "left"),
     [
-        ("378282246310005", "***"),
-        ("4111111111111111", "***"),
-        ("4111111111111112", "4111111111111112"),
-        ("order 12 4111111111111111", "order 12 ***"),
-        ("2 4111 1111 1111 1111 x", "2 *** x"),
+        ("4111111111111112, 41111111111111111111111", "4111111111111112, 41111111111111111111111"),
         ("4111 1111 1111 1111 - 12 28", "*** - 12 28"),
         ("4111-1111-1111-1111 3782 822463 10005", "***"),
         ("4111\u00a01111\u202f1111\u20111111", "***"),
         (f"{CARD} 12/27 123", "*** 12/27 123"),
-        ("4111111111111111 123", "*** 123"),
         (f"order 12 {CARD}", "order 12 ***"),
         (f"order 14 {CARD}", "order ***"),  # 14 and the first three groups prove each other as well
-        (f"4111-1111-1111-1111 5, {CARD} {CARD}", "*** 5, ***"),
-        ("3782 822463 10005 1234", "*** 1234"),
         ("x4111111111111111y", "x***y"),
     ],
 )
@@ -328,13 +289,13 @@ def test_a_card_number_is_found_beside_other_digits(text: str, left: str) -> Non
     assert written_data_after({"redact": {"cards": True}}, text) == left
 
 
-@pytest.mark.parametrize("text", ["1 " * 50_000, "4111 " * 50_000])
-def test_many_digits_are_looked_through_in_the_time_of_a_chain_and_little_memory(text: str) -> None:
-    assert run({"redact": {"cards": True}}, text).faults == ()
+@pytest.mark.parametrize("digits", ["1 ", "4111 "])
+def test_many_digits_are_looked_through_in_the_time_of_a_chain_and_little_memory(digits: str) -> None:
+    assert run({"redact": {"cards": True}}, digits * 50_000).faults == ()
     tracemalloc.start()
     try:
-        run({"redact": {"cards": True}}, text)
-        assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
+        run({"redact": {"cards": True}}, digits * 5_000)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 1024 * 1024
     finally:
         tracemalloc.stop()
 
@@ -344,7 +305,6 @@ def test_many_digits_are_looked_through_in_the_time_of_a_chain_and_little_memory
     [
         ("jörg@example.com", "***@example.com"),
         ("bob@münchen.de, x@例え.jp", "***@münchen.de, ***@例え.jp"),
-        ("a@b", "a@b"),
     ],
 )
 def test_a_mail_address_in_any_script_is_masked(text: str, left: str) -> None:
@@ -362,7 +322,6 @@ def test_redact_tells_names_apart_that_are_one_once_masked_so_that_no_field_is_l
     assert not {"ada@x.org", "bob@x.org"} & set(after)
 
 
-@pytest.mark.parametrize("number", [4111111111111112, 4111111111111111.5, 1.5e12, -4111111111111111, 1e300, True])
+@pytest.mark.parametrize("number", [4111111111111112, 4111111111111111.5, -4111111111111111, 1e300, True])
 def test_redact_leaves_other_numbers(number: int | float) -> None:
-    after = written_data_after(EVERYTHING, {"n": number})
-    assert (after, type(after)) == ({"n": number}, dict)
+    assert written_data_after(EVERYTHING, {"n": number}) == {"n": number}

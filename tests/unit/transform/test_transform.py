@@ -12,7 +12,6 @@ from functions.transform.routes import Route, Routes
 from functions.transform.step import Many, NamedStep, StepResult
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.dead_letter_message import DEAD_LETTER_TYPE
-from shared.delivery import delivery_from
 from shared.errors import Permanent, Temporary
 from shared.event import from_cloudevent, to_cloudevent
 from shared.journal import EventEntry
@@ -27,28 +26,14 @@ from tests.unit.transform.transform_bench import EVENT, Bench
 async def test_one_delivery_is_owed_to_each_destination_of_each_route_that_matches(bench: Bench) -> None:
     await bench.take()
 
-    assert [(delivery.route, delivery.destination) for delivery in bench.deliveries] == [
-        ("tell the list", "list"),
-        ("tell the list", "crm"),
-        ("audit", "crm"),
+    changed, as_it_came = {"plan": "pro", "team": "north"}, {"plan": "pro"}
+    assert [(each.route, each.destination, each.event.data) for each in bench.deliveries] == [
+        ("tell the list", "list", changed),
+        ("tell the list", "crm", changed),
+        ("audit", "crm", as_it_came),
     ]
-    assert [delivery.event.data for delivery in bench.deliveries] == [
-        {"plan": "pro", "team": "north"},
-        {"plan": "pro", "team": "north"},
-        {"plan": "pro"},
-    ]
-
-
-async def test_a_delivery_is_published_under_its_idempotency_key(bench: Bench) -> None:
-    await bench.take()
-
-    message = bench.bus.on(DELIVERIES)[0]
-    delivery = delivery_from(json.loads(message.data))
-    assert message.attributes == {
-        "ce-id": delivery.id,
-        "ce-type": "hookchain.delivery",
-        "ce-source": "/routes/tell the list",
-    }
+    attributes = {"ce-id": bench.deliveries[0].id, "ce-type": "hookchain.delivery"}
+    assert bench.bus.on(DELIVERIES)[0].attributes == {**attributes, "ce-source": "/routes/tell the list"}
 
 
 async def test_a_chain_that_fails_is_that_routes_dead_letter_and_stops_no_other(bench: Bench) -> None:
@@ -60,12 +45,6 @@ async def test_a_chain_that_fails_is_that_routes_dead_letter_and_stops_no_other(
     assert document["data"]["code"] == "path_conflict"
     assert document["data"]["reason"].startswith("route 'broken': step 1 'set': ")
     assert from_cloudevent(json.loads(document["data"]["message"])) == EVENT
-    assert len(bench.deliveries) == 3
-
-
-async def test_dead_letters_are_confirmed_before_deliveries(bench: Bench) -> None:
-    await bench.take()
-
     assert [topic for topic, _ in bench.bus.sent] == [DEAD_LETTERS, DELIVERIES, DELIVERIES, DELIVERIES]
 
 
@@ -81,15 +60,6 @@ async def test_what_a_step_noted_and_why_parts_stopped_is_journaled_once_each() 
         " filtered at step 3 'filter': data.n == `1` is not true (2 times)"
     )
     assert [delivery.event.data for delivery in bench.deliveries] == [{"n": 1}]
-
-
-async def test_an_event_that_nothing_takes_is_journaled_and_owed_to_nobody() -> None:
-    bench = Bench([{"name": "pushes", "types": ["push"], "to": ["chat"]}])
-
-    await bench.take()
-
-    assert bench.bus.sent == []
-    assert [route.matched for route in bench.journaled.routes] == [False]
 
 
 async def test_an_event_of_nine_hops_is_a_loop_and_goes_nowhere(bench: Bench) -> None:
@@ -202,17 +172,6 @@ async def test_a_part_that_fails_is_one_dead_letter_of_the_route_and_the_others_
     assert (decision.code, decision.destinations, decision.events) == ("cast_failed", ("crm",), 2)
 
 
-async def test_what_stops_a_route_is_journaled_with_its_reason(bench: Bench) -> None:
-    steps: Json = [{"filter": {"keep": "data.plan == 'free'", "reason": "only free ones"}}]
-    bench.routes = [{"name": "free", "steps": steps, "to": ["crm"]}]
-    await bench.take()
-
-    assert bench.bus.sent == []
-    [decision] = bench.journaled.routes
-    assert (decision.matched, decision.code, decision.destinations) == (True, None, ())
-    assert decision.reason.endswith("filtered at step 1 'filter': only free ones: data.plan == 'free' is not true")
-
-
 async def test_the_same_signed_bytes_under_another_event_type_are_routed_nowhere_and_journaled_beside_the_first(
     bench: Bench,
 ) -> None:
@@ -235,12 +194,10 @@ async def test_the_same_signed_bytes_under_another_event_type_are_routed_nowhere
     assert len(bench.deliveries) == 2 * owed
 
 
-async def test_an_event_that_is_signed_as_a_whole_is_remembered_nowhere(bench: Bench) -> None:
-    await bench.take()
-    assert bench.owners.owners == {}
-
-
 async def test_while_it_cannot_be_told_which_event_came_first_none_is_routed(bench: Bench) -> None:
+    await bench.take()
+    assert bench.owners.owners == {}  # signed as a whole: there is nothing to remember
+    bench.bus.sent.clear()
     bench.owners.fault = "down"
     with pytest.raises(Temporary):
         await bench.take(replace(EVENT, signedas="bytes.pro"))
@@ -257,9 +214,7 @@ NOT_JSON_TO_OTHERS: Final = to_json(to_cloudevent(EVENT)).replace('"pro"', "NaN"
 IN_UTF_16: Final = to_json(to_cloudevent(EVENT)).encode("utf-16")
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000, NOT_JSON_TO_OTHERS, IN_UTF_16]
-)
+@pytest.mark.parametrize("data", [b"not json", b"[]", b'{"id": "e1"}', b"[" * 100_000, NOT_JSON_TO_OTHERS, IN_UTF_16])
 async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Bench, data: bytes) -> None:
     with pytest.raises(Permanent):
         await bench.transformer.take(Push(data, {}, "m1"))
@@ -272,10 +227,8 @@ async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Be
     ("returned", "reason"),
     [
         (EVENT.with_data({b"bytes": 1}), "TypeError at output.py"),  # type: ignore[dict-item]
-        (EVENT.with_data({(): 1}), "TypeError at output.py"),  # type: ignore[dict-item]
         (EVENT.with_data({"a": [{"b": "half a pair \ud800"}]}), "half a surrogate pair"),
         (replace(EVENT, subject=object()), "an attribute that JSON cannot hold"),  # type: ignore[arg-type]
-        (replace(EVENT, type="\ud800"), "an attribute that JSON cannot hold"),
         (replace(EVENT, subject=5), "the CloudEvent's 'subject' is text; found a number"),  # type: ignore[arg-type]
         (replace(EVENT, payloadhash=""), "the CloudEvent has no 'payloadhash'"),
         (Many((replace(EVENT, hops=float("nan")),)), "the CloudEvent's 'hops' is an integer"),  # type: ignore[arg-type]
@@ -304,25 +257,17 @@ async def test_without_the_bus_nothing_is_journaled_and_the_event_comes_again(be
     assert bench.journal.entries == []
 
 
-async def test_a_journal_that_hangs_is_given_up_after_a_second(
-    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fault", ["disk full", None])
+async def test_a_journal_that_fails_or_hangs_is_logged_and_blocks_nothing(
+    bench: Bench, fault: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.transform.transform.JOURNAL_SECONDS", 0.01)
-    monkeypatch.setattr(FakeJournal, "record", lambda *_: asyncio.Event().wait())
-
-    await bench.take()
-
-    assert len(bench.deliveries) == 3
-    assert json.loads(capsys.readouterr().out)["detail"] == "not written within 0.01 s"
-
-
-async def test_a_journal_that_fails_is_logged_and_blocks_nothing(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bench.journal.fault = "disk full"
+    bench.journal.fault = fault
+    if not fault:
+        monkeypatch.setattr(FakeJournal, "record", lambda *_: asyncio.Event().wait())
 
     await bench.take()
 
     assert len(bench.deliveries) == 3
     line = json.loads(capsys.readouterr().out)
-    assert (line["message"], line["detail"]) == ("not journaled", "disk full")
+    assert (line["message"], line["detail"]) == ("not journaled", fault or "not written within 0.01 s")

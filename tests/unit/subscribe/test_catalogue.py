@@ -45,7 +45,7 @@ async def test_types_of_the_configuration_and_of_the_api_are_one_list_in_order(a
 @pytest.mark.parametrize("group", ["", "&group=mine"])
 async def test_an_answer_has_fewer_types_where_they_are_large(api: Subscribers, key: str, group: str) -> None:
     """A platform may cut off an answer of more than 6 MB."""
-    await keep_large_types(api, key, 30)
+    await keep_large_types(api, key, 12)
     seen: list[object] = []
     cursor = ""
     while cursor != "None":
@@ -53,17 +53,11 @@ async def test_an_answer_has_fewer_types_where_they_are_large(api: Subscribers, 
         assert len(page.reply.body) < 2_100_000
         seen += [each["name"] for each in page.items if each["group"] == "mine"]
         cursor = str(page.json["next"])
-    assert seen == [f"large.{number:02}" for number in range(30)]
+    assert seen == [f"large.{number:02}" for number in range(12)]
 
 
 async def test_a_type_is_replaced_and_deleted_unless_the_configuration_has_it(api: Subscribers, key: str) -> None:
-    fields: JsonObject = {
-        "description": "A user.",
-        "group": "users",
-        "schema": {"type": "object"},
-        "examples": [{"id": 1}],
-        "deprecated": True,
-    }
+    fields: JsonObject = {"description": "A user.", "group": "users", "schema": {}, "examples": [1], "deprecated": True}
     made = await api.send("PUT", f"{TYPES}/user.made", fields, by=key)
     assert made.json == {"name": "user.made", "source": "api", **fields}
     assert (await api.send("GET", f"{TYPES}/user.made", by=key)).json == made.json
@@ -79,10 +73,8 @@ async def test_a_type_is_replaced_and_deleted_unless_the_configuration_has_it(ap
     [
         ({"schema": {"type": "nothing"}}, "/schema"),
         ({"schema": {"$ref": "https://elsewhere.example.com/"}}, "/schema"),
-        ({"schema": []}, "/schema"),
         ({"examples": ["x" * 100_001]}, "/examples"),
         ({"examples": [1] * 21}, "/examples"),
-        ({"group": "a\nb"}, "/group"),
     ],
 )
 async def test_a_type_that_breaks_a_rule_is_answered_with_its_path(
@@ -91,11 +83,6 @@ async def test_a_type_that_breaks_a_rule_is_answered_with_its_path(
     answer = await api.send("PUT", f"{TYPES}/user.made", fields, by=key)
     assert (answer.status, answer.code) == (422, "invalid_value")
     assert answer.paths[0].startswith(path)
-
-
-@pytest.mark.parametrize("name", ["export", "import"])
-async def test_a_path_of_the_api_is_no_name_of_a_type(api: Subscribers, key: str, name: str) -> None:
-    assert (await api.send("PUT", f"{TYPES}/{name}", {}, by=key)).status in {405, 422}
 
 
 async def test_an_openapi_document_is_imported_once_tried_and_exported_again(api: Subscribers, key: str) -> None:
@@ -131,7 +118,7 @@ async def keep_large_types(api: Subscribers, key: str, count: int) -> None:
         assert (await api.send("PUT", f"{TYPES}/large.{number:02}", fields, by=key)).status == 200
 
 
-async def test_an_export_that_no_answer_can_hold_is_rejected_and_a_group_that_fits_is_not(
+async def test_what_no_answer_can_hold_is_rejected_and_a_page_of_it_says_that_there_is_more(
     api: Subscribers, key: str
 ) -> None:
     await keep_large_types(api, key, 12)
@@ -140,12 +127,6 @@ async def test_an_export_that_no_answer_can_hold_is_rejected_and_a_group_that_fi
     assert "one `group` at a time" in answer.text("detail")
     orders = await api.send("GET", f"{TYPES}/export?group=orders", by=key)
     assert list(orders.json["webhooks"]) == ["order.paid"]  # type: ignore[arg-type] # it is an object
-
-
-async def test_a_published_catalogue_that_no_answer_can_hold_says_that_there_is_more(
-    api: Subscribers, key: str
-) -> None:
-    await keep_large_types(api, key, 12)
     page = (await api.send("GET", "/docs")).reply.body.decode()
     assert "There are more event types than this page can show." in page
     assert "large.09" in page

@@ -49,20 +49,15 @@ async def test_all_of_an_endpoint_can_be_set_and_changed(api: Subscribers, key: 
     [
         ({"url": "http://a.example.com/"}, "/url"),
         ({"url": "https://127.0.0.1/"}, "/url"),
-        ({"url": "https://metadata.google.internal/"}, "/url"),
         ({"url": "https://user:password@a.example.com/"}, "/url"),
         ({"url": "https://a.example.com:22/"}, "/url"),
         ({"url": "ftp://a.example.com/"}, "/url"),
-        ({"url": ""}, "/url"),
         ({"types": ["order paid"]}, "/types/0"),
         ({"types": [f"t{number}" for number in range(51)]}, "/types"),
         ({"filter": "data.x >"}, "/filter"),
-        ({"filter": "nothing == `1`"}, "/filter"),
         ({"filter": "{a: data}"}, "/filter"),
         ({"filter": "data." + "a" * 500}, "/filter"),
         ({"headers": {"Host": "x"}}, "/headers/Host"),
-        ({"headers": {"Content-Length": "1"}}, "/headers/Content-Length"),
-        ({"headers": {"Connection": "close"}}, "/headers/Connection"),
         ({"headers": {"webhook-id": "x"}}, "/headers/webhook-id"),
         ({"headers": {"Hookchain-Hops": "1"}}, "/headers/Hookchain-Hops"),
         ({"headers": {"Authorization": "x"}, "auth": {"kind": "bearer"}}, "/headers/Authorization"),
@@ -70,23 +65,16 @@ async def test_all_of_an_endpoint_can_be_set_and_changed(api: Subscribers, key: 
         ({"headers": {"X": "a\r\nEvil: b"}}, "/headers/X"),
         ({"headers": {"X": "a", "x": "b"}}, "/headers"),
         ({"headers": {f"x-{number}": "" for number in range(11)}}, "/headers"),
-        ({"headers": {f"x-{number}": "v" * 1_999 for number in range(5)}}, "/headers"),
         ({"fields": {"data": 1}}, "/fields/data"),
         ({"fields": {"not a name": 1}}, "/fields"),
-        ({"fields": {"n" * 65: 1}}, "/fields"),
         ({"fields": {"large": "x" * 9_000}}, "/fields"),
         ({"auth": {"kind": "basic"}}, "/auth"),
-        ({"auth": {"kind": "hmac"}}, "/auth"),
-        ({"auth": {"kind": "hmac", "header": "webhook-signature"}}, "/auth"),
         ({"auth": {"kind": "oauth"}}, "/auth/kind"),
         ({"auth": {"kind": "standard"}, "secret": "correct-horse"}, "/secret"),
-        ({"secret": "whsec_c2hvcnQ="}, "/secret"),
         ({"auth": {"kind": "bearer"}, "secret": "a b c d e f"}, "/secret"),
         ({"rate": "101/s"}, "/rate"),
-        ({"rate": "fast"}, "/rate"),
         ({"enabled": "yes"}, "/enabled"),
         ({"unknown": 1}, "/unknown"),
-        ({"description": "two\nlines"}, "/description"),
     ],
 )
 async def test_a_value_that_breaks_a_rule_is_answered_422_with_its_path(
@@ -121,12 +109,6 @@ async def test_a_tenant_has_at_most_so_many_endpoints(api: Subscribers, key: str
     answer = await api.send("POST", ENDPOINTS, {"url": "https://a.example.com/"}, by=key)
     assert (answer.status, answer.code) == (409, "limit_reached")
     assert len((await api.send("GET", ENDPOINTS, by=key)).items) == 5
-
-
-async def test_a_password_is_rotated_without_an_overlap_for_a_request_has_one(api: Subscribers, key: str) -> None:
-    made = await api.endpoint("acme", key, auth={"kind": "bearer"})
-    rotated = await api.send("POST", path_of(made, "/secret/rotate"), by=key)
-    assert rotated.json["previous"] == []
 
 
 async def test_a_tenant_enables_what_it_disabled_but_not_what_the_operator_disabled(api: Subscribers, key: str) -> None:
@@ -182,22 +164,22 @@ async def test_a_change_is_done_even_where_the_operator_cannot_be_told(capsys: p
     assert "the operator was not told" in capsys.readouterr().out
 
 
-async def test_http_is_taken_where_the_operator_allows_it_and_private_addresses_are_another_matter() -> None:
-    api = Subscribers(settings=replace(read_settings(SLICE), allow_http=True))
+@pytest.mark.parametrize(
+    ("settings", "allowed", "rejected"),
+    [
+        ({"allow_http": True}, "http://a.example.com/", "http://10.0.0.1/"),
+        ({"allow_private": True}, "https://10.0.0.1/", "http://10.0.0.1/"),
+    ],
+)
+async def test_the_operator_allows_http_and_private_addresses_each_for_itself(
+    settings: dict[str, bool], allowed: str, rejected: str
+) -> None:
+    api = Subscribers(settings=replace(read_settings(SLICE), **settings))  # type: ignore[arg-type]
     key = await api.key()
     await api.tenant("acme", key)
-    await api.endpoint("acme", key, url="http://a.example.com/")
-    private = await api.send("POST", ENDPOINTS, {"url": "http://10.0.0.1/"}, by=key)
-    assert (private.status, private.paths) == (422, ["/url"])
-
-
-async def test_where_private_addresses_are_allowed_a_url_is_still_https() -> None:
-    api = Subscribers(settings=replace(read_settings(SLICE), allow_private=True))
-    key = await api.key()
-    await api.tenant("acme", key)
-    await api.endpoint("acme", key, url="https://10.0.0.1/")
-    plain = await api.send("POST", ENDPOINTS, {"url": "http://10.0.0.1/"}, by=key)
-    assert (plain.status, plain.paths) == (422, ["/url"])
+    await api.endpoint("acme", key, url=allowed)
+    answer = await api.send("POST", ENDPOINTS, {"url": rejected}, by=key)
+    assert (answer.status, answer.paths) == (422, ["/url"])
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,7 @@ BODIES: Final[dict[str, JsonObject]] = {
     "create_key": {"scopes": ["admin"]},
     "import_event_types": {"document": {}},
 }
-CAPABILITIES: Final[tuple[tuple[Capability, ...], ...]] = (
-    ("view",),
-    ("manage",),
-    ("resend",),
-    ("reveal_secret",),
-    ("view", "manage", "resend", "reveal_secret"),
-)
+ALL: Final[tuple[Capability, ...]] = ("view", "manage", "resend", "reveal_secret")
 OF_TENANTS: Final = [route for route in ROUTES if "{tenant}" in route.path]
 OF_OPERATORS: Final = [route for route in ROUTES if route.access.capability is None]
 
@@ -60,10 +54,9 @@ def path_of(route: Route, params: dict[str, str]) -> str:
     return re.sub(r"{(\w+)}", lambda found: params[found[1]], route.path)
 
 
-@pytest.mark.parametrize("other", ["other", "ACME", "Acme", "acm"])
-@pytest.mark.parametrize("capabilities", CAPABILITIES)
+@pytest.mark.parametrize(("other", "capabilities"), [("other", ("view",)), ("other", ALL), ("ACME", ALL), ("acm", ALL)])
 async def test_a_token_gets_404_for_every_route_of_another_tenant_and_changes_nothing(
-    capabilities: tuple[str, ...], other: str
+    other: str, capabilities: tuple[Capability, ...]
 ) -> None:
     api = Subscribers()
     key, params = await world(api, other)
@@ -82,7 +75,7 @@ async def test_a_token_gets_404_for_every_route_of_another_tenant_and_changes_no
 async def test_ids_of_another_tenant_under_the_own_tenants_path_name_nothing() -> None:
     api = Subscribers()
     key, params = await world(api)
-    token = await api.token("acme", key, "view", "manage", "resend", "reveal_secret")
+    token = await api.token("acme", key, *ALL)
     of_others = {name: api.documents.kept[name] for name in api.documents.kept if "other" in name[0]}
     for route in OF_TENANTS:
         inner = [name for name in re.findall(r"{(\w+)}", route.path) if name != "tenant"]
@@ -106,19 +99,19 @@ async def test_lists_of_a_tenant_hold_nothing_of_another() -> None:
             assert id_ not in answer.reply.body.decode()
 
 
-@pytest.mark.parametrize("route", OF_OPERATORS, ids=lambda route: route.name)
-async def test_a_token_with_every_capability_uses_no_route_of_the_operator(route: Route) -> None:
+async def test_a_token_with_every_capability_uses_no_route_of_the_operator() -> None:
     api = Subscribers()
     key, params = await world(api)
-    token = await api.token("acme", key, "view", "manage", "resend", "reveal_secret")
+    token = await api.token("acme", key, *ALL)
     before = dict(api.documents.kept)
-    answer = await api.send(route.method, path_of(route, params["acme"]), BODIES.get(route.name), by=token)
-    assert (answer.status, answer.code) == (403, "not_allowed")
+    for route in OF_OPERATORS:
+        answer = await api.send(route.method, path_of(route, params["acme"]), BODIES.get(route.name), by=token)
+        assert (answer.status, answer.code) == (403, "not_allowed"), route
     assert api.documents.kept == before
 
 
-@pytest.mark.parametrize("capability", ["view", "manage", "resend", "reveal_secret"])
-async def test_a_token_uses_the_routes_of_its_capability_only(capability: str) -> None:
+@pytest.mark.parametrize("capability", ALL)
+async def test_a_token_uses_the_routes_of_its_capability_only(capability: Capability) -> None:
     """`manage` and `resend` include `view`."""
     api = Subscribers()
     key, params = await world(api)

@@ -7,14 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.subscribe.access import KeyCaller
 from functions.subscribe.credentials import (
     read_signed,
     signed_text,
 )
-from functions.subscribe.route import MAX_SHORT_ID_CHARACTERS, Call
 from functions.subscribe.routes import ROUTES
-from shared.http import Request
 from tests.fakes.subscribe_api import Subscribers
 
 PATH: Final = "/v1/tenants/acme/endpoints"
@@ -32,21 +29,12 @@ async def ready() -> tuple[Subscribers, str]:
     ("body", "status", "code"),
     [
         (b"", 422, "invalid_value"),
-        (b"null", 422, "invalid_value"),
-        (b"[]", 422, "invalid_value"),
-        (b'"text"', 422, "invalid_value"),
         (b"{", 400, "malformed_body"),
-        (b"\xff\xfe", 400, "malformed_body"),
-        (b'{"url": NaN}', 400, "malformed_body"),
-        (b'{"url": 1e999}', 422, "number_out_of_range"),
         (b'{"rate": ' + b"9" * 5_000 + b"}", 422, "number_out_of_range"),
         (b'{"url": "a", "url": "b"}', 422, "duplicate_key"),
         (b'{"fields": ' + b'{"a": ' * 40 + b"1" + b"}" * 41, 422, "nested_too_deeply"),
-        (b"[" * 100_000, 422, "nested_too_deeply"),
         (b'{"url": "https://a.example.com/\\ud800"}', 400, "malformed_body"),
         (b'{"url": "https://a.example.com/", "description": "\\u0000"}', 422, "invalid_value"),
-        (b'{"url": "https://a.example.com/", "headers": {"\\u0000": "x"}}', 422, "invalid_value"),
-        (b'{"url": 12345678901234567890123456789012345678901234567890}', 422, "invalid_value"),
         (b'{"url": "https://a.example.com/", "metadata": {}}', 422, "invalid_value"),
         (b'{"url": "' + b"x" * 10_000_000 + b'"}', 413, "body_too_large"),
     ],
@@ -59,31 +47,32 @@ async def test_a_body_that_is_no_endpoint_is_rejected_with_a_reason(body: bytes,
     assert set(answer.json) >= {"type", "title", "status", "code", "detail"}
 
 
-@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
-async def test_another_content_type_than_json_is_415(content_type: str) -> None:
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Content-Type": ""}, "unsupported_content_type"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, "unsupported_content_type"),
+        ({"Content-Encoding": "gzip"}, "unsupported_encoding"),
+    ],
+)
+async def test_another_content_type_or_encoding_than_plain_json_is_415(headers: dict[str, str], code: str) -> None:
     api, key = await ready()
-    answer = await api.send("POST", PATH, b'{"url": "x"}', by=key, headers={"Content-Type": content_type})
-    assert (answer.status, answer.code) == (415, "unsupported_content_type")
-    answer = await api.send("POST", PATH, b'{"url": "x"}', by=key, headers={"Content-Encoding": "gzip"})
-    assert (answer.status, answer.code) == (415, "unsupported_encoding")
+    answer = await api.send("POST", PATH, b'{"url": "x"}', by=key, headers=headers)
+    assert (answer.status, answer.code) == (415, code)
 
 
 @pytest.mark.parametrize(
     ("query", "path"),
     [
         ("limit=0", "?limit"),
-        ("limit=", "?limit"),
-        ("limit=101", "?limit"),
         ("limit=ten", "?limit"),
         ("limit=" + "9" * 5_000, "?limit"),
         ("limit=1&limit=2", "?limit"),
         ("unknown=1", "?unknown"),
         ("state=lost", "?state"),
-        ("since=yesterday", "?since"),
         ("since=2026-01-01T00:00:00", "?since"),
         ("since=9999-12-31T23:59:59Z", "?since"),
         ("type=%00", "?type"),
-        ("search=%0a", "?search"),
     ],
 )
 async def test_a_query_that_is_none_is_rejected_by_its_name(query: str, path: str) -> None:
@@ -92,29 +81,23 @@ async def test_a_query_that_is_none_is_rejected_by_its_name(query: str, path: st
     assert (answer.status, answer.code, answer.paths) == (422, "invalid_value", [path])
 
 
-@pytest.mark.parametrize("query", ["search=%ff", "&".join(f"a{number}=1" for number in range(100))])
+@pytest.mark.parametrize("query", ["search=%ff", "&".join(f"a{n}=1" for n in range(100)), f"search={'a' * 9_000}"])
 async def test_a_query_that_cannot_be_read_is_rejected(query: str) -> None:
     api, key = await ready()
     assert (await api.send("GET", f"/v1/tenants/acme/deliveries?{query}", by=key)).status == 422
-    assert (await api.send("GET", f"/v1/tenants/acme/deliveries?search={'a' * 9_000}", by=key)).status == 422
 
 
 @pytest.mark.parametrize(
     "path",
     [
         "/",
-        "/v1",
-        "/v1/",
         "/v1/nothing",
         "/v1/tenants/",
         "/v1/tenants/a%2Fb",
-        "/v1/tenants/%ff",
         "/v1/tenants/..",
         "/v1/tenants/acme/endpoints/ep_1",
         "/v1/tenants/acme/deliveries/!!!!",
-        "/v1/tenants/acme/deliveries/AAAAAAAAAAAAAAAAAAAAAAAA",
         "/v1/tenants/acme/messages/1-2-3",
-        "/v2/tenants",
         "/v1/tenants//endpoints",
     ],
 )
@@ -173,14 +156,6 @@ async def test_no_log_line_holds_a_key_a_token_a_secret_or_what_was_sent(capsys:
     assert {json.loads(line)["function"] for line in lines.splitlines()} == {"subscribe"}
 
 
-def test_a_short_id_with_more_characters_than_it_has_bits_for_is_an_error() -> None:
-    request = Request("POST", PATH, "", ())
-    call = Call(Subscribers().service, request, KeyCaller("operator", frozenset()), {})
-    assert len(call.new_short_id("endpoint", MAX_SHORT_ID_CHARACTERS)) == MAX_SHORT_ID_CHARACTERS
-    with pytest.raises(ValueError, match="21"):
-        call.new_short_id("endpoint", MAX_SHORT_ID_CHARACTERS + 1)
-
-
 NAMES = st.text(max_size=20)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=50),
@@ -195,7 +170,7 @@ KNOWN = st.sampled_from(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(body=VALUES | st.dictionaries(KNOWN, VALUES, max_size=6), number=st.integers(0, len(ROUTES) - 1))
 async def test_whatever_is_sent_is_answered_below_500(body: object, number: int) -> None:
     api, key = await ready()

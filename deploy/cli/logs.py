@@ -9,7 +9,7 @@ from typing import Final
 
 from deploy.cli.command import DONE, add_limit, add_since, parser, run_command
 from deploy.config.configured import add_env_file, environ_of
-from deploy.history.logs import ALL, PAGE, LogQuery, Record, clock
+from deploy.history.logs import ALL_FUNCTIONS, PAGE, LogQuery, Record, clock
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.log_view import LogView
 from deploy.terminal.output import stdout_screen
@@ -26,7 +26,9 @@ EXAMPLES: Final = """\
 def main(arguments: list[str]) -> int:
     command = parser("logs", EXAMPLES, details="Times are UTC. Press Ctrl-C to stop --follow.")
     command.add_argument("--follow", "-f", action="store_true", help="keep printing new records")
-    command.add_argument("--function", choices=ALL, action="append", help="print this function only (repeatable)")
+    command.add_argument(
+        "--function", choices=ALL_FUNCTIONS, action="append", help="print this function only (repeatable)"
+    )
     command.add_argument("--severity", type=str.upper, choices=SEVERITIES, help="print this severity and above")
     add_since(command, DEFAULT_SINCE)
     command.add_argument("--event", metavar="ID", help="print this event only")
@@ -71,7 +73,7 @@ def _chosen(options: argparse.Namespace) -> Iterator[Record]:
 
 def _records(options: argparse.Namespace) -> Iterator[Record | None]:
     platform = open_platform(options, environ_of(options))
-    wanted = LogQuery(options.function or ALL, options.severity, options.event)
+    wanted = LogQuery(options.function or ALL_FUNCTIONS, options.severity, options.event)
     # Some records are not printed, so more are read than the limit. With --follow they would be read twice.
     limit = options.limit if options.follow else max(PAGE, options.limit)
     return platform.records(wanted, options.since, limit, options.follow)

@@ -23,7 +23,11 @@ CACHE_TIME: Final = f"{NOTICE_SECONDS:.0f} s"
 
 
 class Subject:
-    """A destination of a deployment. `where` is the options by which another command means the same deployment."""
+    """A destination of a deployment.
+
+    where    the options that another command needs to reach the same deployment, such as ` --platform gcp`
+    noticed  the text that says when the running functions know of a change
+    """
 
     def __init__(self, options: argparse.Namespace, ledger: Ledger, traits: Traits) -> None:
         self.options = options
@@ -100,9 +104,9 @@ def _require_configured(options: argparse.Namespace, environ: Mapping[str, str])
         )
 
 
-PAUSE_DETAILS = """\
+PAUSE_DETAILS: Final = f"""\
 No delivery is lost: deliveries wait until `hookchain resume`, or with --for until the time has passed. Running
-functions can take 10 s to notice."""
+functions can take {CACHE_TIME} to notice."""
 
 
 def pause(arguments: list[str]) -> int:

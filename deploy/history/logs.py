@@ -17,6 +17,15 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import SEVERITIES
 from shared.times import rfc3339, unix_seconds
 
+PAGE: Final = 1_000
+"""The most records of one read."""
+LAG_SECONDS: Final = 30.0
+"""How much later than its own time an entry of a cloud's may arrive."""
+POLL_SECONDS: Final = 2.0
+MAX_FAILURES: Final = 5
+"""After so many failed reads in a row, a log is no longer followed."""
+ALL_FUNCTIONS: Final = tuple(each.name for each in FUNCTIONS)
+
 _CLOUD_SEVERITIES: Final = {"DEFAULT": "INFO", "": "INFO", "ALERT": "CRITICAL", "EMERGENCY": "CRITICAL"}
 _REQUEST_FIELDS: Final = {"requestMethod": "method", "status": "status", "latency": "duration", "remoteIp": "address"}
 
@@ -57,19 +66,17 @@ def parse_cloud_entry(entry: JsonObject, prefix: str) -> Record | None:
     """Read an entry as `gcloud logging read --format=json` prints it; None for one without a time."""
     severity = str(entry.get("severity", ""))
     document = {"severity": severity, **_payload(entry)}
-    found = _record(str(entry.get("timestamp")), _service(entry).removeprefix(prefix), severity, document)
-    return (
-        None if found is None else Record(found.at, found.process, found.severity, document, str(entry.get("insertId")))
-    )
+    process = _service(entry).removeprefix(prefix)
+    return _record(str(entry.get("timestamp")), process, severity, document, str(entry.get("insertId")))
 
 
-def _record(time: str, process: str, severity: str, document: JsonObject) -> Record | None:
+def _record(timestamp: str, process: str, severity: str, document: JsonObject, entry_id: str = "") -> Record | None:
     try:
-        at = unix_seconds(time)
+        at = unix_seconds(timestamp)
     except (ValueError, OverflowError):
         return None
     known = _CLOUD_SEVERITIES.get(severity, severity)
-    return Record(at, process, known if known in SEVERITIES else "INFO", document)
+    return Record(at, process, known if known in SEVERITIES else "INFO", document, entry_id)
 
 
 def _service(entry: JsonObject) -> str:
@@ -100,18 +107,11 @@ def _status_message(proto: JsonObject) -> str:
     return str(message or proto.get("methodName") or "a change to the service")
 
 
-PAGE: Final = 1_000
-LAG_SECONDS: Final = 30.0
-POLL_SECONDS: Final = 2.0
-MAX_FAILURES: Final = 5
-ALL: Final = tuple(each.name for each in FUNCTIONS)
-
-
 @dataclass(frozen=True, slots=True)
 class LogQuery:
     """The records to read. `severity` is the lowest, `event` an event's id or its beginning."""
 
-    functions: Sequence[str] = ALL
+    functions: Sequence[str] = ALL_FUNCTIONS
     severity: str | None = None
     event: str | None = None
 
@@ -134,18 +134,19 @@ class CloudLog(Protocol):
 class Cursor:
     """The time to read from next, and the entries already seen."""
 
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self._start = since
-        self._newest = since
+    def __init__(self, start: float) -> None:
+        self.since = start
+        """The time that the next read begins at."""
+        self._start = start
+        self._newest = start
+        """The time of the newest record that was read."""
         self._seen: dict[str, float] = {}
 
     def take_new(self, records: Sequence[Record], is_full_page: bool) -> list[Record]:
         """Return the records not seen before, oldest first."""
         new = {each.id: each for each in records if each.id not in self._seen}
         self._seen.update((key, each.at) for key, each in new.items())
-        newest_read = max((each.at for each in records), default=self._start)
-        self._newest = max(self._newest, newest_read, self._start)
+        self._newest = max([self._newest, *(each.at for each in records)])
         # After a full page, read on from its end; else the same page would be read for ever.
         self.since = self._newest if is_full_page else max(self._start, self._newest - LAG_SECONDS)
         self._seen = {key: at for key, at in self._seen.items() if at >= self._newest - LAG_SECONDS}
@@ -171,7 +172,8 @@ def cloud_records(log: CloudLog, since: float, limit: int, is_followed: bool) ->
             failures += 1
             if failures == MAX_FAILURES:
                 raise
-            print(f"the log was not read, trying again: {str(fault).partition(chr(10))[0]}", file=sys.stderr)
+            first_line, *_ = str(fault).splitlines() or [""]
+            print(f"the log was not read, trying again: {first_line}", file=sys.stderr)
             continue
         failures = 0
         yield from cursor.take_new(records, is_full_page=len(records) == PAGE)

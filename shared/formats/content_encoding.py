@@ -16,7 +16,7 @@ _MAX_GZIP_MEMBERS: Final = 100
 
 
 def decode_content(body: bytes, content_encoding: str | None, limits: Limits = DEFAULT) -> bytes:
-    """Decode a body. Raises Rejected: `unsupported_encoding` (unknown), `parse` (damaged), `decoded` (too long)."""
+    """Decode a body. Raises Rejected: `unsupported_encoding`, `malformed_body` or `decoded_body_too_large`."""
     encoding = (content_encoding or "identity").strip().lower()
     if encoding in ("identity", ""):
         if len(body) > limits.max_decoded_bytes:
@@ -43,18 +43,27 @@ def _gunzip(body: bytes, limits: Limits) -> bytes:
 
 
 def _inflate(body: bytes, limits: Limits) -> bytes:
-    """HTTP's deflate is a zlib stream (RFC 9110, 8.4.1.2), which many senders get wrong: they send it bare."""
-    has_zlib_header = len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and (body[0] << 8 | body[1]) % 31 == 0
-    text, rest = _decompress(body, _ZLIB if has_zlib_header else _RAW_DEFLATE, limits.max_decoded_bytes, limits)
+    """Decode HTTP's deflate, a zlib stream (RFC 9110, 8.4.1.2). Many senders leave out its header."""
+    window_bits = _ZLIB if _has_zlib_header(body) else _RAW_DEFLATE
+    text, rest = _decompress(body, window_bits, limits.max_decoded_bytes, limits)
     if rest:
         raise Rejected("malformed_body", "the deflate body goes on after its end")
     return text
 
 
+def _has_zlib_header(body: bytes) -> bool:
+    """Return whether two bytes of zlib come first: the method, and together a multiple of 31 (RFC 1950, 2.2)."""
+    if len(body) < 2:
+        return False
+    method = body[0] & 0x0F
+    return method == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
+
+
 def _decompress(body: bytes, window_bits: int, room: int, limits: Limits) -> tuple[bytes, bytes]:
-    """Return one stream, and what follows it."""
+    """Return one stream decoded, of at most `room` bytes, and the bytes of `body` that follow it."""
     stream = zlib.decompressobj(window_bits)
     try:
+        # One byte more than there is room for shows that the stream is too long.
         text = stream.decompress(body, room + 1)
     except zlib.error:
         raise Rejected(

@@ -32,6 +32,7 @@ from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
 _OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*+")
+"""Bytes as digits, with or without a space between two. It is possessive (`*+`), so that it never backtracks."""
 _DIGITS: Final = tuple(f"{byte:08b}" for byte in range(256))
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _GRAPHIC: Final = bytes(range(0x21, 0x7F))
@@ -40,7 +41,10 @@ _DECODED: Final = Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
 
 
 class CodingError(ValueError):
-    """Content that cannot be encoded or decoded. The text does not quote it."""
+    """Content that cannot be encoded or decoded.
+
+    The text goes on after the place of the content: "is not hex". It does not quote the content.
+    """
 
 
 def coding_or_charset(name: str) -> str:
@@ -99,7 +103,9 @@ def _from_base64url(content: bytes) -> bytes:
     """Decode base64url with or without its padding."""
     bare = content.rstrip(b"=")
     padded = bare + b"=" * (-len(bare) % 4)
-    if not _BASE64URL.fullmatch(content) or content not in (bare, padded) or len(bare) % 4 == 1:
+    has_right_padding = content in (bare, padded)
+    has_possible_length = len(bare) % 4 != 1
+    if not (_BASE64URL.fullmatch(content) and has_right_padding and has_possible_length):
         raise CodingError("is not base64url: letters, digits, - and _, with nothing between")
     decoded = b64decode(padded, altchars=b"-_")
     if urlsafe_b64encode(decoded) != padded:
@@ -138,8 +144,9 @@ def _from_html(content: bytes) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def _character(reference: str) -> str:
-    name = reference[1:]
-    character = html.unescape(reference) if name.startswith("#") or name in html5 else ""
+    name = reference[1:]  # with its semicolon, as `html5` has it
+    is_known = name.startswith("#") or name in html5
+    character = html.unescape(reference) if is_known else ""
     if not character or "\ufffd" in character:
         raise CodingError("has an & that does not begin an HTML character reference")
     return character
@@ -164,7 +171,8 @@ DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
 }
 
 
-_TYPES = {"gzip": "application/gzip"}
+_CONTENT_TYPES: Final = {"gzip": "application/gzip"}
+"""Of the bytes that a coding makes."""
 
 
 class Encode(PathSettings, Step):
@@ -201,7 +209,7 @@ class Encode(PathSettings, Step):
             raise Permanent("encoding_failed", f"{place} {fault}") from None
         if isinstance(encoded, str):
             return encoded
-        return binary(encoded, _TYPES.get(self.to, f"text/plain; charset={self.to}"))
+        return binary(encoded, _CONTENT_TYPES.get(self.to, f"text/plain; charset={self.to}"))
 
 
 def _to_charset(content: bytes, charset: str) -> bytes:
@@ -252,7 +260,9 @@ class Decode(PathSettings, Step):
         decoded = decoder(content)
         if self.as_ == "bytes":
             return binary(decoded, "")
-        return _from_charset(decoded, "utf-8") if self.as_ == "text" else text_or_bytes(decoded)
+        if self.as_ == "text":
+            return _from_charset(decoded, "utf-8")
+        return text_or_bytes(decoded)
 
 
 def _from_json(content: bytes) -> Json:

@@ -12,7 +12,6 @@ import pytest
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.email import connect
-from functions.notify.destinations.email.sendgrid import MAX_AT_ONCE
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater, Unknown
 from shared.event import Event
 from shared.jsontext import JsonObject
@@ -44,8 +43,6 @@ class FakeApi(http.server.ThreadingHTTPServer):
         self.paths: list[str] = []
         self.keys: list[str | None] = []
         self.connections: set[tuple[str, int]] = set()
-        self.at_once = 0
-        self.most_at_once = 0
         self.lock = threading.Lock()
 
     @property
@@ -62,15 +59,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         api = self.server
         body = self.rfile.read(int(self.headers["content-length"]))
         with api.lock:
-            api.at_once += 1
-            api.most_at_once = max(api.most_at_once, api.at_once)
             api.requests.append(json.loads(body))
             api.paths.append(self.path)
             api.keys.append(self.headers["authorization"])
             api.connections.add(self.client_address)
         api.hang.wait(10)
-        with api.lock:
-            api.at_once -= 1
         if api.drop:
             self.close_connection = True
             return
@@ -131,17 +124,6 @@ async def test_mails_one_after_another_share_a_connection(api: FakeApi) -> None:
 
     assert len(api.requests) == 3
     assert len(api.connections) == 1
-
-
-async def test_no_more_mails_at_once_than_may_be(api: FakeApi) -> None:
-    api.hang.clear()
-    sending = asyncio.create_task(send(api.url, times=MAX_AT_ONCE + 8))
-    while api.at_once < MAX_AT_ONCE:
-        await asyncio.sleep(0.01)
-    api.hang.set()
-
-    assert await sending == [Delivered("202 m1")] * (MAX_AT_ONCE + 8)
-    assert api.most_at_once == MAX_AT_ONCE
 
 
 async def test_a_mail_that_was_taken_with_many_words_is_not_sent_again(api: FakeApi) -> None:

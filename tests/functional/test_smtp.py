@@ -1,19 +1,109 @@
-"""Mail over SMTP, to a real server (aiosmtpd): what it takes, and what its answers mean."""
+"""Mail over SMTP, to a real server (aiosmtpd): what it takes, what its answers mean, and that nobody reads along."""
 
 import asyncio
 import email
 import email.policy
-from dataclasses import replace
+import ssl
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from functions.notify.destination import Attempt, Context
+from functions.notify.destinations.email.email import connect
+from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.smtp import SmtpTransport
-from functions.notify.destinations.email.smtp_server import SmtpServer
-from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
+from functions.notify.destinations.email.smtp_server import Security, SmtpServer
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.event import Event
 from shared.jsontext import Json
-from tests.functional.smtp_inbox import ATTEMPT, HOST, MAIL, Bench, serving
+from shared.settings import read_settings
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.mail_settings import mail_settings
+from tests.fakes.secrets import FakeSecrets
+from tests.unit.shared.test_outgoing_certificates import issue
+
+HOST = "127.0.0.1"
+PASSWORD = "correct-horse-battery"
+EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:05.000Z", "00", {"name": "Zoë"})
+ATTEMPT = Attempt(idempotency_key="k" * 64, attempt_number=1, generation=0, now=1_772_366_400.0, timeout_seconds=5.0)
+
+
+@dataclass
+class FakeInbox:
+    """What aiosmtpd asks for each mail. `answers` maps a recipient, MAIL or DATA to the server's answer."""
+
+    answers: dict[str, str] = field(default_factory=dict)
+    envelopes: list[Envelope] = field(default_factory=list)
+    ehlo: list[str | None] = field(default_factory=list)
+    encrypted: list[bool] = field(default_factory=list)
+    hang: bool = False
+
+    async def handle_MAIL(  # noqa: N802 aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if "MAIL" in self.answers:
+            return self.answers["MAIL"]
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RCPT(  # noqa: N802 aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self.answers:
+            return self.answers[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        if self.hang:
+            await asyncio.sleep(3)
+        if "DATA" in self.answers:
+            return self.answers["DATA"]
+        self.envelopes.append(envelope)
+        self.ehlo.append(session.host_name)
+        self.encrypted.append(session.ssl is not None)
+        return "250 taken"
+
+    @property
+    def recipients(self) -> list[list[str]]:
+        return [envelope.rcpt_tos for envelope in self.envelopes]
+
+
+@contextmanager
+def serving(controller: Controller) -> Generator[None, None, None]:
+    controller.start()
+    try:
+        yield
+    finally:
+        controller.stop()
+
+
+@dataclass
+class Bench:
+    port: int
+    inbox: FakeInbox = field(default_factory=FakeInbox)
+    blobs: FakeBlobs = field(default_factory=FakeBlobs)
+    secrets: dict[str, str] = field(default_factory=dict)
+
+    def context(self, user: str = "") -> Context:
+        url = f"smtp://{user}127.0.0.1:{self.port}"
+        settings = read_settings({})._replace(smtp_url=url, email_from="hooks@example.com")
+        return Context(FakeSecrets(self.secrets), settings, self.blobs, FakeClock())
+
+    async def send(self, attempt: Attempt = ATTEMPT, user: str = "", event: Event = EVENT, **values: Json) -> Outcome:
+        settings = mail_settings(**values)
+        with closing(connect("list", settings, self.context(user))) as destination:
+            return await destination.attempt(Delivery(event, "tell the list", "list"), attempt)
+
+
+MAIL = Mail("k" * 64, Address("hooks@example.com"), (Address("ada@example.com"),), "Hi", "words", None)
 
 
 @pytest.fixture
@@ -184,3 +274,122 @@ async def test_an_address_beyond_ascii_is_rejected_where_the_server_cannot(bench
 
     assert isinstance(found, Failed)
     assert "SMTPUTF8" in found.reason
+
+
+# aiosmtpd warns of what these tests want: passwords on this machine, unencrypted.
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+
+
+def authenticator(_: SMTP, __: Session, ___: Envelope, mechanism: str, data: object) -> AuthResult:
+    is_right = isinstance(data, LoginPassword) and (data.login, data.password) == (b"ada", PASSWORD.encode())
+    return AuthResult(success=is_right, handled=False)
+
+
+@pytest.mark.parametrize(
+    ("password", "kind"), [(PASSWORD, Delivered), ("wrong-password-01234", Disabled)], ids=["right", "wrong"]
+)
+async def test_the_password_is_a_secret_and_a_wrong_one_holds_the_destination(
+    bench: Bench, password: str, kind: type[object]
+) -> None:
+    bench.secrets = {"smtp-password": password}
+    with serving(
+        Controller(
+            bench.inbox, HOST, bench.port, authenticator=authenticator, auth_require_tls=False, auth_required=True
+        )
+    ):
+        found = await bench.send(user="ada@")
+
+    assert isinstance(found, kind)
+    assert password not in repr(found)
+
+
+async def test_a_server_that_takes_no_password_holds_the_destination(bench: Bench) -> None:
+    bench.secrets = {"smtp-password": PASSWORD}
+    with serving(Controller(bench.inbox, HOST, bench.port)):
+        found = await bench.send(user="ada@")
+
+    assert isinstance(found, Disabled)
+    assert "takes no password" in found.reason
+
+
+async def test_a_server_that_wants_a_password_holds_the_destination(bench: Bench) -> None:
+    with serving(
+        Controller(
+            bench.inbox, HOST, bench.port, authenticator=authenticator, auth_require_tls=False, auth_required=True
+        )
+    ):
+        found = await bench.send()
+
+    assert isinstance(found, Disabled)
+
+
+# Encrypted servers, under a certificate made here.
+
+
+@pytest.fixture(scope="module")
+def issued(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file: the certificate and the key of `localhost`, which is its own authority."""
+    made = issue("localhost")
+    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    file.write_text(made.certificate + made.key)
+    return file
+
+
+@pytest.fixture
+def server_tls(issued: Path) -> ssl.SSLContext:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(issued)
+    return tls
+
+
+@pytest.fixture
+def trusted(issued: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(issued))
+
+
+async def send_to(bench: Bench, security: Security) -> Outcome:
+    server = SmtpServer("localhost", bench.port, security)
+    return await SmtpTransport("list", server, bench.context()).send(MAIL, ATTEMPT, ATTEMPT.timeout_seconds)
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_starttls_encrypts_before_anything_is_said(bench: Bench, server_tls: ssl.SSLContext) -> None:
+    with serving(Controller(bench.inbox, HOST, bench.port, tls_context=server_tls, require_starttls=True)):
+        found = await send_to(bench, "starttls")
+
+    assert isinstance(found, Delivered)
+    assert bench.inbox.encrypted == [True]
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_smtps_is_encrypted_from_the_start(bench: Bench, server_tls: ssl.SSLContext) -> None:
+    with serving(Controller(bench.inbox, HOST, bench.port, ssl_context=server_tls)):
+        found = await send_to(bench, "tls")
+
+    assert isinstance(found, Delivered)
+    assert bench.inbox.recipients == [["ada@example.com"]]
+
+
+async def test_a_server_without_starttls_gets_no_mail_and_the_destination_waits(bench: Bench) -> None:
+    with serving(Controller(bench.inbox, HOST, bench.port)):
+        found = await send_to(bench, "starttls")
+
+    assert isinstance(found, Disabled)
+    assert "offers no STARTTLS" in found.reason
+    assert bench.inbox.envelopes == []
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_certificate_that_nobody_vouches_for_gets_no_mail(
+    bench: Bench, server_tls: ssl.SSLContext, security: Security
+) -> None:
+    if security == "tls":
+        controller = Controller(bench.inbox, HOST, bench.port, ssl_context=server_tls)
+    else:
+        controller = Controller(bench.inbox, HOST, bench.port, tls_context=server_tls)
+    with serving(controller):
+        found = await send_to(bench, security)
+
+    assert isinstance(found, RetryLater)
+    assert "certificate is not accepted" in found.reason
+    assert bench.inbox.envelopes == []

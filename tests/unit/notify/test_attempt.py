@@ -135,16 +135,6 @@ async def test_where_a_resend_would_harm_a_worker_that_died_leaves_its_delivery_
     assert len(crm.attempts) == 1
 
 
-async def test_a_delivery_that_ends_the_worker_each_time_is_a_dead_letter_after_three() -> None:
-    notifier = FakeNotifier(FakeDestination(*[KeyboardInterrupt()] * 5))
-    for _ in range(3):
-        await crash(notifier)
-        notifier.clock.advance(LEASE)
-    result = await notifier.take()
-    assert (type(result), result.code) == (Acknowledged, "crashed")
-    assert len(notifier.crm.attempts) == 3
-
-
 async def test_a_late_worker_records_nothing_and_is_not_acknowledged() -> None:
     async def slow(delivery: Delivery, attempt: Attempt) -> Outcome:
         notifier.clock.advance(2 * LEASE)

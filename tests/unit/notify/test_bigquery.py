@@ -121,14 +121,6 @@ async def test_a_missing_table_is_created_from_the_mapping(hidden: int) -> None:
     assert sorted(int(str(row["n"])) for row in world.rows) == [1, 2]
 
 
-async def test_without_create_a_missing_table_holds_the_destination() -> None:
-    world = World(server=BigQuery())
-    await world.take(an_order(1))
-    assert "correct the project, dataset and table" in str(
-        (await world.notify.ledger.destination_state("crm")).disabled_reason
-    )
-
-
 async def test_a_table_that_cannot_be_created_is_no_fault_of_the_rows() -> None:
     class Rejecting(BigQuery):
         def _create(self, body: JsonObject) -> tuple[int, JsonObject]:

@@ -70,7 +70,7 @@ def event_entry(settings: JsonObject, data: "Json | Delivery" = None) -> JsonObj
     return entry
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(VALUES, TEXTS, TEXTS)
 def test_pubsub_takes_whatever_an_event_holds(data: Json, subject: str, key: str) -> None:
     given_settings: JsonObject = {**TOPIC, "ordering_key": "{{ actor }}", "attributes": {"team": "{{ subject }}"}}
@@ -83,7 +83,7 @@ def test_pubsub_takes_whatever_an_event_holds(data: Json, subject: str, key: str
     json.loads(base64.b64decode(str(message["data"])))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(VALUES, TEXTS, TEXTS)
 def test_sqs_takes_whatever_an_event_holds(data: Json, subject: str, group: str) -> None:
     fifo: JsonObject = {

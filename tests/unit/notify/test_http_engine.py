@@ -220,12 +220,6 @@ async def test_only_a_receiver_that_dedupes_may_get_a_request_twice(dedupes: boo
     assert engine.fetch.asked[0].may_repeat is dedupes
 
 
-async def test_the_body_is_read_up_to_64_kib() -> None:
-    engine = answering(200, b"x" * 1_000_000)
-    assert isinstance(await engine.attempt(), Delivered)
-    assert engine.fetch.asked[0].max_bytes == 65_536
-
-
 async def test_time_that_is_over_before_the_request_is_no_attempt() -> None:
     class SlowSecrets(FakeSecrets):
         async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:

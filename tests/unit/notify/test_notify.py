@@ -11,13 +11,13 @@ from functions.notify.notifier import Acknowledged, Nacked
 from functions.notify.notify import notify
 from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown, delivery_from
-from shared.errors import Temporary
+from shared.errors import Permanent, Temporary
 from shared.ledger import Claimed, DestinationState, Settlement
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.times import unix_seconds
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, a_delivery, push_of
+from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, a_delivery, message_of, push_of
 
 # What is delivered
 
@@ -353,3 +353,11 @@ async def test_what_is_no_delivery_is_dead_lettered_and_acknowledged(body: bytes
     assert (type(result), result.outcome, result.code) == (Acknowledged, "dead_lettered", code)
     (letter,) = notifier.dead_letters
     dead_letter_from(json.loads(letter.data))
+
+
+@pytest.mark.parametrize("merged", ["12", -1, True, 1.5])
+def test_a_number_of_merged_deliveries_that_is_none_is_malformed(merged: object) -> None:
+    document = json.loads(message_of(DELIVERY, RECEIVED))
+    document["data"]["merged"] = merged
+    with pytest.raises(Permanent):
+        delivery_from(document)

@@ -91,13 +91,6 @@ async def test_an_older_delivery_does_not_replace_a_newer_row(tmp_path: Path) ->
     assert rows(tmp_path, "SELECT name, total FROM orders") == [("v3", 3.0)]
 
 
-async def test_a_value_that_does_not_fit_is_a_dead_letter_that_names_its_column(tmp_path: Path) -> None:
-    with destination(tmp_path) as (orders, _), pytest.raises(Permanent) as raised:
-        await orders.attempt(example_delivery({"total": "a lot"}), ATTEMPT)
-    assert raised.value.code == "conversion_failed"
-    assert raised.value.detail.startswith("column 'total' must be of the type number; got text: write")
-
-
 async def test_another_value_of_the_secret_is_another_database(tmp_path: Path) -> None:
     with destination(tmp_path) as (orders, secrets):
         await orders.attempt(example_delivery({"name": "Ada"}), an_attempt("d1"))

@@ -169,19 +169,6 @@ async def test_where_it_has_none_the_sweep_waits_for_them() -> None:
     assert {message.delay_seconds for message in messages} == {0.0}
 
 
-async def test_a_bus_that_fails_leaves_what_it_was_to_keep_back_due() -> None:
-    notifier = await waiting_ahead(max_delay_seconds=900)
-    notifier.clock.advance(60)
-    notifier.bus.fault = "down"
-    try:
-        await sweep_ahead(notifier)
-    except Temporary:
-        notifier.bus.fault = None
-    assert await sweep_ahead(notifier) == []  # none is tried before its time
-    notifier.clock.advance(60)
-    assert len(await sweep_ahead(notifier)) == 3
-
-
 SCHEDULE = (5.0, 300.0, 1_800.0)
 NOW = 1_790_000_000.0
 

@@ -103,17 +103,6 @@ async def test_an_endpoint_that_failed_for_the_whole_time_is_disabled_and_its_ow
     assert (row.state, row.reason.partition(":")[0]) == ("dead_lettered", "endpoint_disabled")
 
 
-async def test_one_delivery_that_goes_well_begins_the_time_anew() -> None:
-    world = await a_world()
-    await world.deliver()
-    await fail(world, 4 * DAY)
-    world.fetch.answers[URL] = OK
-    await world.deliver(paid(2))
-    world.fetch.answers[URL] = DOWN
-    await fail(world, 2 * DAY)
-    assert (await world.read()).is_enabled
-
-
 async def test_a_notice_that_a_dying_process_left_is_published_by_the_next_event_under_the_same_id() -> None:
     world = await a_world()
     notices = (("disabled", world.clock.now(), "gone"),)

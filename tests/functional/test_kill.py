@@ -6,8 +6,9 @@ import pytest
 
 from tests.kill.kill import DESTINATIONS, ENDPOINTS, TROUBLES, Storm, kill_test
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-@pytest.mark.slow
+
 def test_what_was_accepted_arrives_once_though_each_part_is_killed(tmp_path: Path) -> None:
     outcome = kill_test(tmp_path, Storm(events=250, rate=60.0, seed=3, kills=4, hurries=True))
     print(outcome)
@@ -15,7 +16,6 @@ def test_what_was_accepted_arrives_once_though_each_part_is_killed(tmp_path: Pat
     assert outcome.is_good, outcome
 
 
-@pytest.mark.slow
 def test_what_was_accepted_arrives_once_at_each_destination_and_endpoint_though_each_part_is_killed(
     tmp_path: Path,
 ) -> None:
@@ -26,7 +26,6 @@ def test_what_was_accepted_arrives_once_at_each_destination_and_endpoint_though_
     assert outcome.is_good, outcome
 
 
-@pytest.mark.slow
 def test_what_was_accepted_arrives_once_though_a_destination_and_a_step_s_api_hang_while_parts_are_killed(
     tmp_path: Path,
 ) -> None:
@@ -37,7 +36,6 @@ def test_what_was_accepted_arrives_once_though_a_destination_and_a_step_s_api_ha
     assert outcome.is_good, outcome
 
 
-@pytest.mark.slow
 def test_what_was_accepted_arrives_once_though_network_processes_disk_and_clock_fail(tmp_path: Path) -> None:
     outcome = kill_test(tmp_path, Storm(1_000, 25.0, 3, kills=4, troubles=TROUBLES, seconds=3.0, hurries=True))
     print(outcome)
@@ -45,7 +43,6 @@ def test_what_was_accepted_arrives_once_though_network_processes_disk_and_clock_
     assert outcome.is_good, outcome
 
 
-@pytest.mark.slow
 def test_the_kill_test_fails_where_nothing_prevents_duplicates(tmp_path: Path) -> None:
     outcome = kill_test(tmp_path, Storm(400, 100.0, 3, kills=4, hurries=True, removed="deduplication"))
     print(outcome)

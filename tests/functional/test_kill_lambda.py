@@ -21,7 +21,7 @@ from tests.processes import ROOT, Request, wait_for
 from tests.sending import post_until_confirmed
 from tests.stack import Stack, running
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PEERS: Final = 20
 RECEIVES: Final = 5

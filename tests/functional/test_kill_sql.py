@@ -9,6 +9,7 @@ from tests.sql_server import sql_server
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("kind", "events"), [("postgresql", 3_000), ("mariadb", 500)])
 def test_each_event_becomes_one_row_though_notify_is_killed(kind: str, events: int, tmp_path: Path) -> None:
     with sql_server(kind, tmp_path) as server:

@@ -34,7 +34,7 @@ from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, wait_for
 from tests.unit.aws.rendered import tool_or_skip
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 REGION: Final = "eu-central-1"
 PREFIX: Final = "hookchain-"

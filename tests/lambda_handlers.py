@@ -19,15 +19,13 @@ def make_handler(entry: str, timeout_seconds: int = TIMEOUT_SECONDS, **environ: 
 
 
 def obey(event: JsonObject, _: object) -> Json:
-    """Sleep, raise, exit or return so many characters, as the event says; else return the event and the process."""
+    """Sleep, raise or exit, as the event says; else return the event and the process."""
     if "sleep" in event:
         time.sleep(float(str(event["sleep"])))
     if "raise" in event:
         raise ValueError(str(event["raise"]))
     if "exit" in event:
         os._exit(1)
-    if "characters" in event:
-        return "x" * int(str(event["characters"]))
     return {"event": event, "process": os.getpid()}
 
 
@@ -45,8 +43,7 @@ def echo(event: JsonObject, _: object) -> Json:
 def take(event: JsonObject, _: object) -> Json:
     """Take a batch by the text of each message, and note in the file TAKEN which were done.
 
-    `fail` is to come again; `hang` sleeps past the timeout when it is received for the first time; `crash` ends the
-    process.
+    `fail` is to come again; `hang` sleeps past the timeout when it is received for the first time.
     """
     records = event["Records"]
     assert isinstance(records, list)
@@ -57,8 +54,6 @@ def take(event: JsonObject, _: object) -> Json:
         attributes = record["attributes"]
         assert isinstance(attributes, dict)
         text, receives = str(record["body"]), int(str(attributes["ApproximateReceiveCount"]))
-        if text == "crash":
-            os._exit(1)
         if text == "hang" and receives == 1:
             time.sleep(60)
         if text == "fail":

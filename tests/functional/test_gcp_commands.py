@@ -14,7 +14,6 @@ from typing import Final
 import pytest
 from aiohttp import web
 
-from tests.gcloud_shown import Thing
 from tests.gcloud_world import World
 from tests.gcp.hookchain_command import PROJECT, Ran, environ, hookchain
 from tests.gcp.serving import served
@@ -59,25 +58,10 @@ def test_a_plan_is_printed_offline_with_no_gcloud_and_no_file(root: Path, tmp_pa
 
 def test_a_plan_names_its_configuration_and_warns_of_an_address_that_counts_no_more(root: Path, tmp_path: Path) -> None:
     config = "deploy/recipes/push-to-one-line/hookchain.yaml"
-    command = ["plan-gcp", "--project", PROJECT]
-    ran = hookchain(root, tmp_path, [*command, "--config", config], EMAIL_ADDRESS="me@example.com")
+    command = ["plan-gcp", "--project", PROJECT, "--config", config]
+    ran = hookchain(root, tmp_path, command, EMAIL_ADDRESS="me@example.com")
     assert ran.out.splitlines()[0] == f"# Configuration: {config}"
     assert f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations" in ran.err
-    (tmp_path / "env").write_text("EMAIL_ADDRESS=me@example.com\n")
-    assert "EMAIL_ADDRESS" not in hookchain(root, tmp_path, [*command, "--config", config]).err
-    ran = hookchain(root, tmp_path, [*command, "--config", "none"])
-    assert ran.out.startswith("# Configuration: no file; every event of /webhook is mailed to EMAIL_ADDRESS")
-    assert not ran.err
-
-
-def test_a_plan_warns_of_what_works_on_this_machine_only(root: Path, tmp_path: Path) -> None:
-    config = tmp_path / "hookchain.yaml"
-    destinations = "{w: {webhook: {url: 'http://localhost:9000/in', allow_private: true}}}"
-    source = "{a: {auth: {scheme: bearer, secret: a-key}}}"
-    config.write_text(f"sources: {source}\nroutes: [{{name: r, from: a, to: w}}]\ndestinations: {destinations}\n")
-    ran = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--config", str(config)])
-    assert ran.code == 0
-    assert "warning: destination 'w': `url` is at localhost, which is this machine only" in ran.err
 
 
 def test_without_an_address_a_plan_says_what_is_missing(root: Path, tmp_path: Path) -> None:
@@ -137,35 +121,14 @@ def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, depl
     assert called == ["gcloud", "run", "services", "update-traffic", "hookchain-notify"]
 
 
-def test_a_failure_tells_gclouds_message_and_the_line_to_try(root: Path, tmp_path: Path) -> None:
-    gcloud = install_world(tmp_path / "bin", World(fail_at=1))
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **SETTINGS)
+def test_a_region_that_may_be_mistyped_is_not_remembered_before_something_runs_there(
+    root: Path, tmp_path: Path
+) -> None:
+    gcloud = install_world(tmp_path / "bin", World(fail_at=0))
+    command = ["deploy-gcp", "--project", PROJECT, "--region", "europe-wset4"]
+    ran = hookchain(root, tmp_path, command, gcloud, **SETTINGS)
     assert ran.code == 1
     assert "the wire was cut" in ran.err
-    assert "Try it by hand:\n  gcloud " in ran.err
-    assert "make deploy-gcp" in ran.err
-
-
-def test_a_region_that_may_be_mistyped_is_remembered_once_something_runs_there(root: Path, tmp_path: Path) -> None:
-    gcloud = install_world(
-        tmp_path / "bin", World(fail_at=0)
-    )  # of what comes after the first, more is made side by side
-    command = ["deploy-gcp", "--project", PROJECT, "--region"]
-    assert hookchain(root, tmp_path, [*command, "europe-wset4"], gcloud, **SETTINGS).code == 1
-    assert not (tmp_path / "env").exists()
-    ran = hookchain(root, tmp_path, [*command, "europe-west4"], gcloud, **SETTINGS)
-    assert (ran.code, "note:" in ran.out) == (0, False), ran.err
-    assert "\nHOOKCHAIN_REGION=europe-west4\n" in (tmp_path / "env").read_text()
-    assert ran.out.rstrip().endswith("hookchain smoke --platform gcp"), "where it is need not be told"
-
-
-def test_a_prefix_that_is_rejected_is_not_remembered(root: Path, tmp_path: Path) -> None:
-    theirs: dict[str, Thing] = {"shop": {"--location": "europe-west1"}}
-    world = World(things={"api": {"firestore.googleapis.com": {}}, "database": theirs})
-    gcloud = install_world(tmp_path / "bin", world)
-    command = ["deploy-gcp", "--project", PROJECT, "--prefix", "shop-"]
-    ran = hookchain(root, tmp_path, command, gcloud, EMAIL_ADDRESS="me@example.com")
-    assert (ran.code, "database shop exists" in ran.err) == (1, True)
     assert not (tmp_path / "env").exists()
 
 
@@ -179,28 +142,14 @@ def test_a_gcloud_that_is_too_old_is_reported(root: Path, tmp_path: Path, gcloud
     assert "gcloud components update" in ran.err
 
 
-def test_where_nobody_can_be_asked_missing_secrets_are_named_before_anything_is_made(
+def test_a_password_in_the_mail_settings_is_rejected_before_it_stands_in_a_command_line(
     root: Path, tmp_path: Path, gcloud: WorldGcloud
 ) -> None:
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, EMAIL_ADDRESS="me@example.com")
-    assert ran.code == 1
-    assert "\n  .venv/bin/hookchain secrets set sendgrid-api-key --platform gcp  # mail by SendGrid\n" in ran.err
-    assert gcloud.world.changes == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [("SMTP_URL", "smtp://me:sekrit-1@mail.example.com", "smtp-password"), ("EMAIL_FROM", "nobody", "EMAIL_FROM")],
-)
-def test_what_mails_are_sent_with_is_rejected_before_it_stands_in_a_command_line(
-    name: str, value: str, message: str, root: Path, tmp_path: Path, gcloud: WorldGcloud
-) -> None:
-    settings = {**SETTINGS, name: value}
+    settings = {**SETTINGS, "SMTP_URL": "smtp://me:sekrit-1@mail.example.com"}
     for command in (["plan-gcp"], ["deploy-gcp"]):
         ran = hookchain(root, tmp_path, [*command, "--project", PROJECT], gcloud, **settings)
         assert ran.code == 1
-        assert message in ran.err
-        assert value not in ran.out
+        assert "smtp-password" in ran.err
         assert "sekrit-1" not in ran.out + ran.err
     assert gcloud.world.changes == 0
     assert not (tmp_path / "env").exists(), "nor is it kept for the next time"
@@ -253,14 +202,6 @@ def enforcing(constraint: str, is_on: Callable[[], bool] = lambda: True) -> Iter
     app.router.add_get("/{path:.*}", policy)
     with served(app) as host:
         yield f"http://{host}"
-
-
-def test_a_weak_secret_is_rejected_and_not_repeated(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
-    settings = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": "changeme"}
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
-    assert (ran.code, gcloud.world.changes) == (1, 0)
-    assert "sendgrid-api-key" in ran.err
-    assert "changeme" not in ran.out + ran.err
 
 
 def test_a_terminal_is_asked_three_questions_and_no_more(root: Path, tmp_path: Path) -> None:

@@ -74,14 +74,6 @@ def error_of(google: GoogleClient, method: str, **parameters: Json) -> tuple[int
     return error["code"], error["status"]
 
 
-def test_a_topic_is_made_and_shown(google: GoogleClient, project: str) -> None:
-    name = f"{project}/topics/a.topic~with+odd_signs"
-    made_topic = google.ask("topics.create", name=name, body={"labels": {"a": "b"}})
-    assert made_topic == google.ask("topics.get", topic=name) == {"name": name, "labels": {"a": "b"}}
-    assert google.ask("topics.list", project=project) == {"topics": [made_topic]}
-    assert google.ask("topics.list", project="projects/empty") == {}
-
-
 def test_a_subscription_is_made_shown_changed_and_removed(google: GoogleClient, project: str) -> None:
     topic, name = made(google, project, ackDeadlineSeconds=60, labels={"a": "b"}, retryPolicy={"minimumBackoff": "1s"})
     patch: Json = {"subscription": {"ackDeadlineSeconds": 20}, "updateMask": "ackDeadlineSeconds,labels"}
@@ -93,27 +85,6 @@ def test_a_subscription_is_made_shown_changed_and_removed(google: GoogleClient, 
     assert google.ask("subscriptions.list", project=project) == {"subscriptions": [shown]}
     google.ask("subscriptions.delete", subscription=name)
     assert error_of(google, "subscriptions.get", subscription=name) == (404, "NOT_FOUND")
-
-
-def test_every_setting_of_a_subscription_comes_back_as_google_describes_it(google: GoogleClient, project: str) -> None:
-    dead = f"{project}/topics/dead"
-    google.ask("topics.create", name=dead, body={})
-    settings: dict[str, Json] = {
-        "pushConfig": {
-            "pushEndpoint": "http://localhost:9/",
-            "oidcToken": {"serviceAccountEmail": "a@b", "audience": "c"},
-        },
-        "deadLetterPolicy": {"deadLetterTopic": dead, "maxDeliveryAttempts": 7},
-        "retryPolicy": {"minimumBackoff": "0.250s", "maximumBackoff": "60s"},
-        "messageRetentionDuration": "600s",
-        "expirationPolicy": {"ttl": "86400s"},
-        "ackDeadlineSeconds": 600,
-        "filter": 'attributes.kind = "x"',
-        "labels": {"a": "b"},
-    }
-    made(google, project, **settings)
-    shown = google.ask("subscriptions.get", subscription=f"{project}/subscriptions/reader")
-    assert settings.items() <= shown.items()
 
 
 def test_a_message_is_pulled_until_it_is_acknowledged(google: GoogleClient, project: str) -> None:
@@ -137,17 +108,6 @@ def test_a_message_is_pulled_until_it_is_acknowledged(google: GoogleClient, proj
     assert pull(google, subscription) == {}
 
 
-def test_every_subscription_of_the_topic_gets_the_message_that_its_filter_lets_through(
-    google: GoogleClient, project: str
-) -> None:
-    topic, everything = made(google, project)
-    some = f"{project}/subscriptions/some"
-    google.ask("subscriptions.create", name=some, body={"topic": topic, "filter": 'attributes.kind = "two"'})
-    publish(google, topic, "one", "two")
-    assert texts_in(pull(google, everything)) == ["one", "two"]
-    assert texts_in(pull(google, some)) == ["two"]
-
-
 def test_errors_are_in_googles_form(google: GoogleClient, project: str) -> None:
     topic, subscription = made(google, project)
     nowhere = f"{project}/topics/nowhere"
@@ -161,26 +121,6 @@ def test_errors_are_in_googles_form(google: GoogleClient, project: str) -> None:
     assert error_of(google, "topics.publish", topic=topic, body={"messages": [{}]}) == (400, "INVALID_ARGUMENT")
     assert error_of(google, "subscriptions.pull", subscription=subscription, body={"maxMessages": 0})[0] == 400
     assert error_of(google, "subscriptions.acknowledge", subscription=subscription, body={"ackIds": ["x"]})[0] == 400
-
-
-def test_what_is_not_emulated_is_answered_501_unimplemented(google: GoogleClient, project: str) -> None:
-    topic, subscription = made(google, project)
-    missing = (501, "UNIMPLEMENTED")
-    back: Json = {"time": "2020-01-01T00:00:00Z"}
-    assert error_of(google, "subscriptions.seek", subscription=subscription, body=back) == missing
-    assert error_of(google, "subscriptions.detach", subscription=subscription) == missing
-    bare: Json = {"pushConfig": {"pushEndpoint": "http://localhost:9/", "noWrapper": {}}}
-    wrapperless: Json = {"subscription": bare, "updateMask": "pushConfig"}
-    assert error_of(google, "subscriptions.patch", name=subscription, body=wrapperless) == missing
-    assert error_of(google, "topics.delete", topic=topic) == missing
-    assert error_of(google, "snapshots.list", project=project) == missing
-    assert error_of(google, "topics.getIamPolicy", resource=topic) == missing
-    assert error_of(google, "topics.setIamPolicy", resource=topic, body={"policy": {}}) == missing
-    assert error_of(google, "subscriptions.testIamPermissions", resource=subscription, body={}) == missing
-    ordered: Json = {"subscription": {"enableMessageOrdering": True}, "updateMask": "enableMessageOrdering"}
-    assert error_of(google, "subscriptions.patch", name=subscription, body=ordered) == missing
-    schema: Json = {"topic": {"schemaSettings": {"schema": "x"}}, "updateMask": "schemaSettings"}
-    assert error_of(google, "topics.patch", name=topic, body=schema) == missing
 
 
 async def test_gcloud_aio_finds_the_emulation_by_its_variable(

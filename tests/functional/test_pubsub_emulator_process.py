@@ -1,7 +1,6 @@
 """The emulated cloud APIs as a process: starting, stopping, dying, and trouble on demand."""
 
 import asyncio
-import http.client
 import json
 import os
 import signal
@@ -62,20 +61,6 @@ def test_it_says_when_it_answers_and_ends_cleanly(tmp_path: Path, number: int) -
 
 
 @pytest.mark.slow
-def test_it_ends_at_once_though_someone_waits_for_a_message(tmp_path: Path) -> None:
-    emulation = Emulation(tmp_path)
-    emulation.start()
-    emulation.ask("PUT", f"/v1/{TOPIC}", {})
-    emulation.ask("PUT", f"/v1/{SUBSCRIPTION}", {"topic": TOPIC})
-    body = b'{"maxMessages": 1}'
-    with socket.create_connection(("127.0.0.1", emulation.port)) as waiting:
-        head = f"POST /v1/{SUBSCRIPTION}:pull HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
-        head += "Content-Type: application/json\r\n\r\n"
-        waiting.sendall(head.encode() + body)
-        assert emulation.stop() == 0
-
-
-@pytest.mark.slow
 async def test_it_ends_cleanly_in_the_midst_of_pushing(tmp_path: Path) -> None:
     emulation = Emulation(tmp_path)
     async with Endpoint().open() as endpoint:
@@ -101,20 +86,6 @@ def test_a_port_in_use_ends_the_process_with_advice(tmp_path: Path) -> None:
         f"cloud_apis: port {port} on 127.0.0.1 is taken by another program. "
         "Stop it, or choose another port with --port.\n",
     )
-
-
-def test_an_unknown_fault_is_a_usage_error(tmp_path: Path) -> None:
-    code, message = run_to_its_end("--state", str(tmp_path), "--faults", '{"bus": {"lose": 1}}')
-    assert code == 2
-    assert "bus: must have delay, " in message
-    assert "got 'lose'." in message
-
-
-def test_an_unusable_state_folder_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    code, message = run_to_its_end("--state", str(tmp_path / "file" / "state"))
-    assert code == 4
-    assert "cannot be used" in message
 
 
 @pytest.mark.slow
@@ -228,15 +199,6 @@ def test_another_user_of_this_machine_is_answered_403(emulation: Emulation) -> N
         for user in (65_534, os.geteuid())
     ]
     assert statuses == ["403", "200"]
-
-
-def test_a_request_that_comes_byte_by_byte_is_served(emulation: Emulation) -> None:
-    with socket.create_connection(("127.0.0.1", emulation.port)) as client:
-        for byte in b"PUT /v1/projects/p1/topics/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n":
-            client.send(bytes((byte,)))
-        answer = http.client.HTTPResponse(client)
-        answer.begin()
-        assert answer.status == 200
 
 
 async def test_a_bundles_topology_is_laid_once_and_brought_up_to_date(tmp_path: Path) -> None:

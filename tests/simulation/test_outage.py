@@ -68,16 +68,9 @@ def test_with_a_breaker_most_arrive_after_its_pause_and_few_were_tried_in_vain(a
     assert len(late) < 50, "only those that were tried for all the others wait by their own schedule"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("away", ["refuses", "hangs"])
-@pytest.mark.parametrize("options", [{}, BREAKER_OFF], ids=["with a breaker", "without"])
-def test_hundreds_arrive_once_after_four_days(away: Away, options: Mapping[str, str]) -> None:
-    away_for_four_days(400, away, options, has_delays=False)
-
-
-def after_the_sweep_was_away(count: int) -> None:
+def test_a_backlog_goes_out_at_the_sweep_s_pace_and_delays_no_other() -> None:
     """Many that failed at once, and all are due when the scheduler comes back: at a pace, and others pass them."""
-    back = 2 * HOUR
+    count, back = 1_600, 2 * HOUR
     posts = [Post(number, number / 1_000) for number in range(count)]
     others = [Post(count + number, back + number / 4, to="other") for number in range(count // PER_SECOND)]
     options = {**BREAKER_OFF, "retry": "[30m, 1h]"}
@@ -91,34 +84,15 @@ def after_the_sweep_was_away(count: int) -> None:
     assert max(max(delays) for delays in result.delays("other", others).values()) < 1
 
 
-def test_a_backlog_goes_out_at_the_sweep_s_pace_and_delays_no_other() -> None:
-    after_the_sweep_was_away(1_600)
-
-
 @pytest.mark.slow
-def test_ten_thousand_that_failed_at_once_go_out_at_the_sweep_s_pace_and_delay_no_other() -> None:
-    after_the_sweep_was_away(10_000)
-
-
-def with_a_rate(count: int, away: Away, has_delays: bool) -> None:
-    posts = hourly(count)
+@pytest.mark.parametrize(("away", "has_delays"), [("refuses", True), ("hangs", True), ("refuses", False)])
+def test_a_backlog_keeps_to_the_destination_s_rate(away: Away, has_delays: bool) -> None:
+    posts = hourly(200)
     options = {"rate": "5/s", "in_flight": "4"}
     result = run_outage(Scenario(hook(**options), posts, away, BACK_AT, has_delays=has_delays))
     assert_each_arrived_once(result, posts)
     assert result.last_at("crm") < BACK_AT + AFTER_THE_LONGEST_WAIT
     assert result.most_within("crm", 60) <= 1.2 * 5 * 60
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("away", ["refuses", "hangs"])
-def test_a_backlog_keeps_to_the_destination_s_rate(away: Away) -> None:
-    with_a_rate(200, away, has_delays=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
-def test_a_long_backlog_keeps_to_the_destination_s_rate(has_delays: bool) -> None:
-    with_a_rate(500, "refuses", has_delays)
 
 
 def flooded(flood: int, has_delays: bool) -> list[float]:

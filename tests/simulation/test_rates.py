@@ -13,12 +13,13 @@ from tests.simulation.outage import Post, Result, Scenario, run_outage
 MINUTE: Final = 60.0
 WEBHOOK: Final = "  crm:\n    webhook: {url: 'https://crm.example.com/in'}\n"
 TOLERANCE: Final = 0.2
+INSTANCES: Final = 4
 
 
-def flooded(count: int, limits: str, keys: int, has_delays: bool, instances: int) -> Result:
+def flooded(count: int, limits: str, keys: int, has_delays: bool) -> Result:
     """Let all come within five seconds, shortly before a sweep."""
     posts = [Post(number, 55 + 5 * number / count, f"c{number % keys}") for number in range(count)]
-    scenario = Scenario(WEBHOOK + limits, posts, has_delays=has_delays, instances=instances)
+    scenario = Scenario(WEBHOOK + limits, posts, has_delays=has_delays, instances=INSTANCES)
     result = run_outage(scenario)
     assert result.answered("crm") == dict.fromkeys(range(count), 1)
     assert result.is_over
@@ -30,7 +31,6 @@ def most_within(seconds: float, times: Sequence[float]) -> int:
 
 
 @pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
-@pytest.mark.parametrize("instances", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize(
     ("limits", "per_minute", "keys"),
     [
@@ -42,10 +42,10 @@ def most_within(seconds: float, times: Sequence[float]) -> int:
     ids=["5 a second", "5 a second and 4 under way", "30 a minute", "1 a second of each of 3 keys"],
 )
 def test_each_minute_has_what_the_rate_allows_within_a_fifth(
-    limits: str, per_minute: int, keys: int, instances: int, has_delays: bool
+    limits: str, per_minute: int, keys: int, has_delays: bool
 ) -> None:
     count = 4 * per_minute * keys
-    result = flooded(count, limits, keys, has_delays, instances)
+    result = flooded(count, limits, keys, has_delays)
     for key in range(keys):
         times = sorted(each.at for each in result.arrivals["crm"] if each.number % keys == key)
         assert most_within(MINUTE, times) <= (1 + TOLERANCE) * per_minute

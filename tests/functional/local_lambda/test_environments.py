@@ -15,7 +15,6 @@ from deploy.dev.aws.function import Front, listen
 from deploy.dev.faults import PATH, FaultPlan
 from tests.lambda_handlers import make_handler
 from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -51,15 +50,6 @@ async def failure_of(pool: Pool, event: bytes) -> str:
     return failed.value.error
 
 
-async def test_an_environment_is_kept_for_the_next_invocation(pool: Pool) -> None:
-    assert await process_of(pool) == await process_of(pool)
-
-
-async def test_invocations_at_the_same_time_have_an_environment_each(pool: Pool) -> None:
-    processes = await asyncio.gather(process_of(pool), process_of(pool))
-    assert len(set(processes)) == 2
-
-
 async def test_more_invocations_than_environments_wait_for_one(pool: Pool) -> None:
     assert len(set(await asyncio.gather(*(process_of(pool) for _ in range(6))))) == 2
 
@@ -80,33 +70,6 @@ async def test_a_handler_whose_time_is_over_is_killed(pool: Pool) -> None:
 async def test_a_handler_that_ends_its_process_is_an_error(pool: Pool) -> None:
     assert await failure_of(pool, b'{"exit": 1}') == "Runtime.ExitError"
     assert await process_of(pool)
-
-
-async def test_a_result_over_6_mb_is_an_error(pool: Pool) -> None:
-    assert await failure_of(pool, b'{"characters": 7000000}') == "Function.ResponseSizeTooLarge"
-
-
-async def test_an_event_over_6_mb_is_an_error(pool: Pool) -> None:
-    assert await failure_of(pool, json.dumps({"text": "x" * 7_000_000}).encode()) == "RequestEntityTooLargeException"
-
-
-async def test_a_handler_that_cannot_be_imported_is_an_error(tools: AwsTools) -> None:
-    pool = Pool(make_handler("nothing"), tools, limit=1)
-    try:
-        assert await failure_of(pool, b"{}") == "Runtime.HandlerNotFound"
-    finally:
-        await pool.close()
-
-
-async def test_closing_leaves_no_process_behind(pool: Pool) -> None:
-    process = await process_of(pool)
-    busy = asyncio.create_task(pool.invoke(b'{"sleep": 1}'))
-    await asyncio.sleep(0.1)
-    await pool.close()
-    await asyncio.gather(busy, return_exceptions=True)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while is_running(process):
-            await asyncio.sleep(0.05)
 
 
 async def test_a_cancelled_invocation_ends_its_environment(pool: Pool) -> None:
@@ -131,16 +94,6 @@ async def test_a_body_reaches_the_handler_byte_for_byte_and_comes_back_so(url: s
     assert (status, answer) == (202, body)
     assert headers["content-type"] == ["application/x-echo"]
     assert headers["set-cookie"] == ["a=1", "b=2"]
-
-
-async def test_a_compressed_body_is_not_unpacked(url: str) -> None:
-    _, answer, _ = await post(url, b"no gzip", [("Content-Encoding", "gzip")])
-    assert answer == b"no gzip"
-
-
-async def test_lines_of_one_header_are_joined(url: str) -> None:
-    _, _, headers = await post(url, b"", [("X-Two", "a"), ("X-Two", "b")])
-    assert "'x-two': 'a,b'" in headers["x-header"][0]
 
 
 @pytest.mark.parametrize(("size", "status"), [(4_700_000, 202), (4_720_000, 413), (20_000_000, 413)])

@@ -93,15 +93,6 @@ async def test_a_message_that_fails_ends_in_the_dead_letter_queue_and_its_peers_
 
 
 @pytest.mark.slow
-async def test_a_message_that_ends_the_process_each_time_ends_in_the_dead_letter_queue(
-    place: AwsPlace, tools: AwsTools, tmp_path: Path
-) -> None:
-    await sent(place, "crash")
-    async with polling(place, tools, tmp_path / "taken"):
-        await until(lambda: given_up(place), ["crash"])
-
-
-@pytest.mark.slow
 async def test_a_message_of_a_handler_killed_by_its_timeout_is_delivered_again(
     place: AwsPlace, tools: AwsTools, tmp_path: Path
 ) -> None:
@@ -114,35 +105,3 @@ async def test_a_duplicate_is_handed_over_twice(place: AwsPlace, tools: AwsTools
     await sent(place, "one")
     async with polling(place, tools, tmp_path / "taken", duplicate=1.0) as taken:
         await until(as_awaited(taken), ["one 1", "one 1"])
-
-
-@pytest.mark.slow
-async def test_a_message_that_was_done_comes_again_where_that_is_lost(
-    place: AwsPlace, tools: AwsTools, tmp_path: Path
-) -> None:
-    await sent(place, "one")
-    async with polling(place, tools, tmp_path / "taken", nack=1.0) as taken:
-        await until(as_awaited(taken), ["one 1", "one 2"])
-
-
-@pytest.mark.slow
-async def test_a_late_message_is_postponed_and_not_handed_over(
-    place: AwsPlace, tools: AwsTools, tmp_path: Path
-) -> None:
-    await sent(place, "one")
-    async with polling(place, tools, tmp_path / "taken", delay=1.0, delay_seconds=0.5) as taken:
-        await until(lambda: given_up(place), ["one"])
-        assert taken() == []
-
-
-@pytest.mark.slow
-async def test_what_waits_is_kept_over_a_restart(tools: AwsTools, tmp_path: Path) -> None:
-    async with ministack(tools, tmp_path) as port:
-        place = place_at(f"http://{HOST}:{port}")
-        await ensure(place, ())
-        await sent(place, "one")
-    async with ministack(tools, tmp_path) as port:
-        place = place_at(f"http://{HOST}:{port}")
-        await ensure(place, ())
-        async with polling(place, tools, tmp_path / "taken") as taken:
-            await until(as_awaited(taken), ["one 1"])

@@ -57,9 +57,7 @@ async def sent(method: str, path: str, body: bytes, headers: Sequence[Header]) -
     ("body", "content_type", "expected"),
     [pytest.param(*case, id=f"{name}-{number}") for name, cases in PARSED.items() for number, case in enumerate(cases)],
 )
-async def test_a_body_is_accepted_exactly_or_rejected_with_its_code(
-    body: bytes, content_type: str | None, expected: Json
-) -> None:
+async def test_a_body_is_parsed_exactly_or_rejected(body: bytes, content_type: str | None, expected: Json) -> None:
     found, posting = await sent("POST", "/open", body, [("content-type", content_type)] if content_type else [])
     if isinstance(expected, str) and re.fullmatch(r"(4[0-9]{2} [a-z_]+)?", expected):
         assert found == expected

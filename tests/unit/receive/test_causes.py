@@ -3,7 +3,6 @@
 import base64
 import hmac
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -83,46 +82,28 @@ def authorized(value: str) -> Request:
 
 
 TIME: Final = ("x-time", str(NOW))
-HEX: Final = KEY.encode().hex()
 WHSEC: Final = f"whsec_{base64.b64encode(KEY.encode()).decode()}"
-Row = tuple[str, str, Request, Sequence[str]]
+Row = tuple[str, str, Request, str]
 """A source, its secret, a request to it, and what the cause says."""
 
-SIGNATURES: Final[dict[str, tuple[list[tuple[str, str]], Sequence[str]]]] = {
-    "time.body": (
-        [signed(f'{NOW}.{{"a":1}}'), TIME],
-        ("over {timestamp}.{body}", 'write `timestamp: header.x-time`, `content: "{timestamp}.{body}"`'),
-    ),
-    "milliseconds": (
-        [signed(f'{NOW}000.{{"a":1}}'), ("x-time", f"{NOW}000")],
-        ('`timestamp: header.x-time`, `unit: ms`, `content: "{timestamp}.{body}"`',),
-    ),
-    "RFC 3339": (
-        [signed('2026-09-21T10:13:20Z.{"a":1}'), ("date-sent", "2026-09-21T10:13:20Z")],
-        ("`timestamp: header.date-sent`, `unit: rfc3339`",),
-    ),
-    "id.time.body": (
-        [signed(f'e7.{NOW}.{{"a":1}}'), TIME, ("x-event-id", "e7")],
-        ("`id: header.x-event-id`, `timestamp: header.x-time`",),
-    ),
-    "another secret": (
-        [signed('{"a":1}', key="another"), TIME],
-        (DIFFERENT_SECRET, "signs something else", "the body was changed"),
-    ),
-    "a prefix and another content": (
-        [("x-sig", "sha256=" + signed(f'{NOW}.{{"a":1}}')[1]), TIME],
-        ("the signature begins with 'sha256='", '`content: "{timestamp}.{body}"`'),
-    ),
-    "a key decoded from base64": ([mac_with(base64.b64decode(KEY))], ("decodes the secret from base64",)),
-    "a variable's name as the key": ([mac_with(b"$KEY")], ("signs with the text `$KEY`",)),
-    "an empty key": ([mac_with(b"")], ("signs with an empty secret",)),
-    "quotation marks around the key": ([mac_with(f"'{KEY}'".encode())], ("has quotation marks around it",)),
-    "the secret as a signature": ([("x-sig", KEY)], ("the secret itself stands in the place",)),
+RFC: Final = "2026-09-21T10:13:20Z"
+SIGNATURES: Final[dict[str, tuple[list[tuple[str, str]], str]]] = {
+    "time.body": ([signed(f'{NOW}.{{"a":1}}'), TIME], '`timestamp: header.x-time`, `content: "{timestamp}.{body}"`'),
+    "milliseconds": ([signed(f'{NOW}000.{{"a":1}}'), ("x-time", f"{NOW}000")], "header.x-time`, `unit: ms`"),
+    "RFC 3339": ([signed(f'{RFC}.{{"a":1}}'), ("date-sent", RFC)], "header.date-sent`, `unit: rfc3339`"),
+    "id.time.body": ([signed(f'e7.{NOW}.{{"a":1}}'), TIME, ("x-event-id", "e7")], "`id: header.x-event-id`"),
+    "another secret": ([signed('{"a":1}', key="another"), TIME], DIFFERENT_SECRET),
+    "a prefix": ([("x-sig", "sha256=" + signed(f'{NOW}.{{"a":1}}')[1]), TIME], "signature begins with 'sha256='"),
+    "a key decoded from base64": ([mac_with(base64.b64decode(KEY))], "decodes the secret from base64"),
+    "a variable's name as the key": ([mac_with(b"$KEY")], "signs with the text `$KEY`"),
+    "an empty key": ([mac_with(b"")], "signs with an empty secret"),
+    "quotation marks around the key": ([mac_with(f"'{KEY}'".encode())], "has quotation marks around it"),
+    "the secret as a signature": ([("x-sig", KEY)], "the secret itself stands in the place"),
 }
 PASSWORDS: Final = {
     "in quotation marks": (f'"{KEY}"', "has quotation marks around it"),
     "base64": (base64.b64encode(KEY.encode()).decode(), "is base64 of this source's secret"),
-    "hex": (HEX, "is this source's secret in hex"),
+    "hex": (KEY.encode().hex(), "is this source's secret in hex"),
     "cut": (KEY[:-3], "is a part of this source's secret: 3 of its characters are missing"),
     "in lower case": (KEY.lower(), "in upper and lower case only"),
     "a name in braces": ("${SHOP_KEY}", "is the name of a variable, and not its value"),
@@ -130,111 +111,68 @@ PASSWORDS: Final = {
     "another": ("another-secret-of-the-sender", DIFFERENT_SECRET),
     "a few of its characters": (KEY[:7], DIFFERENT_SECRET),
 }
+TWICE: Final = posted(("authorization", "Basic eDp5"), ("authorization", f"Bearer {KEY}"))
 TO_BEARER: Final = {
-    "another word": (authorized(f"Token {KEY}"), ("the token is right", "must be `Bearer`")),
-    "no word": (authorized(KEY), ("the word `Bearer` is missing before it",)),
-    "a colon": (authorized(f"Bearer:{KEY}"), ("the token is right, but a colon follows the word `Bearer`",)),
-    "no token": (authorized("Bearer"), ("the word `Bearer` alone",)),
-    "a wrong word and token": (authorized("Token x"), ("does not begin with the word `Bearer` and a space",)),
-    "basic": (
-        posted(basic("web", "another")),
-        ("the request has `Authorization: Basic` where this source expects `Authorization: Bearer`",),
-    ),
-    "another header": (
-        posted(("authorisation", f"Bearer {KEY}")),
-        ("the right token is in the header authorisation; this source expects it in `Authorization: Bearer`",),
-    ),
-    "sent twice": (
-        posted(("authorization", "Basic eDp5"), ("authorization", f"Bearer {KEY}")),
-        ("`Authorization` was sent more than once",),
-    ),
+    "another word": (authorized(f"Token {KEY}"), "the token is right, but the word before it"),
+    "no word": (authorized(KEY), "the word `Bearer` is missing before it"),
+    "a colon": (authorized(f"Bearer:{KEY}"), "a colon follows the word `Bearer`"),
+    "no token": (authorized("Bearer"), "the word `Bearer` alone"),
+    "a wrong word and token": (authorized("Token x"), "does not begin with the word `Bearer` and a space"),
+    "basic": (posted(basic("web", "another")), "the request has `Authorization: Basic` where this source expects"),
+    "another header": (posted(("authorisation", f"Bearer {KEY}")), "the right token is in the header authorisation"),
+    "sent twice": (TWICE, "`Authorization` was sent more than once"),
 }
 TO_BASIC: Final = {
-    "bearer": (
-        authorized("Bearer another-token"),
-        ("the request has `Authorization: Bearer` where this source expects basic authentication",),
-    ),
-    "another header": (
-        posted(("authorisation", basic("web", KEY)[1])),
-        ("the right credentials are in the header authorisation; this source expects them in `Authorization: Basic`",),
-    ),
-    "no word": (
-        authorized(basic("web", KEY)[1].removeprefix("Basic ")),
-        ("the credentials are right, but the word `Basic` is missing before them",),
-    ),
-    "no base64": (authorized("Basic §§§"), ("must have base64", "is no base64")),
-    "not encoded": (authorized(f"Basic web:{KEY}"), ("they stand in it as they are",)),
+    "bearer": (authorized("Bearer another-token"), "the request has `Authorization: Bearer` where this source expects"),
+    "another header": (posted(("x-auth", basic("web", KEY)[1])), "the right credentials are in the header x-auth"),
+    "no word": (authorized(basic("web", KEY)[1].removeprefix("Basic ")), "the word `Basic` is missing before them"),
+    "no base64": (authorized("Basic §§§"), "must have base64"),
+    "not encoded": (authorized(f"Basic web:{KEY}"), "they stand in it as they are"),
 }
 TO_JWT: Final = {
-    "another word": (authorized(f"Token {token()}"), ("the word before it in `Authorization` must be `Bearer`",)),
-    "another header": (posted(("x-token", f"Bearer {token()}")), ("the right token is in the header x-token",)),
-    "a decoded key": (
-        authorized(f"Bearer {token(base64.b64decode(KEY))}"),
-        ("decodes the secret from base64 before it signs",),
-    ),
-    "milliseconds": (
-        authorized(f"Bearer {token(exp=1000 * (NOW + 300))}"),
-        ("the token's exp is in milliseconds",),
-    ),
+    "another word": (authorized(f"Token {token()}"), "the word before it in `Authorization` must be `Bearer`"),
+    "another header": (posted(("x-token", f"Bearer {token()}")), "the right token is in the header x-token"),
+    "a decoded key": (authorized(f"Bearer {token(base64.b64decode(KEY))}"), "decodes the secret from base64"),
+    "milliseconds": (authorized(f"Bearer {token(exp=1000 * (NOW + 300))}"), "the token's exp is in milliseconds"),
 }
+WRONG_TOKEN: Final = posted(query="hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1", method="GET")
+OF_META: Final = posted(query="hub.mode=subscribe&hub.challenge=1", method="GET")
+XML: Final = Request("POST", "/s", "", (("content-type", "application/xml"),), BODY)
+CHANGED_ID: Final = standard("msg_1", "msg_2")
 CAUSES: Final[dict[str, Row]] = {
-    **{name: (OWN, KEY, posted(*headers), causes) for name, (headers, causes) in SIGNATURES.items()},
-    **{f"a password, {name}": (BASIC, KEY, posted(basic("web", it)), (why,)) for name, (it, why) in PASSWORDS.items()},
-    **{f"a token, {name}": (BEARER, KEY, authorized(f"Bearer {it}"), (why,)) for name, (it, why) in PASSWORDS.items()},
+    **{name: (OWN, KEY, posted(*headers), cause) for name, (headers, cause) in SIGNATURES.items()},
+    **{f"a password, {name}": (BASIC, KEY, posted(basic("web", it)), cause) for name, (it, cause) in PASSWORDS.items()},
+    **{f"a token, {name}": (BEARER, KEY, authorized(f"Bearer {it}"), cause) for name, (it, cause) in PASSWORDS.items()},
     **{f"to bearer, {name}": (BEARER, KEY, *row) for name, row in TO_BEARER.items()},
     **{f"to basic, {name}": (BASIC, KEY, *row) for name, row in TO_BASIC.items()},
     **{f"a JSON Web Token, {name}": (JWT, KEY, *row) for name, row in TO_JWT.items()},
-    "a changed id": (
-        STANDARD,
-        WHSEC,
-        posted(*standard("msg_1", "msg_2")),
-        (DIFFERENT_SECRET, "or the header webhook-id or the header webhook-timestamp or the body was changed"),
+    "a changed id": (STANDARD, WHSEC, posted(*CHANGED_ID), DIFFERENT_SECRET),
+    "the right id elsewhere": (
+        *(STANDARD, WHSEC, posted(*CHANGED_ID, ("x-request-id", "msg_1"))),
+        "over the id in the header x-request-id, and the header webhook-id has another one",
     ),
-    "a changed id, the right one elsewhere": (
-        STANDARD,
-        WHSEC,
-        posted(*standard("msg_1", "msg_2"), ("x-request-id", "msg_1")),
-        ("over the id in the header x-request-id, and the header webhook-id has another one",),
-    ),
-    "six characters of a short secret": (HEADER, "short-keys", posted(("x-token", "short-")), (DIFFERENT_SECRET,)),
-    "quotation marks here": (OWN, SMART, posted(signed('{"a":1}')), ("the secret here is in quotation marks",)),
+    "six characters of a short secret": (HEADER, "short-keys", posted(("x-token", "short-")), DIFFERENT_SECRET),
+    "quotation marks here": (OWN, SMART, posted(signed('{"a":1}')), "the secret here is in quotation marks"),
     "what a provider signs": (
-        SLACK,
-        KEY,
-        posted(*slack(f"{NOW}:{BODY.decode()}")),
-        ("over {timestamp}:{body}: the sender must sign v0:{timestamp}:{body} instead",),
+        *(SLACK, KEY, posted(*slack(f"{NOW}:{BODY.decode()}"))),
+        "over {timestamp}:{body}: the sender must sign v0:{timestamp}:{body} instead",
     ),
-    "a wrong verify token": (
-        META,
-        KEY,
-        posted(query="hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1", method="GET"),
-        ("this is the provider's handshake, and its token", "is not the secret 'token'"),
-    ),
-    "another provider's handshake": (
-        OWN,
-        KEY,
-        posted(query="hub.mode=subscribe&hub.challenge=1", method="GET"),
-        ("a handshake as meta sends it", "set `provider: meta`"),
-    ),
-    "XML declared, JSON sent": (
-        "{auth: none}",
-        KEY,
-        Request("POST", "/s", "", (("content-type", "application/xml"),), BODY),
-        ("the content type says xml, and the body begins like json",),
-    ),
+    "a wrong verify token": (META, KEY, WRONG_TOKEN, "the provider's handshake, and its token"),
+    "another provider's handshake": (OWN, KEY, OF_META, "a handshake as meta sends it"),
+    "XML declared, JSON sent": ("{auth: none}", KEY, XML, "the content type says xml, and the body begins like json"),
 }
 
 
 @pytest.mark.parametrize("name", CAUSES)
 async def test_the_log_names_the_cause(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    source, secret, request, causes = CAUSES[name]
+    source, secret, request, cause = CAUSES[name]
     posting = Posting(f"s: {source}", {"key": secret, "token": "the-right-verify-token"})
     reply = await posting.send("/s", request.body, *request.headers, method=request.method, query=request.query)
     detail = json.loads(capsys.readouterr().out.splitlines()[-1])["detail"]
-    assert [cause for cause in causes if cause not in detail] == [], detail
+    assert cause in detail
     assert "has no token" not in detail
     assert source not in {SLACK, JWT} or "write `" not in detail
-    assert (DIFFERENT_SECRET in detail) is (DIFFERENT_SECRET in causes), "it claims what is not so"
+    assert (DIFFERENT_SECRET in detail) is (cause == DIFFERENT_SECRET), "it claims what is not so"
     sent = [
         value
         for name, value in request.headers
@@ -245,11 +183,11 @@ async def test_the_log_names_the_cause(name: str, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("name", ["time.body", "to bearer, no word", "a wrong verify token", "XML declared, JSON sent"])
 def test_explain_names_the_cause(name: str) -> None:
-    source, secret, request, causes = CAUSES[name]
+    source, secret, request, cause = CAUSES[name]
     slices = compile_config(parse_config(f"sources: {{s: {source}}}\n", "test.yaml", Path()))
     report = explain_receive(request, slices["receive"], {"KEY": secret, "TOKEN": "the-right-verify-token"}, NOW)
     text = " ".join([*report.advice, *(check.text for stage in report.stages for check in stage.checks)])
-    assert [cause for cause in causes if cause not in text] == [], text
+    assert cause in text
 
 
 def test_the_handshakes_are_those_of_the_catalogue() -> None:
@@ -346,9 +284,7 @@ async def test_a_path_that_is_like_no_source_has_no_cause(path: str, capsys: pyt
     assert "Why:" not in str(logged(capsys))
 
 
-async def test_a_wrong_token_is_reported_as_that_and_not_as_a_signature_that_is_missing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_a_wrong_token_is_no_missing_signature(capsys: pytest.CaptureFixture[str]) -> None:
     await diagnosing().send("/lab", SMALL_BODY, ("x-gitlab-token", "another"))
     assert "the value in the header x-gitlab-token is not this source's secret" in str(logged(capsys))
 

@@ -21,12 +21,7 @@ NOW: Final = 1_790_000_000.0
 KEY: Final = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WHSEC: Final = f"whsec_{KEY}"
 BODY: Final = b'{"action":"opened","n":1,"text":"caf\xc3\xa9"}'
-HUB: Final[dict[str, Json]] = {
-    "scheme": "hmac",
-    "header": "X-Hub-Signature-256",
-    "prefix": "sha256=",
-    "secret": "s",
-}
+HUB: Final[dict[str, Json]] = {"scheme": "hmac", "header": "X-Hub-Signature-256", "prefix": "sha256=", "secret": "s"}
 TIMED: Final[dict[str, Json]] = {
     "scheme": "hmac",
     "header": "X-Sig",
@@ -85,108 +80,78 @@ def items(*signatures: dict[str, Json]) -> Request:
 
 REENCODED: Final = "over the raw body: yours was re-encoded"
 ESCAPED: Final = b'{"action":"opened","n":1,"text":"caf\\u00e9"}'
-NO_SECRET: Final = "no secret is set at the sender, or a proxy drops the header"
-CAUSES: Final[list[tuple[dict[str, Json], str, Request, tuple[str, ...]]]] = [
+WHEN: Final[dict[str, Json]] = {**HUB, "when": {"header.x-hub-signature-256": True}}
+SHA1: Final = posted(BODY, ("x-hub-signature", "sha1=" + mac(BODY, algorithm="sha1")))
+IN_BASE64: Final = base64.b64encode(hmac.digest(KEY.encode(), BODY, "sha256")).decode()
+DIGEST: Final[dict[str, Json]] = {**HUB, "content": "{url}", "body_digest": "query.bodySHA256", "prefix": ""}
+DIGESTED: Final = f"bodySHA256={hashlib.sha256(BODY).hexdigest()}"
+FORWARDED: Final = (("x-forwarded-host", "hooks.example.com"), ("x-forwarded-proto", "https"))
+CAUSES: Final[list[tuple[dict[str, Json], str, Request, str]]] = [
     # The body was changed
-    (HUB, KEY, hub("sha256=" + mac(BODY + b"\n")), (REENCODED, "a newline at its end is missing")),
-    (HUB, KEY, hub("sha256=" + mac(ESCAPED)), (REENCODED, "as \\u escapes")),
-    (HUB, KEY, hub("sha256=" + mac(BODY), BODY + b"\n"), ("ends in a newline that was not signed",)),
-    (HUB, KEY, hub("sha256=" + mac(b"a\r\nb"), b"a\nb"), ("LF where the sender wrote CR LF",)),
-    (HUB, KEY, hub("sha256=" + mac(BODY), BODY[:-9]), ("the body is not complete JSON: it was cut",)),
-    (TOKEN, KEY, posted(b'{"a": 1, "tok'), ("the credentials are in the body, and the body is not complete JSON",)),
-    (HUB, KEY, hub("sha256=00", b"[" + b"1," * 500_000 + b"1]"), ("too large to try",)),
+    (HUB, KEY, hub("sha256=" + mac(BODY + b"\n")), f"{REENCODED} (a newline at its end is missing)"),
+    (HUB, KEY, hub("sha256=" + mac(ESCAPED)), "as \\u escapes"),
+    (HUB, KEY, hub("sha256=" + mac(BODY), BODY + b"\n"), "ends in a newline that was not signed"),
+    (HUB, KEY, hub("sha256=" + mac(b"a\r\nb"), b"a\nb"), "LF where the sender wrote CR LF"),
+    (HUB, KEY, hub("sha256=" + mac(BODY), BODY[:-9]), "the body is not complete JSON: it was cut"),
+    (TOKEN, KEY, posted(b'{"a": 1, "tok'), "the credentials are in the body, and the body is not complete JSON"),
+    (HUB, KEY, hub("sha256=00", b"[" + b"1," * 500_000 + b"1]"), "too large to try"),
     # The secret or the key
-    ({**HUB, "key": "base64"}, KEY, hub("sha256=" + mac(BODY)), ("uses the text of the secret as its key",)),
-    (STANDARD, KEY, standard(KEY.encode()), ("uses the text of the secret as its key",)),
-    (HUB, KEY, hub("sha256=" + mac(BODY, WHSEC.encode())), ("lacks the `whsec_`",)),
-    (HUB, WHSEC, hub("sha256=" + mac(BODY)), ("begins with `whsec_`, and",)),
-    (HUB, KEY, hub("sha256=" + mac(BODY, f"{KEY}\n".encode())), ("the sender's secret ends in a newline",)),
-    (HUB, KEY, hub("sha256=" + mac(BODY, b"other's")), ("the secret of the source 'shop' is the right one",)),
+    ({**HUB, "key": "base64"}, KEY, hub("sha256=" + mac(BODY)), "uses the text of the secret as its key"),
+    (STANDARD, KEY, standard(KEY.encode()), "uses the text of the secret as its key"),
+    (HUB, KEY, hub("sha256=" + mac(BODY, WHSEC.encode())), "lacks the `whsec_`"),
+    (HUB, WHSEC, hub("sha256=" + mac(BODY)), "begins with `whsec_`, and"),
+    (HUB, KEY, hub("sha256=" + mac(BODY, f"{KEY}\n".encode())), "the sender's secret ends in a newline"),
+    (HUB, KEY, hub("sha256=" + mac(BODY, b"other's")), "the secret of the source 'shop' is the right one"),
     # Algorithm, encoding, prefix and place
-    (
-        HUB,
-        KEY,
-        hub("sha256=" + mac(BODY, algorithm="sha512")),
-        ("is made with sha512, and this source expects sha256",),
-    ),
-    (
-        HUB,
-        KEY,
-        hub("sha256=" + base64.b64encode(hmac.digest(KEY.encode(), BODY, "sha256")).decode()),
-        ("written in base64, and this source expects hex",),
-    ),
-    (HUB, KEY, hub(mac(BODY)), ("the signature has no prefix; this source expects 'sha256=' before it",)),
-    (HUB, KEY, hub(""), ("is there and empty: no secret is set at the sender",)),
-    (HUB, KEY, posted(BODY), (NO_SECRET,)),
-    (HUB, KEY, posted(BODY, ("authorization", "Basic eDp5")), ("takes no password but a signature",)),
-    (
-        {**HUB, "when": {"header.x-hub-signature-256": True}},
-        KEY,
-        posted(BODY, ("x-hub-signature", "sha1=" + mac(BODY, algorithm="sha1"))),
-        (
-            "a right signature stands in the header x-hub-signature, made with sha1",
-            "x-hub-signature-256, made with sha",
-        ),
-    ),
-    (EACH, KEY, items({"sig": "00"}, {"sig": "00"}), (DIFFERENT_SECRET,)),
-    (EACH, KEY, items({"sig": "00"}, {}), ("in data.sig of each item, and not every one",)),
+    (HUB, KEY, hub("sha256=" + mac(BODY, algorithm="sha512")), "is made with sha512, and this source expects sha256"),
+    (HUB, KEY, hub("sha256=" + IN_BASE64), "written in base64, and this source expects hex"),
+    (HUB, KEY, hub(mac(BODY)), "the signature has no prefix; this source expects 'sha256=' before it"),
+    (HUB, KEY, hub(""), "is there and empty: no secret is set at the sender"),
+    (HUB, KEY, posted(BODY), "no secret is set at the sender, or a proxy drops the header"),
+    (HUB, KEY, posted(BODY, ("authorization", "Basic eDp5")), "takes no password but a signature"),
+    (WHEN, KEY, SHA1, "a right signature stands in the header x-hub-signature, made with sha1"),
+    (EACH, KEY, items({"sig": "00"}, {"sig": "00"}), DIFFERENT_SECRET),
+    (EACH, KEY, items({"sig": "00"}, {}), "in data.sig of each item, and not every one"),
     # Passwords
-    (BASIC, KEY, basic("someone", KEY), ("the password is right, but the user name is wrong",)),
-    (BASIC, KEY, basic(KEY, "x"), ("sent as the user name",)),
-    (BASIC, KEY, basic("web", f"{KEY} "), ("except for white space",)),
-    (BASIC, KEY, basic("web", f"{KEY}\nan older one"), ("send the newest value alone",)),
-    (BASIC, KEY, posted(BODY, ("x-webhook-password", KEY)), ("stands in the header x-webhook-password",)),
-    (BASIC, KEY, posted(BODY, ("authorization", f"Bearer {KEY}")), ("stands in `Authorization: Bearer`",)),
-    (BASIC, KEY, posted(BODY), ("some senders drop user and password from a URL",)),
-    (BEARER, KEY, basic("web", KEY), ("stands in basic authentication",)),
-    (HEADER, KEY, posted(BODY, query=f"key={KEY}"), ("stands in the query parameter key",)),
-    (HEADER, f"{KEY} ", posted(BODY, ("x-token", KEY)), ("white space around it",)),
+    (BASIC, KEY, basic("someone", KEY), "the password is right, but the user name is wrong"),
+    (BASIC, KEY, basic(KEY, "x"), "sent as the user name"),
+    (BASIC, KEY, basic("web", f"{KEY} "), "except for white space"),
+    (BASIC, KEY, basic("web", f"{KEY}\nan older one"), "send the newest value alone"),
+    (BASIC, KEY, posted(BODY, ("x-webhook-password", KEY)), "stands in the header x-webhook-password"),
+    (BASIC, KEY, posted(BODY, ("authorization", f"Bearer {KEY}")), "stands in `Authorization: Bearer`"),
+    (BASIC, KEY, posted(BODY), "some senders drop user and password from a URL"),
+    (BEARER, KEY, basic("web", KEY), "stands in basic authentication"),
+    (HEADER, KEY, posted(BODY, query=f"key={KEY}"), "stands in the query parameter key"),
+    (HEADER, f"{KEY} ", posted(BODY, ("x-token", KEY)), "white space around it"),
     # The URL
-    *(
-        ({**HUB, **URL, "url_here": url}, KEY, hub(mac(HERE + BODY)), (cause, "public_url"))
-        for url, cause in (
-            ("http://hooks.example.com/hook", "begins with https://"),
-            ("https://hooks.example.com/hook/", "ends without a slash"),
-            ("https://hooks.example.com", "goes on with the path of this request"),
-            ("http://localhost:8080/hook", "Set `public_url` to the URL as the sender has it"),
-        )
-    ),
+    ({**URL, "url_here": "http://hooks.example.com/hook"}, KEY, hub(mac(HERE + BODY)), "begins with https://"),
+    ({**URL, "url_here": f"{HERE.decode()}/"}, KEY, hub(mac(HERE + BODY)), "ends without a slash"),
+    ({**URL, "url_here": "https://hooks.example.com"}, KEY, hub(mac(HERE + BODY)), "goes on with the path of this"),
+    ({**URL, "url_here": "http://localhost:8080/hook"}, KEY, hub(mac(HERE + BODY)), "Set `public_url` to the URL as"),
     (
-        {**URL, "url_here": "http://10.0.0.1:8080/hook"},
-        KEY,
-        posted(
-            BODY,
-            ("x-forwarded-host", "hooks.example.com"),
-            ("x-forwarded-proto", "https"),
-            ("x-hub-signature-256", mac(HERE + BODY)),
-        ),
-        ("X-Forwarded-Host; set `public_url`",),
+        *({**URL, "url_here": "http://10.0.0.1:8080/hook"}, KEY),
+        posted(BODY, *FORWARDED, ("x-hub-signature-256", mac(HERE + BODY))),
+        "X-Forwarded-Host; set `public_url`",
     ),
-    (URL, KEY, posted(BODY, ("host", "["), ("x-hub-signature-256", "00")), ("public_url",)),
-    (
-        {**HUB, "content": "{url}", "body_digest": "query.bodySHA256", "prefix": ""},
-        KEY,
-        posted(BODY[:-3], ("x-hub-signature-256", "00"), query=f"bodySHA256={hashlib.sha256(BODY).hexdigest()}"),
-        ("something changed or cut the body on its way",),
-    ),
+    (URL, KEY, posted(BODY, ("host", "["), ("x-hub-signature-256", "00")), "public_url"),
+    (DIGEST, KEY, posted(BODY[:-3], ("x-hub-signature-256", "00"), query=DIGESTED), "changed or cut the body"),
     # The time
-    (TIMED, KEY, timed(NOW - 420), ("signed 7 minutes ago, the limit is 5 minutes: the signature is right",)),
-    (TIMED, KEY, timed(NOW + 3600 * 3), ("signed 3 hours in the future", "clock")),
-    (TIMED, KEY, timed(NOW - 420, b"something else"), ("and the signature is wrong too",)),
-    (TIMED, KEY, timed(NOW * 1000), ("in milliseconds where this source expects seconds, and the signature is right",)),
-    (TIMED, KEY, timed(NOW, version="v0"), ("the header x-sig holds no signature of the kind v1",)),
-    (TIMED, KEY, timed(NOW, BODY), ("the signature is over {body}, and",)),
+    (TIMED, KEY, timed(NOW - 420), "signed 7 minutes ago, the limit is 5 minutes: the signature is right"),
+    (TIMED, KEY, timed(NOW + 3600 * 3), "signed 3 hours in the future"),
+    (TIMED, KEY, timed(NOW - 420, b"something else"), "and the signature is wrong too"),
+    (TIMED, KEY, timed(NOW * 1000), "in milliseconds where this source expects seconds, and the signature is right"),
+    (TIMED, KEY, timed(NOW, version="v0"), "the header x-sig holds no signature of the kind v1"),
+    (TIMED, KEY, timed(NOW, BODY), "the signature is over {body}, and"),
 ]
 
 
-@pytest.mark.parametrize(("settings", "secret", "request_", "causes"), CAUSES)
-def test_a_rejection_names_its_cause(
-    settings: dict[str, Json], secret: str, request_: Request, causes: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize(("settings", "secret", "request_", "cause"), CAUSES)
+def test_a_rejection_names_its_cause(settings: dict[str, Json], secret: str, request_: Request, cause: str) -> None:
     url = settings.get("url_here")
     auth = read_scheme({name: value for name, value in settings.items() if name != "url_here"})
-    cause = rejection_cause(request_, auth, [secret], NOW, str(url) if url else None, {"shop": ["other's"]}) or ""
-    assert [each for each in causes if each not in cause] == [], cause
+    found = rejection_cause(request_, auth, [secret], NOW, str(url) if url else None, {"shop": ["other's"]}) or ""
+    assert cause in found
+    assert not url or "public_url" in found
 
 
 @pytest.mark.parametrize(

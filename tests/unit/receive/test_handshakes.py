@@ -197,8 +197,7 @@ async def test_a_sender_that_asks_whether_it_may_send_may(provider: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("provider", "method"),
-    [("slack", "GET"), ("x_twitter", "GET"), ("dropbox", "HEAD"), ("github", "OPTIONS")],
+    ("provider", "method"), [("slack", "GET"), ("x_twitter", "GET"), ("dropbox", "HEAD"), ("github", "OPTIONS")]
 )
 async def test_a_method_without_its_handshake_is_rejected(provider: str, method: str) -> None:
     assert await receiving(provider).code([], b"", method) == "method_not_allowed"

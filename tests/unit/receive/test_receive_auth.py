@@ -179,10 +179,7 @@ async def test_a_signed_field_of_a_form_is_accepted_also_where_the_form_is_compr
         ({}, json.dumps({"payload": FORGED, "x": f"&{FIELD.decode()}&"}).encode()),
         ({}, FIELD + b"&" + FIELD + b"&ref=forged"),
         ({}, FIELD + b"&payload=" + quote(FORGED).encode()),
-        (
-            {"Content-Encoding": "gzip"},
-            commented_gzip(b"&" + FIELD + b"&", b"payload=" + quote(FORGED).encode()),
-        ),
+        ({"Content-Encoding": "gzip"}, commented_gzip(b"&" + FIELD + b"&", b"payload=" + quote(FORGED).encode())),
     ],
     ids=["JSON called a form", "twice", "another beside it", "in a gzip comment"],
 )

@@ -229,9 +229,7 @@ def _from_sns(hops: int) -> JsonObject:
 
 
 @pytest.mark.parametrize(("arn", "brought"), [(CLOUD, _from_eventbridge), (JOBS, _from_eventbridge), (JOBS, _from_sns)])
-def test_a_destination_that_feeds_a_source_through_a_bus_adds_a_hop(
-    arn: str, brought: Callable[[int], JsonObject]
-) -> None:
+def test_a_destination_that_feeds_a_source_adds_a_hop(arn: str, brought: Callable[[int], JsonObject]) -> None:
     bus = Bus()
     assert bus.invoke(arn, {"MessageBody": json.dumps(brought(3))}) == []
     assert [event.hops for event in bus.events] == [4]

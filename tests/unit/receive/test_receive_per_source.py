@@ -157,9 +157,7 @@ async def test_a_source_answers_in_its_own_words(
         ("csv", "", b"a,b\n1,2\n", [{"a": "1", "b": "2"}]),
     ],
 )
-async def test_a_source_may_say_which_format_its_bodies_have(
-    body: str, content_type: str, sent: bytes, data: Json
-) -> None:
+async def test_a_source_may_name_its_bodies_format(body: str, content_type: str, sent: bytes, data: Json) -> None:
     posting = Posting(f"a: {{auth: none, body: {body}}}")
     assert (await posting.send("/a", sent, ("content-type", content_type))).status == 200
     assert posting.events[0].data == data
@@ -190,9 +188,7 @@ async def test_more_headers_than_a_server_takes_are_rejected_whoever_serves() ->
         (b"<x><total>1500</total><items><n>2</n></items><ref>0042</ref><lost>y</lost></x>", "text/xml"),
     ],
 )
-async def test_declared_kinds_make_every_format_mean_the_same_and_leave_what_does_not_fit(
-    body: bytes, content_type: str
-) -> None:
+async def test_declared_kinds_make_every_format_mean_the_same(body: bytes, content_type: str) -> None:
     kinds = "{data.total: number, data.items: list, data.items.n: integer, data.lost: number, data.lost.x: number}"
     posting = Posting(f"a: {{auth: none, unwrap: true, cast: {kinds}}}")
     assert (await posting.send("/a", body, ("content-type", content_type))).status == 200

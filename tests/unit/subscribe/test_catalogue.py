@@ -118,9 +118,7 @@ async def keep_large_types(api: Subscribers, key: str, count: int) -> None:
         assert (await api.send("PUT", f"{TYPES}/large.{number:02}", fields, by=key)).status == 200
 
 
-async def test_what_no_answer_can_hold_is_rejected_and_a_page_of_it_says_that_there_is_more(
-    api: Subscribers, key: str
-) -> None:
+async def test_an_export_that_no_answer_can_hold_is_rejected(api: Subscribers, key: str) -> None:
     await keep_large_types(api, key, 12)
     answer = await api.send("GET", f"{TYPES}/export", by=key)
     assert (answer.status, answer.code) == (409, "answer_too_large")
@@ -133,9 +131,7 @@ async def test_what_no_answer_can_hold_is_rejected_and_a_page_of_it_says_that_th
     assert len(page) < 2_100_000
 
 
-async def test_the_published_catalogue_is_made_once_a_minute_however_many_ask_for_it(
-    api: Subscribers, key: str
-) -> None:
+async def test_the_published_catalogue_is_made_once_a_minute(api: Subscribers, key: str) -> None:
     await api.send("GET", "/docs")
     calls = api.documents.calls
     await api.send("GET", "/docs")

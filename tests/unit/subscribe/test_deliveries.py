@@ -14,9 +14,7 @@ from tests.unit.subscribe.ledgers import attempted
 TENANT = "/v1/tenants/acme"
 
 
-async def test_a_delivery_is_shown_with_its_message_request_and_attempts(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_a_delivery_is_shown_with_its_request_and_attempts(api: Subscribers, key: str, endpoint: str) -> None:
     message = await api.message("acme", 1)
     webhook_id = await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "dead_lettered")
     (listed,) = (await api.send("GET", f"{TENANT}/endpoints/{endpoint}/deliveries", by=key)).items
@@ -104,9 +102,7 @@ async def test_the_part_of_an_event_that_a_step_split_is_found(api: Subscribers,
     assert (item["message_id"], item["type"]) == (part.id, "order.lost")
 
 
-async def test_a_delivery_whose_message_is_no_longer_kept_is_shown_without_it(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_a_delivery_without_its_message_is_shown(api: Subscribers, key: str, endpoint: str) -> None:
     message = await api.message("acme", 1)
     await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "dead_lettered")
     for name in [name for name in api.documents.kept if name[0].startswith("message")]:

@@ -171,9 +171,7 @@ async def test_a_change_is_done_even_where_the_operator_cannot_be_told(capsys: p
         ({"allow_private": True}, "https://10.0.0.1/", "http://10.0.0.1/"),
     ],
 )
-async def test_the_operator_allows_http_and_private_addresses_each_for_itself(
-    settings: dict[str, bool], allowed: str, rejected: str
-) -> None:
+async def test_http_and_private_hosts_are_allowed_apart(settings: dict[str, bool], allowed: str, rejected: str) -> None:
     api = Subscribers(settings=replace(read_settings(SLICE), **settings))  # type: ignore[arg-type]
     key = await api.key()
     await api.tenant("acme", key)

@@ -29,9 +29,7 @@ async def test_the_same_request_again_gets_the_same_answer_with_its_secret(api: 
     assert all(secret not in each.text for each in api.documents.kept.values())
 
 
-async def test_another_body_with_the_same_key_is_422_and_another_callers_key_is_another(
-    api: Subscribers, key: str
-) -> None:
+async def test_a_key_is_one_bodys_and_one_callers(api: Subscribers, key: str) -> None:
     await create(api, key)
     assert (await create(api, key, url="https://b.example.com/"))[0] == 422
     assert (await create(api, await api.key(), url="https://b.example.com/"))[0] == 201
@@ -91,9 +89,7 @@ async def test_a_request_whose_end_failed_is_done_again_without_a_second_endpoin
     assert (await api.send("GET", path, by=key)).json["secret"] == json.loads(body)["secret"]
 
 
-async def test_a_key_that_is_used_again_after_24_hours_shows_no_secret_of_the_first_endpoint(
-    api: Subscribers, key: str
-) -> None:
+async def test_a_key_is_forgotten_after_24_hours_with_the_secret_of_its_answer(api: Subscribers, key: str) -> None:
     first = json.loads((await create(api, key))[1])
     rotated = await api.send("POST", f"{ENDPOINTS}/{first['id']}/secret/rotate", by=key)
     api.clock.time += 86_401
@@ -102,9 +98,7 @@ async def test_a_key_that_is_used_again_after_24_hours_shows_no_secret_of_the_fi
     assert rotated.text("secret") not in body
 
 
-async def test_a_request_that_was_at_fault_may_be_sent_again_once_its_reason_is_gone(
-    api: Subscribers, key: str
-) -> None:
+async def test_a_request_that_was_at_fault_may_be_sent_again(api: Subscribers, key: str) -> None:
     made = [await api.endpoint("acme", key) for _ in range(5)]
     assert (await create(api, key))[0] == 409
     await api.send("DELETE", f"{ENDPOINTS}/{made[0]['id']}", by=key)

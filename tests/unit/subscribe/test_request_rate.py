@@ -23,9 +23,7 @@ def test_whatever_sends_something_is_limited_and_nothing_else() -> None:
     assert {each.name for each in ROUTES if each.is_limited} == SENDING
 
 
-async def test_a_tenant_that_asks_too_often_is_told_when_to_ask_again(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_a_tenant_that_asks_too_often_has_to_wait(api: Subscribers, key: str, endpoint: str) -> None:
     token = await api.token("acme", key)
     rejected = await exhausted(api, token, endpoint)
     assert (rejected.status, rejected.code) == (429, "too_many_requests")
@@ -39,9 +37,7 @@ async def test_a_tenant_that_asks_too_often_is_told_when_to_ask_again(
     assert (await exhausted(api, token, endpoint)).status == 429
 
 
-async def test_neither_another_tenant_nor_the_operator_has_to_wait_for_it(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_neither_others_nor_the_operator_has_to_wait(api: Subscribers, key: str, endpoint: str) -> None:
     await exhausted(api, await api.token("acme", key), endpoint)
     assert (await send_test(api, key, endpoint)).status == 202
     await api.tenant("bolt", key)

@@ -7,10 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.subscribe.credentials import (
-    read_signed,
-    signed_text,
-)
+from functions.subscribe.credentials import read_signed, signed_text
 from functions.subscribe.routes import ROUTES
 from tests.fakes.subscribe_api import Subscribers
 
@@ -119,9 +116,7 @@ async def test_another_method_is_405_and_options_tells_those_that_there_are() ->
     assert (await api.send("HEAD", PATH, by=key)).status == 200
 
 
-async def test_a_part_of_the_deployment_that_fails_is_503_and_says_nothing_of_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_a_part_that_fails_is_503_and_the_answer_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     api, key = await ready()
     api.documents.fault = "the database at 10.0.0.1 is away"
     answer = await api.send("GET", PATH, by=key)

@@ -19,9 +19,7 @@ def since(api: Subscribers, seconds: float = 2_000) -> str:
     return rfc3339(api.clock.now() - seconds)
 
 
-async def test_a_delivery_is_sent_again_by_a_replay_that_reopens_what_was_delivered(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_what_was_delivered_is_sent_again_by_a_replay(api: Subscribers, key: str, endpoint: str) -> None:
     message = await api.message("acme", 1)
     webhook_id = await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "delivered")
     (item,) = (await api.send("GET", f"{TENANT}/deliveries", by=key)).items
@@ -32,9 +30,7 @@ async def test_a_delivery_is_sent_again_by_a_replay_that_reopens_what_was_delive
     assert api.published()[0].id == webhook_id
 
 
-async def test_what_failed_is_sent_again_once_however_often_it_is_asked_for(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_what_failed_is_sent_again_once(api: Subscribers, key: str, endpoint: str) -> None:
     """The second request comes when the first has brought a success: notify reopens nothing then."""
     message = await api.message("acme", 1)
     await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "dead_lettered")
@@ -47,9 +43,7 @@ async def test_what_failed_is_sent_again_once_however_often_it_is_asked_for(
     assert [each.attributes["force"] for each in api.bus.on(DELIVERIES)] == ["failed", "failed"]
 
 
-async def test_what_waits_for_its_next_attempt_is_sent_again_now_and_not_once_it_is_delivered(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_what_waits_is_sent_again_now(api: Subscribers, key: str, endpoint: str) -> None:
     message = await api.message("acme", 1)
     await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "retry_scheduled")
     (row,) = await api.ledger.rows(5, destination=f"customers:acme:{endpoint}")
@@ -61,9 +55,7 @@ async def test_what_waits_for_its_next_attempt_is_sent_again_now_and_not_once_it
     assert [(each["due"], each["force"], each["attempt"]) for each in sent] == [(str(row.fence), "failed", "now")] * 2
 
 
-async def test_the_first_of_what_is_sent_again_and_a_test_end_a_pause_of_the_endpoint(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_sending_again_and_testing_end_a_pause(api: Subscribers, key: str, endpoint: str) -> None:
     for number in range(3):
         await api.message("acme", number)
     await api.send("POST", f"{TENANT}/endpoints/{endpoint}/recover", {"since": since(api)}, by=key)
@@ -71,9 +63,7 @@ async def test_the_first_of_what_is_sent_again_and_a_test_end_a_pause_of_the_end
     assert [each.attributes.get("attempt") for each in api.bus.on(DELIVERIES)] == ["now", None, None, "now"]
 
 
-async def test_recover_sends_what_failed_or_was_never_sent_and_nothing_else(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_recover_sends_what_failed_or_was_never_sent(api: Subscribers, key: str, endpoint: str) -> None:
     messages = [await api.message("acme", number) for number in range(6)]
     await api.message("acme", 7, "user.created")
     for message, state in zip(messages, ("dead_lettered", "delivered", "retry_scheduled", "claimed"), strict=False):
@@ -89,9 +79,7 @@ async def test_recover_sends_what_failed_or_was_never_sent_and_nothing_else(
     assert {each.attributes["replay"] for each in api.bus.on(DELIVERIES)} == {done.json["id"]}
 
 
-async def test_recover_heeds_the_time_and_the_filter_and_a_filter_that_fails_is_no_fault_of_the_api(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_recover_heeds_the_time_and_the_filter(api: Subscribers, key: str, endpoint: str) -> None:
     messages = [await api.message("acme", number) for number in range(6)]
     path = f"{TENANT}/endpoints/{endpoint}"
     body: JsonObject = {"since": rfc3339(messages[1].received_at), "until": rfc3339(messages[4].received_at)}
@@ -151,9 +139,7 @@ async def test_a_long_replay_goes_on_by_its_cursor_as_the_same_replay_until_all_
     assert (changed.status, changed.code) == (400, "invalid_cursor")
 
 
-async def test_nothing_is_sent_again_to_an_endpoint_that_gets_nothing(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_nothing_is_sent_again_to_a_disabled_endpoint(api: Subscribers, key: str, endpoint: str) -> None:
     message = await api.message("acme", 1)
     await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "dead_lettered")
     await api.send("POST", f"{TENANT}/endpoints/{endpoint}/disable", by=key)
@@ -201,9 +187,7 @@ async def test_a_test_event_goes_to_one_endpoint_and_is_in_the_log(
     assert replayed.json["count"] == 0
 
 
-async def test_a_disabled_endpoint_is_tested_by_whoever_may_enable_it_and_stays_disabled(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
+async def test_whoever_may_enable_an_endpoint_may_test_it(api: Subscribers, key: str, endpoint: str) -> None:
     path, body = f"{TENANT}/endpoints/{endpoint}", {"type": "order.paid"}
     tenant = await api.token("acme", key)
     await api.send("POST", f"{path}/disable", by=tenant)

@@ -84,9 +84,7 @@ async def test_a_list_is_read_page_by_page_and_a_cursor_is_of_one_list(api: Subs
         assert (answer.status, answer.code) == (400, "invalid_cursor")
 
 
-async def test_a_portal_token_ends_when_it_expires_or_its_session_tenant_or_all_tokens_are_revoked(
-    api: Subscribers,
-) -> None:
+async def test_a_portal_token_ends_when_it_expires_or_is_revoked(api: Subscribers) -> None:
     key = await api.key()
     await api.tenant("acme", key)
 

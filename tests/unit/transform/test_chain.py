@@ -51,12 +51,7 @@ def test_an_error_names_the_route_the_steps_number_and_the_step_and_what_was_don
     assert fault.previous_steps == ("step 1 'set'",)
 
 
-ANY_ERROR: list[BaseException] = [
-    RecursionError("hunter2"),
-    KeyError("hunter2"),
-    KeyboardInterrupt(),
-    GeneratorExit(),
-]
+ANY_ERROR: list[BaseException] = [RecursionError("hunter2"), KeyError("hunter2"), KeyboardInterrupt(), GeneratorExit()]
 
 
 @pytest.mark.parametrize("error", ANY_ERROR)
@@ -154,9 +149,7 @@ def test_a_step_that_computes_forever_is_ended(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("waits_first", [False, True])
-async def test_a_step_that_computes_forever_while_it_is_asked_is_ended(
-    waits_first: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_question_that_computes_forever_is_ended(waits_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(AskingStep):
         async def ask(self, event: Event, context: StepContext, services: Services) -> Event:
             if waits_first:

@@ -80,9 +80,7 @@ async def test_a_replay_and_an_old_event_make_no_source_look_alive() -> None:
     assert seen_at(records) == START
 
 
-async def test_a_store_that_fails_holds_up_no_event_and_is_asked_again_seconds_later(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_a_store_that_fails_holds_up_no_event(capsys: pytest.CaptureFixture[str]) -> None:
     records = FakeRecords()
     bench = Bench(records)
     records.fault = "down"

@@ -368,8 +368,7 @@ def test_a_template_that_would_run_for_days_is_ended(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("data", "parts"),
-    [({"items": [1, 2]}, [1, 2]), ({"items": {"a": 1}}, [{"a": 1}]), ({"items": []}, []), ("x", [])],
+    ("data", "parts"), [({"items": [1, 2]}, [1, 2]), ({"items": {"a": 1}}, [{"a": 1}]), ({"items": []}, []), ("x", [])]
 )
 def test_split_makes_an_event_of_each_item_and_of_a_thing_that_is_no_list(data: Json, parts: list[Json]) -> None:
     assert [event.data for event in run({"split": "data.items"}, data).events] == parts

@@ -209,10 +209,7 @@ def test_a_secret_makes_it_an_hmac_by_the_newest_value() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [
-        ({"algorithm": "sha-256"}, "must be 'md5'"),
-        ({"algorithm": "crc32", "secret": "x"}, "crc32 takes no secret"),
-    ],
+    [({"algorithm": "sha-256"}, "must be 'md5'"), ({"algorithm": "crc32", "secret": "x"}, "crc32 takes no secret")],
 )
 def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
     with pytest.raises(SettingsFault) as caught:
@@ -302,10 +299,7 @@ def test_many_digits_are_looked_through_in_the_time_of_a_chain_and_little_memory
 
 @pytest.mark.parametrize(
     ("text", "left"),
-    [
-        ("jörg@example.com", "***@example.com"),
-        ("bob@münchen.de, x@例え.jp", "***@münchen.de, ***@例え.jp"),
-    ],
+    [("jörg@example.com", "***@example.com"), ("bob@münchen.de, x@例え.jp", "***@münchen.de, ***@例え.jp")],
 )
 def test_a_mail_address_in_any_script_is_masked(text: str, left: str) -> None:
     assert written_data_after({"redact": {"emails": True}}, text) == left

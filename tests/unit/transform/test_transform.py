@@ -172,9 +172,7 @@ async def test_a_part_that_fails_is_one_dead_letter_of_the_route_and_the_others_
     assert (decision.code, decision.destinations, decision.events) == ("cast_failed", ("crm",), 2)
 
 
-async def test_the_same_signed_bytes_under_another_event_type_are_routed_nowhere_and_journaled_beside_the_first(
-    bench: Bench,
-) -> None:
+async def test_the_same_signed_bytes_under_another_type_are_routed_nowhere(bench: Bench) -> None:
     first = replace(EVENT, signedas="bytes.pro")
     await bench.take(first)
     owed = len(bench.deliveries)
@@ -234,9 +232,7 @@ async def test_what_is_no_event_is_a_dead_letter_under_its_messages_id(bench: Be
         (Many((replace(EVENT, hops=float("nan")),)), "the CloudEvent's 'hops' is an integer"),  # type: ignore[arg-type]
     ],
 )
-async def test_what_an_operators_own_step_returns_costs_its_route_and_no_other(
-    bench: Bench, returned: StepResult, reason: str
-) -> None:
+async def test_what_an_own_step_returns_costs_its_route_alone(bench: Bench, returned: StepResult, reason: str) -> None:
     """None of it could be written or read, and the whole event came again and again. Such a step returns anything."""
     own = NamedStep(1, "own", Answering(returned), is_own=True)
     routes = Routes([Route("own", Chain("own", (own,)), ("crm",)), Route("other", Chain("other"), ("crm",))])

@@ -14,7 +14,6 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from deploy.requests.signing import Signer, sign_request
 from shared.http import Request
 from shared.jsontext import Json
-from shared.ports import EVENTS
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from tests.receiving import URL, Receiving
 
@@ -74,18 +73,6 @@ async def test_svixs_library_agrees_under_either_name(provider: str, names: str)
     assert await receiving(provider, WHSEC).code(headers, b"{}") == "signature_mismatch"
 
 
-@pytest.mark.parametrize(("provider", "names"), [("svix", "webhook"), ("svix", "svix"), ("gitlab", "webhook")])
-async def test_an_id_that_nobody_signed_makes_no_second_event(provider: str, names: str) -> None:
-    signature = SvixWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
-    headers = [JSON, (f"{names}-id", "msg_1"), (f"{names}-timestamp", str(NOW)), (f"{names}-signature", signature)]
-    [genuine] = await receiving(provider, WHSEC).events(headers, BODY.encode())
-    for added in ("svix-id", "webhook-id", "Idempotency-Key", "X-Gitlab-Event-UUID"):
-        if added != f"{names}-id":
-            where = receiving(provider, WHSEC)
-            if await where.code([*headers, (added, "other")], BODY.encode()) == "":
-                assert where.bus.on(EVENTS)[0].attributes["ce-id"] == genuine.id
-
-
 def signed_headers(auth: AuthScheme, key: str) -> dict[str, str]:
     unsigned = Request("POST", "/hook", "", (), BODY.encode())
     return dict(sign_request(unsigned, Signer(auth, key, lambda _: URL, time.time(), "msg_1")).headers)
@@ -133,12 +120,8 @@ async def test_what_sanitys_library_signed_verifies() -> None:
     assert await receiving("sanity", secret).code(headers, body + b" ") == "signature_mismatch"
 
 
-async def test_githubs_published_examples_verify() -> None:
-    # docs.github.com, "Validating webhook deliveries"; Atlassian's page for Bitbucket uses another digest of the same
-    secret = "It's a Secret to Everybody"
-    known = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
-    assert await receiving("github", secret).code([("X-Hub-Signature-256", known)], b"Hello, World!") == ""
-    atlassian = "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9"
-    for provider in ("bitbucket", "jira"):
-        code = await receiving(provider, secret).code([("X-Hub-Signature", atlassian)], b"Hello World!")
-        assert code == "malformed_body"  # it is proven, and no JSON
+@pytest.mark.parametrize("provider", ["bitbucket", "jira"])
+async def test_atlassians_published_example_verifies(provider: str) -> None:
+    signature = "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9"
+    where = receiving(provider, "It's a Secret to Everybody")
+    assert await where.code([("X-Hub-Signature", signature)], b"Hello World!") == "malformed_body"  # it is no JSON

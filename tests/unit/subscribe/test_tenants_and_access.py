@@ -20,10 +20,8 @@ async def test_a_request_without_a_known_key_is_answered_401_and_told_how_to_aut
     [
         ("read", "GET", "/v1/tenants", None, 200),
         ("read", "PUT", "/v1/tenants/acme", {}, 403),
-        ("write", "GET", "/v1/tenants", None, 200),
         ("write", "PUT", "/v1/tenants/acme", {}, 200),
         ("write", "POST", "/v1/api-keys", {"scopes": ["admin"]}, 403),
-        ("write", "POST", "/v1/tenants/old/portal-tokens", {}, 403),
         ("portal", "POST", "/v1/tenants/old/portal-tokens", {}, 201),
         ("portal", "GET", "/v1/tenants", None, 403),
         ("admin", "POST", "/v1/api-keys", {"scopes": ["read"]}, 201),

@@ -1,9 +1,9 @@
 """Alerts about dead letters, destinations and quiet sources: bundled, told once, and never about themselves."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from random import Random
 
 import pytest
 
@@ -17,7 +17,7 @@ from functions.notify.digests.settings import Digest, GatherSettings
 from functions.notify.entry import Service, take_dead_letter
 from functions.notify.waiting.sweep import Sweeper
 from functions.transform.seen import Seen
-from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, delivery_from
+from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater
 from shared.errors import Temporary
 from shared.event import MAX_HOPS, Event
 from shared.journal import DeadLetter
@@ -27,7 +27,6 @@ from shared.outgoing.circuit import BreakerSettings
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from shared.push import Push
 from shared.times import rfc3339
-from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import Answer, FakeDestination, FakeDestinations, Options
 from tests.fakes.notifier import EVENT, FakeNotifier
 from tests.fakes.pushes import from_anybody
@@ -354,6 +353,34 @@ async def test_somebody_is_told_once_when_a_source_has_gone_quiet_and_once_when_
     assert len(made.told()) == 2
 
 
+async def test_a_sweep_that_dies_and_two_at_once_lead_to_one_alert() -> None:
+    made = watching()
+    await made.pass_time(HOUR)
+    made.notifier.clock.advance(600)
+    made.notifier.bus.fault = "down"
+    with pytest.raises(Temporary):
+        await made.monitor.check()
+    made.notifier.bus.fault = None
+    made.start()
+    records = made.notifier.records
+    change = records.change
+
+    async def failing(*_: object) -> object:
+        raise Temporary("records_unavailable", "down")
+
+    records.change = failing  # type: ignore[method-assign, assignment]
+    with pytest.raises(Temporary):
+        await made.monitor.check()
+    assert len(made.notifier.bus.on(DELIVERIES)) == 1
+    records.change = change  # type: ignore[method-assign]
+    made.start()
+    other = made.monitor
+    made.start()
+    await asyncio.gather(made.monitor.check(), other.check())
+    await made.pass_time(900)
+    assert [each.merged for each in made.told()] == [1]
+
+
 async def test_a_time_in_which_nothing_watched_is_not_a_silence() -> None:
     made = watching()
     await send(made)
@@ -363,68 +390,6 @@ async def test_a_time_in_which_nothing_watched_is_not_a_silence() -> None:
     assert made.told() == []
     await made.pass_time(HOUR / 2)
     assert len(made.told()) == 1
-
-
-@pytest.mark.parametrize("seed", range(3))
-async def test_silences_alternate_and_each_is_told_of_once(seed: int) -> None:
-    """Two sweeps with clocks that differ by minutes, which die at any point, over days of coming and going."""
-    random = Random(seed)
-    made = watching()
-    notifier = made.notifier
-    true_clock, records = notifier.clock, notifier.records
-    silences, quiet_from = 0, START
-    change = records.change
-
-    async def torn(*arguments: object) -> object:
-        if random.random() < 0.2:
-            raise Temporary("records_unavailable", "before")
-        answer: object = await change(*arguments)  # type: ignore[arg-type]
-        if random.random() < 0.2:
-            raise Temporary("records_unavailable", "after")
-        return answer
-
-    records.change = torn  # type: ignore[method-assign, assignment]
-    watches = []
-    for skew in (-120.0, 120.0):
-        notifier.clock = Skewed(true_clock, skew)
-        made.start()
-        watches.append(made.monitor)
-    notifier.clock = true_clock
-    sending = True
-    for _ in range(20):
-        sending = not sending
-        lasts = random.choice([10, 30, 150, 300]) * 60.0
-        end = true_clock.now() + lasts
-        if sending:
-            gap = true_clock.now() - quiet_from
-            silences += gap > 1.5 * HOUR
-        while true_clock.now() < end:
-            true_clock.advance(60)
-            notifier.bus.fault = "down" if random.random() < 0.1 else None
-            if sending:
-                await send(made)
-                quiet_from = true_clock.now()
-            for watch in random.sample(watches, 2):
-                try:
-                    await watch.check()
-                except Temporary:
-                    continue
-    records.change = change  # type: ignore[method-assign]
-    kinds: dict[str, str] = {}
-    for message in notifier.bus.on(DELIVERIES):
-        delivery = delivery_from(json.loads(message.data))
-        kinds.setdefault(delivery.id, delivery.event.type.rpartition(".")[2])
-    told = list(kinds.values())
-    assert told == ["source_quiet" if number % 2 == 0 else "source_back" for number in range(len(told))]
-    assert silences <= (len(told) + 1) // 2
-
-
-class Skewed(FakeClock):
-    def __init__(self, clock: FakeClock, skew: float) -> None:
-        self._clock, self._skew = clock, skew
-
-    def now(self) -> float:
-        return self._clock.now() + self._skew
 
 
 @pytest.mark.parametrize(("seconds", "is_quiet"), [(HOUR + 60, False), (HOUR + 61, True)])

@@ -70,14 +70,6 @@ def test_the_entry_page_has_the_settings_of_every_kind(root: Path) -> None:
     assert [each for each in DestinationConfig.model_fields if f"| `{each}` |" not in page] == []
 
 
-@pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
-def test_a_kind_has_a_summary_and_an_example(kind: ModuleType) -> None:
-    assert kind.EXAMPLES
-    summary = settings_model(kind.__name__.rpartition(".")[2]).__doc__
-    assert summary is not None
-    assert summary.partition("\n")[0].endswith(".")
-
-
 TWILIO: Final[JsonObject] = {"account": "AC" + "a" * 32, "secret": "k", "from": "+15005550006", "to": "+447700900123"}
 WORKFLOW: Final[JsonObject] = {"secret": "k", "repository": "o/r", "workflow": "deploy.yml", "ref": "main"}
 TRIGGER: Final[JsonObject] = {"project": "p", "trigger": "deploy"}

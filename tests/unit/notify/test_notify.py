@@ -212,12 +212,6 @@ async def test_a_next_attempt_that_would_come_too_late_is_none(answer: Outcome) 
     assert "over before its next attempt" in result.reason
 
 
-async def test_a_pause_beyond_its_time_ends_it_too() -> None:
-    notifier = expiring()
-    await notifier.ledger.pause("crm", RECEIVED + 700, RECEIVED)
-    assert (await notifier.take()).code == "expired"
-
-
 def with_pager(*answers: Outcome) -> FakeNotifier:
     crm, pager = FakeDestination(*answers), FakeDestination()
     destinations = FakeDestinations(

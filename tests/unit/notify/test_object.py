@@ -191,10 +191,3 @@ def test_a_key_of_the_deliverys_own_needs_no_check() -> None:
     assert isinstance(request, kind.ObjectRequest)
     assert kind.check_after(Response(412, (), b"", 0.0), request) is None
     assert kind.check_after(Response(500, (), b"", 0.0), replace(request, is_own_key=False)) is None
-
-
-def test_a_412_of_a_policy_is_no_object_of_an_earlier_attempt() -> None:
-    body = b'{"error": {"code": 412, "errors": [{"reason": "orgPolicyConstraintFailed"}]}}'
-    request = request_of(kind, {**GS, "key": "{{ data }}"}, "a/b")
-    assert isinstance(request, kind.ObjectRequest)
-    assert kind.check_after(Response(412, (), body, 0.0), request) is None

@@ -354,7 +354,10 @@ def configured(
     return replace(CRM, rate=rate, in_flight=in_flight, per=per)
 
 
-async def test_no_more_are_under_way_than_the_cap_and_an_instance_that_died_gives_its_places_back() -> None:
+async def test_no_more_are_under_way_than_the_cap_and_an_instance_that_died_gives_its_places_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("functions.notify.waiting.caps.PATIENCE_SECONDS", 0.01)
     clock, grants = FakeClock(), FakeGrants()
     dead, other = Caps(lambda: grants, clock), Caps(lambda: grants, clock)
     settings = configured(in_flight=5)

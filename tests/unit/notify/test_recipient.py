@@ -382,10 +382,9 @@ def test_no_event_reaches_anybody_but_those_who_are_listed_or_allowed(actor: str
     )
 
 
-def notifier_for(recipient: Recipient, people: FakePeople | None = None, otherwise: str | None = None) -> FakeNotifier:
+def notifier_for(recipient: Recipient, people: FakePeople | None = None) -> FakeNotifier:
     crm = FakeDestination()
-    options = Options(recipient=recipient, **({"otherwise": otherwise} if otherwise else {}))
-    destinations = FakeDestinations({"crm": crm, "office": FakeDestination()}, options={"crm": options})
+    destinations = FakeDestinations({"crm": crm}, options={"crm": Options(recipient=recipient)})
     return FakeNotifier(crm, destinations, recipients=Recipients(people or FakePeople(), FakeBlobs()))
 
 
@@ -410,14 +409,6 @@ async def test_an_unknown_person_is_a_dead_letter_that_says_what_to_add() -> Non
     )
     assert not notifier.crm.attempts
     assert len(notifier.dead_letters) == 1
-
-
-async def test_an_unknown_person_s_event_goes_to_the_other_destination() -> None:
-    notifier = notifier_for(TO_ACTOR, otherwise="office")
-    result = await notifier.take(by("octocat"))
-
-    assert result.code == "unknown_person"
-    assert "'office' gets it instead" in (result.reason or "")
 
 
 async def test_a_list_that_cannot_be_read_delays_deliveries_without_attempts() -> None:

@@ -33,6 +33,26 @@ class _InTurn:
 
 
 @contextmanager
+def _models_read_once() -> Iterator[None]:
+    """Keep botocore's models for this process. Each command makes a session, which would read them from disk again."""
+    from botocore.loaders import JSONFileLoader
+
+    models: dict[str, object] = {}
+    read_file = JSONFileLoader.load_file
+
+    def load_file(loader: JSONFileLoader, path: str) -> object:
+        if path not in models:
+            models[path] = read_file(loader, path)
+        return models[path]
+
+    JSONFileLoader.load_file = load_file
+    try:
+        yield
+    finally:
+        JSONFileLoader.load_file = read_file
+
+
+@contextmanager
 def local_aws() -> Iterator[AwsPlace]:
     """Where it is, until the block ends. It has nothing at first; the state of this process is its own."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -47,7 +67,8 @@ def local_aws() -> Iterator[AwsPlace]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="local AWS")
     thread.start()
     try:
-        yield AwsPlace(REGION, lambda: KEYS, f"http://127.0.0.1:{server.server_port}")
+        with _models_read_once():
+            yield AwsPlace(REGION, lambda: KEYS, f"http://127.0.0.1:{server.server_port}")
     finally:
         server.shutdown()
         thread.join()

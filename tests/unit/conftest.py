@@ -9,6 +9,7 @@ import pytest
 
 from deploy.history import local
 from tests.fakes.bus import FakeBus
+from tests.fakes.command import Command
 from tests.fakes.kept import NOW, Kept
 from tests.gcp.metadata_server import MetadataServer
 from tests.gcp.serving import served
@@ -35,6 +36,11 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> FakeBus:
 
     monkeypatch.setattr(local, "open_local_bus", opened)
     return fake
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys)
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from typing import TypeVar
 
 import pytest
 
-from deploy.cli import pause
 from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ledger_rules import HELD
 from shared.times import rfc3339
+from tests.fakes.command import Command
 from tests.fakes.notifier import a_delivery
 
 CONFIG = """
@@ -58,62 +58,48 @@ def held_count(path: Path) -> int:
     return len(with_ledger(path, lambda ledger: ledger.rows(9, state="held")))
 
 
-@pytest.mark.parametrize("command", [pause.pause, pause.resume, pause.release])
-def test_a_destination_that_does_not_exist_is_answered_with_the_nearest(
-    command: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(["poeple"]) == 1
-    output = capsys.readouterr()
-    assert "has no destination 'poeple'" in output.err
-    assert "did you mean 'people'?" in output.err
-    assert output.out == ""
+@pytest.mark.parametrize("name", ["pause", "resume", "release"])
+def test_a_destination_that_does_not_exist_is_answered_with_the_nearest(name: str, command: Command) -> None:
+    assert command(name, "poeple", code=1) == ""
+    assert "has no destination 'poeple'" in command.error
+    assert "did you mean 'people'?" in command.error
 
 
-def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(
-    ledger_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(ledger_path: Path, command: Command) -> None:
     with_ledger(ledger_path, hold_one)
-    assert pause.pause(["people"]) == 0
-    assert "to resume it: `hookchain resume people`" in capsys.readouterr().out
+    assert "to resume it: `hookchain resume people`" in command("pause", "people")
     assert state_of(ledger_path).disabled_reason == PAUSED_BY_OPERATOR
-    assert pause.resume(["people"]) == 0
-    assert "people: resumed; 1 held delivery will be attempted" in capsys.readouterr().out
+    assert "people: resumed; 1 held delivery will be attempted" in command("resume", "people")
     assert state_of(ledger_path) == DestinationState()
     assert held_count(ledger_path) == 0
 
 
-def test_a_pause_with_an_end_does_not_replace_one_without(
-    ledger_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert pause.pause(["people"]) == 0
-    assert pause.pause(["people", "--for", "2h"]) == 1
+def test_a_pause_with_an_end_does_not_replace_one_without(ledger_path: Path, command: Command) -> None:
+    command("pause", "people")
+    command("pause", "people", "--for", "2h", code=1)
     refusal = "people is already paused or disabled: paused by an operator; to resume it: `hookchain resume"
-    assert refusal in capsys.readouterr().err
+    assert refusal in command.error
     assert state_of(ledger_path).paused_until is None
 
 
-def test_a_pause_for_a_time_ends_by_itself(ledger_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert pause.pause(["people", "--for", "2h"]) == 0
+def test_a_pause_for_a_time_ends_by_itself(ledger_path: Path, command: Command) -> None:
+    printed = command("pause", "people", "--for", "2h")
     until = state_of(ledger_path).paused_until
     assert until is not None
     assert 7_000 < until - time.time() < 7_300
-    assert f"until {rfc3339(until)}" in capsys.readouterr().out
+    assert f"until {rfc3339(until)}" in printed
 
 
-def test_release_names_resume_where_the_destination_takes_nothing(
-    ledger_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_release_names_resume_where_the_destination_takes_nothing(ledger_path: Path, command: Command) -> None:
     with_ledger(ledger_path, hold_one)
     with_ledger(ledger_path, lambda ledger: ledger.disable("people", "it answered 410", 1002.0))
-    assert pause.release(["people"]) == 1
-    assert "it answered 410; fix that first, then run `hookchain resume people`" in capsys.readouterr().err
+    command("release", "people", code=1)
+    assert "it answered 410; fix that first, then run `hookchain resume people`" in command.error
     assert held_count(ledger_path) == 1
 
 
-def test_resume_names_release_where_deliveries_are_held_for_another_reason(
-    ledger_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_resume_names_release_where_deliveries_are_held_for_another_reason(ledger_path: Path, command: Command) -> None:
     with_ledger(ledger_path, hold_one)
-    assert pause.resume(["people"]) == 1
-    assert "run `hookchain release people`" in capsys.readouterr().err
+    command("resume", "people", code=1)
+    assert "run `hookchain release people`" in command.error
     assert held_count(ledger_path) == 1

@@ -12,68 +12,60 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.cli.main import main
 from deploy.config.running_dev import Hint, Ports, write_dev_file
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import EventEntry, RouteDecision
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json
 from shared.ledger import Claimed
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
+from tests.fakes.command import Command, as_objects
 from tests.fakes.deliveries import message_of
 from tests.fakes.kept import NOW, TELL, Kept
 from tests.fakes.receiver import receiver
-from tests.unit.cli.listed_events import OLD, printed, printed_json
 
 DIGEST_ID = "d1" * 16
+OLD = NOW - 7_200.0
 Answer = TypeVar("Answer")
 
 
-def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+def listed(command: Command, *arguments: str) -> list[str]:
     """The ids of the events in the table."""
-    return [line.split()[1] for line in printed(capsys, "list", *arguments).splitlines()[1:]]
+    return [line.split()[1] for line in command("events", "list", *arguments).splitlines()[1:]]
 
 
 # list
 
 
-def test_events_are_listed_newest_first_in_a_table(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_are_listed_newest_first_in_a_table(kept: Kept, command: Command) -> None:
     kept.event("e1", at=OLD)
     kept.delivered(kept.event("e2"))
-    titles, newest, oldest = printed(capsys, "list").splitlines()
+    titles, newest, oldest = command("events", "list").splitlines()
     assert titles.split() == ["TIME", "EVENT", "SOURCE", "TYPE", "SUBJECT", "STATUS"]
     assert newest.split() == ["2026-09-21T14:13:20Z", "e2", "web", "signup.created", "Ada", "delivered"]
     assert oldest.split()[1] == "e1"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["--source", "shop"], ["e2"]),
-        (["--status", "delivered"], ["e3"]),
-        (["--text", "love ada"], ["e3"]),
-        (["--since", "1h"], ["e3", "e2"]),
-        (["--until", "1h"], ["e1"]),
-    ],
-)
-def test_the_list_is_filtered(
-    arguments: list[str], expected: list[str], kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_list_is_filtered(kept: Kept, command: Command) -> None:
     kept.event("e1", at=OLD)
     kept.event("e2", source="shop", type="order.paid")
     kept.delivered(kept.event("e3", data={"name": "Ada Lovelace"}))
-    assert listed(capsys, *arguments) == expected
+    assert listed(command, "--source", "shop", "--type", "order.*") == ["e2"]
+    assert listed(command, "--status", "delivered", "--text", "love ada") == ["e3"]
+    assert listed(command, "--since", "1h") == ["e3", "e2"]
+    assert listed(command, "--until", "1h") == ["e1"]
+    assert listed(command, "--since", "2026-09-21T12:00:00Z", "--until", "2026-09-21T14:00:00+00:00") == ["e1"]
 
 
 # show
 
 
-def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_is_shown_with_its_whole_way(kept: Kept, command: Command) -> None:
     kept.received("4f2a9c0d")
     delivery = kept.delivered(kept.event("4f2a9c0d", data={"name": "Ada"}))
-    lines = printed(capsys, "show", "4f2a9c").splitlines()
+    lines = command("events", "show", "4f2a9c").splitlines()
     for line in (
         "Event 4f2a9c0d",
         "  received     2026-09-21T14:13:20.000Z",
@@ -85,16 +77,14 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, capsys: pytest.Capture
         assert line in lines
 
 
-def test_a_route_that_waits_is_shown_with_its_tries_and_the_next_time(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_route_that_waits_is_shown_with_its_tries_and_the_next_time(kept: Kept, command: Command) -> None:
     waiting = RouteDecision("ask", True, "it takes every event; waiting: api answered 503", ("crm",), is_waiting=True)
     kept.waiting(kept.event("4f2a9c0d", routes=(TELL, waiting)), "ask", tries=2)
-    lines = printed(capsys, "show", "4f2a9c0d").splitlines()
+    lines = command("events", "show", "4f2a9c0d").splitlines()
     assert "  ask: waiting: it takes every event; waiting: api answered 503 → crm" in lines
     assert "  ask: waiting, try 3 at 2026-09-21T14:14:20Z" in lines
     assert "    2. 2026-09-21T14:13:20.000Z  retry_scheduled after 500 ms  api answered 503" in lines
-    [found] = as_objects(printed_json(capsys, "show", "4f2a9c0d")["waiting_routes"])
+    [found] = as_objects(command.json("events", "show", "4f2a9c0d")["waiting_routes"])
     assert (found["state"], found["tries"], found["retry_at"]) == ("waiting", 2, "2026-09-21T14:14:20.000Z")
 
 
@@ -111,13 +101,11 @@ def with_other_routes(kept: Kept) -> None:
     file.write_text(json.dumps({"function": "transform", "routes": routes}), encoding="utf-8")
 
 
-def test_routes_that_the_journal_only_counts_are_computed_on_request(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_routes_that_the_journal_only_counts_are_computed_on_request(kept: Kept, command: Command) -> None:
     with_other_routes(kept)
 
     for asked in ((), ("--routes",)):
-        lines = printed(capsys, "show", "4f2a9c0d", *asked).splitlines()
+        lines = command("events", "show", "4f2a9c0d", *asked).splitlines()
         start = lines.index("Other routes, by the current configuration")
         assert lines[start + 1 : start + 3] == [  # those of its source first
             "  paid: not_matched: where data.plan != 'free' is false",
@@ -126,10 +114,10 @@ def test_routes_that_the_journal_only_counts_are_computed_on_request(
 
 
 def test_an_event_that_waits_says_that_nothing_runs_or_what_does_not_answer_or_is_locked(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
+    kept: Kept, command: Command
 ) -> None:
     kept.event("4f2a9c0d")
-    assert "until `make dev` runs with this state folder" in printed(capsys, "show", "4f2a9c0d")
+    assert "until `make dev` runs with this state folder" in command("events", "show", "4f2a9c0d")
     with receiver(b"") as gone:
         silent = urlsplit(gone.url).port or 0
     kept.delivered(kept.event("e2"))  # makes a ledger
@@ -137,37 +125,34 @@ def test_an_event_that_waits_says_that_nothing_runs_or_what_does_not_answer_or_i
         up = urlsplit(answering.url).port or 0
         write_dev_file(kept.folder, Ports(up, silent, up, up, up), Hint("", ()), None)
         other.execute("BEGIN IMMEDIATE")
-        text = printed(capsys, "show", "4f2a9c0d")
+        text = command("events", "show", "4f2a9c0d")
     assert "transform does not answer: `hookchain logs --function transform` may show why" in text
     assert "another program may have it open" in text
 
 
-def test_a_filter_by_a_source_that_does_not_exist_is_a_usage_error(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_filter_by_a_source_that_does_not_exist_is_a_usage_error(kept: Kept, command: Command) -> None:
     (kept.folder / "slices").mkdir()
     (kept.folder / "slices" / "receive.json").write_text('{"sources": {"shop": {}}}', encoding="utf-8")
     kept.event("e1", source="till")  # removed from the configuration since
-    assert main(["events", "list", "--source", "shpo"]) == 2
-    assert "--source: there is no source 'shpo'; did you mean 'shop'?" in capsys.readouterr().err
-    assert [main(["events", "list", "--source", name]) for name in ("shop", "till")] == [0, 0]
+    command("events", "list", "--source", "shpo", code=2)
+    assert "--source: there is no source 'shpo'; did you mean 'shop'?" in command.error
+    for name in ("shop", "till"):
+        command("events", "list", "--source", name)
 
 
 def test_a_delivery_that_waits_for_its_digest_says_until_when_and_a_merged_one_where_it_is(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
+    kept: Kept, command: Command
 ) -> None:
     delivery = Delivery(kept.event("e1"), "tell", "list")
     with_ledger(kept.folder, lambda ledger: ledger.gather(delivery, b"{}", "g1", "gathered by 'team'", NOW, NOW + 60))
-    text = printed(capsys, "show", "e1")
+    text = command("events", "show", "e1")
     assert "to list by route 'tell': waits until 2026-09-21T14:14:20Z\n    gathered by 'team'" in text
     [row] = with_ledger(kept.folder, lambda ledger: ledger.due(NOW + 60, 1))
     with_ledger(kept.folder, lambda ledger: ledger.merge_all([(row.key, row.fence)], NOW + 60, "0f0f"))
-    assert "to list by route 'tell': merged\n    merged into 0f0f" in printed(capsys, "show", "e1")
+    assert "to list by route 'tell': merged\n    merged into 0f0f" in command("events", "show", "e1")
 
 
-def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(kept: Kept, command: Command) -> None:
     members = [Delivery(kept.event(f"e{number}"), "tell", "crm") for number in range(2)]
     digest = Delivery(replace(members[0].event, id=DIGEST_ID), "digest", "crm", merged=2)
 
@@ -179,12 +164,12 @@ def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(
         assert isinstance(await ledger.claim(digest, message_of(digest, NOW), NOW + 61, 30), Claimed)
 
     with_ledger(kept.folder, send)
-    shown = printed(capsys, "show", DIGEST_ID)
+    shown = command("events", "show", DIGEST_ID)
     assert f"Digest {DIGEST_ID}\n  destination  crm\n  contains     2 deliveries\n" in shown
     assert "  e0  by route 'tell'\n" in shown
     assert "not found" not in shown
-    assert main(["events", "replay", DIGEST_ID, "--yes"]) == 1
-    assert f"{DIGEST_ID} is a digest, not an event of a source. Replay the events in it" in capsys.readouterr().err
+    command("events", "replay", DIGEST_ID, "--yes", code=1)
+    assert f"{DIGEST_ID} is a digest, not an event of a source. Replay the events in it" in command.error
 
 
 def with_ledger(folder: Path, act: Callable[[LocalLedger], Awaitable[Answer]]) -> Answer:
@@ -198,11 +183,6 @@ def with_ledger(folder: Path, act: Callable[[LocalLedger], Awaitable[Answer]]) -
     return asyncio.run(run())
 
 
-def as_objects(value: Json) -> list[JsonObject]:
-    assert isinstance(value, list)
-    return [each for each in value if isinstance(each, dict)]
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -211,24 +191,20 @@ def as_objects(value: Json) -> list[JsonObject]:
         ("abcdef03", "no event has an id that is 'abcdef03' or begins with it"),
     ],
 )
-def test_the_beginning_of_an_id_names_one_event(
-    given: str, message: str, kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_beginning_of_an_id_names_one_event(given: str, message: str, kept: Kept, command: Command) -> None:
     kept.event("abcdef01")
     kept.event("abcdef02")
-    assert main(["events", "show", given]) == 1
-    assert capsys.readouterr().err == f"hookchain events show: {message}\n"
+    command("events", "show", given, code=1)
+    assert command.error == f"hookchain events show: {message}\n"
 
 
 # Where it looks and where it sends
 
 
-def test_a_replay_is_a_dry_run_that_says_what_and_how(
-    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_replay_is_a_dry_run_that_says_what_and_how(kept: Kept, bus: FakeBus, command: Command) -> None:
     for number in range(7):
         kept.event(f"e{number}", at=NOW - 60 + number)
-    out = printed(capsys, "replay", "--source", "web", "--since", "1h")
+    out = command("events", "replay", "--source", "web", "--since", "1h")
     assert out.startswith("7 events would be replayed, oldest first; the first 5:\n")
     assert out.endswith(
         "Nothing was sent. To send them, at most 20 per second:\n  hookchain events replay --source web "
@@ -238,12 +214,10 @@ def test_a_replay_is_a_dry_run_that_says_what_and_how(
     assert bus.sent == []
 
 
-def test_with_yes_they_are_published_oldest_first_as_one_replay(
-    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_with_yes_they_are_published_oldest_first_as_one_replay(kept: Kept, bus: FakeBus, command: Command) -> None:
     kept.event("e2", at=OLD)
     kept.event("e1", data={"name": "Ada"})
-    document = printed_json(capsys, "replay", "--since", "1d", "--yes", "--rate", "1000")
+    document = command.json("events", "replay", "--since", "1d", "--yes", "--rate", "1000")
     messages = bus.on("events")
     assert [json.loads(message.data)["id"] for message in messages] == ["e2", "e1"]
     assert {message.attributes["replay"] for message in messages} == {document["replay"]}
@@ -251,39 +225,33 @@ def test_with_yes_they_are_published_oldest_first_as_one_replay(
     assert (document["dry_run"], document["count"]) == (False, 2)
 
 
-def test_a_replay_may_be_for_one_destination_and_forced(
-    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_replay_may_be_for_one_destination_and_forced(kept: Kept, bus: FakeBus, command: Command) -> None:
     kept.event("e1")
-    printed(capsys, "replay", "e1", "--yes", "--only", "list", "--force")
+    command("events", "replay", "e1", "--yes", "--only", "list", "--force")
     [message] = bus.on("events")
     assert (message.attributes["only"], message.attributes["force"]) == ("list", "true")
 
 
-def test_what_has_nothing_to_replay_is_left_out_and_said(
-    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_has_nothing_to_replay_is_left_out_and_said(kept: Kept, bus: FakeBus, command: Command) -> None:
     kept.event("e1")
     kept.received("e2")
-    assert main(["events", "replay", "e1", "e2", "--yes"]) == 1
-    assert "left out, because there is nothing to replay" in capsys.readouterr().err
+    command("events", "replay", "e1", "e2", "--yes", code=1)
+    assert "left out, because there is nothing to replay" in command.error
     assert len(bus.on("events")) == 1
-    assert printed_json(capsys, "replay", "--since", "1h")["left_out"] == ["e2"]
+    assert command.json("events", "replay", "--since", "1h")["left_out"] == ["e2"]
 
 
-def test_a_bus_that_rejects_is_exit_code_1_with_how_far_it_came(
-    kept: Kept, bus: FakeBus, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bus_that_rejects_is_exit_code_1_with_how_far_it_came(kept: Kept, bus: FakeBus, command: Command) -> None:
     kept.event("e1")
     bus.fault = "Pub/Sub answered 503 to a publish on topic 'events'"
-    assert main(["events", "replay", "e1", "--yes"]) == 1
-    assert capsys.readouterr().err == f"stopped: 0 of 1 published\nhookchain events replay: {bus.fault}\n"
+    command("events", "replay", "e1", "--yes", code=1)
+    assert command.error == f"stopped: 0 of 1 published\nhookchain events replay: {bus.fault}\n"
 
 
-def test_a_repeated_request_is_shown_as_one_event(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_repeated_request_is_shown_as_one_event(kept: Kept, command: Command) -> None:
     kept.event("4f2a9c0d")
     kept.received("4f2a9c0d")
     note = "  These requests have the same id or the same signed bytes, so they count as one event."
-    assert note not in printed(capsys, "show", "4f2a9c")
+    assert note not in command("events", "show", "4f2a9c")
     kept.received("4f2a9c0d")
-    assert note in printed(capsys, "show", "4f2a9c")
+    assert note in command("events", "show", "4f2a9c")

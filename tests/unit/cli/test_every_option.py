@@ -12,8 +12,8 @@ import pytest
 
 from deploy.cli.main import COMMANDS
 from deploy.terminal.command_line import CommandParser
+from tests.fakes.command import exit_code
 from tests.fakes.kept import Kept
-from tests.unit.cli.listed_events import exit_code
 
 ACTIONS: Final = {
     "events": ("list", "show", "replay"),

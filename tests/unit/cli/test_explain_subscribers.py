@@ -75,11 +75,3 @@ def test_each_endpoint_of_this_machine_is_named_with_the_reason_against_it(
     assert "Tenant 'bolt' does not exist here: the event ends as the dead letter unknown_tenant." in text
     unproven = explained(capsys, {"type": "order.paid", "account": "acme", "total": 120}, "none")
     assert "https://5.example.com: yes" in unproven
-
-
-def test_without_tenants_on_this_machine_the_tenant_and_the_type_are_shown_alone(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    text = explained(capsys, {"type": "order.paid", "account": "acme"})
-    assert "each endpoint of tenant 'acme' that takes the type order.paid" in text
-    assert "on this machine" not in text

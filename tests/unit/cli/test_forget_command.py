@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import forget as forget_command
-from deploy.cli.main import main
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
 from deploy.history.local_journal import JournalReader
@@ -28,21 +27,12 @@ from shared.subscribers.directory import IDEMPOTENCY, TENANTS, Directory, endpoi
 from shared.subscribers.model import Endpoint, Message, Session, Tenant
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName
 from shared.times import rfc3339
+from tests.fakes.command import Command
 from tests.fakes.deliveries import message_of
 from tests.fakes.kept import NOW, TELL, Kept
 
 ADA, BOB = "ada@example.com", "bob@example.com"
 IS_ADA = f"data.email == '{ADA}'"
-
-
-def forget(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
-    assert main(["forget", *arguments]) == code
-    return capsys.readouterr().out
-
-
-def forget_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> JsonObject:
-    document: JsonObject = json.loads(forget(capsys, *arguments, "--json", code=code))
-    return document
 
 
 def record(kept: Kept, event_id: str, email: str, actor: str = "") -> Event:
@@ -77,7 +67,7 @@ def files_with(folder: Path, text: str) -> list[str]:
 # What goes
 
 
-def test_no_file_of_the_state_folder_has_the_body_any_more(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_file_of_the_state_folder_has_the_body_any_more(kept: Kept, command: Command) -> None:
     ada, bob = record(kept, "e1", ADA), record(kept, "e2", BOB)
     mail_about(kept, hold(kept, ada), ADA)
     kept.dead_letter(ada)
@@ -89,25 +79,23 @@ def test_no_file_of_the_state_folder_has_the_body_any_more(kept: Kept, capsys: p
         reader.index()
     assert len(files_with(kept.folder, ADA)) > 3
 
-    assert "nothing is left of 2 events" in forget(capsys, "--where", IS_ADA, "--yes")
+    assert "nothing is left of 2 events" in command("forget", "--where", IS_ADA, "--yes")
     assert files_with(kept.folder, ADA) == []
     with closing(sqlite3.connect(kept.folder / "search.db")) as connection:
         assert not connection.execute("SELECT rowid FROM texts WHERE texts MATCH 'ada'").fetchall()
     assert files_with(kept.folder, BOB) == ["journal.db"]
 
 
-def test_a_table_shows_what_was_erased_and_what_is_left(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_shows_what_was_erased_and_what_is_left(kept: Kept, command: Command) -> None:
     event = record(kept, "e1", ADA)
     mail_about(kept, hold(kept, event), ADA)
-    lines = forget(capsys, "--where", IS_ADA, "--yes").splitlines()
+    lines = command("forget", "--where", IS_ADA, "--yes").splitlines()
     assert lines[0].split() == ["STORE", "ERASED", "LEFT"]
     assert {"journal       1       0", "ledger        1       0", "mails         1       0"} < set(lines)
     assert any("on the bus" in line for line in lines)
 
 
-def test_a_digest_that_is_never_sent_says_how_to_deliver_the_other_events_in_it(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_digest_that_is_never_sent_says_how_to_deliver_the_other_events_in_it(kept: Kept, command: Command) -> None:
     members = [Delivery(record(kept, each, f"{each}@example.com"), "tell", "list") for each in ("e1", "e2")]
     digest = Delivery(replace(members[0].event, id="9a" * 24), "tell", "list", merged=2)
 
@@ -122,18 +110,16 @@ def test_a_digest_that_is_never_sent_says_how_to_deliver_the_other_events_in_it(
         await ledger.close()
 
     asyncio.run(work())
-    out = forget(capsys, "--event", "e1", "--yes")
+    out = command("forget", "--event", "e1", "--yes")
     assert f"The digest {digest.event.id} to 'list' has not been sent and never will be." in out
     assert "  hookchain events replay e2 --only list --force --yes\n" in out
     assert "digests       1       0" in out
 
 
-def test_what_remains_is_named_and_fails(
-    kept: Kept, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_remains_is_named_and_fails(kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     mail_about(kept, hold(kept, record(kept, "e1", ADA)), ADA)
     monkeypatch.setattr(Mailbox, "erase_delivery", lambda *_: None)
-    out = forget(capsys, "--where", IS_ADA, "--yes", code=1)
+    out = command("forget", "--where", IS_ADA, "--yes", code=1)
     assert "mails         0       1" in out
     assert "Something remains of 1 event: e1" in out
 
@@ -142,11 +128,9 @@ def test_what_remains_is_named_and_fails(
 
 
 @pytest.mark.parametrize("arguments", [["--dry-run"], []])
-def test_nothing_is_erased_before_it_is_confirmed(
-    kept: Kept, capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
+def test_nothing_is_erased_before_it_is_confirmed(kept: Kept, command: Command, arguments: list[str]) -> None:
     hold(kept, record(kept, "e1", ADA))
-    out = forget(capsys, "--where", IS_ADA, *arguments)
+    out = command("forget", "--where", IS_ADA, *arguments)
     assert "journal       1" in out
     assert "1 delivery not sent yet would never be sent" in out
     assert ("--yes" in out) == (not arguments)
@@ -160,39 +144,35 @@ def test_nothing_is_erased_before_it_is_confirmed(
     ],
 )
 def test_a_person_is_asked(
-    kept: Kept, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: str, is_erased: bool
+    kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch, answer: str, is_erased: bool
 ) -> None:
     record(kept, "e1", ADA)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("builtins.input", lambda _: answer)
-    out = forget(capsys, "--where", IS_ADA)
+    out = command("forget", "--where", IS_ADA)
     assert ("nothing is left of 1 event" in out, "Nothing was erased" in out) == (is_erased, not is_erased)
 
 
-def test_json_does_not_ask(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_does_not_ask(kept: Kept, command: Command) -> None:
     record(kept, "e1", ADA)
-    with pytest.raises(SystemExit) as ended:
-        main(["forget", "--where", IS_ADA, "--json"])
-    assert ended.value.code == 2
-    document = forget_json(capsys, "--where", IS_ADA, "--yes")
+    command("forget", "--where", IS_ADA, "--json", code=2)
+    document = command.json("forget", "--where", IS_ADA, "--yes")
     assert (document["events"], document["dry_run"], document["in_flight"]) == (["e1"], False, 1)
 
 
 # Which events
 
 
-def test_an_actor_is_found_without_reading_bodies(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_actor_is_found_without_reading_bodies(kept: Kept, command: Command) -> None:
     record(kept, "e1", ADA, actor="ada")
     record(kept, "e2", BOB, actor="ada lovelace")
     record(kept, "e3", ADA, actor="Ada")
     record(kept, "e4", BOB)
-    assert forget_json(capsys, "--actor", "aDa", "--yes")["events"] == ["e3", "e1"]
-    assert forget(capsys, "--actor", "ada", "--yes", code=1) == ""
+    assert command.json("forget", "--actor", "aDa", "--yes")["events"] == ["e3", "e1"]
+    assert command("forget", "--actor", "ada", "--yes", code=1) == ""
 
 
-def test_a_person_is_found_under_each_name_that_a_source_may_use(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_person_is_found_under_each_name_that_a_source_may_use(kept: Kept, command: Command) -> None:
     rows: Json = [
         {"name": "ada", "email": ADA, "aliases": ["al"], "github": "countess", "web": "lovelace"},
         {"name": "bob", "github": "lovelace"},
@@ -200,20 +180,20 @@ def test_a_person_is_found_under_each_name_that_a_source_may_use(
     people(kept, {"rows": rows, "providers": {"web": "github"}})
     for number, actor in enumerate(("Ada", ADA, "AL", "countess", "lovelace", "bob", "ada\ufffd", "")):
         record(kept, f"e{number}", ADA, actor=actor)
-    chosen = forget_json(capsys, "--person", "Ada", "--dry-run")["events"]
+    chosen = command.json("forget", "--person", "Ada", "--dry-run")["events"]
     assert chosen == ["e4", "e3", "e2", "e1", "e0"]
-    assert "hookchain forget --person ada --yes" in forget(capsys, "--person", "ada")
+    assert "hookchain forget --person ada --yes" in command("forget", "--person", "ada")
 
 
-def test_a_person_who_is_not_listed_here_is_a_usage_error(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_who_is_not_listed_here_is_a_usage_error(kept: Kept, command: Command) -> None:
     faults: list[tuple[JsonObject, str]] = [
         ({}, "--person: must be a name in `people`; got 'eve'. Use --actor for other names."),
         ({"url": "https://hr.example.com/people.csv"}, "`people` is at a URL. Use --actor for each name"),
     ]
     for settings, fault in faults:
         people(kept, settings)
-        assert main(["forget", "--person", "eve", "--dry-run"]) == 2
-        assert fault in capsys.readouterr().err
+        command("forget", "--person", "eve", "--dry-run", code=2)
+        assert fault in command.error
 
 
 def people(kept: Kept, settings: Json) -> None:
@@ -222,40 +202,36 @@ def people(kept: Kept, settings: Json) -> None:
     (kept.folder / "slices" / "notify.json").write_text(json.dumps({"function": "notify", "people": settings}))
 
 
-def test_a_dead_letter_is_found_though_its_event_is_not_listed_any_more(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dead_letter_is_found_though_its_event_is_not_listed_any_more(kept: Kept, command: Command) -> None:
     letter_id = kept.dead_letter(Event("f" * 32, "/sources/web", "signup", rfc3339(NOW), "0" * 64, {"email": ADA}))
-    assert forget_json(capsys, "--where", IS_ADA, "--yes")["events"] == ["f" * 32]
+    assert command.json("forget", "--where", IS_ADA, "--yes")["events"] == ["f" * 32]
     with JournalReader(kept.folder / "journal.db") as reader:
         letter = reader.dead_letter(letter_id)
     assert letter
     assert letter.message == b""
 
 
-def test_an_event_for_which_the_condition_fails_is_named(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_for_which_the_condition_fails_is_named(kept: Kept, command: Command) -> None:
     kept.event("e1", data={"email": 17})
     record(kept, "e2", ADA)
-    assert main(["forget", "--where", "starts_with(data.email, 'ada')", "--yes"]) == 1
-    captured = capsys.readouterr()
-    assert "the condition fails for 1 event, which stay: e1" in captured.err
-    assert "nothing is left of 1 event" in captured.out
+    printed = command("forget", "--where", "starts_with(data.email, 'ada')", "--yes", code=1)
+    assert "the condition fails for 1 event, which stay: e1" in command.error
+    assert "nothing is left of 1 event" in printed
 
 
 def test_a_search_that_did_not_see_every_pending_delivery_fails(
-    kept: Kept, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold(kept, record(kept, "e1", ADA))
     monkeypatch.setattr(forget_command, "MAX_PENDING", 1)
-    assert main(["forget", "--where", IS_ADA, "--yes"]) == 1
-    captured = capsys.readouterr()
-    assert "nothing is left of 1 event" in captured.out
-    assert "pending deliveries were searched" in captured.err
+    printed = command("forget", "--where", IS_ADA, "--yes", code=1)
+    assert "nothing is left of 1 event" in printed
+    assert "pending deliveries were searched" in command.error
 
 
-def test_an_expression_that_cannot_be_used_is_a_usage_error(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["forget", "--where", "data.email ==", "--dry-run"]) == 2
-    assert "--where" in capsys.readouterr().err
+def test_an_expression_that_cannot_be_used_is_a_usage_error(kept: Kept, command: Command) -> None:
+    command("forget", "--where", "data.email ==", "--dry-run", code=2)
+    assert "--where" in command.error
 
 
 SECRET_WORD = "the-tenants-own-word"
@@ -331,11 +307,6 @@ def tenants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
     return found
 
 
-def forget_tenant(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
-    assert main(["forget", *arguments]) == code, capsys.readouterr()
-    return capsys.readouterr().out
-
-
 FOUND = {
     "tenant": 1,
     "endpoints": 2,
@@ -349,50 +320,45 @@ FOUND = {
 }
 
 
-def test_a_dry_run_counts_what_is_stored_and_erases_nothing(tenants: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_counts_what_is_stored_and_erases_nothing(tenants: Kept, command: Command) -> None:
     for _ in range(2):
-        found = json.loads(forget_tenant(capsys, "--tenant", "acme", "--dry-run", "--json"))
+        found = command.json("forget", "--tenant", "acme", "--dry-run")
         assert (found["stores"], found["unsent"]) == (FOUND, 2)
-    assert "hookchain forget --tenant acme --yes" in forget_tenant(capsys, "--tenant", "acme")
+    assert "hookchain forget --tenant acme --yes" in command("forget", "--tenant", "acme")
 
 
-def test_a_tenant_is_gone_from_every_file_and_others_are_as_they_were(
-    tenants: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
-    done = json.loads(forget_tenant(capsys, "--tenant", "acme", "--yes", "--json"))
+def test_a_tenant_is_gone_from_every_file_and_others_are_as_they_were(tenants: Kept, command: Command) -> None:
+    done = command.json("forget", "--tenant", "acme", "--yes")
     assert done["stores"] == {store: {"found": count, "left": 0} for store, count in FOUND.items()}
-    assert "data.account" in done["event_commands"][0]
-    assert json.loads(forget_tenant(capsys, "--tenant", "beta", "--dry-run", "--json"))["stores"] == FOUND
-    forget_tenant(capsys, "--tenant", "beta", "--yes")
+    assert "data.account" in str(done["event_commands"])
+    assert command.json("forget", "--tenant", "beta", "--dry-run")["stores"] == FOUND
+    command("forget", "--tenant", "beta", "--yes")
     left = [
         path.name for path in tenants.folder.rglob("*") if path.is_file() and SECRET_WORD.encode() in path.read_bytes()
     ]
     assert left == []
 
 
-def test_a_caught_mail_that_tells_of_an_endpoint_of_the_tenant_is_erased(
-    tenants: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_caught_mail_that_tells_of_an_endpoint_of_the_tenant_is_erased(tenants: Kept, command: Command) -> None:
     """It is a delivery to the operator, of an event that says which endpoint is failing."""
     with closing(Mailbox(tenants.folder)) as mailbox:
         for endpoint in (endpoint_of(1), endpoint_of(2), endpoint_of(3)):
             text = json.dumps({"to": f"ops-{endpoint}@example.com", "endpoint": endpoint})
             mailbox.keep([MailRequest("m", NOW, text, 1)])
-    done = json.loads(forget_tenant(capsys, "--tenant", "acme", "--yes", "--json"))
-    assert done["stores"]["mails"] == {"found": 2, "left": 0}
+    stores = command.json("forget", "--tenant", "acme", "--yes")["stores"]
+    assert isinstance(stores, dict)
+    assert stores["mails"] == {"found": 2, "left": 0}
     with closing(Mailbox(tenants.folder)) as mailbox:
         assert mailbox.count_of_delivery(endpoint_of(3)) == mailbox.count() == 1
 
 
-def test_a_tenant_of_which_nothing_is_stored_is_an_error(tenants: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["forget", "--tenant", "nobody", "--dry-run"]) == 1
-    assert "nothing is stored of a tenant 'nobody'" in capsys.readouterr().err
+def test_a_tenant_of_which_nothing_is_stored_is_an_error(tenants: Kept, command: Command) -> None:
+    command("forget", "--tenant", "nobody", "--dry-run", code=1)
+    assert "nothing is stored of a tenant 'nobody'" in command.error
 
 
-def test_what_can_be_read_tells_what_is_left_and_what_is_out_of_reach(
-    tenants: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
-    printed = forget_tenant(capsys, "--tenant", "acme", "--yes")
+def test_what_can_be_read_tells_what_is_left_and_what_is_out_of_reach(tenants: Kept, command: Command) -> None:
+    printed = command("forget", "--tenant", "acme", "--yes")
     assert "Searched again: nothing is left of acme." in printed
     assert "hookchain forget --where 'contains([data.account][], '\"'\"'acme'\"'\"')' --dry-run" in printed
     assert "ask the tenant" in printed

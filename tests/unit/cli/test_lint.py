@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -6,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import lint
+from tests.fakes.command import Command, as_objects
 
 GOOD = """\
 sources:
@@ -23,20 +22,15 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_configuration_without_faults_exits_0_and_says_what_it_holds(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert lint.main(["--config", str(config)]) == 0
-    output = capsys.readouterr()
-    assert "1 source, 1 route, 1 destination; no faults" in output.out
-    assert output.err == ""
+def test_a_configuration_without_faults_exits_0_and_says_what_it_holds(config: Path, command: Command) -> None:
+    assert "1 source, 1 route, 1 destination; no faults" in command("lint", "--config", str(config))
+    assert command.error == ""
 
 
-def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_are_data_for_a_program(config: Path, command: Command) -> None:
     config.write_text(GOOD.replace("bearer", "bear"), encoding="utf-8")
-    assert lint.main(["--config", str(config), "--json"]) == 1
-    output = json.loads(capsys.readouterr().out)
-    assert [(fault["line"], fault["where"]) for fault in output["faults"]] == [(2, "source 'form': auth")]
+    [fault] = as_objects(command.json("lint", "--config", str(config), code=1)["faults"])
+    assert (fault["line"], fault["where"]) == (2, "source 'form': auth")
 
 
 @pytest.mark.parametrize(
@@ -54,11 +48,11 @@ def test_faults_are_data_for_a_program(config: Path, capsys: pytest.CaptureFixtu
     ],
 )
 def test_what_is_seldom_meant_is_a_warning_and_no_fault(
-    config: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], warning: str
+    config: Path, command: Command, change: tuple[str, str], warning: str
 ) -> None:
     config.write_text(GOOD.replace(*change), encoding="utf-8")
-    assert lint.main(["--config", str(config)]) == 0
-    assert warning in capsys.readouterr().err
+    command("lint", "--config", str(config))
+    assert warning in command.error
 
 
 LOOPBACK = "at {}, which is this machine only: a deployment cannot reach it"
@@ -89,23 +83,23 @@ def instead(settings: str) -> tuple[str, str]:
     ],
 )
 def test_what_works_on_this_machine_only_is_a_warning(
-    config: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], warning: str
+    config: Path, command: Command, change: tuple[str, str], warning: str
 ) -> None:
     config.write_text(GOOD.replace(*change), encoding="utf-8")
-    assert lint.main(["--config", str(config)]) == 0
-    lines = [line for line in capsys.readouterr().err.splitlines() if "no route leads to it" not in line]
+    command("lint", "--config", str(config))
+    lines = [line for line in command.error.splitlines() if "no route leads to it" not in line]
     assert [warning in line for line in lines] == [True] * bool(warning), lines
 
 
 def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(
-    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    config: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config.write_text(f"{GOOD}people: {{ann: {{email: ann@example.com}}}}\n".replace("ann@example.com}}}", "actor}}}"))
-    assert lint.main(["--config", str(config)]) == 0
-    assert "nobody to send from: set EMAIL_FROM, or the destination's `from`" in capsys.readouterr().err
+    command("lint", "--config", str(config))
+    assert "nobody to send from: set EMAIL_FROM, or the destination's `from`" in command.error
     monkeypatch.setenv("EMAIL_FROM", "hooks@example.com")
-    assert lint.main(["--config", str(config)]) == 0
-    assert "nobody to send from" not in capsys.readouterr().err
+    command("lint", "--config", str(config))
+    assert "nobody to send from" not in command.error
 
 
 @pytest.mark.parametrize(
@@ -119,12 +113,12 @@ def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(
     ],
 )
 def test_what_a_signature_leaves_open_is_a_warning(
-    config: Path, capsys: pytest.CaptureFixture[str], written: str, body_is_open: bool, time_is_open: bool
+    config: Path, command: Command, written: str, body_is_open: bool, time_is_open: bool
 ) -> None:
     auth = f"{{scheme: hmac, header: X-Sig, {written}, secret: form-key}}"
     config.write_text(GOOD.replace("{scheme: bearer, secret: form-key}", auth), encoding="utf-8")
-    assert lint.main(["--config", str(config)]) == 0
-    output = capsys.readouterr().err
+    command("lint", "--config", str(config))
+    output = command.error
     assert ("does not cover the body" in output) is body_is_open
     assert ("`content` does not cover {timestamp}" in output) is time_is_open
 
@@ -139,12 +133,12 @@ def test_what_a_signature_leaves_open_is_a_warning(
     ],
 )
 def test_the_secrets_of_the_env_file_are_looked_at_where_it_is_asked_for(
-    config: Path, capsys: pytest.CaptureFixture[str], value: str | None, code: int, message: str
+    config: Path, command: Command, value: str | None, code: int, message: str
 ) -> None:
     env_file = config.parent / ".env"
     env_file.write_text("" if value is None else f"FORM_KEY={value}\n", encoding="utf-8")
-    assert lint.main(["--config", str(config), "--secrets", "--env-file", str(env_file)]) == code
-    assert message in capsys.readouterr().err
+    command("lint", "--config", str(config), "--secrets", "--env-file", str(env_file), code=code)
+    assert message in command.error
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback() -> None:
@@ -170,15 +164,13 @@ tests: [{name: one, input: {source: app, body: {event: order.paid, id: 1, accoun
 """
 
 
-def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(config: Path, command: Command) -> None:
     config.write_text(SUBSCRIBERS, encoding="utf-8")
-    assert lint.main(["--config", str(config)]) == 1
-    assert f"{config}:2: route 'orders': must send to 'customers' what fits" in capsys.readouterr().err
+    command("lint", "--config", str(config), code=1)
+    assert f"{config}:2: route 'orders': must send to 'customers' what fits" in command.error
     config.write_text(SUBSCRIBERS.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")
-    assert lint.main(["--config", str(config)]) == 0
-    assert "warning" not in capsys.readouterr().err
+    command("lint", "--config", str(config))
+    assert "warning" not in command.error
 
 
 @pytest.mark.parametrize(
@@ -190,17 +182,17 @@ def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(
     ],
 )
 def test_a_webhook_that_tells_the_operator_of_an_event_but_not_of_its_type_is_a_warning(
-    config: Path, capsys: pytest.CaptureFixture[str], more: str, is_warned: bool
+    config: Path, command: Command, more: str, is_warned: bool
 ) -> None:
     webhook = f"{{webhook: {{url: https://ops.example.com/in{more}}}}}"
     text = SUBSCRIBERS.replace("{email: {to: ann@example.com}}", webhook)
     config.write_text(text.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")
-    assert lint.main(["--config", str(config)]) == 0
-    assert ("'operations' sends the data of each event without its type" in capsys.readouterr().err) == is_warned
+    command("lint", "--config", str(config))
+    assert ("'operations' sends the data of each event without its type" in command.error) == is_warned
 
 
-def test_endpoints_in_a_private_network_are_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_endpoints_in_a_private_network_are_a_warning(config: Path, command: Command) -> None:
     allowing = SUBSCRIBERS.replace("subscribers: {tell", "subscribers: {allow_private: true, tell")
     config.write_text(allowing.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")
-    assert lint.main(["--config", str(config)]) == 0
-    assert "subscribers.allow_private: lets your users reach private addresses" in capsys.readouterr().err
+    command("lint", "--config", str(config))
+    assert "subscribers.allow_private: lets your users reach private addresses" in command.error

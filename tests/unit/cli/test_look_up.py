@@ -5,37 +5,32 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.look_up import destinations, providers
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.config.sections.catalogue_pages import source_block
 from deploy.config.sections.kinds import destination_kinds
+from tests.fakes.command import Command
 from tests.fakes.configurations import compile_text
 from tests.unit.notify.test_own_kinds import FILE, REST, on_the_page
 
 PROVIDERS = sorted(load_catalogue())
 
 
-def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert providers([*arguments]) == 0
-    return capsys.readouterr().out
-
-
-def test_every_provider_is_listed_and_there_are_enough_of_them(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(capsys).splitlines()
+def test_every_provider_is_listed_and_there_are_enough_of_them(command: Command) -> None:
+    lines = command("providers").splitlines()
     assert lines[0].split() == ["KEY", "PROVIDER", "AUTH", "HANDSHAKE", "PROVEN"]
     assert [line.split()[0] for line in lines[1 : 1 + len(PROVIDERS)]] == PROVIDERS
     assert len(PROVIDERS) >= 88
 
 
-def test_a_mistyped_name_is_reported_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert providers(["githbu"]) == 1
-    told = capsys.readouterr().err
+def test_a_mistyped_name_is_reported_with_the_right_one(command: Command) -> None:
+    command("providers", "githbu", code=1)
+    told = command.error
     assert told.startswith("hookchain providers: there is no provider 'githbu'; did you mean 'github'?")
     assert "functions/receive/README.md#any-other-sender" in told
 
 
-def test_one_provider_says_how_to_set_it_up_and_how_sure_that_is(capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed(capsys, "github")
+def test_one_provider_says_how_to_set_it_up_and_how_sure_that_is(command: Command) -> None:
+    text = command("providers", "github")
     for part in (
         "    github:\n      provider: github\n      secret: github-secret",
         "GITHUB_SECRET in .env",
@@ -56,8 +51,8 @@ def test_the_source_that_is_shown_is_one_that_is_accepted(key: str) -> None:
     assert compile_text(f"sources:\n{block}\n")["receive"]["sources"]
 
 
-def test_no_secrets_stand_in_name_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "the-source-s-own" not in printed(capsys, "--json") + printed(capsys, "github")
+def test_no_secrets_stand_in_name_is_shown(command: Command) -> None:
+    assert "the-source-s-own" not in command("providers", "--json") + command("providers", "github")
 
 
 @pytest.fixture
@@ -70,17 +65,16 @@ def config(tmp_path: Path, root: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", destination_kinds())
-def test_each_kind_has_its_page_with_an_example(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert destinations([kind]) == 0
+def test_each_kind_has_its_page_with_an_example(kind: str, command: Command) -> None:
+    page = command("destinations", kind)
 
-    page = capsys.readouterr().out
     assert page.startswith(f"{kind}: ")
     assert f"    example:\n      {kind}:\n" in page
 
 
-def test_own_kinds_are_listed_and_shown_too(config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert destinations(["--config", config]) == 0
-    assert re.search(r"Your own kinds.\n  ticket +A ticket in our help desk.\n", capsys.readouterr().out)
+def test_own_kinds_are_listed_and_shown_too(config: str, command: Command) -> None:
+    assert re.search(
+        r"Your own kinds.\n  ticket +A ticket in our help desk.\n", command("destinations", "--config", config)
+    )
 
-    assert destinations(["ticket", "--config", config]) == 0
-    assert "queue   the queue that gets the ticket" in capsys.readouterr().out
+    assert "queue   the queue that gets the ticket" in command("destinations", "ticket", "--config", config)

@@ -1,16 +1,15 @@
 """`hookchain sources`: what a sender's administrator types where."""
 
-import json
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from deploy.cli.main import main
 from deploy.requests.command_lines import example_line
 from deploy.requests.events import make_example_event
 from shared.jsontext import JsonObject
+from tests.fakes.command import Command, as_objects
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud
 
@@ -45,13 +44,12 @@ def google(google: StandIn, gcloud: StubGcloud) -> StandIn:
     return google
 
 
-def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, JsonObject]:
-    assert main(["sources", "--json", *arguments]) == 0
-    return {each["name"]: each for each in json.loads(capsys.readouterr().out)["sources"]}
+def listed(command: Command, *arguments: str) -> dict[str, JsonObject]:
+    return {str(each["name"]): each for each in as_objects(command.json("sources", *arguments)["sources"])}
 
 
-def test_each_source_has_its_url_its_settings_and_its_events(capsys: pytest.CaptureFixture[str]) -> None:
-    sources = listed(capsys)
+def test_each_source_has_its_url_its_settings_and_its_events(command: Command) -> None:
+    sources = listed(command)
     assert sources["shop"]["url"] == "http://127.0.0.1:9000/shop"
     basic = ["authentication: basic", "user name: web", "password: <secret shop-password>"]
     assert sources["shop"]["schemes"] == [basic]
@@ -66,26 +64,22 @@ def test_each_source_has_its_url_its_settings_and_its_events(capsys: pytest.Capt
     assert sources["git"]["secrets"] == ["git-secret"]
 
 
-def test_people_get_them_one_under_another(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sources"]) == 0
-    output = capsys.readouterr().out
+def test_people_get_them_one_under_another(command: Command) -> None:
+    output = command("sources")
     assert "  events    select order.*, refund (orders)" in output
     assert "  events    none: no route matches its events" in output
     assert "  or        header x-key: <secret b-token>" in output
     assert "To set $NAME in your shell, read .env:  . " in output
-    assert main(["sources", "shop"]) == 0
-    assert "git" not in capsys.readouterr().out
-    assert main(["sources", "shpo"]) == 2
-    assert "did you mean 'shop'?" in capsys.readouterr().err
+    assert "git" not in command("sources", "shop")
+    command("sources", "shpo", code=2)
+    assert "did you mean 'shop'?" in command.error
 
 
-def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert str(listed(capsys)["git"]["example"]).endswith("hookchain trigger github push --source git")
+def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(tmp_path: Path, command: Command) -> None:
+    assert str(listed(command)["git"]["example"]).endswith("hookchain trigger github push --source git")
     text = CONFIG.replace("types: [push]", "types: [issues]")
     (tmp_path / "hookchain.yaml").write_text(text, encoding="utf-8")
-    assert str(listed(capsys)["git"]["example"]).endswith("hookchain trigger github issues --source git")
+    assert str(listed(command)["git"]["example"]).endswith("hookchain trigger github issues --source git")
 
 
 @pytest.mark.parametrize("scheme", ["basic", "header", "query", "none"])
@@ -101,10 +95,10 @@ def test_a_shell_reads_the_example_as_it_is_meant(scheme: str, tmp_path: Path) -
     assert scheme != "basic" or 'w$`"b:se cret' in arguments
 
 
-def test_on_google_the_url_is_the_deployed_functions(google: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_google_the_url_is_the_deployed_functions(google: StandIn, command: Command) -> None:
     path = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
     google.answers(path, {"uri": "https://hookchain-receive-abc-ew.a.run.app"})
-    sources = listed(capsys, "--platform", "gcp", "--project", PROJECT)
+    sources = listed(command, "--platform", "gcp", "--project", PROJECT)
     assert sources["shop"]["url"] == "https://hookchain-receive-abc-ew.a.run.app/shop"
     assert "gcloud secrets versions access latest --secret=hookchain-shop-password" in str(sources["shop"]["example"])
     signed = str(sources["git"]["example"])

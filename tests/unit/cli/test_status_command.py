@@ -9,7 +9,6 @@ from typing import Final
 import pytest
 
 from deploy.cli.events import clock
-from deploy.cli.main import main
 from deploy.cli.status import MAX_GROUPS, status_text
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import Hint, Ports, write_dev_file
@@ -33,6 +32,7 @@ from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed, Settlement
 from shared.ledger_rules import new_row
+from tests.fakes.command import Command, as_objects
 from tests.fakes.configurations import compile_text
 from tests.fakes.notifier import EVENT, a_delivery
 from tests.google_stand_in import StandIn
@@ -58,19 +58,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
 
 
-def status_document(capsys: pytest.CaptureFixture[str], *arguments: str) -> JsonObject:
-    assert main(["status", "--json", *arguments]) == 0
-    document: JsonObject = json.loads(capsys.readouterr().out)
-    return document
-
-
 # On this machine
 
 
-def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, command: Command) -> None:
     state = tmp_path / "state"
     asyncio.run(keep_some(state))
-    found = status_document(capsys, "--state", str(state))
+    found = command.json("status", "--state", str(state))
     assert found["versions"] == [{"name": "hookchain dev", "version": "", "since": None, "trouble": "not up: make dev"}]
     assert found["sources"] == [
         {"source": "shop", **NEVER_SEEN, "silence_seconds": 3_600},
@@ -121,11 +115,6 @@ async def keep_some(state: Path) -> None:
     store.close()
 
 
-def as_objects(value: object) -> list[JsonObject]:
-    assert isinstance(value, list)
-    return [each for each in value if isinstance(each, dict)]
-
-
 # On Google Cloud
 
 
@@ -137,8 +126,8 @@ def google(google: StandIn, gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch)
     return google
 
 
-def on_gcp(capsys: pytest.CaptureFixture[str]) -> JsonObject:
-    return status_document(capsys, "--platform", "gcp", "--project", PROJECT)
+def on_gcp(command: Command) -> JsonObject:
+    return command.json("status", "--platform", "gcp", "--project", PROJECT)
 
 
 def service(ready: str, created: str, state: str = "CONDITION_SUCCEEDED") -> JsonObject:
@@ -151,26 +140,24 @@ def service(ready: str, created: str, state: str = "CONDITION_SUCCEEDED") -> Jso
     }
 
 
-def test_revisions_are_reported_with_what_keeps_one_from_serving(
-    google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_revisions_are_reported_with_what_keeps_one_from_serving(google: StandIn, command: Command) -> None:
     google.answers(f"{SERVICES}receive", service("receive-00002", "receive-00002"))
     google.answers(f"{SERVICES}transform", service("transform-00002", "transform-00003", "CONDITION_FAILED"))
     google.answers(SERIES, {})
-    versions = {str(each["name"]): each for each in as_objects(on_gcp(capsys)["versions"])}
+    versions = {str(each["name"]): each for each in as_objects(on_gcp(command)["versions"])}
     assert (versions["receive"]["version"], versions["receive"]["trouble"]) == ("receive-00002", None)
     assert str(versions["receive"]["since"]).startswith("2026-03-01T12:00:00")
     assert versions["transform"]["trouble"] == "it did not listen on its port"
     assert versions["notify"]["trouble"] == "not deployed: make deploy-gcp"
 
 
-def test_what_waits_comes_from_monitoring(google: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_waits_comes_from_monitoring(google: StandIn, command: Command) -> None:
     points: list[object] = [{"value": {"int64Value": "7"}}, {"value": {"int64Value": "900"}}]
     names = ("hookchain-deliveries-notify", "hookchain-bus-orders", "hookchain-dead-letters-hold")
     series = [{"resource": {"labels": {"subscription_id": name}}, "points": points} for name in names]
     answer: JsonObject = json.loads(json.dumps({"timeSeries": series}))
     google.answers(SERIES, answer)
-    backlog = {str(each["subscription"]): each for each in as_objects(on_gcp(capsys)["backlog"])}
+    backlog = {str(each["subscription"]): each for each in as_objects(on_gcp(command)["backlog"])}
     assert backlog["hookchain-deliveries-notify"]["waiting"] == 7
     assert backlog["hookchain-deliveries-notify"]["oldest_seconds"] == 7
     assert backlog["hookchain-events-transform"]["waiting"] is None
@@ -179,12 +166,10 @@ def test_what_waits_comes_from_monitoring(google: StandIn, capsys: pytest.Captur
     assert sorted("num_undelivered_messages" in query for query in requests) == [False, True]
 
 
-def test_what_one_part_does_not_tell_hides_nothing_of_the_others(
-    google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_one_part_does_not_tell_hides_nothing_of_the_others(google: StandIn, command: Command) -> None:
     google.answers(f"{SERVICES}receive", service("receive-00002", "receive-00002"))
     google.refuses(SERIES, 403, "IAM_PERMISSION_DENIED")
-    found = on_gcp(capsys)
+    found = on_gcp(command)
     assert as_objects(found["versions"])[0]["trouble"] is None
     assert found["dead_letters"] is None
     notes = found["notes"]
@@ -276,16 +261,13 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_faulty_edit_does_not_hide_the_status_of_what_is_served(
-    state: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_faulty_edit_does_not_hide_the_status_of_what_is_served(state: Path, command: Command) -> None:
     write_dev_file(state, Ports(1, 1, 1, 1, 1), Hint("", ()), state / "hookchain.yaml")
-    assert main(["status", "--state", str(state), "--json"]) == 0
-    printed = capsys.readouterr()
-    assert [each["source"] for each in json.loads(printed.out)["sources"]] == ["shop"]
-    assert "hookchain.yaml has faults, see `hookchain lint`" in printed.err
+    found = command.json("status", "--state", str(state))
+    assert [each["source"] for each in as_objects(found["sources"])] == ["shop"]
+    assert "hookchain.yaml has faults, see `hookchain lint`" in command.error
 
 
-def test_where_nothing_is_served_the_fault_is_reported(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["status", "--state", str(state)]) == 1
-    assert "did you mean 'auth'?" in capsys.readouterr().err
+def test_where_nothing_is_served_the_fault_is_reported(state: Path, command: Command) -> None:
+    command("status", "--state", str(state), code=1)
+    assert "did you mean 'auth'?" in command.error

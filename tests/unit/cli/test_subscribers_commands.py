@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import api_keys, endpoints, event_types, tenants
 from functions.subscribe.credentials import read_api_key
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
-from shared.jsontext import JsonObject
 from shared.subscribers.directory import Directory
 from shared.subscribers.model import Endpoint
+from tests.fakes.command import Command
 
 CONFIG = """
 sources: {shop: {auth: none}}
@@ -36,33 +35,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class Screen:
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def run(self, command: str, *arguments: str, code: int = 0) -> str:
-        mains = {
-            "tenants": tenants.main,
-            "endpoints": endpoints.main,
-            "event-types": event_types.main,
-            "api-keys": api_keys.main,
-            "portal-link": tenants.portal_link,
-        }
-        assert mains[command]([*arguments]) == code, self._capsys.readouterr()
-        found = self._capsys.readouterr()
-        self.err = found.err
-        return found.out
-
-    def json(self, command: str, *arguments: str, code: int = 0) -> JsonObject:
-        document: JsonObject = json.loads(self.run(command, *arguments, "--json", code=code))
-        return document
-
-
-@pytest.fixture
-def screen(capsys: pytest.CaptureFixture[str]) -> Screen:
-    return Screen(capsys)
-
-
 def stored(folder: Path, tenant: str) -> list[Endpoint]:
     async def read() -> list[Endpoint]:
         documents = LocalDocuments(folder / "state" / FILE_NAME)
@@ -74,29 +46,29 @@ def stored(folder: Path, tenant: str) -> list[Endpoint]:
     return asyncio.run(read())
 
 
-def test_a_tenant_is_set_changed_shown_listed_and_deleted(screen: Screen) -> None:
-    assert screen.run("tenants", "list") == ""
-    assert screen.err == "no tenants\n"
-    assert screen.run("tenants", "set", "acme", "--name", "Acme", "--metadata", "plan=pro") == "acme: created\n"
-    assert screen.run("tenants", "set", "acme", "--email", "ops@acme.example") == "acme: updated\n"
-    assert screen.run("tenants", "set", "acme", "--name", "Acme") == "acme: unchanged\n"
-    shown = screen.json("tenants", "show", "acme")
+def test_a_tenant_is_set_changed_shown_listed_and_deleted(command: Command) -> None:
+    assert command("tenants", "list") == ""
+    assert command.error == "no tenants\n"
+    assert command("tenants", "set", "acme", "--name", "Acme", "--metadata", "plan=pro") == "acme: created\n"
+    assert command("tenants", "set", "acme", "--email", "ops@acme.example") == "acme: updated\n"
+    assert command("tenants", "set", "acme", "--name", "Acme") == "acme: unchanged\n"
+    shown = command.json("tenants", "show", "acme")
     assert (shown["name"], shown["email"], shown["metadata"]) == ("Acme", "ops@acme.example", {"plan": "pro"})
-    screen.run("tenants", "set", "acme", "--metadata", "plan=")
-    assert screen.json("tenants", "show", "acme")["metadata"] == {}
-    assert "acme    Acme  ops@acme.example" in screen.run("tenants", "list")
-    assert "Add --yes" in screen.run("tenants", "delete", "acme")
-    assert screen.json("tenants", "list")["tenants"]
-    assert "is deleted" in screen.run("tenants", "delete", "acme", "--yes")
-    screen.run("tenants", "show", "acme", code=1)
-    assert "there is no such tenant: acme" in screen.err
+    command("tenants", "set", "acme", "--metadata", "plan=")
+    assert command.json("tenants", "show", "acme")["metadata"] == {}
+    assert "acme    Acme  ops@acme.example" in command("tenants", "list")
+    assert "Add --yes" in command("tenants", "delete", "acme")
+    assert command.json("tenants", "list")["tenants"]
+    assert "is deleted" in command("tenants", "delete", "acme", "--yes")
+    command("tenants", "show", "acme", code=1)
+    assert "there is no such tenant: acme" in command.error
 
 
-def test_what_the_api_rejects_the_command_rejects_with_the_place_and_the_rule(screen: Screen) -> None:
-    screen.run("tenants", "set", "Acme Inc.", code=1)
-    assert "a tenant's id has letters, digits, '_', '.' and '-'" in screen.err
-    screen.run("tenants", "set", "acme", "--email", "nobody", code=1)
-    assert screen.err == "hookchain tenants set: /email: must be an email address, such as ops@example.com\n"
+def test_what_the_api_rejects_the_command_rejects_with_the_place_and_the_rule(command: Command) -> None:
+    command("tenants", "set", "Acme Inc.", code=1)
+    assert "a tenant's id has letters, digits, '_', '.' and '-'" in command.error
+    command("tenants", "set", "acme", "--email", "nobody", code=1)
+    assert command.error == "hookchain tenants set: /email: must be an email address, such as ops@example.com\n"
 
 
 TENANTS = "id,name,email,metadata.plan\nacme,Acme,ops@acme.example,pro\nbeta,Beta,,\n"
@@ -108,20 +80,20 @@ ENDPOINTS = (
 
 
 def test_tenants_and_endpoints_are_imported_after_a_dry_run_and_again_without_a_change(
-    folder: Path, screen: Screen
+    folder: Path, command: Command
 ) -> None:
     (folder / "tenants.csv").write_text("\ufeff" + TENANTS, encoding="utf-8")
     (folder / "endpoints.csv").write_text(ENDPOINTS)
-    printed = screen.run("tenants", "import", str(folder / "tenants.csv"))
+    printed = command("tenants", "import", str(folder / "tenants.csv"))
     assert "2 tenants: 2 would be created, 0 would be updated, 0 unchanged\nNothing was changed." in printed
-    assert screen.json("tenants", "list")["tenants"] == []
-    assert screen.json("tenants", "import", str(folder / "tenants.csv"), "--yes")["created"] == 2
-    assert screen.json("tenants", "import", str(folder / "tenants.csv"), "--yes")["unchanged"] == 2
+    assert command.json("tenants", "list")["tenants"] == []
+    assert command.json("tenants", "import", str(folder / "tenants.csv"), "--yes")["created"] == 2
+    assert command.json("tenants", "import", str(folder / "tenants.csv"), "--yes")["unchanged"] == 2
 
-    printed = screen.run("endpoints", "import", str(folder / "endpoints.csv"))
+    printed = command("endpoints", "import", str(folder / "endpoints.csv"))
     assert "acme https://acme.example/in  would be created" in printed
     assert stored(folder, "acme") == []
-    assert "2 created" in screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
+    assert "2 created" in command("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
     [endpoint] = stored(folder, "acme")
     assert (endpoint.types, endpoint.rate, endpoint.headers) == (
         ("order.*", "user.created"),
@@ -134,16 +106,16 @@ def test_tenants_and_endpoints_are_imported_after_a_dry_run_and_again_without_a_
     assert (other.auth.kind, other.disabled_by) == ("bearer", "operator")
 
     (folder / "endpoints.csv").write_text("tenant,url,rate,header.X-More\nacme,https://acme.example/in,5/s,yes\n")
-    assert "1 updated" in screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
+    assert "1 updated" in command("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
     [changed] = stored(folder, "acme")
     assert (changed.id, changed.rate, changed.types) == (endpoint.id, "5/s", endpoint.types)
     assert changed.headers == {"X-Team": "core", "X-More": "yes"}
     assert changed.secrets == endpoint.secrets
-    assert "1 unchanged" in screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
+    assert "1 unchanged" in command("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
 
 
-def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder: Path, screen: Screen) -> None:
-    screen.run("tenants", "set", "acme")
+def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder: Path, command: Command) -> None:
+    command("tenants", "set", "acme")
     rows = [
         "tenant,url,filter,header.Host",
         "acme,https://acme.example/in,,",
@@ -152,10 +124,10 @@ def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder:
         "acme,https://acme.example/4,,evil",
     ]
     (folder / "endpoints.csv").write_text("\n".join(rows) + "\n")
-    screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes", code=1)
-    found = re.findall(r"line (\d+): (\S+)", screen.err)
+    command("endpoints", "import", str(folder / "endpoints.csv"), "--yes", code=1)
+    found = re.findall(r"line (\d+): (\S+)", command.error)
     assert found == [("3", "/url:"), ("4", "there"), ("5", "/headers/Host:")]
-    assert screen.err.endswith("Nothing was imported.\n")
+    assert command.error.endswith("Nothing was imported.\n")
     assert stored(folder, "acme") == []
 
 
@@ -168,76 +140,75 @@ def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder:
         (b'id\n"acme', "is not CSV"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_why(folder: Path, screen: Screen, content: bytes, fault: str) -> None:
+def test_a_file_that_cannot_be_read_is_told_why(folder: Path, command: Command, content: bytes, fault: str) -> None:
     (folder / "tenants.csv").write_bytes(content)
-    screen.run("tenants", "import", str(folder / "tenants.csv"), code=1)
-    assert fault in screen.err
+    command("tenants", "import", str(folder / "tenants.csv"), code=1)
+    assert fault in command.error
 
 
-def test_endpoints_are_listed_shown_disabled_and_enabled(folder: Path, screen: Screen) -> None:
+def test_endpoints_are_listed_shown_disabled_and_enabled(folder: Path, command: Command) -> None:
     (folder / "tenants.csv").write_text(TENANTS)
     (folder / "endpoints.csv").write_text(ENDPOINTS)
-    screen.run("tenants", "import", str(folder / "tenants.csv"), "--yes")
-    screen.run("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
+    command("tenants", "import", str(folder / "tenants.csv"), "--yes")
+    command("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
     [endpoint] = stored(folder, "acme")
     name = f"acme:{endpoint.id}"
-    assert f"{name}  enabled" in screen.run("endpoints", "list", "acme")
-    assert "disabled by operator" in screen.run("endpoints", "list", "--disabled")
-    assert screen.run("endpoints", "disable", name) == f"{name}: disabled\n"
-    assert "state        disabled by operator" in screen.run("endpoints", "show", f"customers:{name}")
-    assert screen.run("endpoints", "enable", name) == f"{name}: enabled\n"
-    shown = screen.json("endpoints", "show", name)
+    assert f"{name}  enabled" in command("endpoints", "list", "acme")
+    assert "disabled by operator" in command("endpoints", "list", "--disabled")
+    assert command("endpoints", "disable", name) == f"{name}: disabled\n"
+    assert "state        disabled by operator" in command("endpoints", "show", f"customers:{name}")
+    assert command("endpoints", "enable", name) == f"{name}: enabled\n"
+    shown = command.json("endpoints", "show", name)
     assert (shown["enabled"], shown["tenant"]) == (True, "acme")
 
 
-def test_event_types_are_imported_exported_and_documented(folder: Path, screen: Screen) -> None:
+def test_event_types_are_imported_exported_and_documented(folder: Path, command: Command) -> None:
     types = folder / "types.yaml"
     types.write_text("order.sent: {group: orders, schema: {type: object}, examples: [{id: 2}]}\n")
-    assert ": 1 would be created, 0 would be updated, 0 unchanged" in screen.run("event-types", "import", str(types))
-    assert screen.json("event-types", "import", str(types), "--yes")["created"] == ["order.sent"]
-    assert screen.json("event-types", "import", str(types), "--yes")["unchanged"] == ["order.sent"]
-    assert "order.paid  orders  configuration  An order is paid." in screen.run("event-types", "list")
-    assert '"id": 2' in screen.run("event-types", "show", "order.sent")
-    assert list(screen.json("event-types", "export")["webhooks"]) == ["order.paid", "order.sent"]  # type: ignore[arg-type]
-    screen.run("event-types", "export", "--format", "json-schema", "--out", str(folder / "out.json"))
+    assert ": 1 would be created, 0 would be updated, 0 unchanged" in command("event-types", "import", str(types))
+    assert command.json("event-types", "import", str(types), "--yes")["created"] == ["order.sent"]
+    assert command.json("event-types", "import", str(types), "--yes")["unchanged"] == ["order.sent"]
+    assert "order.paid  orders  configuration  An order is paid." in command("event-types", "list")
+    assert '"id": 2' in command("event-types", "show", "order.sent")
+    assert list(command.json("event-types", "export")["webhooks"]) == ["order.paid", "order.sent"]  # type: ignore[arg-type]
+    command("event-types", "export", "--format", "json-schema", "--out", str(folder / "out.json"))
     assert "$defs" in json.loads((folder / "out.json").read_text())
-    screen.run("event-types", "docs", "--out", str(folder / "docs"))
+    command("event-types", "docs", "--out", str(folder / "docs"))
     assert "<h1>Acme</h1>" in (folder / "docs" / "index.html").read_text()
 
 
 def test_a_catalogue_with_faults_or_with_a_type_of_the_configuration_changes_nothing(
-    folder: Path, screen: Screen
+    folder: Path, command: Command
 ) -> None:
     types = folder / "types.json"
     types.write_text('{"a": {"schema": {"type": "text"}}, "b c": {}}')
-    screen.run("event-types", "import", str(types), "--yes", code=1)
-    assert "/a/schema: is not a JSON Schema" in screen.err
+    command("event-types", "import", str(types), "--yes", code=1)
+    assert "/a/schema: is not a JSON Schema" in command.error
     types.write_text('{"order.paid": {}, "order.sent": {}}')
-    screen.run("event-types", "import", str(types), "--yes", code=1)
-    assert "is in the configuration" in screen.err
-    assert len(screen.json("event-types", "list")["event_types"]) == 1  # type: ignore[arg-type]
+    command("event-types", "import", str(types), "--yes", code=1)
+    assert "is in the configuration" in command.error
+    assert len(command.json("event-types", "list")["event_types"]) == 1  # type: ignore[arg-type]
 
 
-def test_an_api_key_is_printed_once_and_only_its_hash_is_stored(folder: Path, screen: Screen) -> None:
-    key = screen.run("api-keys", "create", "--scope", "write", "--description", "the shop").strip()
+def test_an_api_key_is_printed_once_and_only_its_hash_is_stored(folder: Path, command: Command) -> None:
+    key = command("api-keys", "create", "--scope", "write", "--description", "the shop").strip()
     parts = read_api_key(key)
     assert parts
     assert key.encode() not in (folder / "state" / FILE_NAME).read_bytes()
-    assert f"{parts.id}  write" in screen.run("api-keys", "list")
-    assert screen.run("api-keys", "rotate", parts.id).strip() != key
-    assert "would be deleted: the shop" in screen.run("api-keys", "delete", parts.id)
-    screen.run("api-keys", "delete", parts.id, "--yes")
-    screen.run("api-keys", "delete", parts.id, "--yes", code=1)
-    assert "there is no API key" in screen.err
+    assert f"{parts.id}  write" in command("api-keys", "list")
+    assert command("api-keys", "rotate", parts.id).strip() != key
+    assert "would be deleted: the shop" in command("api-keys", "delete", parts.id)
+    command("api-keys", "delete", parts.id, "--yes")
+    command("api-keys", "delete", parts.id, "--yes", code=1)
+    assert "there is no API key" in command.error
 
 
-def test_a_portal_link_is_of_the_running_portal_and_can_be_revoked(screen: Screen) -> None:
-    screen.run("tenants", "set", "acme")
-    link = screen.run("portal-link", "acme", "--capabilities", "view,reveal-secret", "--expires", "1d").strip()
+def test_a_portal_link_is_of_the_running_portal_and_can_be_revoked(command: Command) -> None:
+    command("tenants", "set", "acme")
+    link = command("portal-link", "acme", "--capabilities", "view,reveal-secret", "--expires", "1d").strip()
     assert link.startswith("http://127.0.0.1:8083/portal#token=hpt_")
-    assert "invalid" in screen.run("portal-link", "acme", "--revoke")
-    screen.run("portal-link", "nobody", code=1)
-    assert "there is no such tenant" in screen.err
-    for arguments in (["acme", "--capabilities", "all"], ["acme", "--expires", "30d"], ["acme", "--expires", "never"]):
-        with pytest.raises(SystemExit):
-            tenants.portal_link(arguments)
+    assert "invalid" in command("portal-link", "acme", "--revoke")
+    command("portal-link", "nobody", code=1)
+    assert "there is no such tenant" in command.error
+    for arguments in (["--capabilities", "all"], ["--expires", "30d"], ["--expires", "never"]):
+        command("portal-link", "acme", *arguments, code=2)

@@ -44,18 +44,6 @@ def test_a_wrong_argument_is_a_usage_error_that_names_what_was_meant(
     assert capsys.readouterr().err.endswith(f": error: {message}\n")
 
 
-def test_where_nothing_listens_on_this_machine_send_says_what_should(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("FORM_PASSWORD", "correct horse battery")
-    with receiver(b"") as gone:
-        url = gone.url
-    assert main(["send", url, "a=b", "--password", "--secret", "form-password"]) == 1
-    printed = capsys.readouterr()
-    assert printed.out.startswith("not sent: could not connect: 127.0.0.1:")
-    assert printed.err == "Is `make dev` running, and is this its port? It prints its URLs when it starts.\n"
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [

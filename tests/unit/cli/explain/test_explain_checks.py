@@ -143,17 +143,3 @@ def test_no_secret_and_no_header_is_shown(capsys: pytest.CaptureFixture[str]) ->
     text = capsys.readouterr().out
     for secret in ("correct-horse-battery", password, "canary-0123456789"):
         assert secret not in text
-
-
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [
-        ("curl -u web:correct-horse-battery -d event=x http://localhost:8080/form", None),
-        ("curl -u web:wrong -d event=x http://localhost:8080/form", "password_mismatch"),
-    ],
-)
-def test_a_curl_line_is_a_request_too(line: str, code: str | None, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("body").write_bytes(BODY)
-    places = ["--config", "hookchain.yaml", "--env-file", ".env", "--from", "192.0.2.7", "--json"]
-    assert main([*places, "--curl", line]) == (3 if code else 0)
-    assert document(capsys)["code"] == code

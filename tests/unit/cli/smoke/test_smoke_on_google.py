@@ -70,14 +70,3 @@ def test_nobody_is_written_to_unasked(
     assert "people (email)  ann@example.com" in output
     assert "add --yes to confirm" in output
     assert not [request for request in google.requests if request.method == "POST"]
-
-
-def test_a_rejection_is_reported_with_where_to_look(
-    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    google.answers("/hooks/signed", {"code": "signature_mismatch"}, status=401, method="POST")
-    assert on_gcp("--yes") == 1
-    output = capsys.readouterr().out
-    assert "✗ accepted" in output
-    assert "the signature does not match" in output
-    assert "hookchain logs --function receive --platform gcp" in output

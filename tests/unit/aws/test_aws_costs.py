@@ -1,7 +1,6 @@
 """What a month on AWS costs follows how AWS bills, the configuration, and what one event uses."""
 
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,10 +10,7 @@ import pytest
 
 from deploy.aws.costs import (
     COSTS,
-    ENDPOINT_DELIVERY_UNITS,
-    MESSAGE_UNITS,
     PRICES_FILE,
-    START_SECONDS,
     alarm_metrics,
     billed,
     price_rows,
@@ -63,12 +59,6 @@ def test_a_call_is_billed_to_the_millisecond_and_while_its_destination_answers()
     assert slow["duration of the calls"] - quick["duration of the calls"] == pytest.approx(100_000 * 5 * 0.5)
 
 
-def test_sparse_traffic_pays_for_starts() -> None:
-    few, many = (amounts(default_topology(), Traffic(events))["duration of the calls"] for events in (100, 1_000_000))
-    assert few > 100 * START_SECONDS * 0.5
-    assert many < 10_000 * few
-
-
 def test_a_stack_without_events_costs_its_polls_sweeps_secrets_and_alarms() -> None:
     topology = default_topology()
     found = amounts(topology, Traffic(0))
@@ -111,19 +101,6 @@ def test_every_price_is_listed_with_its_region_and_date() -> None:
     assert re.search(r"us-east-1 as of 20\d\d-\d\d.*without the free tier", prices.origin)
     assert set(prices.by_name) == {row.price for row in price_rows()}
     assert all(price > 0 for price in prices.by_name.values())
-
-
-def test_the_command_estimates_aws_offline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["costs", "--platform", "aws", "--config", "none", "--env-file", os.devnull]
-    assert main([*arguments, "--events", "1e6"]) == 0
-    output = capsys.readouterr().out
-    assert "polls of empty queues" in output
-    assert "AWS's list prices in us-east-1" in output
-    prices = tmp_path / "prices.yaml"
-    prices.write_text("currency: CHF\nmillion_write_units: 2\nmillion_schedules: 10\n")
-    assert main([*arguments, "--events", "2e6", "--prices", str(prices)]) == 0
-    output = capsys.readouterr().out
-    assert f"Total: {2 * read_usage()['write_units'] * 2 + 0.432:,.2f} CHF a month, without" in output
 
 
 # What one event uses
@@ -188,12 +165,3 @@ async def test_one_event_uses_what_the_estimate_says(stack: Stack) -> None:
     overhead = 100  # of each item, and of each entry of an index
     assert usage["bytes_ledger"] == pytest.approx(sum(settled.values()) + overhead * len(settled), rel=0.25)
     assert usage["bytes_events"] == pytest.approx(sum(recorded.values()) + overhead * len(recorded), rel=0.25)
-
-
-def test_subscribers_cost_what_their_messages_and_deliveries_write_and_nothing_without_them() -> None:
-    topology, million = default_topology(), Traffic(1_000_000)
-    without, with_three = amounts(topology, million), amounts(topology, replace(million, endpoints=3))
-    assert with_three.keys() - without.keys() == {each for each in with_three if each.startswith("subscribers, ")}
-    assert with_three["subscribers, writes"] == 1e6 * (MESSAGE_UNITS + 3 * ENDPOINT_DELIVERY_UNITS)
-    assert with_three["subscribers, reads at most"] == 1e6 * (1 + 3 + 3 * 2)
-    assert with_three["duration of the calls"] > 2 * without["duration of the calls"]

@@ -24,13 +24,6 @@ def read(message: str) -> tuple[str, str]:
     return record.severity, str(record.document["message"])
 
 
-def test_a_line_of_ours_is_a_record_with_its_fields() -> None:
-    record = parse_log_event(event('{"severity":"WARNING","message":"given up","event_id":"4f2a"}\n'), "notify")
-    assert record is not None
-    assert (record.process, record.severity, record.at) == ("notify", "WARNING", 1_772_366_400.123)
-    assert record.document["event_id"] == "4f2a"
-
-
 @pytest.mark.parametrize(
     "message",
     [

@@ -1,32 +1,11 @@
 """`hookchain status --platform aws`: functions, queues, and what could not be read."""
 
-import json
 import time
-
-import pytest
 
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import DeployedStack
 from deploy.history.aws import read_backlogs, read_versions
-from shared.jsontext import JsonObject
 from tests.aws.operator import Stack
-
-
-def status_of(stack: Stack, capsys: pytest.CaptureFixture[str]) -> JsonObject:
-    assert stack.run("status", "--json") == 0
-    document: JsonObject = json.loads(capsys.readouterr().out)
-    return document
-
-
-def test_functions_are_reported_and_those_that_are_not_there(stack: Stack) -> None:
-    deployed = DeployedStack(stack.target, stack.api())
-    assert [each.trouble for each in read_versions(deployed)] == ["not deployed: make deploy-aws"] * 3
-    stack.add_functions()
-    versions = read_versions(deployed)
-    assert [each.name for each in versions] == ["receive", "transform", "notify"]
-    assert [each.trouble for each in versions] == [""] * 3
-    assert all(len(each.version) == 12 for each in versions)
-    assert all(each.since is not None and abs(each.since - time.time()) < 86_400 for each in versions)
 
 
 def test_a_function_that_does_not_read_its_queue_is_in_trouble(stack: Stack) -> None:

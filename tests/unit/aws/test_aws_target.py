@@ -5,14 +5,9 @@ import re
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws_names import StackTarget, checked_target, find_target
 from deploy.terminal.command_line import CommandError
-from shared.cloud.aws.tables import TABLES
-from shared.ports import TOPIC_NAMES
 from tests.aws.operator import Stack
 
 NOTHING = argparse.Namespace(stack=None, region=None, prefix=None)
@@ -48,15 +43,6 @@ def test_without_a_region_the_message_names_the_option() -> None:
 def test_a_name_that_no_stack_or_region_has_is_rejected_before_a_call(stack: str, region: str, field: str) -> None:
     with pytest.raises(CommandError, match=f"^{field}: must be"):
         checked_target(stack, region)
-
-
-@given(st.from_regex(r"[a-z](-?[a-z0-9]){2,13}", fullmatch=True), st.sampled_from(["ap-southeast-1", "us-gov-west-1"]))
-def test_every_name_of_a_valid_stack_is_one_that_aws_takes(stack: str, region: str) -> None:
-    prefix = checked_target(stack, region).prefix
-    assert len(aws_names.bucket(prefix, "123456789012", region)) <= 63
-    assert all(len(aws_names.undelivered_queue(prefix, topic)) <= 80 for topic in TOPIC_NAMES)
-    assert all(len(aws_names.function(prefix, name)) <= 64 for name in ("receive", "transform", "notify"))
-    assert all(3 <= len(aws_names.table(prefix, each.name)) <= 255 for each in TABLES)
 
 
 def test_without_credentials_the_message_says_how_to_sign_in(

@@ -15,9 +15,7 @@ from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi
 from deploy.cloud_access.aws_names import checked_target
 from deploy.config.dotenv import read_dotenv
-from deploy.secrets.needs import Need
-from deploy.secrets.values import first_values
-from deploy.terminal.command_line import CommandError, Questions
+from deploy.terminal.command_line import CommandError
 from shared.cloud.aws.tables import TABLES
 from shared.jsontext import Json, JsonObject
 from tests.aws.operator import Stack
@@ -118,15 +116,6 @@ def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(
     assert read_dotenv(env) == kept
     second = Memory(env, checked_target("hookchain", "eu-central-1", "mine"), {}, ())
     assert second.missing_target_options() == " --stack hookchain --region eu-central-1 --prefix mine-"
-
-
-def test_a_secret_that_something_else_serves_for_is_not_asked_for() -> None:
-    key = Need("sendgrid-api-key", ("notify",), ("mail by SendGrid",), is_made_locally=False, is_optional=True)
-    receive: JsonObject = {"sources": {}}
-    nobody = Questions(is_terminal=False)
-    assert first_values([key], receive, {}, nobody, "--platform aws") == ({}, [])
-    given = {"SENDGRID_API_KEY": "SG.a-key-of-the-test"}
-    assert first_values([key], receive, given, nobody, "--platform aws")[0] == {key.name: "SG.a-key-of-the-test"}
 
 
 def test_kept_tables_are_imported_by_their_names_and_survive_a_failure() -> None:

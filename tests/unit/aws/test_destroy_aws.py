@@ -30,16 +30,6 @@ def destroyed(stack: Stack, *arguments: str) -> int:
     return aws_deployment.destroy_aws(["--stack", stack.name, "--region", stack.place.region, *arguments])
 
 
-def test_what_is_kept_is_named_and_stays(left: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    assert destroyed(left) == 0
-    told = capsys.readouterr().out
-    assert f"There is no stack {left.name} in account" in told
-    kept = told.partition("Kept (ALL=1 removes them too): ")[2]
-    assert f"table {left.prefix}dead-letters, " in kept
-    assert f"bucket {left.prefix}blobs-" in kept
-    assert f"secret {left.prefix}key" in kept
-
-
 @pytest.mark.slow
 def test_all_removes_everything_but_another_deployments_secrets(
     left: Stack, capsys: pytest.CaptureFixture[str]

@@ -59,30 +59,6 @@ def test_the_key_of_a_service_account_needs_cryptography(secret: str, extras: tu
     assert features("notify", {"destinations": {"api": destination}}) == ("crypto",)
 
 
-def test_what_is_used_is_in_the_requirements(root: Path) -> None:
-    def requirements(slices: dict[str, JsonObject]) -> str:
-        files = contents(root, "receive", slices["receive"], "gcp")
-        return next(content.decode() for place, content in files.items() if place.name == "requirements.txt")
-
-    assert "jsonschema==" not in requirements(compiled())
-    assert "jsonschema==" in requirements(compiled("auth: none, schema: {type: object}"))
-
-
-@pytest.mark.parametrize("others", ["", ", secret: sheets-key"])
-def test_a_bundle_for_aws_is_made_only_if_a_sheet_names_the_key_of_an_account(root: Path, others: str) -> None:
-    sheet = "{spreadsheet: 1ExampleOfASpreadsheet, sheet: S, columns: {A: data.a}OTHERS}".replace("OTHERS", others)
-    text = (
-        f"sources: {{a: {{auth: none}}}}\nroutes: [{{name: r, to: rows}}]\ndestinations: {{rows: {{sheet: {sheet}}}}}\n"
-    )
-    notify = compile_text(text)["notify"]
-    assert contents(root, "notify", notify, "gcp")
-    if others:
-        assert contents(root, "notify", notify, "aws")
-    else:
-        with pytest.raises(CannotDeploy, match=r"destinations\.rows\.sheet\.secret: must name a secret on AWS"):
-            contents(root, "notify", notify, "aws")
-
-
 def test_a_plan_for_aws_lists_every_destination_that_cannot_be_deployed_there(root: Path) -> None:
     text = """
 sources: {a: {auth: none}}

@@ -78,11 +78,6 @@ def test_the_list_is_in_the_slice_only_where_a_destination_uses_it(destination: 
     assert read_destinations(slice_)["it"].recipient is None
 
 
-def test_a_list_of_addresses_named_actor_comes_before_the_actor() -> None:
-    slice_ = slice_of("{}\nlists: {actor: [a@example.com]}", "email: {to: actor}")
-    assert read_destinations(slice_)["it"].recipient is None
-
-
 TOPIC = "ntfy: {topic: t}"
 
 

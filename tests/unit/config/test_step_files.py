@@ -11,14 +11,6 @@ from tests.fakes.steps import EVENT, finished
 from tests.unit.transform.converting import descriptors
 
 
-def test_a_file_in_a_steps_settings_becomes_its_text(tmp_path: Path) -> None:
-    (tmp_path / "note.txt").write_text("Grüße", encoding="utf-8")
-
-    settings = with_files({"data.note": {"file": "note.txt"}, "data.file": {"file": 7}}, "set", tmp_path)
-
-    assert settings == {"data.note": "Grüße", "data.file": {"file": 7}}
-
-
 def test_a_file_that_is_no_text_becomes_base64(tmp_path: Path) -> None:
     (tmp_path / "descriptors.pb").write_bytes(b"\xff\x00")
 

@@ -54,22 +54,6 @@ def test_an_empty_section_has_every_default() -> None:
     }
 
 
-def test_notify_knows_what_it_needs_of_the_section() -> None:
-    section = "{public_url: 'https://hooks.example.com/', disable_after: 2d, tell: {owners: owner-mail}}"
-    found = slices(section)
-    assert found["notify"]["subscribers"] == {
-        "allow_http": False,
-        "allow_private": False,
-        "verify": "none",
-        "disable_after_seconds": 172_800,
-        "tell": {"operator": None, "owners": "owner-mail"},
-        "secret": "subscribers-key",
-    }
-    public = found["subscribe"]["subscribers"]
-    assert isinstance(public, dict)
-    assert public["public_url"] == "https://hooks.example.com"
-
-
 def test_an_example_names_no_secret() -> None:
     types = "{a: {examples: [{secret: not-a-name}], schema: {properties: {secret: {type: string}}}}}"
     found = slices(f"{{tell: {{owners: owner-mail}}, event_types: {types}}}")

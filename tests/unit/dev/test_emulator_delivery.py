@@ -2,7 +2,6 @@
 
 import base64
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,42 +11,21 @@ from deploy.dev.pubsub.messages import (
     Message,
     draft_of,
     drafts_from,
-    kept_back_seconds,
     push_body,
 )
 from deploy.dev.pubsub.resources import ApiError, RetryPolicy
 from deploy.dev.pubsub.subscriber import (
     retry_delay,
 )
-from shared.cloud.gcp.pubsub import NOT_BEFORE
 from shared.push import parse_push
 
 SUBSCRIPTION = "projects/p1/subscriptions/to-transform"
 TOPIC = "projects/p1/topics/events"
 
 
-def a_message(number: int = 1, data: bytes = b"hello", **attributes: str) -> Message:
-    draft = draft_of(base64.b64encode(data).decode(), attributes)
-    return Message(number, TOPIC, draft.content, draft.attributes, 1_790_000_000.25)
-
-
 @pytest.mark.parametrize(("failures", "seconds"), [(1, 0.5), (7, 32.0), (8, 60.0), (10_000, 60.0)])
 def test_the_wait_doubles_from_the_minimum_to_the_maximum(failures: int, seconds: float) -> None:
     assert retry_delay(RetryPolicy(0.5, 60.0), failures) == seconds
-
-
-@pytest.mark.parametrize(
-    ("not_before", "seconds"),
-    [
-        ("107.5", 7.5),
-        ("-1", 0),
-        ("inf", 900),
-        ("nan", 0),
-    ],
-)
-def test_a_message_is_kept_back_until_the_time_that_it_names(not_before: str, seconds: float) -> None:
-    assert kept_back_seconds(replace(a_message(), attributes={NOT_BEFORE: not_before}), now=100.0) == seconds
-    assert kept_back_seconds(a_message(), now=100.0) == 0
 
 
 @given(

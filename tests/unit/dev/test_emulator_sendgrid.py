@@ -27,14 +27,6 @@ def places_at_fault(document: JsonObject) -> list[str]:
     return []
 
 
-def test_a_good_request_has_no_fault_and_a_template_needs_neither_subject_nor_content() -> None:
-    assert places_at_fault(GOOD) == []
-    people: JsonObject = {name: GOOD[name] for name in ("personalizations", "from")}
-    assert places_at_fault({"template_id": "d-1", **people}) == []
-    assert places_at_fault(people) == [""]
-    assert places_at_fault({}) == ["personalizations", "from"]
-
-
 @pytest.mark.parametrize(
     ("changes", "place"),
     [

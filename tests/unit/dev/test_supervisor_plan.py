@@ -22,15 +22,6 @@ def plan(sendgrid_key: str | None = "SG.x", inherited: Mapping[str, str] | None 
     return {child.name: child for child in plan_children(folders, PORTS, inherited or {}, secrets, sendgrid_key)}
 
 
-def test_subscribers_have_a_process_of_their_own_with_their_key() -> None:
-    secrets = {"receive": {}, "transform": {}, "notify": {}, "subscribe": {"SUBSCRIBERS_KEY": "k"}}
-    folders, ports = Folders(Path("/checkout"), Path("/state"), Path("/sockets")), ports_from(8080, True)
-    children = {child.name: child for child in plan_children(folders, ports, {}, secrets, None)}
-    assert {name: child.port for name, child in children.items()} == ports.named()
-    assert children["subscribe"].port == 8083
-    assert children["subscribe"].environ["SUBSCRIBERS_KEY"] == "k"
-
-
 def test_functions_run_under_functions_framework_on_loopback() -> None:
     receive = plan()["receive"]
     assert receive.command[0].endswith("functions-framework")

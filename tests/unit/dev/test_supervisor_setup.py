@@ -1,6 +1,5 @@
 """The setup before the start and after a change of the configuration, and what `hookchain dev` says about it."""
 
-import base64
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,15 +42,6 @@ def settle(tmp_path: Path) -> SetUp:
         {"SECRETS_DIR": str(tmp_path / "none"), **environ},
         folders,
     )
-
-
-def test_a_generated_standard_webhooks_secret_is_a_key_that_can_sign(settle: SetUp, tmp_path: Path) -> None:
-    (tmp_path / OWN_CONFIG).write_text(SIGNED, encoding="utf-8")
-    setup = settle({})
-    prefix, _, key = setup.environ["PAY_KEY"].partition("_")
-    assert prefix == "whsec"
-    assert len(base64.b64decode(key, validate=True)) == 24
-    assert not setup.environ["FORM_PASSWORD"].startswith("whsec_")
 
 
 def test_a_configuration_that_is_written_later_is_noticed_and_used(settle: SetUp, tmp_path: Path) -> None:

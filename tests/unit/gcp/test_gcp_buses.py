@@ -8,7 +8,6 @@ import pytest
 from deploy.cloud_access.gcp import GcloudFault
 from deploy.gcp.apply import Applying
 from deploy.gcp.graph import graph
-from deploy.gcp.plan import changes
 from deploy.gcp.resource import Resource
 from tests.gcloud_command_line import CommandLine
 from tests.gcloud_flags import faults, known_commands
@@ -99,14 +98,6 @@ def test_only_with_a_bus_may_receive_publish_dead_letters() -> None:
     letters = "grant roles/pubsub.publisher on topic hookchain-dead-letters to serviceAccount:hookchain-receive@"
     assert any(key.startswith(letters) for key in resources())
     assert not any(key.startswith(letters) for key in by_key(graph(deployment())))
-
-
-def test_a_second_deployment_changes_nothing(tmp_path: Path) -> None:
-    world, wanted = a_world(), applied(tmp_path, config=CONFIG)
-    assert deploy(world, wanted)[0] is None
-    assert len(world.things["notification"]) == 1
-    assert [each for each in changes(Asked(world), TARGET, graph(wanted)) if each.verb != "delete"] == []
-    assert changes(Asked(world), TARGET, graph(wanted)) == ()
 
 
 def test_a_bucket_gets_one_notification_even_if_gcloud_fails_after_it_was_made(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from deploy.gcp.costs import (
     instance_seconds,
     read_usage,
     rows,
-    sweeps_a_month,
 )
 from deploy.gcp.resource import Command, Resource
 from deploy.topology.estimate import MONTH_SECONDS, Traffic
@@ -54,14 +53,6 @@ def test_requests_that_overlap_on_one_instance_are_billed_once() -> None:
     assert instance_seconds([busy], {**SIZE, "concurrency": "1"}) > 10 * MONTH_SECONDS, "ten instances and more"
 
 
-def test_sparse_traffic_costs_the_sweep_and_starts_and_steady_traffic_the_events() -> None:
-    plan = default_plan()
-    nothing, sparse, steady = (amounts(plan, Traffic(events))["cpu_second"] for events in (0, 1_000, 1_000_000))
-    assert nothing == pytest.approx(sweeps_a_month(plan) * 0.1, rel=0.01)
-    assert sparse - nothing > 1_000 * START_SECONDS
-    assert steady < 1_000 * sparse
-
-
 def test_amounts_follow_the_plan_and_no_second_list() -> None:
     plan, traffic = default_plan(), Traffic(1_000_000)
     before = amounts(plan, traffic)
@@ -75,21 +66,3 @@ def test_amounts_follow_the_plan_and_no_second_list() -> None:
     warm = amounts(with_flag(plan, services[0], "--min-instances=2"), Traffic(0))
     assert warm["idle_cpu_second"] == pytest.approx(2 * MONTH_SECONDS, rel=0.01)
     assert before["secret_version_month"] == sum(each.kind == "secret" for each in plan)
-
-
-def test_what_is_stored_follows_the_retention() -> None:
-    day = 86_400.0
-    kept = Retention(events_seconds=60 * day, bodies_seconds=60 * day)
-    found, before = (amounts(default_plan(), Traffic(1000), each)["database_gib_month"] for each in (kept, None))
-    usage = read_usage()
-    assert found - before == pytest.approx(1000 * usage["bytes_events"])
-
-
-def test_subscribers_cost_what_their_messages_and_deliveries_write_and_nothing_without_them() -> None:
-    plan, million = default_plan(), Traffic(1_000_000)
-    found = {row.what: row.amount for row in rows(plan, read_usage(), replace(million, endpoints=3), Retention())}
-    without = {row.what: row.amount for row in rows(plan, read_usage(), million, Retention())}
-    assert found.keys() - without.keys() == {each for each in found if each.startswith("subscribers, ")}
-    assert found["subscribers, writes"] == 1e6 * (2 + 3 * 2)
-    assert found["subscribers, reads at most"] == 1e6 * (1 + 3 + 3 * 2)
-    assert found["CPU while a request is open"] > without["CPU while a request is open"]

@@ -167,14 +167,6 @@ def test_secrets_are_mounted_for_receive_and_only_readable_for_the_others() -> N
     assert "SMTP_URL" not in flag(resources["service hookchain-receive"], "set-env-vars")
 
 
-def test_secrets_are_kept_where_the_functions_are_as_a_policy_on_locations_may_demand() -> None:
-    secrets = [each for each in graph(deployment()) if each.kind == "secret"]
-    assert secrets
-    for each in secrets:
-        assert flag(each, "replication-policy") == "user-managed"
-        assert flag(each, "locations") == "europe-west1"
-
-
 def test_no_command_line_holds_a_secrets_value() -> None:
     adding = [command for each in graph(deployment()) for command in each.create if command.secret]
     assert {command.secret for command in adding} == {"sendgrid-api-key", "shop-key", "signup-password"}

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from deploy.history.destinations import (
-    MAX_COUNTED,
     MAX_DIGESTS,
     NOTICE_SECONDS,
     DestinationView,
@@ -116,22 +115,6 @@ async def test_a_delivery_that_may_have_been_accepted_is_not_hastened() -> None:
     attempt = attempt_entry(row, 1, Unknown("no answer"), NOW - 400, NOW - 385)
     assert await ledger.settle(claim, Settlement(RETRY_SCHEDULED, NOW - 385, "no answer", attempt, NOW + 300))
     assert await resume_destination(ledger, "crm", NOW) == Resumed(released=0, hastened=0, delay_seconds=0)
-
-
-async def test_a_count_of_the_last_hour_says_of_how_many_deliveries_it_is() -> None:
-    ledger = FakeLedger()
-    for number in range(MAX_COUNTED - 1):
-        await settle(ledger, number, DELIVERED, NOW - 60)
-    assert [(each.hour, each.hour_of) for each in await read_destinations(ledger, {"crm": {}}, NOW)] == [(99, None)]
-    for number in range(1_000, 1_002):
-        await settle(ledger, number, DELIVERED, NOW - 60)
-    assert [(each.hour, each.hour_of) for each in await read_destinations(ledger, {"crm": {}}, NOW)] == [(100, 100)]
-
-
-async def test_a_pause_that_is_over_is_none() -> None:
-    ledger = FakeLedger()
-    await ledger.pause("crm", NOW - 1, NOW - 60)
-    assert [each.state for each in await read_destinations(ledger, {"crm": {}}, NOW)] == ["delivering"]
 
 
 DIGEST_ID = "d1" * 16

@@ -1,23 +1,18 @@
 """The topology states what a configuration needs, once; Google's resources follow from it."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 
 from deploy.config.compiler import FUNCTIONS as COMPILED
 from deploy.config.compiler import OPTIONAL
-from deploy.gcp.graph import graph
-from deploy.gcp.resources.services import Bundle
 from deploy.gcp.resources.stores import database
-from deploy.topology.functions import FUNCTIONS, consumers
+from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import CHARTS, LOG_METRICS
 from deploy.topology.topology import TOPICS, find_topology
 from shared.logs import FIELDS
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.ports import DELIVERIES, EVENTS
 from shared.waiting_route import RETRY_SECONDS
-from tests.unit.gcp.planned import ASKING, CONFIG, SUBSCRIBERS, TARGET, by_key, deployment, flag
-from tests.unit.topology.configured import FURTHER_SLICE, WITH_FURTHER, slices, topology, with_further
+from tests.unit.gcp.planned import ASKING, CONFIG, SUBSCRIBERS, TARGET
+from tests.unit.topology.configured import slices, topology, with_further
 
 
 def test_each_function_has_a_slice_and_each_slice_a_function() -> None:
@@ -85,19 +80,6 @@ def test_subscribers_add_a_public_function_that_reads_no_more_than_it_shows() ->
     assert found["notify"].secrets[-1:] == ("subscribers-key",)
 
 
-def test_notify_sends_events_back_only_where_a_route_may_wait() -> None:
-    for config, topics in ((CONFIG, (DELIVERIES, DEAD_LETTERS)), (ASKING, (DELIVERIES, DEAD_LETTERS, EVENTS))):
-        [notify] = [each.function for each in topology(config).functions if each.name == "notify"]
-        assert notify.topics == topics
-        assert consumers(notify) == ()
-
-
-def test_transform_has_grants_only_where_its_steps_ask_other_systems() -> None:
-    for config, stores in ((CONFIG, ("journal", "owners")), (ASKING, ("journal", "owners", "grants"))):
-        [transform] = [each.function for each in topology(config).functions if each.name == "transform"]
-        assert transform.stores == stores
-
-
 @pytest.mark.parametrize(
     ("steps", "may_wait"),
     [
@@ -130,27 +112,3 @@ def test_a_further_function_is_one_entry_for_the_topology() -> None:
     assert found.functions[:3] == topology().functions
     assert found.functions[3].variables == {"PORTAL_NAME": "Shop"}
     assert found.readers["portal-key"] == ("audit",)
-
-
-def test_a_further_function_is_one_entry_for_google_cloud() -> None:
-    usual = deployment()
-    further = replace(
-        usual,
-        slices={**slices(), "audit": FURTHER_SLICE},
-        bundles={**usual.bundles, "audit": Bundle(Path("build/audit"), "")},
-        functions=WITH_FURTHER,
-    )
-    found = by_key(graph(further))
-    own = {key for key in found.keys() - by_key(graph(usual)).keys() if not key.startswith("grant ")}
-    assert own == {
-        "account hookchain-audit",
-        "secret hookchain-portal-key",
-        "value hookchain-portal-key",
-        "subscription hookchain-events-audit",
-        "service hookchain-audit",
-        "job hookchain-digest",
-    }
-    assert flag(found["job hookchain-digest"], "schedule") == "*/30 * * * *"
-    assert flag(found["service hookchain-audit"], "ingress") == "all"
-    [watched] = found["alert hookchain-errors"].files
-    assert "hookchain-audit" in watched.content

@@ -39,15 +39,13 @@ START = 1_790_000_100.0
 class Alerting:
     """`to` get alerts; `told` are those whose deliveries of alerts gather; all `options` are by destination."""
 
-    made: Mapping[str, FakeDestination] = field(
-        default_factory=lambda: {"crm": FakeDestination(), "ops": FakeDestination()}
-    )
+    made: Mapping[str, FakeDestination]
     to: Sequence[str] = ("ops",)
     options: Mapping[str, Options] = field(default_factory=dict)
-    silences: Mapping[str, Silence] = field(default_factory=dict)
+    silence: JsonObject = field(default_factory=dict)
     gather: GatherSettings = ALERTS
     notifier: FakeNotifier = field(init=False)
-    settings: AlertSettings = field(init=False)
+    settings: AlertSettings | None = field(init=False)
 
     def __post_init__(self) -> None:
         made: dict[str, Destination] = dict(self.made)
@@ -59,13 +57,8 @@ class Alerting:
         self.notifier = FakeNotifier(self.made["crm"], destinations)
         self.notifier.clock.time = START
         to: list[Json] = list(self.to)
-        silence: JsonObject = {
-            name: {"after_seconds": each.after_seconds, "to": list[Json](each.to), "lag_seconds": each.lag_seconds}
-            for name, each in self.silences.items()
-        }
-        settings = read_alert_settings({"alerts": {"to": to, "silence": silence}}, destinations.configured)
-        assert settings is not None
-        self.settings = settings
+        alerts: JsonObject = {"to": to, "silence": self.silence}
+        self.settings = read_alert_settings({"alerts": alerts}, destinations.configured)
         self.start()
         self._read = 0
 
@@ -73,6 +66,7 @@ class Alerting:
         """As a new process."""
         notifier, configured = self.notifier, list(self.made)
         notifier.start()
+        assert self.settings is not None
         self.alerts = AlertPublisher(self.settings, notifier.bus)
         self.monitor = Monitor(self.alerts, configured, notifier.ledger, lambda: notifier.records, notifier.clock)
         closer = Closer(
@@ -316,7 +310,7 @@ SILENCE = Silence(HOUR, ("ops",), 60.0)
 
 def watching(**made: FakeDestination) -> Alerting:
     names = {"crm": FakeDestination(), "ops": FakeDestination(), **made}
-    return Alerting(names, to=("ops",), silences={"shop": SILENCE})
+    return Alerting(names, silence={"shop": {"after_seconds": HOUR, "to": ["ops"], "lag_seconds": 60.0}})
 
 
 async def send(alerting: Alerting) -> None:

@@ -86,10 +86,8 @@ def test_an_html_template_is_escaped_its_links_are_safe_and_its_words_are_the_te
 
 @pytest.mark.parametrize("name", ["a\r\nBcc: x@y", "a\n", "a\u2028b", "a\x85b", "a\x00"])
 def test_a_subject_that_smuggles_a_line_makes_no_mail(name: str) -> None:
-    with pytest.raises(Permanent) as caught:
+    with pytest.raises(Permanent, match="invalid_header"):
         written(with_data(name=name), subject="New: {{ data.name }}")
-
-    assert caught.value.code == "invalid_header"
 
 
 @pytest.mark.parametrize(
@@ -106,10 +104,8 @@ def test_a_subject_that_smuggles_a_line_makes_no_mail(name: str) -> None:
 def test_a_recipient_that_the_event_names_is_one_and_on_the_allow_list(field: str, address: str) -> None:
     values: JsonObject = {field: ["{{ data.email }}"], "allow_recipients": ["example.com"]}
 
-    with pytest.raises(Permanent) as caught:
+    with pytest.raises(Permanent, match="recipient_not_allowed") as caught:
         written(with_data(email=address), **values)
-
-    assert caught.value.code == "recipient_not_allowed"
     assert address not in caught.value.detail
 
 
@@ -359,8 +355,6 @@ def test_an_attachment_without_a_fixed_extension_or_a_path_is_rejected(entry: di
 
 
 def test_a_value_that_the_event_lacks_is_no_attachment() -> None:
-    with pytest.raises(Permanent) as caught:
+    with pytest.raises(Permanent, match="undefined_field") as caught:
         attached({"document": "x"}, filename="a.txt", content="data.documnt")
-
-    assert caught.value.code == "undefined_field"
     assert "attach[0].content: 'data.documnt' is not in this event; did you mean 'data.document'" in caught.value.detail

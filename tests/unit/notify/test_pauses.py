@@ -192,11 +192,12 @@ class Silent:
     def __init__(self) -> None:
         self.is_silent = True
         self.may_end = asyncio.Event()
+        self.answer: Outcome = Delivered()
 
     async def __call__(self, delivery: Delivery, attempt: object) -> Outcome:
         if self.is_silent:
             await self.may_end.wait()
-        return Delivered()
+        return self.answer
 
 
 class World:
@@ -280,6 +281,17 @@ async def test_five_attempts_that_hang_pause_the_destination_before_their_timeou
     assert "has not ended yet" in state.pause_reason
     assert "paused" in (result.reason or "")
     await world.let_go()
+
+
+async def test_an_attempt_that_hangs_and_then_fails_counts_once() -> None:
+    world = World(breaker=BREAKER)
+    await world.learn()
+    await world.begin(3)
+    world.notifier.clock.advance(6)
+    await world.begin(1, first=20)
+    world.silent.answer = BUSY
+    await world.let_go()
+    assert (await world.notifier.ledger.destination_state("crm")).paused_until is None
 
 
 async def test_a_destination_whose_own_queue_is_full_lets_its_delivery_wait_and_does_not_nack() -> None:

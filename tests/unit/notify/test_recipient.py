@@ -202,9 +202,8 @@ async def test_the_last_list_serves_for_a_day_while_the_url_cannot_be_read(capsy
     assert "its last content serves for a day" in capsys.readouterr().out
     source.clock.advance(401)
 
-    with pytest.raises(Temporary) as error:
+    with pytest.raises(Temporary, match="people_unavailable"):
         await source.name()
-    assert error.value.code == "people_unavailable"
 
 
 @pytest.mark.parametrize(

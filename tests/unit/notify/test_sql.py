@@ -176,9 +176,8 @@ async def test_a_secret_store_that_is_slow_fails_the_attempt_before_anything_is_
 
     context = Context(Slow({}), read_settings({}), None, FakeClock())
     made = sql.connect("orders", Settings.model_validate(ORDERS), context)
-    with pytest.raises(Temporary) as raised:
+    with pytest.raises(Temporary, match="attempt_timeout"):
         await made.attempt(example_delivery({}), replace(ATTEMPT, timeout_seconds=0.01))
-    assert raised.value.code == "attempt_timeout"
 
 
 TYPES: Final = (None, "text", "integer", "number", "boolean", "date", "time", "json")

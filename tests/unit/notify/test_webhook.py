@@ -103,9 +103,8 @@ def test_fields_are_added_and_replace_none_of_the_events() -> None:
     assert yaml.safe_load(made(format="yaml", fields={"k": 1}).body)["k"] == 1
     not_an_object: Json = [1]
     for data in (DATA, not_an_object):
-        with pytest.raises(Permanent) as raised:
+        with pytest.raises(Permanent, match="path_conflict"):
             made(data, fields={"name": "theirs"})
-        assert raised.value.code == "path_conflict"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
@@ -159,9 +158,8 @@ def test_410_disables() -> None:
 
 
 def test_a_secret_that_is_no_key_waits_for_another() -> None:
-    with pytest.raises(Temporary) as raised:
+    with pytest.raises(Temporary, match="secret_unusable"):
         request_of(webhook, {"url": URL, "secret": "s"}, DATA, {"s": "whsec_***"})
-    assert raised.value.code == "secret_unusable"
 
 
 def test_the_slice_has_the_settings_as_they_were_validated() -> None:
@@ -182,9 +180,8 @@ def test_a_client_certificate_and_authorities_of_ones_own_go_with_the_request() 
     assert request_of(webhook, settings, DATA, {"client": values}).tls == Tls(CERTIFICATE * 2, PRIVATE_KEY, CERTIFICATE)
     assert made(authorities=CERTIFICATE).tls == Tls(authorities=CERTIFICATE)
     assert made().tls is None
-    with pytest.raises(Temporary) as raised:
+    with pytest.raises(Temporary, match="secret_unusable"):
         request_of(webhook, settings, DATA, {"client": CERTIFICATE})
-    assert raised.value.code == "secret_unusable"
 
 
 LOGIN_PAGE = b"<!DOCTYPE html>\n<html><head><title>\n Sign in </title></head><body><form></form></body></html>"

@@ -24,9 +24,14 @@ from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid
 from tests.fakes.subscribe_api import Subscribers
 
 
-async def test_an_event_becomes_a_delivery_to_each_endpoint_that_it_is_for() -> None:
-    world = FakeWorld()
+async def a_world(options: JsonObject | None = None, settings: SubscriberSettings | None = None) -> FakeWorld:
+    world = FakeWorld(options, settings)
     await world.tenant()
+    return world
+
+
+async def test_an_event_becomes_a_delivery_to_each_endpoint_that_it_is_for() -> None:
+    world = await a_world()
     first = await world.endpoint(1, types=["order.*"])
     second = await world.endpoint(2, filter="data.total > `100`")
     await world.endpoint(3, types=["invoice.*"])
@@ -41,8 +46,7 @@ async def test_an_event_becomes_a_delivery_to_each_endpoint_that_it_is_for() -> 
 
 
 async def test_the_tenants_message_is_kept_before_anything_is_published() -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world()
     await world.endpoint()
     world.bus.fault = "down"
     with pytest.raises(Temporary):
@@ -56,8 +60,7 @@ async def test_the_tenants_message_is_kept_before_anything_is_published() -> Non
 
 
 async def test_a_message_is_kept_for_a_tenant_without_endpoints_and_as_long_as_events_are() -> None:
-    world = FakeWorld(settings=SubscriberSettings(keep_seconds=100.0))
-    await world.tenant()
+    world = await a_world(settings=SubscriberSettings(keep_seconds=100.0))
     await world.publish()
     assert len(await world.messages()) == 1
     (until,) = [until for (partition, _), until in world.stored.expires_at.items() if partition == "messages.acme"]
@@ -76,8 +79,7 @@ async def test_a_message_is_kept_for_a_tenant_without_endpoints_and_as_long_as_e
     ],
 )
 async def test_an_event_for_no_endpoint_says_why(endpoints: list[dict[str, object]], reason: str) -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world()
     for number, settings in enumerate(endpoints, 1):
         await world.endpoint(number, "acme", SIGNING, **settings)
     await world.deliver()
@@ -85,8 +87,7 @@ async def test_an_event_for_no_endpoint_says_why(endpoints: list[dict[str, objec
 
 
 async def test_whatever_is_repeated_is_delivered_once() -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world()
     await world.endpoint()
     await world.deliver()
     messages = list(world.bus.on(DELIVERIES))
@@ -98,8 +99,7 @@ async def test_whatever_is_repeated_is_delivered_once() -> None:
 
 
 async def test_an_operators_replay_that_is_forced_reaches_the_endpoints_once() -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world()
     await world.endpoint()
     await world.deliver()
     for _ in range(2):
@@ -125,8 +125,7 @@ async def test_a_replay_of_a_fan_out_that_failed_for_one_tenant_repeats_nothing_
 
 
 async def test_many_endpoints_are_published_page_by_page() -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world()
     for number in range(2 * MAX_PAGE + 3):
         await world.endpoint(number, secrets=[])
     await world.publish()
@@ -160,8 +159,7 @@ async def test_what_one_route_keeps_by_reference_is_not_replaced_by_what_another
 
 
 async def test_where_the_store_is_down_nothing_is_lost() -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world()
     await world.endpoint()
     world.stored.fault = "down"
     with pytest.raises(Temporary, match="down"):
@@ -190,8 +188,7 @@ VALUES = st.recursive(
     ],
 )
 async def test_an_event_without_a_tenant_that_is_known_is_a_dead_letter_that_says_why(data: Json, reason: str) -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world()
     result = await world.publish(paid(1, data))
     assert (result.outcome, result.code) == ("dead_lettered", "unknown_tenant")
     assert reason in (result.reason or "")
@@ -199,8 +196,7 @@ async def test_an_event_without_a_tenant_that_is_known_is_a_dead_letter_that_say
 
 
 async def test_of_several_tenants_those_that_are_known_get_the_event() -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world()
     await world.endpoint()
     fanned, *delivered = await world.deliver(paid(1, {"accountId": ["acme", "gone", "acme"]}))
     assert fanned.code == "unknown_tenant"
@@ -214,8 +210,7 @@ IGNORING: Final[JsonObject] = {"settings": {"tenant": "data.accountId", "unknown
 
 
 async def test_where_unknown_tenants_are_ignored_the_others_get_the_event_and_the_answer_names_them() -> None:
-    world = FakeWorld(IGNORING)
-    await world.tenant()
+    world = await a_world(IGNORING)
     await world.endpoint()
     fanned, *delivered = await world.deliver(paid(1, {"accountId": ["acme", "gone"]}))
     assert [each.outcome for each in (fanned, *delivered)] == ["delivered", "delivered"]
@@ -230,8 +225,7 @@ async def test_an_event_that_names_no_tenant_is_a_dead_letter_also_where_unknown
 
 
 async def test_the_type_is_a_template_and_must_result_in_a_type() -> None:
-    world = FakeWorld({"settings": {"tenant": "data.accountId", "type": "shop.{{ type }}"}})
-    await world.tenant()
+    world = await a_world({"settings": {"tenant": "data.accountId", "type": "shop.{{ type }}"}})
     await world.endpoint(types=["shop.order.paid"])
     await world.deliver()
     (asked,) = world.fetch.asked
@@ -242,8 +236,7 @@ async def test_the_type_is_a_template_and_must_result_in_a_type() -> None:
 
 
 async def test_a_filter_that_fails_matches_nothing_shows_on_the_endpoint_and_delays_nobody() -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world()
     await world.endpoint(1, filter="length(data.total) > `1`")
     await world.endpoint(2)
     assert [each.outcome for each in await world.deliver()] == ["delivered", "delivered"]
@@ -257,16 +250,14 @@ async def test_a_filter_that_fails_matches_nothing_shows_on_the_endpoint_and_del
 
 
 async def test_a_fault_is_taken_off_once_the_filter_works_again() -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world()
     await world.endpoint(1, filter="data.total > `1`", filter_fault="it failed")
     await world.deliver()
     assert (await world.read(1)).filter_fault == ""
 
 
 async def test_an_endpoint_that_has_to_prove_itself_gets_nothing_before() -> None:
-    world = FakeWorld(settings=SubscriberSettings(is_verified_first=True))
-    await world.tenant()
+    world = await a_world(settings=SubscriberSettings(is_verified_first=True))
     await world.endpoint(1, is_verified=False)
     await world.endpoint(2)
     await world.deliver()

@@ -24,6 +24,7 @@ from shared.claim_check import MAX_INLINE_BYTES, checked_in
 from shared.errors import Rejected, Temporary
 from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request
+from shared.jsontext import Json
 from shared.limits import DEFAULT, Limits
 from shared.ports import DEAD_LETTERS, EVENTS, Blobs, Bus, BusMessage, Clock, Secrets
 from shared.signatures.auth_scheme import AuthScheme
@@ -40,7 +41,9 @@ CONFIRM_SECONDS: Final = 3.8
 """A sender has its answer within 4 s of the request's arrival."""
 
 DIAGNOSES_AT_ONCE: Final = 5.0
+"""So many rejections in a row are diagnosed at once: an operator who tries a new sender sees the cause of each."""
 SECONDS_A_DIAGNOSIS: Final = 2.0
+"""After those, one rejection in so many seconds is diagnosed."""
 
 
 class DiagnosisLimit:
@@ -48,11 +51,13 @@ class DiagnosisLimit:
 
     def __init__(self) -> None:
         self._left = DIAGNOSES_AT_ONCE
-        self._at = 0.0
+        self._counted_at = 0.0
 
     def take(self, now: float) -> bool:
-        self._left = min(DIAGNOSES_AT_ONCE, self._left + max(0.0, now - self._at) / SECONDS_A_DIAGNOSIS)
-        self._at = now
+        """Return whether one more diagnosis may be made, and count it."""
+        elapsed = max(0.0, now - self._counted_at)  # a clock may be set back
+        self._left = min(DIAGNOSES_AT_ONCE, self._left + elapsed / SECONDS_A_DIAGNOSIS)
+        self._counted_at = now
         if self._left < 1:
             return False
         self._left -= 1
@@ -97,16 +102,11 @@ class Receiver:
         """
         source = admit(request, self.sources)
         url = requested_url(request, source)
-        handshakes = None
-        if source.first_reply:
-            if source.bus:
-                return await self._take_push(source, request, read_body)
-            if source.form and (answer := _form_answer(source, request)):
-                return answer
-            if source.handshakes:
-                handshakes = self._handshakes(source, url)
-                if handshake_reply := await handshakes.answer_head(request):
-                    return Answered(source, *handshake_reply)
+        handshakes = self._handshakes(source, url) if source.handshakes else None
+        if source.has_early_outcomes:
+            early_outcome = await self._early_outcome(source, handshakes, request, read_body)
+            if early_outcome is not None:
+                return early_outcome
         if request.method not in source.methods:
             return _answer_without_event(source, request)
         if request.method == "GET":
@@ -120,15 +120,16 @@ class Receiver:
         if request.method == "GET":
             request.body = _query_content(source, request)
         else:
+            # The bus has its whole time, however slowly the sender sends the body.
             reading_began_at = loop_time()
             request.body = await read_body(source.max_body_bytes)
-            deadline += loop_time() - reading_began_at  # a slow sender must not shorten the bus's time
-        read_as = as_sent_by_provider(source, request)
-        if handshakes and (handshake_reply := await handshakes.answer_unsigned(read_as)):
+            deadline += loop_time() - reading_began_at
+        typed_request = as_sent_by_provider(source, request)
+        if handshakes and (handshake_reply := await handshakes.answer_unsigned(typed_request)):
             return Answered(source, *handshake_reply)
 
         now = self.clock.now()
-        fields = RequestFields(read_as, url)
+        fields = RequestFields(typed_request, url)
         auth: AuthScheme | None = None
         if not is_authenticated:
             keys = await self._fetched_keys(fields, source, now) if source.needs_keys else NO_KEYS
@@ -136,20 +137,30 @@ class Receiver:
             if auth.can_be_extended:
                 verify_not_extended(source, request)
 
-        read = read_data(source, read_as, self.limits, auth)
-        if handshakes and (handshake_reply := await handshakes.answer_signed(read_as, read.data)):
+        parsed = read_data(source, typed_request, self.limits, auth)
+        if handshakes and (handshake_reply := await handshakes.answer_signed(typed_request, parsed.data)):
             return Answered(source, *handshake_reply)
-        data = read.data
-        for check in source.data_checks:
-            data = check(data)
-
-        signed = SignedRequest(source, auth, fields, read.by_body) if auth and auth.signs_content else None
-        accepted = Accepted(source, build_events(source, request, data, now, self.random_id, signed, secrets))
-        if source.form and source.form.is_trapped(read.data):
+        event_data = _checked(source, parsed.data)
+        signed = SignedRequest(source, auth, fields, parsed.by_body) if auth and auth.signs_content else None
+        accepted = Accepted(source, build_events(source, request, event_data, now, self.random_id, signed, secrets))
+        if source.form and source.form.is_trapped(parsed.data):
+            # The reply is made of the events that are not published, so that a robot cannot tell it from any other.
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         if accepted.events:
-            await self._confirm(self._publish(accepted.events, read), deadline)
+            await self._confirm(self._publish(accepted.events, parsed), deadline)
         return accepted
+
+    async def _early_outcome(
+        self, source: Source, handshakes: "Handshakes | None", head: Request, read_body: ReadBody
+    ) -> Accepted | Answered | DeadLettered | None:
+        """Return the outcome of a bus's push, a browser's question or a handshake in the head; None for any other."""
+        if source.bus:
+            return await self._take_push(source, head, read_body)
+        if source.form and (form_answer := _form_answer(source, head)):
+            return form_answer
+        if handshakes and (handshake_reply := await handshakes.answer_head(head)):
+            return Answered(source, *handshake_reply)
+        return None
 
     @cached_property
     def _keys(self) -> "Keys | None":
@@ -185,17 +196,14 @@ class Receiver:
         now = self.clock.now()
         try:
             request = source.bus.request_of(push)
-            read = read_data(source, request, self.limits)
-            data = read.data
-            for check in source.data_checks:
-                data = check(data)
-            events = build_events(source, request, data, now, self.random_id)
+            parsed = read_data(source, request, self.limits)
+            events = build_events(source, request, _checked(source, parsed.data), now, self.random_id)
         except Rejected as error:
             letter = rejected_letter(source.name, push, error, now)
             await self._confirm(self.bus.publish(DEAD_LETTERS, [letter]), deadline)
             return DeadLettered(source, error)
         if events:
-            await self._confirm(self._publish(events, read), deadline)
+            await self._confirm(self._publish(events, parsed), deadline)
         return Accepted(source, events)
 
     async def _confirm(self, publishing: Awaitable[None], deadline: float) -> None:
@@ -206,13 +214,11 @@ class Receiver:
             detail = f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
             raise Temporary("bus_unavailable", detail) from error
 
-    async def _publish(self, events: tuple[Event, ...], read: ReadData) -> None:
+    async def _publish(self, events: tuple[Event, ...], parsed: ReadData) -> None:
         """Return once the bus has confirmed all events. Raises Temporary."""
         messages: list[BusMessage] = []
         for event in events:
-            text = read.text if event.data is read.data else None
-            is_stored = text is not None and len(text) > MAX_INLINE_BYTES and self.blobs is not None
-            content = event_json(event, text, is_stored=is_stored)
+            content = self._event_json(event, parsed)
             if len(content) > MAX_INLINE_BYTES:
                 # Each request has a blob of its own: with the same id and body, its headers, its time or the source's
                 # settings can be others.
@@ -221,6 +227,20 @@ class Receiver:
             attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source}
             messages.append(BusMessage(content, attributes))
         await self.bus.publish(EVENTS, messages)
+
+    def _event_json(self, event: Event, parsed: ReadData) -> bytes:
+        """Return the event's JSON. Data that is the whole body, unchanged, stands in it as the sender wrote it."""
+        if parsed.text is None or event.data is not parsed.data:
+            return event_json(event)
+        is_stored = len(parsed.text) > MAX_INLINE_BYTES and self.blobs is not None
+        return event_json(event, parsed.text, is_stored=is_stored)
+
+
+def _checked(source: Source, data: Json) -> Json:
+    """Return the data as the source's checks leave it, such as without a token in it. Raises Rejected."""
+    for check in source.data_checks:
+        data = check(data)
+    return data
 
 
 def _form_answer(source: Source, head: Request) -> Answered | None:

@@ -105,8 +105,8 @@ class Source:
     """What the signature of each scheme covers, unless that differs between requests."""
     needs_keys: bool = field(init=False)
     """Some of its schemes are verified with a key that has to be fetched."""
-    first_reply: bool = field(init=False)
-    """Some requests are handled before the checks: a provider's handshakes, a browser's preflight, a push of a bus."""
+    has_early_outcomes: bool = field(init=False)
+    """Some requests end before the checks: a provider's handshakes, a browser's preflight, a push of a bus."""
 
     def __post_init__(self) -> None:
         schemes = {auth.scheme for auth in self.auth}
@@ -126,7 +126,7 @@ class Source:
         self.head_schemes = tuple(auth for auth in self.auth if auth.is_in_head)
         self.body_schemes = tuple(auth for auth in self.auth if not auth.is_in_head)
         self.needs_keys = any(auth.needs_key for auth in self.auth)
-        self.first_reply = bool(self.form or self.handshakes or self.bus)
+        self.has_early_outcomes = bool(self.form or self.handshakes or self.bus)
         self.max_request_bytes = self.bus.max_push_bytes if self.bus else self.max_body_bytes
         nothing = Request("POST", "/")
         self.signed_facts = {

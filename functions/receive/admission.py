@@ -39,38 +39,55 @@ def source_name(path: str) -> str:
 
 def admit(head: Request, sources: Mapping[str, Source]) -> Source:
     """Return the source that the request is for. Raises Rejected."""
-    first, _, rest = head.path.removeprefix("/").partition("/")
-    source = sources.get(unquote(first))
+    source = sources.get(source_name(head.path))
     if source is None:
         raise Rejected("unknown_source", "no source has this path; the configuration's `sources` lists them")
-    if rest:
-        path_fits = source.takes_path_token and "/" not in rest
-    else:
-        path_fits = not head.path.endswith("/") or source.public_url.endswith("/") or source.takes_path_token
-    if not path_fits:
-        raise Rejected("unknown_source", _OTHER_PATH)
+    _verify_path(head.path, source)
     if head.method not in source.answered_methods:
         raise MethodRejected(source.answered_methods)
-    if len(head.headers) > MAX_HEADERS:
-        raise Rejected(
-            "headers_too_large", f"the request has {len(head.headers)} header lines; at most {MAX_HEADERS} are accepted"
-        )
-    if (size := sum([len(name) + len(value) for name, value in head.headers])) > MAX_HEADER_BYTES:
-        raise Rejected("headers_too_large", f"the headers have {size} bytes; at most {MAX_HEADER_BYTES} are accepted")
-    if (length := head.header("content-length")) is not None:
-        if not (length.isascii() and length.isdigit() and len(length) < 20):
-            raise Rejected("invalid_content_length", "content-length is not a whole number")
-        if int(length) > source.max_request_bytes:
-            raise Rejected("body_too_large", f"the body is larger than {source.max_request_bytes} bytes")
-    if len(head.query) > (most := min(source.max_body_bytes, MAX_QUERY_BYTES)):
-        raise Rejected("query_too_large", f"the query has {len(head.query)} bytes; this source accepts at most {most}")
-    if (encoding := head.header("content-encoding")) and encoding.strip().lower() not in ENCODINGS:
+    _verify_sizes(head, source)
+    encoding = (head.header("content-encoding") or "").strip().lower()
+    if encoding not in ENCODINGS:
         raise Rejected("unsupported_encoding", "the content encoding must be gzip or deflate")
     if source.content_types and head.method in source.methods and head.method != "GET":
         _verify_content_type(head.header("content-type") or "", source.content_types)
     if source.allow:
         source.allow.verify(sender_address(head, source.trusted_proxies))
     return source
+
+
+def _verify_path(path: str, source: Source) -> None:
+    """Reject a path that goes on after the source's name, unless a token stands there. Raises Rejected."""
+    rest = path.removeprefix("/").partition("/")[2]
+    if rest:
+        path_fits = source.takes_path_token and "/" not in rest
+    else:
+        # An empty token gets its own rejection, and a sender may sign a URL with a slash at its end.
+        may_end_in_slash = source.takes_path_token or source.public_url.endswith("/")
+        path_fits = may_end_in_slash or not path.endswith("/")
+    if not path_fits:
+        raise Rejected("unknown_source", _OTHER_PATH)
+
+
+def _verify_sizes(head: Request, source: Source) -> None:
+    """Raise Rejected for more header lines or bytes, a larger body or a longer query than are accepted."""
+    lines = len(head.headers)
+    if lines > MAX_HEADERS:
+        raise Rejected("headers_too_large", f"the request has {lines} header lines; at most {MAX_HEADERS} are accepted")
+    header_bytes = sum([len(name) + len(value) for name, value in head.headers])
+    if header_bytes > MAX_HEADER_BYTES:
+        rule = f"the headers have {header_bytes} bytes; at most {MAX_HEADER_BYTES} are accepted"
+        raise Rejected("headers_too_large", rule)
+    length = head.header("content-length")
+    if length is not None:
+        if not (length.isascii() and length.isdigit() and len(length) < 20):
+            raise Rejected("invalid_content_length", "content-length is not a whole number")
+        if int(length) > source.max_request_bytes:
+            raise Rejected("body_too_large", f"the body is larger than {source.max_request_bytes} bytes")
+    max_query_bytes = min(source.max_body_bytes, MAX_QUERY_BYTES)
+    if len(head.query) > max_query_bytes:
+        rule = f"the query has {len(head.query)} bytes; this source accepts at most {max_query_bytes}"
+        raise Rejected("query_too_large", rule)
 
 
 def _verify_content_type(header: str, accepted: tuple[str, ...]) -> None:
@@ -167,7 +184,8 @@ def verify_body(
         except Rejected as error:
             rejection = rejection or error
         except Temporary as error:
-            # A secret is of one kind, and the sender chooses the scheme: no key for one may be another's password.
+            # One secret may serve two schemes, as a password and as a key: a password that is no key must not turn a
+            # sender's wrong choice of scheme into a fault of ours.
             serves_head = any(other.secret == auth.secret for other in source.head_schemes)
             if error.code != "secret_unusable" or not serves_head:
                 raise

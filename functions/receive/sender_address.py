@@ -31,14 +31,16 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(text)
     except ValueError:
         return None
-    return (address.version == 6 and address.ipv4_mapped) or address
-
-
-# Only the last `trusted_proxies` addresses in X-Forwarded-For are trusted: the sender may have written the others.
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address
 
 
 def sender_address(request: Request, trusted_proxies: int) -> str:
-    """Return the sender's address without a port; empty where it cannot be known."""
+    """Return the sender's address without a port; empty where it cannot be known.
+
+    Only the last `trusted_proxies` addresses in X-Forwarded-For are trusted: the sender may have written the others.
+    """
     if trusted_proxies == 0:
         return request.peer
     hops = [hop.strip() for hop in (request.header("x-forwarded-for") or "").split(",") if hop.strip()]

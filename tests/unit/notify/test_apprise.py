@@ -76,6 +76,11 @@ async def test_the_status_decides(status: int, kind: type[Outcome]) -> None:
     assert [request.url for request in fetch.asked] == [GOTIFY]
 
 
+async def test_a_service_that_cannot_be_reached_or_does_not_answer_is_another_matter() -> None:
+    assert isinstance(await attempt(FakeFetch()), RetryLater)
+    assert isinstance(await attempt(FakeFetch(mute=[GOTIFY])), Unknown)
+
+
 async def test_an_overloaded_service_says_when_to_come_again() -> None:
     outcome = await attempt(answering(429, retry_after="90"))
     assert isinstance(outcome, RetryLater)

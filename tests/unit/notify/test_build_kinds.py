@@ -101,6 +101,11 @@ def test_a_secret_that_is_no_webhook_of_a_trigger_waits_for_its_correction(url: 
         request_of(cloud_build, {"secret": None, "webhook_secret": "key"}, None, {"key": url})
 
 
+def test_a_payload_that_github_would_reject_is_a_dead_letter() -> None:
+    with pytest.raises(Permanent, match="output_too_large"):
+        built(github, {**DISPATCH, "payload": {"a": "{{ data }}"}}, "x" * 70_000)
+
+
 def test_a_value_of_an_event_adds_no_parameter() -> None:
     request = built(jenkins, {**JOB, "parameters": {"A": "{{ data }}"}}, "1&B=2\r\nC: 3\ud800")
     assert parse_qsl(request.body.decode()) == [("A", "1&B=2\r\nC: 3?")]

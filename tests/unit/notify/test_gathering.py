@@ -148,6 +148,18 @@ async def test_a_message_that_comes_twice_counts_once() -> None:
     assert (await notifier.take(twice)).outcome == "finished"
 
 
+async def test_a_replay_that_is_forced_is_part_of_another_digest() -> None:
+    notifier = notifier_of(DIGEST)
+    first, again = event(notifier, 1), event(notifier, 2)
+    for delivery in (first, again):
+        await notifier.take(delivery)
+    await pass_time(notifier, 960)
+    for _ in range(2):
+        await notifier.take(again, replay="r1", force="true")
+    await pass_time(notifier, 960)
+    assert [each.merged for each in notifier.crm.delivered] == [2, 1]
+
+
 async def test_an_event_that_expires_before_the_digest_is_given_up_on_at_once() -> None:
     notifier = notifier_of(DIGEST, expires_after_seconds=60.0)
     notifier.clock.advance(1)
@@ -483,6 +495,18 @@ async def test_a_name_that_becomes_another_persons_takes_no_others_events_along(
     attempts = zip(notifier.crm.delivered, notifier.crm.attempts, strict=True)
     names = {delivery.event.actor: attempt.person and attempt.person.name for delivery, attempt in attempts}
     assert names == {"ada-one": "eve", "ada-two": "ada"}
+
+
+async def test_members_whose_person_is_gone_end_one_by_one() -> None:
+    notifier = notifier_of(DIGEST, recipient=Recipient(address="email", path="actor"))
+    notifier.recipients = Recipients(FakePeople(Listed(Person("ada", email="ada@example.com"))), FakeBlobs())
+    notifier.start()
+    for number in range(2):
+        await notifier.take(event(notifier, number))
+    notifier.recipients = Recipients(FakePeople(), FakeBlobs())
+    notifier.start()
+    await pass_time(notifier, 960)
+    assert states(notifier) == ["dead_lettered"] * 2
 
 
 # Nothing at night

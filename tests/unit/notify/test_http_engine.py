@@ -310,6 +310,20 @@ async def test_a_secret_at_the_end_of_the_excerpt_leaves_no_beginning_of_it() ->
     assert outcome.answer.startswith("500 xxx")
 
 
+async def test_a_token_that_is_rejected_is_renewed_and_no_longer_if_its_server_rejects_the_credentials() -> None:
+    class ExpiringFetch(FakeFetch):
+        async def fetch(self, request: Outgoing) -> Fetched:
+            answer = await super().fetch(request)
+            self.answers[OAUTH.token_url] = Fetched(401, (), b'{"error": "invalid_client"}')
+            return answer
+
+    token = Fetched(200, (), b'{"access_token": "an-access-token-5678", "expires_in": 60}')
+    fetch = ExpiringFetch({OAUTH.token_url: token, URL: Fetched(401, (), b"")})
+    outcome = await Engine(fetch, FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,)))).attempt(names=["crm-token"])
+    assert isinstance(outcome, Disabled)
+    assert "rejects the credentials (invalid_client)" in outcome.reason
+
+
 async def test_a_server_of_tokens_that_is_slower_than_the_attempt_is_the_destinations_trouble() -> None:
     class SlowFetch(FakeFetch):
         async def fetch(self, request: Outgoing) -> Fetched:

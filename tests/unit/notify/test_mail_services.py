@@ -85,6 +85,7 @@ def test_a_rejected_key_is_tried_again_after_a_pause_for_all(status: int) -> Non
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
 def test_trouble_is_tried_again_later(status: int) -> None:
     assert isinstance(outcome(status), RetryLater)
+    assert isinstance(outcome(504), Unknown)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +218,12 @@ async def test_a_request_without_an_answer_is_unknown_and_one_that_was_not_sent_
     assert await sent(FakeSes([TimeoutError()])) == Unknown("SES did not answer: TimeoutError")
     assert await sent(FakeSes([NotConnected("gaierror")])) == RetryLater("SES cannot be reached: gaierror")
     assert isinstance(await sent(FakeSes([Answer(504, b"")])), Unknown)
+
+
+async def test_no_mail_is_begun_in_the_last_moment() -> None:
+    api = FakeSes()
+    assert isinstance(await sent(api, attempt=replace(ATTEMPT, timeout_seconds=0.4)), RetryLater)
+    assert not api.bodies
 
 
 def ses_outcome(answer: Answer) -> Outcome:

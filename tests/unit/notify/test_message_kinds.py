@@ -120,6 +120,14 @@ def test_a_thread_in_google_chat_is_left_out_where_the_event_names_none() -> Non
     assert "messageReplyOption" not in request.url
 
 
+def test_a_telegram_message_goes_to_a_topic_silently_and_calls_whom_the_settings_name() -> None:
+    body = json_of(
+        request_of(telegram, {"chat": "@news", "topic": 7, "silent": True, "mention": ["@ann"]}, None, TOKEN)
+    )
+    assert (body["chat_id"], body["message_thread_id"], body["disable_notification"]) == ("@news", 7, True)
+    assert str(body["text"]).startswith("@ann Order created")
+
+
 def test_a_telegram_secret_that_is_no_token_waits_for_its_correction() -> None:
     with pytest.raises(Temporary, match="secret_unusable"):
         request_of(telegram, {"chat": "1"}, None, {"key": "../getUpdates"})

@@ -117,6 +117,7 @@ def test_a_compressed_object_is_a_gzip_file_and_the_same_each_time() -> None:
     assert content(settings, {"a": 1}) == content(settings, {"a": 1})
     assert gzip.decompress(content(settings, {"a": 1})) == b'{"a":1}'
     assert content_type(settings, None) == "application/gzip"
+    assert content_type({**settings, "content_type": "text/x"}, None) == "text/x"
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -163,6 +163,11 @@ async def test_what_is_due_moves_to_the_end_of_the_pause_and_is_not_published() 
     assert {result.outcome for result in await notifier.sweep_and_take()} == {"delivered"}
 
 
+async def test_what_may_expire_meanwhile_is_left_to_notify() -> None:
+    notifier = await waiting(3, expires_after_seconds=1e9)
+    assert [result.outcome for result in await notifier.sweep_and_take()] == ["deferred"] * 3
+
+
 async def test_a_pause_that_is_ended_while_the_sweep_moves_deliveries_leaves_none_behind() -> None:
     """The sweep knows the state of up to ten seconds ago; the operator's resume finds only what waits already."""
     notifier = await waiting(3)
@@ -429,6 +434,8 @@ def test_an_expression_that_finds_no_text_or_number_shares_one_bucket() -> None:
     assert len({*own, *shared}) == len(own) + 1
     assert bucket_name(per, delivery(1, 7)) == bucket_name(per, delivery(1, "7"))
     assert max(map(len, own)) < 50
+    numbers: list[Json] = [int("9" * 4_300)] * 2
+    assert bucket_name(replace(per, per="sum(data.customer.id)"), delivery(1, numbers)) == "crm:"
     assert bucket_name(configured((1, 1.0), per="max(data.customer.id)"), delivery(1, "a")) == "crm:"
 
 

@@ -12,7 +12,7 @@ from functions.notify.destinations.email.mail import Address
 from functions.notify.destinations.email.render import MailWriter
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.recipients.people import Person
-from shared.errors import Permanent
+from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject
 from tests.fakes.mail_settings import mail_settings
 from tests.gcp.description import Description
@@ -273,6 +273,8 @@ def test_slack_writes_to_the_person_or_calls_them_in_the_channel() -> None:
     assert (direct["channel"], direct["text"]) == ("U0ANNA1", GREETED)
     both = json_of(to_anna(slack, chat(channel="C012", mention=["here", "U0ANNA1"]), "xoxb-token"))
     assert (both["channel"], both["text"]) == ("C012", f"<@U0ANNA1> <!here> {GREETED}")
+    with pytest.raises(Temporary, match="must be the bot's token"):
+        to_anna(slack, chat())
 
 
 def test_telegram_writes_into_the_person_s_chat() -> None:

@@ -26,6 +26,7 @@ from functions.notify.destinations.sql.rows import Row, RowMaker, Value
 from functions.notify.destinations.sql.settings import Driver, Settings
 from functions.notify.destinations.sql.sql import MAX_BYTES, RowWriter, SqlDestination
 from functions.notify.http_kind import ATTEMPT, example_delivery
+from shared.claim_check import checked_in
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json
@@ -89,6 +90,14 @@ async def test_an_older_delivery_does_not_replace_a_newer_row(tmp_path: Path) ->
         for number, total in enumerate((2, 3, 1)):
             await orders.attempt(example_delivery({"name": f"v{total}", "total": total}), an_attempt(f"d{number}"))
     assert rows(tmp_path, "SELECT name, total FROM orders") == [("v3", 3.0)]
+
+
+async def test_the_data_of_a_large_event_is_read_from_where_it_is_kept(tmp_path: Path) -> None:
+    with destination(tmp_path) as (orders, _):
+        delivery = example_delivery({"name": "x" * 300_000})
+        delivery.event, _ = await checked_in(delivery.event, orders._context.blobs, "large")
+        assert await orders.attempt(delivery, ATTEMPT) == Delivered("inserted")
+    assert rows(tmp_path, "SELECT length(name) FROM orders") == [(300_000,)]
 
 
 async def test_another_value_of_the_secret_is_another_database(tmp_path: Path) -> None:
@@ -248,6 +257,7 @@ def test_a_value_is_converted_to_its_type(type_: str | None, value: Json, expect
         ("number", "NaN", NUMBER),
         ("number", "19,90", NUMBER),
         ("boolean", "yes", "must be of the type boolean; got text: write true or false"),
+        ("date", 0, "must be of the type date; got a number"),
         ("date", "2026-02-30", "must be of the type date; got text: write it as in 2026-03-01"),
         ("time", "2026-03-01", TIME),
         ("time", 1e300, "must be of the type time; got a number"),

@@ -175,3 +175,26 @@ async def test_a_process_that_ends_anywhere_leaves_a_state_that_the_next_one_con
         if next(calls) <= last:
             return
     pytest.fail("it never ended")
+
+
+async def test_what_the_former_url_of_an_endpoint_answers_says_nothing_of_the_new_one() -> None:
+    """What is known of an endpoint is some seconds old."""
+    world = await a_world()
+    world.fetch.answers[URL] = OK
+    await world.deliver()
+    world.fetch.answers[URL] = Fetched(410, (), b"")
+    moved = (await world.read()).model_copy(update={"url": "https://moved.example.com/in"})
+    await world.documents.write("endpoints.acme", moved.id, moved.text())
+    await world.deliver(paid(2))
+    assert (await world.read()).is_enabled
+
+
+async def test_where_an_operational_event_cannot_be_published_its_notice_stays() -> None:
+    world = await a_world()
+    await world.deliver()
+    world.clock.advance(7)
+    await world.notifier.sweep()
+    world.bus.fault = "down"
+    assert (await world.notifier.take_message(world.published()[-1])).outcome == "retry_scheduled"
+    world.bus.fault = None
+    assert [kind for kind, *_ in (await world.read()).notices] == ["failing"]

@@ -319,3 +319,10 @@ async def test_a_secret_that_cannot_sign_is_for_its_tenant_to_correct() -> None:
     _, result = await world.deliver()
     assert (result.outcome, world.fetch.asked) == ("retry_scheduled", [])
     assert result.reason == "the endpoint's secret cannot sign: a Standard Webhooks secret is 'whsec_' and base64"
+
+
+async def test_a_delivery_to_an_endpoint_that_has_not_proven_itself_is_not_sent() -> None:
+    world = await a_world(SubscriberSettings(is_verified_first=True), is_verified=False)
+    result = await world.notifier.take(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
+    assert (result.outcome, result.code) == ("dead_lettered", "endpoint_disabled")
+    assert world.fetch.asked == []

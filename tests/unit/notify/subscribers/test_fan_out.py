@@ -262,6 +262,7 @@ async def test_an_endpoint_that_has_to_prove_itself_gets_nothing_before() -> Non
     await world.endpoint(2)
     await world.deliver()
     assert world.asked() == ["acme-2"]
+    assert (await world.row("customers")).answer == "1 endpoint"
     others = FakeWorld()
     await others.tenant()
     await others.endpoint(1, is_verified=False)

@@ -1,8 +1,15 @@
+import asyncio
+import signal
+from collections.abc import Sequence
+
+import pytest
+
+from deploy.history.journal_view import REPLAYED
 from deploy.history.local_journal import JournalReader
 from deploy.history.replay import make_dead_letter_replay
 from shared.cloud.local.journal import FILE_NAME
 from shared.journal import DeadLetter
-from shared.ports import DEAD_LETTERS
+from shared.ports import DEAD_LETTERS, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.command import Command, as_objects
 from tests.fakes.kept import NOW, Kept
@@ -99,3 +106,37 @@ def test_what_is_dropped_needs_a_yes_and_is_listed_on_demand(kept: Kept, command
     assert command("dead-letters", "drop", letter_id, "--yes") == "1 dead letter dropped\n"
     assert states(kept) == {letter_id: "dropped"}
     assert command("dead-letters", "list", "--status", "dropped").splitlines()[1].split()[1] == letter_id[:12]
+
+
+def test_what_somebody_else_replays_meanwhile_is_not_replayed_twice(
+    kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    letter_ids = [kept.dead_letter(kept.event(name)) for name in ("e1", "e2")]
+
+    async def published_beside_another_replay(topic: str, messages: Sequence[BusMessage]) -> None:
+        with JournalReader(kept.folder / FILE_NAME) as other:
+            other.mark_dead_letters(letter_ids, REPLAYED)
+        bus.sent.extend((topic, message) for message in messages)
+
+    monkeypatch.setattr(bus, "publish", published_beside_another_replay)
+    command("dead-letters", "replay", "--code", "request_rejected", "--yes")
+    assert len(bus.sent) == 1
+
+
+def test_one_that_ctrl_c_kept_from_the_bus_is_kept(
+    kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    letter_id = kept.dead_letter(kept.event("e1"))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a process of its own
+
+    async def interrupted(topic: str, messages: Sequence[BusMessage]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(10)
+
+    monkeypatch.setattr(bus, "publish", interrupted)
+    try:
+        command("dead-letters", "replay", letter_id, "--yes", code=130)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "stopped: 0 of 1 published" in command.error
+    assert states(kept) == {letter_id: "kept"}

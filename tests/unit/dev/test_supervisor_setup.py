@@ -11,10 +11,13 @@ from deploy.cli.main import main
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
 from deploy.config.config_file import Fault
 from deploy.dev.supervisor.banner import banner, changed_lines, make_hint
+from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.runner import ReaperLink
-from deploy.dev.supervisor.setup import Setup, parse_options, secret_notes, set_up
+from deploy.dev.supervisor.setup import CAUGHT_FROM, Setup, generated_values, parse_options, secret_notes, set_up
 from deploy.dev.supervisor.supervisor import Supervisor, changes, snapshot
+from deploy.terminal.log_view import LogView
+from shared.jsontext import to_json
 
 CONFIG = """
 sources:
@@ -252,3 +255,29 @@ def test_the_line_to_try_has_the_secret_that_the_functions_read_first(settle: Se
     (tmp_path / "mounted" / "form-password").write_text("mounted-secret-0123456789")
     setup = settle({"SECRETS_DIR": str(tmp_path / "mounted"), "FORM_PASSWORD": "another-secret-0123456789"})
     assert "web:mounted-secret-0123456789" in banner(setup, 1.0)
+
+
+def test_a_secret_that_was_removed_is_named_as_new_until_it_is_set(settle: SetUp, tmp_path: Path) -> None:
+    (tmp_path / OWN_CONFIG).write_text(CONFIG, encoding="utf-8")
+    before = settle({})
+    generated = generated_values({}, before)
+    assert "secret 'form-password' was generated just now" in secret_notes(before, generated)["form"]
+    assert generated_values(generated, settle({})) == generated  # another file changed
+    assert generated_values(generated, settle({"FORM_PASSWORD": "the-senders-own-password"})) == {}
+
+
+def test_a_new_secret_is_the_cause_of_a_rejection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
+    output.notes = {"form": "it is new"}
+    line = {"severity": "WARNING", "message": "rejected", "code": "password_mismatch", "source": "form"}
+    detail = "no. Why: the sender uses a different secret, such as"
+    output.append_lines("receive", [to_json({**line, "detail": detail})])
+    output.close()
+    assert '"no. Why: it is new"' in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_caught_mail_to_whoever_the_event_names_has_a_sender(settle: SetUp, tmp_path: Path) -> None:
+    text = CONFIG.replace("[ann@example.com]", "['{{ data.email }}'], allow_recipients: ['*@example.com']")
+    (tmp_path / OWN_CONFIG).write_text(text, encoding="utf-8")
+    for environ, is_set in (({}, True), ({"EMAIL_FROM": "own@example.com"}, False)):
+        assert (CAUGHT_FROM in to_json(settle(environ).configuration.slices["notify"])) == is_set

@@ -1,6 +1,7 @@
 """Plans carried out against a small Google Cloud: whatever fails and whenever, the same command ends it well."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,14 @@ def test_a_bundle_is_in_one_region(tmp_path: Path) -> None:
         deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1")))
     assert world.changes == changed
     assert deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1", "other-")))[0] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change"),
+    [("service", "hookchain-notify", {"ready": "False"}), ("job", "hookchain-sweep", {"state": "PAUSED"})],
+)
+def test_what_does_not_run_is_updated(kind: str, name: str, change: Mapping[str, str], tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    world.things[kind][name].update(change)
+    assert deploy(world, deployment(tmp_path))[1].done == [f"update {kind} {name}"]

@@ -1,5 +1,6 @@
 """Sources and destinations on other systems' buses: what a deployment makes on Google Cloud, and what it may do."""
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -157,3 +158,12 @@ def test_a_topic_of_somebody_else_whose_policy_may_not_be_read_stops_no_deployme
     world.message = "the wire was cut"
     with pytest.raises(GcloudFault, match="the wire was cut"):
         deploy(world, applied(tmp_path, config=CONFIG))
+
+
+def test_a_source_has_an_alert_of_its_messages_that_goes_with_it(tmp_path: Path) -> None:
+    world = a_world()
+    deploy(world, applied(tmp_path, config=CONFIG))
+    alert = world.things["alert"]["number-of-hookchain-source-messages"]
+    assert 'starts_with(\\"hookchain-bus-\\")' in json.dumps(alert)
+    deploy(world, applied(tmp_path, config=PLAIN))
+    assert "number-of-hookchain-source-messages" not in world.things["alert"]

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from deploy.aws import sam
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, to_json
 from tests.unit.aws.rendered import Stack, inside, listed, stack_of, template, text
 from tests.unit.aws.template.parts import rights
 from tests.unit.aws.template.test_template_parts import CONSUMING
@@ -110,3 +110,11 @@ def test_sam_and_cfn_lint_take_it(tmp_path: Path) -> None:
     document: JsonObject = json.loads(sam.translated(text(topology(CONFIG))))
     mappings = stack_of(document).of_kind("Lambda::EventSourceMapping")
     assert JOBS in [each["EventSourceArn"] for each in mappings.values()]
+
+
+def test_alarms_watch_the_queue_of_each_source(stack: Stack) -> None:
+    alarms = stack.of_kind("CloudWatch::Alarm")
+    watched = [to_json(alarms[name]["Metrics"]) for name in ("SourceMessagesAlarm", "SourceMessages2Alarm")]
+    assert all(metrics.count('"MetricStat":') <= 10 for metrics in watched), "CloudWatch takes ten in one alarm"
+    for queue in ("${Prefix}bus-uploads", "jobs", "steps.fifo", "${Prefix}bus-cloud"):
+        assert f'"{queue}"' in "".join(watched)

@@ -143,3 +143,21 @@ def test_no_secret_and_no_header_is_shown(capsys: pytest.CaptureFixture[str]) ->
     text = capsys.readouterr().out
     for secret in ("correct-horse-battery", password, "canary-0123456789"):
         assert secret not in text
+
+
+def test_a_key_from_elsewhere_cannot_be_had_offline(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = ("Type", "MessageId", "Message", "TopicArn", "Timestamp", "SignatureVersion", "Signature")
+    values = (
+        "Notification",
+        "1",
+        "x",
+        "arn:aws:sns:eu-central-1:123456789012:a",
+        "2026-09-21T14:13:20.000Z",
+        "2",
+        "eA==",
+    )
+    message = dict(zip(fields, values, strict=True))
+    message["SigningCertURL"] = "https://sns.eu-central-1.amazonaws.com/x.pem"
+    assert explained(json.dumps(message).encode(), "--source", "sns", "--json") == 3
+    report = document(capsys)
+    assert (report["status"], states(report)["key"]) == (503, "failed")

@@ -30,6 +30,16 @@ async def plain_claim(ledger: Ledger, now: float) -> Claim:
     return await ledger.claim(DELIVERY, MESSAGE, now, LEASE)
 
 
+async def settled(
+    ledger: Ledger, claimed_delivery: Delivery, settlement: Settlement, now: float = T, message: bytes = MESSAGE
+) -> Claimed:
+    """Claim a delivery and settle it."""
+    claim = await ledger.claim(claimed_delivery, message, now, LEASE)
+    assert isinstance(claim, Claimed)
+    assert await ledger.settle(claim, settlement)
+    return claim
+
+
 def attempt(outcome: str, number: int = 1, at: float = T, reason: str = "", answer: str = "") -> AttemptEntry:
     names = KEY, "e1", "tell the list", "crm"
     return AttemptEntry(*names, number, at, at + 0.25, outcome, reason, answer)

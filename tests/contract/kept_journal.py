@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from deploy.history.cloud_journal import closing
 from deploy.history.dynamo_journal import DynamoJournalReader
@@ -22,7 +22,7 @@ from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import no_authorization
-from shared.cloud.kept_by_key import DocumentRecords
+from shared.cloud.kept_by_key import UNAVAILABLE, DocumentRecords, DocumentStore
 from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.journal import LocalJournal, open_journal
 from shared.cloud.local.ledger import LocalLedger
@@ -41,6 +41,8 @@ from tests.gcp.storage_server import BUCKET
 NOW = 1_790_000_000.0
 TELL = RouteDecision("tell", True, "its type matches", ("crm",))
 OTHER = RouteDecision("other", False, "type 'signup.created' does not match order.*")
+Ports: TypeAlias = tuple[FirestoreJournal | DynamoJournal, FirestoreLedger | DynamoLedger, BucketBlobs | FakeBlobs]
+"""What a test works with, and the blobs that are closed after it."""
 Work = Callable[[Journal, Ledger], Coroutine[None, None, None]]
 
 
@@ -141,82 +143,66 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Ret
     def blobs() -> BucketBlobs:
         return BucketBlobs(storage_url, BUCKET, no_authorization)
 
-    async def run(work: Work) -> None:
-        places = blobs()
-        journal = FirestoreJournal(firestore.connect("journal_unavailable"), places, retention)
-        ledger = FirestoreLedger(firestore.connect())
-        await work(journal, ledger)
-        for port in (journal, ledger, places):
-            port.close()
-        await asyncio.sleep(0)  # in which their connections are gone
-
-    def records() -> DocumentRecords:
-        return DocumentRecords(FirestoreDocuments(firestore.connect("records_unavailable"), "records"))
-
-    def documents() -> FirestoreDocuments:
-        return FirestoreDocuments(firestore.connect("documents_unavailable"))
-
-    def make_ledger() -> FirestoreLedger:
+    def ledger() -> FirestoreLedger:
         return FirestoreLedger(firestore.connect())
 
+    def ports() -> Ports:
+        places = blobs()
+        return FirestoreJournal(firestore.connect("journal_unavailable"), places, retention), ledger(), places
+
+    def documents(store: DocumentStore) -> FirestoreDocuments:
+        return FirestoreDocuments(firestore.connect(UNAVAILABLE[store]), store)
+
     reader = FirestoreJournalReader(firestore.connect("journal_unavailable"), blobs())
-    try:
-        state = _state(reader, make_ledger, lambda: closing(blobs()), records, documents)
-        yield Kept(reader, lambda work: asyncio.run(run(work)), state)
-    finally:
-        reader.close()
-
-
-def _state(
-    reader: JournalView,
-    make_ledger: Callable[[], FirestoreLedger | DynamoLedger],
-    blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]],
-    make_records: Callable[[], DocumentRecords],
-    make_documents: Callable[[], FirestoreDocuments | DynamoDocuments],
-) -> State:
-    def nothing() -> None:
-        return None
-
-    def no_bus() -> NoReturn:
-        raise StateFault("no bus")
-
-    return State(
-        reader,
-        lambda: closing(make_ledger()),
-        blobs,
-        no_bus,
-        nothing,
-        nothing,
-        records=lambda: closing(make_records()),
-        documents=lambda: closing(make_documents()),
-    )
+    yield from _kept(reader, ports, ledger, lambda: closing(blobs()), documents)
 
 
 def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]:
     """The reader's clock is the test's: what expires after it is there."""
     blobs = FakeBlobs()
 
-    async def run(work: Work) -> None:
-        journal = DynamoJournal(tables.place, tables.prefix, blobs, retention)
-        ledger = DynamoLedger(tables.place, tables.prefix)
-        await work(journal, ledger)
-        for port in (journal, ledger):
-            port.close()
-        await asyncio.sleep(0)  # in which their connections are gone
-
-    def records() -> DocumentRecords:
-        return DocumentRecords(DynamoDocuments(tables.place, tables.prefix, "records"))
-
-    def documents() -> DynamoDocuments:
-        return DynamoDocuments(tables.place, tables.prefix)
-
-    def make_ledger() -> DynamoLedger:
+    def ledger() -> DynamoLedger:
         return DynamoLedger(tables.place, tables.prefix)
+
+    def ports() -> Ports:
+        return DynamoJournal(tables.place, tables.prefix, blobs, retention), ledger(), blobs
+
+    def documents(store: DocumentStore) -> DynamoDocuments:
+        return DynamoDocuments(tables.place, tables.prefix, store)
 
     store = Dynamo(tables.place, tables.prefix, "journal_unavailable")
     reader = DynamoJournalReader(store, blobs, lambda: NOW)
+    yield from _kept(reader, ports, ledger, lambda: nullcontext(blobs), documents)
+
+
+def _kept(
+    reader: FirestoreJournalReader | DynamoJournalReader,
+    ports: Callable[[], Ports],
+    make_ledger: Callable[[], FirestoreLedger | DynamoLedger],
+    blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]],
+    make_documents: Callable[[DocumentStore], FirestoreDocuments | DynamoDocuments],
+) -> Iterator[Kept]:
+    async def run(work: Work) -> None:
+        journal, ledger, places = ports()
+        await work(journal, ledger)
+        for port in (journal, ledger, places):
+            port.close()
+        await asyncio.sleep(0)  # in which their connections are gone
+
+    def no_bus() -> NoReturn:
+        raise StateFault("no bus")
+
+    state = State(
+        reader,
+        lambda: closing(make_ledger()),
+        blobs,
+        no_bus,
+        lambda: None,
+        lambda: None,
+        records=lambda: closing(DocumentRecords(make_documents("records"))),
+        documents=lambda: closing(make_documents("documents")),
+    )
     try:
-        state = _state(reader, make_ledger, lambda: nullcontext(blobs), records, documents)
         yield Kept(reader, lambda work: asyncio.run(run(work)), state)
     finally:
         reader.close()

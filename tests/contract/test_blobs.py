@@ -75,32 +75,20 @@ async def test_only_the_stores_own_word_says_that_a_blob_is_gone(body: str) -> N
         await asyncio.sleep(0)  # in which their connections are gone
 
 
-async def test_what_was_put_is_got(blobs: Blobs) -> None:
-    await blobs.put("events/1", b"\x00\xff")
-    assert await blobs.get("events/1") == b"\x00\xff"
-
-
-async def test_putting_the_same_name_again_replaces_it(blobs: Blobs) -> None:
-    await blobs.put("a", b"first, and longer")
-    await blobs.put("a", b"second")
-    assert await blobs.get("a") == b"second"
+async def test_what_was_put_last_is_got_until_it_is_deleted(blobs: Blobs) -> None:
+    large = bytes(range(256)) * 100_000
+    await blobs.put("events/1", b"first")
+    await blobs.put("events/1", large)
+    assert await blobs.get("events/1") == large
+    for _ in range(2):
+        await blobs.delete("events/1")
+    assert await blobs.get("events/1") is None
 
 
 async def test_creating_a_name_that_exists_keeps_what_is_there(blobs: Blobs) -> None:
     await blobs.create("a", b"first")
     await blobs.create("a", b"second")
     assert await blobs.get("a") == b"first"
-
-
-async def test_an_unknown_name_is_none(blobs: Blobs) -> None:
-    assert await blobs.get("nothing") is None
-
-
-async def test_what_was_deleted_is_gone_and_may_be_deleted_again(blobs: Blobs) -> None:
-    await blobs.put("a", b"1")
-    await blobs.delete("a")
-    await blobs.delete("a")
-    assert await blobs.get("a") is None
 
 
 async def test_the_names_of_one_event_are_found_by_their_beginning(blobs: ListedBlobs) -> None:
@@ -111,7 +99,7 @@ async def test_the_names_of_one_event_are_found_by_their_beginning(blobs: Listed
     assert list(await blobs.names("e2")) == []
 
 
-@pytest.mark.parametrize("name", ["../../outside", "..", "", "a/b", "x" * 500, "nul\x00", "é \n"])
+@pytest.mark.parametrize("name", ["../../outside", "..", "", "x" * 500, "nul\x00é \n"])
 async def test_any_name_is_kept_apart_from_every_other(blobs: Blobs, name: str) -> None:
     await blobs.put("other", b"other")
     await blobs.put(name, b"mine")

@@ -10,14 +10,12 @@ from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.tables import DOCUMENTS, EXPIRES_AT
 from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.errors import Temporary
-from shared.store_ports import NO_VERSION, Document
-from shared.times import rfc3339
+from shared.store_ports import Document
 from tests.aws.dynamo import DynamoTables
 from tests.aws.dynamo_front import DynamoFront, dynamo_front
 from tests.aws.dynamo_front import Fault as DynamoFault
 from tests.contract.written_documents import NOW, TENANTS, texts_of, write
 from tests.gcp.firestore_emulated import EmulatedFirestore
-from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_server import Fault
 
 # On Firestore
@@ -29,18 +27,6 @@ async def on_firestore(firestore: EmulatedFirestore) -> AsyncIterator[FirestoreD
     yield made
     made.close()
     await asyncio.sleep(0)  # in which its connections are gone
-
-
-async def test_on_firestore_only_a_write_on_another_version_costs_a_read(
-    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
-) -> None:
-    first = await on_firestore.write(TENANTS, "acme", "one", NO_VERSION)
-    second = await on_firestore.write(TENANTS, "acme", "two", first)
-    assert await on_firestore.write(TENANTS, "acme", "late", first) is None
-    assert await on_firestore.write(TENANTS, "other", "any")
-    assert await on_firestore.delete(TENANTS, "acme", second)
-    counts = firestore.server.counts
-    assert (counts["commit"], counts["documents written"], counts["documents read"]) == (5, 4, 1)
 
 
 async def test_on_firestore_more_than_an_answer_holds_is_asked_for_in_parts(
@@ -67,32 +53,6 @@ async def test_on_firestore_a_write_whose_answer_was_lost_is_known_as_made(
         assert await on_firestore.get(TENANTS, "acme") == Document("acme", text, version)
     firestore.server.faults = [Fault("commit")]
     assert await on_firestore.delete(TENANTS, "acme", version)
-
-
-async def test_on_firestore_a_throttled_write_is_made_again(
-    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
-) -> None:
-    version = await write(on_firestore, "acme", "one")
-    firestore.server.faults = [Fault("commit", "RESOURCE_EXHAUSTED"), Fault("commit", "UNAVAILABLE")]
-    assert await on_firestore.write(TENANTS, "acme", "four", version)
-
-
-async def test_without_a_database_no_write_seems_to_have_found_another_version(
-    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
-) -> None:
-    firestore.server.faults = [Fault("commit", "NOT_FOUND")]
-    with pytest.raises(Temporary, match="there is no such database") as error:
-        await on_firestore.write(TENANTS, "acme", "one")
-    assert error.value.code == "documents_unavailable"
-
-
-async def test_on_firestore_a_document_expires_by_a_timestamp(
-    on_firestore: FirestoreDocuments, firestore: EmulatedFirestore
-) -> None:
-    await on_firestore.write(TENANTS, "acme", "one", None, NOW)
-    store = firestore.server.store
-    assert isinstance(store, MemoryStore)
-    assert store.field("documents", "tenants:acme", "expire_at") == {"timestampValue": rfc3339(NOW)}
 
 
 # On DynamoDB

@@ -1,8 +1,6 @@
 """What every implementation of the Documents port, and its fake, must do."""
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -140,18 +138,6 @@ async def test_documents_on_this_machine_outlive_the_process_and_are_shared_with
     later.close()
 
 
-async def test_documents_on_this_machine_whose_time_is_over_are_forgotten_by_and_by(tmp_path: Path) -> None:
-    now = [NOW]
-    documents = LocalDocuments(tmp_path / "documents.db", now=lambda: now[0])
-    for number in range(50):
-        await documents.write(TENANTS, f"m{number}", "one", None, NOW + 60)
-    await documents.write(TENANTS, "stays", "one")
-    now[0] = NOW + 61
-    await documents.write(TENANTS, "new", "two", None, NOW + DAY)
-    assert [each.id for each in await documents.page(TENANTS, 100)] == ["new", "stays"]
-    documents.close()
-
-
 async def test_documents_that_nothing_is_written_after_are_purged_in_their_time(tmp_path: Path) -> None:
     path = tmp_path / "documents.db"
     documents = LocalDocuments(path, now=lambda: NOW)
@@ -160,19 +146,6 @@ async def test_documents_that_nothing_is_written_after_are_purged_in_their_time(
     assert purge_documents(path, NOW + 2) == 1
     assert [each.id for each in await documents.page(TENANTS, 9)] == ["later", "stays"]
     documents.close()
-
-
-async def test_a_page_on_this_machine_is_found_by_the_key(tmp_path: Path) -> None:
-    documents = LocalDocuments(tmp_path / "documents.db")
-    await documents.write(TENANTS, "acme", "one")
-    documents.close()
-    select = "SELECT id FROM documents WHERE partition = ? AND id > ? AND (? = '' OR id < ?) ORDER BY id LIMIT ?"
-    expiring = "SELECT rowid FROM documents WHERE expires_at < ?"
-    with closing(sqlite3.connect(tmp_path / "documents.db")) as connection:
-        [(*_, page)] = connection.execute(f"EXPLAIN QUERY PLAN {select}", (TENANTS, "a", "b", "b", 10)).fetchall()
-        [(*_, expired)] = connection.execute(f"EXPLAIN QUERY PLAN {expiring}", (NOW,)).fetchall()
-    assert "(partition=? AND id>?)" in page
-    assert "documents_expiring (expires_at<?)" in expired
 
 
 async def test_a_file_that_cannot_be_written_is_temporary(tmp_path: Path) -> None:

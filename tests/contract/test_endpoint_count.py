@@ -1,4 +1,5 @@
-"""The count of a tenant's endpoints, which holds its limit, over every implementation of the Documents port."""
+"""The count of a tenant's endpoints, which holds its limit: at one moment over every implementation of the Documents
+port, and its other rules over the fake."""
 
 import asyncio
 from typing import Final
@@ -32,25 +33,20 @@ async def number_of(directory: Directory) -> int | None:
 
 
 @pytest.fixture
-async def directory(documents: Documents) -> Directory:
+async def directory() -> Directory:
+    return await directory_over(FakeDocuments())
+
+
+async def directory_over(documents: Documents) -> Directory:
     await documents.write(TENANTS, "acme", Tenant(id="acme", name="Acme").text())
     return Directory(documents)
 
 
-async def test_endpoints_that_are_made_at_one_moment_do_not_exceed_the_limit(directory: Directory) -> None:
+async def test_endpoints_that_are_made_at_one_moment_do_not_exceed_the_limit(documents: Documents) -> None:
+    directory = await directory_over(documents)
     answers = await asyncio.gather(*(directory.count_new_endpoint("acme", MOST, NOW) for _ in range(MOST + 2)))
     assert sorted(map(bool, answers)) == [False] * 2 + [True] * MOST
     assert await number_of(directory) == MOST
-
-
-async def test_endpoints_that_an_earlier_version_made_are_counted(directory: Directory) -> None:
-    for number in range(MOST - 1):
-        await make(directory.documents, f"ep_{number}")
-    assert await directory.count_new_endpoint("acme", MOST, NOW)
-    assert not await directory.count_new_endpoint("acme", MOST, NOW)
-    found = await directory.read(Tenant, TENANTS, "acme")
-    assert found
-    assert found[0].name == "Acme"
 
 
 async def test_of_a_tenant_that_is_gone_nothing_is_counted(directory: Directory) -> None:
@@ -59,7 +55,8 @@ async def test_of_a_tenant_that_is_gone_nothing_is_counted(directory: Directory)
     assert await directory.documents.get(TENANTS, "other") is None
 
 
-async def test_an_endpoint_that_two_delete_at_once_counts_one_less(directory: Directory) -> None:
+async def test_an_endpoint_that_two_delete_at_once_counts_one_less(documents: Documents) -> None:
+    directory = await directory_over(documents)
     for number in range(2):
         await directory.count_new_endpoint("acme", MOST, NOW)
         await make(directory.documents, f"ep_{number}")
@@ -99,18 +96,3 @@ async def test_all_are_counted_again_once_a_day(directory: Directory) -> None:
     assert await number_of(directory) == 2
     await directory.count_new_endpoint("acme", 10, NOW + COUNT_SECONDS)
     assert await number_of(directory) == 4
-
-
-async def test_a_tenant_at_its_limit_is_counted_again_once_a_minute_at_most() -> None:
-    documents = FakeDocuments()
-    await documents.write(TENANTS, "acme", Tenant(id="acme").text())
-    directory = Directory(documents)
-    for number in range(MOST):
-        await directory.count_new_endpoint("acme", MOST, NOW)
-        await make(documents, f"ep_{number}")
-    read = []
-    for seconds in (QUIET_SECONDS, QUIET_SECONDS + 1, 2 * QUIET_SECONDS - 1, 2 * QUIET_SECONDS):
-        documents.documents_read = 0
-        assert not await directory.count_new_endpoint("acme", MOST, NOW + seconds)
-        read.append(documents.documents_read)
-    assert read == [1 + MOST, 1, 1, 1 + MOST]

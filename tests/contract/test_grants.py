@@ -1,4 +1,4 @@
-"""What grants do over every implementation of the Records port, and over its fake."""
+"""What grants do: their rules over a fake of the Records port, and many who ask at once over each implementation."""
 
 import asyncio
 
@@ -6,14 +6,15 @@ import pytest
 
 from shared.cloud.grant_rules import RecordedGrants
 from shared.store_ports import Grants, Lease, Records
+from tests.fakes.grants import FakeGrants
 
 NOW = 1_790_000_000.0
 ALL = Lease(5)
 
 
 @pytest.fixture
-def grants(records: Records) -> Grants:
-    return RecordedGrants(records)
+def grants() -> Grants:
+    return FakeGrants()
 
 
 async def test_slots_follow_each_other_at_their_interval(grants: Grants) -> None:
@@ -109,7 +110,8 @@ async def test_nothing_is_leased_while_slots_are_reserved_ahead(grants: Grants) 
     assert (await grants.lease("crm", "a", 10, 10, NOW + 9, 10)).places == 10
 
 
-async def test_many_who_ask_at_once_get_what_there_is_and_no_more(grants: Grants) -> None:
+async def test_many_who_ask_at_once_get_what_there_is_and_no_more(records: Records) -> None:
+    grants = RecordedGrants(records)
     leases = await asyncio.gather(*(grants.lease("crm", f"h{n}", 2, 5, NOW, 30) for n in range(4)))
     slots = await asyncio.gather(*(grants.reserve("mail", 2, 1.0, NOW, 100) for _ in range(4)))
 

@@ -1,15 +1,18 @@
-"""What every reader of a journal tells of what was recorded, whichever way it finds it out."""
+"""What every reader of a journal tells of what was recorded, and finds in it, whichever way it finds it out."""
 
 import asyncio
 from dataclasses import replace
+from typing import Final, TypeAlias
 
 import pytest
 
+from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery
 from shared.delivery import ROUTE_ITSELF, Delivery
-from shared.event import to_cloudevent
-from shared.journal import EventEntry, Journal, RouteDecision
+from shared.event import Event, to_cloudevent
+from shared.journal import KEPT, DeadLetter, EventEntry, Journal, RouteDecision
 from shared.jsontext import to_json
 from shared.ledger import Ledger
+from shared.times import rfc3339
 from tests.contract.kept_journal import NOW, OTHER, TELL, Kept
 
 # An event's status
@@ -62,12 +65,6 @@ def test_an_event_that_was_split_is_delivered_once_every_part_is(kept: Kept) -> 
 def test_an_event_whose_chain_failed_has_failed(kept: Kept) -> None:
     kept.event("e1", routes=(RouteDecision("broken", True, "step 1 failed", code="step_failed"),))
     assert kept.status("e1") == "dead_lettered"
-
-
-def test_an_event_with_two_deliveries_is_delivered_once_both_are(kept: Kept) -> None:
-    both = RouteDecision("tell", True, "its type matches", ("crm", "list"))
-    kept.deliver(kept.event("e1", routes=(both,)), "delivered")
-    assert kept.status("e1") == "delivering"
 
 
 # One event
@@ -138,15 +135,6 @@ def test_a_run_of_one_route_of_an_event_that_is_not_stored_is(kept: Kept) -> Non
     assert (record.routes, record.passes) == ((SPLIT,), 1)
 
 
-def test_routes_that_the_journal_does_not_list_still_count(kept: Kept) -> None:
-    many = tuple(RouteDecision(f"r{number}", True, "", ("crm",)) for number in range(30))
-    event = kept.event("e1", routes=(WAITING, *many))
-    kept.record(EventEntry(event, (RouteDecision("ask", True, "filtered"),), NOW, is_partial=True))
-    record = kept.view.event("e1")
-    assert record
-    assert (record.summary.expected, record.other_routes) == (30, 11)
-
-
 def test_the_row_of_a_route_speaks_for_its_event_only_while_the_route_waits(kept: Kept) -> None:
     event = kept.event("e1")
     route = Delivery(event, "ask", ROUTE_ITSELF)
@@ -168,12 +156,6 @@ def test_a_route_that_waited_in_vain_has_failed_until_a_later_run_decides_otherw
     assert kept.status("e1") == "delivering"
     kept.deliver(event, "delivered")
     assert kept.status("e1") == "delivered"
-
-
-def test_an_unknown_event_is_none(kept: Kept) -> None:
-    assert kept.view.event("e1") is None
-    assert kept.view.stored_document("e1") is None
-    assert kept.view.with_document(["e1"]) == frozenset()
 
 
 def test_of_many_events_those_are_reported_whose_document_is_there(kept: Kept) -> None:
@@ -215,10 +197,107 @@ def test_the_plots_count_attempts_and_how_long_they_took(kept: Kept) -> None:
     assert buckets[4].p50_ms == 1_250.0
 
 
-def test_nothing_is_told_of_an_empty_journal(kept: Kept) -> None:
-    assert kept.found() == []
-    assert kept.view.rejected(10) == ()
-    assert kept.view.dead_letters(10) == ()
-    assert kept.view.counts() == {}
-    assert (kept.view.totals().rejected, kept.view.totals().dead_letters) == (0, 0)
-    assert sum(bucket.delivered for bucket in kept.view.series(NOW, 60.0, 6)) == 0
+Query: TypeAlias = dict[str, str | float | int | None]
+QUERIES: Final[list[tuple[Query, list[str]]]] = [
+    ({}, ["e3", "e2", "e1"]),
+    ({"source": "shop"}, ["e2"]),
+    ({"source": "sho"}, []),
+    ({"type": "order.paid"}, ["e2"]),
+    ({"type": "order.*"}, ["e2"]),
+    ({"type": "order"}, []),
+    ({"type": "*"}, ["e3", "e2", "e1"]),
+    ({"source": "web", "type": "signup.created", "status": "delivering"}, ["e3", "e1"]),
+    ({"text": "LOVE ada"}, ["e1"]),
+    ({"text": "ovelace"}, []),
+    ({"text": '"ada lovelace"'}, ["e1"]),
+    ({"since": NOW}, ["e3", "e2"]),
+    ({"until": NOW}, ["e2", "e1"]),
+    ({"since": NOW - 100, "until": NOW - 100}, ["e1"]),
+    ({"since": NOW + 0.001, "source": "web"}, ["e3"]),
+    ({"limit": 2}, ["e3", "e2"]),
+]
+
+
+def test_events_are_found_newest_first(kept: Kept) -> None:
+    kept.event("e1", at=NOW - 100, data={"name": "Ada Lovelace"})
+    kept.event("e2", at=NOW, source="shop", type="order.paid", data={"name": "Grace Hopper"})
+    kept.event("e3", at=NOW + 100)
+    for query, expected in QUERIES:
+        assert kept.found(**query) == expected, query
+
+
+def test_pages_follow_one_another_without_a_gap_or_a_repetition(kept: Kept) -> None:
+    ids = [f"e{number}" for number in range(7)]
+    entries = [
+        EventEntry(Event(each, "/sources/web", "t", rfc3339(NOW + (number // 3) * 0.001), "0" * 64), (OTHER,), NOW)
+        for number, each in enumerate(ids)
+    ]
+    kept.record(*entries)
+    shown: list[str] = []
+    before = None
+    while True:
+        page = kept.view.events(EventQuery(limit=2, before=before))
+        shown += [event.id for event in page.events]
+        before = page.next_before
+        if before is None:
+            break
+    assert sorted(shown) == ids
+
+
+def test_the_beginning_of_an_id_finds_it(kept: Kept) -> None:
+    for event_id in ("abc1", "abc2", "abd1"):
+        kept.event(event_id)
+    assert kept.view.ids_beginning("events", "abc", 4) == ["abc1", "abc2"]
+    assert kept.view.ids_beginning("events", "abc", 1) == ["abc1"]
+    assert kept.view.ids_beginning("events", "x", 4) == []
+    assert kept.view.ids_beginning("dead_letters", "abc", 4) == []
+
+
+def test_a_dead_letter_speaks_for_its_event_until_it_is_replayed(kept: Kept) -> None:
+    kept.deliver(kept.event("e1"), "delivered")
+    kept.letter("d1")
+    assert kept.status("e1") == "dead_lettered"
+    assert kept.view.mark_dead_letters(["d1"], REPLAYED) == 1
+    assert kept.status("e1") == "delivered"
+
+
+def test_dead_letters_are_listed_by_state_newest_first_in_pages(kept: Kept) -> None:
+    for number in range(4):
+        kept.letter(f"d{number}", at=NOW + number)
+    assert kept.view.mark_dead_letters(["d1", "unknown"], DROPPED) == 1
+    assert [letter.id for letter in kept.view.dead_letters(10)] == ["d3", "d2", "d0"]
+    assert [letter.id for letter in kept.view.dead_letters(10, state=DROPPED)] == ["d1"]
+    everything = kept.view.dead_letters(2, state=None)
+    assert [letter.id for letter in everything] == ["d3", "d2"]
+    assert [letter.id for letter in kept.view.dead_letters(9, state=None, before=everything[-1].seq)] == ["d1", "d0"]
+    assert kept.view.totals().dead_letters == 3
+
+
+def test_a_dead_letter_is_reported_whole_and_marked_once(kept: Kept) -> None:
+    kept.letter("d1")
+    letter = kept.view.dead_letter("d1")
+    assert letter
+    assert (letter.message, letter.code, letter.reason, letter.at) == (
+        b'{"a":1}',
+        "request_rejected",
+        "no such user",
+        NOW,
+    )
+    assert (letter.topic, letter.event_id, letter.route, letter.destination) == ("deliveries", "e1", "tell", "crm")
+    assert kept.view.mark_dead_letters(["d1"], REPLAYED) == 1
+    assert kept.view.mark_dead_letters(["d1"], REPLAYED) == 0
+    assert kept.view.dead_letter("other") is None
+
+
+def test_one_that_fails_again_after_its_replay_is_kept_again(kept: Kept) -> None:
+    kept.letter("d1")
+    kept.view.mark_dead_letters(["d1"], REPLAYED)
+    kept.letter("d1", at=NOW + 60)
+    assert [(letter.state, letter.at) for letter in kept.view.dead_letters(10)] == [(KEPT, NOW + 60)]
+
+
+def test_a_large_dead_letter_is_reported_whole(kept: Kept) -> None:
+    kept.record(DeadLetter("d1", "undeliverable", "", NOW, b"x" * 2_000_000, "events", "e1"))
+    letter = kept.view.dead_letter("d1")
+    assert letter
+    assert len(letter.message) == 2_000_000

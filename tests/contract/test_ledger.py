@@ -1,9 +1,13 @@
-"""A claim and its lease, in every implementation of the Ledger port and in its fake."""
+"""A claim and its lease, what came of an attempt, and which deliveries a ledger has the message of, in every
+implementation of the Ledger port and in its fake."""
 
 import asyncio
 from dataclasses import replace
 
-from shared.ledger import Busy, Claimed, Conflict, Ledger
+import pytest
+
+from shared.ledger import Busy, Claimed, Conflict, Finished, Ledger, Settlement
+from shared.ledger_rules import MAX_ATTEMPTS
 from tests.contract.claims import (
     DELIVERY,
     EVENT,
@@ -11,10 +15,16 @@ from tests.contract.claims import (
     LEASE,
     MESSAGE,
     T,
+    attempt,
     claimed,
     done,
+    failed,
     finished,
+    held,
+    in_retry,
+    later,
     plain_claim,
+    put_off,
     suspect,
     the_row,
 )
@@ -63,13 +73,6 @@ async def test_the_attempt_of_a_suspect_counts_only_once_it_began(ledger: Ledger
     assert (last.attempt_number, last.crashes, len(last.attempts)) == (2, 2, 2)
 
 
-async def test_attempts_that_crash_one_after_another_are_counted(ledger: Ledger) -> None:
-    for crashes in range(4):
-        claim = await claimed(ledger, T + crashes * LEASE)
-        assert claim.row.crashes == crashes
-        assert not crashes or await ledger.begin(claim, T + crashes * LEASE)
-
-
 async def test_beginning_the_attempt_of_a_suspect_begins_the_lease_anew(ledger: Ledger) -> None:
     claim = await suspect(ledger)
     began_at = T + LEASE + 40
@@ -106,19 +109,157 @@ async def test_a_claim_given_back_is_taken_again_at_once_with_the_same_number(le
     assert not await ledger.give_back(first, T)
 
 
-async def test_a_suspect_that_is_given_back_stays_one(ledger: Ledger) -> None:
+async def test_a_delivery_that_is_done_is_finished_and_has_the_record_of_its_attempt(ledger: Ledger) -> None:
+    await finished(ledger)
+    assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
+    row = await the_row(ledger)
+    assert (row.state, row.answer, row.attempt_number) == ("delivered", "202 Accepted", 1)
+    assert row.attempts == (attempt("delivered", answer="202 Accepted"),)
+
+
+async def test_a_delivery_that_failed_is_finished_and_says_why(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, failed(T, "refused: no such list", "404"))
+    assert await plain_claim(ledger, T + 10 * LEASE) == Finished()
+    row = await the_row(ledger)
+    assert (row.state, row.reason, row.answer) == ("dead_lettered", "refused: no such list", "404")
+
+
+async def test_a_stale_fence_writes_nothing(ledger: Ledger) -> None:
+    stale = await claimed(ledger)
+    current = await claimed(ledger, T + LEASE)
+    assert await ledger.begin(stale, T) is None
+    assert await ledger.begin(current, T + LEASE)
+    assert not await ledger.give_back(stale, T)
+    for settlement in (done(), failed(), later(T), put_off(T), held()):
+        assert not await ledger.settle(stale, settlement)
+    row = await the_row(ledger)
+    assert (row.state, row.fence, len(row.attempts)) == ("attempted", current.row.fence, 1)
+
+
+async def test_a_finished_delivery_takes_no_other_outcome(ledger: Ledger) -> None:
+    claim = await finished(ledger)
+    assert not await ledger.settle(claim, later(T))
+    assert not await ledger.settle(claim, failed())
+    assert not await ledger.give_back(claim, T)
+
+
+async def test_a_delivery_that_is_not_there_takes_no_outcome(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, done())
+    assert await ledger.purge(T + 1) == 1
+    assert not await ledger.settle(claim, done())
+    assert await ledger.begin(claim, T) is None
+    assert await ledger.postpone(KEY, claim.row.fence, T, T) is None
+    assert await ledger.reopen(KEY, T) is None
+
+
+async def test_an_outcome_without_an_attempt_leaves_its_number_free(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert await ledger.settle(claim, put_off(T))
+    row = await the_row(ledger)
+    assert (row.state, row.reason, row.attempt_number, row.attempts) == ("retry_scheduled", "paused", 0, ())
+
+
+@pytest.mark.slow
+async def test_of_very_many_attempts_the_newest_are_kept(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    for number in range(1, MAX_ATTEMPTS + 2):
+        assert await ledger.settle(claim, done(T, number=number))
+        assert await ledger.reopen(KEY, T)
+        answer = await plain_claim(ledger, T)
+        assert isinstance(answer, Claimed)
+        claim = answer
+    attempts = (await the_row(ledger)).attempts
+    assert [each.attempt_number for each in attempts] == list(range(2, MAX_ATTEMPTS + 2))
+
+
+OTHER = b'{"the":"message after other steps"}'
+WAITING = [later(T + 5), held()]
+
+
+async def message_of(ledger: Ledger) -> bytes:
+    """Return the row's message, which both ways to read the row have to agree on."""
+    listed, row = await the_row(ledger), await ledger.row("e1", KEY)
+    assert row is not None
+    assert listed.message == row.message
+    return row.message
+
+
+async def claimed_with(ledger: Ledger, message: bytes, now: float = T) -> Claimed:
+    claim = await ledger.claim(DELIVERY, message, now, LEASE)
+    assert isinstance(claim, Claimed)
+    return claim
+
+
+async def test_a_claim_stores_no_message(ledger: Ledger) -> None:
+    claim = await claimed(ledger)
+    assert (claim.message, claim.row.message) == (MESSAGE, b"")
+    assert await message_of(ledger) == b""
+
+
+@pytest.mark.parametrize("settlement", WAITING)
+async def test_a_delivery_that_waits_has_the_message_of_its_claim(ledger: Ledger, settlement: Settlement) -> None:
+    claim = await claimed(ledger)
+    for _ in range(2):  # the write came twice
+        assert await ledger.settle(claim, settlement)
+        assert await message_of(ledger) == MESSAGE
+
+
+@pytest.mark.parametrize("settlement", [done(), failed()])
+async def test_a_delivery_that_is_final_has_no_message(ledger: Ledger, settlement: Settlement) -> None:
+    claim = await in_retry(ledger, T)
+    fence = await ledger.postpone(KEY, claim.row.fence, T, T)
+    assert await ledger.settle(await claimed(ledger, T, fence), settlement)
+    assert await message_of(ledger) == b""
+
+
+@pytest.mark.parametrize("settlement", WAITING)
+async def test_a_delivery_that_waits_has_its_message_after_a_lease_that_was_over(
+    ledger: Ledger, settlement: Settlement
+) -> None:
+    await claimed_with(ledger, OTHER)
+    claim = await claimed(ledger, T + LEASE)
+    assert claim.message == MESSAGE
+    assert await ledger.settle(claim, settlement)
+    assert await message_of(ledger) == MESSAGE
+
+
+@pytest.mark.parametrize("settlement", WAITING)
+async def test_the_attempt_of_a_suspect_leaves_the_message_to_its_outcome(
+    ledger: Ledger, settlement: Settlement
+) -> None:
     claim = await suspect(ledger)
     begun = await ledger.begin(claim, T + LEASE)
     assert begun is not None
-    assert await ledger.give_back(begun, T + LEASE)
-    again = (await claimed(ledger, T + LEASE)).row
-    assert (again.state, again.attempt_number, again.crashes) == ("claimed", 1, 1)
+    assert begun.message == MESSAGE
+    assert await message_of(ledger) == b""
+    assert await ledger.settle(begun, settlement)
+    assert await message_of(ledger) == MESSAGE
 
 
-async def test_the_attempt_of_a_suspect_is_recorded_beside_the_one_before(ledger: Ledger) -> None:
-    begun = await ledger.begin(await suspect(ledger), T + LEASE)
-    assert begun is not None
-    assert await ledger.settle(begun, done(T + LEASE, number=2))
-    row = await the_row(ledger)
-    assert (row.state, row.attempt_number, row.crashes) == ("delivered", 2, 0)
-    assert [(each.attempt_number, each.outcome) for each in row.attempts] == [(1, "unknown"), (2, "delivered")]
+async def test_what_is_postponed_and_tried_again_is_due_with_its_message_each_time(ledger: Ledger) -> None:
+    claim = await in_retry(ledger, T)
+    for _ in range(3):
+        [row] = await ledger.due(T, 10)
+        assert row.message == MESSAGE
+        fence = await ledger.postpone(KEY, claim.row.fence, T, T)
+        claim = await claimed(ledger, T, fence)
+        assert await ledger.settle(claim, later(T))
+
+
+async def test_a_retry_under_way_has_its_message_by_which_its_large_body_is_kept(ledger: Ledger) -> None:
+    claim = await in_retry(ledger, T)
+    fence = await ledger.postpone(KEY, claim.row.fence, T, T)
+    await claimed(ledger, T, fence)
+    assert await message_of(ledger) == MESSAGE
+    suspect = await claimed(ledger, T + LEASE)
+    assert await ledger.begin(suspect, T + LEASE)
+    assert await message_of(ledger) == MESSAGE
+
+
+async def test_a_delivery_that_was_reopened_waits_with_the_message_that_it_came_with(ledger: Ledger) -> None:
+    await finished(ledger)
+    await ledger.reopen(KEY, T)
+    assert await ledger.settle(await claimed_with(ledger, OTHER), later(T))
+    assert await message_of(ledger) == OTHER

@@ -1,4 +1,4 @@
-"""What every implementation of the Owners port, and its fake, must do."""
+"""What owners over the Documents port, and their fake, must do. Each implementation of that port has a contract."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.cloud.aws.documents import DynamoDocuments
-from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.cloud.kept_by_key import DocumentOwners
 from shared.cloud.local.documents import KnownOwners, LocalDocuments
 from shared.ports import Owners
-from tests.contract.platforms import PLATFORMS, Implementations
 from tests.fakes.owners import FakeOwners
 
 NOW = 1_790_000_000.0
@@ -22,16 +19,14 @@ def local_owners(folder: Path) -> DocumentOwners:
     return DocumentOwners(LocalDocuments(folder / "owners.db", "owners", now=lambda: NOW))
 
 
-@pytest.fixture(params=PLATFORMS)
+@pytest.fixture(params=["fake", "local"])
 async def owners(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Owners]:
-    implementations = Implementations[Owners](
-        FakeOwners,
-        lambda: local_owners(tmp_path / "state"),
-        lambda emulated: DocumentOwners(FirestoreDocuments(emulated.connect("owners_unavailable"), "owners")),
-        lambda tables: DocumentOwners(DynamoDocuments(tables.place, tables.prefix, "owners")),
-    )
-    async for made in implementations.of(request):
-        yield made
+    if request.param == "fake":
+        yield FakeOwners()
+        return
+    made = local_owners(tmp_path / "state")
+    yield made
+    made.close()
 
 
 async def test_the_first_event_with_a_key_owns_it(owners: Owners) -> None:

@@ -85,17 +85,6 @@ async def test_a_queue_that_is_not_there_is_logged_and_raises_nothing(
     assert "a handle" not in line["detail"]
 
 
-async def test_a_handle_that_is_too_old_is_logged_and_holds_no_other_back(
-    aws: AwsPlace, queues: Queues, capsys: pytest.CaptureFixture[str]
-) -> None:
-    queue = await Queue(aws, "handles").made(1)
-    [handle] = await queue.receive()
-    await queues.postpone(queue.arn, [("not a handle", 0), (handle, 0)])
-    assert len(await queue.receive()) == 1
-    assert "SQS did not do it for all: ReceiptHandleIsInvalid" in capsys.readouterr().out
-    queue.close()
-
-
 @pytest.mark.parametrize("answer", [http_answer(503), http_answer(200, b"<html>"), b""])
 async def test_an_sqs_that_fails_is_logged_and_raises_nothing(
     aws: AwsPlace, answer: bytes, capsys: pytest.CaptureFixture[str]

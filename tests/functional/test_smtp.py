@@ -26,7 +26,7 @@ from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.mail_settings import mail_settings
 from tests.fakes.secrets import FakeSecrets
-from tests.unit.shared.test_outgoing_certificates import issue
+from tests.unit.shared.outgoing_worlds import issue
 
 HOST = "127.0.0.1"
 PASSWORD = "correct-horse-battery"

@@ -15,7 +15,7 @@ from functions.notify.destinations.sql.rows import RowMaker
 from functions.notify.destinations.sql.settings import Settings
 from shared.delivery import Delivered, Outcome, RetryLater
 from tests.databases import postgresql
-from tests.unit.shared.test_outgoing_certificates import Issued, issue
+from tests.unit.shared.outgoing_worlds import Issued, issue
 
 pytestmark = [
     pytest.mark.slow,

@@ -5,6 +5,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +32,13 @@ def _sources() -> list[Path]:
     return sorted(path for top in ("deploy", "functions", "shared") for path in (ROOT / top).rglob("*.py"))
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def _docstrings(path: Path) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             name = "the module" if isinstance(node, ast.Module) else node.name
             if text := ast.get_docstring(node):
@@ -53,7 +59,7 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
 
 def _names(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the names that a module gives."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         match node:
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
                 yield node.lineno, name

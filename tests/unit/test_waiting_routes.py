@@ -16,7 +16,6 @@ from shared.ledger import LedgerRow
 from shared.outgoing.gate import ProcessGate
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
 from shared.waiting_route import RETRY_SECONDS, WaitingRoute, waiting_from, waiting_message
-from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import FakeLedger
 from tests.unit.transform.asked_hosts import Hosts, asking_route
 from tests.unit.waiting_world import CrashingBus, World
@@ -111,13 +110,6 @@ async def test_a_step_has_the_schedule_that_it_sets(retry: list[str | float], as
     assert [letter["code"] for letter in world.letters] == ["retries_exhausted"]
 
 
-async def test_a_step_that_hangs_makes_its_route_wait() -> None:
-    world = World([ASKING], Hosts({API: 0}))
-    await world.send(EVENT)
-    await world.run(1)
-    assert (await route_row(world)).reason.endswith(f"{API} did not answer in time")
-
-
 async def test_a_part_of_ours_that_fails_brings_the_whole_event_again() -> None:
     world = World([asking_route("asks", API, secret="missing-key"), PLAIN])
     await world.send(EVENT)
@@ -139,16 +131,6 @@ async def test_a_run_of_a_route_that_the_configuration_no_longer_has_is_a_dead_l
     assert world.decisions()["asks"].outcome == "dead_lettered"
 
 
-async def test_a_run_that_fails_is_a_dead_letter_of_the_route() -> None:
-    world = down()
-    await world.send(EVENT)
-    await world.run(1)
-    world.hosts.statuses = {API: 400}
-    await world.run(60)
-    assert [(letter["code"], letter["route"]) for letter in world.letters] == [("request_rejected", "asks")]
-    assert (await route_row(world)).state == "delivered"
-
-
 async def test_what_a_replay_asked_for_holds_for_every_run() -> None:
     world = World([ASKING])
     await world.send(EVENT)
@@ -161,19 +143,6 @@ async def test_what_a_replay_asked_for_holds_for_every_run() -> None:
     await world.run(60)
     assert world.delivered == ["asks", "asks"]
     assert world.bus.on(EVENTS)[-1].attributes.items() >= {"replay": "r1", "force": "true", "only": "crm"}.items()
-
-
-async def test_a_replay_runs_a_route_again_that_had_ended_as_a_dead_letter_and_waits_if_it_must() -> None:
-    world = down(asking_route("asks", API, retry=[5.0]))
-    await world.send(EVENT)
-    await world.run(60)
-    assert len(world.letters) == 1
-    await world.bus.publish(EVENTS, [make_event_replay(to_cloudevent(EVENT), "r1")])
-    await world.run(1)
-    assert (await route_row(world)).state == "retry_scheduled"
-    world.hosts.statuses = {}
-    await world.run(60)
-    assert (world.delivered, len(world.letters)) == (["asks"], 1)
 
 
 async def test_an_event_that_was_forgotten_does_not_run_again() -> None:
@@ -279,46 +248,15 @@ async def test_a_route_whose_system_stays_paused_becomes_a_dead_letter_once_its_
     """Most of its runs find the system paused, and are no tries."""
     world = down(asking_route("asks", API, **({} if retry is None else {"retry": retry})))
     world.hosts.gate = StepHosts(ProcessGate(world.clock.now, 100, 100), world.clock)
-    for number in range(20):
+    for number in range(BREAKER.failures + 2):
         await world.send(replace(EVENT, id=f"e{number}", payloadhash=f"{number:064}"))
     await world.run(hours * 3_600)
     assert {letter["code"] for letter in world.letters} == {"retries_exhausted"}
-    assert len(world.letters) == 20
+    assert len(world.letters) == BREAKER.failures + 2
     assert any("it has waited since 2026-09-21T" in str(letter["reason"]) for letter in world.letters)
 
 
 # Beside another version
-
-
-async def test_an_earlier_notify_keeps_a_wait_as_a_dead_letter_whose_replay_runs_the_route(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It knows no destination `(route)`, as for every version before this one."""
-    world = down(ASKING)
-    with monkeypatch.context() as earlier:
-        earlier.setattr("functions.notify.notify.ROUTE_ITSELF", "not known yet")
-        await world.send(EVENT)
-        await world.run(60)
-    [letter] = world.letters
-    assert (letter["code"], letter["event_id"], letter["route"]) == ("unknown_destination", "e1", "asks")
-    world.hosts.statuses = {}
-    kept = dead_letter_from(json.loads(world.bus.on(DEAD_LETTERS)[0].data))
-    await world.bus.publish(DELIVERIES, [make_dead_letter_replay(kept, "r1")])
-    await world.run(60)
-    assert world.delivered == ["asks"]
-
-
-async def test_an_earlier_transform_runs_all_routes_and_their_deliveries_are_repeats() -> None:
-    """It does not know the attribute `route`."""
-    world = down()
-    await world.send(EVENT)
-    await world.run(4)
-    world.hosts.statuses = {}
-    world.is_transform_earlier = True
-    await world.run(60)
-    assert len(world.bus.on(EVENTS)) == 2
-    assert sorted(world.delivered) == ["asks", "plain"]
-    assert (await route_row(world)).state == "delivered"
 
 
 # The message
@@ -358,30 +296,3 @@ async def test_a_repeat_of_an_earlier_run_does_not_take_the_row_that_a_later_one
     repeated = BusMessage(first.data, {**first.attributes, **attributes})
     assert (await world.notifier.take_message(repeated)).outcome == "finished"
     assert (await world.notifier.take_message(second)).outcome == "retry_scheduled"
-
-
-async def test_a_repeat_of_an_earlier_run_does_not_reopen_the_row() -> None:
-    world = down(ASKING)
-    await world.send(EVENT)
-    await world.run(60)
-    assert (await route_row(world)).replays == (".2", ".3")
-    world.hosts.statuses = {}
-    await world.run(200)
-    wait = waiting_message("e1", json.dumps(to_cloudevent(EVENT)).encode(), "asks", WaitingRoute("", 2, 2, 0, 0, 0))
-    assert isinstance(world.notifier.ledger, FakeLedger)
-    row = await route_row(world)
-    world.notifier.ledger.table[row.key] = row._replace(replays=(".3",))
-    assert (await world.notifier.take_message(wait)).outcome == "finished"
-
-
-async def test_a_later_run_waits_at_once_though_time_passes_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    def passing(self: FakeClock) -> float:
-        self.time += 0.001
-        return self.time
-
-    monkeypatch.setattr(FakeClock, "now", passing)
-    world = down(ASKING)
-    await world.send(EVENT)
-    await world.run(60)
-    assert [each.attempt_number for each in world.tries] == [1, 2, 3]
-    assert world.nacked == []

@@ -49,13 +49,12 @@ class CrashingBus(FakeBus):
 
 @dataclass
 class World:
-    """`copies` is how often the bus brings each message. `is_transform_earlier`: it does not know runs of one route."""
+    """`copies` is how often the bus brings each message."""
 
     routes: Sequence[JsonObject]
     hosts: Hosts = field(default_factory=Hosts)
     bus: CrashingBus = field(default_factory=CrashingBus)
     copies: int = 1
-    is_transform_earlier: bool = False
     nacked: list[Temporary | str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -106,8 +105,7 @@ class World:
             if topic == DEAD_LETTERS:
                 return
             if topic == EVENTS:
-                attributes = {} if self.is_transform_earlier else message.attributes
-                await self.transformer.take(Push(message.data, attributes, "m1"))
+                await self.transformer.take(Push(message.data, message.attributes, "m1"))
                 return
             result = await self.notifier.take_message(message)
             if isinstance(result, Acknowledged):

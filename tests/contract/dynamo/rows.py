@@ -2,16 +2,13 @@
 
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.journal import DeadLetter
-from shared.ledger import Claimed
-from tests.contract.claims import LEASE, MESSAGE, T, delivery, later
+from tests.contract.claims import T, delivery, later, settled
 
 
 async def due_rows(ledger: DynamoLedger, count: int) -> list[tuple[str, int]]:
     moves = []
     for number in range(count):
-        claim = await ledger.claim(delivery(number), MESSAGE, T, LEASE)
-        assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, later(T))
+        claim = await settled(ledger, delivery(number), later(T))
         moves.append((claim.row.key, claim.row.fence))
     return moves
 

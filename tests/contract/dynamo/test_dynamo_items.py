@@ -17,7 +17,7 @@ from shared.delivery import REMEMBERED_SECONDS
 from shared.errors import Temporary
 from shared.journal import EventEntry
 from shared.jsontext import to_json
-from shared.ledger import Claimed, Finished, Gathered, LedgerRow, Settlement
+from shared.ledger import Claimed, Finished, Gathered, LedgerRow
 from shared.outgoing.http_client import MAX_ANSWER_BYTES
 from shared.retention import Retention
 from tests.aws.dynamo import DynamoTables
@@ -36,6 +36,7 @@ from tests.contract.claims import (
     failed,
     held,
     later,
+    settled,
 )
 from tests.contract.dynamo.rows import a_letter, due_rows
 
@@ -59,12 +60,6 @@ async def test_a_delivery_that_expired_and_is_still_there_is_as_good_as_gone(
     assert (again.row.attempt_number, again.row.created_at, again.row.attempts) == (1, T + KEEP, ())
     [item] = dynamo.items(DELIVERIES)
     assert EXPIRES_AT not in item
-
-
-async def test_a_message_of_the_sweep_for_what_expired_begins_anew(ledger: DynamoLedger) -> None:
-    assert await ledger.settle(await claimed(ledger), failed())
-    again = await claimed(ledger, T + KEEP, due_fence=7)
-    assert (again.row.attempt_number, again.row.generation) == (1, 0)
 
 
 async def test_only_finished_deliveries_expire(ledger: DynamoLedger, dynamo: DynamoTables) -> None:
@@ -150,23 +145,6 @@ async def test_due_rows_and_records_are_read_strongly_consistent(
     await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize(
-    ("settlement", "is_found"),
-    [
-        (done(T + 1), False),
-        (Settlement("delivered", T + 60, attempt=attempt("delivered", at=T + 60)), True),
-        (failed(T + 1), True),
-        (later(T + 5), True),
-    ],
-)
-async def test_a_last_attempt_is_found_by_its_end_unless_it_was_the_first_and_went_well_at_once(
-    ledger: DynamoLedger, dynamo: DynamoTables, settlement: Settlement, is_found: bool
-) -> None:
-    assert await ledger.settle(await claimed(ledger), settlement)
-    [item] = dynamo.items(DELIVERIES)
-    assert ("ended_at" in item) == is_found
-
-
 def test_a_row_with_the_longest_message_and_many_long_attempts_fits_into_an_item() -> None:
     long = attempt("retry_scheduled", reason="\x01" * 500, answer="é" * 500)
     row = row_in("held")._replace(message=b"x" * 220_000, attempts=(long,) * rules.MAX_ATTEMPTS)
@@ -181,13 +159,11 @@ def test_a_row_with_the_longest_message_and_many_long_attempts_fits_into_an_item
 async def test_rows_with_large_messages_are_read_a_few_at_a_time(ledger: DynamoLedger, front: DynamoFront) -> None:
     """A hundred due at once, each with as much as travels without a blob, are more than one answer may hold."""
     message = b"x" * 200 * 1024
-    for number in range(40):
-        claim = await ledger.claim(delivery(number), message, T, LEASE)
-        assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, later(T))
+    for number in range(ROWS_AT_ONCE + 1):
+        await settled(ledger, delivery(number), later(T), message=message)
     rows = await ledger.due(T, 100)
     assert {len(row.message) for row in rows} == {len(message)}
-    assert (len(rows), front.counts["BatchGetItem"]) == (40, 3)
+    assert (len(rows), front.counts["BatchGetItem"]) == (ROWS_AT_ONCE + 1, 2)
 
 
 def test_the_largest_rows_that_are_read_at_once_fit_into_an_answer() -> None:
@@ -198,14 +174,6 @@ def test_the_largest_rows_that_are_read_at_once_fit_into_an_answer() -> None:
     without_message = len(to_json(to_item({**item_of(row, "v"), "message": None})))
     assert ROWS_AT_ONCE * written < MAX_ANSWER_BYTES
     assert dynamo_journal.ROWS_AT_ONCE * without_message < MAX_ANSWER_BYTES
-
-
-async def test_deliveries_to_one_destination_are_found_among_many_others(ledger: DynamoLedger) -> None:
-    for number in range(120):
-        destination = "rare" if number in (3, 70) else "crm"
-        await ledger.claim(delivery(number, destination), MESSAGE, T + number, LEASE)
-    assert [row.event_id for row in await ledger.rows(2, destination="rare")] == ["e70", "e3"]
-    assert [row.event_id for row in await ledger.rows(9, destination="rare", state="attempted")] == ["e70", "e3"]
 
 
 async def test_a_dead_letter_that_has_no_place_is_temporary(dynamo: DynamoTables) -> None:

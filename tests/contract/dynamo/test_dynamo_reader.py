@@ -49,19 +49,6 @@ async def test_what_expired_and_is_still_there_is_shown_nowhere(
     assert reader.dead_letter("d1") is None
 
 
-async def test_a_body_that_expired_before_its_event_is_gone(
-    front: DynamoFront, dynamo: DynamoTables, reader: DynamoJournalReader
-) -> None:
-    journal = DynamoJournal(front.place, dynamo.prefix, None, Retention(90, 60, 60))
-    await journal.record([EventEntry(EVENT, (), T)])
-    journal.close()
-    record = reader.event("e1")
-    assert record
-    assert record.document is None
-    assert reader.with_document(["e1"]) == frozenset()
-    assert reader.stored_document("e1") is None
-
-
 async def test_events_of_one_source_are_found_without_reading_those_of_others(
     journal: DynamoJournal, front: DynamoFront, reader: DynamoJournalReader
 ) -> None:
@@ -83,20 +70,6 @@ def keys_read(request: JsonObject, table: str) -> list[str]:
         if name.endswith(f"-{table}") and isinstance(wanted, dict) and isinstance(keys := wanted["Keys"], list):
             found += [str(from_item(key)[tables.KEY]) for key in keys]
     return found
-
-
-async def test_a_page_of_a_source_with_many_events_reads_no_more_than_it_shows(
-    journal: DynamoJournal, front: DynamoFront, reader: DynamoJournalReader
-) -> None:
-    for number in range(40):
-        await journal.record([EventEntry(replace(EVENT, id=f"e{number}"), (), T)])
-    front.requests.clear()
-    page = reader.events(EventQuery(source="web", limit=5))
-    assert len(page.events) == 5
-    assert len([key for request in front.requests for key in keys_read(request, EVENTS.name)]) == 6
-    rest = reader.events(EventQuery(source="web", limit=50, before=page.next_before))
-    assert len(rest.events) == 35
-    assert rest.next_before is None
 
 
 async def test_the_state_of_a_stack_is_opened_over_its_tables(

@@ -1,7 +1,6 @@
 """What Firestore costs: how many writes, reads and calls an event, a delivery and a sweep take."""
 
 import asyncio
-from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ import pytest
 
 from deploy.gcp.costs import ENDPOINT_DELIVERY_BYTES, MESSAGE_BYTES
 from deploy.history.firestore_journal import FirestoreJournalReader
-from deploy.history.journal_view import DROPPED, EventQuery
+from deploy.history.journal_view import EventQuery
 from deploy.topology.estimate import (
     WRITES_A_MESSAGE,
     WRITES_AN_ENDPOINT_DELIVERY,
@@ -24,13 +23,12 @@ from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.shards import SHARDS
 from shared.event import to_cloudevent
-from shared.journal import AttemptEntry, DeadLetter, EventEntry
+from shared.journal import EventEntry
 from shared.jsontext import to_json
-from shared.ledger import Claimed, Gathered, Settlement
+from shared.ledger import Gathered, Settlement
 from shared.push import parse_push
-from shared.retention import Retention
 from tests.bench.usage import stored_bytes
-from tests.contract.claims import DELIVERY, EVENT, LEASE, T, claimed
+from tests.contract.claims import DELIVERY, EVENT, T, claimed, settled
 from tests.contract.firestore.rows import DONE, DUE
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
@@ -63,31 +61,6 @@ async def test_an_event_with_one_delivery_costs_three_writes_and_one_read(
     assert (counts["documents written"], counts["documents read"]) == (5, 1)
 
 
-async def test_a_delivery_that_goes_well_costs_two_writes_and_no_read(
-    ledger: FirestoreLedger, firestore: EmulatedFirestore
-) -> None:
-    assert await ledger.settle(await claimed(ledger), DONE)
-    counts = firestore.server.counts
-    assert (counts["commit"], counts["documents written"], counts["documents read"]) == (2, 2, 0)
-
-
-async def test_an_event_costs_one_write_and_an_attempt_none(
-    journal: FirestoreJournal, firestore: EmulatedFirestore
-) -> None:
-    await journal.record([EventEntry(EVENT, (), T)])
-    await journal.record([AttemptEntry("d1", "e1", "tell", "crm", 1, T, T, "delivered")])
-    assert firestore.server.counts["documents written"] == 1
-    assert firestore.server.counts["documents read"] == 0
-
-
-async def test_a_body_that_goes_before_its_event_costs_a_write_more(firestore: EmulatedFirestore) -> None:
-    journal = FirestoreJournal(firestore.connect("journal_unavailable"), FakeBlobs(), Retention(10, 5, 20))
-    await journal.record([EventEntry(EVENT, (), T)])
-    journal.close()
-    await asyncio.sleep(0)
-    assert firestore.server.counts["documents written"] == 2
-
-
 async def test_what_comes_at_once_is_journaled_in_few_commits(
     journal: FirestoreJournal, firestore: EmulatedFirestore
 ) -> None:
@@ -101,19 +74,6 @@ async def test_a_sweep_that_finds_nothing_costs_a_read_for_each_shard(
 ) -> None:
     assert await ledger.due(T, 100, T - 600) == []
     assert firestore.server.counts["documents read"] == SHARDS
-
-
-async def test_a_page_of_due_rows_is_moved_in_few_calls(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
-    deliveries = [replace(DELIVERY, event=replace(EVENT, id=f"e{number}")) for number in range(200)]
-    for delivery in deliveries:
-        claim = await ledger.claim(delivery, b"{}", T, LEASE)
-        assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, DUE)
-    moves = [(row.key, row.fence) for row in await ledger.due(T, 200)]
-    before = Counter(firestore.server.counts)
-    assert None not in await ledger.postpone_all([(*each, T + 600) for each in moves], T)
-    calls = firestore.server.counts - before
-    assert (calls["batchGet"], calls["commit"], calls["documents written"]) == (2, 2, 200)
 
 
 async def test_a_delivery_is_gathered_by_one_write_and_a_group_is_merged_in_few_calls(
@@ -140,9 +100,7 @@ async def test_a_row_that_others_keep_writing_holds_up_no_other_row_of_its_trans
     moves = []
     for number in range(3):
         delivery = replace(DELIVERY, event=replace(EVENT, id=f"e{number}"))
-        claim = await ledger.claim(delivery, b"{}", T, LEASE)
-        assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, DUE)
+        claim = await settled(ledger, delivery, DUE)
         moves.append((delivery.id, claim.row.fence))
     firestore.server.faults += [Fault("commit", "ABORTED")] * TRIES
     assert None not in await ledger.postpone_all([(*each, T + 600) for each in moves], T)
@@ -174,31 +132,6 @@ async def test_an_outcome_without_a_read_writes_what_a_transaction_writes(
 
 
 # What is much
-
-
-async def test_many_dead_letters_are_marked_over_few_connections(
-    journal: FirestoreJournal, firestore: EmulatedFirestore
-) -> None:
-    """A process may not have hundreds of them open."""
-    ids = [f"d{number}" for number in range(300)]
-    await journal.record([DeadLetter(each, "request_rejected", "", T, b"{}", "deliveries") for each in ids])
-    store = firestore.connect("journal_unavailable")
-    with closing(FirestoreJournalReader(store, None)) as reader:
-        assert reader.mark_dead_letters(ids, DROPPED) == 300
-    assert len(firestore.server.peers) < 30
-
-
-async def test_whether_many_events_can_be_replayed_is_asked_in_few_calls_and_without_reading_them(
-    journal: FirestoreJournal, firestore: EmulatedFirestore
-) -> None:
-    events = [replace(EVENT, id=f"e{number}", data="x" * 10_000) for number in range(400)]
-    await journal.record([EventEntry(event, (), T) for event in events[:200]])
-    await journal.record([EventEntry(event, (), T) for event in events[200:399]])
-    store = firestore.connect("journal_unavailable", max_answer_bytes=200_000)
-    with closing(FirestoreJournalReader(store, None)) as reader:
-        found = reader.with_document([event.id for event in events])
-    assert found == {event.id for event in events[:399]}
-    assert firestore.server.counts["batchGet"] == 3
 
 
 async def test_a_search_by_text_looks_through_large_events(

@@ -1,7 +1,6 @@
 """What a document of Firestore holds, how large it may be, and when it expires."""
 
 import asyncio
-import json
 from dataclasses import replace
 from hashlib import sha256
 
@@ -14,46 +13,14 @@ from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.kept_by_key import DocumentOwners, DocumentRecords
 from shared.errors import Temporary
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
-from shared.ledger import Claimed, Settlement
+from shared.ledger import Settlement
 from shared.retention import Retention
 from shared.store_ports import Kept
-from tests.contract.claims import DELIVERY, EVENT, KEY, LEASE, T, claimed
+from tests.contract.claims import DELIVERY, EVENT, KEY, T, claimed, settled
 from tests.contract.firestore.rows import DONE, DUE
 from tests.fakes.blobs import FakeBlobs
 from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.firestore_memory import MemoryStore
-
-
-async def test_a_retry_that_an_earlier_version_scheduled_is_found_and_made(
-    ledger: FirestoreLedger, documents: MemoryStore
-) -> None:
-    claim = await claimed(ledger)
-    assert await ledger.settle(claim, DUE)
-    [document] = documents.documents.values()
-    fields = document["fields"]
-    assert isinstance(fields, dict)
-    for name in ("due", "by_state", "by_destination_state", "attempts", "ended", "created"):
-        fields.pop(name, None)
-    row = json.loads(str(fields["row"]["stringValue"])) if isinstance(fields["row"], dict) else {}
-    fields["row"] = {"stringValue": json.dumps({**row, "state": "retry_at"})}
-    fields |= {"retry_at": {"doubleValue": T}, "created": {"integerValue": str(round(T * 1_000_000))}}
-    assert await ledger.due(T, 10, T - 600) == []
-    [row] = await ledger.due(T, 10)
-    fence = await ledger.postpone(row.key, row.fence, T, T + 600)
-    assert await ledger.due(T, 10) == []
-    again = await ledger.claim(DELIVERY, b"{}", T, LEASE, fence)
-    assert isinstance(again, Claimed)
-    assert await ledger.settle(again, DONE)
-
-
-async def test_what_an_earlier_version_holds_is_released(ledger: FirestoreLedger, documents: MemoryStore) -> None:
-    assert await ledger.settle(await claimed(ledger), Settlement("held", T))
-    [document] = documents.documents.values()
-    fields = document["fields"]
-    assert isinstance(fields, dict)
-    fields["by_destination_state"] = {"stringValue": f"crm/disabled/{round(T * 1_000_000):016d}"}
-    assert await ledger.release("crm", T) == 1
-
 
 # What documents hold
 
@@ -120,9 +87,7 @@ async def test_no_index_of_the_way_that_goes_well_grows_at_one_end(
     ]
     for number, event in enumerate(events):
         await journal.record([EventEntry(event, (), T + number)])
-        claim = await ledger.claim(replace(DELIVERY, event=event), b"{}", T + number, LEASE)
-        assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, DONE._replace(now=T + number))
+        await settled(ledger, replace(DELIVERY, event=event), DONE._replace(now=T + number), T + number)
     for collection in (collections.LEDGER, collections.EVENTS):
         fields = [each["fields"] for name, each in documents.documents.items() if f"/documents/{collection}/" in name]
         assert all(isinstance(each, dict) for each in fields)
@@ -139,31 +104,12 @@ async def test_rows_with_large_messages_are_read_a_few_at_a_time(
     message = b"x" * 200 * 1024
     for number in range(65):
         delivery = replace(DELIVERY, event=replace(EVENT, id=f"e{number}"))
-        claim = await ledger.claim(delivery, message, T, LEASE)
-        assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, DUE)
+        await settled(ledger, delivery, DUE, message=message)
     before = firestore.server.counts["batchGet"]
     rows = await ledger.due(T, 100)
     assert {len(row.message) for row in rows} == {len(message)}
     assert len(rows) == 65
     assert firestore.server.counts["batchGet"] - before == 3
-
-
-async def test_only_an_outcome_that_waits_sends_the_message(
-    ledger: FirestoreLedger, firestore: EmulatedFirestore
-) -> None:
-    counts, message = firestore.server.counts, b"x" * 100_000
-    claim = await ledger.claim(DELIVERY, message, T, LEASE)
-    assert isinstance(claim, Claimed)
-    assert counts["bytes received"] < 5_000
-    assert await ledger.settle(claim, DUE)
-    assert counts["bytes received"] > 100_000
-    counts.clear()
-    fence = await ledger.postpone(DELIVERY.id, claim.row.fence, T, T)
-    again = await ledger.claim(DELIVERY, message, T, LEASE, fence)
-    assert isinstance(again, Claimed)
-    assert await ledger.settle(again, DONE)
-    assert counts["bytes received"] < 10_000
 
 
 async def test_a_dead_letter_that_has_no_place_is_temporary(firestore: EmulatedFirestore) -> None:

@@ -18,14 +18,18 @@ SMUGGLED: Final = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 class FakeTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
-        self.written = b""
+        self.writes: list[bytes] = []
         self.is_closed = self.is_lost = self.is_aborted = False
         self.is_paused = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self.is_lost:
             raise RuntimeError("unable to perform operation, as uvloop says")
-        self.written += bytes(data)
+        self.writes.append(bytes(data))
+
+    @property
+    def written(self) -> bytes:
+        return b"".join(self.writes)
 
     def abort(self) -> None:
         self.is_closed = self.is_aborted = True

@@ -4,26 +4,8 @@ from hypothesis import strategies as st
 
 from shared.jsontext import Json
 
-texts = st.text() | st.sampled_from(
-    [
-        "no",
-        "Yes",
-        "null",
-        "~",
-        "1e3",
-        "012",
-        "0o17",
-        "1:30",
-        "2026-03-01",
-        "<<",
-        "=",
-        "- a",
-        "a: b",
-        "#",
-        "a\nb\n",
-        " x",
-    ]
-)
+SCALAR_LOOKALIKES = "no Yes null ~ 1e3 012 0o17 1:30 2026-03-01 << = #"
+texts = st.text() | st.sampled_from([*SCALAR_LOOKALIKES.split(), "- a", "a: b", "a\nb\n", " x"])
 floats = st.floats(allow_nan=False, allow_infinity=False)
 
 

@@ -2,12 +2,9 @@
 
 import base64
 import binascii
-import subprocess
-import sys
 from binascii import a2b_base64
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -15,17 +12,6 @@ from hypothesis import strategies as st
 
 from shared import base64_text as module
 from shared.base64_text import LARGE_BYTES, base64_bytes, base64_encoder, base64_text, decode_base64
-
-LOAD = """
-import sys
-from shared.cloud.gcp.pubsub import publish_body
-from shared.ports import BusMessage
-from shared.push import parse_push
-
-body = publish_body([[BusMessage(b"x" * int(sys.argv[1]), {})]])
-parse_push(b'{"message": %b}' % body[len(b'{"messages":['):-2])
-print("pybase64" in sys.modules)
-"""
 
 alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 hostile = st.sampled_from(
@@ -83,10 +69,3 @@ def test_content_is_written_as_binascii_does(content: bytes, times: int) -> None
     assert base64_encoder(LARGE_BYTES)(content) == expected
     assert base64_text(content) == expected.decode()
     assert decode_base64(expected) == content
-
-
-@pytest.mark.parametrize(("size", "is_loaded"), [(LARGE_BYTES // 2, False), (LARGE_BYTES, True)])
-def test_only_a_large_message_loads_the_library(root: Path, size: int, is_loaded: bool) -> None:
-    command = [sys.executable, "-c", LOAD, str(size)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(is_loaded)]

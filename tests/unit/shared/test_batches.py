@@ -11,7 +11,6 @@ from shared.cloud.aws.batches import (
     MAX_RECEIVES,
     MAX_WAIT_SECONDS,
     MIN_WAIT_SECONDS,
-    SUSPECT_RECEIVES,
     batch_of,
     take_batch,
     wait_seconds,
@@ -84,47 +83,11 @@ def test_what_is_not_done_by_the_deadline_comes_again_and_what_is_done_does_not(
     assert (line["code"], line["count"]) == ("invocation_timeout", 2)
 
 
-def test_what_ends_while_it_is_stopped_is_acknowledged() -> None:
-    async def take(_: Push) -> bool:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            return True  # it was done, and only its end was left
-        return False
-
-    assert answered(messages("a"), take, seconds=STOP_SECONDS + 0.02) == []
-
-
-def test_without_any_time_left_nothing_is_begun() -> None:
-    begun: list[bytes] = []
-
-    async def take(push: Push) -> bool:
-        begun.append(push.data)
-        return True
-
-    assert answered(messages("a", "b"), take, seconds=0.0) == ["a", "b"]
-    assert begun == []
-
-
 def test_the_wait_grows_from_ten_seconds_to_ten_minutes() -> None:
     waits = [wait_seconds(receives) for receives in range(1, MAX_RECEIVES + 1)]
     assert waits[:4] == [10, 20, 40, 80]
     assert waits == sorted(waits)
     assert (min(waits), max(waits)) == (MIN_WAIT_SECONDS, MAX_WAIT_SECONDS)
-
-
-def test_an_outage_of_our_own_parts_is_survived_for_about_sixteen_hours() -> None:
-    """A message of a queue whose every try fails, on a clock that a test moves, until SQS gives up on it."""
-
-    async def take(_: Push) -> bool:
-        return False
-
-    now, receives, queues = 0, 0, FakeQueues()
-    while receives < MAX_RECEIVES:
-        receives += 1
-        assert answered(messages("a", receives=receives), take, queues) == ["a"]
-        now += queues.postponed["a"]
-    assert 15 * HOUR < now < 17 * HOUR
 
 
 def test_a_message_that_ends_the_process_does_not_keep_its_batch_from_being_done() -> None:
@@ -159,28 +122,6 @@ def test_a_message_that_ends_the_process_does_not_keep_its_batch_from_being_done
     assert left.keys() == {"c"}
 
 
-def test_a_message_that_was_received_often_is_taken_alone_after_the_others_are_deleted() -> None:
-    at_work, most, queues, seen = 0, 0, FakeQueues(), list[tuple[str, int]]()
-
-    async def take(push: Push) -> bool:
-        nonlocal at_work, most
-        at_work += 1
-        most = max(most, at_work)
-        await asyncio.sleep(0)
-        at_work -= 1
-        seen.append((push.data.decode(), len(queues.deleted)))
-        return True
-
-    event: JsonObject = {
-        "Records": [
-            record("events", BusMessage(name.encode()), receives, name)
-            for name, receives in (("x", SUSPECT_RECEIVES), ("y", 100), ("a", 1))
-        ]
-    }
-    assert answered(event, take, queues) == []
-    assert (most, [deleted for _, deleted in seen], seen[0][0]) == (1, [0, 1, 2], "a")
-
-
 def test_a_record_says_what_its_message_was() -> None:
     message = BusMessage(b"\xff\x00", {"ce-id": "e1", "ce-type": "a\x00b"})
     (read,) = batch_of(queue_event("events", [message], receives=7)).records
@@ -188,14 +129,21 @@ def test_a_record_says_what_its_message_was() -> None:
     assert read.push.message_id == read.message_id
 
 
-def test_a_message_that_nobody_of_ours_wrote_is_handed_on_as_its_text() -> None:
-    written = record("events", BusMessage(b"x"))
-    written |= {"body": "!!", "messageAttributes": {"hookchain-body": {"stringValue": "base64", "dataType": "String"}}}
-    (read,) = batch_of({"Records": [written]}).records
-    assert read.push.data == b"!!"
-
-
 @pytest.mark.parametrize("event", [{}, {"Records": []}, {"Records": "x"}, {"sweep": 1}])
 def test_an_event_of_another_kind_is_an_error_that_says_so(event: JsonObject) -> None:
     with pytest.raises(ValueError, match="Records: is missing"):
         batch_of(event)
+
+
+def test_an_outage_of_our_own_parts_is_survived_for_about_sixteen_hours() -> None:
+    """A message of a queue whose every try fails, on a clock that a test moves, until SQS gives up on it."""
+
+    async def take(_: Push) -> bool:
+        return False
+
+    now, receives, queues = 0, 0, FakeQueues()
+    while receives < MAX_RECEIVES:
+        receives += 1
+        assert answered(messages("a", receives=receives), take, queues) == ["a"]
+        now += queues.postponed["a"]
+    assert 15 * HOUR < now < 17 * HOUR

@@ -13,14 +13,11 @@ SECRET = 'Kp7&x"rT/4mZ<q9+Ld2'
 HALF = len(SECRET) // 2
 SPELLINGS = {
     "as it is": SECRET,
-    "in capitals": SECRET.upper(),
     "in small letters": SECRET.lower(),
     "in HTML": html.escape(SECRET),
-    "in HTML, in capitals": html.escape(SECRET).upper(),
     "in JSON": json.dumps(SECRET),
     "in JSON of PHP": json.dumps(SECRET).replace("/", "\\/"),
     "in a URL": quote(SECRET, safe=""),
-    "in a URL, with small digits": quote(SECRET, safe="").replace("%2F", "%2f").replace("%3C", "%3c"),
     "in hex": SECRET.encode().hex().upper(),
     **{
         f"in base64 after {before!r}": base64.b64encode(f"{before}{SECRET}{after}".encode()).decode()
@@ -28,7 +25,6 @@ SPELLINGS = {
     },
     "in base64url": base64.urlsafe_b64encode(f"é:{SECRET}".encode()).decode(),
     "its first half": SECRET[:HALF],
-    "its second half": SECRET[HALF:].upper(),
     "without its end": SECRET[:-3],
 }
 

@@ -36,12 +36,6 @@ def test_a_commit_that_fails_leaves_the_connection_free_for_the_next_transaction
     assert children(database) == 1
 
 
-def test_a_file_with_other_content_is_told_of_and_not_left_open(tmp_path: Path) -> None:
-    (tmp_path / "no.db").write_bytes(b"no database" * 100)
-    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
-        open_database(tmp_path / "no.db", SCHEMA)
-
-
 def test_a_full_disk_is_reported_and_what_was_written_is_not(database: sqlite3.Connection) -> None:
     database.execute("CREATE TABLE text (words TEXT UNIQUE)")
     database.execute("INSERT INTO text VALUES ('hush')")

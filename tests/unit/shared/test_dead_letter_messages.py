@@ -46,10 +46,3 @@ def test_a_dead_letter_without_a_field_is_permanent(field: str) -> None:
     del document["data"][field]
     with pytest.raises(Permanent, match=field):
         dead_letter_from(document)
-
-
-@pytest.mark.parametrize("time", ["yesterday", "2026-01-01T00:00:00", "", "9999999"])
-def test_a_dead_letter_without_a_time_is_permanent(time: str) -> None:
-    document = json.loads(dead_letter_message(LETTER).data) | {"time": time}
-    with pytest.raises(Permanent):
-        dead_letter_from(document)

@@ -5,45 +5,15 @@ from hypothesis import strategies as st
 
 from shared.cloud.aws.dynamo import MAX_KEY_BYTES, decoded, encoded, item_key
 from shared.cloud.aws.journal import event_fields
-from shared.cloud.aws.tables import TABLES, create_request
 from shared.cloud.journal_entries import event_document, event_seq
 from shared.event import Event
-from shared.journal import AttemptEntry, EventEntry, RouteDecision
+from shared.journal import EventEntry, RouteDecision
 from shared.jsontext import Json, to_json
-from shared.ledger import LedgerRow
 from shared.retention import Retention
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 INTEGERS = st.integers(-(10**38) + 1, 10**38 - 1)
 TIMES = st.just(0.0) | st.floats(1.0, 4e9)
-COUNTS = st.integers(0, 2**53)
-ATTEMPTS = st.builds(
-    AttemptEntry, st.just("k"), st.just("e"), st.just("r"), st.just("d"), COUNTS, TIMES, TIMES, st.just("failed"), TEXT
-)
-ROWS = st.builds(
-    LedgerRow,
-    *[st.just(name) for name in ("k", "e", "r", "d")],
-    state=st.sampled_from(["attempted", "delivered", "retry_scheduled"]),
-    fence=COUNTS,
-    generation=COUNTS,
-    attempt_number=COUNTS,
-    retry_at=st.none() | TIMES,
-    reason=TEXT,
-    answer=TEXT,
-    created_at=TIMES,
-    updated_at=TIMES,
-    message=st.binary(),
-    payload_hash=TEXT,
-    lease_until=TIMES,
-    crashes=COUNTS,
-    unknown_count=COUNTS,
-    group=TEXT,
-    merged=COUNTS,
-    replays=st.lists(TEXT).map(tuple),
-    slot_at=TIMES,
-    undelivered_since=COUNTS,
-    attempts=st.lists(ATTEMPTS, max_size=3).map(tuple),
-)
 FLOATS = st.floats(-1e120, 1e120, allow_nan=False).filter(lambda number: abs(number) > 1e-120 or number == 0)
 
 
@@ -68,27 +38,6 @@ def test_what_we_do_not_write_is_none(value: Json) -> None:
 @given(TEXT)
 def test_a_key_is_one_that_dynamodb_takes(text: str) -> None:
     assert 0 < len(item_key(text).encode()) <= MAX_KEY_BYTES
-
-
-def test_texts_of_their_own_have_keys_of_their_own() -> None:
-    texts = ["", "a", "a/b", "é", "x" * 2_000, "x" * 2_001]
-    assert len({item_key(each) for each in texts}) == len(texts)
-
-
-def test_a_table_is_created_with_each_attribute_of_its_key_and_its_indexes() -> None:
-    for table in TABLES:
-        request = create_request(table, "hookchain-")
-        assert request["TableName"] == f"hookchain-{table.name}"
-        attributes = request["AttributeDefinitions"]
-        assert isinstance(attributes, list)
-        defined = {each["AttributeName"] for each in attributes if isinstance(each, dict)}
-        keys = {table.key, *filter(None, [table.sort])}
-        assert defined == keys | {name for index in table.indexes for name in (index.partition, index.sort)}
-        assert request["KeySchema"] == [
-            {"AttributeName": name, "KeyType": kind}
-            for name, kind in ((table.key, "HASH"), (table.sort, "RANGE"))
-            if name
-        ]
 
 
 @given(TIMES, TEXT, TEXT)

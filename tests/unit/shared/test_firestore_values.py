@@ -1,3 +1,5 @@
+"""Values, ids and rows as Firestore stores them."""
+
 import json
 import math
 
@@ -5,15 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cloud.gcp.firestore import (
-    Moment,
-    Value,
-    decoded,
-    document_id,
-    encoded,
-)
+from shared.cloud.gcp.firestore import Moment, Value, decoded, document_id, encoded
+from shared.cloud.gcp.ledger import new_document, row_of
 from shared.cloud.journal_entries import first_seq, seq_of
 from shared.jsontext import texts_json
+from shared.ledger_rules import new_row
+from tests.fakes.notifier import DELIVERY
 
 WRITTEN = (
     st.none()
@@ -61,3 +60,13 @@ def test_ids_of_different_texts_are_different(one: str, other: str) -> None:
 def test_what_came_later_is_ordered_later_and_javascript_can_hold_it(at: float, one: str, other: str) -> None:
     assert seq_of(at, one) < seq_of(at + 0.002, other) < 2**53
     assert first_seq(at) <= seq_of(at, one) < first_seq(at + 0.002)
+
+
+@given(
+    st.floats(allow_nan=False, allow_infinity=False, min_value=-9e15, max_value=9e15), st.text(), st.integers(0, 2**53)
+)
+def test_a_row_is_read_as_it_was_written(at: float, text: str, fence: int) -> None:
+    row = new_row(DELIVERY, DELIVERY.id, at)._replace(reason=text, fence=fence, retry_at=at, replays=(text,))
+    document = new_document(row)
+    assert document.fields
+    assert row_of(document.fields) == row

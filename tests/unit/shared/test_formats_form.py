@@ -1,3 +1,4 @@
+from functools import partial
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.jsontext import Json
-from shared.limits import DEFAULT, Limits
+from shared.limits import DEFAULT
 from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 
@@ -14,41 +15,30 @@ LATIN = f"{FORM}; charset=iso-8859-1"
 SMALL = DEFAULT._replace(max_fields=5, max_key_characters=10)
 
 
-def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
-    return format_outcomes.parsed(body, FORM, limits)
-
-
-def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.rejection(body, FORM, limits)
+parsed = partial(format_outcomes.parsed, content_type=FORM)
+rejection = partial(format_outcomes.rejection, content_type=FORM)
 
 
 @pytest.mark.parametrize(
     ("body", "value"),
     [
-        ("", {}),
-        ("a=1&b=2", {"a": "1", "b": "2"}),
         ("a=1&a=2", {"a": ["1", "2"]}),
         ("a=1&b=x&a=2&a=", {"a": ["1", "2", ""], "b": "x"}),
         ("a", {"a": ""}),
-        ("a=", {"a": ""}),
         ("=a", {"": "a"}),
-        ("a==b", {"a": "=b"}),
-        ("&&a=1&", {"a": "1"}),
         ("a=1;b=2", {"a": "1;b=2"}),
         ("a=b+c%2B%20d", {"a": "b c+ d"}),
         ("a%20b=%C3%A9%26%3D", {"a b": "é&="}),
         ("a[b][]=1", {"a[b][]": "1"}),
         ("payload=%7B%22a%22%3A1%7D", {"payload": '{"a":1}'}),
-        ("a=é", {"a": "é"}),
         ("a=%00", {"a": "\0"}),
-        ("a=1\r\nb=2", {"a": "1\r\nb=2"}),
     ],
 )
 def test_fields_are_strings_and_repeated_ones_lists(body: str, value: Json) -> None:
     assert parsed(body) == value
 
 
-@pytest.mark.parametrize("text", ["%", "%%", "100%", "%zz", "%4", "%4g41", "%u0041", "=%3D=", "%=41", "%0A%\n"])
+@pytest.mark.parametrize("text", ["%%", "100%", "%zz", "%4g41", "%u0041", "%=41"])
 def test_what_is_no_escape_stays(text: str) -> None:
     assert parsed("a=" + text) == {"a": unquote_to_bytes(text).decode()}
 

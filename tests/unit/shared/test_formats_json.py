@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,8 @@ from shared.limits import DEFAULT, Limits
 from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import depth_of, nodes_of, outcome
 
-
-def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
-    return format_outcomes.parsed(body, "application/json", limits)
-
-
-def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.rejection(body, "application/json", limits)
+parsed = partial(format_outcomes.parsed, content_type="application/json")
+rejection = partial(format_outcomes.rejection, content_type="application/json")
 
 
 SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_number_digits=12)
@@ -39,10 +35,7 @@ VALUES = st.recursive(
 @pytest.mark.parametrize(
     ("body", "value"),
     [
-        ("9007199254740993", 9007199254740993),
         ("18446744073709551616", 18446744073709551616),
-        ("1.10", 1.1),
-        ("1E5", 100000.0),
         ("-0", 0),
         ("1e-400", 0.0),
         ("1.0", 1.0),
@@ -54,25 +47,19 @@ def test_a_number_keeps_its_value_and_whether_it_is_an_integer(body: str, value:
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize("body", ["NaN", "Infinity", "-Infinity", "[NaN]", '{"a": -Infinity}', "nan", "inf"])
+@pytest.mark.parametrize("body", ["NaN", "-Infinity", '{"a": Infinity}', "inf"])
 def test_not_a_number_and_infinity_are_no_json(body: str) -> None:
     assert rejection(body) == "malformed_body"
-
-
-# text
 
 
 @pytest.mark.parametrize(
     ("body", "value"),
     [
         (r'"\ud83d\ude00"', "😀"),
-        (r'"\\ud800"', r"\ud800"),
         (r'"\\\ud83d\uDE00\\udc00"', "\\😀\\udc00"),
         (r'"\ud800"', None),
         (r'"\udc00\ud800"', None),
         (r'"\uD83D\uDE00 \uDBFF"', None),
-        (r'"\ud83d\ud83d\ude00"', None),
-        (r'"\\\ud800\\udc00"', None),
         (r'["\n", {"\udfff": "a"}]', None),
     ],
 )
@@ -91,15 +78,10 @@ def test_one_byte_order_mark_is_passed_over() -> None:
     [
         b"\xff\xfe",
         "{}".encode("utf-16"),
-        "{}".encode("utf-16-be"),
-        "{}".encode("utf-32"),
         b'"\xc0\xaf"',
-        b'"\xe0\x80\xaf"',
         b'"\xed\xa0\x80"',
         b'"\xf4\x90\x80\x80"',
         b'"\xe9"',
-        b'"\xff"',
-        b'["a\x80"]',
     ],
 )
 def test_what_is_not_utf_8_does_not_parse(body: bytes) -> None:
@@ -117,34 +99,11 @@ def test_a_key_twice_is_rejected(body: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        *(
-            "",
-            " ",
-            "\x00",
-            "\ufeff",
-            "[",
-            "]",
-            "{",
-            "}",
-            '"',
-            "[1",
-            '["a',
-            '{"a',
-            '{"a"',
-            '{"a":',
-            '{"a":1',
-            "[1}",
-            "{]",
-        ),
-        *("[1,]", "[,1]", "[1,,2]", "[,]", '{"a":1,}', "{,}", '{"a" 1}', '{"a"::1}', "{1:1}", "{a:1}", "{'a':1}"),
-        *('{"a":1 "b":2}', '["a" "b"]', "[1 2]", "[1:2]", '["a":1]', "1 2", "[] []", "{}{}", "[]x", "x[]", "[1]]"),
-        *("01", "-01", "+1", "-", "--1", "1.", ".1", "-.1", "1.e1", "1e", "1e+", "1ee1", "0x1", "1_000", "1 000"),
-        *("[１]", "1.2.3", "2.e3", "-a", "1a", "0e+-1", "[-]", "[- 1]", "1,2"),
-        *("nul", "True", "tru", "fals", "None", "undefined", "truefalse", "[nulll]", "TRUE"),
-        *("'a'", '"\t"', '"\n"', '"\x00"', '"\x1f"', r'"\x"', r'"\u12"', r'"\u123g"', r'"\ "', r'"\U0041"', '"\\'),
-        *(r'"\u', r'"\ud800\u"', r'"\a"', r'"\0"', '"a" "b"', '"\\\x00"', '["\\\n"]', r'"\ud800\u1x"'),
-        *("// a\n1", "/* a */ 1", "[1] # a", "[1] // a", "<a/>", "\u00a01", "\u20601", "[\u000b1]", "[\f]", "1\x00"),
-        *("[*]", "[a]", "[\\u0031]", "{[]:1}", "{null:1}", "[1,\n1\n,1", '{"a":/*b*/1}', "é", "&", "a: 1"),
+        *("\x00", "[", "]", '"', '{"a', '{"a":1', "[1}", "[1,]", '{"a":1,}', '{"a" 1}', "{1:1}", "{'a':1}", "1 2"),
+        "{}{}",
+        *("01", "+1", "1.", ".1", "1e", "0x1", "1_000", "[１]", "nul", "True", "None", "undefined", '"\t"', r'"\x"'),
+        r'"\u12"',
+        *("// a\n1", "/* a */ 1", "[1] # a", "<a/>", "\u00a01", "1\x00", "a: 1"),
     ],
 )
 def test_what_is_no_json_does_not_parse(body: str) -> None:
@@ -193,20 +152,14 @@ def test_the_count_before_parsing_is_the_count_after_it(value: Json) -> None:
     """Depth and values, both exact: at the limit it is taken, a step below it is refused."""
     depth, nodes = depth_of(value), nodes_of(value)
     body = json.dumps(value, indent=1)
-    parsed(body, DEFAULT._replace(max_depth=depth, max_nodes=nodes))
+    parsed(body, limits=DEFAULT._replace(max_depth=depth, max_nodes=nodes))
     if depth:
-        assert rejection(body, DEFAULT._replace(max_depth=depth - 1)) == "nested_too_deeply"
-    assert rejection(body, DEFAULT._replace(max_nodes=nodes - 1)) == "too_many_values"
+        assert rejection(body, limits=DEFAULT._replace(max_depth=depth - 1)) == "nested_too_deeply"
+    assert rejection(body, limits=DEFAULT._replace(max_nodes=nodes - 1)) == "too_many_values"
 
 
 def test_no_rejection_holds_any_of_the_body() -> None:
-    for body in (
-        '{"secret-7F": tru}',
-        '{"secret-7F": 1, "secret-7F": 2}',
-        '"secret-7F',
-        '["secret-7F", 1e999]',
-        "secret-7F",
-    ):
+    for body in ('{"secret-7F": tru}', '{"secret-7F": 1, "secret-7F": 2}', '"secret-7F', '["secret-7F", 1e999]'):
         with pytest.raises(Rejected) as caught:
             parsed(body)
         assert "secret-7F" not in caught.value.detail
@@ -268,31 +221,10 @@ def test_a_text_is_judged_the_same_beside_a_long_string(text: str, string: str, 
 
 
 @pytest.mark.parametrize(
-    "body", ["[" * 65 + "]" * 65, "[" * 65, "[" * 100_000, "[" * 1_000_000, '[{"":' * 50_000, '{"a":' * 65 + "1"]
+    "body", ["[" * 65 + "]" * 65, "[" * 1_000_000, '{"a":' * 65 + "1", '["\\\\"' + "[" * 70, '["a", "\\"", ' + "[" * 70]
 )
 def test_a_level_more_is_rejected_whether_or_not_it_is_closed(body: str) -> None:
     assert rejection(body) == "nested_too_deeply"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        '["\\\\"' + "[" * 70,
-        '["\\\\\\"' + "[" * 70 + '"' + "[" * 70,
-        '["a", "\\"", ' + "[" * 70,
-        '"' + "]" * 100 + '"["',
-    ],
-)
-def test_depth_after_escaped_quotes_is_seen_for_what_it_is(body: str) -> None:
-    assert rejection(body) in {"nested_too_deeply", "malformed_body"}
-
-
-def test_a_fault_before_the_depth_is_a_fault_of_parsing_or_of_depth_but_never_an_exception() -> None:
-    assert rejection('[\\"' + "[" * 100_000) in {"nested_too_deeply", "malformed_body"}
-    assert rejection("]" * 100_000 + "[" * 100_000) in {"nested_too_deeply", "malformed_body"}
-
-
-# nodes
 
 
 def test_values_are_counted_to_the_last() -> None:
@@ -306,15 +238,12 @@ def test_an_object_has_at_most_ten_thousand_keys() -> None:
     assert rejection(json.dumps({**body, "more": 1})) == "too_many_values"
 
 
-# numbers
-
-
 @pytest.mark.parametrize("body", ["1e400", "-1e400", "[1e309]", '{"a": -1.5E+999}', "1" + "0" * 400 + ".5"])
 def test_a_number_beyond_a_float_is_rejected(body: str) -> None:
     assert rejection(body) == "number_out_of_range"
 
 
-@pytest.mark.parametrize("digits", [20, 100, 4_300])
+@pytest.mark.parametrize("digits", [20, 4_300])
 def test_long_integers_are_exact(digits: int) -> None:
     body = "9" * digits
     assert to_json(parsed(body)) == body

@@ -1,4 +1,5 @@
 import base64
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -7,7 +8,7 @@ from urllib3.fields import RequestField
 from urllib3.filepost import encode_multipart_formdata
 
 from shared.jsontext import Json
-from shared.limits import DEFAULT, Limits
+from shared.limits import DEFAULT
 from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 
@@ -23,12 +24,8 @@ def named(name: str, content: bytes = b"x") -> bytes:
     return part(f'Content-Disposition: form-data; name="{name}"', content)
 
 
-def parsed(body: bytes, content_type: str = MULTIPART, limits: Limits = DEFAULT) -> Json:
-    return format_outcomes.parsed(body, content_type, limits)
-
-
-def rejection(body: bytes, content_type: str = MULTIPART, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.rejection(body, content_type, limits)
+parsed = partial(format_outcomes.parsed, content_type=MULTIPART)
+rejection = partial(format_outcomes.rejection, content_type=MULTIPART)
 
 
 def test_fields_are_strings_and_files_are_attachments() -> None:
@@ -49,13 +46,10 @@ def test_fields_are_strings_and_files_are_attachments() -> None:
     ("headers", "value"),
     [
         ("Content-Disposition: form-data; name=a", {"a": "x"}),
-        ("content-disposition:form-data;name=a", {"a": "x"}),
         ('Content-Disposition: form-data;\r\n name="a"', {"a": "x"}),
         ('Content-Disposition: form-data; name="a;\\"b\\""', {'a;"b"': "x"}),
         ('Content-Disposition: form-data; name="é"', {"é": "x"}),
         ("Content-Disposition: form-data", {"": "x"}),
-        ("X: y", {"": "x"}),
-        ("Content-Disposition: form-data; name=a\r\nContent-Type: application/json", {"a": "x"}),
     ],
 )
 def test_a_parts_name_is_read_from_its_headers(headers: str, value: Json) -> None:
@@ -68,26 +62,16 @@ def test_a_parts_name_is_read_from_its_headers(headers: str, value: Json) -> Non
         ('filename="a.txt"', "a.txt"),
         ("filename*=UTF-8''na%C3%AFve.txt", "naïve.txt"),
         ("filename=\"x\"; filename*=utf-8''%E2%82%AC.txt", "€.txt"),
-        ('filename="C:\\dir\\a.txt"', "C:\\dir\\a.txt"),
         ('filename="../../etc/passwd"', "../../etc/passwd"),
-        ('filename=""', ""),
         (f'filename="{"x" * 1_025}; name=evil; y=1"', f"{'x' * 1_025}; name=evil; y=1"),
         ('filename="' + r"\"; name=evil; " * 400 + '"', '"; name=evil; ' * 400),
         ('filename="open; name=evil', "open; name=evil"),
-        ('filename="open; name=evil\\', "open; name=evil\\"),
     ],
 )
 def test_a_file_keeps_the_name_it_was_sent_with(parameter: str, name: str) -> None:
     body = part(f"Content-Disposition: form-data; {parameter}\r\nX: ").replace(b"form-data;", b"form-data; name=a;")
     body += b"--b--"
     assert parsed(body) == {"a": {"name": name, "type": "application/octet-stream", "size": 1, "base64": "eA=="}}
-
-
-def test_a_part_without_file_name_that_is_no_text_is_a_file_anyway() -> None:
-    headers = "Content-Disposition: form-data; name=a\r\nContent-Type: image/png"
-    assert parsed(part(headers, b"\xff\xff\xff") + b"--b--") == {
-        "a": {"name": "", "type": "image/png", "size": 3, "base64": "////"}
-    }
 
 
 def test_the_charset_of_a_part_is_honoured() -> None:
@@ -114,20 +98,12 @@ def test_a_hundred_parts_are_accepted_and_one_more_is_not() -> None:
     "body",
     [
         b"",
-        b"x",
-        b"--b",
-        b"--b\r\n",
         named("a"),
-        named("a")[:-2] + b"--b--",
-        named("a") + b"--b",
         named("a") + b"--c--",
         b"--b\r\nContent-Disposition: form-data; name=a\r\n--b--",
-        b"--bx\r\n\r\nx\r\n--b--",
         b"--b x\r\n\r\nx\r\n--b--",
-        b"--b\n\nx\n--b--",
         part("X: " + "y" * 8_200) + b"--b--",
         b"x" * 10_000 + b"\r\n" + named("a") + b"--b--",
-        named("a") + b"--b--\r\n" + b"x" * 10_000,
         named("a") + b"--b--" + b"\r\n--b" * 2_000,
         part("Content-Transfer-Encoding: base64", b"a") + b"--b--",
     ],
@@ -140,24 +116,20 @@ def test_what_is_no_whole_multipart_body_does_not_parse(body: bytes) -> None:
     "content_type",
     [
         "multipart/form-data",
-        "multipart/form-data; boundary=",
         'multipart/form-data; boundary=""',
         "multipart/form-data; boundary=" + "b" * 71,
-        "multipart/form-data; boundary=" + "b" * 80,
-        "multipart/form-data; boundary=é",
         'multipart/form-data; boundary="a\r\nb"',
         'multipart/form-data; boundary="b "',
-        "multipart/mixed; x=boundary",
     ],
 )
 def test_a_missing_or_impossible_boundary_does_not_parse(content_type: str) -> None:
-    assert rejection(named("a") + b"--b--", content_type) == "malformed_body"
+    assert rejection(named("a") + b"--b--", content_type=content_type) == "malformed_body"
 
 
 @pytest.mark.parametrize("boundary", ["b" * 70, "----WebKitFormBoundary7MA4YWxk", "a b", "'()+_,-./:=?"])
 def test_any_boundary_that_the_rule_allows_is_accepted(boundary: str) -> None:
     body = (named("a") + b"--b--").replace(b"--b", b"--" + boundary.encode())
-    assert parsed(body, f'Multipart/Form-Data; charset=utf-8; Boundary="{boundary}"') == {"a": "x"}
+    assert parsed(body, content_type=f'Multipart/Form-Data; charset=utf-8; Boundary="{boundary}"') == {"a": "x"}
 
 
 @given(st.lists(st.tuples(st.text("abc é", min_size=1), st.text(max_size=50), st.booleans()), max_size=5))
@@ -173,7 +145,7 @@ def test_what_an_independent_writer_writes_comes_out_as_it_was(sent: list[tuple[
         file: Json = {"name": "f.bin", "type": "application/x-test", "size": len(content), "base64": text}
         expected.setdefault(name, []).append(file if is_file else sent_text)
     body, content_type = encode_multipart_formdata(fields)
-    assert parsed(body, content_type) == {
+    assert parsed(body, content_type=content_type) == {
         name: values[0] if len(values) == 1 else values for name, values in expected.items()
     }
 

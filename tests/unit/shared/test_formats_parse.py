@@ -13,21 +13,9 @@ from shared.limits import DEFAULT
 from tests.unit.shared.format_outcomes import assert_taken_or_refused, outcome, rejection
 
 SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_fields=5, max_parts=3, max_expanded_characters=100)
-GENERIC: Final = (
-    None,
-    "",
-    "text/plain",
-    "text/plain; charset=UTF-8",
-    "application/octet-stream",
-    "application/x-unheard-of",
-    "nonsense",
-    "*/*",
-)
+GENERIC: Final = (None, "text/plain; charset=UTF-8", "application/octet-stream", "application/x-unheard-of", "nonsense")
 FORM: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--'
-
-
-# what the content type names
 
 
 @pytest.mark.parametrize(
@@ -37,28 +25,19 @@ MULTIPART: Final = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\
             (content_type, b'{"a": 1}', "json", {"a": 1})
             for content_type in (
                 "application/json",
-                "APPLICATION/JSON ; Charset=UTF-8",
                 'application/json;charset="utf-8"',
-                "application/json; charset=",
                 "application/cloudevents+json",
-                "application/vnd.api+json; version=1",
-                "text/json",
                 "application/csp-report",
             )
         ),
         ("application/x-ndjson", b'{"a": 1}\n2', "ndjson", [{"a": 1}, 2]),
         ("application/xml", b"<a>1</a>", "xml", {"a": "1"}),
-        ("text/xml; charset=utf-8", b"<a>1</a>", "xml", {"a": "1"}),
         ("application/soap+xml", b"<a>1</a>", "xml", {"a": "1"}),
-        ("image/svg+xml", b"<svg/>", "xml", {"svg": None}),
         ("application/yaml", b"a: 1", "yaml", {"a": 1}),
-        ("text/x-yaml", b"a: 1", "yaml", {"a": 1}),
-        ("application/openapi+yaml", b"a: 1", "yaml", {"a": 1}),
         ("application/x-www-form-urlencoded", b"a=1", "form", {"a": "1"}),
         ("application/x-www-form-urlencoded", b' {"a": 1}', "json", {"a": 1}),
         ("application/x-www-form-urlencoded", b"{a=1", "form", {"{a": "1"}),
         ("multipart/form-data; boundary=x", MULTIPART, "multipart", {"a": "1"}),
-        ("multipart/mixed; boundary=x", MULTIPART, "multipart", {"a": "1"}),
         ("text/csv", b"a\n1", "csv", [{"a": "1"}]),
         ("text/tab-separated-values", b"a\tb\n1\t2", "csv", [{"a": "1", "b": "2"}]),
         ("application/x-plist", b"<plist><true/></plist>", "plist", True),
@@ -73,34 +52,20 @@ def test_a_content_type_that_names_a_format_decides(
     assert outcome(body, content_type) == (data, format_name)
 
 
-# what the body looks like
-
-
 @pytest.mark.parametrize("content_type", GENERIC)
 @pytest.mark.parametrize(
     ("body", "format_name", "data"),
     [
         (b'{"Type": "Notification"}', "json", {"Type": "Notification"}),
-        (b' \n[1, "a"]', "json", [1, "a"]),
         (b'\xef\xbb\xbf{"a": 1}', "json", {"a": 1}),
         (b"<a b='1'>x</a>", "xml", {"a": {"@b": "1", "#text": "x"}}),
         (b'\r\n<?xml version="1.0"?><a/>', "xml", {"a": None}),
         (b"<?xml version='1.0'?><!DOCTYPE plist><plist><string>a</string></plist>", "plist", "a"),
         (b"plain words", "text", "plain words"),
-        ("naïve ☺".encode(), "text", "naïve ☺"),
-        (b"123", "text", "123"),
-        (b'"quoted"', "text", '"quoted"'),
         (b"true", "text", "true"),
-        (b"null", "text", "null"),
-        (b"a: 1\nb: 2", "text", "a: 1\nb: 2"),
         (b"a=1&b=2", "text", "a=1&b=2"),
         (b"[INFO] server started", "text", "[INFO] server started"),
-        (b"{name}, hello", "text", "{name}, hello"),
-        (b"<p>an unclosed paragraph", "text", "<p>an unclosed paragraph"),
-        (b"<3", "text", "<3"),
         (b"<!DOCTYPE html><html><br></html>", "text", "<!DOCTYPE html><html><br></html>"),
-        (b"bplist00", "text", "bplist00"),
-        (b" ", "text", " "),
     ],
 )
 def test_where_it_names_none_the_body_is_what_it_looks_like(
@@ -115,8 +80,6 @@ def test_where_it_names_none_the_body_is_what_it_looks_like(
     [
         (b"[" * 100_000, "nested_too_deeply"),
         (b'{"a": 1e400}', "number_out_of_range"),
-        (b'{"a": 1, "a": 2}', "duplicate_key"),
-        (b"[" + b"1," * 250_000 + b"1]", "too_many_values"),
         (b"<a>" * 65, "nested_too_deeply"),
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "dtd_not_allowed"),
     ],
@@ -125,23 +88,9 @@ def test_a_limit_passed_is_rejected_and_not_taken_for_text(content_type: str | N
     assert outcome(body, content_type) == code
 
 
-# charsets
-
-
+@pytest.mark.parametrize("charset", ["x-evil", "base64", "unicode_escape", "utf-7", "../../etc", "a" * 5_000])
 @pytest.mark.parametrize(
-    "charset",
-    ["x-evil", "base64", "zlib", "rot13", "unicode_escape", "idna", "punycode", "utf-7", "../../etc", "a" * 5_000],
-)
-@pytest.mark.parametrize(
-    "media",
-    [
-        "application/json",
-        "application/xml",
-        "application/yaml",
-        "text/csv",
-        "text/plain",
-        "application/x-www-form-urlencoded",
-    ],
+    "media", ["application/json", "application/xml", "application/yaml", "text/csv", "text/plain", FORM]
 )
 def test_a_charset_that_is_none_we_know_is_rejected(media: str, charset: str) -> None:
     assert rejection("{}", f"{media}; charset={charset}") == "unsupported_encoding"
@@ -157,15 +106,12 @@ def test_a_known_charset_is_honoured(charset: str) -> None:
 
 _PART = b'--b\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
 NOT_IN_THEIR_CHARSET = [
-    *((content_type, b'{"a": "\xe9"}') for content_type in ("application/json", "application/x-ndjson")),
     ("application/json; charset=utf-16", b"{}\x00"),
     ("application/json; charset=windows-1252", b'"\x81"'),
     ("application/json", rb'{"a": "\udfff"}'),
     ("application/x-ndjson", b'1\n{"a": "\\ud800"}'),
-    ("application/xml", b"<a>\xe9</a>"),
     ("application/yaml", b"a: \xe9"),
     ("application/yaml", rb'{"a": "\ud83d\ude00", "b": "\ud800"}'),
-    ("text/csv", b"a\n\xe9\n"),
     ("text/plain", b"a\xe9"),
     ("text/html; charset=us-ascii", b"a\xe9"),
     *((FORM, body) for body in (b"a=%E9", b"a=\xe9", b"%E9=a", b"a=%ED%A0%80", b"a=x%C3")),
@@ -216,12 +162,6 @@ def test_an_xml_declaration_of_any_length_is_read(space: str) -> None:
     assert rejection(declared.replace("iso-2022-jp", "x" * 41), "text/xml") == "unsupported_encoding"
 
 
-# the format that a configuration names
-
-
-# the boundary
-
-
 def test_a_parser_that_runs_out_of_stack_or_memory_rejects(monkeypatch: pytest.MonkeyPatch) -> None:
     for error in (RecursionError, MemoryError):
 
@@ -232,26 +172,20 @@ def test_a_parser_that_runs_out_of_stack_or_memory_rejects(monkeypatch: pytest.M
         assert outcome(b"{}", "application/json") == "too_many_values"
 
 
-@pytest.mark.parametrize(
-    ("content_type", "imported"),
-    [
-        ("application/json", []),
-        ("text/plain", []),
-        ("application/xml", ["pyexpat"]),
-        ("application/yaml", ["yaml"]),
-        ("text/csv", ["csv"]),
-    ],
-)
-def test_a_parser_is_imported_when_its_format_first_comes(root: Path, content_type: str, imported: list[str]) -> None:
-    script = (
-        "import sys\nfrom shared.formats.parse import parse_body\n"
-        "heavy = {'pyexpat', 'yaml', 'csv'}\n"
-        "assert not heavy & sys.modules.keys()\n"
-        f"try: parse_body(b'{{}}', {content_type!r})\nexcept Exception: pass\n"
-        "print(*sorted(heavy & sys.modules.keys()))"
-    )
+def test_a_parser_is_imported_when_its_format_first_comes(root: Path) -> None:
+    script = """
+import sys
+from shared.formats.parse import parse_body
+def heavy():
+    return sorted({"pyexpat", "yaml", "csv"} & sys.modules.keys())
+for content_type in ("application/json", "text/plain"):
+    parse_body(b"{}", content_type)
+before = heavy()
+parse_body(b"a", "text/csv")
+print(before, heavy())
+"""
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == imported
+    assert done.stdout == "[] ['csv']\n"
 
 
 CONTENT_TYPES: Final = (

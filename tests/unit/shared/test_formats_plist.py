@@ -2,6 +2,7 @@ import base64
 import plistlib
 import struct
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.jsontext import Json
-from shared.limits import DEFAULT, Limits
+from shared.limits import DEFAULT
 from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 
@@ -22,12 +23,8 @@ HEAD: Final = (
 REPEATED: Final = 1  # of the objects in a hand-made list, the one that the first refers to
 
 
-def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
-    return format_outcomes.parsed(body, PLIST, limits)
-
-
-def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.rejection(body, PLIST, limits)
+parsed = partial(format_outcomes.parsed, content_type=PLIST)
+rejection = partial(format_outcomes.rejection, content_type=PLIST)
 
 
 def xml(inner: str) -> str:
@@ -73,14 +70,9 @@ def test_what_apple_can_say_becomes_json(form: plistlib.PlistFormat) -> None:
 @pytest.mark.parametrize(
     ("inner", "value"),
     [
-        ("<string/>", ""),
-        ("<string> a </string>", " a "),
         ("<integer> 0x1F </integer>", 31),
-        ("<integer>-0xa</integer>", -10),
-        ("<integer>+7</integer>", 7),
         ("<real>-1e3</real>", -1000.0),
         ("<data>\n\taG\n\tk=\n</data>", "aGk="),
-        ("<data/>", ""),
         ("<dict> <key>a b</key> <array> <true/> </array> </dict>", {"a b": [True]}),
         ("<date>0001-01-01T00:00:00Z</date>", "0001-01-01T00:00:00.000Z"),
     ],
@@ -97,8 +89,6 @@ def test_each_kind_of_element_is_read(inner: str, value: Json) -> None:
         "<!DOCTYPE plist [<!ENTITY a 'b'>]>",
         "<!DOCTYPE plist SYSTEM \"file:///etc/passwd\" [<!ENTITY a SYSTEM 'file:///etc/passwd'>]>",
         "<!DOCTYPE other>",
-        "<!DOCTYPE plist><!DOCTYPE plist>",
-        "<!DOCTYPE plist",
         "<!DOCTYPE plist SYSTEM '<!ENTITY'>",
     ],
 )
@@ -109,28 +99,11 @@ def test_any_document_type_but_apples_is_rejected(head: str) -> None:
 @pytest.mark.parametrize(
     "inner",
     [
-        *("", "text", "<string/><string/>", "<other/>", "<key>a</key>", "<array><key>a</key></array>"),
-        *("<dict><string/></dict>", "<dict><key>a</key></dict>", "<dict><key>a</key><key>b</key><true/></dict>"),
-        *(
-            "<string><b/></string>",
-            "<key><dict/></key>",
-            "<dict><key>a</key><plist/></dict>",
-            "<array><plist/></array>",
-        ),
-        *(
-            "<integer/>",
-            "<integer>a</integer>",
-            "<integer>0x</integer>",
-            "<integer>1.5</integer>",
-            "<integer>1_0</integer>",
-        ),
-        *("<real/>", "<real>x</real>", "<real>1_0</real>", "<data>!</data>", "<data>a</data>", "<data>é</data>"),
-        *(
-            "<date/>",
-            "<date>2026-02-30T00:00:00Z</date>",
-            "<date>2026-01-01</date>",
-            "<date>2026-01-01T25:00:00Z</date>",
-        ),
+        *("", "text", "<string/><string/>", "<other/>", "<key>a</key>", "<dict><string/></dict>"),
+        "<array><plist/></array>",
+        *("<dict><key>a</key><key>b</key><true/></dict>", "<string><b/></string>", "<integer/>"),
+        "<integer>1_0</integer>",
+        *("<real>x</real>", "<data>!</data>", "<date>2026-02-30T00:00:00Z</date>", "<date>2026-01-01</date>"),
     ],
 )
 def test_xml_that_is_no_list_does_not_parse(inner: str) -> None:
@@ -141,9 +114,6 @@ def test_xml_that_is_no_list_does_not_parse(inner: str) -> None:
     ("inner", "code"),
     [
         ("<real>nan</real>", "number_out_of_range"),
-        ("<real>+infinity</real>", "number_out_of_range"),
-        ("<real>1e400</real>", "number_out_of_range"),
-        (f"<integer>{'9' * 4_301}</integer>", "number_out_of_range"),
         ("<dict><key>a</key><true/><key>a</key><true/></dict>", "duplicate_key"),
         ("<array>" * 64 + "</array>" * 64, "nested_too_deeply"),
         ("<array>" + "<true/>" * 250_000 + "</array>", "too_many_values"),
@@ -157,16 +127,12 @@ def test_xml_past_a_limit_is_rejected(inner: str, code: str) -> None:
 @pytest.mark.parametrize(
     ("objects", "value"),
     [
-        ((b"\x00",), None),
-        ((b"\x09",), True),
-        ((b"\x10\xff",), 255),
         ((b"\x13" + b"\xff" * 8,), -1),
         ((b"\x14" + b"\x00" * 8 + b"\xff" * 8,), 2**64 - 1),
         ((b"\x22" + struct.pack(">f", 1.5),), 1.5),
         ((b"\x81\x01\x00",), {"CF$UID": 256}),
         ((b"\x62\xd8\x3d\xde\x00",), "😀"),
         ((b"\xc1\x01", b"\x51a"), ["a"]),
-        ((date(0),), "2001-01-01T00:00:00.000Z"),
         ((date(-978_307_200.5),), "1969-12-31T23:59:59.500Z"),
         ((b"\xa2\x01\x01", b"\xd1\x02\x02", b"\x51a"), [{"a": "a"}, {"a": "a"}]),
     ],
@@ -181,36 +147,22 @@ def test_each_kind_of_binary_object_is_read(objects: tuple[bytes, ...], value: J
         (b"bplist00", "malformed_body"),
         (b"bplist00" + bytes(32), "malformed_body"),
         (binary(b"\x09", top=1), "malformed_body"),
-        (binary(b"\x09", offset_bytes=0), "malformed_body"),
         (binary(b"\x09", reference_bytes=0), "malformed_body"),
-        (binary(b"\x09", offset_bytes=255), "malformed_body"),
-        (binary(b"\x0f"), "malformed_body"),
-        (binary(b"\x15" + bytes(32)), "malformed_body"),
-        (binary(b"\x20\x00"), "malformed_body"),
         (binary(b"\xf0"), "malformed_body"),
-        (binary(b"\x5f\x51"), "malformed_body"),
         (binary(b"\x5f\x13" + b"\xff" * 8), "malformed_body"),
         (binary(b"\x61\xd8\x3d"), "malformed_body"),
-        (binary(b"\x51\xff"), "malformed_body"),
         (binary(b"\x5f\x14" + b"\x7f" * 16), "malformed_body"),
-        (binary(b"\x5f\x12\x7f\xff\xff\xff"), "malformed_body"),
         (binary(b"\xa1\x07"), "malformed_body"),
         (binary(b"\xd1\x01\x01", b"\x09"), "invalid_key"),
-        (binary(b"\xd1\x01\x01", b"\xa0"), "invalid_key"),
         (binary(b"\xd2\x01\x01\x01\x01", b"\x51a"), "duplicate_key"),
         (binary(b"\x23" + struct.pack(">d", float("nan"))), "number_out_of_range"),
-        (binary(b"\x23" + struct.pack(">d", float("-inf"))), "number_out_of_range"),
         (binary(date(1e300)), "number_out_of_range"),
-        (binary(date(float("nan"))), "number_out_of_range"),
         (binary(date(1e12)), "number_out_of_range"),
         (binary(b"\xa1\x00"), "nested_too_deeply"),
-        (binary(b"\xd1\x01\x00", b"\x51a"), "nested_too_deeply"),
-        (binary(array_of(250_000, 0)), "nested_too_deeply"),
         (binary(*(bytes([0xA1, level + 1]) for level in range(65)), b"\x09"), "nested_too_deeply"),
         (binary(array_of(250_000, REPEATED), b"\x09"), "expanded_too_large"),
         (binary(*(b"\xa9" + bytes([level + 1]) * 9 for level in range(20)), b"\x09"), "expanded_too_large"),
         (binary(array_of(1_000, REPEATED), b"\x5f\x12\x00\x0f\x42\x40" + b"x" * 1_000_000), "expanded_too_large"),
-        (binary(array_of(1_000, REPEATED), b"\x4f\x12\x00\x0f\x42\x40" + b"x" * 1_000_000), "expanded_too_large"),
     ],
 )
 def test_a_binary_list_that_is_broken_or_past_a_limit_is_rejected(body: bytes, code: str) -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeAlias
 from xml.parsers import expat
 
@@ -13,15 +14,12 @@ from hypothesis import strategies as st
 from shared.errors import Rejected
 from shared.formats.parse import parse_as
 from shared.jsontext import Json
-from shared.limits import DEFAULT, Limits
+from shared.limits import DEFAULT
 from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 
 XML = "application/xml"
-
-
-def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.rejection(body, XML, limits)
+rejection = partial(format_outcomes.rejection, content_type=XML)
 
 
 SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10)
@@ -56,23 +54,16 @@ def opens_and_sockets() -> Iterator[list[tuple[str, str]]]:
         _is_watching = False
 
 
-def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
-    return format_outcomes.parsed(body, XML, limits)
+parsed = partial(format_outcomes.parsed, content_type=XML)
 
 
 @pytest.mark.parametrize(
     ("body", "value"),
     [
         ("<a/>", {"a": None}),
-        ("<a></a>", {"a": None}),
         ("<a> \n </a>", {"a": None}),
-        ("<a>text</a>", {"a": "text"}),
-        ("<a>\n  text \t</a>", {"a": "text"}),
         ('<a b="1"/>', {"a": {"@b": "1"}}),
-        ('<a b=" 1 ">text</a>', {"a": {"@b": " 1 ", "#text": "text"}}),
-        ("<a><b>1</b><c>2</c></a>", {"a": {"b": "1", "c": "2"}}),
         ("<a><b>1</b><b/><b>3</b></a>", {"a": {"b": ["1", None, "3"]}}),
-        ("<a><b>1</b><c/><b>2</b></a>", {"a": {"b": ["1", "2"], "c": None}}),
         ("<a>one<b/>two</a>", {"a": {"b": None, "#text": "onetwo"}}),
         ("<a><![CDATA[<b>]]> &amp; &#233;&#x1F600;</a>", {"a": "<b> & é😀"}),
         ("<?xml version='1.0'?><!-- c --><?p i?><a>x<!-- c -->y</a><!-- end -->", {"a": "xy"}),
@@ -84,10 +75,6 @@ def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
             "<a xml:lang='de' xmlns:p='u' p:b='1' b='2'/>",
             {"a": {"@xml:lang": "de", "@xmlns:p": "u", "@p:b": "1", "@b": "2"}},
         ),
-        (
-            "<p:a xmlns:p='u'><b xmlns:p='v'/><p:c/></p:a>",
-            {"p:a": {"@xmlns:p": "u", "b": {"@xmlns:p": "v"}, "p:c": None}},
-        ),
         ("<a xmlns:p='u'><p:ب/></a>", {"a": {"@xmlns:p": "u", "p:ب": None}}),
         ('<a>\u00a0<b c="\u00e9"/></a>', {"a": {"b": {"@c": "é"}, "#text": "\u00a0"}}),
     ],
@@ -96,31 +83,15 @@ def test_elements_attributes_and_text_have_their_usual_places(body: str, value: 
     assert parsed(body) == value
 
 
-@pytest.mark.parametrize("body", ["\n<?xml version='1.0'?><a/>", "\ufeff<a/>", " \r\n<a/>\n"])
-def test_white_space_and_a_byte_order_mark_before_the_document_are_passed_over(body: str) -> None:
-    assert parsed(body) == {"a": None}
-
-
-# document type declarations
-
-
 @pytest.mark.parametrize(
     "body",
     [
         "<!DOCTYPE a><a/>",
-        "<!DOCTYPE a []><a/>",
-        "<!DOCTYPE a",
         "<?xml version='1.0'?>\n<!-- <a> --><?p?> <!DOCTYPE a><a/>",
         '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd"><a/>',
         LAUGHS,
         QUADRATIC,
-        "<!DOCTYPE a [<!ENTITY b '&c;'><!ENTITY c '&b;'>]><a>&b;</a>",
-        "<!DOCTYPE a [<!ENTITY % p SYSTEM 'http://127.0.0.1/p.dtd'> %p;]><a/>",
-        "<!DOCTYPE a [<!ENTITY % p '<!ENTITY b \"c\">'> %p;]><a>&b;</a>",
-        "<!DOCTYPE a [<!ATTLIST a b CDATA 'c'>]><a/>",
         "<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>",
-        "<!DOCTYPE a [<!ENTITY b SYSTEM 'http://127.0.0.1/'>]><a>&b;</a>",
-        "<!DOCTYPE a SYSTEM 'http://127.0.0.1/a.dtd'><a/>",
         "<!DOCTYPE a SYSTEM 'file:///dev/zero'><a/>",
         "<!DOCTYPE plist PUBLIC '-//Apple//DTD PLIST 1.0//EN' 'http://www.apple.com/DTDs/PropertyList-1.0.dtd'><plist/>",
     ],
@@ -140,9 +111,6 @@ def test_what_only_looks_like_a_document_type_is_accepted(body: str) -> None:
     assert parsed(body)
 
 
-# limits
-
-
 @pytest.mark.parametrize("levels", [65, 300_000])
 def test_a_deep_document_is_rejected_where_it_gets_too_deep(levels: int) -> None:
     assert rejection("<a>" * levels + "</a>" * levels) == "nested_too_deeply"
@@ -156,13 +124,9 @@ def test_elements_and_attributes_are_counted() -> None:
     assert rejection("<a>" + '<b c="1"/>' * 125_000 + "</a>") == "too_many_values"
 
 
-@pytest.mark.parametrize("count", [10_001, 100_000, 400_000])
+@pytest.mark.parametrize("count", [10_001, 400_000])
 def test_too_many_attributes_of_one_element_are_rejected(count: int) -> None:
     assert rejection("<a " + " ".join(f'b{number}=""' for number in range(count)) + "/>") == "too_many_values"
-
-
-def test_too_many_children_of_different_names_are_rejected() -> None:
-    assert rejection("<a>" + "".join(f"<b{number}/>" for number in range(10_001)) + "</a>") == "too_many_values"
 
 
 def test_a_long_attribute_and_a_long_text_are_accepted_but_no_long_name() -> None:
@@ -171,18 +135,13 @@ def test_a_long_attribute_and_a_long_text_are_accepted_but_no_long_name() -> Non
     assert rejection(f'<a {"b" * 900_000}=""/>') == "too_many_values"
 
 
-# encodings
-
-
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
-        ("<a>é</a>".encode(), XML),
         ("<a>é</a>".encode("utf-16"), XML),
         (b"\xfe\xff" + "<?xml version='1.0' encoding='UTF-16'?><a>é</a>".encode("utf-16-be"), XML),
         ("<?xml version='1.0' encoding='ISO-8859-1'?><a>é</a>".encode("latin-1"), XML),
         ('<?xml version="1.0" encoding="windows-1252" standalone="yes"?><a>é</a>'.encode("cp1252"), "text/xml"),
-        ("<?xml version='1.0' encoding='UTF-16'?><a>é</a>".encode(), XML),
         ("<?xml version='1.0' encoding='UTF-8'?><a>é</a>".encode("latin-1"), "text/xml; charset=ISO-8859-1"),
         ("<a>é</a>".encode("utf-16-le"), 'application/soap+xml; charset="utf-16le"'),
     ],
@@ -191,10 +150,7 @@ def test_text_is_read_by_the_senders_charset_the_mark_or_the_declaration(body: b
     assert format_outcomes.parsed(body, content_type) == {"a": "é"}
 
 
-# what is no XML
-
-
-@pytest.mark.parametrize("version", ["1.1", "1.2", "1.10"])
+@pytest.mark.parametrize("version", ["1.1", "1.10"])
 def test_another_version_than_1_0_is_rejected(version: str) -> None:
     with pytest.raises(Rejected, match=r"version 1\.0 only"):
         parse_as("xml", f"<?xml version='{version}'?><a/>".encode(), None)
@@ -269,8 +225,3 @@ def test_prefixes_are_accepted_or_rejected_as_expat_does(tree: Tree) -> None:
         assert rejection(body) == "malformed_body", body
     else:
         parse_as("xml", body.encode(), None)
-
-
-def test_a_fault_of_namespaces_is_reported_by_its_place() -> None:
-    with pytest.raises(Rejected, match=r"line 2, column 4: a prefix is not declared"):
-        parse_as("xml", b"<a>\n   <hunter2:b/>\n</a>", None)

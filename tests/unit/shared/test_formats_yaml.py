@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,27 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.jsontext import Json
-from shared.limits import DEFAULT, Limits
+from shared.limits import DEFAULT
 from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
 
 YAML = "application/yaml"
 
 
-def parsed(body: str | bytes, limits: Limits = DEFAULT) -> Json:
-    return format_outcomes.parsed(body, YAML, limits)
-
-
-def rejection(body: str | bytes, limits: Limits = DEFAULT) -> str:
-    return format_outcomes.rejection(body, YAML, limits)
+parsed = partial(format_outcomes.parsed, content_type=YAML)
+rejection = partial(format_outcomes.rejection, content_type=YAML)
 
 
 SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10, max_expanded_characters=100)
-
-
-def test_libyaml_is_there() -> None:
-    """Without it there is no parser that is fast enough: PyYAML's own takes seconds for a megabyte."""
-    assert yaml.__with_libyaml__
 
 
 @pytest.mark.parametrize(
@@ -61,58 +53,20 @@ def test_invalid_yaml_that_the_page_names_as_accepted_is(body: str) -> None:
     parsed(body)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        *((word, word) for word in ("yes", "no", "on", "off", "Yes", "NO", "y", "n", "TrUe", "nULL", "none")),
-        *((word, True) for word in ("true", "True", "TRUE")),
-        *((word, False) for word in ("false", "False", "FALSE")),
-        *((word, None) for word in ("null", "Null", "NULL", "~")),
-        *(
-            ("0", 0),
-            ("-17", -17),
-            ("+17", 17),
-            ("017", 17),
-            ("0o17", 15),
-            ("0x1F", 31),
-            ("9" * 4_300, int("9" * 4_300)),
-        ),
-        *(
-            (text, text)
-            for text in ("0b101", "1_000", "190:20:30", "12:30", "0o8", "0xg", "-0x1", "+0o1", "1,000", "0x")
-        ),
-        *(
-            ("1.5", 1.5),
-            ("-1.5e3", -1500.0),
-            (".5", 0.5),
-            ("1.", 1.0),
-            ("1e3", 1000.0),
-            ("+1E-2", 0.01),
-            ("1.e1", 10.0),
-        ),
-        *(
-            (text, text)
-            for text in ("2001-12-14", "2001-12-14t21:59:43.10-05:00", "1.2.3", ".", "e3", "1e", "+", "-.", "=")
-        ),
-        *(
-            ("'1'", "1"),
-            ('"true"', "true"),
-            ("''", ""),
-            ('"\\u263a\\n"', "☺\n"),
-            ("! 1", "1"),
-            ("|-\n  1", "1"),
-            (">-\n a\n b", "a b"),
-        ),
-        *(
-            ("!!str 1", "1"),
-            ("!!int '1'", 1),
-            ("!!float 1", 1.0),
-            ("!!bool 'true'", True),
-            ("!!null ''", None),
-            ("!!str", ""),
-        ),
-    ],
-)
+SCALARS: list[tuple[str, Json]] = [
+    *((word, word) for word in ("yes", "no", "on", "Yes", "y", "TrUe", "none", "0b101", "1_000", "190:20:30", "0o8")),
+    *((word, word) for word in ("-0x1", "1,000", "0x", "2001-12-14", "1.2.3", ".", "e3", "1e", "-.", "=")),
+    *((word, True) for word in ("true", "True", "TRUE")),
+    *((word, False) for word in ("false", "False", "FALSE")),
+    *((word, None) for word in ("null", "Null", "NULL", "~")),
+    *(("0", 0), ("-17", -17), ("+17", 17), ("017", 17), ("0o17", 15), ("0x1F", 31), ("9" * 4_300, int("9" * 4_300))),
+    *(("1.5", 1.5), ("-1.5e3", -1500.0), (".5", 0.5), ("1.", 1.0), ("1e3", 1000.0), ("+1E-2", 0.01)),
+    *(("'1'", "1"), ('"\\u263a\\n"', "☺\n"), ("! 1", "1"), ("|-\n  1", "1"), (">-\n a\n b", "a b")),
+    *(("!!str 1", "1"), ("!!int '1'", 1), ("!!float 1", 1.0), ("!!bool 'true'", True), ("!!null ''", None)),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), SCALARS)
 def test_a_scalar_means_what_the_core_schema_says(text: str, value: Json) -> None:
     found = parsed(f"a: {text}\n")
     assert found == {"a": value}
@@ -124,14 +78,11 @@ def test_a_scalar_means_what_the_core_schema_says(text: str, value: Json) -> Non
     ("body", "value"),
     [
         ("a: 1\nb:\n  - x\n  - {c: d}\n", {"a": 1, "b": ["x", {"c": "d"}]}),
-        ("[]", []),
         ("!!map {a: !!seq [1]}", {"a": [1]}),
         ("plain words", "plain words"),
         ("--- 1\n...\n", 1),
         ("%YAML 1.2\n---\na: yes\n", {"a": "yes"}),
-        ("a:\nb: ", {"a": None, "b": None}),
         ("{a, b: c}", {"a": None, "b": "c"}),
-        ("# only\na: 1 # this\n", {"a": 1}),
         ('{"json": [1, 2.5, true, null, "x"]}', {"json": [1, 2.5, True, None, "x"]}),
         ("%TAG !c! tag:yaml.org,2002:\n--- !c!str 1", "1"),
     ],
@@ -152,9 +103,7 @@ def test_a_key_is_named_as_it_is_written(key: str, name: str) -> None:
     assert parsed(f"{key}: x") == {name: "x"}
 
 
-@pytest.mark.parametrize(
-    "text", [".nan", ".NaN", ".inf", "-.inf", "+.INF", "1e400", "9" * 4_301, "9" * 5_000, "0x" + "f" * 4_300]
-)
+@pytest.mark.parametrize("text", [".nan", "-.inf", "+.INF", "1e400", "9" * 4_301, "0x" + "f" * 4_300])
 def test_a_number_that_json_cannot_hold_is_rejected(text: str) -> None:
     assert rejection(f"a: {text}") == "number_out_of_range"
     assert rejection(text) == "number_out_of_range"
@@ -163,40 +112,10 @@ def test_a_number_that_json_cannot_hold_is_rejected(text: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        *(
-            "!!python/object/apply:os.system ['true']",
-            "!!python/name:os.system",
-            "!!python/none",
-            "!!binary aGk=",
-            "!!set {a}",
-        ),
-        *(
-            "!!omap [a: 1]",
-            "!!pairs [a: 1]",
-            "!!timestamp 2001-12-14",
-            "!custom 1",
-            "!custom {}",
-            "a: !custom [1]",
-            "!c : 1",
-        ),
-        *(
-            "!<tag:example.com,2020:x> 1",
-            "!!int a",
-            "!!int 1.5",
-            "!!bool yes",
-            "!!null a",
-            "!!seq {}",
-            "!!map []",
-            "!!str []",
-        ),
-        *(
-            "!!map a",
-            "{!!python/none a: 1}",
-            "!!float a",
-            "!!merge '<<'",
-            "%TAG ! tag:example.com,2020:\n--- !x 1",
-            "!!Str a",
-        ),
+        *("!!python/object/apply:os.system ['true']", "!!python/name:os.system", "!!binary aGk=", "!!set {a}"),
+        *("!!omap [a: 1]", "!!timestamp 2001-12-14", "!custom 1", "a: !custom [1]", "!<tag:example.com,2020:x> 1"),
+        *("!!int a", "!!bool yes", "!!seq {}", "!!map []", "!!merge '<<'", "{!!python/none a: 1}", "!!Str a"),
+        "%TAG ! tag:example.com,2020:\n--- !x 1",
     ],
 )
 def test_any_other_tag_is_rejected(body: str) -> None:
@@ -218,35 +137,10 @@ def test_a_key_that_is_no_scalar_is_rejected(body: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"", b" ", b"# nothing\n", b"\n\n", b"...\n"),
-        *(
-            b"a: b: c",
-            b"a: [1",
-            b"{a",
-            b"a\n b: c",
-            b"- a\nb",
-            b"'a",
-            b'"a',
-            b"\ta: 1",
-            b"@a",
-            b"`a",
-            b"a: *",
-            b"a\n...\nb\n",
-            b"%a",
-        ),
-        *(
-            b"a: |x\n b",
-            b'"\\x"',
-            b'"\\ud800"',
-            b"%YAML 9.1\n--- 1",
-            b"]",
-            b"}",
-            b"a: ]",
-            b"!%ED%A0%80 1",
-            b"!%FF 1",
-            b"!<a",
-        ),
-        *(b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"a\0b", b"\x01", b"\xff\xfe\x00", b"a: \x7f\x00"),
+        *(b"", b"# nothing\n", b"...\n", b"a: b: c", b"a: [1", b"{a", b"a\n b: c", b"'a", b"\ta: 1", b"@a", b"a: *"),
+        b"%a",
+        *(b"a: |x\n b", b'"\\x"', b'"\\ud800"', b"%YAML 9.1\n--- 1", b"]", b"!%FF 1", b"!<a", b"\xff", b"a\0b"),
+        b"\x01",
     ],
 )
 def test_what_is_no_yaml_does_not_parse(body: bytes) -> None:
@@ -292,9 +186,7 @@ def bomb(first: str, level: str, aliases: int, levels: int = 9) -> str:
     [
         ("- &a {x: [1]}\n- *a\n- *a", [{"x": [1]}] * 3),
         ("a: &a 1\nb: *a", {"a": 1, "b": 1}),
-        ("- &a k\n- {*a : 1}", ["k", {"k": 1}]),
         ("- &a 1\n- &a 2\n- *a", [1, 2, 2]),
-        ("&a [&b 1, *b]", [1, 1]),
         ("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}", {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}),
         (
             "- &a {x: 1}\n- &b {x: 2, y: 2}\n- <<: [*a, *b, {z: 3}]",
@@ -302,7 +194,6 @@ def bomb(first: str, level: str, aliases: int, levels: int = 9) -> str:
         ),
         ("{<<: {a: 1}, b: 2}", {"b": 2, "a": 1}),
         ("'<<': 1", {"<<": 1}),
-        ("<<: {}", {}),
     ],
 )
 def test_aliases_and_merge_keys_bring_what_they_stand_for(body: str, value: Json) -> None:
@@ -323,14 +214,10 @@ def test_an_alias_is_a_copy() -> None:
     "body",
     [
         bomb("[x, x, x, x, x, x, x, x, x]", "[{}]", 9),
-        bomb("lol", "[{}]", 11),
         bomb("lol", "[{}]", 99, levels=3),
         bomb("{k: v}", "{{<<: [{}]}}", 9),
-        bomb("{k: v}", "{{<<: [{}]}}", 99, levels=3),
-        bomb("{k: v}", "{{x: [{}]}}", 9),
         "a: &a " + "x" * 500_000 + "\nb: [" + "*a, " * 100 + "]",
         "&a [*a]",
-        "a: &a {b: *a}",
         "&a {<<: *a}",
         "- &a 1\n" + "- *a\n" * 250_000,
     ],
@@ -356,15 +243,14 @@ def test_an_alias_of_nothing_does_not_parse(body: str) -> None:
         ("<<: 1", "invalid_key"),
         ("<<: [1]", "invalid_key"),
         ("{<<: {}, <<: {}}", "duplicate_key"),
-        ("<<:", "invalid_key"),
     ],
 )
 def test_a_merge_key_takes_objects_and_stands_once(body: str, code: str) -> None:
     assert rejection(body) == code
 
 
-@pytest.mark.parametrize("count", [65, 1_000, 30_000, 1_000_000])
-@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", "[{x: ", "[\n", "- - ? "])
+@pytest.mark.parametrize("count", [65, 1_000_000])
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", "[{x: ", "- - ? "])
 def test_deep_nests_are_rejected_however_they_are_written(opening: str, count: int) -> None:
     assert rejection((opening * count)[: 5 * 2**20]) == "nested_too_deeply"
 
@@ -388,8 +274,6 @@ def test_values_and_keys_are_counted() -> None:
 
 
 def test_tag_directives_that_would_be_compared_with_one_another_are_rejected() -> None:
-    assert (
-        rejection("".join(f"%TAG !t{number}! tag:yaml.org,2002:\n" for number in range(100_000)) + "--- 1")
-        == "tag_not_allowed"
-    )
-    assert rejection("\r".join(f"%TAG !t{number}! x" for number in range(100_000)) + "\r--- 1") == "tag_not_allowed"
+    for end in ("\n", "\r"):
+        many = "".join(f"%TAG !t{number}! tag:yaml.org,2002:{end}" for number in range(100_000))
+        assert rejection(f"{many}--- 1") == "tag_not_allowed"

@@ -147,27 +147,6 @@ async def test_while_messages_wait_in_the_bus_who_has_many_places_gets_no_more_a
     assert await world.enter_all("crm", 10) == 10
 
 
-async def test_a_put_back_of_a_group_that_was_away_hides_no_neighbor(world: World) -> None:
-    await world.learn("late", "crm", "other")
-    assert await world.enter_all("crm", int(HEAVY_LOAD)) == PLACES * 4 // 5
-    world.clock.advance(70)
-    await world.learn("other")
-    world.answer("crm")
-    await world.enter("late", turns=1)
-    assert await world.enter_all("crm", int(HEAVY_LOAD)) == PLACES * 4 // 5
-    world.gate.note_arrival(5.0)
-    world.answer("crm")
-    assert await world.enter_all("crm", PLACES) == HEAVY_PLACES
-
-
-async def test_what_came_back_in_vain_waits_twice_as_long(world: World) -> None:
-    await world.learn("crm", "other")
-    await world.enter_all("crm", PLACES)
-    turns = [await world.enter("crm", turns=count) for count in range(4)]
-    waits = [turn.at - world.clock.now() for turn in turns if turn]
-    assert [round(wait) for wait in waits] == [1, 2, 4, 8]
-
-
 async def test_without_a_neighbor_work_waits_in_the_process_and_is_not_put_back(world: World) -> None:
     await world.learn("crm")
     entering = [asyncio.create_task(world.enter("crm")) for _ in range(PLACES)]
@@ -215,14 +194,6 @@ async def test_the_places_grow_as_the_bus_s_window_does_and_halve_with_it(world:
     world.clock.advance(MAX_WAIT_SECONDS)
     await world.learn("other")
     assert await world.enter_all("crm", 40) == 16
-
-
-async def test_however_often_the_bus_was_answered_no_a_lane_that_failed_is_tried_again(world: World) -> None:
-    await world.enter("crm")
-    world.answer("crm", has_failed=True)
-    for _ in range(50):
-        world.gate.note_answer(is_acknowledged=False)
-    assert await world.enter("crm") is None
 
 
 async def test_what_is_remembered_is_bounded_and_what_is_under_way_is_not_forgotten(

@@ -1,12 +1,15 @@
+"""Tokens from the metadata server: access tokens, and identity tokens for private functions of ours."""
+
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from shared.cloud.gcp.tokens import (
-    MARGIN_SECONDS,
-    PAUSE_SECONDS,
+    IDENTITY_SECONDS,
+    LAST_IDENTITY_SECONDS,
     Authorization,
+    MetadataIdentity,
     ScopedTokens,
     Token,
     metadata_authorization,
@@ -14,7 +17,6 @@ from shared.cloud.gcp.tokens import (
 )
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
-from shared.settings import read_settings
 from tests.fakes.clock import FakeClock
 from tests.gcp.metadata_server import MetadataServer
 
@@ -101,28 +103,45 @@ async def test_a_token_serves_to_its_end_while_no_new_one_comes() -> None:
         await authorization()
 
 
-async def test_while_the_old_token_serves_nobody_waits_for_one_failure_after_another() -> None:
-    clock, asked = FakeClock(), 0
-
-    async def fetch() -> Token:
-        nonlocal asked
-        asked += 1
-        if asked in (1, 4):
-            return Token(f"t{asked}", clock.now() + 3_600)
-        raise Temporary("credentials_unavailable", "the metadata server did not answer")
-
-    authorization = renewed(fetch, clock.now)
-    await authorization()
-    clock.advance(3_600 - MARGIN_SECONDS)
-    for expected in (2, 3):
-        assert [await authorization() for _ in range(3)] == ["Bearer t1"] * 3
-        assert asked == expected
-        clock.advance(PAUSE_SECONDS)
-    assert await authorization() == "Bearer t4"
+AUDIENCE = "https://convert-abc.a.run.app/in?x=1"
 
 
-def test_only_cloud_run_has_a_metadata_server() -> None:
-    assert read_settings({}).metadata_host is None
-    assert read_settings({"GCE_METADATA_HOST": "127.0.0.1:1"}).metadata_host is None
-    assert read_settings({"K_SERVICE": "receive"}).metadata_host == "metadata.google.internal"
-    assert read_settings({"K_SERVICE": "receive", "GCE_METADATA_HOST": "127.0.0.1:1"}).metadata_host == "127.0.0.1:1"
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def identity(metadata_host: str, clock: FakeClock) -> AsyncIterator[MetadataIdentity]:
+    yield MetadataIdentity(metadata_host, clock.now)
+    await asyncio.sleep(0)  # in which its connection is gone
+
+
+async def test_a_token_is_for_its_audience_and_is_kept_for_half_its_life(
+    metadata: MetadataServer, identity: MetadataIdentity, clock: FakeClock
+) -> None:
+    assert [await identity(AUDIENCE), await identity(AUDIENCE)] == ["token-1", "token-1"]
+    assert await identity("https://other.example.com") == "token-2"
+    clock.advance(IDENTITY_SECONDS)
+    assert await identity(AUDIENCE) == "token-3"
+    assert metadata.audiences == [AUDIENCE, "https://other.example.com", AUDIENCE]
+
+
+async def test_a_token_that_is_still_good_serves_while_there_is_no_new_one(
+    metadata: MetadataServer, identity: MetadataIdentity, clock: FakeClock
+) -> None:
+    await identity(AUDIENCE)
+    metadata.status = 503
+    clock.advance(LAST_IDENTITY_SECONDS - 1)
+    assert await identity(AUDIENCE) == "token-1"
+    clock.advance(1)
+    with pytest.raises(Temporary, match="answered 503"):
+        await identity(AUDIENCE)
+
+
+async def test_without_a_token_the_event_comes_again(metadata: MetadataServer, identity: MetadataIdentity) -> None:
+    metadata.status = 404
+    with pytest.raises(Temporary, match="answered 404"):
+        await identity(AUDIENCE)
+    with pytest.raises(Temporary, match="did not answer"):
+        await MetadataIdentity("127.0.0.1:9")(AUDIENCE)

@@ -108,21 +108,6 @@ async def test_a_batch_asks_once_and_a_lease_covers_what_ends_before_it() -> Non
     assert world.grants.records.calls == 4
 
 
-async def test_what_comes_back_in_vain_waits_longer_and_where_it_hangs_as_long_as_an_attempt() -> None:
-    world = World()
-    await world.that_may_try()
-    last = world.processes[-1].leases
-
-    async def wait(turns: int, *, is_troubled: bool = False) -> float:
-        turn = await last.enter("crm", TIMEOUT, turns, is_troubled=is_troubled)
-        assert turn is not None
-        assert turn.health == ("troubled" if is_troubled else "new")
-        return turn.at - world.clock.now()
-
-    assert [await wait(turns) for turns in range(5)] == [1, 3, 9, 27, 60]
-    assert await wait(0, is_troubled=True) == TIMEOUT
-
-
 async def test_without_grants_nobody_tries_what_may_hang() -> None:
     world = World()
     world.grants.records.fault = "throttled"

@@ -29,14 +29,6 @@ def test_texts_json_of_a_list_is_canonical(value: list[Json]) -> None:
     assert texts_json(value) == canonical(value)
 
 
-def emptied(value: Json, longest: int) -> Json:
-    if isinstance(value, dict):
-        return {key: emptied(each, longest) for key, each in value.items()}
-    if isinstance(value, list):
-        return [emptied(each, longest) for each in value]
-    return "" if isinstance(value, str) and len(json.dumps(value)) - 2 >= longest else value
-
-
 @pytest.mark.parametrize("marks", [0, 998, 1_998, 40_000])
 def test_a_text_of_many_strings_is_its_own_outline(marks: int) -> None:
     text = b'["%b",%b"%b"]' % (b"a" * 40_000, b'"",' * (marks // 2), b"a" * 40_000)
@@ -63,10 +55,3 @@ def longest_string(value: Json) -> int:
 def test_a_text_with_a_long_string_may_hold_one(value: Json, length: int) -> None:
     if longest_string(value) > length:
         assert may_hold_string(json.dumps(value).encode(), length)
-
-
-def test_a_text_of_short_strings_holds_no_long_one() -> None:
-    text = b'[%b""]' % (b'"\\"abc\\\\",' * 10_000)
-    assert not may_hold_string(text, 100)
-    assert may_hold_string(text + b" " * 102, 100)
-    assert may_hold_string(text + b'\\"' * 51, 100)

@@ -1,10 +1,11 @@
-"""What a claim and its settlement leave of a row as it was."""
+"""What a claim, its settlement and a replay leave of a row as it was."""
 
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.delivery import Delivery
 from shared.journal import AttemptEntry
 from shared.ledger import Claimed, LedgerRow, Settlement
 from shared.ledger_rules import (
@@ -13,6 +14,7 @@ from shared.ledger_rules import (
     DEAD_LETTERED,
     DELIVERED,
     HELD,
+    MAX_REPLAYS,
     RETRY_SCHEDULED,
     claim,
     first_claim,
@@ -20,6 +22,8 @@ from shared.ledger_rules import (
     settle,
 )
 from shared.outcomes import AttemptOutcome, DeliveryState
+from tests.fakes.fan_out import PAID
+from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 
 ATTEMPT = AttemptEntry("key", "event", "route", "destination", 3, 20.0, 21.0, "delivered", "", "202")
@@ -50,23 +54,6 @@ ROW = LedgerRow(
     attempts=(ATTEMPT,),
 )
 """Each field has a value that no other has."""
-
-
-def test_a_settlement_keeps_all_that_it_does_not_decide() -> None:
-    row = ROW._replace(state=ATTEMPTED)
-
-    assert settle(row, Claimed(row, b"new"), Settlement(DELIVERED, 22.0, "why", ATTEMPT)) == row._replace(
-        state=DELIVERED,
-        retry_at=None,
-        reason="why",
-        answer="202",
-        updated_at=22.0,
-        message=b"",
-        unknown_count=0,
-        group="",
-        slot_at=0.0,
-        attempts=(ATTEMPT, ATTEMPT),
-    )
 
 
 @given(now=st.floats(0, 2e9), lease=st.floats(0, 1e4), fence=st.integers(1, 2**53), due=st.none() | st.integers(0))
@@ -113,3 +100,14 @@ def test_a_settlement_changes_these_fields(
         slot_at=retry_at if has_slot and retry_at else 0.0,
         attempts=(*row.attempts, attempt) if attempt else row.attempts,
     )
+
+
+async def test_a_delivery_that_is_sent_again_for_ever_remembers_the_newest_replays() -> None:
+    ledger, delivery = FakeLedger(), Delivery(PAID, "all", "customers")
+    for number in range(MAX_REPLAYS + 50):
+        claim = await ledger.claim(delivery, b"{}", float(number), 60.0)
+        assert isinstance(claim, Claimed)
+        assert await ledger.settle(claim, Settlement(DELIVERED, float(number)))
+        assert await ledger.reopen(delivery.id, float(number), f"replay-{number}") is not None
+    (row,) = await ledger.rows(1)
+    assert (len(row.replays), row.replays[-1]) == (MAX_REPLAYS, f"replay-{MAX_REPLAYS + 49}")

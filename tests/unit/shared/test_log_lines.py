@@ -2,23 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
-from functions.transform.entry import Service, answer
-from shared.event import to_cloudevent
-from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import loggable_type
-from tests.fakes.bodies import reading
-from tests.fakes.notifier import push_of
-from tests.fakes.pushes import from_anybody
 from tests.posting import JSON, Posting, code
-from tests.unit.transform.transform_bench import EVENT, Bench
 
 SOURCES = """
 open: {auth: none}
@@ -76,22 +65,12 @@ async def test_several_words_are_logged_of_a_header_that_the_catalogue_names(
     assert logged(capsys)["type"] == expected
 
 
-def test_transform_is_compiled_with_every_source_and_the_words_of_its_types() -> None:
-    file = parse_config("sources:" + SOURCES.replace("\n", "\n  "), "test.yaml", Path())
-    assert compile_config(file)["transform"]["sources"] == {"open": 1, "gitlab": 4, "mine": 1}
-
-
 async def test_a_path_that_names_no_source_is_not_logged(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
     for path in ("/canary", "/tok%2Fcanary", "/canary/open", "/open%2Fcanary", "//canary", "/OPEN-canary"):
         assert code(await posting.send(path)) == "unknown_source"
         line = logged(capsys)
         assert "source" not in line
         assert "canary" not in to_json(line)
-
-
-async def test_a_rejection_names_its_source(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (await posting.send("/open", b"{", JSON)).status == 400
-    assert logged(capsys)["source"] == "open"
 
 
 async def test_of_a_trace_only_its_id_is_logged(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,25 +86,3 @@ async def test_a_rejected_length_is_not_repeated(posting: Posting, capsys: pytes
     assert reply.status == 413
     assert b"987654321" not in reply.body
     assert "987654321" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("source", "event_type", "expected"),
-    [
-        ("web", "order.paid", ("web", "order.paid")),
-        ("web", "Push Hook", ("web", "other")),
-        ("gitlab", "Push Hook", ("gitlab", "Push Hook")),
-        ("canary", "Push Hook", (None, "other")),
-    ],
-)
-async def test_transform_logs_configured_sources_and_what_looks_like_their_types(
-    capsys: pytest.CaptureFixture[str], source: str, event_type: str, expected: tuple[str | None, str]
-) -> None:
-    bench = Bench()
-    event = replace(EVENT, source=f"/sources/{source}", type=event_type, traceparent="canary")
-    service = Service(bench.transformer, {}, None, from_anybody, {"web": 1, "gitlab": 4})
-    push = push_of(to_json(to_cloudevent(event)).encode())
-    await answer(service, Request("POST", "/"), reading(push))
-    lines: list[JsonObject] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {(line.get("source"), line["type"]) for line in lines} == {expected}
-    assert all("canary" not in to_json(line) for line in lines)

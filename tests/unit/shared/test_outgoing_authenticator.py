@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json
 from shared.outgoing.auth import AnyRequestAuth
 from shared.outgoing.authenticator import Authenticator, CloudIdentity
 from shared.signatures.aws_v4 import Credentials
@@ -123,17 +123,6 @@ async def test_one_request_at_a_time_asks_for_a_token() -> None:
     assert services.given == 1
 
 
-async def test_who_gives_up_waiting_for_a_token_leaves_the_request_to_the_others() -> None:
-    services = Services()
-    authenticator, auth = services.authenticator(), scheme(OAUTH)
-    first = asyncio.ensure_future(header(authenticator, auth))
-    second = asyncio.ensure_future(header(authenticator, auth))
-    await asyncio.sleep(0)
-    first.cancel()
-
-    assert await second == "Bearer token-1"
-
-
 async def test_another_value_of_the_secret_asks_for_another_token() -> None:
     services = Services()
     authenticator, auth = services.authenticator(), scheme(OAUTH)
@@ -153,25 +142,6 @@ async def test_a_rejected_token_is_forgotten_and_the_request_sent_once_more() ->
     services.good = set()
     assert (await authenticator.send([auth], POST)).status == 401
     assert services.given == 3
-
-
-async def test_many_rejections_of_one_token_ask_for_one_new_token() -> None:
-    services = Services()
-    authenticator, auth = services.authenticator(), scheme(OAUTH)
-    await header(authenticator, auth)
-    services.good = {"token-2"}
-
-    answers = await asyncio.gather(*(authenticator.send([auth], POST) for _ in range(20)))
-    assert ({answer.status for answer in answers}, services.given) == ({200}, 2)
-
-
-async def test_a_401_without_a_kept_token_is_the_answer() -> None:
-    services = Services()
-    services.good = set()
-    auth = scheme({"scheme": "bearer", "secret": "client-secret"})
-
-    assert (await services.authenticator().send([auth], POST)).status == 401
-    assert len(services.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -195,18 +165,11 @@ async def test_without_a_token_nothing_is_sent_and_the_server_is_not_asked_again
 @pytest.mark.parametrize(
     "answer",
     [
-        Fetched(401, (), b'{"error": "invalid_clients"}'),
-        Fetched(401, (), b'["invalid_client"]'),
-        Fetched(401, (), b'{"error": ["invalid_client"]}'),
         Fetched(503, (), b'{"error": "invalid_client"}'),
         Fetched(302, (("location", "https://elsewhere.example/"),), b""),
-        Fetched(200, (), b"not JSON"),
         Fetched(200, (), b"[" * 50_000),
-        Fetched(200, (), b'["a"]'),
         Fetched(200, (), b'{"access_token": 7}'),
-        Fetched(200, (), b'{"access_token": ""}'),
         Fetched(200, (), b'{"access_token": "a\\r\\nx-evil: 1"}'),
-        Fetched(200, (), b'{"access_token": "\\u00e9"}'),
         Fetched(200, (), b'{"access_token": "%s"}' % (b"x" * 20_000)),
     ],
 )
@@ -219,17 +182,14 @@ async def test_an_answer_without_a_token_is_temporary_and_is_not_quoted(answer: 
     assert not {"evil", "invalid_client", "xxx"} & set(error.value.detail.split())
 
 
-@pytest.mark.parametrize(("status", "fault"), [(401, "invalid_client"), (400, "invalid_grant")])
-async def test_a_server_that_rejects_the_credentials_says_that_another_secret_is_needed(
-    status: int, fault: str
-) -> None:
+async def test_a_server_that_rejects_the_credentials_says_that_another_secret_is_needed() -> None:
     services = Services()
-    answer = Fetched(status, (), to_json({"error": fault, "error_description": "not quoted"}).encode())
+    answer = Fetched(401, (), b'{"error": "invalid_client", "error_description": "not quoted"}')
     authenticator = Authenticator(services.secrets, FakeFetch({TOKENS: answer}))
     with pytest.raises(Temporary, match=r"login\.example\.com") as error:
         await authenticator.authenticate([scheme(OAUTH)], POST)
     assert error.value.code == "secret_unusable"
-    assert fault in error.value.detail
+    assert "invalid_client" in error.value.detail
     assert "not quoted" not in error.value.detail
 
 
@@ -288,12 +248,7 @@ async def test_a_service_accounts_key_becomes_an_access_token_of_a_scope(
 
 
 @pytest.mark.parametrize(
-    "key",
-    [
-        "not JSON at all",
-        '{"client_email": "a"}',
-        json.dumps({"client_email": "a", "private_key": "b", "token_uri": TOKENS}),
-    ],
+    "key", ["not JSON", json.dumps({"client_email": "a", "private_key": "b", "token_uri": TOKENS})]
 )
 async def test_a_key_that_is_none_is_an_unusable_secret(key: str) -> None:
     services = Services()
@@ -316,14 +271,7 @@ async def test_the_platforms_own_tokens_are_for_an_audience_or_a_scope() -> None
     assert await header(authenticator, scoped, request) == "Bearer for:https://www.googleapis.com/auth/a"
 
 
-@pytest.mark.parametrize(
-    "auth",
-    [
-        {"scheme": "google"},
-        {"scheme": "google_oauth"},
-        {"scheme": "aws", "service": "lambda", "region": "eu-west-1"},
-    ],
-)
+@pytest.mark.parametrize("auth", [{"scheme": "google"}, {"scheme": "aws", "service": "lambda", "region": "eu-west-1"}])
 async def test_a_platform_without_an_identity_says_so(auth: Json) -> None:
     with pytest.raises(Temporary) as error:
         await Services().authenticator().authenticate([scheme(auth)], POST)
@@ -334,9 +282,7 @@ async def test_a_platform_without_an_identity_says_so(auth: Json) -> None:
     ("method", "url", "body"),
     [
         ("POST", "https://abc.lambda-url.eu-west-1.on.aws/in?b=2&a=%20x&a-c=3&a=1+2&empty", b'{"n": 1}'),
-        ("GET", "https://search.eu-west-1.es.amazonaws.com/index/a%20b", b""),
         ("GET", "https://abc.execute-api.eu-west-1.amazonaws.com//a/./b/../c//?key=%ff", b""),
-        ("GET", "https://abc.execute-api.eu-west-1.amazonaws.com/a/.hidden/..", b""),
         ("PUT", "https://api.example.com:8443/", b"\x00\xff"),
     ],
 )
@@ -361,14 +307,13 @@ async def test_a_request_is_signed_for_aws_as_botocore_signs_it(
     )
 
 
-@pytest.mark.parametrize("name", ["content-type", "X-Amz-Meta-Name"])
-async def test_a_header_that_aws_would_read_in_its_own_way_is_not_signed(name: str) -> None:
+async def test_a_header_that_aws_would_read_in_its_own_way_is_not_signed() -> None:
     auth = scheme(
         {"scheme": "aws", "service": "s3", "region": "eu-west-1", "access_key_id": "A", "secret": "aws-secret"}
     )
     authenticator = Services().authenticator()
-    with pytest.raises(Permanent, match=f"the header '{name}' is signed for AWS and must be ASCII") as error:
-        await authenticator.authenticate([auth], POST._replace(headers=((name, "Zo\u00eb"),)))
+    with pytest.raises(Permanent, match="the header 'X-Amz-Meta-Name' is signed for AWS and must be ASCII") as error:
+        await authenticator.authenticate([auth], POST._replace(headers=(("X-Amz-Meta-Name", "Zo\u00eb"),)))
     assert error.value.code == "invalid_header"
     signed = await authenticator.authenticate([auth], POST._replace(headers=(("x-name", "Zo\u00eb"),)))
     assert "SignedHeaders=host;x-amz-content-sha256;x-amz-date" in dict(signed.headers)["Authorization"]

@@ -1,41 +1,15 @@
 """Client certificates and private authorities of the guarded way out."""
 
 import ssl
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
 
 from shared.errors import Temporary
 from shared.fetch import Outgoing, Tls
 from shared.outgoing.guarded_fetch import TlsContexts
-from tests.unit.shared.outgoing_worlds import answer, serving
-
-
-class Issued(NamedTuple):
-    certificate: str
-    key: str
-
-
-def issue(name: str, by: Issued | None = None) -> Issued:
-    """Return a certificate for the name; without `by`, that of an authority, made as people make one by hand."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    parent = x509.load_pem_x509_certificate(by.certificate.encode()) if by else None
-    signer = serialization.load_pem_private_key(by.key.encode(), None) if by else key
-    assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    issuer = parent.subject if parent else subject
-    builder = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    builder = builder.add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    certificate = builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-    kinds = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return Issued(certificate, key.private_bytes(*kinds).decode())
+from tests.unit.shared.outgoing_worlds import answer, issue, serving
 
 
 async def test_a_client_certificate_and_a_private_authority_belong_to_the_connection(

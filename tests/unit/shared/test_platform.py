@@ -1,7 +1,5 @@
 """Which ports the settings lead to; and that an emulated bus means that Google's own services are asked for nothing."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -45,16 +43,6 @@ ON_LAMBDA = {
     "HOOKCHAIN_PREFIX": "hookchain-",
     "HOOKCHAIN_TABLES": "hookchain-",
 }
-MAKE_PORTS = """
-import os, sys
-from shared.cloud import platform
-from shared.settings import read_settings
-settings = read_settings(os.environ)
-ports = [platform.bus(settings), platform.blobs(settings), platform.secrets(settings, os.environ)]
-ports += [platform.ledger(settings), platform.journal(settings), platform.owners(settings), platform.ses(settings)]
-ports += [platform.records(settings), platform.grants(settings), platform.documents(settings)]
-print(*sorted(sys.modules))
-"""
 
 
 def kinds_of(settings: Settings) -> tuple[type, ...]:
@@ -86,11 +74,6 @@ def test_settings_that_name_no_place_have_no_ledger_and_say_what_to_set() -> Non
             part(settings)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:2", "http://127.0.0.1:2"])
-def test_an_emulated_storage_is_named_with_or_without_its_scheme(host: str) -> None:
-    assert isinstance(platform.blobs(read_settings({**DEPLOYED, "STORAGE_EMULATOR_HOST": host})), BucketBlobs)
-
-
 def test_on_lambda_the_ports_are_those_of_aws() -> None:
     settings = read_settings(ON_LAMBDA)
     assert kinds_of(settings) == (DynamoLedger, DynamoJournal, S3Blobs, DynamoDocuments)
@@ -98,10 +81,6 @@ def test_on_lambda_the_ports_are_those_of_aws() -> None:
     assert platform.ses(settings) is not None
     cloud = platform.cloud_identity(settings)
     assert (cloud.identity_token, cloud.access_token, cloud.aws_role is None) == (None, None, False)
-
-
-def test_elsewhere_there_is_no_ses() -> None:
-    assert platform.ses(read_settings(DEPLOYED)) is None
 
 
 def test_the_ports_of_aws_share_one_place_whose_keys_are_read_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,23 +95,3 @@ def test_the_ports_of_aws_share_one_place_whose_keys_are_read_each_time(monkeypa
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(Temporary, match="AWS_ACCESS_KEY_ID is not set"):
         place.credentials()
-
-
-@pytest.mark.parametrize(
-    ("environ", "others"),
-    [
-        (ON_LAMBDA, ["google.auth", "shared.cloud.gcp", "shared.cloud.local", "boto3", "botocore"]),
-        (DEPLOYED, ["shared.cloud.aws"]),
-    ],
-    ids=["aws", "google cloud"],
-)
-def test_a_function_imports_nothing_of_another_platform(root: Path, environ: dict[str, str], others: list[str]) -> None:
-    command = [sys.executable, "-c", MAKE_PORTS]
-    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=True)
-    assert not [name for name in done.stdout.split() if name.startswith(tuple(others))]
-
-
-def test_blobs_on_this_machine_load_no_database(root: Path) -> None:
-    command = [sys.executable, "-c", "import sys; from shared.cloud.local import blobs; print(*sys.modules)"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert "sqlite3" not in done.stdout.split()

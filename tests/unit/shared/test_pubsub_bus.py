@@ -62,18 +62,6 @@ def test_a_request_is_the_compact_json_of_all_its_messages(groups: list[list[Bus
     assert publish_body(groups) == expected
 
 
-async def test_a_batch_larger_than_the_queue_is_published_in_few_requests() -> None:
-    async with bus() as (made, counts):
-        await made.publish("events", [BusMessage(b"x")] * 5_000)
-    assert counts == [500] * 10
-
-
-async def test_large_messages_go_fewer_together() -> None:
-    async with bus() as (made, counts):
-        await made.publish("events", [BusMessage(b"x" * 1_000_000)] * 9)
-    assert (sum(counts), max(counts)) == (9, 4)
-
-
 async def test_messages_of_mixed_sizes_go_together_up_to_the_bytes_or_the_number_that_a_request_takes() -> None:
     large, small = BusMessage(b"x" * 2_900_000), BusMessage(b"x")
     async with bus() as (made, counts):

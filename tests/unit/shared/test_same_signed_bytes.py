@@ -229,14 +229,6 @@ async def test_a_signed_body_of_an_own_sender_has_one_effect_under_any_content_t
     assert len({event.id for event in counted}) == 1
 
 
-async def test_an_authenticated_request_without_its_id_is_named_by_what_was_signed() -> None:
-    posting = shop(id="data.orderId")
-    for _ in range(2):
-        await posting.send("/shop", b'{"total": 9}', signature(b'{"total": 9}'), ("content-type", "application/json"))
-    one, two = posting.events
-    assert one.id == two.id
-
-
 async def test_a_header_that_is_gone_does_not_lead_to_the_next_choice_of_an_id() -> None:
     body, posting = b'{"orderId": 7}', shop(id=["header.X-Delivery", "data.orderId"])
     await posting.send("/shop", body, signature(body), ("x-delivery", "1"))

@@ -43,28 +43,22 @@ def written(folder: Path, files: Mapping[str, str | bytes]) -> Path:
     return folder
 
 
-async def test_a_secret_is_a_file_of_its_name_or_the_value_in_a_folder_of_its_name(tmp_path: Path) -> None:
+async def test_a_secret_is_a_file_of_its_name_or_the_value_in_a_folder_of_its_name_or_else_a_variable(
+    tmp_path: Path,
+) -> None:
     folder = written(tmp_path, {"mounted/value": STRONG + "\n", "plain": OLDER})
-    found = store(from_folder(folder), from_environment({"MOUNTED": "another-one-altogether"}))
+    environ = {"MOUNTED": "another-one-altogether", "SIGNUP_PASSWORD": STRONG}
+    found = store(from_folder(folder), from_environment(environ))
     assert await found.values("mounted") == (STRONG,)
     assert await found.values("plain") == (OLDER,)
-
-
-async def test_what_no_file_holds_is_the_variable_of_its_name(tmp_path: Path) -> None:
-    found = store(from_folder(tmp_path), from_environment({"SIGNUP_PASSWORD": STRONG}))
     assert await found.values("signup-password") == (STRONG,)
-
-
-async def test_a_secret_that_is_nowhere_is_temporary_and_says_what_to_set(tmp_path: Path) -> None:
-    with pytest.raises(SecretMissing, match="set SIGNUP_PASSWORD") as missing:
-        await store(from_folder(tmp_path), from_environment({})).values("signup-password")
-    assert missing.value.code == "secret_unavailable"
+    with pytest.raises(SecretMissing, match="set ELSEWHERE"):
+        await found.values("elsewhere")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty"),
         ("\n\n", "is empty"),
         ("  ", "is empty"),
         ("whsec_", "is empty"),
@@ -82,10 +76,8 @@ async def test_a_secret_that_protects_nothing_is_temporary_and_never_tried(text:
     [
         (f"{STRONG}\n{OLDER}\n", (STRONG, OLDER)),
         (f"{STRONG}\r\n\r\n{OLDER}", (STRONG, OLDER)),
-        (f" {STRONG} ", (f" {STRONG} ",)),
         (f"{PEM}{OLDER}", (PEM, OLDER)),
         (f"{STRONG}\n{PEM}{PEM}", (STRONG, PEM, PEM)),
-        (PEM[:40], (PEM[:40],)),
         (f'{JSON_KEY}\n{STRONG}\n{{"one": "line"}}\n', (f"{JSON_KEY}\n", STRONG, '{"one": "line"}')),
     ],
 )
@@ -104,25 +96,6 @@ async def test_a_secret_is_remembered_for_five_minutes_and_then_read_again() -> 
     assert await found.values("key") == (STRONG,)
     clock.advance(1)
     assert await found.values("key") == (OLDER, STRONG)
-
-
-async def test_a_secret_that_is_revoked_does_not_serve_for_an_hour_more_where_the_clock_is_set_back() -> None:
-    environ, clock = {"KEY": STRONG}, FakeClock()
-    found = store(from_environment(environ), clock=clock)
-    await found.values("key")
-    environ["KEY"] = OLDER
-    clock.advance(-3_600)
-    assert await found.values("key") == (OLDER,)
-    assert await found.values("key") == (OLDER,)
-
-
-async def test_a_secret_can_be_read_afresh() -> None:
-    environ = {"KEY": STRONG}
-    found = store(from_environment(environ))
-    await found.values("key")
-    environ["KEY"] = OLDER
-    assert await found.values("key", fresh=True) == (OLDER,)
-    assert await found.values("key") == (OLDER,)
 
 
 async def test_a_place_that_does_not_answer_in_time_is_temporary(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,17 +144,14 @@ class Place:
 UNREACHABLE = (
     SecretStoreUnreachable("secret_unavailable", "Secret Manager answered 503"),
     TimeoutError(),
-    ConnectionResetError(),
     OSError(errno.EIO, "Input/output error"),
 )
 ANSWERS = (
     None,
-    "",
     "changeme",
     SecretDenied("secret_unavailable", "denied"),
     Temporary("secret_unavailable", "the version is destroyed"),
     PermissionError(),
-    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text"),
 )
 
 

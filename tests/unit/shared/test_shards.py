@@ -16,7 +16,7 @@ from shared.cloud.gcp.firestore import (
     write_document,
 )
 from shared.cloud.gcp.tokens import no_authorization
-from shared.cloud.shards import SHARDS, shard_of
+from shared.cloud.shards import shard_of
 from shared.jsontext import JsonObject
 from tests.gcp.firestore_memory import MemoryStore
 
@@ -53,13 +53,3 @@ def test_the_first_of_all_shards_are_read_in_order(
 ) -> None:
     wanted = sorted((each for each in moments if low <= each < high), reverse=descending)[:limit]
     assert moments_read(Reader(moments), limit, low, high, descending=descending) == wanted
-
-
-def test_a_page_costs_little_more_than_it_holds() -> None:
-    reader = Reader(list(range(2_000)))
-    assert moments_read(reader, 200, 0, 2_000, descending=True) == list(range(1_999, 1_799, -1))
-    assert reader.read < 3 * 200
-
-
-def test_documents_are_spread_over_all_shards() -> None:
-    assert {shard_of(f"event-{number}") for number in range(200)} == set(range(SHARDS))

@@ -1,17 +1,15 @@
 """How many messages go into one request to SQS, how many requests are in flight, and what its answers mean."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.batching import Batcher
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.sqs import MAX_MESSAGE_BYTES, Entry, SqsBus
+from shared.cloud.aws.sqs import MAX_MESSAGE_BYTES, SqsBus
 from shared.errors import Temporary
 from shared.ports import BusMessage
-from shared.signatures.aws_v4 import Credentials
 from tests.aws.local_aws import KEYS, REGION
 from tests.aws.sqs_stand_in import SqsServer
 from tests.gcp.serving import served
@@ -40,13 +38,6 @@ async def test_a_batch_larger_than_the_queue_is_published_in_requests_of_ten() -
     assert server.counts == [10] * 250
 
 
-async def test_the_requests_of_a_batch_are_in_flight_at_the_same_time() -> None:
-    async with bus() as (made, server):
-        server.together = 8
-        await made.publish("events", numbered(80))
-    assert server.counts == [10] * 8
-
-
 async def test_what_arrives_while_a_request_is_in_flight_shares_the_next() -> None:
     async with bus() as (made, server):
         first = asyncio.create_task(made.publish("events", numbered(1)))
@@ -54,27 +45,6 @@ async def test_what_arrives_while_a_request_is_in_flight_shares_the_next() -> No
         await asyncio.sleep(0)  # in which its request begins
         await asyncio.gather(first, *(made.publish("events", [message]) for message in numbered(10)))
     assert server.counts == [1, 10]
-
-
-async def test_a_message_is_sent_in_the_task_that_publishes_it_where_no_other_task_may_publish_meanwhile(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    submitted: list[str] = []
-    submit = Batcher[Sequence[Entry], str | None].submit
-
-    async def noted(batcher: Batcher[Sequence[Entry], str | None], entries: Sequence[Entry]) -> str | None:
-        submitted.extend(entry.body for entry in entries)
-        return await submit(batcher, entries)
-
-    monkeypatch.setattr(Batcher, "submit", noted)
-    async with bus() as (made, server):
-        await made.publish("events", numbered(10))
-        assert submitted == []
-        async with asyncio.TaskGroup() as group:
-            for message in numbered(2):
-                group.create_task(made.publish("events", [message]))
-    assert submitted == ["0", "1"]
-    assert server.counts == [10, 2]
 
 
 async def test_without_gathering_a_message_is_sent_in_the_task_that_publishes_it() -> None:
@@ -150,7 +120,6 @@ async def test_a_senders_fault_is_not_sent_again_and_fails_only_its_own_publish(
         (400, "AccessDeniedException", "lacks sqs:SendMessage"),
         (400, "QueueDoesNotExist", "the queue does not exist"),
         (400, "KmsAccessDenied", "lacks kms:GenerateDataKey"),
-        (403, "InvalidSignatureException", "answered 403 InvalidSignatureException"),
     ],
 )
 async def test_a_rejection_says_what_is_missing_and_is_not_repeated(status: int, code: str, why: str) -> None:
@@ -166,18 +135,3 @@ async def test_a_topic_without_a_queue_is_temporary_and_says_what_to_set() -> No
     async with bus({}) as (made, _):
         with pytest.raises(Temporary, match="set HOOKCHAIN_DELIVERIES_QUEUE"):
             await made.publish("deliveries", numbered(1))
-
-
-async def test_sqs_that_does_not_answer_is_temporary(free_port: int) -> None:
-    made = SqsBus(AwsPlace(REGION, lambda: KEYS, f"http://127.0.0.1:{free_port}"), QUEUES)
-    with pytest.raises(Temporary, match="SQS did not confirm: NotConnected"):
-        await made.publish("events", numbered(1))
-
-
-async def test_without_credentials_nothing_is_sent() -> None:
-    def credentials() -> Credentials:
-        raise Temporary("credentials_unavailable", "no AWS credentials: AWS_ACCESS_KEY_ID is not set")
-
-    made = SqsBus(AwsPlace(REGION, credentials, "http://127.0.0.1:1"), QUEUES)
-    with pytest.raises(Temporary, match="AWS_ACCESS_KEY_ID is not set"):
-        await made.publish("events", numbered(1))

@@ -71,7 +71,7 @@ def largest_event(filler: str) -> tuple[Event, bytes]:
     return event, content
 
 
-@pytest.mark.parametrize("filler", ["a", '"', "\\", "\x01", "\uffff", '"\uffff', "\U0001f600"])
+@pytest.mark.parametrize("filler", ['"', "\x01", '"\uffff', "\U0001f600"])
 def test_the_largest_event_its_delivery_and_its_dead_letter_fit(filler: str) -> None:
     """Escaped once more, a JSON text doubles at most; in base64 it grows by a third: 2.7 times 200 KiB, of 1 MiB."""
     event, content = largest_event(filler)

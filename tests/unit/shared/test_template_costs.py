@@ -21,11 +21,10 @@ TOO_LARGE = "OverflowError: the resulting text, list or number is too large"
 HOSTILE: JsonObject = {"data": {"long": "a" * 5_000, "huge": 10**9, "lines": "a\n" * 1_000, "list": ["x"] * 1_000}}
 KIND: JsonObject = {"data": {"name": "Ada Lovelace", "few": 3, "lines": "a\nb", "list": ["x", "y", "z"]}}
 
-SHOWN = ("{{ ns.x }}", "{{ ns.x | tojson }}", "{{ ns.x ~ '' }}", "{{ ns.x | string }}")
+SHOWN = ("{{ ns.x }}", "{{ ns.x | tojson }}")
 LOOP = "{{% set ns = namespace(x={}) %}}{{% for i in range(9000) %}}{}{{% endfor %}}{}"
 LOOPS = [
     ("data.long", "{% set ns.x = ns.x ~ ns.x %}", ""),
-    ("data.long", "{% set ns.x = ns.x + ns.x %}", ""),
     ("data.list", "{% set ns.x = ns.x + ns.x %}", ""),
     ("data.long", "{% set ns.x %}{{ ns.x }}{{ ns.x }}{% endset %}", ""),
     *(("'a'", "{% if i < 40 %}{% set ns.x = [ns.x, ns.x] %}{% endif %}", end) for end in SHOWN),
@@ -38,45 +37,23 @@ LOOPS = [
     "source",
     [
         "{{ data.long | replace('a', data.long) }}",
-        "{{ data.long | replace('', data.long) }}",
         "{{ data.long.replace('a', data.long) }}",
-        "{{ data.list | join(data.long) }}",
-        "{{ data.list | map('upper') | join(data.long) }}",
-        "{{ data.list | join(d=data.long) }}",
         "{{ data.long.join(data.list) }}",
         "{{ 'x'.center(data.huge) }}",
-        "{{ 'x'.ljust(width) if width is defined else 'x'.rjust(data.huge) }}",
-        "{{ '7'.zfill(data.huge) }}",
-        "{{ 'x' | center(data.huge) }}",
-        "{{ 'x' | center(width=data.huge) }}",
         "{{ '{:{w}}'.format('x', w=data.huge) }}",
-        "{{ '{:999999999}'.format('x') }}",
-        "{{ '{a:999999999}'.format_map({'a': 1}) }}",
-        "{{ '%*d' | format(data.huge, 1) }}",
         "{{ data | tojson(indent=data.huge) }}",
-        "{{ data | tojson(indent=data.long) }}",
-        "{{ data.long * -99999999 }}{{ data.long * 1000 }}",
         "{{ data.lines | indent(data.huge) }}",
-        "{{ data.lines | indent(data.long) }}",
         "{{ data.long | wordwrap(1, true, data.long) }}",
         "{{ [1] | batch(data.huge, 'x') | list }}",
-        "{{ [1] | slice(data.huge) | list }}",
-        "{{ (data.list * 5) | map('list') | sum(start=[]) | length }}",
-        "{% filter center(data.huge) %}x{% endfilter %}",
         "{{ data.list | map('replace', 'x', data.long * 20) | map('center', data.huge) | list }}",
         *(LOOP.format(start, change, end) for start, change, end in LOOPS),
-        "{{ data.list | map('center', 4000000) | list | length }}",
-        "{% macro m() %}{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}{% endmacro %}"
-        "{{ m() }}",
+        "{% macro m() %}{% for i in range(9999) %}{% for j in range(9999) %}0123456789{% endfor %}{% endfor %}"
+        "{% endmacro %}{{ m() }}",
         "{{ ('{0}' * 9000).format(data.long) }}",
-        "{{ ('%s' * 9000) % ((data.long,) * 9000) }}",
-        "{{ '%(a)999999999d' % {'a': 1} }}",
-        "{{ ('x ' * 200000).split() | length }}",
-        "{{ (data.lines * 90) | list | length }}",
     ],
 )
 def test_what_would_be_too_large_is_rejected_before_it_is_made(source: str) -> None:
-    template = Template("text", source, known=frozenset({"data", "width"}))
+    template = Template("text", source)
 
     with pytest.raises(Permanent) as caught:
         template.render(HOSTILE)
@@ -89,16 +66,12 @@ def test_what_would_be_too_large_is_rejected_before_it_is_made(source: str) -> N
     "source",
     [
         "{{ data.name | replace('a', '<b>') }} {{ data.name.replace('a', 'b', 1) }}",
-        "{{ data.name | replace('a', 'b', 1) }}",
         "{{ data.list | join(', ') }} {{ data.list | map('upper') | join }} {{ ', '.join(data.list) }}",
-        "{{ [{'a': 1}, {'a': 2}] | join('-', attribute='a') }}",
-        "{{ {'k': 1, 'l': 2} | join('+') }} {{ 'abc' | join('.') }}",
         "{{ 'x' | center(data.few) }}|{{ 5 | center(9) }}|{{ 'x'.ljust(data.few) }}",
         "{{ '{:>8} {:,.2f} {n[k]!r:<6}'.format('x', 1234.5, n={'k': 1}) }} {{ '%5.1f' | format(1.25) }}",
         "{{ data.lines | indent(data.few) }} {{ data.lines | indent('> ', first=true) }}",
         "{{ data.list | tojson }} {{ data.list | tojson(indent=2) }} {{ data.name | wordwrap(4) }}",
         "{{ [1, 2] | sum }} {{ [[1], [2]] | sum(start=[]) | join }} {{ [{'a': 1}] | sum('a', 2) }}",
-        "{{ data.list | map('length') | sum }}",
         "{{ data.list | batch(2, '-') | list | length }} {{ data.list | slice(2) | list | length }}",
     ],
 )
@@ -214,12 +187,9 @@ def test_no_joining_and_no_slice_makes_more_than_its_rule_says(
     [
         ("{{ data.a | pprint }}", "No filter named 'pprint'"),
         ("{% if data.b %}{{ data.a | random }}{% endif %}", "No filter named 'random'"),
-        ("{{ data.list | map('pprint') | list }}", "No filter named 'pprint'"),
         ("{{ data.list | select('evn') | list }}", "No test named 'evn'; did you mean 'even'?"),
-        ("{{ data.a is nothing }}", "No test named 'nothing'"),
         ("{{ data.a.maketrans('a', 'b') }}", "No method named 'maketrans'"),
         ("{{ data.a['fromkeys'](data.list) }}", "No method named 'fromkeys'"),
-        ("{{ data.a.encode() }}", "No method named 'encode'"),
         ("{{ data.a.uper() }}", "No method named 'uper'; did you mean 'upper'?"),
     ],
 )

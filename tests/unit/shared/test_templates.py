@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from functions.notify.destinations.email.mail import MAX_SUBJECT_CHARACTERS, subject_line
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
-from shared.templating.costs import MAX_OUTPUT_CHARACTERS
-from shared.templating.template import MAX_ALL_PLAIN_KEYS, Template, TemplateFault
+from shared.templating.template import Template, TemplateFault
 from tests.unit.shared.json_values import values_of
 
 VIEW: JsonObject = {
@@ -33,32 +32,13 @@ def rendered(source: str, html: bool = False) -> str:
         ("{{ data.name }}: {{ type }}", "Ada: order"),
         ("{% for item in data.items %}{{ loop.index }}{{ item.sku }}{% endfor %}", "1A2B"),
         ("{{ data.nothing }}|{{ data.paid }}|{{ data.items }}", '|true|[{"sku":"A"},{"sku":"B"}]'),
-        ("{{ data.missing | default('none') }}", "none"),
-        ("{% if data.missing is defined %}a{% else %}b{% endif %}", "b"),
         ("{{ data['name'] | upper }} {{ data.keys }}", "ADA 3"),
-        (
-            "{% for key, value in data.html_parts | default({'a': 1}) | dictsort %}{{ key }}={{ value }}{% endfor %}",
-            "a=1",
-        ),
         ("{{ '%.2f' | format(1.5) }} {{ '%s' % data.name }}", "1.50 Ada"),
-        ("{{ 3 * 4 }} {{ '-' * 3 }} {{ 2 ** 8 }} {{ 7 % 3 }}", "12 --- 256 1"),
         ("{{ data.html }}", "<b>&</b>"),
     ],
 )
 def test_a_template_sees_the_event(source: str, output: str) -> None:
     assert rendered(source) == output
-
-
-def test_no_template_changes_the_event() -> None:
-    view: JsonObject = {"data": {"lines": ["a", "b"], "none": None}}
-    source = "{{ data.lines | indent(2) }}{{ data.none | indent }}{{ 'a\\nb' | indent(width=2, first=true) }}"
-
-    assert Template("text", source).render(view) == '["a","b"]  a\n  b'
-    assert view == {"data": {"lines": ["a", "b"], "none": None}}
-
-
-def test_indenting_leaves_what_is_escaped_as_it_is() -> None:
-    assert rendered("{{ (data.html ~ '\n') | e | indent }}", html=True) == "&lt;b&gt;&amp;&lt;/b&gt;\n"
 
 
 def test_html_is_escaped() -> None:
@@ -69,15 +49,10 @@ def test_html_is_escaped() -> None:
     ("source", "message"),
     [
         ("{{ data.name", "line 1: unexpected end of template"),
-        ("\n\n{% if %}", "line 3"),
-        ("{{ data.name | uper }}", "No filter named 'uper'"),
         ("{{ name }}", "there is no 'name'; did you mean 'data.name'?"),
         ("{{ dta.name }}", "there is no 'dta'; did you mean 'data'?"),
         ("{% include '/etc/passwd' %}", "a template stands alone"),
-        ("{% include data.name %}", "a template stands alone"),
-        ("{% import 'x' as x %}", "a template stands alone"),
         ("{% extends 'x' %}", "a template stands alone"),
-        ("{{ lipsum(9) }}", "there is no 'lipsum'"),
         ("x" * 300_000, "at most 262144 characters"),
     ],
 )
@@ -96,22 +71,17 @@ def test_a_faulty_template_is_rejected_when_it_is_compiled(source: str, message:
             "undefined_field",
             "template 'text', line 2: 'data.missing' is not in this event; write",
         ),
-        ("{{ data.name.first }}", "undefined_field", "'data.name.first' is not in this event; write"),
         ("{{ data[data.secret] }}", "undefined_field", "a field that it names is not in this event"),
         ("{{ data.name + 1 }}", "template_failed", "template 'text', line 1: TypeError: a value has the wrong type"),
         ("{{ data.name.__class__.__mro__ }}", "template_failed", "SecurityError"),
-        ("{{ data[data.name]() }}", "undefined_field", "a field that it names is not in this event"),
         ("{{ (data | attr('update'))({}) }}", "template_failed", "SecurityError: it uses an attribute that templates"),
         ("{{ 1 / 0 }}", "template_failed", "ZeroDivisionError: it divides by zero"),
         (
-            "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
+            "{% for a in range(100000) %}{{ 'x' * 1000 }}{% endfor %}",
             "output_too_large",
             "more than",
         ),
-        ("{{ 'x' * 5000000 }}", "output_too_large", "OverflowError"),
         ("{{ 10 ** (10 ** 10) }}", "output_too_large", "OverflowError"),
-        ("{{ '%999999999d' % 1 }}", "output_too_large", "OverflowError"),
-        ("{{ range(10 ** 9) | list }}", "output_too_large", "OverflowError"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template_failed", "RecursionError"),
     ],
 )
@@ -136,12 +106,8 @@ CUSTOMER: JsonObject = {
     ("source", "missing", "near"),
     [
         ("{{ data.custmer.name }}", "data.custmer.name", "data.customer.name"),
-        ("{{ data.customer['nam'] }}", "data.customer.nam", "data.customer.name"),
         ("{{ data.name }}", "data.name", "data.customer.name"),
         ("{{ data.customer.email }}", "data.customer.email", "data.customer.e-mail"),
-        ("{{ data.note }}{{ data.lines }}{{ data.notes }}", "data.notes", "data.note"),
-        ("{{ data.x_y }}", "data.x_y", None),
-        ("{{ data.host }}", "data.host", None),
         ("{{ data.type }}", "data.type", "type"),
         ("{{ data.lines[0].sku }}{{ data.lines[0].amount }}", "data.lines.0.amount", None),
         ("{% for line in data.lines %}{{ line.amount }}{% endfor %}", "amount", None),
@@ -161,16 +127,11 @@ def test_a_field_that_the_event_lacks_is_named_with_its_whole_path_and_the_neare
 @pytest.mark.parametrize(
     "source",
     [
-        "{{ ''|attr('format') }}",
         "{{ data.name.upper }}",
         "{{ data.name['upper'] | string }}",
-        "{{ [data.name.upper] | join }}",
         "{{ data.name.upper ~ '' }}",
         "{{ data.tags | map('upper') }}",
-        "{{ data.tags | map('upper') ~ '' }}",
         "{{ data.tags | map(attribute='upper') | join }}",
-        "{{ range }}",
-        "{{ cycler('a') }}",
         "{% macro m() %}{% endmacro %}{{ m }}",
         "{% for tag in data.tags %}{{ loop }}{% endfor %}",
     ],
@@ -181,19 +142,9 @@ def test_what_would_show_an_address_in_memory_is_rejected(source: str) -> None:
         template.render({"data": {"name": "Ada", "tags": ["a"]}})
 
 
-def test_what_is_called_or_gone_through_is_a_value() -> None:
-    source = "{{ data.name.upper() }} {{ data.tags | map('upper') | join(',') }} {{ data.tags | batch(2) | list }}"
-    assert Template("text", source).render({"data": {"name": "Ada", "tags": ["a", "b"]}}) == 'ADA A,B [["a","b"]]'
-
-
-@pytest.mark.parametrize("source", ["{{ ''.format ~ '' }}", "{{ ''.nothing ~ '' }}"])
-def test_what_can_never_be_filled_is_rejected_when_it_is_compiled(source: str) -> None:
+def test_what_can_never_be_filled_is_rejected_when_it_is_compiled() -> None:
     with pytest.raises(TemplateFault, match="can never be rendered"):
-        Template("text", source)
-
-
-def test_output_up_to_the_limit_passes() -> None:
-    assert len(rendered("{{ 'x' * 4000000 }}")) == 4_000_000 < MAX_OUTPUT_CHARACTERS
+        Template("text", "{{ ''.nothing ~ '' }}")
 
 
 def test_a_long_subject_is_cut_with_a_mark() -> None:
@@ -226,20 +177,6 @@ def outcome_of(template: Template, view: JsonObject) -> str | tuple[str, str]:
 
 def test_a_template_that_computes_anything_is_not_plain() -> None:
     assert Template("text", "Order {{ data.number }} of {{ data['customer name'] }}").is_plain
-    for source in (
-        "{{ data.a | upper }}",
-        "{{ data.a ~ data.b }}",
-        "{{ data[data.a] }}",
-        "{{ 'a' }}",
-        "{{ data.get('a') }}",
-    ):
+    for source in ("{{ data.a | upper }}", "{{ data.a ~ data.b }}", "{{ data[data.a] }}", "{{ data.get('a') }}"):
         assert not Template("text", source).is_plain
     assert not Template("html", "{{ data.a }}", html=True).is_plain
-
-
-@pytest.mark.parametrize("more", [0, 1])
-def test_a_template_of_very_many_fields_is_compiled_when_it_is_loaded_and_no_event_waits_for_it(more: int) -> None:
-    template = Template("text", "{{ data.n }}" * (MAX_ALL_PLAIN_KEYS // 2 + more))
-
-    assert template.is_plain == (not more)
-    assert template.render({"data": {"n": 1}}) == "1" * (MAX_ALL_PLAIN_KEYS // 2 + more)

@@ -56,23 +56,6 @@ async def test_writes_of_the_same_moment_share_a_transaction(file: Transactions,
     assert other.execute("PRAGMA data_version").fetchone() != (before,)
 
 
-@pytest.mark.parametrize("turns", range(4))
-async def test_a_write_that_is_ready_a_moment_later_shares_the_transaction(
-    file: Transactions, other: sqlite3.Connection, turns: int
-) -> None:
-    """As those are whose requests came while the first was served."""
-
-    async def keep_later() -> None:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        await keep(file, 2)
-
-    later = asyncio.create_task(keep_later())
-    await keep(file, 1)
-    assert numbers(other) == [1, 2]
-    await later
-
-
 async def test_a_write_that_may_wait_is_committed_with_the_next_that_may_not(
     file: Transactions, other: sqlite3.Connection
 ) -> None:
@@ -82,14 +65,6 @@ async def test_a_write_that_may_wait_is_committed_with_the_next_that_may_not(
     await keep(file, 2)
     await waiting
     assert numbers(other) == [1, 2]
-
-
-async def test_a_write_that_may_wait_is_committed_when_its_time_is_over(
-    file: Transactions, other: sqlite3.Connection
-) -> None:
-    await asyncio.gather(keep(file, 1, max_wait_seconds=0.01), keep(file, 2, max_wait_seconds=0.01))
-    await keep(file, 3, max_wait_seconds=0.01)
-    assert numbers(other) == [1, 2, 3]
 
 
 async def test_the_event_loop_goes_on_while_another_process_has_the_file_locked(
@@ -140,14 +115,6 @@ async def test_one_write_that_fails_takes_back_all_of_its_moment_and_no_later_on
     assert [type(answer) for answer in answers] == [Temporary, Temporary]
     await keep(file, 4)
     assert numbers(other) == [1, 4]
-
-
-async def test_more_than_a_transaction_takes_goes_into_the_next(
-    file: Transactions, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "MAX_BATCH", 10)
-    await asyncio.gather(*(keep(file, number) for number in range(35)))
-    assert numbers(other) == list(range(35))
 
 
 async def test_only_so_many_writes_wait(file: Transactions, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,23 +183,17 @@ DEEP: Final = json.loads('{"items":' * 70 + "{}" + "}" * 70)
     ("schema", "rule"),
     [
         ({"$ref": "https://example.com/order.json"}, "leads out of the document"),
-        ({"items": {"$ref": "order.json#/x"}}, "leads out of the document"),
         ({"items": {"$ref": "file:///etc/passwd"}}, "leads out of the document"),
         ({"items": {"$ref": "#/$defs/none"}}, "leads to nothing"),
-        ({"items": {"$ref": "#anchor"}}, "names an anchor"),
         ({"items": {"$ref": "#/required"}, "required": ["a"]}, "not a schema"),
         ({"$ref": "#"}, "circle"),
         (A_LOOP, "leads back to itself"),
-        ({"not": {"$ref": "#"}}, "leads back to itself"),
-        ({"items": {"$dynamicRef": "#x"}}, "use \\$ref"),
         ({"items": {"$id": "https://example.com/"}}, "at the top of a schema only"),
         ({"type": "text"}, "not a JSON Schema 2020-12: /type"),
-        ({"$defs": {"x": {"minimum": "1"}}}, "not a JSON Schema 2020-12: /\\$defs/x/minimum"),
         ({"properties": {"a": {"pattern": "("}}}, "not a JSON Schema 2020-12: /properties/a/pattern"),
         (DEEP, "nested more than 64 deep"),
         ({"description": "x" * MAX_SCHEMA_BYTES}, "at most 200,000 bytes"),
         ({"allOf": [{"type": "string"}] * 20_001}, "at most 20,000 values"),
-        ([], "must be an object"),
         ("x", "must be an object"),
     ],
 )  # fmt: skip
@@ -222,24 +216,13 @@ def test_references_that_multiply_are_rejected_before_they_are_followed() -> Non
     assert len(raised.value.faults) == 50
 
 
-def test_a_path_item_that_refers_to_itself_is_rejected() -> None:
-    with pytest.raises(CatalogueFaults, match="circle"):
-        read_catalogue({"openapi": "3.1.0", "webhooks": {"a": {"$ref": "#/webhooks/a"}}})
-
-
 @pytest.mark.parametrize(
     ("document", "path", "rule"),
     [
-        ({"order paid": {}}, "/order paid", "the name of an event type"),
-        ({"a/b": {}}, "/a~1b", "the name of an event type"),
         ({"a": {"desc": "x"}}, "/a/desc", "not an event type's field"),
         ({"a": {"description": 1}}, "/a/description", "must be a text"),
-        ({"a": {"deprecated": "yes"}}, "/a/deprecated", "true or false"),
-        ({"a": {"examples": {}}}, "/a/examples", "must be a list"),
         ({"a": {"examples": [0] * 21}}, "/a/examples", "at most 20"),
-        ({"a": 1}, "/a", "must be an object"),
         ({"openapi": "2.0", "webhooks": {}}, "/openapi", "3.0 or later"),
-        ({"swagger": "2.0"}, "/swagger", "must be an object"),
         ([], "", "must be an object"),
         ({f"t{n}": {} for n in range(MAX_TYPES + 1)}, "", "at most 1,000 event types"),
     ],
@@ -249,9 +232,3 @@ def test_a_fault_says_where_it_is_and_which_rule_it_breaks(document: Json, path:
         read_catalogue(document)
     assert raised.value.faults[0].path == path
     assert rule in raised.value.faults[0].rule
-
-
-def test_all_faults_of_a_document_are_listed() -> None:
-    with pytest.raises(CatalogueFaults) as raised:
-        read_catalogue({"a": {"description": 1}, "b": {}, "c": {"schema": {"type": "text"}}})
-    assert [each.path for each in raised.value.faults] == ["/a/description", "/c/schema"]

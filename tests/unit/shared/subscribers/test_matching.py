@@ -43,21 +43,15 @@ def test_a_glob_means_what_a_regular_expression_of_it_means(glob: str, type_: st
     [
         "data.total > `100`",
         "data.items[?price > `50`].sku | contains(@, 'b')",
-        "data.items[0].tags[] | length(@) == `2`",
-        "data.items[-1:].sku | @[0] == 'b'",
         "type == 'order.paid' && !(data.is_test)",
-        "starts_with(id, 'e') || data.missing",
         "sum(data.items[].price) > `80`",
         'contains(`["de", "at"]`, data.country)',
-        "not_null(data.missing, data.country) == 'at'",
-        "values(data.address) | contains(@, 'Wien')",
     ],
 )
 def test_a_filter_reads_the_id_type_timestamp_and_data_of_an_event(text: str) -> None:
     data: Json = {
         "total": 120,
         "country": "at",
-        "address": {"city": "Wien"},
         "items": [{"sku": "a", "price": 30, "tags": ["x", "y"]}, {"sku": "b", "price": 60}],
     }
     assert is_matched(text, data)
@@ -66,23 +60,14 @@ def test_a_filter_reads_the_id_type_timestamp_and_data_of_an_event(text: str) ->
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("data.", "is not JMESPath"),
-        ("", "it is empty"),
         ("{{ data.total }}", "is not JMESPath"),
         ("subject == 'x'", "there is no 'subject'"),
         ("[data, data]", "that makes a list"),
-        ("data.{a: total}", "that makes an object"),
         ("sort_by(data, &a)", "has no sort_by"),
         ("length(&data)", "has no `&`"),
-        ("join(',', data)", "has no join"),
-        ("to_string(data)", "has no to_string"),
-        ("exec(data)", "no function 'exec'"),
-        ("length()", "takes 1 arguments"),
         ("a" * (MAX_FILTER_CHARACTERS + 1), "at most 500 characters"),
         ("!" * 400 + "data", "nested too deeply|levels deep"),
-        ("(" * 249 + "data" + ")" * 247, "nested too deeply|levels deep|JMESPath"),
         ("data" + " || data" * 30, "at most 20 levels deep"),
-        ("data" + "[]" * 100, "at most 20 levels deep"),
     ],
 )
 def test_a_filter_that_cannot_be_used_is_rejected_when_it_is_saved(text: str, rule: str) -> None:
@@ -94,19 +79,11 @@ def test_a_filter_that_cannot_be_used_is_rejected_when_it_is_saved(text: str, ru
     ("text", "data"),
     [
         ("length(data.total)", {"total": 1}),
-        ("sum(data)", ["a"]),
-        ("data[::0]", [1]),
         ("data.a > data.b", {"a": 1, "b": "x"}),
-        ("ceil(to_number(data))", "1e999"),
-        ("avg(data) > `1`", [10**400, 1.5]),
         ("data[*].a", [{"a": 1}] * 20_000),
-        ("data[]", [[1] * 1_000] * 20),
-        ("data == data", [[1] * 1_000] * 20),
         ("data.a == data.b", {"a": [1] * 20_000, "b": [1] * 20_000}),
-        ("contains(data, `1`)", [0] * 20_000),
         ("contains(data, 'ab')", "a" * 2_000_000),
         ("data[1:][1:][1:][1:][1:][1:]", [1] * 3_000),
-        ("keys(data)", {str(n): n for n in range(20_000)}),
     ],
 )
 def test_a_filter_that_fails_or_works_too_long_for_an_event_says_why_and_quotes_nothing_of_it(
@@ -162,9 +139,3 @@ def test_an_endpoint_is_matched_by_its_types_and_then_by_its_filter() -> None:
     assert matches(endpoint, "order.paid", view({"total": 101}))
     assert not matches(endpoint, "order.paid", view({"total": 1}))
     assert not matches(endpoint, "invoice.paid", view({"total": 101}))
-
-
-def test_a_filter_that_was_saved_under_other_rules_fails_like_one_that_fails_for_an_event() -> None:
-    endpoint = Endpoint(id="ep_1", tenant="acme", url="", filter="join(',', data)")
-    with pytest.raises(FilterFailed, match="has no join"):
-        matches(endpoint, "order.paid", view([]))

@@ -10,6 +10,7 @@ from typing import Final
 from deploy.cli.command import parser
 from deploy.config.checkout import deployed_config
 from deploy.config.configured import add_configuration
+from deploy.config.mail_settings import mail_settings_warnings
 from deploy.config.slices import local_only
 from deploy.explain.config_tests import require_passing_tests
 from deploy.terminal.command_line import CommandError, Questions
@@ -29,10 +30,11 @@ def warn_about_address(config: Path | None) -> None:
         print(f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations. {how}", file=sys.stderr)
 
 
-def warn_local_only(slices: Mapping[str, JsonObject]) -> None:
-    """Warn of parts that the deployment cannot use as `make dev` does."""
-    for _, where, rule in local_only(slices):
-        print(f"warning: {where}: {rule}", file=sys.stderr)
+def warn_local_only(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> None:
+    """Warn of parts and mail settings that the deployment cannot use as `make dev` does."""
+    texts = [f"{where}: {rule}" for _, where, rule in local_only(slices)]
+    for text in (*texts, *mail_settings_warnings(environ)):
+        print(f"warning: {text}", file=sys.stderr)
 
 
 def tested_config(options: argparse.Namespace, environ: dict[str, str], ask: Questions) -> Path | None:

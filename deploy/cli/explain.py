@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from deploy.cli.command import USAGE, number_option, parser, run_command, time_o
 from deploy.config.checkout import state_folder
 from deploy.config.compiler import secrets_needed
 from deploy.config.configured import Configured, add_configuration, configured
+from deploy.config.dotenv import dotenv_warnings
 from deploy.config.running_dev import outdated
 from deploy.explain.deliveries import ReadEndpoints, Situation, known_endpoints
 from deploy.explain.offline import without_authentication
@@ -24,7 +26,7 @@ from deploy.history.state import configured_destinations
 from deploy.requests.sources import compiled_sources
 from deploy.secrets.values import generated_secrets, misspelt
 from deploy.terminal.output import print_json, stdout_screen
-from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
+from functions.receive.diagnosis.passwords import leaves_secret_open
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import KnownOwners
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
@@ -97,7 +99,7 @@ def explained(options: argparse.Namespace) -> Report:
         report = explain_receive(request, receive, found.environ, now)
     if report.code in SECRET_CODES and report.source is not None:
         secret_advice = (*_secret_causes(options, found, report.source), *_shadowed(found, report.source))
-        is_open = any(DIFFERENT_SECRET in cause for cause in report.advice)
+        is_open = any(map(leaves_secret_open, report.advice))
         if secret_advice and (is_open or not report.advice):
             report = replace(report, advice=secret_advice)
     seen = KnownOwners(state_folder() / "owners.db")
@@ -112,11 +114,15 @@ def explained(options: argparse.Namespace) -> Report:
 
 
 def _secret_causes(options: argparse.Namespace, found: Configured, source: str) -> Sequence[str]:
-    """Return a sentence for each secret of the source that may be misspelt, or that was generated."""
+    """Return a sentence for each secret of the source that was generated, may be misspelt, or is faulty in `.env`."""
     names = secret_names(compiled_sources(found.slices["receive"])[source])
     readers = from_folder(read_settings(found.environ).secrets_folder), from_environment(found.environ)
     causes = generated_secrets(options.env_file, names)
     causes |= misspelt(options.env_file, secrets_needed(found.slices), readers)
+    variables = {variable_name(name): name for name in names}
+    for warning in dotenv_warnings(options.env_file, os.environ, set(variables)):
+        if warning.variable in variables:
+            causes[variables[warning.variable]] = warning.text
     return [causes[name] for name in names if name in causes]
 
 

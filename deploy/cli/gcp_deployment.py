@@ -66,7 +66,7 @@ def _run_plan(options: argparse.Namespace) -> int:
         deployment = prepare_deployment(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CommandError(str(fault)) from fault
-    deployment_command.warn_local_only(deployment.slices)
+    deployment_command.warn_local_only(deployment.slices, environ)
     resources = graph(deployment)
     require_limits(measured(resources, deployment.topology))
     actions = (
@@ -119,7 +119,7 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
         deployment = prepare_deployment(target, number, config, environ, options.out)
     except (PinsFault, NotABundle) as fault:
         raise CommandError(str(fault)) from fault
-    deployment_command.warn_local_only(deployment.slices)
+    deployment_command.warn_local_only(deployment.slices, environ)
     resources = graph(deployment)
     require_limits(measured(resources, deployment.topology))
     print("Reading what is deployed", flush=True)

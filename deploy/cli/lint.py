@@ -15,6 +15,7 @@ from deploy.config.compiler import compile_config, read_config, secrets_needed
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.configured import add_configuration, environ_of
 from deploy.config.dotenv import DotenvFault, dotenv_warnings, read_dotenv
+from deploy.config.mail_settings import mail_settings_warnings
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
 from deploy.config.slices import local_only, unreachable_databases, untyped_columns
 from deploy.config.warnings import configuration_warnings
@@ -53,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
         return 1
     found = {*all_warnings(file, environ, options.env_file), *secret_warnings(options, slices, environ)}
     variables = set(map(variable_name, secrets_needed(slices)))
-    found |= {Fault(0, "", text) for text in dotenv_warnings(options.env_file, os.environ, variables)}
+    found |= {Fault(0, "", warning.text) for warning in dotenv_warnings(options.env_file, os.environ, variables)}
     _print(file.file, "warning", sorted(found), options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
@@ -68,6 +69,7 @@ def all_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -
     found |= {*event_type_findings(file, slices).warnings, *loop_warnings(file, slices)}
     found |= {*_database_warnings(file, slices["notify"]), *_local_only_warnings(file, slices)}
     found |= {*_limit_warnings(slices, environ)}
+    found |= {Fault(0, "", text) for text in mail_settings_warnings(environ)}
     for name, text in misspelt(env_file, secrets_needed(slices), _readers(environ)).items():
         found.add(Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r} ")))
     return sorted(found)

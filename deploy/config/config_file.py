@@ -343,7 +343,8 @@ def _structure_rule(error: yaml.MarkedYAMLError, problem: str, lines: list[str],
         return f"the quotation mark of line {start} is not closed."
     if problem.startswith("did not find expected ',' or '"):
         bracket = "{" if problem.endswith("'}'") else "["
-        return f"the '{bracket}' of line {start} is not closed before this, or a ',' is missing."
+        rule = f"the '{bracket}' of line {start} is not closed before this, or a ',' is missing."
+        return f"{rule} Put a value that has one of [ ] {{ }} , in it in quotes."
     if problem == "did not find expected key":
         if line[:column].strip():
             return "something follows the value. In single quotes, write '' for an apostrophe."

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
 _FAULTY_NAME: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*[^\s=].*", re.DOTALL)
@@ -90,10 +90,17 @@ def _rule(line: str) -> str:
     return f"{rule}: write {re.sub('[.-]', '_', faulty[1]).upper()}" if faulty else rule
 
 
-def dotenv_warnings(path: Path, shell: Mapping[str, str], secrets: AbstractSet[str]) -> Iterator[str]:
+class DotenvWarning(NamedTuple):
+    """A variable in .env that is seldom as somebody intends. The text says why, without the value."""
+
+    variable: str
+    text: str
+
+
+def dotenv_warnings(path: Path, shell: Mapping[str, str], secrets: AbstractSet[str]) -> Iterator[DotenvWarning]:
     """Yield what the file may contain but is seldom intended, and the secrets that the shell overrides.
 
-    `secrets` are the variables of those that the configuration names. No text contains a value. Raises DotenvFault.
+    `secrets` are the variables of those that the configuration names. Raises DotenvFault.
     """
     entries = list(dotenv_entries(_read(path), str(path)))
     last = {entry.name: entry for entry in entries}
@@ -102,22 +109,20 @@ def dotenv_warnings(path: Path, shell: Mapping[str, str], secrets: AbstractSet[s
         place = f"{path}:{entry.lines.start + 1}: {name}"
         if entry.value != used.value:
             line = used.lines.start + 1
-            yield f"{place} has another value in line {line}: that of line {line} is used"
+            text = f"{place} has another value in line {line}: that of line {line} is used"
+            yield DotenvWarning(name, text)
         if entry.is_cut:
-            yield (
-                f"{place}: the rest after ` #` is read as a comment. If it belongs to the value, put both in quotes; "
-                "if not, the value alone"
-            )
+            rule = "the rest after ` #` is read as a comment"
+            act = "If it belongs to the value, put both in quotes; if not, the value alone"
+            yield DotenvWarning(name, f"{place}: {rule}. {act}")
         if entry.value.startswith(f"{name}="):
-            yield f"{place}: the value begins with `{name}=`: write the name once"
+            yield DotenvWarning(name, f"{place}: the value begins with `{name}=`: write the name once")
         if scheme := _SCHEME.match(entry.value):
-            yield (
-                f"{place}: the value begins with `{scheme[1]} `. Write only what is after it, unless the secret is "
-                "a header's whole value"
-            )
+            act = "Write only what is after it, unless the secret is a header's whole value"
+            yield DotenvWarning(name, f"{place}: the value begins with `{scheme[1]} `. {act}")
     for name in sorted(secrets & last.keys() & shell.keys()):
         if shell[name] != last[name].value:
-            yield f"{name}: the shell's value is used, and {path.name} has another one"
+            yield DotenvWarning(name, f"{name}: the shell's value is used, and {path.name} has another one")
 
 
 def _is_open(text: str) -> bool:

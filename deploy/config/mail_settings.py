@@ -1,10 +1,26 @@
 """The check of the mail settings in the environment. A deployment copies them to notify, where a fault holds every
 mail."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from functions.notify.destinations.email.mail import AddressFault, parse_address
 from functions.notify.destinations.email.smtp_server import SmtpUrlFault, parse_smtp_url
+
+_OTHER_SCHEME = {465: ("tls", "smtps://"), 587: ("starttls", "smtp://"), 25: ("starttls", "smtp://")}
+"""By port: the security that servers offer there (RFC 8314, RFC 3207), and the scheme that asks for it."""
+
+
+def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what SMTP_URL may say and seldom means. A fault of it is none of these."""
+    try:
+        server = parse_smtp_url(environ.get("SMTP_URL", ""))
+    except SmtpUrlFault:
+        return
+    if server.security == "none":
+        yield f"SMTP_URL names {server.host}, which is this machine only: a deployment cannot reach it"
+    elif server.port in _OTHER_SCHEME and server.security != _OTHER_SCHEME[server.port][0]:
+        scheme = _OTHER_SCHEME[server.port][1]
+        yield f"SMTP_URL has port {server.port}, where servers expect the other way of encryption: write {scheme}"
 
 
 def mail_settings_fault(environ: Mapping[str, str]) -> str | None:

@@ -109,6 +109,11 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
     for part, word, slice_ in (("destinations", "destination", notify), ("chains", "chain", transform)):
         for name, entry in mapping_at(slice_, part).items():
             yield from _loopbacks((part, name), f"{word} {name!r}", entry)
+    for name, entry in mappings_at(notify, "destinations").items():
+        auth = mapping_at(entry, "settings").get("auth")
+        if any(value_at(each, "scheme") == "google" for each in (auth if isinstance(auth, list) else ())):
+            rule = "`auth: {scheme: google}` needs the account of a function on Google Cloud, which AWS does not have"
+            yield ("destinations", name), f"destination {name!r}", rule
     routes = transform.get("routes")
     for number, route in enumerate(routes if isinstance(routes, list) else ()):
         if isinstance(route, dict):

@@ -20,6 +20,7 @@ from deploy.config.sections.alerts import alert_destinations
 from deploy.config.sections.auth import Auth, LinkAuth, PathAuth, QueryAuth
 from deploy.config.sections.bus_source import BusSourceConfig
 from deploy.config.sections.catalogue import chosen_schemes, load_catalogue, signs_url
+from deploy.config.sections.destination import DestinationConfig
 from deploy.config.sections.route import RouteConfig
 from deploy.config.sections.source import SourceConfig
 from deploy.config.sections.subscribers import subscribers_destinations, subscribers_warnings
@@ -39,6 +40,7 @@ from shared.expressions import Expression, is_true
 from shared.jsontext import Json, JsonObject, to_json
 from shared.retention import retention_of
 from shared.signatures.auth_scheme import read_scheme
+from shared.times import duration_text
 
 if TYPE_CHECKING:
     from jmespath.visitor import _TreeNode
@@ -46,7 +48,8 @@ if TYPE_CHECKING:
 
 _WILD: Final = re.compile(r"[*?\[]")
 _PATH: Final = re.compile(r"\{\{\s*(.+?)\s*\}\}|(data(?:\.[\w-]+|\[\w*\*?\])+)")
-"""A text that looks like a template or a path, where a step takes values as they are."""
+_TEMPLATE: Final = re.compile(r"\{\{.+\}\}", re.DOTALL)
+"""A text that looks like a path or has a template in it, where a step takes values as they are."""
 _NUMBERS_OF_EVENT: Final = ("hops",)
 """The fields of an event that are numbers, besides those in its data."""
 _UNTYPED: Final = ("xml", "form", "multipart", "csv")
@@ -110,10 +113,20 @@ def _destination_rules(config: Configuration) -> Iterator[Rule]:
     for name, destination in config.destinations.items():
         if name not in used:
             yield ("destinations", name), "no route leads to it"
+        if rule := _no_retry_rule(destination):
+            yield ("destinations", name, "expires_after"), rule
         for rule in comparison_rules(destination.success_when, ("status",)) if destination.success_when else ():
             yield ("destinations", name, "success_when"), rule
     named = set(texts_in([dict(destination.kinds) for destination in config.destinations.values()]))
     yield from ((("lists", name), "no destination uses it") for name in config.lists if name not in named)
+
+
+def _no_retry_rule(destination: DestinationConfig) -> str:
+    """Return the rule that the first retry must come before the event expires; empty where it may."""
+    expiry, waits = destination.expires_after, destination.retry
+    if expiry is None or not waits or waits[0] < expiry:
+        return ""
+    return f"no retry comes within {duration_text(expiry)}: the first wait of `retry` is {duration_text(waits[0])}"
 
 
 def _retention_rules(file: ConfigFile, notify: JsonObject) -> Iterator[Rule]:
@@ -336,6 +349,9 @@ def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
             if isinstance(value, str) and (found := _PATH.fullmatch(value)):
                 rule = f"step {named.number} {named.name!r} sets {path} to the text {value!r} itself"
                 yield f"{rule}: to copy the value, write {{from: {found[1] or found[2]}}}"
+            elif isinstance(value, str) and _TEMPLATE.search(value):
+                rule = f"step {named.number} {named.name!r} sets {path} to a text with its braces"
+                yield f"{rule}: to fill in values, use the step `template`"
 
 
 def _conditions(step: Step) -> list[str]:

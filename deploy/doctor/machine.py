@@ -55,7 +55,7 @@ def env_file(path: Path) -> Finding:
         return problem(f"{path} can be read by others (mode {mode:03o})", f"chmod 600 {path}")
     try:
         count = len(read_dotenv(path))
-        warnings = list(dotenv_warnings(path, {}, set()))
+        warnings = [warning.text for warning in dotenv_warnings(path, {}, set())]
     except DotenvFault as fault:
         return problem(str(fault), "fix that line")
     if warnings:

@@ -92,7 +92,8 @@ def delivery_letter(delivery: Delivery, message: bytes, code: PermanentCode, rea
 
 def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLetter:
     """Return a dead letter whose id holds the payload's hash: the delivery's own id belongs to the first event."""
-    reason = "the sender used this delivery id before, with another body"
+    rule = "an event with this delivery id came before, with another body"
+    reason = f"{rule}: the sender repeats ids, or the source's `id` names what is not unique to an event"
     letter = delivery_letter(delivery, message, "delivery_id_reused", reason, now)
     return replace(letter, id=f"{delivery.id}:{delivery.event.payloadhash[:16]}")
 

@@ -66,6 +66,20 @@ def number_hint(condition: Expression, view: JsonObject) -> str:
     )
 
 
+_READS_AS_FALSE: Final = frozenset({"false", "no", "off", "null", "none", "0"})
+
+
+def truth_hint(condition: Expression, value: Json) -> str:
+    """Return why the condition is true although its value reads like false; an empty string for any other value.
+
+    XML, forms and CSV have no booleans: every value in them arrives as text. The hint holds no value.
+    """
+    if not isinstance(value, str) or value.strip().lower() not in _READS_AS_FALSE:
+        return ""
+    act = "compare it with a text, such as 'true', or `cast` it to boolean on the source"
+    return f"{condition.text} is a text that reads like false, and any text that is not empty counts as true: {act}"
+
+
 def path_text(node: "_TreeNode") -> str:
     """Return the path as JMESPath writes it, such as `data.items[0]."first name"`."""
     if node["type"] == "field":

@@ -68,7 +68,7 @@ class ResultVerifier:
         Each is counted whole, because what they share is written once for each.
         """
         if not result.events:
-            return Stop("there was nothing to make events of")
+            return Stop("the list is empty, so there is nothing to make events of")
         self.event_count += len(result.events) - 1
         verify_events(self.event_count)
         for event in result.events:

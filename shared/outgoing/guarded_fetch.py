@@ -295,6 +295,10 @@ def wire(request: Outgoing, target: Target) -> bytes:
     return f"{request.method} {target.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + request.body
 
 
+_PLAIN_HTTP: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+"""OpenSSL's reasons where the other side answers in another protocol: most often it speaks HTTP."""
+
+
 def _cause(error: OSError, request: Outgoing) -> str:
     """Return the cause of the failure, without any text that the other side sent."""
     match error:
@@ -305,6 +309,8 @@ def _cause(error: OSError, request: Outgoing) -> str:
             return f"did not answer within {request.timeout_seconds:g} s"
         case ssl.SSLCertVerificationError():
             return f"has a certificate that does not prove its name: {error.verify_message}"
+        case ssl.SSLError() if error.reason in _PLAIN_HTTP:
+            return "speaks plain HTTP at this port and no TLS: correct the port, or write http:// if that is meant"
         case ssl.SSLError():
             return f"does not speak TLS as we do: {re.sub(r'[^A-Z0-9_]', '', error.reason or 'UNKNOWN')}"
         case socket.gaierror():

@@ -63,7 +63,17 @@ Locations = Annotated[list[Annotated[str, AfterValidator(_location)]], BeforeVal
 """One location, or several: the first that has a value counts. In a batch, `data` is an item and `body` the whole."""
 
 DataPath = Annotated[str, AfterValidator(_data_path)]
-BatchPath = Annotated[str, Field(pattern=r"^data\.([^\s]+\.)?\*(\.[^\s]+)?$")]
+_BATCH_PATH: Final = re.compile(r"data\.(\S+\.)?\*(\.\S+)?")
+
+
+def _batch_path(text: str) -> str:
+    if not _BATCH_PATH.fullmatch(text):
+        items = f": write {text}.*" if re.fullmatch(r"data(\.[^\s*]+)?", text) else ""
+        raise ValueError(f"must have `*` in the place of the items, such as data.events.*{items}")
+    return text
+
+
+BatchPath = Annotated[str, AfterValidator(_batch_path)]
 
 
 class ProviderSettings(Model):

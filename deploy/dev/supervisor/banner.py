@@ -38,7 +38,8 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[Fault] = ()) -> str:
     env_file = relative_path(setup.options.env_file)
     if setup.generated:
         lines += [f"  {_generated(setup)}", ""]
-    lines += [line for text in (*setup.misspelt.values(), *setup.env_warnings) for line in (f"  Warning: {text}", "")]
+    for text in (*setup.misspelt.values(), *_env_warnings(setup)):
+        lines += [f"  Warning: {text}", ""]
     if unset := _unset(setup):
         lines += [f"  {unset[0]}", *(f"    {line}" for line in unset[1:]), ""]
     if setup.short_secrets:
@@ -119,7 +120,7 @@ def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[Fault] = (
         lines += [real] if real else []
     lines += [f"warning: {each.text(str(after.configuration.path))}" for each in new_warnings]
     lines += [f"warning: {text}" for name, text in after.misspelt.items() if name not in before.misspelt]
-    lines += [f"warning: {text}" for text in after.env_warnings if text not in before.env_warnings]
+    lines += [f"warning: {text}" for text in _env_warnings(after) if text not in _env_warnings(before)]
     return [*lines, _generated(after)] if after.generated else lines
 
 
@@ -162,6 +163,10 @@ def _separate_source_lines(setup: Setup) -> list[str]:
 
 def _sources(setup: Setup) -> JsonObject:
     return compiled_sources(setup.configuration.slices["receive"])
+
+
+def _env_warnings(setup: Setup) -> list[str]:
+    return [warning.text for warning in setup.env_warnings]
 
 
 def _command_to_try(setup: Setup, line_of: TryLine) -> str | None:

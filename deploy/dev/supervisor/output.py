@@ -14,7 +14,7 @@ from deploy.history.local_log import LogFile
 from deploy.history.local_requests import RequestEntry, request_from, write_requests
 from deploy.terminal.log_view import LogView, is_routine, leading_severity, parse_log_line
 from deploy.terminal.output import count_of
-from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
+from functions.receive.diagnosis.passwords import leaves_secret_open
 from shared.cloud.local.database import reason_of, transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.jsontext import JsonObject
@@ -111,7 +111,7 @@ class Output:
 def with_secret_note(detail: str, note: str) -> str:
     """Return a rejection's detail with the note as its cause, if its own cause leaves open which secret was used."""
     finding, _, cause = detail.partition(WHY)
-    return f"{finding}{WHY}{note}" if DIFFERENT_SECRET in cause else detail
+    return f"{finding}{WHY}{note}" if leaves_secret_open(cause) else detail
 
 
 class RequestFeed:

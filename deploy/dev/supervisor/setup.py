@@ -11,7 +11,14 @@ from typing import Final, TypeAlias
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, choose_config, own_env_file
 from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
-from deploy.config.dotenv import DotenvFault, add_to_dotenv, dotenv_warnings, make_dotenv_private, read_dotenv
+from deploy.config.dotenv import (
+    DotenvFault,
+    DotenvWarning,
+    add_to_dotenv,
+    dotenv_warnings,
+    make_dotenv_private,
+    read_dotenv,
+)
 from deploy.config.running_dev import DEFAULT_BASE, HIGHEST_BASE, Ports, ports_from
 from deploy.config.sections.subscribers import event_type_files
 from deploy.dev.supervisor.processes import Child, Folders, base_environ, plan_aws_children, plan_children
@@ -214,7 +221,7 @@ class Setup:
     short_secrets: tuple[str, ...]
     unset: tuple[Need, ...] = ()
     misspelt: Mapping[str, str] = field(default_factory=dict)
-    env_warnings: tuple[str, ...] = ()
+    env_warnings: tuple[DotenvWarning, ...] = ()
 
     def children(self, sendgrid_key: str) -> tuple[Child, ...]:
         inherited = base_environ(self.environ, self.options.send_mail)
@@ -305,14 +312,17 @@ def generated_values(before: Mapping[str, str], setup: Setup) -> dict[str, str]:
 
 
 def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
-    """Return for each source what its secret may explain: it is new, or its name is misspelt.
+    """Return for each source what its secret may explain: it is new, its name is misspelt, or it is faulty in `.env`.
 
     `generated` are the secrets that were generated since the start.
     """
     notes: dict[str, str] = {}
+    env_warnings = {warning.variable: warning.text for warning in setup.env_warnings}
     for source, settings in compiled_sources(setup.configuration.slices["receive"]).items():
         for secret in [str(entry.get("secret")) for entry in auth_entries(settings)]:
-            if secret in setup.misspelt:
+            if variable_name(secret) in env_warnings:
+                notes[source] = env_warnings[variable_name(secret)]
+            elif secret in setup.misspelt:
                 notes[source] = setup.misspelt[secret]
             elif secret in generated:
                 rule = f"secret {secret!r} was generated just now, because nothing had set {variable_name(secret)}"

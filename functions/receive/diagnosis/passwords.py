@@ -41,6 +41,15 @@ _UNEXPANDED: Final = re.compile(
 )
 
 
+IS_PART_OF_SECRET: Final = "is a part of this source's secret"  # noqa: S105 a sentence
+HAS_MORE_THAN_SECRET: Final = "has this source's secret in it, and more before or after it"  # noqa: S105 a sentence
+
+
+def leaves_secret_open(cause: str) -> bool:
+    """Return whether a cause leaves open which side has the wrong secret: what is known of `.env` then decides."""
+    return any(text in cause for text in (DIFFERENT_SECRET, IS_PART_OF_SECRET, HAS_MORE_THAN_SECRET))
+
+
 def wrong_password(case: Case) -> str:
     auth = case.auth
     if isinstance(auth, BasicScheme) and auth.username is not None and _holds_for_any_user(case, auth):
@@ -119,9 +128,10 @@ def _difference(received: str, secrets: Sequence[str]) -> str | None:
     bare = received.strip(f" {QUOTES}")
     for secret in secrets:
         if len(bare) >= LEAST_RECOGNISED and 2 * len(bare) > len(secret) and bare in secret:
-            return f"is a part of this source's secret: {len(secret) - len(bare)} of its characters are missing"
+            return f"{IS_PART_OF_SECRET}: {len(secret) - len(bare)} of its characters are missing"
         if len(secret) >= LEAST_RECOGNISED and secret in received:
-            return "has this source's secret in it, and more before or after it. Send the secret alone"
+            act = "The sender must send the secret alone; if its value is right, the one that is stored here was cut"
+            return f"{HAS_MORE_THAN_SECRET}. {act}"
     return None
 
 

@@ -13,7 +13,7 @@ from functions.transform.paths import (
     with_attribute,
     with_value,
 )
-from functions.transform.step import Example, Many, Settings, Step, StepContext
+from functions.transform.step import Example, Many, Settings, Step, StepContext, Stop
 from functions.transform.steps.shape import without
 from shared.config.rules import LISTED, limits
 from shared.errors import Permanent
@@ -159,9 +159,11 @@ class Split(Settings, Step):
         self._path = parse_path(self.path)
         self._into = None if self.into is None else parse_path(self.into)
 
-    def apply(self, event: Event, _: StepContext) -> Many:
+    def apply(self, event: Event, _: StepContext) -> Many | Stop:
         value = find_value(event.data, self._path.parts)
-        items = value if isinstance(value, list) else [] if value is None else [value]
+        if value is None:
+            return Stop(f"the event has nothing at {self.path}")
+        items = value if isinstance(value, list) else [value]
         verify_events(len(items))
         if self._into is None:
             return Many(tuple(event.with_data(item) for item in items))

@@ -5,7 +5,7 @@ import re
 import sys
 from typing import Annotated, ClassVar, Final, NotRequired
 
-from functions.transform.comparisons import number_hint
+from functions.transform.comparisons import number_hint, truth_hint
 from functions.transform.paths import ExpressionText
 from functions.transform.step import (
     AskingStep,
@@ -25,7 +25,7 @@ from shared.config.rules import LISTED, Name, Seconds, limits, read_by
 from shared.errors import Permanent
 from shared.event import Event, view_of
 from shared.expressions import Expression, is_true
-from shared.jsontext import canonical
+from shared.jsontext import Json, canonical
 from shared.times import unix_seconds
 
 if sys.version_info >= (3, 12):
@@ -40,9 +40,13 @@ Reason = Annotated[str, limits(min_length=1, max_length=200)]
 
 def _holds(condition: Expression, event: Event) -> bool:
     """Return whether the condition is true. Raises Permanent (`expression_failed`) if it cannot be computed."""
+    return is_true(_value(condition, event))
+
+
+def _value(condition: Expression, event: Event) -> Json:
     view = view_of(event)
     try:
-        return is_true(condition.search(view))
+        return condition.search(view)
     except Permanent as error:
         raise Permanent(error.code, f"{error.detail}{number_hint(condition, view)}") from error
 
@@ -70,9 +74,11 @@ class Filter(Settings, Step):
     def prepare(self) -> None:
         self._keep = Expression(self.keep)
 
-    def apply(self, event: Event, _: StepContext) -> Event | Stopped:
-        if _holds(self._keep, event):
-            return event
+    def apply(self, event: Event, _: StepContext) -> Event | Noted | Stopped:
+        value = _value(self._keep, event)
+        if is_true(value):
+            hint = truth_hint(self._keep, value)
+            return Noted(event, hint) if hint else event
         rule = f"{self._keep.text} is not true{number_hint(self._keep, view_of(event))}"
         return Stopped(f"{self.reason}: {rule}" if self.reason else rule)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli.deployment_command import warn_local_only
 from tests.fakes.command import Command, as_objects
 
 GOOD = """\
@@ -41,6 +42,8 @@ def test_faults_are_data_for_a_program(config: Path, command: Command) -> None:
         (("{scheme: bearer, secret: form-key}", "none"), "accepts events from anyone"),
         (("routes: [{name: mail, to: people}]", ""), "no route leads to it"),
         (("name: mail, to", "name: mail, from: form, to"), ""),
+        (("example.com}}", "example.com}, expires_after: 3m, retry: [5m]}"), "no retry comes within 3 min"),
+        (("to: people", "steps: [{set: {data.x: 'No. {{ data.n }}'}}], to: people"), "use the step `template`"),
         (
             ("id: data.id", "schema: {properties: {requird: {typ: string}}}"),
             ":2: source 'form': the schema's 'typ' is not a keyword and has no effect; did you mean 'type'?",
@@ -77,6 +80,10 @@ def instead(settings: str) -> tuple[str, str]:
         ),
         (("routes:", "retention: {bodies: 7d}\nroutes:"), ""),
         (
+            instead("webhook: {url: 'https://crm.example.com/in', auth: {scheme: google}}"),
+            "destination 'people': `auth: {scheme: google}` needs the account of a function on Google Cloud",
+        ),
+        (
             (f"{ANN}}}", f"{ANN[:-1]}, digest: {{every: 1h}}}}}}\nretention: {{bodies: 7d}}"),
             "in a cloud, bodies over 200 KiB are kept for 176 days: the retries of 'people' take",
         ),
@@ -89,6 +96,26 @@ def test_what_works_on_this_machine_only_is_a_warning(
     command("lint", "--config", str(config))
     lines = [line for line in command.error.splitlines() if "no route leads to it" not in line]
     assert [warning in line for line in lines] == [True] * bool(warning), lines
+
+
+@pytest.mark.parametrize(
+    ("url", "warning"),
+    [
+        ("smtp://localhost:1025", "SMTP_URL names localhost, which is this machine only"),
+        ("smtp://me@mail.example.com:465", "SMTP_URL has port 465"),
+        ("smtps://me@mail.example.com:587", "write smtp://"),
+        ("smtps://me@mail.example.com:465", ""),
+        ("smtp://me@mail.example.com:2525", ""),
+    ],
+)
+def test_a_mail_server_that_a_deployment_cannot_use_is_a_warning_of_lint_and_of_a_plan(
+    config: Path, command: Command, monkeypatch: pytest.MonkeyPatch, url: str, warning: str
+) -> None:
+    monkeypatch.setenv("SMTP_URL", url)
+    command("lint", "--config", str(config))
+    assert ("SMTP_URL" in command.error, warning in command.error) == (bool(warning), True)
+    warn_local_only({name: {} for name in ("receive", "transform", "notify")}, os.environ)
+    assert ("SMTP_URL" in command.error, warning in command.error) == (bool(warning), True)
 
 
 def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(

@@ -27,7 +27,7 @@ from tests.fakes.configurations import faults_of_text
         ("a:\n  - b\n  c: 1\n", "3: not YAML: this line is in a list, and does not begin with '- '."),
         (
             "to: [crm, chat\nname: all\n",
-            "2: not YAML: the '[' of line 1 is not closed before this, or a ',' is missing.",
+            "2: not YAML: the '[' of line 1 is not closed before this, or a ',' is missing. Put a value that has one",
         ),
         ('a: "b\nc: 1\n', "3: not YAML: the quotation mark of line 1 is not closed."),
         ("a: 'it's'\n", "1: not YAML: something follows the value. In single quotes, write '' for an apostrophe."),

@@ -151,7 +151,7 @@ def test_what_is_seldom_meant_in_dotenv_is_a_warning_without_the_value(
     path.write_text(text, encoding="utf-8")
     found = list(dotenv_warnings(path, {}, set()))
     assert len(found) == (warning is not None)
-    assert all(each.startswith(f"{path}{warning}") and "hidden" not in each for each in found)
+    assert all(each.text.startswith(f"{path}{warning}") and "hidden" not in each.text for each in found)
 
 
 def test_a_secret_that_the_shell_overrides_is_a_warning(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_secret_that_the_shell_overrides_is_a_warning(tmp_path: Path) -> None:
     path.write_text("A_PW=one\nB_PW=one\nPORT=1\n", encoding="utf-8")
     shell = {"A_PW": "other", "B_PW": "one", "PORT": "2", "C_PW": "two"}
     found = list(dotenv_warnings(path, shell, {"A_PW", "B_PW", "C_PW"}))
-    assert found == ["A_PW: the shell's value is used, and .env has another one"]
+    assert [each.text for each in found] == ["A_PW: the shell's value is used, and .env has another one"]
 
 
 def test_what_is_added_keeps_what_stands_there_and_is_readable_by_the_owner_alone(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from deploy.cli.main import main
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
 from deploy.config.config_file import Fault
 from deploy.dev.supervisor.banner import banner, changed_lines, make_hint
-from deploy.dev.supervisor.output import Output
+from deploy.dev.supervisor.output import WHY, Output, with_secret_note
 from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import CAUGHT_FROM, Setup, generated_values, parse_options, secret_notes, set_up
@@ -248,6 +248,11 @@ def test_what_is_seldom_meant_in_dotenv_is_named_at_the_start_after_a_change_and
         assert f"warning: {text}" in changed
         assert f"warning: {text}" in printed
     assert changed_lines(after, after) == []
+    for values, text in (({}, "the rest after ` #` is read as a comment"), (shell, "the shell's value is used")):
+        note = secret_notes(settle(values), ())["form"]
+        assert text in note
+        cut = "the value as the password has this source's secret in it, and more before or after it"
+        assert with_secret_note(f"the password is wrong{WHY}{cut}", note).endswith(note)
 
 
 def test_the_line_to_try_has_the_secret_that_the_functions_read_first(settle: SetUp, tmp_path: Path) -> None:

@@ -116,7 +116,9 @@ async def test_an_attempt_ends_in_time_and_says_whether_its_row_may_have_been_wr
         await asyncio.sleep(0.1)
         waiting = await orders.attempt(example_delivery({}), short)
         assert waiting == RetryLater("the row waited for the database for 0.1 s, and was not written")
-        assert isinstance(await first, Unknown | RetryLater)
+        outcome = await first
+        assert isinstance(outcome, RetryLater)
+        assert outcome.reason == "the database cannot write the row now (another program has locked it)"
         other.rollback()
 
 

@@ -155,6 +155,7 @@ CAUSES: Final[dict[str, Row]] = {
         *(SLACK, KEY, posted(*slack(f"{NOW}:{BODY.decode()}"))),
         "over {timestamp}:{body}: the sender must sign v0:{timestamp}:{body} instead",
     ),
+    "an API key here": (OWN, f"sk_test_{KEY}", posted(signed('{"a":1}')), "begins with `sk_test_`, as an API key does"),
     "a wrong verify token": (META, KEY, WRONG_TOKEN, "the provider's handshake, and its token"),
     "another provider's handshake": (OWN, KEY, OF_META, "a handshake as meta sends it"),
     "XML declared, JSON sent": ("{auth: none}", KEY, XML, "the content type says xml, and the body begins like json"),

@@ -198,6 +198,18 @@ async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSL
                 assert "certificate that does not prove its name" in await trouble(fetch, request)
 
 
+async def test_a_port_that_speaks_plain_http_is_named() -> None:
+    def reject(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(reject, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        request = Outgoing("GET", f"https://127.0.0.1:{port}/", allow_private=True)
+        assert "speaks plain HTTP at this port and no TLS" in await trouble(guarded(), request)
+
+
 async def test_a_port_that_accepts_and_says_nothing_of_tls_is_named_with_the_time_that_it_had(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -85,6 +85,12 @@ def test_a_route_that_takes_no_event_says_the_first_condition_that_failed(settin
     assert (found.matched, found.reason) == (False, reason)
 
 
+def test_a_text_that_reads_like_false_is_true_and_the_reason_says_so() -> None:
+    found = match(route(where="data.paid"), EVENT.with_data({"paid": "false"}))
+    assert found.matched
+    assert "a text that reads like false" in found.reason
+
+
 @pytest.mark.parametrize(
     ("types", "is_matched", "reasons"),
     [

@@ -359,6 +359,21 @@ def test_split_makes_an_event_of_each_item_and_of_a_thing_that_is_no_list(data: 
     assert [event.data for event in run({"split": "data.items"}, data).events] == parts
 
 
+def test_split_says_whether_there_is_no_list_or_an_empty_one() -> None:
+    documents: list[Json] = [{"order": {}}, {"item": []}]
+    assert [run({"split": "data.item"}, data).stops for data in documents] == [
+        ("step 1 'split': the event has nothing at data.item",),
+        ("step 1 'split': the list is empty, so there is nothing to make events of",),
+    ]
+
+
+def test_a_filter_notes_that_a_text_which_reads_like_false_is_true() -> None:
+    for text, count in (("false", 1), ("true", 0)):
+        result = run({"filter": "data.paid"}, {"paid": text})
+        assert [note.endswith("or `cast` it to boolean on the source") for note in result.notes] == [True] * count
+        assert result.events
+
+
 def asking(owners: FakeOwners) -> Services:
     return Services(FakeSecrets({}), lambda: FakeFetch(), owners, None)
 

@@ -216,6 +216,8 @@ def _sqlite_fault(error: object) -> Fault:
         return Fault("repeat" if message.startswith("UNIQUE") else "row", "", message)
     if "no such table" in message:
         return Fault("no_table", "", message)
+    if "is locked" in message:
+        return Fault("passing", "another program has locked it", message)
     is_setup = any(part in message for part in ("no column named", "no such column", "ON CONFLICT clause", "readonly"))
     return Fault("setup" if is_setup or name == "ProgrammingError" else "passing", "", message)
 

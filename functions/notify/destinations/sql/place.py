@@ -130,7 +130,8 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
         options["init_command"] = _SESSION.format(seconds=max(1, int(timeout_seconds * LOCK_SHARE)))
         options["password"] = (place.password or "").encode()  # as text, the driver takes Latin-1 alone
     else:
-        options = {"timeout": timeout_seconds, "check_same_thread": False}
+        # A lock of another program is met before the attempt's time is over, which would leave its outcome unknown.
+        options = {"timeout": timeout_seconds * STATEMENT_SHARE, "check_same_thread": False}
     if place.socket:
         options["unix_sock" if place.driver == "postgresql" else "unix_socket"] = place.socket
     if place.tls:

@@ -145,6 +145,13 @@ class Subscribers:
         where, _, query = path.partition("?")
         return Answer(await api.answer(self.service, Request(method, where, query, tuple(lines.items())), read))
 
+    async def pages(self, path: str, by: str) -> list[Answer]:
+        """Read a list to its end. `path` has a query."""
+        found = [await self.send("GET", path, by=by)]
+        while (cursor := found[-1].json["next"]) is not None:
+            found.append(await self.send("GET", f"{path}&cursor={cursor}", by=by))
+        return found
+
     async def tenant(self, name: str, by: str) -> str:
         assert (await self.send("PUT", f"/v1/tenants/{name}", {}, by=by)).status == 200
         return name

@@ -47,23 +47,21 @@ def is_plain_text(reply: Reply, text: str) -> bool:
 # Signed, so answered to nobody else
 
 
-def slack(body: bytes) -> list[tuple[str, str]]:
-    signature = "v0=" + hmac.new(SECRET.encode(), f"v0:{NOW}:".encode() + body, hashlib.sha256).hexdigest()
-    return [JSON, ("X-Slack-Request-Timestamp", str(NOW)), ("X-Slack-Signature", signature)]
+def v0(body: bytes, time_header: str, signature_header: str) -> list[tuple[str, str]]:
+    return [JSON, (time_header, str(NOW)), (signature_header, "v0=" + mac(f"v0:{NOW}:{body.decode()}").hex())]
 
 
 async def test_slacks_challenge_is_answered_once_it_is_proven() -> None:
-    body = json.dumps({"type": "url_verification", "challenge": "3eZbrw1a"}).encode()
-    assert is_plain_text(await receiving("slack").reply("POST", slack(body), body), "3eZbrw1a")
-    assert await receiving("slack").code(slack(b"other"), body) == "signature_mismatch"
+    body = b'{"type": "url_verification", "challenge": "3eZb"}'
+    names = ("X-Slack-Request-Timestamp", "X-Slack-Signature")
+    assert is_plain_text(await receiving("slack").reply("POST", v0(body, *names), body), "3eZb")
+    assert await receiving("slack").code(v0(b"other", *names), body) == "signature_mismatch"
 
 
 async def test_zooms_token_comes_back_signed() -> None:
-    body = json.dumps({"event": "endpoint.url_validation", "payload": {"plainToken": "qgg8vlvZ"}}).encode()
-    signature = "v0=" + hmac.new(SECRET.encode(), f"v0:{NOW}:".encode() + body, hashlib.sha256).hexdigest()
-    headers = [JSON, ("x-zm-request-timestamp", str(NOW)), ("x-zm-signature", signature)]
-    reply = await receiving("zoom").reply("POST", headers, body)
-    assert data(reply) == {"plainToken": "qgg8vlvZ", "encryptedToken": mac("qgg8vlvZ").hex()}
+    body = b'{"event": "endpoint.url_validation", "payload": {"plainToken": "qgg8"}}'
+    reply = await receiving("zoom").reply("POST", v0(body, "x-zm-request-timestamp", "x-zm-signature"), body)
+    assert data(reply) == {"plainToken": "qgg8", "encryptedToken": mac("qgg8").hex()}
     assert await receiving("zoom").code([JSON], body) == "signature_mismatch"
 
 
@@ -80,17 +78,11 @@ async def test_discords_pings_are_answered_as_each_wants(kind: int, status: int,
 
 
 async def test_twitchs_challenge_is_answered_once_it_is_proven() -> None:
-    body = b'{"challenge": "pogchamp-kappa"}'
-    at = "2026-09-21T14:13:20Z"
-    headers = [
-        JSON,
-        ("Twitch-Eventsub-Message-Id", "1"),
-        ("Twitch-Eventsub-Message-Timestamp", at),
-        ("Twitch-Eventsub-Message-Type", "webhook_callback_verification"),
-        ("Twitch-Eventsub-Message-Signature", "sha256=" + mac("1" + at + body.decode()).hex()),
-    ]
-    assert is_plain_text(await receiving("twitch").reply("POST", headers, body), "pogchamp-kappa")
-    assert await receiving("twitch").code(headers[:-1], body) == "signature_mismatch"
+    body, at, name = b'{"challenge": "kappa"}', "2026-09-21T14:13:20Z", "Twitch-Eventsub-Message"
+    headers = [JSON, (f"{name}-Id", "1"), (f"{name}-Timestamp", at), (f"{name}-Type", "webhook_callback_verification")]
+    signature = (f"{name}-Signature", "sha256=" + mac("1" + at + body.decode()).hex())
+    assert is_plain_text(await receiving("twitch").reply("POST", [*headers, signature], body), "kappa")
+    assert await receiving("twitch").code(headers, body) == "signature_mismatch"
 
 
 async def test_tebex_gets_the_id_of_its_validation_back() -> None:
@@ -126,10 +118,20 @@ async def test_metas_verify_token_is_the_sources_own_secret_where_no_other_is_na
     assert is_plain_text(await receiving("meta", query).reply("GET"), "42")
 
 
-async def test_xs_crc_is_answered_under_the_consumer_secret() -> None:
-    reply = await receiving("x_twitter", "crc_token=MDEyMzQ1Njc4OQ").reply("GET")
-    expected = "sha256=" + base64.b64encode(mac("MDEyMzQ1Njc4OQ")).decode()
-    assert data(reply) == {"response_token": expected}
+@pytest.mark.parametrize(
+    ("provider", "query", "headers", "answer"),
+    [
+        ("x_twitter", "crc_token=c1", [], {"response_token": "sha256=" + base64.b64encode(mac("c1")).decode()}),
+        ("linkedin", "challengeCode=c1", [], {"challengeCode": "c1", "challengeResponse": mac("c1").hex()}),
+        ("okta", "", [("X-Okta-Verification-Challenge", 'quo"te')], {"verification": 'quo"te'}),
+        ("ebay", "challenge_code=c1", [], {"challengeResponse": hashlib.sha256(f"c1tok_1{URL}".encode()).hexdigest()}),
+    ],
+)
+async def test_a_question_by_get_has_its_answer_in_json(
+    provider: str, query: str, headers: list[tuple[str, str]], answer: Json
+) -> None:
+    params: Json = {"verification_token": "tok_1"} if provider == "ebay" else {}
+    assert data(await receiving(provider, query, params=params).reply("GET", headers)) == answer
 
 
 @pytest.mark.parametrize("asked", ['{"forged":true}', "two words", "", "a" * 600])
@@ -151,11 +153,6 @@ async def test_nor_is_what_a_handshake_signs_with_the_word_that_stands_before_an
     assert await receiving("linkedin").code([("X-LI-Signature", signature)], b"word") == "signature_mismatch"
 
 
-async def test_linkedin_gets_its_code_back_and_signed() -> None:
-    reply = await receiving("linkedin", "challengeCode=890e4665-4dfe").reply("GET")
-    assert data(reply) == {"challengeCode": "890e4665-4dfe", "challengeResponse": mac("890e4665-4dfe").hex()}
-
-
 @pytest.mark.parametrize(
     ("provider", "method", "query"),
     [
@@ -168,17 +165,6 @@ async def test_linkedin_gets_its_code_back_and_signed() -> None:
 async def test_a_challenge_in_the_query_comes_back_as_plain_text(provider: str, method: str, query: str) -> None:
     where = receiving(provider, f"{query}=%3Ca%3E%3A%20b")
     assert is_plain_text(await where.reply(method), "<a>: b")
-
-
-async def test_okta_gets_its_challenge_back() -> None:
-    reply = await receiving("okta").reply("GET", [("X-Okta-Verification-Challenge", 'quo"te')])
-    assert data(reply) == {"verification": 'quo"te'}
-
-
-async def test_ebay_gets_the_digest_of_code_token_and_endpoint() -> None:
-    more: dict[str, Json] = {"params": {"verification_token": "tok_1"}}
-    reply = await receiving("ebay", "challenge_code=c1", None, **more).reply("GET")
-    assert data(reply) == {"challengeResponse": hashlib.sha256(f"c1tok_1{URL}".encode()).hexdigest()}
 
 
 @pytest.mark.parametrize("provider", ["mandrill", "trello"])
@@ -211,8 +197,8 @@ async def test_azures_validation_code_comes_back() -> None:
 
 
 async def test_asana_gets_the_secret_it_made_back_before_there_is_one() -> None:
-    reply = await receiving("asana", secrets={}).reply("POST", [JSON, ("X-Hook-Secret", "b537207f20cbfa02")], b"{}")
-    assert dict(reply.headers)["x-hook-secret"] == "b537207f20cbfa02"
+    reply = await receiving("asana", secrets={}).reply("POST", [JSON, ("X-Hook-Secret", "b537")], b"{}")
+    assert dict(reply.headers)["x-hook-secret"] == "b537"
 
 
 async def test_monday_and_front_get_their_challenges_back() -> None:

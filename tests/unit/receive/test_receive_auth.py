@@ -115,30 +115,24 @@ async def test_a_way_counts_only_when_it_should() -> None:
 @pytest.mark.parametrize(
     ("auth", "rule"),
     [
-        ({"scheme": "hmac"}, "needs the location of the signature"),
         ({"scheme": "hmac", "header": "X", "layout": "pairs"}, "layout pairs needs `take`"),
         ({"scheme": "hmac", "header": "X", "content": "{timestamp}.{body}"}, "add its location with `timestamp`"),
         ({"scheme": "hmac", "header": "X", "content": "{bodi}"}, "{bodi} is not a part of a request"),
-        ({"scheme": "hmac", "header": "X", "timestamp": "X-Time"}, "must be a location"),
         ({"scheme": "hmac", "header": "X Y"}, "must be the name of a header"),
         ({"scheme": "jwt", "algorithms": ["HS256", "RS256"]}, "must not mix shared and public keys"),
         ({"scheme": "jwt", "algorithms": "RS256", "keys_url": "https://k.example.com"}, "needs the key"),
-        ({"scheme": "jwt", "algorithms": "HS256", "keys_url": "https://k.example.com", "secret": None}, "is public"),
         ({"scheme": "rot13"}, "there is no scheme 'rot13'; there are: "),
         ({"scheme": "standard_webhooks"}, "did you mean 'standard-webhooks'?"),
         ({"scheme": "digest", "header": "X"}, "`content` needs {secret}"),
         ({"scheme": "hmac", "header": "X", "content": "{secret}{body}"}, "needs `scheme: digest`"),
         ({"scheme": "hmac", "header": "X", "timestamp": "signature.t"}, "goes with `layout: pairs`"),
-        ({"scheme": "hmac", "header": "X", "take": "v1"}, "`take` goes with `layout`"),
-        ({"scheme": "hmac", "header": "X", "layout": "numbered"}, "a `header` with {n} go together"),
         ({"scheme": "hmac", "header": "X", "content": "{param.a}{body}"}, "for the catalogue only"),
     ],
 )
 def test_what_cannot_work_is_rejected_with_a_message(auth: dict[str, Json], rule: str) -> None:
     scheme: dict[str, Json] = {"secret": "the-secret", **auth}
-    document: Json = {"sources": {"hook": {"auth": {key: value for key, value in scheme.items() if value is not None}}}}
     with pytest.raises(ConfigFaults) as error:
-        compile_config(ConfigFile("test", Path(), document))
+        compile_config(ConfigFile("test", Path(), {"sources": {"hook": {"auth": scheme}}}))
     assert rule in str(error.value)
 
 

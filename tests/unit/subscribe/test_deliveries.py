@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from shared.jsontext import JsonObject
 from shared.subscribers.directory import message_id
 from shared.subscribers.model import Message
 from shared.times import rfc3339
@@ -56,12 +55,8 @@ async def test_the_deliveries_of_all_endpoints_are_read_newest_first_page_by_pag
         message = await api.message("acme", number, "order.paid" if number % 2 else "order.lost")
         at = api.clock.now() + number // 3  # several at one moment
         made.append(await attempted(api.ledger, message, "acme", endpoints[number % 3], at, "delivered"))
-    seen: list[JsonObject] = []
-    cursor = ""
-    while cursor != "None":
-        page = await api.send("GET", f"{TENANT}/deliveries?limit=4&cursor={cursor}", by=key)
-        seen += page.items
-        cursor = str(page.json["next"])
+    pages = await api.pages(f"{TENANT}/deliveries?limit=4", by=key)
+    seen = [each for page in pages for each in page.items]
     assert sorted(str(each["webhook_id"]) for each in seen) == sorted(made)
     assert [each["created_at"] for each in seen] == sorted((str(each["created_at"]) for each in seen), reverse=True)
 
@@ -116,11 +111,8 @@ async def test_a_delivery_without_its_message_is_shown(api: Subscribers, key: st
 
 async def test_messages_are_listed_newest_first_and_shown_with_their_data(api: Subscribers, key: str) -> None:
     kept = [await api.message("acme", number, "order.paid" if number % 2 else "order.lost") for number in range(9)]
-    seen, cursor = [], ""
-    while cursor != "None":
-        page = await api.send("GET", f"{TENANT}/messages?limit=2&type=order.paid&cursor={cursor}", by=key)
-        seen += [str(each["id"]) for each in page.items]
-        cursor = str(page.json["next"])
+    pages = await api.pages(f"{TENANT}/messages?limit=2&type=order.paid", by=key)
+    seen = [each["id"] for page in pages for each in page.items]
     assert seen == [each.id for each in reversed(kept) if each.type == "order.paid"]
     times = f"since={rfc3339(kept[3].received_at)}&until={rfc3339(kept[5].received_at)}"
     between = (await api.send("GET", f"{TENANT}/messages?{times}", by=key)).items

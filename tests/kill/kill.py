@@ -71,6 +71,8 @@ SUBSCRIBERS: Final = "subscribers: {}\n"
 SUBSCRIBERS_KEY: Final = "the-key-to-secrets-of-the-kill-tests-endpoints"
 TROUBLES: Final = ("partition", "pause", "disk", "clock")
 SETTLE_SECONDS: Final = 900.0
+HURRIED_SECONDS: Final = 200.0
+"""Instead, where the clock goes ahead."""
 SABOTAGED_SECONDS: Final = 60.0
 QUIET_SECONDS: Final = 3.0
 MOST_CLOCK_SECONDS: Final = 10.0
@@ -251,7 +253,8 @@ def settle(
     `hurry` is called while something is still to come. Where something was removed, a delivery may stay open for ever:
     one worker acknowledges the message of another, which is then killed.
     """
-    give_up_at = time.monotonic() + (SABOTAGED_SECONDS if storm.removed else SETTLE_SECONDS)
+    patience = HURRIED_SECONDS if storm.hurries else SETTLE_SECONDS
+    give_up_at = time.monotonic() + (SABOTAGED_SECONDS if storm.removed else patience)
     seen, quiet_since = -1, time.monotonic()
     while (now := time.monotonic()) < give_up_at:
         arrived = [each.arrivals() for each in receivers.values()]

@@ -26,8 +26,8 @@ destinations:
     timeout: 2s
     retry: [1s, 2s, 5s, 10s, 10s, 10s, 10s, 10s, 10s, 10s]
 """
-SETTLE_SECONDS: Final = 300.0
-LOOK_SECONDS: Final = 2.0
+SETTLE_SECONDS: Final = 200.0
+LOOK_SECONDS: Final = 1.5
 FINAL: Final = frozenset({"delivered", "dead_lettered"})
 
 

@@ -45,8 +45,18 @@ class Tree:
         return out
 
     def probe(self, name: str, *arguments: str) -> Json:
-        """Run a program of `probes/` with this tree's modules, and return the JSON that it prints."""
-        document: Json = json.loads(self._run(str(PROBES / f"{name}.py"), *arguments))
+        """Run a program of `probes/` with this tree's modules, and return the JSON that it prints.
+
+        An earlier commit runs its own one instead where the modules that this one imports have moved since.
+        """
+        program, own = PROBES / f"{name}.py", self.root / PROBES.relative_to(ROOT) / f"{name}.py"
+        try:
+            printed = self._run(str(program), *arguments)
+        except TreeFault:
+            if own == program or not own.exists():
+                raise
+            printed = self._run(str(own), *arguments)
+        document: Json = json.loads(printed)
         return document
 
     def _run(self, *arguments: str) -> str:

@@ -2,6 +2,7 @@
 
     read the message           a delivery, or a dead letter about what cannot be read
     find its target            a configured destination (registry.py), or a subscriber's endpoint (subscribers/)
+    wait for its other copy    where another message has it under way
     let it wait for others     where the destination gathers deliveries (digests/)
     give it a place            in this process, or put it back on the bus (waiting/places.py)
     claim it                   in the ledger (claim.py)
@@ -32,12 +33,17 @@ from functions.notify.waiting.schedule import Wait
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
 from shared.errors import Permanent
 from shared.jsontext import Json
+from shared.outcomes import DeliveryOutcome
 from shared.ports import DELIVERIES
 from shared.push import Push, parse_push
 from shared.times import unix_seconds
 
 LEASE_MARGIN_SECONDS: Final = 30.0
 """How much longer the lease of a claim is than the attempt may take."""
+BUSY: Final[DeliveryOutcome] = "busy"
+BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
+"""Between the looks at a delivery that another message has under way, give or take half. With an attempt of its own
+after them, the message ends before its call does: see `attempt_margin` in deploy/topology/functions.py."""
 
 
 async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
@@ -65,11 +71,37 @@ async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
         letter = unreadable_letter(content, error, DELIVERIES, notifier.clock.now())
         await publish_dead_letter(notifier.bus, letter)
         return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
+    if delivery.id not in notifier.under_way and DUE not in push.attributes and PUT_BACK not in push.attributes:
+        notifier.gate.note_arrival(_waited_seconds(document, notifier.clock.now()))
+    result = await _deliver_alone(notifier, push, delivery)
+    if result.outcome == BUSY and notifier.instances is None and notifier.gate.hold_copy():
+        try:
+            return await _deliver_later(notifier, push, delivery)
+        finally:
+            notifier.gate.end_copy()
+    return result
+
+
+async def _deliver_later(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
+    """Deliver what another message has under way once that one has ended. Most often, nothing is left to do then.
+
+    The bus may bring a message twice. If each copy were nacked, Pub/Sub would slow down the whole subscription, for
+    everybody. On AWS a nack delays only its own message, and one that waits would hold up its batch, so none does.
+    """
+    result: Result = Nacked(BUSY, delivery)
+    for wait_seconds in BUSY_WAITS_SECONDS:
+        await notifier.sleep(wait_seconds)
+        result = await _deliver_alone(notifier, push, delivery)
+        if result.outcome != BUSY:
+            break
+    return result
+
+
+async def _deliver_alone(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
+    """Deliver, unless this process works on the delivery now."""
     # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
     if delivery.id in notifier.under_way:
-        return Nacked("busy", delivery, reason="this worker has it")
-    if DUE not in push.attributes and PUT_BACK not in push.attributes:
-        notifier.gate.note_arrival(_waited_seconds(document, notifier.clock.now()))
+        return Nacked(BUSY, delivery, reason="this worker has it")
     notifier.under_way.add(delivery.id)
     try:
         return await _deliver(notifier, push, delivery)

@@ -256,6 +256,7 @@ class ProcessGate:
     _groups         by name, the last used at the end
     _load           the work of all groups that came for the first time
     _held           how much work waits in the process
+    _copies         how many messages wait here whose work another one has under way
     _queued_until   the time until which messages are assumed to wait in the bus; NO_QUEUE once one did not wait
     """
 
@@ -268,6 +269,7 @@ class ProcessGate:
         self._groups: OrderedDict[str, _Group] = OrderedDict()
         self._load = Load()
         self._held = 0
+        self._copies = 0
         self._queued_until = NO_QUEUE
         self.queue_seen_at = 0.0
 
@@ -322,6 +324,19 @@ class ProcessGate:
             self._places = min(self._most, self._places + 1)
         else:
             self._places = max(LEAST_PLACES, self._places // 2)
+
+    def hold_copy(self) -> bool:
+        """Let a message wait whose work another message has under way. Return False where too many wait.
+
+        What waits calls `end_copy`. It holds a place of the bus, so these messages get the part of unproven lanes.
+        """
+        if self._copies >= max(1, self._places // UNPROVEN_DIVISOR):
+            return False
+        self._copies += 1
+        return True
+
+    def end_copy(self) -> None:
+        self._copies -= 1
 
     def health(self, lane_name: str) -> Health:
         """Return what this process knows of the receiver from its own attempts."""

@@ -118,12 +118,49 @@ async def crash(notifier: FakeNotifier) -> None:
 
 async def test_a_delivery_is_its_workers_for_as_long_as_its_destination_may_take_and_thirty_seconds() -> None:
     crm = FakeDestination(KeyboardInterrupt())
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, timeout_seconds=240.0))
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, timeout_seconds=240.0), is_on_lambda=True)
     await crash(notifier)
     notifier.clock.advance(240.0 + LEASE_MARGIN_SECONDS - 1)
     assert (await notifier.take()).outcome == "busy"
     notifier.clock.advance(1)
     assert (await notifier.take()).outcome == "delivered"
+
+
+class YieldingClock(FakeClock):
+    """A clock on which one task that sleeps lets the others go on."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        await asyncio.sleep(0)
+
+
+async def take_copies(count: int, is_elsewhere: bool = False, is_on_lambda: bool = False) -> list[tuple[bool, str]]:
+    """Take a message so many times at once. Return for each time whether it was acknowledged, and the outcome."""
+
+    async def slow(delivery: Delivery, attempt: Attempt) -> Outcome:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return Delivered()
+
+    crm, clock, ledger = FakeDestination(slow), YieldingClock(), FakeLedger()
+    first, second = (
+        FakeNotifier(crm, ledger=ledger, clock=clock, places=10, is_on_lambda=is_on_lambda) for _ in range(2)
+    )
+    copies = [(second if is_elsewhere else first).take() for _ in range(count - 1)]
+    results = await asyncio.gather(first.take(), *copies)
+    assert len(crm.attempts) == 1
+    return [(isinstance(each, Acknowledged), each.outcome) for each in results]
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+async def test_a_copy_of_a_message_waits_until_the_first_is_done_and_is_acknowledged(is_elsewhere: bool) -> None:
+    assert await take_copies(2, is_elsewhere) == [(True, "delivered"), (True, "finished")]
+
+
+async def test_a_copy_comes_again_on_aws_and_where_a_fifth_of_the_places_wait_already() -> None:
+    assert await take_copies(2, is_on_lambda=True) == [(True, "delivered"), (False, "busy")]
+    results = await take_copies(6)
+    assert results == [(True, "delivered"), *[(True, "finished")] * 2, *[(False, "busy")] * 3]
 
 
 async def test_where_a_resend_would_harm_a_worker_that_died_leaves_its_delivery_held() -> None:

@@ -27,6 +27,7 @@ class Rates:
     destination_fails: float = 0.05
     destination_silent: float = 0.01
     skew_seconds: float = 1.0
+    unanswered: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

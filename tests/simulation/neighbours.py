@@ -7,6 +7,7 @@ a stand-in. Time is virtual.
 
 import asyncio
 import contextlib
+import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,10 @@ from functions.transform.hosts import StepHosts
 from functions.transform.program import read_program
 from functions.transform.step import Services
 from functions.transform.transform import Transformer
+from shared.cloud.gcp.firestore import CALL_SECONDS
+from shared.cloud.gcp.pubsub import PUBLISH_SECONDS
 from shared.cloud.platform import process_gate
+from shared.cloud.retries import BRIEF, PATIENT, RetryPolicy, with_retries
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary, TemporaryCode, Unanswered
 from shared.event import Event, event_json
@@ -69,8 +73,20 @@ SWEEP_SECONDS: Final = 60.0
 CRASH_SECONDS: Final = 5.0
 """The mean time from one crash of an instance of notify or transform to the next."""
 RATES: Final = Rates(
-    crash=0.001, fail=0.001, slow=0, stall=0, duplicate=0.005, destination_fails=0, destination_silent=0
+    crash=0.0001,
+    fail=0.001,
+    slow=0,
+    stall=0,
+    duplicate=0.005,
+    destination_fails=0,
+    destination_silent=0,
+    unanswered=0.00005,
 )
+CLIENTS: Final[Mapping[TemporaryCode, tuple[RetryPolicy, float]]] = {
+    "ledger_unavailable": (PATIENT, CALL_SECONDS),
+    "bus_unavailable": (BRIEF, PUBLISH_SECONDS),
+}
+"""How the clients of the clouds' APIs repeat a call, and how long they wait for an answer."""
 END_SECONDS: Final = 3 * 86_400.0
 EVENT_ID: Final = re.compile(b"(quiet|loud)-[0-9]+")
 HEAD: Final = "sources: {quiet: {auth: none, dedupe: body}, loud: {auth: none, dedupe: body}}\n"
@@ -164,6 +180,7 @@ def simulate_neighbours(seed: int, cloud: Cloud, trouble: str) -> tuple[Report, 
 
 
 def _simulate(seed: int, cloud: Cloud, trouble: str, *, is_loud: bool) -> Report:
+    random.seed(seed)  # of the clients' waits
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, VirtualLoop)
@@ -182,22 +199,51 @@ def _slices(trouble: str) -> Mapping[str, JsonObject]:
 
 
 class _InstanceWeather(Weather):
-    """A dead instance does nothing more: whatever it asks of a port ends it. Sweeps meet no faults.
+    """The calls of the functions' instances to the clouds' APIs. Sweeps meet no faults.
 
-    A sweep that fails lets what it moved wait for ten minutes, whoever is in trouble.
+    The clients repeat a call whose answer is that the API is unavailable for a moment, and not one without an answer.
+    A write that is repeated finds itself done, and a message that is published again is one of the `duplicate` ones.
+    A crash ends the whole instance. A dead instance does nothing more: whatever it asks of a port ends it. A sweep that
+    fails lets what it moved wait for ten minutes, whoever is in trouble.
     """
 
-    def __init__(self, random: Random, rates: Rates, is_dead: Callable[[str], bool]) -> None:
+    def __init__(
+        self, random: Random, rates: Rates, is_dead: Callable[[str], bool], end: Callable[[str], None]
+    ) -> None:
         super().__init__(random, rates)
         self._is_dead = is_dead
+        self._end = end
 
-    def _strike(self, part: TemporaryCode) -> None:
-        run = RUN.get()
-        if run is None:
+    async def before(self, part: TemporaryCode) -> None:
+        await self._delay()
+        await self._call(part)
+
+    async def after(self, part: TemporaryCode) -> None:
+        await self._call(part)
+        await self._delay()
+
+    async def _call(self, part: TemporaryCode) -> None:
+        if RUN.get() is None:
             return
+        policy, _ = CLIENTS[part]
+        if await with_retries(partial(self._is_unavailable, part), bool, policy):
+            self.strike()
+            raise Temporary(part, "as the simulation has it")
+
+    async def _is_unavailable(self, part: TemporaryCode) -> bool:
+        """Return whether the API answers that it is unavailable. Raises Temporary where it does not answer."""
+        run, rates, chance = RUN.get(), self.rates, self.random.random()
+        assert run is not None
         if self._is_dead(run.worker):
             raise Crash(part)
-        super()._strike(part)
+        if chance < rates.crash:
+            self._end(run.worker)
+            raise Crash(part)
+        if chance < rates.crash + rates.unanswered:
+            await asyncio.sleep(CLIENTS[part][1])
+            self.strike()
+            raise Temporary(part, "no answer, as the simulation has it")
+        return chance < rates.crash + rates.unanswered + rates.fail
 
 
 @dataclass(slots=True)
@@ -216,7 +262,7 @@ class _World:
         self._clock = clock
         self._random = Random(seed)
         self._dead: set[str] = set()
-        self._weather = _InstanceWeather(self._random, CALM, lambda worker: worker.partition("/")[0] in self._dead)
+        self._weather = _InstanceWeather(self._random, CALM, self._is_dead, self._crash)
         bus_of: Mapping[Cloud, type[CloudBus]] = {"gcp": PushBus, "aws": QueueBus}
         self._bus = bus_of[cloud](self._weather, START)
         self._ledger = WeatheredLedger(self._weather)
@@ -326,6 +372,19 @@ class _World:
             instances = self._instances[self._random.choice((EVENTS, DELIVERIES))]
             self._end(instances, self._random.randrange(INSTANCES))
         self._weather.rates = CALM
+
+    def _is_dead(self, worker: str) -> bool:
+        return worker.partition("/")[0] in self._dead
+
+    def _crash(self, worker: str) -> None:
+        """End the instance of the worker. A sender, which has none, tries again."""
+        name = worker.partition("/")[0]
+        for instances in self._instances.values():
+            for number, instance in enumerate(instances):
+                if instance.name == name:
+                    self._end(instances, number)
+                    return
+        self._weather.strike()
 
     def _end(self, instances: list[_Instance], number: int) -> None:
         """End the process at once, and start another one in its place."""

@@ -3,6 +3,9 @@
 `python -m tests.simulation --neighbours` runs as many seeds as wanted.
 """
 
+import os
+import subprocess
+import sys
 from typing import Final
 
 import pytest
@@ -12,6 +15,7 @@ from functions.notify.notify import notify
 from shared.outgoing.gate import ProcessGate
 from shared.outgoing.instance_leases import InstanceLeases
 from shared.push import Push
+from tests.processes import ROOT
 from tests.simulation.neighbours import QUIET_EVENTS, Cloud, faults, simulate_neighbours
 
 CASES: Final[tuple[tuple[str, Cloud], ...]] = (
@@ -37,6 +41,35 @@ def test_nothing_is_lost_or_repeated_beside_a_trouble(trouble: str, cloud: Cloud
         assert len(report.delays) + report.struck == QUIET_EVENTS
         assert report.struck < QUIET_EVENTS / 10
     assert faults(alone, beside) == []
+
+
+@pytest.mark.slow
+def test_a_seed_gives_the_same_run_whatever_the_order_of_sets() -> None:
+    """A failed seed is run again by its number, in a process with other hashes and addresses."""
+    program = (
+        "from contextlib import redirect_stdout; from io import StringIO\n"
+        "from tests.simulation.neighbours import simulate_neighbours\n"
+        "with redirect_stdout(StringIO()): reports = simulate_neighbours(1, 'gcp', 'hostile')\n"
+        "print(reports)"
+    )
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (1, 2)
+    )
+    assert first == second
+
+
+@pytest.mark.slow
+def test_it_would_see_copies_of_messages_that_are_nacked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.notify.notify.BUSY_WAITS_SECONDS", ())
+    assert faults(*simulate_neighbours(8, "gcp", "hostile"))
 
 
 @pytest.mark.slow

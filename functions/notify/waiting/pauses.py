@@ -198,7 +198,7 @@ class Pauses:
 
     async def resumed(self, rows: Sequence[LedgerRow]) -> set[str]:
         """Return the destinations of the rows whose pause is over by now. Raises Temporary."""
-        names = {row.destination for row in rows}
+        names = dict.fromkeys(row.destination for row in rows)
         return {name for name in names if (await self._states.state(name, fresh=True)).paused_until is None}
 
     async def _end(self, name: str) -> float:

@@ -1,7 +1,9 @@
 """What a test needs to run steps by themselves."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+import tracemalloc
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,6 +19,17 @@ EVENT = Event("e1", "/sources/crm", "lead.created", "2026-03-01T12:00:00.000Z", 
 
 
 T = TypeVar("T")
+
+
+@contextmanager
+def memory_below(mebibytes: int) -> Iterator[None]:
+    """Fail where what is done meanwhile takes more memory at any time."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < mebibytes * 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 def finished(coroutine: Coroutine[object, object, T]) -> T:

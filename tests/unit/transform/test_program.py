@@ -82,8 +82,15 @@ async def test_the_example_of_each_step_is_true(name: str) -> None:
     assert event.data == example.before
 
 
+JWE: dict[str, Json] = {"secret": "keys", "format": "jwe"}
+
+
 def asking(**settings: Json) -> JsonObject:
     return {"call": {"url": "https://api.example", **settings}}
+
+
+def fetching(url: str) -> JsonObject:
+    return {"fetch": {"url": url, "into": "data.a"}}
 
 
 @pytest.mark.parametrize("name", step_classes())
@@ -129,8 +136,37 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
             {"deduplicate": {"key": "data.x", "window": "soon"}},
             "window: must be a number of seconds, or a duration such as 90s",
         ),
+        ({"parse_time": {"path": "data.at", "zone": "../../etc/passwd"}}, "there is no time zone"),
+        ({"parse_time": {"path": "subject"}}, "not a path in 'data'"),
         (asking(retry=["5s", "soon"]), "retry[1]: must be a number of seconds, or a duration such as 90s"),
         (asking(retry=[1] * 51), "retry: Value must have at most 50 items after validation"),
+        (asking(url="http://convert.example.com/in"), "only https URLs"),
+        (asking(url="https://metadata.google.internal/"), "the cloud's metadata"),
+        (asking(url="file:///etc/passwd"), "a URL must begin with https:// and a literal host"),
+        (fetching("https://good.example.com{{ data.x }}/"), "a literal host"),
+        (fetching("https://good.example.com@{{ data.x }}/"), "a literal host"),
+        (fetching("https://good.example.com/{{ card }}"), "did you mean 'data.card'?"),
+        (asking(auth={"scheme": "bearer", "secret": "Not A Name"}), "must be the name of a secret"),
+        ({"encode": {"to": "rot13"}}, "'rot13' must be one of base64, base64url, hex"),
+        ({"digest": {"algorithm": "crc32", "secret": "x"}}, "crc32 takes no secret"),
+        ({"encrypt": {"secret": "keys", "algorithm": "A256KW"}}, "`algorithm` requires `format: jwe`"),
+        ({"encrypt": {**JWE, "algorithm": "RSA1_5"}}, "must be 'dir'"),
+        ({"encrypt": {**JWE, "context": "x"}}, "`context` requires `format: aes-gcm`"),
+        ({"decrypt": {**JWE, "algorithms": []}}, "must not be empty"),
+        ({"convert": {"to": "yaml", "message": "a.B"}}, "`message` and `descriptors` require `to: protobuf`"),
+        ({"convert": {"to": "protobuf", "message": "a.B"}}, "without `descriptors` there is only the message"),
+        ({"convert": {"to": "protobuf", "descriptors": "none"}}, "the descriptor file is not a complete set of"),
+        ({"convert": {"to": "yaml", "into": "data.a[*]"}}, "'data.a[*]' names several places; a result goes to one"),
+        ({"lint": {"on_fault": "refuse"}}, "set `format`, `schema` or `types`"),
+        ({"lint": {"format": "json", "into": "data.x"}}, "`into` requires `on_fault: warn`"),
+        ({"lint": {"format": "json", "on_fault": "switch"}}, "`on_fault: switch` and `chain` require each other"),
+        ({"lint": {"types": {"data.a": "string"}}}, "there is no kind 'string'; there are: text, number"),
+        ({"lint": {"schema": {"type": "strin"}}}, "it is not a JSON Schema: type: 'strin' is not valid"),
+        (
+            {"lint": {"schema": {"$ref": "https://example.com/x.json"}}},
+            "leads to nothing in the schema, and nothing is",
+        ),
+        ({"lint": {"schema": "signup.json"}}, "the schema's file: not JSON"),
         ({"convert": {"to": "ymal"}}, "did you mean 'yaml'?"),
         ({"cast": {"data.a": "int"}}, "did you mean 'integer'?"),
         ({"template": {"data.a": "{{ data.b | uper }}"}}, "data.a: line 1: No filter named 'uper'"),

@@ -207,24 +207,6 @@ def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
     assert [name for name in "abcd" if cache.get(name, NOW)] == ["a", "c", "d"]
 
 
-@pytest.mark.parametrize(
-    ("step", "message"),
-    [
-        (call(url="http://convert.example.com/in"), "only https URLs"),
-        (call(url="https://metadata.google.internal/"), "the cloud's metadata"),
-        (call(url="file:///etc/passwd"), "a URL must begin with https:// and a literal host"),
-        (fetch(url="https://good.example.com{{ data.x }}/"), "a literal host"),
-        (fetch(url="https://good.example.com@{{ data.x }}/"), "a literal host"),
-        (fetch(url="https://good.example.com/{{ card }}"), "did you mean 'data.card'?"),
-        (fetch(auth={"scheme": "bearer", "secret": "Not A Name"}), "must be the name of a secret"),
-    ],
-)
-def test_a_fault_in_the_settings_is_told_when_they_are_read(step: Json, message: str) -> None:
-    _, faults = read_chain([step])
-
-    assert message in str(faults[0])
-
-
 async def test_a_name_with_a_private_address_is_not_asked() -> None:
     world = World({CARD: json_answer({})})
     world.fetch.names = {"api.example.com": ["10.0.0.1"]}

@@ -11,14 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.secrets.values import random_value
-from functions.transform.step import SettingsFault
 from functions.transform.steps.encrypt import Binding, Decrypt, Encrypt, new_nonce, parse_keys, seal
-from functions.transform.verifying import verified_step
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json
 from tests.fakes.steps import EVENT, data_after, event_after
 from tests.unit.shared.json_values import json_values
-from tests.unit.transform.sealing import JWE, NEW, OLD, decrypted, encrypted, refused
+from tests.unit.transform.sealing import NEW, OLD, decrypted, encrypted, refused
 
 
 @given(json_values, st.sampled_from(["aes-gcm", "jwe"]))
@@ -108,24 +106,6 @@ def test_a_sealed_value_opens_in_its_place_and_context_only() -> None:
 def test_any_text_opens_or_is_rejected(text: str) -> None:
     assert refused(text).code in ("cryptography_failed", "unknown_key")
     assert refused(text, format="jwe").code in ("cryptography_failed", "unknown_key")
-
-
-@pytest.mark.parametrize(
-    ("model", "written", "message"),
-    [
-        (Encrypt, {"paths": ["data.x"]}, "secret"),
-        (Encrypt, {"secret": "keys", "algorithm": "A256KW"}, "`algorithm` requires `format: jwe`"),
-        (Encrypt, {**JWE, "algorithm": "RSA1_5"}, "must be 'dir'"),
-        (Encrypt, {**JWE, "context": "x"}, "`context` requires `format: aes-gcm`"),
-        (Decrypt, {**JWE, "algorithms": []}, "must not be empty"),
-    ],
-)
-def test_a_fault_in_the_settings_is_found_when_they_are_loaded(
-    model: type[Encrypt] | type[Decrypt], written: Json, message: str
-) -> None:
-    with pytest.raises(SettingsFault) as caught:
-        verified_step(model, written)
-    assert message in str(caught.value)
 
 
 def test_a_secret_that_is_not_there_comes_again() -> None:

@@ -1,6 +1,5 @@
 import contextlib
 import json
-import tracemalloc
 from base64 import b64encode
 from dataclasses import replace
 
@@ -8,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transform.step import Noted, SettingsFault, Switch
+from functions.transform.step import Noted, Switch
 from functions.transform.steps.lint import Lint
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent
 from shared.formats.text_body import binary
 from shared.jsontext import Json
-from tests.fakes.steps import EVENT, data_after, result_of
+from tests.fakes.steps import EVENT, data_after, memory_below, result_of
 from tests.unit.shared.json_values import json_values
 
 SIGNUP: dict[str, Json] = {
@@ -174,31 +173,5 @@ def test_what_cannot_be_checked_is_a_fault(schema: Json, data: Json) -> None:
 @pytest.mark.parametrize("rule", ["anyOf", "oneOf"])
 def test_what_is_wrong_under_each_of_several_schemas_fills_no_memory(rule: str) -> None:
     schema: Json = {rule: [{"items": {"type": "object"}}, {"items": {"type": "null"}}]}
-    tracemalloc.start()
-    try:
+    with memory_below(4):
         assert faults({"schema": schema}, [1] * 20_000) == f"data breaks {rule}"
-        assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"on_fault": "refuse"}, "set `format`, `schema` or `types`"),
-        ({"format": "json", "into": "data.x"}, "`into` requires `on_fault: warn`"),
-        ({"format": "json", "on_fault": "switch"}, "`on_fault: switch` and `chain` require each other"),
-        ({"types": {"data.a": "string"}}, "there is no kind 'string'; there are: text, number"),
-        ({"schema": {"type": "strin"}}, "it is not a JSON Schema: type: 'strin' is not valid"),
-        ({"schema": {"$ref": "#/$defs/nothing"}}, "'#/$defs/nothing' leads to nothing in the schema"),
-        (
-            {"schema": {"items": {"$ref": "https://example.com/x.json"}}},
-            "leads to nothing in the schema, and nothing is",
-        ),
-        ({"schema": "signup.json"}, "the schema's file: not JSON"),
-    ],
-)
-def test_a_fault_in_the_settings_is_found_when_they_are_loaded(settings: Json, message: str) -> None:
-    with pytest.raises(SettingsFault) as caught:
-        verified_step(Lint, settings)
-    assert message in str(caught.value)

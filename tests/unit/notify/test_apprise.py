@@ -152,20 +152,6 @@ async def test_options_in_the_url_bring_no_repeats_redirects_or_unverified_serve
     assert len(fetch.asked) == 1
 
 
-async def test_an_answer_that_the_plugin_cannot_read_is_judged_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(await attempt(answering(500)), RetryLater)  # which imports the plugin
-    plugin = apprise._plugin_type("gotifys")
-    send = vars(plugin)["send"]
-
-    def reading(self: object, **kwargs: object) -> bool:
-        send(self, **kwargs)
-        raise AttributeError
-
-    monkeypatch.setattr(plugin, "send", reading)
-    assert isinstance(await attempt(answering(500, b"[1]")), RetryLater)
-    assert isinstance(await attempt(answering(401, b"[1]")), Disabled)
-
-
 async def test_what_may_have_been_accepted_stays_unknown_whatever_follows() -> None:
     exchanges = apprise.Exchanges(
         Context(FakeSecrets({}), read_settings({}), None, FakeClock(), fetch=lambda: FakeFetch(mute=[GOTIFY])),

@@ -17,7 +17,7 @@ from tests.bigquery_tables import COLUMNS, FIELDS, TABLE, BigQuery, Table, error
 from tests.fakes.notifier import FakeNotifier, a_delivery
 from tests.kind_services import notifier_over
 from tests.object_stores import Losing
-from tests.unit.notify.http_kinds import HOSTILE, json_of, outcome_of, request_of
+from tests.unit.notify.http_kinds import json_of, outcome_of, request_of
 
 
 @dataclass
@@ -157,12 +157,6 @@ def values_of(settings: JsonObject, data: Json) -> JsonObject:
 def test_a_value_is_written_as_its_columns_type(type_: str | None, value: Json, written: Json) -> None:
     found = values_of({"columns": {"a": {"value": "data", "type": type_}}, "delivery_id": None}, value)
     assert found == {"a": written}
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_a_value_and_nothing_else(text: str) -> None:
-    found = values_of({"columns": {"name": "data"}, "delivery_id": None}, text)
-    assert found == {"name": text.encode("utf-8", "replace").decode()}
 
 
 def test_the_scope_is_that_of_inserting_unless_the_table_is_created() -> None:

@@ -27,7 +27,7 @@ from functions.notify.destinations.email.default_mail import (
 from functions.notify.destinations.email.mail import Attachment, parse_address
 from functions.notify.destinations.email.render import MailWriter
 from functions.notify.digests.digest import DigestData, Kind, Listed, digest_json, read_digest
-from functions.notify.message_text import title_of, visible
+from functions.notify.message_text import visible
 from functions.notify.recipients.people import Person
 from shared.delivery import Delivery
 from shared.event import Event
@@ -113,19 +113,6 @@ def test_the_text_says_when_who_and_from_where_and_shows_the_fields() -> None:
 def test_without_its_own_time_it_says_when_it_was_received() -> None:
     assert "12:00:05 UTC (received)" in body_of(replace(EVENT, time=None)).text
     assert "soon" in body_of(replace(EVENT, time="soon")).text
-
-
-@pytest.mark.parametrize(
-    ("event_type", "title"),
-    [
-        ("password_created", "Password created"),
-        ("signup.created", "Signup created"),
-        ("received", "Webhook from signup-form"),
-        ("a\u202eb", "A\ufffdb"),
-    ],
-)
-def test_the_title_is_the_type_as_a_phrase(event_type: str, title: str) -> None:
-    assert title_of(replace(EVENT, type=event_type)) == title
 
 
 def test_nested_fields_are_rows_named_by_their_paths() -> None:
@@ -347,6 +334,8 @@ def test_a_senders_event_that_calls_itself_a_digest_is_not_taken_for_one() -> No
     event = Event("e1", "/sources/shop", "hookchain.digest", "2026-01-05T12:00:00Z", "00", digest_json(TWO_KINDS))
     for merged in (0, 1):
         assert mail_of(Delivery(event, "r", "office", merged=merged))[0] == "hookchain.digest from shop"
+    own = Delivery(replace(event, source="/digests/office"), "r", "office")
+    assert MessageSettings(secret="s", text="one event").message(own).text == "one event"
 
 
 HOSTILE_WORDS = st.text(

@@ -138,16 +138,6 @@ async def test_a_line_that_does_not_fit_an_event_is_replaced_by_one_of_ours() ->
     assert "<b>x</b> · by ada" in str(data_of(digest)["events"])
 
 
-async def test_a_message_that_comes_twice_counts_once() -> None:
-    notifier = notifier_of(DIGEST)
-    twice = event(notifier, 1)
-    assert [(await notifier.take(twice)).outcome for _ in range(2)] == ["gathered", "waiting"]
-    await notifier.take(event(notifier, 2))
-    await pass_time(notifier, 960)
-    assert [each.merged for each in notifier.crm.delivered] == [2]
-    assert (await notifier.take(twice)).outcome == "finished"
-
-
 async def test_a_replay_that_is_forced_is_part_of_another_digest() -> None:
     notifier = notifier_of(DIGEST)
     first, again = event(notifier, 1), event(notifier, 2)

@@ -24,7 +24,7 @@ from shared.errors import Permanent, Temporary
 from shared.event import to_cloudevent
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, to_json
-from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth, QueryRequestAuth
+from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth
 from shared.secrets import SecretDenied, SecretStoreUnreachable
 from shared.settings import read_settings
 from shared.time_bound import bounded
@@ -194,19 +194,6 @@ async def test_a_large_event_is_whole_when_the_kind_gets_it() -> None:
     light = replace(DELIVERY.event, data=None, dataref="large")
     await engine.attempt(replace(DELIVERY, event=light))
     assert engine.kind.deliveries == [DELIVERY]
-
-
-async def test_credentials_that_the_request_names_are_added() -> None:
-    auth = (
-        BearerRequestAuth(scheme="bearer", secret="crm-token"),
-        QueryRequestAuth(scheme="query", parameter="key", secret="crm-token"),
-    )
-    url = f"{URL}?a=b"
-    engine = Engine(
-        FakeFetch({f"{url}&key={TOKEN}": Fetched(200, (), b"")}), FakeKind(OutgoingRequest("POST", url, auth=auth))
-    )
-    assert isinstance(await engine.attempt(), Delivered)
-    assert ("authorization", f"Bearer {TOKEN}") in engine.fetch.asked[0].headers
 
 
 @pytest.mark.parametrize("dedupes", [True, False])

@@ -224,13 +224,3 @@ def test_a_cut_text_has_at_most_so_many_units_and_begins_as_before(text: str, li
     assert len(found.encode(encoding)) <= limit * width
     assert (found == whole) == (len(whole.encode(encoding)) <= limit * width)
     assert found == whole or (found.endswith(MARK) and whole.startswith(found.removesuffix(MARK)))
-
-
-@given(ANY_TEXT, st.integers(60, 300), st.sampled_from(sorted(ENCODINGS)))
-def test_a_tail_is_kept_whole(text: str, limit: int, unit: Unit) -> None:
-    encoding, width = ENCODINGS[unit]
-
-    found = cut(text, limit, unit, "\nhttps://a.b")
-
-    assert len(found.encode(encoding)) <= limit * width
-    assert found.endswith("\nhttps://a.b")

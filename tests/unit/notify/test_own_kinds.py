@@ -17,7 +17,7 @@ from functions.notify.destination import Context
 from functions.notify.http_kind import ATTEMPT, KEY, example_delivery
 from functions.notify.read_destinations import read_destinations
 from functions.notify.registry import Destinations, dedupes_repeats, load_own_kinds
-from shared.delivery import Delivered, Failed, Outcome, RetryLater
+from shared.delivery import Delivered, Failed, Outcome
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject
 from shared.settings import SliceFault, read_settings
@@ -83,14 +83,6 @@ async def test_the_kind_that_the_page_shows_delivers(config: ConfigFile) -> None
     assert json.loads(request.body) == {"queue": "returns", "title": "Return of A-17", "details": {"order": "A-17"}}
     assert ("authorization", "Bearer k3y-of-the-desk") in request.headers
     assert ("idempotency-key", KEY) in request.headers
-
-
-async def test_its_own_outcome_decides(config: ConfigFile) -> None:
-    slice_ = compile_config(config)["notify"]
-
-    assert isinstance(await attempt(slice_, FakeFetch({URL: Fetched(422, (), b"")}), {"order": "A"}), Failed)
-    assert isinstance(await attempt(slice_, FakeFetch({URL: Fetched(503, (), b"")}), {"order": "A"}), RetryLater)
-    assert isinstance(await attempt(slice_, FakeFetch(), {"order": "A"}), RetryLater)
 
 
 async def test_its_exception_is_a_dead_letter_that_names_the_line(config: ConfigFile, folder: Path, kind: str) -> None:

@@ -293,8 +293,7 @@ async def test_no_event_makes_a_cell_that_is_too_large(text: Json) -> None:
     "written",
     [
         "1ExampleOfASpreadsheet",
-        "https://docs.google.com/spreadsheets/d/1ExampleOfASpreadsheet/edit?gid=0#gid=0",
-        "https://docs.google.com/spreadsheets/u/1/d/1ExampleOfASpreadsheet",
+        "https://docs.google.com/spreadsheets/u/1/d/1ExampleOfASpreadsheet/edit?gid=0#gid=0",
     ],
 )
 def test_a_spreadsheet_is_named_by_its_id_or_url(written: str) -> None:

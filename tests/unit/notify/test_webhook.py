@@ -89,6 +89,13 @@ def test_a_template_makes_the_body() -> None:
     assert made(body='{"n": {{ data.name | tojson }}}', fields={"id": "{{ id }}"}).body == b'{"n":"Ada <b>","id":"e1"}'
 
 
+@pytest.mark.parametrize("value", ["NaN", "1e999", '"a"b"'])
+@pytest.mark.parametrize("fields", [{}, {"id": "{{ id }}"}])
+def test_a_template_of_json_that_an_event_breaks_is_not_sent(value: str, fields: JsonObject) -> None:
+    with pytest.raises(Permanent, match="invalid_output"):
+        made({"n": value}, body='{"n": {{ data.n }}}', fields=fields)
+
+
 @pytest.mark.parametrize("name", ["json", "yaml", "form", "text", "cloudevents", "cloudevents-binary"])
 def test_half_a_surrogate_pair_goes_out_as_a_question_mark_in_every_format(name: str) -> None:
     request = made({"a": "\ud800"}, format=name)

@@ -3,25 +3,14 @@
 import hashlib
 import hmac
 import json
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from shared.jsontext import Json
-from tests.processes import PATIENCE_SECONDS
 from tests.receiving import Receiving
 
 SECRET: Final = "a-github-secret-of-some-length"
-SIGN: Final = """
-import { readFileSync } from "node:fs";
-import { Webhooks } from "@octokit/webhooks";
-const { secret, bodies } = JSON.parse(readFileSync(0, "utf-8"));
-const webhooks = new Webhooks({ secret });
-console.log(JSON.stringify(await Promise.all(bodies.map((body) => webhooks.sign(body)))));
-"""
 
 
 def github() -> Receiving:
@@ -57,26 +46,3 @@ async def test_all_of_githubs_examples_are_accepted_with_type_id_subject_and_act
         assert event.data == example
         tried.add(name)
     assert len(tried) > 40
-
-
-def signed_by_octokit(package: Path, bodies: Sequence[bytes]) -> list[str]:
-    question = json.dumps({"secret": SECRET, "bodies": [body.decode() for body in bodies]})
-    line = ["node", "--input-type=module", "--eval", SIGN]
-    done = subprocess.run(
-        line, cwd=package, input=question, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
-    )
-    signatures: list[str] = json.loads(done.stdout)
-    return signatures
-
-
-@pytest.mark.slow
-async def test_what_octokits_library_signs_is_accepted_and_for_no_other_body(
-    node_package: Callable[[str], Path],
-) -> None:
-    taking, refusing = github(), github()
-    package = node_package("@octokit/webhooks")
-    bodies = [body for _, body, _ in examples(node_package("@octokit/webhooks-examples"))]
-    for body, signature in zip(bodies, signed_by_octokit(package, bodies), strict=True):
-        headers = [("Content-Type", "application/json"), ("X-GitHub-Event", "e"), ("X-Hub-Signature-256", signature)]
-        assert await taking.code(headers, body) == ""
-        assert await refusing.code(headers, body + b" ") == "signature_mismatch"

@@ -1,7 +1,6 @@
 """Requests made by the senders' own libraries, or by independent ones, through receive."""
 
 import base64
-import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,10 +10,7 @@ from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
 
-from deploy.requests.signing import Signer, sign_request
-from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from tests.receiving import URL, Receiving
 
 NOW: Final = 1_790_000_000
@@ -71,20 +67,6 @@ async def test_svixs_library_agrees_under_either_name(provider: str, names: str)
     headers = [JSON, (f"{names}-id", "msg_1"), (f"{names}-timestamp", str(NOW)), (f"{names}-signature", signature)]
     assert await receiving(provider, WHSEC).code(headers, BODY.encode()) == ""
     assert await receiving(provider, WHSEC).code(headers, b"{}") == "signature_mismatch"
-
-
-def signed_headers(auth: AuthScheme, key: str) -> dict[str, str]:
-    unsigned = Request("POST", "/hook", "", (), BODY.encode())
-    return dict(sign_request(unsigned, Signer(auth, key, lambda _: URL, time.time(), "msg_1")).headers)
-
-
-def test_what_we_sign_the_libraries_verify() -> None:
-    standard = read_scheme({"scheme": "standard-webhooks", "secret": "s"})
-    assert StandardWebhook(WHSEC).verify(BODY, signed_headers(standard, WHSEC))
-    auth: dict[str, Json] = {"scheme": "hmac", "header": "stripe-signature", "layout": "pairs", "take": ["v1"]}
-    auth |= {"timestamp": "signature.t", "content": "{timestamp}.{body}"}
-    signature = signed_headers(read_scheme(auth), "a-secret")["stripe-signature"]
-    assert stripe.WebhookSignature.verify_header(BODY, signature, "a-secret", 300)
 
 
 @pytest.mark.parametrize(

@@ -370,22 +370,6 @@ async def test_the_schema_may_stand_in_a_file_beside_the_configuration(tmp_path:
     assert [(await posting.send(path, b"1", JSON)).status for path in ("/a", "/b")] == [422, 422]
 
 
-def test_a_source_is_read_at_its_first_request_and_once() -> None:
-    read: list[str] = []
-
-    def read_source(name: str, settings: Json) -> Source:
-        read.append(name)
-        return Source(name, auth=())
-
-    sources = Sources({"first": {}, "second": {"bus": {}}}, read_source)
-    assert list(sources) == ["first", "second"]
-    assert sources.has("bus")
-    assert read == []
-    assert sources["second"] is sources.get("second")
-    assert sources.get("third") is None
-    assert read == ["second"]
-
-
 async def test_a_source_whose_settings_cannot_be_read_answers_503_and_no_other_does() -> None:
     posting = Posting("open: {auth: none}\nbroken: {auth: none}")
     settings: JsonObject = {"open": {}, "broken": {}}

@@ -27,7 +27,6 @@ async def ready() -> tuple[Subscribers, str]:
     [
         (b"", 422, "invalid_value"),
         (b"{", 400, "malformed_body"),
-        (b'{"rate": ' + b"9" * 5_000 + b"}", 422, "number_out_of_range"),
         (b'{"url": "a", "url": "b"}', 422, "duplicate_key"),
         (b'{"fields": ' + b'{"a": ' * 40 + b"1" + b"}" * 41, 422, "nested_too_deeply"),
         (b'{"url": "https://a.example.com/\\ud800"}', 400, "malformed_body"),
@@ -63,11 +62,9 @@ async def test_another_content_type_or_encoding_than_plain_json_is_415(headers: 
     [
         ("limit=0", "?limit"),
         ("limit=ten", "?limit"),
-        ("limit=" + "9" * 5_000, "?limit"),
         ("limit=1&limit=2", "?limit"),
         ("unknown=1", "?unknown"),
         ("state=lost", "?state"),
-        ("since=2026-01-01T00:00:00", "?since"),
         ("since=9999-12-31T23:59:59Z", "?since"),
         ("type=%00", "?type"),
     ],
@@ -88,7 +85,6 @@ async def test_a_query_that_cannot_be_read_is_rejected(query: str) -> None:
     "path",
     [
         "/",
-        "/v1/nothing",
         "/v1/tenants/",
         "/v1/tenants/a%2Fb",
         "/v1/tenants/..",

@@ -72,9 +72,7 @@ def test_anything_is_decoded_or_rejected(content: bytes) -> None:
     [
         ("base64", "aGk=!!!!", "data is not base64"),
         ("base64", "aGl=", "data is not base64 that an encoder writes"),
-        ("base64url", "a", "data is not base64url"),
         ("hex", "de ad", "data is not hex"),
-        ("binary", "01101000  01101001", "data is not binary digits"),
         ("percent", "a%2", "data is not percent-encoded"),
         ("html", "&nosuch;", "data has an & that does not begin an HTML character reference"),
         ("gzip", "not gzip", "data is not gzip, or damaged"),
@@ -256,7 +254,6 @@ def test_no_card_number_is_left(before: str, after: str) -> None:
         (f"{CARD} 12/27 123", "*** 12/27 123"),
         (f"order 12 {CARD}", "order 12 ***"),
         (f"order 14 {CARD}", "order ***"),  # 14 and the first three groups prove each other as well
-        ("x4111111111111111y", "x***y"),
     ],
 )
 def test_a_card_number_is_found_beside_other_digits(text: str, left: str) -> None:

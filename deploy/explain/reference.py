@@ -6,7 +6,7 @@ The texts about settings come from the docstrings of their models.
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import wrap
 from types import ModuleType
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from deploy.config.config_file import ConfigFaults, parse_config
 from deploy.config.sections.destination import DestinationConfig
-from deploy.config.sections.kinds import destination_kinds, kind_module_of, kind_summary, settings_model
+from deploy.config.sections.kinds import destination_kinds, kind_summary, settings_model
 from deploy.config.sections.route import UnreadableFile, with_files
 from deploy.explain.outgoing_request import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
@@ -183,6 +183,7 @@ def _with_files(step: Json, own: StepClasses, folder: Path) -> Json:
 
 WIDTH: Final = 100
 PAGE: Final = "functions/notify/README.md"
+EXAMPLES_FOLDER: Final = Path(__file__).parent / "destination_examples"
 
 
 def known_kinds(own: OwnKinds) -> list[str]:
@@ -209,7 +210,7 @@ def kind_page(kind: str, own: OwnKinds, screen: Screen) -> Iterator[str]:
         yield from ("", *others)
     names = ", ".join(DestinationConfig.model_fields)
     yield from ("", *wrap(f"Beside its kind, every destination can have: {names}. See {PAGE}.", WIDTH))
-    if examples := _examples(kind_module_of(kind, own)):
+    if examples := kind_examples(kind, own):
         yield from ("", "The examples are about an event `order.created` from the source `shop`.")
     for example in examples:
         yield from ("", screen.coloured("Example", DIM), *_destination(kind, example.settings))
@@ -224,7 +225,7 @@ def kind_document(kind: str, own: OwnKinds) -> JsonObject:
     model = settings_model(kind, own)
     examples: list[Json] = [
         {"settings": each.settings, "data": each.data, "method": each.method, "url": each.url, "body": each.body}
-        for each in _examples(kind_module_of(kind, own))
+        for each in kind_examples(kind, own)
     ]
     if isinstance(settings := getattr(model, "example", None), dict):
         examples.append({"settings": settings})
@@ -259,9 +260,13 @@ def example_faults(kind: ModuleType, example: HttpExample) -> list[str]:
     ]
 
 
-def _examples(kind: ModuleType) -> tuple[HttpExample, ...]:
-    examples: tuple[HttpExample, ...] = getattr(kind, "EXAMPLES", ())
-    return examples
+def kind_examples(kind: str, own: OwnKinds) -> Sequence[HttpExample]:
+    """Return the examples of a kind that speaks HTTP: an own kind has them in its module, any other in a file here."""
+    if kind in own:
+        examples: Sequence[HttpExample] = own[kind].EXAMPLES
+        return examples
+    file = EXAMPLES_FOLDER / f"{kind}.yaml"
+    return [HttpExample(**each) for each in yaml.safe_load(file.read_bytes())] if file.exists() else []
 
 
 def _destination(kind: str, settings: Json) -> Iterator[str]:

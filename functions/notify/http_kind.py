@@ -4,11 +4,13 @@ The kind `chat` is the module `functions.notify.destinations.chat`, of 30 to 60 
 
     Settings   a pydantic model, frozen, extra="forbid", whose docstring's first line is its summary in
                `hookchain destinations`. A field `secret`, or one that ends in `_secret`, holds the name of a secret
-    EXAMPLES   examples, which `hookchain destinations chat` prints and a test runs
     request    `(delivery, settings, secrets, attempt) -> OutgoingRequest`
     outcome    `(response) -> Outcome`, for a response that came; only the engine decides what is unknown
 
-and, where the receiver is specified to act once on the key that a request carries, `DEDUPES_REPEATS = True`.
+Its examples, which `hookchain destinations chat` prints and a test runs, are data: `chat.yaml` in
+deploy/explain/destination_examples. An operator's own kind has them in its module, as `EXAMPLES`.
+
+Where the receiver is specified to act once on the key that a request carries, the module has `DEDUPES_REPEATS = True`.
 
 Where a response leaves open whether an earlier attempt succeeded, a kind can also have
 

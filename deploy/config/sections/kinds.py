@@ -37,11 +37,6 @@ def settings_model(kind: str, own: OwnKinds = NO_OWN_KINDS) -> type[BaseModel]:
     return _loaded_kind(kind)[0]
 
 
-def kind_module_of(kind: str, own: OwnKinds = NO_OWN_KINDS) -> ModuleType:
-    """Return the module with the kind's `request` or `connect`. Raises KindFault."""
-    return own[kind] if kind in own else _loaded_kind(kind)[1]
-
-
 def speaks_http(kind: str) -> bool:
     """Return whether the kind consists of a request and an outcome. Raises KindFault."""
     return not hasattr(_loaded_kind(kind)[1], "connect")

@@ -24,7 +24,7 @@ from functions.notify import http_kind
 from functions.notify.columns import ColumnSettings, ColumnType, converted, written_column
 from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination, HttpKind
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, ServerAddress
 from shared.batching import Batcher
 from shared.config.rules import SecretName
@@ -130,41 +130,6 @@ class Settings(KindSettings):
     @property
     def columns_written(self) -> tuple[str, ...]:
         return tuple(self.columns) if self.delivery_id is None else (*self.columns, self.delivery_id)
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "project": "example-project",
-            "dataset": "sales",
-            "table": "orders",
-            "columns": {
-                "number": {"value": "data.number", "type": "integer"},
-                "total": {"value": "data.total", "type": "number"},
-                "received": {"value": "receivedat", "type": "time"},
-                "lines": {"value": "data.lines", "type": "json"},
-            },
-            "create": True,
-        },
-        data={"number": "1042", "total": 99.5, "lines": [{"sku": "=A1"}]},
-        url=f"{API}/bigquery/v2/projects/example-project/datasets/sales/tables/orders/insertAll",
-        body={
-            "skipInvalidRows": True,
-            "rows": [
-                {
-                    "insertId": "5f0c" * 16,
-                    "json": {
-                        "number": 1042,
-                        "total": 99.5,
-                        "received": "2026-03-01T12:00:05.000000Z",
-                        "lines": '[{"sku":"=A1"}]',
-                        "delivery_id": "5f0c" * 16,
-                    },
-                }
-            ],
-        },
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface

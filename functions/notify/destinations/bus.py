@@ -26,7 +26,7 @@ from pydantic import AfterValidator, Field, model_validator
 from functions.notify import http_kind
 from functions.notify.destination import Attempt
 from functions.notify.event_content import public_cloudevent
-from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import KEY, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, checked_by
 from shared.base64_text import base64_text
 from shared.config.rules import SecretName
@@ -276,72 +276,6 @@ _ATTRIBUTES: Final = {
     "ce-source": "/sources/shop",
     "ce-type": "order.created",
 }
-EXAMPLES: Final = (
-    HttpExample(
-        settings={"pubsub": "projects/example-project/topics/orders", "ordering_key": "{{ data.customer }}"},
-        data={"customer": "c7", "total": 12},
-        url="https://pubsub.googleapis.com/v1/projects/example-project/topics/orders:publish",
-        body={
-            "messages": [
-                {
-                    "data": "eyJjdXN0b21lciI6ImM3IiwidG90YWwiOjEyfQ==",
-                    "attributes": {
-                        **_ATTRIBUTES,
-                        "ce-receivedat": "2026-03-01T12:00:05.000Z",
-                        "ce-payloadhash": "0" * 64,
-                        "ce-subject": "1042",
-                        "ce-time": "2026-03-01T12:00:04Z",
-                        "content-type": "application/json",
-                    },
-                    "orderingKey": "c7",
-                }
-            ]
-        },
-    ),
-    HttpExample(
-        settings={
-            "sqs": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders.fifo",
-            "group": "{{ data.customer }}",
-        },
-        data={"customer": "c7", "total": 12},
-        url="https://sqs.eu-central-1.amazonaws.com/",
-        headers={"x-amz-target": "AmazonSQS.SendMessage", "content-type": "application/x-amz-json-1.0"},
-        body={
-            "QueueUrl": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders.fifo",
-            "MessageBody": '{"customer":"c7","total":12}',
-            "MessageAttributes": {
-                name: {"DataType": "String", "StringValue": value}
-                for name, value in {**_ATTRIBUTES, "ce-time": "2026-03-01T12:00:04Z", "ce-subject": "1042"}.items()
-            },
-            "MessageGroupId": "c7",
-            "MessageDeduplicationId": KEY,
-        },
-    ),
-    HttpExample(
-        settings={
-            "eventbridge": "arn:aws:events:eu-central-1:123456789012:event-bus/orders",
-            "source": "com.example.{{ source }}",
-            "access_key_id": "AKIAIOSFODNN7EXAMPLE",
-            "secret": "aws-key",
-        },
-        data={"total": 12},
-        secrets={"aws-key": "wJalrXUtnFEMI"},
-        url="https://events.eu-central-1.amazonaws.com/",
-        headers={"x-amz-target": "AWSEvents.PutEvents"},
-        body={
-            "Entries": [
-                {
-                    "EventBusName": "arn:aws:events:eu-central-1:123456789012:event-bus/orders",
-                    "Source": "com.example.shop",
-                    "DetailType": "order.created",
-                    "Detail": '{"total":12}',
-                    "Resources": [f"urn:hookchain:delivery:{KEY}", "urn:hookchain:hops:1"],
-                    "Time": 1772366404,
-                }
-            ]
-        },
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from functions.notify import http_kind
 from functions.notify.builds import RefSettings, Value, ref_of, started, texts_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
@@ -55,37 +55,6 @@ class Settings(RefSettings):
         elif wrong := [name for name in self.substitutions if not name.startswith("_") or not name.isupper()]:
             raise ValueError(f"the names of substitutions are `_` and capital letters; got {wrong[0]!r}")
         return self
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "project": "example-project",
-            "location": "europe-west1",
-            "trigger": "deploy",
-            "ref": "main",
-            "substitutions": {"_VERSION": "{{ data.version }}"},
-        },
-        data={"version": "1.4.2"},
-        url="https://cloudbuild.googleapis.com/v1/projects/example-project/locations/europe-west1/triggers/deploy:run",
-        body={
-            "projectId": "example-project",
-            "triggerId": "deploy",
-            "source": {"branchName": "main", "substitutions": {"_VERSION": "1.4.2"}},
-        },
-    ),
-    HttpExample(
-        settings={"webhook_secret": "build-webhook", "substitutions": {"version": "{{ data.version }}"}},
-        data={"version": "1.4.2"},
-        secrets={
-            "build-webhook": "https://cloudbuild.googleapis.com/v1/projects/example-project/triggers/deploy:webhook"
-            "?key=example&secret=example"
-        },
-        url="https://cloudbuild.googleapis.com/v1/projects/example-project/triggers/deploy:webhook"
-        "?key=example&secret=example",
-        body={"version": "1.4.2"},
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface

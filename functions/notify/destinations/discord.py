@@ -11,7 +11,7 @@ from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url, with_query
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.message_text import without_mentions
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject
@@ -36,20 +36,6 @@ class Settings(MessageSettings):
 
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
     thread: Annotated[str, Field(pattern=rf"^{Snowflake}$")] | None = None
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={"secret": "discord-webhook", "text": "{{ data.player }} won", "mention": ["role:165511591545143296"]},
-        data={"player": "@everyone"},
-        secrets={"discord-webhook": "https://discord.com/api/webhooks/223704706495545344/example"},
-        url="https://discord.com/api/webhooks/223704706495545344/example?wait=true",
-        body={
-            "content": "<@&165511591545143296> @\u200beveryone won",
-            "allowed_mentions": {"parse": [], "users": [], "roles": ["165511591545143296"]},
-        },
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from functions.notify import http_kind
 from functions.notify.builds import RefSettings, Value, ref_of, started, texts_of, values_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import ServerAddress
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
@@ -51,39 +51,6 @@ class Settings(RefSettings):
         if self.event_type is not None and (self.ref is not None or self.inputs):
             raise ValueError("an `event_type` has `payload`, and neither `ref` nor `inputs`")
         return self
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "repository": "example-org/shop",
-            "secret": "github-token",
-            "workflow": "deploy.yml",
-            "ref": "main",
-            "inputs": {"version": "{{ data.version }}", "dry_run": False},
-        },
-        data={"version": "1.4.2"},
-        secrets={"github-token": "github_pat_example"},
-        url="https://api.github.com/repos/example-org/shop/actions/workflows/deploy.yml/dispatches",
-        headers={"authorization": "Bearer github_pat_example"},
-        body={"ref": "main", "inputs": {"version": "1.4.2", "dry_run": "false"}, "return_run_details": True},
-    ),
-    HttpExample(
-        settings={
-            "repository": "example-org/shop",
-            "secret": "github-token",
-            "event_type": "order-created",
-            "payload": {"number": "{{ data.number }}", "order": {"json": "{{ data }}"}},
-        },
-        data={"number": "A-17", "lines": 2},
-        secrets={"github-token": "github_pat_example"},
-        url="https://api.github.com/repos/example-org/shop/dispatches",
-        body={
-            "event_type": "order-created",
-            "client_payload": {"number": "A-17", "order": {"number": "A-17", "lines": 2}},
-        },
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface

@@ -3,7 +3,7 @@
 https://docs.gitlab.com/api/pipeline_triggers/#trigger-a-pipeline-with-a-token
 """
 
-from typing import Annotated, Final
+from typing import Annotated
 from urllib.parse import quote
 
 from pydantic import Field
@@ -11,7 +11,7 @@ from pydantic import Field
 from functions.notify import http_kind
 from functions.notify.builds import Ref, RefSettings, Value, ref_of, started, texts_of, values_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import ServerAddress
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
@@ -37,27 +37,6 @@ class Settings(RefSettings):
     inputs: dict[Name, Value] = Field(default_factory=dict, max_length=20)
     variables: dict[Name, Value] = Field(default_factory=dict, max_length=100)
     url: ServerAddress = "https://gitlab.com"
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "project": "example-org/shop",
-            "secret": "gitlab-trigger-token",
-            "ref": "{{ data.branch }}",
-            "allow_refs": ["main", "release/*"],
-            "inputs": {"environment": "staging", "replicas": {"json": "{{ data.replicas }}"}},
-        },
-        data={"branch": "release/2", "replicas": 3},
-        secrets={"gitlab-trigger-token": "glptt-example"},
-        url="https://gitlab.com/api/v4/projects/example-org%2Fshop/trigger/pipeline",
-        body={
-            "token": "glptt-example",
-            "ref": "release/2",
-            "inputs": {"environment": "staging", "replicas": 3},
-        },
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface

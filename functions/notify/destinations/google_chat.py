@@ -11,7 +11,7 @@ from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url, with_query
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import LineTemplate
 from functions.notify.message_text import without_mentions
 from shared.delivery import Delivery, Outcome
@@ -39,22 +39,6 @@ class Settings(MessageSettings):
 
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
     thread: LineTemplate | None = None
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "secret": "chat-webhook",
-            "text": "*{{ data.title }}* is {{ data.state }}",
-            "thread": "{{ data.title }}",
-        },
-        data={"title": "Build 12", "state": "green <users/all>"},
-        secrets={"chat-webhook": "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=example&token=example"},
-        url="https://chat.googleapis.com/v1/spaces/AAAA/messages?key=example&token=example"
-        f"&requestId={'5f0c' * 16}&messageReplyOption=REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD",
-        body={"text": "*Build 12* is green <\u200busers/all>", "thread": {"threadKey": "Build 12"}},
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:

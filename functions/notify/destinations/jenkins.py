@@ -3,7 +3,7 @@
 https://www.jenkins.io/doc/book/using/remote-access-api/
 """
 
-from typing import Annotated, Final
+from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from pydantic import Field
@@ -11,7 +11,7 @@ from pydantic import Field
 from functions.notify import http_kind
 from functions.notify.builds import BuildSettings, Value, started, texts_of
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import ServerAddress
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
@@ -34,27 +34,6 @@ class Settings(BuildSettings):
     job: Annotated[str, Field(pattern=r"^[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*$", max_length=500)]
     username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,255}$")]
     parameters: dict[Name, Value] = Field(default_factory=dict, max_length=100)
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "url": "https://jenkins.example.com",
-            "job": "shop/deploy",
-            "username": "hooks",
-            "secret": "jenkins-token",
-            "parameters": {"VERSION": "{{ data.version }}", "DRY_RUN": False},
-        },
-        data={"version": "1.4.2 & more"},
-        secrets={"jenkins-token": "11example"},
-        url="https://jenkins.example.com/job/shop/job/deploy/buildWithParameters",
-        headers={
-            "authorization": "Basic aG9va3M6MTFleGFtcGxl",
-            "content-type": "application/x-www-form-urlencoded",
-        },
-        body={"VERSION": "1.4.2 & more", "DRY_RUN": "false"},
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface

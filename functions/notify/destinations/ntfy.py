@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from functions.notify import http_kind, kind_settings
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, ServerAddress, TextTemplate
 from functions.notify.message_text import link_url
 from functions.notify.recipients.to_person import ToPerson
@@ -66,37 +66,6 @@ class Settings(KindSettings):
         if fault := kind_settings.choice_fault(str(self.priority), PRIORITIES):
             raise ValueError(f"priority: {fault}")
         return self
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={"topic": "builds", "text": "Build {{ data.number }} failed", "priority": 4, "tags": ["warning"]},
-        data={"number": 17},
-        url="https://ntfy.sh",
-        body={
-            "topic": "builds",
-            "title": "order.created from shop",
-            "message": "Build 17 failed",
-            "priority": 4,
-            "tags": ["warning"],
-            "sequence_id": KEY,
-        },
-    ),
-    HttpExample(
-        settings={"server": "https://ntfy.example.com", "topic_secret": "ntfy-topic", "secret": "ntfy-token"},
-        data="disk full",
-        secrets={"ntfy-topic": "alerts", "ntfy-token": "tk_example"},
-        url="https://ntfy.example.com",
-        headers={"authorization": "Bearer tk_example"},
-        body={
-            "topic": "alerts",
-            "title": "order.created from shop",
-            "message": "disk full",
-            "priority": 3,
-            "sequence_id": KEY,
-        },
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:

@@ -25,7 +25,7 @@ from functions.notify import http_kind
 from functions.notify.destination import Attempt
 from functions.notify.event_content import bytes_in, public_cloudevent
 from functions.notify.google_calls import error_reasons
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, ServerAddress, checked_by
 from shared.base64_text import decode_base64
 from shared.config.rules import SecretName
@@ -194,38 +194,6 @@ class Settings(KindSettings):
 
 _BOUNDARY: Final = hashlib.sha256(b'{"number":1042,"total":99.5}').hexdigest()
 _ID: Final = "594d430c6dd657af4aac9d6fcadffc5d392f0da801319d9385ad04daf831dd77"
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "bucket": "gs://example-orders",
-            "key": "{{ source }}/{{ receivedat[:10] }}/{{ data.number }}.json",
-            "value": "data",
-        },
-        data={"number": 1042, "total": 99.5},
-        url=f"{GOOGLE}/upload/storage/v1/b/example-orders/o?uploadType=multipart&ifGenerationMatch=0"
-        "&name=shop%2F2026-03-01%2F1042.json",
-        headers={"content-type": f"multipart/related; boundary={_BOUNDARY}"},
-        body=f"--{_BOUNDARY}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n"
-        f'{{"contentType":"application/json","metadata":{{"hookchain-delivery":"{_ID}","hookchain-hops":"1"}}}}\r\n'
-        f"--{_BOUNDARY}\r\nContent-Type: application/json\r\n\r\n"
-        f'{{"number":1042,"total":99.5}}\r\n--{_BOUNDARY}--\r\n',
-    ),
-    HttpExample(
-        settings={
-            "bucket": "s3://example-orders",
-            "region": "eu-central-1",
-            "key": "orders/{{ delivery_id }}.csv",
-            "format": "csv",
-            "value": "data.lines",
-            "columns": {"article": "sku", "count": "count"},
-        },
-        data={"lines": [{"sku": "=A1", "count": 2}, {"sku": "B-7", "count": 1}]},
-        method="PUT",
-        url=f"https://example-orders.s3.eu-central-1.amazonaws.com/orders/{_ID}.csv",
-        headers={"if-none-match": "*", "content-type": "text/csv; charset=utf-8", "x-amz-meta-hookchain-delivery": _ID},
-        body="article,count\r\n'=A1,2\r\nB-7,1\r\n",
-    ),
-)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, choice_fault, rendered_choice
 from functions.notify.message_text import link_url
 from shared.config.rules import SecretName
@@ -69,40 +69,6 @@ class Settings(KindSettings):
         if self.dedup_key is None and self.action not in ("trigger", "change"):
             raise ValueError("dedup_key: must be set unless `action` is `trigger` or `change`: it names the alert")
         return self
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={"secret": "pagerduty-key", "summary": "Order {{ data.number }} failed", "severity": "critical"},
-        data={"number": 1042},
-        secrets={"pagerduty-key": "R0UT1NGKEY"},
-        url="https://events.pagerduty.com/v2/enqueue",
-        body={
-            "routing_key": "R0UT1NGKEY",
-            "event_action": "trigger",
-            "dedup_key": KEY,
-            "payload": {
-                "summary": "Order 1042 failed",
-                "source": "shop",
-                "severity": "critical",
-                "timestamp": "2026-03-01T12:00:04Z",
-                "custom_details": {"number": 1042},
-            },
-        },
-    ),
-    HttpExample(
-        settings={
-            "secret": "pagerduty-key",
-            "region": "eu",
-            "action": "{{ 'resolve' if data.status == 'ok' else 'trigger' }}",
-            "dedup_key": "{{ data.check }}",
-        },
-        data={"check": "disk", "status": "ok"},
-        secrets={"pagerduty-key": "R0UT1NGKEY"},
-        url="https://events.eu.pagerduty.com/v2/enqueue",
-        body={"routing_key": "R0UT1NGKEY", "event_action": "resolve", "dedup_key": "disk"},
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
 from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import Seconds, SecretName
@@ -106,30 +106,6 @@ class Settings(KindSettings):
         if len([each for each in (self.token, self.fid, self.topic, self.condition, self.to) if each]) != 1:
             raise ValueError("must have exactly one of `token`, `fid`, `topic`, `condition` and `to`")
         return self
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "project": "my-shop",
-            "topic": "orders",
-            "title": "New order",
-            "text": "{{ data.count }} articles for {{ data.name }}",
-            "link": "myapp://orders/{{ data.number }}",
-        },
-        data={"number": "A 17", "count": 3, "name": "Ada"},
-        url="https://fcm.googleapis.com/v1/projects/my-shop/messages:send",
-        body={
-            "message": {
-                "topic": "orders",
-                "notification": {"title": "New order", "body": "3 articles for Ada"},
-                "data": {"link": "myapp://orders/A%2017"},
-                "android": {"priority": "HIGH", "notification": {"tag": KEY}},
-                "apns": {"headers": {"apns-collapse-id": KEY, "apns-priority": "10"}},
-            }
-        },
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:

@@ -24,7 +24,7 @@ from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets
 from functions.notify.google_calls import CallFailed, GoogleCalls, objects_in
 from functions.notify.http_engine import attempt_in_time
-from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, SecretValues, json_body
+from functions.notify.http_kind import OutgoingRequest, SecretValues, json_body
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings
 from shared.batching import Batcher
 from shared.config.rules import SecretName
@@ -116,25 +116,6 @@ class Settings(KindSettings):
     @property
     def id_column(self) -> int:
         return 0 if self.header == "none" else len(self.columns)
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "spreadsheet": "https://docs.google.com/spreadsheets/d/1ExampleOfASpreadsheet/edit",
-            "sheet": "Signups",
-            "columns": {"Name": "data.name", "E-mail": "data.email", "Interests": "data.interests", "At": "receivedat"},
-        },
-        data={"name": "=HYPERLINK(1)", "email": "ada@example.com", "interests": ["news", "events"]},
-        url="https://sheets.googleapis.com/v4/spreadsheets/1ExampleOfASpreadsheet/values/%27Signups%27%21A1:append"
-        "?valueInputOption=RAW&insertDataOption=INSERT_ROWS",
-        body={
-            "values": [
-                ["=HYPERLINK(1)", "ada@example.com", '["news","events"]', "2026-03-01T12:00:05.000Z", KEY],
-            ]
-        },
-    ),
-)
 
 
 @dataclass(slots=True)  # nobody changes one; frozen, it takes longer to make

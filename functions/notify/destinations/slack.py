@@ -13,7 +13,7 @@ from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.jsontext import JsonObject
 
@@ -61,32 +61,6 @@ class Settings(MessageSettings):
 
     channel: Annotated[str, Field(pattern=r"^[#@]?[\w.-]{1,80}$")] | None = None
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "secret": "slack-webhook",
-            "text": "*Order {{ data.number }}* from {{ data.name }}",
-            "link": "https://shop.example.com/orders/{{ data.number }}",
-        },
-        data={"number": "A-17", "name": "Ann <!channel> & Bob"},
-        secrets={"slack-webhook": "https://hooks.slack.com/services/T0001/B0001/example"},
-        url="https://hooks.slack.com/services/T0001/B0001/example",
-        body={
-            "text": "*Order A-17* from Ann &lt;!channel&gt; &amp; Bob\n<https://shop.example.com/orders/A-17|Open>",
-            "unfurl_links": False,
-        },
-    ),
-    HttpExample(
-        settings={"secret": "slack-token", "channel": "C0123ABCD", "mention": ["here"], "text": "{{ data.alarm }}"},
-        data={"alarm": "The freezer is warm"},
-        secrets={"slack-token": "xoxb-example"},
-        url=API_URL,
-        headers={"authorization": "Bearer xoxb-example"},
-        body={"channel": "C0123ABCD", "text": "<!here> The freezer is warm", "unfurl_links": False},
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:

@@ -4,7 +4,6 @@ https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-reso
 """
 
 import re
-from base64 import b64encode
 from typing import Annotated, ClassVar, Final
 from urllib.parse import urlencode
 
@@ -13,7 +12,7 @@ from pydantic import Discriminator, Field, model_validator
 from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, TextTemplate, WebAddress
 from functions.notify.recipients.to_person import A_PERSON, A_TEXT, NamedPerson, is_person_path, person_path, tag_of
 from shared.config.rules import SecretName
@@ -105,39 +104,6 @@ class Settings(KindSettings):
 
 
 _ACCOUNT: Final = "AC" + "0" * 32
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "account": _ACCOUNT,
-            "secret": "twilio-token",
-            "from": "+15005550006",
-            "to": "+447700900123",
-            "text": "Order {{ data.number }} is on its way.",
-        },
-        data={"number": 1042},
-        secrets={"twilio-token": "t0ken"},
-        url=f"https://api.twilio.com/2010-04-01/Accounts/{_ACCOUNT}/Messages.json",
-        headers={"authorization": f"Basic {b64encode(f'{_ACCOUNT}:t0ken'.encode()).decode()}"},
-        body={"To": "+447700900123", "From": "+15005550006", "Body": "Order 1042 is on its way."},
-    ),
-    HttpExample(
-        settings={
-            "account": _ACCOUNT,
-            "api_key": "SK" + "1" * 32,
-            "secret": "twilio-key",
-            "from": "MG" + "2" * 32,
-            "to": "{{ data.phone }}",
-            "allow_recipients": ["+44", "+49"],
-            "text": "Your code is {{ data.code }}.",
-        },
-        data={"phone": "+447700900123", "code": "8814"},
-        secrets={"twilio-key": "k3y"},
-        url=f"https://api.twilio.com/2010-04-01/Accounts/{_ACCOUNT}/Messages.json",
-        headers={"authorization": f"Basic {b64encode(('SK' + '1' * 32 + ':k3y').encode()).decode()}"},
-        body={"To": "+447700900123", "MessagingServiceSid": "MG" + "2" * 32, "Body": "Your code is 8814."},
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:

@@ -11,7 +11,7 @@ from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 
@@ -33,50 +33,6 @@ class Settings(MessageSettings):
     person_address: ClassVar[str] = "teams"
 
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "secret": "teams-workflow",
-            "text": "**Order {{ data.number }}**\nfrom {{ data.name }}",
-            "link": "https://shop.example.com/orders/{{ data.number }}",
-            "link_label": "Show the order",
-        },
-        data={"number": "A-17", "name": "<at>Ann</at>"},
-        secrets={"teams-workflow": "https://example.environment.api.powerplatform.com/workflows/1?sig=example"},
-        url="https://example.environment.api.powerplatform.com/workflows/1?sig=example",
-        body={
-            "type": "message",
-            "attachments": [
-                {
-                    "contentType": CARD,
-                    "contentUrl": None,
-                    "content": {
-                        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-                        "type": "AdaptiveCard",
-                        "version": "1.4",
-                        "msteams": {"width": "Full", "entities": []},
-                        "body": [
-                            {
-                                "type": "TextBlock",
-                                "text": "**Order A-17**\n\nfrom <\u200bat>Ann<\u200b/at>",
-                                "wrap": True,
-                            }
-                        ],
-                        "actions": [
-                            {
-                                "type": "Action.OpenUrl",
-                                "title": "Show the order",
-                                "url": "https://shop.example.com/orders/A-17",
-                            }
-                        ],
-                    },
-                }
-            ],
-        },
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:

@@ -12,7 +12,7 @@ from functions.notify import http_kind
 from functions.notify.bounded_texts import cut
 from functions.notify.chat_messages import MessageSettings, rate_limited
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import ServerAddress
 from functions.notify.message_text import without_mentions
 from shared.delivery import Delivery, Outcome
@@ -51,25 +51,6 @@ class Settings(MessageSettings):
         if (self.chat is None) == (self.to is None):
             raise ValueError("must have one of `chat` and `to`")
         return self
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "secret": "telegram-token",
-            "chat": "-1001234567890",
-            "text": "{{ data.sensor }}: {{ data.value }} °C",
-        },
-        data={"sensor": "@freezer", "value": -4.5},
-        secrets={"telegram-token": "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"},
-        url="https://api.telegram.org/bot110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/sendMessage",
-        body={
-            "chat_id": "-1001234567890",
-            "text": "@\u200bfreezer: -4.5 °C",
-            "link_preview_options": {"is_disabled": True},
-        },
-    ),
-)
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:

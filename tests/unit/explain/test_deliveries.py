@@ -13,8 +13,10 @@ from deploy.config.config_file import parse_config
 from deploy.explain.config_tests import run_config_tests
 from deploy.explain.deliveries import DeliveryPreview, Situation, preview_delivery
 from deploy.explain.outgoing_request import MADE, masked_request, request_lines
+from deploy.explain.reference import kind_examples
 from functions.notify.destination import kind_module
 from functions.notify.http_kind import compile_settings, example_delivery
+from functions.notify.registry import NO_OWN_KINDS
 from shared.delivery import Delivery
 from shared.jsontext import Json
 from shared.ledger import DestinationState
@@ -261,7 +263,7 @@ HTTP_KINDS = [name for name, module in MODULES.items() if hasattr(module, "reque
 @pytest.mark.parametrize("name", HTTP_KINDS)
 def test_the_request_of_every_kind_is_shown_with_the_names_of_its_secrets(name: str) -> None:
     kind = MODULES[name]
-    for example in kind.EXAMPLES:
+    for example in kind_examples(name, NO_OWN_KINDS):
         written = compile_settings(kind, example.settings)
         request = masked_request(kind, example_delivery(example.data), written)
         text = "\n".join(request_lines(request))

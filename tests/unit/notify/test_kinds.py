@@ -18,10 +18,11 @@ from pydantic import ValidationError
 import functions.notify.destinations as kinds_package
 from deploy.config.sections.destination import DestinationConfig
 from deploy.config.sections.kinds import destination_kinds, settings_model
-from deploy.explain.reference import example_faults
+from deploy.explain.reference import example_faults, kind_examples
 from functions.notify.destination import kind_module
 from functions.notify.destinations import sms
 from functions.notify.http_kind import MAX_EXCERPT_CHARACTERS, NOW, HttpExample
+from functions.notify.registry import NO_OWN_KINDS
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.jsontext import Json, JsonObject
 from tests.unit.notify.http_kinds import outcome_of
@@ -34,10 +35,14 @@ def kinds() -> Iterator[ModuleType]:
             yield module
 
 
+def kind_name(kind: ModuleType) -> str:
+    return kind.__name__.rpartition(".")[2]
+
+
 EXAMPLES = [
-    pytest.param(kind, example, id=f"{kind.__name__.rpartition('.')[2]}-{number}")
+    pytest.param(kind, example, id=f"{kind_name(kind)}-{number}")
     for kind in kinds()
-    for number, example in enumerate(kind.EXAMPLES)
+    for number, example in enumerate(kind_examples(kind_name(kind), NO_OWN_KINDS))
 ]
 
 
@@ -68,6 +73,11 @@ def test_the_page_of_a_kind_has_its_settings_and_the_index_leads_there(root: Pat
 def test_the_entry_page_has_the_settings_of_every_kind(root: Path) -> None:
     page = (root / "functions/notify/README.md").read_text(encoding="utf-8")
     assert [each for each in DestinationConfig.model_fields if f"| `{each}` |" not in page] == []
+
+
+def test_every_kind_that_speaks_http_has_an_example() -> None:
+    names = map(kind_name, kinds())
+    assert [name for name in names if not kind_examples(name, NO_OWN_KINDS)] == []
 
 
 TWILIO: Final[JsonObject] = {"account": "AC" + "a" * 32, "secret": "k", "from": "+15005550006", "to": "+447700900123"}

@@ -23,7 +23,7 @@ from functions.notify.destinations.document import markdown
 from functions.notify.destinations.document.markdown import START
 from functions.notify.google_calls import CallFailed, GoogleCalls, objects_in
 from functions.notify.http_engine import attempt_in_time
-from functions.notify.http_kind import KEY, HttpExample, OutgoingRequest, SecretValues
+from functions.notify.http_kind import OutgoingRequest, SecretValues
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate, checked_by
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
@@ -105,69 +105,6 @@ MAX_TITLE_CHARACTERS: Final = 250
 MAX_CHARACTERS: Final = 1_020_000
 """A document of Google has no more, whatever it contains."""
 MakeRequests: TypeAlias = Callable[[int], list[Json]]
-
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={
-            "template": "https://docs.google.com/document/d/1ExampleOfATemplate/edit",
-            "values": {"customer": "data.name", "total": "data.total"},
-            "title": "Invoice {{ data.number }}",
-            "folder": "https://drive.google.com/drive/folders/1ExampleOfAFolder",
-        },
-        data={"number": "A-17", "name": "Ada", "total": 12.5},
-        url="https://docs.googleapis.com/v1/documents/NEW:batchUpdate",
-        body={
-            "requests": [
-                {
-                    "replaceAllText": {
-                        "containsText": {"text": "{{customer}}", "matchCase": True},
-                        "replaceText": "Ada",
-                    }
-                },
-                {"replaceAllText": {"containsText": {"text": "{{total}}", "matchCase": True}, "replaceText": "12.5"}},
-                {"createNamedRange": {"name": f"hookchain {KEY}", "range": {"startIndex": 1, "endIndex": 2}}},
-            ]
-        },
-    ),
-    HttpExample(
-        settings={
-            "append_to": "https://docs.google.com/document/d/1ExampleOfADocument/edit",
-            "markdown": "## {{ data.title }}\n\nBy **{{ data.author }}**",
-        },
-        data={"title": "Pears", "author": "*Ada*"},
-        url="https://docs.googleapis.com/v1/documents/1ExampleOfADocument:batchUpdate",
-        body={
-            "requests": [
-                {"insertText": {"location": {"index": 1}, "text": "Pears\nBy *Ada*"}},
-                {"deleteParagraphBullets": {"range": {"startIndex": 1, "endIndex": 15}}},
-                {
-                    "updateParagraphStyle": {
-                        "range": {"startIndex": 1, "endIndex": 15},
-                        "paragraphStyle": {"namedStyleType": "NORMAL_TEXT"},
-                        "fields": "namedStyleType,indentStart,indentFirstLine",
-                    }
-                },
-                {"updateTextStyle": {"range": {"startIndex": 1, "endIndex": 15}, "textStyle": {}, "fields": "*"}},
-                {
-                    "updateParagraphStyle": {
-                        "range": {"startIndex": 1, "endIndex": 6},
-                        "paragraphStyle": {"namedStyleType": "HEADING_2"},
-                        "fields": "namedStyleType",
-                    }
-                },
-                {
-                    "updateTextStyle": {
-                        "range": {"startIndex": 10, "endIndex": 15},
-                        "textStyle": {"bold": True},
-                        "fields": "bold",
-                    }
-                },
-                {"createNamedRange": {"name": f"hookchain {KEY}", "range": {"startIndex": 1, "endIndex": 15}}},
-            ]
-        },
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)

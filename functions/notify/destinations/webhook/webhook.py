@@ -15,7 +15,7 @@ from urllib.parse import quote
 from functions.notify import http_kind
 from functions.notify.destination import Attempt
 from functions.notify.event_content import bytes_in, public_cloudevent
-from functions.notify.http_kind import HttpExample, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivery, Outcome
 from shared.errors import Permanent, Rejected
 from shared.event import Event, oneline
@@ -52,49 +52,6 @@ MAX_TITLE_CHARACTERS: Final = 80
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]+)", re.IGNORECASE)
 _UNQUOTED: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~\\"
 """What stays as it is in a header of CloudEvents' HTTP binding: printable ASCII but space, `"` and `%`."""
-
-EXAMPLES: Final = (
-    HttpExample(
-        settings={"url": "https://crm.example.com/in", "secret": "crm-signing"},
-        data={"name": "Ada", "plan": "pro"},
-        secrets={"crm-signing": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
-        url="https://crm.example.com/in",
-        headers={
-            "webhook-id": "5f0c" * 16,
-            "webhook-timestamp": "1772366405",
-            "webhook-signature": "v1,01BidFdAs4/L6PoVPad7mg1kKvGjbPPelmb4kPr8uGQ=",
-        },
-        body={"name": "Ada", "plan": "pro"},
-    ),
-    HttpExample(
-        settings={
-            "url": "https://stock.example.com/items/{{ data.sku }}",
-            "method": "PUT",
-            "format": "form",
-            "fields": {"order": "{{ subject }}"},
-            "signature": {"header": "X-Signature", "prefix": "sha256=", "secret": "stock-signing"},
-        },
-        data={"sku": "A/17", "count": 3},
-        secrets={"stock-signing": "a-secret-of-the-stock"},
-        method="PUT",
-        url="https://stock.example.com/items/A%2F17",
-        headers={"x-signature": "sha256=7f56cc7338e0616dbed51dc5451eb231d949e7e9de69aaf92dd5e3d414b927a7"},
-        body={"sku": "A/17", "count": "3", "order": "1042"},
-    ),
-    HttpExample(
-        settings={
-            "url": "https://hooks.example.com/v1",
-            "body": '{"text": {{ ("New order from " ~ data.name) | tojson }}}',
-            "headers": {"x-event": "{{ type }}"},
-            "auth": {"scheme": "bearer", "secret": "hooks-token"},
-        },
-        data={"name": 'Ann "Bob"'},
-        secrets={"hooks-token": "a-token-of-hooks"},
-        url="https://hooks.example.com/v1",
-        headers={"x-event": "order.created"},
-        body={"text": 'New order from Ann "Bob"'},
-    ),
-)
 
 
 class WebhookSettings(TypedDict):

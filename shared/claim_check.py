@@ -3,17 +3,14 @@
 from dataclasses import replace
 from typing import Final
 
-from shared.errors import Permanent, Temporary
+from shared import errors, freed_memory, jsontext, ports
 from shared.event import Event, from_stored, to_cloudevent
-from shared.freed_memory import keep_freed_memory
-from shared.jsontext import to_json
-from shared.ports import Blobs
 
 MAX_INLINE_BYTES: Final = 200 * 1024
 
 
 async def checked_in(
-    event: Event, blobs: Blobs | None, name: str, content: bytes | None = None, *, is_new: bool = False
+    event: Event, blobs: ports.Blobs | None, name: str, content: bytes | None = None, *, is_new: bool = False
 ) -> tuple[Event, bytes]:
     """Return the event as it may travel, and its JSON. Over 200 KiB it is put under `name` first. Raises Temporary.
 
@@ -23,28 +20,28 @@ async def checked_in(
     Where the platform has no Blobs it travels whole, which Pub/Sub takes to 10 MB.
     """
     if content is None:
-        content = to_json(to_cloudevent(event)).encode()
+        content = jsontext.to_json(to_cloudevent(event)).encode()
     if blobs is None or len(content) <= MAX_INLINE_BYTES:
         return event, content
-    keep_freed_memory()
+    freed_memory.keep_freed_memory()
     await (blobs.create if is_new else blobs.put)(name, content)
     light = replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None)
-    return light, to_json(to_cloudevent(light)).encode()
+    return light, jsontext.to_json(to_cloudevent(light)).encode()
 
 
-async def checked_out(event: Event, blobs: Blobs | None) -> Event:
+async def checked_out(event: Event, blobs: ports.Blobs | None) -> Event:
     """Return the whole event. Raises Temporary, and Permanent (`missing_body`) where the blob is gone."""
     return event if event.dataref is None else (await stored_event(event.dataref, blobs))[0]
 
 
-async def stored_event(dataref: str, blobs: Blobs | None) -> tuple[Event, int]:
+async def stored_event(dataref: str, blobs: ports.Blobs | None) -> tuple[Event, int]:
     """Return the whole event, and the number of bytes of its JSON. Raises as checked_out does."""
     if blobs is None:
-        raise Temporary(
+        raise errors.Temporary(
             "blobs_unavailable", "the event's data is in a blob, and this platform's settings name no place for blobs"
         )
-    keep_freed_memory()
+    freed_memory.keep_freed_memory()
     content = await blobs.get(dataref)
     if content is None:
-        raise Permanent("missing_body", f"the blob {dataref!r} that holds the event's data is gone")
+        raise errors.Permanent("missing_body", f"the blob {dataref!r} that holds the event's data is gone")
     return from_stored(content), len(content)

@@ -4,17 +4,14 @@ import base64
 import binascii
 from typing import Final
 
-from shared.errors import Permanent
-from shared.journal import DeadLetter
+from shared import errors, journal, ports, times
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import BusMessage
-from shared.times import rfc3339, unix_seconds
 
 DEAD_LETTER_TYPE: Final = "hookchain.dead-letter"
 MAX_REASON_CHARACTERS: Final = 250  # Pub/Sub takes 1,024 bytes in an attribute
 
 
-def dead_letter_message(letter: DeadLetter) -> BusMessage:
+def dead_letter_message(letter: journal.DeadLetter) -> ports.BusMessage:
     """Return the message. Its attributes repeat `id`, `code` and `reason`, so that a person sees them in the bus."""
     source = f"/routes/{letter.route}" if letter.route else "/hookchain"
     document: JsonObject = {
@@ -22,7 +19,7 @@ def dead_letter_message(letter: DeadLetter) -> BusMessage:
         "id": letter.id,
         "source": source,
         "type": DEAD_LETTER_TYPE,
-        "time": rfc3339(letter.at),
+        "time": times.rfc3339(letter.at),
         "datacontenttype": "application/json",
         "data": {
             "code": letter.code,
@@ -42,22 +39,22 @@ def dead_letter_message(letter: DeadLetter) -> BusMessage:
         "code": letter.code,
         "reason": letter.reason[:MAX_REASON_CHARACTERS],
     }
-    return BusMessage(to_json(document).encode(), attributes)
+    return ports.BusMessage(to_json(document).encode(), attributes)
 
 
-def dead_letter_from(document: Json) -> DeadLetter:
+def dead_letter_from(document: Json) -> journal.DeadLetter:
     """Raises Permanent (`malformed_event`) for what is not a dead letter of ours."""
     data = document.get("data") if isinstance(document, dict) and document.get("type") == DEAD_LETTER_TYPE else None
     if not isinstance(document, dict) or not isinstance(data, dict):
-        raise Permanent(
+        raise errors.Permanent(
             "malformed_event", f"a dead letter is a CloudEvent of type {DEAD_LETTER_TYPE!r} whose data is an object"
         )
     try:
-        return DeadLetter(
+        return journal.DeadLetter(
             id=_text(document, "id"),
             code=_text(data, "code"),
             reason=_text(data, "reason"),
-            at=unix_seconds(_text(document, "time")),
+            at=times.unix_seconds(_text(document, "time")),
             message=_decoded(data),
             topic=_text(data, "topic"),
             event_id=_text(data, "event_id"),
@@ -65,7 +62,7 @@ def dead_letter_from(document: Json) -> DeadLetter:
             destination=_text(data, "destination"),
         )
     except ValueError as error:
-        raise Permanent(
+        raise errors.Permanent(
             "malformed_event", f"a dead letter has a field that does not read: {type(error).__name__}"
         ) from error
 
@@ -83,11 +80,11 @@ def _decoded(data: JsonObject) -> bytes:
     try:
         return base64.b64decode(_text(data, "message_base64"), validate=True)
     except binascii.Error as error:
-        raise Permanent("malformed_event", "a dead letter's 'message_base64' is not base64") from error
+        raise errors.Permanent("malformed_event", "a dead letter's 'message_base64' is not base64") from error
 
 
 def _text(values: JsonObject, name: str) -> str:
     value = values.get(name)
     if not isinstance(value, str):
-        raise Permanent("malformed_event", f"a dead letter's {name!r} is text; found {type(value).__name__}")
+        raise errors.Permanent("malformed_event", f"a dead letter's {name!r} is text; found {type(value).__name__}")
     return value

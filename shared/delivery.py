@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from shared.errors import Permanent, PermanentCode
+from shared import errors, ports
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, texts_json, to_json
-from shared.ports import BusMessage
 from shared.subscribers.names import SEPARATOR
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
@@ -73,7 +72,7 @@ def _name_texts(route: str, destination: str) -> _NameTexts:
     return _NameTexts(",".join(map(to_json, names)).encode(), source, fields)
 
 
-def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Mapping[str, str]) -> BusMessage:
+def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Mapping[str, str]) -> ports.BusMessage:
     """Return the message that carries the delivery. `event` is the JSON of its event as it travels."""
     [message] = delivery_messages(
         delivery.event.id,
@@ -99,7 +98,7 @@ def delivery_messages(
     merged: int = 0,
     after: str = "",
     waiting: str = "",
-) -> list[BusMessage]:
+) -> list[ports.BusMessage]:
     """Return the messages that carry an event to these destinations, each of them a CloudEvent.
 
     `event` is its JSON as it travels, `time` the RFC 3339 time of the messages; `attributes` are added to those of the
@@ -120,7 +119,7 @@ def delivery_messages(
         key = hashlib.sha256(key_begin + names + key_end).hexdigest()
         head = f'{{"specversion":"1.0","id":"{key}","time":"{time}",{fields}'
         own = {"ce-id": key, "ce-type": DELIVERY_TYPE, "ce-source": source}
-        messages.append(BusMessage(head.encode() + rest, {**own, **attributes}))
+        messages.append(ports.BusMessage(head.encode() + rest, {**own, **attributes}))
     return messages
 
 
@@ -128,7 +127,7 @@ def delivery_from(document: Json) -> Delivery:
     """Return the delivery in a message. Raises Permanent (`malformed_event`) for anything else."""
     data = document.get("data") if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE else None
     if not isinstance(data, dict):
-        raise Permanent(
+        raise errors.Permanent(
             "malformed_event", f"a delivery is a CloudEvent of type {DELIVERY_TYPE!r} whose data is an object"
         )
     route = data.get("route")
@@ -136,11 +135,11 @@ def delivery_from(document: Json) -> Delivery:
     merged = data.get("merged", 0)
     after = data.get("after", "")
     if not isinstance(route, str) or not isinstance(destination, str):
-        raise Permanent("malformed_event", "a delivery's data names its 'route' and its 'destination'")
+        raise errors.Permanent("malformed_event", "a delivery's data names its 'route' and its 'destination'")
     if not isinstance(merged, int) or isinstance(merged, bool) or merged < 0:
-        raise Permanent("malformed_event", "a delivery's 'merged' is a number of deliveries")
+        raise errors.Permanent("malformed_event", "a delivery's 'merged' is a number of deliveries")
     if not isinstance(after, str):
-        raise Permanent("malformed_event", "a delivery's 'after' is the name of an endpoint")
+        raise errors.Permanent("malformed_event", "a delivery's 'after' is the name of an endpoint")
     return Delivery(from_cloudevent(data.get("event")), route, destination, merged=merged, after=after)
 
 
@@ -179,7 +178,7 @@ class Unknown:
 class Failed:
     """The destination will never accept the delivery, which becomes a dead letter with this code."""
 
-    code: PermanentCode
+    code: errors.PermanentCode
     reason: str
     answer: str = ""
 

@@ -4,8 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from shared.errors import Rejected, ReplyCode
-from shared.jsontext import JsonObject, to_json
+from shared import errors, jsontext
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -56,15 +55,15 @@ class Reply(NamedTuple):
     headers: Headers = (("content-type", "application/json"),)
 
 
-def body_too_large(max_bytes: int) -> Rejected:
-    return Rejected("body_too_large", f"the body is larger than {max_bytes} bytes")
+def body_too_large(max_bytes: int) -> errors.Rejected:
+    return errors.Rejected("body_too_large", f"the body is larger than {max_bytes} bytes")
 
 
-def json_reply(status: int, value: JsonObject, *headers: tuple[str, str]) -> Reply:
-    return Reply(status, to_json(value).encode(), (("content-type", "application/json"), *headers))
+def json_reply(status: int, value: jsontext.JsonObject, *headers: tuple[str, str]) -> Reply:
+    return Reply(status, jsontext.to_json(value).encode(), (("content-type", "application/json"), *headers))
 
 
-def problem(status: int, code: ReplyCode, title: str, *headers: tuple[str, str]) -> Reply:
+def problem(status: int, code: errors.ReplyCode, title: str, *headers: tuple[str, str]) -> Reply:
     """Return an RFC 9457 problem document. `code` is stable; `title` says no more than a stranger may know."""
-    body = to_json({"type": "about:blank", "title": title, "status": status, "code": code}).encode()
+    body = jsontext.to_json({"type": "about:blank", "title": title, "status": status, "code": code}).encode()
     return Reply(status, body, (("content-type", "application/problem+json"), *headers))

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from shared import errors, journal, outcomes
 from shared.delivery import Delivery
-from shared.errors import Temporary
-from shared.journal import AttemptEntry
-from shared.outcomes import DeliveryState
 
 POSTPONE_SECONDS: Final = 600.5
 """So far a sweep moves a row's `retry_at` before it publishes the delivery, which is due again if the message is lost.
@@ -61,7 +59,7 @@ class LedgerRow(NamedTuple):
     replays: tuple[str, ...] = ()
     slot_at: float = 0.0
     undelivered_since: int = 0
-    attempts: tuple[AttemptEntry, ...] = ()
+    attempts: tuple[journal.AttemptEntry, ...] = ()
 
     @property
     def planned_at(self) -> float | None:
@@ -122,10 +120,10 @@ class Settlement(NamedTuple):
     `has_slot`: a cap gave it the time `retry_at`.
     """
 
-    state: DeliveryState
+    state: outcomes.DeliveryState
     now: float
     reason: str = ""
-    attempt: AttemptEntry | None = None
+    attempt: journal.AttemptEntry | None = None
     retry_at: float | None = None
     group: str = ""
     has_slot: bool = False
@@ -221,13 +219,13 @@ class Ledger(Protocol):
         """Move a due row's `retry_at` to `at`; the row's new fence, or None if another was faster."""
         ...
 
-    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | errors.Temporary | None]:
         """Postpone many rows. Return for each what `postpone` returns or raises."""
         ...
 
     async def merge_all(
         self, moves: Sequence[tuple[str, int]], now: float, digest_id: str
-    ) -> Sequence[bool | Temporary]:
+    ) -> Sequence[bool | errors.Temporary]:
         """Make rows in `retry_scheduled`, given as key and fence, part of a digest: `merged`, which is final.
 
         One that was postponed meanwhile is merged too: it is part of the digest since it was listed.
@@ -237,7 +235,7 @@ class Ledger(Protocol):
         ...
 
     async def reopen(
-        self, key: str, now: float, replay: str = "", only: frozenset[DeliveryState] | None = None
+        self, key: str, now: float, replay: str = "", only: frozenset[outcomes.DeliveryState] | None = None
     ) -> int | None:
         """Begin a finished delivery's next generation, attempts from 1; its number, or None if not finished.
 

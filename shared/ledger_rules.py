@@ -18,9 +18,8 @@ A rule answers the row as it then is (the same object where nothing changes), or
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from shared import errors, journal
 from shared.delivery import Delivery
-from shared.errors import PermanentCode
-from shared.journal import AttemptEntry
 from shared.ledger import (
     Busy,
     Claim,
@@ -42,7 +41,7 @@ DEAD_LETTERED: Final[DeliveryState] = "dead_lettered"
 RETRY_SCHEDULED: Final[DeliveryState] = "retry_scheduled"
 HELD: Final[DeliveryState] = "held"
 MERGED: Final[DeliveryState] = "merged"
-FORGOTTEN: Final[PermanentCode] = "forgotten"
+FORGOTTEN: Final[errors.PermanentCode] = "forgotten"
 """The reason of a delivery that was pending or held when its event was forgotten."""
 
 Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
@@ -150,7 +149,7 @@ def _obstacle(row: LedgerRow, payload_hash: str, now: float, due_fence: int | No
 
 def _with_unrecorded_attempt(row: LedgerRow, now: float) -> LedgerRow:
     """Record an attempt whose lease ended without a record."""
-    unrecorded = AttemptEntry(
+    unrecorded = journal.AttemptEntry(
         delivery_id=row.key,
         event_id=row.event_id,
         route=row.route,

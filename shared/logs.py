@@ -10,8 +10,7 @@ import time
 from functools import lru_cache
 from typing import Final
 
-from shared.jsontext import Json, JsonObject, texts_json
-from shared.times import rfc3339
+from shared import jsontext, times
 
 FIELDS: Final = frozenset(
     {
@@ -74,7 +73,7 @@ def set_trace_project(project: str) -> None:
     _trace_project = project
 
 
-def log(severity: str, message: str, started: float | None = None, /, **fields: Json) -> None:
+def log(severity: str, message: str, started: float | None = None, /, **fields: jsontext.Json) -> None:
     """Write a line. Fields that are None are left out. `started`, a time of `perf_counter`, becomes `duration_ms`.
 
     Raises ValueError for a field that is not in FIELDS.
@@ -82,7 +81,7 @@ def log(severity: str, message: str, started: float | None = None, /, **fields: 
     if not FIELDS.issuperset(fields):
         unknown = ", ".join(sorted(fields.keys() - FIELDS))
         raise ValueError(f"not a log field: {unknown}; the allowed ones are in shared/logs.py")
-    line: JsonObject = {"severity": severity, "message": message, "time": rfc3339(time.time())}
+    line: jsontext.JsonObject = {"severity": severity, "message": message, "time": times.rfc3339(time.time())}
     if started is not None:
         line["duration_ms"] = int((time.perf_counter() - started) * 100_000) / 100
     for name, value in fields.items():
@@ -90,5 +89,5 @@ def log(severity: str, message: str, started: float | None = None, /, **fields: 
             line[name] = value
     if _trace_project and "trace" in line:
         line[TRACE_FIELD] = f"projects/{_trace_project}/traces/{line['trace']}"
-    sys.stdout.write(texts_json(line).decode() + "\n")
+    sys.stdout.write(jsontext.texts_json(line).decode() + "\n")
     sys.stdout.flush()

@@ -10,10 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from shared import jsontext, logs, ports
 from shared.errors import Temporary
-from shared.jsontext import Json
-from shared.logs import log
-from shared.ports import Clock
 
 SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _SECRET_KEY: Final = re.compile(r"([a-z0-9_]+_)?secret")
@@ -73,7 +71,7 @@ def from_environment(environ: Mapping[str, str]) -> Reader:
     return lambda name: environ.get(variable_name(name))
 
 
-def secret_names(settings: Json) -> Iterator[str]:
+def secret_names(settings: jsontext.Json) -> Iterator[str]:
     """Yield the names of secrets in settings: the texts under a key `secret`, or one that ends in `_secret`."""
     if isinstance(settings, list):
         for item in settings:
@@ -119,7 +117,7 @@ class SecretStore:
     how a secret is revoked.
     """
 
-    def __init__(self, readers: tuple[Reader, ...], clock: Clock, manager: AsyncReader | None = None) -> None:
+    def __init__(self, readers: tuple[Reader, ...], clock: ports.Clock, manager: AsyncReader | None = None) -> None:
         self._readers = readers
         self._manager = manager
         self._clock = clock
@@ -170,7 +168,7 @@ class SecretStore:
         if now >= cached.warn_at:
             hours = (cached.stale_until - now) / 3_600
             detail = f"{error.detail}. Its last value is used for at most {hours:.1f} h more."
-            log("WARNING", "secret store unreachable", secret_name=name, code=error.code, detail=detail)
+            logs.log("WARNING", "secret store unreachable", secret_name=name, code=error.code, detail=detail)
             self._cache[name] = cached._replace(warn_at=now + WARN_SECONDS)
         return cached.values
 

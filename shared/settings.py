@@ -14,19 +14,17 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from shared.errors import HookchainError
+from shared import errors, logs, ports
 from shared.jsontext import Json, JsonObject
-from shared.logs import log, set_trace_project
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 
 DEFAULT_STATE: Final = ".hookchain"
 LOCAL_PROJECT: Final = "hookchain-local"
 LOCAL_PUSH_ACCOUNT: Final = f"push@{LOCAL_PROJECT}.iam.gserviceaccount.com"
 CLOUD_RUN: Final = "cloud-run"
 QUEUE_VARIABLES: Final = {
-    EVENTS: "HOOKCHAIN_EVENTS_QUEUE",
-    DELIVERIES: "HOOKCHAIN_DELIVERIES_QUEUE",
-    DEAD_LETTERS: "HOOKCHAIN_DEAD_LETTERS_QUEUE",
+    ports.EVENTS: "HOOKCHAIN_EVENTS_QUEUE",
+    ports.DELIVERIES: "HOOKCHAIN_DELIVERIES_QUEUE",
+    ports.DEAD_LETTERS: "HOOKCHAIN_DEAD_LETTERS_QUEUE",
 }
 METADATA_HOST: Final = "metadata.google.internal"
 
@@ -127,7 +125,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 """The folder of the bundle, or of the checkout."""
 
 
-class SliceFault(HookchainError):
+class SliceFault(errors.HookchainError):
     """The slice is missing or does not load: the function cannot run."""
 
 
@@ -141,7 +139,7 @@ def settings() -> Settings:
 def slice_or_exit(function: str) -> JsonObject:
     """Load the function's slice once, and name the project of the log's traces where Cloud Run reads it."""
     if settings().metadata_host:
-        set_trace_project(settings().project)
+        logs.set_trace_project(settings().project)
     with exit_at_fault(function):
         return load_slice(function, settings().slice_file)
 
@@ -166,7 +164,7 @@ def exit_at_fault(function: str) -> Iterator[None]:
     try:
         yield
     except SliceFault as fault:
-        log("CRITICAL", "the configuration does not load", function=function, detail=fault.detail)
+        logs.log("CRITICAL", "the configuration does not load", function=function, detail=fault.detail)
         raise SystemExit(f"{function}: {fault.detail}") from fault
 
 

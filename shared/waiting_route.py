@@ -12,11 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from shared.delivery import ROUTE_ITSELF, delivery_messages
-from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import BusMessage
-from shared.times import rfc3339
+from shared import delivery, errors, jsontext, ports, times
 
 ROUTE: Final = "route"
 RUN: Final = "run"
@@ -53,14 +49,14 @@ class WaitingRoute:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def waiting_message(event_id: str, event: bytes, route: str, waiting: WaitingRoute) -> BusMessage:
+def waiting_message(event_id: str, event: bytes, route: str, waiting: WaitingRoute) -> ports.BusMessage:
     """Return the message that lets the route wait. `event` is the JSON of the event as it travels."""
-    time, document = rfc3339(waiting.ended_at), to_json(asdict(waiting))
-    [message] = delivery_messages(event_id, event, route, (ROUTE_ITSELF,), time, {}, waiting=document)
+    time, document = times.rfc3339(waiting.ended_at), jsontext.to_json(asdict(waiting))
+    [message] = delivery.delivery_messages(event_id, event, route, (delivery.ROUTE_ITSELF,), time, {}, waiting=document)
     return message
 
 
-def waiting_from(message: Json) -> WaitingRoute:
+def waiting_from(message: jsontext.Json) -> WaitingRoute:
     """Return the wait in a delivery to ROUTE_ITSELF. Raises Permanent (`malformed_event`)."""
     data = message.get("data") if isinstance(message, dict) else None
     found = data.get("waiting") if isinstance(data, dict) else None
@@ -81,10 +77,10 @@ def waiting_from(message: Json) -> WaitingRoute:
     )
 
 
-def _positive(document: JsonObject, name: str) -> float:
+def _positive(document: jsontext.JsonObject, name: str) -> float:
     value = document.get(name)
     if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
-        raise Permanent("malformed_event", f"a waiting route's {name!r} is a number that is not negative")
+        raise errors.Permanent("malformed_event", f"a waiting route's {name!r} is a number that is not negative")
     return float(value)
 
 

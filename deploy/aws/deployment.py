@@ -8,8 +8,7 @@ from typing import Final
 
 from deploy.cloud_access.aws import AwsApi, AwsFault, objects
 from deploy.cloud_access.aws_names import DEFAULT_STACK, StackTarget, find_target
-from deploy.config.checkout import environ_with
-from deploy.config.dotenv import read_dotenv, remember
+from deploy.config import checkout, dotenv
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject
 
@@ -106,20 +105,20 @@ class Memory:
 
     def keep(self) -> Iterator[str]:
         """Add missing variables to .env, and yield a line for each one that has another value. Raises DotenvFault."""
-        known = read_dotenv(self.path)
+        known = dotenv.read_dotenv(self.path)
         wanted = {"AWS_REGION": self.target.region}
         wanted |= {name: self.environ[name] for name in self.settings if self.environ.get(name)}
         if "AWS_REGION" in known:
             known = {"HOOKCHAIN_STACK": DEFAULT_STACK, **known}
         if self.target.stack != known.get("HOOKCHAIN_STACK", DEFAULT_STACK):
             wanted["HOOKCHAIN_STACK"] = self.target.stack
-        yield from remember(self.path, known, wanted, COMMENT)
+        yield from dotenv.remember(self.path, known, wanted, COMMENT)
 
     def missing_target_options(self) -> str:
         """Return the options that commands need to find the deployment; empty if .env names it. Raises DotenvFault."""
         target = self.target
         try:
-            if find_target(_NOTHING_SAID, environ_with(self.path), lambda: None) == target:
+            if find_target(_NOTHING_SAID, checkout.environ_with(self.path), lambda: None) == target:
                 return ""
         except CommandError:
             pass

@@ -10,9 +10,7 @@ from deploy.aws.resources.stores import CREATE_REQUESTS, stores
 from deploy.aws.yaml_text import Fields, Node, to_yaml
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, objects
-from deploy.cloud_access.aws_names import STACK_TAG, StackTarget
-from deploy.terminal.command_line import CommandError
-from deploy.terminal.parallel import run_in_parallel
+from deploy.terminal import command_line, parallel
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject
 
@@ -41,7 +39,7 @@ def find_remaining(deployed: DeployedStack) -> Remaining:
     """Raises AwsFault."""
     target, api = deployed.target, deployed.api
     tables = [aws_names.table(target.prefix, name) for name in aws_names.TABLES]
-    exist = run_in_parallel(lambda table: _table_exists(api, table), tables)
+    exist = parallel.run_in_parallel(lambda table: _table_exists(api, table), tables)
     bucket = deployed.bucket()
     return Remaining(
         tuple(name for name, is_there in zip(tables, exist, strict=True) if is_there),
@@ -100,7 +98,7 @@ def _bucket_exists(api: AwsApi, bucket: str) -> bool:
     return True
 
 
-def _secrets(api: AwsApi, target: StackTarget) -> Iterator[str]:
+def _secrets(api: AwsApi, target: aws_names.StackTarget) -> Iterator[str]:
     tagged: list[Json] = [{"Key": "tag-key", "Values": [aws_names.STACK_TAG]}]
     for page in api.pages("secretsmanager", "list_secrets", "NextToken", Filters=tagged):
         for secret in objects(page.get("SecretList")):
@@ -185,10 +183,10 @@ def _named(resource: Node, own: Fields) -> Fields:
     }
 
 
-def adopt(api: AwsApi, target: StackTarget, template: str) -> None:
+def adopt(api: AwsApi, target: aws_names.StackTarget, template: str) -> None:
     """Create the stack with what exists. Raises CommandError and AwsFault."""
     named = {"StackName": target.stack, "ChangeSetName": CHANGE_SET}
-    tags: list[Json] = [{"Key": STACK_TAG, "Value": target.prefix}]
+    tags: list[Json] = [{"Key": aws_names.STACK_TAG, "Value": target.prefix}]
     api.call(
         SERVICE,
         "create_change_set",
@@ -215,7 +213,7 @@ def _wait(api: AwsApi, operation: str, arguments: Mapping[str, str], field: str,
         if status.endswith(("FAILED", "ROLLBACK_COMPLETE")) or time.monotonic() > give_up_at:
             reason = found.get(f"{field}Reason") or status
             stack = arguments["StackName"]
-            raise CommandError(
+            raise command_line.CommandError(
                 f"stack {stack}: cannot take in the tables and the bucket that an earlier one left: {reason}. "
                 "Remove them with `make destroy-aws ALL=1`, if nothing in them is needed"
             )

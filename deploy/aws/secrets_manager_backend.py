@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from deploy.cloud_access.aws import AwsApi, AwsFault
-from deploy.cloud_access.aws_names import STACK_TAG, StackTarget, secret_id
+from deploy.cloud_access import aws, aws_names
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.parallel import run_in_parallel
 from shared.jsontext import Json, JsonObject
@@ -20,7 +19,7 @@ _UNREADABLE: Final = {
 
 
 class SecretsManagerBackend:
-    def __init__(self, target: StackTarget, api: AwsApi) -> None:
+    def __init__(self, target: aws_names.StackTarget, api: aws.AwsApi) -> None:
         self._target = target
         self._api = api
 
@@ -29,11 +28,11 @@ class SecretsManagerBackend:
         return {name: each for name, each in zip(names, stored, strict=True) if each is not None}
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:
-        secret = secret_id(self._target.prefix, name)
+        secret = aws_names.secret_id(self._target.prefix, name)
         try:
             before = self._described(secret)
             if before is None:
-                tags: list[Json] = [{"Key": STACK_TAG, "Value": self._target.prefix}]
+                tags: list[Json] = [{"Key": aws_names.STACK_TAG, "Value": self._target.prefix}]
                 self._api.call(SERVICE, "create_secret", Name=secret, SecretString=text, Tags=tags)
                 return [f"created: secret {secret}"]
             if "DeletedDate" in before:
@@ -41,20 +40,20 @@ class SecretsManagerBackend:
             self._reject_others(secret, before)
             self._api.call(SERVICE, "put_secret_value", SecretId=secret, SecretString=text)
             return [f"stored as the current version of {secret}", *self._retire(secret, forget)]
-        except AwsFault as fault:
+        except aws.AwsFault as fault:
             raise BackendError(str(fault)) from fault
 
     def how_to_read(self, name: str) -> str:
-        secret = secret_id(self._target.prefix, name)
+        secret = aws_names.secret_id(self._target.prefix, name)
         command = ["aws", "secretsmanager", "get-secret-value", f"--secret-id={secret}"]
         return shlex.join([*command, "--query=SecretString", "--output=text", f"--region={self._target.region}"])
 
     def _find_one(self, name: str) -> StoredSecret | None:
-        secret = secret_id(self._target.prefix, name)
+        secret = aws_names.secret_id(self._target.prefix, name)
         where = f"secret {secret}"
         try:
             found = self._api.call(SERVICE, "get_secret_value", SecretId=secret)
-        except AwsFault as fault:
+        except aws.AwsFault as fault:
             if fault.code == "ResourceNotFoundException":
                 return None
             if fault.is_denied:
@@ -71,7 +70,7 @@ class SecretsManagerBackend:
     def _described(self, secret: str) -> JsonObject | None:
         try:
             return self._api.call(SERVICE, "describe_secret", SecretId=secret)
-        except AwsFault as fault:
+        except aws.AwsFault as fault:
             if fault.code == "ResourceNotFoundException":
                 return None
             raise
@@ -80,7 +79,7 @@ class SecretsManagerBackend:
         """Raise BackendError for another stack's secret: `eu-key` of `shop` is also `key` of `shop-eu`."""
         listed = found.get("Tags")
         tags = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-        owner = next((str(each.get("Value")) for each in tags if each.get("Key") == STACK_TAG), None)
+        owner = next((str(each.get("Value")) for each in tags if each.get("Key") == aws_names.STACK_TAG), None)
         if owner not in (None, self._target.prefix):
             raise BackendError(f"nothing was changed: secret {secret} has the tag of the deployment {owner!r}")
 

@@ -3,37 +3,36 @@
 import argparse
 from pathlib import Path
 
-from deploy.bundle.bundle import PLATFORMS, NotABundle, contents, write
-from deploy.bundle.requirements import PinsFault
+from deploy.bundle import bundle, requirements
 from deploy.cli.command import DONE, parser, run_command
-from deploy.config.checkout import ROOT, named_config
-from deploy.config.compiler import compile_file
-from deploy.config.configured import add_configuration, environ_of
+from deploy.config import checkout, compiler, configured
 
 
 def main(arguments: list[str]) -> int:
     codes = "0 done, 1 the configuration has faults, 2 usage error"
     command = parser("bundle", "hookchain bundle --config deploy/hookchain.yaml", exit_codes=codes)
-    add_configuration(command)
-    command.add_argument("--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="write to FOLDER [build]")
+    configured.add_configuration(command)
     command.add_argument(
-        "--platform", choices=tuple(PLATFORMS), default="gcp", help="write bundles for this platform [gcp]"
+        "--out", metavar="FOLDER", type=Path, default=checkout.ROOT / "build", help="write to FOLDER [build]"
+    )
+    command.add_argument(
+        "--platform", choices=tuple(bundle.PLATFORMS), default="gcp", help="write bundles for this platform [gcp]"
     )
     options = command.parse_args(arguments)
-    return run_command("bundle", lambda: _run(options), PinsFault, NotABundle)
+    return run_command("bundle", lambda: _run(options), requirements.PinsFault, bundle.NotABundle)
 
 
 def _run(options: argparse.Namespace) -> int:
-    environ = environ_of(options)
-    config = named_config(options.config, environ)
-    slices = compile_file(config, environ)
+    environ = configured.environ_of(options)
+    config = checkout.named_config(options.config, environ)
+    slices = compiler.compile_file(config, environ)
     for name, compiled in slices.items():
-        files = contents(ROOT, name, compiled, options.platform)
-        write(options.out / name, files)
+        files = bundle.contents(checkout.ROOT, name, compiled, options.platform)
+        bundle.write(options.out / name, files)
         print(f"{_relative(options.out / name)}: {len(files)} files, {sum(map(len, files.values())) // 1024} KiB")
     print(f"configuration: {_relative(config) if config else 'no file, the environment only'}")
     return DONE
 
 
 def _relative(path: Path) -> Path:
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    return path.relative_to(checkout.ROOT) if path.is_relative_to(checkout.ROOT) else path

@@ -8,23 +8,18 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from deploy.cli import records
+from deploy.cli import events, records
 from deploy.cli.command import DONE, NOT_DONE
-from deploy.cli.events import clock, colour_of, letter_text
-from deploy.history.documents import dead_letter_document
+from deploy.history import documents, replay, stored_messages
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
-from deploy.history.replay import as_dead_letter, is_replayable, make_dead_letter_replay, restart_blob_expiry
 from deploy.history.state import State
-from deploy.history.stored_messages import event_in, message_json
 from deploy.terminal.output import DIM, Column, Screen, count_of, cut, print_json, printable, table, with_progress
-from shared.errors import Temporary
-from shared.journal import KEPT
+from shared import errors, journal, ports
 from shared.jsontext import Json, JsonObject
-from shared.ports import Bus
 
 PAGE: Final = 100
 ALL: Final = "all"
-STATUSES: Final = (KEPT, REPLAYED, DROPPED, ALL)
+STATUSES: Final = (journal.KEPT, REPLAYED, DROPPED, ALL)
 FILTERS: Final = ("source", "type", "code", "route", "destination", "text", "since", "until", "limit", "status")
 COLUMNS: Final = (
     Column("TIME"),
@@ -33,7 +28,7 @@ COLUMNS: Final = (
     Column("REASON", 10, is_whole_in_pipe=True),
     Column("DESTINATION", 11),
     Column("EVENT", 12),
-    Column("STATUS", colour=colour_of),
+    Column("STATUS", colour=events.colour_of),
 )
 
 
@@ -43,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 def list_letters(context: records.Context) -> int:
     letters = list(find_letters(context.state, context.options, context.options.limit + 1))
-    return records.print_records(context, letters, "dead letter", dead_letter_document, letters_table)
+    return records.print_records(context, letters, "dead letter", documents.dead_letter_document, letters_table)
 
 
 def show_letter(context: records.Context) -> int:
@@ -51,22 +46,22 @@ def show_letter(context: records.Context) -> int:
     letter = state.reader.dead_letter(state.find_id("dead_letters", context.options.id))
     if letter is None:  # removed since its id was looked up
         return NOT_DONE
-    message = message_json(letter.message)
-    event = state.event_with_data(event_in(message))
+    message = stored_messages.message_json(letter.message)
+    event = state.event_with_data(stored_messages.event_in(message))
     if context.options.json:
-        print_json({**dead_letter_document(letter, whole=True), "event": event})
+        print_json({**documents.dead_letter_document(letter, whole=True), "event": event})
     else:
-        print("\n".join(letter_text(letter, message if event is None else event, context.screen)))
+        print("\n".join(events.letter_text(letter, message if event is None else event, context.screen)))
     return DONE
 
 
 def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
     """Return a line for each dead letter. On a terminal, its reason follows on a line of its own."""
-    is_uniform = screen.width is not None and all(letter.state == KEPT for letter in letters)
+    is_uniform = screen.width is not None and all(letter.state == journal.KEPT for letter in letters)
     ids = records.short_ids([letter.id for letter in letters])
     rows = [
         (
-            clock(letter.at),
+            events.clock(letter.at),
             shown,
             letter.code,
             letter.reason if screen.width is None else "",
@@ -92,7 +87,7 @@ def find_letters(state: State, options: argparse.Namespace, limit: int | None) -
 
 
 def _pages(state: State, options: argparse.Namespace) -> Iterator[list[DeadLetterRow]]:
-    status, before = options.status or KEPT, None
+    status, before = options.status or journal.KEPT, None
     while True:
         page = state.reader.dead_letters(PAGE, state=None if status == ALL else status, before=before)
         yield [letter for letter in page if _matches(letter, options)]
@@ -133,7 +128,7 @@ def _matches(letter: DeadLetterRow, options: argparse.Namespace) -> bool:
 def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None) -> bool:
     if source is None and wanted_type is None:
         return True
-    event = event_in(message_json(letter.message))
+    event = stored_messages.event_in(stored_messages.message_json(letter.message))
     if event is None or (source is not None and event.get("source") != f"/sources/{source}"):
         return False
     found_type = str(event.get("type"))
@@ -147,7 +142,7 @@ def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None)
 
 def replay_letters(context: records.Context) -> int:
     letters = _chosen_letters(context)
-    good = [letter for letter in letters if is_replayable(as_dead_letter(letter))]
+    good = [letter for letter in letters if replay.is_replayable(replay.as_dead_letter(letter))]
     left_out = [letter.id for letter in letters if letter not in good]
     done: JsonObject = {}
     if good and context.options.yes:
@@ -172,17 +167,17 @@ async def _publish(context: records.Context, letters: Sequence[DeadLetterRow], r
     """
     reader = context.state.reader
 
-    async def send(bus: Bus, batch: Sequence[DeadLetterRow]) -> None:
+    async def send(bus: ports.Bus, batch: Sequence[DeadLetterRow]) -> None:
         for row in batch:
-            letter = as_dead_letter(row)
-            message = make_dead_letter_replay(letter, replay_id)
+            letter = replay.as_dead_letter(row)
+            message = replay.make_dead_letter_replay(letter, replay_id)
             if not reader.mark_dead_letters([row.id], REPLAYED) and row.state != REPLAYED:
                 continue
             try:
-                await restart_blob_expiry([letter.message], blobs)
+                await replay.restart_blob_expiry([letter.message], blobs)
                 await bus.publish(letter.topic, [message])
-            except (Temporary, asyncio.CancelledError):  # after Ctrl-C too, it may not have been sent
-                reader.mark_dead_letters([row.id], KEPT)
+            except (errors.Temporary, asyncio.CancelledError):  # after Ctrl-C too, it may not have been sent
+                reader.mark_dead_letters([row.id], journal.KEPT)
                 raise
 
     async with context.state.blobs() as blobs:
@@ -204,7 +199,7 @@ def _print_result(
     if context.options.json:
         document: JsonObject = {"dry_run": not is_done, "count": len(letters), **more}
         if not is_done:
-            listed: list[Json] = [dead_letter_document(letter) for letter in letters]
+            listed: list[Json] = [documents.dead_letter_document(letter) for letter in letters]
             document |= {"dead_letters": listed, "command": line}
         print_json({**document, "left_out": records.id_list(left_out)})
         return
@@ -233,7 +228,7 @@ def _add_filters(command: argparse.ArgumentParser, limit: int | None, status: st
         metavar="STATUS",
         choices=STATUSES,
         default=status,
-        help=f"include one of: {', '.join(STATUSES)} [{KEPT}]",
+        help=f"include one of: {', '.join(STATUSES)} [{journal.KEPT}]",
     )
     records.add_selection(command, limit)
 
@@ -248,7 +243,7 @@ ACTIONS: Final = {
     "list": records.Action(
         "List dead letters, newest first",
         "hookchain dead-letters list --destination crm",
-        lambda command: _add_filters(command, records.LISTED, KEPT),
+        lambda command: _add_filters(command, records.LISTED, journal.KEPT),
         list_letters,
     ),
     "show": records.Action(

@@ -9,30 +9,17 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import parser, run_command
-from deploy.config.checkout import checked_config
-from deploy.config.config_file import ConfigFaults
-from deploy.config.configured import add_configuration, config_path, configured_at, environ_of
+from deploy.config import checkout, config_file, configured
 from deploy.doctor.checks import LONGEST_SECONDS, Subject, checkup
 from deploy.platforms.choice import add_platform, add_state, chosen_kind, is_local, same_platform
+from deploy.terminal import output
 from deploy.terminal.finding import Finding
-from deploy.terminal.output import (
-    DIM,
-    GREEN,
-    RED,
-    YELLOW,
-    PassingLine,
-    Screen,
-    count_of,
-    printable,
-    stdout_screen,
-    width_of,
-)
 from shared.jsontext import Json
 
 DETAILS: Final = "The command changes nothing and takes at most 45 seconds. `?` marks what could not be checked."
 ACCESS: Final = frozenset({"credentials", "project", "signed in"})
 """The checks that ask whether a cloud answers. Where one has no result, nothing in the cloud could be checked."""
-_MARKS: Final = {"ok": ("✓", GREEN), "problem": ("✗", RED), "unknown": ("?", YELLOW)}
+_MARKS: Final = {"ok": ("✓", output.GREEN), "problem": ("✗", output.RED), "unknown": ("?", output.YELLOW)}
 
 
 def main(arguments: list[str]) -> int:
@@ -42,7 +29,7 @@ def main(arguments: list[str]) -> int:
         details=DETAILS,
         exit_codes="0 no problem, 1 a problem, or the cloud could not be asked, 2 usage error",
     )
-    add_configuration(command)
+    configured.add_configuration(command)
     add_platform(command)
     add_state(command)
     command.add_argument("--json", action="store_true", help="print one JSON document")
@@ -53,14 +40,14 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     checks = chosen_kind(options).doctor_checks(_subject(options))
-    line = PassingLine(sys.stderr)
+    line = output.PassingLine(sys.stderr)
     findings = checkup(
         checks,
         lambda done: line.show(f"checking: {done} of {len(checks)} …"),
         LONGEST_SECONDS - (time.monotonic() - began),
     )
     line.clear()
-    screen = stdout_screen(options.json)
+    screen = output.stdout_screen(options.json)
     print(json.dumps(document(findings), indent=2) if options.json else "\n".join(lines(findings, screen)))
     return 0 if is_well(findings) else 1
 
@@ -73,17 +60,17 @@ def is_well(findings: Sequence[tuple[str, Finding]]) -> bool:
 
 
 def _subject(options: argparse.Namespace) -> Subject:
-    environ, where = environ_of(options), same_platform(options)
+    environ, where = configured.environ_of(options), same_platform(options)
     try:
-        return Subject(options, environ, configured_at(_path(options, environ), environ), where)
-    except ConfigFaults as faults:
+        return Subject(options, environ, configured.configured_at(_path(options, environ), environ), where)
+    except config_file.ConfigFaults as faults:
         return Subject(options, environ, faults, where)
 
 
 def _path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
     if not is_local(options):
-        return config_path(options, environ)
-    chosen = checked_config(options.config, environ, options.state)
+        return configured.config_path(options, environ)
+    chosen = checkout.checked_config(options.config, environ, options.state)
     if not options.json:
         print(chosen.line, flush=True)
     return chosen.path
@@ -97,19 +84,19 @@ def document(findings: Sequence[tuple[str, Finding]]) -> Mapping[str, Json]:
     return {"ok": is_well(findings), "checks": checks}
 
 
-def lines(findings: Sequence[tuple[str, Finding]], screen: Screen) -> list[str]:
+def lines(findings: Sequence[tuple[str, Finding]], screen: output.Screen) -> list[str]:
     """Return a line for each check. What to do has a line of its own and is never cut: it is there to be copied."""
-    width = max(width_of(name) for name, _ in findings)
+    width = max(output.width_of(name) for name, _ in findings)
     shown: list[str] = []
     for name, finding in findings:
         mark, colour = _MARKS[finding.verdict]
-        shown.append(f"{screen.coloured(mark, colour)} {name.ljust(width)}  {printable(finding.found)}")
+        shown.append(f"{screen.coloured(mark, colour)} {name.ljust(width)}  {output.printable(finding.found)}")
         if finding.todo:
-            shown.append(f"  {' ' * width}  {screen.coloured('→', colour)} {printable(finding.todo)}")
-    return [*shown, "", screen.coloured(summary(findings), DIM)]
+            shown.append(f"  {' ' * width}  {screen.coloured('→', colour)} {output.printable(finding.todo)}")
+    return [*shown, "", screen.coloured(summary(findings), output.DIM)]
 
 
 def summary(findings: Sequence[tuple[str, Finding]]) -> str:
     count = {verdict: sum(finding.verdict == verdict for _, finding in findings) for verdict in _MARKS}
     why = "" if is_well(findings) or count["problem"] else ": the cloud could not be asked"
-    return f"{count['ok']} ok, {count_of(count['problem'], 'problem')}, {count['unknown']} not checked{why}"
+    return f"{count['ok']} ok, {output.count_of(count['problem'], 'problem')}, {count['unknown']} not checked{why}"

@@ -12,10 +12,10 @@ from deploy.cli.command import DONE, NOT_DONE, report
 from deploy.client.hookchain.subscribers_types import EventType as ListedType
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import BOLD, Column, count_of, print_json, printable
-from shared.errors import Rejected
+from shared import errors, limits
 from shared.formats.parse import parse_as
 from shared.jsontext import Json, JsonObject
-from shared.limits import MIB, Limits
+from shared.subscribers import model, standalone_schema
 from shared.subscribers.catalogue_document import (
     catalogue_document,
     json_schema_document,
@@ -23,10 +23,8 @@ from shared.subscribers.catalogue_document import (
     read_catalogue,
 )
 from shared.subscribers.catalogue_page import catalogue_page
-from shared.subscribers.model import EventType
-from shared.subscribers.standalone_schema import CatalogueFaults
 
-LIMITS: Final = Limits(max_body_bytes=64 * MIB, max_decoded_bytes=64 * MIB, max_nodes=2_000_000)
+LIMITS: Final = limits.Limits(max_body_bytes=64 * limits.MIB, max_decoded_bytes=64 * limits.MIB, max_nodes=2_000_000)
 COLUMNS: Final = (
     Column("EVENT TYPE"),
     Column("GROUP", 8),
@@ -116,7 +114,7 @@ def _import(call: subscribers.Call) -> int:
     path: Path = call.options.file
     try:
         types = read_catalogue(_parsed(path), path.stem)
-    except CatalogueFaults as found:
+    except standalone_schema.CatalogueFaults as found:
         for fault in found.faults:
             report("event-types import", f"{path}: {fault}")
         print("Nothing was imported.", file=sys.stderr)
@@ -140,7 +138,7 @@ def _parsed(path: Path) -> Json:
         content = subscribers.read_file(path)
         format_name = "json" if path.suffix == ".json" or content.lstrip()[:1] in (b"{", b"[") else "yaml"
         return parse_as(format_name, content, None, LIMITS).data
-    except Rejected as fault:
+    except errors.Rejected as fault:
         raise CommandError(f"{path}: {fault.detail}") from fault
 
 
@@ -204,11 +202,11 @@ def _docs(call: subscribers.Call) -> int:
     return DONE
 
 
-def _all(call: subscribers.Call) -> Sequence[EventType]:
+def _all(call: subscribers.Call) -> Sequence[model.EventType]:
     with call.api() as api:
         listed = list(api.client().list_event_types())
     return [
-        EventType(
+        model.EventType(
             name=each["name"],
             description=each["description"],
             group=each["group"],

@@ -15,12 +15,9 @@ from typing import Final, NamedTuple
 
 from deploy.cli import records
 from deploy.cli.command import DONE, NOT_DONE
-from deploy.history.digests import MAX_SEARCHED, DigestRecord, digest_document
-from deploy.history.documents import record_document, route_state, summary_document, tries_of
+from deploy.history import digests, documents, replay, stored_messages
 from deploy.history.journal_view import STATUSES, DeadLetterRow, EventQuery, EventRecord, EventSummary, RequestRow
-from deploy.history.replay import make_event_replay, restart_blob_expiry
 from deploy.history.state import State, StateFault
-from deploy.history.stored_messages import merged_count
 from deploy.platforms.choice import same_platform
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import (
@@ -37,15 +34,11 @@ from deploy.terminal.output import (
     table,
     with_progress,
 )
-from shared.delivery import ROUTE_ITSELF
+from shared import delivery, ledger, outcomes, ports, times
 from shared.did_you_mean import did_you_mean
 from shared.journal import AttemptEntry, RouteDecision, route_documents
 from shared.jsontext import Json, JsonObject
-from shared.ledger import LedgerRow
-from shared.outcomes import EventStatus
-from shared.ports import EVENTS, Bus, BusMessage
 from shared.subscribers.names import endpoint_name
-from shared.times import rfc3339
 
 COLOURS: Final = {
     "delivered": GREEN,
@@ -80,13 +73,13 @@ def colour_of(status: str) -> str:
 
 def clock(seconds: float) -> str:
     """Return a time such as `2026-03-01T12:00:00Z`, which `--since` accepts."""
-    return rfc3339(seconds)[:19] + "Z"
+    return times.rfc3339(seconds)[:19] + "Z"
 
 
 PAGE: Final = 500
 FILTERS: Final = ("source", "type", "status", "text", "since", "until", "limit")
-FINISHED: Final[frozenset[EventStatus]] = frozenset({"delivered", "merged", "dead_lettered"})
-SETTLED: Final = FINISHED | frozenset[EventStatus](("no_route", "filtered", "duplicate", "held"))
+FINISHED: Final[frozenset[outcomes.EventStatus]] = frozenset({"delivered", "merged", "dead_lettered"})
+SETTLED: Final = FINISHED | frozenset[outcomes.EventStatus](("no_route", "filtered", "duplicate", "held"))
 SHOWN_ROUTES: Final = 10
 """The other routes that are shown of an event without --routes."""
 MAX_CELL: Final = 40
@@ -111,7 +104,7 @@ def main(arguments: list[str]) -> int:
 
 def list_events(context: records.Context) -> int:
     events = list(find_events(context.state, context.options, context.options.limit + 1))
-    return records.print_records(context, events, "event", summary_document, events_table)
+    return records.print_records(context, events, "event", documents.summary_document, events_table)
 
 
 def show_event(context: records.Context) -> int:
@@ -132,7 +125,7 @@ def show_event(context: records.Context) -> int:
     )
     troubles = [] if record.summary.status in SETTLED else list(state.troubles())
     if context.options.json:
-        whole = {**record_document(record, document, rows), "troubles": records.id_list(troubles)}
+        whole = {**documents.record_document(record, document, rows), "troubles": records.id_list(troubles)}
         print_json({**whole, "unlisted_routes": route_documents(others or ())} if is_asked else whole)
     else:
         limit = None if is_asked else SHOWN_ROUTES
@@ -140,9 +133,9 @@ def show_event(context: records.Context) -> int:
     return DONE
 
 
-def _show_digest(context: records.Context, digest: DigestRecord) -> int:
+def _show_digest(context: records.Context, digest: digests.DigestRecord) -> int:
     if context.options.json:
-        print_json(digest_document(digest))
+        print_json(digests.digest_document(digest))
     else:
         print("\n".join(digest_text(digest, context.screen)))
     return DONE
@@ -246,20 +239,20 @@ def _require_destination(state: State, only: str | None) -> None:
 
 
 async def _publish(context: records.Context, events: Sequence[EventSummary], replay_id: str) -> None:
-    async def send(bus: Bus, batch: Sequence[EventSummary]) -> None:
+    async def send(bus: ports.Bus, batch: Sequence[EventSummary]) -> None:
         found = (context.state.reader.stored_document(event.id) for event in batch)
         texts = [text for text in found if text is not None]
-        await restart_blob_expiry(map(str.encode, texts), blobs)
-        await bus.publish(EVENTS, [_message(context.options, text, replay_id) for text in texts])
+        await replay.restart_blob_expiry(map(str.encode, texts), blobs)
+        await bus.publish(ports.EVENTS, [_message(context.options, text, replay_id) for text in texts])
 
     async with context.state.blobs() as blobs:
         await records.publish_at_rate(context, events, send)
 
 
-def _message(options: argparse.Namespace, text: str, replay_id: str) -> BusMessage:
+def _message(options: argparse.Namespace, text: str, replay_id: str) -> ports.BusMessage:
     document: Json = json.loads(text)
     assert isinstance(document, dict)
-    return make_event_replay(document, replay_id, options.only, options.force)
+    return replay.make_event_replay(document, replay_id, options.only, options.force)
 
 
 def _print_replay(context: records.Context, count: int, left_out: Sequence[str], replay_id: str) -> None:
@@ -274,7 +267,7 @@ def _print_dry_run(context: records.Context, events: Sequence[EventSummary], lef
     options = context.options
     line = records.confirmed_line("events replay", options, FILTERS, context.now)
     if options.json:
-        listed: list[Json] = [summary_document(event) for event in events]
+        listed: list[Json] = [documents.summary_document(event) for event in events]
         counts = {"dry_run": True, "count": len(events)}
         print_json({**counts, "events": listed, "left_out": records.id_list(left_out), "command": line})
         return
@@ -337,7 +330,7 @@ class EventContext(NamedTuple):
 def event_text(
     record: EventRecord,
     document: JsonObject | None,
-    rows: Sequence[LedgerRow],
+    rows: Sequence[ledger.LedgerRow],
     screen: Screen,
     around: EventContext = EventContext(),  # noqa: B008 a tuple
 ) -> Iterator[str]:
@@ -358,7 +351,7 @@ def event_text(
     if others and around.limit is not None and (more := len(others) - around.limit) > 0:
         lines.append(f"and {count_of(more, 'other route')}: --routes prints why")
     yield from _section("Other routes, by the current configuration", lines, screen)
-    waiting = [row for row in rows if row.destination == ROUTE_ITSELF]
+    waiting = [row for row in rows if row.destination == delivery.ROUTE_ITSELF]
     waits = [line for row in waiting for line in _waiting_route(row, record.attempts, screen)]
     yield from _section("Routes that waited for a step's system", waits, screen)
     own = [row for row in rows if row not in waiting and endpoint_name(row.destination) is None]
@@ -371,7 +364,7 @@ def event_text(
     yield from _section("Event", _document(record.summary, document), screen)
 
 
-def digest_text(digest: DigestRecord, screen: Screen) -> Iterator[str]:
+def digest_text(digest: digests.DigestRecord, screen: Screen) -> Iterator[str]:
     """Yield the lines about a digest or a burst, and the events that it stands for."""
     summary = digest.record.summary
     yield screen.coloured(f"Digest {printable(summary.id)}", BOLD)
@@ -379,7 +372,7 @@ def digest_text(digest: DigestRecord, screen: Screen) -> Iterator[str]:
         {
             "destination": digest.destination,
             "contains": count_of(digest.count, "delivery", "deliveries"),
-            "created": rfc3339(summary.received_at),
+            "created": times.rfc3339(summary.received_at),
         }
     )
     yield f"{_INDENT}{'status'.ljust(11)}  {screen.coloured(summary.status, colour_of(summary.status))}"
@@ -393,19 +386,19 @@ def digest_text(digest: DigestRecord, screen: Screen) -> Iterator[str]:
     yield from _section("Event", content, screen)
 
 
-def _members(digest: DigestRecord) -> Iterator[str]:
+def _members(digest: digests.DigestRecord) -> Iterator[str]:
     yield from (f"{row.event_id}  by route {printable(row.route)!r}" for row in digest.members[:MAX_MEMBERS])
     if (more := len(digest.members) - MAX_MEMBERS) > 0:
         yield f"and {more:,} more: --json lists them"
     if (missing := digest.count - len(digest.members)) > 0:
-        where = f"the newest {MAX_SEARCHED:,} merged deliveries to {printable(digest.destination)!r}"
+        where = f"the newest {digests.MAX_SEARCHED:,} merged deliveries to {printable(digest.destination)!r}"
         yield f"{count_of(missing, 'event')} not found: either not merged yet, or not among {where}"
 
 
 def letter_text(letter: DeadLetterRow, message: Json, screen: Screen) -> Iterator[str]:
     yield screen.coloured(f"Dead letter {printable(letter.id)}", BOLD)
     yield from (f"{_INDENT}{line}" for line in letter_lines(letter, screen))
-    if count := merged_count(letter.message):
+    if count := stored_messages.merged_count(letter.message):
         what = f"digest of {count_of(count, 'event')}: `hookchain events show {printable(letter.event_id)}` lists them"
         yield from _pairs({"contains": what})
     yield from _section("Message", json_lines(message), screen)
@@ -438,7 +431,7 @@ def _summary(event: EventSummary, screen: Screen) -> Iterator[str]:
             "source": event.source,
             "subject": event.subject or "",
             "actor": event.actor or "",
-            "received": rfc3339(event.received_at),
+            "received": times.rfc3339(event.received_at),
         }
     )
     yield f"{_INDENT}{'status'.ljust(11)}  {screen.coloured(event.status, colour_of(event.status))}"
@@ -458,7 +451,7 @@ def _pairs(values: dict[str, str]) -> Iterator[str]:
 def _request(request: RequestRow) -> Iterator[str]:
     took = "" if request.duration_ms is None else f" after {request.duration_ms:g} ms"
     why = f"  {request.code}: {request.detail}" if request.code else ""
-    yield printable(f"{rfc3339(request.at)}  {request.method} answered {request.status}{took}{why}")
+    yield printable(f"{times.rfc3339(request.at)}  {request.method} answered {request.status}{took}{why}")
 
 
 def _route(route: RouteDecision) -> Iterator[str]:
@@ -467,9 +460,9 @@ def _route(route: RouteDecision) -> Iterator[str]:
     yield printable(f"{route.route or 'every route'}: {decision}: {route.reason}{to}")
 
 
-def _waiting_route(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
-    state, own = route_state(row), [attempt for attempt in attempts if attempt.delivery_id == row.key]
-    at = f", try {tries_of(row, own) + 1} at {clock(row.retry_at)}" if row.retry_at is not None else ""
+def _waiting_route(row: ledger.LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
+    state, own = documents.route_state(row), [attempt for attempt in attempts if attempt.delivery_id == row.key]
+    at = f", try {documents.tries_of(row, own) + 1} at {clock(row.retry_at)}" if row.retry_at is not None else ""
     yield f"{printable(row.route)}: {screen.coloured(_ROUTE_STATES[state], colour_of(state))}{at}"
     if row.reason and not (own and own[-1].reason == row.reason):
         yield f"{_INDENT}{printable(row.reason)}"
@@ -477,7 +470,7 @@ def _waiting_route(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Scr
         yield _INDENT + _attempt(attempt, screen)
 
 
-def _delivery(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
+def _delivery(row: ledger.LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
     own = [attempt for attempt in attempts if attempt.delivery_id == row.key]
     again = f", replayed {row.generation} ×" if row.generation else ""
     yield f"to {printable(row.destination)} by route {printable(row.route)!r}: {_delivery_state(row, screen)}{again}"
@@ -488,7 +481,7 @@ def _delivery(row: LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) 
     yield f"{_INDENT}{screen.coloured(f'delivery {row.key}', DIM)}"
 
 
-def _endpoints(rows: Sequence[LedgerRow], attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
+def _endpoints(rows: Sequence[ledger.LedgerRow], attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
     """Yield how many there are in which state, where they are many, and first those that are not delivered."""
     if len(rows) > MAX_ENDPOINTS:
         counts = Counter(row.state for row in rows)
@@ -501,7 +494,7 @@ def _endpoints(rows: Sequence[LedgerRow], attempts: Sequence[AttemptEntry], scre
         yield f"and {len(rows) - len(shown):,} more: --json lists them"
 
 
-def _delivery_state(row: LedgerRow, screen: Screen) -> str:
+def _delivery_state(row: ledger.LedgerRow, screen: Screen) -> str:
     state = screen.coloured(row.state, colour_of(row.state))
     if row.state != "retry_scheduled" or row.retry_at is None:
         return state
@@ -514,7 +507,7 @@ def _attempt(attempt: AttemptEntry, screen: Screen) -> str:
     outcome = screen.coloured(attempt.outcome, colour_of(attempt.outcome))
     took = f"{(attempt.ended_at - attempt.started_at) * 1000:.0f} ms"
     texts = [word for word in (attempt.reason, f"answer: {attempt.answer}" if attempt.answer else "") if word]
-    return f"{attempt.attempt_number}. {rfc3339(attempt.started_at)}  {outcome} after {took}  " + printable(
+    return f"{attempt.attempt_number}. {times.rfc3339(attempt.started_at)}  {outcome} after {took}  " + printable(
         "; ".join(texts)
     )
 

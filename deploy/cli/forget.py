@@ -16,21 +16,19 @@ from typing import Final
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.records import id_list, ids_note
 from deploy.config.checkout import environ_with, own_env_file
+from deploy.history import journal_view, stored_messages
 from deploy.history.forget import CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
-from deploy.history.journal_view import EventQuery, EventSummary
 from deploy.history.state import State
-from deploy.history.stored_messages import event_in, message_json
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, printable, stdout_screen, table
 from functions.notify.recipients.people import folded
 from functions.notify.recipients.recipient import compiled_directory
-from shared.errors import Permanent
+from shared import errors, ledger_rules
 from shared.event import from_cloudevent, view_of
 from shared.expressions import Expression, ExpressionFault, is_true, over_event, root_names
 from shared.jsontext import Json, JsonObject, from_json
-from shared.ledger_rules import HELD, RETRY_SCHEDULED
 
 EXAMPLE: Final = "hookchain forget --where \"data.customer.email == 'ada@example.com'\" --dry-run"
 EXIT_CODES: Final = "0 erased and gone, 1 something remains, nothing matches or failed, 2 usage error"
@@ -412,7 +410,7 @@ def _events_by_condition(state: State, condition: Condition) -> Chosen:
             try:
                 if condition.holds(view):
                     chosen.ids[event_id] = None
-            except Permanent:
+            except errors.Permanent:
                 chosen.failed[event_id] = None
             if count % PROGRESS_EVERY == 0:
                 line.show(f"looked at {count:,}")
@@ -430,10 +428,10 @@ def _views(state: State, condition: Condition, chosen: Chosen) -> Iterator[tuple
             document = from_json(text.encode())
             yield from _view(state, event.id, document if isinstance(document, dict) else None)
     for event_id, message in _messages(state, chosen):
-        yield from _view(state, event_id, event_in(message_json(message)))
+        yield from _view(state, event_id, stored_messages.event_in(stored_messages.message_json(message)))
 
 
-def _listed_view(event: EventSummary) -> JsonObject:
+def _listed_view(event: journal_view.EventSummary) -> JsonObject:
     return {"id": event.id, "source": event.source, "type": event.type, "subject": event.subject, "actor": event.actor}
 
 
@@ -442,20 +440,20 @@ def _view(state: State, event_id: str, document: JsonObject | None) -> Iterator[
     try:
         whole = state.event_with_data(document)
         event = from_cloudevent(whole)
-    except Permanent:
+    except errors.Permanent:
         return
     if event_id:
         yield event_id, view_of(event)
 
 
-def _events(state: State) -> Iterator[EventSummary]:
-    query = EventQuery(limit=PAGE)
+def _events(state: State) -> Iterator[journal_view.EventSummary]:
+    query = journal_view.EventQuery(limit=PAGE)
     while True:
         page = state.reader.events(query)
         yield from page.events
         if page.next_before is None:
             return
-        query = EventQuery(limit=PAGE, before=page.next_before)
+        query = journal_view.EventQuery(limit=PAGE, before=page.next_before)
 
 
 def _messages(state: State, chosen: Chosen) -> Iterator[tuple[str, bytes]]:
@@ -467,7 +465,7 @@ def _messages(state: State, chosen: Chosen) -> Iterator[tuple[str, bytes]]:
     while letters := state.reader.dead_letters(LETTERS_PAGE, state=None, before=before):
         yield from ((letter.event_id, letter.message) for letter in letters if letter.message)
         before = letters[-1].seq
-    for wanted in (HELD, RETRY_SCHEDULED):
+    for wanted in (ledger_rules.HELD, ledger_rules.RETRY_SCHEDULED):
         rows = state.rows(MAX_PENDING, wanted)
         chosen.is_complete = chosen.is_complete and len(rows) < MAX_PENDING
         yield from ((row.event_id, row.message) for row in rows)

@@ -14,27 +14,22 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from deploy.bundle.bundle import NotABundle
-from deploy.bundle.requirements import PinsFault
+from deploy.bundle import bundle, requirements
 from deploy.cli import deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import Gcloud, GcloudFault, Runner, configured_project, read_json, shown, target_of
 from deploy.cloud_access.gcp_names import DEFAULT_REGION, Target, add_target_options, find_target
-from deploy.config.checkout import ROOT, deployed_config
-from deploy.config.compiler import FUNCTIONS, OPTIONAL
+from deploy.config import checkout, compiler
 from deploy.config.configured import add_configuration, environ_of
+from deploy.gcp import apply, live, organization_policies
 from deploy.gcp import plan as gcp_plan
-from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.deployment import Lines, Memory, closing, counted, measured, missing_needs, prepare_deployment
 from deploy.gcp.graph import Deployment, graph
-from deploy.gcp.live import project_number, read_grants, read_resources, topics_of_others
-from deploy.gcp.organization_policies import PUBLIC, refuse_forbidden
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
 from deploy.terminal.output import stdout_screen
-from deploy.topology.functions import MAIL_VARIABLES
-from deploy.topology.topology import require_limits
+from deploy.topology import functions, topology
 from shared.jsontext import Json, JsonObject
 from shared.times import unix_seconds
 
@@ -46,7 +41,7 @@ def plan_gcp(arguments: list[str]) -> int:
     add_configuration(command)
     command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
     command.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="write bundles here [build]"
+        "--out", metavar="FOLDER", type=Path, default=checkout.ROOT / "build", help="write bundles here [build]"
     )
     options = command.parse_args(arguments)
     return run_command("plan-gcp", lambda: _run_plan(options))
@@ -54,21 +49,21 @@ def plan_gcp(arguments: list[str]) -> int:
 
 def _run_plan(options: argparse.Namespace) -> int:
     environ = environ_of(options)
-    config = deployed_config(options.config, environ)
+    config = checkout.deployed_config(options.config, environ)
     print(f"# {deployment_command.configuration_line(config)}", flush=True)
     deployment_command.warn_about_address(config)
     target = target_of(options, environ)
     runner = Gcloud(target.project)
-    number = project_number(runner, target) if options.live else gcp_plan.PROJECT_NUMBER
+    number = live.project_number(runner, target) if options.live else gcp_plan.PROJECT_NUMBER
     if options.live:
-        refuse_forbidden(target, runner)
+        organization_policies.refuse_forbidden(target, runner)
     try:
         deployment = prepare_deployment(target, number, config, environ, options.out)
-    except (PinsFault, NotABundle) as fault:
+    except (requirements.PinsFault, bundle.NotABundle) as fault:
         raise CommandError(str(fault)) from fault
     deployment_command.warn_local_only(deployment.slices, environ)
     resources = graph(deployment)
-    require_limits(measured(resources, deployment.topology))
+    topology.require_limits(measured(resources, deployment.topology))
     actions = (
         gcp_plan.changes(runner, target, resources) if options.live else gcp_plan.plan(resources, gcp_plan.NOTHING)
     )
@@ -101,7 +96,7 @@ def deploy_gcp(arguments: list[str]) -> int:
     add_target_options(command)
     add_configuration(command, creates_env_file=True)
     command.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=ROOT / "build", help="write bundles here [build]"
+        "--out", metavar="FOLDER", type=Path, default=checkout.ROOT / "build", help="write bundles here [build]"
     )
     options = command.parse_args(arguments)
     return run_command("deploy-gcp", lambda: _run_deploy(options, questions()))
@@ -113,20 +108,20 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     runner = Gcloud(target.project)
     print(f"Project {target.project}, region {target.region}, names begin with {target.prefix}", flush=True)
     config = deployment_command.tested_config(options, environ, ask)
-    number = project_number(runner, target)
-    refuse_forbidden(target, runner, may_enable=True)
+    number = live.project_number(runner, target)
+    organization_policies.refuse_forbidden(target, runner, may_enable=True)
     try:
         deployment = prepare_deployment(target, number, config, environ, options.out)
-    except (PinsFault, NotABundle) as fault:
+    except (requirements.PinsFault, bundle.NotABundle) as fault:
         raise CommandError(str(fault)) from fault
     deployment_command.warn_local_only(deployment.slices, environ)
     resources = graph(deployment)
-    require_limits(measured(resources, deployment.topology))
+    topology.require_limits(measured(resources, deployment.topology))
     print("Reading what is deployed", flush=True)
     actions = gcp_plan.changes(runner, target, resources)
     for line in changed_settings(actions):
         print(line, flush=True)
-    settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
+    settings = functions.MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *functions.MAIL_VARIABLES)
     return _deploy(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
 
 
@@ -142,7 +137,7 @@ def _deploy(
     values, made = first_values(missing, receive, os.environ, ask, where)
     began = time.monotonic()
     progress = Lines(len(actions), stdout_screen())
-    failure = Applying(runner, target, values, progress).apply(actions)
+    failure = apply.Applying(runner, target, values, progress).apply(actions)
     if failure:
         _report_failure(failure)
         return NOT_DONE
@@ -170,10 +165,10 @@ def _target(options: argparse.Namespace, environ: dict[str, str], ask: Questions
     return find_target(options, environ, project)
 
 
-def _report_failure(failure: Failure) -> None:
+def _report_failure(failure: apply.Failure) -> None:
     print(f"\nStopped: {failure.action.verb} {failure.action.kind} {failure.action.name}", file=sys.stderr)
     print(failure.message or "gcloud failed without a message", file=sys.stderr)
-    if PUBLIC in failure.message:
+    if organization_policies.PUBLIC in failure.message:
         print("Ask an administrator with roles/orgpolicy.policyAdmin to exempt the project from it.", file=sys.stderr)
     if "unrecognized arguments" in failure.message:
         print("This gcloud is too old: run `gcloud components update`", file=sys.stderr)
@@ -206,7 +201,7 @@ def rollback_gcp(arguments: list[str]) -> int:
     command = parser(
         "rollback-gcp", "hookchain rollback-gcp --project my-project", details=ROLLBACK_DETAILS, exit_codes=codes
     )
-    choices = (*FUNCTIONS, *OPTIONAL)
+    choices = (*compiler.FUNCTIONS, *compiler.OPTIONAL)
     command.add_argument("--function", choices=choices, action="append", help="roll back this function (repeatable)")
     command.add_argument("--dry-run", action="store_true", help="print the commands without running them")
     add_target_options(command)
@@ -244,7 +239,7 @@ def _deployed(runner: Runner, target: Target) -> list[str]:
     """Return the functions that every deployment has, and those of the others that this one has."""
     services = read_json(runner, ["run", "services", "list", f"--region={target.region}"], target.project)
     listed = {_name(each) for each in services if isinstance(each, dict)} if isinstance(services, list) else set()
-    return [*FUNCTIONS, *(each for each in OPTIONAL if gcp_names.service(target, each) in listed)]
+    return [*compiler.FUNCTIONS, *(each for each in compiler.OPTIONAL if gcp_names.service(target, each) in listed)]
 
 
 def last_deployment(found: Sequence[Rollback]) -> list[Rollback]:
@@ -325,13 +320,13 @@ def destroy_gcp(arguments: list[str]) -> int:
 def _run_destroy(options: argparse.Namespace) -> int:
     target = target_of(options, environ_of(options))
     runner = Gcloud(target.project)
-    project_number(runner, target)
-    there = read_resources(runner, target)
+    live.project_number(runner, target)
+    there = live.read_resources(runner, target)
     things = gcp_plan.deployment_resources(target, there)
     gcp_plan.refuse_elsewhere(target, things)
     remaining = gcp_plan.staying(target, things, options.all)
     read = [(kind, name) for kind, _, name in (key.partition(" ") for key in remaining)]
-    grants = read_grants(runner, target, read, topics_of_others(there) if things else ())
+    grants = live.read_grants(runner, target, read, live.topics_of_others(there) if things else ())
     removed = gcp_plan.removal(target, things, remaining, grants)
     if not removed.actions:
         print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
@@ -341,7 +336,7 @@ def _run_destroy(options: argparse.Namespace) -> int:
     print("\n".join(_removal_lines(target, removed)))
     deployment_command.require_confirmed(options.confirm, target.prefix)
     progress = Lines(len(removed.actions), stdout_screen())
-    if failure := Applying(runner, target, {}, progress).apply(removed.actions):
+    if failure := apply.Applying(runner, target, {}, progress).apply(removed.actions):
         print(f"\n{failure.message}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
         return NOT_DONE
     return DONE

@@ -9,8 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from deploy.cli.command import DONE, USAGE, parser, run_command
-from deploy.config.checkout import state_folder
-from deploy.config.configured import add_env_file, environ_of
+from deploy.config import checkout, configured
 from deploy.history.local import local_ports
 from deploy.requests.send_options import make_link_parameters, read_secret
 from deploy.requests.sources import Sources, load_sources
@@ -43,7 +42,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    link = make_link(options, environ_of(options), time.time())
+    link = make_link(options, configured.environ_of(options), time.time())
     print(to_json(link) if options.json else link["url"])
     if not options.json:
         print(_validity(link), file=sys.stderr)
@@ -103,7 +102,7 @@ def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, 
     public_url = settings.get("public_url") if isinstance(settings, dict) else None
     if options.url is None and isinstance(public_url, str):
         return public_url
-    here = f"http://localhost:{local_ports(state_folder(), environ).receive}"
+    here = f"http://localhost:{local_ports(checkout.state_folder(), environ).receive}"
     return _source_url(options.url or here, options.source)
 
 
@@ -136,5 +135,5 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--once", action="store_true", help="treat every opening as the same event")
     command.add_argument("--url", metavar="URL", help="set receive's URL [public_url, else this machine]")
     command.add_argument("--config", metavar="FILE", help="read the sources of this configuration [HOOKCHAIN_CONFIG]")
-    add_env_file(command)
+    configured.add_env_file(command)
     command.add_argument("--json", action="store_true", help="print one JSON object: url, expires_at, once")

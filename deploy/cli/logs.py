@@ -11,8 +11,7 @@ from deploy.cli.command import DONE, add_limit, add_since, parser, run_command
 from deploy.config.configured import add_env_file, environ_of
 from deploy.history.logs import ALL_FUNCTIONS, PAGE, LogQuery, Record, clock
 from deploy.platforms.choice import add_platform, add_state, open_platform
-from deploy.terminal.log_view import LogView
-from deploy.terminal.output import stdout_screen
+from deploy.terminal import log_view, output
 from shared.logs import SEVERITIES
 
 DEFAULT_LIMIT: Final = 200
@@ -42,8 +41,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    screen = stdout_screen()
-    view = LogView("DEBUG" if options.severity == "DEBUG" else "INFO", screen.colours)
+    screen = output.stdout_screen()
+    view = log_view.LogView("DEBUG" if options.severity == "DEBUG" else "INFO", screen.colours)
     count = 0
     for record in _chosen(options):
         text = _json_line(record) if options.json else record.text(view)

@@ -7,9 +7,8 @@ from typing import Final
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
 from deploy.config.config_schema import config_schema
 from deploy.config.configured import add_configuration, optional_slices
+from deploy.config.sections import catalogue_pages, kinds
 from deploy.config.sections.catalogue import Catalogue, load_catalogue
-from deploy.config.sections.catalogue_pages import entry_document, entry_text, listing, matching
-from deploy.config.sections.kinds import KindFault, suggested_kinds
 from deploy.explain import reference
 from deploy.history.state import configured_destinations, kind_of
 from deploy.terminal.output import Screen, print_json, stdout_screen
@@ -57,18 +56,18 @@ def _print_provider(options: argparse.Namespace, catalogue: Catalogue, screen: S
         print(f"hookchain providers: there is no provider {options.name!r}; {more} {other}", file=sys.stderr)
         return 1
     if options.json:
-        print_json(entry_document(key, catalogue[key]))
+        print_json(catalogue_pages.entry_document(key, catalogue[key]))
     else:
-        print("\n".join(entry_text(key, catalogue[key], screen)))
+        print("\n".join(catalogue_pages.entry_text(key, catalogue[key], screen)))
     return 0
 
 
 def _print_listing(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
-    found = matching(catalogue, options.find)
+    found = catalogue_pages.matching(catalogue, options.find)
     if options.json:
-        print_json({"providers": [entry_document(key, entry) for key, entry in found.items()]})
+        print_json({"providers": [catalogue_pages.entry_document(key, entry) for key, entry in found.items()]})
     elif found:
-        print(listing(found, screen))
+        print(catalogue_pages.listing(found, screen))
     if not found:
         print(f"hookchain providers: no provider has the text {options.find!r}", file=sys.stderr)
     return 0 if found else 1
@@ -131,7 +130,7 @@ def destinations(arguments: list[str]) -> int:
     command.add_argument("--json", action="store_true", help="print one JSON document")
     add_configuration(command)
     options = command.parse_args(arguments)
-    return run_command("destinations", lambda: _run_destinations(options), KindFault, error_code=USAGE)
+    return run_command("destinations", lambda: _run_destinations(options), kinds.KindFault, error_code=USAGE)
 
 
 def _run_destinations(options: argparse.Namespace) -> int:
@@ -143,7 +142,7 @@ def _run_destinations(options: argparse.Namespace) -> int:
             show = f"`hookchain destinations {kind}` shows its settings, and `hookchain status` its state"
             report("destinations", f"{options.name!r} is a destination of the kind {kind!r}: {show}")
             return NOT_DONE
-        report("destinations", f"there is no kind {options.name!r}{suggested_kinds(options.name, known)}")
+        report("destinations", f"there is no kind {options.name!r}{kinds.suggested_kinds(options.name, known)}")
         return NOT_DONE
     screen = stdout_screen()
     if options.json:
@@ -172,7 +171,7 @@ def schema(arguments: list[str]) -> int:
     )
     add_configuration(command)
     options = command.parse_args(arguments)
-    return run_command("schema", lambda: _run_schema(options), KindFault)
+    return run_command("schema", lambda: _run_schema(options), kinds.KindFault)
 
 
 def _run_schema(options: argparse.Namespace) -> int:

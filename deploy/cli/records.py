@@ -16,14 +16,10 @@ from deploy.cli.command import DONE, add_limit, add_since, number_option, parser
 from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.state import State
 from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
-from deploy.terminal.command_line import UsageError, listed
-from deploy.terminal.output import Progress, Screen, count_of, print_json, stdout_screen
+from deploy.terminal import command_line, output
+from shared import errors, jsontext, ports, times
 from shared.did_you_mean import did_you_mean, nearest
-from shared.errors import PermanentCode, RejectedCode, TemporaryCode
-from shared.jsontext import Json, JsonObject
-from shared.ports import Bus
 from shared.settings import DEFAULT_STATE
-from shared.times import rfc3339
 
 LISTED: Final = 50
 SAMPLE: Final = 5
@@ -33,7 +29,9 @@ DEFAULT_RATE: Final = 20.0
 """Records that are published again a second."""
 BATCH_SECONDS: Final = 0.1
 EXIT_CODES: Final = "0 done, 1 no such record or failed, 2 usage error"
-CODES: Final = frozenset(code for kind in (RejectedCode, TemporaryCode, PermanentCode) for code in get_args(kind))
+CODES: Final = frozenset(
+    code for kind in (errors.RejectedCode, errors.TemporaryCode, errors.PermanentCode) for code in get_args(kind)
+)
 """Codes that a dead letter can have. A message of a bus that receive rejects has a code of a rejection."""
 _TIMES: Final = frozenset({"since", "until"})
 _PLATFORM: Final = ("state", "platform", *TARGET_OPTIONS)
@@ -48,7 +46,7 @@ class Context:
 
     options: argparse.Namespace
     state: State
-    screen: Screen
+    screen: output.Screen
     now: float
 
 
@@ -71,7 +69,7 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
     since, until = getattr(options, "since", None), getattr(options, "until", None)
     if since is not None and until is not None and since >= until:
         command.error("argument --until: must be a time after --since")
-    screen = stdout_screen(options.json)
+    screen = output.stdout_screen(options.json)
 
     def run() -> int:
         with open_platform(options, environ_with(own_env_file())).state() as state:
@@ -82,7 +80,7 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
 
 def action_name(name: str, actions: dict[str, str], arguments: list[str]) -> str:
     """Return the action that the first argument names. `actions` are their summaries by name."""
-    lines = ["actions:", *listed(actions)]
+    lines = ["actions:", *command_line.listed(actions)]
     details = "\n".join([*lines, "", f"Run `hookchain {name} ACTION --help` for an action's options."])
     command = parser(name, f"hookchain {name} list", details=details, exit_codes=EXIT_CODES)
     command.usage = f"hookchain {name} ACTION [options]"
@@ -139,9 +137,9 @@ def require_choice(options: argparse.Namespace, filters: Sequence[str]) -> None:
     """Prevent an action on every record by mistake. Raises UsageError."""
     is_filtered = any(getattr(options, name) is not None for name in filters)
     if options.ids and is_filtered:
-        raise UsageError("use ids or filters, not both")
+        raise command_line.UsageError("use ids or filters, not both")
     if not options.ids and not is_filtered:
-        raise UsageError(f"name records by their ids, or choose them by --{', --'.join(filters)}")
+        raise command_line.UsageError(f"name records by their ids, or choose them by --{', --'.join(filters)}")
 
 
 def require_known(state: State, options: argparse.Namespace) -> None:
@@ -161,11 +159,11 @@ def require_known(state: State, options: argparse.Namespace) -> None:
     for option, existing in known.items():
         name = getattr(options, option, None)
         if name is not None and existing and name not in existing:
-            raise UsageError(f"--{option}: there is no {option} {name!r}{did_you_mean(name, existing)}")
+            raise command_line.UsageError(f"--{option}: there is no {option} {name!r}{did_you_mean(name, existing)}")
     if code is not None and code not in CODES:
         near = nearest(code, CODES)
         hint = f"did you mean {near!r}?" if near else "deploy/codes.md lists them"
-        raise UsageError(f"--code: there is no code {code!r}; {hint}")
+        raise command_line.UsageError(f"--code: there is no code {code!r}; {hint}")
 
 
 # Printing them
@@ -175,8 +173,8 @@ def print_records(
     context: Context,
     rows: Sequence[Row],
     noun: str,
-    document: Callable[[Row], JsonObject],
-    table: Callable[[Sequence[Row], Screen], str],
+    document: Callable[[Row], jsontext.JsonObject],
+    table: Callable[[Sequence[Row], output.Screen], str],
 ) -> int:
     """Print the first `--limit` rows, and whether there are more. Return the exit code."""
     limit: int = context.options.limit
@@ -184,14 +182,14 @@ def print_records(
     if not rows:
         require_known(context.state, context.options)
     if context.options.json:
-        print_json({f"{noun.replace(' ', '_')}s": [document(row) for row in rows], "more": has_more})
+        output.print_json({f"{noun.replace(' ', '_')}s": [document(row) for row in rows], "more": has_more})
         return DONE
     if not rows:
         print(f"no {noun}s", file=sys.stderr)
         return DONE
     print(table(rows, context.screen))
     if has_more:
-        shown = f"This is the newest {noun}" if limit == 1 else f"These are the newest {count_of(limit, noun)}"
+        shown = f"This is the newest {noun}" if limit == 1 else f"These are the newest {output.count_of(limit, noun)}"
         print(f"{shown}. Use --limit to see more.", file=sys.stderr)
     return DONE
 
@@ -216,7 +214,7 @@ def ids_note(ids: Sequence[str]) -> str:
     return ", ".join(ids[:SAMPLE]) + (f" and {len(ids) - SAMPLE:,} more" if ids[SAMPLE:] else "")
 
 
-def id_list(ids: Sequence[str]) -> list[Json]:
+def id_list(ids: Sequence[str]) -> list[jsontext.Json]:
     return list(ids)
 
 
@@ -224,10 +222,10 @@ def id_list(ids: Sequence[str]) -> list[Json]:
 
 
 async def publish_at_rate(
-    context: Context, rows: Sequence[Row], send: Callable[[Bus, Sequence[Row]], Awaitable[None]]
+    context: Context, rows: Sequence[Row], send: Callable[[ports.Bus, Sequence[Row]], Awaitable[None]]
 ) -> None:
     """Send `rows` in batches, at the rate of the options, with their progress on standard error."""
-    progress = Progress(len(rows), "published", sys.stderr)
+    progress = output.Progress(len(rows), "published", sys.stderr)
     async with context.state.bus() as bus:
         with progress:
             await send_at_rate(rows, context.options.rate, lambda batch: send(bus, batch), progress.tell)
@@ -277,5 +275,5 @@ def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str
 def _option_text(option: str, value: object) -> str:
     """Return the option's value as the command line writes it. Times are Unix seconds, and become RFC 3339."""
     if isinstance(value, float):
-        return rfc3339(value) if option in _TIMES else f"{value:g}"
+        return times.rfc3339(value) if option in _TIMES else f"{value:g}"
     return str(value)

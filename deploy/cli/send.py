@@ -13,18 +13,14 @@ from deploy.cli.command import DONE, NOT_DONE, TIMEOUT, error_text, parser
 from deploy.client.hookchain.formats import FORMATS
 from deploy.client.hookchain.outcome import Outcome
 from deploy.client.hookchain.sending import send
-from deploy.config.checkout import state_folder
-from deploy.config.configured import add_env_file, environ_of
-from deploy.config.dotenv import DotenvFault
+from deploy.config import checkout, configured, dotenv
 from deploy.history.local import open_local_state, running_ports
 from deploy.history.state import StateFault
+from deploy.requests import posting, send_options
 from deploy.requests.command_lines import program
-from deploy.requests.posting import send_until_confirmed
-from deploy.requests.send_options import THIS_MACHINE, choose_credentials, parse_fields, read_body
-from shared.errors import HookchainError, ProblemCode
-from shared.jsontext import to_json
+from shared import errors, jsontext
 
-PUSH_REJECTED: Final[ProblemCode] = "push_identity_mismatch"
+PUSH_REJECTED: Final[errors.ProblemCode] = "push_identity_mismatch"
 DETAILS: Final = """\
 A secret is never an argument. --secret is its name. The value is looked up in the same places as by the functions
 (/secrets/<name>, then the variable SIGNUP_PASSWORD for signup-password), and in .env. Without --secret, the command
@@ -60,19 +56,19 @@ def main(arguments: list[str]) -> int:
     try:
         sent_at = time.time()
         outcome, note = _send(options)
-    except (ValueError, OSError, HookchainError, DotenvFault) as error:
+    except (ValueError, OSError, errors.HookchainError, dotenv.DotenvFault) as error:
         command.error(error_text(error))
-    is_duplicate = was_known(outcome.event_id, options.url, sent_at, state_folder())
+    is_duplicate = was_known(outcome.event_id, options.url, sent_at, checkout.state_folder())
     if options.json:
         fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
-        print(to_json({**fields, "duplicate": is_duplicate}))
+        print(jsontext.to_json({**fields, "duplicate": is_duplicate}))
     else:
         print(f"{outcome.message}{DUPLICATE if is_duplicate else ''}")
     if outcome.code == PUSH_REJECTED:
         note = f"The source's messages come from a bus: `{program()} sources` prints how to publish one."
-    if outcome.code == "unreachable" and urlsplit(options.url).hostname in THIS_MACHINE:
+    if outcome.code == "unreachable" and urlsplit(options.url).hostname in send_options.THIS_MACHINE:
         note = "Is `make dev` running, and is this its port? It prints its URLs when it starts."
-    note = wrong_port_note(options.url, outcome, state_folder()) or note
+    note = wrong_port_note(options.url, outcome, checkout.state_folder()) or note
     if note:
         print(note, file=sys.stderr)
     return DONE if outcome.ok else NOT_DONE
@@ -80,10 +76,10 @@ def main(arguments: list[str]) -> int:
 
 def _send(options: argparse.Namespace) -> tuple[Outcome, str]:
     """Return the outcome, and a note about how the event was signed. Raises what is a usage error."""
-    environ = environ_of(options)
-    body, form = read_body(options, sys.stdin)
-    proof = choose_credentials(options, environ, sys.stdin)
-    extra = None if isinstance(body, bytes) else parse_fields(options.extra)
+    environ = configured.environ_of(options)
+    body, form = send_options.read_body(options, sys.stdin)
+    proof = send_options.choose_credentials(options, environ, sys.stdin)
+    extra = None if isinstance(body, bytes) else send_options.parse_fields(options.extra)
     headers = dict(_header(line) for line in options.header)
     delivery_id = options.id or f"evt_{uuid.uuid4().hex}"
 
@@ -100,7 +96,7 @@ def _send(options: argparse.Namespace) -> tuple[Outcome, str]:
             timeout_seconds=options.timeout,
         )
 
-    return send_until_confirmed(send_once, lambda outcome: outcome), proof.note
+    return posting.send_until_confirmed(send_once, lambda outcome: outcome), proof.note
 
 
 def _header(line: str) -> tuple[str, str]:
@@ -139,7 +135,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]"
     )
-    add_env_file(command)
+    configured.add_env_file(command)
     command.add_argument("--timeout", metavar="SECONDS", type=TIMEOUT, default=10.0, help="stop after this long [10]")
     command.add_argument(
         "--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message, duplicate"
@@ -170,7 +166,7 @@ def was_known(event_id: str | None, url: str, sent_at: float, state: Path) -> bo
 def wrong_port_note(url: str, outcome: Outcome, state: Path) -> str:
     """Return which program answered in the place of receive; empty if receive did, or on another machine."""
     ports, target = running_ports(state), urlsplit(url)
-    if target.hostname not in THIS_MACHINE or outcome.status is None or outcome.ok:
+    if target.hostname not in send_options.THIS_MACHINE or outcome.status is None or outcome.ok:
         return ""
     receive = f": receive is at http://localhost:{ports.receive}" if ports else ""
     own = {port: name for name, port in ports.named().items()} if ports else {}

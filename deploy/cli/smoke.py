@@ -14,33 +14,17 @@ from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, TIMEOUT, USAGE, parser, run_command
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.history.journal_view import EventQuery, EventRecord
-from deploy.history.logs import PAGE, LogQuery, Record
+from deploy.history import journal_view, logs
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.events import make_provider_event, make_test_event, read_event_file, routed_type, sample_beside
 from deploy.requests.posting import Posting, Recipient, possible_recipients, post, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
-from deploy.terminal.command_line import CommandError, UsageError
-from deploy.terminal.output import (
-    DIM,
-    GREEN,
-    RED,
-    YELLOW,
-    PassingLine,
-    Screen,
-    count_of,
-    print_json,
-    printable,
-    stdout_screen,
-)
+from deploy.terminal import command_line, output
+from shared import errors, http, journal, ledger
 from shared.did_you_mean import did_you_mean
-from shared.errors import HookchainError
-from shared.http import Request
-from shared.journal import RouteDecision
 from shared.jsontext import Json, JsonObject
-from shared.ledger import LedgerRow
 from shared.signatures.auth_scheme import AuthScheme
 
 DETAILS: Final = """\
@@ -66,12 +50,12 @@ _SETTLED: Final = _GOOD | {RETRY_SCHEDULED, HELD, DEAD_LETTERED}
 _LOGGED: Final = {**{outcome: outcome for outcome in _SETTLED}, "unknown": RETRY_SCHEDULED}
 STAGE_WIDTH: Final = 11
 _MARKS: Final = {
-    DELIVERED: ("✓", GREEN),
-    GATHERED: ("✓", GREEN),
-    MERGED: ("✓", GREEN),
-    RETRY_SCHEDULED: ("✗", YELLOW),
-    HELD: ("✗", YELLOW),
-    DEAD_LETTERED: ("✗", RED),
+    DELIVERED: ("✓", output.GREEN),
+    GATHERED: ("✓", output.GREEN),
+    MERGED: ("✓", output.GREEN),
+    RETRY_SCHEDULED: ("✗", output.YELLOW),
+    HELD: ("✗", output.YELLOW),
+    DEAD_LETTERED: ("✗", output.RED),
 }
 _ADVICE: Final = {
     RETRY_SCHEDULED: "it is retried automatically; `hookchain events list{where}` shows its status",
@@ -97,7 +81,7 @@ class EventState:
     the decisions, if they are known; `broken` the faults of chains."""
 
     expected: int | None = None
-    routes: tuple[RouteDecision, ...] = ()
+    routes: tuple[journal.RouteDecision, ...] = ()
     broken: tuple[str, ...] = ()
     deliveries: tuple[DeliveryState, ...] = ()
 
@@ -154,14 +138,14 @@ def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tu
     """Return the source's name, its settings in receive's slice, and the scheme to sign with. Raises CommandError."""
     known = compiled_sources(configuration.slices["receive"])
     if options.source is not None and options.source not in known:
-        raise UsageError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
+        raise command_line.UsageError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
     for name in [options.source] if options.source else _routed_first(configuration, list(known)):
         source = known[name]
         auth = usable_auth(source)
         if auth is not None and isinstance(source, dict):
             return name, source, auth
     which = f"source {options.source!r}" if options.source else "every source"
-    raise CommandError(
+    raise command_line.CommandError(
         f"{which} cannot be signed for here. Use `hookchain trigger` for a provider of the catalogue, "
         "and `hookchain link` for a source of links."
     )
@@ -173,7 +157,7 @@ def _routed_first(configuration: Configured, names: Sequence[str]) -> list[str]:
 
 def _chosen_event(
     options: argparse.Namespace, configuration: Configured, name: str, settings: JsonObject, mark: str
-) -> tuple[Request, str | None]:
+) -> tuple[http.Request, str | None]:
     """Return the request, and the event's type, or None if only the body has it."""
     is_only_one = len(compiled_sources(configuration.slices["receive"])) == 1
     file = options.file or (sample_beside(configuration.path) if is_only_one and options.type is None else None)
@@ -220,7 +204,7 @@ class SmokeEvent:
     def newest_id(self, source: str, since: float) -> str | None:
         """Return the id of the source's newest event since a time, for providers whose reply names none."""
         for _ in range(_TRIES):
-            if events := self._state.reader.events(EventQuery(source=source, since=since, limit=1)).events:
+            if events := self._state.reader.events(journal_view.EventQuery(source=source, since=since, limit=1)).events:
                 return events[0].id
             time.sleep(_PAUSE_SECONDS)
         return None
@@ -230,21 +214,26 @@ class SmokeEvent:
             try:
                 record = self._state.reader.event(event_id)
                 return state_from_records(record, self._state.deliveries(event_id) if record else ())
-            except HookchainError as fault:
+            except errors.HookchainError as fault:
                 self._is_journal_read = False
                 print(f"the journal cannot be read; reading the logs instead: {fault.detail}", file=sys.stderr)
-        query = LogQuery(event=event_id)
-        records = self._platform.records(query, posted_at - _CLOCKS_APART_SECONDS, PAGE, is_followed=False)
+        query = logs.LogQuery(event=event_id)
+        records = self._platform.records(query, posted_at - _CLOCKS_APART_SECONDS, logs.PAGE, is_followed=False)
         return state_from_logs([record for record in records if record is not None], event_id)
 
 
 def _post_and_follow(
-    options: argparse.Namespace, platform: Platform, event: SmokeEvent, posting: Posting, request: Request, mark: str
+    options: argparse.Namespace,
+    platform: Platform,
+    event: SmokeEvent,
+    posting: Posting,
+    request: http.Request,
+    mark: str,
 ) -> int:
     began = time.monotonic()
     posted_at = time.time()
     waiting = _Waiting(is_silent=options.json)
-    stages = StagePrinter(stdout_screen(), lambda: time.monotonic() - began, waiting.say, same_platform(options))
+    stages = StagePrinter(output.stdout_screen(), lambda: time.monotonic() - began, waiting.say, same_platform(options))
     event_id = _post(event, posting, request, mark, posted_at, stages)
     state = EventState()
     if event_id is not None:
@@ -260,35 +249,35 @@ def _post_and_follow(
     if options.json:
         deliveries: list[Json] = [delivery_document(each) for each in state.deliveries]
         report: JsonObject = {"source": posting.source, "url": posting.url, "event": event_id, "deliveries": deliveries}
-        print_json({"ok": state.is_good, **report, "stages": [*stages.documents]})
+        output.print_json({"ok": state.is_good, **report, "stages": [*stages.documents]})
     return DONE if state.is_good else NOT_DONE
 
 
 def _post(
-    event: SmokeEvent, posting: Posting, request: Request, mark: str, posted_at: float, stages: "StagePrinter"
+    event: SmokeEvent, posting: Posting, request: http.Request, mark: str, posted_at: float, stages: "StagePrinter"
 ) -> str | None:
     """Post the request and return the event's id; None if it was rejected, or if the event is not found."""
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
-        stages.stage("✗", RED, "accepted", outcome.message, f"hookchain logs --function receive{stages.where}")
+        stages.stage("✗", output.RED, "accepted", outcome.message, f"hookchain logs --function receive{stages.where}")
         return None
     event_id = outcome.event_id or event.newest_id(posting.source, posted_at - 1)
     if event_id is None:
         rule = "accepted, but no event of this source was found"
-        stages.stage("✗", RED, "stopped", rule, f"hookchain status{stages.where}")
+        stages.stage("✗", output.RED, "stopped", rule, f"hookchain status{stages.where}")
         return None
-    stages.stage("✓", GREEN, "accepted", f"as event {event_id}")
+    stages.stage("✓", output.GREEN, "accepted", f"as event {event_id}")
     return event_id
 
 
 def _print_end(state: EventState, event_id: str, longest_seconds: float, stages: "StagePrinter") -> None:
     if state.is_good:
         line = f"It works: {len(state.deliveries)} of {state.expected} delivered."
-        stages.say(stages.screen.coloured(line, GREEN))
+        stages.say(stages.screen.coloured(line, output.GREEN))
         return
     if not state.is_complete:
         detail, todo = timeout_text(state, longest_seconds, stages.where)
-        stages.stage("✗", RED, "stopped", detail, todo)
+        stages.stage("✗", output.RED, "stopped", detail, todo)
     stages.say(f"It was not delivered. Details: hookchain events show {event_id[:12]}{stages.where}")
 
 
@@ -296,7 +285,7 @@ class _Waiting:
     """A line on a terminal that shows the waiting time, and makes room for what is printed."""
 
     def __init__(self, *, is_silent: bool = False) -> None:
-        self._line = PassingLine(sys.stdout)
+        self._line = output.PassingLine(sys.stdout)
         self._is_silent = is_silent
 
     def say(self, text: str) -> None:
@@ -317,7 +306,7 @@ class _Waiting:
 # The state of the event
 
 
-def state_from_records(record: EventRecord | None, rows: Sequence[LedgerRow]) -> EventState:
+def state_from_records(record: journal_view.EventRecord | None, rows: Sequence[ledger.LedgerRow]) -> EventState:
     if record is None:
         return EventState()
     attempts = {each.delivery_id: each for each in record.attempts}
@@ -327,7 +316,7 @@ def state_from_records(record: EventRecord | None, rows: Sequence[LedgerRow]) ->
     return EventState(record.summary.expected if is_routed else None, record.routes, broken, deliveries)
 
 
-def _seen(row: LedgerRow, answer: str) -> DeliveryState:
+def _seen(row: ledger.LedgerRow, answer: str) -> DeliveryState:
     state = row.state if row.state in _SETTLED else PENDING
     if state == RETRY_SCHEDULED and row.group:
         state = GATHERED
@@ -335,7 +324,7 @@ def _seen(row: LedgerRow, answer: str) -> DeliveryState:
     return DeliveryState(row.destination, row.route, state, row.attempt_number, detail)
 
 
-def state_from_logs(records: Iterable[Record], event_id: str) -> EventState:
+def state_from_logs(records: Iterable[logs.Record], event_id: str) -> EventState:
     """Return what the logs say. The last record of each delivery counts; `records` are oldest first."""
     expected: int | None = None
     broken: dict[str, str] = {}
@@ -355,7 +344,7 @@ def state_from_logs(records: Iterable[Record], event_id: str) -> EventState:
     return EventState(expected, (), tuple(broken.values()), tuple(deliveries.values()))
 
 
-def _logged(record: Record) -> DeliveryState:
+def _logged(record: logs.Record) -> DeliveryState:
     fields = record.document
     number = fields.get("attempt_number")
     return DeliveryState(
@@ -380,7 +369,7 @@ class StagePrinter:
     """Prints each stage once. `clock` returns the seconds since the event was sent; `where` is the options that make
     another command look at the same platform."""
 
-    screen: Screen
+    screen: output.Screen
     clock: Callable[[], float]
     say: Callable[[str], None]
     where: str = ""
@@ -392,9 +381,11 @@ class StagePrinter:
         seconds = round(self.clock(), 3)
         self.documents.append({"stage": name, "ok": mark == "✓", "seconds": seconds, "detail": detail, "todo": todo})
         took = f"{self.clock():6.2f} s"
-        self.say(f"{self.screen.coloured(mark, colour)} {name.ljust(STAGE_WIDTH)} {took}  {printable(detail)}")
+        self.say(f"{self.screen.coloured(mark, colour)} {name.ljust(STAGE_WIDTH)} {took}  {output.printable(detail)}")
         if todo:
-            self.say(f"  {' ' * STAGE_WIDTH} {' ' * len(took)}  {self.screen.coloured('→', colour)} {printable(todo)}")
+            self.say(
+                f"  {' ' * STAGE_WIDTH} {' ' * len(took)}  {self.screen.coloured('→', colour)} {output.printable(todo)}"
+            )
 
     def look(self, state: EventState) -> None:
         if state.expected is not None and not self.is_routed:
@@ -410,19 +401,21 @@ class StagePrinter:
 
     def _routed(self, state: EventState) -> None:
         if state.expected:
-            self.stage("✓", GREEN, "transformed", count_of(state.expected, "delivery", "deliveries"))
+            self.stage("✓", output.GREEN, "transformed", output.count_of(state.expected, "delivery", "deliveries"))
         elif any(route.outcome == "filtered" for route in state.routes):
-            self.stage("✗", YELLOW, "transformed", "a step ended the event on purpose", "see the filter of its route")
+            self.stage(
+                "✗", output.YELLOW, "transformed", "a step ended the event on purpose", "see the filter of its route"
+            )
         elif not state.broken:
-            self.stage("✗", YELLOW, "transformed", "no route matched", "check `from`, `types` and `where`")
+            self.stage("✗", output.YELLOW, "transformed", "no route matched", "check `from`, `types` and `where`")
         for broken in state.broken:
-            self.stage("✗", RED, "transformed", broken, f"`hookchain dead-letters list{self.where}` shows it")
+            self.stage("✗", output.RED, "transformed", broken, f"`hookchain dead-letters list{self.where}` shows it")
         for route in state.routes:
             if not route.code:
                 targets = f" → {', '.join(route.destinations)}" if route.destinations else ""
                 decision = "matched" if route.matched else "did not match"
-                detail = printable(f"route {route.route!r} {decision}: {route.reason}{targets}")
-                self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(detail, DIM)}")
+                detail = output.printable(f"route {route.route!r} {decision}: {route.reason}{targets}")
+                self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(detail, output.DIM)}")
 
     def _delivery(self, each: DeliveryState) -> None:
         mark, colour = _MARKS[each.state]
@@ -458,7 +451,7 @@ def timeout_text(state: EventState, longest_seconds: float, where: str = "") -> 
             f"`hookchain status{where}` shows the backlog; `hookchain logs{where}` may show why",
         )
     lacking = state.expected - sum(each.state != PENDING for each in state.deliveries)
-    detail = f"{lacking} of {count_of(state.expected, 'delivery', 'deliveries')} without an attempt {within}"
+    detail = f"{lacking} of {output.count_of(state.expected, 'delivery', 'deliveries')} without an attempt {within}"
     return (
         detail,
         f"`hookchain status{where}` shows the backlog; `hookchain logs --function notify{where}` may show why",

@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.config.checkout import checked_config
-from deploy.config.compiler import compile_config, read_config
-from deploy.config.config_file import ConfigFaults
-from deploy.config.configured import add_configuration, environ_of
+from deploy.config import checkout, compiler, config_file, configured
 from deploy.explain.config_tests import CaseResult, run_config_tests
 from deploy.terminal.output import GREEN, RED, Screen, count_of, print_json, printable, stdout_screen
 from shared.jsontext import Json, JsonObject
@@ -34,7 +31,7 @@ Nothing is sent, no secret is read, and the time is always 2026-01-01."""
 def main(arguments: list[str]) -> int:
     codes = "0 all passed, 1 a test failed or the configuration has faults, 2 usage error"
     command = parser("test", "hookchain test --config deploy/hookchain.yaml", details=DETAILS, exit_codes=codes)
-    add_configuration(command)
+    configured.add_configuration(command)
     command.add_argument("--json", action="store_true", help="print one JSON object: the tests and their failures")
     options = command.parse_args(arguments)
     return run_command("test", lambda: _run(options))
@@ -43,7 +40,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         results = _results(options)
-    except ConfigFaults as found:
+    except config_file.ConfigFaults as found:
         if options.json:
             faults: list[Json] = [{"line": each.line, "where": each.where, "rule": each.rule} for each in found.faults]
             print_json({"file": found.file, "faults": faults, "tests": []})
@@ -61,12 +58,12 @@ def _document(result: CaseResult) -> JsonObject:
 
 
 def _results(options: argparse.Namespace) -> list[CaseResult]:
-    environ = environ_of(options)
-    chosen = checked_config(options.config, environ)
+    environ = configured.environ_of(options)
+    chosen = checkout.checked_config(options.config, environ)
     if not options.json:
         print(chosen.line, flush=True)
-    file = read_config(chosen.path, environ)
-    return run_config_tests(file.document, compile_config(file), chosen.path.parent if chosen.path else Path())
+    file = compiler.read_config(chosen.path, environ)
+    return run_config_tests(file.document, compiler.compile_config(file), chosen.path.parent if chosen.path else Path())
 
 
 def _print(results: Sequence[CaseResult], screen: Screen) -> None:

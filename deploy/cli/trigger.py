@@ -17,44 +17,34 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from deploy.cli import look_up, send
 from deploy.cli.command import NOT_DONE, USAGE, parser, run_command
-from deploy.cli.look_up import key_of
-from deploy.cli.send import wrong_port_note
 from deploy.client.hookchain.http import NoResponse, Response
 from deploy.client.hookchain.outcome import Outcome, read_outcome
+from deploy.config import compiler, dotenv
 from deploy.config.checkout import env_file
-from deploy.config.compiler import read_config
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
-from deploy.config.dotenv import read_dotenv
 from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import Handshake, ProviderEntry, load_catalogue
 from deploy.config.sections.source import SourceConfig, provider_part
-from deploy.history.journal_view import EventQuery
+from deploy.history import journal_view, local_requests
 from deploy.history.local import local_ports, open_local_state, running_ports
-from deploy.history.local_requests import HEADERS
 from deploy.history.state import State, StateFault
 from deploy.platforms.choice import add_state
-from deploy.requests import signing
-from deploy.requests.posting import aim_request, post_request, send_until_confirmed
+from deploy.requests import posting, send_options, signing
 from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
-from deploy.requests.send_options import read_secret
 from deploy.requests.sources import provider_key
 from deploy.secrets.backend import BackendError, DotenvBackend
 from deploy.terminal.output import count_of, printable
 from functions.receive.admission import requested_url
 from functions.receive.source import Source, read_sources
+from shared import errors, ledger, outcomes, times
 from shared.did_you_mean import did_you_mean
-from shared.errors import HookchainError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ledger import LedgerRow
-from shared.outcomes import EventStatus
 from shared.secrets import variable_name
+from shared.signatures import content_signing, locations, signature_scheme
 from shared.signatures.auth_scheme import AuthScheme, verify
-from shared.signatures.content_signing import with_header, with_text
-from shared.signatures.locations import RequestFields, values_at
-from shared.signatures.signature_scheme import HmacScheme
-from shared.times import rfc3339
 
 DETAILS: Final = """\
 The sample is signed with the source's secret, from the same places where the functions look it up, or from .env. If
@@ -80,7 +70,7 @@ WRONG_KEY: Final = b"not the secret, so no use"
 WAIT_SECONDS: Final = 5.0
 MAX_EVENTS: Final = 10
 _POLL_SECONDS: Final = 0.1
-_SETTLED: Final[frozenset[EventStatus]] = frozenset(
+_SETTLED: Final[frozenset[outcomes.EventStatus]] = frozenset(
     {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "waiting", "retry_scheduled", "held"}
 )
 _WHY: Final = ". Why: "
@@ -126,7 +116,7 @@ class Keys:
                     f"the secret {auth.secret!r} is a public key, and only the provider has the private key"
                 )
             return key
-        return read_secret(auth.secret, self.environ)
+        return send_options.read_secret(auth.secret, self.environ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +167,7 @@ def _signed(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Raises CannotSign, ValueError, OSError, HookchainError, and the faults of a configuration."""
     catalogue = load_catalogue()
-    provider = key_of(options.provider)
+    provider = look_up.key_of(options.provider)
     if provider not in catalogue and (source_provider := provider_key(configured(options), options.provider)):
         options.source, options.provider, provider = options.provider, source_provider, source_provider
     if provider not in catalogue:
@@ -208,11 +198,11 @@ def _posted(request: Request, url: str, *, is_broken: bool) -> Response | NoResp
     """Send the request until it is confirmed; once where a part of it is wrong, because it must be rejected."""
 
     def post() -> Response | NoResponse:
-        return post_request(request, url, TIMEOUT_SECONDS)
+        return posting.post_request(request, url, TIMEOUT_SECONDS)
 
     if is_broken:
         return post()
-    return send_until_confirmed(post, lambda answer: read_outcome(answer, TIMEOUT_SECONDS))
+    return posting.send_until_confirmed(post, lambda answer: read_outcome(answer, TIMEOUT_SECONDS))
 
 
 def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
@@ -224,7 +214,7 @@ def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
     if auth is None:
         raise ValueError(f"{target.entry.name} does not sign with a key pair that can be generated here")
     pair = signing.generate_key_pair(auth)
-    others = read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
+    others = dotenv.read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
     place = DotenvBackend(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
     lines = place.write(auth.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
@@ -264,7 +254,7 @@ def _source_name(provider: str, options: argparse.Namespace, found: Configured, 
 
 def sources_of(provider: str, path: Path | None, environ: Mapping[str, str]) -> list[str]:
     """Return the names of the sources with this provider."""
-    document = read_config(path, environ).document
+    document = compiler.read_config(path, environ).document
     sources = document.get("sources") if isinstance(document, dict) else None
     return [
         str(name)
@@ -313,7 +303,7 @@ def _checks(settings: JsonObject, handshake: Handshake, keys: Keys) -> dict[str,
     found = [one for one in compiled if isinstance(one, dict)] if isinstance(compiled, list) else []
     checks = next((one.get("check") for one in found if one["name"] == handshake.name), None)
     listed = [check for check in checks if isinstance(check, dict)] if isinstance(checks, list) else []
-    return {str(check["at"]): read_secret(str(check["secret"]), keys.environ) for check in listed}
+    return {str(check["at"]): send_options.read_secret(str(check["secret"]), keys.environ) for check in listed}
 
 
 def is_unsigned(target: TriggerTarget, sample: Sample) -> bool:
@@ -330,7 +320,7 @@ def signed_sample(
     variant: str | None = None,
 ) -> Request:
     """Return the request to send. Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
-    request = aim_request(sample.request, target.url)
+    request = posting.aim_request(sample.request, target.url)
     if is_unsigned(target, sample) and not any(auth.is_in_head for auth in target.source.auth):
         return request
     fault: Exception = ValueError(_missing_variant(target.source.auth, variant))
@@ -338,7 +328,7 @@ def signed_sample(
         if variant in {None, auth.variant}:
             try:
                 return _signed_by(auth, target.signed_url, request, keys, fresh, what)
-            except (CannotSign, ValueError, HookchainError) as error:
+            except (CannotSign, ValueError, errors.HookchainError) as error:
                 fault = error
     raise fault
 
@@ -353,12 +343,12 @@ def _missing_variant(schemes: Sequence[AuthScheme], variant: str | None) -> str:
 def _likeliest_first(schemes: Sequence[AuthScheme], request: Request) -> list[AuthScheme]:
     """Return the schemes in the order to try: first those whose condition the request meets, and of these first one
     that signs each item of a body which has such items."""
-    fields = RequestFields(request)
+    fields = locations.RequestFields(request)
     return sorted(
         schemes,
         key=lambda auth: (
             not fields.meets(auth.when),
-            not (auth.items_path and values_at(auth.items_path, fields.data)),
+            not (auth.items_path and locations.values_at(auth.items_path, fields.data)),
         ),
     )
 
@@ -396,13 +386,13 @@ def _with_scheme_headers(auth: AuthScheme, request: Request) -> Request:
     """Add the headers that say which of its schemes the provider uses."""
     for place, wanted in auth.when:
         if place.kind == "header" and isinstance(wanted, str):
-            request = with_text(request, place, wanted)
+            request = content_signing.with_text(request, place, wanted)
     return request
 
 
 def _wrong_key(signer: signing.Signer) -> str:
     """Return a secret of the same shape, so that only the signature is wrong."""
-    if isinstance(signer.auth, HmacScheme) and signer.auth.key_encoding == "hex":
+    if isinstance(signer.auth, signature_scheme.HmacScheme) and signer.auth.key_encoding == "hex":
         return WRONG_KEY.hex()
     prefix = "whsec_" if signer.key.startswith("whsec_") else ""
     return prefix + base64.b64encode(WRONG_KEY).decode()
@@ -416,7 +406,7 @@ def _forged(request: Request) -> Request:
         "paypal-cert-url": "https://api.paypal.com/v1/notifications/certs/forged",
     }
     for name, value in forged.items():
-        request = with_header(request, name, value)
+        request = content_signing.with_header(request, name, value)
     return request
 
 
@@ -439,7 +429,7 @@ def _print_result(
     )
     start = "; start `make dev`" if options.to is None and isinstance(answer, NoResponse) else ""
     print(f"  {printable(_result_text(outcome, sample, answer))}{start}{_verdict(options, target, outcome, rejected)}")
-    if note := wrong_port_note(target.url, outcome, options.state):
+    if note := send.wrong_port_note(target.url, outcome, options.state):
         print(f"  {note}")
     for line in () if options.to or note else _result_lines(options, target, outcome, sample, at):
         print(f"  {printable(line)}")
@@ -473,7 +463,7 @@ def _verdict(options: argparse.Namespace, target: TriggerTarget, outcome: Outcom
 
 
 def _cannot_sign_text(options: argparse.Namespace, reason: CannotSign) -> str:
-    provider = key_of(options.provider)
+    provider = look_up.key_of(options.provider)
     entry = load_catalogue()[provider]
     detail = f": {entry.proven.detail}" if entry.proven.detail else ""
     lines = [
@@ -517,7 +507,7 @@ def _events(sent: SentEvent, local: State) -> tuple[list[str], bool]:
     if sent.event_id:
         ids = [sent.event_id]
     else:
-        page = local.reader.events(EventQuery(source=sent.source, since=sent.at, limit=MAX_EVENTS))
+        page = local.reader.events(journal_view.EventQuery(source=sent.source, since=sent.at, limit=MAX_EVENTS))
         ids = [event.id for event in reversed(page.events)]
     lines: list[str] = []
     is_settled = bool(ids)
@@ -540,16 +530,16 @@ def _event(event_id: str, local: State) -> Iterator[str]:
     yield from (f"  to {row.destination}: {_state_text(row)}" for row in local.deliveries(event_id))
 
 
-def _state_text(row: LedgerRow) -> str:
+def _state_text(row: ledger.LedgerRow) -> str:
     if row.group and row.retry_at is not None:
-        return f"waits until {rfc3339(row.retry_at)[:19]}Z: {row.reason}"
+        return f"waits until {times.rfc3339(row.retry_at)[:19]}Z: {row.reason}"
     reason = f": {row.reason}" if row.reason and row.state != "delivered" else ""
     return f"{row.state}{reason}"
 
 
 def why_of(detail: str) -> str:
     """Return the diagnosis in a rejection's detail, else the finding of its check."""
-    finding, _, why = detail.partition(HEADERS)[0].partition(_WHY)
+    finding, _, why = detail.partition(local_requests.HEADERS)[0].partition(_WHY)
     return why or finding
 
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from deploy.config.dotenv import DotenvFault, read_dotenv
-from deploy.config.running_dev import is_served_by_name, outdated, served_config, served_env_file
+from deploy.config import dotenv, running_dev
 from shared.settings import DEFAULT_STATE
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -18,7 +17,7 @@ LOCAL: Final = "local"
 
 def environ_with(env_file: Path) -> dict[str, str]:
     """Return the variables of the file, overridden by the shell's. Raises DotenvFault."""
-    return {**read_dotenv(env_file), **os.environ}
+    return {**dotenv.read_dotenv(env_file), **os.environ}
 
 
 def own_env_file(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Path:
@@ -30,21 +29,21 @@ def state_folder() -> Path:
     """Return the state folder of `hookchain dev`, from whichever folder a command is run."""
     try:
         environ: Mapping[str, str] = environ_with(own_env_file())
-    except DotenvFault:  # reported by the command that needs the file's variables
+    except dotenv.DotenvFault:  # reported by the command that needs the file's variables
         environ = os.environ
     return Path(environ.get("HOOKCHAIN_STATE") or ROOT / DEFAULT_STATE)
 
 
 def env_file() -> Path:
     """Return the env file of a running `hookchain dev`, else the checkout's own."""
-    served = served_env_file(state_folder())
+    served = running_dev.served_env_file(state_folder())
     return Path(served) if served else own_env_file()
 
 
 def chosen_config(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:
     """Return the named file, else the one that a running `hookchain dev` serves, else the checkout's own."""
     is_named = named or environ.get("HOOKCHAIN_CONFIG")
-    return named_config(named if is_named else served_config(state or state_folder()), environ)
+    return named_config(named if is_named else running_dev.served_config(state or state_folder()), environ)
 
 
 class CheckedConfig(NamedTuple):
@@ -63,12 +62,12 @@ def checked_config(
     `hookchain dev` would choose now, so that a faulty deploy/hookchain.yaml is checked while the example is served.
     """
     state = state or state_folder()
-    served = served_config(state)
+    served = running_dev.served_config(state)
     if named:
         return _checked(choose_config({"HOOKCHAIN_CONFIG": named}, root), "named by --config", served, state)
     if environ.get("HOOKCHAIN_CONFIG"):
         return _checked(choose_config(environ, root), "named by HOOKCHAIN_CONFIG", served, state)
-    if served and is_served_by_name(state):
+    if served and running_dev.is_served_by_name(state):
         reason = "`hookchain dev` was started with it; name another file with --config"
         return _checked(choose_config({"HOOKCHAIN_CONFIG": served}, root), reason, served, state)
     path = choose_config(environ, root)
@@ -80,7 +79,7 @@ def checked_config(
 def _checked(path: Path | None, why: str, served: str | None, state: Path) -> CheckedConfig:
     is_served = served is None or served == (str(path.absolute()) if path else "none")
     serving = "" if is_served else f". `hookchain dev` serves another: {'no file' if served == 'none' else served}"
-    older = f". {note}" if (note := outdated(state)) else ""
+    older = f". {note}" if (note := running_dev.outdated(state)) else ""
     return CheckedConfig(path, f"Checking {path or 'the mode without a file'} ({why}){serving}{older}")
 
 

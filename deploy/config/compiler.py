@@ -16,9 +16,7 @@ from deploy.config.checkout import ROOT, choose_config
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, config_from_environment, read_config_file
 from deploy.config.configuration import CloudRunConfig, Configuration, LambdaConfig
 from deploy.config.model_faults import model_faults
-from deploy.config.sections import alerts, destination, people, recipients, route, subscribers
-from deploy.config.sections.cases import case_faults
-from deploy.config.sections.own_files import KIND_FILES, own_kind_faults
+from deploy.config.sections import alerts, cases, destination, own_files, people, recipients, route, subscribers
 from deploy.config.sections.source import SourceConfig, compiled_source, source_faults, type_words
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
@@ -45,7 +43,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
         raise ConfigFaults(file.file, checked.faults)
     routes = route.compiled_routes(file, config.routes, config.chains)
     providers = {name: source.provider for name, source in config.sources.items() if source.provider}
-    kind_files = KIND_FILES.sources(file)
+    kind_files = own_files.KIND_FILES.sources(file)
     slices: dict[str, JsonObject] = {
         "receive": {
             "function": "receive",
@@ -168,14 +166,14 @@ def check_config(file: ConfigFile) -> Checked:
         *shape_faults,
         *source_faults(file),
         *route.route_faults(file),
-        *own_kind_faults(file),
+        *own_files.own_kind_faults(file),
         *settings_faults,
         *destination.option_faults(file),
         *alerts.alert_faults(file),
         *people_list.faults,
         *recipients.recipient_faults(file, settings, people_list),
         *subscribers.subscribers_faults(file, settings, event_types),
-        *case_faults(file),
+        *cases.case_faults(file),
     ]
     if config is not None:
         faults += destination.gathering_faults(file, config.destinations, settings)

@@ -10,9 +10,8 @@ from pydantic_core import core_schema
 from deploy.config.configuration import Configuration
 from deploy.config.sections.kinds import destination_kinds, settings_model
 from functions.notify.registry import NO_OWN_KINDS, OwnKinds
-from functions.transform.program import StepClasses, step_classes
+from functions.transform import program, verifying
 from functions.transform.step import MAX_STEPS
-from functions.transform.verifying import step_settings
 from shared.jsontext import Json, JsonObject
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -38,10 +37,10 @@ class _AsWritten(GenerateJsonSchema):
         return whole
 
 
-def config_schema(own: StepClasses, own_kinds: OwnKinds = NO_OWN_KINDS) -> JsonObject:
+def config_schema(own: program.StepClasses, own_kinds: OwnKinds = NO_OWN_KINDS) -> JsonObject:
     """Return the schema. `own` and `own_kinds` are the operator's own steps and kinds of destinations."""
-    steps = {**step_classes(), **own}
-    settings = {name: step_settings(step) for name, step in steps.items()}
+    steps = {**program.step_classes(), **own}
+    settings = {name: verifying.step_settings(step) for name, step in steps.items()}
     kinds = {kind: settings_model(kind, own_kinds) for kind in (*destination_kinds(), *own_kinds)}
     models: list[type[BaseModel]] = [Configuration, *settings.values(), *kinds.values()]
     references, whole = models_json_schema([(model, _MODE) for model in models], schema_generator=_AsWritten)
@@ -54,7 +53,7 @@ def config_schema(own: StepClasses, own_kinds: OwnKinds = NO_OWN_KINDS) -> JsonO
 
 
 def _add_steps(
-    definitions: JsonObject, bundle: JsonObject, references: Mapping[str, JsonObject], classes: StepClasses
+    definitions: JsonObject, bundle: JsonObject, references: Mapping[str, JsonObject], classes: program.StepClasses
 ) -> None:
     """Define a step as an object with one of these keys. Editors show the step's summary."""
     definitions["Step"] = {

@@ -7,12 +7,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from deploy.config.sections import cases, destination, route, source
 from deploy.config.sections.alerts import AlertsConfig
-from deploy.config.sections.cases import CaseConfig
-from deploy.config.sections.destination import DestinationConfig
 from deploy.config.sections.people import PeopleConfig
-from deploy.config.sections.route import RouteConfig, StepsConfig
-from deploy.config.sections.source import PublicUrl, SourceConfig, TrustedProxies
 from deploy.config.sections.subscribers import SubscribersSection
 from shared.config.rules import Name, Seconds
 from shared.config.values import Model
@@ -111,14 +108,14 @@ class Configuration(Model):
     subscribers                   your own users subscribe to events, through an API and a portal
     """
 
-    public_url: PublicUrl | None = None
-    trusted_proxies: TrustedProxies = 0
-    sources: dict[Name, SourceConfig] = Field(min_length=1)
-    routes: list[RouteConfig] = Field(default=[])
-    chains: dict[Name, StepsConfig] = Field(default={})
+    public_url: source.PublicUrl | None = None
+    trusted_proxies: source.TrustedProxies = 0
+    sources: dict[Name, source.SourceConfig] = Field(min_length=1)
+    routes: list[route.RouteConfig] = Field(default=[])
+    chains: dict[Name, route.StepsConfig] = Field(default={})
     steps_from: list[str] = Field(default=[])
     destinations_from: list[str] = Field(default=[])
-    destinations: dict[Name, DestinationConfig] = Field(default={})
+    destinations: dict[Name, destination.DestinationConfig] = Field(default={})
     lists: dict[Name, list[str]] = Field(default={})
     alerts: AlertsConfig | None = None
     people: PeopleConfig = Field(default={})
@@ -126,4 +123,4 @@ class Configuration(Model):
     retention: RetentionConfig = RetentionConfig()
     google_cloud: GoogleCloudConfig = GoogleCloudConfig()
     aws: AwsConfig = AwsConfig()
-    tests: list[CaseConfig] = Field(default=[])
+    tests: list[cases.CaseConfig] = Field(default=[])

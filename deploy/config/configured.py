@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.config.checkout import LOCAL, chosen_config, deployed_config, env_file, environ_with
-from deploy.config.compiler import compile_config, read_config
-from deploy.config.config_file import ConfigFaults
+from deploy.config import checkout, compiler, config_file
 from shared.jsontext import Json, JsonObject
 
 
@@ -35,7 +33,7 @@ def add_env_file(parser: argparse.ArgumentParser, *, creates: bool = False) -> N
     """
     text = "read settings and secrets [that of a running `hookchain dev`, HOOKCHAIN_ENV_FILE, else .env]"
     read = Path if creates else existing_file
-    parser.add_argument("--env-file", metavar="FILE", type=read, default=env_file(), help=text)
+    parser.add_argument("--env-file", metavar="FILE", type=read, default=checkout.env_file(), help=text)
 
 
 def existing_file(text: str) -> Path:
@@ -48,7 +46,7 @@ def existing_file(text: str) -> Path:
 
 def environ_of(options: argparse.Namespace) -> dict[str, str]:
     """Raises DotenvFault."""
-    return environ_with(options.env_file)
+    return checkout.environ_with(options.env_file)
 
 
 def configured(options: argparse.Namespace) -> Configured:
@@ -59,8 +57,8 @@ def configured(options: argparse.Namespace) -> Configured:
 
 def configured_at(path: Path | None, environ: Mapping[str, str]) -> Configured:
     """Raises ConfigFaults."""
-    file = read_config(path, environ)
-    return Configured(environ, path, file.document, compile_config(file))
+    file = compiler.read_config(path, environ)
+    return Configured(environ, path, file.document, compiler.compile_config(file))
 
 
 def optional_slices(options: argparse.Namespace) -> Mapping[str, JsonObject]:
@@ -68,7 +66,7 @@ def optional_slices(options: argparse.Namespace) -> Mapping[str, JsonObject]:
     none, and a note says so. Raises ConfigFaults for a file that --config names."""
     try:
         return configured(options).slices
-    except ConfigFaults as faults:
+    except config_file.ConfigFaults as faults:
         if options.config:
             raise
         print(f"without what {faults.file} adds: it has faults, see `hookchain lint`", file=sys.stderr)
@@ -77,6 +75,6 @@ def optional_slices(options: argparse.Namespace) -> Mapping[str, JsonObject]:
 
 def config_path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
     """Return the configuration file of a command. Not every command has the options --platform and --state."""
-    if getattr(options, "platform", LOCAL) != LOCAL:
-        return deployed_config(options.config, environ)
-    return chosen_config(options.config, environ, getattr(options, "state", None))
+    if getattr(options, "platform", checkout.LOCAL) != checkout.LOCAL:
+        return checkout.deployed_config(options.config, environ)
+    return checkout.chosen_config(options.config, environ, getattr(options, "state", None))

@@ -3,8 +3,7 @@ mail."""
 
 from collections.abc import Iterator, Mapping
 
-from functions.notify.destinations.email.mail import AddressFault, parse_address
-from functions.notify.destinations.email.smtp_server import SmtpUrlFault, parse_smtp_url
+from functions.notify.destinations.email import mail, smtp_server
 
 _OTHER_SCHEME = {465: ("tls", "smtps://"), 587: ("starttls", "smtp://"), 25: ("starttls", "smtp://")}
 """By port: the security that servers offer there (RFC 8314, RFC 3207), and the scheme that asks for it."""
@@ -27,12 +26,12 @@ def mail_settings_fault(environ: Mapping[str, str]) -> str | None:
     """Return the fault, or None. It never contains the URL, which may contain a password."""
     try:
         if url := environ.get("SMTP_URL"):
-            parse_smtp_url(url)
-    except SmtpUrlFault as fault:
+            smtp_server.parse_smtp_url(url)
+    except smtp_server.SmtpUrlFault as fault:
         return f"SMTP_URL {fault}"
     try:
         if address := environ.get("EMAIL_FROM"):
-            parse_address(address)
-    except AddressFault as fault:
+            mail.parse_address(address)
+    except mail.AddressFault as fault:
         return f"EMAIL_FROM {fault}"
     return None

@@ -9,10 +9,9 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, read_as
+from shared import expressions, jsontext
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
-from shared.expressions import ExpressionFault, over_event
-from shared.jsontext import Json
 
 TAG: Final = "tag:"
 """How the tags of models' alternatives begin, which pydantic adds to a path."""
@@ -40,7 +39,7 @@ def setting_name(file: ConfigFile, path: DocumentPath) -> str:
     return f"{section.removesuffix('s').replace('_', ' ')} {label}" + (f": {'.'.join(rest)}" if rest else "")
 
 
-def _written(path: DocumentPath, document: Json) -> DocumentPath:
+def _written(path: DocumentPath, document: jsontext.Json) -> DocumentPath:
     """Return the path without the parts that only a model has: the position of a single value that stands for a list,
     the name of an auth scheme, the tag of an alternative, and the mark of a key."""
     written: list[str | int] = []
@@ -58,7 +57,7 @@ def _written(path: DocumentPath, document: Json) -> DocumentPath:
     return tuple(part for part in written if part != "[key]")
 
 
-def _is_scheme(part: str | int, before: DocumentPath, inside: Json) -> bool:
+def _is_scheme(part: str | int, before: DocumentPath, inside: jsontext.Json) -> bool:
     """pydantic adds the name of an auth scheme after its position."""
     return bool(before) and isinstance(before[-1], int) and isinstance(inside, dict) and inside.get("scheme") == part
 
@@ -107,8 +106,8 @@ def expression_faults(file: ConfigFile, path: DocumentPath) -> Iterator[Fault]:
     expression = file.value(*path)
     if isinstance(expression, str):
         try:
-            over_event(expression)
-        except ExpressionFault as fault:
+            expressions.over_event(expression)
+        except expressions.ExpressionFault as fault:
             reason = str(fault).removeprefix(repr(expression)).removeprefix(" is not JMESPath").removeprefix(": ")
             yield fault_at(file, path, f"must be a JMESPath expression over the event; got {expression!r}: {reason}")
 

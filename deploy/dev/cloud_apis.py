@@ -17,17 +17,14 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.running_dev import HOST
-from deploy.dev.caught import Mailbox, SheetStore
+from deploy.dev import caught, local_server
 from deploy.dev.faults import FaultRoutes
-from deploy.dev.local_server import LocalSite, local_only, stopped_by_signal
 from deploy.dev.pubsub.broker import PubSub
 from deploy.dev.pubsub.routes import PubSubApi
 from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sheets import EmulatedSheets
+from shared import jsontext, logs, settings
 from shared.cloud.gcp.push_identity import EMULATED_KEYS_PATH
-from shared.jsontext import Json
-from shared.logs import log
-from shared.settings import DEFAULT_STATE
 
 DEFAULT_PORT: Final = 8085
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
@@ -44,18 +41,18 @@ class Failed(Exception):
         self.exit_code = exit_code
 
 
-async def serve(port: int, state: Path, faults: Json, stopped: asyncio.Event) -> None:
+async def serve(port: int, state: Path, faults: jsontext.Json, stopped: asyncio.Event) -> None:
     """Serve until `stopped` is set. Raises Failed."""
     try:
         pubsub = PubSub(state)
-        mailbox = Mailbox(state, LOCK_POLL_SECONDS)
-        sheets = SheetStore(state, LOCK_POLL_SECONDS)
+        mailbox = caught.Mailbox(state, LOCK_POLL_SECONDS)
+        sheets = caught.SheetStore(state, LOCK_POLL_SECONDS)
     except (sqlite3.Error, OSError) as error:
         raise Failed(EXIT_STATE, f"the state in {state} cannot be used: {error}") from error
     sendgrid = SendGrid(mailbox)
     fault_routes = FaultRoutes(pubsub.plan, sendgrid.faults)
     # The outermost application's limit is the one that applies; each API rejects larger bodies with its own message.
-    app = web.Application(middlewares=[local_only], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[local_server.local_only], client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/", _ready)
     app.router.add_get(EMULATED_KEYS_PATH, lambda _: _push_keys(pubsub))
     app.add_routes(fault_routes.routes())
@@ -69,7 +66,7 @@ async def serve(port: int, state: Path, faults: Json, stopped: asyncio.Event) ->
             await _listen(runner, port)
             pending_count = pubsub.start()
             message = f"the emulated Pub/Sub, SendGrid and Google Sheets answer on http://{HOST}:{port}"
-            log("INFO", message, count=pending_count or None)
+            logs.log("INFO", message, count=pending_count or None)
             await stopped.wait()
         finally:
             await runner.cleanup()
@@ -92,7 +89,7 @@ async def _push_keys(pubsub: PubSub) -> web.Response:
         raise web.HTTPServiceUnavailable(text=f"push key: cannot be read or written: {error.strerror}\n") from error
 
 
-def _set_faults(routes: FaultRoutes, faults: Json) -> None:
+def _set_faults(routes: FaultRoutes, faults: jsontext.Json) -> None:
     try:
         routes.apply(faults)
     except ValueError as error:
@@ -102,7 +99,7 @@ def _set_faults(routes: FaultRoutes, faults: Json) -> None:
 async def _listen(runner: web.AppRunner, port: int) -> None:
     await runner.setup()
     try:
-        await LocalSite(runner, port).start()
+        await local_server.LocalSite(runner, port).start()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise Failed(EXIT_PORT_IN_USE, f"port {port} on {HOST} cannot be used: {error}") from error
@@ -114,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.dev.cloud_apis", description="Emulated cloud APIs.")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the port on 127.0.0.1 (default: %(default)s)")
     parser.add_argument(
-        "--state", type=Path, default=Path(DEFAULT_STATE), help="the folder of bus.db, mail.db and sheets.db"
+        "--state", type=Path, default=Path(settings.DEFAULT_STATE), help="the folder of bus.db, mail.db and sheets.db"
     )
     parser.add_argument(
         "--faults",
@@ -128,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _run(options: argparse.Namespace) -> None:
-    await serve(options.port, options.state, options.faults, stopped_by_signal())
+    await serve(options.port, options.state, options.faults, local_server.stopped_by_signal())
 
 
 def _runner() -> Callable[[Coroutine[None, None, None]], None]:

@@ -17,9 +17,8 @@ from pydantic import ValidationError
 from deploy.dev.caught import Mailbox
 from deploy.dev.faults import MailFaults
 from deploy.dev.mail import MailRequest, SentRequest, mail_request
-from shared.batching import Batcher
+from shared import batching, logs
 from shared.errors import Temporary
-from shared.logs import log
 
 MAX_BODY_BYTES: Final = 30 * 1024 * 1024
 LOCK_POLL_SECONDS: Final = 0.05
@@ -57,7 +56,7 @@ class SendGrid:
     def __init__(self, mailbox: Mailbox) -> None:
         self.faults = MailFaults()
         self._mailbox = mailbox
-        self._batcher: Batcher[_Waiting, None] = Batcher(self._keep, max_batch=200, max_waiting=5000)
+        self._batcher: batching.Batcher[_Waiting, None] = batching.Batcher(self._keep, max_batch=200, max_waiting=5000)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -101,7 +100,7 @@ class SendGrid:
         try:
             await self._batcher.submit((transport, mail_request(text, request, message_id, time.time())))
         except (Temporary, sqlite3.Error) as error:
-            log("ERROR", "the emulated SendGrid cannot keep a mail", detail=str(error))
+            logs.log("ERROR", "the emulated SendGrid cannot keep a mail", detail=str(error))
             return UNAVAILABLE
         return Answer(202, message_id=message_id)
 

@@ -9,17 +9,14 @@ from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from typing import Final
 
-from deploy.aws.deployment import deployed_parameters, parameter_values
-from deploy.aws.reserved_instances import read_limit, reservation
-from deploy.aws.template import parameter_defaults
+from deploy.aws import deployment, reserved_instances, template
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, NoCredentials, outputs, region_fault
 from deploy.config.checkout import ROOT
 from deploy.terminal.command_line import how_to_install
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.topology.topology import Topology
-from shared.jsontext import JsonObject
-from shared.ports import TOPIC_NAMES
+from shared import jsontext, ports
 
 ANSWER_SECONDS: Final = 15.0
 """A function that starts may take some seconds."""
@@ -64,11 +61,11 @@ def region(api: AwsApi) -> Finding:
 
 def concurrency(deployed: DeployedStack, topology: Topology) -> Finding:
     """Check that the account has instances to reserve for the functions that its queues call. Raises AwsFault."""
-    limit = read_limit(deployed.api)
+    limit = reserved_instances.read_limit(deployed.api)
     stack = deployed.description()
-    defaults = parameter_defaults(topology, deployed.target.prefix)
-    values = parameter_values(defaults, stack, {})
-    found = reservation(topology, values, deployed_parameters(stack), limit)
+    defaults = template.parameter_defaults(topology, deployed.target.prefix)
+    values = deployment.parameter_values(defaults, stack, {})
+    found = reserved_instances.reservation(topology, values, deployment.deployed_parameters(stack), limit)
     return problem(found.line, found.todo) if found.todo else ok(found.line)
 
 
@@ -78,7 +75,7 @@ class StackChecks:
     def __init__(self, deployed: DeployedStack) -> None:
         self._deployed = deployed
         self._lock = threading.Lock()
-        self._found: list[JsonObject | None] = []
+        self._found: list[jsontext.JsonObject | None] = []
 
     def stack(self) -> Finding:
         target = self._deployed.target
@@ -105,7 +102,9 @@ class StackChecks:
     def queues(self) -> Finding:
         prefix = self._deployed.target.prefix
         needed = [
-            name(prefix, topic) for topic in TOPIC_NAMES for name in (aws_names.queue, aws_names.undelivered_queue)
+            name(prefix, topic)
+            for topic in ports.TOPIC_NAMES
+            for name in (aws_names.queue, aws_names.undelivered_queue)
         ]
         api = self._deployed.api
         return self._all_exist("queue", needed, lambda name: api.call("sqs", "get_queue_url", QueueName=name))
@@ -116,7 +115,7 @@ class StackChecks:
         api = self._deployed.api
         return self._all_exist("table", needed, lambda name: api.call("dynamodb", "describe_table", TableName=name))
 
-    def _all_exist(self, word: str, needed: Sequence[str], describe: Callable[[str], JsonObject]) -> Finding:
+    def _all_exist(self, word: str, needed: Sequence[str], describe: Callable[[str], jsontext.JsonObject]) -> Finding:
         if self._description() is None:
             return ok(NOT_YET)
         missing = []
@@ -131,7 +130,7 @@ class StackChecks:
             return problem(f"there is no {word} {', '.join(missing)}", DEPLOY)
         return ok(f"{len(needed)} {word}s")
 
-    def _description(self) -> JsonObject | None:
+    def _description(self) -> jsontext.JsonObject | None:
         with self._lock:
             if not self._found:
                 self._found.append(self._deployed.description())

@@ -15,12 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from deploy.cloud_access.aws import NoCredentials
-from deploy.cloud_access.gcp import ApiError, GcloudFault, GcloudMissing, NotSignedIn
+from deploy.cloud_access import aws, gcp
+from deploy.config import config_file, configured, mail_settings
 from deploy.config.config_file import NAME as NO_FILE
-from deploy.config.config_file import ConfigFaults
-from deploy.config.configured import Configured
-from deploy.config.mail_settings import mail_settings_fault
 from deploy.config.slices import blobs_seconds, sql_destinations
 from deploy.doctor import places, senders
 from deploy.history.local import open_local_state
@@ -29,14 +26,12 @@ from deploy.history.status import held_destinations
 from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.values import InvalidValue, count_short, is_generated, validated_values
-from deploy.terminal.command_line import CommandError
+from deploy.terminal import command_line, output
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
-from deploy.terminal.output import count_of
 from functions.notify.destinations.email.email import API_KEY
-from shared.errors import place_of
+from shared import errors, retention
 from shared.jsontext import JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
-from shared.retention import DAY_SECONDS, retention_of
 from shared.settings import read_settings
 
 LONGEST_SECONDS: Final = 45.0
@@ -61,13 +56,13 @@ class Subject:
 
     options: argparse.Namespace
     environ: Mapping[str, str]
-    compiled: Configured | ConfigFaults
+    compiled: configured.Configured | config_file.ConfigFaults
     where: str
 
     @property
     def slices(self) -> Mapping[str, JsonObject]:
         """The compiled configuration by function; empty if it has faults."""
-        return {} if isinstance(self.compiled, ConfigFaults) else self.compiled.slices
+        return {} if isinstance(self.compiled, config_file.ConfigFaults) else self.compiled.slices
 
     @property
     def notify(self) -> JsonObject:
@@ -79,17 +74,17 @@ class Subject:
 
 
 def configuration_finding(subject: Subject) -> Finding:
-    if isinstance(subject.compiled, ConfigFaults):
+    if isinstance(subject.compiled, config_file.ConfigFaults):
         return _faults_finding(subject.compiled)
     slices = subject.compiled.slices
     counts = [(slices["receive"]["sources"], "source"), (slices["notify"]["destinations"], "destination")]
-    message = ", ".join(count_of(len(entries), word) for entries, word in counts if isinstance(entries, dict))
-    seconds = blobs_seconds(retention_of(subject.notify), subject.notify)
-    days = math.ceil(seconds / DAY_SECONDS)
+    message = ", ".join(output.count_of(len(entries), word) for entries, word in counts if isinstance(entries, dict))
+    seconds = blobs_seconds(retention.retention_of(subject.notify), subject.notify)
+    days = math.ceil(seconds / retention.DAY_SECONDS)
     return ok(f"{subject.compiled.path or 'no file'}: {message}; a body over 200 KiB is deleted after {days} days")
 
 
-def _faults_finding(faults: ConfigFaults) -> Finding:
+def _faults_finding(faults: config_file.ConfigFaults) -> Finding:
     first = faults.faults[0].text(faults.file)
     if faults.file == NO_FILE:
         return problem(first, "set EMAIL_ADDRESS, or run `hookchain init`")
@@ -184,7 +179,7 @@ def held_finding(state: Path, names: Iterable[str]) -> Finding:
     if not held:
         return ok("no destination is held, unless somebody paused it: `hookchain status`")
     texts = [
-        f"{each['destination']}, {count_of(int(str(each['count'])), 'delivery', 'deliveries')}: {each['reason']}"
+        f"{each['destination']}, {output.count_of(int(str(each['count'])), 'delivery', 'deliveries')}: {each['reason']}"
         for each in held
     ]
     commands = [f"hookchain {each['act']} {each['destination']}" for each in held]
@@ -202,7 +197,7 @@ async def _held(state: State, names: Iterable[str]) -> list[JsonObject]:
 def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:
     if not subject.slices:
         return NOT_COMPILED
-    if fault := mail_settings_fault(subject.environ):
+    if fault := mail_settings.mail_settings_fault(subject.environ):
         return problem(fault, "correct it in your shell or in .env")
     settings = read_settings(subject.environ)
     sendgrid_key = key()
@@ -286,11 +281,11 @@ def _run(check: Check, done: "queue.SimpleQueue[tuple[str, Finding]]") -> None:
 def _finding(check: Check) -> Finding:
     try:
         return check.run()
-    except (NotSignedIn, GcloudMissing):
+    except (gcp.NotSignedIn, gcp.GcloudMissing):
         return unknown("needs gcloud, signed in")
-    except NoCredentials:
+    except aws.NoCredentials:
         return unknown("needs AWS credentials")
-    except (ApiError, GcloudFault, BackendError, CommandError) as fault:
+    except (gcp.ApiError, gcp.GcloudFault, BackendError, command_line.CommandError) as fault:
         return unknown(str(fault).split("\n")[0])
     except Exception as error:  # one check's own fault must not hide what the others found
-        return unknown(f"the check failed: {place_of(error)}", "please report it")
+        return unknown(f"the check failed: {errors.place_of(error)}", "please report it")

@@ -15,8 +15,7 @@ from functions.notify.destinations.sql.database import MAX_ID_CHARACTERS, IndexF
 from functions.notify.destinations.sql.faults import DRIVER_ERRORS, fault_of
 from functions.notify.destinations.sql.place import database_place, engine_of
 from functions.notify.destinations.sql.settings import Settings
-from shared.errors import Temporary
-from shared.jsontext import JsonObject
+from shared import errors, jsontext
 
 SECONDS: Final = 10.0
 HERE: Final = "start it, or correct its host and port; deliveries are retried until then"
@@ -65,7 +64,7 @@ class LiveColumn:
 Columns: TypeAlias = Mapping[str, LiveColumn]
 
 
-def databases(notify: JsonObject, place: SecretBackend, *, is_local: bool = False) -> Finding:
+def databases(notify: jsontext.JsonObject, place: SecretBackend, *, is_local: bool = False) -> Finding:
     """Check each table. `is_local`: notify reaches what this machine does. Raises BackendError."""
     found = {name: _finding(settings, place, is_local) for name, settings in sql_destinations(notify).items()}
     for verdict in ("problem", "unknown"):
@@ -84,7 +83,7 @@ def _finding(settings: Settings, place: SecretBackend, is_local: bool) -> Findin
     try:
         where = database_place(settings, secrets)
         engine = engine_of(where, 1, SECONDS)
-    except Temporary as fault:
+    except errors.Temporary as fault:
         return problem(fault.detail, "set the secret again")
     try:
         columns = live_columns(engine, settings)

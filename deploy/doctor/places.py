@@ -10,10 +10,8 @@ from functools import partial
 from typing import Final
 
 from deploy.aws.resources.queues import detail_types
-from deploy.cloud_access import gcp_names
-from deploy.cloud_access.aws import AwsApi, AwsFault
+from deploy.cloud_access import aws, gcp_names
 from deploy.cloud_access.gcp import ApiError, GoogleApi
-from deploy.cloud_access.gcp_names import Target
 from deploy.config.slices import is_caught
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, ok, problem, unknown
@@ -35,14 +33,14 @@ def has_places(notify: JsonObject) -> bool:
     return any(True for _ in (*tables(notify), *buckets(notify)))
 
 
-def google_places(target: Target, api: GoogleApi, notify: JsonObject) -> Finding:
+def google_places(target: gcp_names.Target, api: GoogleApi, notify: JsonObject) -> Finding:
     """Check each table and bucket. Raises ApiError, NotSignedIn and GcloudMissing."""
     found = {name: _table(target, api, settings) for name, settings in tables(notify)}
     found |= {name: _bucket(target, api, settings) for name, settings in buckets(notify)}
     return worst(found)
 
 
-def aws_places(api: AwsApi, notify: JsonObject) -> Finding:
+def aws_places(api: aws.AwsApi, notify: JsonObject) -> Finding:
     """Check each bucket of S3, and that no destination needs an account of Google's. Raises AwsFault."""
     account = str(api.call("sts", "get_caller_identity").get("Account"))
     found = {name: _needs_key(settings.secret) for name, settings in tables(notify)}
@@ -79,7 +77,7 @@ def schema_faults(settings: BigQuerySettings, table: JsonObject) -> Iterator[str
             yield f"column {name!r} needs a value, and `columns` has none for it"
 
 
-def _table(target: Target, api: GoogleApi, settings: BigQuerySettings) -> Finding:
+def _table(target: gcp_names.Target, api: GoogleApi, settings: BigQuerySettings) -> Finding:
     if settings.api_url is not None:
         return unknown(f"{settings.table_text} is at another server", "")
     dataset = f"/bigquery/v2/projects/{settings.project}/datasets/{settings.dataset}"
@@ -119,7 +117,7 @@ def _table_policy(api: GoogleApi, dataset: str, settings: BigQuerySettings, memb
     return problem(f"notify may not be allowed to write to {settings.table_text}, which is in another project", grant)
 
 
-def _may_write(target: Target, dataset: JsonObject) -> bool:
+def _may_write(target: gcp_names.Target, dataset: JsonObject) -> bool:
     entries = dataset.get("access")
     email = gcp_names.account_email(target, "notify")
     return any(
@@ -128,7 +126,7 @@ def _may_write(target: Target, dataset: JsonObject) -> bool:
     )
 
 
-def _bucket(target: Target, api: GoogleApi, settings: ObjectSettings) -> Finding:
+def _bucket(target: gcp_names.Target, api: GoogleApi, settings: ObjectSettings) -> Finding:
     if settings.endpoint is not None:
         return unknown(f"{settings.bucket} is at another server", "")
     if settings.is_s3:
@@ -178,12 +176,12 @@ def _needs_key(secret: str | None) -> Finding:
     return unknown("it is on Google Cloud", "")
 
 
-def _s3_bucket(api: AwsApi, settings: ObjectSettings, account: str) -> Finding:
+def _s3_bucket(api: aws.AwsApi, settings: ObjectSettings, account: str) -> Finding:
     if settings.endpoint is not None:
         return unknown(f"{settings.bucket} is at another server", "")
     try:
         found = api.call("s3", "head_bucket", Bucket=settings.bucket_name)
-    except AwsFault as fault:
+    except aws.AwsFault as fault:
         if fault.code in {"404", "NoSuchBucket"}:
             return problem(f"there is no bucket {settings.bucket}", f"aws s3 mb {settings.bucket}")
         return unknown(
@@ -196,7 +194,7 @@ def _s3_bucket(api: AwsApi, settings: ObjectSettings, account: str) -> Finding:
         return ok(f"{settings.bucket} exists")
     try:
         api.call("s3", "head_bucket", Bucket=settings.bucket_name, ExpectedBucketOwner=account)
-    except AwsFault as fault:
+    except aws.AwsFault as fault:
         if not fault.is_denied and fault.code != "403":
             raise
         rule = f"{settings.bucket} belongs to another account"

@@ -6,35 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.config.compiler import compile_config, read_config
-from deploy.config.configuration import Configuration
+from deploy.config import compiler, configuration
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
-from deploy.explain.deliveries import (
-    previewed_recipient,
-    rendered_mail,
-    rendered_request,
-    rendered_row,
-    unread_recipient,
-)
+from deploy.explain import deliveries, offline, outgoing_request, reference
 from deploy.explain.differences import differences, missing, same
-from deploy.explain.offline import AT, InputError, case_services, input_events
-from deploy.explain.outgoing_request import body_value
-from deploy.explain.reference import example_faults, fault_text
 from deploy.terminal.command_line import CommandError
+from functions.notify import http_kind, registry
 from functions.notify.destinations.email.mail import Mail
-from functions.notify.http_kind import OutgoingRequest
 from functions.notify.recipients.recipient import NoRecipient
-from functions.notify.registry import load_own_kinds
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.program import Program, read_chain, read_program
 from functions.transform.routes import Decision, decide
 from functions.transform.step import Example, Step
+from shared import errors, own_modules, times
 from shared.delivery import Delivery
-from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json, JsonObject, to_json
-from shared.own_modules import own_sources
-from shared.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +42,7 @@ class ActualDelivery:
 
     delivery: Delivery
     mail: Mail | None = None
-    request: OutgoingRequest | None = None
+    request: http_kind.OutgoingRequest | None = None
     row: Mapping[str, Json] | None = None
     fault: str = ""
     code: str = ""
@@ -68,8 +55,8 @@ class ActualDelivery:
 def require_passing_tests(config: Path | None, environ: Mapping[str, str]) -> int:
     """Run the configuration's tests before a deployment, and return their number. Raises CommandError if one fails, and
     ConfigFaults."""
-    file = read_config(config, environ)
-    results = run_config_tests(file.document, compile_config(file), file.folder)
+    file = compiler.read_config(config, environ)
+    results = run_config_tests(file.document, compiler.compile_config(file), file.folder)
     failed = [result for result in results if not result.passed]
     if failed:
         lines = [line for result in failed for line in (f"{result.name}:", *_indented(result.lines))]
@@ -88,11 +75,11 @@ def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: P
     for name, step in program.own.items():
         lines = asyncio.run(example_lines(name, step))
         results.append(CaseResult(f"the example of the step {name!r}", tuple(lines)))
-    for kind, module in load_own_kinds(own_sources(slices["notify"].get("own_kinds"))).items():
+    for kind, module in registry.load_own_kinds(own_modules.own_sources(slices["notify"].get("own_kinds"))).items():
         for number, example in enumerate(module.EXAMPLES, 1):
-            lines = example_faults(module, example)
+            lines = reference.example_faults(module, example)
             results.append(CaseResult(f"example {number} of the kind {kind!r}", tuple(lines)))
-    for case in Configuration.model_validate(document).tests:
+    for case in configuration.Configuration.model_validate(document).tests:
         lines = asyncio.run(_case_lines(case, program, slices, folder))
         results.append(CaseResult(case.name, tuple(lines)))
     return results
@@ -100,11 +87,11 @@ def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: P
 
 async def _case_lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonObject], folder: Path) -> list[str]:
     try:
-        events = await input_events(case, slices["receive"], folder)
-        decisions = [await decide(event, program.routes, case_services(case.answers)) for event in events]
-    except InputError as error:
+        events = await offline.input_events(case, slices["receive"], folder)
+        decisions = [await decide(event, program.routes, offline.case_services(case.answers)) for event in events]
+    except offline.InputError as error:
         return [str(error)]
-    except Permanent as error:
+    except errors.Permanent as error:
         return [error.detail]
     actual = [await _actual_delivery(delivery, slices["notify"]) for delivery in deliveries_of(decisions)]
     lines = [*_failures(case.fails, decisions, actual), *mismatches(case.expect, actual)]
@@ -135,16 +122,16 @@ def _failures(expected: str | None, decisions: Sequence[Decision], actual: Seque
 
 
 async def _actual_delivery(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
-    if unread_recipient(delivery, notify):
+    if deliveries.unread_recipient(delivery, notify):
         return ActualDelivery(delivery)
     try:
-        person = await previewed_recipient(delivery, notify)
+        person = await deliveries.previewed_recipient(delivery, notify)
         if isinstance(person, NoRecipient):
             return ActualDelivery(delivery, fault=person.reason, code="unknown_person")
-        mail = rendered_mail(delivery, notify, person)
-        request = rendered_request(delivery, notify, person)
-        return ActualDelivery(delivery, mail, request, rendered_row(delivery, notify))
-    except (Permanent, Temporary) as error:
+        mail = deliveries.rendered_mail(delivery, notify, person)
+        request = deliveries.rendered_request(delivery, notify, person)
+        return ActualDelivery(delivery, mail, request, deliveries.rendered_row(delivery, notify))
+    except (errors.Permanent, errors.Temporary) as error:
         return ActualDelivery(delivery, fault=error.detail, code=error.code)
 
 
@@ -213,7 +200,7 @@ def _request_mismatches(expected: CaseRequest, actual: ActualDelivery) -> list[s
         ]
     )
     if "body" in expected.model_fields_set:
-        lacking = list(missing(expected.body, body_value(request, expected.body), "body"))
+        lacking = list(missing(expected.body, outgoing_request.body_value(request, expected.body), "body"))
         lines += ["request's body (- expected, + found):", *_indented(lacking)] if lacking else []
     return [*lines, *_content_mismatches("request", expected, request.body.decode("utf-8", "replace"))]
 
@@ -252,20 +239,20 @@ async def example_lines(name: str, step: type[Step]) -> list[str]:
     if faults:
         return [f"its settings: {fault.reason}" for fault in faults]
     event = replace(
-        Event(f"example-of-{name}".replace("-", ""), "/sources/example", "example", rfc3339(AT), "00"),
+        Event(f"example-of-{name}".replace("-", ""), "/sources/example", "example", times.rfc3339(offline.AT), "00"),
         data=copy.deepcopy(example.before),
     )
     answers = {url: CaseAnswer(body=body) for url, body in example.answers.items()}
     try:
-        result = await Chain("", tuple(steps)).run(event, case_services(answers))
-    except Temporary as error:
+        result = await Chain("", tuple(steps)).run(event, offline.case_services(answers))
+    except errors.Temporary as error:
         return [error.detail]
     return _example_mismatches(example, result, event)
 
 
 def _example_mismatches(example: Example, result: ChainResult, before: Event) -> list[str]:
     if result.faults:
-        return [fault_text(fault).removeprefix("route '': ") for fault in result.faults]
+        return [reference.fault_text(fault).removeprefix("route '': ") for fault in result.faults]
     if example.stops is not None:
         reasons = [reason.partition(": ")[2] for reason in result.stops]
         is_stopped = reasons == [example.stops]

@@ -8,31 +8,24 @@ from typing import Final, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from deploy.config.config_file import mapping_at, value_at
-from deploy.explain.outgoing_request import masked_request, request_lines
-from deploy.explain.report import Check
+from deploy.explain import outgoing_request, report
 from deploy.terminal.output import count_of
+from functions.notify import http_kind, registry
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
+from functions.notify.digests import arrival
 from functions.notify.digests import settings as gathering
-from functions.notify.digests.arrival import can_be_gathered, wait_in_group
 from functions.notify.digests.settings import Coalesce, GatherSettings, QuietHours
-from functions.notify.http_kind import OutgoingRequest
 from functions.notify.read_destinations import read_destinations
 from functions.notify.recipients.people import Person
 from functions.notify.recipients.recipient import NoRecipient, compiled_recipients, masked
-from functions.notify.registry import Configured, module_of
 from functions.notify.waiting.schedule import expires_at
+from shared import errors, expressions, ledger, secrets, store_ports, times
 from shared.delivery import Delivery, delivery_message
-from shared.errors import Permanent, Temporary
 from shared.event import Event, event_json, view_of
-from shared.expressions import over_event
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ledger import DestinationState
-from shared.secrets import variable_name
-from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, Directory
 from shared.subscribers.model import Endpoint, Tenant
-from shared.times import duration_text, rfc3339
 
 EMAIL: Final = "email"
 SQL: Final = "sql"
@@ -46,7 +39,7 @@ ReadEndpoints: TypeAlias = Callable[[str], Sequence[Endpoint] | None]
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPreview:
-    check: Check
+    check: report.Check
     lines: tuple[str, ...] = ()
 
 
@@ -55,7 +48,7 @@ class Situation:
     """The time of a preview in Unix seconds, and what is known of the destinations' states and tenants' endpoints."""
 
     now: float
-    states: Mapping[str, DestinationState] = field(default_factory=dict)
+    states: Mapping[str, ledger.DestinationState] = field(default_factory=dict)
     endpoints: ReadEndpoints | None = None
 
 
@@ -76,18 +69,18 @@ def preview_delivery(
     person: Person | None = None
     try:
         if text := unread_recipient(delivery, notify):
-            check = Check(name, "passed", text)
+            check = report.Check(name, "passed", text)
             lines: list[str] = []
         else:
             recipient = asyncio.run(previewed_recipient(delivery, notify))
             if isinstance(recipient, NoRecipient):
-                return DeliveryPreview(Check(name, "failed", nobody_text(recipient, delivery, notify)))
+                return DeliveryPreview(report.Check(name, "failed", nobody_text(recipient, delivery, notify)))
             person = recipient
             shown = _shown(delivery, notify, person, environ)
-            check = Check(name, "passed", shown.summary)
+            check = report.Check(name, "passed", shown.summary)
             lines = list(_indented(shown.title, shown.lines) if shown.title else _settings(entry))
-    except (Permanent, Temporary) as error:
-        return DeliveryPreview(Check(name, "failed", f"{error.code}: {error.detail}"))
+    except (errors.Permanent, errors.Temporary) as error:
+        return DeliveryPreview(report.Check(name, "failed", f"{error.code}: {error.detail}"))
     lines += _without_answer(delivery.destination, entry)
     if entry.get("kind") == SUBSCRIBERS and situation.endpoints is not None:
         plan = plan_of(delivery, entry)
@@ -110,7 +103,7 @@ def _shown(delivery: Delivery, notify: JsonObject, person: Person | None, enviro
     if (request := rendered_request(delivery, notify, person)) is not None:
         to = f"to {recipient_text(person, delivery, notify)}: " if person else ""
         summary = f"{kind}: {to}{request.method} {request.url}"
-        return Shown(summary, f"The request to {target}{alone}", list(request_lines(request)))
+        return Shown(summary, f"The request to {target}{alone}", list(outgoing_request.request_lines(request)))
     if (mail := rendered_mail(delivery, notify, person)) is not None:
         people = recipient_text(person, delivery, notify) if person else ", ".join(each.address for each in mail.to)
         return Shown(f"a mail to {people}: {mail.subject}", f"The mail to {target}{alone}", list(mail_lines(mail)))
@@ -156,7 +149,7 @@ def _preview(delivery: Delivery, notify: JsonObject) -> list[str]:
     Raises Permanent.
     """
     configured = read_destinations(notify).get(delivery.destination)
-    module = module_of(configured) if configured else None
+    module = registry.module_of(configured) if configured else None
     if configured is None or module is None or not hasattr(module, "preview"):
         return []
     return list(module.preview(delivery, module.Settings.model_validate(configured.settings)))
@@ -168,7 +161,7 @@ def _message(delivery: Delivery, entry: JsonObject, environ: Mapping[str, str]) 
 
     settings = Settings.model_validate(entry["settings"])
     message = message_of(delivery, settings)
-    scheme, _, rest = environ.get(variable_name(settings.secret), "").strip().partition("://")
+    scheme, _, rest = environ.get(secrets.variable_name(settings.secret), "").strip().partition("://")
     service = f"{scheme.lower()}://***" if rest and scheme.isalnum() else "the service"
     first = f"apprise: a message of type {message.type} to {service} (secret {settings.secret})"
     return [first, message.title, "", *message.text.splitlines()]
@@ -195,7 +188,7 @@ def _without_answer(name: str, entry: JsonObject) -> Iterator[str]:
     seconds, on_unknown = entry.get("timeout_seconds"), entry.get("on_unknown")
     if isinstance(seconds, int | float):
         act = f"keeps it until `hookchain release {name}`" if on_unknown == "hold" else "sends it again, minutes later"
-        within = f"Without an answer within {duration_text(seconds)}"
+        within = f"Without an answer within {times.duration_text(seconds)}"
         yield f"    {within}, its outcome is unknown: `on_unknown: {on_unknown}` {act}."
 
 
@@ -232,16 +225,18 @@ def rendered_row(delivery: Delivery, notify: JsonObject) -> Mapping[str, Json] |
     return {**row_of(delivery, Settings.model_validate(entry["settings"]))}
 
 
-def rendered_request(delivery: Delivery, notify: JsonObject, person: Person | None = None) -> OutgoingRequest | None:
+def rendered_request(
+    delivery: Delivery, notify: JsonObject, person: Person | None = None
+) -> http_kind.OutgoingRequest | None:
     """Return the request of a delivery, with its secrets masked; None if its destination's kind does not speak HTTP.
 
     Raises Permanent, as notify does, and Temporary.
     """
     configured = read_destinations(notify).get(delivery.destination)
-    kind = module_of(configured) if configured else None
+    kind = registry.module_of(configured) if configured else None
     if configured is None or kind is None or not hasattr(kind, "request") or not isinstance(configured.settings, dict):
         return None
-    return masked_request(kind, delivery, configured.settings, person)
+    return outgoing_request.masked_request(kind, delivery, configured.settings, person)
 
 
 async def previewed_recipient(delivery: Delivery, notify: JsonObject) -> Person | NoRecipient | None:
@@ -283,7 +278,7 @@ def nobody_text(found: NoRecipient, delivery: Delivery, notify: JsonObject) -> s
     return f"unknown_person: {found.reason}{instead}"
 
 
-def _configured(delivery: Delivery, notify: JsonObject) -> Configured | None:
+def _configured(delivery: Delivery, notify: JsonObject) -> registry.Configured | None:
     return read_destinations(notify).get(delivery.destination)
 
 
@@ -304,9 +299,9 @@ def plan_of(delivery: Delivery, entry: JsonObject) -> FanOutPlan:
     from functions.notify.subscribers.fan_out import event_type_of, tenants_in
 
     settings = Settings.model_validate(entry["settings"])
-    tenants = tenants_in(over_event(settings.tenant).search(view_of(delivery.event)), settings.tenant)
+    tenants = tenants_in(expressions.over_event(settings.tenant).search(view_of(delivery.event)), settings.tenant)
     if isinstance(tenants, str):
-        raise Permanent("unknown_tenant", tenants)
+        raise errors.Permanent("unknown_tenant", tenants)
     return FanOutPlan(tuple(tenants), event_type_of(settings.type, delivery), settings.unknown_tenant == "ignore")
 
 
@@ -315,7 +310,7 @@ def plan_text(plan: FanOutPlan) -> str:
     return f"each endpoint of {tenants} that takes the type {plan.type}"
 
 
-async def known_endpoints(documents: Documents, tenant: str) -> Sequence[Endpoint] | None:
+async def known_endpoints(documents: store_ports.Documents, tenant: str) -> Sequence[Endpoint] | None:
     """Return the endpoints of the tenant; None if there is no such tenant. Raises Temporary."""
     directory = Directory(documents)
     known = await directory.read(Tenant, TENANTS, tenant)
@@ -366,7 +361,7 @@ def timing_text(
     notify: JsonObject,
     person: Person | None,
     now: float,
-    states: Mapping[str, DestinationState],
+    states: Mapping[str, ledger.DestinationState],
 ) -> str:
     """Return when the delivery would go out and why not now; empty where it would go out at once.
 
@@ -378,13 +373,13 @@ def timing_text(
     timezone = person.timezone if person else None
     parts = [
         *_gathering(configured, delivery, person, now),
-        *_state(configured, states.get(configured.name, DestinationState()), now, timezone),
+        *_state(configured, states.get(configured.name, ledger.DestinationState()), now, timezone),
         *_rate(configured),
     ]
     return "; ".join(parts)
 
 
-def _gathering(configured: Configured, delivery: Delivery, person: Person | None, now: float) -> Iterator[str]:
+def _gathering(configured: registry.Configured, delivery: Delivery, person: Person | None, now: float) -> Iterator[str]:
     settings = configured.gather
     if settings is None:
         return
@@ -400,12 +395,12 @@ def _gathering(configured: Configured, delivery: Delivery, person: Person | None
         is_expired = expires_after is not None and night_end >= expires_at(delivery.event, expires_after)
         end = _moment(night_end, now, hours.timezone or timezone)
         when = f"not now: it waits until the quiet hours, {_hours(hours)}, end at {end}, and goes out"
-    message = delivery_message(delivery, event_json(delivery.event), rfc3339(now), {}).data
+    message = delivery_message(delivery, event_json(delivery.event), times.rfc3339(now), {}).data
     if is_expired:
         yield "never: it expires before the quiet hours end"
-    elif not can_be_gathered(delivery, message):
+    elif not arrival.can_be_gathered(delivery, message):
         yield f"{when} by itself: with over {gathering.MAX_MESSAGE_BYTES // 1_000} KB it waits for no others"
-    elif wait_in_group(configured, delivery, now, person) is None:
+    elif arrival.wait_in_group(configured, delivery, now, person) is None:
         coalesce = settings.coalesce
         if coalesce is not None and gathering.key_of(coalesce.by, delivery.event) is None:
             yield f"{when} by itself: it has no key at `{coalesce.by}`"
@@ -424,7 +419,7 @@ def _waiting(settings: GatherSettings, delivery: Delivery, person: Person | None
         return f"it waits{others} until the quiet hours, {_hours(hours)}, end at {_moment(until, now, zone)}"
     if settings.coalesce is not None:
         coalesce = settings.coalesce
-        wait, longest = duration_text(coalesce.wait_seconds), duration_text(coalesce.max_wait_seconds)
+        wait, longest = times.duration_text(coalesce.wait_seconds), times.duration_text(coalesce.max_wait_seconds)
         return (
             f"it waits{others} until none came for {wait}, for {longest} at most; "
             f"if none comes, until {_moment(until, now, timezone)}"
@@ -447,20 +442,22 @@ def _others(settings: GatherSettings, delivery: Delivery, person: Person | None)
     return f", with {kind} {' and '.join(names)}," if names else f", with {kind},"
 
 
-def _state(configured: Configured, state: DestinationState, now: float, timezone: str | None) -> Iterator[str]:
+def _state(
+    configured: registry.Configured, state: ledger.DestinationState, now: float, timezone: str | None
+) -> Iterator[str]:
     if state.disabled_reason is not None:
         yield f"held here until `hookchain resume {configured.name}`: {state.disabled_reason}"
     elif state.paused_until is not None and state.paused_until > now:
         yield f"the destination is paused here until {_moment(state.paused_until, now, timezone)}"
 
 
-def _rate(configured: Configured) -> Iterator[str]:
+def _rate(configured: registry.Configured) -> Iterator[str]:
     if configured.rate is None:
         return
     count, seconds = configured.rate
     is_gathered = configured.gather is not None and configured.gather.is_rated
     over = "waits for a digest" if is_gathered else "waits for its turn"
-    yield f"at most {count:,} in {duration_text(seconds)} go out; what is over that {over}"
+    yield f"at most {count:,} in {times.duration_text(seconds)} go out; what is over that {over}"
 
 
 def _hours(hours: QuietHours) -> str:

@@ -13,23 +13,19 @@ from typing import Final
 from deploy.config.config_file import ConfigFile, Fault, mapping_at
 from deploy.config.configuration import Configuration
 from deploy.config.sections.cases import CaseAnswer
-from deploy.explain import offline
-from deploy.explain.config_tests import deliveries_of
-from deploy.explain.deliveries import SUBSCRIBERS
-from deploy.explain.offline import AT, InputError, case_services, input_events
+from deploy.explain import config_tests, deliveries, offline
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from functions.notify.http_kind import rendered_line, template_view
 from functions.transform.program import Program, read_program
 from functions.transform.routes import decide
 from functions.transform.steps.lint import Schema
+from shared import errors, expressions
 from shared.delivery import Delivery
 from shared.did_you_mean import did_you_mean
-from shared.errors import HookchainError, Permanent
 from shared.event import Event, view_of
-from shared.expressions import over_event
 from shared.jsontext import JsonObject
 
-SAMPLE_VALUES: Final = Fresh(AT, "5eed5eed5eed", "5050505050")
+SAMPLE_VALUES: Final = Fresh(offline.AT, "5eed5eed5eed", "5050505050")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Event
     warnings: dict[Fault, None] = {}
     for example in await _examples(config, file, slices["receive"]):
         for delivery in await _example_deliveries(example, program):
-            settings = config.destinations[delivery.destination].kinds.get(SUBSCRIBERS)
+            settings = config.destinations[delivery.destination].kinds.get(deliveries.SUBSCRIBERS)
             if isinstance(settings, dict):
                 place = Fault(lines[delivery.route], f"route {delivery.route!r}", "")
                 misfits, rules = _delivery_rules(delivery, settings, types, example)
@@ -83,7 +79,7 @@ def _delivery_rules(
     to = f"to {delivery.destination!r}"
     try:
         event_type = rendered_line("type", str(settings.get("type", "{{ type }}")), template_view(delivery))
-    except Permanent:
+    except errors.Permanent:
         return [], [f"sends {to}, in {example.origin}, an event whose type cannot be made"]
     schema = mapping_at(types, event_type, "schema")
     misfits = list(Schema(schema).find_faults(delivery.event.data, "data")) if schema else []
@@ -100,8 +96,8 @@ def _delivery_rules(
 async def _examples(config: Configuration, file: ConfigFile, receive: JsonObject) -> list[_Example]:
     examples: list[_Example] = []
     for case in config.tests:
-        with suppress(InputError):  # the test fails, and says so
-            events = await input_events(case, receive, file.folder)
+        with suppress(offline.InputError):  # the test fails, and says so
+            events = await offline.input_events(case, receive, file.folder)
             examples.append(_Example(f"test {case.name!r}", events, case.answers, True))
     for name, source in config.sources.items():
         for sample in sample_names(source.provider) if source.provider else ():
@@ -116,27 +112,29 @@ async def _sample_events(receive: JsonObject, source: str, provider: str, name: 
         return ()
     bus = offline.RecordingBus()
     request = replace(sample.request, path=f"/{source}")
-    secrets = offline.local_secrets({}, offline.FixedClock(AT))
-    receiver = offline.offline_receiver(offline.without_authentication(receive), secrets, bus, AT)
+    secrets = offline.local_secrets({}, offline.FixedClock(offline.AT))
+    receiver = offline.offline_receiver(offline.without_authentication(receive), secrets, bus, offline.AT)
     try:
         await receiver.receive(request, offline.body_reader(request))
-    except HookchainError:  # the source takes another format, for example
+    except errors.HookchainError:  # the source takes another format, for example
         return ()
     return bus.events
 
 
 async def _example_deliveries(example: _Example, program: Program) -> list[Delivery]:
     try:
-        decisions = [await decide(event, program.routes, case_services(example.answers)) for event in example.events]
-    except Permanent:
+        decisions = [
+            await decide(event, program.routes, offline.case_services(example.answers)) for event in example.events
+        ]
+    except errors.Permanent:
         return []
-    return deliveries_of(decisions)
+    return config_tests.deliveries_of(decisions)
 
 
 def _names_tenant(expression: str, event: Event) -> bool:
     try:
-        tenants = over_event(expression).search(view_of(event))
-    except Permanent:
+        tenants = expressions.over_event(expression).search(view_of(event))
+    except errors.Permanent:
         return False
     names = tenants if isinstance(tenants, list) else [tenants]
     return bool(names) and all(isinstance(name, str) and name for name in names)

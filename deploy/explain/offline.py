@@ -14,24 +14,19 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.sections.cases import CaseAnswer, CaseConfig
-from functions.receive.admission import source_name
+from functions.receive import admission, replies
 from functions.receive.bus import MESSAGE_ID
 from functions.receive.receive import Receiver
-from functions.receive.replies import Accepted, Answered, DeadLettered
 from functions.receive.source import read_sources
 from functions.transform.step import Services
+from shared import errors, http, ports, push, times
 from shared.cloud.platform import SystemClock, fetch
-from shared.errors import HookchainError, Permanent, Rejected
 from shared.event import Event, event_id, from_cloudevent
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.http import ReadBody, Request
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
-from shared.ports import EVENTS, BusMessage, Clock
-from shared.push import Push
 from shared.secrets import SecretStore, from_environment, from_folder
 from shared.signatures.aws_v4 import Credentials
-from shared.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +39,11 @@ class FixedClock:
 
 @dataclass(frozen=True, slots=True)
 class RecordingBus:
-    messages: list[BusMessage] = field(default_factory=list)
+    messages: list[ports.BusMessage] = field(default_factory=list)
     max_delay_seconds: float = 0.0
 
-    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
-        if topic == EVENTS:
+    async def publish(self, topic: str, messages: Sequence[ports.BusMessage]) -> None:
+        if topic == ports.EVENTS:
             self.messages.extend(messages)
 
     @property
@@ -70,27 +65,27 @@ def offline_receiver(slice_: JsonObject, store: SecretStore, bus: RecordingBus, 
 _OF_HTTP: Final = frozenset({"host", "content-length", "x-forwarded-proto"})
 
 
-async def receive_request(receiver: Receiver, request: Request) -> Accepted | Answered:
+async def receive_request(receiver: Receiver, request: http.Request) -> replies.Accepted | replies.Answered:
     """Return what receive makes of the request. Raises HookchainError.
 
     For a source that has a bus, the request stands for a message: its body is the data, its headers are the attributes.
     """
-    source = receiver.sources.get(source_name(request.path))
+    source = receiver.sources.get(admission.source_name(request.path))
     if source is None or source.bus is None:
         result = await receiver.receive(replace(request, body=b""), body_reader(request))
     else:
         attributes = {name: text for name, text in request.headers if name not in _OF_HTTP}
         message_id = attributes.get(MESSAGE_ID) or sha256(request.body).hexdigest()[:16]
-        result = await receiver.take(source, Push(request.body, attributes, message_id))
-    if isinstance(result, DeadLettered):
+        result = await receiver.take(source, push.Push(request.body, attributes, message_id))
+    if isinstance(result, replies.DeadLettered):
         raise result.error
     return result
 
 
-def body_reader(request: Request) -> ReadBody:
+def body_reader(request: http.Request) -> http.ReadBody:
     async def read(max_bytes: int) -> bytes:
         if len(request.body) > max_bytes:
-            raise Rejected("body_too_large", f"the body is larger than {max_bytes} bytes")
+            raise errors.Rejected("body_too_large", f"the body is larger than {max_bytes} bytes")
         return request.body
 
     return read
@@ -108,7 +103,7 @@ def local_services(environ: Mapping[str, str], fetching: Fetch | None = None) ->
     return Services(local_secrets(environ), lambda: fetching or fetch(keeps=False), FirstOwners(), None)
 
 
-def local_secrets(environ: Mapping[str, str], clock: Clock | None = None) -> SecretStore:
+def local_secrets(environ: Mapping[str, str], clock: ports.Clock | None = None) -> SecretStore:
     """Return the secrets as `hookchain dev` reads them: from a mounted file, else from the environment or .env."""
     folder = Path(environ.get("SECRETS_DIR") or "/secrets")
     return SecretStore((from_folder(folder), from_environment(environ)), clock or SystemClock())
@@ -139,12 +134,12 @@ async def input_events(case: CaseConfig, receive: JsonObject, folder: Path) -> t
         return (_written_event(case),)
     body, content_type = _body(case, folder)
     headers = {"content-type": content_type, **{name.lower(): text for name, text in case.input.headers.items()}}
-    request = Request("POST", f"/{case.input.source}", "", tuple(headers.items()), body, "127.0.0.1")
+    request = http.Request("POST", f"/{case.input.source}", "", tuple(headers.items()), body, "127.0.0.1")
     bus = RecordingBus()
     receiver = offline_receiver(without_authentication(receive), local_secrets({}, FixedClock(AT)), bus, AT)
     try:
         await receive_request(receiver, request)
-    except HookchainError as error:
+    except errors.HookchainError as error:
         raise InputError(f"receive would reject the input: {error.code}: {error.detail}") from error
     return bus.events
 
@@ -161,7 +156,7 @@ def _written_event(case: CaseConfig) -> Event:
         id=text("id") or event_id(case.input.source, case.name),
         source=f"/sources/{case.input.source}",
         type=text("type") or "received",
-        receivedat=text("receivedat") or rfc3339(AT),
+        receivedat=text("receivedat") or times.rfc3339(AT),
         payloadhash=hashlib.sha256(to_json(data).encode()).hexdigest(),
         data=data,
         subject=text("subject"),
@@ -213,7 +208,7 @@ class WrittenAnswers:
             if request.url == url or request.url.startswith((f"{url}?", f"{url}&")):
                 return _fetched(answer)
         host = request.url.split("/")[2]
-        raise Permanent("missing_answer", f"the test has no answer of {host} for this URL. Add it to `answers`")
+        raise errors.Permanent("missing_answer", f"the test has no answer of {host} for this URL. Add it to `answers`")
 
 
 class FakeSecrets:

@@ -12,11 +12,10 @@ from urllib.parse import parse_qsl, quote
 from functions.notify.destination import Attempt, read_settings
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.recipients.people import Person
+from shared import errors, times
 from shared.delivery import Delivery
-from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.secrets import secret_names
-from shared.times import unix_seconds
 
 MADE: Final = "(made with a secret)"
 """Stands for a value that another secret would make another one, such as a signature."""
@@ -34,7 +33,7 @@ def masked_request(
     `written` is the kind's settings, as the slice has them. Raises Permanent, as an attempt would, and Temporary.
     """
     settings = read_settings(kind, written)
-    at = unix_seconds(delivery.event.receivedat)
+    at = times.unix_seconds(delivery.event.receivedat)
     attempt = Attempt(delivery.id, attempt_number=1, generation=0, now=at, timeout_seconds=15.0, person=person)
 
     def made(form: str, salt: str) -> OutgoingRequest:
@@ -55,7 +54,7 @@ def masked_request(
 def _first_made(made: Callable[[str, str], OutgoingRequest]) -> tuple[str, OutgoingRequest]:
     """Return the first request that is made, and the form that the kind takes for a secret."""
     for form in _FORMS[:-1]:
-        with contextlib.suppress(Temporary):  # the kind takes no such secret
+        with contextlib.suppress(errors.Temporary):  # the kind takes no such secret
             return form, made(form, "a")
     return _FORMS[-1], made(_FORMS[-1], "a")
 

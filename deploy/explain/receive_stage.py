@@ -15,11 +15,9 @@ from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offl
 from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage
 from deploy.requests.sources import auth_entries
 from deploy.terminal.output import count_of
-from functions.receive.admission import requested_url, source_name
+from functions.receive import admission, parsing, replies
 from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
 from functions.receive.diagnosis.signatures import Case, as_signed, holds, time_description
-from functions.receive.parsing import as_sent_by_provider
-from functions.receive.replies import Answered, accepted_reply, rejection_reply
 from functions.receive.sender_address import sender_address
 from functions.receive.source import read_sources
 from shared.did_you_mean import did_you_mean
@@ -28,10 +26,8 @@ from shared.event import Event, event_id
 from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject
 from shared.secrets import SecretStore
+from shared.signatures import key_schemes, links, signature_scheme
 from shared.signatures.auth_scheme import AuthScheme, read_scheme, verify
-from shared.signatures.key_schemes import EcdsaScheme, RsaScheme
-from shared.signatures.links import EXPIRES, parameters
-from shared.signatures.signature_scheme import DigestScheme, HmacScheme
 from shared.times import rfc3339
 
 NAME: Final = "receive"
@@ -110,13 +106,13 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
     """Return what receive would do. `slice_` is receive's."""
     store = local_secrets(environ, FixedClock(now))
     sources = mappings_at(slice_, "sources")
-    name = source_name(request.path)
+    name = admission.source_name(request.path)
     settings = sources.get(name)
     outcome = asyncio.run(_run(request, slice_, store, now))
     if settings is not None:
         source = read_sources(slice_)[name]
-        url = requested_url(request, source)
-        request = as_sent_by_provider(source, request)
+        url = admission.requested_url(request, source)
+        request = parsing.as_sent_by_provider(source, request)
         secrets = asyncio.run(_values(store, secret_names(settings)))
         is_from_bus = "bus" in settings
         verified = Verified(FROM_THE_BUS) if is_from_bus else verified_scheme(request, settings, secrets, now, url)
@@ -148,10 +144,10 @@ async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: fl
     try:
         result = await receive_request(offline_receiver(slice_, store, bus, now), request)
     except HookchainError as error:
-        return Outcome(rejection_reply(error), error)
-    if isinstance(result, Answered):
+        return Outcome(replies.rejection_reply(error), error)
+    if isinstance(result, replies.Answered):
         return Outcome(result.reply, handshake=result.reason)
-    return Outcome(accepted_reply(result, request), events=result.events)
+    return Outcome(replies.accepted_reply(result, request), events=result.events)
 
 
 async def _values(store: SecretStore, names: Sequence[str]) -> Secrets:
@@ -346,7 +342,7 @@ def is_valid_except_time(request: Request, settings: JsonObject, secrets: Secret
 def _time_description(case: Case, now: float) -> str:
     if case.auth.scheme != "link":
         return time_description(as_signed(case), now)
-    expires = next((value for name, value in parameters(case.request.query) if name == EXPIRES), None)
+    expires = next((value for name, value in links.parameters(case.request.query) if name == links.EXPIRES), None)
     return f"valid until {rfc3339(int(expires))}" if expires else "valid without a time limit"
 
 
@@ -360,7 +356,10 @@ def _description(auth: AuthScheme, number: int, count: int) -> str:
 
 def scheme_label(auth: AuthScheme) -> str:
     algorithm = ""
-    if isinstance(auth, HmacScheme | DigestScheme | EcdsaScheme | RsaScheme):
+    if isinstance(
+        auth,
+        signature_scheme.HmacScheme | signature_scheme.DigestScheme | key_schemes.EcdsaScheme | key_schemes.RsaScheme,
+    ):
         algorithm = f" {auth.algorithm}"
     where = "".join(f" in {each.name}" for each in auth.credentials if each.kind == "header")
     variant = f" ({auth.variant})" if auth.variant else ""

@@ -16,21 +16,16 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from deploy.config.config_file import ConfigFaults, parse_config
-from deploy.config.sections.destination import DestinationConfig
+from deploy.config.sections import destination, route
 from deploy.config.sections.kinds import destination_kinds, kind_summary, settings_model
-from deploy.config.sections.route import UnreadableFile, with_files
 from deploy.explain.outgoing_request import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
-from functions.notify.http_kind import HttpExample, example_request
-from functions.notify.registry import OwnKinds
-from functions.transform.chain import Chain, NamedChains
-from functions.transform.program import StepClasses, families, read_chain, unknown_chains
+from functions.notify import http_kind, registry
+from functions.transform import chain, program, verifying
 from functions.transform.step import AskingStep, Example, Settings, Step
-from functions.transform.verifying import step_settings
+from shared import errors, time_bound
 from shared.did_you_mean import did_you_mean
-from shared.errors import HookchainError, Permanent
 from shared.jsontext import Json, JsonObject
-from shared.time_bound import OutOfTime
 
 
 def setting_texts(model: type[Settings] | type[BaseModel] | type[Step]) -> Iterator[str]:
@@ -70,9 +65,9 @@ def undocumented_settings(model: type[BaseModel], documentation: str) -> Iterato
 MAX_TEXT_CHARACTERS: Final = 500
 
 
-def step_listing(own: StepClasses, screen: Screen) -> Iterator[str]:
+def step_listing(own: program.StepClasses, screen: Screen) -> Iterator[str]:
     """Yield the families of steps, with one line for each step."""
-    groups = [*families(), ("Your own steps.", own)]
+    groups = [*program.families(), ("Your own steps.", own)]
     summaries = [
         (heading, {name: each.summary for name, each in models.items()}) for heading, models in groups if models
     ]
@@ -85,7 +80,7 @@ def step_page(name: str, step: type[Step], screen: Screen) -> Iterator[str]:
     texts = list(setting_texts(step))
     for text in texts:
         yield from ("", *text.splitlines())
-    if others := list(undocumented_settings(step_settings(step), " ".join(texts))):
+    if others := list(undocumented_settings(verifying.step_settings(step), " ".join(texts))):
         yield from ("", *others)
     if issubclass(step, AskingStep):
         yield from ("", "It reads something besides the event: a secret, another system, or earlier events.")
@@ -98,7 +93,7 @@ def step_document(name: str, step: type[Step]) -> JsonObject:
     return {
         "name": name,
         "summary": step.summary,
-        "settings": step_settings(step).model_json_schema(),
+        "settings": verifying.step_settings(step).model_json_schema(),
         "example": {"settings": example.settings, "before": example.before, "after": _after(example)},
     }
 
@@ -131,33 +126,33 @@ class StepsFault(ValueError):
     """A text is not a valid chain of steps. The message has a line for each fault."""
 
 
-def chain_from_text(text: str, chains: NamedChains, own: StepClasses, folder: Path) -> Chain:
+def chain_from_text(text: str, chains: chain.NamedChains, own: program.StepClasses, folder: Path) -> chain.Chain:
     """Return the chain of a text: one step, a list of steps, or the name of a chain of the configuration.
 
     Names of files are relative to `folder`. Raises StepsFault.
     """
     if text in chains:
-        return Chain("", chains[text], chains)
+        return chain.Chain("", chains[text], chains)
     steps = [_with_files(step, own, folder) for step in _written(text, chains)]
-    found, faults = read_chain(steps, own)
-    faults += unknown_chains(found, chains)
+    found, faults = program.read_chain(steps, own)
+    faults += program.unknown_chains(found, chains)
     if faults:
         raise StepsFault("\n".join(map(str, faults)))
-    return Chain("", tuple(found), chains)
+    return chain.Chain("", tuple(found), chains)
 
 
-def fault_text(fault: HookchainError) -> str:
+def fault_text(fault: errors.HookchainError) -> str:
     """Return the detail, followed by the text of the exception that the operator's own step raised.
 
     A log leaves that text out, because it may quote the event.
     """
     cause = fault.__cause__
-    is_own = cause is not None and not isinstance(cause, HookchainError | OutOfTime)
+    is_own = cause is not None and not isinstance(cause, errors.HookchainError | time_bound.OutOfTime)
     text = str(cause).partition("\n")[0][:MAX_TEXT_CHARACTERS] if is_own else ""
     return f"{fault.detail}: {text}" if text else fault.detail
 
 
-def _written(text: str, chains: NamedChains) -> list[Json]:
+def _written(text: str, chains: chain.NamedChains) -> list[Json]:
     if not text.strip():
         raise StepsFault("the step is empty: write `name: settings`")
     try:
@@ -172,12 +167,12 @@ def _written(text: str, chains: NamedChains) -> list[Json]:
     return document if isinstance(document, list) else [document]
 
 
-def _with_files(step: Json, own: StepClasses, folder: Path) -> Json:
+def _with_files(step: Json, own: program.StepClasses, folder: Path) -> Json:
     if not isinstance(step, dict):
         return step
     try:
-        return {name: with_files(settings, name, folder, own) for name, settings in step.items()}
-    except UnreadableFile as fault:
+        return {name: route.with_files(settings, name, folder, own) for name, settings in step.items()}
+    except route.UnreadableFile as fault:
         raise StepsFault(str(fault)) from fault
 
 
@@ -186,11 +181,11 @@ PAGE: Final = "functions/notify/README.md"
 EXAMPLES_FOLDER: Final = Path(__file__).parent / "destination_examples"
 
 
-def known_kinds(own: OwnKinds) -> list[str]:
+def known_kinds(own: registry.OwnKinds) -> list[str]:
     return [*destination_kinds(), *own]
 
 
-def kind_listing(own: OwnKinds, screen: Screen) -> Iterator[str]:
+def kind_listing(own: registry.OwnKinds, screen: Screen) -> Iterator[str]:
     """Yield one line for each kind. Raises KindFault."""
     groups = [("Kinds of destinations.", destination_kinds()), ("Your own kinds.", list(own))]
     summaries = [(heading, {kind: kind_summary(kind, own) for kind in kinds}) for heading, kinds in groups if kinds]
@@ -198,7 +193,7 @@ def kind_listing(own: OwnKinds, screen: Screen) -> Iterator[str]:
     yield "`hookchain destinations NAME` shows a kind's settings and examples."
 
 
-def kind_page(kind: str, own: OwnKinds, screen: Screen) -> Iterator[str]:
+def kind_page(kind: str, own: registry.OwnKinds, screen: Screen) -> Iterator[str]:
     """Yield the settings and the examples of one kind. Raises KindFault."""
     model = settings_model(kind, own)
     yield screen.coloured(kind, BOLD) + f": {kind_summary(kind, own)}"
@@ -208,7 +203,7 @@ def kind_page(kind: str, own: OwnKinds, screen: Screen) -> Iterator[str]:
             yield from ("", *(lines if lines[0] else lines[1:]))
     if others := list(undocumented_settings(model, " ".join(texts))):
         yield from ("", *others)
-    names = ", ".join(DestinationConfig.model_fields)
+    names = ", ".join(destination.DestinationConfig.model_fields)
     yield from ("", *wrap(f"Beside its kind, every destination can have: {names}. See {PAGE}.", WIDTH))
     if examples := kind_examples(kind, own):
         yield from ("", "The examples are about an event `order.created` from the source `shop`.")
@@ -220,7 +215,7 @@ def kind_page(kind: str, own: OwnKinds, screen: Screen) -> Iterator[str]:
         yield from ("", screen.coloured("Example", DIM), *_destination(kind, settings))
 
 
-def kind_document(kind: str, own: OwnKinds) -> JsonObject:
+def kind_document(kind: str, own: registry.OwnKinds) -> JsonObject:
     """Return the same as one JSON document. Raises KindFault."""
     model = settings_model(kind, own)
     examples: list[Json] = [
@@ -237,13 +232,13 @@ def kind_document(kind: str, own: OwnKinds) -> JsonObject:
     }
 
 
-def example_faults(kind: ModuleType, example: HttpExample) -> list[str]:
+def example_faults(kind: ModuleType, example: http_kind.HttpExample) -> list[str]:
     """Return the differences between an example and the request that the kind makes of it; none if it is correct."""
     try:
-        request = example_request(kind, example)
+        request = http_kind.example_request(kind, example)
     except ValidationError as error:
         return [f"its settings: {detail['msg']}" for detail in error.errors()]
-    except Permanent as error:
+    except errors.Permanent as error:
         return [error.detail]
     headers = {name.lower(): value for name, value in request.headers}
     expected: list[tuple[str, Json, Json]] = [
@@ -260,13 +255,13 @@ def example_faults(kind: ModuleType, example: HttpExample) -> list[str]:
     ]
 
 
-def kind_examples(kind: str, own: OwnKinds) -> Sequence[HttpExample]:
+def kind_examples(kind: str, own: registry.OwnKinds) -> Sequence[http_kind.HttpExample]:
     """Return the examples of a kind that speaks HTTP: an own kind has them in its module, any other in a file here."""
     if kind in own:
-        examples: Sequence[HttpExample] = own[kind].EXAMPLES
+        examples: Sequence[http_kind.HttpExample] = own[kind].EXAMPLES
         return examples
     file = EXAMPLES_FOLDER / f"{kind}.yaml"
-    return [HttpExample(**each) for each in yaml.safe_load(file.read_bytes())] if file.exists() else []
+    return [http_kind.HttpExample(**each) for each in yaml.safe_load(file.read_bytes())] if file.exists() else []
 
 
 def _destination(kind: str, settings: Json) -> Iterator[str]:
@@ -275,7 +270,7 @@ def _destination(kind: str, settings: Json) -> Iterator[str]:
     yield from (f"  {line}" for line in text.splitlines())
 
 
-def _request_lines(example: HttpExample) -> Iterator[str]:
+def _request_lines(example: http_kind.HttpExample) -> Iterator[str]:
     yield f"  request   {example.method} {example.url}"
     yield from (f"            {name}: {value}" for name, value in example.headers.items())
     first, *more = (example.body if isinstance(example.body, str) else _json(example.body)).splitlines() or [""]

@@ -11,25 +11,17 @@ from deploy.explain.differences import differences, line_of
 from deploy.explain.offline import FirstOwners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.terminal.output import count_of
-from functions.transform.chain import StepRecord
-from functions.transform.comparisons import PathValue, read_values
-from functions.transform.program import read_program
+from functions.transform import chain, comparisons, program
 from functions.transform.routes import Route, RouteResult, match_all, run_routes
 from functions.transform.step import Many, NamedStep, Noted, Services, Stop, Switch
 from functions.transform.steps.decide import Filter
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
+from shared import did_you_mean, errors, expressions, journal, ports, times, waiting_route
 from shared.delivery import Delivery
-from shared.did_you_mean import nearest
-from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event, from_cloudevent, view_of
-from shared.expressions import Expression
 from shared.fetch import Fetched, Outgoing
-from shared.journal import RouteDecision
 from shared.jsontext import Json, JsonObject
 from shared.outcomes import RouteOutcome
-from shared.ports import Owners
-from shared.times import duration_text
-from shared.waiting_route import RETRY_SECONDS
 
 MAX_SPLIT_EVENTS: Final = 10
 
@@ -67,7 +59,7 @@ class RouteTrace:
 
 async def trace_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTrace]:
     """Return what each route does with the whole event. `transform` is its slice. Raises Permanent."""
-    routes = tuple(read_program(transform).routes)
+    routes = tuple(program.read_program(transform).routes)
     outcomes = await run_routes(event, routes, services, recorded=True)
     return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]
 
@@ -87,22 +79,24 @@ def _route(route: Route, found: RouteResult, event: Event) -> RouteTrace:
     )
 
 
-def _step(record: StepRecord) -> StepTrace:
+def _step(record: chain.StepRecord) -> StepTrace:
     outcome, text, diff = _outcome(record)
     return StepTrace(record.step.label, record.before.id, outcome, text, tuple(diff))
 
 
-def _outcome(record: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
+def _outcome(record: chain.StepRecord) -> tuple[Outcome, str, Sequence[str]]:
     result = record.result
-    if isinstance(result, HookchainError):
-        waits = f". {_waits_text(record.step)}" if isinstance(result, Temporary) and record.step.asks_others else ""
+    if isinstance(result, errors.HookchainError):
+        waits = (
+            f". {_waits_text(record.step)}" if isinstance(result, errors.Temporary) and record.step.asks_others else ""
+        )
         return "failed", f"{result.code}: {result.detail}{waits}", ()
     if isinstance(result, Stop):
         step = record.step.step
         return (
             "filtered",
             result.reason,
-            condition_values(Expression(step.keep), record.before) if isinstance(step, Filter) else (),
+            condition_values(expressions.Expression(step.keep), record.before) if isinstance(step, Filter) else (),
         )
     if isinstance(result, Many):
         return "split", f"into {count_of(len(result.events), 'event')}", list(_split_events(result.events))
@@ -117,29 +111,30 @@ def _outcome(record: StepRecord) -> tuple[Outcome, str, Sequence[str]]:
 
 def _waits_text(step: NamedStep) -> str:
     retry = getattr(step.step, "retry", None)
-    waits: Sequence[float] = RETRY_SECONDS if retry is None else retry
+    waits: Sequence[float] = waiting_route.RETRY_SECONDS if retry is None else retry
     if not waits:
         return "If that system is unavailable, the event becomes a dead letter of this route: `retry` is empty"
-    grouped = [(duration_text(wait), len([*same])) for wait, same in groupby(waits)]
+    grouped = [(times.duration_text(wait), len([*same])) for wait, same in groupby(waits)]
     texts = [f"{count} × {text}" if count > 1 else text for text, count in grouped]
     return f"If that system is unavailable, only this route waits: it runs again after {', '.join(texts)}"
 
 
-def condition_values(condition: Expression, event: Event) -> tuple[str, ...]:
+def condition_values(condition: expressions.Expression, event: Event) -> tuple[str, ...]:
     """Return a line for each path that the condition reads, with the value that is there."""
     view = view_of(event)
     return tuple(
-        f"{line_of('·', each.path, each.value)}{_likely_path(each, view)}" for each in read_values(condition, view)
+        f"{line_of('·', each.path, each.value)}{_likely_path(each, view)}"
+        for each in comparisons.read_values(condition, view)
     )
 
 
-def _likely_path(found: PathValue, view: JsonObject) -> str:
+def _likely_path(found: comparisons.PathValue, view: JsonObject) -> str:
     """Return what a path that finds nothing was probably meant to be; empty where nothing is near."""
     above, _, name = found.path.rpartition(".")
     if found.value is not None or not above:
         return ""
-    fields = Expression(above).search(view)
-    near = nearest(name, fields) if isinstance(fields, dict) and name not in fields else None
+    fields = expressions.Expression(above).search(view)
+    near = did_you_mean.nearest(name, fields) if isinstance(fields, dict) and name not in fields else None
     return f"; did you mean {above}.{near}?" if near else ""
 
 
@@ -176,7 +171,9 @@ class OfflineFetch:
         where, mark, _ = request.url.partition("?")
         body = f" with {len(request.body):,} bytes" if request.body else ""
         asking = f"{request.method} {where}{mark and '?…'}{body}"
-        raise Temporary("offline", f"it would send {asking}, which is not sent offline. `hookchain step` sends it")
+        raise errors.Temporary(
+            "offline", f"it would send {asking}, which is not sent offline. `hookchain step` sends it"
+        )
 
 
 def transform_stages(
@@ -184,7 +181,7 @@ def transform_stages(
     slices: Mapping[str, JsonObject],
     environ: Mapping[str, str],
     situation: Situation,
-    seen: Owners | None = None,
+    seen: ports.Owners | None = None,
 ) -> tuple[Stage, ...]:
     """Return the stages of one event. Nothing is sent. `seen` has the events that came here before, to find duplicates;
     it is not changed."""
@@ -194,7 +191,7 @@ def transform_stages(
     services = Services(local_secrets(environ), lambda: OfflineFetch(), FirstOwners(), None)
     try:
         routes = asyncio.run(trace_routes(event, slices["transform"], services))
-    except Permanent as error:
+    except errors.Permanent as error:
         return (Stage(TRANSFORM, (Check("hops", "failed", error.detail),)),)
     falsehoods = tuple(_values_stage(route) for route in routes if route.values)
     chains = tuple(_chain_stage(route) for route in routes if route.steps)
@@ -245,18 +242,18 @@ def _notify_stages(
 
 
 def unlisted_decisions(
-    document: JsonObject, listed: Collection[RouteDecision], transform: JsonObject
-) -> tuple[RouteDecision, ...]:
+    document: JsonObject, listed: Collection[journal.RouteDecision], transform: JsonObject
+) -> tuple[journal.RouteDecision, ...]:
     """Return the decisions of the routes that are not `listed`, which the journal only counts. Those that are for the
     event's source come first.
 
     `document` is the event with its data. `transform` is the slice of the current configuration.
     """
     event, names = from_cloudevent(document), {decision.route for decision in listed}
-    routes = tuple(read_program(transform).routes)
+    routes = tuple(program.read_program(transform).routes)
     found = [each for each in zip(routes, match_all(routes, event), strict=True) if each[0].name not in names]
     found.sort(key=lambda each: not each[1].logged)  # a match is not logged if the route is for other sources
     return tuple(
-        RouteDecision(route.name, match.matched, match.reason, route.destinations if match.matched else ())
+        journal.RouteDecision(route.name, match.matched, match.reason, route.destinations if match.matched else ())
         for route, match in found
     )

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Final, Protocol
 
-from deploy.cloud_access.gcp import PROPAGATION_WAITS_SECONDS, Answer, Runner
-from deploy.cloud_access.gcp_names import Target
+from deploy.cloud_access import gcp, gcp_names
 from deploy.gcp.plan import Action, shell_line
 from deploy.gcp.resource import Command
 
@@ -58,8 +57,8 @@ class Failure:
 class Applying:
     """A run of actions. `values` are the texts of secrets by name."""
 
-    runner: Runner
-    target: Target
+    runner: gcp.Runner
+    target: gcp_names.Target
     values: Mapping[str, str]
     progress: Progress
     workers: int = WORKERS
@@ -98,7 +97,7 @@ class Applying:
     def _run(self, action: Action, command: Command) -> Failure | None:
         stdin = self.values[command.secret].encode() if command.secret else None
         answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
-        for seconds in PROPAGATION_WAITS_SECONDS:
+        for seconds in gcp.PROPAGATION_WAITS_SECONDS:
             if _is_done(action, answer) or not any(text in answer.stderr for text in _NOT_YET):
                 break
             self.progress.waits(action, seconds)
@@ -113,12 +112,12 @@ class Applying:
         )
 
 
-def _is_done(action: Action, answer: Answer) -> bool:
+def _is_done(action: Action, answer: gcp.Answer) -> bool:
     """Return whether the command succeeded, or was to delete what is already gone."""
     return answer.code == 0 or (action.verb == "delete" and any(text in answer.stderr for text in _GONE))
 
 
-def _already_exists(answer: Answer) -> bool:
+def _already_exists(answer: gcp.Answer) -> bool:
     """Return whether the attempt before reported an error, but did create the resource."""
     return answer.code != 0 and ("ALREADY_EXISTS" in answer.stderr or "already exists" in answer.stderr)
 

@@ -12,24 +12,14 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from deploy.bundle.bundle import contents, digest_of_files, write
-from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp import shown
+from deploy.cloud_access import gcp, gcp_names
 from deploy.cloud_access.gcp_names import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
-from deploy.config.checkout import ROOT, environ_with
-from deploy.config.compiler import compile_file
-from deploy.config.dotenv import read_dotenv, remember
-from deploy.config.mail_settings import mail_settings_fault
-from deploy.gcp.drift import planned_flags
-from deploy.gcp.graph import Deployment
-from deploy.gcp.iam_bindings import GRANT
-from deploy.gcp.plan import Action
-from deploy.gcp.resource import Resource
-from deploy.gcp.resources.services import Bundle
-from deploy.gcp.resources.topics import NOTIFICATION
+from deploy.config import checkout, compiler, dotenv, mail_settings
+from deploy.gcp import drift, graph, iam_bindings, plan, resource
+from deploy.gcp.resources import services, topics
 from deploy.requests.command_lines import closing_lines
 from deploy.secrets.needs import Need, needs
-from deploy.terminal.command_line import CommandError
-from deploy.terminal.output import DIM, GREEN, RED, Screen, cut
+from deploy.terminal import command_line, output
 from deploy.topology.buses import own_bus_fault
 from deploy.topology.topology import Measured, Topology
 
@@ -56,37 +46,37 @@ _NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None
 
 def prepare_deployment(
     target: Target, project_number: str, config: Path | None, environ: Mapping[str, str], out: Path
-) -> Deployment:
+) -> graph.Deployment:
     """Compile and bundle into `out`. Raises ConfigFaults, PinsFault, NotABundle and CommandError."""
-    if fault := mail_settings_fault(environ):
-        raise CommandError(fault)
-    slices = compile_file(config, environ)
+    if fault := mail_settings.mail_settings_fault(environ):
+        raise command_line.CommandError(fault)
+    slices = compiler.compile_file(config, environ)
     if fault := own_bus_fault(slices["receive"], target.prefix, target.project):
-        raise CommandError(fault)
+        raise command_line.CommandError(fault)
     folder = Path(os.path.relpath(out))
-    bundles: dict[str, Bundle] = {}
+    bundles: dict[str, services.Bundle] = {}
     for function, compiled in slices.items():
-        files = contents(ROOT, function, compiled, "gcp")
+        files = contents(checkout.ROOT, function, compiled, "gcp")
         write(out / function, files)
-        bundles[function] = Bundle(folder / function, digest_of_files(files))
-    return Deployment(target, project_number, slices, bundles, environ, folder / COMMAND_FILES)
+        bundles[function] = services.Bundle(folder / function, digest_of_files(files))
+    return graph.Deployment(target, project_number, slices, bundles, environ, folder / COMMAND_FILES)
 
 
-def missing_needs(actions: Iterable[Action], deployment: Deployment) -> list[Need]:
+def missing_needs(actions: Iterable[plan.Action], deployment: graph.Deployment) -> list[Need]:
     """Return the secrets that the actions create."""
     wanted = {command.secret for action in actions for command in action.commands if command.secret}
     return [need for need in needs(deployment.slices, deployment.environ) if need.name in wanted]
 
 
-def measured(resources: Iterable[Resource], topology: Topology) -> Iterator[Measured]:
+def measured(resources: Iterable[resource.Resource], topology: Topology) -> Iterator[Measured]:
     """Yield what Google Cloud limits in a plan from the beginning. The rule for a prefix bounds the names."""
     conditions: Counter[str] = Counter()
     notifications: Counter[tuple[str, str]] = Counter()
     for each in resources:
-        flags = planned_flags(each)
-        if each.kind == GRANT and flags.get("condition", "None") != "None":
+        flags = drift.planned_flags(each)
+        if each.kind == iam_bindings.GRANT and flags.get("condition", "None") != "None":
             conditions[each.name.partition(" if ")[0]] += 1
-        if each.kind == NOTIFICATION:
+        if each.kind == topics.NOTIFICATION:
             bucket = each.name.partition("/")[0]
             notifications.update((bucket, event) for event in ("", *flags["event-types"].split(",")))
         longest = max((len(text.encode()) for command in each.create for text in command.arguments), default=0)
@@ -107,7 +97,7 @@ class Memory:
     """The settings that are kept in .env, at `path`: the target, and the variables named by `settings`."""
 
     path: Path
-    deployment: Deployment
+    deployment: graph.Deployment
     settings: Sequence[str]
 
     def keep(self) -> None:
@@ -121,7 +111,7 @@ class Memory:
         """Return the options that commands need to find the deployment; empty if .env names it. Raises DotenvFault."""
         target = self.deployment.target
         try:
-            if find_target(_NOTHING_SAID, environ_with(self.path), lambda: None) == target:
+            if find_target(_NOTHING_SAID, checkout.environ_with(self.path), lambda: None) == target:
                 return ""
         except TargetFault:
             pass
@@ -133,7 +123,7 @@ def remember_settings(path: Path, target: Target, settings: Mapping[str, str]) -
 
     The first target stays: a second deployment with its own prefix must not change what `make deploy-gcp` means.
     """
-    known = read_dotenv(path)
+    known = dotenv.read_dotenv(path)
     wanted = {"GOOGLE_CLOUD_PROJECT": target.project, **settings}
     if "GOOGLE_CLOUD_PROJECT" in known:
         known = {"HOOKCHAIN_REGION": DEFAULT_REGION, "HOOKCHAIN_PREFIX": DEFAULT_PREFIX, **known}
@@ -143,16 +133,16 @@ def remember_settings(path: Path, target: Target, settings: Mapping[str, str]) -
     ):
         if value != known.get(name, default):
             wanted[name] = value
-    yield from remember(path, known, wanted, COMMENT)
+    yield from dotenv.remember(path, known, wanted, COMMENT)
 
 
-def closing(deployment: Deployment, made: Sequence[str], options: str) -> Iterator[str]:
+def closing(deployment: graph.Deployment, made: Sequence[str], options: str) -> Iterator[str]:
     """Yield the last lines. `made` are the names of random secrets; `options` find the deployment in commands."""
     target = deployment.target
 
     def read(name: str) -> str:
         arguments = ("secrets", "versions", "access", "latest", f"--secret={gcp_names.secret_id(target, name)}")
-        return shown(arguments, target.project)
+        return gcp.shown(arguments, target.project)
 
     portal = deployment.url("subscribe") if "subscribe" in deployment.slices else ""
     where = f"--platform gcp{options}"
@@ -169,7 +159,7 @@ _DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
 class Lines:
     """Progress as lines. On a terminal, the last line shows what is running."""
 
-    def __init__(self, total: int, screen: Screen, stream: TextIO = sys.stdout) -> None:
+    def __init__(self, total: int, screen: output.Screen, stream: TextIO = sys.stdout) -> None:
         self._total = total
         self._screen = screen
         self._stream = stream
@@ -177,25 +167,25 @@ class Lines:
         self._running: list[str] = []
         self._lock = threading.Lock()
 
-    def began(self, action: Action) -> None:
+    def began(self, action: plan.Action) -> None:
         with self._lock:
             self._running.append(f"{_DOING[action.verb]} {_named(action)}")
             self._show_running()
 
-    def waits(self, action: Action, seconds: float) -> None:
+    def waits(self, action: plan.Action, seconds: float) -> None:
         with self._lock:
             self._line(
                 f"  {_named(action)}: waiting {seconds:.0f} s for an earlier change to reach all of Google Cloud"
             )
 
-    def ended(self, action: Action, seconds: float, failed: bool) -> None:
+    def ended(self, action: plan.Action, seconds: float, failed: bool) -> None:
         with self._lock:
             self._running.remove(f"{_DOING[action.verb]} {_named(action)}")
             self._count += 1
             width = len(str(self._total))
-            number = self._screen.coloured(f"[{self._count:{width}}/{self._total}]", DIM)
+            number = self._screen.coloured(f"[{self._count:{width}}/{self._total}]", output.DIM)
             word = "failed" if failed else _DONE[action.verb]
-            status = self._screen.coloured(word, RED if failed else GREEN)
+            status = self._screen.coloured(word, output.RED if failed else output.GREEN)
             self._line(f"{number} {_named(action)} {status} in {seconds:.1f} s")
             self._show_running()
 
@@ -206,12 +196,12 @@ class Lines:
 
     def _show_running(self) -> None:
         if self._screen.width:
-            text = cut(", ".join(self._running), self._screen.width - 1)
-            self._stream.write(f"\r\x1b[K{self._screen.coloured(text, DIM)}")
+            text = output.cut(", ".join(self._running), self._screen.width - 1)
+            self._stream.write(f"\r\x1b[K{self._screen.coloured(text, output.DIM)}")
             self._stream.flush()
 
 
-def _named(action: Action) -> str:
+def _named(action: plan.Action) -> str:
     if action.kind == "api":
         return f"{len(action.settles)} APIs"
     name = _ACCOUNT.sub(lambda found: found[1], action.name)

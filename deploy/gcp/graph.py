@@ -6,30 +6,24 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.iam_bindings import GRANT, account_member, permissions, pubsub_agent
 from deploy.gcp.resource import Resource, keys
-from deploy.gcp.resources import stores, topics
+from deploy.gcp.resources import project, stores, topics
 from deploy.gcp.resources.monitoring import monitoring
-from deploy.gcp.resources.project import account_key, apis, pubsub_service_agent, service_accounts
 from deploy.gcp.resources.services import Bundle, job, service, service_key, service_url
-from deploy.gcp.resources.stores import secret, value_key
-from deploy.gcp.resources.topics import Push, bus_source
 from deploy.topology.buses import GOOGLE_KINDS
 from deploy.topology.functions import FUNCTIONS, Function, consumers, subscription_name
 from deploy.topology.topology import NeededFunction, Topology, find_topology
-from shared.jsontext import JsonObject
-from shared.ports import DEAD_LETTERS
-from shared.settings import CLOUD_RUN
+from shared import jsontext, ports, settings
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """The input of a graph. `project_number` may be a placeholder; `folder` is for files that commands read."""
 
-    target: Target
+    target: gcp_names.Target
     project_number: str
-    slices: Mapping[str, JsonObject]
+    slices: Mapping[str, jsontext.JsonObject]
     bundles: Mapping[str, Bundle]
     environ: Mapping[str, str]
     folder: Path
@@ -46,21 +40,25 @@ class Deployment:
 def graph(deployment: Deployment) -> tuple[Resource, ...]:
     """Return the resources in an order in which they can be created, which is always the same."""
     target, topology = deployment.target, deployment.topology
-    agent, granted = pubsub_service_agent(), _granted(deployment, topology)
+    agent, granted = project.pubsub_service_agent(), _granted(deployment, topology)
     functions = [each.function for each in topology.functions]
     subscriptions = _subscriptions(deployment, topology)
     services = _services(deployment, topology, [*granted, *subscriptions])
     return in_order(
         [
-            *apis(topology, deployment.slices["notify"]),
+            *project.apis(topology, deployment.slices["notify"]),
             agent,
-            *service_accounts(target, functions, (topics.topic_key(target, DEAD_LETTERS),)),
+            *project.service_accounts(target, functions, (topics.topic_key(target, ports.DEAD_LETTERS),)),
             *(topics.topic(target, each) for each in topology.topics),
             *stores.database(target, topology.stores),
             stores.bucket(target, topology.blobs_seconds, deployment.folder),
             stores.image_repository(target),
             stores.sources_bucket(target, {each.key: each.name for each in services}, deployment.folder),
-            *(each for name in sorted(topology.readers) for each in secret(target, name, topology.readers[name])),
+            *(
+                each
+                for name in sorted(topology.readers)
+                for each in stores.secret(target, name, topology.readers[name])
+            ),
             *granted,
             *subscriptions,
             *services,
@@ -76,7 +74,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
 
 def _granted(deployment: Deployment, topology: Topology) -> tuple[Resource, ...]:
     """Return the IAM bindings. One for Pub/Sub's service agent needs that agent to exist."""
-    number, agent = deployment.project_number, pubsub_service_agent()
+    number, agent = deployment.project_number, project.pubsub_service_agent()
     grants = permissions(deployment.target, number, topology.functions)
     to_agent = f" to {pubsub_agent(number)}"
     return tuple(replace(each, needs=(*each.needs, agent.key)) if to_agent in each.name else each for each in grants)
@@ -119,7 +117,7 @@ def _push_variables(deployment: Deployment, needed: NeededFunction) -> Mapping[s
     return {
         "HOOKCHAIN_PUSH_ACCOUNT": gcp_names.account_email(deployment.target, "push"),
         "HOOKCHAIN_PUSH_AUDIENCE": deployment.url(needed.name),
-        **({} if is_public else {"HOOKCHAIN_INVOKER_CHECK": CLOUD_RUN}),
+        **({} if is_public else {"HOOKCHAIN_INVOKER_CHECK": settings.CLOUD_RUN}),
     }
 
 
@@ -130,11 +128,11 @@ def _before(deployment: Deployment, needed: NeededFunction, others: Sequence[Res
     grants = [each for each in others if each.kind == GRANT and any(f"to {member}" in each.name for member in members)]
     subscriptions = [each for each in others if each.kind == topics.SUBSCRIPTION]
     stores_of = (stores.database_key(target), stores.bucket_key(target), stores.image_repository(target).key)
-    values = tuple(value_key(target, name) for name in needed.secrets)
-    return (account_key(target, needed.name), *stores_of, *values, *keys(grants), *keys(subscriptions))
+    values = tuple(stores.value_key(target, name) for name in needed.secrets)
+    return (project.account_key(target, needed.name), *stores_of, *values, *keys(grants), *keys(subscriptions))
 
 
-def _callable(target: Target, function: str, granted: Sequence[Resource]) -> tuple[str, ...]:
+def _callable(target: gcp_names.Target, function: str, granted: Sequence[Resource]) -> tuple[str, ...]:
     """Return the keys of the service and of the account push's permission to call it."""
     service = service_key(target, function)
     return (service, *keys([each for each in granted if service in each.needs]))
@@ -147,7 +145,7 @@ def _subscriptions(deployment: Deployment, topology: Topology) -> tuple[Resource
             deployment.target,
             subscription_name(needed.function, each),
             topology.topic(each.topic),
-            Push(deployment.url(needed.name), each.path, topics.ack_deadline(needed.timeout_seconds)),
+            topics.Push(deployment.url(needed.name), each.path, topics.ack_deadline(needed.timeout_seconds)),
             each.why,
         )
         for needed in topology.functions
@@ -159,6 +157,6 @@ def _subscriptions(deployment: Deployment, topology: Topology) -> tuple[Resource
         for needed in topology.functions
         for source in needed.sources
         if source.kind in GOOGLE_KINDS
-        for each in bus_source(source, deployment.target, deployment.url(needed.name), needed.timeout_seconds)
+        for each in topics.bus_source(source, deployment.target, deployment.url(needed.name), needed.timeout_seconds)
     ]
     return (*pushed, *held, *brought)

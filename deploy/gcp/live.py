@@ -12,10 +12,6 @@ from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.resource import Existing, Resource, key_of
 from deploy.gcp.resources import monitoring, project, services, stores, topics
-from deploy.gcp.resources.monitoring import ALERT, alert_name
-from deploy.gcp.resources.project import API, account_key, pubsub_service_agent
-from deploy.gcp.resources.services import service_key
-from deploy.gcp.resources.stores import DATABASE, SECRET, VALUE
 from deploy.gcp.resources.topics import NOTIFICATION, SUBSCRIPTION, TOPIC, found_notification, listing
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import SOURCE_ALARM
@@ -206,25 +202,25 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
     there = read_resources(runner, target)
     found = {key: each for key, each in there.items() if key in wanted_keys}
     things = _kinds_and_names(found)
-    secrets = [name for kind, name in things if kind == SECRET]
+    secrets = [name for kind, name in things if kind == stores.SECRET]
     with ThreadPoolExecutor(WORKERS) as pool:
         valued = pool.map(lambda name: _has_value(runner, target, name), secrets)
-        found |= {key_of(VALUE, name): Existing() for name, has in zip(secrets, valued, strict=True) if has}
+        found |= {key_of(stores.VALUE, name): Existing() for name, has in zip(secrets, valued, strict=True) if has}
     # A secret that nothing needs any more is kept, but the permission to read it is removed.
     unneeded = [key for key, each in there.items() if each.ours and key not in wanted_keys]
-    left = [thing for thing in _kinds_and_names(unneeded) if thing[0] == SECRET]
+    left = [thing for thing in _kinds_and_names(unneeded) if thing[0] == stores.SECRET]
     things = [*things, *left, *_wanted_topics(wanted, there)]
     grants = read_grants(runner, target, things, [each for each in topics_of_others(there) if each not in things])
     found |= _notifications(runner, target, wanted, there)
     if any(is_pubsub_agent(grant.member) for grant in grants):  # who was given a role is there
-        found |= {pubsub_service_agent().key: Existing()}
+        found |= {project.pubsub_service_agent().key: Existing()}
     optional = {
         key
         for function in FUNCTIONS
         if function.is_optional
-        for key in (service_key(target, function.name), account_key(target, function.name))
+        for key in (services.service_key(target, function.name), project.account_key(target, function.name))
     }
-    optional.add(key_of(ALERT, alert_name(target, SOURCE_ALARM.name)))
+    optional.add(key_of(monitoring.ALERT, monitoring.alert_name(target, SOURCE_ALARM.name)))
     own = tuple(key_of(kind, f"{target.prefix}{PREFIX}") for kind in (SUBSCRIPTION, TOPIC))
     gone = {key: there[key] for key in unneeded if key in optional or key.startswith(own)}
     return Live(found | {grant.key: Existing() for grant in grants}, grants, gone)
@@ -274,7 +270,7 @@ def read_resources(runner: Runner, target: Target) -> dict[str, Existing]:
             lambda each: dict(listed(runner, target, each)), _answerable_listings(LISTINGS, existing)
         ):
             existing.update(found)
-        if key_of(DATABASE, gcp_names.database(target)) in existing:
+        if key_of(stores.DATABASE, gcp_names.database(target)) in existing:
             for found in pool.map(lambda each: dict(listed(runner, target, each)), DATABASE_LISTINGS):
                 existing.update(found)
     return existing
@@ -295,7 +291,7 @@ def read_grants(
 
 
 def _answerable_listings(listings: Iterable[Listing], existing: Mapping[str, Existing]) -> list[Listing]:
-    return [each for each in listings if key_of(API, each.api) in existing]
+    return [each for each in listings if key_of(project.API, each.api) in existing]
 
 
 def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[str, Existing]]:
@@ -310,7 +306,7 @@ def _enabled(runner: Runner, target: Target) -> Iterator[tuple[str, Existing]]:
     found = read_json(runner, ["services", "list", "--enabled"], target.project)
     for entry in found if isinstance(found, list) else []:
         if isinstance(entry, dict):
-            yield key_of(API, str(entry.get("name")).rpartition("/")[2]), Existing()
+            yield key_of(project.API, str(entry.get("name")).rpartition("/")[2]), Existing()
 
 
 def _has_value(runner: Runner, target: Target, secret_id: str) -> bool:

@@ -8,19 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.cloud_access.gcp import (
-    PROPAGATION_WAITS_SECONDS,
-    ApiError,
-    GoogleApi,
-    NotSignedIn,
-    Runner,
-    read_json,
-    token_of,
-)
+from deploy.cloud_access import gcp
 from deploy.cloud_access.gcp_names import Target
-from deploy.terminal.command_line import CommandError
+from deploy.terminal import command_line, parallel
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from deploy.terminal.parallel import run_in_parallel
 from shared.jsontext import JsonObject
 
 API: Final = "orgpolicy.googleapis.com"
@@ -33,10 +24,10 @@ DOMAINS: Final = "iam.allowedPolicyMemberDomains"
 CONSTRAINTS: Final = (PUBLIC, *ACCOUNTS, INGRESS, REGIONS, DOMAINS)
 
 
-def policies(target: Target, api: GoogleApi) -> Finding:
+def policies(target: Target, api: gcp.GoogleApi) -> Finding:
     try:
         return policies_in_force(target, api)
-    except ApiError as fault:
+    except gcp.ApiError as fault:
         if fault.reason != "SERVICE_DISABLED":
             raise
         return unknown(
@@ -44,9 +35,9 @@ def policies(target: Target, api: GoogleApi) -> Finding:
         )
 
 
-def policies_in_force(target: Target, api: GoogleApi) -> Finding:
+def policies_in_force(target: Target, api: gcp.GoogleApi) -> Finding:
     """Return what the policies in force mean for a deployment. Raises ApiError."""
-    found = run_in_parallel(lambda name: _rules(target, api, name), CONSTRAINTS)
+    found = parallel.run_in_parallel(lambda name: _rules(target, api, name), CONSTRAINTS)
     return policies_finding(target, dict(zip(CONSTRAINTS, found, strict=True)))
 
 
@@ -69,11 +60,11 @@ def policies_finding(target: Target, rules: dict[str, Sequence[JsonObject]]) -> 
     return ok("no policy stops a deployment")
 
 
-def _rules(target: Target, api: GoogleApi, constraint: str) -> Sequence[JsonObject]:
+def _rules(target: Target, api: gcp.GoogleApi, constraint: str) -> Sequence[JsonObject]:
     path = f"/v2/projects/{target.project}/policies/{constraint}:getEffectivePolicy"
     try:
         spec = api.get("orgpolicy", path).get("spec")
-    except ApiError as fault:
+    except gcp.ApiError as fault:
         if fault.status == 404:
             return []
         raise
@@ -107,40 +98,40 @@ def _values(rules: Sequence[JsonObject], name: str) -> list[str]:
     return found
 
 
-def refuse_forbidden(target: Target, runner: Runner, may_enable: bool = False) -> None:
+def refuse_forbidden(target: Target, runner: gcp.Runner, may_enable: bool = False) -> None:
     """Raise CommandError if a policy forbids the deployment, or if nobody is signed in.
 
     `may_enable`: enable the API for policies, if it is off and the project belongs to an organization. If the account
     may not read policies, the deployment itself will show what they forbid.
     """
-    api = GoogleApi(target.project, token_of(runner))
+    api = gcp.GoogleApi(target.project, gcp.token_of(runner))
     try:
         finding = _finding(target, api) or (_enable_and_retry(target, api, runner) if may_enable else None)
-    except NotSignedIn as fault:
-        raise CommandError(str(fault)) from fault
-    except ApiError:
+    except gcp.NotSignedIn as fault:
+        raise command_line.CommandError(str(fault)) from fault
+    except gcp.ApiError:
         return
     if finding and finding.verdict == "problem":
-        raise CommandError(f"nothing was changed: {finding.found}\n{finding.todo}")
+        raise command_line.CommandError(f"nothing was changed: {finding.found}\n{finding.todo}")
 
 
-def _finding(target: Target, api: GoogleApi) -> Finding | None:
+def _finding(target: Target, api: gcp.GoogleApi) -> Finding | None:
     """Return the finding; None if the API is off. Raises ApiError and NotSignedIn."""
     try:
         return policies_in_force(target, api)
-    except ApiError as fault:
+    except gcp.ApiError as fault:
         if fault.reason == "SERVICE_DISABLED":
             return None
         raise
 
 
-def _enable_and_retry(target: Target, api: GoogleApi, runner: Runner) -> Finding | None:
-    described = read_json(runner, ["projects", "describe", target.project], target.project)
+def _enable_and_retry(target: Target, api: gcp.GoogleApi, runner: gcp.Runner) -> Finding | None:
+    described = gcp.read_json(runner, ["projects", "describe", target.project], target.project)
     if not isinstance(described, dict) or not described.get("parent"):
         return None  # without an organization there are no policies
     if runner.run(["services", "enable", API]).code:
         return None
-    for seconds in (0.0, *PROPAGATION_WAITS_SECONDS[:2]):
+    for seconds in (0.0, *gcp.PROPAGATION_WAITS_SECONDS[:2]):
         time.sleep(seconds)
         if finding := _finding(target, api):
             return finding

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target
 from shared.jsontext import JsonObject
 
 ADDRESS: Final = "{address}"
@@ -89,7 +88,7 @@ def digest_of(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def label_text(target: Target, digest: str = "") -> str:
+def label_text(target: gcp_names.Target, digest: str = "") -> str:
     """Return the labels as gcloud's --labels expects them."""
     labels: Mapping[str, str] = gcp_names.labels(target)
     if digest:

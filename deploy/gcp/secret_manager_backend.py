@@ -10,8 +10,7 @@ from deploy.cloud_access.gcp_names import BUNDLE_LABEL, Target, secret_id
 from deploy.gcp.resources.stores import replication
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.parallel import run_in_parallel
-from shared.jsontext import Json, JsonObject
-from shared.times import unix_seconds
+from shared import jsontext, times
 
 API: Final = "secretmanager.googleapis.com"
 _DISABLED: Final = ("SERVICE_DISABLED", "it is disabled")
@@ -52,7 +51,7 @@ class SecretManagerBackend:
             version = self._api.get("secretmanager", f"{secret}/versions/latest")
             if version.get("state") != "ENABLED":
                 return StoredSecret(None, where, trouble=f"its newest version is {str(version.get('state')).lower()}")
-            set_at = unix_seconds(str(version.get("createTime")))
+            set_at = times.unix_seconds(str(version.get("createTime")))
             try:
                 payload = self._api.get("secretmanager", f"{secret}/versions/latest:access").get("payload")
             except ApiError as fault:
@@ -107,7 +106,7 @@ class SecretManagerBackend:
         return answer
 
 
-def _older_versions(listed: Json, states: set[str]) -> Iterator[str]:
+def _older_versions(listed: jsontext.Json, states: set[str]) -> Iterator[str]:
     """Return the numbers of all versions in these states except the newest, in whatever order gcloud lists them."""
     versions = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     numbers = {int(str(each["name"]).rpartition("/")[2]): str(each.get("state")) for each in versions}
@@ -117,6 +116,6 @@ def _older_versions(listed: Json, states: set[str]) -> Iterator[str]:
     )
 
 
-def _text_of(payload: Json) -> str:
-    data: JsonObject = payload if isinstance(payload, dict) else {}
+def _text_of(payload: jsontext.Json) -> str:
+    data: jsontext.JsonObject = payload if isinstance(payload, dict) else {}
     return base64.b64decode(str(data.get("data", ""))).decode("utf-8", errors="replace")

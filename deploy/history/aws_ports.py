@@ -5,15 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from deploy.history.dynamo_journal import DynamoJournalReader
-from deploy.history.journal_view import EventRecord, JournalView, RequestRow, Totals
-from deploy.history.local_journal import JournalReader
-from deploy.history.status import Backlog
-from shared.cloud.aws.client import AwsClient, AwsPlace
-from shared.cloud.aws.documents import DynamoDocuments
-from shared.cloud.aws.dynamo import Dynamo
-from shared.cloud.aws.ledger import DynamoLedger
-from shared.cloud.aws.s3 import S3Blobs
+from deploy.history import dynamo_journal, journal_view, local_journal, status
+from shared.cloud.aws import client, documents, dynamo, ledger, s3
 from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.kept_by_key import DocumentRecords
 from shared.jsontext import from_json, texts_json
@@ -25,55 +18,55 @@ CALL_SECONDS: Final = 5.0
 _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 
 
-class DevJournal(DynamoJournalReader):
+class DevJournal(dynamo_journal.DynamoJournalReader):
     """The journal in the local AWS, with the requests that receive's log brought into the state folder."""
 
-    def __init__(self, store: Dynamo, blobs: S3Blobs, requests: JournalReader) -> None:
+    def __init__(self, store: dynamo.Dynamo, blobs: s3.S3Blobs, requests: local_journal.JournalReader) -> None:
         super().__init__(store, blobs)
         self._requests = requests
 
-    def event(self, event_id: str) -> EventRecord | None:
+    def event(self, event_id: str) -> journal_view.EventRecord | None:
         record, received = super().event(event_id), self._requests.event(event_id)
         if record is None:  # transform has not seen it yet
             return received
         return replace(record, requests=received.requests) if received else record
 
-    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
+    def rejected(self, limit: int, before: int | None = None) -> tuple[journal_view.RequestRow, ...]:
         return self._requests.rejected(limit, before)
 
-    def totals(self) -> Totals:
-        return Totals(self._requests.totals().rejected, super().totals().dead_letters)
+    def totals(self) -> journal_view.Totals:
+        return journal_view.Totals(self._requests.totals().rejected, super().totals().dead_letters)
 
 
 @dataclass(frozen=True, slots=True)
 class AwsPorts:
     """The ports of a stack. Each call makes a port of its own, and raises what `bucket_name` or `queue_urls` raise."""
 
-    place: AwsPlace
+    place: client.AwsPlace
     prefix: str
     bucket_name: Callable[[], str]
     queue_urls: Callable[[], Mapping[str, str]]
 
-    def journal(self) -> JournalView:
-        return DynamoJournalReader(self._journal_store(), self.make_blobs())
+    def journal(self) -> journal_view.JournalView:
+        return dynamo_journal.DynamoJournalReader(self._journal_store(), self.make_blobs())
 
-    def make_ledger(self) -> DynamoLedger:
-        return DynamoLedger(self.place, self.prefix)
+    def make_ledger(self) -> ledger.DynamoLedger:
+        return ledger.DynamoLedger(self.place, self.prefix)
 
-    def make_blobs(self) -> S3Blobs:
-        return S3Blobs(self.place, self.bucket_name())
+    def make_blobs(self) -> s3.S3Blobs:
+        return s3.S3Blobs(self.place, self.bucket_name())
 
     def make_records(self) -> DocumentRecords:
-        return DocumentRecords(DynamoDocuments(self.place, self.prefix, "records"))
+        return DocumentRecords(documents.DynamoDocuments(self.place, self.prefix, "records"))
 
-    def make_documents(self) -> DynamoDocuments:
-        return DynamoDocuments(self.place, self.prefix)
+    def make_documents(self) -> documents.DynamoDocuments:
+        return documents.DynamoDocuments(self.place, self.prefix)
 
     def make_bus(self) -> SqsBus:
         return SqsBus(self.place, self.queue_urls())
 
-    def _journal_store(self) -> Dynamo:
-        return Dynamo(self.place, self.prefix, "journal_unavailable")
+    def _journal_store(self) -> dynamo.Dynamo:
+        return dynamo.Dynamo(self.place, self.prefix, "journal_unavailable")
 
 
 class LocalAws(AwsPorts):
@@ -88,20 +81,20 @@ class LocalAws(AwsPorts):
         bucket = settings.bucket
         assert bucket
         keys = Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"])
-        place = AwsPlace(environ["AWS_REGION"], lambda: keys, settings.aws_endpoint)
+        place = client.AwsPlace(environ["AWS_REGION"], lambda: keys, settings.aws_endpoint)
         return cls(place, settings.table_prefix, lambda: bucket, lambda: settings.queues)
 
-    def make_journal(self, requests: JournalReader) -> DevJournal:
+    def make_journal(self, requests: local_journal.JournalReader) -> DevJournal:
         return DevJournal(self._journal_store(), self.make_blobs(), requests)
 
-    async def backlogs(self) -> Sequence[Backlog]:
+    async def backlogs(self) -> Sequence[status.Backlog]:
         """Return the messages of each queue, those that a function has at the moment included. Raises OSError."""
-        with closing(AwsClient(self.place, "sqs")) as sqs:
+        with closing(client.AwsClient(self.place, "sqs")) as sqs:
             urls = [f"{url}{suffix}" for suffix in ("", UNDELIVERED) for url in self.queue_urls().values()]
-            return [Backlog(url.rpartition("/")[2], await _count(sqs, url), None) for url in urls]
+            return [status.Backlog(url.rpartition("/")[2], await _count(sqs, url), None) for url in urls]
 
 
-async def _count(sqs: AwsClient, url: str) -> int | None:
+async def _count(sqs: client.AwsClient, url: str) -> int | None:
     body = texts_json({"QueueUrl": url, "AttributeNames": list(_COUNTS)})
     answer = await sqs.action("AmazonSQS.GetQueueAttributes", body, CALL_SECONDS, may_repeat=True)
     document = from_json(answer.body) if answer.status == 200 else None

@@ -33,13 +33,11 @@ from deploy.history.journal_view import (
     make_buckets,
     search_words,
 )
+from shared import batching, delivery, ledger
 from shared import ledger_rules as rules
-from shared.batching import batches
 from shared.cloud.earlier_words import CODES
-from shared.delivery import ROUTE_ITSELF
 from shared.journal import AttemptEntry, decisions_from, other_routes_from
 from shared.jsontext import Json, JsonObject
-from shared.ledger import LedgerRow
 from shared.ports import Blobs
 
 MARKED_AT_ONCE: Final = 25
@@ -218,7 +216,7 @@ class CloudJournal(ABC):
         ]
 
     async def _record(
-        self, event: StoredEvent, rows: Sequence[LedgerRow], letters: tuple[DeadLetterRow, ...]
+        self, event: StoredEvent, rows: Sequence[ledger.LedgerRow], letters: tuple[DeadLetterRow, ...]
     ) -> EventRecord:
         states = [state for row in rows if (state := speaking_state(row.destination, row.state, row.attempt_number))]
         status = status_of(event.entry, states, [letter.state for letter in letters])
@@ -252,7 +250,7 @@ class CloudJournal(ABC):
     async def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
         """Mark a few at a time: each takes a connection of its own."""
         count = 0
-        for some in batches(ids, MARKED_AT_ONCE):
+        for some in batching.batches(ids, MARKED_AT_ONCE):
             count += sum(await asyncio.gather(*(self._mark(each, state) for each in some)))
         return count
 
@@ -301,9 +299,9 @@ WAITING: Final = "waiting"
 
 def speaking_state(destination: str, state: str, attempt_number: int) -> str:
     """Return what a row's state means to its event's status; empty for that of a route that no longer waits."""
-    if state == rules.RETRY_SCHEDULED and destination != ROUTE_ITSELF and not attempt_number:
+    if state == rules.RETRY_SCHEDULED and destination != delivery.ROUTE_ITSELF and not attempt_number:
         return WAITING
-    if destination != ROUTE_ITSELF or state == rules.RETRY_SCHEDULED:
+    if destination != delivery.ROUTE_ITSELF or state == rules.RETRY_SCHEDULED:
         return state
     return ROUTE_ENDED if state == rules.DEAD_LETTERED else ""
 

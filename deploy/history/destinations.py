@@ -9,15 +9,13 @@ from typing import Final, Literal
 from deploy.history.state import ConfiguredDestinations, kind_of
 from functions.notify.digests.settings import key_of
 from functions.notify.read_destinations import read_destinations as compiled_destinations
-from functions.notify.recipients.people import Person
-from functions.notify.recipients.recipient import compiled_recipients
+from functions.notify.recipients import people, recipient
 from functions.notify.registry import Configured
 from functions.notify.waiting.due import waits_for_slot
+from shared import errors, ledger_rules
 from shared.delivery import Delivery, delivery_from
-from shared.errors import HookchainError, Permanent
 from shared.jsontext import Json, JsonObject, from_json
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
-from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.settings import SliceFault
 from shared.times import duration_text, rfc3339
 
@@ -155,13 +153,13 @@ async def read_destinations(
         async with places:
             state, waiting, held, newest = await asyncio.gather(
                 ledger.destination_state(name),
-                ledger.rows(MAX_COUNTED, destination=name, state=RETRY_SCHEDULED),
-                ledger.rows(MAX_COUNTED, destination=name, state=HELD),
+                ledger.rows(MAX_COUNTED, destination=name, state=ledger_rules.RETRY_SCHEDULED),
+                ledger.rows(MAX_COUNTED, destination=name, state=ledger_rules.HELD),
                 ledger.rows(MAX_COUNTED, destination=name),
             )
             digests = digests_in(newest, waiting, held)
             if not digests and gathering.gathers(name):  # newer deliveries wait
-                digests = digests_in(await ledger.rows(MAX_SEARCHED, destination=name, state=DELIVERED))
+                digests = digests_in(await ledger.rows(MAX_SEARCHED, destination=name, state=ledger_rules.DELIVERED))
         view = destination_view(name, state, waiting, held, newest, now)
         return replace(
             view,
@@ -198,7 +196,7 @@ def destination_view(
         oldest_at=min((row.created_at for row in waiting), default=None),
         next_try_at=max(min(due), paused_until or 0.0) if due and state.disabled_reason is None else None,
         held=len(held),
-        hour=sum(row.state == DELIVERED and row.updated_at > now - HOUR_SECONDS for row in newest),
+        hour=sum(row.state == ledger_rules.DELIVERED and row.updated_at > now - HOUR_SECONDS for row in newest),
         hour_of=MAX_COUNTED if len(newest) >= MAX_COUNTED else None,
         gathered=len(waiting) - len(alone),
     )
@@ -238,7 +236,7 @@ async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
     delay_seconds = NOTICE_SECONDS if paused_until is not None and paused_until > now else 0.0
     due_at = now + delay_seconds
     released = await ledger.release(name, due_at)
-    rows = await ledger.rows(MAX_HASTENED, destination=name, state=RETRY_SCHEDULED)
+    rows = await ledger.rows(MAX_HASTENED, destination=name, state=ledger_rules.RETRY_SCHEDULED)
     waiting = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
     later = [row for row in waiting if row.retry_at is not None and row.retry_at > due_at]
     moved = await ledger.postpone_all([(row.key, row.fence, due_at) for row in later], now)
@@ -261,7 +259,7 @@ class Gathering:
             self._configured: Mapping[str, Configured] = compiled_destinations(notify) if notify else {}
         except SliceFault:
             self._configured = {}
-        self._recipients = compiled_recipients((notify or {}).get("people"))
+        self._recipients = recipient.compiled_recipients((notify or {}).get("people"))
 
     def gathers(self, destination: str) -> bool:
         configured = self._configured.get(destination)
@@ -294,7 +292,7 @@ class Gathering:
             return None, None
         try:
             delivery = delivery_from(from_json(row.message))
-        except (Permanent, ValueError, RecursionError):
+        except (errors.Permanent, ValueError, RecursionError):
             return None, None
         settings = configured.for_delivery(delivery).gather
         if settings is None:
@@ -306,9 +304,9 @@ class Gathering:
             return None
         try:
             found = await self._recipients.recipient_of(configured, delivery)
-        except HookchainError:  # the event's data rests in a blob
+        except errors.HookchainError:  # the event's data rests in a blob
             return None
-        return found.name if isinstance(found, Person) else None
+        return found.name if isinstance(found, people.Person) else None
 
 
 def digests_in(*lists: Sequence[LedgerRow]) -> tuple[DigestView, ...]:

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history.documents import record_document
-from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary
-from shared.delivery import delivery_from
-from shared.errors import Permanent
+from deploy.history import documents, journal_view
+from shared import delivery, errors, ledger_rules
 from shared.event import Event, to_cloudevent
 from shared.jsontext import Json, JsonObject, from_json
 from shared.ledger import Ledger, LedgerRow
-from shared.ledger_rules import LEASED, MERGED
 
 MAX_DELIVERIES: Final = 20
 """Of a digest: one, and one more for each destination that `otherwise` names."""
@@ -31,7 +28,7 @@ class DigestRecord:
 
     rows: Sequence[LedgerRow]
     members: Sequence[LedgerRow]
-    dead_letters: tuple[DeadLetterRow, ...]
+    dead_letters: tuple[journal_view.DeadLetterRow, ...]
     event: Event | None
 
     @property
@@ -43,10 +40,10 @@ class DigestRecord:
         return self.rows[0].merged
 
     @property
-    def record(self) -> EventRecord:
+    def record(self) -> journal_view.EventRecord:
         """Return it as the journal has an event."""
         row, event = self.rows[0], self.event
-        summary = EventSummary(
+        summary = journal_view.EventSummary(
             seq=0,
             id=row.event_id,
             source=event.source_name if event else self.destination,
@@ -56,17 +53,19 @@ class DigestRecord:
             received_at=row.created_at,
             routed_at=row.created_at,
             expected=len(self.rows),
-            status="delivering" if row.state in LEASED else row.state,
+            status="delivering" if row.state in ledger_rules.LEASED else row.state,
         )
         attempts = tuple(attempt for each in self.rows for attempt in each.attempts)
-        return EventRecord(summary, self.document, (), 0, (), attempts, self.dead_letters)
+        return journal_view.EventRecord(summary, self.document, (), 0, (), attempts, self.dead_letters)
 
     @property
     def document(self) -> JsonObject | None:
         return to_cloudevent(self.event) if self.event else None
 
 
-async def find_digest(ledger: Ledger, event_id: str, letters: tuple[DeadLetterRow, ...]) -> DigestRecord | None:
+async def find_digest(
+    ledger: Ledger, event_id: str, letters: tuple[journal_view.DeadLetterRow, ...]
+) -> DigestRecord | None:
     """Return the digest whose event has that id; None if the ledger has none. Raises Temporary.
 
     `letters` are its dead letters.
@@ -74,7 +73,7 @@ async def find_digest(ledger: Ledger, event_id: str, letters: tuple[DeadLetterRo
     rows = [row for row in await ledger.rows(MAX_DELIVERIES, event_id=event_id) if row.merged][::-1]
     if not rows:
         return None
-    merged = await ledger.rows(MAX_SEARCHED, destination=rows[0].destination, state=MERGED)
+    merged = await ledger.rows(MAX_SEARCHED, destination=rows[0].destination, state=ledger_rules.MERGED)
     messages = [*(row.message for row in rows), *(letter.message for letter in letters)]
     event = next((found for message in messages if (found := _event_in(message))), None)
     return DigestRecord(rows, [row for row in merged if row.group == event_id], letters, event)
@@ -85,13 +84,13 @@ def digest_document(digest: DigestRecord) -> JsonObject:
     members: list[Json] = [
         {"delivery_id": row.key, "event_id": row.event_id, "route": row.route} for row in digest.members
     ]
-    return record_document(digest.record, digest.document, list(digest.rows)) | {
+    return documents.record_document(digest.record, digest.document, list(digest.rows)) | {
         "digest": {"destination": digest.destination, "count": digest.count, "members": members}
     }
 
 
 def _event_in(message: bytes) -> Event | None:
     try:
-        return delivery_from(from_json(message)).event if message else None
-    except (Permanent, ValueError, RecursionError):
+        return delivery.delivery_from(from_json(message)).event if message else None
+    except (errors.Permanent, ValueError, RecursionError):
         return None

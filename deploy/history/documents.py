@@ -5,18 +5,13 @@ Times are RFC 3339. No text here is safe to show as HTML: senders wrote it.
 
 from collections.abc import Sequence
 
-from deploy.history.journal_view import Bucket, DeadLetterRow, EventRecord, EventSummary, RequestRow
-from deploy.history.replay import as_dead_letter, is_replayable
-from deploy.history.stored_messages import merged_count, message_json
-from shared.delivery import ROUTE_ITSELF
-from shared.journal import AttemptEntry, route_documents
+from deploy.history import journal_view, replay, stored_messages
+from shared import delivery, journal, ledger, ledger_rules
 from shared.jsontext import JsonObject
-from shared.ledger import LedgerRow
-from shared.ledger_rules import DEAD_LETTERED, RETRY_SCHEDULED
 from shared.times import rfc3339
 
 
-def summary_document(event: EventSummary) -> JsonObject:
+def summary_document(event: journal_view.EventSummary) -> JsonObject:
     return {
         "id": event.id,
         "source": event.source,
@@ -30,25 +25,27 @@ def summary_document(event: EventSummary) -> JsonObject:
     }
 
 
-def record_document(record: EventRecord, document: JsonObject | None, rows: list[LedgerRow]) -> JsonObject:
+def record_document(
+    record: journal_view.EventRecord, document: JsonObject | None, rows: list[ledger.LedgerRow]
+) -> JsonObject:
     """Return one event with everything recorded about it. `document` is its CloudEvent with its data."""
     return {
         **summary_document(record.summary),
         "event": document,
         "passes": record.passes,
         "requests": [request_document(request) for request in record.requests],
-        "routes": route_documents(record.routes),
+        "routes": journal.route_documents(record.routes),
         "other_routes": record.other_routes,
         "waiting_routes": [
-            waiting_route_document(row, record.attempts) for row in rows if row.destination == ROUTE_ITSELF
+            waiting_route_document(row, record.attempts) for row in rows if row.destination == delivery.ROUTE_ITSELF
         ],
-        "deliveries": [delivery_document(row) for row in rows if row.destination != ROUTE_ITSELF],
+        "deliveries": [delivery_document(row) for row in rows if row.destination != delivery.ROUTE_ITSELF],
         "attempts": [attempt_document(attempt) for attempt in record.attempts],
         "dead_letters": [dead_letter_document(letter) for letter in record.dead_letters],
     }
 
 
-def request_document(request: RequestRow) -> JsonObject:
+def request_document(request: journal_view.RequestRow) -> JsonObject:
     return {
         "seq": request.seq,
         "at": rfc3339(request.at),
@@ -63,7 +60,7 @@ def request_document(request: RequestRow) -> JsonObject:
     }
 
 
-def delivery_document(row: LedgerRow) -> JsonObject:
+def delivery_document(row: ledger.LedgerRow) -> JsonObject:
     return {
         "id": row.key,
         "event_id": row.event_id,
@@ -83,7 +80,7 @@ def delivery_document(row: LedgerRow) -> JsonObject:
     }
 
 
-def waiting_route_document(row: LedgerRow, attempts: Sequence[AttemptEntry]) -> JsonObject:
+def waiting_route_document(row: ledger.LedgerRow, attempts: Sequence[journal.AttemptEntry]) -> JsonObject:
     """Return a route that waits or has waited. `attempts` are those of its event, oldest first."""
     return {
         "id": row.key,
@@ -97,19 +94,19 @@ def waiting_route_document(row: LedgerRow, attempts: Sequence[AttemptEntry]) -> 
     }
 
 
-def route_state(row: LedgerRow) -> str:
+def route_state(row: ledger.LedgerRow) -> str:
     """Return `waiting`, `rerun` once its last wait is over, or `dead_lettered`."""
-    if row.state == DEAD_LETTERED:
+    if row.state == ledger_rules.DEAD_LETTERED:
         return row.state
-    return "waiting" if row.state == RETRY_SCHEDULED else "rerun"
+    return "waiting" if row.state == ledger_rules.RETRY_SCHEDULED else "rerun"
 
 
-def tries_of(row: LedgerRow, attempts: Sequence[AttemptEntry]) -> int:
+def tries_of(row: ledger.LedgerRow, attempts: Sequence[journal.AttemptEntry]) -> int:
     """Return how often the system was asked in vain since the route ran first, or since its last replay."""
     return next((each.attempt_number for each in reversed(attempts) if each.delivery_id == row.key), 0)
 
 
-def attempt_document(attempt: AttemptEntry) -> JsonObject:
+def attempt_document(attempt: journal.AttemptEntry) -> JsonObject:
     return {
         "delivery_id": attempt.delivery_id,
         "route": attempt.route,
@@ -123,7 +120,7 @@ def attempt_document(attempt: AttemptEntry) -> JsonObject:
     }
 
 
-def dead_letter_document(letter: DeadLetterRow, whole: bool = False) -> JsonObject:
+def dead_letter_document(letter: journal_view.DeadLetterRow, whole: bool = False) -> JsonObject:
     document: JsonObject = {
         "seq": letter.seq,
         "id": letter.id,
@@ -135,13 +132,13 @@ def dead_letter_document(letter: DeadLetterRow, whole: bool = False) -> JsonObje
         "route": letter.route,
         "destination": letter.destination,
         "state": letter.state,
-        "merged": merged_count(letter.message),
-        "replayable": is_replayable(as_dead_letter(letter)),
+        "merged": stored_messages.merged_count(letter.message),
+        "replayable": replay.is_replayable(replay.as_dead_letter(letter)),
     }
-    return {**document, "message": message_json(letter.message)} if whole else document
+    return {**document, "message": stored_messages.message_json(letter.message)} if whole else document
 
 
-def series_document(buckets: Sequence[Bucket], bucket_seconds: float) -> JsonObject:
+def series_document(buckets: Sequence[journal_view.Bucket], bucket_seconds: float) -> JsonObject:
     """Return a list for each figure, oldest first."""
     return {
         "since": rfc3339(buckets[0].at),

@@ -21,19 +21,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+from deploy.history import journal_view, stored_messages
 from deploy.history.digests import find_digest
-from deploy.history.journal_view import EventRecord, JournalView
 from deploy.history.state import State, StoredBlobs
-from deploy.history.stored_messages import dataref_of
 from functions.notify.digests.record import RECORD_SECONDS, GroupRecord, group_of_digest, read_record, record_name
-from shared.batching import batches
-from shared.errors import Temporary
-from shared.journal import AttemptEntry
+from shared import batching, errors, journal, ledger_rules
 from shared.ledger import Ledger, LedgerRow
-from shared.ledger_rules import FINAL, FORGOTTEN, MERGED
 from shared.store_ports import Documents, Kept, Records
-from shared.subscribers.directory import TENANTS, message_entries_of, messages_of, read_stored
-from shared.subscribers.model import MessageEntry
+from shared.subscribers import directory, model
 from shared.subscribers.names import endpoint_name
 
 
@@ -63,7 +58,7 @@ class DigestTraces:
 
     @property
     def is_unsent(self) -> bool:
-        return any(row.state not in FINAL for row in self.rows)
+        return any(row.state not in ledger_rules.FINAL for row in self.rows)
 
 
 class Copy(NamedTuple):
@@ -128,7 +123,7 @@ class Forgetter:
     `mails` is None if no mail is caught; `records` and `documents`, where there are none.
     """
 
-    reader: JournalView
+    reader: journal_view.JournalView
     ledger: Ledger
     blobs: StoredBlobs
     mails: CaughtMails | None
@@ -161,7 +156,7 @@ class Forgetter:
                 len(copies),
             ),
             delivery_ids=keys,
-            unsent=sum(row.state not in FINAL for row in rows),
+            unsent=sum(row.state not in ledger_rules.FINAL for row in rows),
             blobs=names,
             in_flight=record is not None and record.summary.status in IN_FLIGHT,
             digests=digests,
@@ -174,7 +169,7 @@ class Forgetter:
             merging = {key for digest in traces.digests for key in digest.merging}  # another time, by its digest
             if self.documents is not None:
                 await erase_copies(self.documents, traces.copies)
-            for keys in batches([key for key in traces.delivery_ids if key not in merging], AT_ONCE):
+            for keys in batching.batches([key for key in traces.delivery_ids if key not in merging], AT_ONCE):
                 await asyncio.gather(*(self.ledger.forget(key, now) for key in keys))
         digests = {digest.event_id: digest for traces in found for digest in traces.digests}
         await self._erase_digests([*digests.values()], now)
@@ -218,7 +213,7 @@ class Forgetter:
         return sum(self.mails.count_of_delivery(key) for key in delivery_ids) if self.mails else 0
 
     async def _blob_names(
-        self, event_id: str, record: EventRecord | None, messages: Sequence[bytes]
+        self, event_id: str, record: journal_view.EventRecord | None, messages: Sequence[bytes]
     ) -> tuple[str, ...]:
         """Return the blobs that are named after the event, and those that what is stored of it names."""
         listed = [
@@ -227,7 +222,7 @@ class Forgetter:
             for name in await self.blobs.names(beginning)
         ]
         dataref = (record.document or {}).get("dataref") if record else None
-        named = {dataref, *map(dataref_of, messages)}
+        named = {dataref, *map(stored_messages.dataref_of, messages)}
         others = [name for name in named if isinstance(name, str) and name not in listed]
         return (*listed, *[name for name in others if await self.blobs.get(name) is not None])
 
@@ -243,17 +238,17 @@ async def open_forgetter(state: State, mails: CaughtMails | None) -> AsyncIterat
         yield Forgetter(state.reader, ledger, blobs, mails, records, documents)
 
 
-def _tells_of_event(record: EventRecord) -> bool:
+def _tells_of_event(record: journal_view.EventRecord) -> bool:
     return record.document is not None or bool(record.summary.subject or record.summary.actor)
 
 
 def has_content(row: LedgerRow) -> bool:
-    is_pending = row.state not in FINAL
+    is_pending = row.state not in ledger_rules.FINAL
     return bool(is_pending or row.message or row.answer or ":" in row.reason or _answered(row.attempts))
 
 
-def _answered(attempts: Iterable[AttemptEntry]) -> set[str]:
-    return {each.delivery_id for each in attempts if each.answer or each.reason not in ("", FORGOTTEN)}
+def _answered(attempts: Iterable[journal.AttemptEntry]) -> set[str]:
+    return {each.delivery_id for each in attempts if each.answer or each.reason not in ("", ledger_rules.FORGOTTEN)}
 
 
 MAX_GROUPS: Final = 1_000
@@ -261,7 +256,7 @@ MAX_GROUPS: Final = 1_000
 
 def digest_ids(rows: Iterable[LedgerRow]) -> list[str]:
     """Return the ids of the digests that an event's deliveries are part of."""
-    return list(dict.fromkeys(row.group for row in rows if row.state == MERGED and row.group))[:MAX_GROUPS]
+    return list(dict.fromkeys(row.group for row in rows if row.state == ledger_rules.MERGED and row.group))[:MAX_GROUPS]
 
 
 async def merging_into(records: Records | None, rows: Iterable[LedgerRow]) -> dict[str, list[str]]:
@@ -271,7 +266,7 @@ async def merging_into(records: Records | None, rows: Iterable[LedgerRow]) -> di
     """
     found: dict[str, list[str]] = {}
     for row in rows:
-        if not row.group or row.state in FINAL or records is None:
+        if not row.group or row.state in ledger_rules.FINAL or records is None:
             continue
         digest = _record(row.group, await records.read(record_name(row.group))).digest
         if digest is not None and any(key == row.key for key, _ in digest.members):
@@ -310,7 +305,7 @@ def _record(group: str, text: str | None) -> GroupRecord:
         return read_record(text)
     except ValueError as error:
         act = "delete it from the store of records, then run this command again"
-        raise Temporary(
+        raise errors.Temporary(
             "records_unavailable", f"the record {record_name(group)!r} cannot be read ({error}): {act}"
         ) from error
 
@@ -325,7 +320,7 @@ async def find_copies(documents: Documents | None, event_id: str, rows: Iterable
     named = [name.tenant for row in rows if (name := endpoint_name(row.destination))]
     tenants = dict.fromkeys([*named, *[id async for id in _tenants(documents)]])
     found: list[Copy] = []
-    for some in batches([*tenants], AT_ONCE):
+    for some in batching.batches([*tenants], AT_ONCE):
         for copies in await asyncio.gather(*(_copies_of(documents, tenant, event_id) for tenant in some)):
             found += copies
     return tuple(found)
@@ -334,23 +329,23 @@ async def find_copies(documents: Documents | None, event_id: str, rows: Iterable
 async def erase_copies(documents: Documents, copies: Iterable[Copy]) -> None:
     """Delete each message, and then its entry, without which the message would not be found again."""
     for tenant, entry_id, message_id in copies:
-        await documents.delete(messages_of(tenant), message_id)
-        await documents.delete(message_entries_of(tenant), entry_id)
+        await documents.delete(directory.messages_of(tenant), message_id)
+        await documents.delete(directory.message_entries_of(tenant), entry_id)
 
 
 async def _copies_of(documents: Documents, tenant: str, event_id: str) -> list[Copy]:
     """Return the tenant's copies: the ids of their entries begin with the event's id and a hyphen."""
     found: list[Copy] = []
     after = f"{event_id}-"
-    while page := await documents.page(message_entries_of(tenant), PAGE, after, f"{event_id}."):
-        found += [Copy(tenant, each.id, read_stored(MessageEntry, each).id) for each in page]
+    while page := await documents.page(directory.message_entries_of(tenant), PAGE, after, f"{event_id}."):
+        found += [Copy(tenant, each.id, directory.read_stored(model.MessageEntry, each).id) for each in page]
         after = page[-1].id
     return found
 
 
 async def _tenants(documents: Documents) -> AsyncIterator[str]:
     after = ""
-    while page := await documents.page(TENANTS, PAGE, after):
+    while page := await documents.page(directory.TENANTS, PAGE, after):
         for document in page:
             yield document.id
         after = page[-1].id

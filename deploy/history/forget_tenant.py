@@ -19,27 +19,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history.forget import CaughtMails, has_content
-from deploy.history.journal_view import JournalView
+from deploy.history import forget, journal_view
 from deploy.history.state import State, StateFault, StoredBlobs, kind_of
 from functions.subscribe.idempotency import Record
-from shared.batching import batches
-from shared.event import from_cloudevent
-from shared.jsontext import from_json
+from shared import batching, event, jsontext, ledger_rules, store_ports
 from shared.ledger import Ledger, LedgerRow, Place
-from shared.ledger_rules import FINAL
-from shared.store_ports import Document, Documents
-from shared.subscribers.directory import (
-    IDEMPOTENCY,
-    TENANTS,
-    endpoints_of,
-    former_endpoints_of,
-    message_entries_of,
-    messages_of,
-    read_stored,
-    sessions_of,
-)
-from shared.subscribers.model import Message
+from shared.subscribers import directory, model
 from shared.subscribers.names import EndpointName
 
 SUBSCRIBERS: Final = "subscribers"
@@ -82,11 +67,11 @@ class TenantTraces:
 class TenantForgetter:
     """The stores of one deployment, open. `destinations` are those of the kind `subscribers`."""
 
-    reader: JournalView
-    documents: Documents
+    reader: journal_view.JournalView
+    documents: store_ports.Documents
     ledger: Ledger
     blobs: StoredBlobs
-    mails: CaughtMails | None
+    mails: forget.CaughtMails | None
     destinations: Sequence[str]
 
     async def search(self, tenant: str, known: Known | None = None) -> TenantTraces:
@@ -99,7 +84,7 @@ class TenantForgetter:
             destinations.add(message.destination)  # which the configuration may no longer have
             if message.is_test and (name := _dataref(message)):
                 blobs.add(name)
-        here, former = [await self._ids(of(tenant)) for of in (endpoints_of, former_endpoints_of)]
+        here, former = [await self._ids(of(tenant)) for of in (directory.endpoints_of, directory.former_endpoints_of)]
         endpoints = {*here, *former, *known.endpoints}
         names = {str(EndpointName(each, tenant, endpoint)) for each in destinations for endpoint in endpoints}
         names |= known.destinations
@@ -107,12 +92,12 @@ class TenantForgetter:
         deliveries = known.deliveries | {(row.event_id, row.key) for row in rows.values()}
         answers = [id async for id in self._answers(tenant)]
         counts = (
-            int(await self.documents.get(TENANTS, tenant) is not None),
+            int(await self.documents.get(directory.TENANTS, tenant) is not None),
             len({*here, *former}),
-            len(await self._ids(sessions_of(tenant))),
-            max(message_count, len(await self._ids(message_entries_of(tenant)))),
+            len(await self._ids(directory.sessions_of(tenant))),
+            max(message_count, len(await self._ids(directory.message_entries_of(tenant)))),
             len(answers),
-            sum(map(has_content, rows.values())),
+            sum(map(forget.has_content, rows.values())),
             self.reader.count_answers(sorted(deliveries)),
             len([name for name in blobs if await self.blobs.get(name) is not None]),
             sum(map(self.mails.count_of_delivery, _in_mails(endpoints, deliveries))) if self.mails else 0,
@@ -123,18 +108,18 @@ class TenantForgetter:
             frozenset(deliveries),
             frozenset(blobs),
         )
-        unsent = sum(row.state not in FINAL for row in rows.values())
+        unsent = sum(row.state not in ledger_rules.FINAL for row in rows.values())
         return TenantTraces(tenant, counts, unsent, found, tuple(answers))
 
     async def erase(self, traces: TenantTraces, now: float) -> None:
         """Erase what was found. Raises Temporary; what is erased then stays so."""
         tenant = traces.tenant
-        await self.documents.delete(TENANTS, tenant)
-        for partition in (endpoints_of(tenant), sessions_of(tenant)):
+        await self.documents.delete(directory.TENANTS, tenant)
+        for partition in (directory.endpoints_of(tenant), directory.sessions_of(tenant)):
             await self._delete_all(partition)
-        await self._delete_each(IDEMPOTENCY, traces.answers)
+        await self._delete_each(directory.IDEMPOTENCY, traces.answers)
         deliveries = sorted(traces.known.deliveries)
-        for some in batches(deliveries, AT_ONCE):
+        for some in batching.batches(deliveries, AT_ONCE):
             await asyncio.gather(*(self.ledger.forget(key, now) for _, key in some))
         self.reader.erase_answers(deliveries)
         await asyncio.gather(*(self.blobs.delete(name) for name in traces.known.blobs))
@@ -145,7 +130,11 @@ class TenantForgetter:
             state = await self.ledger.destination_state(name)
             if state.disabled_reason is not None or state.paused_until is not None:
                 await self.ledger.release(name, now)  # its reason may be what an endpoint answered
-        for partition in (messages_of(tenant), message_entries_of(tenant), former_endpoints_of(tenant)):
+        for partition in (
+            directory.messages_of(tenant),
+            directory.message_entries_of(tenant),
+            directory.former_endpoints_of(tenant),
+        ):
             await self._delete_all(partition)
 
     async def _rows(self, names: Iterable[str]) -> dict[str, LedgerRow]:
@@ -158,22 +147,22 @@ class TenantForgetter:
                 before = page[-1].created_at, page[-1].key
                 if len(page) < PAGE:
                     break
-        for some in batches([*found.values()], AT_ONCE):
+        for some in batching.batches([*found.values()], AT_ONCE):
             for row in await asyncio.gather(*(self.ledger.row(each.event_id, each.key) for each in some)):
                 if row is not None:
                     found[row.key] = row
         return found
 
-    async def _messages(self, tenant: str) -> AsyncIterator[Message]:
-        async for document in self._documents(messages_of(tenant)):
-            yield read_stored(Message, document)
+    async def _messages(self, tenant: str) -> AsyncIterator[model.Message]:
+        async for document in self._documents(directory.messages_of(tenant)):
+            yield directory.read_stored(model.Message, document)
 
     async def _answers(self, tenant: str) -> AsyncIterator[str]:
-        async for document in self._documents(IDEMPOTENCY):
-            if read_stored(Record, document).tenant == tenant:
+        async for document in self._documents(directory.IDEMPOTENCY):
+            if directory.read_stored(Record, document).tenant == tenant:
                 yield document.id
 
-    async def _documents(self, partition: str) -> AsyncIterator[Document]:
+    async def _documents(self, partition: str) -> AsyncIterator[store_ports.Document]:
         after = ""
         while page := await self.documents.page(partition, PAGE, after):
             for document in page:
@@ -188,12 +177,12 @@ class TenantForgetter:
             await self._delete_each(partition, [each.id for each in page])
 
     async def _delete_each(self, partition: str, ids: Sequence[str]) -> None:
-        for some in batches(ids, AT_ONCE):
+        for some in batching.batches(ids, AT_ONCE):
             await asyncio.gather(*(self.documents.delete(partition, id) for id in some))
 
 
 @asynccontextmanager
-async def open_tenant_forgetter(state: State, mails: CaughtMails | None) -> AsyncIterator[TenantForgetter]:
+async def open_tenant_forgetter(state: State, mails: forget.CaughtMails | None) -> AsyncIterator[TenantForgetter]:
     """Raises StateFault where the state has no documents."""
     async with state.documents() as documents, state.ledger() as ledger, state.blobs() as blobs:
         if documents is None:
@@ -217,6 +206,6 @@ def _in_mails(endpoints: Iterable[str], deliveries: Iterable[tuple[str, str]]) -
     return (*endpoints, *(key for _, key in deliveries))
 
 
-def _dataref(message: Message) -> str | None:
-    document = from_json(message.event.encode())
-    return from_cloudevent(document).dataref
+def _dataref(message: model.Message) -> str | None:
+    document = jsontext.from_json(message.event.encode())
+    return event.from_cloudevent(document).dataref

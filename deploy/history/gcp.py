@@ -18,25 +18,17 @@ from deploy.cloud_access import gcp, gcp_names
 from deploy.cloud_access.gcp_names import Target, bucket, database, service
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.sections.bus_source import PREFIX
-from deploy.history.firestore_journal import FirestoreJournalReader
-from deploy.history.journal_view import JournalView
+from deploy.history import firestore_journal, journal_view
 from deploy.history.logs import PAGE, LogQuery, Record, parse_cloud_entry
 from deploy.history.state import State, StateFault, open_cloud_state
 from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel
 from deploy.topology.functions import subscription_names
-from shared.cloud import platform
-from shared.cloud.gcp.documents import FirestoreDocuments
-from shared.cloud.gcp.firestore import Firestore
-from shared.cloud.gcp.ledger import FirestoreLedger
-from shared.cloud.gcp.pubsub import PubSubBus
-from shared.cloud.gcp.storage import BucketBlobs
-from shared.cloud.gcp.tokens import Authorization, Token, no_authorization, renewed
-from shared.cloud.kept_by_key import DocumentRecords
-from shared.errors import Temporary, TemporaryCode
+from shared import errors, times
+from shared.cloud import kept_by_key, platform
+from shared.cloud.gcp import documents, firestore, ledger, pubsub, storage, tokens
 from shared.jsontext import Json, JsonObject
 from shared.settings import Settings, read_settings
-from shared.times import rfc3339, unix_seconds
 
 TOKEN_SECONDS: Final = 600.0
 """gcloud keeps its token for an hour, and does not say when it expires."""
@@ -58,33 +50,35 @@ class CloudPlace:
     target: Target
     settings: Settings
 
-    def journal(self) -> JournalView:
-        return FirestoreJournalReader(self._firestore("journal_unavailable"), self.make_blobs())
+    def journal(self) -> journal_view.JournalView:
+        return firestore_journal.FirestoreJournalReader(self._firestore("journal_unavailable"), self.make_blobs())
 
-    def make_ledger(self) -> FirestoreLedger:
-        return FirestoreLedger(self._firestore("ledger_unavailable"))
+    def make_ledger(self) -> ledger.FirestoreLedger:
+        return ledger.FirestoreLedger(self._firestore("ledger_unavailable"))
 
-    def make_blobs(self) -> BucketBlobs:
+    def make_blobs(self) -> storage.BucketBlobs:
         endpoint = _endpoint(self.settings.storage_host, platform.STORAGE_ENDPOINT)
-        return BucketBlobs(endpoint, bucket(self.target), self._authorization())
+        return storage.BucketBlobs(endpoint, bucket(self.target), self._authorization())
 
-    def make_records(self) -> DocumentRecords:
-        return DocumentRecords(FirestoreDocuments(self._firestore("records_unavailable"), "records"))
+    def make_records(self) -> kept_by_key.DocumentRecords:
+        return kept_by_key.DocumentRecords(
+            documents.FirestoreDocuments(self._firestore("records_unavailable"), "records")
+        )
 
-    def make_documents(self) -> FirestoreDocuments:
-        return FirestoreDocuments(self._firestore("documents_unavailable"))
+    def make_documents(self) -> documents.FirestoreDocuments:
+        return documents.FirestoreDocuments(self._firestore("documents_unavailable"))
 
-    def make_bus(self) -> PubSubBus:
+    def make_bus(self) -> pubsub.PubSubBus:
         endpoint = _endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT)
-        return PubSubBus(endpoint, self.target.project, self.target.prefix, self._authorization())
+        return pubsub.PubSubBus(endpoint, self.target.project, self.target.prefix, self._authorization())
 
-    def _firestore(self, code: TemporaryCode) -> Firestore:
+    def _firestore(self, code: errors.TemporaryCode) -> firestore.Firestore:
         endpoint = _endpoint(self.settings.firestore_host, platform.FIRESTORE_ENDPOINT)
         name = database(self.target)
-        return Firestore(endpoint, self.target.project, name, self._authorization(), code, MAX_ANSWER_BYTES)
+        return firestore.Firestore(endpoint, self.target.project, name, self._authorization(), code, MAX_ANSWER_BYTES)
 
-    def _authorization(self) -> Authorization:
-        return no_authorization if self.settings.is_local else operator_authorization(os.environ)
+    def _authorization(self) -> tokens.Authorization:
+        return tokens.no_authorization if self.settings.is_local else operator_authorization(os.environ)
 
 
 def cloud_place(target: Target, environ: Mapping[str, str]) -> CloudPlace:
@@ -105,21 +99,21 @@ def _endpoint(host: str | None, default: str) -> str:
     return host if "://" in host else f"http://{host}"
 
 
-def operator_authorization(environ: Mapping[str, str]) -> Authorization:
+def operator_authorization(environ: Mapping[str, str]) -> tokens.Authorization:
     """Use the service account that GOOGLE_APPLICATION_CREDENTIALS names, else the account signed in to gcloud."""
     if environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         from shared.cloud.gcp.tokens import google_authorization
 
         return google_authorization()
-    return renewed(_gcloud_token)
+    return tokens.renewed(_gcloud_token)
 
 
-async def _gcloud_token() -> Token:
+async def _gcloud_token() -> tokens.Token:
     try:
         text = await asyncio.to_thread(gcp.token_of(gcp.Gcloud()))
     except (gcp.NotSignedIn, gcp.GcloudMissing) as fault:
-        raise Temporary("credentials_unavailable", str(fault)) from fault
-    return Token(text, time.time() + TOKEN_SECONDS)
+        raise errors.Temporary("credentials_unavailable", str(fault)) from fault
+    return tokens.Token(text, time.time() + TOKEN_SECONDS)
 
 
 @contextmanager
@@ -148,7 +142,7 @@ def _version(function: str, service: JsonObject | None) -> Version:
         return Version(function, "", None, "not deployed: make deploy-gcp")
     ready, created = (_last(service.get(name)) for name in ("latestReadyRevision", "latestCreatedRevision"))
     at = service.get("updateTime")
-    since = unix_seconds(at) if isinstance(at, str) else None
+    since = times.unix_seconds(at) if isinstance(at, str) else None
     condition = service.get("terminalCondition")
     state: JsonObject = condition if isinstance(condition, dict) else {}
     if state.get("state") not in {None, "CONDITION_SUCCEEDED"}:
@@ -177,8 +171,8 @@ def _newest_values(cloud: gcp.CloudDeployment, metric: str, now: float) -> Mappi
     own = f'resource.labels.subscription_id = starts_with("{cloud.target.prefix}")'
     query = {
         "filter": f'metric.type = "{metric}" AND {own}',
-        "interval.startTime": rfc3339(now - WINDOW_SECONDS),
-        "interval.endTime": rfc3339(now),
+        "interval.startTime": times.rfc3339(now - WINDOW_SECONDS),
+        "interval.endTime": times.rfc3339(now),
         "view": "FULL",
     }
     found = cloud.api.get("monitoring", f"/v3/projects/{cloud.target.project}/timeSeries", query)
@@ -218,7 +212,7 @@ def log_filter(target: Target, query: LogQuery, since: float) -> str:
         clauses.append(f"severity>={query.severity}")
     if query.event is not None and _ID.fullmatch(query.event):
         clauses.append(f'jsonPayload.event_id=~"^{query.event}"')
-    return " AND ".join([*clauses, f'timestamp>="{rfc3339(since)}"'])
+    return " AND ".join([*clauses, f'timestamp>="{times.rfc3339(since)}"'])
 
 
 def read_arguments(filter: str, order: str, limit: int) -> list[str]:

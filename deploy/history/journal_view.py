@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, get_args
 
+from shared import journal, jsontext, outcomes
 from shared.journal import KEPT as KEPT
-from shared.journal import AttemptEntry, RouteDecision
-from shared.jsontext import JsonObject
-from shared.outcomes import EventStatus
 
-STATUSES: Final[tuple[EventStatus, ...]] = get_args(EventStatus)
+STATUSES: Final[tuple[outcomes.EventStatus, ...]] = get_args(outcomes.EventStatus)
 
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
@@ -112,11 +110,11 @@ class EventRecord:
     """
 
     summary: EventSummary
-    document: JsonObject | None
-    routes: tuple[RouteDecision, ...]
+    document: jsontext.JsonObject | None
+    routes: tuple[journal.RouteDecision, ...]
     passes: int
     requests: tuple[RequestRow, ...]
-    attempts: tuple[AttemptEntry, ...]
+    attempts: tuple[journal.AttemptEntry, ...]
     dead_letters: tuple[DeadLetterRow, ...]
     other_routes: int = 0
 

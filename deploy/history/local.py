@@ -12,25 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.config.running_dev import HOST, Ports, port_base, ports_from, read_aws_environ, read_dev_file
+from deploy.history import journal_view, local_journal
 from deploy.history.cloud_journal import closing as closing_port
-from deploy.history.journal_view import JournalView
-from deploy.history.local_journal import JournalReader, rewrite_files
 from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores
-from shared.cloud.gcp.pubsub import PubSubBus
-from shared.cloud.gcp.tokens import no_authorization
+from shared import jsontext, store_ports
+from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.kept_by_key import DocumentRecords
+from shared.cloud.local import database, journal
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.database import reason_of
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import LocalDocuments
-from shared.cloud.local.journal import FILE_NAME
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.ledger import LocalLedger
-from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger
 from shared.ports import Bus
 from shared.settings import LOCAL_PROJECT, read_settings
-from shared.store_ports import Documents, Records
 
 if TYPE_CHECKING:
     from deploy.history.aws_ports import LocalAws
@@ -47,10 +43,10 @@ BEYOND_REACH: Final = (
 @contextmanager
 def open_local_state(folder: Path) -> Iterator[State]:
     """Raises StateFault where the folder has no state."""
-    path = folder / FILE_NAME
+    path = folder / journal.FILE_NAME
     if not path.is_file():
         raise StateFault(f"{folder} has no events. `make dev` stores them there; --state names another folder.")
-    with JournalReader(path) as stored, _journal(folder, stored) as reader:
+    with local_journal.JournalReader(path) as stored, _journal(folder, stored) as reader:
         yield State(
             reader=reader,
             ledger=partial(open_local_ledger, folder),
@@ -62,7 +58,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
             transform_slice=partial(read_slice, folder, "transform"),
             receive_slice=partial(read_slice, folder, "receive"),
             beyond_reach=BEYOND_REACH,
-            rewrite_files=partial(rewrite_files, folder),
+            rewrite_files=partial(local_journal.rewrite_files, folder),
             lists_accepted=read_aws_environ(folder) is None,
             troubles=lambda: tuple(_troubles(folder)),
         )
@@ -88,7 +84,7 @@ def _troubles(folder: Path) -> Iterator[str]:
                 ledger.execute("BEGIN IMMEDIATE")
                 ledger.rollback()
         except sqlite3.Error as error:
-            yield f"{folder / LEDGER_FILE}: {reason_of(error)}; another program may have it open"
+            yield f"{folder / LEDGER_FILE}: {database.reason_of(error)}; another program may have it open"
 
 
 def running_aws(folder: Path) -> "LocalAws | None":
@@ -102,7 +98,7 @@ def running_aws(folder: Path) -> "LocalAws | None":
 
 
 @contextmanager
-def _journal(folder: Path, stored: JournalReader) -> Iterator[JournalView]:
+def _journal(folder: Path, stored: local_journal.JournalReader) -> Iterator[journal_view.JournalView]:
     aws = running_aws(folder)
     if aws is None:
         yield stored
@@ -116,13 +112,13 @@ def open_local_ledger(folder: Path) -> AbstractAsyncContextManager[Ledger]:
     return closing_port(aws.make_ledger() if aws else LocalLedger(folder / LEDGER_FILE))
 
 
-def _open_records(folder: Path) -> AbstractAsyncContextManager[Records]:
+def _open_records(folder: Path) -> AbstractAsyncContextManager[store_ports.Records]:
     aws = running_aws(folder)
     local = LocalDocuments(folder / "records.db", "records")
     return closing_port(aws.make_records() if aws else DocumentRecords(local))
 
 
-def open_local_documents(folder: Path) -> AbstractAsyncContextManager[Documents]:
+def open_local_documents(folder: Path) -> AbstractAsyncContextManager[store_ports.Documents]:
     aws = running_aws(folder)
     return closing_port(aws.make_documents() if aws else LocalDocuments(folder / DOCUMENTS_FILE))
 
@@ -143,10 +139,10 @@ async def open_local_stores(folder: Path) -> AsyncIterator[SubscriberStores]:
         yield SubscriberStores(documents, ledger, blobs, lambda: open_local_bus(folder, os.environ))
 
 
-def read_slice(folder: Path, function: str) -> JsonObject | None:
+def read_slice(folder: Path, function: str) -> jsontext.JsonObject | None:
     """Return the function's slice as `hookchain dev` last wrote it."""
     try:
-        document: Json = json.loads((folder / "slices" / f"{function}.json").read_text(encoding="utf-8"))
+        document: jsontext.Json = json.loads((folder / "slices" / f"{function}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) else None
@@ -166,9 +162,9 @@ async def open_local_bus(state: Path, environ: Mapping[str, str]) -> AsyncIterat
     host = settings.emulator_host or local_bus_host(state, environ)
     await _require_answer(host)
     if settings.emulator_host:
-        bus = PubSubBus(f"http://{host}", settings.project, settings.topic_prefix, no_authorization)
+        bus = pubsub.PubSubBus(f"http://{host}", settings.project, settings.topic_prefix, tokens.no_authorization)
     else:  # `hookchain dev` has its own project and prefix, whatever the environment names
-        bus = PubSubBus(f"http://{host}", LOCAL_PROJECT, "", no_authorization)
+        bus = pubsub.PubSubBus(f"http://{host}", LOCAL_PROJECT, "", tokens.no_authorization)
     try:
         yield bus
     finally:

@@ -35,18 +35,9 @@ from deploy.history.journal_view import (
     readable,
     search_words,
 )
-from shared.cloud.local.database import (
-    BUSY_SECONDS,
-    VERSIONS,
-    is_busy,
-    make_private,
-    require_known_version,
-    transaction,
-)
+from shared import journal, jsontext, ledger_rules
+from shared.cloud.local import database
 from shared.cloud.local.journal import open_journal, update_status, write_entries
-from shared.journal import AttemptEntry, decisions_from, other_routes_from
-from shared.jsontext import Json
-from shared.ledger_rules import FORGOTTEN
 
 INDEX_BATCH: Final = 500
 
@@ -130,20 +121,20 @@ class JournalReader:
         body = self._connection.execute(
             "SELECT document, routes, passes FROM bodies WHERE event_seq = ?", (row[0],)
         ).fetchone()
-        document: Json = json.loads(body[0]) if body and body[0] else None
+        document: jsontext.Json = json.loads(body[0]) if body and body[0] else None
         return EventRecord(
             summary=EventSummary(*row),
             document=document if isinstance(document, dict) else None,
-            routes=decisions_from(json.loads(body[1])) if body else (),
+            routes=journal.decisions_from(json.loads(body[1])) if body else (),
             passes=body[2] if body else 0,
             requests=self._requests("WHERE event_id = :id ORDER BY seq", id=event_id),
             attempts=self.attempts(event_id),
             dead_letters=self.letters_of_event(event_id),
-            other_routes=other_routes_from(json.loads(body[1])) if body else 0,
+            other_routes=journal.other_routes_from(json.loads(body[1])) if body else 0,
         )
 
-    def attempts(self, event_id: str) -> tuple[AttemptEntry, ...]:
-        return tuple(AttemptEntry(*row) for row in self._connection.execute(_ATTEMPTS, (event_id,)))
+    def attempts(self, event_id: str) -> tuple[journal.AttemptEntry, ...]:
+        return tuple(journal.AttemptEntry(*row) for row in self._connection.execute(_ATTEMPTS, (event_id,)))
 
     def last_outcomes(self, event_id: str) -> dict[str, str]:
         """By delivery, notes of the ledger's included."""
@@ -160,7 +151,7 @@ class JournalReader:
 
     def mark_routed(self, event_id: str, received_before: float, expected: int) -> None:
         """Note how many deliveries an older event has, if transform's entry is missing: the disk was full then."""
-        with closing(open_journal(self._path)) as connection, transaction(connection):
+        with closing(open_journal(self._path)) as connection, database.transaction(connection):
             if connection.execute(_MARK_ROUTED, (expected, event_id, received_before)).rowcount:
                 update_status(connection, [event_id])
 
@@ -189,7 +180,7 @@ class JournalReader:
         return self._dead_letters("WHERE event_id = :id ORDER BY seq", id=event_id)
 
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
-        with closing(open_journal(self._path)) as connection, transaction(connection):
+        with closing(open_journal(self._path)) as connection, database.transaction(connection):
             found = [row for each in ids for row in connection.execute(_MARK, {"state": state, "id": each}).fetchall()]
             update_status(connection, {event_id for (event_id,) in found})
         return len(found)
@@ -205,11 +196,11 @@ class JournalReader:
             1
             for event_id, delivery_id in deliveries
             for each in self.attempts(event_id)
-            if each.delivery_id == delivery_id and (each.answer or each.reason not in ("", FORGOTTEN))
+            if each.delivery_id == delivery_id and (each.answer or each.reason not in ("", ledger_rules.FORGOTTEN))
         )
 
     def erase_answers(self, deliveries: Sequence[tuple[str, str]]) -> None:
-        with closing(open_journal(self._path)) as connection, transaction(connection):
+        with closing(open_journal(self._path)) as connection, database.transaction(connection):
             connection.executemany(
                 "UPDATE attempts SET reason = '', answer = '' WHERE event_id = ? AND delivery_id = ?", deliveries
             )
@@ -383,12 +374,12 @@ _BEHIND: Final = "SELECT max(seq) - (SELECT seq FROM search.progress) FROM main.
 def attach_index(connection: sqlite3.Connection, folder: Path) -> None:
     connection.execute("ATTACH ? AS search", (str(folder / FILE_NAME),))
     connection.execute("PRAGMA search.schema_version")  # which makes the file
-    make_private(folder / FILE_NAME)
-    is_earlier = require_known_version(connection, FILE_NAME, "search")
+    database.make_private(folder / FILE_NAME)
+    is_earlier = database.require_known_version(connection, FILE_NAME, "search")
     connection.execute("PRAGMA search.journal_mode = WAL")
     connection.executescript(_SCHEMA)
     if is_earlier:
-        connection.execute(f"PRAGMA search.user_version = {VERSIONS[FILE_NAME]}")
+        connection.execute(f"PRAGMA search.user_version = {database.VERSIONS[FILE_NAME]}")
 
 
 def drop_index(connection: sqlite3.Connection) -> None:
@@ -404,7 +395,7 @@ def events_behind(connection: sqlite3.Connection) -> int:
 def index_some(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
     """Index the next events; how many they were."""
     # A deferred transaction whose first statement writes: it locks the index and not, as IMMEDIATE would, the journal.
-    with transaction(connection, "BEGIN"):
+    with database.transaction(connection, "BEGIN"):
         connection.execute("UPDATE search.progress SET seq = seq")
         rows = connection.execute(_PENDING, (limit,)).fetchall()
         connection.executemany(
@@ -439,22 +430,30 @@ _STATEMENTS: Final = (
 def erase_events(connection: sqlite3.Connection, event_ids: Sequence[str], now: float) -> None:
     """Do as JournalView.erase in the journal's own file. What was pending has failed, as the ledger has it."""
     for event_id in event_ids:
-        with transaction(connection):
+        with database.transaction(connection):
             for statement in _STATEMENTS:
                 connection.execute(statement, {"id": event_id, "state": DROPPED})
             write_entries(connection, list(_ends(connection, event_id, now)))
 
 
-def _ends(connection: sqlite3.Connection, event_id: str, now: float) -> Iterator[AttemptEntry]:
+def _ends(connection: sqlite3.Connection, event_id: str, now: float) -> Iterator[journal.AttemptEntry]:
     """Yield an entry without an attempt for each delivery that was pending or held."""
     for delivery_id, route, destination, outcome, _ in connection.execute(_LAST_OUTCOMES, (event_id,)).fetchall():
         if outcome in _OPEN:
-            yield AttemptEntry(
-                delivery_id, event_id, route, destination, NO_ATTEMPT, now, now, outcome="failed", reason=FORGOTTEN
+            yield journal.AttemptEntry(
+                delivery_id,
+                event_id,
+                route,
+                destination,
+                NO_ATTEMPT,
+                now,
+                now,
+                outcome="failed",
+                reason=ledger_rules.FORGOTTEN,
             )
 
 
-def rewrite_files(folder: Path, busy_seconds: float = BUSY_SECONDS) -> list[str]:
+def rewrite_files(folder: Path, busy_seconds: float = database.BUSY_SECONDS) -> list[str]:
     """Rewrite each SQLite file: what is deleted stays in its free pages and its log until then.
 
     Return what could not be rewritten, and why. The functions may run meanwhile.
@@ -468,7 +467,7 @@ def _rewrite(path: Path, busy_seconds: float) -> Iterator[str]:
             connection.execute("VACUUM")
             is_blocked, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
-        yield f"{path.name}: {'another process uses it' if is_busy(error) else error}"
+        yield f"{path.name}: {'another process uses it' if database.is_busy(error) else error}"
         return
     if is_blocked:
         yield f"{path.name}-wal: another process reads it"

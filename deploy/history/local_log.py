@@ -9,8 +9,7 @@ from typing import Final, TextIO
 
 from deploy.history.logs import Record, parse_local_line
 from deploy.terminal.command_line import CommandError
-from shared.jsontext import JsonObject, to_json
-from shared.times import rfc3339
+from shared import jsontext, times
 
 FILE_NAME: Final = "log.jsonl"
 OLD_NAME: Final = "log.1.jsonl"
@@ -38,8 +37,8 @@ class LogFile:
         self._write("".join(with_process(name, line, time.time()) for line in lines if line.strip()))
 
     def append_own(self, severity: str, text: str) -> None:
-        document: JsonObject = {"severity": severity, "message": text, "time": rfc3339(time.time())}
-        self._write(with_process("dev", to_json(document), 0.0))
+        document: jsontext.JsonObject = {"severity": severity, "message": text, "time": times.rfc3339(time.time())}
+        self._write(with_process("dev", jsontext.to_json(document), 0.0))
 
     def close(self) -> None:
         file, self._file = self._file, None
@@ -82,7 +81,7 @@ def with_process(name: str, line: str, now: float) -> str:
     """Return the line with the name of its process. A line that is not one of our JSON objects becomes a message."""
     if line.startswith('{"') and line.endswith("}"):
         return f'{line[:-1]},"process":"{name}"}}\n'
-    return to_json({"severity": "", "message": line, "time": rfc3339(now), "process": name}) + "\n"
+    return jsontext.to_json({"severity": "", "message": line, "time": times.rfc3339(now), "process": name}) + "\n"
 
 
 def local_records(state: Path, since: float, is_followed: bool) -> Iterator[Record | None]:

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.jsontext import JsonObject
-from shared.logs import OTHER_TYPE
-from shared.times import unix_seconds
+from shared import jsontext, logs, times
 
 HEADERS: Final = ". Headers: "
 """What stands in a rejection's detail before the names of the request's headers."""
@@ -32,13 +30,13 @@ class RequestEntry:
     duration_ms: float | None = None
 
 
-def request_from(line: JsonObject) -> RequestEntry | None:
+def request_from(line: jsontext.JsonObject) -> RequestEntry | None:
     """Return the request that a line of receive's log is about; None for any other line."""
     status, method, at = line.get("status"), line.get("method"), line.get("time")
     if line.get("function") != "receive" or not isinstance(status, int) or not isinstance(at, str):
         return None
     try:
-        seconds = unix_seconds(at)
+        seconds = times.unix_seconds(at)
     except ValueError:
         return None
     size, duration = line.get("bytes"), line.get("duration_ms")
@@ -57,7 +55,7 @@ def request_from(line: JsonObject) -> RequestEntry | None:
     )
 
 
-def _text(line: JsonObject, name: str) -> str | None:
+def _text(line: jsontext.JsonObject, name: str) -> str | None:
     value = line.get(name)
     return value if isinstance(value, str) and value else None
 
@@ -78,7 +76,7 @@ def write_requests(connection: sqlite3.Connection, entries: Sequence[RequestEntr
 
 def _known_type(entry: RequestEntry) -> str | None:
     """None if the log does not say it: transform's entry does then."""
-    return None if entry.type == OTHER_TYPE else entry.type
+    return None if entry.type == logs.OTHER_TYPE else entry.type
 
 
 def _values(entry: RequestEntry) -> tuple[str | int | float | None, ...]:

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
 from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
+from deploy.history import digests, journal_view
 from deploy.history.cloud_journal import Port, closing
-from deploy.history.digests import DigestRecord, find_digest
-from deploy.history.journal_view import DeadLetterRow, JournalView
 from deploy.terminal.command_line import CommandError
-from shared.claim_check import checked_out
-from shared.errors import Permanent
+from shared import claim_check, errors, store_ports
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import Blobs, Bus
-from shared.store_ports import Documents, Records
 from shared.subscribers.names import endpoint_name
 
 LEAST_ID_CHARACTERS: Final = 6
@@ -43,7 +40,7 @@ class StoredBlobs(Blobs, Protocol):
 class SubscriberStores:
     """The stores that the commands about subscribers use. `bus` is opened where something is published."""
 
-    documents: Documents
+    documents: store_ports.Documents
     ledger: Ledger
     blobs: StoredBlobs
     bus: Callable[[], AbstractAsyncContextManager[Bus]]
@@ -65,7 +62,7 @@ class State:
     rewrite_files         rewrites the files from which something was erased; returns those that could not be, and why
     """
 
-    reader: JournalView
+    reader: journal_view.JournalView
     ledger: Callable[[], AbstractAsyncContextManager[Ledger]]
     blobs: Callable[[], AbstractAsyncContextManager[StoredBlobs]]
     bus: Callable[[], AbstractAsyncContextManager[Bus]]
@@ -73,8 +70,8 @@ class State:
     transform_slice: Callable[[], JsonObject | None]
     beyond_reach: Sequence[str] = ()
     rewrite_files: Callable[[], Sequence[str]] = tuple
-    records: Callable[[], AbstractAsyncContextManager[Records | None]] = nullcontext
-    documents: Callable[[], AbstractAsyncContextManager[Documents | None]] = nullcontext
+    records: Callable[[], AbstractAsyncContextManager[store_ports.Records | None]] = nullcontext
+    documents: Callable[[], AbstractAsyncContextManager[store_ports.Documents | None]] = nullcontext
     receive_slice: Callable[[], JsonObject | None] = lambda: None
     lists_accepted: bool = False
     troubles: Callable[[], Sequence[str]] = tuple
@@ -113,13 +110,15 @@ class State:
         """Return the destinations of the configuration; none if it is not known."""
         return configured_destinations(self.notify_slice())
 
-    def digest(self, event_id: str) -> DigestRecord | None:
+    def digest(self, event_id: str) -> digests.DigestRecord | None:
         """Return the digest or burst whose event has that id; None if there is none."""
         return asyncio.run(self._digest(event_id, self.reader.letters_of_event(event_id)))
 
-    async def _digest(self, event_id: str, letters: tuple[DeadLetterRow, ...]) -> DigestRecord | None:
+    async def _digest(
+        self, event_id: str, letters: tuple[journal_view.DeadLetterRow, ...]
+    ) -> digests.DigestRecord | None:
         async with self.ledger() as ledger:
-            return await find_digest(ledger, event_id, letters)
+            return await digests.find_digest(ledger, event_id, letters)
 
     def deliveries(self, event_id: str) -> list[LedgerRow]:
         """Return the event's deliveries, oldest first."""
@@ -143,12 +142,12 @@ class State:
             return document
         try:
             return to_cloudevent(asyncio.run(self._checked_out(from_cloudevent(document))))
-        except Permanent:
+        except errors.Permanent:
             return document
 
     async def _checked_out(self, event: Event) -> Event:
         async with self.blobs() as blobs:
-            return await checked_out(event, blobs)
+            return await claim_check.checked_out(event, blobs)
 
 
 class CloudLedger(Ledger, Port, Protocol): ...
@@ -160,16 +159,16 @@ class CloudBlobs(StoredBlobs, Port, Protocol): ...
 class CloudBus(Bus, Port, Protocol): ...
 
 
-class CloudRecords(Records, Port, Protocol): ...
+class CloudRecords(store_ports.Records, Port, Protocol): ...
 
 
-class CloudDocuments(Documents, Port, Protocol): ...
+class CloudDocuments(store_ports.Documents, Port, Protocol): ...
 
 
 class CloudPorts(Protocol):
     """The ports of one deployment. Each call makes a port of its own."""
 
-    def journal(self) -> JournalView: ...
+    def journal(self) -> journal_view.JournalView: ...
 
     def make_ledger(self) -> CloudLedger: ...
 

@@ -10,12 +10,10 @@ from typing import Final
 from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State, configured_destinations, configured_name
-from shared.delivery import ROUTE_ITSELF
+from shared import delivery, retention, times
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger, LedgerRow
-from shared.retention import DAY_SECONDS
 from shared.subscribers.names import endpoint_name
-from shared.times import rfc3339
 
 MAX_COUNTED: Final = 500
 MAX_RETRYING: Final = 100
@@ -215,7 +213,7 @@ def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
     """Count the waiting routes by name, of the newest MAX_RETRYING rows that wait. The newest speaks for its route."""
     by_route: dict[str, list[LedgerRow]] = {}
     for row in rows:
-        if row.destination == ROUTE_ITSELF:
+        if row.destination == delivery.ROUTE_ITSELF:
             by_route.setdefault(row.route, []).append(row)
     is_more = len(rows) == MAX_RETRYING
     return [
@@ -227,7 +225,7 @@ def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
 def count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
     """Count by destination. The newest row speaks for it, those in groups only where there are no others."""
     is_more = len(rows) == MAX_RETRYING
-    rows = [row for row in rows if row.destination != ROUTE_ITSELF]
+    rows = [row for row in rows if row.destination != delivery.ROUTE_ITSELF]
     speaks_last = sorted(rows, key=lambda row: (not row.group, row.created_at))
     reasons = {configured_name(row.destination): row.reason for row in speaks_last}
     counts = Counter(configured_name(row.destination) for row in rows)
@@ -245,10 +243,10 @@ def _activity(
 ) -> list[SourceActivity]:
     found: list[SourceActivity] = []
     for source in sources:
-        page = reader.events(EventQuery(source=source, since=now - DAY_SECONDS, limit=MAX_COUNTED))
+        page = reader.events(EventQuery(source=source, since=now - retention.DAY_SECONDS, limit=MAX_COUNTED))
         newest = page.events or reader.events(EventQuery(source=source, limit=1)).events
         last_at = newest[0].received_at if newest else None
-        is_more = page.next_before is not None and last_at is not None and last_at >= now - DAY_SECONDS
+        is_more = page.next_before is not None and last_at is not None and last_at >= now - retention.DAY_SECONDS
         after = silences.get(source)
         is_quiet = after is not None and last_at is not None and now - last_at > after
         found.append(SourceActivity(source, last_at, len(page.events), is_more, after, last_at if is_quiet else None))
@@ -275,7 +273,7 @@ def held_document(
     name: str, state: DestinationState, reason: str | None, count: int, since: float | None = None
 ) -> Json:
     """Return what is known of a destination that takes nothing. `since` is when its oldest delivery was held."""
-    paused_until = None if state.paused_until is None else rfc3339(state.paused_until)
+    paused_until = None if state.paused_until is None else times.rfc3339(state.paused_until)
     return {
         "destination": name,
         "reason": reason,
@@ -288,4 +286,4 @@ def held_document(
 
 
 def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else rfc3339(seconds)
+    return None if seconds is None else times.rfc3339(seconds)

@@ -2,8 +2,7 @@
 
 import json
 
-from shared.delivery import delivery_from
-from shared.errors import Permanent
+from shared import delivery, errors
 from shared.jsontext import Json, JsonObject, from_json
 
 
@@ -42,6 +41,6 @@ def merged_count(message: bytes) -> int:
     if b'"merged"' not in message:
         return 0
     try:
-        return delivery_from(from_json(message)).merged
-    except (Permanent, ValueError, RecursionError):
+        return delivery.delivery_from(from_json(message)).merged
+    except (errors.Permanent, ValueError, RecursionError):
         return 0

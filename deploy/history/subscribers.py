@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shared import store_ports, times
 from shared.jsontext import Json, JsonObject
-from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, Directory
 from shared.subscribers.model import Endpoint, Tenant
-from shared.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +20,13 @@ class TenantPage:
         return {"tenants": [tenant_document(each) for each in self.tenants], "next": self.next}
 
 
-async def read_tenants(documents: Documents, limit: int, after: str = "") -> TenantPage:
+async def read_tenants(documents: store_ports.Documents, limit: int, after: str = "") -> TenantPage:
     """Return the tenants whose ids come after `after`. Raises Temporary."""
     found = await Directory(documents).page(Tenant, TENANTS, limit + 1, after)
     return TenantPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
 
-async def read_endpoints(documents: Documents, tenant: str) -> list[JsonObject] | None:
+async def read_endpoints(documents: store_ports.Documents, tenant: str) -> list[JsonObject] | None:
     """Return the tenant's endpoints, newest first; None for an unknown tenant. Raises Temporary."""
     directory = Directory(documents)
     if await directory.read(Tenant, TENANTS, tenant) is None:
@@ -72,4 +71,4 @@ def endpoint_state(endpoint: Endpoint) -> str:
 
 
 def _moment(at: float | None) -> str | None:
-    return rfc3339(at) if at else None
+    return times.rfc3339(at) if at else None

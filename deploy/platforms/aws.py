@@ -11,7 +11,7 @@ from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
 from deploy.cloud_access.aws_names import StackTarget, find_target
 from deploy.config.config_file import ConfigFaults
-from deploy.doctor import aws, machine, senders
+from deploy.doctor import aws, machine, places, senders
 from deploy.doctor.checks import (
     Subject,
     bus_checks,
@@ -23,7 +23,6 @@ from deploy.doctor.checks import (
     sharing_checks,
     stored_key,
 )
-from deploy.doctor.places import aws_places, buses_on_aws
 from deploy.history.aws import CloudWatchLog, read_backlogs, read_versions
 from deploy.history.logs import LogQuery
 from deploy.history.state import State
@@ -74,10 +73,10 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),
-        *bus_checks(subject, buses_on_aws),
+        *bus_checks(subject, places.buses_on_aws),
         *database_checks(subject, place),
         *sharing_checks(subject, place),
-        *place_checks(subject, partial(aws_places, api)),
+        *place_checks(subject, partial(places.aws_places, api)),
         CLOCK,
     ]
 

@@ -8,10 +8,9 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from deploy.history.forget import CaughtMails
+from deploy.history import forget, status
 from deploy.history.logs import CloudLog, LogQuery, Record, cloud_records
 from deploy.history.state import State, SubscriberStores
-from deploy.history.status import Backlog, Version
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check
@@ -43,8 +42,8 @@ class Traits:
 class Running:
     """The running versions and the waiting messages; `notes` say what could not be read, and why."""
 
-    versions: Sequence[Version]
-    backlogs: Sequence[Backlog]
+    versions: Sequence[status.Version]
+    backlogs: Sequence[status.Backlog]
     notes: Sequence[str] = ()
 
 
@@ -64,7 +63,7 @@ class Platform(Protocol):
 
     def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]: ...
 
-    def caught_mails(self) -> AbstractContextManager[CaughtMails | None]:
+    def caught_mails(self) -> AbstractContextManager[forget.CaughtMails | None]:
         """Open the mails that an emulated mail service caught; None if none is emulated."""
         ...
 

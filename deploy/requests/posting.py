@@ -14,26 +14,23 @@ from urllib.parse import urlsplit
 from deploy.client.hookchain.http import NoResponse, Response, make_request, parse_url
 from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.config.config_file import mapping_at
-from deploy.requests.signing import Signer, is_asymmetric, sign_request
-from deploy.requests.sources import auth_entries, routes_from
+from deploy.requests import signing, sources
 from deploy.terminal.command_line import CommandError
 from functions.receive.admission import requested_url
 from functions.receive.source import read_sources
-from shared.errors import HookchainError
-from shared.http import Request
+from shared import errors, http
 from shared.jsontext import Json, JsonObject
-from shared.signatures.auth_scheme import AuthScheme, read_scheme
-from shared.signatures.content_signing import with_header
+from shared.signatures import auth_scheme, content_signing
 
 
-def aim_request(request: Request, url: str) -> Request:
+def aim_request(request: http.Request, url: str) -> http.Request:
     """Return the request with the URL's host and path, and its query before the request's own. Raises ValueError."""
     path, _, query = parse_url(url).path.partition("?")
     both = "&".join(filter(None, (query, request.query)))
-    return with_header(replace(request, path=path, query=both), "host", urlsplit(url).netloc)
+    return content_signing.with_header(replace(request, path=path, query=both), "host", urlsplit(url).netloc)
 
 
-def post_request(request: Request, url: str, timeout_seconds: float) -> Response | NoResponse:
+def post_request(request: http.Request, url: str, timeout_seconds: float) -> Response | NoResponse:
     """Send the request, whose path and query may have a token by now, to the URL's host. Raises ValueError."""
     path = request.path + (f"?{request.query}" if request.query else "")
     target = replace(parse_url(url), path=parse_url(f"http://host{path}").path)
@@ -81,27 +78,27 @@ class Posting:
     url: str
     source: str
     settings: JsonObject
-    auth: AuthScheme
+    auth: auth_scheme.AuthScheme
     read_secret: Callable[[str], str]
 
 
-def usable_auth(source: Json) -> AuthScheme | None:
+def usable_auth(source: Json) -> auth_scheme.AuthScheme | None:
     """Return the first of the source's auth schemes for which the secret is enough to sign."""
-    return next((auth for auth in map(read_scheme, auth_entries(source)) if _is_usable(auth)), None)
+    return next((auth for auth in map(auth_scheme.read_scheme, sources.auth_entries(source)) if _is_usable(auth)), None)
 
 
-def _is_usable(auth: AuthScheme) -> bool:
-    return not (auth.scheme == _LINK or auth.needs_key or is_asymmetric(auth))
+def _is_usable(auth: auth_scheme.AuthScheme) -> bool:
+    return not (auth.scheme == _LINK or auth.needs_key or signing.is_asymmetric(auth))
 
 
-def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
+def post(posting: Posting, unsigned: http.Request, mark: str, now: float) -> Outcome:
     """Sign the request and post it. Raises CommandError where it could not be made."""
     secret = posting.read_secret(posting.auth.secret) if posting.auth.secret else ""
     try:
-        request = with_header(aim_request(unsigned, posting.url), "user-agent", "hookchain-smoke")
-        request = sign_request(request, Signer(posting.auth, secret, signed_url(posting), now, mark))
-    except (ValueError, HookchainError) as error:
-        raise CommandError(error.detail if isinstance(error, HookchainError) else str(error)) from error
+        request = content_signing.with_header(aim_request(unsigned, posting.url), "user-agent", "hookchain-smoke")
+        request = signing.sign_request(request, signing.Signer(posting.auth, secret, signed_url(posting), now, mark))
+    except (ValueError, errors.HookchainError) as error:
+        raise CommandError(error.detail if isinstance(error, errors.HookchainError) else str(error)) from error
 
     def send() -> Outcome:
         return read_outcome(post_request(request, posting.url, SEND_SECONDS), SEND_SECONDS)
@@ -109,11 +106,11 @@ def post(posting: Posting, unsigned: Request, mark: str, now: float) -> Outcome:
     return send_until_confirmed(send, lambda outcome: outcome)
 
 
-def signed_url(posting: Posting) -> Callable[[Request], str]:
+def signed_url(posting: Posting) -> Callable[[http.Request], str]:
     """Return how receive sees a request's URL: the proxies in front of it tell the URL's scheme."""
     [source] = read_sources({"sources": {posting.source: posting.settings}}).values()
     scheme = urlsplit(posting.url).scheme
-    return lambda request: requested_url(with_header(request, "x-forwarded-proto", scheme), source)
+    return lambda request: requested_url(content_signing.with_header(request, "x-forwarded-proto", scheme), source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +128,7 @@ def possible_recipients(slices: Mapping[str, JsonObject], source: str, event_typ
     `where` and steps may still stop the event.
     """
     names: dict[str, None] = {}
-    for route in routes_from(slices["transform"], source):
+    for route in sources.routes_from(slices["transform"], source):
         types = _texts(route.get("types"))
         if event_type is None or not types or any(fnmatch.fnmatchcase(event_type, each) for each in types):
             names.update(dict.fromkeys(_texts(route.get("to"))))

@@ -13,11 +13,9 @@ from typing import Final
 import yaml
 
 from deploy.config.sections.catalogue import Handshake
+from shared import http, times
 from shared.did_you_mean import did_you_mean
-from shared.http import Request
-from shared.signatures.content_signing import with_text
-from shared.signatures.locations import parse_location
-from shared.times import rfc3339
+from shared.signatures import content_signing, locations
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "samples"
 _CONTENT_TYPES: Final = {
@@ -42,7 +40,7 @@ class Sample:
     """A sample request: unsigned, to `/`."""
 
     event: str
-    request: Request
+    request: http.Request
     is_handshake: bool = False
 
 
@@ -58,8 +56,8 @@ class Fresh:
         seconds = str(int(self.now))
         for stands, fills in (
             (_SECONDS, seconds),  # also replaces the first ten digits of milliseconds
-            (_MOMENT, rfc3339(self.now)[:19]),
-            (_MOMENT.replace("T", " "), rfc3339(self.now)[:19].replace("T", " ")),
+            (_MOMENT, times.rfc3339(self.now)[:19]),
+            (_MOMENT.replace("T", " "), times.rfc3339(self.now)[:19].replace("T", " ")),
             (_HEX, self.hex_digits),
             (_HEX.upper(), self.hex_digits.upper()),
             (_DIGITS, self.digits),
@@ -91,7 +89,7 @@ def handshake_sample(handshake: Handshake, checks: Mapping[str, str], fresh: Fre
 
     `checks` has the secret that each place must hold. A text that the reply must repeat is made up.
     """
-    request = Request(handshake.method, "/")
+    request = http.Request(handshake.method, "/")
     expected = {place: _expected_text(value, fresh) for place, value in handshake.when.items() if value is not False}
     places = {**expected, **checks}
     for place in _repeated_places(handshake):
@@ -101,16 +99,16 @@ def handshake_sample(handshake: Handshake, checks: Mapping[str, str], fresh: Fre
     elif any(place.startswith("form.") for place in places):
         request = replace(request, headers=(("content-type", "application/x-www-form-urlencoded"),))
     for place, text in places.items():
-        request = with_text(request, parse_location(place), text)
+        request = content_signing.with_text(request, locations.parse_location(place), text)
     return Sample(handshake.name, request, is_handshake=True)
 
 
-def _request(path: Path, head: Mapping[str, object], fresh: Fresh) -> Request:
+def _request(path: Path, head: Mapping[str, object], fresh: Fresh) -> http.Request:
     named = head.get("headers")
     headers = {"content-type": _CONTENT_TYPES[path.suffix]}
     for name, value in named.items() if isinstance(named, dict) else ():
         headers[str(name).lower()] = fresh.filled(str(value))
-    return Request("POST", "/", headers=tuple(headers.items()), body=_body(path, fresh))
+    return http.Request("POST", "/", headers=tuple(headers.items()), body=_body(path, fresh))
 
 
 def _body(path: Path, fresh: Fresh) -> bytes:

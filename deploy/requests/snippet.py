@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from deploy.requests.command_lines import can_send
-from deploy.requests.events import MadeEvent, first_location, make_example_event, routed_type
-from deploy.requests.sources import accepts_post, auth_entries
+from deploy.requests import command_lines, events, sources
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
 
@@ -41,7 +39,7 @@ class Sender:
     source: str
     url: str
     entry: JsonObject
-    event: MadeEvent
+    event: events.MadeEvent
     event_type: str
     type_path: tuple[str, ...]
     id_header: str = ""
@@ -77,9 +75,9 @@ def find_sender(source: str, settings: JsonObject, url: str, routes: Sequence[Js
 
     Raises ValueError where an application cannot send to it.
     """
-    entries = auth_entries(settings)
-    entry = next(filter(can_send, entries), None)
-    if not accepts_post(settings):
+    entries = sources.auth_entries(settings)
+    entry = next(filter(command_lines.can_send, entries), None)
+    if not sources.accepts_post(settings):
         raise ValueError(f"the source {source!r} accepts no POST. Make a link with `hookchain link {source}`.")
     if entry is None:
         schemes = " or ".join(dict.fromkeys(str(each["scheme"]) for each in entries))
@@ -87,11 +85,11 @@ def find_sender(source: str, settings: JsonObject, url: str, routes: Sequence[Js
             f"the source {source!r} needs {schemes} as its provider signs. Send a sample with `hookchain trigger`, "
             "or give your application a source of its own."
         )
-    event_type = routed_type(source, routes)
-    location = first_location(settings.get("type")) or "data.event"
+    event_type = events.routed_type(source, routes)
+    location = events.first_location(settings.get("type")) or "data.event"
     path = tuple(location.split(".")[1:]) if location.startswith("data.") else ()
-    event = make_example_event(settings, event_type)
-    place, _, id_name = (first_location(settings.get("id")) or "").partition(".")
+    event = events.make_example_event(settings, event_type)
+    place, _, id_name = (events.first_location(settings.get("id")) or "").partition(".")
     if place == "query":
         raise ValueError(f"the source {source!r} reads the event's id from the URL, which no snippet writes")
     if place == "header":  # a program sends many events, each with an id of its own

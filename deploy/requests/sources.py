@@ -5,10 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from deploy.config.checkout import chosen_config
-from deploy.config.config_file import mapping_at, value_at
-from deploy.config.configured import Configured
-from deploy.config.running_dev import HOST, Ports
+from deploy.config import checkout, config_file, configured, running_dev
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
@@ -50,24 +47,24 @@ def load_sources(config: str | None, environ: Mapping[str, str]) -> Sources:
     """Compile the sources of `config`, which may be `none`, else of the environment's. Raises ConfigFaults."""
     from deploy.config.compiler import compile_config, read_config  # slow to import, and often not needed
 
-    path = chosen_config(config, environ)
+    path = checkout.chosen_config(config, environ)
     file = read_config(path, environ)
     return Sources(str(path or "the configuration without a file"), compiled_sources(compile_config(file)["receive"]))
 
 
 def compiled_sources(receive: JsonObject) -> JsonObject:
     """Return the sources of receive's slice by name."""
-    return mapping_at(receive, "sources")
+    return config_file.mapping_at(receive, "sources")
 
 
 def auth_entries(source: Json) -> list[JsonObject]:
-    auth = value_at(source, "auth")
+    auth = config_file.value_at(source, "auth")
     return [entry for entry in auth if isinstance(entry, dict)] if isinstance(auth, list) else []
 
 
 def dev_topic(source: Json) -> str:
     """Return the emulated topic that stands for the source's bus in `hookchain dev`; empty for a source without one."""
-    bus = mapping_at(source, "bus")
+    bus = config_file.mapping_at(source, "bus")
     return str(bus.get("pubsub", "")).rpartition("/")[2] or str(bus.get("name", ""))
 
 
@@ -80,7 +77,7 @@ def is_plain_hmac(entry: JsonObject) -> bool:
 
 
 def accepts_post(source: Json) -> bool:
-    methods = value_at(source, "methods")
+    methods = config_file.value_at(source, "methods")
     return not isinstance(methods, list) or "POST" in methods
 
 
@@ -89,12 +86,12 @@ def page_headers(source: Json) -> dict[str, str]:
 
     They are those of a script on the form's page, which gets the response itself and not a redirect to a thanks page.
     """
-    origin = value_at(source, "form", "origins", 0)
+    origin = config_file.value_at(source, "form", "origins", 0)
     return {"Origin": str(origin), "Sec-Fetch-Mode": "cors"} if origin else {}
 
 
-def source_url(name: str, ports: Ports) -> str:
-    return f"http://{HOST}:{ports.receive}/{name}"
+def source_url(name: str, ports: running_dev.Ports) -> str:
+    return f"http://{running_dev.HOST}:{ports.receive}/{name}"
 
 
 def standard_webhooks_secrets(receive: JsonObject) -> frozenset[str]:
@@ -103,9 +100,9 @@ def standard_webhooks_secrets(receive: JsonObject) -> frozenset[str]:
     return frozenset(str(entry.get("secret")) for entry in entries if entry.get("scheme") == "standard-webhooks")
 
 
-def provider_key(have: Configured, name: str) -> str:
+def provider_key(have: configured.Configured, name: str) -> str:
     """Return the key of the source's provider in the catalogue; empty where it names none."""
-    return str(value_at(have.document, "sources", name, "provider") or "")
+    return str(config_file.value_at(have.document, "sources", name, "provider") or "")
 
 
 def routes_from(transform: JsonObject, source: str) -> Iterator[JsonObject]:
@@ -237,7 +234,7 @@ def _setting_lines(entry: JsonObject) -> Iterator[str]:
             yield f"{_SIGNING_SECRET} ({kind}{header}): {secret}" if secret else f"it signs by itself ({kind}{header})"
 
 
-def source_lines(sources: JsonObject, ports: Ports, queues: Mapping[str, str] | None = None) -> list[str]:
+def source_lines(sources: JsonObject, ports: running_dev.Ports, queues: Mapping[str, str] | None = None) -> list[str]:
     """Return one line for each source: its URL on this machine, and how it authenticates.
 
     `queues` are those of the local AWS that stand for buses, by source; without them, the emulated Pub/Sub does.

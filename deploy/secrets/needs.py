@@ -7,8 +7,7 @@ from typing import Final
 from deploy.config.compiler import secrets_needed
 from deploy.requests.signing import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
-from functions.notify.destinations.email.email import API_KEY
-from functions.notify.destinations.email.smtp_server import SmtpUrlFault, parse_smtp_url
+from functions.notify.destinations.email import email, smtp_server
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
@@ -118,7 +117,7 @@ def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], ha
     smtp_url = environ.get("SMTP_URL")
     if "sendgrid" in transports or ("auto" in transports and not smtp_url):
         is_optional = has_ses and "sendgrid" not in transports
-        yield Need(API_KEY, ("notify",), ("mail by SendGrid",), is_made_locally=False, is_optional=is_optional)
+        yield Need(email.API_KEY, ("notify",), ("mail by SendGrid",), is_made_locally=False, is_optional=is_optional)
     if smtp_url and transports & {"auto", "smtp"} and _has_user(smtp_url):
         yield Need(SMTP_PASSWORD, ("notify",), ("mail by SMTP",), is_made_locally=False)
 
@@ -136,6 +135,6 @@ def mail_transports(notify: JsonObject) -> dict[str, str]:
 
 def _has_user(url: str) -> bool:
     try:
-        return parse_smtp_url(url).user is not None
-    except SmtpUrlFault:
+        return smtp_server.parse_smtp_url(url).user is not None
+    except smtp_server.SmtpUrlFault:
         return False

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from deploy.config.config_file import ConfigFile, Fault
-from deploy.config.configuration import Configuration
+from deploy.config import config_file, configuration
 from deploy.requests.sources import compiled_sources
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.bus import AwsBus, GoogleTopic, Settings
@@ -155,11 +154,11 @@ def own_bus_fault(receive: JsonObject, prefix: str, project: str = "") -> str | 
     return None
 
 
-def loop_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
+def loop_warnings(file: config_file.ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[config_file.Fault]:
     """Yield a warning for each source of a bucket into which one of its routes writes objects."""
-    routes = Configuration.model_validate(file.document).routes
+    routes = configuration.Configuration.model_validate(file.document).routes
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):
         if any({source, "all"} & {*route.from_} and destination in route.to for route in routes):
             rule = f"{destination!r} writes into its bucket, and each object there is its next event: a loop"
             act = "give both a `prefix` and a `key` that differ at the beginning"
-            yield Fault(file.line(("sources", source)), f"source {source!r}", f"{rule}; {act}")
+            yield config_file.Fault(file.line(("sources", source)), f"source {source!r}", f"{rule}; {act}")

@@ -9,8 +9,7 @@ from typing import Final
 import yaml
 
 from functions.receive.source import read_sources
-from shared.delivery import REMEMBERED_SECONDS
-from shared.jsontext import JsonObject
+from shared import delivery, jsontext
 from shared.retention import DAY_SECONDS, Retention
 
 MILLION: Final = 1_000_000
@@ -76,12 +75,12 @@ class CostModel:
 
     prices: Path
     known_prices: Callable[[], Collection[str]]
-    rows: Callable[[Mapping[str, JsonObject], Mapping[str, str], Traffic], list[Row]]
+    rows: Callable[[Mapping[str, jsontext.JsonObject], Mapping[str, str], Traffic], list[Row]]
 
 
 def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:
     """Return what ledger and journal hold once the oldest entries expire as new ones are written."""
-    seconds = {"bytes_ledger": REMEMBERED_SECONDS, "bytes_events": retention.events_seconds}
+    seconds = {"bytes_ledger": delivery.REMEMBERED_SECONDS, "bytes_events": retention.events_seconds}
     return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
 
 
@@ -117,7 +116,7 @@ class PricesFault(Exception):
     """The price file is invalid. The text says what and where."""
 
 
-def signed_share(receive: JsonObject) -> float:
+def signed_share(receive: jsontext.JsonObject) -> float:
     """Return the share of the sources whose senders sign what they send: the most whose events are remembered so."""
     sources = read_sources(receive).values()
     signed = [each for each in sources if any(auth.signs_content for auth in each.auth)]

@@ -12,9 +12,8 @@ from deploy.topology.buses import BusSource, Place, bus_sources, published_buses
 from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.monitoring import ALARMS, LOG_METRICS, SOURCE_ALARM, Alarm, LogMetric
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
+from shared import ports, retention
 from shared.jsontext import Json, JsonObject
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
-from shared.retention import retention_of
 
 MOST_TRIES: Final = 100
 """With the waits below, about 16 hours: our own parts may fail for so long. Then a message is given up."""
@@ -40,9 +39,9 @@ class Topic:
 
 
 TOPICS: Final = (
-    Topic(EVENTS, "events from receive to transform"),
-    Topic(DELIVERIES, "deliveries from transform to notify"),
-    Topic(DEAD_LETTERS, "dead letters", gives_up=False, held_days=31),
+    Topic(ports.EVENTS, "events from receive to transform"),
+    Topic(ports.DELIVERIES, "deliveries from transform to notify"),
+    Topic(ports.DEAD_LETTERS, "dead letters", gives_up=False, held_days=31),
 )
 
 
@@ -186,7 +185,7 @@ def find_topology(
         functions=tuple(needed(each) for each in functions if each.name in slices),
         readers=readers,
         mail=frozenset(mail_transports(notify).values()),
-        blobs_seconds=blobs_seconds(retention_of(notify), notify),
+        blobs_seconds=blobs_seconds(retention.retention_of(notify), notify),
         alarms=(*ALARMS, SOURCE_ALARM) if bus_sources(slices["receive"]) else ALARMS,
     )
 
@@ -212,7 +211,7 @@ def _with_topics(function: Function, slice_: JsonObject) -> Function:
         function = replace(function, sends_back=())
     if function.name != RECEIVE or not bus_sources(slice_):
         return function
-    return replace(function, publishes=(*function.publishes, DEAD_LETTERS))
+    return replace(function, publishes=(*function.publishes, ports.DEAD_LETTERS))
 
 
 def _largest(entries: Json, setting: str) -> float:

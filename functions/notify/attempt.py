@@ -36,15 +36,9 @@ from functions.notify.settle import (
 )
 from functions.notify.waiting.pauses import has_failed, pause_text, pause_wait
 from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, Wait, expires_at, spread
+from shared import event, journal, ledger, ledger_rules, outcomes, own_modules, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary, Unanswered
-from shared.event import oneline
-from shared.journal import AttemptEntry
-from shared.ledger import Claimed, LedgerRow
-from shared.ledger_rules import CLAIMED
-from shared.outcomes import AttemptOutcome
-from shared.own_modules import place_in_own_module
-from shared.time_bound import Deadlines, TooLate, is_cancelled
 
 GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
@@ -66,7 +60,7 @@ SUSPECT_WAIT_SECONDS: Final = 5.0
 MAX_CRASHES: Final = 3
 """A delivery whose attempts ended so often without a record probably ends the worker each time."""
 
-OUTCOME_NAMES: Final[Mapping[type[Outcome], AttemptOutcome]] = MappingProxyType(
+OUTCOME_NAMES: Final[Mapping[type[Outcome], outcomes.AttemptOutcome]] = MappingProxyType(
     {
         Delivered: "delivered",
         RetryLater: "retry_scheduled",
@@ -82,7 +76,7 @@ async def attempt_claimed(notifier: Notifier, work: Work, target: Target, no_pla
 
     Returns once the ledger has the outcome. Raises Temporary: the claim is given back, where nothing was sent.
     """
-    if work.claim.row.state != CLAIMED:
+    if work.claim.row.state != ledger_rules.CLAIMED:
         return await _check_attempt_and_settle(notifier, work, target, no_place)
     # The last attempt at this delivery left no record, so it may have crashed the worker. Such deliveries run one at a
     # time: otherwise a crash would also count against the harmless ones that ran beside it.
@@ -122,15 +116,15 @@ async def _check_attempt_and_settle(notifier: Notifier, work: Work, target: Targ
 
 async def _attempt_unless_waiting(
     notifier: Notifier, work: Work, target: Target, no_place: Wait | None
-) -> tuple[Outcome, AttemptEntry] | Result:
+) -> tuple[Outcome, journal.AttemptEntry] | Result:
     """Return the attempt's outcome and its record; the result where none was made, or where it does not count."""
     configured, row = target.configured, work.claim.row
     try:
         if result := await _result_without_attempt(notifier, work, target, no_place):
             return result
         started_at = notifier.clock.now()
-        begun: Claimed | None = work.claim
-        if row.state == CLAIMED:
+        begun: ledger.Claimed | None = work.claim
+        if row.state == ledger_rules.CLAIMED:
             begun = await notifier.ledger.begin(work.claim, started_at)
         elif started_at + configured.timeout_seconds + GRACE_SECONDS > row.lease_until:
             begun = None
@@ -241,12 +235,14 @@ async def _wait_while_busy(
     return result
 
 
-async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt, deadlines: Deadlines) -> Outcome:
+async def attempt_once(
+    destination: Destination, delivery: Delivery, attempt: Attempt, deadlines: time_bound.Deadlines
+) -> Outcome:
     """Raises Temporary, and then nothing was sent."""
     try:
         deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds + GRACE_SECONDS
         outcome = await deadlines.wait(destination.attempt(delivery, attempt), deadline)
-    except TooLate:
+    except time_bound.TooLate:
         return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
     except TimeoutError:
         return Unknown("no answer came")
@@ -257,17 +253,17 @@ async def attempt_once(destination: Destination, delivery: Delivery, attempt: At
     except Temporary:
         raise
     except (Exception, SystemExit, asyncio.CancelledError) as error:
-        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+        if isinstance(error, asyncio.CancelledError) and time_bound.is_cancelled():
             raise
         # A destination may be the operator's own code, and any library's fault comes through it. It costs this
         # delivery, which is dead-lettered and can be replayed; the worker and its other deliveries live on.
-        return Failed("destination_fault", f"the destination's code failed: {place_in_own_module(error)}")
+        return Failed("destination_fault", f"the destination's code failed: {own_modules.place_in_own_module(error)}")
     if type(outcome) not in OUTCOME_NAMES:
         return Failed("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
     return recordable(outcome)
 
 
-def is_repair(row: LedgerRow, attempt_number: int) -> bool:
+def is_repair(row: ledger.LedgerRow, attempt_number: int) -> bool:
     """Return whether a row was reopened after a failure: its own, or that of the page of a fan-out before it.
 
     `attempt_number` is that of the attempt to come.
@@ -278,7 +274,7 @@ def is_repair(row: LedgerRow, attempt_number: int) -> bool:
     return before is None or before.outcome != "delivered"
 
 
-def undelivered_since(row: LedgerRow) -> int:
+def undelivered_since(row: ledger.LedgerRow) -> int:
     """Return the generation after the last one that was delivered, or 0. The row was reopened.
 
     Where an earlier version reopened it, the row does not say it: then its newest generation is returned.
@@ -300,7 +296,7 @@ def recordable(outcome: Outcome) -> Outcome:
         if not isinstance(text, str):
             changed[name] = type(text).__name__
         elif not text.isprintable() or len(text) > MAX_TEXT_CHARACTERS:
-            changed[name] = oneline(text[:MAX_TEXT_CHARACTERS])
+            changed[name] = event.oneline(text[:MAX_TEXT_CHARACTERS])
     if isinstance(outcome, RetryLater):
         changed["after_seconds"] = _wait(outcome.after_seconds)
         changed["pause_destination_seconds"] = _wait(outcome.pause_destination_seconds)
@@ -313,9 +309,11 @@ def _wait(seconds: object) -> float | None:
     return None
 
 
-def attempt_entry(row: LedgerRow, attempt_number: int, outcome: Outcome, started: float, ended: float) -> AttemptEntry:
+def attempt_entry(
+    row: ledger.LedgerRow, attempt_number: int, outcome: Outcome, started: float, ended: float
+) -> journal.AttemptEntry:
     reason = "" if isinstance(outcome, Delivered) else outcome.reason
-    return AttemptEntry(
+    return journal.AttemptEntry(
         row.key,
         row.event_id,
         row.route,

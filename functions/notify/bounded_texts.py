@@ -6,8 +6,7 @@ from functools import lru_cache
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Literal
 
-from shared.errors import Permanent
-from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
+from shared import errors, time_bound
 
 if TYPE_CHECKING:
     from shared.expressions import Expression
@@ -21,7 +20,7 @@ _ENCODINGS: Final = MappingProxyType(
 )
 
 
-class bounded_templates(bounded):  # noqa: N801 as the class below it
+class bounded_templates(time_bound.bounded):  # noqa: N801 as the class below it
     """A context manager: bounds the time that the code inside computes. Raises Permanent (`time_limit_exceeded`)."""
 
     __slots__ = ()
@@ -31,11 +30,11 @@ class bounded_templates(bounded):  # noqa: N801 as the class below it
     ) -> None:
         try:
             super().__exit__(kind, error, trace)
-        except OutOfTime as late:  # the time was over at the last moment
+        except time_bound.OutOfTime as late:  # the time was over at the last moment
             error = late
-        if isinstance(error, OutOfTime):
-            reason = f"its templates compute for more than {MAX_COMPUTING_SECONDS:g} s with this event"
-            raise Permanent("time_limit_exceeded", reason) from None
+        if isinstance(error, time_bound.OutOfTime):
+            reason = f"its templates compute for more than {time_bound.MAX_COMPUTING_SECONDS:g} s with this event"
+            raise errors.Permanent("time_limit_exceeded", reason) from None
 
 
 @lru_cache(maxsize=1_000)

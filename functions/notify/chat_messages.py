@@ -6,11 +6,7 @@ from urllib.parse import urlencode
 
 from pydantic import ConfigDict, Field
 
-from functions.notify import http_kind
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import Response, SecretValues
-from functions.notify.kind_settings import KindSettings, LinkTemplate, TextTemplate
-from functions.notify.message_text import default_text, link_url, unformatted_values, visible, without_links
+from functions.notify import destination, http_kind, kind_settings, message_text
 from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, RetryLater
@@ -31,7 +27,7 @@ class Message(NamedTuple):
     link_label: str
 
 
-class MessageSettings(KindSettings):
+class MessageSettings(kind_settings.KindSettings):
     """Settings of every kind of messages. Ids may be written as numbers.
 
     text           a template; without it, the message describes the event
@@ -44,8 +40,8 @@ class MessageSettings(KindSettings):
     digests: ClassVar[bool] = True
 
     secret: SecretName
-    text: TextTemplate | None = None
-    link: LinkTemplate | None = None
+    text: kind_settings.TextTemplate | None = None
+    link: kind_settings.LinkTemplate | None = None
     link_label: Annotated[str, Field(min_length=1, max_length=75)] = "Open"
     allow_private: bool = False
 
@@ -59,25 +55,27 @@ class MessageSettings(KindSettings):
         if digest := http_kind.digest_words(delivery):
             return Message(digest[1], None, self.link_label)
         view = http_kind.template_view(delivery, person)
-        text = self._own_text(view) or default_text(delivery.event)
-        return Message(text, link_url(self.link, view) if self.link else None, self.link_label)
+        text = self._own_text(view) or message_text.default_text(delivery.event)
+        return Message(text, message_text.link_url(self.link, view) if self.link else None, self.link_label)
 
     def _own_text(self, view: JsonObject) -> str:
         if self.text is None:
             return ""
-        own = http_kind.rendered("text", self.text, {name: unformatted_values(value) for name, value in view.items()})
+        own = http_kind.rendered(
+            "text", self.text, {name: message_text.unformatted_values(value) for name, value in view.items()}
+        )
         if "](" not in self.text:  # then two values, or a key of the data, would make a link that the template has not
-            own = without_links(own)
-        return visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
+            own = message_text.without_links(own)
+        return message_text.visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
-    def mentions(self, attempt: Attempt) -> tuple[str, ...]:
+    def mentions(self, attempt: destination.Attempt) -> tuple[str, ...]:
         """Return whom the message mentions: the delivery's person, then those that `mention` names."""
         mentioned_ids: tuple[str, ...] = getattr(self, "mention", ())
         id_ = attempt.person.address(self.person_address) if attempt.person else None
         return mentioned_ids if id_ is None else (id_, *[name for name in mentioned_ids if name != id_])
 
 
-def secret_url(settings: MessageSettings, secrets: SecretValues, service: str) -> str:
+def secret_url(settings: MessageSettings, secrets: http_kind.SecretValues, service: str) -> str:
     """Return the URL that the secret is. Raises Temporary: deliveries wait until the secret is corrected."""
     url = secrets[settings.secret][0].strip()
     allowed = ("https://", "http://") if settings.allow_private else ("https://",)
@@ -92,7 +90,7 @@ def with_query(url: str, parameters: Mapping[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}" if parameters else url
 
 
-def rate_limited(response: Response, service: str, after_seconds: float | None) -> RetryLater:
+def rate_limited(response: http_kind.Response, service: str, after_seconds: float | None) -> RetryLater:
     """Return the outcome of a rate limit, which is the destination's: no other message need be sent sooner."""
     pause = None if after_seconds is None else min(max(after_seconds, 1.0), MAX_PAUSE_SECONDS)
     reason = f"{service} limits the rate of messages ({response.status})"

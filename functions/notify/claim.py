@@ -7,14 +7,13 @@ from typing import Final
 from functions.notify.dead_letters import conflict_letter, publish_dead_letter
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
 from functions.notify.waiting.due import DUE
+from shared import ledger_rules, outcomes
 from shared.delivery import Delivery
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Gathered, Unclaimed, Waiting
-from shared.ledger_rules import CLAIMED, DEAD_LETTERED
-from shared.outcomes import DeliveryState
 from shared.push import Push
 
-REOPENED_STATES: Final[Mapping[str, frozenset[DeliveryState] | None]] = MappingProxyType(
-    {"true": None, "failed": frozenset({DEAD_LETTERED})}
+REOPENED_STATES: Final[Mapping[str, frozenset[outcomes.DeliveryState] | None]] = MappingProxyType(
+    {"true": None, "failed": frozenset({ledger_rules.DEAD_LETTERED})}
 )
 """The states in which a replay reopens a delivery, by its attribute `force`; None: all that are final."""
 
@@ -27,7 +26,7 @@ async def claim_delivery(notifier: Notifier, push: Push, delivery: Delivery, lea
         claim = await _reopen(notifier, push, delivery, lease_seconds)
     if not isinstance(claim, Claimed):
         return await unclaimed_result(notifier, push, delivery, claim)
-    is_suspect = claim.row.state == CLAIMED
+    is_suspect = claim.row.state == ledger_rules.CLAIMED
     return Work(delivery, claim, claim.row.attempt_number + is_suspect)
 
 

@@ -8,9 +8,8 @@ from math import isfinite
 from typing import Final, Literal, TypeAlias
 
 from functions.notify.kind_settings import EventExpression, KindSettings
-from shared.errors import Permanent
+from shared import errors, times
 from shared.jsontext import Json, kind_of
-from shared.times import read_time
 
 ColumnType: TypeAlias = Literal["text", "integer", "number", "boolean", "date", "time", "json"]
 ColumnValue: TypeAlias = bool | int | float | str | datetime
@@ -57,7 +56,7 @@ def converted(column: str, value: Json, type_: ColumnType) -> ColumnValue | None
         fault = f" {error}" if isinstance(error, Unfit) and str(error) else ""
         form = f": {_FORMS[type_]}" if isinstance(value, str) and not fault and type_ in _FORMS else ""
         rule = f"column {column!r} must be of the type {type_}; got {kind_of(value)}{fault}{form}"
-        raise Permanent("conversion_failed", rule) from error
+        raise errors.Permanent("conversion_failed", rule) from error
 
 
 def _text(value: Json) -> str:
@@ -99,14 +98,14 @@ def _date(value: Json) -> str:
     if not isinstance(value, str):
         raise Unfit
     text = value.strip()
-    day = text if _DATE.fullmatch(text) else read_time(text).date().isoformat()
+    day = text if _DATE.fullmatch(text) else times.read_time(text).date().isoformat()
     return date.fromisoformat(day).isoformat()
 
 
 def _time(value: Json) -> datetime:
     """Return the time of an RFC 3339 text, in which `t` and `z` may be small letters, or of Unix seconds."""
     if isinstance(value, str):
-        return read_time(value.strip().upper()).astimezone(UTC)
+        return times.read_time(value.strip().upper()).astimezone(UTC)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unfit
     return datetime.fromtimestamp(value, UTC)

@@ -22,12 +22,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, Protocol
 
+from shared import errors, jsontext, ports
 from shared.delivery import Delivery, Outcome
-from shared.errors import Temporary
 from shared.fetch import Fetch
-from shared.jsontext import Json
 from shared.outgoing.http_client import Answer
-from shared.ports import Blobs, Clock, Secrets
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ def kind_module(kind: str, in_package: str = "") -> str:
     return f"{name}.{in_package if has_part else kind}"
 
 
-def read_settings(kind: ModuleType, compiled: Json) -> object:
+def read_settings(kind: ModuleType, compiled: jsontext.Json) -> object:
     """Return the settings as the kind's functions take them; `compiled` is what its `Settings` wrote into the slice.
 
     Raises KeyError, TypeError or ValueError for settings that it did not write.
@@ -125,7 +123,7 @@ class CloudApi(Protocol):
 
 
 def no_fetch() -> Fetch:
-    raise Temporary("destination_not_loaded", "this process cannot call other systems")
+    raise errors.Temporary("destination_not_loaded", "this process cannot call other systems")
 
 
 def no_identity() -> "CloudIdentity":
@@ -135,7 +133,7 @@ def no_identity() -> "CloudIdentity":
 
 
 def no_subscribers() -> "Subscribers":
-    raise Temporary("destination_not_loaded", "notify's slice has no `subscribers`; bundle it again")
+    raise errors.Temporary("destination_not_loaded", "notify's slice has no `subscribers`; bundle it again")
 
 
 def own_tokens() -> "TokenCache":
@@ -156,10 +154,10 @@ class Context:
     `subscribers` returns the directory of subscribers, where the configuration has any.
     """
 
-    secrets: Secrets
+    secrets: ports.Secrets
     settings: Settings
-    blobs: Blobs | None
-    clock: Clock
+    blobs: ports.Blobs | None
+    clock: ports.Clock
     ses: CloudApi | None = None
     fetch: Callable[[], Fetch] = no_fetch
     cloud: Callable[[], "CloudIdentity"] = no_identity

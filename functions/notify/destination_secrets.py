@@ -14,9 +14,8 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.notify.http_kind import SecretValues, unusable_secret
+from shared import errors, ports
 from shared.delivery import Disabled, Failed, Outcome, RetryLater
-from shared.errors import Permanent, Temporary
-from shared.ports import Secrets
 from shared.secrets import READ_SECONDS, SecretDenied, SecretMissing
 
 DENIED_PAUSE_SECONDS: Final = 300.0
@@ -24,7 +23,7 @@ URL_CODES: Final = frozenset({"address_blocked", "invalid_url"})
 NO_SECRETS: Final[SecretValues] = MappingProxyType({})
 
 
-def outcome_of_fault(error: Temporary) -> Disabled | RetryLater:
+def outcome_of_fault(error: errors.Temporary) -> Disabled | RetryLater:
     """Return the outcome where the destination's secret, or a missing one, is at fault. Raises any other error."""
     if isinstance(error, SecretDenied):
         act = "set it with `hookchain secrets set`, and deploy again, which grants the right to read it"
@@ -34,7 +33,7 @@ def outcome_of_fault(error: Temporary) -> Disabled | RetryLater:
     return Disabled(error.detail)
 
 
-def outcome_of_url_fault(name: str, error: Permanent) -> Disabled:
+def outcome_of_url_fault(name: str, error: errors.Permanent) -> Disabled:
     """Return the outcome where the URL that a secret holds gets no requests. Raises the error of any other fault."""
     if error.code not in URL_CODES:
         raise error
@@ -42,7 +41,7 @@ def outcome_of_url_fault(name: str, error: Permanent) -> Disabled:
 
 
 class DestinationSecrets:
-    def __init__(self, secrets: Secrets, names: Sequence[str]) -> None:
+    def __init__(self, secrets: ports.Secrets, names: Sequence[str]) -> None:
         self._secrets = secrets
         self._names = names
 
@@ -50,7 +49,7 @@ class DestinationSecrets:
         """Raises Temporary: with the code `secret_unusable` where the operator has to set a secret."""
         return {name: await self._values(name) for name in self._names}
 
-    def outcome_of_fault(self, error: Temporary) -> Outcome:
+    def outcome_of_fault(self, error: errors.Temporary) -> Outcome:
         return outcome_of_fault(error)
 
     async def _values(self, name: str) -> tuple[str, ...]:
@@ -58,7 +57,7 @@ class DestinationSecrets:
             return await self._secrets.values(name)
         except SecretMissing as error:
             raise unusable_secret(name, "does not exist") from error
-        except Temporary as error:
+        except errors.Temporary as error:
             if error.code != "secret_weak":
                 raise
             raise unusable_secret(name, error.detail.removeprefix(f"secret {name!r} ")) from error
@@ -83,6 +82,6 @@ class DestinationSecrets:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 is_same = all([await self._secrets.values(name, fresh=True) == values for name, values in used.items()])
-        except (Temporary, TimeoutError):
+        except (errors.Temporary, TimeoutError):
             return outcome
         return outcome if is_same else RetryLater(f"{outcome.reason}; a secret was set since", 0.0, outcome.answer)

@@ -3,24 +3,23 @@
 from dataclasses import replace
 from typing import Final
 
-from shared.base64_text import decode_base64
+from shared import base64_text, jsontext
 from shared.event import Event, to_cloudevent
-from shared.jsontext import Json, JsonObject
 
 _BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 
 
-def public_cloudevent(event: Event) -> JsonObject:
+def public_cloudevent(event: Event) -> jsontext.JsonObject:
     """Return the event as others may see it: without the raw request and without what only Hookchain uses."""
     shown = replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None)
     return to_cloudevent(shown)
 
 
-def bytes_in(data: Json) -> tuple[bytes, str] | None:
+def bytes_in(data: jsontext.Json) -> tuple[bytes, str] | None:
     """Return the bytes that came as `{"type": …, "size": …, "base64": …}`, and their type; None for other data."""
     if not isinstance(data, dict) or not data.keys() >= _BYTES_KEYS or not isinstance(encoded := data["base64"], str):
         return None
     try:
-        return decode_base64(encoded), str(data["type"])
+        return base64_text.decode_base64(encoded), str(data["type"])
     except ValueError:  # an object of the sender's that happens to have these keys
         return None

@@ -23,10 +23,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import bounded_templates
-from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets
+from functions.notify import bounded_texts, destination, destination_secrets, http_kind
 from functions.notify.http_kind import (
     MAX_EXCERPT_CHARACTERS,
     MAX_RESPONSE_BYTES,
@@ -34,22 +31,15 @@ from functions.notify.http_kind import (
     Response,
     SecretValues,
 )
-from shared.claim_check import checked_out
-from shared.credential_masks import masked, without_credentials
+from shared import claim_check, credential_masks, fetch, limits, logs, ports, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary, Unanswered
-from shared.fetch import Fetched, Outgoing
-from shared.limits import MIB
-from shared.logs import log
-from shared.outgoing.allowed_requests import is_header_value, read_target
-from shared.outgoing.authenticator import Authenticator
-from shared.ports import Blobs
-from shared.time_bound import Deadlines
+from shared.outgoing import allowed_requests, authenticator
 
 DELIVERY_HEADER: Final = "webhook-delivery"
 UNREACHABLE_SECONDS: Final = 60.0
 """The least wait after a failed connection or a 429."""
-MAX_BODY_BYTES: Final = 16 * MIB
+MAX_BODY_BYTES: Final = 16 * limits.MIB
 MAX_HEAD_BYTES: Final = 65_536
 """Of a request's URL and headers together."""
 _NETWORK_CODES: Final = frozenset({"host_unreachable", "host_unavailable"})
@@ -62,7 +52,7 @@ class HttpKind(Protocol):
     """The functions of a kind's module. `settings` is the kind's `Settings`, validated."""
 
     def request(
-        self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: Attempt
+        self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: destination.Attempt
     ) -> OutgoingRequest: ...
 
     def outcome(self, response: Response) -> Outcome: ...
@@ -79,7 +69,7 @@ class HttpDestination:
         kind: HttpKind,
         settings: object,
         secret_names: Sequence[str],
-        context: Context,
+        context: destination.Context,
         success_when: str | None = None,
         secrets: "AttemptSecrets | None" = None,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
@@ -95,9 +85,9 @@ class HttpDestination:
         self._kind = kind
         self._settings = settings
         self._blobs = context.blobs
-        self._deadlines = Deadlines()
-        self._bound: type[AbstractContextManager[None]] = bounded_templates if is_bounded else nullcontext
-        self._secrets: AttemptSecrets = secrets or DestinationSecrets(context.secrets, secret_names)
+        self._deadlines = time_bound.Deadlines()
+        self._bound: type[AbstractContextManager[None]] = bounded_texts.bounded_templates if is_bounded else nullcontext
+        self._secrets: AttemptSecrets = secrets or destination_secrets.DestinationSecrets(context.secrets, secret_names)
         self._sender = HttpSender(context)
         self._failure_in = _failure_in(success_when)
         self._name = name
@@ -105,7 +95,7 @@ class HttpDestination:
         self._has_warned = False
         self.dedupes_repeats = getattr(kind, "DEDUPES_REPEATS", False) is True
 
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+    async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         def prepare(whole: Delivery, secrets: SecretValues) -> OutgoingRequest:
             with self._bound():
                 request = self._kind.request(whole, self._settings, secrets, attempt)
@@ -175,7 +165,7 @@ class HttpDestination:
         if not self._has_warned:
             self._has_warned = True
             advice = "the receiver answers with an HTML page, often a login page: check the URL or set `success_when`"
-            log(
+            logs.log(
                 "WARNING",
                 "delivered, perhaps to a login page",
                 function="notify",
@@ -211,10 +201,10 @@ class AttemptSecrets(Protocol):
 
 async def attempt_in_time(
     store: AttemptSecrets,
-    blobs: Blobs | None,
-    deadlines: Deadlines,
+    blobs: ports.Blobs | None,
+    deadlines: time_bound.Deadlines,
     delivery: Delivery,
-    attempt: Attempt,
+    attempt: destination.Attempt,
     prepare: Callable[[Delivery, SecretValues], Prepared],
     send: Callable[[Prepared, float, SecretValues], Awaitable[Outcome]],
 ) -> Outcome:
@@ -223,11 +213,11 @@ async def attempt_in_time(
     `send` gets the deadline, a time of the event loop. Raises Temporary where nothing was sent, and Permanent.
     """
     deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
-    secrets = NO_SECRETS
+    secrets = destination_secrets.NO_SECRETS
     try:
         secrets = await deadlines.wait(store.read(), deadline)
         if delivery.event.dataref is not None:
-            event = await deadlines.wait(checked_out(delivery.event, blobs), deadline)
+            event = await deadlines.wait(claim_check.checked_out(delivery.event, blobs), deadline)
             delivery = replace(delivery, event=event)
         outcome = await send(prepare(delivery, secrets), deadline, secrets)
     except TimeoutError as error:
@@ -248,10 +238,12 @@ def outcome_of_network_fault(error: Temporary) -> RetryLater:
 class HttpSender:
     """Sends the requests of a destination through the guarded fetch."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: destination.Context) -> None:
         self._fetch = context.fetch()
         self._now = context.clock.now
-        self._authenticator = Authenticator(context.secrets, self._fetch, context.cloud(), self._now, context.tokens())
+        self._authenticator = authenticator.Authenticator(
+            context.secrets, self._fetch, context.cloud(), self._now, context.tokens()
+        )
 
     async def send(
         self,
@@ -267,7 +259,7 @@ class HttpSender:
         They are masked before the response is cut for people, so that no beginning of one is left. `may_repeat`: the
         receiver acts once on a request that is sent twice. Raises Unanswered, Temporary and Permanent.
         """
-        plain = Outgoing(
+        plain = fetch.Outgoing(
             request.method,
             request.url,
             request.headers,
@@ -286,13 +278,13 @@ class HttpSender:
             fetched = await self._fetch.fetch(outgoing)
         return self._response(fetched, [*_values(secrets), *_sent_credentials(outgoing), *request.credentials])
 
-    def _response(self, fetched: Fetched, credentials: list[str]) -> Response:
-        body = without_credentials(fetched.body, credentials)
+    def _response(self, fetched: fetch.Fetched, credentials: list[str]) -> Response:
+        body = credential_masks.without_credentials(fetched.body, credentials)
         return Response(fetched.status, fetched.headers, body, self._now(), fetched.is_cut)
 
     async def _authenticated(
-        self, request: OutgoingRequest, outgoing: Outgoing, deadline: float, secrets: SecretValues
-    ) -> Outgoing:
+        self, request: OutgoingRequest, outgoing: fetch.Outgoing, deadline: float, secrets: SecretValues
+    ) -> fetch.Outgoing:
         """Return the request as it is sent, in the time that is left.
 
         Where no token is given in time, it raises Temporary as for a host that is out of reach: the server that gives
@@ -313,7 +305,7 @@ def verify_size(request: OutgoingRequest) -> None:
     """Raises Permanent where templates, each of which is bounded, make too much together."""
     head = len(request.url) + sum([len(name) + len(value) for name, value in request.headers])
     if len(request.body) > MAX_BODY_BYTES:
-        reason = f"the request's body has more than {MAX_BODY_BYTES // MIB} MiB: {len(request.body):,} bytes"
+        reason = f"the request's body has more than {MAX_BODY_BYTES // limits.MIB} MiB: {len(request.body):,} bytes"
         raise Permanent("output_too_large", reason)
     if head > MAX_HEAD_BYTES:
         raise Permanent(
@@ -329,30 +321,30 @@ def _values(secrets: SecretValues) -> list[str]:
     return [value for values in secrets.values() for value in values]
 
 
-def _sent_credentials(outgoing: Outgoing) -> list[str]:
+def _sent_credentials(outgoing: fetch.Outgoing) -> list[str]:
     """Return what authenticates the request in its own headers, such as an access token."""
     credential_headers = ("authorization", "x-amz-security-token")
     return [value.rpartition(" ")[2] for name, value in outgoing.headers if name.lower() in credential_headers]
 
 
-def _verify_secrets(outgoing: Outgoing, secrets: SecretValues) -> None:
+def _verify_secrets(outgoing: fetch.Outgoing, secrets: SecretValues) -> None:
     """Raises Temporary (`secret_unusable`) where a secret is what makes a header or the URL one that cannot be sent.
 
     Without this, each delivery would become a dead letter for a secret that the operator can set again.
     """
     for name, values in secrets.items():
         for value in values:
-            if not is_header_value(value) and any(value in text for _, text in outgoing.headers):
+            if not allowed_requests.is_header_value(value) and any(value in text for _, text in outgoing.headers):
                 raise http_kind.unusable_secret(name, "has a character that no header can hold, such as a curly quote")
             address = value.strip()
             if "://" in address and address in outgoing.url:
                 try:
-                    read_target(address, outgoing.allow_private)
+                    allowed_requests.read_target(address, outgoing.allow_private)
                 except Permanent as error:
                     raise http_kind.unusable_secret(name, f"is no URL to send to ({error.detail})") from error
 
 
 def _without_secrets(outcome: Outcome, secrets: SecretValues) -> Outcome:
     """Return the outcome without the values of secrets, which some receivers repeat in their responses."""
-    answer = masked(outcome.answer, _values(secrets))
+    answer = credential_masks.masked(outcome.answer, _values(secrets))
     return outcome if answer == outcome.answer else replace(outcome, answer=answer[:MAX_EXCERPT_CHARACTERS])

@@ -40,10 +40,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.destination import Attempt, read_settings
+from shared import errors, fetch
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
-from shared.errors import PermanentCode, Temporary
 from shared.event import Event, oneline, view_of
-from shared.fetch import Tls
 from shared.jsontext import Json, JsonObject, to_json
 from shared.templating.template import Template, one_line_template
 
@@ -77,7 +76,7 @@ class OutgoingRequest:
     body: bytes = b""
     auth: "tuple[AnyRequestAuth, ...]" = ()
     allow_private: bool = False
-    tls: Tls | None = None
+    tls: fetch.Tls | None = None
     allow_http: bool = False
     credentials: tuple[str, ...] = ()
 
@@ -199,9 +198,9 @@ def basic(user: str, password: str) -> tuple[str, str]:
     return "authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def unusable_secret(name: str, fault: str) -> Temporary:
+def unusable_secret(name: str, fault: str) -> errors.Temporary:
     """Return the error of a secret that the operator has to set; until then its destination is held."""
-    return Temporary("secret_unusable", f"secret {name!r} {fault}: set it with `hookchain secrets set {name}`")
+    return errors.Temporary("secret_unusable", f"secret {name!r} {fault}: set it with `hookchain secrets set {name}`")
 
 
 def held(response: Response, service: str, act: str) -> Disabled:
@@ -210,7 +209,7 @@ def held(response: Response, service: str, act: str) -> Disabled:
 
 
 def outcome_by_status(
-    response: Response, service: str, *, failed: Collection[int] = (), code: PermanentCode = "request_rejected"
+    response: Response, service: str, *, failed: Collection[int] = (), code: errors.PermanentCode = "request_rejected"
 ) -> Outcome:
     """Return the usual outcome: 2xx is delivered, 410 disables, a status in `failed` fails, all else comes later.
 

@@ -7,11 +7,9 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from functions.notify.http_kind import rendered_line
-from functions.notify.message_text import compile_link
+from functions.notify import http_kind, message_text
 from functions.notify.recipients.to_person import written_recipient
-from shared.errors import Permanent
-from shared.jsontext import JsonObject
+from shared import errors, jsontext
 from shared.templating.template import Template, is_template, one_line_template
 
 _GOOGLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{10,200}")
@@ -24,7 +22,7 @@ class KindSettings(BaseModel):
     person_address: ClassVar[str] = ""
 
     @property
-    def recipient(self) -> JsonObject | None:
+    def recipient(self) -> jsontext.JsonObject | None:
         """Return the part of the slice that says which person a delivery is for; None if `to` names no person."""
         return written_recipient(getattr(self, "to", None), self.person_address) if self.person_address else None
 
@@ -68,7 +66,7 @@ def _google_id(text: str) -> str:
 
 TextTemplate = Annotated[str, checked_by(partial(Template, "text"))]
 LineTemplate = Annotated[str, checked_by(partial(one_line_template, "line"))]
-LinkTemplate = Annotated[str, checked_by(compile_link)]
+LinkTemplate = Annotated[str, checked_by(message_text.compile_link)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 ServerAddress = Annotated[str, AfterValidator(_server_address)]
 EventExpression = Annotated[str, checked_by(_verify_expression)]
@@ -77,11 +75,11 @@ GoogleId = Annotated[str, AfterValidator(_google_id)]
 """The id of a file or folder of Google Drive; its URL may be written."""
 
 
-def rendered_choice(name: str, text: str, view: JsonObject, choices: tuple[str, ...]) -> str:
+def rendered_choice(name: str, text: str, view: jsontext.JsonObject, choices: tuple[str, ...]) -> str:
     """Return the template's text, one of the choices. Raises Permanent."""
-    value = rendered_line(name, text, view)
+    value = http_kind.rendered_line(name, text, view)
     if value not in choices:
-        raise Permanent("template_failed", f"template {name!r}: must result in one of {', '.join(choices)}")
+        raise errors.Permanent("template_failed", f"template {name!r}: must result in one of {', '.join(choices)}")
     return value
 
 

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.waiting.pauses import Breakers
+from shared import outcomes, ports, time_bound
 from shared.delivery import Delivery
 from shared.journal import Journal
 from shared.ledger import Claimed, Ledger
-from shared.outcomes import DeliveryOutcome
 from shared.outgoing.gate import ProcessGate
-from shared.ports import Bus, Clock
-from shared.time_bound import Deadlines, back_off
 
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
@@ -40,9 +38,9 @@ class Notifier:
     destinations: Destinations
     states: DestinationStates
     ledger: Ledger
-    bus: Bus
+    bus: ports.Bus
     journal: Journal | None
-    clock: Clock
+    clock: ports.Clock
     breakers: Breakers
     gate: ProcessGate
     caps: "Caps | None" = None
@@ -50,9 +48,9 @@ class Notifier:
     recipients: "Recipients | None" = None
     endpoints: "Endpoints | None" = None
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
-    deadlines: Deadlines = field(default_factory=Deadlines)
+    deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
     under_way: set[str] = field(default_factory=set)
-    sleep: Callable[[float], Awaitable[None]] = back_off
+    sleep: Callable[[float], Awaitable[None]] = time_bound.back_off
 
 
 @dataclass(slots=True)
@@ -79,7 +77,7 @@ class Result:
     has_failed       whether the destination failed; None if it was not asked
     """
 
-    outcome: DeliveryOutcome
+    outcome: outcomes.DeliveryOutcome
     delivery: Delivery | None = None
     attempt_number: int | None = None
     code: str | None = None

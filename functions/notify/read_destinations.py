@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from functions.notify.destination import KINDS
 from functions.notify.registry import Configured, Recipient
+from shared import own_modules, settings
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.circuit import BreakerSettings
-from shared.own_modules import OwnModuleFault, own_sources
-from shared.settings import SliceFault
 
 if TYPE_CHECKING:
     from functions.notify.digests.settings import GatherSettings
@@ -25,7 +24,7 @@ def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
     """Read the destinations. Raises SliceFault, also for a kind without a module."""
     written = slice_.get("destinations")
     if not isinstance(written, dict):
-        raise SliceFault("invalid_slice", "notify's slice has no 'destinations'; compile it again")
+        raise settings.SliceFault("invalid_slice", "notify's slice has no 'destinations'; compile it again")
     own = _own_kinds(slice_.get("own_kinds"))
     return {name: _configured(name, destination, own) for name, destination in written.items()}
 
@@ -36,9 +35,9 @@ def _own_kinds(written: Json) -> Mapping[str, ModuleType]:
     from functions.notify.registry import load_own_kinds  # few configurations have one
 
     try:
-        return load_own_kinds(own_sources(written))
-    except OwnModuleFault as fault:
-        raise SliceFault("invalid_slice", str(fault)) from fault
+        return load_own_kinds(own_modules.own_sources(written))
+    except own_modules.OwnModuleFault as fault:
+        raise settings.SliceFault("invalid_slice", str(fault)) from fault
 
 
 def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Configured:
@@ -46,7 +45,7 @@ def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Conf
         fields = cast("JsonObject", written)
         kind = fields["kind"]
         if kind not in own and not _is_built_in(str(kind)):
-            raise SliceFault("invalid_slice", f"destination {name!r}: there is no kind {kind!r}")
+            raise settings.SliceFault("invalid_slice", f"destination {name!r}: there is no kind {kind!r}")
         read = {field: _read(field, fields) for field in fields if field != "alerts"}
         configured = Configured(name=name, own=own.get(str(kind)), **read)  # type: ignore[arg-type] # the compiler's
         if kind == SUBSCRIBERS:
@@ -56,7 +55,7 @@ def _configured(name: str, written: Json, own: Mapping[str, ModuleType]) -> Conf
         )
     except (AttributeError, KeyError, TypeError) as fault:
         detail = f"destination {name!r} is not as the compiler writes it; compile the slice again"
-        raise SliceFault("invalid_slice", detail) from fault
+        raise settings.SliceFault("invalid_slice", detail) from fault
 
 
 def _read(field: str, fields: JsonObject) -> object:

@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
 from functions.notify.alerts.alert import ALERT_SOURCE
 from functions.notify.destination import KINDS, Context, Destination, kind_module, read_settings
+from shared import errors, jsontext, own_modules, ports, secrets
 from shared.delivery import Delivery
-from shared.errors import PermanentCode, Temporary
-from shared.jsontext import Json
 from shared.ledger import DestinationState, Ledger
 from shared.outgoing.circuit import BreakerSettings
-from shared.own_modules import OwnModuleFault, own_module
-from shared.ports import Clock
-from shared.secrets import secret_names
 
 if TYPE_CHECKING:
     from functions.notify.digests.settings import GatherSettings
@@ -73,7 +69,7 @@ class Configured:
 
     name: str
     kind: str
-    settings: Json
+    settings: jsontext.Json
     retry_seconds: tuple[float, ...]
     timeout_seconds: float
     on_unknown: str
@@ -105,7 +101,7 @@ class Target(NamedTuple):
 class Rejection(NamedTuple):
     """The reason for which a delivery can never be attempted, and the code of its dead letter."""
 
-    code: PermanentCode
+    code: errors.PermanentCode
     reason: str
 
 
@@ -143,12 +139,12 @@ def _connect(configured: Configured, context: Context) -> Destination:
             return destination
         from functions.notify.http_engine import HttpDestination  # it brings an HTTP client, which not all kinds need
 
-        names = sorted(set(secret_names(configured.settings)))
+        names = sorted(set(secrets.secret_names(configured.settings)))
         kind = cast("HttpKind", module)
         return HttpDestination(kind, settings, names, context, configured.success_when, name=configured.name)
     except (ImportError, KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         where = f"destination {configured.name!r} of kind {configured.kind!r}"
-        raise Temporary(
+        raise errors.Temporary(
             "destination_not_loaded", f"{where} cannot start: {type(error).__name__}; bundle it again"
         ) from error
 
@@ -160,7 +156,7 @@ class DestinationStates:
     the destination, and nothing would ever release that delivery.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: ports.Clock) -> None:
         self._ledger = ledger
         self._clock = clock
         self._known: dict[str, tuple[DestinationState, float]] = {}
@@ -186,7 +182,7 @@ class DestinationStates:
         self._known[name] = (DestinationState(disabled_reason=reason), now)
         try:
             await self._ledger.disable(name, reason, now)
-        except Temporary:  # not recorded yet, so the next call brings the news
+        except errors.Temporary:  # not recorded yet, so the next call brings the news
             self._known.pop(name, None)
             raise
         return is_news
@@ -212,7 +208,7 @@ class DestinationStates:
         self._known[name] = (known, now + CACHE_SECONDS)
         try:
             await self._ledger.pause(name, now + seconds, now, reason)
-        except Temporary:  # not recorded yet: the next rejected delivery records it
+        except errors.Temporary:  # not recorded yet: the next rejected delivery records it
             self._known.pop(name, None)
             raise
 
@@ -233,11 +229,13 @@ def load_own_kinds(sources: Mapping[str, str]) -> OwnKinds:
     for file, source in sources.items():
         kind = PurePosixPath(file).stem
         if not kind.isidentifier():
-            raise OwnModuleFault(f"{file}: the file's name is the kind's: letters, digits and '_' before .py")
+            raise own_modules.OwnModuleFault(
+                f"{file}: the file's name is the kind's: letters, digits and '_' before .py"
+            )
         if kind in kinds or find_spec(f"{KINDS}.{kind}"):
-            raise OwnModuleFault(f"{file}: there is another kind {kind!r}; give the file another name")
-        module = own_module(file, source)
+            raise own_modules.OwnModuleFault(f"{file}: there is another kind {kind!r}; give the file another name")
+        module = own_modules.own_module(file, source)
         if missing := [written for name, written in _PARTS.items() if not hasattr(module, name)]:
-            raise OwnModuleFault(f"{file}: the kind {kind!r} has no `{missing[0]}`")
+            raise own_modules.OwnModuleFault(f"{file}: the kind {kind!r} has no `{missing[0]}`")
         kinds[kind] = module
     return kinds

@@ -3,9 +3,7 @@
 from typing import Final
 
 from functions.notify.http_kind import Response
-from shared.errors import Permanent
-from shared.expressions import Expression, is_true
-from shared.jsontext import Json, JsonObject
+from shared import errors, expressions, jsontext
 from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 NAMES: Final = ("status", "headers", "body")
@@ -15,26 +13,26 @@ class SuccessCondition:
     """A JMESPath condition over a response. Raises ExpressionFault for a text that is none."""
 
     def __init__(self, text: str) -> None:
-        self._expression = Expression(text, NAMES)
+        self._expression = expressions.Expression(text, NAMES)
 
     def failure_in(self, response: Response) -> str | None:
         """Return why the response is no success; None if it is one."""
         try:
             with bounded():
-                is_success = is_true(self._expression.search(view_of_response(response)))
-        except Permanent as error:
+                is_success = expressions.is_true(self._expression.search(view_of_response(response)))
+        except errors.Permanent as error:
             return f"success_when cannot be computed over the response: {error.detail}"
         except OutOfTime:
             return f"success_when computes for more than {MAX_COMPUTING_SECONDS:g} s over the response"
         return None if is_success else f"the receiver answered {response.status}, but success_when is false"
 
 
-def view_of_response(response: Response) -> JsonObject:
+def view_of_response(response: Response) -> jsontext.JsonObject:
     """Return what the condition sees. `body` is the JSON's value, or the text of a body that is no JSON.
 
     Header names are in lower case; of a header that came twice, the first value counts.
     """
-    body: Json = response.json()
+    body: jsontext.Json = response.json()
     if body is None and response.body.strip() != b"null":
         body = response.body.decode("utf-8", "replace")
     return {"status": response.status, "headers": dict(reversed(response.headers)), "body": body}

@@ -7,17 +7,13 @@ from functools import cache
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from functions.notify import entry, registry
 from functions.notify.destination import Context
-from functions.notify.entry import Service
 from functions.notify.notifier import Notifier
 from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Configured, Destinations, DestinationStates
-from functions.notify.waiting.caps import Caps
-from functions.notify.waiting.pauses import Breakers, Pauses
-from functions.notify.waiting.sweep import Sweeper
+from functions.notify.waiting import caps, pauses, sweep
+from shared import ports, retention
 from shared.cloud import platform
-from shared.ports import Bus, Clock
-from shared.retention import retention_of
 from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
@@ -36,32 +32,32 @@ if TYPE_CHECKING:
 
 
 @cache
-def destinations_or_exit() -> Mapping[str, Configured]:
+def destinations_or_exit() -> Mapping[str, registry.Configured]:
     with exit_at_fault("notify"):
         return read_destinations(slice_or_exit("notify"))
 
 
 @cache
-def service() -> Service:
+def service() -> entry.Service:
     clock = platform.SystemClock()
     ledger, bus = platform.ledger(settings()), platform.bus(settings())
-    journal = platform.journal(settings(), retention_of(slice_or_exit("notify")))
+    journal = platform.journal(settings(), retention.retention_of(slice_or_exit("notify")))
     secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
     context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud, tokens)
     endpoints = None
     if "subscribers" in slice_or_exit("notify"):
         context, endpoints = _subscribers(context, bus)
-    states = DestinationStates(ledger, clock)
+    states = registry.DestinationStates(ledger, clock)
     gate = platform.process_gate(settings(), clock)
     recipients = _recipients(context) if any(each.recipient for each in destinations_or_exit().values()) else None
     notifier = Notifier(
-        destinations=Destinations(destinations_or_exit(), context),
+        destinations=registry.Destinations(destinations_or_exit(), context),
         states=states,
         ledger=ledger,
         bus=bus,
         journal=journal,
         clock=clock,
-        breakers=Breakers(states, clock, gate),
+        breakers=pauses.Breakers(states, clock, gate),
         gate=gate,
         caps=_caps(clock),
         instances=_instances(gate, clock),
@@ -69,28 +65,28 @@ def service() -> Service:
         endpoints=endpoints,
     )
     alerts = _alerts(bus)
-    sweeper = Sweeper(
+    sweeper = sweep.Sweeper(
         ledger,
         bus,
         clock,
         looks_ahead=not settings().is_local,  # locally, a sweep comes each second
         groups=_groups(notifier),
-        pauses=Pauses(states, destinations_or_exit()),
+        pauses=pauses.Pauses(states, destinations_or_exit()),
         monitor=_monitor(notifier, alerts) if alerts else None,
     )
-    return Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
+    return entry.Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
 
 
-def _caps(clock: Clock) -> Caps | None:
+def _caps(clock: ports.Clock) -> caps.Caps | None:
     """Return the caps; None where no destination has one, and no endpoint may."""
     destinations = destinations_or_exit().values()
     all_configured = [part for each in destinations for part in (each, each.alerts, each.endpoints) if part]
     if "subscribers" in slice_or_exit("notify") or any(each.rate or each.in_flight for each in all_configured):
-        return Caps(lambda: platform.grants(settings()), clock)
+        return caps.Caps(lambda: platform.grants(settings()), clock)
     return None
 
 
-def _instances(gate: "ProcessGate", clock: Clock) -> "InstanceLeases | None":
+def _instances(gate: "ProcessGate", clock: ports.Clock) -> "InstanceLeases | None":
     if not settings().is_aws:
         return None
     from shared.outgoing.instance_leases import InstanceLeases
@@ -98,7 +94,7 @@ def _instances(gate: "ProcessGate", clock: Clock) -> "InstanceLeases | None":
     return InstanceLeases(lambda: platform.grants(settings()), gate, clock, token_hex(8))
 
 
-def _alerts(bus: Bus) -> "AlertPublisher | None":
+def _alerts(bus: ports.Bus) -> "AlertPublisher | None":
     """Return what publishes alerts; None if there are none."""
     if "alerts" not in slice_or_exit("notify"):
         return None
@@ -135,13 +131,13 @@ def _groups(notifier: Notifier) -> "Closer | None":
     return Closer(destinations, notifier.ledger, notifier.bus, _records, notifier.clock, notifier.recipients)
 
 
-def _subscribers(context: Context, bus: Bus) -> "tuple[Context, Endpoints]":
+def _subscribers(context: Context, bus: ports.Bus) -> "tuple[Context, Endpoints]":
     """Return what deliveries to subscribers need: the context with their directory, and their endpoints."""
     from functions.notify.subscribers.endpoints import Endpoints
     from functions.notify.subscribers.subscribers import Subscribers, read_subscriber_settings
 
     compiled = slice_or_exit("notify")
-    subscriber_settings = read_subscriber_settings(compiled["subscribers"], retention_of(compiled))
+    subscriber_settings = read_subscriber_settings(compiled["subscribers"], retention.retention_of(compiled))
     subscribers = Subscribers(platform.documents(settings()), bus, context.clock, subscriber_settings)
     context = replace(context, subscribers=lambda: subscribers)
     endpoints = Endpoints(destinations_or_exit(), subscribers, context)

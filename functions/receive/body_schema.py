@@ -10,10 +10,8 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 from referencing import Registry
 
-from shared.errors import Rejected
+from shared import errors, schema, time_bound
 from shared.jsontext import Json, to_json
-from shared.schema import RULES, TOO_LONG
-from shared.time_bound import OutOfTime, bounded
 
 MAX_SECONDS: Final = 0.5
 """CPU time for one body. A pattern can go back over a text for years, and so can a schema whose rules branch."""
@@ -24,22 +22,22 @@ class SchemaCheck:
     """A validator for a schema that was checked when it was compiled."""
 
     def __init__(self, document: Json) -> None:
-        kind = extend(Draft202012Validator, RULES)  # type: ignore[no-untyped-call] # it has no types
+        kind = extend(Draft202012Validator, schema.RULES)  # type: ignore[no-untyped-call] # it has no types
         self._validator: Validator = kind(document, registry=Registry())  # which looks nothing up elsewhere
 
     def verify(self, data: Json) -> Json:
         """Return the data as it is. Raises Rejected, which names the place and the rule, and no value."""
         try:
-            with bounded(MAX_SECONDS):
+            with time_bound.bounded(MAX_SECONDS):
                 error = next(self._validator.iter_errors(data), None)
         except (RecursionError, ArithmeticError, ValueError):  # numbers too long to compute with, circular schemas
-            raise Rejected("schema_mismatch", "the body cannot be checked against the source's schema") from None
-        except OutOfTime:
-            raise Rejected(
+            raise errors.Rejected("schema_mismatch", "the body cannot be checked against the source's schema") from None
+        except time_bound.OutOfTime:
+            raise errors.Rejected(
                 "schema_mismatch", "the body takes more checking against the source's schema than it is given"
             ) from None
         if error:
-            raise Rejected("schema_mismatch", f"{_place(error)} {_rule(error)}")
+            raise errors.Rejected("schema_mismatch", f"{_place(error)} {_rule(error)}")
         return data
 
 
@@ -52,8 +50,8 @@ def _place(error: ValidationError) -> str:
 
 def _rule(error: ValidationError) -> str:
     rule, wanted = str(error.validator), error.validator_value
-    if error.message == TOO_LONG:
-        return TOO_LONG
+    if error.message == schema.TOO_LONG:
+        return schema.TOO_LONG
     if rule == "required" and isinstance(wanted, list) and isinstance(error.instance, dict):
         missing = [str(name) for name in wanted if name not in error.instance]
         return f"lacks {', '.join(missing)} (rule required)"

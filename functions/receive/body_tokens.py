@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from shared.http import Request
-from shared.jsontext import Json
+from shared import http, jsontext
 from shared.signatures.locations import Location, RequestFields, without
 
 _REMOVED: Final = "[removed]"
@@ -13,14 +12,14 @@ _SHORTEST_TOKEN: Final = 8
 """A shorter token is not removed from the raw body: the same text may stand elsewhere."""
 
 
-def data_without_tokens(data: Json, places: Sequence[Location]) -> Json:
+def data_without_tokens(data: jsontext.Json, places: Sequence[Location]) -> jsontext.Json:
     """Remove the tokens at these places from the parsed data."""
     for place in places:
         data = without(data, place.path)
     return data
 
 
-def body_without_tokens(request: Request, places: Sequence[Location]) -> bytes | None:
+def body_without_tokens(request: http.Request, places: Sequence[Location]) -> bytes | None:
     """Remove tokens from a raw body; None if they cannot be found in it, for example because it is compressed."""
     body = request.body
     for token in _tokens(request, places):
@@ -30,7 +29,7 @@ def body_without_tokens(request: Request, places: Sequence[Location]) -> bytes |
     return None if has_tokens_left else body
 
 
-def _tokens(request: Request, places: Sequence[Location]) -> Iterator[str]:
+def _tokens(request: http.Request, places: Sequence[Location]) -> Iterator[str]:
     fields = RequestFields(request)
     for place in places:
         texts = fields.data_texts(place) if place.kind == "data" else [fields.text(place)]

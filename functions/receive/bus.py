@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+from shared import errors, http, journal, ports
 from shared.dead_letter_message import dead_letter_message
-from shared.errors import Permanent, Rejected
-from shared.http import ReadBody, Request, body_too_large
-from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import DEAD_LETTERS, BusMessage
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push
 
 MESSAGE_ID: Final = "bus-message-id"
@@ -68,21 +65,23 @@ class BusInput:
     def max_push_bytes(self) -> int:
         return MAX_PUSH_BYTES
 
-    def request_of(self, push: Push) -> Request:
+    def request_of(self, push: Push) -> http.Request:
         """Return the message as a request, with its attributes as headers. Raises Rejected."""
         if len(push.data) > self.max_bytes:
-            raise body_too_large(self.max_bytes)
+            raise http.body_too_large(self.max_bytes)
         if self.kind != "bucket":
             headers = _headers(push)
             has_hops = any(name == HOPS for name, _ in headers)
-            return Request("POST", "/", "", headers if has_hops else (*headers, *_carried_hops(push.data)), push.data)
+            return http.Request(
+                "POST", "/", "", headers if has_hops else (*headers, *_carried_hops(push.data)), push.data
+            )
         notification = object_event(push)
         headers = ((MESSAGE_ID, push.message_id), (EVENT_ID, notification.id), *notification.hops)
         try:
             text = to_json(notification.document)
         except ValueError as error:  # NaN and infinity, which Python reads
             raise _no_notification() from error
-        return Request("POST", "/", "", headers, text.encode("utf-8", "backslashreplace"))
+        return http.Request("POST", "/", "", headers, text.encode("utf-8", "backslashreplace"))
 
 
 def read_bus(settings: Json, max_bytes: int) -> BusInput | None:
@@ -193,27 +192,27 @@ def _size(value: Json) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _no_notification() -> Rejected:
-    return Rejected("malformed_body", "the message is not a bucket's notification about one of its objects")
+def _no_notification() -> errors.Rejected:
+    return errors.Rejected("malformed_body", "the message is not a bucket's notification about one of its objects")
 
 
-def rejected_letter(source: str, push: Push, error: Rejected, now: float) -> BusMessage:
+def rejected_letter(source: str, push: Push, error: errors.Rejected, now: float) -> ports.BusMessage:
     """Return the dead letter of a message that can never be an event: for a person to look at, never replayed."""
     id_ = sha256(b"%b\n%b" % (source.encode(), push.message_id.encode("utf-8", "replace") or push.data)).hexdigest()
     reason = f"source {source!r} cannot take the message: {error.code}: {error.detail}"
     if len(push.data) > MAX_KEPT_BYTES:
         reason += f"; the first {MAX_KEPT_BYTES:,} of its {len(push.data):,} bytes are kept"
     return dead_letter_message(
-        DeadLetter(id_, "message_rejected", reason, now, push.data[:MAX_KEPT_BYTES], DEAD_LETTERS)
+        journal.DeadLetter(id_, "message_rejected", reason, now, push.data[:MAX_KEPT_BYTES], ports.DEAD_LETTERS)
     )
 
 
-async def read_push(head: Request, read_body: ReadBody, verify_push: VerifyPush | None) -> Push:
+async def read_push(head: http.Request, read_body: http.ReadBody, verify_push: VerifyPush | None) -> Push:
     """Return the message in a push of the bus. Raises Rejected, and Temporary where nobody's identity is known."""
     if verify_push is None:
-        raise Rejected("push_identity_mismatch", "the source takes no pushes here")
+        raise errors.Rejected("push_identity_mismatch", "the source takes no pushes here")
     await verify_push(head)
     try:
         return parse_push(await read_body(MAX_PUSH_BYTES))
-    except Permanent as error:
-        raise Rejected("malformed_body", error.detail) from error
+    except errors.Permanent as error:
+        raise errors.Rejected("malformed_body", error.detail) from error

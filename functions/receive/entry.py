@@ -3,16 +3,13 @@
 import time
 from typing import TYPE_CHECKING, Final
 
-from functions.receive.admission import source_name
-from functions.receive.events import Item, fact
-from functions.receive.receive import Receiver
+from functions.receive import admission, events, receive
 from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply, rejection_reply
 from functions.receive.source import Source, source_of
+from shared import logs, outcomes
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary, place_of
 from shared.event import Event
 from shared.http import ReadBody, Reply, Request
-from shared.logs import log, loggable_type
-from shared.outcomes import EventOutcome, RequestOutcome
 
 if TYPE_CHECKING:
     from shared.push import Push
@@ -29,13 +26,13 @@ MAX_LOGGED_HEADERS: Final = 40
 MAX_LENGTH_DIGITS: Final = 7
 """A longer number is no length that a source accepts, but may be anything that a sender wrote."""
 
-_ACCEPTED: Final[RequestOutcome] = "accepted"
-_ANSWERED: Final[RequestOutcome] = "answered"
-_DEAD_LETTERED: Final[EventOutcome] = "dead_lettered"
+_ACCEPTED: Final[outcomes.RequestOutcome] = "accepted"
+_ANSWERED: Final[outcomes.RequestOutcome] = "answered"
+_DEAD_LETTERED: Final[outcomes.EventOutcome] = "dead_lettered"
 _ACKNOWLEDGED: Final = Reply(204, headers=())
 
 
-async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Reply:
+async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody) -> Reply:
     """Answer a request: 200 once its events are confirmed, 4xx for a bad request, 503 where the sender must retry."""
     started = time.perf_counter()
     try:
@@ -45,7 +42,7 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
             return _ACKNOWLEDGED
         reply = outcome.reply if isinstance(outcome, Answered) else accepted_reply(outcome, head)
     except HookchainError as error:
-        source = receiver.sources.get(source_name(head.path))
+        source = receiver.sources.get(admission.source_name(head.path))
         _log_rejection(source, head, error, started, await _diagnosis(receiver, source, head, error))
         reply = rejection_reply(error, source)
         # A script on a form's own page may read why its form was rejected.
@@ -58,15 +55,15 @@ async def answer(receiver: Receiver, head: Request, read_body: ReadBody) -> Repl
     return reply
 
 
-def _readable_source(receiver: Receiver, head: Request) -> Source | None:
+def _readable_source(receiver: receive.Receiver, head: Request) -> Source | None:
     """Return the request's source; None if it is unknown, or if the fault is that its settings cannot be read."""
     try:
-        return receiver.sources.get(source_name(head.path))
+        return receiver.sources.get(admission.source_name(head.path))
     except Exception:  # the settings cannot be read, and that is being answered already
         return None
 
 
-async def take_message(receiver: Receiver, queue_arn: str, prefix: str, push: "Push") -> bool:
+async def take_message(receiver: receive.Receiver, queue_arn: str, prefix: str, push: "Push") -> bool:
     """Take a message of a queue. Return False if the queue must deliver it again."""
     started, source = time.perf_counter(), None
     head = Request("POST", "/")
@@ -86,7 +83,9 @@ async def take_message(receiver: Receiver, queue_arn: str, prefix: str, push: "P
     return True
 
 
-async def _diagnosis(receiver: Receiver, source: Source | None, request: Request, error: HookchainError) -> str | None:
+async def _diagnosis(
+    receiver: receive.Receiver, source: Source | None, request: Request, error: HookchainError
+) -> str | None:
     """Return a sentence with the likely cause, for the log only; None if none is known."""
     if error.code not in DIAGNOSED:
         return None
@@ -111,7 +110,7 @@ def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, star
     """Log a request that was accepted or answered: of a batch, the first event and how many there are."""
     source = outcome.source
     if isinstance(outcome, Answered):
-        log(
+        logs.log(
             "INFO",
             _ANSWERED,
             started,
@@ -125,7 +124,7 @@ def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, star
         return
     event = outcome.events[0] if outcome.events else None
     type_words = _type_words(source, head, event) if event and " " in event.type else 1
-    log(
+    logs.log(
         "INFO",
         _ACCEPTED,
         started,
@@ -134,7 +133,7 @@ def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, star
         status=reply.status,
         source=source.name,
         count=len(outcome.events) if len(outcome.events) != 1 else None,
-        type=loggable_type(event.type, type_words) if event else None,
+        type=logs.loggable_type(event.type, type_words) if event else None,
         event_id=event.id if event else None,
         trace=event.trace_id if event else None,
         outcome=_ACCEPTED,
@@ -142,7 +141,7 @@ def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, star
 
 
 def _log_dead_letter(outcome: DeadLettered, started: float) -> None:
-    log(
+    logs.log(
         "WARNING",
         "dead lettered",
         started,
@@ -157,15 +156,15 @@ def _log_dead_letter(outcome: DeadLettered, started: float) -> None:
 def _type_words(source: Source, head: Request, event: Event) -> int:
     """Return how many words the type may have: several only where it comes from a header, as GitLab's `Push Hook`."""
     in_headers = tuple(places for places in source.type if all(place.kind == "header" for place in places))
-    return source.type_words if fact(in_headers, Item(head, None, None)) == event.type else 1
+    return source.type_words if events.fact(in_headers, events.Item(head, None, None)) == event.type else 1
 
 
 def _log_rejection(
     source: Source | None, head: Request, error: HookchainError, started: float, diagnosis: str | None = None
 ) -> None:
     """Log a rejection. Only a configured source is named: any other path may hold a token or anything else."""
-    word: RequestOutcome = "rejected" if isinstance(error, Rejected) else "unavailable"
-    log(
+    word: outcomes.RequestOutcome = "rejected" if isinstance(error, Rejected) else "unavailable"
+    logs.log(
         "WARNING" if isinstance(error, Rejected) else "ERROR",
         word,
         started,
@@ -188,5 +187,5 @@ def _content_length(head: Request) -> int | None:
 
 def _header_names(head: Request) -> str:
     """Return the names of the headers, never a value. A name that may hold more than a name is `other`."""
-    names = dict.fromkeys(loggable_type(name) for name, _ in head.headers[:MAX_LOGGED_HEADERS])
+    names = dict.fromkeys(logs.loggable_type(name) for name, _ in head.headers[:MAX_LOGGED_HEADERS])
     return ", ".join(names)

@@ -11,23 +11,19 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from functions.receive.admission import SecretValues
-from functions.receive.signed_facts import SignedFacts, choices_within
+from functions.receive import admission, signed_facts
 from functions.receive.source import Source
+from shared import errors, http, limits, times
 from shared.base64_text import base64_text
-from shared.errors import Rejected
 from shared.event import TRACEPARENT, Event, attribute_text, event_id
-from shared.http import Request
 from shared.jsontext import Json, canonical, texts_json, to_json
-from shared.limits import MIB
 from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.locations import Choices, Location, RequestFields, query_fields, text_of, value_at
-from shared.times import rfc3339, unix_seconds
 
-NO_SECRETS: Final[SecretValues] = MappingProxyType({})
+NO_SECRETS: Final[admission.SecretValues] = MappingProxyType({})
 
 MAX_ITEMS: Final = 5_000
-MAX_KEPT_CHARACTERS: Final = 16 * MIB
+MAX_KEPT_CHARACTERS: Final = 16 * limits.MIB
 """The limit for headers that `keep_raw` repeats with each item of a batch."""
 _HOPS: Final = re.compile(r"[0-9]{1,3}")
 
@@ -41,7 +37,7 @@ _FILE: Final = frozenset({"type", "size", "base64"})
 class Item(NamedTuple):
     """One event of a request. `data` is its part of `body`, or `body` itself where the body is no batch."""
 
-    request: Request
+    request: http.Request
     data: Json
     body: Json
 
@@ -135,7 +131,7 @@ class SignedRequest:
     by_body: bool
 
     @cached_property
-    def facts(self) -> SignedFacts:
+    def facts(self) -> signed_facts.SignedFacts:
         static = self.source.signed_facts.get(self.auth)
         return static or self.source.facts_signed_by(self.auth, self.fields.request)
 
@@ -248,7 +244,7 @@ class Batch(NamedTuple):
 
 def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
     """Return a batch's identity. The delivery's id stands outside the items: in a header, or elsewhere in the body."""
-    outside = choices_within(source.id, within=False)
+    outside = signed_facts.choices_within(source.id, within=False)
     delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(outside, item)
     batch_id = delivery_id
     if signed and not signed.goes_by_delivery_id(item.body):
@@ -279,7 +275,7 @@ def item_identity(
     What stands within the item, alone or joined with what stands outside, is its own id, which is enough where the
     delivery has none.
     """
-    within = choices_within(source.id, within=True)
+    within = signed_facts.choices_within(source.id, within=True)
     readable = whole_fact(within, item)
     is_signed = signed is not None and not signed.goes_by_delivery_id(item.body)
     item_id = whole_fact(signed.facts.within_item, item) if signed and is_signed else readable
@@ -317,12 +313,12 @@ def _link_once(item: Item) -> str | None:
 
 def build_events(
     source: Source,
-    request: Request,
+    request: http.Request,
     data: Json,
     now: float,
     random_id: Callable[[], str],
     signed: SignedRequest | None = None,
-    secrets: SecretValues = NO_SECRETS,
+    secrets: admission.SecretValues = NO_SECRETS,
 ) -> tuple[Event, ...]:
     """Return one event, or one for each item of a batch.
 
@@ -344,7 +340,7 @@ def build_events(
     # Without the raw body, which is that of all items.
     headers = _raw_headers(source, request, _credentials(source, request, secrets))
     if sum(len(text or "") for text in headers.values()) * len(items) > MAX_KEPT_CHARACTERS:
-        raise Rejected(
+        raise errors.Rejected(
             "too_many_items", f"the headers are too long to be kept with each of {len(items)} items (`keep_raw`)"
         )
     batch = batch_of(source, Item(request, None, data), signed)
@@ -370,7 +366,7 @@ def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
     for item in _items(path[first:], elements):
         items.append(item)
         if len(items) > MAX_ITEMS:
-            raise Rejected("too_many_items", f"the body has more than {MAX_ITEMS} items")
+            raise errors.Rejected("too_many_items", f"the body has more than {MAX_ITEMS} items")
     return items
 
 
@@ -402,7 +398,7 @@ def _event(
         own.id,
         f"/sources/{source.name}",
         facts.type or default_type(item.data),
-        rfc3339(now),
+        times.rfc3339(now),
         payload_hash,
         item.data,
         facts.subject,
@@ -421,16 +417,16 @@ def _time(text: str) -> str | None:
     """Convert RFC 3339, Unix seconds or Unix milliseconds to RFC 3339; None for anything else."""
     try:
         number = float(text)
-        return rfc3339(number / 1000 if number > 1e11 else number)
+        return times.rfc3339(number / 1000 if number > 1e11 else number)
     except (ValueError, OverflowError, OSError):
         pass
     try:
-        return rfc3339(unix_seconds(text))
+        return times.rfc3339(times.unix_seconds(text))
     except (ValueError, OverflowError, OSError):
         return None
 
 
-def _raw(source: Source, request: Request, secrets: SecretValues) -> RawParts:
+def _raw(source: Source, request: http.Request, secrets: admission.SecretValues) -> RawParts:
     kept: RawParts = {"rawtype": attribute_text(request.header("content-type") or "") or None}
     body = request.body
     credentials = _credentials(source, request, secrets)
@@ -449,14 +445,14 @@ def _raw(source: Source, request: Request, secrets: SecretValues) -> RawParts:
     return {**kept, **_raw_headers(source, request, credentials)} if source.keep_raw == "all" else kept
 
 
-def _raw_headers(source: Source, request: Request, credentials: Sequence[str]) -> RawParts:
+def _raw_headers(source: Source, request: http.Request, credentials: Sequence[str]) -> RawParts:
     if source.keep_raw != "all":
         return {}
     pairs: list[Json] = [[name, value] for name, value in request.headers if name not in source.secret_headers]
     return {"rawheaders": _without(to_json(pairs).encode(), credentials).decode()}
 
 
-def _credentials(source: Source, request: Request, secrets: SecretValues) -> Sequence[str]:
+def _credentials(source: Source, request: http.Request, secrets: admission.SecretValues) -> Sequence[str]:
     """Return the passwords and tokens that the request may repeat: proxies copy them into headers of their own."""
     if source.keep_raw == "no" or not source.password_headers:
         return ()

@@ -8,8 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from functions.receive.source import Source
 from shared.errors import Rejected
-from shared.formats.media_type import is_text, structured_format
-from shared.formats.parse import parse_as
+from shared.formats import media_type, parse
 from shared.signatures.links import OWN
 
 BODY_PARAMETER: Final = b"body"
@@ -73,13 +72,13 @@ def _from_base64(text: bytes) -> bytes | None:
 
 def _likely_format(content: bytes) -> str:
     """Return the format that the content looks like: YAML for an object or a list, since a word alone is text."""
-    structured = structured_format(content)
+    structured = media_type.structured_format(content)
     if structured is not None:
         return structured
-    if not is_text(content):
+    if not media_type.is_text(content):
         return "text"
     try:
-        data = parse_as("yaml", content, None).data
+        data = parse.parse_as("yaml", content, None).data
     except Rejected as error:
         # Any other error is a limit that YAML passes. The body is then parsed as YAML and rejected for the limit.
         return "text" if error.code == "malformed_body" else "yaml"

@@ -8,8 +8,7 @@ from functions.receive.data_steps import DataStep, cast_values, unpack
 from functions.receive.respond import Respond, read_respond
 from functions.receive.sender_address import AllowList
 from functions.receive.signed_facts import SignedFacts, signed_facts
-from shared.errors import Temporary
-from shared.http import Request
+from shared import errors, http
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.locations import Choices, Conditions, Location, parse_choices, read_conditions
@@ -128,14 +127,14 @@ class Source:
         self.needs_keys = any(auth.needs_key for auth in self.auth)
         self.has_early_outcomes = bool(self.form or self.handshakes or self.bus)
         self.max_request_bytes = self.bus.max_push_bytes if self.bus else self.max_body_bytes
-        nothing = Request("POST", "/")
+        nothing = http.Request("POST", "/")
         self.signed_facts = {
             auth: self.facts_signed_by(auth, nothing)
             for auth in self.auth
             if auth.signs_content and not auth.coverage_varies
         }
 
-    def facts_signed_by(self, auth: AuthScheme, request: Request) -> SignedFacts:
+    def facts_signed_by(self, auth: AuthScheme, request: http.Request) -> SignedFacts:
         """Return which facts a signature of the scheme covers in this request."""
         return signed_facts(self.id, self.fact_choices, auth.coverage(self.unpacked, request))
 
@@ -229,7 +228,7 @@ def source_of(sources: Mapping[str, Source], queue_arn: str, prefix: str) -> Sou
     for source in sources.values():
         if source.bus and (source.bus.queue_arn == queue_arn if source.bus.queue_arn else source.bus.name == own):
             return source
-    raise Temporary("bus_unavailable", "no source takes messages from the queue that invoked the function")
+    raise errors.Temporary("bus_unavailable", "no source takes messages from the queue that invoked the function")
 
 
 def body_tokens(schemes: Sequence[AuthScheme]) -> tuple[Location, ...]:

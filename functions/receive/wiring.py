@@ -5,8 +5,7 @@ import secrets
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from functions.receive.receive import Receiver
-from functions.receive.source import read_sources
+from functions.receive import receive, source
 from shared.cloud import platform
 from shared.settings import settings, slice_or_exit
 
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
 
 
 @cache
-def receiver() -> Receiver:
-    sources = read_sources(slice_or_exit("receive"))
-    return Receiver(
+def receiver() -> receive.Receiver:
+    sources = source.read_sources(slice_or_exit("receive"))
+    return receive.Receiver(
         sources=sources,
         secrets=platform.secrets(settings(), os.environ),
         bus=platform.bus(settings(), batches_on_lambda=False),

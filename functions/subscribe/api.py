@@ -13,21 +13,17 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from pydantic import BaseModel, ValidationError
 
+from functions.subscribe import credentials, pages
 from functions.subscribe.access import Caller, KeyCaller, PortalCaller
-from functions.subscribe.credentials import TOKEN_PREFIX, PortalToken, read_api_key, read_portal_token
-from functions.subscribe.pages import answer_page
 from functions.subscribe.problems import ApiProblem, FaultAt, MethodRejected, invalid_values, not_found, problem_reply
 from functions.subscribe.route import PARAMS, Call, Route
 from functions.subscribe.service import Service
+from shared import jsontext, limits, logs, outcomes
 from shared.config.values import fault_text
 from shared.errors import HookchainError, Rejected, Temporary, place_of
 from shared.formats.json_body import parse
 from shared.formats.media_type import media_type
 from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
-from shared.jsontext import Json, to_json
-from shared.limits import Limits
-from shared.logs import log
-from shared.outcomes import RequestOutcome
 from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
 from shared.subscribers.model import ApiKey, Session, Tenant
 
@@ -36,17 +32,17 @@ if TYPE_CHECKING:
 
 RETRY_AFTER_SECONDS: Final = 5
 NOSNIFF: Final = ("x-content-type-options", "nosniff")
-_ANSWERED: Final[RequestOutcome] = "answered"
-_REJECTED: Final[RequestOutcome] = "rejected"
+_ANSWERED: Final[outcomes.RequestOutcome] = "answered"
+_REJECTED: Final[outcomes.RequestOutcome] = "rejected"
 _AGAIN: Final = "It may be done or not. Send it again later."
-_UNAVAILABLE: Final[RequestOutcome] = "unavailable"
+_UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 NO_STORE: Final = ("cache-control", "no-store")
 _JSON: Final = ("content-type", "application/json")
 _SCHEME: Final = "bearer "
 _MISSING: Final = "send an API key or a portal token as `Authorization: Bearer …`"
 _UNKNOWN: Final = "the API key or portal token is unknown, expired or revoked"
-LIMITS: Final = Limits(max_depth=32, max_nodes=100_000, max_keys=2_000, max_key_characters=1_000)
+LIMITS: Final = limits.Limits(max_depth=32, max_nodes=100_000, max_keys=2_000, max_key_characters=1_000)
 MAX_QUERY_CHARACTERS: Final = 8_192
 MAX_QUERY_FIELDS: Final = 30
 MAX_FAULTS: Final = 20
@@ -74,7 +70,7 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     try:
         if sum([len(name) + len(value) for name, value in head.headers]) > MAX_HEADER_BYTES:
             raise Rejected("headers_too_large", f"the headers have more than {MAX_HEADER_BYTES} bytes")
-        reply = await answer_page(service, head)
+        reply = await pages.answer_page(service, head)
         if reply is None:
             reply = await answer_api(service, head, read_body, routes.append)
     except ApiProblem as error:
@@ -107,7 +103,7 @@ def _loggable(error: ApiProblem) -> str | None:
 
 def _log(
     severity: str,
-    outcome: RequestOutcome,
+    outcome: outcomes.RequestOutcome,
     head: Request,
     routes: list[Route],
     reply: Reply,
@@ -116,8 +112,8 @@ def _log(
     detail: str | None = None,
 ) -> None:
     """Write the line. The route is its pattern: a path may hold anything."""
-    fields: dict[str, Json] = {"route": routes[0].path if routes else None, "code": code, "detail": detail}
-    log(
+    fields: dict[str, jsontext.Json] = {"route": routes[0].path if routes else None, "code": code, "detail": detail}
+    logs.log(
         severity,
         outcome,
         started,
@@ -188,7 +184,7 @@ async def _run(route: Route, call: Call, values: BaseModel) -> Reply:
     found = await route.handler(call, values)  # type: ignore[arg-type] # the model that it names
     if found is None:
         return Reply(204, headers=(NO_STORE, *call.headers))
-    text = to_json(found.model_dump(by_alias=True))
+    text = jsontext.to_json(found.model_dump(by_alias=True))
     return Reply(route.success_status, text.encode("utf-8", "backslashreplace"), (_JSON, NO_STORE, *call.headers))
 
 
@@ -250,13 +246,13 @@ async def authenticate(service: Service, request: Request) -> tuple[Caller, Tena
     if not authorization.lower().startswith(_SCHEME):
         raise ApiProblem("not_authenticated", _MISSING)
     text = authorization[len(_SCHEME) :].strip()
-    if text.startswith(TOKEN_PREFIX):
+    if text.startswith(credentials.TOKEN_PREFIX):
         return await _portal_caller(service, text)
     return await _key_caller(service, text), None
 
 
 async def _key_caller(service: Service, text: str) -> KeyCaller:
-    presented = read_api_key(text)
+    presented = credentials.read_api_key(text)
     found = await service.directory.read(ApiKey, API_KEYS, presented.id) if presented else None
     if presented is None or found is None:
         raise ApiProblem("not_authenticated", _UNKNOWN)
@@ -271,7 +267,7 @@ async def _key_caller(service: Service, text: str) -> KeyCaller:
 
 
 async def _portal_caller(service: Service, text: str) -> tuple[PortalCaller, Tenant]:
-    token, now = read_portal_token(text, await service.keyring.portal_keys()), service.clock.now()
+    token, now = credentials.read_portal_token(text, await service.keyring.portal_keys()), service.clock.now()
     if token is None or now >= token.expires_at:
         raise ApiProblem("not_authenticated", _UNKNOWN)
     session, tenant = await asyncio.gather(
@@ -284,7 +280,7 @@ async def _portal_caller(service: Service, text: str) -> tuple[PortalCaller, Ten
     return caller, tenant[0]
 
 
-def _is_revoked(token: PortalToken, session: Session, tenant: Tenant) -> bool:
+def _is_revoked(token: credentials.PortalToken, session: Session, tenant: Tenant) -> bool:
     """Return whether the token is revoked. One that is older than its tenant is of a deleted tenant of that id."""
     return session.is_revoked or token.issued_at <= tenant.tokens_valid_from or token.issued_at < tenant.created_at
 
@@ -316,7 +312,7 @@ def _is_json(content_type: str) -> bool:
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
-def _body_value(body: bytes) -> Json:
+def _body_value(body: bytes) -> jsontext.Json:
     return parse(body, _JSON_FORMAT, LIMITS) if body.strip() else {}
 
 

@@ -7,23 +7,20 @@ only for the list and the filters that it was made for.
 from collections.abc import Callable
 from typing import TypeVar
 
-from functions.subscribe.credentials import read_signed, signed_text
-from functions.subscribe.models import ListQuery, Output
-from functions.subscribe.problems import ApiProblem
-from functions.subscribe.route import Call
+from functions.subscribe import credentials, models, problems, route
 from functions.subscribe.service import Service
 from shared.jsontext import Json, canonical, from_json
 from shared.subscribers.directory import read_stored
 from shared.subscribers.model import Stored
 
 Document = TypeVar("Document", bound=Stored)
-View = TypeVar("View", bound=Output)
+View = TypeVar("View", bound=models.Output)
 
 
 async def make_cursor(service: Service, list_key: Json, position: list[Json]) -> str:
     """Return the cursor of a position. `list_key` identifies the list and its filters."""
     keys = await service.keyring.cursor_keys()
-    return signed_text(canonical([list_key, position]), keys[0])
+    return credentials.signed_text(canonical([list_key, position]), keys[0])
 
 
 async def read_cursor(service: Service, list_key: Json, cursor: str) -> list[Json]:
@@ -33,16 +30,16 @@ async def read_cursor(service: Service, list_key: Json, cursor: str) -> list[Jso
     """
     if not cursor:
         return []
-    payload = read_signed(cursor, await service.keyring.cursor_keys())
+    payload = credentials.read_signed(cursor, await service.keyring.cursor_keys())
     if payload is not None:
         match from_json(payload):
             case [signed_key, list() as position] if canonical(signed_key) == canonical(list_key):
                 return position
-    raise ApiProblem("invalid_cursor", "the cursor is not one of this list, or its filters have changed")
+    raise problems.ApiProblem("invalid_cursor", "the cursor is not one of this list, or its filters have changed")
 
 
 async def read_page(
-    call: Call, model: type[Document], partition: str, query: ListQuery, view: Callable[[Document], View]
+    call: route.Call, model: type[Document], partition: str, query: models.ListQuery, view: Callable[[Document], View]
 ) -> tuple[list[View], str | None]:
     """Return the views of a page of documents, in the order of their ids, and the cursor of the next page.
 

@@ -9,18 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from functions.subscribe.models import AuthView, DisabledView, EndpointView
-from functions.subscribe.problems import ApiProblem, FaultAt, invalid_values
-from functions.subscribe.route import Call
+from functions.subscribe import models, problems, route
 from functions.subscribe.service import Service, SubscribeSettings
+from shared import errors, jsontext, times
 from shared.config.rules import rate_of
-from shared.errors import Permanent
-from shared.jsontext import Json, canonical
 from shared.outgoing.allowed_requests import read_target
+from shared.subscribers import payload, sealing
 from shared.subscribers.model import AuthKind, Endpoint, EndpointSecret
-from shared.subscribers.payload import STANDARD_FIELDS, verify_auth, verify_header, verify_secret
-from shared.subscribers.sealing import seal_context
-from shared.times import rfc3339
 
 _ANY: Final = "*"
 NONCE_BYTES: Final = 12
@@ -30,15 +25,15 @@ PRIVATE_KEY: Final = "whsk_"
 
 
 def time_text(at: float | None) -> str | None:
-    return None if at is None else rfc3339(at)
+    return None if at is None else times.rfc3339(at)
 
 
-def endpoint_view(endpoint: Endpoint) -> EndpointView:
+def endpoint_view(endpoint: Endpoint) -> models.EndpointView:
     disabled = None
     if endpoint.disabled_by is not None:
         at = time_text(endpoint.disabled_at)
-        disabled = DisabledView(by=endpoint.disabled_by, reason=endpoint.disabled_reason, at=at)
-    return EndpointView(
+        disabled = models.DisabledView(by=endpoint.disabled_by, reason=endpoint.disabled_reason, at=at)
+    return models.EndpointView(
         id=endpoint.id,
         url=endpoint.url,
         description=endpoint.description,
@@ -46,19 +41,19 @@ def endpoint_view(endpoint: Endpoint) -> EndpointView:
         filter=endpoint.filter,
         headers=endpoint.headers,
         fields=endpoint.fields,
-        auth=AuthView(**endpoint.auth.model_dump()),
+        auth=models.AuthView(**endpoint.auth.model_dump()),
         rate=endpoint.rate,
         enabled=endpoint.is_enabled,
         verified=endpoint.is_verified,
         disabled=disabled,
         failing_since=time_text(endpoint.failing_since),
         filter_fault=endpoint.filter_fault,
-        created_at=rfc3339(endpoint.created_at),
-        updated_at=rfc3339(endpoint.updated_at),
+        created_at=times.rfc3339(endpoint.created_at),
+        updated_at=times.rfc3339(endpoint.updated_at),
     )
 
 
-def view_with_etag(call: Call, endpoint: Endpoint) -> EndpointView:
+def view_with_etag(call: route.Call, endpoint: Endpoint) -> models.EndpointView:
     """Return the endpoint, with its ETag in the reply."""
     call.add_header("etag", etag_of(endpoint))
     return endpoint_view(endpoint)
@@ -66,27 +61,27 @@ def view_with_etag(call: Call, endpoint: Endpoint) -> EndpointView:
 
 def etag_of(endpoint: Endpoint) -> str:
     fields = {"url", "description", "types", "filter", "headers", "fields", "auth", "rate"}
-    editable: Json = [endpoint.id, endpoint.model_dump(mode="json", include=fields), endpoint.is_enabled]
-    return f'"{hashlib.sha256(canonical(editable)).hexdigest()[:32]}"'
+    editable: jsontext.Json = [endpoint.id, endpoint.model_dump(mode="json", include=fields), endpoint.is_enabled]
+    return f'"{hashlib.sha256(jsontext.canonical(editable)).hexdigest()[:32]}"'
 
 
-def verify_version(call: Call, endpoint: Endpoint) -> None:
+def verify_version(call: route.Call, endpoint: Endpoint) -> None:
     """Raises ApiProblem (`version_mismatch`) where `If-Match` names another version of the endpoint."""
     wanted = call.request.header("if-match")
     if wanted is None or wanted.strip() == _ANY:
         return
     if etag_of(endpoint) not in [each.strip() for each in wanted.split(",")]:
-        raise ApiProblem("version_mismatch", "the endpoint has changed since; read it again, and decide then")
+        raise problems.ApiProblem("version_mismatch", "the endpoint has changed since; read it again, and decide then")
 
 
 def verify_endpoint_settings(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings) -> None:
     """Raises ApiProblem (`invalid_value`) with all that is at fault. `secret` is the caller's own, if it has one."""
     faults = list(_faults(endpoint, secret, settings))
     if faults:
-        raise invalid_values(faults)
+        raise problems.invalid_values(faults)
 
 
-def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings) -> Iterator[FaultAt]:
+def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings) -> Iterator[problems.FaultAt]:
     limits = settings.limits
     for name, count, most in (
         ("headers", len(endpoint.headers), limits.headers),
@@ -97,18 +92,18 @@ def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings)
             yield f"/{name}", f"must have at most {most}; got {count}"
     if rule := _broken(lambda: verify_url(endpoint.url, settings)):
         yield "/url", rule
-    if rule := _broken(lambda: verify_auth(endpoint.auth)):
+    if rule := _broken(lambda: payload.verify_auth(endpoint.auth)):
         yield "/auth", rule
     for name, value in endpoint.headers.items():
         if rule := _header_fault(name, value, endpoint):
             yield f"/headers/{name.replace('~', '~0').replace('/', '~1')}", rule
     if any(each.payload == "standard" for each in settings.destinations.values()):
-        for name in STANDARD_FIELDS:
+        for name in payload.STANDARD_FIELDS:
             if name in endpoint.fields:
                 yield f"/fields/{name}", "must not be one of the body's own: type, timestamp, data"
     if endpoint.filter and (rule := _broken(lambda: _verify_filter(endpoint.filter, limits.filter_characters))):
         yield "/filter", rule
-    if secret is not None and (rule := _broken(lambda: verify_secret(endpoint.auth, secret))):
+    if secret is not None and (rule := _broken(lambda: payload.verify_secret(endpoint.auth, secret))):
         yield "/secret", rule
     if rule := _rate_fault(endpoint.rate, settings):
         yield "/rate", rule
@@ -121,7 +116,7 @@ def sends_secret_elsewhere(before: Endpoint, after: Endpoint) -> bool:
 
 
 def _header_fault(name: str, value: str, endpoint: Endpoint) -> str | None:
-    return _broken(lambda: verify_header(name, value, endpoint.auth))
+    return _broken(lambda: payload.verify_header(name, value, endpoint.auth))
 
 
 def _verify_filter(text: str, most: int) -> None:
@@ -159,7 +154,7 @@ def _broken(verify: Callable[[], object]) -> str | None:
         verify()
     except ValueError as error:
         return str(error)
-    except Permanent as error:
+    except errors.Permanent as error:
         return error.detail
     return None
 
@@ -182,10 +177,10 @@ def _public_bytes(private: bytes) -> bytes:
 
 async def seal_secret(service: Service, tenant: str, endpoint: str, text: str, now: float) -> EndpointSecret:
     sealer = await service.keyring.sealer()
-    sealed = sealer.seal(text, seal_context(tenant, endpoint), service.random_bytes(NONCE_BYTES))
+    sealed = sealer.seal(text, sealing.seal_context(tenant, endpoint), service.random_bytes(NONCE_BYTES))
     return EndpointSecret(sealed=sealed, created_at=now)
 
 
 async def open_secret(service: Service, tenant: str, endpoint: str, secret: EndpointSecret) -> str:
     """Raises Temporary (`secret_unusable`)."""
-    return (await service.keyring.sealer()).open(secret.sealed, seal_context(tenant, endpoint))
+    return (await service.keyring.sealer()).open(secret.sealed, sealing.seal_context(tenant, endpoint))

@@ -15,14 +15,9 @@ from contextlib import suppress
 from math import ceil
 from typing import Final, Literal
 
-from functions.subscribe.problems import ApiProblem
-from functions.subscribe.route import Call
-from shared.errors import HookchainError, Temporary
-from shared.http import Reply
-from shared.jsontext import from_json, to_json
-from shared.store_ports import NO_VERSION
-from shared.subscribers.directory import IDEMPOTENCY, read_stored
-from shared.subscribers.model import SealedText, Stored
+from functions.subscribe import problems, route
+from shared import errors, http, jsontext, store_ports
+from shared.subscribers import directory, model
 
 KEEP_SECONDS: Final = 86_400.0
 RUNNING_SECONDS: Final = 10.0
@@ -34,7 +29,7 @@ _NONCE_BYTES: Final = 12
 _SEED_BYTES: Final = 16
 
 
-class Record(Stored):
+class Record(model.Stored):
     """A request with a key. `fingerprint` is the digest of its path and body; `answer` is a sealed reply.
 
     tenant        the tenant in the path, with which the answer is forgotten; empty: none
@@ -49,14 +44,14 @@ class Record(Stored):
     state: Literal["running", "open", "done"] = "running"
     at: float
     until: float
-    answer: SealedText | None = None
+    answer: model.SealedText | None = None
 
 
-async def answer_once(call: Call, key: str, run: Callable[[], Awaitable[Reply]]) -> Reply:
+async def answer_once(call: route.Call, key: str, run: Callable[[], Awaitable[http.Reply]]) -> http.Reply:
     """Answer the request, or give the answer that it had before. Raises what `run` raises, and ApiProblem."""
     if not _KEY.fullmatch(key):
         rule = "must be 1 to 255 printable characters without spaces"
-        raise ApiProblem("invalid_value", f"Idempotency-Key: {rule}", [("Idempotency-Key", rule)])
+        raise problems.ApiProblem("invalid_value", f"Idempotency-Key: {rule}", [("Idempotency-Key", rule)])
     id_ = hashlib.sha256(f"{call.caller.name}\n{key}".encode()).hexdigest()
     record, version = await _begin(call, id_)
     if record.answer is not None:
@@ -66,7 +61,7 @@ async def answer_once(call: Call, key: str, run: Callable[[], Awaitable[Reply]])
     try:
         async with renewal:
             reply = await run()
-    except (ApiProblem, HookchainError):
+    except (problems.ApiProblem, errors.HookchainError):
         await _write(call, id_, record.model_copy(update={"state": "open"}), renewal.version)
         raise
     sealer = await call.service.keyring.sealer()
@@ -78,7 +73,7 @@ async def answer_once(call: Call, key: str, run: Callable[[], Awaitable[Reply]])
 class _Renewal:
     """The writes that the request runs, until the block ends. `version` is the record's."""
 
-    def __init__(self, call: Call, id_: str, record: Record, version: str) -> None:
+    def __init__(self, call: route.Call, id_: str, record: Record, version: str) -> None:
         self._call = call
         self._id = id_
         self._record = record
@@ -98,11 +93,11 @@ class _Renewal:
                 await asyncio.wait_for(self._ended.wait(), RENEW_SECONDS)
                 return
             renewed = self._record.model_copy(update={"at": self._call.service.clock.now()})
-            with suppress(Temporary):  # the next one may be written in time
+            with suppress(errors.Temporary):  # the next one may be written in time
                 self.version = await _write(self._call, self._id, renewed, self.version) or self.version
 
 
-async def _begin(call: Call, id_: str) -> tuple[Record, str]:
+async def _begin(call: route.Call, id_: str) -> tuple[Record, str]:
     """Return the record as it is now, and its version: done, or this request's to do. Raises ApiProblem."""
     now = call.now
     content = f"{call.request.method} {call.request.path}\n".encode() + call.request.body
@@ -114,19 +109,19 @@ async def _begin(call: Call, id_: str) -> tuple[Record, str]:
         at=now,
         until=now + KEEP_SECONDS,
     )
-    if (version := await _write(call, id_, new, NO_VERSION)) is not None:
+    if (version := await _write(call, id_, new, store_ports.NO_VERSION)) is not None:
         return new, version
-    found = await call.service.documents.get(IDEMPOTENCY, id_)
-    before = None if found is None else read_stored(Record, found)
+    found = await call.service.documents.get(directory.IDEMPOTENCY, id_)
+    before = None if found is None else directory.read_stored(Record, found)
     if found is not None and before is not None and now < before.until and not _is_of_former_tenant(before, new):
         if before.fingerprint != new.fingerprint:
-            raise ApiProblem("idempotency_key_reused", "this Idempotency-Key was used for another request")
+            raise problems.ApiProblem("idempotency_key_reused", "this Idempotency-Key was used for another request")
         if before.state == "done":
             return before, found.version
         if before.state == "running" and now < before.at + RUNNING_SECONDS:
             raise _in_progress(1.0 if now < before.at + 1.0 else before.at + RUNNING_SECONDS - now)
         new = new.model_copy(update={"seed": before.seed})
-    version = await _write(call, id_, new, NO_VERSION if found is None else found.version)
+    version = await _write(call, id_, new, store_ports.NO_VERSION if found is None else found.version)
     if version is None:
         raise _in_progress(1.0)
     return new, version
@@ -136,31 +131,31 @@ def _is_of_former_tenant(before: Record, new: Record) -> bool:
     return before.tenant == new.tenant and before.tenant_since != new.tenant_since
 
 
-def _in_progress(seconds: float) -> ApiProblem:
+def _in_progress(seconds: float) -> problems.ApiProblem:
     """Most requests end within a second. Of one that does not, it is not known whether its process died."""
     rule = f"a request with this Idempotency-Key is in progress; send it again in {ceil(seconds)} s"
-    return ApiProblem("request_in_progress", rule, retry_after_seconds=ceil(seconds))
+    return problems.ApiProblem("request_in_progress", rule, retry_after_seconds=ceil(seconds))
 
 
-async def _write(call: Call, id_: str, record: Record, expected: str) -> str | None:
-    return await call.service.documents.write(IDEMPOTENCY, id_, record.text(), expected, record.until)
+async def _write(call: route.Call, id_: str, record: Record, expected: str) -> str | None:
+    return await call.service.documents.write(directory.IDEMPOTENCY, id_, record.text(), expected, record.until)
 
 
 def _context(id_: str) -> str:
     return f"idempotency/{id_}"
 
 
-def _text_of(reply: Reply) -> str:
-    return to_json(
+def _text_of(reply: http.Reply) -> str:
+    return jsontext.to_json(
         {"status": reply.status, "body": reply.body.decode(), "headers": [list(each) for each in reply.headers]}
     )
 
 
-def _reply_of(text: str) -> Reply:
-    document = from_json(text.encode())
+def _reply_of(text: str) -> http.Reply:
+    document = jsontext.from_json(text.encode())
     assert isinstance(document, dict)
     status, body, headers = document["status"], document["body"], document["headers"]
     assert isinstance(status, int)
     assert isinstance(headers, list)
     pairs = [(str(each[0]), str(each[1])) for each in headers if isinstance(each, list)]
-    return Reply(status, str(body).encode(), (*pairs, ("idempotent-replayed", "true")))
+    return http.Reply(status, str(body).encode(), (*pairs, ("idempotent-replayed", "true")))

@@ -7,21 +7,20 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, 
 
 from functions.subscribe import api, wiring
 from functions.subscribe.service import Service
-from shared.cloud.aws.function_url import answer_event
-from shared.cloud.aws.invocations import LambdaContext, run
+from shared.cloud.aws import function_url, invocations
 from shared.jsontext import JsonObject
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
     wiring.service()
 
 
-def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
+def handler(event: JsonObject, context: invocations.LambdaContext) -> JsonObject:
     return handle(event, context, wiring.service)
 
 
-def handle(event: JsonObject, context: LambdaContext, service: Callable[[], Service]) -> JsonObject:
-    return run(
-        lambda deadline: answer_event(
+def handle(event: JsonObject, context: invocations.LambdaContext, service: Callable[[], Service]) -> JsonObject:
+    return invocations.run(
+        lambda deadline: function_url.answer_event(
             "subscribe", lambda head, read_body: api.answer(service(), head, read_body), event, deadline
         ),
         context,

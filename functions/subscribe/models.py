@@ -17,18 +17,16 @@ from pydantic import (
     model_validator,
 )
 
-from shared.event import UNFIT
+from shared import event, times
 from shared.jsontext import Json, JsonObject, texts_json
-from shared.subscribers.event_types import MAX_DESCRIPTION, MAX_EXAMPLES, MAX_GROUP
+from shared.subscribers import event_types, names
 from shared.subscribers.model import AuthKind, Capability, DisabledBy, Scope
-from shared.subscribers.names import TYPE_PATTERN
-from shared.times import unix_seconds
 
 MAX_PAGE: Final = 100
 MAX_CURSOR_CHARACTERS: Final = 2_000
 _EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _LATEST_SECONDS: Final = 10_000_000_000.0
-TypeName = Annotated[str, StringConstraints(pattern=f"^{TYPE_PATTERN}$")]
+TypeName = Annotated[str, StringConstraints(pattern=f"^{names.TYPE_PATTERN}$")]
 Item = TypeVar("Item")
 MAX_METADATA: Final = 20
 MAX_HEADERS_BYTES: Final = 8_192
@@ -75,14 +73,14 @@ class NoBody(Input):
 
 
 def _line(text: str) -> str:
-    if re.search(UNFIT, text):
+    if re.search(event.UNFIT, text):
         raise ValueError("must have no line breaks, control characters or lone surrogates")
     return text
 
 
 def _time(text: str) -> str:
     try:
-        seconds = unix_seconds(text)
+        seconds = times.unix_seconds(text)
     except (ValueError, OverflowError) as error:
         raise ValueError("must be a time in RFC 3339, such as 2026-03-01T12:00:00Z") from error
     if not 0 <= seconds <= _LATEST_SECONDS:
@@ -480,10 +478,10 @@ class EventTypeInput(Input):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] = ""
-    group: Annotated[Line, Field(max_length=MAX_GROUP)] = ""
+    description: Annotated[str, Field(max_length=event_types.MAX_DESCRIPTION)] = ""
+    group: Annotated[Line, Field(max_length=event_types.MAX_GROUP)] = ""
     schema_: Annotated[dict[str, JsonValue], Field(alias="schema")] = {}
-    examples: Annotated[list[JsonValue], Field(max_length=MAX_EXAMPLES)] = []
+    examples: Annotated[list[JsonValue], Field(max_length=event_types.MAX_EXAMPLES)] = []
     deprecated: bool = False
 
 
@@ -502,13 +500,13 @@ class EventTypeView(Output):
 
 
 class EventTypeQuery(ListQuery):
-    group: Annotated[Line, Field(max_length=MAX_GROUP)] = ""
+    group: Annotated[Line, Field(max_length=event_types.MAX_GROUP)] = ""
 
 
 class ExportQuery(Query):
     """With a `group`, the event types of that one."""
 
-    group: Annotated[Line, Field(max_length=MAX_GROUP)] = ""
+    group: Annotated[Line, Field(max_length=event_types.MAX_GROUP)] = ""
 
 
 class ImportInput(Input):

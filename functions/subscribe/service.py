@@ -7,19 +7,16 @@ from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
-from functions.subscribe.credentials import PORTAL
-from functions.subscribe.problems import ApiProblem
+from functions.subscribe import credentials, problems
+from shared import ports, store_ports
 from shared.fetch import Fetch
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger
-from shared.ports import Blobs, Bus, Clock, Secrets
 from shared.retention import Retention, retention_of
 from shared.settings import SliceFault
-from shared.store_ports import Documents, Grants
+from shared.subscribers import model, sealing
 from shared.subscribers.directory import Directory
-from shared.subscribers.model import EventType
 from shared.subscribers.payload import PayloadStyle
-from shared.subscribers.sealing import KEY_SECRET, derived_key
 
 if TYPE_CHECKING:
     from shared.subscribers.sealing import Sealer
@@ -72,7 +69,7 @@ class SubscribeSettings:
     """
 
     destinations: Mapping[str, SubscribersDestination]
-    event_types: Mapping[str, EventType] = field(default_factory=dict)
+    event_types: Mapping[str, model.EventType] = field(default_factory=dict)
     limits: TenantLimits = field(default_factory=TenantLimits)
     retention: Retention = field(default_factory=Retention)
     public_url: str = ""
@@ -142,10 +139,10 @@ def _destination(written: Json, name: str) -> SubscribersDestination:
     return SubscribersDestination("data" if payload == "data" else "standard", _text(written, "rate"))
 
 
-def _event_type(name: str, written: Json) -> EventType:
+def _event_type(name: str, written: Json) -> model.EventType:
     if not isinstance(written, dict):
         raise TypeError(f"event_types.{name} is an object")
-    return EventType(
+    return model.EventType(
         name=name,
         description=_text(written, "description"),
         group=_text(written, "group"),
@@ -179,7 +176,7 @@ def _text(written: JsonObject, name: str) -> str:
 class RequestRate:
     """`grants` is called at first use. All instances together keep the rate."""
 
-    def __init__(self, grants: Callable[[], Grants], clock: Clock) -> None:
+    def __init__(self, grants: Callable[[], store_ports.Grants], clock: ports.Clock) -> None:
         self._grants = cache(grants)
         self._clock = clock
 
@@ -192,29 +189,29 @@ class RequestRate:
             return
         seconds = max(1, ceil(first - now - AHEAD_SECONDS))
         rule = f"at most {MAX_REQUESTS} requests a minute may verify, test or send again; try again in {seconds} s"
-        raise ApiProblem("too_many_requests", rule, retry_after_seconds=seconds)
+        raise problems.ApiProblem("too_many_requests", rule, retry_after_seconds=seconds)
 
 
 class Keyring:
     """Each method raises Temporary where the secret is not there, or cannot be used."""
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: ports.Secrets) -> None:
         self._secrets = secrets
 
     async def portal_keys(self) -> tuple[bytes, ...]:
         """Return the keys of portal tokens, newest first: the first signs, and all of them verify."""
-        return _derived(await self._secrets.values(KEY_SECRET), PORTAL)
+        return _derived(await self._secrets.values(sealing.KEY_SECRET), credentials.PORTAL)
 
     async def cursor_keys(self) -> tuple[bytes, ...]:
-        return _derived(await self._secrets.values(KEY_SECRET), CURSOR)
+        return _derived(await self._secrets.values(sealing.KEY_SECRET), CURSOR)
 
     async def sealer(self) -> "Sealer":
-        return _sealer(await self._secrets.values(KEY_SECRET))
+        return _sealer(await self._secrets.values(sealing.KEY_SECRET))
 
 
 @lru_cache(maxsize=8)
 def _derived(values: tuple[str, ...], purpose: str) -> tuple[bytes, ...]:
-    return tuple([derived_key(value, purpose) for value in values])
+    return tuple([sealing.derived_key(value, purpose) for value in values])
 
 
 @lru_cache(maxsize=2)
@@ -236,15 +233,15 @@ class Service:
     directory: Directory
     keyring: Keyring
     ledger: Ledger
-    bus: Bus
-    blobs: Blobs | None
+    bus: ports.Bus
+    blobs: ports.Blobs | None
     fetch: Callable[[], Fetch]
-    clock: Clock
+    clock: ports.Clock
     random_bytes: Callable[[int], bytes]
     elapsed: Callable[[], float] = field(default=monotonic)
     catalogue: PublishedCatalogue = field(default_factory=PublishedCatalogue)
     request_rate: RequestRate | None = None
 
     @property
-    def documents(self) -> Documents:
+    def documents(self) -> store_ports.Documents:
         return self.directory.documents

@@ -15,14 +15,9 @@ from urllib.parse import urlsplit
 from functions.subscribe.endpoint import open_secret
 from functions.subscribe.problems import ApiProblem
 from functions.subscribe.service import Service
-from shared.errors import Permanent, Temporary
+from shared import errors, fetch, jsontext, times
 from shared.event import Event
-from shared.fetch import Fetched, Outgoing
-from shared.jsontext import from_json
-from shared.subscribers.model import Endpoint
-from shared.subscribers.names import SUBSCRIBERS_SOURCE
-from shared.subscribers.payload import endpoint_request, valid_secrets
-from shared.times import rfc3339
+from shared.subscribers import model, names, payload
 
 TIMEOUT_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 4_096
@@ -30,7 +25,7 @@ TYPE: Final = "endpoint.verification"
 DEFAULT_ORIGIN: Final = "hookchain"
 
 
-async def verify_ownership(service: Service, endpoint: Endpoint) -> None:
+async def verify_ownership(service: Service, endpoint: model.Endpoint) -> None:
     """Raises ApiProblem (`verification_failed`), whose detail says what was expected and nothing of the answer."""
     kind = service.settings.verify
     if kind == "cloudevents":
@@ -39,13 +34,15 @@ async def verify_ownership(service: Service, endpoint: Endpoint) -> None:
         await _challenge(service, endpoint)
 
 
-async def _challenge(service: Service, endpoint: Endpoint) -> None:
+async def _challenge(service: Service, endpoint: model.Endpoint) -> None:
     challenge, now = service.random_bytes(24).hex(), service.clock.now()
     id_ = service.random_bytes(16).hex()
     data = {"type": TYPE, "challenge": challenge}
-    event = Event(id_, SUBSCRIBERS_SOURCE, TYPE, rfc3339(now), id_, {**data})
-    secrets = [await open_secret(service, endpoint.tenant, endpoint.id, each) for each in valid_secrets(endpoint, now)]
-    request = endpoint_request(endpoint, secrets, event, "data", id_, int(now))
+    event = Event(id_, names.SUBSCRIBERS_SOURCE, TYPE, times.rfc3339(now), id_, {**data})
+    secrets = [
+        await open_secret(service, endpoint.tenant, endpoint.id, each) for each in payload.valid_secrets(endpoint, now)
+    ]
+    request = payload.endpoint_request(endpoint, secrets, event, "data", id_, int(now))
     answer = await _fetch(service, "POST", request.url, request.headers, request.body)
     if not _has_challenge(answer.body, challenge):
         rule = 'the answer must have the challenge, as its text or as the JSON field "challenge", and no "type"'
@@ -55,7 +52,7 @@ async def _challenge(service: Service, endpoint: Endpoint) -> None:
 def _has_challenge(body: bytes, challenge: str) -> bool:
     found: object = body.strip().decode("utf-8", "replace").strip('"')
     try:
-        document = from_json(body)
+        document = jsontext.from_json(body)
         if isinstance(document, dict):
             found = None if "type" in document else document.get("challenge")
     except (ValueError, RecursionError):
@@ -63,7 +60,7 @@ def _has_challenge(body: bytes, challenge: str) -> bool:
     return isinstance(found, str) and hmac.compare_digest(found.encode("utf-8", "replace"), challenge.encode())
 
 
-async def _do_handshake(service: Service, endpoint: Endpoint) -> None:
+async def _do_handshake(service: Service, endpoint: model.Endpoint) -> None:
     origin = urlsplit(service.settings.public_url).hostname or DEFAULT_ORIGIN
     headers = (*endpoint.headers.items(), ("webhook-request-origin", origin))
     answer = await _fetch(service, "OPTIONS", endpoint.url, headers, b"")
@@ -73,8 +70,10 @@ async def _do_handshake(service: Service, endpoint: Endpoint) -> None:
         raise ApiProblem("verification_failed", rule)
 
 
-async def _fetch(service: Service, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Fetched:
-    outgoing = Outgoing(
+async def _fetch(
+    service: Service, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes
+) -> fetch.Fetched:
+    outgoing = fetch.Outgoing(
         method,
         url,
         headers,
@@ -86,7 +85,7 @@ async def _fetch(service: Service, method: str, url: str, headers: tuple[tuple[s
     )
     try:
         answer = await service.fetch().fetch(outgoing)
-    except (Permanent, Temporary) as error:
+    except (errors.Permanent, errors.Temporary) as error:
         raise ApiProblem("verification_failed", f"the endpoint was not asked: {error.detail}") from error
     if not 200 <= answer.status < 300:
         raise ApiProblem("verification_failed", f"the endpoint must answer with a 2xx; it answered {answer.status}")

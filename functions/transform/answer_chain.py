@@ -11,18 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from functions.transform.chain import CHAINS_PATH, Chain, ChainResult, NamedChains
-from functions.transform.paths import JSON_TYPE, bytes_of, type_of
-from functions.transform.step import Services
+from functions.transform import chain, paths, step
+from shared import errors, limits, times
 from shared.base64_text import base64_text
-from shared.errors import Permanent, Rejected, Temporary
 from shared.event import MAX_HOPS, Event, event_id, from_cloudevent
-from shared.formats.content_encoding import decode_content
-from shared.formats.parse import parse_as, parse_body
+from shared.formats import content_encoding, parse
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json, JsonObject, to_json
-from shared.limits import DEFAULT
-from shared.times import rfc3339
 
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 CLOUDEVENT: Final = "application/cloudevents+json"
@@ -30,24 +25,24 @@ UNPARSED_FORMATS: Final = ("text", "bytes")
 
 
 async def answer_chain(
-    chains: NamedChains, services: Services | None, head: Request, read_body: ReadBody, now: float
+    chains: chain.NamedChains, services: step.Services | None, head: Request, read_body: ReadBody, now: float
 ) -> tuple[Reply, JsonObject]:
     """Return the reply, and the fields of its log line."""
-    name = unquote(head.path.removeprefix(CHAINS_PATH))
+    name = unquote(head.path.removeprefix(chain.CHAINS_PATH))
     if name not in chains:
         return problem(404, "unknown_chain", "There is no chain of this name."), {"chain": None}
     fields: JsonObject = {"chain": name}
     if head.method != "POST":
         return problem(405, "method_not_allowed", "A chain takes a POST.", ("allow", "POST")), fields
     try:
-        encoded = await read_body(DEFAULT.max_decoded_bytes)
-        event = _event(name, head, decode_content(encoded, head.header("content-encoding")), now)
-        result = await Chain(f"{CHAINS_PATH}{name}", chains[name], chains).run(event, services)
-    except Rejected as error:
+        encoded = await read_body(limits.DEFAULT.max_decoded_bytes)
+        event = _event(name, head, content_encoding.decode_content(encoded, head.header("content-encoding")), now)
+        result = await chain.Chain(f"{chain.CHAINS_PATH}{name}", chains[name], chains).run(event, services)
+    except errors.Rejected as error:
         return problem(error.status, error.code, error.detail), {**fields, "code": error.code}
-    except Permanent as error:
+    except errors.Permanent as error:
         return problem(422, error.code, error.detail), {**fields, "code": error.code}
-    except Temporary as error:
+    except errors.Temporary as error:
         detail = _without_route(error.detail, name)
         return problem(503, error.code, detail, ("retry-after", "5")), {**fields, "code": error.code, "detail": detail}
     return _reply(result, name), {**fields, **({"code": result.faults[0].code} if result.faults else {})}
@@ -61,14 +56,14 @@ def _event(name: str, head: Request, body: bytes, now: float) -> Event:
     else:
         event = event_from(body, content_type, _requested_format(head), name, now)
     if max(event.hops, _hops(head)) > MAX_HOPS:
-        raise Permanent("too_many_hops", f"more than {MAX_HOPS} hops are a loop")
+        raise errors.Permanent("too_many_hops", f"more than {MAX_HOPS} hops are a loop")
     return event
 
 
 def _requested_format(head: Request) -> str | None:
     requested = parse_qs(head.query).get("body", [""])[-1]
     if requested and requested not in UNPARSED_FORMATS:
-        raise Rejected("malformed_body", "`?body=` must be text or bytes, or be left out")
+        raise errors.Rejected("malformed_body", "`?body=` must be text or bytes, or be left out")
     return requested or None
 
 
@@ -81,15 +76,15 @@ def _json(body: bytes) -> Json:
     try:
         document: Json = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Rejected("malformed_body", "the CloudEvent is not JSON") from error
+        raise errors.Rejected("malformed_body", "the CloudEvent is not JSON") from error
     return document
 
 
 def _without_route(detail: str, name: str) -> str:
-    return detail.removeprefix(f"route {f'{CHAINS_PATH}{name}'!r}: ")
+    return detail.removeprefix(f"route {f'{chain.CHAINS_PATH}{name}'!r}: ")
 
 
-def _reply(result: ChainResult, name: str) -> Reply:
+def _reply(result: chain.ChainResult, name: str) -> Reply:
     """Return the document; a problem if a step failed, or ended the event on purpose."""
     if result.faults:
         return problem(422, result.faults[0].code, _without_route(result.faults[0].detail, name))
@@ -116,17 +111,19 @@ def event_from(content: bytes, content_type: str | None, format_name: str | None
     `format_name` takes precedence over the content type. The id is a hash of the content, so that the same document
     is the same event. Raises Rejected.
     """
-    parsed = parse_as(format_name, content, content_type) if format_name else parse_body(content, content_type)
+    parsed = (
+        parse.parse_as(format_name, content, content_type) if format_name else parse.parse_body(content, content_type)
+    )
     digest = hashlib.sha256(content).hexdigest()
     event = Event(
         id=event_id(source, digest),
         source=f"/sources/{source}",
         type="received",
-        receivedat=rfc3339(now),
+        receivedat=times.rfc3339(now),
         payloadhash=digest,
         data=parsed.data,
         rawtype=content_type,
-        datatype=JSON_TYPE if isinstance(parsed.data, str) and parsed.format != "text" else None,
+        datatype=paths.JSON_TYPE if isinstance(parsed.data, str) and parsed.format != "text" else None,
     )
     try:
         return replace(event, rawbody=content.decode("utf-8"))
@@ -138,11 +135,11 @@ def document_from(events: Sequence[Event]) -> Document:
     """Return the data of an event as a document: text or bytes under their own type, all else, and the list of the
     data of several events, as JSON."""
     if len(events) != 1:
-        return Document(to_json([event.data for event in events]).encode(), JSON_TYPE)
+        return Document(to_json([event.data for event in events]).encode(), paths.JSON_TYPE)
     [event] = events
-    if isinstance(event.data, str) and event.datatype != JSON_TYPE:
+    if isinstance(event.data, str) and event.datatype != paths.JSON_TYPE:
         return Document(event.data.encode("utf-8", "replace"), event.datatype or TEXT_TYPE)
-    content = bytes_of(event.data)
+    content = paths.bytes_of(event.data)
     if content is not None:
-        return Document(content, type_of(event.data) or "application/octet-stream")
-    return Document(to_json(event.data).encode(), JSON_TYPE)
+        return Document(content, paths.type_of(event.data) or "application/octet-stream")
+    return Document(to_json(event.data).encode(), paths.JSON_TYPE)

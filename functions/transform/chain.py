@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.transform.copies import copy_event, without_copy
+from functions.transform import copies, step_results
 from functions.transform.step import (
     MAX_STEPS,
     UNAVAILABLE_CODES,
@@ -23,11 +23,9 @@ from functions.transform.step import (
     SystemUnavailable,
     Through,
 )
-from functions.transform.step_results import ResultVerifier
+from shared import own_modules, time_bound
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
-from shared.own_modules import place_in_own_module
-from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded, is_cancelled
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]
@@ -127,7 +125,7 @@ class Chain:
         SystemUnavailable if the route has to wait.
         """
         context = StepContext(event, self.route)
-        verifier = ResultVerifier(self.chains, event, characters)
+        verifier = step_results.ResultVerifier(self.chains, event, characters)
         return await _Run(self, context, services, records, verifier)
 
 
@@ -153,7 +151,7 @@ class _Run:
     context: StepContext
     services: Services | None
     records: list[StepRecord] | None
-    verifier: ResultVerifier
+    verifier: step_results.ResultVerifier
     result: ChainResult = field(default_factory=ChainResult)
     is_closed: bool = False
 
@@ -167,7 +165,7 @@ class _Run:
         answer: object = None
         error: BaseException | None = None
         while True:
-            with bounded():
+            with time_bound.bounded():
                 try:
                     awaited = coroutine.send(answer) if error is None else coroutine.throw(error)
                 except StopIteration as end:  # the steps have returned
@@ -241,7 +239,7 @@ class _Run:
                 result = step.step.apply(input_event, context)
             result = self.verifier.verify(result, event, step)
             if step.is_own:
-                result = without_copy(result, input_event, event)
+                result = copies.without_copy(result, input_event, event)
         except BaseException as error:
             if step.asks and self._is_ended_by(error):
                 raise
@@ -261,13 +259,13 @@ class _Run:
         """
         if self.is_closed:
             return True
-        return isinstance(error, asyncio.CancelledError) and is_cancelled()
+        return isinstance(error, asyncio.CancelledError) and time_bound.is_cancelled()
 
     def _copies(self, event: Event) -> tuple[Event, StepContext]:
         """Return copies for an operator's own step, which may write into them: other routes have the same event."""
-        copy = copy_event(event)
+        copy = copies.copy_event(event)
         original = self.context.original
-        return copy, replace(self.context, original=copy if original is event else copy_event(original))
+        return copy, replace(self.context, original=copy if original is event else copies.copy_event(original))
 
     async def _ask(self, step: Step, event: Event, context: StepContext) -> StepResult:
         assert isinstance(step, AskingStep)
@@ -299,6 +297,6 @@ def _system_unavailable(fault: Temporary, detail: str, step: NamedStep) -> Syste
 
 def step_fault(error: BaseException) -> Permanent:
     """Return the Permanent for any other exception of a step. An operator's own step can raise anything."""
-    if isinstance(error, OutOfTime):
-        return Permanent("time_limit_exceeded", f"it computed for more than {MAX_COMPUTING_SECONDS:g} s")
-    return Permanent("step_failed", place_in_own_module(error))
+    if isinstance(error, time_bound.OutOfTime):
+        return Permanent("time_limit_exceeded", f"it computed for more than {time_bound.MAX_COMPUTING_SECONDS:g} s")
+    return Permanent("step_failed", own_modules.place_in_own_module(error))

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from jmespath.parser import ParsedResult
 
-from shared.casting import CASTS
-from shared.errors import Permanent
-from shared.expressions import Expression, search_parsed
+from shared import casting, errors, expressions
 from shared.jsontext import Json, JsonObject, to_json
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ class PathValue:
     value: Json
 
 
-def read_values(expression: Expression, value: Json) -> list[PathValue]:
+def read_values(expression: expressions.Expression, value: Json) -> list[PathValue]:
     """Return each path that the expression reads in `value`, once, in the order in which it is written.
 
     Paths inside a list's `[? … ]` are not listed; the path of the list is.
@@ -38,7 +36,7 @@ def read_values(expression: Expression, value: Json) -> list[PathValue]:
     return [PathValue(path, _search(node, value)) for path, node in paths.items()]
 
 
-def numbers_as_text(expression: Expression, value: Json) -> list[str]:
+def numbers_as_text(expression: expressions.Expression, value: Json) -> list[str]:
     """Return the paths whose text reads as a number and is compared with a number, which is never true.
 
     XML, forms and CSV have no numbers: every value in them arrives as text.
@@ -46,12 +44,12 @@ def numbers_as_text(expression: Expression, value: Json) -> list[str]:
     return list(dict.fromkeys(_numbers_as_text(expression.tree, value)))
 
 
-def compared_paths(expression: Expression) -> list[str]:
+def compared_paths(expression: expressions.Expression) -> list[str]:
     """Return the paths that the expression compares with a number that it states, for any event."""
     return list(dict.fromkeys(_compared_paths(expression.tree)))
 
 
-def number_hint(condition: Expression, view: JsonObject) -> str:
+def number_hint(condition: expressions.Expression, view: JsonObject) -> str:
     """Return why the condition is false and what to write, where it compares such text; else an empty string.
 
     `view` is the event as expressions see it. The hint holds no value, so that it can be logged.
@@ -163,7 +161,7 @@ def _is_number_as_text(value: Json) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        CASTS["number"](value)
+        casting.CASTS["number"](value)
     except ValueError:
         return False
     return True
@@ -171,6 +169,6 @@ def _is_number_as_text(value: Json) -> bool:
 
 def _search(node: "_TreeNode", value: Json) -> Json:
     try:
-        return search_parsed(ParsedResult("", node), value)
-    except Permanent:  # what cannot be computed has no value to show
+        return expressions.search_parsed(ParsedResult("", node), value)
+    except errors.Permanent:  # what cannot be computed has no value to show
         return None

@@ -9,24 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from functions.transform.chain import CHAINS_PATH, NamedChains
-from functions.transform.step import Services
-from functions.transform.transform import Transformed, Transformer
+from functions.transform import chain, step, transform
+from shared import logs, outcomes
 from shared.errors import HookchainError, Permanent, Rejected, Temporary, place_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
-from shared.logs import log, loggable_type
-from shared.outcomes import EventOutcome, RequestOutcome, RouteOutcome
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push, refuse_pages
 
 _DUPLICATE: Final = (
     "an event with the same signed bytes came first; if the sender repeats bodies on purpose, set `dedupe: delivery_id`"
 )
-REJECTED: Final[RequestOutcome] = "rejected"
-UNAVAILABLE: Final[RequestOutcome] = "unavailable"
-DEAD_LETTERED: Final[EventOutcome] = "dead_lettered"
-DUPLICATE: Final[EventOutcome] = "duplicate"
-WAITING: Final[RouteOutcome] = "waiting"
+REJECTED: Final[outcomes.RequestOutcome] = "rejected"
+UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
+DEAD_LETTERED: Final[outcomes.EventOutcome] = "dead_lettered"
+DUPLICATE: Final[outcomes.EventOutcome] = "duplicate"
+WAITING: Final[outcomes.RouteOutcome] = "waiting"
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
 
@@ -39,9 +36,9 @@ class Service:
     type_words  for each configured source, how many words of its events' types a log may hold
     """
 
-    transformer: Transformer
-    chains: NamedChains
-    services: Services | None
+    transformer: transform.Transformer
+    chains: chain.NamedChains
+    services: step.Services | None
     verify_push: VerifyPush
     type_words: Mapping[str, int] = field(default_factory=dict)
 
@@ -50,7 +47,7 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     started = time.perf_counter()
     try:
         refuse_pages(head)
-        if head.path.startswith(CHAINS_PATH):
+        if head.path.startswith(chain.CHAINS_PATH):
             return await _answer_chain(service, head, read_body, started)
         if head.method != "POST":
             raise Rejected("method_not_allowed", "a push is a POST")
@@ -108,11 +105,11 @@ def _log_unavailable(error: Exception, started: float) -> None:
     _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=fault.code, detail=fault.detail)
 
 
-def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], started: float) -> None:
+def _log_transformed(transformed: transform.Transformed, type_words: Mapping[str, int], started: float) -> None:
     event, decision = transformed.event, transformed.decision
     words = type_words.get(event.source_name)
     source = None if words is None else event.source_name
-    event_type = loggable_type(event.type, words or 1)
+    event_type = logs.loggable_type(event.type, words or 1)
     names: dict[str, Json] = {"event_id": event.id, "source": source, "type": event_type}
     if transformed.duplicate_of is not None:
         reason: dict[str, Json] = {"outcome": DUPLICATE, "reason": "same_signed_bytes", "detail": _DUPLICATE}
@@ -132,7 +129,7 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
     for route, waiting in decision.waiting:
         fields: dict[str, Json] = {"route": route, "code": waiting.code, "reason": waiting.detail}
         _log("WARNING", "waiting", started, outcome=WAITING, **fields, **names)
-    log(
+    logs.log(
         "INFO",
         "transformed",
         started,
@@ -148,4 +145,4 @@ def _log_transformed(transformed: Transformed, type_words: Mapping[str, int], st
 
 
 def _log(severity: str, message: str, started: float, **fields: Json) -> None:
-    log(severity, message, started, function="transform", **fields)
+    logs.log(severity, message, started, function="transform", **fields)

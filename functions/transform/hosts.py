@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from shared import logs, ports
 from shared.event import Event
-from shared.logs import log
 from shared.outgoing.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
 from shared.outgoing.gate import ProcessGate
-from shared.ports import Clock
 
 if TYPE_CHECKING:
     from shared.outgoing.instance_leases import InstanceLeases
@@ -54,7 +53,7 @@ class StepHosts:
     """
 
     gate: ProcessGate
-    clock: Clock
+    clock: ports.Clock
     instances: "InstanceLeases | None" = None
     _circuits: OrderedDict[Asker, Circuit] = field(default_factory=OrderedDict)
     _reasons: dict[Asker, str] = field(default_factory=dict)
@@ -142,7 +141,7 @@ class StepHosts:
             )
             self._reasons[asker] = f"{failed} failed, the last: {reason}"
             text = f"{asker.host}: paused for {circuit.pause_seconds:g} s"
-            log("WARNING", text, function="transform", breaker="open", reason=self._reasons[asker])
+            logs.log("WARNING", text, function="transform", breaker="open", reason=self._reasons[asker])
         elif before.pause_seconds and not circuit.pause_seconds:
             self._reasons.pop(asker, None)
-            log("INFO", f"{asker.host}: answers again", function="transform", breaker="closed")
+            logs.log("INFO", f"{asker.host}: answers again", function="transform", breaker="closed")

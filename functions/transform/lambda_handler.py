@@ -14,12 +14,8 @@ from urllib.parse import quote
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and looking for them takes 15 ms
 
-from functions.transform import entry, wiring
-from functions.transform.chain import CHAINS_PATH
-from functions.transform.entry import Service
-from shared.cloud.aws.batches import MessageQueues, batch_of, take_batch
-from shared.cloud.aws.function_url import answer_event
-from shared.cloud.aws.invocations import LambdaContext, run
+from functions.transform import chain, entry, wiring
+from shared.cloud.aws import batches, function_url, invocations
 from shared.jsontext import JsonObject
 from shared.push import Push
 
@@ -29,32 +25,35 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
     wiring.service()
 
 
-def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
+def handler(event: JsonObject, context: invocations.LambdaContext) -> JsonObject:
     return handle(event, context, wiring.service, wiring.queues)
 
 
 def handle(
-    event: JsonObject, context: LambdaContext, service: Callable[[], Service], queues: Callable[[], MessageQueues]
+    event: JsonObject,
+    context: invocations.LambdaContext,
+    service: Callable[[], entry.Service],
+    queues: Callable[[], batches.MessageQueues],
 ) -> JsonObject:
     if "chain" in event:
         request = request_to(event)
-        return run(
-            lambda deadline: answer_event(
+        return invocations.run(
+            lambda deadline: function_url.answer_event(
                 "transform", lambda head, read_body: entry.answer(service(), head, read_body), request, deadline
             ),
             context,
         )
     if context.invoked_function_arn.endswith(f":{CHAINS_ALIAS}"):
         raise PermissionError(f"chain: is missing; by the alias {CHAINS_ALIAS!r}, only a chain can be called")
-    batch = batch_of(event)
+    batch = batches.batch_of(event)
 
     async def take(push: Push) -> bool:
         return await entry.take_event(service(), push, time.perf_counter())
 
-    return run(lambda deadline: take_batch("transform", batch, take, queues(), deadline), context)
+    return invocations.run(lambda deadline: batches.take_batch("transform", batch, take, queues(), deadline), context)
 
 
 def request_to(event: JsonObject) -> JsonObject:
     """Return the invocation as a request to the path of its chain."""
-    path = f"{CHAINS_PATH}{quote(str(event['chain']), safe='', errors='replace')}"
+    path = f"{chain.CHAINS_PATH}{quote(str(event['chain']), safe='', errors='replace')}"
     return {**event, "rawPath": path, "requestContext": {"http": {"method": "POST"}}}

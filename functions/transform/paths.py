@@ -14,12 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeAlias
 
 from functions.transform.step import Settings
-from shared.base64_text import decode_base64
+from shared import base64_text, did_you_mean, expressions
 from shared.config.rules import verified_by
-from shared.did_you_mean import nearest
 from shared.errors import Permanent
 from shared.event import Event, attribute_text
-from shared.expressions import over_event
 from shared.formats.text_body import binary
 from shared.jsontext import Json, kind_of, to_json
 from shared.writers.writing import SHOWN_CHARACTERS, is_field_name
@@ -86,7 +84,7 @@ def parse_path(text: str) -> Path:
 
 def _hint(text: str) -> str:
     root, dot, rest = text.partition(".")
-    near = nearest(root, ("data", *ATTRIBUTES))
+    near = did_you_mean.nearest(root, ("data", *ATTRIBUTES))
     meant = f"data.{text}" if near is None else f"{near}{dot}{rest}" if near == "data" or not dot else ""
     return f"; did you mean {meant!r}?" if root and meant else ""
 
@@ -253,7 +251,7 @@ def bytes_of(value: Json) -> bytes | None:
     if not isinstance(value, dict) or not value.keys() >= _BYTES_KEYS or not isinstance(value["base64"], str):
         return None
     try:
-        return decode_base64(value["base64"])
+        return base64_text.decode_base64(value["base64"])
     except ValueError:
         return None
 
@@ -318,7 +316,7 @@ def with_attribute(event: Event, path: Path, value: Json) -> Event:
 
 
 def _verify_expression(text: str) -> str:
-    over_event(text)
+    expressions.over_event(text)
     return text
 
 

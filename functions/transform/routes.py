@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.transform.chain import Chain, ChainResult, StepRecord
 from functions.transform.step import Services, SystemUnavailable
+from shared import jsontext, outcomes, time_bound
 from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import MAX_HOPS, Event, view_of
 from shared.journal import MAX_LISTED_ROUTES, RouteDecision
-from shared.jsontext import Json
-from shared.outcomes import EventOutcome
-from shared.time_bound import MAX_COMPUTING_SECONDS, OutOfTime, bounded
 
 if TYPE_CHECKING:
     from shared.expressions import Expression
@@ -191,10 +189,10 @@ def _match_where(where: "Expression", event: Event) -> Match:
 
     view = view_of(event)
     try:
-        with bounded():
+        with time_bound.bounded():
             value = where.search(view)
-    except OutOfTime:
-        reason = f"{_UNCOMPUTED}: it computes for more than {MAX_COMPUTING_SECONDS:g} s"
+    except time_bound.OutOfTime:
+        reason = f"{_UNCOMPUTED}: it computes for more than {time_bound.MAX_COMPUTING_SECONDS:g} s"
     except Permanent as error:
         reason = f"{_UNCOMPUTED}: {error.detail}{number_hint(where, view)}"
     else:
@@ -205,7 +203,7 @@ def _match_where(where: "Expression", event: Event) -> Match:
     return Match(False, reason, reason)
 
 
-def _false_value(value: Json, kind: str) -> str:
+def _false_value(value: jsontext.Json, kind: str) -> str:
     return "false" if value is False else f"{kind}{'' if value is None else ' that is empty'}, which counts as false"
 
 
@@ -272,7 +270,7 @@ class Decision(NamedTuple):
     waiting: tuple[tuple[str, SystemUnavailable], ...] = ()
 
     @property
-    def outcome(self) -> EventOutcome:
+    def outcome(self) -> outcomes.EventOutcome:
         """Return the outcome for the log; `filtered` means that a step ended the event on purpose."""
         if self.owed:
             return "routed"

@@ -5,15 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.errors import Temporary
+from shared import errors, jsontext, logs, ports, store_ports, time_bound, times
 from shared.event import Event
-from shared.jsontext import from_json, texts_json
-from shared.logs import log
-from shared.ports import Clock
 from shared.seen_record import KEPT_SECONDS, SEEN_AT, seen_record
-from shared.store_ports import Kept, Records
-from shared.time_bound import Deadlines
-from shared.times import unix_seconds
 
 WRITE_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 5.0
@@ -25,9 +19,9 @@ class Seen:
     """`intervals`: for each source, how long after a note the next one is made. `records` is called at first use."""
 
     intervals: Mapping[str, float]
-    records: Callable[[], Records]
-    clock: Clock
-    deadlines: Deadlines = field(default_factory=Deadlines)
+    records: Callable[[], store_ports.Records]
+    clock: ports.Clock
+    deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
     _noted: dict[str, float] = field(default_factory=dict)
     """Until when each source needs no note, by the time at which its events were received."""
 
@@ -46,26 +40,26 @@ class Seen:
             deadline = asyncio.get_running_loop().time() + WRITE_SECONDS
             last = await self.deadlines.wait(self._write(source, at, interval, now), deadline)
             self._noted[source] = last + interval
-        except (Temporary, TimeoutError) as error:
+        except (errors.Temporary, TimeoutError) as error:
             self._noted[source] = at + min(interval, AGAIN_SECONDS)
-            detail = error.detail if isinstance(error, Temporary) else f"not written within {WRITE_SECONDS:g} s"
-            log("WARNING", "not noted as seen", function="transform", source=source, detail=detail)
+            detail = error.detail if isinstance(error, errors.Temporary) else f"not written within {WRITE_SECONDS:g} s"
+            logs.log("WARNING", "not noted as seen", function="transform", source=source, detail=detail)
 
     async def _write(self, source: str, at: float, interval: float, now: float) -> float:
-        def decide(text: str | None) -> tuple[float, Kept | None]:
-            stored = from_json(text.encode()) if text else {}
+        def decide(text: str | None) -> tuple[float, store_ports.Kept | None]:
+            stored = jsontext.from_json(text.encode()) if text else {}
             record = stored if isinstance(stored, dict) else {}
             last = record.get(SEEN_AT)
             if isinstance(last, int | float) and at < last + interval:  # another instance was faster
                 return float(last), None
-            return at, Kept(texts_json({**record, SEEN_AT: at}).decode(), now + KEPT_SECONDS)
+            return at, store_ports.Kept(jsontext.texts_json({**record, SEEN_AT: at}).decode(), now + KEPT_SECONDS)
 
         return await self.records().change(seen_record(source), now, decide)
 
 
 def _received_at(event: Event, now: float) -> float:
     try:
-        return unix_seconds(event.receivedat)
+        return times.unix_seconds(event.receivedat)
     except (ValueError, OverflowError):
         return now
 

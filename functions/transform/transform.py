@@ -8,21 +8,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from functions.transform.output import MOST_COUNTED
+from functions.transform import output, step
 from functions.transform.routes import Decision, FailedRoute, OwedEvent, RouteResult, Routes, decide
-from functions.transform.step import Services, SystemUnavailable
-from shared.claim_check import MAX_INLINE_BYTES, checked_in, stored_event
+from shared import claim_check, delivery, jsontext, logs, time_bound, times
 from shared.dead_letter_message import dead_letter_message
-from shared.delivery import REMEMBERED_SECONDS, delivery_messages
 from shared.errors import Permanent, Temporary
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journal, RouteDecision
-from shared.jsontext import texts_json
-from shared.logs import log
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock, Owners
 from shared.push import Push
-from shared.time_bound import Deadlines
-from shared.times import rfc3339, unix_seconds
 
 if TYPE_CHECKING:
     from functions.transform.seen import Seen
@@ -57,11 +51,11 @@ class Transformer:
     blobs: Blobs | None
     journal: Journal | None
     clock: Clock
-    services: Services | None = None
+    services: step.Services | None = None
     owners: Owners | None = None
     seen: "Seen | None" = None
     version: str = ""
-    deadlines: Deadlines = field(default_factory=Deadlines)
+    deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
 
     async def take(self, push: Push) -> Transformed:
         """Decide about the event and return after the bus has confirmed its deliveries and dead letters.
@@ -79,7 +73,7 @@ class Transformer:
             return await self._take_run(push, event)
         if self.services and self.services.hosts and "replay" not in push.attributes:
             with suppress(ValueError):  # not as receive writes it
-                self.services.hosts.gate.note_arrival(self.clock.now() - unix_seconds(event.receivedat))
+                self.services.hosts.gate.note_arrival(self.clock.now() - times.unix_seconds(event.receivedat))
         if self.seen is not None and "replay" not in push.attributes:
             await self.seen.note(event)
         if event.signedas is not None and self.owners and "force" not in push.attributes:
@@ -115,10 +109,10 @@ class Transformer:
     async def _decide(self, push: Push, event: Event, routes: Routes) -> Decision:
         whole, size = event, len(push.data)
         if event.dataref is not None:
-            whole, size = await stored_event(event.dataref, self.blobs)
+            whole, size = await claim_check.stored_event(event.dataref, self.blobs)
         only = push.attributes.get("only")
         publish = partial(self._publish, push, event, whole, self.clock.now())
-        return await decide(whole, routes, self.services, only, MOST_COUNTED * size, publish)
+        return await decide(whole, routes, self.services, only, output.MOST_COUNTED * size, publish)
 
     async def _publish(
         self, push: Push, event: Event, whole: Event, began_at: float, results: Sequence[RouteResult]
@@ -142,12 +136,14 @@ class Transformer:
         if letters:
             await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
         if texts:
-            time = rfc3339(now)
+            time = times.rfc3339(now)
             replay = {name: push.attributes[name] for name in REPLAY_ATTRIBUTES if name in push.attributes}
             messages += [
                 message
                 for owed, text in zip(all_owed, texts, strict=True)
-                for message in delivery_messages(owed.event.id, text, owed.route, owed.destinations, time, replay)
+                for message in delivery.delivery_messages(
+                    owed.event.id, text, owed.route, owed.destinations, time, replay
+                )
             ]
         if messages:
             await self.bus.publish(DELIVERIES, messages)
@@ -160,10 +156,12 @@ class Transformer:
         instead would take a sixth of the time.
         """
         event = owed.event
-        content = texts_json(to_cloudevent(event))  # it may write a float otherwise; no step returns infinity or NaN
-        if self.blobs is not None and len(content) > MAX_INLINE_BYTES:
-            made_by = _digest(texts_json([owed.route, self.version]) + message)
-            _, content = await checked_in(event, self.blobs, f"{event.id}-{made_by}", content)
+        content = jsontext.texts_json(
+            to_cloudevent(event)
+        )  # it may write a float otherwise; no step returns infinity or NaN
+        if self.blobs is not None and len(content) > claim_check.MAX_INLINE_BYTES:
+            made_by = _digest(jsontext.texts_json([owed.route, self.version]) + message)
+            _, content = await claim_check.checked_in(event, self.blobs, f"{event.id}-{made_by}", content)
         return content
 
     async def _skip_duplicate(self, event: Event, first: str) -> Transformed:
@@ -198,7 +196,7 @@ class Transformer:
             await self.deadlines.wait(self.journal.record([entry]), deadline)
         except (Temporary, TimeoutError) as error:
             detail = error.detail if isinstance(error, Temporary) else f"not written within {JOURNAL_SECONDS:g} s"
-            log("WARNING", "not journaled", function="transform", event_id=entry.event.id, detail=detail)
+            logs.log("WARNING", "not journaled", function="transform", event_id=entry.event.id, detail=detail)
 
 
 async def first_with_signed_bytes(event: Event, owners: Owners) -> str | None:
@@ -211,9 +209,9 @@ async def first_with_signed_bytes(event: Event, owners: Owners) -> str | None:
     if event.signedas is None:  # all of the event is signed
         return None
     signed, _, rest = event.signedas.partition(".")
-    key = hashlib.sha256(texts_json(["signed bytes", event.source, signed])).hexdigest()
+    key = hashlib.sha256(jsontext.texts_json(["signed bytes", event.source, signed])).hexdigest()
     own = f"{event.id}.{rest}"
-    owner = await owners.owner(key, own, unix_seconds(event.receivedat), REMEMBERED_SECONDS)
+    owner = await owners.owner(key, own, times.unix_seconds(event.receivedat), delivery.REMEMBERED_SECONDS)
     return None if owner == own else owner.partition(".")[0]
 
 
@@ -225,7 +223,7 @@ def duplicate_reason(first: str) -> str:
 
 
 def _waiting_message(
-    push: Push, event: Event, route: str, why: SystemUnavailable, began_at: float, now: float
+    push: Push, event: Event, route: str, why: step.SystemUnavailable, began_at: float, now: float
 ) -> BusMessage:
     from shared.waiting_route import KEPT_ATTRIBUTES, WaitingRoute, route_run, waiting_message  # seldom needed
 

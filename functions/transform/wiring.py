@@ -6,14 +6,9 @@ from functools import cache
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from functions.transform.entry import Service
-from functions.transform.program import Program, read_program
-from functions.transform.step import Services
-from functions.transform.transform import Transformer
+from functions.transform import entry, program, step, transform
+from shared import jsontext, ports, retention
 from shared.cloud import platform
-from shared.jsontext import texts_json
-from shared.ports import Owners
-from shared.retention import retention_of
 from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
@@ -24,17 +19,17 @@ if TYPE_CHECKING:
 
 
 @cache
-def program_or_exit() -> Program:
+def program_or_exit() -> program.Program:
     with exit_at_fault("transform"):
-        return read_program(slice_or_exit("transform"), is_compiled=True)
+        return program.read_program(slice_or_exit("transform"), is_compiled=True)
 
 
 @cache
-def services() -> Services | None:
+def services() -> step.Services | None:
     """Return None if no step asks."""
     if not program_or_exit().asks:
         return None
-    return Services(
+    return step.Services(
         secrets=platform.secrets(settings(), os.environ),
         fetch=platform.fetch,
         owners=owners() or platform.owners(settings()),
@@ -61,15 +56,15 @@ def _hosts() -> "StepHosts | None":
 
 
 @cache
-def owners() -> Owners | None:
+def owners() -> ports.Owners | None:
     """Return None if the settings name no place for it."""
     has_place = settings().is_local or settings().is_aws or settings().firestore
     return platform.owners(settings()) if has_place else None
 
 
 @cache
-def service() -> Service:
-    return Service(
+def service() -> entry.Service:
+    return entry.Service(
         transformer(),
         program_or_exit().chains,
         services(),
@@ -85,17 +80,17 @@ def queues() -> "Queues":
 
 
 @cache
-def transformer() -> Transformer:
-    return Transformer(
+def transformer() -> transform.Transformer:
+    return transform.Transformer(
         routes=program_or_exit().routes,
         bus=platform.bus(settings()),
         blobs=platform.blobs(settings()),
-        journal=platform.journal(settings(), retention_of(slice_or_exit("transform"))),
+        journal=platform.journal(settings(), retention.retention_of(slice_or_exit("transform"))),
         clock=platform.SystemClock(),
         services=services(),
         owners=owners(),
         seen=_seen(),
-        version=hashlib.sha256(texts_json(slice_or_exit("transform"))).hexdigest(),
+        version=hashlib.sha256(jsontext.texts_json(slice_or_exit("transform"))).hexdigest(),
     )
 
 

@@ -7,12 +7,10 @@ in a number that JavaScript can hold.
 import hashlib
 import json
 
-from shared.errors import Temporary
+from shared import errors, ports, times
 from shared.event import to_cloudevent
 from shared.journal import DeadLetter, EventEntry, route_documents, updated_entry
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ports import Blobs
-from shared.times import unix_seconds
 
 
 def seq_of(seconds: float, identity: str) -> int:
@@ -26,7 +24,7 @@ def first_seq(seconds: float) -> int:
 
 
 def event_seq(entry: EventEntry) -> int:
-    return seq_of(unix_seconds(entry.event.receivedat), entry.event.id)
+    return seq_of(times.unix_seconds(entry.event.receivedat), entry.event.id)
 
 
 def event_body(entry: EventEntry) -> bytes:
@@ -43,7 +41,7 @@ def event_document(entry: EventEntry, seq: int) -> JsonObject:
         "type": event.type,
         "subject": event.subject,
         "actor": event.actor,
-        "received_at": unix_seconds(event.receivedat),
+        "received_at": times.unix_seconds(event.receivedat),
         "routed_at": entry.at,
         "expected": entry.expected,
         "broken": entry.broken,
@@ -59,7 +57,7 @@ def updated_text(stored: object, entry: EventEntry) -> str:
     return to_json({**document, "expected": updated.expected, "broken": updated.broken, "routes": routes})
 
 
-async def put_large_message(letter: DeadLetter, blobs: Blobs | None, max_bytes: int) -> str | None:
+async def put_large_message(letter: DeadLetter, blobs: ports.Blobs | None, max_bytes: int) -> str | None:
     """Put the message of a dead letter into a blob if it is larger than that. Return the blob's name, else None.
 
     Raises Temporary, also if there is no place for blobs.
@@ -69,7 +67,7 @@ async def put_large_message(letter: DeadLetter, blobs: Blobs | None, max_bytes: 
         return None
     if blobs is None:
         detail = f"a dead letter of {size} bytes needs a bucket, and this platform's settings name none"
-        raise Temporary("journal_unavailable", detail)
+        raise errors.Temporary("journal_unavailable", detail)
     name = f"dead-letters/{hashlib.sha256(letter.id.encode()).hexdigest()}"
     await blobs.put(name, letter.message)
     return name

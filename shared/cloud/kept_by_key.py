@@ -4,14 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, Protocol, TypeAlias
 
-from shared.errors import Temporary, TemporaryCode
-from shared.jsontext import to_json
+from shared import errors, jsontext, time_bound
 from shared.store_ports import NO_VERSION, Answer, DecideRecord, Document, Documents
-from shared.time_bound import back_off
 
 DocumentStore: TypeAlias = Literal["documents", "records", "grants", "owners"]
 """The stores of documents on each platform. All but `documents` have one partition, and take any text as an id."""
-UNAVAILABLE: Final[dict[DocumentStore, TemporaryCode]] = {
+UNAVAILABLE: Final[dict[DocumentStore, errors.TemporaryCode]] = {
     "documents": "documents_unavailable",
     "records": "records_unavailable",
     "grants": "grants_unavailable",
@@ -31,9 +29,9 @@ class ClosableDocuments(Documents, Protocol):
 class DocumentRecords:
     """The Records port over a store of documents."""
 
-    def __init__(self, documents: ClosableDocuments, code: TemporaryCode = "records_unavailable") -> None:
+    def __init__(self, documents: ClosableDocuments, code: errors.TemporaryCode = "records_unavailable") -> None:
         self._documents = documents
-        self._code: TemporaryCode = code
+        self._code: errors.TemporaryCode = code
 
     async def read(self, name: str) -> str | None:
         found = await self._documents.get(ONE_PARTITION, name)
@@ -42,7 +40,7 @@ class DocumentRecords:
     async def change(self, name: str, now: float, decide: DecideRecord[Answer]) -> Answer:
         for number in range(TRIES):
             if number:
-                await back_off(CONTENTION_SECONDS * number)
+                await time_bound.back_off(CONTENTION_SECONDS * number)
             found = await self._documents.get(ONE_PARTITION, name)
             answer, kept = decide(found.text if found else None)
             if kept is None:
@@ -51,7 +49,7 @@ class DocumentRecords:
             expires_at = max(now, kept.until)
             if await self._documents.write(ONE_PARTITION, name, kept.text, version, expires_at) is not None:
                 return answer
-        raise Temporary(self._code, f"others kept writing the record {name!r}, {TRIES} times in a row")
+        raise errors.Temporary(self._code, f"others kept writing the record {name!r}, {TRIES} times in a row")
 
     def close(self) -> None:
         self._documents.close()
@@ -64,7 +62,7 @@ class DocumentOwners:
         self._documents = documents
 
     async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
-        text = to_json({"event_id": event_id, "since": float(now)})
+        text = jsontext.to_json({"event_id": event_id, "since": float(now)})
         version = NO_VERSION
         for _ in range(TRIES):
             if await self._documents.write(ONE_PARTITION, key, text, version, now + window_seconds) is not None:
@@ -73,7 +71,7 @@ class DocumentOwners:
             if (owner := owner_in(found, now, window_seconds)) is not None:
                 return owner
             version = found.version if found else NO_VERSION
-        raise Temporary("owners_unavailable", f"others kept writing an owner, {TRIES} times in a row")
+        raise errors.Temporary("owners_unavailable", f"others kept writing an owner, {TRIES} times in a row")
 
     def close(self) -> None:
         self._documents.close()

@@ -6,14 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from shared import batching, errors, journal, jsontext, ledger_rules, outcomes
 from shared import ledger_rules as rules
-from shared.batching import batches
-from shared.errors import Temporary
-from shared.journal import AttemptEntry
-from shared.jsontext import Json, texts_json
 from shared.ledger import Claimed, DestinationState, LedgerRow, Move, Place, Settlement
-from shared.ledger_rules import Rule
-from shared.outcomes import DeliveryState
 
 FENCE_BITS: Final = 53
 """A claim's fence is drawn at random, so that two claims never have the same."""
@@ -26,10 +21,10 @@ class LedgerWrites(ABC):
     """The rows that are written at the same time, where many are moved."""
 
     @abstractmethod
-    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
+    async def _change(self, key: str, rule: ledger_rules.Rule) -> LedgerRow | None:
         """Store what the rule makes of the row, with no other write between. None if it rejects it or finds no row."""
 
-    async def _change_claimed(self, claim: Claimed, rule: Rule) -> Claimed | None:
+    async def _change_claimed(self, claim: Claimed, rule: ledger_rules.Rule) -> Claimed | None:
         """Do `_change` to a claim's row. A store that knows the version of its rows need not read it."""
         row = await self._change(claim.row.key, rule)
         return None if row is None else claim._replace(row=row)
@@ -48,14 +43,14 @@ class LedgerWrites(ABC):
         row = await self._change(key, lambda row: rules.postpone(row, fence, now, at))
         return None if row is None else row.fence
 
-    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
+    async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | errors.Temporary | None]:
         times = {(key, fence): at for key, fence, at in moves}
         rows = [(key, fence) for key, fence, _ in moves]
         return await self._move_all(rows, lambda key, fence: self.postpone(key, fence, now, times[key, fence]))
 
     async def merge_all(
         self, moves: Sequence[tuple[str, int]], now: float, digest_id: str
-    ) -> Sequence[bool | Temporary]:
+    ) -> Sequence[bool | errors.Temporary]:
         return await self._move_all(moves, lambda key, fence: self._merge(key, fence, now, digest_id))
 
     async def _merge(self, key: str, fence: int, now: float, digest_id: str) -> bool:
@@ -63,14 +58,14 @@ class LedgerWrites(ABC):
 
     async def _move_all(
         self, moves: Sequence[tuple[str, int]], move: Callable[[str, int], Awaitable[Answer]]
-    ) -> list[Answer | Temporary]:
-        moved: list[Answer | Temporary] = []
-        for some in batches(moves, self._moves_at_once):
+    ) -> list[Answer | errors.Temporary]:
+        moved: list[Answer | errors.Temporary] = []
+        for some in batching.batches(moves, self._moves_at_once):
             moved += await asyncio.gather(*(_answer_of(move(key, fence)) for key, fence in some))
         return moved
 
     async def reopen(
-        self, key: str, now: float, replay: str = "", only: frozenset[DeliveryState] | None = None
+        self, key: str, now: float, replay: str = "", only: frozenset[outcomes.DeliveryState] | None = None
     ) -> int | None:
         row = await self._change(key, lambda row: rules.reopen(row, now, replay, only))
         return None if row is None else row.generation
@@ -79,10 +74,10 @@ class LedgerWrites(ABC):
         return await self._change(key, lambda row: rules.forget(row, now))
 
 
-async def _answer_of(move: Awaitable[Answer]) -> Answer | Temporary:
+async def _answer_of(move: Awaitable[Answer]) -> Answer | errors.Temporary:
     try:
         return await move
-    except Temporary as error:
+    except errors.Temporary as error:
         return error
 
 
@@ -90,17 +85,17 @@ def attempts_text(row: LedgerRow) -> str:
     """Return the row's attempts as JSON, without the names that the row has already."""
     if not row.attempts:
         return "[]"
-    values: list[Json] = [
+    values: list[jsontext.Json] = [
         [each.attempt_number, each.started_at, each.ended_at, each.outcome, each.reason, each.answer]
         for each in row.attempts
     ]
-    return texts_json(values).decode()  # orjson may write a float otherwise, and the same is read
+    return jsontext.texts_json(values).decode()  # orjson may write a float otherwise, and the same is read
 
 
 def with_attempts(row: LedgerRow, text: str) -> LedgerRow:
     """Return the row with the attempts that `attempts_text` wrote."""
     names = row.key, row.event_id, row.route, row.destination
-    return row._replace(attempts=tuple(AttemptEntry(*names, *values) for values in json.loads(text)))
+    return row._replace(attempts=tuple(journal.AttemptEntry(*names, *values) for values in json.loads(text)))
 
 
 def newest_of(

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from shared import http, ports
 from shared.errors import Rejected, Temporary, TemporaryCode
-from shared.http import Request
-from shared.ports import Blobs, Bus, Clock, Owners
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
 from shared.settings import Settings
 
@@ -50,7 +49,7 @@ class SystemClock:
     now = staticmethod(time.time)  # the function itself: an event asks for the time a dozen times
 
 
-def bus(settings: Settings, *, batches_on_lambda: bool = True) -> Bus:
+def bus(settings: Settings, *, batches_on_lambda: bool = True) -> ports.Bus:
     """Return the bus. On Lambda, a function that takes one request at a time has nothing to batch."""
     if place := aws_place(settings):
         from shared.cloud.aws.sqs import SqsBus
@@ -68,7 +67,7 @@ def bus(settings: Settings, *, batches_on_lambda: bool = True) -> Bus:
     )
 
 
-def process_gate(settings: Settings, clock: Clock) -> "ProcessGate":
+def process_gate(settings: Settings, clock: ports.Clock) -> "ProcessGate":
     """Return the gate of this process's places, which are as many as messages that the bus hands it at once."""
     from shared.outgoing.gate import ProcessGate
 
@@ -79,7 +78,7 @@ def process_gate(settings: Settings, clock: Clock) -> "ProcessGate":
     return ProcessGate(clock.now, CLOUD_RUN_PLACES, CLOUD_RUN_FIRST_PLACES)
 
 
-def blobs(settings: Settings) -> Blobs | None:
+def blobs(settings: Settings) -> ports.Blobs | None:
     if place := aws_place(settings):
         from shared.cloud.aws.s3 import S3Blobs
 
@@ -140,7 +139,7 @@ def ledger(settings: Settings) -> "Ledger":
     return LocalLedger(settings.state_folder / FILE_NAME)
 
 
-def owners(settings: Settings) -> Owners:
+def owners(settings: Settings) -> ports.Owners:
     from shared.cloud.kept_by_key import DocumentOwners
 
     has_place = settings.is_aws or settings.is_local or settings.firestore
@@ -212,7 +211,7 @@ def verify_push(settings: Settings) -> "VerifyPush":
     return PushVerifier(settings).verify
 
 
-async def _reject_push(_: Request) -> None:
+async def _reject_push(_: http.Request) -> None:
     raise Rejected("push_identity_mismatch", "on Lambda the queue brings the messages, and nobody pushes")
 
 

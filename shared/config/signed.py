@@ -6,8 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from shared.config.rules import SecretName, listed
-from shared.config.values import Model, Verbatim
+from shared.config import rules, values
 from shared.http import HEADER_NAME
 from shared.signatures.auth_scheme import TOLERANCE_SECONDS
 
@@ -53,7 +52,7 @@ def _header_pattern(text: str) -> str:
 HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
 RequestLocation = Annotated[str, AfterValidator(_request_location)]
 TimestampLocation = Annotated[str, AfterValidator(_timestamp_location)]
-Content = Annotated[Verbatim, AfterValidator(_content)]
+Content = Annotated[values.Verbatim, AfterValidator(_content)]
 """The signed text, such as `{timestamp}.{body}`: literal text, and in braces parts of the request as received.
 
 The parts are {body} {body.sha256} {body.crc32} {method} {url} {timestamp} {id} {secret} {param.NAME}, any location, and
@@ -62,18 +61,18 @@ The parts are {body} {body.sha256} {body.crc32} {method} {url} {timestamp} {id} 
 
 Algorithm = Literal["sha256", "sha512", "sha384", "sha1", "md5"]
 Encoding = Literal["hex", "base64", "base64url", "base64-of-hex"]
-Texts = Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
+Texts = Annotated[list[str], BeforeValidator(rules.listed), Field(min_length=1)]
 MAX_TOLERANCE_SECONDS: Final = 86_400
 
 
-class Conditional(Model):
+class Conditional(values.Model):
     """An auth scheme. `variant` is its name. It applies only if each location in `when` has this text (true: any)."""
 
     variant: str | None = None
     when: dict[RequestLocation, str | bool] | None = None
 
 
-class Timed(Model):
+class Timed(values.Model):
     """The signing time: its location `timestamp` and its `unit`. A request is rejected if the time differs from now by
     more than `tolerance_seconds`."""
 
@@ -103,15 +102,15 @@ class SignedAuth(Conditional, Timed):
     at: RequestLocation | None = None
     layout: Literal["plain", "pairs", "versions", "numbered", "base64-json"] = "plain"
     take: Texts | None = None
-    separator: Verbatim | None = Field(None, pattern=r"^(.|[^ ] )$")
-    prefix: Verbatim = ""
+    separator: values.Verbatim | None = Field(None, pattern=r"^(.|[^ ] )$")
+    prefix: values.Verbatim = ""
     encoding: Encoding = "hex"
     content: Content = "{body}"
     id: RequestLocation | None = None
     url: Literal["exact", "ports", "unescaped"] | None = None
     each: RequestLocation | None = None
     body_digest: RequestLocation | None = None
-    secret: SecretName
+    secret: rules.SecretName
 
     @model_validator(mode="after")
     def _goes_together(self) -> "SignedAuth":
@@ -152,7 +151,7 @@ class HmacAuth(SignedAuth):
     scheme: Literal["hmac"]
     algorithm: Algorithm = "sha256"
     key: Literal["utf8", "base64", "hex"] | None = None
-    key_prefix: Verbatim | None = None
+    key_prefix: values.Verbatim | None = None
 
 
 class DigestAuth(SignedAuth):

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from shared.errors import Rejected
-from shared.formats.media_type import MediaType
-from shared.formats.text_body import decode_text
+from shared.formats import media_type, text_body
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, put
 
 _TAB_TYPE: Final = "text/tab-separated-values"
 
 
-def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
+def parse(body: bytes, media: media_type.MediaType, limits: Limits) -> Json:
     """Parse CSV into a list of objects. Every value is a string; a cell that a short row lacks is null.
 
     Raises Rejected: `duplicate_key` for two columns of one name, `too_many_values`, `expanded_too_large`, and
@@ -29,16 +28,16 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
         raise Rejected("malformed_body", f"not CSV: line {rows.line_num}") from None
 
 
-def _stream(body: bytes, media: MediaType, limits: Limits) -> tuple[io.StringIO, str]:
+def _stream(body: bytes, media: media_type.MediaType, limits: Limits) -> tuple[io.StringIO, str]:
     """Return the text and its delimiter, once they are few enough that no row of the reader's is huge."""
-    text = decode_text(body, media.charset)
+    text = text_body.decode_text(body, media.charset)
     delimiter = _delimiter(text, media)
     if text.count(delimiter) > limits.max_nodes:
         raise _too_many(limits)
     return io.StringIO(text, newline=""), delimiter
 
 
-def _delimiter(text: str, media: MediaType) -> str:
+def _delimiter(text: str, media: media_type.MediaType) -> str:
     """Return the comma, unless the header has none and has what spreadsheets write instead."""
     if media.name == _TAB_TYPE:
         return "\t"

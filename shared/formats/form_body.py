@@ -8,10 +8,9 @@ import re
 from binascii import a2b_qp
 from typing import Final
 
-from shared.errors import Rejected
+from shared import errors, jsontext
 from shared.formats.media_type import MediaType
 from shared.formats.text_body import codec_of, decoded
-from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, gather
 
 _FIELD: Final = re.compile(rb"[^&]++")
@@ -21,12 +20,12 @@ _CHARSET: Final = re.compile(rb"(?:^|&)_charset_=([^&]++)")
 _SOME: Final = re.compile(rb"(?:[^%]++|%[0-9A-Fa-f]{2}|%){1,16384}+")
 
 
-def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
+def parse(body: bytes, media: MediaType, limits: Limits) -> jsontext.Json:
     codec = codec_of(media.charset or _named_charset(body) or "utf-8")
-    form: JsonObject = {}
+    form: jsontext.JsonObject = {}
     for number, field in enumerate(_FIELD.finditer(body), start=1):
         if number > limits.max_fields:
-            raise Rejected("too_many_fields", f"the form has more than {limits.max_fields} fields")
+            raise errors.Rejected("too_many_fields", f"the form has more than {limits.max_fields} fields")
         name, _, value = field[0].partition(b"=")
         gather(form, _text(name, codec), _text(value, codec), limits)
     return form

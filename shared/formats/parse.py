@@ -4,13 +4,12 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Final, NamedTuple
 
-from shared.errors import Rejected
+from shared import errors, jsontext
 from shared.formats import json_body
 from shared.formats.media_type import MediaType, is_text, media_type, structured_format
-from shared.jsontext import Json
 from shared.limits import DEFAULT, Limits
 
-Parser = Callable[[bytes, MediaType, Limits], Json]
+Parser = Callable[[bytes, MediaType, Limits], jsontext.Json]
 
 _ELSEWHERE: Final = {"ndjson": ("json_body", "parse_lines"), "bytes": ("text_body", "parse_bytes")}
 """The parsers that are not `parse` in `<format>_body.py`."""
@@ -19,7 +18,7 @@ _ELSEWHERE: Final = {"ndjson": ("json_body", "parse_lines"), "bytes": ("text_bod
 class Parsed(NamedTuple):
     """`format`: json, ndjson, xml, yaml, form, multipart, plist, csv, text or bytes."""
 
-    data: Json
+    data: jsontext.Json
     format: str
 
 
@@ -55,14 +54,14 @@ def parse_as(format_name: str, body: bytes, content_type: str | None, limits: Li
         parser: Parser = getattr(import_module(f"shared.formats.{module}"), function)
         return Parsed(parser(body, media, limits), format_name)
     except (RecursionError, MemoryError):  # the limits keep parsers far from both; a full machine may not
-        raise Rejected("too_many_values", f"the {format_name} body needs more memory than there is") from None
+        raise errors.Rejected("too_many_values", f"the {format_name} body needs more memory than there is") from None
 
 
 def parse_if(format_name: str, body: bytes, content_type: str | None, limits: Limits) -> Parsed | None:
     """Return None for a body that does not parse. Raises Rejected for one that passes a limit."""
     try:
         return parse_as(format_name, body, content_type, limits)
-    except Rejected as error:
+    except errors.Rejected as error:
         if error.code != "malformed_body":
             raise
     return None

@@ -6,11 +6,9 @@ Text is a string; other bytes are `{"type": …, "size": bytes, "base64": …}`.
 import codecs
 from typing import Final
 
+from shared import errors, jsontext, limits
 from shared.base64_text import base64_text
-from shared.errors import Rejected
 from shared.formats.media_type import MediaType
-from shared.jsontext import Json, JsonObject
-from shared.limits import Limits
 
 # Asked of Python by these names only: its registry also holds codecs that are no charsets, and it imports and
 # remembers whatever name it is asked for.
@@ -36,7 +34,7 @@ def codec_of(charset: str) -> str:
     if charset in _ASCII:
         return "utf-8"
     if charset not in _KNOWN:
-        raise Rejected("unsupported_encoding", "the charset is unknown; send UTF-8")
+        raise errors.Rejected("unsupported_encoding", "the charset is unknown; send UTF-8")
     return charset
 
 
@@ -59,21 +57,21 @@ def decoded(encoded: bytes, codec: str) -> str:
         return encoded.decode(codec)
     except UnicodeError:  # from None: the cause would carry the body into a traceback
         rule = "the sender must name the charset that it sends, in the content type or in `_charset_`"
-        raise Rejected("malformed_body", f"the body is not {codec} text: {rule}") from None
+        raise errors.Rejected("malformed_body", f"the body is not {codec} text: {rule}") from None
 
 
 _UNKNOWN_TYPE = "application/octet-stream"
 
 
-def parse_bytes(body: bytes, media: MediaType, _: Limits) -> Json:
+def parse_bytes(body: bytes, media: MediaType, _: limits.Limits) -> jsontext.Json:
     return binary(body, media.name)
 
 
-def parse(body: bytes, media: MediaType, _: Limits) -> Json:
+def parse(body: bytes, media: MediaType, _: limits.Limits) -> jsontext.Json:
     return decode_text(body, media.charset)
 
 
-def binary(content: bytes, type_name: str) -> JsonObject:
+def binary(content: bytes, type_name: str) -> jsontext.JsonObject:
     return {
         "type": type_name or _UNKNOWN_TYPE,
         "size": len(content),

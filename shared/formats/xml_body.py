@@ -15,8 +15,7 @@ from typing import Final, Protocol
 from xml.parsers import expat
 
 from shared.errors import Rejected
-from shared.formats.media_type import MediaType
-from shared.formats.text_body import codec_of, decode_text, marked_codec
+from shared.formats import media_type, text_body
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, gather, put
 
@@ -100,7 +99,7 @@ def _is_name(text: str) -> bool:
     return True
 
 
-def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
+def parse(body: bytes, media: media_type.MediaType, limits: Limits) -> Json:
     tree = _Tree(limits)
     read_xml(decode_xml(body, media), tree, limits)
     return tree.document
@@ -158,18 +157,18 @@ class Target(Protocol):
         ...
 
 
-def decode_xml(body: bytes, media: MediaType) -> str:
+def decode_xml(body: bytes, media: media_type.MediaType) -> str:
     """Decode by the sender's charset, the byte order mark or the XML declaration, in that order. Raises Rejected.
 
     White space before the declaration goes: XML allows none there, and scripts that build it by hand leave some.
     """
     declared = _ENCODING.match(body)
     charset = media.charset
-    if charset is None and declared and marked_codec(body) == "utf-8":
+    if charset is None and declared and text_body.marked_codec(body) == "utf-8":
         charset = declared[1].decode("latin-1").lower()
-        if codec_of(charset).startswith(("utf-16", "utf-32")):
+        if text_body.codec_of(charset).startswith(("utf-16", "utf-32")):
             charset = None  # a declaration that reads as ASCII is neither, whatever it says
-    text = decode_text(body, charset).lstrip(SPACE)
+    text = text_body.decode_text(body, charset).lstrip(SPACE)
     if text.startswith("\ufeff"):  # expat would drop it
         raise Rejected("malformed_body", "not XML: it begins with a second byte order mark")
     return text

@@ -12,9 +12,8 @@ import yaml
 from yaml._yaml import CParser
 
 from shared.errors import Rejected, RejectedCode
-from shared.formats import json_body
+from shared.formats import json_body, text_body
 from shared.formats.media_type import MediaType, media_type
-from shared.formats.text_body import decode_text
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, finite, integer, put
 
@@ -243,7 +242,7 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     Raises Rejected: `multiple_documents`, `nested_too_deeply`, `too_many_values`, `expanded_too_large`,
     `tag_not_allowed`, `invalid_key`, `duplicate_key`, `number_out_of_range`, `malformed_body`.
     """
-    text = decode_text(body, media.charset)
+    text = text_body.decode_text(body, media.charset)
     if text.startswith("\ufeff"):  # libyaml would drop it
         raise Rejected("malformed_body", "not YAML: it begins with a second byte order mark")
     if sum(1 for _ in _TAG_DIRECTIVE.finditer(text)) > _MAX_TAG_DIRECTIVES:

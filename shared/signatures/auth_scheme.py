@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import ClassVar, Final, NamedTuple, Self
 
+from shared import http, times
 from shared.errors import HookchainError, Rejected, Temporary
-from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.locations import Conditions, Location, RequestFields, parse_location, read_conditions
-from shared.times import unix_seconds
 
 TOLERANCE_SECONDS: Final = 300
 
@@ -76,7 +75,7 @@ def _seconds(text: str, unit: str) -> float | None:
         return int(text) / 1000 if re.fullmatch(_MILLISECONDS, text) else None
     try:
         if unit == "rfc3339":
-            return unix_seconds(text.upper()) if re.fullmatch(_RFC3339, text) else None
+            return times.unix_seconds(text.upper()) if re.fullmatch(_RFC3339, text) else None
         found = re.fullmatch(_HTTP_DATE, text)
         return _http_date(*found.groups()) if found else None
     except (ValueError, OverflowError):
@@ -199,7 +198,7 @@ class AuthScheme:
     # The signed part of a verified request. A sender that repeats a request signs it again, often at another time and
     # perhaps with another secret: neither is part of its content.
 
-    def coverage(self, unpacked: str, request: Request) -> Coverage:
+    def coverage(self, unpacked: str, request: http.Request) -> Coverage:
         """Return what the signature covers. `unpacked` is the form's field that the source's data comes from."""
         return Coverage()
 
@@ -233,7 +232,7 @@ class TimedScheme(AuthScheme):
 
 
 def verify(
-    request: Request,
+    request: http.Request,
     auth: AuthScheme,
     secrets: Sequence[str],
     keys: Mapping[str, bytes],

@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from shared.errors import Rejected, RejectedCode, Temporary
-from shared.http import Request
+from shared import errors, http
 from shared.jsontext import JsonObject, canonical
 from shared.signatures.auth_scheme import (
     TOLERANCE_SECONDS,
@@ -53,7 +52,7 @@ def _loaded(pem: bytes) -> Certificate:
     try:
         return load_pem_x509_certificate(pem)
     except ValueError as error:
-        raise Temporary("key_unavailable", "what was fetched as the provider's certificate is none") from error
+        raise errors.Temporary("key_unavailable", "what was fetched as the provider's certificate is none") from error
 
 
 def common_names(found: Certificate) -> list[str]:
@@ -75,13 +74,13 @@ AWS_SNS_CERTIFICATE: Final = r"/[A-Za-z0-9._-]+\.pem"
 PAYPAL_CERTIFICATE: Final = r"/v1/notifications/certs/[A-Za-z0-9._-]+"
 
 
-def allowed_url(text: str | None, host_pattern: str, code: RejectedCode, path_pattern: str = r"/.*") -> str:
+def allowed_url(text: str | None, host_pattern: str, code: errors.RejectedCode, path_pattern: str = r"/.*") -> str:
     """Return an allowed URL. `path_pattern` matches path and query. Raises Rejected."""
     found = _PLAIN.fullmatch(text or "") if len(text or "") <= 2048 else None
     if not found or not re.fullmatch(host_pattern, found[1]) or not re.fullmatch(path_pattern, found[2]):
         is_certificate = code == "certificate_url_not_allowed"
         what = "the certificate's URL" if is_certificate else "the URL that confirms the subscription"
-        raise Rejected(code, f"{what} is not one of the provider's own")
+        raise errors.Rejected(code, f"{what} is not one of the provider's own")
     return found[0]
 
 
@@ -178,14 +177,14 @@ class AwsSnsScheme(TimedScheme):
         contents = tuple(_content(message, names) for names in _SIGNED[str(message["Type"])])
         return UnprovenMessage(url, algorithm, _signature(message), contents)
 
-    def _verify_region(self, url: str, code: RejectedCode) -> None:
+    def _verify_region(self, url: str, code: errors.RejectedCode) -> None:
         found = re.match(f"https://{AWS_SNS_HOST}[:/]", url)
         region, suffix = found.groups() if found else ("", "")
         named = {topic.split(":")[3] for topic in self.topics if topic.count(":") >= 5}
         if region not in named and not re.fullmatch(_REGIONS.get(suffix, ""), region):
-            raise Rejected(code, f"the URL names an unknown AWS region; for a new one, {_NAME_IT}")
+            raise errors.Rejected(code, f"the URL names an unknown AWS region; for a new one, {_NAME_IT}")
 
-    def coverage(self, unpacked: str, request: Request) -> Coverage:
+    def coverage(self, unpacked: str, request: http.Request) -> Coverage:
         return Coverage(body_fields=True)
 
     def signed_content(self, fields: RequestFields) -> bytes:
@@ -272,7 +271,7 @@ class PayPalScheme(TimedScheme):
             raise mismatch("the signature is not base64") from None
         return UnprovenRequest(url, signature, filled_template(_CONTENT, TemplateValues(fields, id=self.webhook_id)))
 
-    def coverage(self, unpacked: str, request: Request) -> Coverage:
+    def coverage(self, unpacked: str, request: http.Request) -> Coverage:
         return Coverage(body_fields=True)  # a checksum of the body is signed
 
     def signed_content(self, fields: RequestFields) -> bytes:

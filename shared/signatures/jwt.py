@@ -13,25 +13,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from shared.errors import Rejected
-from shared.http import Request
+from shared import errors, http
 from shared.jsontext import Json, JsonObject
-from shared.signatures.auth_scheme import (
-    TOLERANCE_SECONDS,
-    Coverage,
-    NeededKey,
-    NotAttempted,
-    SchemeEntry,
-    TimedScheme,
-    fetched_key,
-    mismatch,
-    text_list,
-    unusable,
-    verify_age,
-)
+from shared.signatures import auth_scheme, locations, signing
 from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
-from shared.signatures.locations import Location, RequestFields
-from shared.signatures.signing import hmac_text, matches_any
 
 if TYPE_CHECKING:
     from shared.signatures.keys import PublicKey
@@ -60,7 +45,7 @@ class Unproven(NamedTuple):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class JwtScheme(TimedScheme):
+class JwtScheme(auth_scheme.TimedScheme):
     """Settings are those of JwtAuth in deploy/config/sections/auth.py. `digest_claim` is its `body_digest`."""
 
     scheme = "jwt"
@@ -79,16 +64,18 @@ class JwtScheme(TimedScheme):
         self.needs_key = bool(self.keys_url)
 
     @classmethod
-    def read(cls, entry: SchemeEntry) -> Self:
+    def read(cls, entry: auth_scheme.SchemeEntry) -> Self:
         claims = entry.settings.get("claims")
         return cls(
             algorithms=entry.texts("algorithms"),
-            claims={name: text_list(each) for name, each in claims.items()} if isinstance(claims, dict) else {},
+            claims={name: auth_scheme.text_list(each) for name, each in claims.items()}
+            if isinstance(claims, dict)
+            else {},
             digest_claim=str(entry.settings.get("body_digest", "")),
             max_age=entry.settings.get("max_age") is True,
             without_exp=entry.settings.get("without_exp") is True,
             leeway_seconds=entry.seconds("leeway_seconds", 0),
-            tolerance_seconds=entry.seconds("tolerance_seconds", TOLERANCE_SECONDS),
+            tolerance_seconds=entry.seconds("tolerance_seconds", auth_scheme.TOLERANCE_SECONDS),
             when=entry.when,
             **entry.strings("algorithms", "body_digest"),
         )
@@ -98,21 +85,23 @@ class JwtScheme(TimedScheme):
         return any(name.startswith("HS") for name in self.algorithms)
 
     @property
-    def credentials(self) -> tuple[Location, ...]:
-        return (Location("header", (self.header.lower(),)),)
+    def credentials(self) -> tuple[locations.Location, ...]:
+        return (locations.Location("header", (self.header.lower(),)),)
 
-    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+    def verify(
+        self, fields: locations.RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
+    ) -> None:
         token = self._read_unproven(fields.request, now)
         if not _is_signed(token, self._keys(token.header, secrets, keys)):
-            raise mismatch("the token's signature does not match, or its key is not known")
+            raise auth_scheme.mismatch("the token's signature does not match, or its key is not known")
 
-    def needed_key(self, fields: RequestFields, now: float) -> NeededKey | None:
+    def needed_key(self, fields: locations.RequestFields, now: float) -> auth_scheme.NeededKey | None:
         if not self.keys_url:
             return None
         self._read_unproven(fields.request, now)
-        return NeededKey(self.keys_url, is_configured=True)
+        return auth_scheme.NeededKey(self.keys_url, is_configured=True)
 
-    def _read_unproven(self, request: Request, now: float) -> Unproven:
+    def _read_unproven(self, request: http.Request, now: float) -> Unproven:
         """Check all that needs no key: algorithm, claims, times, the body's digest. Raises Rejected
         (`signature_mismatch`, `timestamp_out_of_range`)."""
         token = self._token(request)
@@ -120,32 +109,32 @@ class JwtScheme(TimedScheme):
         header, claims = (_object(part) for part in signed.split("."))
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:
-            raise mismatch(f"the token is not signed by {' or '.join(self.algorithms)}")
+            raise auth_scheme.mismatch(f"the token is not signed by {' or '.join(self.algorithms)}")
         if "crit" in header:
-            raise mismatch("the token has critical extensions, of which none is known")
+            raise auth_scheme.mismatch("the token has critical extensions, of which none is known")
         self.verify_claims(claims, now)
         if self.digest_claim:
             expected = hashlib.sha256(request.body).hexdigest()
-            if not matches_any([str(claims.get(self.digest_claim)).lower()], [expected]):
-                raise mismatch(f"the token's claim {self.digest_claim} is not the body's SHA-256")
+            if not signing.matches_any([str(claims.get(self.digest_claim)).lower()], [expected]):
+                raise auth_scheme.mismatch(f"the token's claim {self.digest_claim} is not the body's SHA-256")
         return Unproven(header, algorithm, signed.encode(), signature)
 
-    def _token(self, request: Request) -> str:
+    def _token(self, request: http.Request) -> str:
         text = request.header(self.header)
         if not text:
-            raise NotAttempted(f"the request has no token: it is expected in the header {self.header}")
+            raise auth_scheme.NotAttempted(f"the request has no token: it is expected in the header {self.header}")
         if text[: len(self.prefix)].lower() != self.prefix.lower():
-            raise mismatch(f"the header {self.header} does not begin with {self.prefix!r}")
+            raise auth_scheme.mismatch(f"the header {self.header} does not begin with {self.prefix!r}")
         token = text[len(self.prefix) :].strip()
         if token.count(".") != 2 or len(token) > _MAX_CHARACTERS or not token.isascii() or not _has_signature(token):
-            raise mismatch("the token is not a JSON Web Token")
+            raise auth_scheme.mismatch("the token is not a JSON Web Token")
         return token
 
     def _keys(self, header: JsonObject, secrets: Sequence[str], keys: Mapping[str, bytes]) -> list[str | PublicKey]:
         """Return the keys that may have signed the token; shared ones as text."""
         kid = header.get("kid")
         if self.keys_url:
-            jwks = _jwks(fetched_key(keys, self.keys_url))
+            jwks = _jwks(auth_scheme.fetched_key(keys, self.keys_url))
             return [key for jwk in jwks if jwk.get("kid") == kid and (key := _jwk_key(jwk))]
         if self.is_shared_key:
             return list(secrets)
@@ -154,10 +143,10 @@ class JwtScheme(TimedScheme):
     def verify_claims(self, claims: JsonObject, now: float) -> None:
         """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`."""
         for name, wanted in self.claims.items():
-            if set(text_list(claims.get(name))).isdisjoint(wanted):
-                raise mismatch(f"the token's claim {name} is not one that the source accepts")
+            if set(auth_scheme.text_list(claims.get(name))).isdisjoint(wanted):
+                raise auth_scheme.mismatch(f"the token's claim {name} is not one that the source accepts")
         if "email" in self.claims and claims.get("email_verified") is False:
-            raise mismatch("the token's e-mail address is not verified")
+            raise auth_scheme.mismatch("the token's e-mail address is not verified")
         self._verify_times(claims, now)
 
     def _verify_times(self, claims: JsonObject, now: float) -> None:
@@ -165,21 +154,21 @@ class JwtScheme(TimedScheme):
         expires, begins, issued = (_seconds(claims, name) for name in ("exp", "nbf", "iat"))
         if expires is None and not (self.max_age or self.without_exp):
             rule = "must have `exp`, the time from which on it is not valid; otherwise it could be used for ever"
-            raise Rejected("timestamp_out_of_range", f"the token {rule}")
+            raise errors.Rejected("timestamp_out_of_range", f"the token {rule}")
         if expires is not None and now >= expires + self.leeway_seconds:
-            raise Rejected("timestamp_out_of_range", "the token has expired")
+            raise errors.Rejected("timestamp_out_of_range", "the token has expired")
         for time in (begins, issued):
             if time is not None and time > now + self.tolerance_seconds:
-                raise Rejected("timestamp_out_of_range", "the token is from the future")
+                raise errors.Rejected("timestamp_out_of_range", "the token is from the future")
         if self.max_age:
             if issued is None:
-                raise Rejected("timestamp_out_of_range", "the token does not say when it was issued")
-            verify_age(issued, now, self.tolerance_seconds)
+                raise errors.Rejected("timestamp_out_of_range", "the token does not say when it was issued")
+            auth_scheme.verify_age(issued, now, self.tolerance_seconds)
 
-    def coverage(self, unpacked: str, request: Request) -> Coverage:
-        return Coverage(True, True)
+    def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
+        return auth_scheme.Coverage(True, True)
 
-    def signed_time(self, fields: RequestFields) -> str:
+    def signed_time(self, fields: locations.RequestFields) -> str:
         return fields.request.header(self.header) or ""
 
 
@@ -194,7 +183,7 @@ def unverified_claims(token: str) -> JsonObject:
     """Return what the token says, whoever signed it. Raises Rejected for one that is no JSON Web Token."""
     parts = token.split(".")
     if len(parts) != 3 or len(token) > _MAX_CHARACTERS or not token.isascii():
-        raise mismatch("the token is not a JSON Web Token")
+        raise auth_scheme.mismatch("the token is not a JSON Web Token")
     return _object(parts[1])
 
 
@@ -204,7 +193,7 @@ def _object(part: str) -> JsonObject:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise mismatch("the token is not a JSON Web Token")
+        raise auth_scheme.mismatch("the token is not a JSON Web Token")
     return value
 
 
@@ -217,7 +206,7 @@ def _jwks(content: bytes) -> list[JsonObject]:
     try:
         document: Json = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise unusable("what was fetched as the provider's keys is no JWKS") from error
+        raise auth_scheme.unusable("what was fetched as the provider's keys is no JWKS") from error
     found = document.get("keys") if isinstance(document, dict) else None
     return [jwk for jwk in found if isinstance(jwk, dict)] if isinstance(found, list) else []
 
@@ -240,15 +229,17 @@ def _secret_key(secret: str, kid: Json, algorithms: Sequence[str]) -> PublicKey 
             return None
     key = public_key(secret)
     if not any(is_key_for(key, _ALGORITHMS[name][0]) for name in algorithms):
-        raise unusable(f"the secret is not a key for {' or '.join(algorithms)}")
+        raise auth_scheme.unusable(f"the secret is not a key for {' or '.join(algorithms)}")
     return key
 
 
 def _is_signed(token: Unproven, keys: Sequence[str | PublicKey]) -> bool:
     if token.algorithm.startswith("HS"):
         name = f"sha{token.algorithm[2:]}"
-        expected = [hmac_text(token.signed, key.encode(), name, "base64url") for key in keys if isinstance(key, str)]
-        return matches_any([token.signature], expected)
+        expected = [
+            signing.hmac_text(token.signed, key.encode(), name, "base64url") for key in keys if isinstance(key, str)
+        ]
+        return signing.matches_any([token.signature], expected)
     signature = _bytes(token.signature)
     scheme, name, padding = _ALGORITHMS[token.algorithm]
     # The token chose its algorithm, and by `kid` its key: one of another kind has not signed it.
@@ -265,7 +256,7 @@ def _seconds(claims: JsonObject, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
-        raise Rejected("timestamp_out_of_range", f"the token's {name} is not a time")
+        raise errors.Rejected("timestamp_out_of_range", f"the token's {name} is not a time")
     return value
 
 

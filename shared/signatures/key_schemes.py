@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.locations import RequestFields
-from shared.signatures.signature_scheme import SignatureScheme
-from shared.signatures.signing import decoded
+from shared.signatures import keys, locations, signature_scheme, signing
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class PublicKeyScheme(SignatureScheme):
+class PublicKeyScheme(signature_scheme.SignatureScheme):
     """A signature by the private key whose public half is the secret.
 
     `form` is the encoding of an ECDSA signature: der or raw. `padding` is RSA's: pkcs1 or pss.
@@ -24,12 +21,14 @@ class PublicKeyScheme(SignatureScheme):
     form: str = "der"
     padding: str = "pkcs1"
 
-    def _is_signed(self, sent: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
+    def _is_signed(
+        self, sent: Sequence[str], fields: locations.RequestFields, timestamp: str, secrets: Sequence[str]
+    ) -> bool:
         contents = self.contents(fields, timestamp)
         signatures = [raw for text in sent if (raw := _raw(text, self.encoding))]
         checks = [
-            is_signed_by(
-                public_key(secret),
+            keys.is_signed_by(
+                keys.public_key(secret),
                 self.scheme,
                 signature,
                 content,
@@ -63,6 +62,6 @@ SCHEMES: Final[Mapping[str, type[PublicKeyScheme]]] = MappingProxyType(
 
 def _raw(text: str, encoding: str) -> bytes | None:
     try:
-        return decoded(text, encoding)
+        return signing.decoded(text, encoding)
     except ValueError:
         return None

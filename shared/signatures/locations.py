@@ -15,13 +15,10 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
-from shared.errors import Rejected
-from shared.formats import json_body
-from shared.formats.content_encoding import decode_content
+from shared import errors, http, limits
+from shared.formats import content_encoding, json_body
 from shared.formats.media_type import MediaType, media_type
-from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.limits import DEFAULT
 
 MAX_QUERY_FIELDS: Final = 200
 _DOTTED: Final = frozenset({"data", "body"})
@@ -133,7 +130,7 @@ class RequestFields:
     `known_url` is the request's URL as its sender knows it. `item`, where given, is the data in place of the body's.
     """
 
-    request: Request
+    request: http.Request
     known_url: str | None = None
     item: Json = None
 
@@ -146,8 +143,8 @@ class RequestFields:
         if self.item is not None:
             return self.item
         try:
-            return json_body.parse(_content(self.request), _media(self.request), DEFAULT)
-        except (Rejected, RecursionError, MemoryError):
+            return json_body.parse(_content(self.request), _media(self.request), limits.DEFAULT)
+        except (errors.Rejected, RecursionError, MemoryError):
             return None
 
     @cached_property
@@ -205,23 +202,23 @@ def query_fields(query: str, most: int | None = MAX_QUERY_FIELDS) -> Mapping[str
     return MappingProxyType(fields)
 
 
-def https_url(request: Request) -> str:
+def https_url(request: http.Request) -> str:
     """Return the URL that the request itself names, over https. A configured `public_url` takes precedence."""
     query = f"?{request.query}" if request.query else ""
     return f"https://{request.header('host') or ''}{request.path}{query}"
 
 
-def _media(request: Request) -> MediaType:
+def _media(request: http.Request) -> MediaType:
     return media_type(request.header("content-type") or "")
 
 
-def _content(request: Request) -> bytes:
+def _content(request: http.Request) -> bytes:
     """Raises Rejected."""
     encoding = request.header("content-encoding")
-    return decode_content(request.body, encoding) if encoding else request.body
+    return content_encoding.decode_content(request.body, encoding) if encoding else request.body
 
 
-def _form_of(request: Request) -> JsonObject:
+def _form_of(request: http.Request) -> JsonObject:
     from shared.formats import form_body  # few senders sign a form's fields
 
     media = _media(request)
@@ -231,7 +228,7 @@ def _form_of(request: Request) -> JsonObject:
         content = _content(request)
         if content.lstrip()[:1] in (b"{", b"["):  # its data may be taken as JSON
             return {}
-        parsed = form_body.parse(content, media, DEFAULT)
-    except (Rejected, MemoryError):
+        parsed = form_body.parse(content, media, limits.DEFAULT)
+    except (errors.Rejected, MemoryError):
         return {}
     return parsed if isinstance(parsed, dict) else {}

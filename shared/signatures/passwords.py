@@ -9,20 +9,19 @@ from typing import ClassVar, Final, Self
 from urllib.parse import unquote
 
 from shared.errors import Rejected
-from shared.signatures.auth_scheme import AuthScheme, SchemeEntry
+from shared.signatures import auth_scheme, signing
 from shared.signatures.locations import Location, RequestFields, parse_location
-from shared.signatures.signing import matches_any
 
 
 def verify_password(password: str | None, secrets: Sequence[str]) -> None:
     """Verify a password or token that a request carries. Raises Rejected (`password_mismatch`)."""
     if password is None:
         raise Rejected("password_mismatch", "the request has no password or token where this source expects it")
-    if not matches_any([password], secrets):
+    if not signing.matches_any([password], secrets):
         raise Rejected("password_mismatch", "the password or token is not this source's")
 
 
-class NoScheme(AuthScheme):
+class NoScheme(auth_scheme.AuthScheme):
     """No authentication."""
 
     scheme = "none"
@@ -32,7 +31,7 @@ class NoScheme(AuthScheme):
         return
 
 
-class PasswordScheme(AuthScheme):
+class PasswordScheme(auth_scheme.AuthScheme):
     """A password or token in the head."""
 
     is_in_head: ClassVar[bool] = True
@@ -109,7 +108,7 @@ class QueryScheme(PasswordScheme):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class TokenScheme(AuthScheme):
+class TokenScheme(auth_scheme.AuthScheme):
     """A token at a location; if the path has `*`, at every element."""
 
     scheme = "token"
@@ -117,7 +116,7 @@ class TokenScheme(AuthScheme):
     prefix: str = ""
 
     @classmethod
-    def read(cls, entry: SchemeEntry) -> Self:
+    def read(cls, entry: auth_scheme.SchemeEntry) -> Self:
         at = parse_location(str(entry.settings["at"]))
         return cls(at=at, when=entry.when, **entry.strings("at"))
 
@@ -136,7 +135,7 @@ class TokenScheme(AuthScheme):
             verify_password(token, secrets)
 
 
-SCHEMES: Final[Mapping[str, type[AuthScheme]]] = MappingProxyType(
+SCHEMES: Final[Mapping[str, type[auth_scheme.AuthScheme]]] = MappingProxyType(
     {
         each.scheme: each
         for each in (NoScheme, BasicScheme, HeaderScheme, BearerScheme, PathScheme, QueryScheme, TokenScheme)

@@ -11,20 +11,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
-from shared.errors import Rejected
-from shared.http import Request
-from shared.jsontext import Json
-from shared.signatures.auth_scheme import (
-    TOLERANCE_SECONDS,
-    Coverage,
-    NotAttempted,
-    SchemeEntry,
-    TimedScheme,
-    described,
-    mismatch,
-    unusable,
-    verify_timestamp,
-)
+from shared import errors, http, jsontext
+from shared.signatures import auth_scheme
 from shared.signatures.content import (
     BODY,
     Content,
@@ -50,7 +38,7 @@ class Signatures(NamedTuple):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class SignatureScheme(TimedScheme):
+class SignatureScheme(auth_scheme.TimedScheme):
     """A signature at the location `at`, over `content`. Settings are those of SignedAuth in shared/config/signed.py.
 
     `take` is empty where the layout needs none. A subclass decides in `_is_signed` whether a signature is by a secret.
@@ -85,13 +73,13 @@ class SignatureScheme(TimedScheme):
         self.signs_body_alone = self.content is BODY and not has_more
 
     @classmethod
-    def read(cls, entry: SchemeEntry) -> Self:
+    def read(cls, entry: auth_scheme.SchemeEntry) -> Self:
         return cls(
             at=entry.location("at") or Location("header", (str(entry.settings["header"]).lower(),)),
             take=frozenset(entry.texts("take")),
             content=parse_content(str(entry.settings.get("content", "{body}"))),
             timestamp=entry.location("timestamp"),
-            tolerance_seconds=entry.seconds("tolerance_seconds", TOLERANCE_SECONDS),
+            tolerance_seconds=entry.seconds("tolerance_seconds", auth_scheme.TOLERANCE_SECONDS),
             id=entry.location("id"),
             each=entry.location("each"),
             body_digest=entry.location("body_digest"),
@@ -127,13 +115,15 @@ class SignatureScheme(TimedScheme):
             timestamp = ""
             if self.timestamp and not self.signs_time_in_body:
                 timestamp = self.timestamp_text(signed, sent)
-                verify_timestamp(timestamp, now, self.tolerance_seconds, self.unit)
+                auth_scheme.verify_timestamp(timestamp, now, self.tolerance_seconds, self.unit)
             if self.id and not 0 < len(signed.text(self.id) or "") <= _MAX_ID:
-                raise Rejected("invalid_delivery_id", f"the signed id is missing, or longer than {_MAX_ID} characters")
+                raise errors.Rejected(
+                    "invalid_delivery_id", f"the signed id is missing, or longer than {_MAX_ID} characters"
+                )
             if not self._is_signed(sent.texts, signed, timestamp, secrets):
-                raise mismatch("no signature matches what was sent and the secret")
+                raise auth_scheme.mismatch("no signature matches what was sent and the secret")
             if self.timestamp and self.signs_time_in_body:  # the body is parsed only now that it is authenticated
-                verify_timestamp(signed.text(self.timestamp), now, self.tolerance_seconds, self.unit)
+                auth_scheme.verify_timestamp(signed.text(self.timestamp), now, self.tolerance_seconds, self.unit)
 
     def _is_signed(self, sent: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
         """Return whether one of the signature texts is by one of the secrets, over the fields with the timestamp."""
@@ -145,9 +135,9 @@ class SignatureScheme(TimedScheme):
         assert self.each
         items = values_at(self.each.path, fields.data)
         if not any(isinstance(item, dict) for item in items):
-            raise NotAttempted("the body holds no items that carry a signature")
+            raise auth_scheme.NotAttempted("the body holds no items that carry a signature")
         if len(items) > MAX_ITEMS or not all(isinstance(item, dict) for item in items):
-            raise mismatch(f"the body holds no items that carry a signature, or more than {MAX_ITEMS}")
+            raise auth_scheme.mismatch(f"the body holds no items that carry a signature, or more than {MAX_ITEMS}")
         return [RequestFields(fields.request, fields.url, item) for item in items]
 
     def _verify_body_digest(self, fields: RequestFields) -> None:
@@ -155,7 +145,7 @@ class SignatureScheme(TimedScheme):
         expected = hashlib.sha256(fields.request.body).hexdigest()
         sent = fields.text(self.body_digest)
         if sent is None or not matches_any([sent.lower()], [expected]):
-            raise mismatch("the SHA-256 that was sent along is not the body's")
+            raise auth_scheme.mismatch("the SHA-256 that was sent along is not the body's")
 
     def timestamp_text(self, fields: RequestFields, sent: Signatures) -> str:
         """Return the text at the timestamp's location, which may be an item of the signature's own header."""
@@ -181,14 +171,18 @@ class SignatureScheme(TimedScheme):
 
             sent = numbered_headers(fields.request, self.at.path[0], self.prefix)
             if not sent.texts:
-                expected = f"it is expected in {described(self.at)}, {{n}} from 1"
-                raise NotAttempted(f"the request has no signature: {expected}")
+                expected = f"it is expected in {auth_scheme.described(self.at)}, {{n}} from 1"
+                raise auth_scheme.NotAttempted(f"the request has no signature: {expected}")
             return sent
         text = fields.request.header(self.at.path[0]) if self.at.kind == "header" else fields.text(self.at)
         if not text:
-            raise NotAttempted(f"the request has no signature: it is expected in {described(self.at)}")
+            raise auth_scheme.NotAttempted(
+                f"the request has no signature: it is expected in {auth_scheme.described(self.at)}"
+            )
         if not text.startswith(self.prefix):
-            raise mismatch(f"the signature in {described(self.at)} does not begin with {self.prefix!r}")
+            raise auth_scheme.mismatch(
+                f"the signature in {auth_scheme.described(self.at)} does not begin with {self.prefix!r}"
+            )
         text = text[len(self.prefix) :]
         if self.layout == "plain":
             return Signatures([text])
@@ -197,22 +191,22 @@ class SignatureScheme(TimedScheme):
         sent = LISTS[self.layout](text, self)
         if not sent.texts:
             kinds = ", ".join(sorted(self.take))
-            raise mismatch(f"{described(self.at)} holds no signature of the kind {kinds}")
+            raise auth_scheme.mismatch(f"{auth_scheme.described(self.at)} holds no signature of the kind {kinds}")
         if len(sent.texts) > MAX_SIGNATURES:
             rule = f"at most {MAX_SIGNATURES} are tried"
-            raise mismatch(f"{described(self.at)} holds {len(sent.texts)} signatures; {rule}")
+            raise auth_scheme.mismatch(f"{auth_scheme.described(self.at)} holds {len(sent.texts)} signatures; {rule}")
         return sent
 
     # The signed part of a verified request
 
-    def coverage(self, unpacked: str, request: Request) -> Coverage:
+    def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
         located = {part for part in self.content if isinstance(part, Location)}
         locations = located | {Location("data", part.path) for part in located if part.kind == "form"}
         if self.id and self.id.kind == "header" and "id" in self.content:
             locations.add(self.id)
         is_whole = not _WHOLE_BODY.isdisjoint(self.content) or Location("form", (unpacked,)) in located
         body = self.body_digest is not None or (is_whole and self.each is None)
-        return Coverage(body, body, self.signs_url, frozenset(locations))
+        return auth_scheme.Coverage(body, body, self.signs_url, frozenset(locations))
 
     def signed_content(self, fields: RequestFields) -> bytes:
         if self.each is None:
@@ -220,7 +214,7 @@ class SignatureScheme(TimedScheme):
         items = values_at(self.each.path, fields.data)
         return b"\n".join(sorted({self.signed_item(fields, item) for item in items}))
 
-    def signed_item(self, fields: RequestFields, item: Json) -> bytes:
+    def signed_item(self, fields: RequestFields, item: jsontext.Json) -> bytes:
         return self._lasting_content(RequestFields(fields.request, fields.url, item))
 
     def _lasting_content(self, fields: RequestFields) -> bytes:
@@ -265,9 +259,9 @@ def hmac_key(secret: str, encoding: str = "utf8", prefix: str = "") -> bytes:
     try:
         key = decoded(text, encoding)
     except ValueError as error:
-        raise unusable(f"the secret is not {encoding}, as this scheme's key is") from error
+        raise auth_scheme.unusable(f"the secret is not {encoding}, as this scheme's key is") from error
     if not key:
-        raise unusable("the secret holds an empty key")
+        raise auth_scheme.unusable("the secret holds an empty key")
     return key
 
 
@@ -303,7 +297,7 @@ def _pairs(text: str, auth: SignatureScheme) -> Signatures:
         if key in auth.take:
             signatures.append(value)
         elif key in items and auth.timestamp and key == auth.timestamp.name:
-            raise mismatch(f"{described(auth.at)} has the same item twice")
+            raise auth_scheme.mismatch(f"{auth_scheme.described(auth.at)} has the same item twice")
         else:
             items[key] = value
     return Signatures(signatures, items)
@@ -328,7 +322,7 @@ LISTS: Final[Mapping[str, Callable[[str, SignatureScheme], Signatures]]] = Mappi
 )
 
 
-def numbered_headers(request: Request, name: str, prefix: str) -> Signatures:
+def numbered_headers(request: http.Request, name: str, prefix: str) -> Signatures:
     """Read the headers whose names have the numbers from 1 in place of `{n}`, up to the first that is missing."""
     found: list[str] = []
     for number in range(1, MAX_NUMBERED + 1):

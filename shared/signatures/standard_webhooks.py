@@ -9,21 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from shared.errors import Rejected, Temporary
-from shared.http import Request
-from shared.signatures import signing
-from shared.signatures.auth_scheme import (
-    TOLERANCE_SECONDS,
-    Coverage,
-    NotAttempted,
-    TimedScheme,
-    mismatch,
-    unusable,
-    verify_timestamp,
-)
+from shared import errors, http
+from shared.signatures import auth_scheme, locations, signing
 from shared.signatures.content import wire
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.locations import Location, RequestFields
 
 if TYPE_CHECKING:
     from shared.signatures.keys import PublicKey
@@ -32,7 +21,7 @@ _ID: Final = re.compile(r"[^\s.\x00-\x1f\x7f]{1,128}")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class StandardWebhooksScheme(TimedScheme):
+class StandardWebhooksScheme(auth_scheme.TimedScheme):
     """A signature over the id, the timestamp and the body, each of the first two in a header of its own.
 
     header_prefix  the prefix of its headers: `webhook`, or `svix`, which accepts the standard's names too
@@ -49,7 +38,9 @@ class StandardWebhooksScheme(TimedScheme):
     def credentials_text(self) -> str:
         return f"the header {self.header_prefix}-signature"
 
-    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+    def verify(
+        self, fields: locations.RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
+    ) -> None:
         request = fields.request
         prefix = self.prefix_used(request)
         verify_standard(
@@ -63,7 +54,7 @@ class StandardWebhooksScheme(TimedScheme):
             key_encoding=self.key_encoding,
         )
 
-    def prefix_used(self, request: Request) -> str:
+    def prefix_used(self, request: http.Request) -> str:
         """Return the prefix of the headers that are read from this request.
 
         Some senders that use Svix send the standard's names. If any Svix header is present, read only Svix's:
@@ -73,19 +64,19 @@ class StandardWebhooksScheme(TimedScheme):
             return "svix"
         return "webhook"
 
-    def coverage(self, unpacked: str, request: Request) -> Coverage:
+    def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
         """Return the whole body and the id's header."""
         id_headers = {f"{self.prefix_used(request)}-id"}
         if self.header_prefix == "svix":
             id_headers.add("svix-id")  # where it is present, it is the one that is signed
-        id_locations = frozenset(Location("header", (name,)) for name in id_headers)
-        return Coverage(body=True, body_fields=True, query=False, locations=id_locations)
+        id_locations = frozenset(locations.Location("header", (name,)) for name in id_headers)
+        return auth_scheme.Coverage(body=True, body_fields=True, query=False, locations=id_locations)
 
-    def signed_content(self, fields: RequestFields) -> bytes:
+    def signed_content(self, fields: locations.RequestFields) -> bytes:
         webhook_id = fields.request.header(f"{self.prefix_used(fields.request)}-id")
         return wire(f"{webhook_id}.") + fields.request.body
 
-    def signed_time(self, fields: RequestFields) -> str:
+    def signed_time(self, fields: locations.RequestFields) -> str:
         return fields.request.header(f"{self.prefix_used(fields.request)}-timestamp") or ""
 
 
@@ -107,7 +98,7 @@ def verify_standard(
     body: bytes,
     secrets: Sequence[str],
     now: float,
-    tolerance_seconds: float = TOLERANCE_SECONDS,
+    tolerance_seconds: float = auth_scheme.TOLERANCE_SECONDS,
     key_encoding: str = "base64",
 ) -> None:
     """Verify a request by its three headers and its body.
@@ -117,28 +108,28 @@ def verify_standard(
     """
     signature_texts = (signatures or "").split()
     if not signature_texts:
-        raise NotAttempted("the request has no webhook-signature header")
+        raise auth_scheme.NotAttempted("the request has no webhook-signature header")
     if len(signature_texts) > signing.MAX_SIGNATURES:
         limit = f"at most {signing.MAX_SIGNATURES} are tried"
-        raise mismatch(f"webhook-signature holds {len(signature_texts)} signatures; {limit}")
+        raise auth_scheme.mismatch(f"webhook-signature holds {len(signature_texts)} signatures; {limit}")
     if webhook_id is None or not _ID.fullmatch(webhook_id):
-        raise Rejected(
+        raise errors.Rejected(
             "invalid_delivery_id", "webhook-id must be 1 to 128 characters without white space and full stops"
         )
-    signed_at = int(verify_timestamp(timestamp, now, tolerance_seconds))
+    signed_at = int(auth_scheme.verify_timestamp(timestamp, now, tolerance_seconds))
     content = signing.standard_content(wire(webhook_id), signed_at, body)
     is_signed = False
-    unusable_error: Temporary | None = None
+    unusable_error: errors.Temporary | None = None
     for secret in secrets:  # all of them, so that the time taken does not reveal which one matches
         try:
             is_signed |= _is_signed_with(secret, content, signature_texts, key_encoding)
-        except Temporary as error:  # another secret may still match, as after a rotation
+        except errors.Temporary as error:  # another secret may still match, as after a rotation
             unusable_error = error
     if is_signed:
         return
     if unusable_error is not None:
         raise unusable_error
-    raise mismatch("no signature matches the id, the timestamp, the body and the secret")
+    raise auth_scheme.mismatch("no signature matches the id, the timestamp, the body and the secret")
 
 
 def _is_signed_with(secret: str, content: bytes, signature_texts: Sequence[str], key_encoding: str) -> bool:
@@ -183,7 +174,7 @@ def _unusable_on_value_error() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise unusable(str(error)) from error
+        raise auth_scheme.unusable(str(error)) from error
 
 
 SCHEMES: Final = {"standard-webhooks": StandardWebhooksScheme}

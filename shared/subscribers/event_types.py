@@ -4,8 +4,7 @@ import re
 from typing import Final
 
 from shared.jsontext import Json, JsonObject, canonical
-from shared.subscribers.model import EventType
-from shared.subscribers.names import TYPE_PATTERN
+from shared.subscribers import model, names
 from shared.subscribers.standalone_schema import CatalogueFault, pointer, standalone_schema
 
 MAX_DESCRIPTION: Final = 10_000
@@ -14,7 +13,7 @@ MAX_EXAMPLES: Final = 20
 MAX_EXAMPLES_BYTES: Final = 100_000
 """With the schema, they are in one document of at most MAX_RECORD_BYTES."""
 
-_NAME: Final = re.compile(TYPE_PATTERN)
+_NAME: Final = re.compile(names.TYPE_PATTERN)
 
 
 def make_event_type(
@@ -25,12 +24,12 @@ def make_event_type(
     schema: JsonObject | None = None,
     examples: Json = None,
     deprecated: Json = False,
-) -> EventType:
+) -> model.EventType:
     """Return the event type. `schema` stands alone. Raises CatalogueFault, with `path` before the place."""
     _require_name(path, name)
     if not isinstance(deprecated, bool):
         raise CatalogueFault(pointer(path, "deprecated"), "must be true or false")
-    return EventType(
+    return model.EventType(
         name=name,
         description=_text(pointer(path, "description"), description, MAX_DESCRIPTION),
         group=_text(pointer(path, "group"), group, MAX_GROUP),
@@ -40,7 +39,7 @@ def make_event_type(
     )
 
 
-def event_type_from(name: str, fields: Json, path: str = "") -> EventType:
+def event_type_from(name: str, fields: Json, path: str = "") -> model.EventType:
     """Return the event type from the fields that the configuration and the API have. Raises CatalogueFault."""
     fields = {} if fields is None else fields
     if not isinstance(fields, dict):
@@ -62,7 +61,7 @@ def event_type_from(name: str, fields: Json, path: str = "") -> EventType:
     )
 
 
-def event_type_fields(event_type: EventType) -> JsonObject:
+def event_type_fields(event_type: model.EventType) -> JsonObject:
     """Return the fields from which `event_type_from` makes it, without those that say nothing."""
     fields: JsonObject = {
         "description": event_type.description,

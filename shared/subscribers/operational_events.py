@@ -6,23 +6,19 @@ The API makes them of changes, and notify of an endpoint's health. All have the 
 import hashlib
 from typing import Final
 
-from shared.delivery import Delivery, delivery_message
+from shared import delivery, jsontext, ports, times
 from shared.event import Event, event_json
-from shared.jsontext import JsonObject, texts_json
-from shared.ports import BusMessage
-from shared.subscribers.model import Endpoint, Tenant
-from shared.subscribers.names import SUBSCRIBERS_SOURCE
-from shared.times import rfc3339
+from shared.subscribers import model, names
 
 ROUTE: Final = "subscribers"
 """Stands for the route of these events' deliveries, which none made."""
 
 
-def operational_event(change: str, endpoint: Endpoint, tenant: Tenant, at: float, reason: str) -> Event:
+def operational_event(change: str, endpoint: model.Endpoint, tenant: model.Tenant, at: float, reason: str) -> Event:
     """Return the event of the type `endpoint.<change>`. Its id follows from the endpoint, the change and the time."""
-    name = hashlib.sha256(texts_json([endpoint.tenant, endpoint.id, change, repr(at)])).hexdigest()
-    time = rfc3339(at)
-    data: JsonObject = {
+    name = hashlib.sha256(jsontext.texts_json([endpoint.tenant, endpoint.id, change, repr(at)])).hexdigest()
+    time = times.rfc3339(at)
+    data: jsontext.JsonObject = {
         "tenant": endpoint.tenant,
         "name": tenant.name or None,
         "email": tenant.email or None,
@@ -32,11 +28,11 @@ def operational_event(change: str, endpoint: Endpoint, tenant: Tenant, at: float
         "reason": reason or None,
         "at": time,
         "disabled_by": endpoint.disabled_by,
-        "failing_since": None if endpoint.failing_since is None else rfc3339(endpoint.failing_since),
+        "failing_since": None if endpoint.failing_since is None else times.rfc3339(endpoint.failing_since),
     }
     return Event(
         id=name[:32],
-        source=SUBSCRIBERS_SOURCE,
+        source=names.SUBSCRIBERS_SOURCE,
         type=f"endpoint.{change}",
         receivedat=time,
         payloadhash=name,
@@ -46,6 +42,8 @@ def operational_event(change: str, endpoint: Endpoint, tenant: Tenant, at: float
     )
 
 
-def operational_message(event: Event, destination: str) -> BusMessage:
+def operational_message(event: Event, destination: str) -> ports.BusMessage:
     """Return the message that has the event delivered to a configured destination."""
-    return delivery_message(Delivery(event, ROUTE, destination), event_json(event), event.receivedat, {})
+    return delivery.delivery_message(
+        delivery.Delivery(event, ROUTE, destination), event_json(event), event.receivedat, {}
+    )

@@ -9,10 +9,8 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from shared.errors import Permanent, Temporary
+from shared import errors, http, jsontext
 from shared.event import Event
-from shared.http import HEADER_NAME
-from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.allowed_requests import OWN, is_header_value, verify_headers
 from shared.signatures.signing import MAX_SIGNATURES, hmac_signature, standard_content, standard_key, standard_signature
 from shared.subscribers.model import Endpoint, EndpointAuth, EndpointSecret
@@ -34,18 +32,18 @@ class EndpointRequest(NamedTuple):
     body: bytes
 
 
-def endpoint_body(event: Event, style: PayloadStyle, fields: JsonObject) -> bytes:
+def endpoint_body(event: Event, style: PayloadStyle, fields: jsontext.JsonObject) -> bytes:
     """Return the body. An endpoint's fields are added at the top level, and replace none that is there.
 
     With the style `data`, data that is no object has no place for them, and goes without. Half a surrogate pair, which
     an event may hold, becomes a question mark.
     """
-    own: Json = event.data
+    own: jsontext.Json = event.data
     if style == "standard":
         own = {"type": event.type, "timestamp": event_timestamp(event), "data": event.data}
     if isinstance(own, dict) and fields:
         own = {**own, **{name: value for name, value in fields.items() if name not in own}}
-    return to_json(own).encode("utf-8", "replace")
+    return jsontext.to_json(own).encode("utf-8", "replace")
 
 
 def event_timestamp(event: Event) -> str:
@@ -67,12 +65,12 @@ def endpoint_request(
     one cannot sign.
     """
     if not secrets:
-        raise Temporary("secret_unusable", "the endpoint has no secret")
+        raise errors.Temporary("secret_unusable", "the endpoint has no secret")
     body = endpoint_body(event, style, endpoint.fields)
     try:
         own = _auth_headers(endpoint.auth, secrets, body, webhook_id, timestamp)
     except ValueError as error:
-        raise Temporary("secret_unusable", f"the endpoint's secret cannot sign: {error}") from error
+        raise errors.Temporary("secret_unusable", f"the endpoint's secret cannot sign: {error}") from error
     return EndpointRequest(endpoint.url, _headers(endpoint, event, webhook_id, timestamp, own), body)
 
 
@@ -122,7 +120,7 @@ def verify_header(name: str, value: str, auth: EndpointAuth) -> None:
         raise ValueError(f"the header {name!r} authenticates the request; set it with `auth`")
     try:
         verify_headers([(name, value)])
-    except Permanent as fault_of_value:
+    except errors.Permanent as fault_of_value:
         raise ValueError(fault_of_value.detail) from fault_of_value
 
 
@@ -139,7 +137,7 @@ def verify_secret(auth: EndpointAuth, secret: str) -> None:
 
 
 def _name_fault(lower: str) -> str | None:
-    if not re.fullmatch(HEADER_NAME, lower):
+    if not re.fullmatch(http.HEADER_NAME, lower):
         return "must be the name of a header: letters, digits and '-'"
     if lower in OWN or lower in _OF_THE_BODY or lower.startswith(_OWN_PREFIXES):
         return "is set by the sender itself; take it out"

@@ -15,9 +15,7 @@ from jinja2.nodes import Concat, EvalContext, Getitem, Slice
 from jinja2.runtime import Context, markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from shared.errors import Permanent
-from shared.event import oneline
-from shared.jsontext import to_json
+from shared import errors, event, jsontext
 from shared.templating import costs
 
 
@@ -134,7 +132,7 @@ def shown(value: object) -> object:
     if value is None:
         return ""
     costs.charge(costs.text_size(value))
-    return to_json(value) if isinstance(value, bool | list | dict) else value
+    return jsontext.to_json(value) if isinstance(value, bool | list | dict) else value
 
 
 def quoted(value: object) -> object:
@@ -143,7 +141,7 @@ def quoted(value: object) -> object:
         return value
     text = quote(str(shown(value)), safe="")
     if text in {"", ".", ".."}:
-        raise Permanent("invalid_url", "a value in the URL must not be empty, '.' or '..'")
+        raise errors.Permanent("invalid_url", "a value in the URL must not be empty, '.' or '..'")
     return text
 
 
@@ -169,7 +167,7 @@ def _hidden(lazy: Callable[..., Iterable[object]]) -> costs.Called:  # type: ign
 def environment_of(autoescape: bool, finalize: Callable[[object], object]) -> Sandbox:
     environment = Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=finalize)
     del environment.globals["lipsum"]
-    environment.filters |= {"indent": _indented, "oneline": oneline}
+    environment.filters |= {"indent": _indented, "oneline": event.oneline}
     environment.filters["slice"] = sync_do_slice  # the other one takes one argument more than its signature has
     environment.filters |= {name: _hidden(environment.filters[name]) for name in _LAZY}
     environment.filters = costs.bounded_filters(environment.filters)

@@ -13,15 +13,13 @@ from typing import Final, TypeAlias
 from jinja2 import TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError
 
-from shared.did_you_mean import nearest
-from shared.errors import Permanent, PermanentCode
-from shared.event import NAMES
+from shared import did_you_mean, errors, event
 from shared.jsontext import Json, JsonObject
 from shared.templating.costs import MAX_OUTPUT_CHARACTERS, METHODS, OBJECT_METHODS, NotAValue, begin
 from shared.templating.sandbox import Sandbox, environment_of, quoted, shown
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
-KNOWN: Final = frozenset({*NAMES, "route", "destination", "count", "person"})
+KNOWN: Final = frozenset({*event.NAMES, "route", "destination", "count", "person"})
 """The names of a destination's templates. `person` is there where its `to` names one."""
 _FILE: Final = "<template>"
 
@@ -139,19 +137,19 @@ class Template:
             for piece in self._compiled.generate(view):
                 room -= len(piece) + 1
                 if room < 0:
-                    raise Permanent(
+                    raise errors.Permanent(
                         "output_too_large", f"template {self.name!r}: more than {MAX_OUTPUT_CHARACTERS} characters"
                     )
                 pieces.append(piece)
         except UndefinedError as error:
-            raise Permanent("undefined_field", f"{self._place(error)}: {self._missing(error, view)}") from error
-        except Permanent:
+            raise errors.Permanent("undefined_field", f"{self._place(error)}: {self._missing(error, view)}") from error
+        except errors.Permanent:
             raise
         except Exception as error:
             # A template can fail in any way on a sender's data, such as adding a number to text or a range too large.
             is_too_large = isinstance(error, OverflowError | MemoryError)
-            code: PermanentCode = "output_too_large" if is_too_large else "template_failed"
-            raise Permanent(code, f"{self._place(error)}: {_kind(error)}") from error
+            code: errors.PermanentCode = "output_too_large" if is_too_large else "template_failed"
+            raise errors.Permanent(code, f"{self._place(error)}: {_kind(error)}") from error
         return "".join(pieces)
 
     def _place(self, error: Exception) -> str:
@@ -204,7 +202,7 @@ def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: f
     unknown = sorted(used - known - environment.globals.keys())
     if unknown:
         names = ", ".join(sorted(known))
-        meant = nearest(unknown[0], known) or f"data.{unknown[0]}"
+        meant = did_you_mean.nearest(unknown[0], known) or f"data.{unknown[0]}"
         rule = f"there is no {unknown[0]!r}; did you mean {meant!r}? There are {names}"
         raise UnknownVariable(unknown[0], rule)
 
@@ -234,7 +232,7 @@ def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
     text = (error.message or "it does not parse").rstrip(".")
     if unknown := re.fullmatch(r"No (filter|test|method) named '(.+)'", text):
         known = {"filter": environment.filters, "test": environment.tests}.get(unknown[1], _METHODS)
-        near = nearest(unknown[2], known)
+        near = did_you_mean.nearest(unknown[2], known)
         return f"{text}; did you mean {near!r}?" if near else text
     return text
 
@@ -303,9 +301,9 @@ def missing_path(path: str, view: JsonObject) -> str:
         for each in paths
         if not path.startswith(f"{each}.") and (each.startswith("data.") or each == name or not is_in_data)
     ]
-    last = nearest(name, dict.fromkeys(each.rpartition(".")[2] for each in known))
+    last = did_you_mean.nearest(name, dict.fromkeys(each.rpartition(".")[2] for each in known))
     alike = [each for each in known if each.rpartition(".")[2] == last]
-    near = nearest(path, alike) or next(iter(alike), None)
+    near = did_you_mean.nearest(path, alike) or next(iter(alike), None)
     meant = f"; did you mean {near!r}?" if near and near != path else ""
     return f"{path!r} is not in this event{meant}"
 

@@ -4,8 +4,7 @@ import math
 import re
 from typing import Final, TypeAlias
 
-from shared.errors import Permanent
-from shared.jsontext import Json, kind_of
+from shared import errors, jsontext
 
 # Compiled at their first use: transform's start imports this module.
 _PLAIN_KEY: Final = r"[A-Za-z_][A-Za-z0-9_-]*"
@@ -73,7 +72,7 @@ class Room:
     def verify(self, characters: int) -> None:
         """Raises Permanent (`output_too_large`)."""
         if characters > self._left:
-            raise Permanent("output_too_large", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
+            raise errors.Permanent("output_too_large", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
 
 
 class BoundedText(Room):
@@ -93,18 +92,18 @@ class BoundedText(Room):
         return "".join(self._pieces)
 
 
-def scalar_text(value: Json, location: Location) -> str:
+def scalar_text(value: jsontext.Json, location: Location) -> str:
     """Return the value as text, null as an empty one, for formats that have only text. Raises Unwritable."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):
-        raise Unwritable(location, f"is {kind_of(value)} where only text fits")
+        raise Unwritable(location, f"is {jsontext.kind_of(value)} where only text fits")
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else repr(value)  # a number, as JSON writes it
 
 
-def verify_json(value: Json, location: Location = None) -> None:
+def verify_json(value: jsontext.Json, location: Location = None) -> None:
     """Raises Unwritable for a value that is not JSON, which an operator's own step may have made."""
     if isinstance(value, str):
         if not value.isascii():

@@ -4,15 +4,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from deploy.aws import template_names as names
-from deploy.aws.resources.policies import roles
-from deploy.aws.resources.queues import queue_arns
+from deploy.aws.resources import policies, queues
 from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref, sub
 from deploy.cloud_access import aws_names
 from deploy.topology.functions import Function, Schedule, consumers
 from deploy.topology.topology import MAX_INSTANCES, MEMORY_MIB, NeededFunction, Topology
-from shared.jsontext import JsonObject
-from shared.ports import DEAD_LETTERS
-from shared.settings import QUEUE_VARIABLES
+from shared import jsontext, ports, settings
 
 RUNTIME: Final = "python3.13"
 """The newest that the committed pins are for."""
@@ -21,7 +18,7 @@ MOST_MESSAGES: Final = 10
 FEWEST_POLLS: Final = 2
 """The least MaximumConcurrency that Lambda accepts; enough for what comes seldom."""
 NO_VALUE: Final = ref("AWS::NoValue")
-PUBLIC_URL: Final[JsonObject] = {"AuthType": "NONE"}
+PUBLIC_URL: Final[jsontext.JsonObject] = {"AuthType": "NONE"}
 PUBLIC: Final[Fields] = {
     "# Everybody may call the URL, because the function authenticates its senders itself. SAM adds the two": None,
     "# permissions that this takes, lambda:InvokeFunctionUrl and lambda:InvokeFunction": None,
@@ -72,7 +69,7 @@ def most_instances(topology: Topology, needed: NeededFunction, concurrency: int)
     """Return the most instances that the function's queues and schedules use at once, where a queue uses up to
     `concurrency`. With fewer, Lambda would throttle what it has polled."""
     own, undelivered = names.consumed_queues(topology, needed)
-    seldom = [*undelivered, *(each for each in own if each == names.queue(DEAD_LETTERS))]
+    seldom = [*undelivered, *(each for each in own if each == names.queue(ports.DEAD_LETTERS))]
     often = len(own) + len(undelivered) - len(seldom)
     return often * concurrency + len(seldom) * FEWEST_POLLS + len(needed.function.schedules)
 
@@ -90,7 +87,7 @@ def functions(topology: Topology) -> dict[str, Node]:
                 "Properties": _properties(topology, needed),
             },
             **(_alias(needed.function) if needed.function.alias else {}),
-            **roles(topology, needed),
+            **policies.roles(topology, needed),
             names.log(name): _log(name),
         }
     return made
@@ -159,7 +156,7 @@ def _variables(function: Function) -> Iterator[tuple[str, Node]]:
     if function.stores or function.reads:
         yield "HOOKCHAIN_TABLES", ref("Prefix")
     for topic in function.topics:
-        yield QUEUE_VARIABLES[topic], ref(names.queue(topic))
+        yield settings.QUEUE_VARIABLES[topic], ref(names.queue(topic))
     for variable in function.variables:
         yield variable, ref(variable_parameter(variable))
 
@@ -181,12 +178,12 @@ def _events(topology: Topology, needed: NeededFunction, batch: int) -> Iterator[
     own, undelivered = names.consumed_queues(topology, needed)
     for queue in own:
         why: Fields = {"# A message that fails comes again alone, without its batch": None} if queue == own[0] else {}
-        is_seldom = queue == names.queue(DEAD_LETTERS)
+        is_seldom = queue == names.queue(ports.DEAD_LETTERS)
         yield queue.removesuffix("Queue"), _mapping(get_att(queue), batch, FEWEST_POLLS if is_seldom else most, why)
     for queue in undelivered:
         why = {"# It keeps what SQS gave up on as dead letters": None} if queue == undelivered[0] else {}
         yield queue, _mapping(get_att(queue), batch, FEWEST_POLLS, why)
-    for number, arn in enumerate(queue_arns(needed.sources), 1):
+    for number, arn in enumerate(queues.queue_arns(needed.sources), 1):
         why = {"# Messages for the sources that a bus brings": None} if number == 1 else {}
         yield f"Source{number}", _mapping(arn, batch, MAX_INSTANCES, why)
     for schedule in needed.function.schedules:

@@ -12,8 +12,7 @@ from deploy.cloud_access import aws_names
 from deploy.topology.functions import SWEEP
 from deploy.topology.monitoring import CHARTS, Alarm, Chart, LogMetric, Measure, Statistic
 from deploy.topology.topology import Topology
-from shared.jsontext import Json
-from shared.ports import DEAD_LETTERS
+from shared import jsontext, ports
 
 NAMESPACE: Final = "Hookchain"
 _UNITS: Final = {"": "Count", "ms": "Milliseconds", "s": "Seconds"}
@@ -95,7 +94,7 @@ class Series:
 
 def _dead_letters(topology: Topology, _: Alarm) -> list[Series]:
     """Count dead letters as notify gets them: those of the functions, and those that SQS gave up on."""
-    queues = [_queue(DEAD_LETTERS), *_undelivered(topology)]
+    queues = [_queue(ports.DEAD_LETTERS), *_undelivered(topology)]
     return [Series("SUM(METRICS())", tuple(Metric("SQS", "NumberOfMessagesReceived", each) for each in queues))]
 
 
@@ -238,7 +237,7 @@ def _body(topology: Topology) -> str:
     """Return the dashboard's JSON, one metric a line."""
     functions = [_function(each.name) for each in topology.functions]
     all_queues = [*(_queue(each.name) for each in topology.topics), *_undelivered(topology), *brought_queues(topology)]
-    letters = [_queue(DEAD_LETTERS), *_undelivered(topology)]
+    letters = [_queue(ports.DEAD_LETTERS), *_undelivered(topology)]
     widgets: list[tuple[str, str, list[Metric]]] = [
         ("Calls, by function", "Sum", [Metric("Lambda", "Invocations", each) for each in functions]),
         ("Failed calls, by function", "Sum", [Metric("Lambda", "Errors", each) for each in functions]),
@@ -256,18 +255,18 @@ def _body(topology: Topology) -> str:
         ),
         ("Dead letters", "Sum", [Metric("SQS", "NumberOfMessagesReceived", each) for each in letters]),
     ]
-    drawn: list[tuple[str, str, list[Json]]] = []
+    drawn: list[tuple[str, str, list[jsontext.Json]]] = []
     drawn += [(title, statistic, [_series(each) for each in metrics]) for title, statistic, metrics in widgets]
     drawn += [(chart.title, STATISTICS[chart.statistic], [[{"expression": search(chart)}]]) for chart in CHARTS]
     texts = [_widget(place, *each) for place, each in enumerate(drawn)]
     return '{"widgets": [\n' + ",\n".join(texts) + "\n]}"
 
 
-def _series(metric: Metric) -> Json:
+def _series(metric: Metric) -> jsontext.Json:
     return [f"AWS/{metric.service}", metric.name, metric.dimension, metric.of]
 
 
-def _widget(place: int, title: str, statistic: str, lines: Sequence[Json]) -> str:
+def _widget(place: int, title: str, statistic: str, lines: Sequence[jsontext.Json]) -> str:
     x, y = place % 2 * WIDTH, place // 2 * HEIGHT
     texts = ",\n".join(f"    {json.dumps(line)}" for line in lines)
     return (

@@ -11,12 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from deploy.aws import template_names as names
-from deploy.aws.resources.queues import queue_arns
-from deploy.aws.resources.stores import CREATE_REQUESTS, TABLES_OF
+from deploy.aws.resources import queues, stores
 from deploy.aws.yaml_text import COMMENT, Fields, Node, Tag, get_att, ref, sub
 from deploy.cloud_access import aws_names
-from deploy.topology.buses import BucketPlace
-from deploy.topology.functions import BlobUse
+from deploy.topology import buses, functions
 from deploy.topology.topology import NeededFunction, Topology
 from functions.notify.destinations.bus import AwsBus
 from shared.jsontext import Json
@@ -36,7 +34,7 @@ ITEMS: Final = (
     "dynamodb:UpdateItem",
 )
 READS: Final = ("dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query")
-OBJECTS: Final[Mapping[BlobUse, tuple[str, ...]]] = {
+OBJECTS: Final[Mapping[functions.BlobUse, tuple[str, ...]]] = {
     "create": ("s3:PutObject",),
     "read": ("s3:GetObject",),
     "use": ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
@@ -149,9 +147,9 @@ def _own_rights(topology: Topology, needed: NeededFunction) -> Iterator[Fields]:
         sending = _allow(("sqs:SendMessage",), *(get_att(names.queue(topic)) for topic in function.topics))
         why = "It sends events again, for routes that waited"
         yield {f"# {why}": None, **sending} if function.sends_back else sending
-    if tables := [table for store in function.stores for table in TABLES_OF[store]]:
+    if tables := [table for store in function.stores for table in stores.TABLES_OF[store]]:
         yield _allow(ITEMS, *(each for table in tables for each in _table(table)))
-    if tables := [table for store in function.reads for table in TABLES_OF[store]]:
+    if tables := [table for store in function.reads for table in stores.TABLES_OF[store]]:
         yield _allow(READS, *(each for table in tables for each in _table(table)))
     objects = _allow(OBJECTS[function.blobs], sub(f"${{{names.BUCKET}.Arn}}/*"))
     yield {**objects, **ONLY_NEW} if function.blobs == "create" else objects
@@ -165,20 +163,20 @@ def _own_rights(topology: Topology, needed: NeededFunction) -> Iterator[Fields]:
 
 def _configured_rights(needed: NeededFunction) -> Iterator[Fields]:
     """Yield the rights on what the configuration names: the more sources and destinations, the more resources."""
-    if found := [*queue_arns(needed.sources)]:
+    if found := [*queues.queue_arns(needed.sources)]:
         yield _allow(CONSUME, *found)
     if needed.secrets:
         why = "Secrets are made by `hookchain secrets` and not here; AWS adds six characters to the name in an ARN"
         yield {f"# {why}": None, **_allow(("secretsmanager:GetSecretValue",), *map(_secret, needed.secrets))}
     for place in needed.places:
-        if isinstance(place, BucketPlace) and place.is_s3:
+        if isinstance(place, buses.BucketPlace) and place.is_s3:
             yield from _objects_of_destination(place)
     for service, action in PUBLISH.items():
         if arns := [bus.arn for bus in needed.buses if isinstance(bus, AwsBus) and bus.service == service]:
             yield {"# For the destinations that publish as this role": None, **_allow((action,), *arns)}
 
 
-def _objects_of_destination(place: BucketPlace) -> Iterator[Fields]:
+def _objects_of_destination(place: buses.BucketPlace) -> Iterator[Fields]:
     """Yield the rights on the bucket of a destination, where it is this account's: nobody else's gets the events."""
     objects = sub(f"arn:${{AWS::Partition}}:s3:::{place.bucket}/{place.prefix}*")
     own: Fields = {"StringEquals": {"aws:ResourceAccount": sub("${AWS::AccountId}")}}
@@ -191,7 +189,7 @@ def _objects_of_destination(place: BucketPlace) -> Iterator[Fields]:
 
 def _table(name: str) -> Iterator[Tag]:
     yield get_att(names.table(name))
-    if "GlobalSecondaryIndexes" in CREATE_REQUESTS[name]:
+    if "GlobalSecondaryIndexes" in stores.CREATE_REQUESTS[name]:
         yield sub(f"${{{names.table(name)}.Arn}}/index/*")
 
 

@@ -8,8 +8,7 @@ from deploy.aws.yaml_text import Fields, Node, Tag, get_att, sub
 from deploy.cloud_access import aws_names
 from deploy.topology.buses import BusSource
 from deploy.topology.topology import LONGEST_WAIT_SECONDS, MOST_TRIES, Topic, Topology
-from shared.jsontext import JsonObject
-from shared.ports import DEAD_LETTERS, EVENTS
+from shared import jsontext, ports
 
 DAY_SECONDS: Final = 86_400
 LONGEST_KEPT_DAYS: Final = 14
@@ -22,7 +21,7 @@ LEAST_VISIBILITY_SECONDS: Final = LONGEST_WAIT_SECONDS
 
 
 def queues(topology: Topology) -> dict[str, Node]:
-    keeper = names.consumer(topology, DEAD_LETTERS).timeout_seconds
+    keeper = names.consumer(topology, ports.DEAD_LETTERS).timeout_seconds
     return {
         "# Queues: events, deliveries and dead letters, and what each of them gave up on": None,
         **{names.queue(each.name): _queue(topology, each) for each in topology.topics},
@@ -60,7 +59,7 @@ def source_queue(name: str, timeout_seconds: int) -> Node:
             "VisibilityTimeout": _visibility_seconds(timeout_seconds),
             "MessageRetentionPeriod": LONGEST_KEPT_DAYS * DAY_SECONDS,
             "RedrivePolicy": {
-                "deadLetterTargetArn": get_att(names.undelivered_queue(EVENTS)),
+                "deadLetterTargetArn": get_att(names.undelivered_queue(ports.EVENTS)),
                 "maxReceiveCount": MOST_TRIES,
             },
             "SqsManagedSseEnabled": True,
@@ -172,13 +171,13 @@ def _rule(source: BusSource) -> Node:
     }
 
 
-def pattern(source: BusSource) -> JsonObject:
+def pattern(source: BusSource) -> jsontext.JsonObject:
     if source.kind == "eventbridge":
         written = source.settings["eventbridge"]
         assert isinstance(written, dict)
         return written
     prefix = source.text("prefix")
-    detail: JsonObject = {"bucket": {"name": [source.text("bucket")]}}
+    detail: jsontext.JsonObject = {"bucket": {"name": [source.text("bucket")]}}
     if prefix:
         detail["object"] = {"key": [{"prefix": prefix}]}
     return {"source": ["aws.s3"], "detail-type": [*detail_types(source)], "detail": detail}

@@ -8,14 +8,13 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
+from deploy.aws import template_names
 from deploy.aws import template_names as names
-from deploy.aws.template_names import PREFIX
 from deploy.aws.yaml_text import Fields, Node, get_att, ref, sub
 from deploy.cloud_access import aws_names
 from deploy.topology.functions import Store
 from deploy.topology.topology import Topology
 from shared.cloud.aws import tables
-from shared.cloud.aws.tables import EXPIRES_AT
 
 TABLES_OF: Final[Mapping[Store, tuple[str, ...]]] = {
     "ledger": (tables.DELIVERIES.name, tables.DESTINATIONS.name),
@@ -25,7 +24,7 @@ TABLES_OF: Final[Mapping[Store, tuple[str, ...]]] = {
     "documents": (tables.DOCUMENTS.name,),
 }
 CREATE_REQUESTS: Final[Mapping[str, Fields]] = {
-    each.name: tables.create_request(each, PREFIX) for each in tables.TABLES
+    each.name: tables.create_request(each, template_names.PREFIX) for each in tables.TABLES
 }
 """By the table's name."""
 
@@ -55,7 +54,7 @@ def _table(request: Fields) -> Node:
         "Properties": {
             "TableName": sub(str(request["TableName"])),
             **{key: value for key, value in request.items() if key != "TableName"},
-            "TimeToLiveSpecification": {"AttributeName": EXPIRES_AT, "Enabled": True},
+            "TimeToLiveSpecification": {"AttributeName": tables.EXPIRES_AT, "Enabled": True},
             "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
             "# Encrypted with a key of DynamoDB's. True would mean a key of KMS, whose use is charged": None,
             "SSESpecification": {"SSEEnabled": False},

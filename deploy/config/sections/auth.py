@@ -4,23 +4,14 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from shared.config import signed, values
 from shared.config.rules import SecretName, listed
-from shared.config.signed import (
-    MAX_TOLERANCE_SECONDS,
-    Conditional,
-    DigestAuth,
-    HmacAuth,
-    RequestLocation,
-    SignedAuth,
-    Texts,
-)
-from shared.config.values import HeaderName, Verbatim
 from shared.signatures.auth_scheme import TOLERANCE_SECONDS
 
 MAX_LEEWAY_SECONDS: Final = 10
 
 
-class BasicAuth(Conditional):
+class BasicAuth(signed.Conditional):
     """Basic authentication. Without `username`, any user name goes with the password."""
 
     scheme: Literal["basic"]
@@ -28,29 +19,29 @@ class BasicAuth(Conditional):
     secret: SecretName
 
 
-class HeaderAuth(Conditional):
+class HeaderAuth(signed.Conditional):
     """A password in the header `header`."""
 
     scheme: Literal["header"]
-    header: HeaderName = "x-webhook-password"
+    header: values.HeaderName = "x-webhook-password"
     secret: SecretName
 
 
-class BearerAuth(Conditional):
+class BearerAuth(signed.Conditional):
     """`Authorization: Bearer …`"""
 
     scheme: Literal["bearer"]
     secret: SecretName
 
 
-class PathAuth(Conditional):
+class PathAuth(signed.Conditional):
     """A token in the path, `/<source>/<token>`, for senders that support nothing else."""
 
     scheme: Literal["path"]
     secret: SecretName
 
 
-class QueryAuth(Conditional):
+class QueryAuth(signed.Conditional):
     """A token in the query, for senders that support nothing else."""
 
     scheme: Literal["query"]
@@ -58,20 +49,20 @@ class QueryAuth(Conditional):
     secret: SecretName
 
 
-class LinkAuth(Conditional):
+class LinkAuth(signed.Conditional):
     """A link made by `hookchain link`: its signature, and its expiry. The source needs `methods: [GET]`."""
 
     scheme: Literal["link"]
     secret: SecretName
 
 
-class Ed25519Auth(SignedAuth):
+class Ed25519Auth(signed.SignedAuth):
     """The secret is the sender's public key: hex, base64, PEM or JWK."""
 
     scheme: Literal["ed25519"]
 
 
-class EcdsaAuth(SignedAuth):
+class EcdsaAuth(signed.SignedAuth):
     """The secret is the sender's public key: base64 DER, PEM or JWK. `form` is the encoding of the signature."""
 
     scheme: Literal["ecdsa"]
@@ -79,7 +70,7 @@ class EcdsaAuth(SignedAuth):
     form: Literal["der", "raw"] | None = None
 
 
-class RsaAuth(SignedAuth):
+class RsaAuth(signed.SignedAuth):
     """The secret is the sender's public key: PEM, base64 DER or JWK."""
 
     scheme: Literal["rsa"]
@@ -87,16 +78,16 @@ class RsaAuth(SignedAuth):
     padding: Literal["pkcs1", "pss"] | None = None
 
 
-class TokenAuth(Conditional):
+class TokenAuth(signed.Conditional):
     """The secret itself at the location `at`; if the path has `*`, at every element."""
 
     scheme: Literal["token"]
-    at: RequestLocation
-    prefix: Verbatim = ""
+    at: signed.RequestLocation
+    prefix: values.Verbatim = ""
     secret: SecretName
 
 
-class StandardWebhooksAuth(Conditional):
+class StandardWebhooksAuth(signed.Conditional):
     """Standard Webhooks: v1 with a `whsec_` secret, v1a with a `whpk_` public key.
 
     `names: svix` also accepts svix-id, svix-timestamp and svix-signature. `key: utf8`: the secret's text is the key.
@@ -106,10 +97,10 @@ class StandardWebhooksAuth(Conditional):
     secret: SecretName
     names: Literal["webhook", "svix"] | None = None
     key: Literal["base64", "utf8"] | None = None
-    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=MAX_TOLERANCE_SECONDS)
+    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=signed.MAX_TOLERANCE_SECONDS)
 
 
-class JwtAuth(Conditional):
+class JwtAuth(signed.Conditional):
     """A JSON Web Token signed by one of `algorithms`.
 
     keys_url           the URL of a JWKS, in which `kid` selects the key; without it the secret is the key: a shared key
@@ -122,20 +113,20 @@ class JwtAuth(Conditional):
     """
 
     scheme: Literal["jwt"]
-    header: HeaderName = "authorization"
-    prefix: Verbatim = "Bearer "
+    header: values.HeaderName = "authorization"
+    prefix: values.Verbatim = "Bearer "
     algorithms: Annotated[
         list[Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]],
         BeforeValidator(listed),
         Field(min_length=1),
     ]
     keys_url: str | None = Field(None, pattern=r"^https://")
-    claims: dict[str, Texts] | None = None
+    claims: dict[str, signed.Texts] | None = None
     body_digest: str | None = None
     max_age: bool | None = None
     without_exp: bool | None = None
     leeway_seconds: int = Field(0, ge=0, le=MAX_LEEWAY_SECONDS)
-    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=0, le=MAX_TOLERANCE_SECONDS)
+    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=0, le=signed.MAX_TOLERANCE_SECONDS)
     secret: SecretName | None = None
 
     @model_validator(mode="after")
@@ -150,29 +141,29 @@ class JwtAuth(Conditional):
         return self
 
 
-class AwsSnsAuth(Conditional):
+class AwsSnsAuth(signed.Conditional):
     """Amazon SNS, verified by its certificate. `topics`: the ARNs or account ids that may send, as anyone can create
     a topic."""
 
     scheme: Literal["aws-sns"]
-    topics: Texts | None = None
-    tolerance_seconds: int = Field(3600, ge=1, le=MAX_TOLERANCE_SECONDS)
+    topics: signed.Texts | None = None
+    tolerance_seconds: int = Field(3600, ge=1, le=signed.MAX_TOLERANCE_SECONDS)
 
 
-class PayPalAuth(Conditional):
+class PayPalAuth(signed.Conditional):
     """PayPal, verified by its certificate."""
 
     scheme: Literal["paypal"]
     webhook_id: str
-    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=MAX_TOLERANCE_SECONDS)
+    tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=signed.MAX_TOLERANCE_SECONDS)
 
 
-class ContentfulAuth(Conditional):
+class ContentfulAuth(signed.Conditional):
     """A signature over Contentful's canonical request."""
 
     scheme: Literal["contentful"]
     secret: SecretName
-    tolerance_seconds: int = Field(30, ge=1, le=MAX_TOLERANCE_SECONDS)
+    tolerance_seconds: int = Field(30, ge=1, le=signed.MAX_TOLERANCE_SECONDS)
 
 
 Auth: TypeAlias = Annotated[
@@ -182,8 +173,8 @@ Auth: TypeAlias = Annotated[
     | PathAuth
     | QueryAuth
     | TokenAuth
-    | HmacAuth
-    | DigestAuth
+    | signed.HmacAuth
+    | signed.DigestAuth
     | StandardWebhooksAuth
     | Ed25519Auth
     | EcdsaAuth

@@ -9,14 +9,11 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from deploy.config.sections.auth import Auth
-from shared.casting import Kind
+from shared import casting, http, jsontext
 from shared.config.rules import Seconds, listed
 from shared.config.signed import RequestLocation
 from shared.config.values import Model
-from shared.http import Request
-from shared.jsontext import JsonObject
-from shared.signatures.auth_scheme import read_scheme
-from shared.signatures.locations import parse_choices
+from shared.signatures import auth_scheme, locations
 
 NO_SECRET = frozenset({"aws-sns", "paypal"})
 SOURCES_SECRET = "the-source-s-own"  # noqa: S105 a name that stands for the one the source gives
@@ -77,7 +74,7 @@ class EventFields(Model):
     batch: str | None = Field(None, pattern=r"^data\.(.+\.)?\*(\..+)?$")
     unpack: str | None = None
     unwrap: bool | None = None
-    cast: dict[str, Kind] | None = None
+    cast: dict[str, casting.Kind] | None = None
     dedupe: Dedupe | None = None
     repeats: list[RepeatingBody] | None = None
 
@@ -207,7 +204,7 @@ def load_catalogue() -> Catalogue:
     return {key: ProviderEntry.model_validate(_with_inherited(document, key)) for key in sorted(document)}
 
 
-def _with_inherited(document: dict[str, JsonObject], key: str) -> JsonObject:
+def _with_inherited(document: dict[str, jsontext.JsonObject], key: str) -> jsontext.JsonObject:
     """Return the entry with the settings of the entry that `same_as` names, except those that it sets itself."""
     entry = document[key]
     other = entry.get("same_as")
@@ -230,9 +227,9 @@ def signs_url(scheme: Auth) -> bool:
 
 def signs_delivery_id(entry: ProviderEntry) -> bool | None:
     """Return whether every scheme that signs content also signs the delivery id; None if no scheme signs content."""
-    schemes = [read_scheme(offered.scheme.model_dump(exclude_none=True)) for offered in entry.auth]
-    coverages = [scheme.coverage("", Request("POST", "/")) for scheme in schemes if scheme.signs_content]
+    schemes = [auth_scheme.read_scheme(offered.scheme.model_dump(exclude_none=True)) for offered in entry.auth]
+    coverages = [scheme.coverage("", http.Request("POST", "/")) for scheme in schemes if scheme.signs_content]
     if not coverages:
         return None
-    first = parse_choices(list(entry.event.id or []))[:1]
+    first = locations.parse_choices(list(entry.event.id or []))[:1]
     return bool(first) and all(coverage.covers(first[0]) for coverage in coverages)

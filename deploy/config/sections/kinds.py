@@ -13,8 +13,7 @@ from typing import Final
 from pydantic import BaseModel
 
 import functions.notify.destinations as kinds_package
-from functions.notify.destination import kind_module
-from functions.notify.registry import NO_OWN_KINDS, OwnKinds
+from functions.notify import destination, registry
 from shared.did_you_mean import did_you_mean, nearest
 
 _loaded: Final[dict[str, int]] = {}
@@ -29,7 +28,7 @@ def destination_kinds() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(kinds_package.__path__)]
 
 
-def settings_model(kind: str, own: OwnKinds = NO_OWN_KINDS) -> type[BaseModel]:
+def settings_model(kind: str, own: registry.OwnKinds = registry.NO_OWN_KINDS) -> type[BaseModel]:
     """Return the model of the kind's settings. `own` are the operator's kinds. Raises KindFault."""
     if kind in own:
         model: type[BaseModel] = own[kind].Settings
@@ -42,7 +41,7 @@ def speaks_http(kind: str) -> bool:
     return not hasattr(_loaded_kind(kind)[1], "connect")
 
 
-def kind_summary(kind: str, own: OwnKinds = NO_OWN_KINDS) -> str:
+def kind_summary(kind: str, own: registry.OwnKinds = registry.NO_OWN_KINDS) -> str:
     """Return the first line about the kind. Raises KindFault."""
     return (settings_model(kind, own).__doc__ or "").strip().partition("\n")[0]
 
@@ -91,7 +90,7 @@ def _loaded_kind(kind: str) -> tuple[type[BaseModel], ModuleType]:
 
 
 def _module(kind: str, in_package: str = "") -> ModuleType:
-    module = importlib.import_module(kind_module(kind, in_package))
+    module = importlib.import_module(destination.kind_module(kind, in_package))
     written = Path(_file(kind)).stat().st_mtime_ns
     if _loaded.setdefault(kind, written) != written:
         module = importlib.reload(module)
@@ -100,5 +99,5 @@ def _module(kind: str, in_package: str = "") -> ModuleType:
 
 
 def _file(kind: str) -> str:
-    spec = importlib.util.find_spec(kind_module(kind))
+    spec = importlib.util.find_spec(destination.kind_module(kind))
     return str(spec.origin) if spec else ""

@@ -14,12 +14,10 @@ from pydantic import BeforeValidator, Field, JsonValue
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
 from deploy.config.model_faults import expression_faults, setting_name, unknown_names
 from deploy.config.sections.own_files import STEP_FILES, own_steps
-from functions.transform import program
+from functions.transform import program, verifying
 from functions.transform.program import StepClasses, StepFault
 from functions.transform.step import NamedStep, Settings
-from functions.transform.verifying import compile_settings
-from shared.config.rules import listed
-from shared.config.values import Model
+from shared.config import rules, values
 from shared.jsontext import Json, JsonObject
 from shared.waiting_route import RETRY_SECONDS
 
@@ -33,7 +31,7 @@ StepConfig = dict[str, JsonValue]
 StepsConfig = Annotated[list[StepConfig], BeforeValidator(as_steps)]
 
 
-class RouteConfig(Model):
+class RouteConfig(values.Model):
     """A route: which events go through which steps to which destinations.
 
     from      names of sources, or `all`
@@ -46,14 +44,14 @@ class RouteConfig(Model):
     """
 
     name: str = Field(min_length=1, max_length=100)
-    from_: Annotated[list[str], BeforeValidator(listed)] = Field(default=["all"], alias="from", min_length=1)
-    types: Annotated[list[str], BeforeValidator(listed)] = Field(default=[], min_length=1)
+    from_: Annotated[list[str], BeforeValidator(rules.listed)] = Field(default=["all"], alias="from", min_length=1)
+    types: Annotated[list[str], BeforeValidator(rules.listed)] = Field(default=[], min_length=1)
     where: str | None = None
     else_: bool = Field(default=False, alias="else")
     enabled: bool = True
     on_error: Literal["dead_letter", "continue", "drop"] = "dead_letter"
     steps: StepsConfig = Field(default=[])
-    to: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
+    to: Annotated[list[str], BeforeValidator(rules.listed), Field(min_length=1)]
 
 
 def route_faults(file: ConfigFile) -> Iterator[Fault]:
@@ -192,7 +190,7 @@ def _step(step: JsonObject, file: ConfigFile, own: StepClasses) -> JsonObject:
     for name, written in step.items():
         settings = with_files(written, name, file.folder, own)
         kind = None if name in own else program.step_class(name)
-        compiled[name] = compile_settings(kind, settings) if kind and issubclass(kind, Settings) else settings
+        compiled[name] = verifying.compile_settings(kind, settings) if kind and issubclass(kind, Settings) else settings
     return compiled
 
 

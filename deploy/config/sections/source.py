@@ -28,13 +28,12 @@ from deploy.config.sections.catalogue import (
     load_catalogue,
 )
 from functions.receive.respond import template_fault
-from shared.casting import Kind
+from shared import casting, limits
 from shared.config.rules import Name, Seconds, SecretName, listed
 from shared.config.signed import MAX_TOLERANCE_SECONDS
 from shared.config.values import HeaderName, Model
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json, JsonObject, to_json
-from shared.limits import MIB
 from shared.secrets import SECRET_NAME
 
 _LOCATION: Final = re.compile(r"(header|query|beside)\.[^\s.]+|(data|body)(\.[^.\s]+)+")
@@ -269,7 +268,7 @@ class SourceConfig(ProviderSettings):
 
     auth: Annotated[list[Auth], BeforeValidator(_schemes)] = Field(default=[])
     methods: list[Literal["POST", "PUT", "PATCH", "GET"]] = Field(default=["POST"], min_length=1)
-    max_body_bytes: int = Field(MIB, ge=1, le=10 * MIB)
+    max_body_bytes: int = Field(limits.MIB, ge=1, le=10 * limits.MIB)
     allow: Networks | None = None
     trusted_proxies: TrustedProxies | None = None
     public_url: PublicUrl | None = None
@@ -277,7 +276,7 @@ class SourceConfig(ProviderSettings):
     body: BodyFormat | None = None
     unwrap: bool = False
     unpack: DataPath | None = None
-    cast: dict[DataPath, Kind] | None = Field(None, max_length=100)
+    cast: dict[DataPath, casting.Kind] | None = Field(None, max_length=100)
     batch: BatchPath | None = None
     schema_: dict[str, JsonValue] | str | None = Field(None, alias="schema")
     keep_raw: bool | None = None

@@ -25,20 +25,17 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from deploy.config.checkout import ROOT
+from deploy.dev import local_server, probe
 from deploy.dev.aws import stack
 from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool, ToolsMissing, find_tools
 from deploy.dev.aws.poller import Poller
 from deploy.dev.faults import PATH as FAULTS_PATH
 from deploy.dev.faults import FaultPlan, FaultRoutes
-from deploy.dev.local_server import listening_socket, reject_pages, stopped_by_signal
-from deploy.dev.probe import wait_until_answering
 from deploy.topology.functions import FUNCTIONS
+from shared import logs, ports, settings
 from shared.cloud.aws.client import AwsPlace
 from shared.jsontext import Json, JsonObject, from_json, texts_json, to_json
-from shared.logs import log
-from shared.ports import DELIVERIES, EVENTS
 from shared.secrets import variable_name
-from shared.settings import SliceFault, load_slice, read_settings
 
 CONCURRENCY: Final = 2
 POLLERS: Final = 2
@@ -93,12 +90,12 @@ class Front:
         return web.Response(status=204)
 
     async def change_faults(self, request: web.Request) -> web.Response:
-        reject_pages(request)
+        local_server.reject_pages(request)
         return await FaultRoutes(self._faults, None).change(request)
 
     async def invoke(self, request: web.Request) -> web.Response:
         """Answer Lambda's Invoke: the result, or 200 with the error and a header that says so."""
-        reject_pages(request)
+        local_server.reject_pages(request)
         try:
             result = await self._pool.invoke(await request.read() or b"{}")
         except web.HTTPRequestEntityTooLarge:
@@ -123,7 +120,7 @@ class Front:
         try:
             response = response_of(await self._pool.invoke(event))
         except (InvocationFailed, ValueError) as error:
-            log("ERROR", "invocation failed", function=self._pool.handler.name, detail=str(error)[:MAX_DETAIL])
+            logs.log("ERROR", "invocation failed", function=self._pool.handler.name, detail=str(error)[:MAX_DETAIL])
             return web.Response(status=502, text="Internal Server Error")
         return web.Response(status=response.status, body=response.body, headers=CIMultiDict(response.headers))
 
@@ -140,8 +137,8 @@ async def serve(options: argparse.Namespace, environ: Mapping[str, str], stopped
     seen = {variable: value for variable, value in environ.items() if variable not in map(variable_name, secrets)}
     handler = Handler(name, f"functions.{name}.lambda_handler.handler", ROOT, seen, options.timeout)
     pool = Pool(handler, find_tools(), CONCURRENCY)
-    slice_file = read_settings(environ).slice_file
-    queues = stack.source_queues(load_slice(name, slice_file)) if name == "receive" else ()
+    slice_file = settings.read_settings(environ).slice_file
+    queues = stack.source_queues(settings.load_slice(name, slice_file)) if name == "receive" else ()
     try:
         await set_up(place, secrets, queues)
         faults = FaultPlan() if stack.QUEUES_OF[name] else None
@@ -168,7 +165,7 @@ async def listen(app: web.Application, port: int) -> AsyncIterator[None]:
     )
     await runner.setup()
     try:
-        site = web.SockSite(runner, listening_socket(port))
+        site = web.SockSite(runner, local_server.listening_socket(port))
         await site.start()
         yield
         await site.stop()
@@ -190,7 +187,7 @@ def works_of(
     pollers = [
         Poller(name, pool.invoke, place, stack.queue_url(endpoint, queue), stack.queue_arn(queue), plan)
         for queue in stack.QUEUES_OF[name]
-        for _ in range(POLLERS if queue in (EVENTS, DELIVERIES) else 1)
+        for _ in range(POLLERS if queue in (ports.EVENTS, ports.DELIVERIES) else 1)
     ]
     pollers += [Poller(name, pool.invoke, place, queue.url(endpoint), queue.arn, plan) for queue in bus_queues]
     works = [poller.run() for poller in pollers]
@@ -204,12 +201,12 @@ async def sweep(pool: Pool) -> None:
         try:
             await pool.invoke(SWEEP_EVENT)
         except InvocationFailed as error:
-            log("ERROR", "the sweep failed", function=pool.handler.name, detail=str(error)[:MAX_DETAIL])
+            logs.log("ERROR", "the sweep failed", function=pool.handler.name, detail=str(error)[:MAX_DETAIL])
 
 
 async def set_up(place: AwsPlace, secrets: Mapping[str, str], queues: Sequence[stack.SourceQueue]) -> None:
     """Store the function's secrets in Secrets Manager, and make its sources' queues, once the local AWS is up."""
-    await wait_until_answering(urlsplit(place.endpoint or "").port or 0, "/favicon.ico")
+    await probe.wait_until_answering(urlsplit(place.endpoint or "").port or 0, "/favicon.ico")
     while True:
         try:
             await stack.put_secrets(place, secrets)
@@ -317,14 +314,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--secrets", nargs="*", default=[], help="the function's secrets, whose values are variables")
     try:
         asyncio.run(_run(parser.parse_args(arguments)))
-    except (ToolsMissing, SliceFault, OSError) as fault:
+    except (ToolsMissing, settings.SliceFault, OSError) as fault:
         sys.stderr.write(f"{fault}\n")
         return 1
     return 0
 
 
 async def _run(options: argparse.Namespace) -> None:
-    await serve(options, os.environ, stopped_by_signal())
+    await serve(options, os.environ, local_server.stopped_by_signal())
 
 
 if __name__ == "__main__":

@@ -23,18 +23,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from deploy.config.running_dev import HOST
-from deploy.dev.aws import stack
-from deploy.dev.aws.environments import AwsTools, ToolsMissing, find_tools, free_ports
-from deploy.dev.aws.ses import Ses
-from deploy.dev.caught import Mailbox, SheetStore
-from deploy.dev.faults import FaultRoutes
-from deploy.dev.local_server import LocalSite, no_pages, stopped_by_signal
+from deploy.dev import caught, faults, local_server
+from deploy.dev.aws import environments, ses, stack
 from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sheets import EmulatedSheets
+from shared import jsontext, logs, settings
 from shared.cloud.aws.tables import TABLES, create_request
-from shared.jsontext import JsonObject
-from shared.logs import log
-from shared.settings import DEFAULT_STATE
 
 FOLDER: Final = "aws"
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
@@ -73,9 +67,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def ministack(tools: AwsTools, state: Path) -> AsyncIterator[int]:
+async def ministack(tools: environments.AwsTools, state: Path) -> AsyncIterator[int]:
     """Run ministack while the block runs; yield its port. Raises NotStarted."""
-    [port] = free_ports(1)
+    [port] = environments.free_ports(1)
     folder = state / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     environ = {
@@ -121,12 +115,12 @@ async def _wait_until_healthy(process: asyncio.subprocess.Process, port: int) ->
     raise NotStarted("ministack does not start")
 
 
-async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence[JsonObject]) -> None:
+async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence[jsontext.JsonObject]) -> None:
     """Serve until `stopped` is set. Raises ToolsMissing, NotStarted, TopologyFault and OSError."""
-    tools = find_tools()
+    tools = environments.find_tools()
     with (
-        contextlib.closing(Mailbox(state, LOCK_POLL_SECONDS)) as mailbox,
-        contextlib.closing(SheetStore(state, LOCK_POLL_SECONDS)) as sheets,
+        contextlib.closing(caught.Mailbox(state, LOCK_POLL_SECONDS)) as mailbox,
+        contextlib.closing(caught.SheetStore(state, LOCK_POLL_SECONDS)) as sheets,
     ):
         async with (
             ministack(tools, state) as inner_port,
@@ -134,17 +128,17 @@ async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence
         ):
             await stack.ensure(stack.place_at(f"http://{HOST}:{inner_port}"), tables)
             sendgrid = SendGrid(mailbox)
-            app = web.Application(middlewares=[no_pages], client_max_size=MAX_BODY_BYTES)
-            app.add_routes(FaultRoutes(None, sendgrid.faults).routes())
-            app.add_subapp("/v2", Ses(sendgrid).app())
+            app = web.Application(middlewares=[local_server.no_pages], client_max_size=MAX_BODY_BYTES)
+            app.add_routes(faults.FaultRoutes(None, sendgrid.faults).routes())
+            app.add_subapp("/v2", ses.Ses(sendgrid).app())
             app.add_subapp("/v3", sendgrid.app())
             app.add_subapp("/v4", EmulatedSheets(sheets, state).app())
             app.router.add_route("*", "/{path:.*}", Proxy(session, inner_port).forward)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, auto_decompress=False)
             await runner.setup()
             try:
-                await LocalSite(runner, port).start()
-                log("INFO", f"the local AWS answers on http://{HOST}:{port}")
+                await local_server.LocalSite(runner, port).start()
+                logs.log("INFO", f"the local AWS answers on http://{HOST}:{port}")
                 await stopped.wait()
             finally:
                 await runner.cleanup()
@@ -153,11 +147,13 @@ async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.dev.aws.local_aws", description="The local AWS.")
     parser.add_argument("--port", type=int, required=True, help="the port on 127.0.0.1")
-    parser.add_argument("--state", type=Path, default=Path(DEFAULT_STATE), help="the folder of its state and mail.db")
+    parser.add_argument(
+        "--state", type=Path, default=Path(settings.DEFAULT_STATE), help="the folder of its state and mail.db"
+    )
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_run(options))
-    except (NotStarted, ToolsMissing, stack.TopologyFault, OSError) as fault:
+    except (NotStarted, environments.ToolsMissing, stack.TopologyFault, OSError) as fault:
         sys.stderr.write(f"local_aws: {fault}\n")
         return 1
     return 0
@@ -165,7 +161,10 @@ def main(arguments: list[str]) -> int:
 
 async def _run(options: argparse.Namespace) -> None:
     await serve(
-        options.port, options.state, stopped_by_signal(), [create_request(table, stack.PREFIX) for table in TABLES]
+        options.port,
+        options.state,
+        local_server.stopped_by_signal(),
+        [create_request(table, stack.PREFIX) for table in TABLES],
     )
 
 

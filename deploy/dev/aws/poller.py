@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.dev.aws.environments import InvocationFailed
-from deploy.dev.aws.stack import VISIBILITY_SECONDS
+from deploy.dev.aws import environments, stack
 from deploy.dev.faults import FaultPlan
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.jsontext import Json, JsonObject, from_json, texts_json
@@ -103,7 +102,7 @@ class Poller:
     async def _hand_over_copy(self, message: JsonObject, after_seconds: float) -> None:
         """Invoke with the message alone; what becomes of a copy decides nothing."""
         await asyncio.sleep(after_seconds)
-        with contextlib.suppress(InvocationFailed):
+        with contextlib.suppress(environments.InvocationFailed):
             await self.invoke(texts_json({"Records": [record_of(message, self.arn, self.place.region)]}))
 
     async def _handle(self, messages: Sequence[JsonObject]) -> None:
@@ -113,7 +112,7 @@ class Poller:
         prolonging = asyncio.create_task(self._prolong(handles.values()))
         try:
             again = failed_items(await self.invoke(texts_json({"Records": records})), handles)
-        except (InvocationFailed, ValueError) as error:
+        except (environments.InvocationFailed, ValueError) as error:
             detail = str(error)[:MAX_DETAIL]
             log("ERROR", "invocation failed", function=self.function, count=len(messages), detail=detail)
             await self._postpone(
@@ -134,9 +133,9 @@ class Poller:
     async def _prolong(self, handles: Collection[str]) -> None:
         """Keep the messages from everybody else, also while they wait for an environment, until cancelled."""
         while True:
-            await asyncio.sleep(VISIBILITY_SECONDS / 3)
+            await asyncio.sleep(stack.VISIBILITY_SECONDS / 3)
             with contextlib.suppress(QueueFault, OSError):
-                await self._postpone(dict.fromkeys(handles, VISIBILITY_SECONDS))
+                await self._postpone(dict.fromkeys(handles, stack.VISIBILITY_SECONDS))
 
     async def _receive(self, wait_seconds: int) -> list[JsonObject]:
         document = await self._call(

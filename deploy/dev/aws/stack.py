@@ -9,13 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from deploy.config.running_dev import HOST
-from deploy.topology.buses import BusSource, bus_sources
-from deploy.topology.topology import MOST_TRIES
+from deploy.topology import buses, topology
+from shared import ports, settings
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.jsontext import Json, JsonObject, from_json, to_json
 from shared.outgoing.http_client import Answer
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES
-from shared.settings import QUEUE_VARIABLES
 from shared.signatures.aws_v4 import Credentials
 
 REGION: Final = "us-east-1"
@@ -30,8 +28,8 @@ CALL_SECONDS: Final = 10.0
 DYNAMO: Final = "DynamoDB_20120810"
 QUEUES_OF: Final[Mapping[str, Sequence[str]]] = {
     "receive": (),
-    "transform": (EVENTS,),
-    "notify": (DELIVERIES, DEAD_LETTERS, *(f"{topic}{UNDELIVERED}" for topic in TOPIC_NAMES)),
+    "transform": (ports.EVENTS,),
+    "notify": (ports.DELIVERIES, ports.DEAD_LETTERS, *(f"{topic}{UNDELIVERED}" for topic in ports.TOPIC_NAMES)),
     "subscribe": (),
 }
 """The queues whose messages each function takes."""
@@ -67,7 +65,7 @@ def function_environ(apis_port: int) -> dict[str, str]:
         "HOOKCHAIN_BUCKET": BUCKET,
         "HOOKCHAIN_PREFIX": PREFIX,
         "HOOKCHAIN_TABLES": PREFIX,
-        **{variable: queue_url(endpoint, topic) for topic, variable in QUEUE_VARIABLES.items()},
+        **{variable: queue_url(endpoint, topic) for topic, variable in settings.QUEUE_VARIABLES.items()},
     }
 
 
@@ -75,12 +73,12 @@ async def ensure(
     place: AwsPlace,
     tables: Sequence[JsonObject],
     visibility_seconds: int = VISIBILITY_SECONDS,
-    max_receives: int = MOST_TRIES,
+    max_receives: int = topology.MOST_TRIES,
 ) -> None:
     """Create what is missing. `tables` are requests to CreateTable. Raises TopologyFault and OSError."""
     sqs, dynamo, s3 = AwsClient(place, "sqs"), AwsClient(place, "dynamodb"), AwsClient(place, "s3")
     try:
-        for topic in TOPIC_NAMES:
+        for topic in ports.TOPIC_NAMES:
             visibility = {"VisibilityTimeout": str(visibility_seconds)}
             await ensure_queue(sqs, f"{PREFIX}{topic}{UNDELIVERED}", visibility)
             redrive = {"deadLetterTargetArn": queue_arn(f"{topic}{UNDELIVERED}"), "maxReceiveCount": max_receives}
@@ -164,10 +162,10 @@ class SourceQueue(NamedTuple):
 
 def source_queues(receive: JsonObject) -> tuple[SourceQueue, ...]:
     """Return the queues for receive's slice."""
-    return tuple(map(queue_of, bus_sources(receive)))
+    return tuple(map(queue_of, buses.bus_sources(receive)))
 
 
-def queue_of(source: BusSource) -> SourceQueue:
+def queue_of(source: buses.BusSource) -> SourceQueue:
     own = source.text("sqs")
     return SourceQueue(own.rpartition(":")[2] or f"{PREFIX}{source.name}", own or queue_arn(source.name))
 
@@ -175,7 +173,7 @@ def queue_of(source: BusSource) -> SourceQueue:
 async def ensure_source_queues(place: AwsPlace, queues: Sequence[SourceQueue]) -> None:
     """Create what is missing. Raises TopologyFault and OSError."""
     sqs = AwsClient(place, "sqs")
-    redrive = {"deadLetterTargetArn": queue_arn(f"{EVENTS}{UNDELIVERED}"), "maxReceiveCount": MOST_TRIES}
+    redrive = {"deadLetterTargetArn": queue_arn(f"{ports.EVENTS}{UNDELIVERED}"), "maxReceiveCount": topology.MOST_TRIES}
     try:
         for queue in queues:
             attributes = {"VisibilityTimeout": str(VISIBILITY_SECONDS), "RedrivePolicy": json.dumps(redrive)}
@@ -184,7 +182,7 @@ async def ensure_source_queues(place: AwsPlace, queues: Sequence[SourceQueue]) -
         sqs.close()
 
 
-def sending_line(source: BusSource, apis_port: int) -> str:
+def sending_line(source: buses.BusSource, apis_port: int) -> str:
     """Return the command that sends a message to the source's queue: as its bus brings it."""
     endpoint = f"http://{HOST}:{apis_port}"
     message: JsonObject = {"QueueUrl": queue_of(source).url(endpoint), "MessageBody": to_json(_example(source))}
@@ -193,7 +191,7 @@ def sending_line(source: BusSource, apis_port: int) -> str:
     return shlex.join(["curl", "--fail", "-H", TARGET, "-H", CONTENT_TYPE, "-d", to_json(message), endpoint])
 
 
-def _example(source: BusSource) -> JsonObject:
+def _example(source: buses.BusSource) -> JsonObject:
     if source.kind == "eventbridge":
         return {"id": "1", "detail-type": "example", "detail": {"a": 1}}
     if source.kind == "bucket":

@@ -11,16 +11,12 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from deploy.dev.caught import Caught, Mailbox
-from deploy.history.journal_view import STATUSES, EventQuery, JournalView
-from deploy.history.local_journal import JournalReader
+from deploy.history import journal_view, local_journal
 from deploy.history.state import ConfiguredDestinations, configured_destinations
+from shared import errors, ports, store_ports, times
 from shared.cloud.local.journal import LocalJournal
-from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import Ledger
-from shared.ports import Blobs, Bus
-from shared.store_ports import Documents
-from shared.times import unix_seconds
 
 Answer = TypeVar("Answer")
 
@@ -33,11 +29,11 @@ class Backend:
     updates. `notify_slice` returns notify's slice of the configuration; None if it is not known.
     """
 
-    reader: JournalView
+    reader: journal_view.JournalView
     ledger: Ledger
-    blobs: Blobs
-    bus: Bus
-    documents: Documents
+    blobs: ports.Blobs
+    bus: ports.Bus
+    documents: store_ports.Documents
     thread: ThreadPoolExecutor
     tick_seconds: float
     notify_slice: Callable[[], JsonObject | None]
@@ -68,7 +64,7 @@ class DevBackend(Backend):
 class LocalBackend(DevBackend):
     """The backend over the state folder."""
 
-    reader: JournalReader
+    reader: local_journal.JournalReader
     journal: LocalJournal
 
 
@@ -100,9 +96,9 @@ async def errors_as_text(
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except Temporary as error:
+    except errors.Temporary as error:
         raise web.HTTPServiceUnavailable(text=error.detail + "\n") from error
-    except Permanent as error:
+    except errors.Permanent as error:
         raise web.HTTPConflict(text=error.detail + "\n") from error
 
 
@@ -131,11 +127,11 @@ def before_of(query: Mapping[str, str]) -> int | None:
     return _integer(query, "before")
 
 
-def event_query(query: Mapping[str, str]) -> EventQuery:
+def event_query(query: Mapping[str, str]) -> journal_view.EventQuery:
     status = query.get("status") or None
-    if status is not None and status not in STATUSES:
-        raise bad_request(f"status: must be one of {', '.join(STATUSES)}; got {status!r}.")
-    return EventQuery(
+    if status is not None and status not in journal_view.STATUSES:
+        raise bad_request(f"status: must be one of {', '.join(journal_view.STATUSES)}; got {status!r}.")
+    return journal_view.EventQuery(
         source=query.get("source") or None,
         type=query.get("type") or None,
         status=status,
@@ -152,7 +148,7 @@ def _time(query: Mapping[str, str], name: str) -> float | None:
     if not text:
         return None
     try:
-        return unix_seconds(text)
+        return times.unix_seconds(text)
     except ValueError as error:
         raise bad_request(f"{name}: must be a time such as 2026-03-01T12:00:00Z; got {text!r}.") from error
 

@@ -20,19 +20,11 @@ from aiohttp import web
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import HOST, config_faults, read_hint
 from deploy.dev.caught import open_caught
-from deploy.dev.inspector import server
+from deploy.dev.inspector import caught_api, journal_upkeep, server, steps_api
 from deploy.dev.inspector.api import LOCAL, DevBackend, LocalBackend
-from deploy.dev.inspector.caught_api import CAUGHT_ROUTES, find_sheets, sink_state
-from deploy.dev.inspector.journal_upkeep import repair_journal, update_index
-from deploy.dev.inspector.steps_api import STEPS_ROUTES
 from deploy.dev.local_server import stopped_by_signal
-from deploy.history.aws_ports import LocalAws
-from deploy.history.cloud_journal import COUNTED_EVENTS
-from deploy.history.local import read_slice, running_ports
-from deploy.history.local_journal import JournalReader
-from deploy.history.status import held_destinations
-from shared.cloud.gcp.pubsub import PubSubBus
-from shared.cloud.gcp.tokens import no_authorization
+from deploy.history import aws_ports, cloud_journal, local, local_journal, status
+from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import LocalDocuments
@@ -82,9 +74,9 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
     journal = LocalJournal(state / FILE_NAME)
     ledger = LocalLedger(state / LEDGER_FILE)
     documents = LocalDocuments(state / DOCUMENTS_FILE)
-    bus = PubSubBus(apis_url, settings.project, settings.topic_prefix, no_authorization)
+    bus = pubsub.PubSubBus(apis_url, settings.project, settings.topic_prefix, tokens.no_authorization)
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
-    with closing(JournalReader(state / FILE_NAME)) as reader, open_caught(state) as caught:
+    with closing(local_journal.JournalReader(state / FILE_NAME)) as reader, open_caught(state) as caught:
         try:
             yield LocalBackend(
                 reader=reader,
@@ -94,7 +86,7 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
                 documents=documents,
                 thread=thread,
                 tick_seconds=TICK_SECONDS,
-                notify_slice=partial(read_slice, state, "notify"),
+                notify_slice=partial(local.read_slice, state, "notify"),
                 state=state,
                 caught=caught,
                 journal=journal,
@@ -110,10 +102,10 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
 
 @asynccontextmanager
 async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator[DevBackend]:
-    aws = LocalAws.from_environ(environ)
+    aws = aws_ports.LocalAws.from_environ(environ)
     ledger, blobs, bus, documents = aws.make_ledger(), aws.make_blobs(), aws.make_bus(), aws.make_documents()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
-    with closing(JournalReader(state / FILE_NAME)) as requests, open_caught(state) as caught:
+    with closing(local_journal.JournalReader(state / FILE_NAME)) as requests, open_caught(state) as caught:
         journal = aws.make_journal(requests)
         try:
             yield DevBackend(
@@ -124,7 +116,7 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
                 documents=documents,
                 thread=thread,
                 tick_seconds=AWS_TICK_SECONDS,
-                notify_slice=partial(read_slice, state, "notify"),
+                notify_slice=partial(local.read_slice, state, "notify"),
                 state=state,
                 caught=caught,
                 apis_url=aws.endpoint,
@@ -138,12 +130,12 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
 
 
 def make_app(backend: LocalBackend, token: str) -> web.Application:
-    upkeep = (partial(update_index, backend), partial(repair_journal, backend))
+    upkeep = (partial(journal_upkeep.update_index, backend), partial(journal_upkeep.repair_journal, backend))
     return _dev_app(backend, token, PLOT_SECONDS, upkeep)
 
 
 def make_aws_app(backend: DevBackend, token: str) -> web.Application:
-    return _dev_app(backend, token, AWS_PLOT_SECONDS, counted_events=COUNTED_EVENTS)
+    return _dev_app(backend, token, AWS_PLOT_SECONDS, counted_events=cloud_journal.COUNTED_EVENTS)
 
 
 def _dev_app(
@@ -157,13 +149,13 @@ def _dev_app(
     documents = (
         server.BoardDocument("overview", server.Pace(backend.tick_seconds), lambda: _overview(backend, counted_events)),
         server.BoardDocument("plots", server.Pace(plot_seconds), partial(server.plots, backend)),
-        server.BoardDocument("sink", server.Pace(1.0), partial(sink_state, backend)),
+        server.BoardDocument("sink", server.Pace(1.0), partial(caught_api.sink_state, backend)),
         server.BoardDocument("hint", server.Pace(5.0), lambda: asyncio.to_thread(hint_document, backend.state)),
     )
     access = server.PageAccess(token, lambda: events_advice(backend.state))
     app = server.base_app(backend, server.Board(documents), access, tasks)
     app[LOCAL] = backend
-    app.add_routes([*CAUGHT_ROUTES, *STEPS_ROUTES])
+    app.add_routes([*caught_api.CAUGHT_ROUTES, *steps_api.STEPS_ROUTES])
     return app
 
 
@@ -171,7 +163,7 @@ async def _overview(backend: DevBackend, counted_events: int | None) -> JsonObje
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
     counts = await backend.read(lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count()))
     statuses, totals, mail_count = counts
-    sheets = await find_sheets(backend)
+    sheets = await caught_api.find_sheets(backend)
     return {
         "statuses": dict(statuses),
         **({} if counted_events is None else {"newest": counted_events}),
@@ -180,20 +172,20 @@ async def _overview(backend: DevBackend, counted_events: int | None) -> JsonObje
         "mail": mail_count,
         "sheet_rows": await backend.read(backend.caught.sheets.count) if sheets else None,
         "config_faults": config_faults(backend.state),
-        "held": await held_destinations(backend.ledger, backend.destinations(), time.time()),
+        "held": await status.held_destinations(backend.ledger, backend.destinations(), time.time()),
     }
 
 
 def events_advice(state: Path) -> str:
     """Return where a sender posts events to the running `hookchain dev`."""
-    ports = running_ports(state)
+    ports = local.running_ports(state)
     return f"http://localhost:{ports.receive}/NAME" if ports else server.EVENTS_ELSEWHERE
 
 
 def hint_document(state: Path) -> JsonObject:
     hint = read_hint(state)
     found: JsonObject = {"trial": hint.trial, "sources": list(hint.sources)} if hint else {"trial": "", "sources": []}
-    return {**found, "subscribers": read_slice(state, "subscribe") is not None}
+    return {**found, "subscribers": local.read_slice(state, "subscribe") is not None}
 
 
 def main(arguments: list[str]) -> int:

@@ -15,20 +15,10 @@ from aiohttp import web
 
 from deploy.config.slices import caught_sheets
 from deploy.dev.caught import Sheet, SheetStore
-from deploy.dev.inspector.api import (
-    LOCAL,
-    DevBackend,
-    bad_request,
-    before_of,
-    json_answer,
-    json_body,
-    limit_of,
-    not_found,
-)
+from deploy.dev.inspector import api
 from deploy.dev.mail import Address, Mail
-from shared.errors import Temporary
+from shared import errors, times
 from shared.jsontext import Json, JsonObject
-from shared.times import rfc3339
 
 # An origin of its own, no script, no form, nothing loaded from anywhere else: only what came with the mail. Its links
 # open in a new tab, as in a mail client.
@@ -49,13 +39,13 @@ _ID: Final = r"/api/mail/{id:\d{1,15}}"
 
 
 async def list_mail(request: web.Request) -> web.Response:
-    backend, query = request.app[LOCAL], request.query
-    mails = await backend.read(partial(backend.mailbox.list_mail, limit_of(query), before_of(query)))
-    return json_answer({"mail": [_summary(mail) for mail in mails]})
+    backend, query = request.app[api.LOCAL], request.query
+    mails = await backend.read(partial(backend.mailbox.list_mail, api.limit_of(query), api.before_of(query)))
+    return api.json_answer({"mail": [_summary(mail) for mail in mails]})
 
 
 async def show_mail(request: web.Request) -> web.Response:
-    return json_answer(_whole_document(await _mail(request)))
+    return api.json_answer(_whole_document(await _mail(request)))
 
 
 async def show_html(request: web.Request) -> web.Response:
@@ -74,7 +64,7 @@ async def show_html(request: web.Request) -> web.Response:
 
 async def show_source(request: web.Request) -> web.Response:
     """Answer the JSON that was posted to SendGrid."""
-    backend, mail = request.app[LOCAL], await _mail(request)
+    backend, mail = request.app[api.LOCAL], await _mail(request)
     source = await backend.read(partial(backend.mailbox.get_request, mail.id))
     return web.Response(text=source or "", content_type="text/plain", headers={"Content-Security-Policy": FILE_POLICY})
 
@@ -83,7 +73,7 @@ async def download(request: web.Request) -> web.Response:
     mail, index = await _mail(request), int(request.match_info["index"])
     content = await _content(request, mail.id, index)
     if content is None:
-        raise not_found("The mail has no such attachment.")
+        raise api.not_found("The mail has no such attachment.")
     name = mail.attachments[index].filename if index < len(mail.attachments) else "attachment"
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
@@ -94,17 +84,17 @@ async def download(request: web.Request) -> web.Response:
 
 async def plug_sink(request: web.Request) -> web.Response:
     """Take `{"plugged": false}` to simulate a mail service that is down."""
-    plugged = (await json_body(request)).get("plugged")
+    plugged = (await api.json_body(request)).get("plugged")
     if not isinstance(plugged, bool):
-        raise bad_request("plugged: must be true or false.")
-    await _request_faults(request.app[LOCAL].apis_url, "POST", {"mail": {"unplugged": not plugged}})
-    return json_answer({"plugged": plugged})
+        raise api.bad_request("plugged: must be true or false.")
+    await _request_faults(request.app[api.LOCAL].apis_url, "POST", {"mail": {"unplugged": not plugged}})
+    return api.json_answer({"plugged": plugged})
 
 
-async def sink_state(backend: DevBackend) -> JsonObject:
+async def sink_state(backend: api.DevBackend) -> JsonObject:
     try:
         mail = (await _request_faults(backend.apis_url, "GET", None)).get("mail")
-    except Temporary:
+    except errors.Temporary:
         return {"answers": False, "plugged": True}
     return {"answers": True, "plugged": not (isinstance(mail, dict) and mail.get("unplugged") is True)}
 
@@ -119,22 +109,24 @@ async def _request_faults(apis_url: str, method: str, body: Json) -> JsonObject:
             document: Json = await answer.json() if answer.status == 200 else None
             fault = f"the emulated APIs answered {answer.status}"
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Temporary("apis_unavailable", f"the emulated APIs do not answer: {type(error).__name__}") from error
+        raise errors.Temporary(
+            "apis_unavailable", f"the emulated APIs do not answer: {type(error).__name__}"
+        ) from error
     if not isinstance(document, dict):
-        raise Temporary("apis_unavailable", fault)
+        raise errors.Temporary("apis_unavailable", fault)
     return document
 
 
 async def _mail(request: web.Request) -> Mail:
-    backend, mail_id = request.app[LOCAL], int(request.match_info["id"])
+    backend, mail_id = request.app[api.LOCAL], int(request.match_info["id"])
     mail = await backend.read(partial(backend.mailbox.get_mail, mail_id))
     if mail is None:
-        raise not_found(f"There is no mail {mail_id}.")
+        raise api.not_found(f"There is no mail {mail_id}.")
     return mail
 
 
 async def _content(request: web.Request, mail_id: int, index: int) -> bytes | None:
-    backend = request.app[LOCAL]
+    backend = request.app[api.LOCAL]
     return await backend.read(partial(backend.mailbox.attachment_content, mail_id, index))
 
 
@@ -143,7 +135,7 @@ def _summary(mail: Mail) -> JsonObject:
     return {
         "id": mail.id,
         "message_id": mail.message_id,
-        "received_at": rfc3339(mail.received_at),
+        "received_at": times.rfc3339(mail.received_at),
         "from": _address(mail.sender),
         "to": [_address(each) for each in mail.to],
         "subject": mail.subject,
@@ -184,7 +176,7 @@ def _address(address: Address) -> Json:
     return {"email": address.email, "name": address.name}
 
 
-async def find_sheets(backend: DevBackend) -> list[Sheet]:
+async def find_sheets(backend: api.DevBackend) -> list[Sheet]:
     """Return the sheets that the configuration names and that are caught, then those that only have rows."""
     notify = await asyncio.to_thread(backend.notify_slice)
     return list(
@@ -196,20 +188,20 @@ async def find_sheets(backend: DevBackend) -> list[Sheet]:
 
 async def list_sheets(request: web.Request) -> web.Response:
     """Answer the sheets, each with its first row and its newest ones."""
-    backend = request.app[LOCAL]
+    backend = request.app[api.LOCAL]
     sheets = (await find_sheets(backend))[:MOST_SHEETS]
     found: list[Json] = [await backend.read(partial(_document, backend.caught.sheets, each)) for each in sheets]
-    return json_answer({"sheets": found})
+    return api.json_answer({"sheets": found})
 
 
 async def empty_sheet(request: web.Request) -> web.Response:
     """Take `{"spreadsheet": …, "sheet": …}`, and delete its rows and its header."""
-    body, backend = await json_body(request), request.app[LOCAL]
+    body, backend = await api.json_body(request), request.app[api.LOCAL]
     spreadsheet, title = body.get("spreadsheet"), body.get("sheet")
     if not isinstance(spreadsheet, str) or not isinstance(title, str):
-        raise bad_request("spreadsheet, sheet: must be texts.")
+        raise api.bad_request("spreadsheet, sheet: must be texts.")
     await backend.read(partial(backend.caught.sheets.empty, Sheet(spreadsheet, title)))
-    return json_answer({})
+    return api.json_answer({})
 
 
 def _document(store: SheetStore, sheet: Sheet) -> JsonObject:

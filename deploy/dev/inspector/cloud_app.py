@@ -15,11 +15,9 @@ from typing import Final, Protocol, cast
 from aiohttp import web
 
 from deploy.config.page_token import new_page_token, page_url
-from deploy.dev.inspector import server
-from deploy.dev.inspector.api import Backend
-from deploy.history.cloud_journal import COUNTED_EVENTS
+from deploy.dev.inspector import api, server
+from deploy.history import cloud_journal, status
 from deploy.history.state import State
-from deploy.history.status import MAX_HELD, held_document
 from shared.jsontext import Json, JsonObject
 from shared.ledger import DestinationState, Ledger
 from shared.subscribers.names import endpoint_name
@@ -53,17 +51,17 @@ async def serve_cloud(state: State, name: str, port: int, stopped: asyncio.Event
 
 
 @asynccontextmanager
-async def open_cloud_backend(state: State) -> AsyncIterator[Backend]:
+async def open_cloud_backend(state: State) -> AsyncIterator[api.Backend]:
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     async with state.ledger() as ledger, state.blobs() as blobs, state.bus() as bus, state.documents() as documents:
         assert documents is not None
         try:
-            yield Backend(state.reader, ledger, blobs, bus, documents, thread, TICK_SECONDS, state.notify_slice)
+            yield api.Backend(state.reader, ledger, blobs, bus, documents, thread, TICK_SECONDS, state.notify_slice)
         finally:
             await asyncio.to_thread(thread.shutdown)
 
 
-def make_cloud_app(backend: Backend, name: str, token: str) -> web.Application:
+def make_cloud_app(backend: api.Backend, name: str, token: str) -> web.Application:
     overviews = _Overviews(backend)
     documents = (
         server.BoardDocument("overview", server.Pace(OVERVIEW_SECONDS), overviews.read),
@@ -73,7 +71,7 @@ def make_cloud_app(backend: Backend, name: str, token: str) -> web.Application:
     return server.base_app(backend, server.Board(documents), server.PageAccess(token, lambda: server.EVENTS_ELSEWHERE))
 
 
-async def _hint(name: str, backend: Backend) -> JsonObject:
+async def _hint(name: str, backend: api.Backend) -> JsonObject:
     notify = await asyncio.to_thread(backend.notify_slice)
     return {"trial": "", "sources": [], "cloud": name, "subscribers": "subscribers" in (notify or {})}
 
@@ -81,7 +79,7 @@ async def _hint(name: str, backend: Backend) -> JsonObject:
 class _Overviews:
     """The overview, read again only after a write."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: api.Backend) -> None:
         self._backend = backend
         self._version: int | None = None
         self._last: JsonObject = {}
@@ -98,7 +96,7 @@ class _Overviews:
         statuses, totals = await self._backend.read(lambda: (reader.counts(), reader.totals()))
         return {
             "statuses": dict(statuses),
-            "newest": COUNTED_EVENTS,
+            "newest": cloud_journal.COUNTED_EVENTS,
             "rejected": None,
             "dead_letters": totals.dead_letters,
             "mail": None,
@@ -112,10 +110,10 @@ class _Overviews:
         # Those of endpoints may be so many that the states of some destinations are not among them.
         for name in dict.fromkeys((*(each for each in states if endpoint_name(each) is None), *configured)):
             state = states.get(name) or await ledger.destination_state(name)
-            count = await ledger.held(name, MAX_HELD)
+            count = await ledger.held(name, status.MAX_HELD)
             if state.disabled_reason is not None or count:
                 reason = state.disabled_reason or (await ledger.rows(1, destination=name, state="held"))[0].reason
-                held.append(held_document(name, state, reason, count))
+                held.append(status.held_document(name, state, reason, count))
             elif state.paused_until is not None and state.paused_until > now:
-                held.append(held_document(name, state, None, 0))
+                held.append(status.held_document(name, state, None, 0))
         return held

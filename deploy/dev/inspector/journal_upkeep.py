@@ -10,9 +10,7 @@ from functools import partial
 from typing import Final, Literal
 
 from deploy.dev.inspector.api import LocalBackend
-from shared.delivery import ROUTE_ITSELF
-from shared.journal import AttemptEntry
-from shared.ledger import LedgerRow
+from shared import delivery, journal, ledger
 from shared.outcomes import AttemptOutcome
 
 INDEX_SECONDS: Final = 0.5
@@ -67,7 +65,7 @@ async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
         rows = await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)
         outcomes = await backend.read(partial(reader.last_outcomes, event_id))
         await backend.journal.record(list(missing_entries(outcomes, rows)))
-        if deliveries := [row for row in rows if row.destination != ROUTE_ITSELF]:
+        if deliveries := [row for row in rows if row.destination != delivery.ROUTE_ITSELF]:
             await backend.read(partial(reader.mark_routed, event_id, now - LOST_SECONDS, len(deliveries)))
         count += len(rows)
         if count >= REPAIR_DELIVERIES:
@@ -75,13 +73,13 @@ async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
     return found[-1][0] if len(found) == REPAIR_EVENTS else 0
 
 
-def missing_entries(outcomes: Mapping[str, str], rows: Sequence[LedgerRow]) -> Iterator[AttemptEntry]:
+def missing_entries(outcomes: Mapping[str, str], rows: Sequence[ledger.LedgerRow]) -> Iterator[journal.AttemptEntry]:
     """Yield the entries that the journal lacks. `outcomes` has its last outcome of each delivery."""
     for row in rows:
         outcome = _OUTCOMES.get(row.state)
         known = outcomes.get(row.key, "")
         if outcome and outcome != known and (known, outcome) not in _SAME:
-            yield AttemptEntry(
+            yield journal.AttemptEntry(
                 delivery_id=row.key,
                 event_id=row.event_id,
                 route=row.route,

@@ -23,27 +23,19 @@ from deploy.dev.inspector.api import (
     limit_of,
     not_found,
 )
-from deploy.history import documents
-from deploy.history.destinations import read_destinations, resume_destination
-from deploy.history.digests import digest_document, find_digest
+from deploy.history import destinations, digests, documents, replay, subscribers
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow, EventPage, EventQuery, EventRecord
-from deploy.history.replay import as_dead_letter, make_dead_letter_replay, make_event_replay, restart_blob_expiry
 from deploy.history.state import configured_destinations
-from deploy.history.subscribers import read_endpoints, read_tenants
-from shared.claim_check import checked_out
-from shared.errors import Permanent, Temporary
+from shared import claim_check, errors, journal, ledger, ports
 from shared.event import from_cloudevent, to_cloudevent
-from shared.journal import KEPT, DeadLetter
 from shared.jsontext import Json, JsonObject
-from shared.ledger import PAUSED_BY_OPERATOR, LedgerRow
-from shared.ports import EVENTS, BusMessage
 from shared.subscribers.names import TENANT_PATTERN
 
 MAX_DELIVERIES: Final = 100
 SENT: Final = ("200 ", "202 ")
 """The beginnings of the responses of SES and SendGrid that a mail was accepted."""
 NEWEST_MAILS: Final = 200
-STATES: Final = (KEPT, REPLAYED, DROPPED)
+STATES: Final = (journal.KEPT, REPLAYED, DROPPED)
 _TENANT: Final = re.compile(TENANT_PATTERN)
 
 
@@ -72,20 +64,20 @@ async def show_event(request: web.Request) -> web.Response:
     record = await backend.read(partial(backend.reader.event, event_id))
     if record is None:
         letters = await backend.read(partial(backend.reader.letters_of_event, event_id))
-        if (digest := await find_digest(backend.ledger, event_id, letters)) is None:
+        if (digest := await digests.find_digest(backend.ledger, event_id, letters)) is None:
             raise not_found(f"The journal has no event {event_id!r}.")
-        return json_answer({**digest_document(digest), "mails": await _mails(request, digest.rows)})
+        return json_answer({**digests.digest_document(digest), "mails": await _mails(request, digest.rows)})
     rows = list(reversed(await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)))
     document = documents.record_document(record, await _whole_event(backend, record), rows)
     return json_answer({**document, "mails": await _mails(request, rows)})
 
 
-async def _mails(request: web.Request, rows: Sequence[LedgerRow]) -> JsonObject:
+async def _mails(request: web.Request, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
     local = request.app.get(LOCAL)
     return await local.read(partial(_mails_of, local.mailbox, rows)) if local else {}
 
 
-def _mails_of(mailbox: Mailbox, rows: Sequence[LedgerRow]) -> JsonObject:
+def _mails_of(mailbox: Mailbox, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
     """Return mail ids by delivery id, for mails among the newest: the mail service's response has the message id."""
     answers = {row.answer.partition(" ")[2]: row.key for row in rows if row.answer.startswith(SENT)}
     if not answers:
@@ -98,8 +90,8 @@ async def _whole_event(backend: Backend, record: EventRecord) -> JsonObject | No
     if record.document is None or "dataref" not in record.document:
         return record.document
     try:
-        return to_cloudevent(await checked_out(from_cloudevent(record.document), backend.blobs))
-    except Permanent:
+        return to_cloudevent(await claim_check.checked_out(from_cloudevent(record.document), backend.blobs))
+    except errors.Permanent:
         return record.document
 
 
@@ -125,15 +117,15 @@ async def replay_event(request: web.Request) -> web.Response:
     if record is None or record.document is None:
         raise not_found("There is nothing to replay: transform has not processed the event, or its body was deleted.")
     replay_id = secrets.token_hex(8)
-    message = make_event_replay(record.document, replay_id, only, force)
-    await restart_blob_expiry([message.data], backend.blobs)
-    await backend.bus.publish(EVENTS, [message])
+    message = replay.make_event_replay(record.document, replay_id, only, force)
+    await replay.restart_blob_expiry([message.data], backend.blobs)
+    await backend.bus.publish(ports.EVENTS, [message])
     return json_answer({"replay": replay_id})
 
 
 async def list_dead_letters(request: web.Request) -> web.Response:
     backend, query = request.app[BACKEND], request.query
-    state = query.get("state") or KEPT
+    state = query.get("state") or journal.KEPT
     if state not in (*STATES, "all"):
         raise bad_request(f"state: must be one of {', '.join(STATES)}, all; got {state!r}.")
     wanted = None if state == "all" else state
@@ -152,13 +144,13 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     """Replay `{"ids": […]}`, the ids that /api/dead-letters lists."""
     backend = request.app[BACKEND]
     ids = await _ids(request)
-    letters = [as_dead_letter(await _dead_letter(backend, each)) for each in ids]
-    messages = [(letter, make_dead_letter_replay(letter, secrets.token_hex(8))) for letter in letters]
+    letters = [replay.as_dead_letter(await _dead_letter(backend, each)) for each in ids]
+    messages = [(letter, replay.make_dead_letter_replay(letter, secrets.token_hex(8))) for letter in letters]
     replayed = [await _replay(backend, letter, message) for letter, message in messages]
     return json_answer({"replayed": sum(replayed)})
 
 
-async def _replay(backend: Backend, letter: DeadLetter, message: BusMessage) -> bool:
+async def _replay(backend: Backend, letter: journal.DeadLetter, message: ports.BusMessage) -> bool:
     """Publish the message; return False if the dead letter was replayed before, so that two clicks send it once.
 
     It is marked before it is published: one that fails again at once is kept again, and that must be the last write.
@@ -166,10 +158,10 @@ async def _replay(backend: Backend, letter: DeadLetter, message: BusMessage) -> 
     if not await _mark(backend, [letter.id], REPLAYED):
         return False
     try:
-        await restart_blob_expiry([letter.message], backend.blobs)
+        await replay.restart_blob_expiry([letter.message], backend.blobs)
         await backend.bus.publish(letter.topic, [message])
-    except Temporary:
-        await _mark(backend, [letter.id], KEPT)
+    except errors.Temporary:
+        await _mark(backend, [letter.id], journal.KEPT)
         raise
     return True
 
@@ -200,19 +192,19 @@ async def list_destinations(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
     notify = await asyncio.to_thread(backend.notify_slice)
     configured = configured_destinations(notify)
-    views = await read_destinations(backend.ledger, configured, time.time(), notify)
+    views = await destinations.read_destinations(backend.ledger, configured, time.time(), notify)
     return json_answer({"destinations": [each.document() for each in views], "count": len(configured)})
 
 
 async def pause(request: web.Request) -> web.Response:
-    await request.app[BACKEND].ledger.disable(request.match_info["destination"], PAUSED_BY_OPERATOR, time.time())
+    await request.app[BACKEND].ledger.disable(request.match_info["destination"], ledger.PAUSED_BY_OPERATOR, time.time())
     return json_answer({})
 
 
 async def resume(request: web.Request) -> web.Response:
     """Let the destination take deliveries again, and send what is held for it and what waits."""
     destination = request.match_info["destination"]
-    resumed = await resume_destination(request.app[BACKEND].ledger, destination, time.time())
+    resumed = await destinations.resume_destination(request.app[BACKEND].ledger, destination, time.time())
     return json_answer({"released": resumed.released, "hastened": resumed.hastened})
 
 
@@ -226,13 +218,15 @@ async def list_tenants(request: web.Request) -> web.Response:
     after = request.query.get("after", "")
     if after and not _TENANT.fullmatch(after):
         raise bad_request("after: must be the id of a tenant.")
-    page = await read_tenants(request.app[BACKEND].documents, limit_of(request.query), after)
+    page = await subscribers.read_tenants(request.app[BACKEND].documents, limit_of(request.query), after)
     return json_answer(page.document())
 
 
 async def show_tenant(request: web.Request) -> web.Response:
     tenant = request.match_info["tenant"]
-    found = await read_endpoints(request.app[BACKEND].documents, tenant) if _TENANT.fullmatch(tenant) else None
+    found = (
+        await subscribers.read_endpoints(request.app[BACKEND].documents, tenant) if _TENANT.fullmatch(tenant) else None
+    )
     if found is None:
         raise not_found("There is no such tenant.")
     endpoints: list[Json] = [*found]

@@ -21,12 +21,10 @@ from deploy.config.checkout import ROOT
 from deploy.dev.inspector.api import BACKEND, MAX_BODY_BYTES, Backend, errors_as_text, event_query
 from deploy.dev.inspector.records_api import RECORDS_ROUTES, find_events
 from deploy.dev.local_server import LocalSite, local_only
-from deploy.history import documents
-from deploy.history.journal_view import EventQuery
+from deploy.history import documents, journal_view
+from shared import errors, logs
 from shared.cloud.local.database import reason_of
-from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject, to_json
-from shared.logs import log
 
 DEFAULT_PORT: Final = 8090
 PAUSE_SECONDS: Final = 1.0
@@ -130,9 +128,9 @@ async def repeated(task: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await task()
-        except (sqlite3.Error, Temporary) as error:
-            detail = error.detail if isinstance(error, Temporary) else reason_of(error)
-            log("WARNING", "the page may be out of date", function="inspector", detail=detail)
+        except (sqlite3.Error, errors.Temporary) as error:
+            detail = error.detail if isinstance(error, errors.Temporary) else reason_of(error)
+            logs.log("WARNING", "the page may be out of date", function="inspector", detail=detail)
         await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -286,7 +284,7 @@ async def live(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _send_updates(request: web.Request, query: EventQuery, response: web.StreamResponse) -> None:
+async def _send_updates(request: web.Request, query: journal_view.EventQuery, response: web.StreamResponse) -> None:
     """Send updates until the page is closed, which a handler is not told of before it writes."""
     backend, board = request.app[BACKEND], request.app[BOARD]
     sent, pace, version, sent_at = SentDocuments(), Pace(backend.tick_seconds), -1, time.monotonic()

@@ -14,25 +14,12 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from deploy.dev.faults import FaultPlan
+from deploy.dev.pubsub import push_tokens, resources
 from deploy.dev.pubsub.messages import Draft, Message, dead_letter
-from deploy.dev.pubsub.push_tokens import PushTokens
-from deploy.dev.pubsub.resources import (
-    SUBSCRIPTION_SETTINGS,
-    TOPIC_SETTINGS,
-    ApiError,
-    Subscription,
-    changed_resource,
-    lets_through,
-    not_found,
-    subscription_from,
-    topic_from,
-)
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.pubsub.subscriber import Alarm, PendingDelivery, PushClient, Subscriber
-from shared.batching import Batcher
+from shared import batching, logs, retention
 from shared.jsontext import JsonObject, to_json
-from shared.logs import log
-from shared.retention import PurgeClock
 
 # Acknowledgements wait this long for each other, or are written with the next publish. A kill in between costs
 # redeliveries, which at-least-once delivery allows.
@@ -54,17 +41,17 @@ class PubSub:
     def __init__(self, state_folder: Path) -> None:
         self.plan = FaultPlan()
         self.registry = Registry()
-        self.tokens = PushTokens(state_folder)
+        self.tokens = push_tokens.PushTokens(state_folder)
         self._store = Store(state_folder)
         self._client = PushClient(self.tokens)
         self.broker = Broker(self.registry, self._store)
         self._expiry = Alarm(self._expire)
-        self._purge_clock = PurgeClock(self._store.newest_at())
+        self._purge_clock = retention.PurgeClock(self._store.newest_at())
 
     def start(self) -> int:
         """Load what is stored and begin delivery; return how many deliveries are owed from before."""
         for name, resource in self._store.topics():
-            self.registry.topics[name] = topic_from(name, _supported(resource, TOPIC_SETTINGS))
+            self.registry.topics[name] = resources.topic_from(name, _supported(resource, resources.TOPIC_SETTINGS))
         loaded: dict[int, Message] = {}  # a message is in memory once, however many subscriptions are owed it
         stored = self._store.subscriptions()
         pending_count = sum(self._load_subscription(id, name, resource, loaded) for id, name, resource in stored)
@@ -82,14 +69,14 @@ class PubSub:
         self._store.close()
 
     def create_topic(self, name: str, body: JsonObject) -> JsonObject:
-        topic = topic_from(name, body)
+        topic = resources.topic_from(name, body)
         _require_new(name, self.registry.topics)
         self._store.put_topic(name, to_json(topic))
         self.registry.topics[name] = topic
         return topic
 
     def create_subscription(self, name: str, body: JsonObject) -> JsonObject:
-        config = subscription_from(name, body)
+        config = resources.subscription_from(name, body)
         _require_new(name, self.registry.subscribers)
         self.registry.topic(config.topic)
         self._verify_dead_letter_topic(config)
@@ -99,7 +86,7 @@ class PubSub:
 
     def patch_subscription(self, name: str, body: JsonObject) -> JsonObject:
         subscriber = self.registry.subscriber(name)
-        config = subscription_from(name, changed_resource(subscriber.config.resource, body))
+        config = resources.subscription_from(name, resources.changed_resource(subscriber.config.resource, body))
         self._verify_dead_letter_topic(config)
         self._store.put_subscription(subscriber.id, to_json(config.resource))
         subscriber.config = config
@@ -117,21 +104,21 @@ class PubSub:
 
     def _load_subscription(self, subscriber_id: int, name: str, resource: str, loaded: dict[int, Message]) -> int:
         """Return how many deliveries it is owed."""
-        settings = _supported(resource, SUBSCRIPTION_SETTINGS)
+        settings = _supported(resource, resources.SUBSCRIPTION_SETTINGS)
         if settings["topic"] not in self.registry.topics:  # an earlier version could delete topics
             self._store.delete_subscription(subscriber_id)
             return 0
-        subscriber = self._subscriber(subscriber_id, subscription_from(name, settings))
+        subscriber = self._subscriber(subscriber_id, resources.subscription_from(name, settings))
         self.registry.put_subscriber(subscriber)
         backlog = list(self._store.backlog(subscriber_id))
         for message, failures in backlog:
             subscriber.restore(loaded.setdefault(message.id, message), failures)
         return len(backlog)
 
-    def _subscriber(self, subscriber_id: int, config: Subscription) -> Subscriber:
+    def _subscriber(self, subscriber_id: int, config: resources.Subscription) -> Subscriber:
         return Subscriber(subscriber_id, config, self.broker, self._client, self.plan)
 
-    def _verify_dead_letter_topic(self, config: Subscription) -> None:
+    def _verify_dead_letter_topic(self, config: resources.Subscription) -> None:
         if config.dead_letter:
             self.registry.topic(config.dead_letter.topic)
 
@@ -139,8 +126,8 @@ class PubSub:
         self._expiry.set(asyncio.get_running_loop().time() + EXPIRE_EVERY_SECONDS)
         try:
             self.broker.expire(self._purge_clock.now())
-        except (ApiError, sqlite3.Error) as error:
-            log("ERROR", "the emulated bus cannot delete old messages; it tries again later", detail=str(error))
+        except (resources.ApiError, sqlite3.Error) as error:
+            logs.log("ERROR", "the emulated bus cannot delete old messages; it tries again later", detail=str(error))
 
 
 class Registry:
@@ -154,12 +141,12 @@ class Registry:
     def topic(self, name: str) -> JsonObject:
         """Raises ApiError if there is none, as `subscriber` does."""
         if name not in self.topics:
-            raise not_found(name)
+            raise resources.not_found(name)
         return self.topics[name]
 
     def subscriber(self, name: str) -> Subscriber:
         if name not in self.subscribers:
-            raise not_found(name)
+            raise resources.not_found(name)
         return self.subscribers[name]
 
     def subscribers_of(self, topic: str) -> list[Subscriber]:
@@ -183,7 +170,9 @@ class Broker:
     def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
         self._store = store
-        self._batcher: Batcher[_Publish, list[str]] = Batcher(self._publish_batch, max_batch=200, max_waiting=5000)
+        self._batcher: batching.Batcher[_Publish, list[str]] = batching.Batcher(
+            self._publish_batch, max_batch=200, max_waiting=5000
+        )
         # Grows with time, so that an id is not used again after a restart.
         self._next_id = max(store.newest_id() + 1, int(time.time() * 1_000_000))
         self._pending = Changes()
@@ -216,7 +205,7 @@ class Broker:
             subscribers = [
                 each
                 for each in self._registry.subscribers_of(topic)
-                if lets_through(each.config.filter, draft.attributes)
+                if resources.lets_through(each.config.filter, draft.attributes)
             ]
             message = Message(self._next_id, topic, draft.content, draft.attributes, now, len(subscribers))
             self._next_id += 1
@@ -256,8 +245,8 @@ class Broker:
         try:
             self._store.write(self._pending, changes)
         except sqlite3.Error as error:
-            log("ERROR", "the emulated bus cannot write its file", detail=str(error))
-            raise ApiError("UNAVAILABLE", f"The emulated bus cannot write its file: {error}") from error
+            logs.log("ERROR", "the emulated bus cannot write its file", detail=str(error))
+            raise resources.ApiError("UNAVAILABLE", f"The emulated bus cannot write its file: {error}") from error
         self._pending = Changes()
 
     def _flush_soon(self, seconds: float = ACK_FLUSH_SECONDS) -> None:
@@ -268,7 +257,7 @@ class Broker:
         self._flush_timer = None
         try:
             self.flush()
-        except ApiError:
+        except resources.ApiError:
             self._flush_soon(FLUSH_AGAIN_SECONDS)
 
     def expire(self, now: float) -> None:
@@ -284,14 +273,16 @@ class Broker:
         """Write what is pending. If that fails, it is logged and those messages are delivered again after a restart."""
         if self._flush_timer:
             self._flush_timer.cancel()
-        with contextlib.suppress(ApiError):
+        with contextlib.suppress(resources.ApiError):
             self.flush()
 
 
 def _require_new(name: str, existing: Collection[str]) -> None:
     if name in existing:
         project_resource = name.rpartition("/")[2]
-        raise ApiError("ALREADY_EXISTS", f"Resource already exists in the project (resource={project_resource}).")
+        raise resources.ApiError(
+            "ALREADY_EXISTS", f"Resource already exists in the project (resource={project_resource})."
+        )
 
 
 def _supported(resource: str, settings: Collection[str]) -> JsonObject:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Final, TypedDict
 
 from deploy.dev.pubsub.resources import Fields, invalid, parse_object
+from shared import jsontext, times
 from shared.cloud.gcp.pubsub import NOT_BEFORE
-from shared.jsontext import Json, to_json
-from shared.times import rfc3339
 
 MAX_MESSAGES: Final = 1000
 MAX_BYTES: Final = 10_000_000
@@ -87,13 +86,13 @@ def draft_of(data: str, attributes: Mapping[str, str], ordering_key: str = "") -
     if data:
         members.append(f'"data":"{data}"')
     if attributes:
-        members.append(f'"attributes":{to_json(dict(attributes))}')
+        members.append(f'"attributes":{jsontext.to_json(dict(attributes))}')
     if ordering_key:
-        members.append(f'"orderingKey":{to_json(ordering_key)}')
+        members.append(f'"orderingKey":{jsontext.to_json(ordering_key)}')
     return Draft(",".join(members), attributes)
 
 
-def _draft(message: Json, path: str) -> Draft:
+def _draft(message: jsontext.Json, path: str) -> Draft:
     fields = Fields(message, path)
     data = _base64(fields.text("data"), fields.path("data"))
     attributes = fields.texts("attributes")
@@ -139,7 +138,7 @@ def push_body(message: Message, subscription: str, attempt: int | None) -> bytes
     policy.
     """
     attempt_text = "" if attempt is None else f'"deliveryAttempt":{attempt},'
-    published = rfc3339(message.published_at)
+    published = times.rfc3339(message.published_at)
     text = (
         f'{{{attempt_text}"message":{{{message.content},"messageId":"{message.id}","message_id":"{message.id}",'
         f'"publishTime":"{published}","publish_time":"{published}"}},"subscription":"{subscription}"}}'
@@ -152,7 +151,7 @@ def received_message(message: Message, ack_id: str, attempt: int | None) -> str:
     attempt_text = "" if attempt is None else f',"deliveryAttempt":{attempt}'
     return (
         f'{{"ackId":"{ack_id}","message":{{{message.content},"messageId":"{message.id}",'
-        f'"publishTime":"{rfc3339(message.published_at)}"}}{attempt_text}}}'
+        f'"publishTime":"{times.rfc3339(message.published_at)}"}}{attempt_text}}}'
     )
 
 
@@ -164,7 +163,7 @@ def dead_letter(message: Message, subscription: str, attempts: int) -> Draft:
         "CloudPubSubDeadLetterSourceDeliveryCount": str(attempts),
         "CloudPubSubDeadLetterSourceSubscription": name,
         "CloudPubSubDeadLetterSourceSubscriptionProject": project,
-        "CloudPubSubDeadLetterSourceTopicPublishTime": rfc3339(message.published_at).replace("Z", "+00:00"),
+        "CloudPubSubDeadLetterSourceTopicPublishTime": times.rfc3339(message.published_at).replace("Z", "+00:00"),
     }
     attributes = {**content.get("attributes", {}), **source}
     return draft_of(content.get("data", ""), attributes, content.get("orderingKey", ""))

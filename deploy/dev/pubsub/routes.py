@@ -9,8 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.pubsub.broker import PubSub
-from deploy.dev.pubsub.messages import drafts_from
+from deploy.dev.pubsub import broker, messages
 from deploy.dev.pubsub.resources import (
     MAX_ACK_DEADLINE_SECONDS,
     ApiError,
@@ -20,9 +19,8 @@ from deploy.dev.pubsub.resources import (
     parse_object,
 )
 from deploy.dev.pubsub.subscriber import checked_ack_ids
-from shared.errors import Temporary
+from shared import errors, logs
 from shared.jsontext import Json, JsonObject, to_json
-from shared.logs import log
 
 MAX_BODY_BYTES: Final = 16 * 2**20
 """A publish of Google's largest size, in base64."""
@@ -43,10 +41,10 @@ async def google_errors(
         return await handler(request)
     except ApiError as error:
         fault = error
-    except Temporary as error:
+    except errors.Temporary as error:
         fault = ApiError("UNAVAILABLE", error.detail)
     except sqlite3.Error as error:
-        log("ERROR", "the emulated bus cannot use its file", detail=str(error))
+        logs.log("ERROR", "the emulated bus cannot use its file", detail=str(error))
         fault = ApiError("UNAVAILABLE", f"The emulated bus cannot use its file: {error}")
     except web.HTTPRequestEntityTooLarge:
         fault = invalid("Request payload size exceeds the limit: 10485760 bytes.")
@@ -58,7 +56,7 @@ async def google_errors(
 class PubSubApi:
     """The API's handlers over an emulated Pub/Sub. They run on its event loop."""
 
-    def __init__(self, pubsub: PubSub) -> None:
+    def __init__(self, pubsub: broker.PubSub) -> None:
         self._pubsub = pubsub
         self._registry = pubsub.registry
 
@@ -84,7 +82,7 @@ class PubSubApi:
         return app
 
     async def publish(self, request: web.Request) -> web.Response:
-        drafts = drafts_from(await request.read())
+        drafts = messages.drafts_from(await request.read())
         plan = self._pubsub.plan
         if plan.rejects_publish():
             raise ApiError("UNAVAILABLE", "The service was unable to fulfill your request (a fault on demand).")

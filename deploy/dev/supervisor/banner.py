@@ -4,27 +4,24 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from deploy.config.config_file import Fault
+from deploy.config import config_file, running_dev
 from deploy.config.page_token import page_token, page_url
-from deploy.config.running_dev import Hint, Ports, function_url
 from deploy.config.slices import caught_sheets, is_caught, without_google_account
 from deploy.dev.aws.stack import queue_of
 from deploy.dev.supervisor.setup import Setup
+from deploy.requests import events, samples, signing
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
-from deploy.requests.events import routed_type, sample_beside
-from deploy.requests.samples import sample_names
-from deploy.requests.signing import BY_CERTIFICATE
 from deploy.requests.sources import auth_entries, compiled_sources, source_lines
 from deploy.terminal.output import count_of
 from deploy.topology.buses import bus_sources
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
 
-TryLine = Callable[[dict[str, JsonObject], Ports, Path | None], str | None]
+TryLine = Callable[[dict[str, JsonObject], running_dev.Ports, Path | None], str | None]
 """Takes the slices, the ports and a sample beside the configuration; returns a command that posts to a source."""
 
 
-def banner(setup: Setup, seconds: float, warnings: Sequence[Fault] = ()) -> str:
+def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] = ()) -> str:
     """Return the text. `warnings` are those of the configuration."""
     lines = ["", f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
     lines += ["  Send webhooks to:", *(f"    {line}" for line in _source_lines(setup)), ""]
@@ -61,7 +58,7 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[Fault] = ()) -> str:
 
 def _subscribers_lines(setup: Setup) -> list[str]:
     """Return where the portal and the API are. Here, endpoints may be at http:// and private addresses."""
-    url = function_url(setup.ports.subscribe)
+    url = running_dev.function_url(setup.ports.subscribe)
     return [
         f"{url}/portal, which `{program()} portal-link TENANT` opens for a tenant",
         f"{url}/v1, for which `{program()} api-keys create --scope write --scope portal` makes a key",
@@ -98,12 +95,12 @@ def farewell(state: Path) -> str:
     return f"Stopped. Events are kept in {relative_path(state)}/."
 
 
-def make_hint(setup: Setup) -> Hint:
+def make_hint(setup: Setup) -> running_dev.Hint:
     """Return the same for the page, whose process has no secrets."""
-    return Hint(_command_to_try(setup, first_event_line_without_secret) or "", tuple(_source_lines(setup)))
+    return running_dev.Hint(_command_to_try(setup, first_event_line_without_secret) or "", tuple(_source_lines(setup)))
 
 
-def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[Fault] = ()) -> list[str]:
+def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[config_file.Fault] = ()) -> list[str]:
     """Return what changed for a person: the configuration's file, new sources, warnings, generated secrets."""
     lines = []
     if after.configuration.path != before.configuration.path:
@@ -176,7 +173,7 @@ def _command_to_try(setup: Setup, line_of: TryLine) -> str | None:
     sample, or makes a link.
     """
     configuration, sources = setup.configuration, _sources(setup)
-    sample = sample_beside(configuration.path)
+    sample = events.sample_beside(configuration.path)
     own: JsonObject = {name: source for name, source in sources.items() if name not in configuration.providers}
     posted: JsonObject = {"sources": sources if sample else own}
     command = line_of({**configuration.slices, "receive": posted}, setup.ports, sample)
@@ -189,11 +186,11 @@ def _trigger_commands(setup: Setup, sources: JsonObject) -> list[str]:
     providers, routes = setup.configuration.providers, setup.configuration.slices["transform"].get("routes")
     commands = []
     for name, provider in providers.items():
-        if sample_names(provider) and any(_can_sign(auth) for auth in auth_entries(sources.get(name))):
+        if samples.sample_names(provider) and any(_can_sign(auth) for auth in auth_entries(sources.get(name))):
             is_only = list(providers.values()).count(provider) == 1
-            wanted = routed_type(name, routes if isinstance(routes, list) else [])
+            wanted = events.routed_type(name, routes if isinstance(routes, list) else [])
             options = [
-                *([wanted] if wanted in sample_names(provider) else []),
+                *([wanted] if wanted in samples.sample_names(provider) else []),
                 *([] if is_only else ["--source", name]),
             ]
             commands.append(shlex.join([program(), "trigger", provider, *options]))
@@ -201,13 +198,15 @@ def _trigger_commands(setup: Setup, sources: JsonObject) -> list[str]:
 
 
 def _can_sign(auth: JsonObject) -> bool:
-    return auth.get("scheme") not in BY_CERTIFICATE and not auth.get("keys_url")
+    return auth.get("scheme") not in signing.BY_CERTIFICATE and not auth.get("keys_url")
 
 
 def _link_commands(setup: Setup, sources: JsonObject) -> list[str]:
     routes: Json = setup.configuration.slices["transform"].get("routes")
     return [
-        shlex.join([program(), "link", name, f"event={routed_type(name, routes if isinstance(routes, list) else [])}"])
+        shlex.join(
+            [program(), "link", name, f"event={events.routed_type(name, routes if isinstance(routes, list) else [])}"]
+        )
         for name, source in sources.items()
         if any(auth.get("scheme") == "link" for auth in auth_entries(source))
     ]

@@ -17,26 +17,11 @@ from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.config.checkout import ROOT, environ_with
-from deploy.config.config_file import ConfigFaults, Fault
-from deploy.config.dotenv import DotenvFault
-from deploy.config.running_dev import (
-    HOST,
-    PortsTaken,
-    function_url,
-    is_free,
-    owner_of,
-    remove_dev_file,
-    require_free,
-    write_dev_file,
-)
-from deploy.config.slices import blobs_seconds
-from deploy.dev.aws.environments import ToolsMissing, find_tools
-from deploy.dev.aws.stack import function_environ
+from deploy.config import checkout, config_file, dotenv, running_dev, slices
+from deploy.dev.aws import environments, stack
 from deploy.dev.probe import request_status, wait_until_answering
-from deploy.dev.supervisor import state_folder
+from deploy.dev.supervisor import output, state_folder
 from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint
-from deploy.dev.supervisor.output import Output
 from deploy.dev.supervisor.processes import Child, affected
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.setup import (
@@ -59,15 +44,11 @@ from deploy.history.local_retention import needed_blobs, newest_at, purge_journa
 from deploy.requests.sources import compiled_sources
 from deploy.secrets.values import WeakSecret
 from deploy.terminal.log_view import LogView
-from shared.cloud.local.blobs import purge_blobs
-from shared.cloud.local.database import reason_of
+from shared import errors, jsontext, settings
+from shared.cloud.local import blobs, database, journal
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import purge_documents
-from shared.cloud.local.journal import FILE_NAME
-from shared.errors import Temporary
-from shared.jsontext import Json, JsonObject
 from shared.retention import DAY_SECONDS, PurgeClock, retention_of
-from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
 START_FAILURES: Final = 3
 START_SECONDS: Final = 60.0
@@ -90,14 +71,14 @@ class StartFailed(Exception):
 
 
 FAULTS: Final = (
-    ConfigFaults,
-    DotenvFault,
+    config_file.ConfigFaults,
+    dotenv.DotenvFault,
     WeakSecret,
     MailNotConfigured,
-    PortsTaken,
+    running_dev.PortsTaken,
     state_folder.StateFault,
     StartFailed,
-    ToolsMissing,
+    environments.ToolsMissing,
 )
 
 
@@ -105,8 +86,8 @@ def main(arguments: list[str], find_warnings: FindWarnings) -> int:
     began = time.monotonic()
     os.umask(UMASK)
     try:
-        environ = environ_with(env_file_in(arguments, os.environ, ROOT))
-        options = parse_options(arguments, environ, ROOT, sys.stdout.isatty())
+        environ = checkout.environ_with(env_file_in(arguments, os.environ, checkout.ROOT))
+        options = parse_options(arguments, environ, checkout.ROOT, sys.stdout.isatty())
         with state_folder.locked(options.state):
             _run(options, began, find_warnings)
     except FAULTS as fault:
@@ -117,11 +98,11 @@ def main(arguments: list[str], find_warnings: FindWarnings) -> int:
 
 def _run(options: Options, began: float, find_warnings: FindWarnings) -> None:
     if options.platform == "aws":
-        find_tools()
-    require_free(options.port_base, is_free, owner_of)
+        environments.find_tools()
+    running_dev.require_free(options.port_base, running_dev.is_free, running_dev.owner_of)
     warnings = state_folder.set_aside_damaged(options.state, time.time())
     state_folder.require_known_files(options.state)
-    folders = make_folders(options, ROOT)
+    folders = make_folders(options, checkout.ROOT)
     with ReaperLink(folders.sockets) as link:
         setup = set_up(options, dict(os.environ), folders)
         asyncio.run(_supervise(Supervisor(setup, link, began, find_warnings), warnings))
@@ -141,13 +122,13 @@ class Supervisor:
 
     def __init__(self, setup: Setup, link: ReaperLink, began: float, find_warnings: FindWarnings) -> None:
         self.setup = setup
-        self.warnings: Sequence[Fault] = ()
+        self.warnings: Sequence[config_file.Fault] = ()
         self._find_warnings = find_warnings
         self.rejected_files: tuple[Path, ...] = ()
         self._faults = ""
         self._began = began
         view = LogView(setup.options.log_level, setup.options.colours)
-        self.output = Output(view, self.stop, setup.folders.state)
+        self.output = output.Output(view, self.stop, setup.folders.state)
         self._generated = generated_values({}, setup)
         self.output.notes = secret_notes(setup, self._generated)
         self._stopped = asyncio.Event()
@@ -169,7 +150,7 @@ class Supervisor:
         try:
             await race(self._serve(), self._stopped.wait(), self._raise_first_fault())
         finally:
-            remove_dev_file(self.setup.folders.state)
+            running_dev.remove_dev_file(self.setup.folders.state)
             # The emulated cloud last: a function that ends hands back to it what it has not finished.
             users = [runner for name, runner in self._runners.items() if name != "apis"]
             await asyncio.gather(*(runner.stop() for runner in users))
@@ -244,7 +225,7 @@ class Supervisor:
     def code_folders(self) -> list[Path]:
         return [folder for runner in self._runners.values() for folder in runner.child.code]
 
-    async def new_warnings(self) -> list[Fault]:
+    async def new_warnings(self) -> list[config_file.Fault]:
         """Find the configuration's warnings; return those that were not there before."""
         known = {(each.where, each.rule) for each in self.warnings}
         file, environ, env_file = self.setup.configuration.own_file, self.setup.environ, self.setup.options.env_file
@@ -261,7 +242,7 @@ class Supervisor:
 
     def _write_dev_file(self) -> None:
         setup = self.setup
-        write_dev_file(
+        running_dev.write_dev_file(
             setup.folders.state,
             setup.ports,
             make_hint(setup),
@@ -269,7 +250,7 @@ class Supervisor:
             setup.options.send_mail,
             bool(prefer_config(setup.options, setup.environ).get("HOOKCHAIN_CONFIG")),
             self._faults,
-            function_environ(setup.ports.apis) if setup.is_aws else None,
+            stack.function_environ(setup.ports.apis) if setup.is_aws else None,
             setup.options.env_file,
             setup.options.reload,
         )
@@ -326,7 +307,7 @@ async def sweep(supervisor: Supervisor) -> None:
     tokens, port = PushTokens(supervisor.setup.folders.state), supervisor.setup.ports.notify
     while True:
         with contextlib.suppress(OSError):  # the state folder is full, or gone, which watch_state reports
-            token = await asyncio.to_thread(tokens.token, LOCAL_PUSH_ACCOUNT, function_url(port))
+            token = await asyncio.to_thread(tokens.token, settings.LOCAL_PUSH_ACCOUNT, running_dev.function_url(port))
             await request_status(port, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS, f"Authorization: Bearer {token}")
         await asyncio.sleep(SWEEP_SECONDS)
 
@@ -344,18 +325,18 @@ async def purge(supervisor: Supervisor) -> None:
     while True:
         state, notify = supervisor.setup.folders.state, supervisor.setup.configuration.slices["notify"]
         try:
-            clock = clock or PurgeClock(await asyncio.to_thread(newest_at, state / FILE_NAME))
+            clock = clock or PurgeClock(await asyncio.to_thread(newest_at, state / journal.FILE_NAME))
             if clock.ahead_seconds:
                 years = f"{clock.ahead_seconds / 365 / DAY_SECONDS:.1f} years"
                 supervisor.output.say("WARNING", f"The clock is {years} ahead; nothing is deleted because of its age")
             await asyncio.to_thread(purge_state, state, notify, clock.now())
-        except (sqlite3.Error, OSError, Temporary) as error:  # busy, or the disk is full: the next hour will do
-            reason = error.detail if isinstance(error, Temporary) else reason_of(error)
+        except (sqlite3.Error, OSError, errors.Temporary) as error:  # busy, or the disk is full: the next hour will do
+            reason = error.detail if isinstance(error, errors.Temporary) else database.reason_of(error)
             supervisor.output.say("WARNING", f"{state} still has what is past its retention: {reason}")
         await asyncio.sleep(PURGE_SECONDS)
 
 
-def purge_state(state: Path, notify: JsonObject, now: float) -> None:
+def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
     """Delete from the state folder what is past its retention.
 
     Large bodies and stored answers to steps stay for as long as anything can ask for one of them, and a large body also
@@ -368,17 +349,17 @@ def purge_state(state: Path, notify: JsonObject, now: float) -> None:
     retention = retention_of(notify)
     with open_caught(state) as caught:
         caught.purge(now - retention.bodies_seconds)
-    purge_journal(state / FILE_NAME, now, retention)
+    purge_journal(state / journal.FILE_NAME, now, retention)
     if (documents := state / DOCUMENTS_FILE).is_file():
         purge_documents(documents, now)
-    kept_seconds = blobs_seconds(retention, notify)
-    purge_blobs(state / "blobs", now - kept_seconds, needed_blobs(state))
+    kept_seconds = slices.blobs_seconds(retention, notify)
+    blobs.purge_blobs(state / "blobs", now - kept_seconds, needed_blobs(state))
     for path in state.glob(f"*{state_folder.DAMAGED_MARK}*"):
         if path.stat().st_mtime < now - kept_seconds:
             path.unlink()
 
 
-def buses_of(setup: Setup) -> list[Json]:
+def buses_of(setup: Setup) -> list[jsontext.Json]:
     """Return what the configuration says of the buses of its sources."""
     sources = compiled_sources(setup.configuration.slices["receive"])
     return [[name, each["bus"]] for name, each in sources.items() if isinstance(each, dict) and "bus" in each]
@@ -394,14 +375,16 @@ async def ensure_topology(setup: Setup) -> None:
     # Imported here: an HTTP client takes 0.25 s to import, and the children use that time to start.
     from deploy.dev.pubsub.topology import bus_topology, ensure, remove_others, topology
 
-    ports, url = setup.ports, f"http://{HOST}:{setup.ports.apis}"
-    brought = bus_topology(LOCAL_PROJECT, ports.receive, setup.configuration.slices["receive"])
-    resources = topology(LOCAL_PROJECT, "", ports.transform, ports.notify) + brought
+    ports, url = setup.ports, f"http://{running_dev.HOST}:{setup.ports.apis}"
+    brought = bus_topology(settings.LOCAL_PROJECT, ports.receive, setup.configuration.slices["receive"])
+    resources = topology(settings.LOCAL_PROJECT, "", ports.transform, ports.notify) + brought
     while True:
         try:
             await ensure(url, resources)
-            return await remove_others(url, LOCAL_PROJECT, resources)
-        except Temporary:  # the emulated APIs have just died and are restarting; the start has its own time limit
+            return await remove_others(url, settings.LOCAL_PROJECT, resources)
+        except (
+            errors.Temporary
+        ):  # the emulated APIs have just died and are restarting; the start has its own time limit
             await asyncio.sleep(TOPOLOGY_SECONDS)
 
 
@@ -451,7 +434,7 @@ async def _apply(supervisor: Supervisor, changed: tuple[Path, ...]) -> None:
     if supervisor.rejected_files or set(changed) & set(_settings_files(setup)):
         try:
             setup = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.folders)
-        except (ConfigFaults, DotenvFault, WeakSecret, MailNotConfigured) as fault:
+        except (config_file.ConfigFaults, dotenv.DotenvFault, WeakSecret, MailNotConfigured) as fault:
             supervisor.output.say("ERROR", f"{names} changed; the previous configuration is still in use:\n{fault}")
             supervisor.reject(files_named(setup), str(fault))
             if not supervisor.affected(changed):

@@ -11,8 +11,7 @@ from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, keys, one
-from deploy.gcp.resources.project import API
-from deploy.gcp.resources.topics import topic_key
+from deploy.gcp.resources import project, topics
 from deploy.topology.buses import GOOGLE_KINDS
 from deploy.topology.functions import SWEEP, Function, subscription_name
 from deploy.topology.monitoring import CHARTS, SOURCE_ALARM, Alarm, Chart, LogMetric, Measure, Statistic
@@ -93,7 +92,7 @@ def _metric(target: Target, name: str, why: str, content: JsonObject, folder: Pa
         why,
         one("logging", "metrics", "create", identity, read),
         one("logging", "metrics", "update", identity, read),
-        needs=(key_of(API, "logging.googleapis.com"), topic_key(target, DEAD_LETTERS)),
+        needs=(key_of(project.API, "logging.googleapis.com"), topics.topic_key(target, DEAD_LETTERS)),
         files=(file,),
     )
 
@@ -226,7 +225,7 @@ def alert(target: Target, topology: Topology, alarm: Alarm, folder: Path, needs:
     # --fields supports only disabled and notificationChannels. Without it the file replaces the whole policy, so a plan
     # adds the notification channels and the switch that the operator chose.
     update = one("monitoring", "policies", "update", ADDRESS, read)
-    needs = (key_of(API, "monitoring.googleapis.com"), *needs)
+    needs = (key_of(project.API, "monitoring.googleapis.com"), *needs)
     return Resource(ALERT, alert_name(target, alarm.name), alarm.why, create, update, digest, needs, (file,))
 
 
@@ -314,7 +313,7 @@ def _dashboard(target: Target, topology: Topology, folder: Path) -> Resource:
     create = one("monitoring", "dashboards", "create", f"--config-from-file={file.path}")
     # An update would need the etag of the existing dashboard.
     update = (*one("monitoring", "dashboards", "delete", identity), *create)
-    needs = (key_of(API, "monitoring.googleapis.com"),)
+    needs = (key_of(project.API, "monitoring.googleapis.com"),)
     return Resource(DASHBOARD, identity, "what happens, at a glance", create, update, digest, needs, (file,))
 
 

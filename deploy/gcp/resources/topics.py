@@ -11,8 +11,7 @@ from deploy.gcp.resource import ADDRESS, Command, Existing, Resource, digest_of,
 from deploy.gcp.resources.project import API, account_key
 from deploy.topology.buses import BusSource
 from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES, Topic
-from shared.jsontext import Json, JsonObject
-from shared.ports import DEAD_LETTERS
+from shared import jsontext, ports
 
 TOPIC: Final = "topic"
 SUBSCRIPTION: Final = "subscription"
@@ -72,7 +71,7 @@ def push_subscription(target: Target, name: str, topic: Topic, push: Push, why: 
         *_retention_flags(topic.kept_days),
     )
     if topic.gives_up:
-        dead_letters = gcp_names.topic(target, DEAD_LETTERS)
+        dead_letters = gcp_names.topic(target, ports.DEAD_LETTERS)
         settings += (f"--dead-letter-topic={dead_letters}", f"--max-delivery-attempts={MOST_TRIES}")
     return _subscription(target, name, topic.name, settings, why, (account_key(target, "push"),))
 
@@ -97,7 +96,7 @@ def _subscription(
     command = ("pubsub", "subscriptions")
     gives_up = any(each.startswith("--dead-letter-topic") for each in settings)
     cleared = () if gives_up else ("--clear-dead-letter-policy",)
-    dead_letters = topic_key(target, DEAD_LETTERS)
+    dead_letters = topic_key(target, ports.DEAD_LETTERS)
     is_own = "/" not in topic
     of = gcp_names.topic(target, topic) if is_own else topic
     topics = (topic_key(target, topic), dead_letters) if is_own else (dead_letters,)
@@ -173,7 +172,7 @@ def listing(bucket: str) -> list[str]:
     return ["storage", "buckets", "notifications", "list", f"gs://{bucket}"]
 
 
-def found_notification(bucket: str, topic: str, listed: Json) -> Existing | None:
+def found_notification(bucket: str, topic: str, listed: jsontext.Json) -> Existing | None:
     """Return the bucket's notification to the topic, as gcloud lists it; None if there is none."""
     for entry in listed if isinstance(listed, list) else []:
         inner = entry.get("Notification Configuration", entry) if isinstance(entry, dict) else None
@@ -182,7 +181,7 @@ def found_notification(bucket: str, topic: str, listed: Json) -> Existing | None
     return None
 
 
-def _existing(bucket: str, found: JsonObject) -> Existing:
+def _existing(bucket: str, found: jsontext.JsonObject) -> Existing:
     types = found.get("event_types")
     prefix = found.get("object_name_prefix")
     digest = digest_of(sorted(map(str, types)) if isinstance(types, list) else [], prefix or "")

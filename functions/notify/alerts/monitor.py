@@ -9,15 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property, partial
 from typing import Final, TypeVar
 
-from functions.notify.alerts import paused_destinations, quiet_sources
-from functions.notify.alerts.paused_destinations import Health
-from functions.notify.alerts.publisher import AlertPublisher
-from shared.errors import Temporary
+from functions.notify.alerts import paused_destinations, publisher, quiet_sources
+from shared import errors, ledger_rules, ports, store_ports
 from shared.ledger import Ledger
-from shared.ledger_rules import DELIVERED
-from shared.ports import Clock
 from shared.seen_record import seen_record
-from shared.store_ports import Records
 
 EVERY_SECONDS: Final = 50.0
 """Less than the minute after which the scheduler's next sweep comes."""
@@ -31,11 +26,11 @@ class Monitor:
 
     def __init__(
         self,
-        alerts: AlertPublisher,
+        alerts: publisher.AlertPublisher,
         destinations: Sequence[str],
         ledger: Ledger,
-        records: Callable[[], Records],
-        clock: Clock,
+        records: Callable[[], store_ports.Records],
+        clock: ports.Clock,
     ) -> None:
         self._alerts = alerts
         self._destinations = [name for name in destinations if alerts.settings.recipients_for(name)]
@@ -45,7 +40,7 @@ class Monitor:
         self._checked_at: float | None = None
 
     @cached_property
-    def _records(self) -> Records:
+    def _records(self) -> store_ports.Records:
         return self._make_records()
 
     async def check(self) -> None:
@@ -59,7 +54,7 @@ class Monitor:
         if self._destinations:
             try:
                 await self._check_destinations()
-            except Temporary as error:
+            except errors.Temporary as error:
                 faults.append(error)
         if faults:
             raise faults[0]
@@ -96,29 +91,31 @@ class Monitor:
         if faults:
             raise faults[0]
 
-    async def _health(self, name: str, paused_before: float | None) -> Health:
+    async def _health(self, name: str, paused_before: float | None) -> paused_destinations.Health:
         """Return how the destination stands. `paused_before`: until when, where it is not known to have recovered."""
         state, now = await self._ledger.destination_state(name), self._clock.now()
         until = state.paused_until
         if until is None or (until <= now - paused_destinations.RECENT_SECONDS and paused_before is None):
-            return Health(state.disabled_reason, until)
+            return paused_destinations.Health(state.disabled_reason, until)
         if paused_before is None or until > now:
-            return Health(state.disabled_reason, until, state.pause_reason)
-        delivered = await self._ledger.rows(1, destination=name, state=DELIVERED)
-        return Health(state.disabled_reason, until, state.pause_reason, delivered[0].updated_at if delivered else None)
+            return paused_destinations.Health(state.disabled_reason, until, state.pause_reason)
+        delivered = await self._ledger.rows(1, destination=name, state=ledger_rules.DELIVERED)
+        return paused_destinations.Health(
+            state.disabled_reason, until, state.pause_reason, delivered[0].updated_at if delivered else None
+        )
 
 
 async def _all(
     checks: Sequence[tuple[str, Callable[[], Awaitable[Answer]]]],
-) -> tuple[dict[str, Answer], list[Temporary]]:
+) -> tuple[dict[str, Answer], list[errors.Temporary]]:
     """Run all of them, some at once. Return the answers by name, and why others have none."""
     answers: dict[str, Answer] = {}
-    faults: list[Temporary] = []
+    faults: list[errors.Temporary] = []
     for start in range(0, len(checks), AT_ONCE):
         some = checks[start : start + AT_ONCE]
         done = await asyncio.gather(*(check() for _, check in some), return_exceptions=True)
         for (name, _), answer in zip(some, done, strict=True):
-            if isinstance(answer, Temporary):
+            if isinstance(answer, errors.Temporary):
                 faults.append(answer)
             elif isinstance(answer, BaseException):
                 raise answer

@@ -11,11 +11,8 @@ from typing import Final, cast
 
 from functions.notify.alerts.alert import Alert, Kind, read_record, time_in
 from functions.notify.bounded_texts import cut
-from shared.event import oneline
+from shared import event, ledger, store_ports, times
 from shared.jsontext import Json, JsonObject, texts_json
-from shared.ledger import PAUSED_BY_OPERATOR
-from shared.store_ports import Kept
-from shared.times import rfc3339
 
 RECENT_SECONDS: Final = 180.0
 """A pause that ended longer ago, and that no sweep saw, makes no alert."""
@@ -58,7 +55,9 @@ def open_pauses(text: str | None) -> dict[str, float]:
     }
 
 
-def decide(text: str | None, healths: Mapping[str, Health], now: float) -> tuple[list[Pending], Kept | None]:
+def decide(
+    text: str | None, healths: Mapping[str, Health], now: float
+) -> tuple[list[Pending], store_ports.Kept | None]:
     """Return the alerts that are to be published, and the record's new text, if it is to change."""
     record = read_record(text)
     entries, pending = _entries(record), _pending(record)
@@ -77,7 +76,7 @@ def decide(text: str | None, healths: Mapping[str, Health], now: float) -> tuple
     return pending, _record_text(changed, pending, now)
 
 
-def mark_published(text: str | None, alerts: Sequence[Pending], now: float) -> tuple[None, Kept | None]:
+def mark_published(text: str | None, alerts: Sequence[Pending], now: float) -> tuple[None, store_ports.Kept | None]:
     """Return the record's new text once these are published."""
     record = read_record(text)
     pending = _pending(record)
@@ -94,7 +93,7 @@ def health_alert(pending: Pending, where: str) -> Alert:
         command = f"hookchain status{where}"
         text = f"its deliveries wait: {reason}" if pending.kind == "destination_paused" else reason
     key = f"{name}:{pending.since!r}:{pending.at!r}"
-    return Alert(pending.kind, key, pending.at, name, text, command, {"since": rfc3339(pending.since)})
+    return Alert(pending.kind, key, pending.at, name, text, command, {"since": times.rfc3339(pending.since)})
 
 
 def _decide_entry(name: str, entry: JsonObject, health: Health, now: float) -> tuple[JsonObject, list[Pending]]:
@@ -106,12 +105,12 @@ def _decide_entry(name: str, entry: JsonObject, health: Health, now: float) -> t
     if disabled_reason is not None:
         mark = hashlib.sha256(disabled_reason.encode("utf-8", "replace")).hexdigest()[:16]
     if mark != entry.get("disabled"):
-        if disabled_reason is not None and disabled_reason != PAUSED_BY_OPERATOR:
+        if disabled_reason is not None and disabled_reason != ledger.PAUSED_BY_OPERATOR:
             alerts.append(Pending("destination_disabled", name, now, _short(disabled_reason), now))
         entry["disabled"] = mark
     since = time_in(entry, "since") or now
     until = health.paused_until
-    if until is not None and health.reason == PAUSED_BY_OPERATOR:  # an operator knows of it
+    if until is not None and health.reason == ledger.PAUSED_BY_OPERATOR:  # an operator knows of it
         until = _until(entry)
     if until is not None and until > max(_until(entry) + 1.0, now - RECENT_SECONDS):
         if entry.get("is_paused") is not True:
@@ -139,11 +138,11 @@ def _until(entry: JsonObject) -> float:
 
 
 def _minute(at: float) -> str:
-    return f"{rfc3339(at)[:16].replace('T', ' ')} UTC"
+    return f"{times.rfc3339(at)[:16].replace('T', ' ')} UTC"
 
 
 def _short(reason: str) -> str:
-    return cut(oneline(reason), MAX_REASON_CHARACTERS)
+    return cut(event.oneline(reason), MAX_REASON_CHARACTERS)
 
 
 def _entries(record: JsonObject) -> Mapping[str, JsonObject]:
@@ -164,6 +163,6 @@ def _pending(record: JsonObject) -> list[Pending]:
     ]
 
 
-def _record_text(entries: Mapping[str, JsonObject], pending: Sequence[Pending], now: float) -> Kept:
+def _record_text(entries: Mapping[str, JsonObject], pending: Sequence[Pending], now: float) -> store_ports.Kept:
     listed: list[Json] = [asdict(each) for each in pending]
-    return Kept(texts_json({"destinations": dict(entries), "pending": listed}).decode(), now + KEPT_SECONDS)
+    return store_ports.Kept(texts_json({"destinations": dict(entries), "pending": listed}).decode(), now + KEPT_SECONDS)

@@ -23,19 +23,17 @@ from urllib.parse import urlencode
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify import http_kind
+from functions.notify import event_content, http_kind
 from functions.notify.destination import Attempt
-from functions.notify.event_content import public_cloudevent
 from functions.notify.http_kind import KEY, OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, checked_by
+from shared import errors, times
 from shared.base64_text import base64_text
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
-from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.auth import AnyRequestAuth, AwsRequestAuth, GoogleOAuthRequestAuth
-from shared.times import unix_seconds
 
 Service = Literal["pubsub", "sns", "sqs", "eventbridge"]
 SERVICES: Final[tuple[Service, ...]] = ("pubsub", "sns", "sqs", "eventbridge")
@@ -336,7 +334,7 @@ def pubsub_request(
     for name, value in attributes.items():
         if len(value.encode()) > MAX_PUBSUB_VALUE_BYTES:
             rule = f"attribute {name!r} has more than {MAX_PUBSUB_VALUE_BYTES:,} bytes, which Pub/Sub does not take"
-            raise Permanent("output_too_large", rule)
+            raise errors.Permanent("output_too_large", rule)
     message: JsonObject = {"data": base64_text(text.encode()), "attributes": {**attributes}}
     if settings.ordering_key and (key := http_kind.rendered_line("ordering_key", settings.ordering_key, view)):
         message["orderingKey"] = bounded_key(key, _ORDERING_KEY)
@@ -390,7 +388,7 @@ def eventbridge_request(
     detail_type = http_kind.rendered_line("detail_type", settings.detail_type or "{{ type }}", view)[:MAX_DETAIL_TYPE]
     if not source or not detail_type or source.lower().startswith("aws."):
         rule = "source and detail_type: must not be empty, and a source must not begin with `aws.`, which is AWS's own"
-        raise Permanent("template_failed", rule)
+        raise errors.Permanent("template_failed", rule)
     detail = http_kind.json_body(_detail(event, settings)).decode()
     resources = [f"urn:hookchain:delivery:{attempt.idempotency_key}", f"urn:hookchain:hops:{event.hops + 1}"]
     size = 14 + sum(len(text.encode()) for text in (source, detail_type, detail, *resources))
@@ -412,14 +410,14 @@ _AWS: Final = MappingProxyType({"sns": sns_request, "sqs": sqs_request, "events"
 def _detail(event: Event, settings: Settings) -> Json:
     """Return an object: EventBridge takes nothing else."""
     if settings.format == "cloudevents":
-        return public_cloudevent(event)
+        return event_content.public_cloudevent(event)
     return event.data if isinstance(event.data, dict) else {"data": event.data}
 
 
 def _time(event: Event) -> int:
     """Return the event's time, or when it was received: a sender's time may be any, and AWS takes none before 1970."""
     for text in (event.time, event.receivedat):
-        if text is not None and (seconds := int(unix_seconds(text))) > 0:
+        if text is not None and (seconds := int(times.unix_seconds(text))) > 0:
             return seconds
     return 0
 
@@ -461,7 +459,7 @@ def text_of(delivery: Delivery, settings: Settings) -> str:
     """Return the text of the message. A document that a step left as text stays as it is; all else is JSON."""
     event = delivery.event
     if settings.format == "cloudevents":
-        return http_kind.json_body(public_cloudevent(event)).decode()
+        return http_kind.json_body(event_content.public_cloudevent(event)).decode()
     if isinstance(event.data, str) and event.data and event.datatype:
         return event.data.encode("utf-8", "replace").decode()
     return http_kind.json_body(event.data).decode()
@@ -482,7 +480,7 @@ def attributes_of(delivery: Delivery, settings: Settings, attempt: Attempt, view
     }
     fixed = {DELIVERY_ID: attempt.idempotency_key, HOPS: str(event.hops + 1)}
     if settings.format == "data" or settings.service != "pubsub":
-        document = public_cloudevent(replace(event, data=None, dataref=None))
+        document = event_content.public_cloudevent(replace(event, data=None, dataref=None))
         for name in ("data", "datacontenttype", "hops"):
             document.pop(name, None)
         names = SMALL if settings.service != "pubsub" else tuple(document)
@@ -506,7 +504,7 @@ def verify_size(size: int, limit: int, bus: str) -> None:
     """Raises Permanent (`output_too_large`)."""
     if size > limit:
         reason = f"the message has {size:,} bytes with its attributes; {bus} takes {limit:,}. Drop data with a step"
-        raise Permanent("output_too_large", reason)
+        raise errors.Permanent("output_too_large", reason)
 
 
 def size_of(text: str, attributes: Mapping[str, str], each: int = 0) -> int:

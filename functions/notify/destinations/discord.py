@@ -7,12 +7,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import cut
-from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url, with_query
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from functions.notify.message_text import without_mentions
+from functions.notify import bounded_texts, chat_messages, destination, http_kind, message_text
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 
@@ -23,7 +18,7 @@ Snowflake = r"[0-9]{15,20}"
 Mention = Annotated[str, Field(pattern=rf"^(everyone|here|(role:)?{Snowflake})$")]
 
 
-class Settings(MessageSettings):
+class Settings(chat_messages.MessageSettings):
     """Messages in a Discord channel, through its webhook.
 
     secret    the webhook's URL
@@ -38,26 +33,28 @@ class Settings(MessageSettings):
     thread: Annotated[str, Field(pattern=rf"^{Snowflake}$")] | None = None
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL."""
     message = settings.message(delivery, attempt.person)
     called = "".join([f"{_mention(name)} " for name in settings.mentions(attempt)])
     link = f"\n[{message.link_label}](<{message.link}>)" if message.link else ""
-    text = without_mentions(message.text)
+    text = message_text.without_mentions(message.text)
     body: JsonObject = {
-        "content": called + cut(text, MAX_CHARACTERS - len(called), "utf-16", link),
+        "content": called + bounded_texts.cut(text, MAX_CHARACTERS - len(called), "utf-16", link),
         "allowed_mentions": _allowed(settings.mentions(attempt)),
     }
     thread = {"thread_id": settings.thread} if settings.thread else {}
     # Without `wait`, Discord answers 204 also where it does not store the message.
-    url = with_query(secret_url(settings, secrets, "Discord"), {"wait": "true", **thread})
+    url = chat_messages.with_query(chat_messages.secret_url(settings, secrets, "Discord"), {"wait": "true", **thread})
     return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     status = response.status
     if status == 429:
-        return rate_limited(response, "Discord", response.seconds(response.member("retry_after")))
+        return chat_messages.rate_limited(response, "Discord", response.seconds(response.member("retry_after")))
     if status in {401, 403, 404}:  # Discord blocks an address that goes on after such answers
         act = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
         return http_kind.held(response, "Discord", act)

@@ -7,13 +7,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import cut
-from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url, with_query
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import LineTemplate
-from functions.notify.message_text import without_mentions
+from functions.notify import bounded_texts, chat_messages, destination, http_kind, kind_settings, message_text
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
 
@@ -26,7 +20,7 @@ MAX_THREAD_CHARACTERS: Final = 4_000
 Mention = Annotated[str, Field(pattern=r"^(all|[0-9]{5,30})$")]
 
 
-class Settings(MessageSettings):
+class Settings(chat_messages.MessageSettings):
     """Messages in a Google Chat space, through its webhook.
 
     secret    the webhook's URL
@@ -38,15 +32,19 @@ class Settings(MessageSettings):
     person_address: ClassVar[str] = "google_chat"
 
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
-    thread: LineTemplate | None = None
+    thread: kind_settings.LineTemplate | None = None
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL."""
     message = settings.message(delivery, attempt.person)
     called = "".join([f"<users/{name}> " for name in settings.mentions(attempt)])
     link = f"\n<{message.link}|{message.link_label}>" if message.link else ""
-    body: JsonObject = {"text": called + cut(without_mentions(message.text), MAX_BYTES, "bytes", link)}
+    body: JsonObject = {
+        "text": called + bounded_texts.cut(message_text.without_mentions(message.text), MAX_BYTES, "bytes", link)
+    }
     query = {"requestId": attempt.idempotency_key}
     if settings.thread is not None:
         thread = http_kind.rendered_line("thread", settings.thread, http_kind.template_view(delivery, attempt.person))[
@@ -55,14 +53,14 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         if thread:
             body["thread"] = {"threadKey": thread}
             query["messageReplyOption"] = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
-    url = with_query(secret_url(settings, secrets, "Google Chat"), query)
+    url = chat_messages.with_query(chat_messages.secret_url(settings, secrets, "Google Chat"), query)
     return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     status = response.status
     if status == 429:
-        return rate_limited(response, "Google Chat", response.retry_after_seconds)
+        return chat_messages.rate_limited(response, "Google Chat", response.retry_after_seconds)
     if status in {401, 403, 404} or (status == 400 and b"API_KEY_INVALID" in response.body):
         act = "the webhook or its space is gone: create a new webhook in the space and set the secret"
         return http_kind.held(response, "Google Chat", act)

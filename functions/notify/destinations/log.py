@@ -12,17 +12,12 @@ from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
-from functions.notify.bounded_texts import bounded_templates, cut
-from functions.notify.destination import Attempt, Context
-from functions.notify.http_kind import rendered_line, template_view
-from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, choice_fault, rendered_choice
-from shared.claim_check import checked_out
+from functions.notify import bounded_texts, destination, http_kind, kind_settings
+from shared import claim_check, expressions, ports
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.event import view_of
-from shared.expressions import Expression
 from shared.jsontext import Json, JsonObject, to_json
 from shared.logs import SEVERITIES, log
-from shared.ports import Blobs
 
 MAX_FIELDS: Final = 50
 MAX_CHARACTERS: Final = 1_000
@@ -36,7 +31,7 @@ _UNREADABLE: Final = dict.fromkeys(
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 
 
-class Settings(KindSettings):
+class Settings(kind_settings.KindSettings):
     """A line in the log of notify, for metrics and alerts of Cloud Logging and CloudWatch.
 
     message   a template
@@ -50,13 +45,13 @@ class Settings(KindSettings):
         "fields": {"total": "data.total", "country": "data.customer.country"},
     }
 
-    message: LineTemplate = "{{ type }} from {{ source }}"
-    severity: LineTemplate = "INFO"
-    fields: dict[FieldName, EventExpression] = Field(default_factory=dict, max_length=MAX_FIELDS)
+    message: kind_settings.LineTemplate = "{{ type }} from {{ source }}"
+    severity: kind_settings.LineTemplate = "INFO"
+    fields: dict[FieldName, kind_settings.EventExpression] = Field(default_factory=dict, max_length=MAX_FIELDS)
 
     @model_validator(mode="after")
     def _severity_is_known(self) -> Self:
-        if fault := choice_fault(self.severity, SEVERITIES):
+        if fault := kind_settings.choice_fault(self.severity, SEVERITIES):
             raise ValueError(f"severity: {fault}")
         return self
 
@@ -66,14 +61,14 @@ class LogDestination:
 
     dedupes_repeats = False
 
-    def __init__(self, settings: Settings, blobs: Blobs | None) -> None:
+    def __init__(self, settings: Settings, blobs: ports.Blobs | None) -> None:
         self._settings = settings
         self._blobs = blobs
 
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:  # noqa: ARG002 the interface
+    async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:  # noqa: ARG002 the interface
         if delivery.event.dataref is not None:
-            delivery = replace(delivery, event=await checked_out(delivery.event, self._blobs))
-        with bounded_templates():
+            delivery = replace(delivery, event=await claim_check.checked_out(delivery.event, self._blobs))
+        with bounded_texts.bounded_templates():
             severity, message, members = line_of(delivery, self._settings)
         try:
             log(severity, message, **members)
@@ -82,7 +77,7 @@ class LogDestination:
         return Delivered("a line in the log")
 
 
-def connect(name: str, settings: Settings, context: Context) -> LogDestination:  # noqa: ARG001 the interface
+def connect(name: str, settings: Settings, context: destination.Context) -> LogDestination:  # noqa: ARG001 the interface
     return LogDestination(settings, context.blobs)
 
 
@@ -100,7 +95,7 @@ def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, JsonObjec
     What the event says is in the message and in `fields`, apart from Hookchain's own members. Raises Permanent.
     """
     event = delivery.event
-    view = template_view(delivery)
+    view = http_kind.template_view(delivery)
     event_view = view_of(event)
     members: JsonObject = {
         "log": delivery.destination,
@@ -110,24 +105,28 @@ def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, JsonObjec
         "trace": event.trace_id,
         "fields": {name: _bounded(_expression(text).search(event_view)) for name, text in settings.fields.items()},
     }
-    severity = rendered_choice("severity", settings.severity, view, SEVERITIES)
-    return severity, cut(rendered_line("message", settings.message, view), MAX_CHARACTERS), members
+    severity = kind_settings.rendered_choice("severity", settings.severity, view, SEVERITIES)
+    return (
+        severity,
+        bounded_texts.cut(http_kind.rendered_line("message", settings.message, view), MAX_CHARACTERS),
+        members,
+    )
 
 
 def _bounded(value: Json) -> Json:
     """Return the value as one line can hold it; the beginning of its text where it is longer than a field may be."""
     if isinstance(value, str):
-        return cut(value.translate(_UNREADABLE), MAX_CHARACTERS)
+        return bounded_texts.cut(value.translate(_UNREADABLE), MAX_CHARACTERS)
     is_long = isinstance(value, int) and abs(value) >= MAX_INTEGER
     if not is_long and not isinstance(value, list | dict):
         return value
     text = to_json(value).translate(_UNREADABLE)
     if is_long or len(text) > MAX_CHARACTERS:
-        return cut(text, MAX_CHARACTERS)
+        return bounded_texts.cut(text, MAX_CHARACTERS)
     bounded: Json = json.loads(text.encode("utf-8", "replace"))
     return bounded
 
 
 @lru_cache(maxsize=1_000)
-def _expression(text: str) -> Expression:
-    return Expression(text)
+def _expression(text: str) -> expressions.Expression:
+    return expressions.Expression(text)

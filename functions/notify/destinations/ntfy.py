@@ -7,12 +7,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, model_validator
 
-from functions.notify import http_kind, kind_settings
-from functions.notify.bounded_texts import cut
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, ServerAddress, TextTemplate
-from functions.notify.message_text import link_url
+from functions.notify import bounded_texts, destination, http_kind, kind_settings, message_text
 from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
@@ -26,7 +21,7 @@ MAX_SEQUENCE_CHARACTERS: Final = 64
 PRIORITIES: Final = ("1", "2", "3", "4", "5")
 
 
-class Settings(KindSettings):
+class Settings(kind_settings.KindSettings):
     """A push notification through ntfy.sh or an ntfy server of your own.
 
     server         the server's URL
@@ -44,17 +39,17 @@ class Settings(KindSettings):
     digests: ClassVar[bool] = True
     person_address: ClassVar[str] = "ntfy"
 
-    server: ServerAddress = "https://ntfy.sh"
+    server: kind_settings.ServerAddress = "https://ntfy.sh"
     topic: str | None = Field(default=None, pattern=r"^[-_A-Za-z0-9]{1,64}$")
     topic_secret: SecretName | None = None
     to: ToPerson | None = None
     secret: SecretName | None = None
     username: str | None = None
-    title: LineTemplate = "{{ type }} from {{ source }}"
-    text: TextTemplate = "{{ data }}"
+    title: kind_settings.LineTemplate = "{{ type }} from {{ source }}"
+    text: kind_settings.TextTemplate = "{{ data }}"
     priority: int | str = 3
-    tags: Annotated[tuple[LineTemplate, ...], Field(max_length=10)] = ()
-    click: LinkTemplate | None = None
+    tags: Annotated[tuple[kind_settings.LineTemplate, ...], Field(max_length=10)] = ()
+    click: kind_settings.LinkTemplate | None = None
     allow_private: bool = False
 
     @model_validator(mode="after")
@@ -68,7 +63,9 @@ class Settings(KindSettings):
         return self
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     view = http_kind.template_view(delivery, attempt.person)
     digest = http_kind.digest_words(delivery)
     if digest:
@@ -79,15 +76,15 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     )
     message: JsonObject = {
         "topic": _topic(settings, secrets, attempt),
-        "title": cut(title, MAX_TITLE_CHARACTERS),
-        "message": cut(text, MAX_MESSAGE_BYTES, "bytes"),
+        "title": bounded_texts.cut(title, MAX_TITLE_CHARACTERS),
+        "message": bounded_texts.cut(text, MAX_MESSAGE_BYTES, "bytes"),
         "priority": int(kind_settings.rendered_choice("priority", str(settings.priority), view, PRIORITIES)),
         # A repeat updates the notification. Servers before 2.16 show it as another one.
         "sequence_id": attempt.idempotency_key[-MAX_SEQUENCE_CHARACTERS:],
     }
     if tags := [http_kind.rendered_line("tags", tag, view) for tag in settings.tags]:
         message["tags"] = [*tags]
-    if settings.click and (click := link_url(settings.click, view)):
+    if settings.click and (click := message_text.link_url(settings.click, view)):
         message["click"] = click
     headers = _authorization(settings, secrets)
     return http_kind.json_request(settings.server, message, *headers, allow_private=settings.allow_private)
@@ -101,13 +98,13 @@ def _without_templates(settings: Settings) -> Settings:
     return settings.model_copy(update={"priority": priority, "tags": tags, **unfit})
 
 
-def _topic(settings: Settings, secrets: SecretValues, attempt: Attempt) -> str:
+def _topic(settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt) -> str:
     if settings.to is not None:
         return attempt.recipient_address("ntfy")
     return settings.topic or secrets[str(settings.topic_secret)][0]
 
 
-def _authorization(settings: Settings, secrets: SecretValues) -> tuple[tuple[str, str], ...]:
+def _authorization(settings: Settings, secrets: http_kind.SecretValues) -> tuple[tuple[str, str], ...]:
     if settings.secret is None:
         return ()
     value = secrets[settings.secret][0]
@@ -116,7 +113,7 @@ def _authorization(settings: Settings, secrets: SecretValues) -> tuple[tuple[str
     return (http_kind.basic(settings.username, value),)
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     if response.status in {401, 403, 404}:
         return http_kind.held(
             response, "ntfy", "correct `server`, or set a token or password that may publish to the topic"

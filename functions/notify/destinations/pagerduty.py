@@ -8,12 +8,8 @@ from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import cut
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
+from functions.notify import bounded_texts, destination, http_kind, message_text
 from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, choice_fault, rendered_choice
-from functions.notify.message_text import link_url
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent
@@ -71,7 +67,9 @@ class Settings(KindSettings):
         return self
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     view = http_kind.template_view(delivery)
     action = rendered_choice("action", settings.action, view, ACTIONS)
     message: JsonObject = {"routing_key": secrets[settings.secret][0]}
@@ -79,14 +77,14 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         message |= {"event_action": action, "dedup_key": _dedup_key(settings, view, attempt)}
     if action in ("trigger", "change"):
         message["payload"] = _payload(delivery, settings, view, is_alert=action == "trigger")
-        if settings.link and (link := link_url(settings.link, view)):
+        if settings.link and (link := message_text.link_url(settings.link, view)):
             message["links"] = [{"href": link}]
     host = "events.pagerduty.com" if settings.region == "us" else "events.eu.pagerduty.com"
     path = "/v2/change/enqueue" if action == "change" else "/v2/enqueue"
     return http_kind.json_request(f"https://{host}{path}", message)
 
 
-def _dedup_key(settings: Settings, view: JsonObject, attempt: Attempt) -> str:
+def _dedup_key(settings: Settings, view: JsonObject, attempt: destination.Attempt) -> str:
     """Return the key of the alert. A key that is too long becomes its hash, so that two keys stay two."""
     if settings.dedup_key is None:
         return attempt.idempotency_key
@@ -99,9 +97,9 @@ def _dedup_key(settings: Settings, view: JsonObject, attempt: Attempt) -> str:
 def _payload(delivery: Delivery, settings: Settings, view: JsonObject, is_alert: bool) -> JsonObject:
     event = delivery.event
     payload: JsonObject = {
-        "summary": cut(http_kind.rendered_line("summary", settings.summary, view), MAX_SUMMARY_CHARACTERS)
+        "summary": bounded_texts.cut(http_kind.rendered_line("summary", settings.summary, view), MAX_SUMMARY_CHARACTERS)
         or event.type,
-        "source": cut(http_kind.rendered_line("origin", settings.origin, view), MAX_SUMMARY_CHARACTERS)
+        "source": bounded_texts.cut(http_kind.rendered_line("origin", settings.origin, view), MAX_SUMMARY_CHARACTERS)
         or event.source_name,
         "timestamp": event.time or event.receivedat,
     }
@@ -110,7 +108,7 @@ def _payload(delivery: Delivery, settings: Settings, view: JsonObject, is_alert:
         texts = {"component": settings.component, "group": settings.group, "class": settings.class_}
         for name, text in texts.items():
             if text is not None:
-                payload[name] = cut(http_kind.rendered_line(name, text, view), MAX_SUMMARY_CHARACTERS)
+                payload[name] = bounded_texts.cut(http_kind.rendered_line(name, text, view), MAX_SUMMARY_CHARACTERS)
     if settings.details:
         payload["custom_details"] = _details(event.data)
     return payload
@@ -122,7 +120,7 @@ def _details(data: Json) -> Json:
     return details if size <= MAX_DETAILS_BYTES else {"left_out": f"the event's data, {size} bytes"}
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     if response.status in {401, 403} or (response.status == 400 and any(name in response.body for name in _KEY_NAMES)):
         return http_kind.held(
             response, "PagerDuty", "the integration key is wrong or its integration is gone: set the secret"

@@ -10,10 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import cut
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
+from functions.notify import bounded_texts, destination, http_kind
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
 from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import Seconds, SecretName
@@ -108,7 +105,9 @@ class Settings(KindSettings):
         return self
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """A repeat on a device replaces the notification: it has the same tag and the same id for collapsing."""
     del secrets  # the engine reads the account's key
     view = http_kind.template_view(delivery, attempt.person)
@@ -126,8 +125,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
             http_kind.rendered("text", settings.text, view),
         )
         message["notification"] = {
-            "title": cut(title, MAX_TITLE_BYTES, "bytes"),
-            "body": cut(text, MAX_TEXT_BYTES, "bytes"),
+            "title": bounded_texts.cut(title, MAX_TITLE_BYTES, "bytes"),
+            "body": bounded_texts.cut(text, MAX_TEXT_BYTES, "bytes"),
         }
         android["notification"] = {"tag": collapse}
         message["apns"] = {"headers": apns}
@@ -155,7 +154,7 @@ def _without_templates(settings: Settings, count: int) -> Settings:
     return settings.model_copy(update={"data": {**fixed, "count": str(count)}, "link": None})
 
 
-def _target(settings: Settings, view: JsonObject, attempt: Attempt) -> dict[str, Json]:
+def _target(settings: Settings, view: JsonObject, attempt: destination.Attempt) -> dict[str, Json]:
     if settings.to:
         return {"token": attempt.recipient_address("push")}
     if settings.condition:
@@ -185,7 +184,7 @@ def _deep_link(text: str, event: Event, view: JsonObject, room: int) -> str:
     raise Permanent("output_too_large", f"template 'link': must have at most {room} characters here")
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     code = _error_code(response)
     if code in FAILED:
         reason = f"FCM rejects the message ({code}): {FAILED[code]}"
@@ -198,7 +197,7 @@ def outcome(response: Response) -> Outcome:
     return http_kind.outcome_by_status(response, "FCM")
 
 
-def _error_code(response: Response) -> str:
+def _error_code(response: http_kind.Response) -> str:
     """Return FCM's own code of the error, else Google's general one."""
     details = response.member("error", "details")
     codes = [each.get("errorCode") for each in details if isinstance(each, dict)] if isinstance(details, list) else []

@@ -19,23 +19,15 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify.bounded_texts import bound_of, cut
-from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import DestinationSecrets
+from functions.notify import bounded_texts, destination, destination_secrets, http_engine, kind_settings
 from functions.notify.google_calls import CallFailed, GoogleCalls, objects_in
-from functions.notify.http_engine import attempt_in_time
 from functions.notify.http_kind import OutgoingRequest, SecretValues, json_body
-from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings
-from shared.batching import Batcher
+from shared import batching, errors, expressions, limits, time_bound
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Permanent
 from shared.event import Event, oneline, view_of
-from shared.expressions import over_event
 from shared.jsontext import Json, JsonObject, to_json
-from shared.limits import MIB
 from shared.outgoing.auth import GoogleOAuthRequestAuth
-from shared.time_bound import Deadlines
 
 GOOGLE: Final = "https://sheets.googleapis.com"
 SCOPE: Final = "https://www.googleapis.com/auth/spreadsheets"
@@ -62,7 +54,7 @@ MAX_EXACT: Final = 10**15
 
 
 MAX_ROWS: Final = 500
-MAX_BATCH_BYTES: Final = 2 * MIB
+MAX_BATCH_BYTES: Final = 2 * limits.MIB
 MAX_WAITING: Final = 10_000
 INTERVAL_SECONDS: Final = 1.0
 """Between the beginnings of two appends: Google allows an account 60 a minute."""
@@ -79,7 +71,7 @@ def _title(text: str) -> str:
 Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_title)]
 
 
-class Settings(KindSettings):
+class Settings(kind_settings.KindSettings):
     """Rows in a Google Sheet, each delivery once.
 
     Share the spreadsheet with the service account of `notify`, or of `secret`, as an editor.
@@ -95,9 +87,9 @@ class Settings(KindSettings):
 
     extras: ClassVar[tuple[str, ...]] = ("crypto",)  # a service account's key signs by RSA
 
-    spreadsheet: GoogleId
+    spreadsheet: kind_settings.GoogleId
     sheet: Title
-    columns: Annotated[Mapping[Title, EventExpression], Field(min_length=1, max_length=MAX_COLUMNS)]
+    columns: Annotated[Mapping[Title, kind_settings.EventExpression], Field(min_length=1, max_length=MAX_COLUMNS)]
     header: Literal["make", "check", "none"] = "make"
     delivery_id: Title = "Delivery"
     secret: SecretName | None = None
@@ -143,15 +135,17 @@ class SheetDestination:
 
     dedupes_repeats = True
 
-    def __init__(self, settings: Settings, context: Context) -> None:
-        self._secrets = DestinationSecrets(context.secrets, [settings.secret] if settings.secret else [])
+    def __init__(self, settings: Settings, context: destination.Context) -> None:
+        self._secrets = destination_secrets.DestinationSecrets(
+            context.secrets, [settings.secret] if settings.secret else []
+        )
         self._blobs = context.blobs
-        self._deadlines = Deadlines()
+        self._deadlines = time_bound.Deadlines()
         self._maker = RowMaker(settings)
         local_url = context.settings.sheets_url if settings.secret is None else None
         calls = GoogleCalls(context, None if local_url else auth_of(settings), "Google Sheets", SHARE)
         self._table = SheetTable(settings, calls, context.clock.now, local_url or GOOGLE)
-        self._waiting: Batcher[_Waiting, Outcome] = Batcher(
+        self._waiting: batching.Batcher[_Waiting, Outcome] = batching.Batcher(
             self._write,
             max_batch=MAX_ROWS,
             max_waiting=MAX_WAITING,
@@ -161,11 +155,11 @@ class SheetDestination:
         self._in_flight: set[str] = set()
         self._next_at = 0.0
 
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+    async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         def prepare(whole: Delivery, _: SecretValues) -> Row:
             return self._maker.row(whole.event, attempt.row_key, attempt.may_be_there)
 
-        return await attempt_in_time(
+        return await http_engine.attempt_in_time(
             self._secrets, self._blobs, self._deadlines, delivery, attempt, prepare, self._submit
         )
 
@@ -226,11 +220,13 @@ class SheetDestination:
         return [*first, *await self._append(rows[half:], deadline, secrets)]
 
 
-def connect(name: str, settings: Settings, context: Context) -> SheetDestination:  # noqa: ARG001 the interface
+def connect(name: str, settings: Settings, context: destination.Context) -> SheetDestination:  # noqa: ARG001 the interface
     return SheetDestination(settings, context)
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
+) -> OutgoingRequest:
     """Return the request that appends this delivery's row alone. Raises Permanent."""
     del secrets  # the sender reads the account's key
     return append_request(settings, [RowMaker(settings).row(delivery.event, attempt.row_key)])
@@ -354,7 +350,7 @@ def header_fault(titles: Sequence[str], first_row: Sequence[Json]) -> str | None
     for index, title in enumerate(titles):
         cell = first_row[index] if index < len(first_row) else ""
         if cell != title:
-            shown = cut(oneline(cell), 60)
+            shown = bounded_texts.cut(oneline(cell), 60)
             return f"cell {column_letters(index)}1 must be the column's name {title!r}; got {shown!r}"
     return None
 
@@ -367,9 +363,9 @@ def _first(values: Json) -> list[Json]:
 
 class RowMaker:
     def __init__(self, settings: Settings) -> None:
-        self._columns = [(name, over_event(text)) for name, text in settings.columns.items()]
+        self._columns = [(name, expressions.over_event(text)) for name, text in settings.columns.items()]
         self._is_id_first = settings.id_column == 0
-        self._bound = bound_of([expression for _, expression in self._columns])
+        self._bound = bounded_texts.bound_of([expression for _, expression in self._columns])
 
     def row(self, event: Event, key: str, is_retry: bool = False) -> Row:
         """Return the row of an event. Raises Permanent."""
@@ -388,11 +384,11 @@ def _cell(column: str, value: Json) -> Json:
         if isinstance(value, list | dict):
             value = to_json(value)
     except (ValueError, RecursionError):
-        raise Permanent("conversion_failed", f"column {column!r}: its value is no JSON") from None
+        raise errors.Permanent("conversion_failed", f"column {column!r}: its value is no JSON") from None
     if isinstance(value, str):
-        return cut(value, MAX_CHARACTERS, "utf-16")
+        return bounded_texts.cut(value, MAX_CHARACTERS, "utf-16")
     if isinstance(value, float) and not isfinite(value):
-        raise Permanent("conversion_failed", f"column {column!r}: its number is not finite")
+        raise errors.Permanent("conversion_failed", f"column {column!r}: its number is not finite")
     return str(value) if isinstance(value, int) and abs(value) >= MAX_EXACT else value
 
 

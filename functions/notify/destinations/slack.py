@@ -9,11 +9,8 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import cut
+from functions.notify import bounded_texts, destination, http_kind
 from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.jsontext import JsonObject
 
@@ -63,7 +60,9 @@ class Settings(MessageSettings):
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no URL, or no token."""
     message = settings.message(delivery, attempt.person)
     channel = settings.channel
@@ -72,7 +71,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         [channel, *mentions] = mentions
     called = "".join([f"{_mention(name)} " for name in mentions])
     link = f"\n<{_escaped(message.link)}|{_escaped(message.link_label)}>" if message.link else ""
-    text = called + _escaped(cut(message.text, MAX_CHARACTERS, "utf-16")) + link
+    text = called + _escaped(bounded_texts.cut(message.text, MAX_CHARACTERS, "utf-16")) + link
     if channel is None:
         url = secret_url(settings, secrets, "Slack")
         return http_kind.json_request(url, {"text": text, "unfurl_links": False}, allow_private=settings.allow_private)
@@ -85,7 +84,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     return http_kind.json_request(API_URL, body, http_kind.bearer(token), allow_private=settings.allow_private)
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     if response.status == 429:
         return rate_limited(response, "Slack", response.retry_after_seconds)
     if act := _STATUS_ACTS.get(response.status):
@@ -95,7 +94,7 @@ def outcome(response: Response) -> Outcome:
     return http_kind.outcome_by_status(response, "Slack", failed={400, 413})
 
 
-def _api_outcome(response: Response, error: str) -> Outcome:
+def _api_outcome(response: http_kind.Response, error: str) -> Outcome:
     if error in _BUSY:
         return RetryLater(f"Slack answered {error}", response.retry_after_seconds, response.excerpt)
     if error in _WRONG or error.startswith("invalid_blocks"):

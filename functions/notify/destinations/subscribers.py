@@ -5,8 +5,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator
 
-from functions.notify.destination import Context, Destination
-from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate
+from functions.notify import destination, kind_settings
 from shared.jsontext import JsonObject
 from shared.subscribers.names import TYPE_PATTERN
 from shared.templating.template import is_template
@@ -20,7 +19,7 @@ def _event_type(text: str) -> str:
     return text
 
 
-class Settings(KindSettings):
+class Settings(kind_settings.KindSettings):
     """The endpoints of your own users, who manage them through the API and the portal: see `subscribers:`.
 
     tenant          a JMESPath expression over the event: the tenant's id, or a list of at most 100
@@ -32,13 +31,13 @@ class Settings(KindSettings):
     example: ClassVar[JsonObject] = {"tenant": "data.accountId", "type": "{{ type }}", "payload": "standard"}
     extras: ClassVar[tuple[str, ...]] = ("crypto",)  # secrets are sealed by AES, and `whsk_` secrets sign by Ed25519
 
-    tenant: EventExpression
-    type: Annotated[LineTemplate, AfterValidator(_event_type)] = "{{ type }}"
+    tenant: kind_settings.EventExpression
+    type: Annotated[kind_settings.LineTemplate, AfterValidator(_event_type)] = "{{ type }}"
     payload: Literal["standard", "data"] = "standard"
     unknown_tenant: Literal["dead_letter", "ignore"] = "dead_letter"
 
 
-def connect(name: str, settings: Settings, context: Context) -> Destination:
+def connect(name: str, settings: Settings, context: destination.Context) -> destination.Destination:
     from functions.notify.subscribers.fan_out import FanOut  # what compiles the configuration needs only the settings
 
     ignores_unknown = settings.unknown_tenant == "ignore"

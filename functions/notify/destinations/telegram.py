@@ -8,13 +8,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, model_validator
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import cut
-from functions.notify.chat_messages import MessageSettings, rate_limited
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import ServerAddress
-from functions.notify.message_text import without_mentions
+from functions.notify import bounded_texts, chat_messages, destination, http_kind, kind_settings, message_text
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
 
@@ -26,7 +20,7 @@ _TOKEN: Final = re.compile(r"[0-9]{3,20}:[A-Za-z0-9_-]{10,100}")
 _CHAT_FAULTS: Final = ("chat not found", "upgraded", "not enough rights", "no rights", "CHAT_", "thread not found")
 
 
-class Settings(MessageSettings):
+class Settings(chat_messages.MessageSettings):
     """Messages of a Telegram bot in a chat, a group or a channel.
 
     secret    the bot's token
@@ -44,7 +38,7 @@ class Settings(MessageSettings):
     topic: Annotated[int, Field(ge=1)] | None = None
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
     silent: bool = False
-    api_url: ServerAddress = "https://api.telegram.org"
+    api_url: kind_settings.ServerAddress = "https://api.telegram.org"
 
     @model_validator(mode="after")
     def _has_one_chat(self) -> "Settings":
@@ -53,7 +47,9 @@ class Settings(MessageSettings):
         return self
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no token."""
     token = secrets[settings.secret][0].strip()
     if not _TOKEN.fullmatch(token):
@@ -65,7 +61,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     link = f"\n{message.link_label}: {message.link}" if message.link else ""
     body: JsonObject = {
         "chat_id": settings.chat or attempt.recipient_address("telegram"),
-        "text": called + cut(without_mentions(message.text), MAX_CHARACTERS - len(called), "utf-16", link),
+        "text": called
+        + bounded_texts.cut(message_text.without_mentions(message.text), MAX_CHARACTERS - len(called), "utf-16", link),
         "link_preview_options": {"is_disabled": True},
     }
     if settings.topic is not None:
@@ -77,10 +74,12 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     )
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     status = response.status
     if status == 429:
-        return rate_limited(response, "Telegram", response.seconds(response.member("parameters", "retry_after")))
+        return chat_messages.rate_limited(
+            response, "Telegram", response.seconds(response.member("parameters", "retry_after"))
+        )
     if status in {401, 404}:
         return http_kind.held(response, "Telegram", "the token is wrong or revoked: set the secret")
     description = str(response.member("description"))

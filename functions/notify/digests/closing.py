@@ -29,12 +29,10 @@ from functions.notify.digests.record import (
 from functions.notify.digests.settings import ALERTS, GatherSettings, group_of, spread_of
 from functions.notify.registry import Configured
 from functions.notify.waiting.due import BACK_SECONDS, due_message, move_rows
+from shared import ledger_rules, logs, ports
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Permanent, Temporary, place_of
 from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow
-from shared.ledger_rules import FINAL, HELD, RETRY_SCHEDULED
-from shared.logs import log
-from shared.ports import DELIVERIES, Bus, BusMessage, Clock
 from shared.store_ports import Answer, Kept, Records
 
 if TYPE_CHECKING:
@@ -70,7 +68,7 @@ class Pass:
     faults     what failed: it holds up no other group
     """
 
-    clock: Clock
+    clock: ports.Clock
     now: float
     since: float
     left_at: float
@@ -142,9 +140,9 @@ class Closer:
         self,
         destinations: Mapping[str, Configured],
         ledger: Ledger,
-        bus: Bus,
+        bus: ports.Bus,
         records: Callable[[], Records],
-        clock: Clock,
+        clock: ports.Clock,
         recipients: "Recipients | None" = None,
     ) -> None:
         self._destinations = destinations
@@ -251,7 +249,7 @@ class Closer:
         if await self._change_record(name, text, frozen_text):
             await self._publish_and_merge(name, frozen, frozen_text)
             progress.count += 1
-            log(
+            logs.log(
                 "INFO",
                 "merged",
                 function="notify",
@@ -283,11 +281,11 @@ class Closer:
                 await self._publish(digest)
                 await self._change_record(name, text, record.marked(now, is_merged=True).text())
             return now
-        if row.state in FINAL:
+        if row.state in ledger_rules.FINAL:
             return None
-        if row.state == HELD:
+        if row.state == ledger_rules.HELD:
             return now + age * HELD_SHARE
-        return max(now, row.retry_at or now) if row.state == RETRY_SCHEDULED else now
+        return max(now, row.retry_at or now) if row.state == ledger_rules.RETRY_SCHEDULED else now
 
     async def _postpone(self, name: str, draft: Draft, until: float, progress: Pass) -> None:
         """Let the rows wait until then, those of each group at a time of their own. Raises Temporary."""
@@ -310,7 +308,7 @@ class Closer:
 
     async def _publish(self, digest: Frozen) -> None:
         attributes = {"ce-id": digest.delivery_id, "ce-type": DELIVERY_TYPE, "ce-source": "/routes/digest"}
-        await self._bus.publish(DELIVERIES, [BusMessage(digest.message, attributes)])
+        await self._bus.publish(ports.DELIVERIES, [ports.BusMessage(digest.message, attributes)])
 
     async def _publish_group_alone(self, name: str, progress: Pass) -> None:
         """Publish a page at a time, as long as there is time. Raises Temporary."""
@@ -333,7 +331,7 @@ class Closer:
         now = self._clock.now()
         moved, faults = await move_rows(self._ledger, rows, now, now + POSTPONE_SECONDS)
         if moved:
-            await self._bus.publish(DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
+            await self._bus.publish(ports.DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
         _raise_fault(faults)
 
     async def _change_record(self, name: str, before: str | None, after: str) -> bool:

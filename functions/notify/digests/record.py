@@ -9,16 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from shared import event, retention, store_ports, times
 from shared.delivery import REMEMBERED_SECONDS, Delivery, delivery_message
-from shared.event import event_json
 from shared.jsontext import JsonObject, from_json, texts_json
-from shared.retention import DAY_SECONDS
-from shared.store_ports import MAX_RECORD_BYTES
-from shared.times import rfc3339
 
-RECORD_SECONDS: Final = REMEMBERED_SECONDS + 15 * DAY_SECONDS
+RECORD_SECONDS: Final = REMEMBERED_SECONDS + 15 * retention.DAY_SECONDS
 """A record outlives the ledger's rows of its digest."""
-FORGOTTEN_SECONDS: Final = REMEMBERED_SECONDS - 5 * DAY_SECONDS
+FORGOTTEN_SECONDS: Final = REMEMBERED_SECONDS - 5 * retention.DAY_SECONDS
 """The age from which on the ledger may have forgotten that a digest was delivered."""
 KEY_BYTES: Final = 32
 FENCE_BYTES: Final = 8
@@ -51,7 +48,7 @@ class GroupRecord:
     digest: Frozen | None = None
 
     def with_digest(self, delivery: Delivery, members: Mapping[str, int], now: float) -> "GroupRecord":
-        message = delivery_message(delivery, event_json(delivery.event), rfc3339(now), {}).data
+        message = delivery_message(delivery, event.event_json(delivery.event), times.rfc3339(now), {}).data
         frozen = Frozen(delivery.id, delivery.event.id, message, tuple(members.items()), now)
         return GroupRecord(self.number + 1, frozen)
 
@@ -90,7 +87,7 @@ def group_of_digest(event_id: str) -> str:
 
 def max_members(message_bytes: int) -> int:
     """Return how many members a record has room for beside a message of that size."""
-    return max(1, (MAX_RECORD_BYTES - HEAD_BYTES - message_bytes) * 3 // 4 // (KEY_BYTES + FENCE_BYTES))
+    return max(1, (store_ports.MAX_RECORD_BYTES - HEAD_BYTES - message_bytes) * 3 // 4 // (KEY_BYTES + FENCE_BYTES))
 
 
 def read_record(text: str | None) -> GroupRecord:

@@ -16,11 +16,10 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from functions.notify.destinations.email.mail import parse_address
-from shared.errors import Rejected
+from shared import errors, limits
 from shared.formats.csv_body import parse as parse_csv
 from shared.formats.media_type import media_type
 from shared.jsontext import Json, JsonObject, from_json
-from shared.limits import DEFAULT
 
 _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 TOPIC: Final = re.compile(r"[-_A-Za-z0-9]{1,64}")
@@ -246,8 +245,8 @@ def parse_rows(content: bytes) -> list[JsonObject]:
             raise UnreadableList("is not valid JSON") from None
     else:
         try:
-            found = parse_csv(content, media_type("text/csv"), DEFAULT._replace(max_decoded_bytes=MAX_BYTES))
-        except Rejected as error:
+            found = parse_csv(content, media_type("text/csv"), limits.DEFAULT._replace(max_decoded_bytes=MAX_BYTES))
+        except errors.Rejected as error:
             raise UnreadableList(f"is neither JSON nor CSV: {error.detail}") from None
     entries = _with_names(found) if isinstance(found, dict) else found
     rows = [row for row in entries if isinstance(row, dict)] if isinstance(entries, list) else []

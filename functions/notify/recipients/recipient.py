@@ -21,14 +21,11 @@ from functions.notify.recipients.people import (
     read_rows,
 )
 from functions.notify.registry import ACTOR, Configured, Recipient
-from shared.claim_check import checked_out
+from shared import claim_check, errors, logs, ports
 from shared.delivery import Delivery
-from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event, oneline, view_of
 from shared.fetch import Fetch, Outgoing
 from shared.jsontext import Json, JsonObject
-from shared.logs import log
-from shared.ports import Blobs, Clock, Secrets
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
 
 DIGESTS: Final = "/digests/"
@@ -58,7 +55,7 @@ class NoRecipient(NamedTuple):
 class Recipients:
     """`blobs` has the data of large events, which an expression may read."""
 
-    def __init__(self, people: People, blobs: Blobs | None) -> None:
+    def __init__(self, people: People, blobs: ports.Blobs | None) -> None:
         self._people = people
         self._blobs = blobs
 
@@ -79,7 +76,7 @@ class Recipients:
         """Return the recipient. Raises as `recipient_of`, and Permanent (`unknown_person`) where there is none."""
         found = await self.recipient_of(configured, delivery)
         if isinstance(found, NoRecipient):
-            raise Permanent("unknown_person", found.reason)
+            raise errors.Permanent("unknown_person", found.reason)
         return found
 
     async def _found(self, recipient: Recipient, event: Event) -> Person | NoRecipient:
@@ -97,7 +94,7 @@ class Recipients:
 
     async def _named_by_digest(self, recipient: Recipient, event: Event) -> Person | NoRecipient:
         if event.dataref is not None:
-            event = await checked_out(event, self._blobs)
+            event = await claim_check.checked_out(event, self._blobs)
         name = event.data.get("person") if isinstance(event.data, dict) else None
         if not isinstance(name, str):
             return NoRecipient("the digest names no person")
@@ -108,10 +105,10 @@ class Recipients:
         if path == ACTOR:
             return event.actor or NoRecipient(f"the event has no actor: {_ACT}")
         if event.dataref is not None:
-            event = await checked_out(event, self._blobs)
+            event = await claim_check.checked_out(event, self._blobs)
         try:
             value = compiled_expression(path).search(view_of(event))
-        except Permanent as error:
+        except errors.Permanent as error:
             return NoRecipient(f"`to: {path}` fails on this event: {error.detail}")
         return _name_in(path, value)
 
@@ -165,7 +162,7 @@ def masked(text: str) -> str:
     return f"{local[: 3 if len(local) > 5 else 1]}…{at}{domain[:40]}"
 
 
-def people_of(written: Json, fetch: Callable[[], Fetch], secrets: Secrets, clock: Clock) -> People:
+def people_of(written: Json, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock) -> People:
     """Return the people of the slice's `people`."""
     settings = written if isinstance(written, dict) else {}
     if isinstance(settings.get("url"), str):
@@ -209,14 +206,16 @@ class FetchedDirectory:
     While the URL cannot be read, the last list serves for a day. Deliveries in that time do not wait for the URL.
     """
 
-    def __init__(self, settings: JsonObject, fetch: Callable[[], Fetch], secrets: Secrets, clock: Clock) -> None:
+    def __init__(
+        self, settings: JsonObject, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock
+    ) -> None:
         self._settings = settings
         self._fetch = fetch
         self._secrets = secrets
         self._clock = clock
         self._lock = asyncio.Lock()
         self._last: Directory | None = None
-        self._fault: Temporary | None = None
+        self._fault: errors.Temporary | None = None
         self._read_at = 0.0
         self._refresh_at = 0.0
 
@@ -240,13 +239,13 @@ class FetchedDirectory:
 
     def _known(self, now: float) -> Directory:
         if self._last is None or now >= self._read_at + STALE_SECONDS:
-            raise self._fault or Temporary("people_unavailable", "the list of people is older than a day")
+            raise self._fault or errors.Temporary("people_unavailable", "the list of people is older than a day")
         return self._last
 
     async def _refresh(self) -> None:
         try:
             directory = await self._read()
-        except HookchainError as error:
+        except errors.HookchainError as error:
             self._failed(error.detail)
         except UnreadableList as error:
             self._failed(f"it {error}")
@@ -256,11 +255,11 @@ class FetchedDirectory:
             self._refresh_at = self._read_at + CACHE_SECONDS
 
     def _failed(self, reason: str) -> None:
-        self._fault = Temporary("people_unavailable", f"the list of people cannot be read: {reason}")
+        self._fault = errors.Temporary("people_unavailable", f"the list of people cannot be read: {reason}")
         now = self._clock.now()
         self._refresh_at = now + AGAIN_SECONDS
         use = "its last content serves for a day" if self._last is not None else "deliveries to people wait"
-        log(
+        logs.log(
             "WARNING",
             "people not read",
             function="notify",
@@ -300,5 +299,5 @@ def _directory(content: bytes, providers: Mapping[str, str]) -> Directory:
     texts += [f"two people have the name {masked(name)!r}" for _, name in sorted(directory.shared)[:MAX_LOGGED]]
     if texts:
         count = len(faults) + len(directory.shared)
-        log("WARNING", "people with faults", function="notify", count=count, detail="; ".join(texts))
+        logs.log("WARNING", "people with faults", function="notify", count=count, detail="; ".join(texts))
     return directory

@@ -6,8 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from functions.notify.registry import ACTOR
-from shared.event import NAMES
-from shared.jsontext import JsonObject
+from shared import event, jsontext
 
 _EXPRESSION: Final = re.compile(r"[a-z_]+\s*[.\[(|]")
 """The beginning of `data.assignee`, `data["assignee"]` and `not_null(data.owner, actor)`; no name of a list."""
@@ -27,7 +26,7 @@ def tag_of(value: object) -> Literal["tag:person", "tag:text"]:
 
 def is_person_path(text: str) -> bool:
     """Return whether the text is meant as an expression over the event, and not as an address or a name."""
-    return text in NAMES or _EXPRESSION.match(text) is not None
+    return text in event.NAMES or _EXPRESSION.match(text) is not None
 
 
 def person_path(text: str) -> str:
@@ -46,7 +45,7 @@ ToPerson = Annotated[
 ]
 
 
-def written_recipient(to: object, address: str) -> JsonObject | None:
+def written_recipient(to: object, address: str) -> jsontext.JsonObject | None:
     """Return the recipient as the slice has it; None if `to` names no person."""
     if isinstance(to, NamedPerson):
         return {"person": to.person, "address": address}

@@ -11,26 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from functions.notify.bounded_texts import bounded_templates
-from functions.notify.destination import REPAIR, Attempt, Context
-from functions.notify.http_kind import rendered_line, template_view
+from functions.notify import bounded_texts, destination, http_kind
 from functions.notify.subscribers.subscribers import LATE_SECONDS, MAX_ENDPOINTS, Subscribers, TimedCache
-from shared.batching import batches
-from shared.claim_check import checked_out
+from shared import batching, claim_check, errors, expressions, jsontext, logs, ports, store_ports, times
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message, delivery_messages
-from shared.errors import Permanent, Temporary
 from shared.event import Event, event_json, view_of
-from shared.expressions import Expression, over_event
-from shared.jsontext import Json, JsonObject, kind_of
-from shared.logs import log
-from shared.ports import DELIVERIES, BusMessage
-from shared.store_ports import MAX_RECORD_BYTES
-from shared.subscribers.directory import endpoints_of, message_id
-from shared.subscribers.matching import FilterFailed, filter_view, matches
-from shared.subscribers.model import Endpoint, Message
+from shared.subscribers import directory, matching, model, payload
 from shared.subscribers.names import SEPARATOR, TENANT_PATTERN, TYPE_PATTERN, EndpointName
-from shared.subscribers.payload import event_timestamp
-from shared.times import rfc3339, unix_seconds
 
 MAX_TENANTS: Final = 100
 MAX_PAGE: Final = 500
@@ -56,7 +43,7 @@ class FanOut:
         name: str,
         tenant: str,
         type_: str,
-        context: Context,
+        context: destination.Context,
         subscribers: Subscribers,
         ignores_unknown: bool = False,
     ) -> None:
@@ -64,7 +51,7 @@ class FanOut:
         an event of a tenant that does not exist is no failure.
         """
         self._name = name
-        self._tenant: Expression = over_event(tenant)
+        self._tenant: expressions.Expression = expressions.over_event(tenant)
         self._type = type_
         self._blobs = context.blobs
         self._clock = context.clock
@@ -77,23 +64,23 @@ class FanOut:
         if delivery.after:
             return delivery.after.partition(SEPARATOR)[0]
         try:
-            with bounded_templates():
+            with bounded_texts.bounded_templates():
                 ids = tenants_in(self._tenant.search(view_of(delivery.event)), self._tenant.text)
-        except Permanent:  # the attempt says what is wrong
+        except errors.Permanent:  # the attempt says what is wrong
             return ""
         return ids[0] if isinstance(ids, list) and len(ids) == 1 else ""
 
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+    async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         """Raises Temporary: what was published then is published again, under the same ids."""
         try:
             async with asyncio.timeout(attempt.timeout_seconds):
                 return await self._attempt(delivery, attempt)
         except TimeoutError as error:
-            raise Temporary("attempt_timeout", f"no fan-out within {attempt.timeout_seconds:g} s") from error
+            raise errors.Temporary("attempt_timeout", f"no fan-out within {attempt.timeout_seconds:g} s") from error
 
-    async def _attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
-        whole = replace(delivery, event=await checked_out(delivery.event, self._blobs))
-        with bounded_templates():
+    async def _attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
+        whole = replace(delivery, event=await claim_check.checked_out(delivery.event, self._blobs))
+        with bounded_texts.bounded_templates():
             ids = tenants_in(self._tenant.search(view_of(whole.event)), self._tenant.text)
             type_ = event_type_of(self._type, whole)
         if isinstance(ids, str):
@@ -117,7 +104,7 @@ class FanOut:
         """Put the endpoints that the event is for on the page. Return the ids of tenants that are not there."""
         unknown: list[str] = []
         first, _, after = page.after.partition(SEPARATOR)
-        view = filter_view(whole.id, light.type, event_timestamp(whole), whole.data)
+        view = matching.filter_view(whole.id, light.type, payload.event_timestamp(whole), whole.data)
         for id_ in ids[ids.index(first) if first in ids else 0 :]:
             version = await self._subscribers.version(id_)
             if version is None:
@@ -134,8 +121,8 @@ class FanOut:
     async def _keep_message(self, tenant: str, event: Event, route: str) -> None:
         """Keep the tenant's message. Raises Temporary, and Permanent for one that no store takes."""
         received_at = _received_at(event)
-        message = Message(
-            id=message_id(received_at, event.id, route, self._name),
+        message = model.Message(
+            id=directory.message_id(received_at, event.id, route, self._name),
             event_id=event.id,
             type=event.type,
             route=route,
@@ -144,21 +131,21 @@ class FanOut:
             event=event_json(event).decode(),
             kept_at=self._clock.now(),
         )
-        if len(message.text().encode()) > MAX_RECORD_BYTES:  # escaped, it is longer than it travels
+        if len(message.text().encode()) > store_ports.MAX_RECORD_BYTES:  # escaped, it is longer than it travels
             message = message.model_copy(update={"event": (await self._by_reference(event)).decode()})
         keep = self._subscribers.settings.keep_seconds
         await self._subscribers.directory.keep_message(tenant, message, self._clock.now() + keep)
 
     async def _by_reference(self, event: Event) -> bytes:
         if self._blobs is None:
-            raise Permanent("output_too_large", "the event is too large to be kept for subscribers")
+            raise errors.Permanent("output_too_large", "the event is too large to be kept for subscribers")
         content = event_json(event)  # what another route makes of this event has the same id
         name = f"{event.id}-{hashlib.sha256(content).hexdigest()[:32]}-subscribers"
         await self._blobs.put(name, content)
         return event_json(replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None))
 
     async def _choose_of_tenant(
-        self, page: "_Page", endpoints: Sequence[Endpoint], after: str, type_: str, view: JsonObject
+        self, page: "_Page", endpoints: Sequence[model.Endpoint], after: str, type_: str, view: jsontext.JsonObject
     ) -> None:
         """Put the tenant's endpoints behind `after` on the page, as long as there is room."""
         now = asyncio.get_running_loop().time
@@ -173,31 +160,34 @@ class FanOut:
             if page.is_full:
                 return
             try:
-                if matches(endpoint, type_, view):
+                if matching.matches(endpoint, type_, view):
                     page.chosen.append(EndpointName(self._name, endpoint.tenant, endpoint.id))
                 if endpoint.filter_fault:
                     await self._faults.note(endpoint, "")
-            except FilterFailed as failed:
+            except matching.FilterFailed as failed:
                 await self._faults.note(endpoint, str(failed))
             if endpoint.filter and now() > turn_ends_at:
                 await asyncio.sleep(0)
                 turn_ends_at = now() + TURN_SECONDS
 
-    async def _publish(self, page: "_Page", delivery: Delivery, event: Event, attempt: Attempt) -> None:
+    async def _publish(self, page: "_Page", delivery: Delivery, event: Event, attempt: destination.Attempt) -> None:
         """Publish a delivery for each endpoint, and the next page. Raises Temporary."""
         # A replay of this delivery replays those to its endpoints. If this one had failed, only those that failed are
         # replayed. The next page is always replayed: it may have succeeded, and may have other endpoints now.
         replay = attempt.idempotency_key
         attributes = again = {"replay": replay, "force": "true"} if attempt.generation else {}
         if attempt.is_repair:
-            attributes, again = {"replay": replay, "force": "failed"}, {"replay": f"{replay}{REPAIR}", "force": "true"}
-        time, text = rfc3339(self._clock.now()), event_json(event)
+            attributes, again = (
+                {"replay": replay, "force": "failed"},
+                {"replay": f"{replay}{destination.REPAIR}", "force": "true"},
+            )
+        time, text = times.rfc3339(self._clock.now()), event_json(event)
         at_once = max(1, min(MAX_PAGE, MAX_BATCH_BYTES // (len(text) + 1_000)))
-        for names in batches([str(name) for name in page.chosen], at_once):
+        for names in batching.batches([str(name) for name in page.chosen], at_once):
             batch = delivery_messages(event.id, text, delivery.route, names, time, attributes)
-            await self._subscribers.bus.publish(DELIVERIES, batch)
+            await self._subscribers.bus.publish(ports.DELIVERIES, batch)
         if page.is_full:
-            await self._subscribers.bus.publish(DELIVERIES, [_next_page(page, delivery, time, again)])
+            await self._subscribers.bus.publish(ports.DELIVERIES, [_next_page(page, delivery, time, again)])
 
 
 class _Page:
@@ -220,7 +210,7 @@ class _Page:
         return len(self.chosen) >= MAX_PAGE
 
 
-def _next_page(page: _Page, delivery: Delivery, time: str, attributes: dict[str, str]) -> BusMessage:
+def _next_page(page: _Page, delivery: Delivery, time: str, attributes: dict[str, str]) -> ports.BusMessage:
     last = page.chosen[-1]
     following = Delivery(delivery.event, delivery.route, delivery.destination, after=f"{last.tenant}:{last.endpoint}")
     return delivery_message(following, event_json(following.event), time, attributes)
@@ -228,13 +218,13 @@ def _next_page(page: _Page, delivery: Delivery, time: str, attributes: dict[str,
 
 def event_type_of(template: str, delivery: Delivery) -> str:
     """Return the event type that endpoints are asked about. Raises Permanent."""
-    type_ = rendered_line("type", template, template_view(delivery))
+    type_ = http_kind.rendered_line("type", template, http_kind.template_view(delivery))
     if not _TYPE.fullmatch(type_):
-        raise Permanent("invalid_output", f"template 'type': must result in an event type; got {type_[:80]!r}")
+        raise errors.Permanent("invalid_output", f"template 'type': must result in an event type; got {type_[:80]!r}")
     return type_
 
 
-def tenants_in(found: Json, expression: str) -> list[str] | str:
+def tenants_in(found: jsontext.Json, expression: str) -> list[str] | str:
     """Return the tenants' ids, each once; what is wrong where they are none."""
     values = found if isinstance(found, list) else [found]
     if len(values) > MAX_TENANTS:
@@ -242,7 +232,7 @@ def tenants_in(found: Json, expression: str) -> list[str] | str:
     ids: dict[str, None] = {}
     for value in values:
         if not isinstance(value, str) or not _TENANT.fullmatch(value):
-            kind = "text that is not a tenant's id" if isinstance(value, str) else kind_of(value)
+            kind = "text that is not a tenant's id" if isinstance(value, str) else jsontext.kind_of(value)
             rule = "must find the id of a tenant, as text, or a list of them"
             act = ". Write to_string(…) around it" if kind == "a number" else ""
             return f"`tenant` ({expression}): {rule}; got {kind}{act}"
@@ -256,9 +246,9 @@ def _endpoints_text(count: int) -> str:
 
 def _received_at(event: Event) -> float:
     try:
-        return unix_seconds(event.receivedat)
+        return times.unix_seconds(event.receivedat)
     except ValueError as error:
-        raise Permanent("invalid_time", "the event has no time at which it was received") from error
+        raise errors.Permanent("invalid_time", "the event has no time at which it was received") from error
 
 
 class FilterFaults:
@@ -266,19 +256,23 @@ class FilterFaults:
         self._subscribers = subscribers
         self._noted: TimedCache[str] = TimedCache(subscribers.clock, MAX_ENDPOINTS, EVERY_SECONDS)
 
-    async def note(self, endpoint: Endpoint, fault: str) -> None:
+    async def note(self, endpoint: model.Endpoint, fault: str) -> None:
         """Note the fault; an empty one where the filter worked. What cannot be written is logged, and noted later."""
         fault, name = fault[:MAX_CHARACTERS], endpoint.full_name
         if endpoint.filter_fault == fault or self._noted.get(name) is not None:
             return
         self._noted.put(name, fault)
 
-        def decide(before: Endpoint | None) -> Endpoint | None:
+        def decide(before: model.Endpoint | None) -> model.Endpoint | None:
             if before is None or before.filter != endpoint.filter:  # the tenant has corrected it
                 return None
             return before.model_copy(update={"filter_fault": fault})
 
         try:
-            await self._subscribers.directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, decide)
-        except Temporary as error:
-            log("WARNING", "fault not noted", function="notify", endpoint=name, code=error.code, detail=error.detail)
+            await self._subscribers.directory.change(
+                model.Endpoint, directory.endpoints_of(endpoint.tenant), endpoint.id, decide
+            )
+        except errors.Temporary as error:
+            logs.log(
+                "WARNING", "fault not noted", function="notify", endpoint=name, code=error.code, detail=error.detail
+            )

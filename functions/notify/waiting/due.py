@@ -10,10 +10,8 @@ one finds another fence in the ledger and does nothing.
 from collections.abc import Sequence
 from typing import Final
 
-from shared.delivery import DELIVERY_TYPE
-from shared.errors import Temporary
+from shared import delivery, errors, ports
 from shared.ledger import Claimed, Ledger, LedgerRow
-from shared.ports import DELIVERIES, Bus, BusMessage, Clock
 
 DUE: Final = "due"
 """The attribute of a message that starts a retry: the fence of the row whose time has come."""
@@ -33,21 +31,21 @@ def waits_for_slot(row: LedgerRow) -> bool:
     return bool(row.slot_at) and row.slot_at == row.retry_at
 
 
-def due_message(row: LedgerRow, fence: int, now: float) -> BusMessage:
+def due_message(row: LedgerRow, fence: int, now: float) -> ports.BusMessage:
     """Return the message that starts the retry. Where the bus has delays, it comes at its time, or before its slot."""
     attributes = {
         "ce-id": row.key,
-        "ce-type": DELIVERY_TYPE,
+        "ce-type": delivery.DELIVERY_TYPE,
         "ce-source": f"/routes/{row.route}",
         DUE: str(fence),
     }
     publish_at = row.retry_at or now
     if waits_for_slot(row):
         publish_at -= SLOTS_AHEAD_SECONDS
-    return BusMessage(row.message, attributes, max(0.0, publish_at - now))
+    return ports.BusMessage(row.message, attributes, max(0.0, publish_at - now))
 
 
-async def start_timer(bus: Bus, clock: Clock, claim: Claimed, retry_at: float, has_slot: bool) -> None:
+async def start_timer(bus: ports.Bus, clock: ports.Clock, claim: Claimed, retry_at: float, has_slot: bool) -> None:
     """Publish the delivery's next message, to arrive at `retry_at`, where the bus has delays and the wait is short.
 
     `has_slot`: the destination's rate has reserved that time for the delivery.
@@ -60,15 +58,15 @@ async def start_timer(bus: Bus, clock: Clock, claim: Claimed, retry_at: float, h
     slot_at = retry_at if has_slot else 0.0
     row = claim.row._replace(retry_at=retry_at, slot_at=slot_at, message=claim.message)
     try:
-        await bus.publish(DELIVERIES, [due_message(row, row.fence, now)])
-    except Temporary:
+        await bus.publish(ports.DELIVERIES, [due_message(row, row.fence, now)])
+    except errors.Temporary:
         return  # the outcome is recorded, and the sweep finds it
 
 
 async def move_rows(
     ledger: Ledger, rows: Sequence[LedgerRow], now: float, until: float
-) -> tuple[list[tuple[LedgerRow, int]], list[Temporary]]:
+) -> tuple[list[tuple[LedgerRow, int]], list[errors.Temporary]]:
     """Postpone the rows. Return those that nobody else moved, each with its new fence, and the faults of others."""
     fences = await ledger.postpone_all([(row.key, row.fence, until) for row in rows], now)
     moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
-    return moved, [fence for fence in fences if isinstance(fence, Temporary)]
+    return moved, [fence for fence in fences if isinstance(fence, errors.Temporary)]

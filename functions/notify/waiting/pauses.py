@@ -20,14 +20,11 @@ from typing import Final
 
 from functions.notify.registry import MAX_KNOWN, Configured, DestinationStates
 from functions.notify.waiting.schedule import Wait, spread
+from shared import ledger, logs, ports, times
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
-from shared.ledger import PAUSED_BY_OPERATOR, LedgerRow, Move
-from shared.logs import log
 from shared.outgoing.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
 from shared.outgoing.gate import ProcessGate
-from shared.ports import Clock
 from shared.subscribers.names import SEPARATOR
-from shared.times import duration_text
 
 RECENT_SECONDS: Final = 300.0
 """For so long after a pause of another instance's, an instance that knows nothing else tries one delivery first."""
@@ -49,7 +46,7 @@ class Breakers:
     """
 
     states: DestinationStates
-    clock: Clock
+    clock: ports.Clock
     gate: ProcessGate
     _circuits: dict[str, Circuit] = field(default_factory=dict)
     _probes: dict[str, str] = field(default_factory=dict)
@@ -110,11 +107,11 @@ class Breakers:
         circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
         if circuit.open_until > before.open_until:
             reason = _pause_reason(before, settings, outcome)
-            text = f"paused for {duration_text(circuit.pause_seconds)}"
-            log("WARNING", text, function="notify", destination=name, breaker="open", reason=reason)
+            text = f"paused for {times.duration_text(circuit.pause_seconds)}"
+            logs.log("WARNING", text, function="notify", destination=name, breaker="open", reason=reason)
             await self.states.pause(name, circuit.pause_seconds, reason)
         elif before.pause_seconds and not circuit.pause_seconds:
-            log("INFO", "answers again", function="notify", destination=name, breaker="closed")
+            logs.log("INFO", "answers again", function="notify", destination=name, breaker="closed")
 
 
 def with_pause_of_ledger(
@@ -167,7 +164,7 @@ def pause_text(configured: Configured, why: str) -> str:
     """Return why a delivery waits. That of an endpoint is read by its tenant, who knows no destinations."""
     if configured.health is None:
         return f"the destination is paused{f': {why}' if why else ''}"
-    if why == PAUSED_BY_OPERATOR:
+    if why == ledger.PAUSED_BY_OPERATOR:
         return "the operator paused this endpoint"
     return f"paused after failures{f': {why}' if why else ''}"
 
@@ -179,7 +176,9 @@ class Pauses:
         self._states = states
         self._configured = configured
 
-    async def split(self, rows: Sequence[LedgerRow], now: float) -> tuple[list[LedgerRow], list[Move]]:
+    async def split(
+        self, rows: Sequence[ledger.LedgerRow], now: float
+    ) -> tuple[list[ledger.LedgerRow], list[ledger.Move]]:
         """Return the rows that may be published, and the moves of those that may not. Raises Temporary."""
         ends: dict[str, float] = {}
         names = list(dict.fromkeys(row.destination for row in rows))  # with subscribers, as many as rows
@@ -196,7 +195,7 @@ class Pauses:
                 due.append(row)
         return due, moves
 
-    async def resumed(self, rows: Sequence[LedgerRow]) -> set[str]:
+    async def resumed(self, rows: Sequence[ledger.LedgerRow]) -> set[str]:
         """Return the destinations of the rows whose pause is over by now. Raises Temporary."""
         names = dict.fromkeys(row.destination for row in rows)
         return {name for name in names if (await self._states.state(name, fresh=True)).paused_until is None}

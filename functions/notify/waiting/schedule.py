@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final, NamedTuple
 
+from shared import journal, times
 from shared.event import Event
-from shared.journal import AttemptEntry
-from shared.times import unix_seconds
 
 DEFAULT_RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400, 86_400)
 """The default waits: ten retries over 99 hours, close together at first."""
@@ -59,7 +58,7 @@ def next_retry_at(
     return now + spread(wait, delivery_id, attempt_number)
 
 
-def number_in_schedule(attempts: Sequence[AttemptEntry], attempt_number: int) -> int:
+def number_in_schedule(attempts: Sequence[journal.AttemptEntry], attempt_number: int) -> int:
     """Return the attempt's number in the schedule, which begins again when an operator releases a held delivery.
 
     `attempts` are all earlier attempts of the delivery, oldest first. Those of earlier generations do not count:
@@ -76,7 +75,7 @@ def number_in_schedule(attempts: Sequence[AttemptEntry], attempt_number: int) ->
 def expires_at(event: Event, expires_after_seconds: float) -> float:
     """Return the time from which on the event is not delivered any more."""
     try:
-        return unix_seconds(event.receivedat) + expires_after_seconds
+        return times.unix_seconds(event.receivedat) + expires_after_seconds
     except ValueError:  # not as receive writes it
         return inf
 

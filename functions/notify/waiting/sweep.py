@@ -22,11 +22,9 @@ from functions.notify.waiting.due import (
     waits_for_slot,
 )
 from functions.notify.waiting.pauses import Pauses
-from shared.delivery import REMEMBERED_SECONDS
+from shared import delivery, ports, retention
 from shared.errors import Temporary
 from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow, Move
-from shared.ports import DELIVERIES, Bus, Clock
-from shared.retention import PurgeClock
 from shared.subscribers.names import SEPARATOR
 
 if TYPE_CHECKING:
@@ -148,8 +146,8 @@ class Sweeper:
     def __init__(
         self,
         ledger: Ledger,
-        bus: Bus,
-        clock: Clock,
+        bus: ports.Bus,
+        clock: ports.Clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         *,
         looks_ahead: bool = False,
@@ -173,7 +171,7 @@ class Sweeper:
         self._backlog = Backlog()
         self._purge_at = 0.0
         self._complete_at: float | None = None
-        self._purge_clock: PurgeClock | None = None
+        self._purge_clock: retention.PurgeClock | None = None
         self._faults: list[Temporary] = []
 
     async def sweep(self) -> int:
@@ -236,8 +234,8 @@ class Sweeper:
             # A jump of the clock by years must not forget what was delivered: it would be delivered again.
             if self._purge_clock is None:
                 newest_at = next((row.created_at for row in await self._ledger.rows(1)), None)
-                self._purge_clock = PurgeClock(newest_at, self._clock.now)
-            await self._ledger.purge(self._purge_clock.now() - REMEMBERED_SECONDS)
+                self._purge_clock = retention.PurgeClock(newest_at, self._clock.now)
+            await self._ledger.purge(self._purge_clock.now() - delivery.REMEMBERED_SECONDS)
 
 
 @dataclass(slots=True)
@@ -251,8 +249,8 @@ class SweepRun:
 
     ledger: Ledger
     due: Callable[[float, int, float], Awaitable[Sequence[LedgerRow]]]
-    bus: Bus
-    clock: Clock
+    bus: ports.Bus
+    clock: ports.Clock
     pace: Pace
     sleep: Callable[[float], Awaitable[None]]
     looks_ahead: bool
@@ -398,7 +396,7 @@ class SweepRun:
         self.faults += faults
         try:
             if moved:
-                await self.bus.publish(DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
+                await self.bus.publish(ports.DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
         except Temporary as error:
             # Not confirmed: due again, under a new fence that leaves a message which did arrive without effect.
             self.faults.append(error)

@@ -10,24 +10,9 @@ from dataclasses import replace
 from typing import Final
 
 from functions.receive.admission import requested_url, source_name
-from functions.receive.diagnosis.bodies import BROKEN, is_broken
-from functions.receive.diagnosis.passwords import PASSWORDS, has_any, wrong_password
-from functions.receive.diagnosis.signatures import (
-    MAX_PARSED_BYTES,
-    SIGNED,
-    TOO_LARGE,
-    Case,
-    as_signed,
-    holds,
-    signature_cause,
-    unknown_signature,
-)
-from functions.receive.diagnosis.tokens import token_cause
+from functions.receive.diagnosis import bodies, passwords, signatures, tokens
 from functions.receive.source import Source
-from shared.did_you_mean import nearest
-from shared.errors import Temporary
-from shared.http import Request
-from shared.ports import Secrets
+from shared import did_you_mean, errors, http, ports
 from shared.signatures.auth_scheme import AuthScheme, described, is_attempted
 from shared.signatures.locations import Location, RequestFields
 
@@ -58,7 +43,7 @@ PROVIDER_HANDSHAKES: Final[Mapping[str, tuple[Location, str]]] = {
 
 
 async def diagnose(
-    request: Request, source: Source, sources: Mapping[str, Source], secrets: Secrets, now: float
+    request: http.Request, source: Source, sources: Mapping[str, Source], secrets: ports.Secrets, now: float
 ) -> str | None:
     """Return the cause for the first scheme that the request carries credentials for; None if none is known.
 
@@ -73,26 +58,28 @@ async def diagnose(
         async with asyncio.timeout(SECRETS_SECONDS):
             own = await secrets.values(schemes[0].secret) if schemes[0].secret else ()
             others = await _values_of_others(source.name, sources, secrets)
-    except (TimeoutError, Temporary):
+    except (TimeoutError, errors.Temporary):
         return None
     # Each provider in the catalogue that signs a template has formats, and no other source has any.
     return rejection_cause(request, schemes[0], own, now, requested_url(request, source), others, bool(source.formats))
 
 
-async def _values_of_others(name: str, sources: Mapping[str, Source], secrets: Secrets) -> dict[str, Sequence[str]]:
+async def _values_of_others(
+    name: str, sources: Mapping[str, Source], secrets: ports.Secrets
+) -> dict[str, Sequence[str]]:
     """Return the values of the secrets of the first other sources, by source, as far as they can be read."""
     values: dict[str, Sequence[str]] = {}
     for other, source in list(sources.items())[:MAX_OTHERS]:
         for secret in source.secret_names if other != name else ():
             try:
                 values[other] = (*values.get(other, ()), *await secrets.values(secret))
-            except Temporary:  # another source's trouble is none of this one's
+            except errors.Temporary:  # another source's trouble is none of this one's
                 continue
     return values
 
 
 def rejection_cause(
-    request: Request,
+    request: http.Request,
     auth: AuthScheme,
     secrets: Sequence[str],
     now: float,
@@ -108,33 +95,35 @@ def rejection_cause(
         from shared.signatures.jwt import JwtScheme
 
         assert isinstance(auth, JwtScheme)
-        return token_cause(Case(request, auth, secrets, url), auth, now)
-    if auth.scheme not in SIGNED and auth.scheme not in PASSWORDS:
+        return tokens.token_cause(signatures.Case(request, auth, secrets, url), auth, now)
+    if auth.scheme not in signatures.SIGNED and auth.scheme not in passwords.PASSWORDS:
         return None
-    if auth.looks_in_body and len(request.body) > MAX_PARSED_BYTES:
-        return TOO_LARGE
-    if auth.looks_in_body and is_broken(request):
-        return f"the credentials are in the body, and {BROKEN}"
-    case = as_signed(Case(request, auth, secrets, url, is_fixed=is_of_provider or auth.scheme == "standard-webhooks"))
-    is_password = auth.scheme in PASSWORDS
-    if not is_password and (cause := signature_cause(case, now)):
+    if auth.looks_in_body and len(request.body) > signatures.MAX_PARSED_BYTES:
+        return signatures.TOO_LARGE
+    if auth.looks_in_body and bodies.is_broken(request):
+        return f"the credentials are in the body, and {bodies.BROKEN}"
+    case = signatures.as_signed(
+        signatures.Case(request, auth, secrets, url, is_fixed=is_of_provider or auth.scheme == "standard-webhooks")
+    )
+    is_password = auth.scheme in passwords.PASSWORDS
+    if not is_password and (cause := signatures.signature_cause(case, now)):
         return cause
-    if holds(case):  # the credentials are right, so another check rejected the request
+    if signatures.holds(case):  # the credentials are right, so another check rejected the request
         return None
     if cause := _mixed_up(case, others or {}):
         return cause
-    return wrong_password(case) if is_password else unknown_signature(case, auth)
+    return passwords.wrong_password(case) if is_password else signatures.unknown_signature(case, auth)
 
 
-def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
+def _mixed_up(case: signatures.Case, others: Mapping[str, Sequence[str]]) -> str | None:
     """Return a cause where the signature was made with another source's secret."""
     for name, secrets in others.items():
-        if holds(replace(case, secrets=secrets)):
+        if signatures.holds(replace(case, secrets=secrets)):
             return f"the secret of the source {name!r} is the right one: it was meant for that, or the two are mixed up"
     return None
 
 
-def handshake_cause(request: Request, source: Source) -> str | None:
+def handshake_cause(request: http.Request, source: Source) -> str | None:
     """Return the cause where the request is a handshake: with a wrong token, or of another provider."""
     fields = RequestFields(request)
     for handshake in source.handshakes:
@@ -149,13 +138,17 @@ def handshake_cause(request: Request, source: Source) -> str | None:
     return None
 
 
-def attempted(request: Request, schemes: Sequence[AuthScheme]) -> list[AuthScheme]:
+def attempted(request: http.Request, schemes: Sequence[AuthScheme]) -> list[AuthScheme]:
     """Return the schemes that the request carries credentials for, or all of them."""
     return [auth for auth in schemes if _is_attempted(request, auth)] or list(schemes)
 
 
-def _is_attempted(request: Request, auth: AuthScheme) -> bool:
-    return has_any(Case(request, auth, ())) if auth.scheme in PASSWORDS else is_attempted(RequestFields(request), auth)
+def _is_attempted(request: http.Request, auth: AuthScheme) -> bool:
+    return (
+        passwords.has_any(signatures.Case(request, auth, ()))
+        if auth.scheme in passwords.PASSWORDS
+        else is_attempted(RequestFields(request), auth)
+    )
 
 
 MAX_NAME: Final = 63
@@ -170,5 +163,5 @@ def other_path(path: str, sources: Mapping[str, Source]) -> str | None:
     name = source_name(path) or path.strip("/")  # an empty name: the path begins with two slashes
     if source := sources.get(name):
         return None if source.takes_path_token else f"the URL of this source ends in /{name}"
-    near = nearest(name, sources) if 0 < len(name) <= MAX_NAME else None
+    near = did_you_mean.nearest(name, sources) if 0 < len(name) <= MAX_NAME else None
     return f"the path of the source with the nearest name is /{near}" if near else None

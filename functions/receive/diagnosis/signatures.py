@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 
 from functions.receive.admission import nearest_value
 from functions.receive.diagnosis.bodies import BROKEN, is_broken, variants
-from shared.errors import HookchainError, Rejected
-from shared.http import Request
+from shared import errors, http
 from shared.secrets import variable_name
 from shared.signatures.auth_scheme import AuthScheme, TimedScheme, described, verify, verify_timestamp
 from shared.signatures.content import Content, parse_content
@@ -114,7 +113,7 @@ class Case:
     `is_fixed`: the operator cannot set what the scheme signs, because a provider or a standard defines it.
     """
 
-    request: Request
+    request: http.Request
     auth: AuthScheme
     secrets: Sequence[str]
     url: str | None = None
@@ -141,7 +140,7 @@ def holds(case: Case) -> bool:
         auth = replace(auth, tolerance_seconds=ANY_TIME_SECONDS)
     try:
         verify(case.request, auth, case.secrets, {}, 0, case.url)
-    except HookchainError:  # Temporary too: with another decoding a secret may be no key
+    except errors.HookchainError:  # Temporary too: with another decoding a secret may be no key
         return False
     return True
 
@@ -260,7 +259,7 @@ def list_fault(case: SignedCase) -> str | None:
         return None
     try:
         case.auth.signatures(RequestFields(case.request, case.url))
-    except Rejected as error:
+    except errors.Rejected as error:
         return error.detail
     return None
 
@@ -275,7 +274,7 @@ def _signed_items(case: SignedCase) -> list[RequestFields]:
     )
 
 
-def _alike(request: Request, auth: SignatureScheme) -> list[str]:
+def _alike(request: http.Request, auth: SignatureScheme) -> list[str]:
     expected = {each.name for each in (auth.at, auth.timestamp, auth.id) if each and each.kind == "header"}
     names = dict.fromkeys(name for name, _ in request.headers if name not in expected)
     return [name for name in names if _LIKE_A_SIGNATURE.fullmatch(name)][:3]
@@ -378,14 +377,14 @@ def timestamp_of(case: SignedCase) -> str | None:
         return fields.text(location) if location else None
     try:
         return case.auth.signatures(fields).items.get(location.name)
-    except Rejected:
+    except errors.Rejected:
         return None
 
 
 def _seconds(text: str, unit: str, now: float) -> float | None:
     try:
         return verify_timestamp(text, now, ANY_TIME_SECONDS, unit)
-    except Rejected:
+    except errors.Rejected:
         return None
 
 
@@ -505,7 +504,7 @@ def _on_path(url: str, path: str) -> Iterator[tuple[str, str]]:
     yield "has the path of this request", parts._replace(path=path).geturl()
 
 
-def _by_proxies(url: str, request: Request) -> Iterator[tuple[str, str]]:
+def _by_proxies(url: str, request: http.Request) -> Iterator[tuple[str, str]]:
     """Yield the URL that a proxy names, which counts only where the source has `trusted_proxies`."""
     scheme, host = (nearest_value(request, name) for name in ("x-forwarded-proto", "x-forwarded-host"))
     if scheme or host:

@@ -9,33 +9,19 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequenc
 from heapq import merge
 from typing import Final, NamedTuple, TypeVar
 
-from functions.subscribe import models
-from functions.subscribe.cursors import make_cursor, read_cursor
+from functions.subscribe import cursors, models, problems
 from functions.subscribe.endpoint import time_text
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
-from functions.subscribe.problems import ApiProblem, not_found
 from functions.subscribe.route import Call
 from functions.subscribe.service import Service
-from shared.claim_check import checked_out
-from shared.delivery import delivery_id
-from shared.errors import Permanent
+from shared import claim_check, delivery, errors, outcomes
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, from_json, to_json
 from shared.ledger import LedgerRow
-from shared.outcomes import DeliveryState
-from shared.subscribers.directory import (
-    endpoints_of,
-    entry_id,
-    message_entries_of,
-    messages_of,
-    read_stored,
-    route_mark,
-    time_mark,
-)
+from shared.subscribers import directory, payload
 from shared.subscribers.model import Endpoint, Message, MessageEntry, Tenant
 from shared.subscribers.names import SEPARATOR, EndpointName, endpoint_name
-from shared.subscribers.payload import shown_request
 from shared.times import rfc3339, unix_seconds
 
 MAX_ENDPOINTS: Final = 100
@@ -43,7 +29,7 @@ MAX_ENDPOINTS: Final = 100
 MAX_LOOKED_THROUGH: Final = 500
 """Rows of one answer. Where few of them match, it has fewer items than asked for, and a cursor."""
 MAX_BODY_CHARACTERS: Final = 262_144
-STATES: Final[Mapping[models.State, tuple[DeliveryState, ...]]] = {
+STATES: Final[Mapping[models.State, tuple[outcomes.DeliveryState, ...]]] = {
     "pending": ("claimed", "attempted"),
     "waiting": ("retry_scheduled", "held"),
     "delivered": ("delivered", "merged"),
@@ -80,10 +66,10 @@ async def list_endpoint_deliveries(call: Call, query: models.DeliveryQuery) -> m
 
 async def list_tenant_deliveries(call: Call, query: models.DeliveryQuery) -> models.Page[models.DeliveryView]:
     """List the deliveries to all endpoints of a tenant, newest first."""
-    endpoints = await call.service.directory.page(Endpoint, endpoints_of(call.tenant), MAX_ENDPOINTS + 1)
+    endpoints = await call.service.directory.page(Endpoint, directory.endpoints_of(call.tenant), MAX_ENDPOINTS + 1)
     if len(endpoints) > MAX_ENDPOINTS:
         rule = f"the tenant has more than {MAX_ENDPOINTS} endpoints; list the deliveries of one"
-        raise ApiProblem("limit_reached", rule)
+        raise problems.ApiProblem("limit_reached", rule)
     names = [name for each in endpoints for name in endpoint_names(call.service, call.tenant, each.id)]
     return await _delivery_page(call, query, names, "")
 
@@ -113,12 +99,12 @@ async def _request_of(
 ) -> models.RequestView | None:
     """Return the request as it would be made now; None if the message or the endpoint is gone."""
     message = await kept_message(call.service, tenant_of(call), entry.id) if entry else None
-    endpoint = await call.service.directory.read(Endpoint, endpoints_of(call.tenant), name.endpoint)
+    endpoint = await call.service.directory.read(Endpoint, directory.endpoints_of(call.tenant), name.endpoint)
     event = await whole_event(call.service, message) if message else None
     if endpoint is None or event is None:
         return None
     style = call.service.settings.destinations[name.destination].payload
-    request = shown_request(endpoint[0], event, style, row.key, int(row.updated_at))
+    request = payload.shown_request(endpoint[0], event, style, row.key, int(row.updated_at))
     return models.RequestView(
         method="POST",
         url=request.url,
@@ -133,7 +119,7 @@ async def _delivery_page(
     filters = query.model_dump(mode="json", exclude={"limit", "cursor"})
     list_: Json = ["deliveries", call.tenant, endpoint, filters]
     since = unix_seconds(query.since) if query.since else 0.0
-    before = _position(await read_cursor(call.service, list_, query.cursor))
+    before = _position(await cursors.read_cursor(call.service, list_, query.cursor))
     if before is None and query.until:
         before = (unix_seconds(query.until), "")
     items: list[models.DeliveryView] = []
@@ -154,7 +140,9 @@ async def _delivery_page(
             continue
         break
     assert before
-    return models.Page[models.DeliveryView](items=items, next=await make_cursor(call.service, list_, list(before)))
+    return models.Page[models.DeliveryView](
+        items=items, next=await cursors.make_cursor(call.service, list_, list(before))
+    )
 
 
 def _position(found: list[Json]) -> Position | None:
@@ -177,14 +165,16 @@ def _is_wanted(view: models.DeliveryView, query: models.DeliveryQuery) -> bool:
 async def list_messages(call: Call, query: models.MessageQuery) -> models.Page[models.MessageView]:
     """List the messages of a tenant, newest first."""
     list_: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
-    seen = await read_cursor(call.service, list_, query.cursor)
+    seen = await cursors.read_cursor(call.service, list_, query.cursor)
     since = unix_seconds(query.since) if query.since else None
     until = unix_seconds(query.until) if query.until else None
     items: list[models.MessageView] = []
     last, looked_through = "", 0
     async for message in messages_between(call.service, tenant_of(call), since, until, str(seen[0]) if seen else ""):
         if len(items) == query.limit or looked_through == MAX_LOOKED_THROUGH:
-            return models.Page[models.MessageView](items=items, next=await make_cursor(call.service, list_, [last]))
+            return models.Page[models.MessageView](
+                items=items, next=await cursors.make_cursor(call.service, list_, [last])
+            )
         last, looked_through = message.id, looked_through + 1
         if query.type in (None, message.type):
             items.append(message_view(message))
@@ -195,7 +185,7 @@ async def get_message(call: Call, _: models.NoQuery) -> models.MessageView:
     """Return a message with its data."""
     message = await kept_message(call.service, tenant_of(call), call.params["message"])
     if message is None:
-        raise not_found("message")
+        raise problems.not_found("message")
     event = await whole_event(call.service, message)
     data, is_whole = (None, False) if event is None else presentable(event.data)
     return message_view(message).model_copy(update={"data": data, "truncated": not is_whole})
@@ -226,7 +216,7 @@ async def newest_rows(
     service: Service, names: Sequence[EndpointName], state: models.State | None, before: Position | None, limit: int
 ) -> list[LedgerRow]:
     """Return the newest rows of all these destinations that come after a position."""
-    states: tuple[DeliveryState | None, ...] = STATES[state] if state else (None,)
+    states: tuple[outcomes.DeliveryState | None, ...] = STATES[state] if state else (None,)
     lists = await await_all(
         service.ledger.rows(limit, destination=str(name), state=each, before=before)
         for name in names
@@ -255,12 +245,12 @@ def read_delivery_id(service: Service, tenant: str, id_: str) -> Address:
         content = urlsafe_b64decode(id_ + "=" * (-len(id_) % 4))
         parts = content[_KEY_BYTES:].decode().split(SEPARATOR)
     except ValueError:
-        raise not_found("delivery") from None
+        raise problems.not_found("delivery") from None
     if len(parts) == 3 and parts[0] in service.settings.destinations:
         name = endpoint_name(SEPARATOR.join([parts[0], tenant, parts[1]]))
         if name is not None and parts[2]:
             return Address(name, parts[2], content[:_KEY_BYTES].hex())
-    raise not_found("delivery")
+    raise problems.not_found("delivery")
 
 
 async def row_at(service: Service, address: Address, tenant: Tenant) -> LedgerRow:
@@ -270,7 +260,7 @@ async def row_at(service: Service, address: Address, tenant: Tenant) -> LedgerRo
     """
     row = await service.ledger.row(address.event_id, address.key)
     if row is None or row.destination != str(address.name) or row.created_at < tenant.created_at:
-        raise not_found("delivery")
+        raise problems.not_found("delivery")
     return row
 
 
@@ -299,23 +289,26 @@ def delivery_view(row: LedgerRow, entry: MessageEntry | None) -> models.Delivery
 
 async def message_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
     """Return the entry of the message that the delivery is of; None if it is no longer kept."""
-    id_ = entry_id(row.event_id, row.route, configured_name(row))
-    found = await service.directory.read(MessageEntry, message_entries_of(tenant), id_)
-    if found and delivery_id(row.event_id, row.route, row.destination) == row.key:
+    id_ = directory.entry_id(row.event_id, row.route, configured_name(row))
+    found = await service.directory.read(MessageEntry, directory.message_entries_of(tenant), id_)
+    if found and delivery.delivery_id(row.event_id, row.route, row.destination) == row.key:
         return found[0]
     return await _part_of_row(service, tenant, row)
 
 
 async def _part_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
     """The ledger knows the event that was received: the delivery may be of a part, whose id has a number more."""
-    partition, suffix = message_entries_of(tenant), f"-{route_mark(row.route, configured_name(row))}"
+    partition, suffix = (
+        directory.message_entries_of(tenant),
+        f"-{directory.route_mark(row.route, configured_name(row))}",
+    )
     prefix = f"{row.event_id}-"
     parts = await service.documents.page(partition, MAX_PARTS, prefix, row.event_id + _AFTER_HYPHEN)
     for part in parts:
         if part.id.endswith(suffix):
             event_id = part.id.removesuffix(suffix)
-            if delivery_id(event_id, row.route, row.destination) == row.key:
-                return read_stored(MessageEntry, part)
+            if delivery.delivery_id(event_id, row.route, row.destination) == row.key:
+                return directory.read_stored(MessageEntry, part)
     return None
 
 
@@ -326,7 +319,7 @@ def configured_name(row: LedgerRow) -> str:
 
 async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | None:
     """Return the tenant's message; None if it is no longer kept."""
-    found = await service.directory.read(Message, messages_of(tenant.id), id_)
+    found = await service.directory.read(Message, directory.messages_of(tenant.id), id_)
     return found[0] if found and found[0].is_of(tenant) else None
 
 
@@ -334,10 +327,10 @@ async def messages_between(
     service: Service, tenant: Tenant, since: float | None, until: float | None, after: str = ""
 ) -> AsyncIterator[Message]:
     """Yield the messages that were received from `since` to `until`, newest first, after the one with that id."""
-    begin = after or ("" if until is None else time_mark(until))
-    end = "" if since is None else time_mark(since) + _AFTER_HYPHEN
+    begin = after or ("" if until is None else directory.time_mark(until))
+    end = "" if since is None else directory.time_mark(since) + _AFTER_HYPHEN
     while True:
-        page = await service.directory.page(Message, messages_of(tenant.id), PAGE, begin, end)
+        page = await service.directory.page(Message, directory.messages_of(tenant.id), PAGE, begin, end)
         for message in page:
             if message.is_of(tenant):
                 yield message
@@ -354,8 +347,8 @@ def event_in(message: Message) -> Event:
 async def whole_event(service: Service, message: Message) -> Event | None:
     """Return the event with its data; None if the data is no longer kept."""
     try:
-        return await checked_out(event_in(message), service.blobs)
-    except Permanent:
+        return await claim_check.checked_out(event_in(message), service.blobs)
+    except errors.Permanent:
         return None
 
 

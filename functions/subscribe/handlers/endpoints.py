@@ -6,10 +6,7 @@ An event for the operator that cannot be published is logged and is missing: the
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-from functions.subscribe import models
-from functions.subscribe.access import REVEAL
-from functions.subscribe.credentials import OVERLAP_SECONDS
-from functions.subscribe.cursors import read_page
+from functions.subscribe import access, credentials, cursors, models
 from functions.subscribe.endpoint import (
     endpoint_view,
     make_secret,
@@ -23,16 +20,10 @@ from functions.subscribe.endpoint import (
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
-from shared.errors import Temporary
-from shared.logs import log
-from shared.ports import DELIVERIES
-from shared.store_ports import NO_VERSION
+from shared import errors, logs, ports, store_ports, times
+from shared.subscribers import names, operational_events, payload
 from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
 from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth, EndpointSecret
-from shared.subscribers.names import EndpointName
-from shared.subscribers.operational_events import operational_event, operational_message
-from shared.subscribers.payload import verify_secret
-from shared.times import rfc3339
 
 ID_CHARACTERS: Final = 20
 _KEPT: Final = ("url", "description", "filter", "headers", "fields", "rate")
@@ -45,7 +36,7 @@ ChangeKind: TypeAlias = Literal["created", "updated", "deleted", "enabled", "dis
 
 async def list_endpoints(call: Call, query: models.ListQuery) -> models.Page[models.EndpointView]:
     """List the endpoints of a tenant."""
-    items, next_ = await read_page(call, Endpoint, endpoints_of(call.tenant), query, endpoint_view)
+    items, next_ = await cursors.read_page(call, Endpoint, endpoints_of(call.tenant), query, endpoint_view)
     return models.Page[models.EndpointView](items=items, next=next_)
 
 
@@ -101,7 +92,7 @@ async def change_endpoint(call: Call, body: models.EndpointChange) -> models.End
         after = before.model_copy(update=changes)
         if after.auth.kind != before.auth.kind and body.secret is None:
             raise invalid("/secret", "is missing; another kind of authentication needs a secret of its own")
-        if body.secret is None and sends_secret_elsewhere(before, after) and not REVEAL.allows(call.caller):
+        if body.secret is None and sends_secret_elsewhere(before, after) and not access.REVEAL.allows(call.caller):
             rule = "is missing; the secret of before is sent to no other host by a caller who may not see it"
             raise invalid("/secret", rule)
         verify_endpoint_settings(after, body.secret, service.settings)
@@ -153,7 +144,7 @@ async def _end_pauses(call: Call) -> None:
     """
     ledger, now = call.service.ledger, call.now
     for destination in call.service.settings.destinations:
-        name = str(EndpointName(destination, call.tenant, call.params["endpoint"]))
+        name = str(names.EndpointName(destination, call.tenant, call.params["endpoint"]))
         if (await ledger.destination_state(name)).is_paused_by_failures(now):
             await ledger.release(name, now)
 
@@ -219,7 +210,7 @@ async def _write_new(call: Call, endpoint: Endpoint) -> bool:
         raise not_found("tenant")
     if not has_room:
         raise ApiProblem("limit_reached", f"a tenant has at most {most} endpoints; delete one first")
-    if await documents.write(partition, endpoint.id, endpoint.text(), NO_VERSION) is not None:
+    if await documents.write(partition, endpoint.id, endpoint.text(), store_ports.NO_VERSION) is not None:
         return True
     await directory.uncount_endpoint(call.tenant, call.now)
     return False
@@ -265,7 +256,7 @@ async def rotate_secret(call: Call, body: models.SecretRotation) -> models.Secre
     endpoint, now = await endpoint_of(call), call.now
     if body.secret is not None:
         try:
-            verify_secret(endpoint.auth, body.secret)
+            payload.verify_secret(endpoint.auth, body.secret)
         except ValueError as error:
             raise invalid("/secret", str(error)) from error
     text = body.secret or make_secret(call.service, endpoint.auth.kind, await _replaced_secret(call, endpoint))
@@ -288,7 +279,7 @@ def _previous(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
     """
     if endpoint.auth.kind != "standard":
         return ()
-    until = now + OVERLAP_SECONDS
+    until = now + credentials.OVERLAP_SECONDS
     valid = [each for each in endpoint.secrets if each.is_valid(now)]
     if len(valid) >= MAX_SECRETS:
         raise ApiProblem(
@@ -301,7 +292,7 @@ async def _replaced_secret(call: Call, endpoint: Endpoint) -> str:
     """Return the secret that is replaced; empty where the key to it is lost, which a rotation repairs."""
     try:
         return await _newest(call, endpoint)
-    except Temporary as error:
+    except errors.Temporary as error:
         if error.code != "secret_unusable":
             raise
         return ""
@@ -318,8 +309,8 @@ async def _secret_view(call: Call, endpoint: Endpoint) -> models.SecretView:
     ]
     return models.SecretView(
         secret=await _newest(call, endpoint),
-        previous=[models.PreviousSecret(valid_until=rfc3339(end)) for end in ends],
-        created_at=rfc3339(newest.created_at),
+        previous=[models.PreviousSecret(valid_until=times.rfc3339(end)) for end in ends],
+        created_at=times.rfc3339(newest.created_at),
     )
 
 
@@ -328,9 +319,11 @@ async def tell_operator(call: Call, change: ChangeKind, endpoint: Endpoint) -> N
     destination = call.service.settings.tell
     if not destination:
         return
-    event = operational_event(change, endpoint, tenant_of(call), endpoint.updated_at, endpoint.disabled_reason)
+    event = operational_events.operational_event(
+        change, endpoint, tenant_of(call), endpoint.updated_at, endpoint.disabled_reason
+    )
     try:
-        await call.service.bus.publish(DELIVERIES, [operational_message(event, destination)])
-    except Temporary as error:
+        await call.service.bus.publish(ports.DELIVERIES, [operational_events.operational_message(event, destination)])
+    except errors.Temporary as error:
         fault = {"type": event.type, "destination": destination, "code": error.code, "detail": error.detail}
-        log("ERROR", "the operator was not told", function="subscribe", **fault)
+        logs.log("ERROR", "the operator was not told", function="subscribe", **fault)

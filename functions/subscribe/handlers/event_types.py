@@ -3,17 +3,14 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
-from functions.subscribe import models
-from functions.subscribe.cursors import make_cursor, read_cursor
+from functions.subscribe import cursors, models
 from functions.subscribe.handlers.deliveries import await_all
 from functions.subscribe.problems import ApiProblem, invalid, invalid_values, not_found
 from functions.subscribe.route import Call
 from functions.subscribe.service import Service
 from shared.jsontext import Json, texts_json
-from shared.subscribers.directory import EVENT_TYPES
-from shared.subscribers.event_types import event_type_fields, event_type_from
+from shared.subscribers import directory, event_types, standalone_schema
 from shared.subscribers.model import EventType
-from shared.subscribers.standalone_schema import CatalogueFault, CatalogueFaults
 
 RESERVED: Final = frozenset({"export", "import"})
 """Names that are paths of the API themselves."""
@@ -35,19 +32,21 @@ class CataloguePart(NamedTuple):
 
 async def list_event_types(call: Call, query: models.EventTypeQuery) -> models.Page[models.EventTypeView]:
     """List the event types."""
-    list_: Json = [EVENT_TYPES, query.group]
-    seen = await read_cursor(call.service, list_, query.cursor)
+    list_: Json = [directory.EVENT_TYPES, query.group]
+    seen = await cursors.read_cursor(call.service, list_, query.cursor)
     items: list[models.EventTypeView] = []
     last = str(seen[0]) if seen else ""
     size = looked_at = 0
     async for each in event_types_from(call.service, last):
         if len(items) == query.limit or looked_at == MAX_LOOKED_THROUGH:
-            return models.Page[models.EventTypeView](items=items, next=await make_cursor(call.service, list_, [last]))
+            return models.Page[models.EventTypeView](
+                items=items, next=await cursors.make_cursor(call.service, list_, [last])
+            )
         if query.group in ("", each.group):
             size += len(each.text().encode())
             if items and size > MAX_ANSWER_BYTES:
                 return models.Page[models.EventTypeView](
-                    items=items, next=await make_cursor(call.service, list_, [last])
+                    items=items, next=await cursors.make_cursor(call.service, list_, [last])
                 )
             items.append(event_type_view(call.service, each))
         last, looked_at = each.name, looked_at + 1
@@ -67,8 +66,8 @@ async def put_event_type(call: Call, body: models.EventTypeInput) -> models.Even
     name = call.params["type"]
     _verify_changeable(call, name)
     try:
-        event_type = event_type_from(name, body.model_dump(by_alias=True))
-    except CatalogueFault as error:
+        event_type = event_types.event_type_from(name, body.model_dump(by_alias=True))
+    except standalone_schema.CatalogueFault as error:
         raise invalid_values([(error.path, error.rule)]) from error
     return event_type_view(call.service, await _keep(call, event_type))
 
@@ -77,9 +76,9 @@ async def delete_event_type(call: Call, _: models.NoQuery) -> None:
     """Delete an event type."""
     name = call.params["type"]
     _verify_changeable(call, name)
-    if await call.service.documents.get(EVENT_TYPES, name) is None:
+    if await call.service.documents.get(directory.EVENT_TYPES, name) is None:
         raise not_found("event type")
-    await call.service.documents.delete(EVENT_TYPES, name)
+    await call.service.documents.delete(directory.EVENT_TYPES, name)
 
 
 async def import_event_types(call: Call, body: models.ImportInput) -> models.Imported:
@@ -88,7 +87,7 @@ async def import_event_types(call: Call, body: models.ImportInput) -> models.Imp
 
     try:
         types = read_catalogue(body.document)
-    except CatalogueFaults as error:
+    except standalone_schema.CatalogueFaults as error:
         raise invalid_values([(f"/document{each.path}", each.rule) for each in error.faults]) from error
     for each in types:
         _verify_changeable(call, each.name)
@@ -97,7 +96,7 @@ async def import_event_types(call: Call, body: models.ImportInput) -> models.Imp
     for each, before in zip(types, known, strict=True):
         if before is None:
             created.append(each)
-        elif event_type_fields(before) == event_type_fields(each):
+        elif event_types.event_type_fields(before) == event_types.event_type_fields(each):
             unchanged.append(each)
         else:
             updated.append(each)
@@ -130,7 +129,7 @@ def _verify_changeable(call: Call, name: str) -> None:
 
 async def _keep(call: Call, event_type: EventType) -> EventType:
     stored = event_type.model_copy(update={"updated_at": call.now})
-    await call.service.documents.write(EVENT_TYPES, stored.name, stored.text())
+    await call.service.documents.write(directory.EVENT_TYPES, stored.name, stored.text())
     return stored
 
 
@@ -142,14 +141,14 @@ async def find_event_type(service: Service, name: str) -> EventType | None:
 
     if not PARAMS["type"].is_valid(name):
         return None
-    found = await service.directory.read(EventType, EVENT_TYPES, name)
+    found = await service.directory.read(EventType, directory.EVENT_TYPES, name)
     return found[0] if found else None
 
 
 async def event_types_after(service: Service, after: str, limit: int) -> list[EventType]:
     """Return the types whose names come after that one, in their order."""
     configured = sorted(name for name in service.settings.event_types if name > after)[:limit]
-    kept = await service.directory.page(EventType, EVENT_TYPES, limit, after)
+    kept = await service.directory.page(EventType, directory.EVENT_TYPES, limit, after)
     both = {each.name: each for each in kept}
     both |= {name: service.settings.event_types[name] for name in configured}
     return [both[name] for name in sorted(both)][:limit]

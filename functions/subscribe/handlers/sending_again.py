@@ -8,39 +8,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.subscribe import models
-from functions.subscribe.cursors import make_cursor, read_cursor
-from functions.subscribe.handlers.deliveries import (
-    address_text,
-    await_all,
-    event_in,
-    kept_message,
-    message_of_row,
-    messages_between,
-    read_delivery_id,
-    row_at,
-    shown_state,
-    whole_event,
-)
-from functions.subscribe.handlers.endpoints import endpoint_of
-from functions.subscribe.handlers.event_types import find_event_type
-from functions.subscribe.handlers.tenants import tenant_of
+from functions.subscribe import cursors, models
+from functions.subscribe.handlers import deliveries, endpoints, event_types, tenants
 from functions.subscribe.problems import ApiProblem, invalid, invalid_values
 from functions.subscribe.route import Call
 from functions.subscribe.service import Service, SubscribeSettings
-from shared.claim_check import MAX_INLINE_BYTES
+from shared import claim_check, jsontext, ledger, ledger_rules, ports, store_ports, times
 from shared.delivery import Delivery, delivery_id, delivery_message
 from shared.event import Event, event_json
-from shared.jsontext import Json, canonical
-from shared.ledger import LedgerRow
-from shared.ledger_rules import RETRY_SCHEDULED
-from shared.ports import DELIVERIES
-from shared.store_ports import MAX_RECORD_BYTES
-from shared.subscribers.directory import message_id
+from shared.subscribers import directory, names, schema_example
 from shared.subscribers.model import Endpoint, EventType, Message
-from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName
-from shared.subscribers.schema_example import example_of
-from shared.times import rfc3339, unix_seconds
 
 SECONDS: Final = 15.0
 """For which a request publishes. A page that has begun is finished."""
@@ -75,16 +52,16 @@ async def replay_endpoint(call: Call, body: models.ReplayInput) -> models.Replay
 
 async def resend_delivery(call: Call, _: models.NoBody) -> models.Resent:
     """Send a delivery again."""
-    address = read_delivery_id(call.service, call.tenant, call.params["delivery"])
-    row = await row_at(call.service, address, tenant_of(call))
-    entry = await message_of_row(call.service, call.tenant, row)
-    endpoint = await endpoint_of(call, address.name.endpoint)
-    message = await kept_message(call.service, tenant_of(call), entry.id) if entry else None
+    address = deliveries.read_delivery_id(call.service, call.tenant, call.params["delivery"])
+    row = await deliveries.row_at(call.service, address, tenants.tenant_of(call))
+    entry = await deliveries.message_of_row(call.service, call.tenant, row)
+    endpoint = await endpoints.endpoint_of(call, address.name.endpoint)
+    message = await deliveries.kept_message(call.service, tenants.tenant_of(call), entry.id) if entry else None
     if message is None:
         raise ApiProblem("not_found", "the message of this delivery is no longer kept, so it cannot be sent again")
     verify_active(endpoint, call.service.settings)
     replay = call.new_id("replay")
-    again, force = MessageToSend(message, _due(row)), _force(shown_state(row))
+    again, force = MessageToSend(message, _due(row)), _force(deliveries.shown_state(row))
     await publish_again(call.service, [again], call.tenant, endpoint.id, replay, force)
     return models.Resent(id=call.params["delivery"], replay_id=replay)
 
@@ -94,32 +71,32 @@ def _force(state: models.State | None) -> Force:
     return "true" if state in (None, "delivered") else "failed"
 
 
-def _due(row: LedgerRow | None) -> int | None:
-    return row.fence if row is not None and row.state == RETRY_SCHEDULED else None
+def _due(row: ledger.LedgerRow | None) -> int | None:
+    return row.fence if row is not None and row.state == ledger_rules.RETRY_SCHEDULED else None
 
 
 async def _send_again(call: Call, body: models.RecoverInput, types: Sequence[str], force: Force) -> models.Replayed:
-    service, endpoint = call.service, await endpoint_of(call)
-    since = unix_seconds(body.since)
-    until = unix_seconds(body.until) if body.until else call.now
+    service, endpoint = call.service, await endpoints.endpoint_of(call)
+    since = times.unix_seconds(body.since)
+    until = times.unix_seconds(body.until) if body.until else call.now
     if until < since:
         fault = ("/until", "must not be before `since`") if body.until else ("/since", "must not be in the future")
         raise invalid_values([fault])
     if not body.dry_run:
         verify_active(endpoint, service.settings)
-    list_: Json = [force, call.tenant, endpoint.id, body.model_dump(mode="json", exclude={"cursor", "until"})]
-    seen = await read_cursor(service, list_, body.cursor)
+    list_: jsontext.Json = [force, call.tenant, endpoint.id, body.model_dump(mode="json", exclude={"cursor", "until"})]
+    seen = await cursors.read_cursor(service, list_, body.cursor)
     replay, after = (str(seen[0]), str(seen[1])) if seen else (call.new_id("replay"), "")
     end = service.elapsed() + SECONDS
     count = looked_at = 0
-    async for page in _pages(messages_between(service, tenant_of(call), since, until, after)):
+    async for page in _pages(deliveries.messages_between(service, tenants.tenant_of(call), since, until, after)):
         chosen = await _chosen(call, endpoint, page, types, force, getattr(body, "state", None))
         if chosen and not body.dry_run:
             await publish_again(service, chosen, call.tenant, endpoint.id, replay, force)
         count, looked_at, after = count + len(chosen), looked_at + len(page), page[-1].id
         is_over = service.elapsed() >= end or (body.dry_run and looked_at >= MAX_COUNTED)
         if is_over and len(page) == PAGE:
-            next_ = await make_cursor(service, list_, [replay, after])
+            next_ = await cursors.make_cursor(service, list_, [replay, after])
             return models.Replayed(count=count, is_more=True, id=replay, next=next_)
     return models.Replayed(count=count, is_more=False, id=replay)
 
@@ -146,16 +123,16 @@ async def _chosen(
         for each in page
         if type_matches(types, each.type) and type_matches(endpoint.types, each.type) and not each.is_test
     ]
-    fits = await await_all(_is_for(call, endpoint, each) for each in candidates)
+    fits = await deliveries.await_all(_is_for(call, endpoint, each) for each in candidates)
     matching = [each for each, does in zip(candidates, fits, strict=True) if does]
     if force == "true" and state is None:
         return [MessageToSend(each) for each in matching]
-    rows = await await_all(_row_of(call, endpoint, each) for each in matching)
+    rows = await deliveries.await_all(_row_of(call, endpoint, each) for each in matching)
     wanted = {None, "failed"} if state is None else {state}
     return [
         MessageToSend(each, _due(row))
         for each, row in zip(matching, rows, strict=True)
-        if (None if row is None else shown_state(row)) in wanted
+        if (None if row is None else deliveries.shown_state(row)) in wanted
     ]
 
 
@@ -168,7 +145,7 @@ async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
     from shared.subscribers.matching import FilterFailed, filter_view, matches
     from shared.subscribers.payload import event_timestamp
 
-    event = await whole_event(call.service, message)
+    event = await deliveries.whole_event(call.service, message)
     if event is None:
         return False
     try:
@@ -177,34 +154,34 @@ async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
         return False
 
 
-async def _row_of(call: Call, endpoint: Endpoint, message: Message) -> LedgerRow | None:
+async def _row_of(call: Call, endpoint: Endpoint, message: Message) -> ledger.LedgerRow | None:
     """Return the row of the message's delivery to the endpoint; None if none was ever made."""
-    name = str(EndpointName(message.destination, call.tenant, endpoint.id))
-    event = event_in(message)
+    name = str(names.EndpointName(message.destination, call.tenant, endpoint.id))
+    event = deliveries.event_in(message)
     key = delivery_id(event.id, message.route, name)
     return await call.service.ledger.row(event.origin, key)
 
 
 async def send_test(call: Call, body: models.TestInput) -> models.TestSent:
     """Send a test event to an endpoint."""
-    service, now, endpoint = call.service, call.now, await endpoint_of(call)
+    service, now, endpoint = call.service, call.now, await endpoints.endpoint_of(call)
     _verify_testable(call, endpoint)
     destination = next(iter(service.settings.destinations), None)
     if destination is None:
         raise ApiProblem("endpoint_inactive", "no destination of the configuration sends to subscribers")
-    data = _sample_of(await find_event_type(service, body.type))
+    data = _sample_of(await event_types.find_event_type(service, body.type))
     event = Event(
         id=call.new_id("test"),
-        source=SUBSCRIBERS_SOURCE,
+        source=names.SUBSCRIBERS_SOURCE,
         type=body.type,
-        receivedat=rfc3339(now),
-        payloadhash=hashlib.sha256(canonical(data)).hexdigest(),
+        receivedat=times.rfc3339(now),
+        payloadhash=hashlib.sha256(jsontext.canonical(data)).hexdigest(),
         data=data,
-        time=rfc3339(now),
+        time=times.rfc3339(now),
     )
     content = event_json(event)
     message = Message(
-        id=message_id(now, event.id, ROUTE, destination),
+        id=directory.message_id(now, event.id, ROUTE, destination),
         event_id=event.id,
         type=body.type,
         route=ROUTE,
@@ -214,13 +191,13 @@ async def send_test(call: Call, body: models.TestInput) -> models.TestSent:
         is_test=True,
         kept_at=now,
     )
-    if len(content) > MAX_INLINE_BYTES or len(message.text().encode()) > MAX_RECORD_BYTES:
+    if len(content) > claim_check.MAX_INLINE_BYTES or len(message.text().encode()) > store_ports.MAX_RECORD_BYTES:
         raise invalid("/type", "has an example that is too large to be sent")
     await service.directory.keep_message(call.tenant, message, now + service.settings.retention.messages_seconds)
-    name = EndpointName(destination, call.tenant, endpoint.id)
+    name = names.EndpointName(destination, call.tenant, endpoint.id)
     delivery = Delivery(event, ROUTE, str(name))
-    await service.bus.publish(DELIVERIES, [delivery_message(delivery, content, rfc3339(now), ATTEMPT_NOW)])
-    id_ = address_text(name, event.origin, delivery.id)
+    await service.bus.publish(ports.DELIVERIES, [delivery_message(delivery, content, times.rfc3339(now), ATTEMPT_NOW)])
+    id_ = deliveries.address_text(name, event.origin, delivery.id)
     return models.TestSent(message_id=message.id, delivery_id=id_, endpoint_enabled=endpoint.is_enabled)
 
 
@@ -231,12 +208,12 @@ def _verify_testable(call: Call, endpoint: Endpoint) -> None:
         raise ApiProblem("not_allowed", "the endpoint was disabled by the operator, who alone can test it")
 
 
-def _sample_of(event_type: EventType | None) -> Json:
+def _sample_of(event_type: EventType | None) -> jsontext.Json:
     """Return the type's first example; without one, an example of its schema; without that, a text that says so."""
     if event_type is not None and event_type.examples:
         return event_type.examples[0]
     if event_type is not None and event_type.schema_:
-        return example_of(event_type.schema_)
+        return schema_example.example_of(event_type.schema_)
     return {"message": _NOTHING_KNOWN}
 
 
@@ -260,12 +237,16 @@ async def publish_again(
 
     The first ends the pause of an endpoint that kept failing: if it fails, the others wait for the next.
     """
-    now, attributes = rfc3339(service.clock.now()), {"replay": replay, "force": force}
+    now, attributes = times.rfc3339(service.clock.now()), {"replay": replay, "force": force}
     await service.bus.publish(
-        DELIVERIES,
+        ports.DELIVERIES,
         [
             delivery_message(
-                Delivery(event_in(message), message.route, str(EndpointName(message.destination, tenant, endpoint))),
+                Delivery(
+                    deliveries.event_in(message),
+                    message.route,
+                    str(names.EndpointName(message.destination, tenant, endpoint)),
+                ),
                 message.event.encode("utf-8", "surrogatepass"),
                 now,
                 {**attributes, **({} if due is None else {"due": str(due)}), **({} if number else ATTEMPT_NOW)},

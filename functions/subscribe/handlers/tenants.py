@@ -6,11 +6,7 @@ The store has only the digests of an API key's secrets.
 import asyncio
 from typing import Final
 
-from functions.subscribe import models
-from functions.subscribe.access import PortalCaller
-from functions.subscribe.credentials import OVERLAP_SECONDS, PortalToken, api_key_text, portal_token_text, read_api_key
-from functions.subscribe.cursors import read_page
-from functions.subscribe.problems import ApiProblem, not_found
+from functions.subscribe import access, credentials, cursors, models, problems
 from functions.subscribe.route import Call
 from shared.subscribers.directory import API_KEYS, TENANTS, endpoints_of, sessions_of
 from shared.subscribers.model import ApiKey, Endpoint, Session, Tenant
@@ -23,7 +19,7 @@ SECRET_BYTES: Final = 32
 
 async def list_tenants(call: Call, query: models.ListQuery) -> models.Page[models.TenantView]:
     """List the tenants."""
-    items, next_ = await read_page(call, Tenant, TENANTS, query, tenant_view)
+    items, next_ = await cursors.read_page(call, Tenant, TENANTS, query, tenant_view)
     return models.Page[models.TenantView](items=items, next=next_)
 
 
@@ -64,7 +60,7 @@ async def delete_endpoints(call: Call, tenant: str) -> None:
 def tenant_of(call: Call) -> Tenant:
     """Return the tenant in the path. Raises ApiProblem (`not_found`)."""
     if call.tenant_document is None:
-        raise not_found("tenant")
+        raise problems.not_found("tenant")
     return call.tenant_document
 
 
@@ -88,14 +84,14 @@ async def create_token(call: Call, body: models.PortalTokenInput) -> models.Port
         created_at=now,
         expires_at=now + body.expires_in,
     )
-    token = PortalToken(
+    token = credentials.PortalToken(
         tenant=tenant.id,
         session=session.id,
         capabilities=session.capabilities,
         issued_at=now,
         expires_at=session.expires_at,
     )
-    text = portal_token_text(token, (await call.service.keyring.portal_keys())[0])
+    text = credentials.portal_token_text(token, (await call.service.keyring.portal_keys())[0])
     await call.service.documents.write(
         sessions_of(tenant.id), session.id, session.text(), expires_at=session.expires_at
     )
@@ -113,7 +109,7 @@ async def revoke_sessions(call: Call, _: models.NoQuery) -> None:
 
     def decide(before: Tenant | None) -> Tenant:
         if before is None:
-            raise not_found("tenant")
+            raise problems.not_found("tenant")
         return before.model_copy(update={"tokens_valid_from": max(now, before.tokens_valid_from)})
 
     await call.service.directory.change(Tenant, TENANTS, call.tenant, decide)
@@ -124,7 +120,7 @@ async def revoke_session(call: Call, _: models.NoQuery) -> None:
 
     def decide(before: Session | None) -> Session:
         if before is None:
-            raise not_found("portal session")
+            raise problems.not_found("portal session")
         return before.model_copy(update={"is_revoked": True})
 
     await call.service.directory.change(Session, sessions_of(call.tenant), call.params["session"], decide)
@@ -133,8 +129,8 @@ async def revoke_session(call: Call, _: models.NoQuery) -> None:
 async def get_portal_info(call: Call, _: models.NoQuery) -> models.PortalInfo:
     """Return what the page shows and allows."""
     caller, settings = call.caller, call.service.settings
-    if not isinstance(caller, PortalCaller):
-        raise ApiProblem("not_allowed", "this needs a portal token")
+    if not isinstance(caller, access.PortalCaller):
+        raise problems.ApiProblem("not_allowed", "this needs a portal token")
     limits = settings.limits
     return models.PortalInfo(
         name=settings.portal_name,
@@ -165,7 +161,7 @@ def base_url(call: Call) -> str:
 
 async def list_keys(call: Call, query: models.ListQuery) -> models.Page[models.ApiKeyView]:
     """List the API keys."""
-    items, next_ = await read_page(call, ApiKey, API_KEYS, query, lambda key: _key_view(call, key))
+    items, next_ = await cursors.read_page(call, ApiKey, API_KEYS, query, lambda key: _key_view(call, key))
     return models.Page[models.ApiKeyView](items=items, next=next_)
 
 
@@ -186,9 +182,11 @@ async def rotate_key(call: Call, _: models.NoBody) -> models.ApiKeyCreated:
 
     def decide(before: ApiKey | None) -> ApiKey:
         if before is None:
-            raise not_found("API key")
+            raise problems.not_found("API key")
         older = [
-            (each, until or now + OVERLAP_SECONDS) for each, until in before.digests if until is None or now < until
+            (each, until or now + credentials.OVERLAP_SECONDS)
+            for each, until in before.digests
+            if until is None or now < until
         ]
         return before.model_copy(update={"digests": ((digest, None), *older[:3])})
 
@@ -200,14 +198,14 @@ async def rotate_key(call: Call, _: models.NoBody) -> models.ApiKeyCreated:
 async def delete_key(call: Call, _: models.NoQuery) -> None:
     """Delete an API key."""
     if await call.service.documents.get(API_KEYS, call.params["key"]) is None:
-        raise not_found("API key")
+        raise problems.not_found("API key")
     await call.service.documents.delete(API_KEYS, call.params["key"])
 
 
 def _made(call: Call, id_: str) -> tuple[str, str]:
     """Return a new key's text, and its digest."""
-    text = api_key_text(id_, call.service.random_bytes(SECRET_BYTES))
-    parts = read_api_key(text)
+    text = credentials.api_key_text(id_, call.service.random_bytes(SECRET_BYTES))
+    parts = credentials.read_api_key(text)
     assert parts
     return text, parts.digest
 

@@ -9,26 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
+from functions.transform import step
 from functions.transform.paths import DataPath, find_value, parse_path, put
-from functions.transform.step import (
-    UNAVAILABLE_CODES,
-    AskingStep,
-    Example,
-    Noted,
-    Services,
-    Settings,
-    StepContext,
-    SystemUnavailable,
-)
 from functions.transform.steps.compose import merge
+from shared import fetch, ports
 from shared.config.rules import LISTED, Seconds, SecretName, limits, verified_by
 from shared.errors import Permanent, Rejected, Temporary
 from shared.event import NAMES, Event, to_cloudevent, view_of
-from shared.fetch import Fetched, Outgoing
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, canonical, to_json
 from shared.outgoing.allowed_requests import read_target
-from shared.ports import Blobs
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -52,7 +42,7 @@ class _AuthSchemes:
         return handler.generate_schema(list[AnyRequestAuth])
 
 
-class AskingSettings(Settings):
+class AskingSettings(step.Settings):
     """
     secret         the name of a key that signs the request, as Standard Webhooks defines it, under the event's id
     auth           one scheme or a list: `{scheme: basic, username, secret}`, `{scheme: bearer, secret}`,
@@ -93,7 +83,7 @@ class Question:
         return re.split("[/?]", self.url, maxsplit=3)[2]
 
 
-async def ask(settings: AskingSettings, question: Question, event: Event, services: Services) -> Json:
+async def ask(settings: AskingSettings, question: Question, event: Event, services: step.Services) -> Json:
     """Return what the other system answers, parsed by its content type; null for an empty answer.
 
     Raises Permanent: `request_rejected`, `malformed_response`, `response_too_large`, `address_blocked`,
@@ -121,13 +111,13 @@ async def _ask_in_turn(
     settings: AskingSettings,
     question: Question,
     event: Event,
-    services: Services,
-    request: Outgoing,
-) -> Fetched:
+    services: step.Services,
+    request: fetch.Outgoing,
+) -> fetch.Fetched:
     """Ask once the host has a place for it. Raises as `ask` does."""
     place = await hosts.enter(id(settings), question.host, event)
     if not isinstance(place, str):
-        raise SystemUnavailable("host_unavailable", place.reason, until=place.until)
+        raise step.SystemUnavailable("host_unavailable", place.reason, until=place.until)
     has_failed: bool | None = None
     reason = ""
     try:
@@ -136,7 +126,7 @@ async def _ask_in_turn(
         _verify_answer(answer, question)
     except Temporary as error:
         # Trouble of a part of ours, such as the store of secrets, says nothing about the host.
-        has_failed = True if error.code in UNAVAILABLE_CODES else None
+        has_failed = True if error.code in step.UNAVAILABLE_CODES else None
         reason = error.detail
         raise
     finally:
@@ -150,7 +140,7 @@ async def ask_once(
     settings: AskingSettings,
     question: Question,
     event: Event,
-    blobs: Blobs | None,
+    blobs: ports.Blobs | None,
 ) -> Json:
     """Return the answer that this event got before to the same question, or else what `asking` returns, and store it.
 
@@ -174,14 +164,16 @@ def _answer_name(settings: AskingSettings, question: Question, event: Event) -> 
     return f"answers/{event.id}/{hashlib.sha256(canonical(facts)).hexdigest()[:32]}"
 
 
-async def _request(settings: AskingSettings, question: Question, event: Event, services: Services) -> Outgoing:
+async def _request(
+    settings: AskingSettings, question: Question, event: Event, services: step.Services
+) -> fetch.Outgoing:
     read_target(question.url, settings.allow_private)
     headers = [("accept", "application/json, */*;q=0.5"), ("hookchain-hops", str(event.hops + 1))]
     if question.content_type:
         headers.append(("content-type", question.content_type))
     if settings.secret is not None:
         headers += await _signature(settings.secret, question.body, event, services)
-    return Outgoing(
+    return fetch.Outgoing(
         question.method,
         question.url,
         tuple(headers),
@@ -192,7 +184,7 @@ async def _request(settings: AskingSettings, question: Question, event: Event, s
     )
 
 
-async def _signature(secret: str, body: bytes, event: Event, services: Services) -> list[tuple[str, str]]:
+async def _signature(secret: str, body: bytes, event: Event, services: step.Services) -> list[tuple[str, str]]:
     from shared.signatures.standard_webhooks import sign_standard
 
     timestamp = int(services.now())
@@ -204,7 +196,7 @@ async def _signature(secret: str, body: bytes, event: Event, services: Services)
     ]
 
 
-def _verify_answer(answer: Fetched, question: Question) -> None:
+def _verify_answer(answer: fetch.Fetched, question: Question) -> None:
     status = answer.status
     if status in _RETRIED_STATUSES or status >= 500:
         raise Temporary("host_unavailable", f"{question.host} answered {status}")
@@ -265,17 +257,17 @@ def _verify_url(url: str, allow_private: bool) -> None:
         raise ValueError(fault.detail) from fault
 
 
-def _with_note(event: Event, answer: Json) -> Event | Noted:
+def _with_note(event: Event, answer: Json) -> Event | step.Noted:
     """Note an answer that is a page for people: often a login or an error, sent with the status 200."""
     if isinstance(answer, str) and _HTML.match(answer):
-        return Noted(event, "the answer is an HTML page and not data: check the URL and its credentials")
+        return step.Noted(event, "the answer is an HTML page and not data: check the URL and its credentials")
     return event
 
 
 DeclaredUrl = Annotated[str, verified_by(_verify_host)]
 
 
-class Call(AskingSettings, AskingStep):
+class Call(AskingSettings, step.AskingStep):
     """Post the event as a CloudEvent in JSON. The answer becomes the data, or the value at `into`.
 
     An answer without a body changes nothing. With the status 408, 425, 429 or 5xx, or without an answer, the route
@@ -286,7 +278,7 @@ class Call(AskingSettings, AskingStep):
     """
 
     summary: ClassVar[str] = "Post the event to another function and take its answer as the new data."
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings={"url": "https://convert.example.com/in", "secret": "convert-signing"},
         before={"a": 1},
         after={"b": 2},
@@ -304,14 +296,14 @@ class Call(AskingSettings, AskingStep):
         _verify_url(self.url, self.allow_private)
         self._into = parse_path(self.into)
 
-    async def ask(self, event: Event, _: StepContext, services: Services) -> Event | Noted:
+    async def ask(self, event: Event, _: step.StepContext, services: step.Services) -> Event | step.Noted:
         body = to_json(to_cloudevent(event)).encode()
         question = Question("POST", self.url, body, "application/cloudevents+json")
         answer = await ask_once(partial(ask, self, question, event, services), self, question, event, services.blobs)
         return event if answer is None else _with_note(put(event, self._into, answer), answer)
 
 
-class Fetch(AskingSettings, AskingStep):
+class Fetch(AskingSettings, step.AskingStep):
     """Get a URL and merge the answer into the data at a path.
 
     An object is merged into the object at `into`; any other answer replaces what is there. An answer without a body
@@ -324,7 +316,7 @@ class Fetch(AskingSettings, AskingStep):
     """
 
     summary: ClassVar[str] = "Get a URL that is built from the event and merge the answer into the data."
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings={
             "url": "https://api.example.com/1/cards/{{ data.card }}?fields=name",
             "auth": [{"scheme": "query", "parameter": "token", "secret": "api-token"}],
@@ -353,7 +345,7 @@ class Fetch(AskingSettings, AskingStep):
         self._into = parse_path(self.into)
         self._url = Template("url", self.url, known=frozenset(NAMES), url=True)
 
-    async def ask(self, event: Event, _: StepContext, services: Services) -> Event | Noted:
+    async def ask(self, event: Event, _: step.StepContext, services: step.Services) -> Event | step.Noted:
         question = Question("GET", self._url.render(view_of(event)))
         asking = partial(self._ask_or_reuse, question, event, services)
         answer = await ask_once(asking, self, question, event, services.blobs)
@@ -363,7 +355,7 @@ class Fetch(AskingSettings, AskingStep):
         after = merge(before, answer) if isinstance(before, dict) and isinstance(answer, dict) else answer
         return _with_note(put(event, self._into, after), answer)
 
-    async def _ask_or_reuse(self, question: Question, event: Event, services: Services) -> Json:
+    async def _ask_or_reuse(self, question: Question, event: Event, services: step.Services) -> Json:
         if self.cached is None:
             return await ask(self, question, event, services)
         key = hashlib.sha256(canonical([self.given(), question.url])).hexdigest()

@@ -12,8 +12,7 @@ from functions.transform.step import Example, JsonSetting, Step, StepContext
 from shared.config.rules import limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
-from shared.formats.media_type import named_format
-from shared.formats.parse import parse_as
+from shared.formats import media_type, parse
 from shared.formats.text_body import binary
 from shared.jsontext import Json
 from shared.writers.writing import Location, Unwritable, verify_json
@@ -63,7 +62,7 @@ def format_of_type(type_name: str | None) -> Format | None:
         return "protobuf"
     if bare == "text/plain":
         return "text"
-    format_name = named_format(bare)
+    format_name = media_type.named_format(bare)
     return next((name for name in FORMATS if name == format_name), None)
 
 
@@ -75,7 +74,7 @@ def read(content: bytes, value: Json, name: Format, message: "MessageKind | None
     # Text is decoded already, whatever charset the document states.
     content_type = "; charset=utf-8" if isinstance(value, str) else type_of(value) or ""
     try:
-        return parse_as("plist" if name == "binary-plist" else name, content, content_type).data
+        return parse.parse_as("plist" if name == "binary-plist" else name, content, content_type).data
     except Rejected as error:
         raise Unwritable(None, f"cannot be read as {name}: {error.detail}") from None
 

@@ -9,11 +9,9 @@ from typing import Annotated, ClassVar, Final, Literal, get_args
 
 from functions.transform.paths import SinglePath, content_of, iterate_values, parse_path, put, verify_data_path
 from functions.transform.step import AskingStep, Example, Services, Settings, StepContext
-from shared.base64_text import decode_base64
+from shared import base64_text, errors, jsontext
 from shared.config.rules import LISTED, SecretName, limits, verified_by
-from shared.errors import Permanent
 from shared.event import Event
-from shared.jsontext import Json, canonical
 
 Algorithm = Literal[
     "md5",
@@ -83,9 +81,9 @@ class Digest(Settings, AskingStep):
     def _content(self, event: Event) -> bytes:
         values = [value for path in self._paths for _, value in iterate_values(event.data, path.parts)]
         several = len(self._paths) > 1 or self._paths[0].names_several
-        value: Json = values if several else values[0]
+        value: jsontext.Json = values if several else values[0]
         content = content_of(value)
-        return canonical(value) if content is None else content
+        return jsontext.canonical(value) if content is None else content
 
 
 def compute_digest(algorithm: Algorithm, content: bytes, key: bytes | None) -> bytes:
@@ -103,9 +101,9 @@ def _body(original: Event) -> bytes:
     if original.rawbody is not None:
         return original.rawbody.encode()
     if original.rawbase64 is not None:
-        return decode_base64(original.rawbase64, strict=False)
+        return base64_text.decode_base64(original.rawbase64, strict=False)
     content = content_of(original.data)
     if content is None or hashlib.sha256(content).hexdigest() != original.payloadhash:
         how = "set `body: text`, `body: bytes` or `keep_raw: true` on the source"
-        raise Permanent("digest_failed", f"the received body is not kept: {how}")
+        raise errors.Permanent("digest_failed", f"the received body is not kept: {how}")
     return content

@@ -17,17 +17,13 @@ from urllib.parse import quote_from_bytes
 
 from functions.transform.paths import PathSettings, content_of, text_or_bytes
 from functions.transform.step import Example, Step, StepContext
+from shared import did_you_mean, errors, limits
 from shared.base64_text import base64_bytes, base64_text, decode_base64
 from shared.config.rules import verified_by
-from shared.did_you_mean import nearest
-from shared.errors import Permanent, Rejected
 from shared.event import Event
-from shared.formats.content_encoding import decode_content
-from shared.formats.form_body import unescaped
-from shared.formats.parse import parse_as
+from shared.formats import content_encoding, form_body, parse
 from shared.formats.text_body import binary, codec_of, decode_text
 from shared.jsontext import Json, kind_of, to_json
-from shared.limits import Limits
 from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
@@ -37,7 +33,7 @@ _DIGITS: Final = tuple(f"{byte:08b}" for byte in range(256))
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _GRAPHIC: Final = bytes(range(0x21, 0x7F))
 _REFERENCE: Final = re.compile(r"&(?:#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{0,40};)?")
-_DECODED: Final = Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
+_DECODED: Final = limits.Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
 
 
 class CodingError(ValueError):
@@ -52,9 +48,9 @@ def coding_or_charset(name: str) -> str:
     if name != "json" and name not in ENCODERS:
         try:
             codec_of(name)
-        except Rejected:
+        except errors.Rejected:
             known = ", ".join([*ENCODERS, "json"])
-            near = nearest(name, [*ENCODERS, "json", "utf-8", "iso-8859-1", "windows-1252"])
+            near = did_you_mean.nearest(name, [*ENCODERS, "json", "utf-8", "iso-8859-1", "windows-1252"])
             hint = f"; did you mean {near!r}?" if near else ""
             rule = f"{name!r} must be one of {known}, or the name of a charset in lower case"
             raise ValueError(f"{rule}{hint}") from None
@@ -131,7 +127,7 @@ def _from_binary(content: bytes) -> bytes:
 def _from_percent(content: bytes) -> bytes:
     if content.translate(None, _GRAPHIC) or _BAD_ESCAPE.search(content):
         raise CodingError("is not percent-encoded: ASCII, and two hex digits after each %")
-    return unescaped(content)
+    return form_body.unescaped(content)
 
 
 def _from_html(content: bytes) -> bytes:
@@ -154,8 +150,8 @@ def _character(reference: str) -> str:
 
 def _from_gzip(content: bytes) -> bytes:
     try:
-        return decode_content(content, "gzip", _DECODED)
-    except Rejected as error:
+        return content_encoding.decode_content(content, "gzip", _DECODED)
+    except errors.Rejected as error:
         too_long = f"is gzip of more than {MAX_OUTPUT_CHARACTERS} bytes"
         raise CodingError(too_long if error.code == "decoded_body_too_large" else "is not gzip, or damaged") from None
 
@@ -206,7 +202,7 @@ class Encode(PathSettings, Step):
         try:
             encoded = encoder(content) if encoder else _to_charset(content, self.to)
         except CodingError as fault:
-            raise Permanent("encoding_failed", f"{place} {fault}") from None
+            raise errors.Permanent("encoding_failed", f"{place} {fault}") from None
         if isinstance(encoded, str):
             return encoded
         return binary(encoded, _CONTENT_TYPES.get(self.to, f"text/plain; charset={self.to}"))
@@ -249,7 +245,7 @@ class Decode(PathSettings, Step):
                 raise CodingError(f"is {kind_of(value)}; only text and bytes can be decoded")
             return self._decode_content(content)
         except CodingError as fault:
-            raise Permanent("decoding_failed", f"{place} {fault}") from None
+            raise errors.Permanent("decoding_failed", f"{place} {fault}") from None
 
     def _decode_content(self, content: bytes) -> Json:
         if self.from_ == "json":
@@ -267,13 +263,13 @@ class Decode(PathSettings, Step):
 
 def _from_json(content: bytes) -> Json:
     try:
-        return parse_as("json", content, None).data
-    except Rejected as error:
+        return parse.parse_as("json", content, None).data
+    except errors.Rejected as error:
         raise CodingError(f"cannot be read: {error.detail}") from None
 
 
 def _from_charset(content: bytes, charset: str) -> str:
     try:
         return decode_text(content, charset)
-    except Rejected:
+    except errors.Rejected:
         raise CodingError(f"is not {charset} text") from None

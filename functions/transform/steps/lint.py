@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from functions.transform.paths import DataPath, Path, SinglePath, content_of, iterate_values, parse_path, put
 from functions.transform.step import Example, JsonSetting, Noted, Settings, Step, StepContext, StepResult, Switch
+from shared import errors, times
 from shared.config.rules import limits
-from shared.errors import Permanent, Rejected
 from shared.event import Event
 from shared.formats.parse import parse_as
 from shared.jsontext import Json, kind_of, to_json
-from shared.times import unix_seconds
 from shared.writers.writing import place_of_senders_key
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def _format_checker() -> "FormatChecker":
 def _is_time(value: object) -> bool:
     """Raises ValueError if it is not a time."""
     if isinstance(value, str):
-        unix_seconds(value)
+        times.unix_seconds(value)
     return True
 
 
@@ -134,7 +133,7 @@ class Kind:
             for place, value in iterate_values(data, path.parts):
                 if not any(_is_kind(value, name) for name in self.names):
                     yield f"{place} is {kind_of(value)}, not {self.text}"
-        except Permanent as error:
+        except errors.Permanent as error:
             if not self.is_optional:
                 yield error.detail
 
@@ -225,13 +224,13 @@ class Lint(Settings, Step):
             return Switch(event, self.chain)
         if self.on_fault == "warn":
             return Noted(event if self._into is None else put(event, self._into, list(faults)), "; ".join(faults))
-        raise Permanent("lint_failed", "; ".join(faults))
+        raise errors.Permanent("lint_failed", "; ".join(faults))
 
     def _find_faults(self, data: Json) -> Iterator[str]:
         try:
             for place, value in iterate_values(data, self._path.parts):
                 yield from self._document_faults(place, value)
-        except Permanent as error:
+        except errors.Permanent as error:
             yield error.detail
         for path, kind in self._kinds:
             yield from kind.find_faults(data, path)
@@ -239,7 +238,7 @@ class Lint(Settings, Step):
     def _document_faults(self, place: str, value: Json) -> Iterator[str]:
         try:
             value = self._read(value)
-        except Rejected as error:
+        except errors.Rejected as error:
             yield f"{place}: {error.detail}"
             return
         if self._schema is not None:
@@ -262,5 +261,5 @@ def _document(settings: Json) -> Json:
         return settings
     try:
         return parse_as("json", content, None).data
-    except Rejected as error:
+    except errors.Rejected as error:
         raise ValueError(f"the schema's file: {error.detail}") from error

@@ -6,12 +6,10 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Annotated, ClassVar, Final
 
-from functions.transform.paths import DataPath, MaybeJson, Missing, parse_path, update
-from functions.transform.step import Example, Settings, Step, StepContext, shown_as
+from functions.transform import paths, step
+from shared import errors, jsontext
 from shared.config.rules import LISTED, limits, verified_by
-from shared.errors import Permanent
 from shared.event import Event
-from shared.jsontext import Json, kind_of
 from shared.times import rfc3339
 
 _NAMED: Final = ("rfc3339", "unix", "unix_ms")
@@ -48,7 +46,7 @@ def _verify_output_format(form: str) -> str:
 Zone = Annotated[str, verified_by(_verify_zone)]
 
 
-class ParseTime(Settings, Step):
+class ParseTime(step.Settings, step.Step):
     """A path, a list of paths, or `{path, formats, zone, to, to_zone}`. A value that is not a time fails the step.
 
     path     one path, or a list, of texts or numbers. Null and missing values stay as they are
@@ -62,7 +60,7 @@ class ParseTime(Settings, Step):
     summary: ClassVar[str] = (
         "Read times in any usual format and write them as RFC 3339, Unix time or in another format."
     )
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings={"path": "data.at", "formats": "%d.%m.%Y %H:%M", "zone": "Europe/Berlin"},
         before={"at": "01.07.2026 14:30"},
         after={"at": "2026-07-01T12:30:00.000Z"},
@@ -71,14 +69,14 @@ class ParseTime(Settings, Step):
     short_form: ClassVar[str] = "path"
     short_form_lists: ClassVar[bool] = True
 
-    path: Annotated[list[DataPath], LISTED, limits(min_length=1)]
+    path: Annotated[list[paths.DataPath], LISTED, limits(min_length=1)]
     formats: Annotated[Sequence[Annotated[str, verified_by(_verify_format)]], LISTED] = ()
     zone: Zone | None = None
-    to: Annotated[str, verified_by(_verify_output_format), shown_as(_WRITTEN)] = "rfc3339"
+    to: Annotated[str, verified_by(_verify_output_format), step.shown_as(_WRITTEN)] = "rfc3339"
     to_zone: Zone = "UTC"
 
     def prepare(self) -> None:
-        self._paths = [parse_path(text) for text in self.path]
+        self._paths = [paths.parse_path(text) for text in self.path]
         self._formats = tuple(self.formats)
         self._zone = None if self.zone is None else read_zone(self.zone)
         self._to_zone = read_zone(self.to_zone)
@@ -88,24 +86,24 @@ class ParseTime(Settings, Step):
         are_fixed = all(isinstance(zone, timezone | None) for zone in (self._zone, self._to_zone))
         return () if are_fixed else ("zones",)
 
-    def apply(self, event: Event, _: StepContext) -> Event:
+    def apply(self, event: Event, _: step.StepContext) -> Event:
         for path in self._paths:
-            event = update(event, path, self._rewrite)
+            event = paths.update(event, path, self._rewrite)
         return event
 
-    def _rewrite(self, value: MaybeJson, place: str) -> MaybeJson:
-        if value is None or isinstance(value, Missing):
+    def _rewrite(self, value: paths.MaybeJson, place: str) -> paths.MaybeJson:
+        if value is None or isinstance(value, paths.Missing):
             return value
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise Permanent("invalid_time", f"{place} is {kind_of(value)}, not a time")
+            raise errors.Permanent("invalid_time", f"{place} is {jsontext.kind_of(value)}, not a time")
         try:
             return self._write(read_time(str(value), self._formats, self._zone))
         except TimeFault as fault:
-            raise Permanent("invalid_time", f"{place} {fault}") from None
+            raise errors.Permanent("invalid_time", f"{place} {fault}") from None
         except (ValueError, OverflowError):  # in another zone the first midnight of year 1 is before it
-            raise Permanent("invalid_time", f"{place} is a time that cannot be written in this format") from None
+            raise errors.Permanent("invalid_time", f"{place} is a time that cannot be written in this format") from None
 
-    def _write(self, time: datetime) -> Json:
+    def _write(self, time: datetime) -> jsontext.Json:
         match self.to:
             case "rfc3339":
                 return rfc3339(time.timestamp())

@@ -3,39 +3,25 @@
 from functools import partial
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from functions.transform.paths import (
-    AnyPath,
-    DataPath,
-    MaybeJson,
-    Missing,
-    Path,
-    PathSettings,
-    content_of,
-    parse_path,
-    update,
-    with_attribute,
-    with_value,
-)
+from functions.transform import paths
 from functions.transform.step import Example, JsonSetting, Settings, Step, StepContext
-from shared.casting import CASTS, Kind
+from shared import casting, errors, expressions
 from shared.config.rules import limits
-from shared.errors import Permanent
 from shared.event import Event, view_of
-from shared.expressions import Expression, over_event
 from shared.jsontext import Json, JsonObject, kind_of
 
 
 class Value(NamedTuple):
     """A value for a path: computed if there is an expression, else constant."""
 
-    path: Path
-    expression: Expression | None
+    path: paths.Path
+    expression: expressions.Expression | None
     constant: Json
 
     @classmethod
     def parse(cls, path: str, value: Json) -> "Value":
         source = value.get("from") if isinstance(value, dict) and len(value) == 1 else None
-        return cls(parse_path(path), over_event(source) if isinstance(source, str) else None, value)
+        return cls(paths.parse_path(path), expressions.over_event(source) if isinstance(source, str) else None, value)
 
     def compute(self, view: JsonObject) -> Json:
         return self.expression.search(view) if self.expression else self.constant
@@ -55,7 +41,7 @@ class Set(Settings, Step):
         attributes={"subject": "7"},
     )
 
-    whole: Annotated[dict[AnyPath, JsonSetting], limits(min_length=1)]
+    whole: Annotated[dict[paths.AnyPath, JsonSetting], limits(min_length=1)]
 
     def prepare(self) -> None:
         self._values = [Value.parse(path, value) for path, value in self.whole.items()]
@@ -66,9 +52,9 @@ class Set(Settings, Step):
         data = event.data
         for each in self._values:
             if each.path.root == "data":
-                data = with_value(data, each.path.parts, each.compute(view))
+                data = paths.with_value(data, each.path.parts, each.compute(view))
             else:
-                event = with_attribute(event, each.path, each.compute(view))
+                event = paths.with_attribute(event, each.path, each.compute(view))
         return event.with_data(data)
 
 
@@ -82,7 +68,7 @@ class Default(Settings, Step):
         after={"country": "DE", "items": [{"count": 1}, {"count": 3}], "name": "Ada", "user": {"login": "ada"}},
     )
 
-    whole: Annotated[dict[DataPath, JsonSetting], limits(min_length=1)]
+    whole: Annotated[dict[paths.DataPath, JsonSetting], limits(min_length=1)]
 
     def prepare(self) -> None:
         self._values = [Value.parse(path, value) for path, value in self.whole.items()]
@@ -90,12 +76,12 @@ class Default(Settings, Step):
     def apply(self, event: Event, _: StepContext) -> Event:
         view = view_of(event)
         for each in self._values:
-            event = update(event, each.path, partial(_or_default, each.compute(view)))
+            event = paths.update(event, each.path, partial(_or_default, each.compute(view)))
         return event
 
 
-def _or_default(default: Json, value: MaybeJson, _: str) -> MaybeJson:
-    return default if value is None or isinstance(value, Missing) else value
+def _or_default(default: Json, value: paths.MaybeJson, _: str) -> paths.MaybeJson:
+    return default if value is None or isinstance(value, paths.Missing) else value
 
 
 class Cast(Settings, Step):
@@ -112,27 +98,27 @@ class Cast(Settings, Step):
         after={"age": 42, "vip": True, "id": "7", "tags": ["new"]},
     )
 
-    whole: Annotated[dict[DataPath, Kind], limits(min_length=1)]
+    whole: Annotated[dict[paths.DataPath, casting.Kind], limits(min_length=1)]
 
     def prepare(self) -> None:
-        self._kinds = [(parse_path(text), kind) for text, kind in self.whole.items()]
+        self._kinds = [(paths.parse_path(text), kind) for text, kind in self.whole.items()]
 
     def apply(self, event: Event, _: StepContext) -> Event:
         for path, kind in self._kinds:
-            event = update(event, path, partial(_cast, kind))
+            event = paths.update(event, path, partial(_cast, kind))
         return event
 
 
-def _cast(kind: Kind, value: MaybeJson, place: str) -> MaybeJson:
-    if value is None or isinstance(value, Missing):
+def _cast(kind: casting.Kind, value: paths.MaybeJson, place: str) -> paths.MaybeJson:
+    if value is None or isinstance(value, paths.Missing):
         return value
     try:
-        return CASTS[kind](value)
+        return casting.CASTS[kind](value)
     except ValueError:
-        raise Permanent("cast_failed", f"{place} is {kind_of(value)} that cannot be cast to {kind}") from None
+        raise errors.Permanent("cast_failed", f"{place} is {kind_of(value)} that cannot be cast to {kind}") from None
 
 
-class Count(PathSettings, Step):
+class Count(paths.PathSettings, Step):
     """Replace a value with a count of what it contains.
 
     of  fields: of an object; all_fields: of an object and of all objects in it; items: of a list; characters: of a
@@ -154,12 +140,14 @@ class Count(PathSettings, Step):
     def _count(self, value: Json, place: str) -> Json:
         if self.of == "all_fields" and isinstance(value, dict | list):
             return _count_fields(value)
-        if self.of == "bytes" and (content := content_of(value)) is not None:
+        if self.of == "bytes" and (content := paths.content_of(value)) is not None:
             return len(content)
         kind = {"fields": dict, "items": list, "characters": str}.get(self.of, ())
         if isinstance(value, kind) and isinstance(value, dict | list | str):
             return len(value)
-        raise Permanent("not_countable", f"{place} is {kind_of(value)}, which has no {self.of.removeprefix('all_')}")
+        raise errors.Permanent(
+            "not_countable", f"{place} is {kind_of(value)}, which has no {self.of.removeprefix('all_')}"
+        )
 
 
 def _count_fields(value: Json) -> int:

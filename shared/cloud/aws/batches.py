@@ -12,14 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from shared.batching import batches
-from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
-from shared.cloud.aws.invocations import in_time, too_late
-from shared.cloud.aws.sqs import message_of
-from shared.errors import Permanent, Temporary, TemporaryCode, place_of
+from shared import batching, errors, logs, outcomes
+from shared.cloud.aws import client, invocations, sqs
 from shared.jsontext import Json, JsonObject, from_json, texts_json
-from shared.logs import log
-from shared.outcomes import RequestOutcome
 from shared.push import Push
 
 MAX_RECEIVES: Final = 100
@@ -30,7 +25,7 @@ MAX_WAIT_SECONDS: Final = 600
 SUSPECT_RECEIVES: Final = 3
 """A message that is received for the third time may be one that ends the process, and its batch with it."""
 CANCEL_SECONDS: Final = 0.25
-_UNAVAILABLE: Final[RequestOutcome] = "unavailable"
+_UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
 
 Take = Callable[[Push], Awaitable[bool]]
 """Takes a message, and returns False if it is to come again."""
@@ -80,8 +75,8 @@ def _record(written: JsonObject) -> Record:
     attributes = written.get("attributes")
     count = _text(attributes, "ApproximateReceiveCount") if isinstance(attributes, dict) else ""
     try:
-        push = message_of(written)
-    except Permanent:  # not written by us: it becomes a dead letter with its text
+        push = sqs.message_of(written)
+    except errors.Permanent:  # not written by us: it becomes a dead letter with its text
         push = Push(_text(written, "body").encode("utf-8", "replace"), message_id=_text(written, "messageId"))
     receives = int(count) if count.isascii() and count.isdigit() and len(count) < 9 else 1
     return Record(_text(written, "messageId"), _text(written, "receiptHandle"), max(1, receives), push)
@@ -128,8 +123,8 @@ async def _take_together(function: str, records: Sequence[Record], take: Take, d
         return set()
     if len(records) == 1:  # as good as always, and in no task of its own
         try:
-            return {*records} if await in_time(_take_one(function, records[0], take), deadline) else set()
-        except Temporary:
+            return {*records} if await invocations.in_time(_take_one(function, records[0], take), deadline) else set()
+        except errors.Temporary:
             _log_late(function, 1)
             return set()
     tasks = {asyncio.create_task(_take_one(function, record, take)): record for record in records}
@@ -148,17 +143,17 @@ async def _take_one(function: str, record: Record, take: Take) -> bool:
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # whatever it is, also SystemExit: it is this message's alone
-        _log_unavailable(function, "internal_error", place_of(error), 1)
+        _log_unavailable(function, "internal_error", errors.place_of(error), 1)
         return False
 
 
 def _log_late(function: str, count: int) -> None:
-    error = too_late()
+    error = invocations.too_late()
     _log_unavailable(function, error.code, error.detail, count)
 
 
-def _log_unavailable(function: str, code: TemporaryCode, detail: str, count: int) -> None:
-    log("ERROR", _UNAVAILABLE, function=function, outcome=_UNAVAILABLE, code=code, detail=detail, count=count)
+def _log_unavailable(function: str, code: errors.TemporaryCode, detail: str, count: int) -> None:
+    logs.log("ERROR", _UNAVAILABLE, function=function, outcome=_UNAVAILABLE, code=code, detail=detail, count=count)
 
 
 CALL_SECONDS: Final = 1.0
@@ -177,8 +172,8 @@ class Queues:
     again, and is recognized.
     """
 
-    def __init__(self, place: AwsPlace) -> None:
-        self._client = AwsClient(place, "sqs")
+    def __init__(self, place: client.AwsPlace) -> None:
+        self._client = client.AwsClient(place, "sqs")
         self._base_url = place.endpoint or f"https://sqs.{place.region}.amazonaws.com"
 
     async def postpone(self, arn: str, messages: Sequence[tuple[str, int]]) -> None:
@@ -197,11 +192,11 @@ class Queues:
     async def _call(self, action: str, arn: str, entries: Sequence[JsonObject]) -> None:
         account = arn.split(":")[4]
         url = f"{self._base_url}/{account}/{queue_name(arn)}"
-        for batch in batches(entries, MAX_ENTRIES):
+        for batch in batching.batches(entries, MAX_ENTRIES):
             numbered: list[Json] = [{"Id": str(number), **entry} for number, entry in enumerate(batch)]
             body = texts_json({"QueueUrl": url, "Entries": numbered})
             if fault := await self._fault(f"AmazonSQS.{action}", body):
-                log(
+                logs.log(
                     "WARNING", "queue call failed", topic=queue_name(arn), count=len(batch), detail=f"{action}: {fault}"
                 )
 
@@ -211,10 +206,10 @@ class Queues:
             answer = await self._client.action(target, body, CALL_SECONDS, may_repeat=True)
         except OSError as error:
             return f"SQS did not answer: {type(error).__name__}"
-        except Temporary as error:
+        except errors.Temporary as error:
             return error.detail
         if answer.status != 200:
-            return f"SQS answered {answer.status} {error_name(answer)}".rstrip()
+            return f"SQS answered {answer.status} {client.error_name(answer)}".rstrip()
         try:
             document = from_json(answer.body)
         except ValueError:

@@ -5,8 +5,7 @@ from math import ceil
 from secrets import token_hex
 from typing import Final, NamedTuple
 
-from shared.cloud.aws import tables
-from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws import client, tables
 from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, item_key
 from shared.cloud.kept_by_key import UNAVAILABLE, DocumentStore, fields_of, text_of
 from shared.store_ports import NO_VERSION, Document
@@ -44,7 +43,7 @@ PLACES: Final[Mapping[DocumentStore, Place]] = {
 class DynamoDocuments:
     """A version is drawn at random, so that a write whose answer was lost finds its own."""
 
-    def __init__(self, place: AwsPlace, table_prefix: str, store: DocumentStore = "documents") -> None:
+    def __init__(self, place: client.AwsPlace, table_prefix: str, store: DocumentStore = "documents") -> None:
         self._dynamo = Dynamo(place, table_prefix, UNAVAILABLE[store])
         self._place = PLACES[store]
 

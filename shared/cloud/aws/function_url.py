@@ -8,21 +8,19 @@ https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from shared import errors, logs, outcomes
 from shared.base64_text import base64_text, decode_base64
 from shared.cloud.aws.invocations import in_time
-from shared.errors import Rejected, Temporary
 from shared.http import Headers, ReadBody, Reply, Request, body_too_large, problem
 from shared.jsontext import Json, JsonObject
-from shared.logs import log
-from shared.outcomes import RequestOutcome
 
 AnswerRequest = Callable[[Request, ReadBody], Awaitable[Reply]]
 """A function: the request without its body, and what reads that, in; the reply out."""
 
 OWN_HEADERS: Final = frozenset({"connection", "content-length"})
 """Headers of a reply that are the platform's to write: it keeps the connection, and closes it."""
-_REJECTED: Final[RequestOutcome] = "rejected"
-_UNAVAILABLE: Final[RequestOutcome] = "unavailable"
+_REJECTED: Final[outcomes.RequestOutcome] = "rejected"
+_UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
 _LATE: Final = problem(503, "unavailable", "The event is not confirmed. Send it again later.", ("retry-after", "5"))
 
 
@@ -30,13 +28,13 @@ async def answer_event(function: str, answer: AnswerRequest, event: JsonObject, 
     """Answer the request in the event by a time of the loop. Raises ValueError for an event of another kind."""
     try:
         head, body = request_of(event)
-    except Rejected as error:
-        log("WARNING", _REJECTED, function=function, outcome=_REJECTED, code=error.code, detail=error.detail)
+    except errors.Rejected as error:
+        logs.log("WARNING", _REJECTED, function=function, outcome=_REJECTED, code=error.code, detail=error.detail)
         return response_of(problem(error.status, error.code, error.detail))
     try:
         return response_of(await in_time(answer(head, reader_of(body)), deadline))
-    except Temporary as error:
-        log(
+    except errors.Temporary as error:
+        logs.log(
             "ERROR",
             _UNAVAILABLE,
             function=function,
@@ -82,7 +80,7 @@ def body_of(event: JsonObject) -> bytes:
         return decode_base64(body, strict=False) if event.get("isBase64Encoded") else body.encode()
     except ValueError as error:
         rule = "body: must be text, or base64 where isBase64Encoded is true"
-        raise Rejected("malformed_body", rule) from error
+        raise errors.Rejected("malformed_body", rule) from error
 
 
 def _text(value: Json) -> str:

@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import cache, lru_cache
 from typing import Final, Protocol, TypeVar
 
-from shared.errors import Temporary
-from shared.time_bound import Deadlines, TooLate
+from shared import errors, time_bound
 
 STOP_SECONDS: Final = 2.5
 """So long before Lambda's limit the work ends: enough to say what is done, and when the rest is to come again."""
@@ -55,16 +54,16 @@ async def in_time(work: Awaitable[Answer], deadline: float) -> Answer:
     """Await it until a time of the loop. Raises Temporary (`invocation_timeout`) then."""
     try:
         return await _deadlines(asyncio.get_running_loop()).wait(work, deadline)
-    except TooLate as error:
+    except time_bound.TooLate as error:
         raise too_late() from error
 
 
 @lru_cache(maxsize=1)
-def _deadlines(_: asyncio.AbstractEventLoop) -> Deadlines:
+def _deadlines(_: asyncio.AbstractEventLoop) -> time_bound.Deadlines:
     """Return those of the loop. Their one timer outlives an invocation, which a timer for each would cost 7 µs."""
-    return Deadlines()
+    return time_bound.Deadlines()
 
 
-def too_late() -> Temporary:
+def too_late() -> errors.Temporary:
     detail = "the function's time on Lambda ended before its work; raise the function's timeout if this happens often"
-    return Temporary("invocation_timeout", detail)
+    return errors.Temporary("invocation_timeout", detail)

@@ -13,22 +13,19 @@ import asyncio
 from collections.abc import Sequence
 from math import ceil
 
-from shared.cloud import journal_entries
-from shared.cloud.aws import dynamo, tables
-from shared.cloud.aws.client import AwsPlace
-from shared.cloud.shards import shard_of
-from shared.errors import Temporary
+from shared import errors, jsontext, ports, time_bound
+from shared.cloud import journal_entries, shards
+from shared.cloud.aws import client, dynamo, tables
 from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
-from shared.jsontext import JsonObject, texts_json, to_json
-from shared.ports import Blobs
 from shared.retention import Retention
-from shared.time_bound import back_off
 
 
 class DynamoJournal:
     """`blobs` takes messages that are too large."""
 
-    def __init__(self, place: AwsPlace, table_prefix: str, blobs: Blobs | None, retention: Retention) -> None:
+    def __init__(
+        self, place: client.AwsPlace, table_prefix: str, blobs: ports.Blobs | None, retention: Retention
+    ) -> None:
         self._store = dynamo.Dynamo(place, table_prefix, "journal_unavailable")
         self._blobs = blobs
         self._retention = retention
@@ -72,25 +69,27 @@ class DynamoJournal:
             if not found:
                 return False
             if number:
-                await back_off(dynamo.CONTENTION_SECONDS * number)
+                await time_bound.back_off(dynamo.CONTENTION_SECONDS * number)
             updated: dynamo.Fields = {"entry": journal_entries.updated_text(found["entry"], entry)}
             is_unchanged = dynamo.Condition("#entry = :seen", {"seen": found["entry"]})
             found = await self._store.update(tables.EVENTS, key, updated, is_unchanged)
             if found is None or found.get("entry") == updated["entry"]:  # the second: the first answer was lost
                 return True
-        raise Temporary("journal_unavailable", f"DynamoDB: others kept writing an entry, {dynamo.TRIES} times in a row")
+        raise errors.Temporary(
+            "journal_unavailable", f"DynamoDB: others kept writing an entry, {dynamo.TRIES} times in a row"
+        )
 
 
 def event_fields(entry: EventEntry, body: bytes | None, retention: Retention) -> dynamo.Fields:
     event, seq = entry.event, journal_entries.event_seq(entry)
-    document: JsonObject = {**journal_entries.event_document(entry, seq), "has_document": body is not None}
+    document: jsontext.JsonObject = {**journal_entries.event_document(entry, seq), "has_document": body is not None}
     return {
         "id": event.id,
         "seq": seq,
-        tables.SHARD: str(shard_of(event.id)),
+        tables.SHARD: str(shards.shard_of(event.id)),
         "source": event.source_name,
         "type": event.type,
-        "entry": texts_json(document).decode(),  # orjson may write a float otherwise, and the same is read
+        "entry": jsontext.texts_json(document).decode(),  # orjson may write a float otherwise, and the same is read
         "document": body,
         tables.EXPIRES_AT: ceil(entry.at + retention.events_seconds),
     }
@@ -102,7 +101,7 @@ def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention)
         tables.KEY: dynamo.item_key(letter.id),
         "id": letter.id,
         "event_id": letter.event_id or None,
-        "entry": to_json(journal_entries.dead_letter_document(letter)),
+        "entry": jsontext.to_json(journal_entries.dead_letter_document(letter)),
         "message": None if blob else letter.message,
         "message_blob": blob,
         tables.EXPIRES_AT: ceil(letter.at + retention.dead_letters_seconds),
@@ -113,4 +112,4 @@ def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention)
 
 def letter_state(letter_id: str, state: str) -> dict[str, dynamo.Value]:
     """Return the attributes that find a dead letter by its state."""
-    return {"state": state, tables.STATE_SHARD: dynamo.state_shard(state, shard_of(letter_id))}
+    return {"state": state, tables.STATE_SHARD: dynamo.state_shard(state, shards.shard_of(letter_id))}

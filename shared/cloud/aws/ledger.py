@@ -23,25 +23,13 @@ from math import ceil, inf, nextafter
 from secrets import randbits, token_hex
 from typing import Final, NamedTuple, TypeVar, cast
 
+from shared import batching, errors, ledger_rules, outcomes
 from shared import ledger_rules as rules
-from shared.batching import batches
-from shared.cloud.aws import tables
-from shared.cloud.aws.client import AwsPlace
+from shared.cloud import ledger_writes, shards
+from shared.cloud.aws import client, tables
 from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, Fields, Value, is_expired, read_shards, state_shard
-from shared.cloud.ledger_writes import (
-    FENCE_BITS,
-    LedgerWrites,
-    attempts_text,
-    destination_state_of,
-    newest_of,
-    with_attempts,
-)
-from shared.cloud.shards import shard_of
 from shared.delivery import REMEMBERED_SECONDS, Delivery
-from shared.errors import Temporary
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
-from shared.ledger_rules import Rule
-from shared.outcomes import DeliveryState
 from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
@@ -64,7 +52,7 @@ Decide = Callable[[LedgerRow | None], tuple[Answer, LedgerRow | None]]
 """From the stored row to an answer and the row that is to be written, if any."""
 
 
-class DynamoLedger(LedgerWrites):
+class DynamoLedger(ledger_writes.LedgerWrites):
     """The ledger of a stack. Its methods run on the event loop.
 
     A write is one conditional call, decided again where another was faster: it is stored when the method returns. Where
@@ -73,7 +61,7 @@ class DynamoLedger(LedgerWrites):
 
     _moves_at_once = AT_ONCE
 
-    def __init__(self, place: AwsPlace, table_prefix: str) -> None:
+    def __init__(self, place: client.AwsPlace, table_prefix: str) -> None:
         self._store = Dynamo(place, table_prefix, "ledger_unavailable")
         self._lists = LedgerLists(self._store)
 
@@ -81,7 +69,7 @@ class DynamoLedger(LedgerWrites):
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
         """Claim the delivery for `lease_seconds`. The attempt is stored as begun before this returns."""
-        fence = randbits(FENCE_BITS)
+        fence = randbits(ledger_writes.FENCE_BITS)
         payload_hash = delivery.event.payloadhash
         new_row = rules.new_row(delivery, delivery.id, now)
 
@@ -96,7 +84,7 @@ class DynamoLedger(LedgerWrites):
 
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
         """Let the delivery wait in its group. Return Gathered once that is stored, or why it does not wait there."""
-        fence = randbits(FENCE_BITS)
+        fence = randbits(ledger_writes.FENCE_BITS)
         payload_hash = delivery.event.payloadhash
         new_row = rules.new_row(delivery, delivery.id, now)
 
@@ -123,7 +111,7 @@ class DynamoLedger(LedgerWrites):
         return found is None or (found.get("state") == rules.MERGED and found.get("group") == digest_id)
 
     async def reopen(
-        self, key: str, now: float, replay: str = "", only: frozenset[DeliveryState] | None = None
+        self, key: str, now: float, replay: str = "", only: frozenset[outcomes.DeliveryState] | None = None
     ) -> int | None:
         def rule(row: LedgerRow) -> LedgerRow | None:
             is_gone = row.state in rules.FINAL and row.updated_at + REMEMBERED_SECONDS <= now
@@ -165,7 +153,7 @@ class DynamoLedger(LedgerWrites):
         """Release once what is held: an index may still have what was released a moment before."""
         count = 0
         async for keys in self._lists.keys(rules.HELD, destination):
-            for some in batches(keys, AT_ONCE):
+            for some in batching.batches(keys, AT_ONCE):
                 changed = await asyncio.gather(
                     *(self._change(key, lambda row: rules.release(row, now)) for key in some)
                 )
@@ -173,12 +161,12 @@ class DynamoLedger(LedgerWrites):
         return count
 
     async def destination_state(self, destination: str) -> DestinationState:
-        return destination_state_of(await self._store.get(tables.DESTINATIONS, destination) or {})
+        return ledger_writes.destination_state_of(await self._store.get(tables.DESTINATIONS, destination) or {})
 
     async def destination_states(self) -> dict[str, DestinationState]:
         """Return the states of those that were disabled or paused, and not released since."""
         found = await self._store.scan(tables.DESTINATIONS, MAX_DESTINATIONS)
-        return {str(each[tables.KEY]): destination_state_of(each) for each in found}
+        return {str(each[tables.KEY]): ledger_writes.destination_state_of(each) for each in found}
 
     async def held(self, destination: str, limit: int) -> int:
         """Count the deliveries that wait for its release, about as far as the limit, without reading them."""
@@ -216,7 +204,7 @@ class DynamoLedger(LedgerWrites):
             if each["state"] in rules.FINAL and float(str(each["updated_at"])) < before
         ]
         count = 0
-        for some in batches(old, AT_ONCE):
+        for some in batching.batches(old, AT_ONCE):
             deletions = (self._store.delete(tables.DELIVERIES, key, _is_still(version)) for key, version in some)
             count += (await asyncio.gather(*deletions)).count(None)
         return count
@@ -224,11 +212,11 @@ class DynamoLedger(LedgerWrites):
     def close(self) -> None:
         self._store.close()
 
-    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
+    async def _change(self, key: str, rule: ledger_rules.Rule) -> LedgerRow | None:
         row, _ = await self._write(key, _deciding(rule), None)
         return row
 
-    async def _change_claimed(self, claim: Claimed, rule: Rule) -> Claimed | None:
+    async def _change_claimed(self, claim: Claimed, rule: ledger_rules.Rule) -> Claimed | None:
         known = _Known(claim.row, claim.version) if claim.version else None
         row, version = await self._write(claim.row.key, _deciding(rule), known)
         return None if row is None else claim._replace(row=row, version=version)
@@ -259,10 +247,12 @@ class DynamoLedger(LedgerWrites):
                 return answer, version
             known = _known_of(found, now)
             is_stored = True
-        raise Temporary("ledger_unavailable", f"DynamoDB: others kept writing delivery {key}, {TRIES} times in a row")
+        raise errors.Temporary(
+            "ledger_unavailable", f"DynamoDB: others kept writing delivery {key}, {TRIES} times in a row"
+        )
 
 
-def _deciding(rule: Rule) -> Decide[LedgerRow | None]:
+def _deciding(rule: ledger_rules.Rule) -> Decide[LedgerRow | None]:
     def decide(stored: LedgerRow | None) -> tuple[LedgerRow | None, LedgerRow | None]:
         changed = rule(stored) if stored else None
         return changed, None if changed is stored else changed
@@ -314,7 +304,7 @@ LISTED: Final = (*(name for name in LedgerRow._fields if name != "attempts"), VE
 
 
 def item_of(row: LedgerRow, version: str) -> Fields:
-    shard = shard_of(row.key)
+    shard = shards.shard_of(row.key)
     values = zip(LedgerRow._fields, row, _DEFAULT_VALUES, strict=True)
     fields = cast("dict[str, Value]", {name: value for name, value, default in values if value != default})
     fields[VERSION], fields[tables.SHARD] = version, str(shard)
@@ -346,7 +336,7 @@ def row_of(fields: Fields) -> LedgerRow:
     known |= {name: float(value) for name in _TIMES if isinstance(value := known.get(name), int)}
     row = LedgerRow(**{**_DEFAULTS, **known})  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")
-    return with_attempts(row, attempts) if isinstance(attempts, str) else row
+    return ledger_writes.with_attempts(row, attempts) if isinstance(attempts, str) else row
 
 
 def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
@@ -366,7 +356,7 @@ def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
 
 
 def _newest_attempts(row: LedgerRow) -> str:
-    while len((text := attempts_text(row)).encode()) > MAX_ATTEMPTS_BYTES:
+    while len((text := ledger_writes.attempts_text(row)).encode()) > MAX_ATTEMPTS_BYTES:
         row = row._replace(attempts=row.attempts[len(row.attempts) // 4 + 1 :])
     return text
 
@@ -400,7 +390,7 @@ class LedgerLists:
             found = await self._store.query(
                 tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, most, descending=True
             )
-            return newest_of(await self.read(keys_of(found)), limit, destination, state, before)
+            return ledger_writes.newest_of(await self.read(keys_of(found)), limit, destination, state, before)
         if destination is not None and endpoint_name(destination) and state not in {rules.RETRY_SCHEDULED, rules.HELD}:
             return await self._endpoint_rows(limit, destination, state, before)
         is_indexed = state in FOUND
@@ -408,7 +398,9 @@ class LedgerLists:
         rows: list[LedgerRow] = []
         high = inf if before is None else before[0]
         async for keys in self.keys(state if state and is_indexed else "", destination, chunk, high):
-            rows += newest_of(await self.read(keys, LISTED), limit - len(rows), destination, state, before)
+            rows += ledger_writes.newest_of(
+                await self.read(keys, LISTED), limit - len(rows), destination, state, before
+            )
             if len(rows) >= limit:
                 break
         return rows
@@ -428,7 +420,9 @@ class LedgerLists:
             found = await self._store.query_newest(
                 tables.DELIVERIES, tables.DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
             )
-            rows += newest_of(await self.read(keys_of(found), LISTED), limit - len(rows), destination, state)
+            rows += ledger_writes.newest_of(
+                await self.read(keys_of(found), LISTED), limit - len(rows), destination, state
+            )
             if len(found) < chunk:
                 break
             at = str(found[-1][tables.ENDPOINT_AT])

@@ -11,9 +11,8 @@ from typing import Final
 from urllib.parse import quote
 from xml.sax.saxutils import unescape
 
+from shared.cloud import object_names, retries
 from shared.cloud.aws.client import AwsClient, AwsPlace
-from shared.cloud.object_names import object_name
-from shared.cloud.retries import with_retries
 from shared.errors import Temporary
 from shared.outgoing.http_client import Answer
 
@@ -95,7 +94,7 @@ class S3Blobs:
     async def _call(
         self, method: str, name: str, body: bytes = b"", headers: Mapping[str, str] = MappingProxyType({})
     ) -> Answer:
-        return await self._request(method, self._path + quote(object_name(name), safe="/~"), body, headers)
+        return await self._request(method, self._path + quote(object_names.object_name(name), safe="/~"), body, headers)
 
     async def _request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] = MappingProxyType({})
@@ -108,7 +107,7 @@ class S3Blobs:
             except OSError as error:
                 raise Temporary("blobs_unavailable", f"S3 did not answer: {type(error).__name__}") from error
 
-        return await with_retries(call_once, _is_passing)
+        return await retries.with_retries(call_once, _is_passing)
 
 
 def _is_passing(answer: Answer) -> bool:

@@ -21,16 +21,12 @@ from math import ceil
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from shared import batching, errors, ports, push, settings
 from shared.base64_text import base64_text, decode_base64
-from shared.batching import Batcher
 from shared.cloud.aws.client import PASSING_ERRORS, AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.retries import with_retries
-from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.outgoing.http_client import Answer
-from shared.ports import BusMessage
-from shared.push import Push
-from shared.settings import QUEUE_VARIABLES
 
 MAX_MESSAGE_BYTES: Final = 1_048_576
 MAX_DELAY_SECONDS: Final = 900
@@ -71,7 +67,7 @@ class Entry(NamedTuple):
         return document
 
 
-def entry_of(message: BusMessage) -> Entry:
+def entry_of(message: ports.BusMessage) -> Entry:
     attributes = _fitting_attributes(message)
     body = _text(message.data)
     if body is None:
@@ -92,7 +88,7 @@ def _text(data: bytes) -> str | None:
     return text if text and _is_fitting_text(text) else None
 
 
-def _fitting_attributes(message: BusMessage) -> dict[str, str]:
+def _fitting_attributes(message: ports.BusMessage) -> dict[str, str]:
     """Return the attributes that SQS takes, with those that it does not in one of them."""
     fitting: dict[str, str] = {}
     others: dict[str, str] = {}
@@ -118,14 +114,14 @@ def _is_fitting_text(text: str) -> bool:
     return text.isprintable() or not _UNFIT.search(text)  # what is printable fits, and is known in a tenth of the time
 
 
-def message_of(record: Json) -> Push:
+def message_of(record: Json) -> push.Push:
     """Return the message of a record that Lambda reads from SQS. Raises Permanent (`malformed_push`).
 
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
     """
     body = record.get("body") if isinstance(record, dict) else None
     if not isinstance(record, dict) or not isinstance(body, str):
-        raise Permanent("malformed_push", "the record has no 'body'")
+        raise errors.Permanent("malformed_push", "the record has no 'body'")
     attributes = _plain_attributes(record.get("messageAttributes"))
     is_encoded = attributes.pop(BODY, None) == BASE64
     others = attributes.pop(ATTRIBUTES, None)
@@ -133,11 +129,11 @@ def message_of(record: Json) -> Push:
         data = _decoded(body) if is_encoded else body.encode()
         packed: Json = json.loads(others) if others is not None else None
     except (ValueError, RecursionError) as error:
-        raise Permanent("malformed_push", f"the record's body or its {ATTRIBUTES!r} cannot be read") from error
+        raise errors.Permanent("malformed_push", f"the record's body or its {ATTRIBUTES!r} cannot be read") from error
     if isinstance(packed, dict):
         attributes.update({name: value for name, value in packed.items() if isinstance(value, str)})
     message_id = record.get("messageId")
-    return Push(data, attributes, message_id if isinstance(message_id, str) else "")
+    return push.Push(data, attributes, message_id if isinstance(message_id, str) else "")
 
 
 def _decoded(body: str) -> bytes:
@@ -180,11 +176,13 @@ class SqsBus:
         self._client = AwsClient(place, "sqs")
         self._queues = queues
         self._batches = batches
-        self._topics: dict[str, Batcher[Sequence[Entry], str | None]] = {}
+        self._topics: dict[str, batching.Batcher[Sequence[Entry], str | None]] = {}
 
-    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+    async def publish(self, topic: str, messages: Sequence[ports.BusMessage]) -> None:
         if topic not in self._queues:
-            raise Temporary("bus_unavailable", f"no queue for topic {topic!r}: set {QUEUE_VARIABLES[topic]}")
+            raise errors.Temporary(
+                "bus_unavailable", f"no queue for topic {topic!r}: set {settings.QUEUE_VARIABLES[topic]}"
+            )
         requests = [*_requests([_fitting(entry_of(message)) for message in messages])]
         batcher = self._batcher(topic)
         if len(requests) != 1:
@@ -195,19 +193,19 @@ class SqsBus:
             faults = await self._send(topic, requests[0])
         for fault in faults:
             if fault is not None:
-                raise Temporary("bus_unavailable", fault)
+                raise errors.Temporary("bus_unavailable", fault)
 
     def close(self) -> None:
         self._client.close()
 
-    def _batcher(self, topic: str) -> Batcher[Sequence[Entry], str | None]:
+    def _batcher(self, topic: str) -> batching.Batcher[Sequence[Entry], str | None]:
         batcher = self._topics.get(topic)
         if batcher is None:
 
             async def call(groups: Sequence[Sequence[Entry]]) -> Sequence[str | None]:
                 return await self._send_groups(topic, groups)
 
-            batcher = Batcher(
+            batcher = batching.Batcher(
                 call,
                 max_batch=MAX_REQUESTS * MAX_ENTRIES,
                 max_waiting=MAX_WAITING,
@@ -249,7 +247,7 @@ class SqsBus:
             answer = await self._client.action(
                 "AmazonSQS.SendMessageBatch", texts_json(body), SEND_SECONDS, may_repeat=True
             )
-        except Temporary as error:  # there are no credentials
+        except errors.Temporary as error:  # there are no credentials
             return dict.fromkeys(entries, error.detail), False
         except OSError as error:
             return dict.fromkeys(entries, f"SQS did not confirm: {type(error).__name__}"), False
@@ -294,7 +292,7 @@ def _fault(topic: str, status: int, code: str) -> str:
 def _fitting(entry: Entry) -> Entry:
     if entry.weight > MAX_MESSAGE_BYTES:
         rule = f"SQS takes messages of at most {MAX_MESSAGE_BYTES} bytes; got one of {entry.weight}"
-        raise Temporary("bus_unavailable", rule)
+        raise errors.Temporary("bus_unavailable", rule)
     return entry
 
 

@@ -16,15 +16,13 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
+from shared import time_bound, times
 from shared.base64_text import base64_text, decode_base64
+from shared.cloud import retries, shards
 from shared.cloud.gcp.tokens import Authorization
-from shared.cloud.retries import PASSING_CODES, PATIENT, with_retries
-from shared.cloud.shards import merge_shards
 from shared.errors import Temporary, TemporaryCode
 from shared.jsontext import Json, JsonObject, from_json, texts_json
 from shared.outgoing.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
-from shared.time_bound import back_off
-from shared.times import rfc3339, unix_seconds
 
 MAX_DOCUMENT_BYTES: Final = 900_000
 """Of one large field. A document holds 1 MiB in all, names and the other fields included."""
@@ -97,7 +95,7 @@ def encoded(value: Value | Sequence[Value]) -> JsonObject:
         case bytes():
             return {"bytesValue": base64_text(value)}
         case Moment():
-            return {"timestampValue": rfc3339(value.seconds)}
+            return {"timestampValue": times.rfc3339(value.seconds)}
         case Name():
             return {"referenceValue": value.text}
         case _:
@@ -117,7 +115,7 @@ def decoded(value: Json) -> Value:
         case "bytesValue", str():
             return decode_base64(content, strict=False)
         case "timestampValue", str():
-            return Moment(unix_seconds(content))
+            return Moment(times.unix_seconds(content))
         case _:
             return None
 
@@ -193,7 +191,7 @@ OVERTAKEN: Final = frozenset({"ABORTED", "ALREADY_EXISTS"})
 IS_THERE: Final = frozenset({"ALREADY_EXISTS"})
 IS_ANOTHER: Final = frozenset({"FAILED_PRECONDITION", "NOT_FOUND"})
 """What a write is told whose condition does not hold: that the document is new, or of a version."""
-ALONE: Final = PASSING_CODES | {"ABORTED"}
+ALONE: Final = retries.PASSING_CODES | {"ABORTED"}
 """Outside a transaction, contention passes too."""
 WHY: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -316,7 +314,7 @@ class Firestore:
         last: str | None = None
         for number in range(TRIES):
             if number:
-                await back_off(CONTENTION_SECONDS * 2**number)
+                await time_bound.back_off(CONTENTION_SECONDS * 2**number)
             try:
                 found, last = await self._begin(collection, ids, mask, last)
                 answer, writes = decide(found)
@@ -361,12 +359,12 @@ class Firestore:
         except _Rejection as rejection:
             raise self._temporary(method, rejection) from rejection
 
-    async def _call(self, method: str, body: JsonObject, passing: frozenset[str] = PASSING_CODES) -> Json:
+    async def _call(self, method: str, body: JsonObject, passing: frozenset[str] = retries.PASSING_CODES) -> Json:
         """Call with retries. The whole ends before a lease does: after a slow rejection there is no retry."""
-        answer = await with_retries(
+        answer = await retries.with_retries(
             lambda: self._call_once(method, body),
             lambda answer: isinstance(answer, _Rejection) and answer.status in passing,
-            PATIENT,
+            retries.PATIENT,
         )
         if isinstance(answer, _Rejection):
             raise answer
@@ -471,7 +469,7 @@ async def read_shards(
         query = query_document(collection, bounds, order_by=field, descending=descending, limit=count, select=select)
         return await store.query(query)
 
-    return await merge_shards(read, lambda each: moment_of(each, field), limit, descending=descending)
+    return await shards.merge_shards(read, lambda each: moment_of(each, field), limit, descending=descending)
 
 
 def moment_of(document: Document, field: str) -> int:

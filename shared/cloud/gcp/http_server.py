@@ -15,11 +15,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no types
 
+from shared import errors, http, logs, outcomes
 from shared.cloud.gcp.serving import WHOLE_KEY
-from shared.errors import RejectedCode, ServerCode
-from shared.http import MAX_HEADER_BYTES
-from shared.logs import log
-from shared.outcomes import RequestOutcome
 
 if TYPE_CHECKING:
     from shared.cloud.gcp.serving import Application
@@ -27,14 +24,14 @@ if TYPE_CHECKING:
 HEAD_SECONDS: Final = 10.0
 """From the connection, or from the answer before, to the end of a request's head. Then the connection is closed: a
 sender on this machine that opens connections and sends nothing would use up the 1,024 descriptors of a process."""
-MAX_HEAD_BYTES: Final = 2 * MAX_HEADER_BYTES
+MAX_HEAD_BYTES: Final = 2 * http.MAX_HEADER_BYTES
 """Of a head, of the extensions of a chunk, or of trailers. uvicorn keeps a header without an end in memory until it has
 none left. The function itself rejects what is less than this and too large."""
 LINGER_SECONDS: Final = 0.25
 """How long a server that ends still takes a request on an open connection. Closed at once, a request that is on its
 way would be reset: this happens in each reload of `make dev`."""
 _TLS: Final = "not HTTP but TLS: the sender uses HTTPS, and this port takes plain HTTP"
-_REJECTED: Final[RequestOutcome] = "rejected"
+_REJECTED: Final[outcomes.RequestOutcome] = "rejected"
 _HEAD_TIMEOUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _HEAD_TOO_LARGE: Final = _HEAD_TIMEOUT.replace(b"408 Request Timeout", b"431 Request Header Fields Too Large")
 
@@ -162,9 +159,11 @@ class BoundedProtocol(HttpToolsProtocol):
         lines += [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
-    def _log_rejected(self, status: int, code: ServerCode | RejectedCode, detail: str) -> None:
+    def _log_rejected(self, status: int, code: errors.ServerCode | errors.RejectedCode, detail: str) -> None:
         """`detail` holds nothing of what was sent."""
-        log("WARNING", _REJECTED, function=self.function, outcome=_REJECTED, status=status, code=code, detail=detail)
+        logs.log(
+            "WARNING", _REJECTED, function=self.function, outcome=_REJECTED, status=status, code=code, detail=detail
+        )
 
     def _close_if_late(self) -> None:
         now = self.loop.time()

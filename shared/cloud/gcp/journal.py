@@ -15,14 +15,11 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Final
 
-from shared.batching import Batcher
-from shared.cloud import journal_entries
+from shared import batching, jsontext, ports
+from shared.cloud import journal_entries, shards
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import MAX_DOCUMENT_BYTES, Fields, Firestore, Moment, Value, Write, document_id, sharded
-from shared.cloud.shards import shard_of
 from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
-from shared.jsontext import JsonObject, to_json
-from shared.ports import Blobs
 from shared.retention import Retention
 
 MAX_BATCH: Final = 100
@@ -33,11 +30,11 @@ MAX_WAITING: Final = 2_000
 class FirestoreJournal:
     """Entries that arrive while a commit is in flight go into the next. `blobs` takes messages that are too large."""
 
-    def __init__(self, store: Firestore, blobs: Blobs | None, retention: Retention) -> None:
+    def __init__(self, store: Firestore, blobs: ports.Blobs | None, retention: Retention) -> None:
         self._store = store
         self._blobs = blobs
         self._retention = retention
-        self._batcher = Batcher[Sequence[Write], None](
+        self._batcher = batching.Batcher[Sequence[Write], None](
             self._commit, max_batch=MAX_BATCH, max_waiting=MAX_WAITING, weigh=_weight, max_weight=MAX_BATCH_BYTES
         )
 
@@ -95,7 +92,7 @@ def keyed(value: str, seq: int) -> str:
 
 def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
     """Return the event's writes. A second pass (redelivery, replay) changes only what was decided."""
-    event, shard = entry.event, shard_of(entry.event.id)
+    event, shard = entry.event, shards.shard_of(entry.event.id)
     seq = journal_entries.event_seq(entry)
     fields: dict[str, Value] = {
         "id": event.id,
@@ -107,7 +104,7 @@ def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
     document = journal_entries.event_body(entry)
     is_kept = len(document) <= MAX_DOCUMENT_BYTES  # it always is, where there is a place for blobs
     has_document = is_kept and retention.bodies_seconds >= retention.events_seconds
-    fields["entry"] = to_json({**journal_entries.event_document(entry, seq), "has_document": has_document})
+    fields["entry"] = jsontext.to_json({**journal_entries.event_document(entry, seq), "has_document": has_document})
     bodies: list[Write] = []
     if has_document:
         fields["document"] = document
@@ -126,7 +123,7 @@ def dead_letter_write(letter: DeadLetter, blob: str | None, retention: Retention
         "event_id": letter.event_id,
         "state": KEPT,
         "by_state": keyed(KEPT, seq),
-        "entry": to_json(journal_entries.dead_letter_document(letter)),
+        "entry": jsontext.to_json(journal_entries.dead_letter_document(letter)),
         "message": None if blob else letter.message,
         "message_blob": blob,
         EXPIRE_AT: Moment(letter.at + retention.dead_letters_seconds),
@@ -139,5 +136,5 @@ def marked_write(doc_id: str, seq: int, state: str) -> Write:
     return Write(DEAD_LETTERS, doc_id, fields, mask=tuple(fields))
 
 
-def entry_of(fields: Fields) -> JsonObject:
+def entry_of(fields: Fields) -> jsontext.JsonObject:
     return journal_entries.parsed_entry(fields["entry"])

@@ -23,25 +23,15 @@ from dataclasses import replace
 from secrets import randbits
 from typing import Final, TypeAlias
 
+from shared import batching, ledger_rules
 from shared import ledger_rules as rules
-from shared.batching import batches
-from shared.cloud.earlier_words import STATES, current_reason
+from shared.cloud import earlier_words, ledger_writes, shards
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import DESTINATIONS, EXPIRE_AT, LEDGER
-from shared.cloud.ledger_writes import (
-    FENCE_BITS,
-    LedgerWrites,
-    attempts_text,
-    destination_state_of,
-    newest_of,
-    with_attempts,
-)
-from shared.cloud.shards import shard_of
 from shared.delivery import REMEMBERED_SECONDS, Delivery
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject, texts_json
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
-from shared.ledger_rules import Rule
 from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
@@ -62,7 +52,7 @@ MoveRow: TypeAlias = Callable[[LedgerRow, int], LedgerRow | None]
 """From a row and the fence that it is to have, to the row as it is moved; None if the move is rejected."""
 
 
-class FirestoreLedger(LedgerWrites):
+class FirestoreLedger(ledger_writes.LedgerWrites):
     """The ledger of a deployment. Its methods run on the event loop.
 
     A write is one commit, or one transaction that is begun again where another was faster: all of it is stored when
@@ -77,7 +67,7 @@ class FirestoreLedger(LedgerWrites):
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
         """Claim the delivery for `lease_seconds`. The attempt is stored as begun before this returns."""
-        fence = randbits(FENCE_BITS)
+        fence = randbits(ledger_writes.FENCE_BITS)
         payload_hash = delivery.event.payloadhash
 
         def claim_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
@@ -88,7 +78,7 @@ class FirestoreLedger(LedgerWrites):
 
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
         """Let the delivery wait in its group. Return Gathered once that is stored, or why it does not wait there."""
-        fence = randbits(FENCE_BITS)
+        fence = randbits(ledger_writes.FENCE_BITS)
         payload_hash = delivery.event.payloadhash
 
         def gather_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
@@ -157,7 +147,7 @@ class FirestoreLedger(LedgerWrites):
     async def _move_many(self, moves: Sequence[tuple[str, int]], move: MoveRow) -> list[LedgerRow | Temporary | None]:
         """Move many rows in one transaction of two calls, which is what each row alone would cost."""
         moved: list[LedgerRow | Temporary | None] = []
-        for some in batches([*batches(moves, MOVED_AT_ONCE)], TRANSACTIONS_AT_ONCE):
+        for some in batching.batches([*batching.batches(moves, MOVED_AT_ONCE)], TRANSACTIONS_AT_ONCE):
             for rows in await asyncio.gather(*(self._move_group(group, move) for group in some)):
                 moved += rows
         return moved
@@ -193,7 +183,7 @@ class FirestoreLedger(LedgerWrites):
         count = 0
         while held := await self._held(destination):
             released = 0
-            for keys in batches([row.key for row in held], AT_ONCE):
+            for keys in batching.batches([row.key for row in held], AT_ONCE):
                 released += sum(await asyncio.gather(*(self._release(key, now) for key in keys)))
             count += released
             if not released:  # others release them
@@ -206,7 +196,7 @@ class FirestoreLedger(LedgerWrites):
 
     async def destination_state(self, destination: str) -> DestinationState:
         found = await self._store.get(DESTINATIONS, [destination])
-        return destination_state_of(found.get(destination, {}))
+        return ledger_writes.destination_state_of(found.get(destination, {}))
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         """Return the delivery's row with its message and attempts; None if the event has no such delivery."""
@@ -231,7 +221,7 @@ class FirestoreLedger(LedgerWrites):
         Where no index finds the state, MAX_LOOKED_THROUGH rows are read at most.
         """
         if event_id is not None:
-            rows = newest_of(await self._event_rows(event_id), limit, destination, state, before)
+            rows = ledger_writes.newest_of(await self._event_rows(event_id), limit, destination, state, before)
         elif destination is not None and endpoint_name(destination):
             rows = await self._rows(endpoint_query(destination, state, limit, before))
         else:
@@ -261,7 +251,7 @@ class FirestoreLedger(LedgerWrites):
                 self._store, LEDGER, field, chunk, prefix=prefix, high=high, descending=True, select=("row", field)
             )
             rows = [row_of(each.fields) for each in documents]
-            found += newest_of(rows, limit - len(found), destination, state, before)
+            found += ledger_writes.newest_of(rows, limit - len(found), destination, state, before)
             if len(documents) < chunk:
                 break
             looked_through += chunk
@@ -275,7 +265,7 @@ class FirestoreLedger(LedgerWrites):
     async def destination_states(self) -> dict[str, DestinationState]:
         """Return the states of those that were disabled or paused, and not released since."""
         found = await self._store.query(firestore.query_document(DESTINATIONS, limit=firestore.MAX_WRITES))
-        return {document.id: destination_state_of(document.fields) for document in found}
+        return {document.id: ledger_writes.destination_state_of(document.fields) for document in found}
 
     async def purge(self, before: float) -> int:
         """Delete at most MAX_PURGED a call: most expire by themselves, by the collection's TTL policy.
@@ -286,7 +276,7 @@ class FirestoreLedger(LedgerWrites):
         found = await firestore.read_shards(self._store, LEDGER, "created", MAX_PURGED, high=high, select=select)
         known = [row_of(each.fields) for each in found]
         old = [row for row in known if row.state in rules.FINAL and row.updated_at < before]
-        for rows in batches(old, firestore.MAX_WRITES):
+        for rows in batching.batches(old, firestore.MAX_WRITES):
             await self._store.commit([removed_document(row.key) for row in rows])
         return len(old)
 
@@ -296,7 +286,7 @@ class FirestoreLedger(LedgerWrites):
     async def _release(self, key: str, now: float) -> bool:
         return await self._change(key, lambda row: rules.release(row, now)) is not None
 
-    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
+    async def _change(self, key: str, rule: ledger_rules.Rule) -> LedgerRow | None:
         def decide(fields: firestore.Fields | None) -> tuple[LedgerRow | None, firestore.Write | None]:
             row = row_of(fields) if fields else None
             changed = rule(row) if row else None
@@ -315,7 +305,7 @@ class FirestoreLedger(LedgerWrites):
         """Read by themselves, so many at a time as an answer can hold. A row without one is left as it is."""
         keys = [row.key for row in rows if row.state not in rules.FINAL]
         answers = await asyncio.gather(
-            *(self._store.get(LEDGER, some, ("message",)) for some in batches(keys, MESSAGES_AT_ONCE))
+            *(self._store.get(LEDGER, some, ("message",)) for some in batching.batches(keys, MESSAGES_AT_ONCE))
         )
         messages = {key: fields.get("message") for found in answers for key, fields in found.items()}
         return [
@@ -363,7 +353,7 @@ _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT,
 def new_document(row: LedgerRow) -> firestore.Write:
     fields: dict[str, firestore.Value] = {
         "event_id": row.event_id,
-        "created": firestore.sharded("", shard_of(row.key), microseconds(row.created_at)),
+        "created": firestore.sharded("", shards.shard_of(row.key), microseconds(row.created_at)),
         "by_destination": _place(row.destination, row),
     }
     if row.message:
@@ -378,8 +368,8 @@ def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: s
     """
     fields, mask = _fields(row), [*_CHANGING]
     if before is not None and row.attempts != before.attempts:
-        fields["attempts"] = attempts_text(row)
-        fields["ended"] = firestore.sharded("", shard_of(row.key), microseconds(row.attempts[-1].ended_at))
+        fields["attempts"] = ledger_writes.attempts_text(row)
+        fields["ended"] = firestore.sharded("", shards.shard_of(row.key), microseconds(row.attempts[-1].ended_at))
         mask += "attempts", "ended"
     if row.state in rules.FINAL or (before is not None and row.message != before.message):
         fields["message"] = row.message or None
@@ -402,7 +392,7 @@ def removed_document(key: str) -> firestore.Write:
 
 def _fields(row: LedgerRow) -> dict[str, firestore.Value]:
     """Return the changing fields. One that is left out has no index entries."""
-    shard, made = shard_of(row.key), microseconds(row.created_at)
+    shard, made = shards.shard_of(row.key), microseconds(row.created_at)
     # A float may be written in another way than json.dumps writes it: it reads the same.
     fields: dict[str, firestore.Value] = {"row": texts_json(_row_document(row)).decode()}
     if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
@@ -420,7 +410,7 @@ def _place(start: str, row: LedgerRow) -> str:
     """Return the text by which an index lists the row. An endpoint's rows are few enough to need no shards."""
     made = microseconds(row.created_at)
     if endpoint_name(row.destination) is None:
-        return firestore.sharded(f"{start}/", shard_of(row.key), made)
+        return firestore.sharded(f"{start}/", shards.shard_of(row.key), made)
     return _endpoint_place(start, made, row.key)
 
 
@@ -454,11 +444,14 @@ def row_of(fields: firestore.Fields) -> LedgerRow:
     document = _ADDED | document
     known = {name: document[name] for name in (*_WRITTEN, *_SELDOM)}
     stored = str(known["state"])
-    if stored in STATES:  # an earlier version wrote it
-        known |= {"state": STATES[stored], "reason": current_reason(stored, str(known["reason"]))}
+    if stored in earlier_words.STATES:  # an earlier version wrote it
+        known |= {
+            "state": earlier_words.STATES[stored],
+            "reason": earlier_words.current_reason(stored, str(known["reason"])),
+        }
     row = LedgerRow(**known, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")
-    return with_attempts(row, attempts) if isinstance(attempts, str) else row
+    return ledger_writes.with_attempts(row, attempts) if isinstance(attempts, str) else row
 
 
 def microseconds(seconds: float) -> int:

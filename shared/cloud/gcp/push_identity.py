@@ -14,8 +14,7 @@ from shared.errors import Rejected, Temporary
 from shared.http import Request
 from shared.outgoing.http_client import HttpClient
 from shared.settings import Settings
-from shared.signatures.jwt import JwtScheme, unverified_claims
-from shared.signatures.locations import RequestFields
+from shared.signatures import jwt, locations
 
 GOOGLE_ISSUER: Final = "https://accounts.google.com"
 GOOGLE_KEYS: Final = "https://www.googleapis.com/oauth2/v3/certs"
@@ -45,7 +44,7 @@ class PushVerifier:
         self._verified: dict[str, float] = {}
 
     @cached_property
-    def scheme(self) -> JwtScheme:
+    def scheme(self) -> jwt.JwtScheme:
         """Return the scheme of the token. `keys_url` is empty where Cloud Run has verified the signature already.
 
         Raises Temporary where a deployment says neither who pushes nor to whom: nothing is taken, nothing is lost.
@@ -63,7 +62,7 @@ class PushVerifier:
             issuer, keys_url = EMULATED_ISSUER, f"http://{settings.emulator_host}{EMULATED_KEYS_PATH}"
         account = {"email": settings.push_account, "email_verified": "True"}
         claims = {"iss": issuer, "aud": settings.push_audience, **account}
-        return JwtScheme(
+        return jwt.JwtScheme(
             header="authorization",
             prefix="Bearer ",
             algorithms=(ALGORITHM,),
@@ -112,7 +111,7 @@ class PushVerifier:
 
     def _verify_signature(self, head: Request) -> None:
         try:
-            self.scheme.verify(RequestFields(head), (), {self.scheme.keys_url: self._keys}, self._now())
+            self.scheme.verify(locations.RequestFields(head), (), {self.scheme.keys_url: self._keys}, self._now())
         except ImportError as error:  # a bundle for Cloud Run, which verifies signatures itself, comes without
             raise Temporary(
                 "push_keys_unavailable", "to verify a push's signature, install the package cryptography"
@@ -123,7 +122,7 @@ class PushVerifier:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Rejected("signature_mismatch", "the request has no bearer token")
-        claims = unverified_claims(token.strip())
+        claims = jwt.unverified_claims(token.strip())
         self.scheme.verify_claims(claims, self._now())
         expires = claims.get("exp")
         if not isinstance(expires, int | float):

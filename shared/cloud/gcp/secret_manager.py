@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from shared import errors, secrets
 from shared.cloud.retries import PASSING_STATUSES
-from shared.errors import Temporary
-from shared.secrets import READ_SECONDS, Reader, SecretDenied, SecretStoreUnreachable
 
 if TYPE_CHECKING:
     from google.cloud.secretmanager import SecretManagerServiceClient
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 def from_secret_manager(
     project: str, prefix: str = "", make_client: "Callable[[], SecretManagerServiceClient] | None" = None
-) -> Reader:
+) -> secrets.Reader:
     """Return a reader of the project's secrets. `prefix` stands before each secret's name there.
 
     The client, which is slow to import, is made at the first secret that no nearer place has.
@@ -30,12 +29,12 @@ def from_secret_manager(
         try:
             client = client or (make_client or _over_rest)()
             version = f"projects/{project}/secrets/{prefix}{name}/versions/latest"
-            answer = client.access_secret_version(name=version, timeout=READ_SECONDS, retry=None)
+            answer = client.access_secret_version(name=version, timeout=secrets.READ_SECONDS, retry=None)
         except NotFound:
             return None
         except Forbidden as error:  # also for what is not there, to an account that may read only its own
             detail = f"Secret Manager lets this account read no secret {prefix + name!r}, or there is none"
-            raise SecretDenied("secret_unavailable", detail) from error
+            raise secrets.SecretDenied("secret_unavailable", detail) from error
         except GoogleAPICallError as error:
             detail = f"Secret Manager answered {error.code} for {prefix + name!r}: {type(error).__name__}"
             raise _fault(detail, is_answer=not (error.code in PASSING_STATUSES or (error.code or 0) >= 500)) from error
@@ -49,8 +48,8 @@ def from_secret_manager(
     return read
 
 
-def _fault(detail: str, is_answer: bool) -> Temporary:
-    return (Temporary if is_answer else SecretStoreUnreachable)("secret_unavailable", detail)
+def _fault(detail: str, is_answer: bool) -> errors.Temporary:
+    return (errors.Temporary if is_answer else secrets.SecretStoreUnreachable)("secret_unavailable", detail)
 
 
 def _over_rest() -> "SecretManagerServiceClient":

@@ -6,14 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from shared import errors, jsontext, logs, times
 from shared.cloud.earlier_words import CODES, OUTCOMES, STATUSES, current_reason
 from shared.cloud.local.database import Transactions, open_database
-from shared.errors import Temporary
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents, updated_entry
-from shared.jsontext import from_json, texts_json, to_json
-from shared.logs import log
-from shared.times import unix_seconds
 
 # receive's log line may have made the row before; a second pass (redelivery, replay) changes what was decided only.
 _EVENT: Final = """
@@ -83,8 +80,8 @@ class LocalJournal:
         attempts, self._noted = self._noted, []
         try:
             await self.record(attempts)
-        except Temporary as error:
-            log("WARNING", "not journaled", function="notify", count=len(attempts), detail=error.detail)
+        except errors.Temporary as error:
+            logs.log("WARNING", "not journaled", function="notify", count=len(attempts), detail=error.detail)
 
     async def close(self) -> None:
         if self._writing is not None:
@@ -121,7 +118,7 @@ def _update_event(connection: sqlite3.Connection, entry: EventEntry) -> bool:
     if stored is None:
         return False
     event_seq, expected, routes = stored
-    updated = updated_entry(entry, from_json(routes.encode()), expected)
+    updated = updated_entry(entry, jsontext.from_json(routes.encode()), expected)
     connection.execute(_UPDATED_EVENT, (updated.expected, updated.broken, event_seq))
     connection.execute(_UPDATED_BODY, (_body_values(updated)[1], event_seq))
     return True
@@ -153,7 +150,7 @@ def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
         event.type,
         event.subject,
         event.actor,
-        unix_seconds(event.receivedat),
+        times.unix_seconds(event.receivedat),
         entry.at,
         expected,
         broken,
@@ -169,8 +166,8 @@ def _idle_status(entry: EventEntry) -> str:
 
 
 def _body_values(entry: EventEntry) -> tuple[str, str]:
-    document = entry.document.decode() or to_json(to_cloudevent(entry.event))
-    return document, texts_json(route_documents(entry.routes, entry.others)).decode()
+    document = entry.document.decode() or jsontext.to_json(to_cloudevent(entry.event))
+    return document, jsontext.texts_json(route_documents(entry.routes, entry.others)).decode()
 
 
 def _dead_letter_values(entry: DeadLetter) -> tuple[str | float | bytes, ...]:

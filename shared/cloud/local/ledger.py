@@ -12,14 +12,12 @@ from pathlib import Path
 from secrets import randbits
 from typing import Final, TypeAlias
 
+from shared import jsontext, ledger_rules
 from shared import ledger_rules as rules
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, attempts_text, with_attempts
-from shared.cloud.local.database import Transactions
-from shared.cloud.local.ledger_tables import INDEXED_STATES, open_ledger
+from shared.cloud.local import database, ledger_tables
 from shared.delivery import Delivery
-from shared.jsontext import to_json
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place, Settlement
-from shared.ledger_rules import Rule
 
 FILE_NAME: Final = "ledger.db"
 SETTLE_SECONDS: Final = 0.002
@@ -49,7 +47,7 @@ class LocalLedger(LedgerWrites):
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = Transactions(path, "ledger_unavailable", open_ledger)
+        self._file = database.Transactions(path, "ledger_unavailable", ledger_tables.open_ledger)
         self._row_ids: dict[str, int] = {}
 
     async def claim(
@@ -196,14 +194,14 @@ class LocalLedger(LedgerWrites):
         """Close the file. No call may be under way."""
         self._file.close()
 
-    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
+    async def _change(self, key: str, rule: ledger_rules.Rule) -> LedgerRow | None:
         def operation(connection: sqlite3.Connection) -> LedgerRow | None:
             row_id = find_id(connection, key, self._row_ids.get(key))
             return None if row_id is None else change_row(connection, row_id, rule)
 
         return await self._file.write(operation, is_synced=True)
 
-    async def _change_claimed(self, claim: Claimed, rule: Rule) -> Claimed | None:
+    async def _change_claimed(self, claim: Claimed, rule: ledger_rules.Rule) -> Claimed | None:
         row_id = int(claim.version)
         row = await self._file.write(lambda connection: change_row(connection, row_id, rule), is_synced=True)
         return None if row is None else claim._replace(row=row)
@@ -367,7 +365,7 @@ def conditions(filters: Mapping[str, str], before: Place | None = None) -> tuple
     The rows of a destination are in the order of their index: by creation time, then by key. Other rows are in the
     order of their ids, which rise with the time too.
     """
-    has_partial_index = filters.get("state") in INDEXED_STATES
+    has_partial_index = filters.get("state") in ledger_tables.INDEXED_STATES
     clauses: list[str] = []
     values: list[Value] = []
     for column, value in filters.items():
@@ -405,12 +403,12 @@ def settle_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, r
 
 def update_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, row: LedgerRow) -> None:
     """Write all that can change, if the stored row still has the fence and the state of `before`."""
-    replays = to_json(list(row.replays)) if row.replays else _EMPTY_LIST
+    replays = jsontext.to_json(list(row.replays)) if row.replays else _EMPTY_LIST
     condition = (row_id, before.fence, before.state)
     connection.execute(_UPDATE, (*_changeable_values(row), attempts_text(row), replays, *condition))
 
 
-def change_row(connection: sqlite3.Connection, row_id: int, rule: Rule) -> LedgerRow | None:
+def change_row(connection: sqlite3.Connection, row_id: int, rule: ledger_rules.Rule) -> LedgerRow | None:
     """Write what the rule makes of the row, and return it; None if there is no row or the rule rejects it."""
     row = find_row(connection, row_id)
     if row is None:

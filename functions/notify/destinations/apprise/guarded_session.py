@@ -17,8 +17,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 
-from shared.errors import HookchainError
-from shared.fetch import Fetched, Outgoing
+from shared import errors, fetch
 from shared.outgoing.allowed_requests import OWN
 
 METHODS: Final = ("get", "head", "post", "put", "patch", "delete", "options")
@@ -29,7 +28,7 @@ SHARED: Final = frozenset({"RequestException", "Response", "TooManyRedirects", "
 class Exchange(Protocol):
     """One attempt's guarded fetch. Raises HookchainError."""
 
-    def __call__(self, request: Outgoing) -> Fetched: ...
+    def __call__(self, request: fetch.Outgoing) -> fetch.Fetched: ...
 
 
 CURRENT: Final[ContextVar[Exchange | None]] = ContextVar("exchange", default=None)
@@ -44,7 +43,7 @@ class GuardedAdapter(BaseAdapter):
             raise requests.ConnectionError("no attempt is under way")
         try:
             fetched = exchange(_outgoing(request))
-        except HookchainError as error:
+        except errors.HookchainError as error:
             raise requests.ConnectionError(error.code) from error
         return _response(request, fetched)
 
@@ -100,12 +99,12 @@ def guard(package: str = "apprise") -> None:
             module.requests = _GUARDED  # type: ignore[attr-defined] # it has one, as the line before says
 
 
-def _outgoing(request: requests.PreparedRequest) -> Outgoing:
+def _outgoing(request: requests.PreparedRequest) -> fetch.Outgoing:
     body = request.body or b""
     if not isinstance(body, bytes | str):
         raise requests.ConnectionError("a body that is a file or a stream is not supported")
     headers = [(name, _text(value)) for name, value in request.headers.items() if name.lower() not in OWN]
-    return Outgoing(
+    return fetch.Outgoing(
         str(request.method), str(request.url), tuple(headers), body if isinstance(body, bytes) else body.encode()
     )
 
@@ -114,7 +113,7 @@ def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def _response(request: requests.PreparedRequest, fetched: Fetched) -> requests.Response:
+def _response(request: requests.PreparedRequest, fetched: fetch.Fetched) -> requests.Response:
     response = requests.Response()
     response.status_code = fetched.status
     response.headers = CaseInsensitiveDict(fetched.headers)

@@ -15,25 +15,18 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import bounded_templates, cut
-from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import DestinationSecrets
+from functions.notify import bounded_texts, destination, destination_secrets, http_engine, http_kind
 from functions.notify.destinations.document import markdown
 from functions.notify.destinations.document.markdown import START
 from functions.notify.google_calls import CallFailed, GoogleCalls, objects_in
-from functions.notify.http_engine import attempt_in_time
 from functions.notify.http_kind import OutgoingRequest, SecretValues
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate, checked_by
+from shared import errors, event, expressions, time_bound
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
-from shared.errors import Permanent
-from shared.event import view_of
-from shared.expressions import over_event
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.templating.template import Template
-from shared.time_bound import Deadlines
 
 Placeholder = Annotated[str, Field(pattern=r"^[^{}\s]([^{}\r\n]{0,98}[^{}\s])?$")]
 
@@ -126,22 +119,24 @@ class Content:
 class DocumentDestination:
     dedupes_repeats = True
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(self, settings: Settings, context: destination.Context) -> None:
         self._settings = settings
-        self._secrets = DestinationSecrets(context.secrets, [settings.secret] if settings.secret else [])
+        self._secrets = destination_secrets.DestinationSecrets(
+            context.secrets, [settings.secret] if settings.secret else []
+        )
         self._blobs = context.blobs
-        self._deadlines = Deadlines()
+        self._deadlines = time_bound.Deadlines()
         share = SHARE if settings.append_to else SHARE_FOLDER
         self._docs = GoogleCalls(context, _auth(settings), "Google Docs", share)
         self._drive = GoogleCalls(context, _auth(settings), "Google Drive", share)
         self._turn = asyncio.Lock()
 
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+    async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         def prepare(whole: Delivery, _: SecretValues) -> Content:
-            with bounded_templates():
+            with bounded_texts.bounded_templates():
                 return content_of(whole, self._settings, attempt.row_key, attempt.may_be_there)
 
-        return await attempt_in_time(
+        return await http_engine.attempt_in_time(
             self._secrets, self._blobs, self._deadlines, delivery, attempt, prepare, self._send
         )
 
@@ -213,11 +208,13 @@ class DocumentDestination:
         return RetryLater("others changed the document each time before it was updated")
 
 
-def connect(name: str, settings: Settings, context: Context) -> DocumentDestination:  # noqa: ARG001 the interface
+def connect(name: str, settings: Settings, context: destination.Context) -> DocumentDestination:  # noqa: ARG001 the interface
     return DocumentDestination(settings, context)
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
+) -> OutgoingRequest:
     """Return the update that writes the content; of a section, as the first one of an empty document.
 
     Raises Permanent, and Temporary where the library for Markdown is not installed.
@@ -252,15 +249,17 @@ def _update_request(
 def content_of(delivery: Delivery, settings: Settings, key: str, is_retry: bool = False) -> Content:
     """Raises Permanent, and Temporary where the library for Markdown is not installed."""
     view = http_kind.template_view(delivery)
-    title = cut(http_kind.rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS)
+    title = bounded_texts.cut(http_kind.rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS)
     if settings.markdown is None:
-        seen = view_of(delivery.event)
-        values = {name: _text(name, over_event(text).search(seen)) for name, text in settings.values.items()}
+        seen = event.view_of(delivery.event)
+        values = {
+            name: _text(name, expressions.over_event(text).search(seen)) for name, text in settings.values.items()
+        }
         _verify_length(values.values())
         return Content(title, lambda _: markdown.fill_requests(values, key), key, is_retry)
     paragraphs = markdown.paragraphs_of(_template(settings.markdown).render(view))
     if not paragraphs:
-        raise Permanent("template_failed", "template 'markdown': its text is empty with this event")
+        raise errors.Permanent("template_failed", "template 'markdown': its text is empty with this event")
     _verify_length(paragraph.text for paragraph in paragraphs)
     return Content(title, partial(markdown.section_requests, paragraphs, key), key, is_retry)
 
@@ -269,7 +268,7 @@ def _verify_length(texts: Iterable[str]) -> None:
     """Raises Permanent before requests are made of what no document takes."""
     if (length := sum(map(len, texts))) > MAX_CHARACTERS:
         rule = f"a document takes {MAX_CHARACTERS:,} characters; the values together have {length:,}"
-        raise Permanent("output_too_large", rule)
+        raise errors.Permanent("output_too_large", rule)
 
 
 def _text(name: str, value: Json) -> str:
@@ -277,7 +276,7 @@ def _text(name: str, value: Json) -> str:
     try:
         return value if isinstance(value, str) else "" if value is None else to_json(value)
     except (ValueError, RecursionError):
-        raise Permanent("conversion_failed", f"value {name!r}: it is no JSON") from None
+        raise errors.Permanent("conversion_failed", f"value {name!r}: it is no JSON") from None
 
 
 @lru_cache(maxsize=100)

@@ -20,11 +20,10 @@ from markupsafe import Markup
 
 from functions.notify.destinations.email.mail import Attachment, MailBody
 from functions.notify.message_text import title_of, visible
-from shared.base64_text import decode_base64
+from shared import base64_text, times
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, to_json
-from shared.times import read_time
 
 MAX_INLINE_BYTES: Final = 10 * 1024
 """A longer body is attached."""
@@ -141,7 +140,7 @@ def _when(event: Event) -> str:
     """Return the time in UTC, because the reader may be anywhere; a text that is no time, unchanged."""
     text = event.time or event.receivedat
     try:
-        at = read_time(text).astimezone(UTC)
+        at = times.read_time(text).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return text
     received = "" if event.time else " (received)"
@@ -192,7 +191,7 @@ def indented(data: Json) -> str:
 
 def _decoded(text: str) -> bytes:
     try:
-        return decode_base64(text, strict=False)
+        return base64_text.decode_base64(text, strict=False)
     except ValueError:  # not from receive: shown unchanged
         return text.encode()
 

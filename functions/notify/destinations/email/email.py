@@ -7,13 +7,10 @@ from typing import Final, Literal, Protocol
 
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import outcome_of_fault
+from functions.notify.destinations.email import render, sendgrid
 from functions.notify.destinations.email.mail import Address, AddressFault, Mail, parse_address
-from functions.notify.destinations.email.render import MailSettings, MailWriter
-from functions.notify.destinations.email.sendgrid import SendGridTransport
-from shared.claim_check import checked_out
+from shared import claim_check, errors, secrets
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
-from shared.errors import Temporary
-from shared.secrets import SecretDenied, SecretMissing
 from shared.templating.template import is_template
 
 API_KEY: Final = "sendgrid-api-key"
@@ -29,10 +26,10 @@ class EmailDestination:
 
     dedupes_repeats = False
 
-    def __init__(self, name: str, settings: MailSettings, context: Context) -> None:
+    def __init__(self, name: str, settings: render.MailSettings, context: Context) -> None:
         self._context = context
         self._sender = sender_of(settings["from"], context.settings.email_from, settings["to"])
-        self._writer = MailWriter(settings)
+        self._writer = render.MailWriter(settings)
         self._transports = MailTransports(name, settings["via"], context)
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
@@ -44,11 +41,11 @@ class EmailDestination:
             return transport
         event = delivery.event
         if event.dataref is not None:
-            event = await checked_out(event, self._context.blobs)
+            event = await claim_check.checked_out(event, self._context.blobs)
         mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key, attempt.person)
         left = attempt.timeout_seconds - (time.monotonic() - began)
         if left <= 0:
-            raise Temporary(
+            raise errors.Temporary(
                 "mail_timeout", f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
             )
         return await transport.send(mail, attempt, left)
@@ -57,7 +54,7 @@ class EmailDestination:
         self._transports.close()
 
 
-def connect(name: str, settings: MailSettings, context: Context) -> EmailDestination:
+def connect(name: str, settings: render.MailSettings, context: Context) -> EmailDestination:
     return EmailDestination(name, settings, context)
 
 
@@ -91,7 +88,7 @@ class MailTransports:
         self._destination = destination
         self._via = via
         self._context = context
-        self._sendgrid = SendGridTransport(destination, context.settings.sendgrid_url, context.clock)
+        self._sendgrid = sendgrid.SendGridTransport(destination, context.settings.sendgrid_url, context.clock)
         self._smtp = self._smtp_transport(context.settings.smtp_url)
         self._no_key_until = 0.0
 
@@ -108,11 +105,11 @@ class MailTransports:
             return other
         try:
             api_key = (await self._context.secrets.values(API_KEY))[0]
-        except (SecretMissing, SecretDenied) as error:
+        except (secrets.SecretMissing, secrets.SecretDenied) as error:
             self._no_key_until = now + ASK_AGAIN_SECONDS
             if self._via == "auto" and (other := self._smtp or self._ses):
                 return other
-            if isinstance(error, SecretDenied):
+            if isinstance(error, secrets.SecretDenied):
                 return outcome_of_fault(error)
             key = f"put a SendGrid API key in the secret {API_KEY}"
             return self._disabled(key if self._via == "sendgrid" else f"{key}, or set SMTP_URL (smtp://user@host:587)")

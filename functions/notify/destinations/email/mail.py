@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from shared.errors import Permanent, Temporary
-from shared.event import UNFIT
+from shared import errors, event
 
 MAX_ADDRESS_CHARACTERS: Final = 254
 MAX_NAME_CHARACTERS: Final = 200
@@ -152,9 +151,9 @@ class Mail:
 def subject_line(text: str) -> str:
     """Return the text as a subject. Raises Permanent (`invalid_header`) for a text that could end the header's line."""
     text = text.replace("\t", " ").strip(" ")
-    if re.search(UNFIT, text):
+    if re.search(event.UNFIT, text):
         rule = "the subject holds a line break or another control character; write {{ … | oneline }}"
-        raise Permanent("invalid_header", rule)
+        raise errors.Permanent("invalid_header", rule)
     if len(text) > MAX_SUBJECT_CHARACTERS:
         return text[: MAX_SUBJECT_CHARACTERS - 1] + CUT_MARK
     return text
@@ -174,7 +173,7 @@ class SendLimit:
                 await self._places.acquire()
         except TimeoutError as error:
             rule = f"{self._limit} mails are being sent, and none is done"
-            raise Temporary("mail_queue_full", rule) from error
+            raise errors.Temporary("mail_queue_full", rule) from error
 
     def give_back(self) -> None:
         """Give the place to who has waited longest."""

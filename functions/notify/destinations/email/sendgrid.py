@@ -15,13 +15,11 @@ from urllib.parse import urlsplit
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Mail, SendLimit
+from shared import event, ports
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.event import oneline
 from shared.jsontext import Json, JsonObject, texts_json
-from shared.outgoing.http_client import Answer, HttpClient
-from shared.outgoing.http_connection import NotSent
-from shared.ports import Clock
+from shared.outgoing import http_client, http_connection
 
 MAX_AT_ONCE: Final = 32
 MAX_ANSWER_BYTES: Final = 65_536
@@ -35,11 +33,11 @@ SENDER_PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
 class SendGridTransport:
     """`url` is the API's base, such as https://api.sendgrid.com. The first mail needs `use_key` before it."""
 
-    def __init__(self, destination: str, url: str, clock: Clock) -> None:
+    def __init__(self, destination: str, url: str, clock: ports.Clock) -> None:
         self._destination = destination
         self._url = url
         self._clock = clock
-        self._http = HttpClient(url, MAX_ANSWER_BYTES, may_cut=True)
+        self._http = http_client.HttpClient(url, MAX_ANSWER_BYTES, may_cut=True)
         self._limit = SendLimit(MAX_AT_ONCE)
         self.api_key = ""
         self._path = ""
@@ -66,7 +64,7 @@ class SendGridTransport:
                 answer = await self._http.call("POST", self._path, self.headers, body, left)
             finally:
                 self._limit.give_back()
-        except NotSent as error:
+        except http_connection.NotSent as error:
             return RetryLater(f"SendGrid cannot be reached: {error}")
         except OSError as error:
             return Unknown(f"SendGrid did not answer: {type(error).__name__}")
@@ -113,7 +111,7 @@ def _address(address: Address) -> JsonObject:
     return {"email": address.address, "name": address.name} if address.name else {"email": address.address}
 
 
-def outcome_of(answer: Answer, *, sender: str, destination: str, now: float) -> Outcome:
+def outcome_of(answer: http_client.Answer, *, sender: str, destination: str, now: float) -> Outcome:
     """Return the delivery's outcome by SendGrid's answer. `now` is in Unix seconds."""
     status = answer.status
     if 200 <= status < 300:
@@ -159,4 +157,4 @@ def _error_text(body: bytes) -> str:
         if isinstance(error, dict)
     ]
     text = "; ".join(messages) or body.decode("utf-8", "replace")
-    return oneline(text[: 4 * MAX_ANSWER_CHARACTERS])
+    return event.oneline(text[: 4 * MAX_ANSWER_CHARACTERS])

@@ -21,13 +21,11 @@ from functions.notify.destinations.email.letters import (
     unsent_letters,
 )
 from functions.notify.destinations.email.mail import Mail, SendLimit
+from shared import event, ports
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.event import oneline
 from shared.jsontext import Json, JsonObject, from_json, texts_json
-from shared.outgoing.http_client import Answer
-from shared.outgoing.http_connection import NotSent
-from shared.ports import Blobs
+from shared.outgoing import http_client, http_connection
 
 PATH: Final = "/v2/email/outbound-emails"
 HEADERS: Final[Mapping[str, str]] = MappingProxyType({"Content-Type": "application/json"})
@@ -45,7 +43,7 @@ STOPPED: Final = frozenset({"AccountSuspendedException", "SendingPausedException
 
 
 class SesTransport:
-    def __init__(self, destination: str, api: CloudApi, blobs: Blobs | None) -> None:
+    def __init__(self, destination: str, api: CloudApi, blobs: ports.Blobs | None) -> None:
         self._destination = destination
         self._api = api
         self._blobs = blobs
@@ -91,7 +89,7 @@ class SesTransport:
         body = texts_json(request_body(mail, now))
         try:
             answer = await self._api.call("POST", PATH, HEADERS, body, left)
-        except NotSent as error:
+        except http_connection.NotSent as error:
             return RetryLater(f"SES cannot be reached: {error}")
         except OSError as error:
             return Unknown(f"SES did not answer: {type(error).__name__}")
@@ -107,7 +105,7 @@ def request_body(mail: Mail, now: float) -> JsonObject:
     }
 
 
-def outcome_of(answer: Answer, *, sender: str, destination: str) -> Outcome:
+def outcome_of(answer: http_client.Answer, *, sender: str, destination: str) -> Outcome:
     """Return the delivery's outcome by SES's answer."""
     status = answer.status
     if 200 <= status < 300:
@@ -150,7 +148,7 @@ def _act_of_the_operator(error: str, text: str, sender: str) -> str | None:
     )
 
 
-def _field(answer: Answer, *names: str) -> str:
+def _field(answer: http_client.Answer, *names: str) -> str:
     """Return a text of SES's JSON, printable; empty where there is none."""
     try:
         document: Json = from_json(answer.body)
@@ -158,4 +156,4 @@ def _field(answer: Answer, *names: str) -> str:
         document = None
     values = document if isinstance(document, dict) else {}
     text = next((value for name in names if isinstance(value := values.get(name), str)), "")
-    return oneline(text[: 4 * MAX_ANSWER_CHARACTERS])
+    return event.oneline(text[: 4 * MAX_ANSWER_CHARACTERS])

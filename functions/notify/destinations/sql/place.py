@@ -16,8 +16,7 @@ from sqlalchemy.exc import ArgumentError
 
 from functions.notify.destinations.sql.settings import Driver, Settings
 from functions.notify.http_kind import SecretValues, unusable_secret
-from shared.errors import Temporary
-from shared.fetch import Tls
+from shared import errors, fetch
 from shared.outgoing.guarded_fetch import TlsContexts
 
 SOCKETS: Final = "/cloudsql"
@@ -136,7 +135,7 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
         options["unix_sock" if place.driver == "postgresql" else "unix_socket"] = place.socket
     if place.tls:
         options["ssl_context" if place.driver == "postgresql" else "ssl"] = _CONTEXTS.context(
-            Tls(authorities=place.authorities) if place.authorities else None
+            fetch.Tls(authorities=place.authorities) if place.authorities else None
         )
     url = URL.create(
         _NAMES[place.driver],
@@ -162,7 +161,7 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
         )
     except ImportError as error:
         rule = "the libraries of the extra `sql` are not installed; bundle the function again"
-        raise Temporary("destination_not_loaded", rule) from error
+        raise errors.Temporary("destination_not_loaded", rule) from error
     if place.driver == "postgresql":
         event.listen(engine, "connect", _timeouts(timeout_seconds))
     return engine

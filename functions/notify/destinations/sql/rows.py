@@ -9,11 +9,8 @@ from typing import Final, TypeAlias
 from functions.notify.bounded_texts import bound_of
 from functions.notify.columns import MAX_INTEGER, ColumnType, ColumnValue, converted
 from functions.notify.destinations.sql.settings import Driver, Settings
+from shared import errors, event, expressions, jsontext
 from shared.delivery import Delivery
-from shared.errors import Permanent
-from shared.event import view_of
-from shared.expressions import Expression, over_event
-from shared.jsontext import Json, JsonObject
 
 _OF_TEXT: Final = (None, "text")
 """The types of a column that takes a text as it is."""
@@ -41,14 +38,15 @@ class Row:
 class RowMaker:
     def __init__(self, settings: Settings, driver: Driver) -> None:
         """The expressions are valid: the settings were validated."""
-        self._columns: list[tuple[str, Expression, ColumnType | None]] = [
-            (name, over_event(column.value), settings.type_of(name)) for name, column in settings.columns.items()
+        self._columns: list[tuple[str, expressions.Expression, ColumnType | None]] = [
+            (name, expressions.over_event(column.value), settings.type_of(name))
+            for name, column in settings.columns.items()
         ]
         self._key = [list(settings.columns).index(name) for name in settings.key]
         self._driver = driver
         self._bound = bound_of([expression for _, expression, _ in self._columns])
 
-    def row(self, view: JsonObject, delivery_id: str, is_retry: bool = False) -> Row:
+    def row(self, view: jsontext.JsonObject, delivery_id: str, is_retry: bool = False) -> Row:
         """Return the row of an event. Raises Permanent: `expression_failed`, or `conversion_failed` for a value."""
         with self._bound():
             values = [self._value(name, expression.search(view), type_) for name, expression, type_ in self._columns]
@@ -59,7 +57,7 @@ class RowMaker:
                 raise _unfit(self._columns[index][0], "is part of the key, and the event has no value for it")
         return Row(tuple(values), tuple(values[index] for index in self._key), is_retry)
 
-    def _value(self, name: str, result: Json, type_: ColumnType | None) -> Value:
+    def _value(self, name: str, result: jsontext.Json, type_: ColumnType | None) -> Value:
         if result is None:
             return None
         if isinstance(result, str) and type_ in _OF_TEXT:
@@ -92,11 +90,11 @@ class RowMaker:
         return value
 
 
-def _unfit(column: str, fault: str) -> Permanent:
-    return Permanent("conversion_failed", f"column {column!r} {fault}")
+def _unfit(column: str, fault: str) -> errors.Permanent:
+    return errors.Permanent("conversion_failed", f"column {column!r} {fault}")
 
 
-def _as_it_is(column: str, value: Json) -> ColumnValue | None:
+def _as_it_is(column: str, value: jsontext.Json) -> ColumnValue | None:
     """Raises Permanent."""
     if isinstance(value, list | dict):
         return converted(column, value, "json")
@@ -114,7 +112,7 @@ def _time_text(value: datetime, driver: Driver) -> str:
 
 def row_of(delivery: Delivery, settings: Settings) -> Mapping[str, Value]:
     """Return the values by column: numbers as numbers, booleans as 0 and 1, all else as text. Raises Permanent."""
-    row = RowMaker(settings, "sqlite").row(view_of(delivery.event), delivery.id)
+    row = RowMaker(settings, "sqlite").row(event.view_of(delivery.event), delivery.id)
     return dict(zip(settings.columns_written, row.values, strict=True))
 
 

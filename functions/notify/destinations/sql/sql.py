@@ -13,23 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final, NamedTuple, TypeAlias
 
-from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import NO_SECRETS, DestinationSecrets, outcome_of_fault
+from functions.notify import destination, destination_secrets, http_kind
 from functions.notify.destinations.sql.database import Database
 from functions.notify.destinations.sql.place import Place, database_place
 from functions.notify.destinations.sql.rows import Row, RowMaker
 from functions.notify.destinations.sql.settings import Settings
-from functions.notify.http_kind import SecretValues
-from shared.claim_check import checked_out
+from shared import claim_check, errors, limits, time_bound
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater, Unknown
-from shared.errors import Temporary, place_of
 from shared.event import view_of
-from shared.limits import MIB
-from shared.time_bound import Deadlines
 
 NO_DISK = "SQLite is for `make dev` only: a cloud's disk is lost with the instance. Name another database"
 MAX_ROWS: Final = 128
-MAX_BYTES: Final = 4 * MIB
+MAX_BYTES: Final = 4 * limits.MIB
 MAX_WAITING: Final = 10_000
 
 
@@ -66,7 +61,7 @@ class RowWriter:
         waiting = WaitingRow(row, loop.create_future())
         with self._lock:
             if len(self._waiting) >= MAX_WAITING:
-                raise Temporary("queue_full", f"{MAX_WAITING} rows already wait for the database")
+                raise errors.Temporary("queue_full", f"{MAX_WAITING} rows already wait for the database")
             self._waiting.append(waiting)
         if self._starting is not loop:
             self._starting = loop
@@ -102,7 +97,7 @@ class RowWriter:
             try:
                 outcomes = self._write([each.row for each in batch])
             except Exception as error:  # a driver's own fault must not end the thread, nor leave rows without outcome
-                unknown = Unknown(f"the database's driver failed: {place_of(error)}")
+                unknown = Unknown(f"the database's driver failed: {errors.place_of(error)}")
                 outcomes = [unknown] * len(batch)
             done: dict[asyncio.AbstractEventLoop, list[tuple[WaitingRow, Outcome]]] = {}
             for waiting, outcome in zip(batch, outcomes, strict=True):
@@ -137,7 +132,7 @@ def _finish(rows: Sequence[tuple[WaitingRow, Outcome]]) -> None:
 class _Connected(NamedTuple):
     """The parts that make and write rows at a place, which these secrets name."""
 
-    secrets: SecretValues
+    secrets: http_kind.SecretValues
     place: Place
     maker: RowMaker
     database: Database
@@ -149,17 +144,17 @@ class SqlDestination:
 
     dedupes_repeats = True
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(self, settings: Settings, context: destination.Context) -> None:
         self._settings = settings
         self._context = context
         names = [name for name in (settings.url_secret, settings.password_secret) if name is not None]
-        self._secrets = DestinationSecrets(context.secrets, names)
-        self._deadlines = Deadlines()
+        self._secrets = destination_secrets.DestinationSecrets(context.secrets, names)
+        self._deadlines = time_bound.Deadlines()
         self._connected: _Connected | None = None
 
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+    async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
-        secrets = NO_SECRETS
+        secrets = destination_secrets.NO_SECRETS
         row: WaitingRow | None = None
         writer: RowWriter | None = None
         try:
@@ -170,14 +165,14 @@ class SqlDestination:
             writer = connected.writer
             event = delivery.event
             if event.dataref is not None:
-                event = await self._deadlines.wait(checked_out(event, self._context.blobs), deadline)
+                event = await self._deadlines.wait(claim_check.checked_out(event, self._context.blobs), deadline)
             made = connected.maker.row(view_of(event), attempt.row_key, attempt.may_be_there)
             row = writer.submit(made)
             outcome = await self._deadlines.wait(row.future, deadline)
         except TimeoutError as error:
             return _outcome_at_timeout(attempt.timeout_seconds, row, writer, error)
-        except Temporary as error:
-            outcome = outcome_of_fault(error)
+        except errors.Temporary as error:
+            outcome = destination_secrets.outcome_of_fault(error)
         return await self._secrets.unless_changed(outcome, secrets)
 
     def close(self) -> None:
@@ -185,7 +180,7 @@ class SqlDestination:
             self._connected.writer.close()
             self._connected.database.close()
 
-    def _connection(self, secrets: SecretValues, timeout_seconds: float) -> "_Connected | Disabled":
+    def _connection(self, secrets: http_kind.SecretValues, timeout_seconds: float) -> "_Connected | Disabled":
         """Return what makes and writes rows; another one after a secret has changed. Raises Temporary."""
         connected = self._connected
         if connected is not None and connected.secrets == secrets:
@@ -209,11 +204,13 @@ def _outcome_at_timeout(
 ) -> Outcome:
     """Return the outcome. Raises Temporary where nothing of the database's took the time."""
     if row is None or writer is None:
-        raise Temporary("attempt_timeout", f"the attempt's {seconds:g} s were over before the row was sent") from error
+        raise errors.Temporary(
+            "attempt_timeout", f"the attempt's {seconds:g} s were over before the row was sent"
+        ) from error
     if writer.withdraw(row):
         return RetryLater(f"the row waited for the database for {seconds:g} s, and was not written")
     return Unknown(f"the database did not answer within {seconds:g} s")
 
 
-def connect(name: str, settings: Settings, context: Context) -> SqlDestination:  # noqa: ARG001 the interface
+def connect(name: str, settings: Settings, context: destination.Context) -> SqlDestination:  # noqa: ARG001 the interface
     return SqlDestination(settings, context)

@@ -6,11 +6,8 @@ from typing import Annotated, ClassVar, Final, Literal, Self, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
 from functions.notify.destinations.webhook.webhook import BODILESS, Format, PreparedWebhook, WebhookSettings
-from shared.config.rules import SecretName, listed
-from shared.config.signed import DigestAuth, HmacAuth
-from shared.config.values import HeaderName
-from shared.errors import Permanent
-from shared.event import MAX_ATTRIBUTE_CHARACTERS
+from shared import errors, event
+from shared.config import rules, signed, values
 from shared.outgoing.allowed_requests import read_target, verify_headers
 from shared.outgoing.auth import AnyRequestAuth
 from shared.templating.template import Template, is_template
@@ -54,14 +51,15 @@ class Settings(BaseModel):
     root: str = "event"
     body: str | None = None
     fields: dict[str, JsonValue] = {}
-    headers: dict[HeaderName, str] = {}
-    secret: SecretName | None = None
+    headers: dict[values.HeaderName, str] = {}
+    secret: rules.SecretName | None = None
     signature: (
-        Annotated[HmacAuth | DigestAuth, Field(discriminator="scheme"), BeforeValidator(_as_signature)] | None
+        Annotated[signed.HmacAuth | signed.DigestAuth, Field(discriminator="scheme"), BeforeValidator(_as_signature)]
+        | None
     ) = None
-    auth: Annotated[list[AnyRequestAuth], BeforeValidator(listed)] = []
+    auth: Annotated[list[AnyRequestAuth], BeforeValidator(rules.listed)] = []
     allow_private: bool = False
-    certificate_secret: SecretName | None = None
+    certificate_secret: rules.SecretName | None = None
     authorities: Annotated[str, Field(pattern=r"^-----BEGIN CERTIFICATE-----\s")] | None = None
 
     _prepared: PreparedWebhook = PrivateAttr()
@@ -78,7 +76,7 @@ class Settings(BaseModel):
             raise ValueError("url: must not have a fragment (`#…`), which is never sent; take it out")
         try:
             read_target(f"{origin[0]}/" if is_template(self.url) else self.url, self.allow_private)
-        except Permanent as fault:
+        except errors.Permanent as fault:
             raise ValueError(f"url: {fault.detail}") from fault
         return self
 
@@ -89,7 +87,7 @@ class Settings(BaseModel):
                 raise ValueError(f"headers: {name!r} is set by Hookchain itself; take it out")
             try:
                 verify_headers([(name, "x" if is_template(text) else text)])
-            except Permanent as fault:
+            except errors.Permanent as fault:
                 raise ValueError(f"headers: {fault.detail}") from fault
             if "\n" in text or "\r" in text:
                 raise ValueError(f"headers: {name!r} has a line break; write it on one line")
@@ -111,7 +109,7 @@ class Settings(BaseModel):
             raise ValueError(f"root: must be a name for an XML element: {NAME_RULE}; got {self.root!r}")
         for name, value in self.fields.items():
             if isinstance(value, str):
-                Template(f"fields.{name}"[:MAX_ATTRIBUTE_CHARACTERS], value)
+                Template(f"fields.{name}"[: event.MAX_ATTRIBUTE_CHARACTERS], value)
         return self
 
     @model_validator(mode="after")

@@ -30,6 +30,39 @@ _canonical: Final[Callable[[Json], str]] = json.JSONEncoder(
 ).encode
 
 
+def value_at(document: Json, *path: str | int) -> Json:
+    """Return the value at the path of names, and of positions in lists; None if there is none."""
+    value = document
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(str(part))
+        else:
+            value = value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
+    return value
+
+
+def mapping_at(document: Json, *path: str | int) -> JsonObject:
+    """Return the mapping at the path; an empty one if there is none."""
+    value = value_at(document, *path)
+    return value if isinstance(value, dict) else {}
+
+
+def mappings_at(document: Json, *path: str | int) -> dict[str, JsonObject]:
+    """Return those entries of the mapping at the path that are mappings."""
+    return {name: entry for name, entry in mapping_at(document, *path).items() if isinstance(entry, dict)}
+
+
+def list_at(document: Json, *path: str | int) -> list[Json]:
+    """Return the list at the path; an empty one if there is none."""
+    value = value_at(document, *path)
+    return value if isinstance(value, list) else []
+
+
+def objects_at(document: Json, *path: str | int) -> list[JsonObject]:
+    """Return the mappings in the list at the path."""
+    return [each for each in list_at(document, *path) if isinstance(each, dict)]
+
+
 def kind_of(value: Json) -> str:
     """Return the kind of the value, for messages that must not quote it."""
     if value is None:

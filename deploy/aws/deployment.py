@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.cloud_access.aws import AwsApi, AwsFault, objects
+from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.cloud_access.aws_names import DEFAULT_STACK, StackTarget, find_target
 from deploy.config import checkout, dotenv
 from deploy.terminal.command_line import CommandError
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, objects_at
 
 OPERATORS_OWN: Final = frozenset({"Architecture", "EmailAddress", "Alarms", "LogDays", "Reserve"})
 """Parameters that the configuration does not decide. A deployment leaves them as they are."""
@@ -42,7 +42,7 @@ def parameter_values(defaults: Mapping[str, str], stack: JsonObject | None, give
 
 
 def deployed_parameters(stack: JsonObject | None) -> dict[str, str]:
-    listed = objects((stack or {}).get("Parameters"))
+    listed = objects_at(stack, "Parameters")
     return {str(each.get("ParameterKey")): str(each.get("ParameterValue", "")) for each in listed}
 
 
@@ -80,7 +80,7 @@ def failures(api: AwsApi, target: StackTarget) -> Iterator[str]:
         return
     reasons = [
         f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason')}".replace("{", "{{").replace("}", "}}")
-        for event in objects(found.get("StackEvents"))
+        for event in objects_at(found, "StackEvents")
         if str(event.get("ResourceStatus")).endswith("_FAILED") and event.get("ResourceStatusReason")
     ]
     yield from reversed(reasons[-MAX_REASONS:])

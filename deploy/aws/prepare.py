@@ -23,7 +23,7 @@ from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
 from deploy.topology.buses import fed_buckets, own_bus_fault
 from deploy.topology.topology import MIB, Measured, Topology, find_topology, require_limits
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, value_at
 
 CLOUDFORMATION: Final = "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"
 EVENTBRIDGE: Final = "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html"
@@ -141,7 +141,7 @@ def warnings(slices: Mapping[str, JsonObject]) -> Iterator[str]:
 def _large_body_warnings(receive: JsonObject) -> Iterator[str]:
     """Yield a warning for each source that takes larger bodies than a Function URL does."""
     for name, source in compiled_sources(receive).items():
-        most = source.get("max_body_bytes") if isinstance(source, dict) else None
+        most = value_at(source, "max_body_bytes")
         if isinstance(most, int) and most > REQUEST_BYTES:
             limit = f"a Function URL takes requests of at most {REQUEST_BYTES:,} bytes, binary ones as base64"
             yield f"source {name!r}: max_body_bytes is {most:,}, but {limit}"

@@ -9,10 +9,10 @@ from deploy.aws import template_names as names
 from deploy.aws.resources.stores import CREATE_REQUESTS, stores
 from deploy.aws.yaml_text import Fields, Node, to_yaml
 from deploy.cloud_access import aws_names
-from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, objects
+from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack
 from deploy.terminal import command_line, parallel
 from deploy.topology.topology import Topology
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 
 RETAINED: Final = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
 """Resources that outlive the stack."""
@@ -52,7 +52,7 @@ def stack_resources(api: AwsApi, stack: str) -> dict[str, list[str]]:
     """Return the names of the resources that the stack deletes with itself, by kind: `Lambda::Function`."""
     found: dict[str, list[str]] = {}
     for page in api.pages("cloudformation", "list_stack_resources", "NextToken", StackName=stack):
-        for each in objects(page.get("StackResourceSummaries")):
+        for each in objects_at(page, "StackResourceSummaries"):
             kind = str(each.get("ResourceType"))
             if kind not in RETAINED and each.get("ResourceStatus") != "DELETE_COMPLETE":
                 found.setdefault(kind.removeprefix("AWS::"), []).append(str(each.get("LogicalResourceId")))
@@ -101,13 +101,13 @@ def _bucket_exists(api: AwsApi, bucket: str) -> bool:
 def _secrets(api: AwsApi, target: aws_names.StackTarget) -> Iterator[str]:
     tagged: list[Json] = [{"Key": "tag-key", "Values": [aws_names.STACK_TAG]}]
     for page in api.pages("secretsmanager", "list_secrets", "NextToken", Filters=tagged):
-        for secret in objects(page.get("SecretList")):
-            if {"Key": aws_names.STACK_TAG, "Value": target.prefix} in objects(secret.get("Tags")):
+        for secret in objects_at(page, "SecretList"):
+            if {"Key": aws_names.STACK_TAG, "Value": target.prefix} in objects_at(secret, "Tags"):
                 yield str(secret.get("Name"))
 
 
 def _empty(api: AwsApi, bucket: str) -> None:
-    while keys := [_key(each) for each in objects(api.call("s3", "list_objects_v2", Bucket=bucket).get("Contents"))]:
+    while keys := [_key(each) for each in objects_at(api.call("s3", "list_objects_v2", Bucket=bucket), "Contents")]:
         api.call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": [*keys], "Quiet": True})
 
 
@@ -125,8 +125,8 @@ def indexes_of(api: AwsApi, tables: Sequence[str]) -> dict[str, frozenset[str]]:
     """Return the names of each table's indexes. Raises AwsFault."""
     found: dict[str, frozenset[str]] = {}
     for name in tables:
-        described = api.call("dynamodb", "describe_table", TableName=name).get("Table")
-        listed = objects(described.get("GlobalSecondaryIndexes")) if isinstance(described, dict) else []
+        described = api.call("dynamodb", "describe_table", TableName=name)
+        listed = objects_at(described, "Table", "GlobalSecondaryIndexes")
         found[name] = frozenset(str(each.get("IndexName")) for each in listed)
     return found
 
@@ -221,6 +221,4 @@ def _wait(api: AwsApi, operation: str, arguments: Mapping[str, str], field: str,
 
 
 def _first(answer: JsonObject) -> JsonObject:
-    stacks = answer.get("Stacks")
-    first = stacks[0] if isinstance(stacks, list) and stacks else answer
-    return first if isinstance(first, dict) else {}
+    return next(iter(objects_at(answer, "Stacks")), answer)

@@ -13,7 +13,7 @@ from deploy.aws.resources.functions import RESERVE, RESERVED, most_instances
 from deploy.cloud_access.aws import AwsApi, AwsFault, NoCredentials
 from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Topology
-from shared.jsontext import Json
+from shared.jsontext import Json, mapping_at
 
 UNRESERVED: Final = 100
 """AWS leaves at least so many instances to functions without a reservation.
@@ -41,8 +41,7 @@ class Reservation:
 
 def read_limit(api: AwsApi) -> AccountLimit:
     """Return the account's limit on instances in the region. Raises AwsFault."""
-    found = api.call("lambda", "get_account_settings").get("AccountLimit")
-    limits = found if isinstance(found, dict) else {}
+    limits = mapping_at(api.call("lambda", "get_account_settings"), "AccountLimit")
     instances = _whole(limits.get("ConcurrentExecutions"))
     unreserved = _whole(limits.get("UnreservedConcurrentExecutions"))
     return AccountLimit(api.region, instances, unreserved)

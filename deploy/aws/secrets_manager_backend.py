@@ -7,7 +7,7 @@ from typing import Final
 from deploy.cloud_access import aws, aws_names
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.parallel import run_in_parallel
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 
 SERVICE: Final = "secretsmanager"
 _PREVIOUS: Final = "AWSPREVIOUS"
@@ -77,8 +77,7 @@ class SecretsManagerBackend:
 
     def _reject_others(self, secret: str, found: JsonObject) -> None:
         """Raise BackendError for another stack's secret: `eu-key` of `shop` is also `key` of `shop-eu`."""
-        listed = found.get("Tags")
-        tags = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        tags = objects_at(found, "Tags")
         owner = next((str(each.get("Value")) for each in tags if each.get("Key") == aws_names.STACK_TAG), None)
         if owner not in (None, self._target.prefix):
             raise BackendError(f"nothing was changed: secret {secret} has the tag of the deployment {owner!r}")
@@ -88,8 +87,7 @@ class SecretsManagerBackend:
         if not forget:
             yield f"the previous version stays readable as {_PREVIOUS}"
             return
-        versions = (self._described(secret) or {}).get("VersionIdsToStages")
-        for version, stages in versions.items() if isinstance(versions, dict) else ():
+        for version, stages in mapping_at(self._described(secret), "VersionIdsToStages").items():
             if isinstance(stages, list) and _PREVIOUS in stages:
                 arguments = {"SecretId": secret, "VersionStage": _PREVIOUS, "RemoveFromVersionId": version}
                 self._api.call(SERVICE, "update_secret_version_stage", **arguments)

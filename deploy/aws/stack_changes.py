@@ -11,10 +11,10 @@ from deploy.aws import template_names as names
 from deploy.aws.resources.functions import PUBLIC_URL, reserved_parameter
 from deploy.aws.resources.stores import CREATE_REQUESTS
 from deploy.cloud_access import aws_names
-from deploy.cloud_access.aws import AwsApi, AwsFault, objects
+from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Topology
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json
 
 METADATA: Final = "Metadata"
 CODE: Final = "CodeDigests"
@@ -49,14 +49,13 @@ def deployed_template(api: AwsApi, stack: str) -> JsonObject:
 
 
 def read_template(text: str) -> JsonObject:
-    document: Json = yaml.load(text, _Loader)  # noqa: S506 a loader of plain values
-    return document if isinstance(document, dict) else {}
+    return mapping_at(yaml.load(text, _Loader))  # noqa: S506 a loader of plain values
 
 
-def changed_entries(deployed: JsonObject, planned: JsonObject) -> Iterator[str]:
+def changedmapping_at(deployed: JsonObject, planned: JsonObject) -> Iterator[str]:
     """Yield a line for each entry of the template that is to change, and one for each of its differences."""
     for section in SECTIONS:
-        old, new = _entries(deployed, section), _entries(planned, section)
+        old, new = mapping_at(deployed, section), mapping_at(planned, section)
         for name in [*new, *(name for name in old if name not in new)]:
             if name == EARLIER_CODE:  # a note for a rollback
                 continue
@@ -94,10 +93,10 @@ def drift(api: AwsApi, stack: str) -> Iterator[str]:
     changed: list[Json] = ["MODIFIED", "DELETED"]
     arguments: dict[str, Json] = {"StackName": stack, "StackResourceDriftStatusFilters": changed}
     for page in api.pages(SERVICE, "describe_stack_resource_drifts", "NextToken", **arguments):
-        for each in objects(page.get("StackResourceDrifts")):
+        for each in objects_at(page, "StackResourceDrifts"):
             status = str(each.get("StackResourceDriftStatus")).lower()
             yield f"{status} by hand: {each.get('LogicalResourceId')} ({each.get('PhysicalResourceId')})"
-            for one in objects(each.get("PropertyDifferences")):
+            for one in objects_at(each, "PropertyDifferences"):
                 path = str(one.get("PropertyPath")).strip("/").replace("/", ".")
                 yield f"  {path}: {_change(one.get('ExpectedValue'), one.get('ActualValue'))}"
 
@@ -123,7 +122,7 @@ def undetected_drift(api: AwsApi, topology: Topology, prefix: str, parameters: M
     for name in CREATE_REQUESTS:
         table = aws_names.table(prefix, name)
         expiry = _described(api, "dynamodb", "describe_time_to_live", TableName=table)
-        status = _entries(expiry or {}, "TimeToLiveDescription").get("TimeToLiveStatus")
+        status = mapping_at(expiry or {}, "TimeToLiveDescription").get("TimeToLiveStatus")
         if expiry is not None and status not in ("ENABLED", "ENABLING"):
             yield f"modified by hand: {names.table(name)} ({table})"
             yield f"  TimeToLiveSpecification.Enabled: {_change(True, False)}"
@@ -133,35 +132,35 @@ def uncompared_types(api: AwsApi, stack: str) -> list[str]:
     """Return the types of the stack's resources that CloudFormation has not compared. Raises AwsFault."""
     found: set[str] = set()
     for page in api.pages(SERVICE, "list_stack_resources", "NextToken", StackName=stack):
-        for each in objects(page.get("StackResourceSummaries")):
-            if _entries(each, "DriftInformation").get("StackResourceDriftStatus") == "NOT_CHECKED":
+        for each in objects_at(page, "StackResourceSummaries"):
+            if mapping_at(each, "DriftInformation").get("StackResourceDriftStatus") == "NOT_CHECKED":
                 found.add(str(each.get("ResourceType")))
     return sorted(found)
 
 
 def earlier_code(deployed: JsonObject, digests: Mapping[str, str]) -> JsonObject:
     """Return the note for a template whose bundles have these digests. `deployed` is the stack's template."""
-    metadata = _object(deployed.get(METADATA))
-    old = _object(metadata.get(CODE))
+    metadata = mapping_at(deployed, METADATA)
+    old = mapping_at(metadata, CODE)
     changed = [name for name, digest in digests.items() if name in old and old[name] != digest]
     if not changed:
-        return _object(metadata.get(EARLIER_CODE))
+        return mapping_at(metadata, EARLIER_CODE)
     places = {name: _properties(deployed, name).get(_PLACE) for name in changed}
     return {name: {_DIGEST: old[name], _PLACE: place} for name, place in places.items() if isinstance(place, str)}
 
 
 def with_earlier_code(deployed: JsonObject, functions: Collection[str]) -> tuple[JsonObject, list[str]]:
     """Return the stack's template with the earlier code, and the functions that get it; of all without `functions`."""
-    metadata = _object(deployed.get(METADATA))
-    noted = _object(metadata.get(EARLIER_CODE))
+    metadata = mapping_at(deployed, METADATA)
+    noted = mapping_at(metadata, EARLIER_CODE)
     chosen = [name for name in noted if not functions or name in functions]
-    resources = dict(_object(deployed.get("Resources")))
-    digests = dict(_object(metadata.get(CODE)))
+    resources = dict(mapping_at(deployed, "Resources"))
+    digests = dict(mapping_at(metadata, CODE))
     for name in chosen:
-        earlier = _object(noted[name])
-        entry = _object(resources.get(names.function(name)))
+        earlier = mapping_at(noted, name)
+        entry = mapping_at(resources, names.function(name))
         place: JsonObject = {_PLACE: earlier.get(_PLACE)}
-        resources[names.function(name)] = {**entry, "Properties": {**_object(entry.get("Properties")), **place}}
+        resources[names.function(name)] = {**entry, "Properties": {**mapping_at(entry, "Properties"), **place}}
         digests[name] = earlier.get(_DIGEST)
     left: JsonObject = {name: each for name, each in noted.items() if name not in chosen}
     return {
@@ -172,12 +171,8 @@ def with_earlier_code(deployed: JsonObject, functions: Collection[str]) -> tuple
 
 
 def _properties(template: JsonObject, function: str) -> JsonObject:
-    entry = _object(_object(template.get("Resources")).get(names.function(function)))
-    return _object(entry.get("Properties"))
-
-
-def _object(value: Json) -> JsonObject:
-    return value if isinstance(value, dict) else {}
+    entry = mapping_at(template, "Resources", names.function(function))
+    return mapping_at(entry, "Properties")
 
 
 def _long_form(loader: _Loader, name: str, node: yaml.Node) -> Json:
@@ -203,11 +198,6 @@ def _described(api: AwsApi, service: str, operation: str, **arguments: Json) -> 
         if fault.code != "ResourceNotFoundException":
             raise
         return None
-
-
-def _entries(template: JsonObject, section: str) -> JsonObject:
-    found = template.get(section)
-    return found if isinstance(found, dict) else {}
 
 
 def _differences(old: Json, new: Json, path: str = "") -> Iterator[str]:

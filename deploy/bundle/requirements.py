@@ -15,7 +15,7 @@ from deploy.config.sections.kinds import settings_model
 from deploy.topology.buses import GOOGLE_KINDS
 from functions.notify.registry import load_own_kinds
 from functions.transform.program import read_program
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, value_at
 from shared.own_modules import own_sources
 
 _PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==\S+")
@@ -180,5 +180,4 @@ def _kind(destination: Json) -> str:
 
 
 def _has_secret(destination: Json) -> bool:
-    settings = destination.get("settings") if isinstance(destination, dict) else None
-    return isinstance(settings, dict) and settings.get("secret") is not None
+    return value_at(destination, "settings", "secret") is not None

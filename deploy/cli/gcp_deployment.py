@@ -30,7 +30,7 @@ from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
 from deploy.terminal.output import stdout_screen
 from deploy.topology import functions, topology
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
 from shared.times import unix_seconds
 
 
@@ -238,7 +238,7 @@ def _run_rollback(options: argparse.Namespace) -> int:
 def _deployed(runner: Runner, target: Target) -> list[str]:
     """Return the functions that every deployment has, and those of the others that this one has."""
     services = read_json(runner, ["run", "services", "list", f"--region={target.region}"], target.project)
-    listed = {_name(each) for each in services if isinstance(each, dict)} if isinstance(services, list) else set()
+    listed = {_name(each) for each in objects_at(services)}
     return [*compiler.FUNCTIONS, *(each for each in compiler.OPTIONAL if gcp_names.service(target, each) in listed)]
 
 
@@ -253,7 +253,7 @@ def read_rollback(runner: Runner, target: Target, function: str) -> Rollback:
     described = read_json(runner, ["run", "services", "describe", service, region], target.project)
     listed = read_json(runner, ["run", "revisions", "list", f"--service={service}", region], target.project)
     serving = _serving(described)
-    revisions = {_name(each): each for each in listed if isinstance(each, dict)} if isinstance(listed, list) else {}
+    revisions = {_name(each): each for each in objects_at(listed)}
     if serving not in revisions:
         raise CommandError(f"{service}: gcloud lists no revision that serves; see `hookchain status --platform gcp`")
     since = _created(revisions[serving])
@@ -270,10 +270,7 @@ def _traffic(target: Target, function: str, revision: str) -> list[str]:
 
 def _serving(described: Json) -> str:
     """Return the revision with the largest share of the traffic."""
-    status = _object(described).get("status")
-    traffic = _object(status).get("traffic")
-    shares = [each for each in traffic if isinstance(each, dict)] if isinstance(traffic, list) else []
-    largest = max(shares, key=_percent, default={})
+    largest = max(objects_at(described, "status", "traffic"), key=_percent, default={})
     return str(largest.get("revisionName", ""))
 
 
@@ -283,21 +280,16 @@ def _percent(share: JsonObject) -> int:
 
 
 def _name(revision: JsonObject) -> str:
-    return str(_object(revision.get("metadata")).get("name", ""))
+    return str(mapping_at(revision, "metadata").get("name", ""))
 
 
 def _created(revision: JsonObject) -> float:
-    return unix_seconds(str(_object(revision.get("metadata")).get("creationTimestamp")))
+    return unix_seconds(str(value_at(revision, "metadata", "creationTimestamp")))
 
 
 def _is_ready(revision: JsonObject) -> bool:
-    conditions = _object(revision.get("status")).get("conditions")
-    ready = [each for each in conditions if isinstance(each, dict)] if isinstance(conditions, list) else []
-    return not any(each.get("type") == "Ready" and each.get("status") == "False" for each in ready)
-
-
-def _object(value: Json) -> JsonObject:
-    return value if isinstance(value, dict) else {}
+    conditions = objects_at(revision, "status", "conditions")
+    return not any(each.get("type") == "Ready" and each.get("status") == "False" for each in conditions)
 
 
 DESTROY_DETAILS: Final = """\

@@ -14,7 +14,7 @@ from deploy.history.local import local_ports
 from deploy.requests.send_options import make_link_parameters, read_secret
 from deploy.requests.sources import Sources, load_sources
 from shared.config.rules import duration_seconds
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import JsonObject, to_json, value_at
 from shared.signatures.links import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
 from shared.times import rfc3339
 
@@ -98,8 +98,7 @@ def _link_secret(sources: Sources, name: str) -> str:
 
 
 def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, str]) -> str:
-    settings = sources.all[options.source]
-    public_url = settings.get("public_url") if isinstance(settings, dict) else None
+    public_url = value_at(sources.all[options.source], "public_url")
     if options.url is None and isinstance(public_url, str):
         return public_url
     here = f"http://localhost:{local_ports(checkout.state_folder(), environ).receive}"

@@ -15,6 +15,7 @@ from deploy.platforms.platform import Traits
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of, duration_text
 from shared.did_you_mean import did_you_mean
+from shared.jsontext import mapping_at
 from shared.ledger import PAUSED_BY_OPERATOR, Ledger
 from shared.times import rfc3339
 
@@ -96,8 +97,7 @@ def _require_configured(options: argparse.Namespace, environ: Mapping[str, str])
     from deploy.config.compiler import read_config  # slow to import, and seldom needed
 
     file = read_config(config_path(options, environ), environ)
-    destinations = file.document.get("destinations") if isinstance(file.document, dict) else None
-    known = destinations if isinstance(destinations, dict) else {}
+    known = mapping_at(file.document, "destinations")
     if (name := options.destination) not in known:
         raise CommandError(
             f"{file.file} has no destination {name!r}, and no delivery is held for it{did_you_mean(name, known)}"

@@ -147,14 +147,11 @@ def require_known(state: State, options: argparse.Namespace) -> None:
 
     It is for filters that nothing matches: records of what was removed from the configuration are found.
     """
-    transform, code = state.transform_slice(), getattr(options, "code", None)
-    routes = transform.get("routes") if transform else None
-    names = [str(each["name"]) for each in routes if isinstance(each, dict)] if isinstance(routes, list) else []
-    sources = (state.receive_slice() or {}).get("sources")
+    code = getattr(options, "code", None)
     known = {
         "destination": [*state.destinations()],
-        "route": names,
-        "source": [*sources] if isinstance(sources, dict) else [],
+        "route": [str(each["name"]) for each in jsontext.objects_at(state.transform_slice(), "routes")],
+        "source": [*jsontext.mapping_at(state.receive_slice(), "sources")],
     }
     for option, existing in known.items():
         name = getattr(options, option, None)

@@ -41,7 +41,7 @@ from functions.receive.source import Source, read_sources
 from shared import errors, ledger, outcomes, times
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json, value_at
 from shared.secrets import variable_name
 from shared.signatures import content_signing, locations, signature_scheme
 from shared.signatures.auth_scheme import AuthScheme, verify
@@ -254,13 +254,8 @@ def _source_name(provider: str, options: argparse.Namespace, found: Configured, 
 
 def sources_of(provider: str, path: Path | None, environ: Mapping[str, str]) -> list[str]:
     """Return the names of the sources with this provider."""
-    document = compiler.read_config(path, environ).document
-    sources = document.get("sources") if isinstance(document, dict) else None
-    return [
-        str(name)
-        for name, settings in (sources.items() if isinstance(sources, dict) else ())
-        if isinstance(settings, dict) and settings.get("provider") == provider
-    ]
+    sources = mapping_at(compiler.read_config(path, environ).document, "sources")
+    return [str(name) for name, settings in sources.items() if value_at(settings, "provider") == provider]
 
 
 def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
@@ -299,11 +294,9 @@ def chosen_sample(target: TriggerTarget, event: str | None, keys: Keys, fresh: F
 
 
 def _checks(settings: JsonObject, handshake: Handshake, keys: Keys) -> dict[str, str]:
-    compiled = settings.get("handshakes")
-    found = [one for one in compiled if isinstance(one, dict)] if isinstance(compiled, list) else []
-    checks = next((one.get("check") for one in found if one["name"] == handshake.name), None)
-    listed = [check for check in checks if isinstance(check, dict)] if isinstance(checks, list) else []
-    return {str(check["at"]): send_options.read_secret(str(check["secret"]), keys.environ) for check in listed}
+    found = objects_at(settings, "handshakes")
+    checks = next((objects_at(one, "check") for one in found if one["name"] == handshake.name), [])
+    return {str(check["at"]): send_options.read_secret(str(check["secret"]), keys.environ) for check in checks}
 
 
 def is_unsigned(target: TriggerTarget, sample: Sample) -> bool:

@@ -12,7 +12,7 @@ from deploy.terminal.command_line import CommandError
 from shared.cloud.aws.client import AwsPlace
 from shared.did_you_mean import did_you_mean
 from shared.errors import Temporary
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.signatures.aws_v4 import Credentials
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ class AwsApi:
             raise _fault(service, error.response.get("Error", {})) from error
         except BotoCoreError as error:
             raise self._no_answer(service, error) from error
-        found = _as_json(answer)
-        return found if isinstance(found, dict) else {}
+        return mapping_at(_as_json(answer))
 
     def pages(self, service: str, operation: str, token: str, **arguments: Json) -> Iterator[JsonObject]:
         """Yield the answers of a list. `token` is the name of the field and of the argument for the next page."""
@@ -204,9 +203,7 @@ class DeployedStack:
             if fault.code == "ValidationError" and "does not exist" in str(fault):
                 return None
             raise
-        stacks = found.get("Stacks")
-        first = stacks[0] if isinstance(stacks, list) and stacks else None
-        return first if isinstance(first, dict) else None
+        return next(iter(objects_at(found, "Stacks")), None)
 
     def receive_url(self) -> str:
         """Return the URL that a source's name is added to, after a slash. Raises CommandError."""
@@ -237,9 +234,4 @@ class DeployedStack:
 
 
 def outputs(stack: JsonObject) -> dict[str, str]:
-    return {str(each.get("OutputKey")): str(each.get("OutputValue")) for each in objects(stack.get("Outputs"))}
-
-
-def objects(listed: Json) -> list[JsonObject]:
-    """Return the objects of a list in an answer; none for another value."""
-    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return {str(each.get("OutputKey")): str(each.get("OutputValue")) for each in objects_at(stack, "Outputs")}

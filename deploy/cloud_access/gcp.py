@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from deploy.cloud_access.gcp_names import Target, find_target, service
 from deploy.terminal.command_line import CommandError
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, list_at, objects_at, to_json
 
 TIMED_OUT: Final = 124
 """The exit code that the program `timeout` uses."""
@@ -254,12 +254,7 @@ def _fault(status: int, document: JsonObject) -> ApiError:
     error = document.get("error")
     if not isinstance(error, dict):
         return ApiError(status, "", "rejected")
-    details = error.get("details")
-    reasons = (
-        [str(each["reason"]) for each in details if isinstance(each, dict) and "reason" in each]
-        if isinstance(details, list)
-        else []
-    )
+    reasons = [str(each["reason"]) for each in objects_at(error, "details") if "reason" in each]
     message = str(error.get("message", "rejected")).split("\n")[0]
     return ApiError(status, reasons[0] if reasons else str(error.get("status", "")), message[:300])
 
@@ -293,9 +288,7 @@ class CloudDeployment:
         if found is None or not isinstance(found.get("uri"), str):
             where = f"{self.target.project}, {self.target.region}"
             raise CommandError(f"{service(self.target, function)} is not deployed in {where}: make deploy-gcp")
-        urls = found.get("urls")
-        listed = [str(url) for url in urls] if isinstance(urls, list) else []
-        printed = (url for url in listed if url.endswith(f".{self.target.region}.run.app"))
+        printed = (url for url in map(str, list_at(found, "urls")) if url.endswith(f".{self.target.region}.run.app"))
         return next(printed, str(found["uri"]))
 
 

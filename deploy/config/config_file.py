@@ -17,7 +17,7 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, value_at
 
 DocumentPath = tuple[str | int, ...]
 """Keys and positions from the top of the file: ("routes", 0, "to")."""
@@ -80,54 +80,21 @@ class ConfigFile:
 
     def value(self, *path: str | int) -> Json:
         """Return the value at the path; None if there is none."""
-        return _value_inside(self.document, path)
+        return value_at(self.document, *path)
 
     def mapping(self, *path: str | int) -> JsonObject:
         """Return the mapping at the path; an empty one if there is none."""
-        return _as_mapping(self.value(*path))
+        return mapping_at(self.document, *path)
 
     def mappings(self, *path: str | int) -> dict[str, JsonObject]:
         """Return the entries of the mapping at the path that are mappings themselves: a model reports any other."""
-        return _inner_mappings(self.mapping(*path))
+        return mappings_at(self.document, *path)
 
     def numbered_mappings(self, *path: str | int) -> Iterator[tuple[int, JsonObject]]:
         """Yield the position and the value of each entry of the list at the path that is a mapping."""
-        found = self.value(*path)
-        for position, entry in enumerate(found if isinstance(found, list) else []):
+        for position, entry in enumerate(list_at(self.document, *path)):
             if isinstance(entry, dict):
                 yield position, entry
-
-
-def value_at(document: Json, *path: str | int) -> Json:
-    """Return the value at the path; None if there is none."""
-    return _value_inside(document, path)
-
-
-def mapping_at(document: Json, *path: str | int) -> JsonObject:
-    """Return the mapping at the path; an empty one if there is none."""
-    return _as_mapping(_value_inside(document, path))
-
-
-def mappings_at(document: Json, *path: str | int) -> dict[str, JsonObject]:
-    """Return those entries of the mapping at the path that are mappings."""
-    return _inner_mappings(_as_mapping(_value_inside(document, path)))
-
-
-def _value_inside(value: Json, path: DocumentPath) -> Json:
-    for part in path:
-        if isinstance(value, dict):
-            value = value.get(str(part))
-        else:
-            value = value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
-    return value
-
-
-def _as_mapping(value: Json) -> JsonObject:
-    return value if isinstance(value, dict) else {}
-
-
-def _inner_mappings(mapping: JsonObject) -> dict[str, JsonObject]:
-    return {name: entry for name, entry in mapping.items() if isinstance(entry, dict)}
 
 
 def texts_in(value: object) -> Iterator[str]:

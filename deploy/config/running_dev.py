@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.terminal.command_line import UsageError
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json, value_at
 
 HOST: Final = "127.0.0.1"
 DEFAULT_BASE: Final = 8080
@@ -169,48 +169,40 @@ def read_hint(state: Path) -> Hint | None:
     document = read_dev_file(state)
     if document is None:
         return None
-    sources = document.get("sources")
-    return Hint(str(document.get("trial", "")), tuple(map(str, sources)) if isinstance(sources, list) else ())
+    return Hint(str(document.get("trial", "")), tuple(map(str, list_at(document, "sources"))))
 
 
 def is_sending_mail(state: Path) -> bool:
     """Return whether a running `hookchain dev` sends mails to people."""
-    document = read_dev_file(state)
-    return document is not None and document.get("sends_mail") is True
+    return value_at(read_dev_file(state), "sends_mail") is True
 
 
 def served_config(state: Path) -> str | None:
     """Return what a running `hookchain dev` serves, as HOOKCHAIN_CONFIG would name it; None if none is running."""
-    document = read_dev_file(state)
-    config = document.get("config") if document else None
+    config = value_at(read_dev_file(state), "config")
     return config if isinstance(config, str) else None
 
 
 def served_env_file(state: Path) -> str | None:
     """Return the env file of a running `hookchain dev`; None if none is running."""
-    document = read_dev_file(state)
-    return str(document["env_file"]) if document and document.get("env_file") else None
+    env_file = value_at(read_dev_file(state), "env_file")
+    return str(env_file) if env_file else None
 
 
 def is_served_by_name(state: Path) -> bool:
     """Return whether a running `hookchain dev` was started with the name of its configuration."""
-    document = read_dev_file(state)
-    return document is not None and document.get("by_name") is True
+    return value_at(read_dev_file(state), "by_name") is True
 
 
 def read_aws_environ(state: Path) -> Mapping[str, str] | None:
     """Return the environment of a function of a running `hookchain dev --platform aws`; None if none is running."""
-    document = read_dev_file(state)
-    environ = document.get("aws") if document else None
+    environ = value_at(read_dev_file(state), "aws")
     return {name: str(value) for name, value in environ.items()} if isinstance(environ, dict) else None
 
 
 def config_faults(state: Path) -> str:
     """Return why a running `hookchain dev` serves an older configuration; empty if it does not."""
-    document = read_dev_file(state)
-    if document is None:
-        return ""
-    return outdated(state) or str(document.get("faults", ""))
+    return outdated(state) or str(mapping_at(read_dev_file(state)).get("faults", ""))
 
 
 def outdated(state: Path) -> str:

@@ -17,7 +17,7 @@ from aiohttp import web
 from deploy.config.slices import caught_sheets
 from deploy.dev.caught import Sheet, SheetStore
 from deploy.history.local import read_slice
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, to_json, value_at
 from shared.logs import log
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
@@ -102,7 +102,7 @@ async def _rows(request: web.Request) -> list[Json]:
         document: Json = json.loads(await request.read())
     except (ValueError, RecursionError):
         document = None
-    values = document.get("values") if isinstance(document, dict) else None
+    values = value_at(document, "values")
     if not isinstance(values, list) or not all(isinstance(row, list) for row in values):
         raise _fault("Invalid JSON payload received: values must be a list of rows.")
     return values

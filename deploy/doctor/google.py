@@ -7,7 +7,7 @@ from deploy.cloud_access.gcp import ApiError, GcloudMissing, GoogleApi, NotSigne
 from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resources.project import APIS
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from shared.jsontext import Json
+from shared.jsontext import Json, objects_at, value_at
 
 NEEDED_FLAGS: Final = ("--function", "--base-image", "invoker-iam-check")
 """Flags of `gcloud run deploy` that an old gcloud lacks, or has in a beta only."""
@@ -74,7 +74,7 @@ def version_of(text: str) -> str:
         document: Json = json.loads(text)
     except ValueError:
         return "there"
-    version = document.get("Google Cloud SDK") if isinstance(document, dict) else None
+    version = value_at(document, "Google Cloud SDK")
     return f"version {version}" if isinstance(version, str) else "there"
 
 
@@ -107,11 +107,10 @@ def billing(target: Target, api: GoogleApi) -> Finding:
 def apis(target: Target, api: GoogleApi) -> Finding:
     names = [f"projects/{target.project}/services/{name}" for name in APIS]
     found = api.get("serviceusage", f"/v1/projects/{target.project}/services:batchGet", {"names": names})
-    services = found.get("services")
     on = {
         str(service.get("name")).rpartition("/")[2]
-        for service in (services if isinstance(services, list) else [])
-        if isinstance(service, dict) and service.get("state") == "ENABLED"
+        for service in objects_at(found, "services")
+        if service.get("state") == "ENABLED"
     }
     off = [name.removesuffix(".googleapis.com") for name in APIS if name not in on]
     return ok(f"{len(APIS)} enabled" if not off else f"the deployment enables these: {', '.join(off)}")
@@ -124,10 +123,7 @@ def region(target: Target, api: GoogleApi) -> Finding:
         if fault.reason == "SERVICE_DISABLED":
             return unknown(f"{target.region}: Cloud Run lists its regions once its API is enabled")
         raise
-    locations = found.get("locations")
-    known = (
-        [each.get("locationId") for each in locations if isinstance(each, dict)] if isinstance(locations, list) else []
-    )
+    known = [each.get("locationId") for each in objects_at(found, "locations")]
     if known and target.region not in known:
         return problem(f"Cloud Run has no region {target.region!r}", "gcloud run regions list shows them")
     return ok(target.region)

@@ -20,7 +20,7 @@ from functions.notify.destinations.bigquery import FITTING
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from functions.notify.destinations.object import Settings as ObjectSettings
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at
 
 TABLE_ROLES: Final = frozenset({"OWNER", "WRITER", "roles/bigquery.dataEditor", "roles/bigquery.dataOwner"})
 OBJECT_ROLES: Final = frozenset(
@@ -60,10 +60,7 @@ def worst(found: Mapping[str, Finding]) -> Finding:
 
 def schema_faults(settings: BigQuerySettings, table: JsonObject) -> Iterator[str]:
     """Yield what of the mapping does not fit the table, as tables.get describes it."""
-    schema = table.get("schema")
-    fields = schema.get("fields") if isinstance(schema, dict) else None
-    listed = [each for each in fields if isinstance(each, dict)] if isinstance(fields, list) else []
-    live = {str(each.get("name")).lower(): each for each in listed}
+    live = {str(each.get("name")).lower(): each for each in objects_at(table, "schema", "fields")}
     for name in settings.columns_written:
         column, type_ = live.get(name.lower()), settings.type_of(name)
         if column is None:
@@ -118,11 +115,9 @@ def _table_policy(api: GoogleApi, dataset: str, settings: BigQuerySettings, memb
 
 
 def _may_write(target: gcp_names.Target, dataset: JsonObject) -> bool:
-    entries = dataset.get("access")
     email = gcp_names.account_email(target, "notify")
     return any(
-        isinstance(each, dict) and each.get("userByEmail") == email and each.get("role") in TABLE_ROLES
-        for each in (entries if isinstance(entries, list) else ())
+        each.get("userByEmail") == email and each.get("role") in TABLE_ROLES for each in objects_at(dataset, "access")
     )
 
 
@@ -152,10 +147,8 @@ def _bucket(target: gcp_names.Target, api: GoogleApi, settings: ObjectSettings) 
 
 
 def has_role(policy: JsonObject, member: str, roles: frozenset[str]) -> bool:
-    bindings = policy.get("bindings")
-    for each in bindings if isinstance(bindings, list) else ():
-        members: Json = each.get("members") if isinstance(each, dict) and each.get("role") in roles else None
-        if isinstance(members, Sequence) and member in members:
+    for each in objects_at(policy, "bindings"):
+        if each.get("role") in roles and member in list_at(each, "members"):
             return True
     return False
 
@@ -215,8 +208,7 @@ _FILES: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
 
 def without_caught(notify: JsonObject) -> JsonObject:
     """Return the slice without the destinations that `hookchain dev` catches."""
-    destinations = notify.get("destinations")
-    named = destinations.items() if isinstance(destinations, dict) else ()
+    named = mapping_at(notify, "destinations").items()
     return {**notify, "destinations": {name: each for name, each in named if not is_caught(each)}}
 
 
@@ -248,17 +240,14 @@ def _account_of(secret: str, place: SecretBackend) -> str:
         key: Json = json.loads((stored and stored.text) or "")
     except ValueError:
         key = None
-    email = key.get("client_email") if isinstance(key, dict) else None
+    email = value_at(key, "client_email")
     return email if isinstance(email, str) else f"the account of the secret {secret!r}"
 
 
 def _destinations(notify: JsonObject) -> Iterator[tuple[str, str, JsonObject]]:
     """Yield the name, the kind and the settings of each destination."""
-    destinations = notify.get("destinations")
-    for name, each in destinations.items() if isinstance(destinations, dict) else ():
-        settings = each.get("settings") if isinstance(each, dict) else None
-        if isinstance(each, dict) and isinstance(settings, dict):
-            yield name, str(each.get("kind")), settings
+    for name, each in mapping_at(notify, "destinations").items():
+        yield name, str(value_at(each, "kind")), mapping_at(each, "settings")
 
 
 # Buses

@@ -15,7 +15,7 @@ from deploy.secrets.needs import mail_transports
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from functions.notify.destinations.email.email import sender_of
 from functions.notify.destinations.email.mail import Address
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at
 from shared.templating.template import is_template
 
 PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
@@ -81,8 +81,9 @@ def _read(url: str, headers: Mapping[str, str]) -> JsonObject | None:
 
 
 def _texts(items: Json, name: str, is_good: str) -> frozenset[str]:
-    listed = [each for each in items if isinstance(each, dict)] if isinstance(items, list) else []
-    return frozenset(str(each[name]).lower() for each in listed if each.get(is_good) is True and name in each)
+    return frozenset(
+        str(each[name]).lower() for each in objects_at(items) if each.get(is_good) is True and name in each
+    )
 
 
 def _is_within(address: str, domains: frozenset[str]) -> bool:
@@ -93,18 +94,13 @@ def _is_within(address: str, domains: frozenset[str]) -> bool:
 
 def senders(notify: JsonObject, names: Sequence[str], email_from: str | None) -> Iterator[tuple[str, Address | str]]:
     """Yield each destination with its sender address, or the reason why it has none."""
-    destinations = notify["destinations"]
-    assert isinstance(destinations, dict)
     for name in names:
-        destination = destinations[name]
-        assert isinstance(destination, dict)
-        settings = destination["settings"]
-        assert isinstance(settings, dict)
-        own, to = settings.get("from"), settings.get("to")
+        settings = _settings(notify, name)
+        own = settings.get("from")
         found = sender_of(
             own if isinstance(own, str) else None,
             email_from,
-            [str(each) for each in to] if isinstance(to, list) else [],
+            [str(each) for each in list_at(settings, "to")],
         )
         yield name, found if isinstance(found, Address) else f"destination {name!r}: {found.reason}"
 
@@ -161,13 +157,10 @@ def _is_identity(api: AwsApi, identity: str) -> bool:
 
 def _recipients(notify: JsonObject, names: Sequence[str]) -> set[str]:
     """Return the addresses that the configuration names. Those that a template makes are not known."""
-    destinations = notify.get("destinations")
-    settings = [_settings(destinations.get(name)) for name in names] if isinstance(destinations, dict) else []
-    listed = [each.get("to") for each in settings]
-    texts = [text for to in listed if isinstance(to, list) for text in to if isinstance(text, str)]
+    recipients = [text for name in names for text in list_at(_settings(notify, name), "to")]
+    texts = [text for text in recipients if isinstance(text, str)]
     return {text for text in texts if not is_template(text)}
 
 
-def _settings(destination: Json) -> JsonObject:
-    found = destination.get("settings") if isinstance(destination, dict) else None
-    return found if isinstance(found, dict) else {}
+def _settings(notify: JsonObject, name: str) -> JsonObject:
+    return mapping_at(notify, "destinations", name, "settings")

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from deploy.config.config_file import mapping_at, value_at
 from deploy.explain import outgoing_request, report
 from deploy.terminal.output import count_of
 from functions.notify import http_kind, registry
@@ -23,7 +22,7 @@ from functions.notify.waiting.schedule import expires_at
 from shared import errors, expressions, ledger, secrets, store_ports, times
 from shared.delivery import Delivery, delivery_message
 from shared.event import Event, event_json, view_of
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, mapping_at, to_json, value_at
 from shared.subscribers.directory import TENANTS, Directory
 from shared.subscribers.model import Endpoint, Tenant
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from deploy.config.config_file import ConfigFile, Fault, mapping_at
+from deploy.config.config_file import ConfigFile, Fault
 from deploy.config.configuration import Configuration
 from deploy.config.sections.cases import CaseAnswer
 from deploy.explain import config_tests, deliveries, offline
@@ -23,7 +23,7 @@ from shared import errors, expressions
 from shared.delivery import Delivery
 from shared.did_you_mean import did_you_mean
 from shared.event import Event, view_of
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at
 
 SAMPLE_VALUES: Final = Fresh(offline.AT, "5eed5eed5eed", "5050505050")
 

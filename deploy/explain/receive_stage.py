@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
-from deploy.config.config_file import mappings_at
 from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offline_receiver, receive_request
 from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage
 from deploy.requests.sources import auth_entries
@@ -24,7 +23,7 @@ from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary
 from shared.event import Event, event_id
 from shared.http import Reply, Request
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mappings_at
 from shared.secrets import SecretStore
 from shared.signatures import key_schemes, links, signature_scheme
 from shared.signatures.auth_scheme import AuthScheme, read_scheme, verify

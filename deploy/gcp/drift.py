@@ -15,7 +15,7 @@ import jmespath
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources import monitoring, project, services, stores, topics
 from shared.event import oneline
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, to_json, value_at
 
 Form: TypeAlias = Literal[
     "text", "duration", "quantity", "name", "list", "variables", "mounts", "inside", "document", "part"
@@ -76,8 +76,7 @@ def _matches(setting: Setting, found: Json) -> bool:
         case "document":
             return _is_within(planned, found)
         case "part":
-            rules = found if isinstance(found, list) else []
-            return all(any(_is_within(each, rule) for rule in rules) for each in (planned or []))  # type: ignore[union-attr] # of this form, a list
+            return all(any(_is_within(each, rule) for rule in list_at(found)) for each in (planned or []))  # type: ignore[union-attr] # of this form, a list
         case _:
             return planned == found
 
@@ -140,18 +139,14 @@ def _mounts(value: Json) -> Json:
     """Return the secret's version by the path of its file, from `/path=secret:version,…` or from volumes and mounts."""
     if not isinstance(value, dict):
         return _variables(value)
-    secrets = {each.get("name"): each.get("secret") for each in _objects(value.get("volumes"))}
+    secrets = {each.get("name"): each.get("secret") for each in objects_at(value, "volumes")}
     found: JsonObject = {}
-    for mount in _objects(value.get("mounts")):
-        secret = secrets.get(mount.get("name"))
-        for item in _objects(secret.get("items")) if isinstance(secret, dict) else []:
+    for mount in objects_at(value, "mounts"):
+        secret = mapping_at(secrets.get(mount.get("name")))
+        for item in objects_at(secret, "items"):
             path = f"{mount.get('mountPath')}/{item.get('path')}"
-            found[path] = f"{secret['secretName']}:{item.get('key')}"  # type: ignore[index,call-overload] # an object
+            found[path] = f"{secret['secretName']}:{item.get('key')}"
     return found
-
-
-def _objects(value: Json) -> list[JsonObject]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _document(value: Json) -> Json:
@@ -341,11 +336,10 @@ def retained_content(resource: Resource, description: JsonObject) -> JsonObject:
         theirs = {name: value for name, value in description.items() if name not in _READ_ONLY}
         ours = {name: _merged(theirs.get(name), value) for name, value in content.items()}
         return {**theirs, **ours, "conditions": _named(content.get("conditions"), description.get("conditions"))}
-    lifecycle = description.get("lifecycle_config")
-    rules = lifecycle.get("rule") if isinstance(lifecycle, dict) else None
+    rules = list_at(description, "lifecycle_config", "rule")
     own = _rules(content)
     own_prefixes = [_prefixes(rule) for rule in own]
-    others = [rule for rule in (rules if isinstance(rules, list) else []) if _prefixes(rule) not in own_prefixes]
+    others = [rule for rule in rules if _prefixes(rule) not in own_prefixes]
     return {"rule": [*others, *own]}
 
 
@@ -378,8 +372,7 @@ def _rules(content: JsonObject) -> list[Json]:
 
 
 def _prefixes(rule: Json) -> Json:
-    condition = rule.get("condition") if isinstance(rule, dict) else None
-    return condition.get("matchesPrefix") if isinstance(condition, dict) else None
+    return value_at(rule, "condition", "matchesPrefix")
 
 
 def _merged(theirs: Json, ours: Json) -> Json:
@@ -388,6 +381,7 @@ def _merged(theirs: Json, ours: Json) -> Json:
 
 def _named(ours: Json, theirs: Json) -> list[Json]:
     """A condition that keeps Google's name keeps its open incident."""
-    names = {each.get("displayName"): each.get("name") for each in theirs or [] if isinstance(each, dict)}  # type: ignore[union-attr] # a list
-    conditions = [each for each in ours if isinstance(each, dict)] if isinstance(ours, list) else []
-    return [{**each, "name": name} if (name := names.get(each.get("displayName"))) else each for each in conditions]
+    names = {each.get("displayName"): each.get("name") for each in objects_at(theirs)}
+    return [
+        {**each, "name": name} if (name := names.get(each.get("displayName"))) else each for each in objects_at(ours)
+    ]

@@ -16,7 +16,7 @@ from deploy.gcp.resources.topics import NOTIFICATION, SUBSCRIPTION, TOPIC, found
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import SOURCE_ALARM
 from shared.cloud.gcp.collections import EXPIRE_AT
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at
 
 Read: TypeAlias = Callable[[JsonObject, Target], tuple[str, Existing] | None]
 
@@ -36,8 +36,7 @@ def _last(text: Json) -> str:
 
 
 def _labelled(entry: JsonObject, target: Target, labels: str = "labels") -> Existing:
-    found = entry.get(labels)
-    found = found if isinstance(found, dict) else {}
+    found = mapping_at(entry, labels)
     owner = str(found.get(gcp_names.BUNDLE_LABEL, ""))
     is_ours = owner == target.bundle
     return Existing(str(found.get(gcp_names.PLAN_LABEL, "")) if is_ours else "", ours=is_ours, owner=owner)
@@ -89,18 +88,13 @@ def _service(entry: JsonObject, target: Target) -> tuple[str, Existing] | None:
 
 
 def _is_ready(status: Json) -> bool:
-    conditions = status.get("conditions") if isinstance(status, dict) else None
-    return any(
-        isinstance(each, dict) and each.get("type") == "Ready" and each.get("status") == "True"
-        for each in (conditions if isinstance(conditions, list) else [])
-    )
+    conditions = objects_at(status, "conditions")
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
 
 
 def _serves_newest_revision(spec: Json) -> bool:
     """Return whether all requests go to the newest revision."""
-    traffic = spec.get("traffic") if isinstance(spec, dict) else None
-    shares = [each for each in traffic if isinstance(each, dict)] if isinstance(traffic, list) else []
-    return all(each.get("latestRevision") is True for each in shares if each.get("percent"))
+    return all(each.get("latestRevision") is True for each in objects_at(spec, "traffic") if each.get("percent"))
 
 
 def _job(entry: JsonObject, _: Target) -> tuple[str, Existing]:
@@ -189,7 +183,7 @@ def project_number(runner: Runner, target: Target) -> str:
     """Return the project's number. Raises GcloudFault, also if the project does not exist or is not visible."""
     arguments = ["projects", "describe", target.project]
     found = read_json(runner, arguments, target.project)
-    number = found.get("projectNumber") if isinstance(found, dict) else None
+    number = value_at(found, "projectNumber")
     if not number:
         raise GcloudFault(" ".join(["gcloud", *arguments]), f"gcloud names no number of project {target.project!r}")
     return str(number)
@@ -296,17 +290,16 @@ def _answerable_listings(listings: Iterable[Listing], existing: Mapping[str, Exi
 
 def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[str, Existing]]:
     found = read_json(runner, listing.arguments(target), target.project)
-    for entry in found if isinstance(found, list) else []:
-        if isinstance(entry, dict) and (read := listing.read(entry, target)):
+    for entry in objects_at(found):
+        if read := listing.read(entry, target):
             name, existing = read
             yield key_of(listing.kind, name), replace(existing, description=entry)
 
 
 def _enabled(runner: Runner, target: Target) -> Iterator[tuple[str, Existing]]:
     found = read_json(runner, ["services", "list", "--enabled"], target.project)
-    for entry in found if isinstance(found, list) else []:
-        if isinstance(entry, dict):
-            yield key_of(project.API, str(entry.get("name")).rpartition("/")[2]), Existing()
+    for entry in objects_at(found):
+        yield key_of(project.API, str(entry.get("name")).rpartition("/")[2]), Existing()
 
 
 def _has_value(runner: Runner, target: Target, secret_id: str) -> bool:
@@ -328,14 +321,10 @@ def _grants_of_other(runner: Runner, target: Target, kind: str, name: str) -> li
 
 
 def grants_of(kind: str, name: str, policy: Json) -> Iterator[Grant]:
-    bindings = policy.get("bindings") if isinstance(policy, dict) else None
-    for binding in bindings if isinstance(bindings, list) else []:
-        if not isinstance(binding, dict):
-            continue
+    for binding in objects_at(policy, "bindings"):
         condition = binding.get("condition")
         if isinstance(condition, dict) and condition.get("title") != CONDITION_TITLE:
             continue  # somebody else's: gcloud would need its title and description
         expression = str(condition.get("expression", "")) if isinstance(condition, dict) else ""
-        members = binding.get("members")
-        for member in members if isinstance(members, list) else []:
+        for member in list_at(binding, "members"):
             yield Grant(kind, name, str(binding.get("role")), str(member), expression)

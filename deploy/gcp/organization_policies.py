@@ -12,7 +12,7 @@ from deploy.cloud_access import gcp
 from deploy.cloud_access.gcp_names import Target
 from deploy.terminal import command_line, parallel
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, list_at, objects_at
 
 API: Final = "orgpolicy.googleapis.com"
 PUBLIC: Final = "run.managed.requireInvokerIam"
@@ -68,8 +68,7 @@ def _rules(target: Target, api: gcp.GoogleApi, constraint: str) -> Sequence[Json
         if fault.status == 404:
             return []
         raise
-    rules = spec.get("rules") if isinstance(spec, dict) else None
-    return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
+    return objects_at(spec, "rules")
 
 
 def _is_enforced(rules: Sequence[JsonObject]) -> bool:
@@ -92,9 +91,7 @@ def _forbids(rules: Sequence[JsonObject], value: str) -> bool | None:
 def _values(rules: Sequence[JsonObject], name: str) -> list[str]:
     found: list[str] = []
     for rule in rules:
-        values = rule.get("values")
-        listed = values.get(name) if isinstance(values, dict) else None
-        found += [str(each) for each in listed] if isinstance(listed, list) else []
+        found += map(str, list_at(rule, "values", name))
     return found
 
 

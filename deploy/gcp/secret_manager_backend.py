@@ -108,7 +108,7 @@ class SecretManagerBackend:
 
 def _older_versions(listed: jsontext.Json, states: set[str]) -> Iterator[str]:
     """Return the numbers of all versions in these states except the newest, in whatever order gcloud lists them."""
-    versions = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    versions = jsontext.objects_at(listed)
     numbers = {int(str(each["name"]).rpartition("/")[2]): str(each.get("state")) for each in versions}
     newest = max(numbers, default=0)
     yield from (
@@ -117,5 +117,4 @@ def _older_versions(listed: jsontext.Json, states: set[str]) -> Iterator[str]:
 
 
 def _text_of(payload: jsontext.Json) -> str:
-    data: jsontext.JsonObject = payload if isinstance(payload, dict) else {}
-    return base64.b64decode(str(data.get("data", ""))).decode("utf-8", errors="replace")
+    return base64.b64decode(str(jsontext.mapping_at(payload).get("data", ""))).decode("utf-8", errors="replace")

@@ -21,7 +21,7 @@ from deploy.history.logs import PAGE, LogQuery, Record
 from deploy.history.state import State, open_cloud_state
 from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at
 from shared.logs import SEVERITIES
 from shared.ports import TOPIC_NAMES
 from shared.times import unix_seconds
@@ -89,9 +89,8 @@ def _trouble(function: JsonObject) -> str:
 
 
 def _disabled(mappings: JsonObject) -> Iterator[str]:
-    listed = mappings.get("EventSourceMappings")
-    for each in listed if isinstance(listed, list) else ():
-        if isinstance(each, dict) and each.get("State") in {"Disabled", "Disabling"}:
+    for each in objects_at(mappings, "EventSourceMappings"):
+        if each.get("State") in {"Disabled", "Disabling"}:
             yield f"does not read {str(each.get('EventSourceArn')).rpartition(':')[2]}: its event source mapping is off"
 
 
@@ -134,12 +133,7 @@ def _queues_of_sources(deployed: DeployedStack) -> list[str]:
         if fault.code == "ResourceNotFoundException":
             return []
         raise
-    listed = mappings.get("EventSourceMappings")
-    arns = (
-        [str(each.get("EventSourceArn")) for each in listed if isinstance(each, dict)]
-        if isinstance(listed, list)
-        else []
-    )
+    arns = [str(each.get("EventSourceArn")) for each in objects_at(mappings, "EventSourceMappings")]
     return [arn.rpartition(":")[2] for arn in arns]
 
 
@@ -152,9 +146,8 @@ def _count(deployed: DeployedStack, queue: str) -> int | None:
             return None
         raise
     found = deployed.api.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=list(_COUNTS))
-    attributes = found.get("Attributes")
-    values = [attributes.get(name, "0") for name in _COUNTS] if isinstance(attributes, dict) else []
-    return sum(int(str(value)) for value in values)
+    attributes = mapping_at(found, "Attributes")
+    return sum(int(str(attributes.get(name, "0"))) for name in _COUNTS)
 
 
 def _ages(deployed: DeployedStack, queues: Sequence[str], now: float) -> Mapping[str, float]:
@@ -162,11 +155,9 @@ def _ages(deployed: DeployedStack, queues: Sequence[str], now: float) -> Mapping
     metrics: list[Json] = [_metric(number, queue) for number, queue in enumerate(queues)]
     arguments: JsonObject = {"MetricDataQueries": metrics, "StartTime": now - WINDOW_SECONDS, "EndTime": now}
     found = deployed.api.call("cloudwatch", "get_metric_data", ScanBy="TimestampDescending", **arguments)
-    results = found.get("MetricDataResults")
     ages: dict[str, float] = {}
-    for each in results if isinstance(results, list) else ():
-        values = each.get("Values") if isinstance(each, dict) else None
-        if isinstance(each, dict) and isinstance(values, list) and values:
+    for each in objects_at(found, "MetricDataResults"):
+        if values := list_at(each, "Values"):
             ages[queues[int(str(each.get("Id"))[1:])]] = float(str(values[0]))
     return ages
 
@@ -265,9 +256,8 @@ def filter_patterns(query: LogQuery) -> Sequence[str]:
 
 
 def _page_records(page: JsonObject, function: str) -> Iterator[Record]:
-    events = page.get("events")
-    for event in events if isinstance(events, list) else ():
-        if isinstance(event, dict) and (record := parse_log_event(event, function)):
+    for event in objects_at(page, "events"):
+        if record := parse_log_event(event, function):
             yield record
 
 

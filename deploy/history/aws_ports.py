@@ -9,7 +9,7 @@ from deploy.history import dynamo_journal, journal_view, local_journal, status
 from shared.cloud.aws import client, documents, dynamo, ledger, s3
 from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.kept_by_key import DocumentRecords
-from shared.jsontext import from_json, texts_json
+from shared.jsontext import from_json, texts_json, value_at
 from shared.settings import read_settings
 from shared.signatures.aws_v4 import Credentials
 
@@ -97,8 +97,7 @@ class LocalAws(AwsPorts):
 async def _count(sqs: client.AwsClient, url: str) -> int | None:
     body = texts_json({"QueueUrl": url, "AttributeNames": list(_COUNTS)})
     answer = await sqs.action("AmazonSQS.GetQueueAttributes", body, CALL_SECONDS, may_repeat=True)
-    document = from_json(answer.body) if answer.status == 200 else None
-    attributes = document.get("Attributes") if isinstance(document, dict) else None
+    attributes = value_at(from_json(answer.body), "Attributes") if answer.status == 200 else None
     if not isinstance(attributes, dict):
         return None
     return sum(int(str(attributes.get(name, "0"))) for name in _COUNTS)

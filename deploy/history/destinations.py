@@ -14,7 +14,7 @@ from functions.notify.registry import Configured
 from functions.notify.waiting.due import waits_for_slot
 from shared import errors, ledger_rules
 from shared.delivery import Delivery, delivery_from
-from shared.jsontext import Json, JsonObject, from_json
+from shared.jsontext import Json, JsonObject, from_json, mapping_at, value_at
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
 from shared.settings import SliceFault
 from shared.times import duration_text, rfc3339
@@ -323,7 +323,7 @@ _RATE_UNITS: Final = {1: "s", 60: "m", 3_600: "h", 86_400: "d"}
 
 def caps_text(destination: Json) -> str:
     """Return the caps as the configuration writes them: `10/s, 5 at once, per data.customer.id`; empty without one."""
-    written = destination if isinstance(destination, dict) else {}
+    written = mapping_at(destination)
     rate, in_flight, per = written.get("rate"), written.get("in_flight"), written.get("per")
     found: list[str] = []
     if isinstance(rate, list) and len(rate) == 2 and isinstance(seconds := rate[1], int | float):
@@ -337,7 +337,7 @@ def caps_text(destination: Json) -> str:
 
 def schedule_text(destination: Json) -> str:
     """Return the attempts and the waits between them; empty where they are not known."""
-    waits = destination.get("retry_seconds") if isinstance(destination, dict) else None
+    waits = value_at(destination, "retry_seconds")
     if not isinstance(waits, list):
         return ""
     if not waits:

@@ -193,12 +193,11 @@ async def open_tenant_forgetter(state: State, mails: forget.CaughtMails | None) 
 
 def subscriber_destinations(state: State) -> dict[str, str]:
     """Return the expression for the tenants of each destination that sends to subscribers, by its name."""
-    found: dict[str, str] = {}
-    for name, each in state.destinations().items():
-        settings = each.get("settings") if isinstance(each, dict) and kind_of(each) == SUBSCRIBERS else None
-        if isinstance(settings, dict):
-            found[name] = str(settings.get("tenant", ""))
-    return found
+    return {
+        name: str(jsontext.mapping_at(each, "settings").get("tenant", ""))
+        for name, each in state.destinations().items()
+        if kind_of(each) == SUBSCRIBERS
+    }
 
 
 def _in_mails(endpoints: Iterable[str], deliveries: Iterable[tuple[str, str]]) -> Iterable[str]:

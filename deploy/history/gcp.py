@@ -27,7 +27,7 @@ from deploy.topology.functions import subscription_names
 from shared import errors, times
 from shared.cloud import kept_by_key, platform
 from shared.cloud.gcp import documents, firestore, ledger, pubsub, storage, tokens
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
 from shared.settings import Settings, read_settings
 
 TOKEN_SECONDS: Final = 600.0
@@ -143,8 +143,7 @@ def _version(function: str, service: JsonObject | None) -> Version:
     ready, created = (_last(service.get(name)) for name in ("latestReadyRevision", "latestCreatedRevision"))
     at = service.get("updateTime")
     since = times.unix_seconds(at) if isinstance(at, str) else None
-    condition = service.get("terminalCondition")
-    state: JsonObject = condition if isinstance(condition, dict) else {}
+    state = mapping_at(service, "terminalCondition")
     if state.get("state") not in {None, "CONDITION_SUCCEEDED"}:
         return Version(function, ready, since, str(state.get("message") or state.get("reason") or "not ready"))
     return Version(function, ready, since, "" if created in {"", ready} else f"{created} did not start")
@@ -181,13 +180,10 @@ def _newest_values(cloud: gcp.CloudDeployment, metric: str, now: float) -> Mappi
 
 def _values(series: Json) -> Iterator[tuple[str, float]]:
     """Yield the newest point of each series, which is its first."""
-    for each in series if isinstance(series, list) else []:
-        resource, points = (each.get("resource"), each.get("points")) if isinstance(each, dict) else (None, None)
-        labels = resource.get("labels") if isinstance(resource, dict) else None
-        newest = points[0] if isinstance(points, list) and points else None
-        value = newest.get("value") if isinstance(newest, dict) else None
-        if isinstance(labels, dict) and isinstance(value, dict):
-            yield str(labels.get("subscription_id")), float(str(value.get("int64Value", value.get("doubleValue", 0))))
+    for each in objects_at(series):
+        subscription = value_at(each, "resource", "labels", "subscription_id")
+        if value := mapping_at(each, "points", 0, "value"):
+            yield str(subscription), float(str(value.get("int64Value", value.get("doubleValue", 0))))
 
 
 def _whole(value: float | None) -> int | None:
@@ -248,6 +244,5 @@ def read_records(gcloud: gcp.Runner, target: Target, filter: str, order: str, li
         entries: Json = json.loads(answer.stdout or "[]")
     except ValueError as error:
         raise gcp.GcloudFault(gcp.shown(arguments, target.project), "gcloud's answer is not JSON") from error
-    listed = [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
-    found = (parse_cloud_entry(each, target.prefix) for each in listed)
+    found = (parse_cloud_entry(each, target.prefix) for each in objects_at(entries))
     return [record for record in found if record is not None]

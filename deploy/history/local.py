@@ -192,7 +192,6 @@ def local_ports(state: Path, environ: Mapping[str, str], has_subscribers: bool =
 
 def running_ports(state: Path) -> Ports | None:
     """Return the ports of the `hookchain dev` that runs with this state folder; None if none runs."""
-    document = read_dev_file(state)
-    ports = document.get("ports") if document else None
-    named = {name: port for name, port in ports.items() if isinstance(port, int)} if isinstance(ports, dict) else {}
+    ports = jsontext.mapping_at(read_dev_file(state), "ports")
+    named = {name: port for name, port in ports.items() if isinstance(port, int)}
     return Ports(**named) if {*named, "subscribe"} == set(Ports.__dataclass_fields__) else None

@@ -12,7 +12,7 @@ from deploy.history.cloud_journal import Port, closing
 from deploy.terminal.command_line import CommandError
 from shared import claim_check, errors, store_ports
 from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import Blobs, Bus
 from shared.subscribers.names import endpoint_name
@@ -217,8 +217,7 @@ def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | 
 
 def configured_destinations(slice_: Mapping[str, Json] | None) -> ConfiguredDestinations:
     """Return the destinations of the slice; none if there is no slice."""
-    destinations = (slice_ or {}).get("destinations")
-    return destinations if isinstance(destinations, dict) else {}
+    return mapping_at((slice_ or {}).get("destinations"))
 
 
 def configured_name(destination: str) -> str:
@@ -228,5 +227,5 @@ def configured_name(destination: str) -> str:
 
 
 def kind_of(destination: Json) -> str:
-    kind = destination.get("kind") if isinstance(destination, dict) else None
+    kind = value_at(destination, "kind")
     return kind if isinstance(kind, str) else ""

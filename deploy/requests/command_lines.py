@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
-from deploy.config.config_file import value_at
 from deploy.config.running_dev import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.requests import events
 from deploy.requests.events import CONTENT_TYPES, MadeEvent
 from deploy.requests.sources import accepts_post, auth_entries, compiled_sources, is_plain_hmac, routes_from, source_url
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, to_json, value_at
 from shared.secrets import split_values, variable_name
 from shared.settings import LOCAL_PROJECT
 

@@ -13,12 +13,11 @@ from typing import Final
 from urllib.parse import urlencode
 
 from deploy.client.hookchain.formats import FORMATS, encode_body
-from deploy.config.config_file import mapping_at, value_at
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.sources import page_headers, routes_from, text_list
 from deploy.terminal.command_line import CommandError
 from shared.http import Request
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.subscribers.schema_example import example_of
 
 CONTENT_TYPES: Final[Mapping[str, str]] = {name: content_type for name, (_, content_type) in FORMATS.items()}

@@ -13,13 +13,12 @@ from urllib.parse import urlsplit
 
 from deploy.client.hookchain.http import NoResponse, Response, make_request, parse_url
 from deploy.client.hookchain.outcome import Outcome, read_outcome
-from deploy.config.config_file import mapping_at
 from deploy.requests import signing, sources
 from deploy.terminal.command_line import CommandError
 from functions.receive.admission import requested_url
 from functions.receive.source import read_sources
 from shared import errors, http
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from shared.signatures import auth_scheme, content_signing
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from deploy.config import checkout, config_file, configured, running_dev
+from deploy.config import checkout, configured, running_dev
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.secrets import variable_name
 
 
@@ -54,17 +54,17 @@ def load_sources(config: str | None, environ: Mapping[str, str]) -> Sources:
 
 def compiled_sources(receive: JsonObject) -> JsonObject:
     """Return the sources of receive's slice by name."""
-    return config_file.mapping_at(receive, "sources")
+    return mapping_at(receive, "sources")
 
 
 def auth_entries(source: Json) -> list[JsonObject]:
-    auth = config_file.value_at(source, "auth")
+    auth = value_at(source, "auth")
     return [entry for entry in auth if isinstance(entry, dict)] if isinstance(auth, list) else []
 
 
 def dev_topic(source: Json) -> str:
     """Return the emulated topic that stands for the source's bus in `hookchain dev`; empty for a source without one."""
-    bus = config_file.mapping_at(source, "bus")
+    bus = mapping_at(source, "bus")
     return str(bus.get("pubsub", "")).rpartition("/")[2] or str(bus.get("name", ""))
 
 
@@ -77,7 +77,7 @@ def is_plain_hmac(entry: JsonObject) -> bool:
 
 
 def accepts_post(source: Json) -> bool:
-    methods = config_file.value_at(source, "methods")
+    methods = value_at(source, "methods")
     return not isinstance(methods, list) or "POST" in methods
 
 
@@ -86,7 +86,7 @@ def page_headers(source: Json) -> dict[str, str]:
 
     They are those of a script on the form's page, which gets the response itself and not a redirect to a thanks page.
     """
-    origin = config_file.value_at(source, "form", "origins", 0)
+    origin = value_at(source, "form", "origins", 0)
     return {"Origin": str(origin), "Sec-Fetch-Mode": "cors"} if origin else {}
 
 
@@ -102,7 +102,7 @@ def standard_webhooks_secrets(receive: JsonObject) -> frozenset[str]:
 
 def provider_key(have: configured.Configured, name: str) -> str:
     """Return the key of the source's provider in the catalogue; empty where it names none."""
-    return str(config_file.value_at(have.document, "sources", name, "provider") or "")
+    return str(value_at(have.document, "sources", name, "provider") or "")
 
 
 def routes_from(transform: JsonObject, source: str) -> Iterator[JsonObject]:

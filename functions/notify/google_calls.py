@@ -8,7 +8,7 @@ from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpSender, outcom
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, held, outcome_by_status
 from shared.delivery import Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject, objects_at
 from shared.limits import MIB
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
@@ -100,10 +100,5 @@ def google_failure(response: Response, service: str, share: str) -> Outcome:
 
 def error_reasons(response: Response) -> set[str]:
     """Return Google's names of the error, of which a response has one in each of two forms."""
-    entries = [*objects_in(response.member("error", "errors")), *objects_in(response.member("error", "details"))]
+    entries = [*objects_at(response.member("error", "errors")), *objects_at(response.member("error", "details"))]
     return {str(each.get("reason")) for each in entries}
-
-
-def objects_in(values: Json) -> list[JsonObject]:
-    """Return the objects of a list; none for any other value."""
-    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []

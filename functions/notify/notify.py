@@ -111,7 +111,7 @@ async def _deliver_alone(notifier: Notifier, push: Push, delivery: Delivery) -> 
 
 def _waited_seconds(document: Json, now: float) -> float:
     """Return how long the message was on its way. It has the time at which it was made."""
-    time = document.get("time") if isinstance(document, dict) else None
+    time = jsontext.value_at(document, "time")
     try:
         return now - unix_seconds(time) if isinstance(time, str) else 0.0
     except ValueError:

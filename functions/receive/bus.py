@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from shared import errors, http, journal, ports
 from shared.dead_letter_message import dead_letter_message
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, list_at, to_json, value_at
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push
 
 MESSAGE_ID: Final = "bus-message-id"
@@ -115,12 +115,7 @@ def _carried_hops(data: bytes) -> tuple[tuple[str, str], ...]:
         return ()
     if not isinstance(document, dict):
         return ()
-    resources, attributes = document.get("resources"), document.get("MessageAttributes")
-    values = list(resources) if isinstance(resources, list) else []
-    attribute = attributes.get(HOPS) if isinstance(attributes, dict) else None
-    if isinstance(attribute, dict):
-        values.append(attribute.get("Value"))
-    return _hops(values)
+    return _hops([*list_at(document, "resources"), value_at(document, "MessageAttributes", HOPS, "Value")])
 
 
 def _hops(values: Sequence[Json]) -> tuple[tuple[str, str], ...]:
@@ -159,14 +154,12 @@ def _cloud_storage_event(attributes: Mapping[str, str], resource: JsonObject) ->
         "time": attributes.get("eventtime") or None,
         "object": resource,
     }
-    metadata = resource.get("metadata")
-    hops = _hops([metadata.get(HOPS)]) if isinstance(metadata, dict) else ()
+    hops = _hops([value_at(resource, "metadata", HOPS)])
     return ObjectEvent("/".join(parts), document, hops)
 
 
 def _s3_event(document: JsonObject) -> ObjectEvent:
-    detail = document.get("detail")
-    bucket, described = (detail.get("bucket"), detail.get("object")) if isinstance(detail, dict) else (None, None)
+    bucket, described = value_at(document, "detail", "bucket"), value_at(document, "detail", "object")
     event = OBJECT_EVENTS.get(str(document.get("detail-type")))
     id_ = document.get("id")
     if not isinstance(bucket, dict) or not isinstance(described, dict) or event is None or not isinstance(id_, str):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.errors import Rejected, Temporary
 from shared.http import Reply, Request
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json
 from shared.ports import Secrets
 from shared.signatures.locations import Conditions, Location, RequestFields, parse_location, read_conditions
 from shared.signatures.passwords import verify_password
@@ -207,8 +207,8 @@ def _part_text(part: Location | str | None, fields: RequestFields) -> str:
 def read_handshake(entry: Json) -> Handshake:
     """Read one of a source's handshakes from its slice."""
     assert isinstance(entry, dict)
-    reply = _object(entry.get("reply"))
-    checks, fetch, status = entry.get("check"), entry.get("fetch"), reply.get("status", 200)
+    reply = mapping_at(entry, "reply")
+    fetch, status = entry.get("fetch"), reply.get("status", 200)
     text, content = reply.get("text"), reply.get("json")
     assert isinstance(status, int)
     return Handshake(
@@ -216,11 +216,11 @@ def read_handshake(entry: Json) -> Handshake:
         method=str(entry.get("method", "POST")),
         when=read_conditions(entry.get("when")),
         signed=entry.get("signed") is True,
-        checks=tuple(_check(check) for check in checks) if isinstance(checks, list) else (),
+        checks=tuple(_check(check) for check in list_at(entry, "check")),
         secret=str(entry.get("secret", "")),
         fetch=parse_location(fetch) if isinstance(fetch, str) else None,
         status=status,
-        headers=tuple((name, _template(str(value))) for name, value in _object(reply.get("headers")).items()),
+        headers=tuple((name, _template(str(value))) for name, value in mapping_at(reply, "headers").items()),
         text=_template(text) if isinstance(text, str) else None,
         json=_json(content) if isinstance(content, dict) else None,
     )
@@ -235,10 +235,6 @@ def _json(content: JsonObject) -> "Mapping[str, Template | Json]":
     return MappingProxyType(
         {name: _template(value) if isinstance(value, str) else value for name, value in content.items()}
     )
-
-
-def _object(value: Json) -> JsonObject:
-    return value if isinstance(value, dict) else {}
 
 
 @lru_cache(maxsize=128)

@@ -20,7 +20,7 @@ from functions.transform.chain import Chain, NamedChains, OnError
 from functions.transform.routes import Route, Routes, TypeGlobs
 from functions.transform.step import MAX_STEPS, NamedStep, Settings, SettingsFault, Step, build, step_name
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import Json, JsonObject, kind_of
+from shared.jsontext import Json, JsonObject, kind_of, objects_at
 from shared.own_modules import OwnModuleFault, own_module, own_sources, place_in_own_module
 from shared.settings import SliceFault
 
@@ -73,7 +73,7 @@ def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Pro
     if configuration.get("chains"):
         read = read_chains(configuration.get("chains"), own, is_compiled=is_compiled)
         chains, faults = read.chains, [f"chain {name!r}: {fault}" for name, fault in read.faults]
-    routes = [_route(entry, own, chains, faults, is_compiled) for entry in _objects(configuration.get("routes"))]
+    routes = [_route(entry, own, chains, faults, is_compiled) for entry in objects_at(configuration, "routes")]
     if faults:
         raise SliceFault("invalid_slice", "; ".join(faults))
     return Program(Routes(routes), chains, own, _numbers(configuration.get("sources")))
@@ -111,10 +111,6 @@ def _where(text: Json) -> "tuple[Expression | None, str | None]":
         return over_event(text), None
     except ExpressionFault as error:
         return None, f"where: {error}"
-
-
-def _objects(value: Json) -> list[JsonObject]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _texts(value: Json) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Final
 from deploy.config.config_file import ConfigFile, Fault, unreadable
 from functions.notify.registry import OwnKinds, load_own_kinds
 from functions.transform.program import StepClasses, load_own_steps
+from shared.jsontext import list_at
 from shared.own_modules import OwnModuleFault
 
 _LEFT_BEHIND: Final = ("deploy", "functions", "tests", "shared.cloud")
@@ -57,8 +58,7 @@ class OwnFiles:
                 yield self.fault(file, f"{name}: {rule}: {self._rule}")
 
     def _names(self, file: ConfigFile) -> list[str]:
-        names = file.value(self.section)
-        return [str(name) for name in names] if isinstance(names, list) else []
+        return [str(name) for name in list_at(file.document, self.section)]
 
     @property
     def _rule(self) -> str:

@@ -20,7 +20,7 @@ from typing import Final, Self
 
 from deploy.config.running_dev import HOST
 from deploy.dev.aws import runtime
-from shared.jsontext import Json, from_json
+from shared.jsontext import Json, from_json, mapping_at
 from shared.outgoing.http_client import Answer, HttpClient
 
 FOLDER: Final = Path(sys.prefix) / "aws"
@@ -220,7 +220,7 @@ def failure_in(answer: Answer) -> InvocationFailed | None:
     if answer.status != 200 or b'"errorType"' in answer.body[-MAX_ERROR_BYTES:]:
         with contextlib.suppress(ValueError, RecursionError):
             document = from_json(answer.body)
-    named = document if isinstance(document, dict) else {}
+    named = mapping_at(document)
     if answer.status == 200 and not {"errorType", "errorMessage"} <= named.keys():
         return None
     return InvocationFailed(str(named.get("errorType", "Unknown")), str(named.get("errorMessage", "")))

@@ -34,7 +34,7 @@ from deploy.dev.faults import FaultPlan, FaultRoutes
 from deploy.topology.functions import FUNCTIONS
 from shared import logs, ports, settings
 from shared.cloud.aws.client import AwsPlace
-from shared.jsontext import Json, JsonObject, from_json, texts_json, to_json
+from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, texts_json, to_json
 from shared.secrets import variable_name
 
 CONCURRENCY: Final = 2
@@ -267,10 +267,10 @@ def response_of(result: bytes) -> HttpResponse:
     status = int(str(document["statusCode"]))
     if not 200 <= status <= 599:
         raise ValueError(f"statusCode: must be from 200 to 599; got {status}")
-    written, cookies, body = document.get("headers"), document.get("cookies"), document.get("body") or ""
-    named = {name.lower(): str(value) for name, value in written.items()} if isinstance(written, dict) else {}
+    body = document.get("body") or ""
+    named = {name.lower(): str(value) for name, value in mapping_at(document, "headers").items()}
     headers = [*named.items(), *(() if "content-type" in named else (JSON_TYPE,))]
-    headers += [("set-cookie", str(each)) for each in cookies] if isinstance(cookies, list) else []
+    headers += [("set-cookie", str(each)) for each in list_at(document, "cookies")]
     text = body if isinstance(body, str) else to_json(body)
     content = base64.b64decode(text) if document.get("isBase64Encoded") is True else text.encode()
     return HttpResponse(status, tuple(headers), content)

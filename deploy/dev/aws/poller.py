@@ -16,7 +16,7 @@ from typing import Final
 from deploy.dev.aws import environments, stack
 from deploy.dev.faults import FaultPlan
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
-from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at, texts_json, value_at
 from shared.logs import log
 
 BATCH_SIZE: Final = 10
@@ -148,8 +148,7 @@ class Poller:
             },
             wait_seconds,
         )
-        messages = document.get("Messages")
-        return [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+        return objects_at(document, "Messages")
 
     async def _postpone(self, waits: Mapping[str, int]) -> None:
         entries: list[JsonObject] = [
@@ -166,8 +165,7 @@ class Poller:
         answer = await self._sqs.action(f"AmazonSQS.{action}", body, CALL_SECONDS + wait_seconds, may_repeat=True)
         if answer.status != 200:
             raise QueueFault(f"SQS answered {answer.status} {error_name(answer)}")
-        document = from_json(answer.body) if answer.body else {}
-        return document if isinstance(document, dict) else {}
+        return mapping_at(from_json(answer.body)) if answer.body else {}
 
 
 def record_of(message: JsonObject, arn: str, region: str) -> JsonObject:
@@ -201,11 +199,10 @@ def failed_items(result: bytes, message_ids: Collection[str]) -> set[str]:
     Raises ValueError where Lambda takes the whole batch as failed: for a list of another form, or an unknown id.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
     """
-    document = from_json(result)
-    items = document.get("batchItemFailures") if isinstance(document, dict) else None
+    items = value_at(from_json(result), "batchItemFailures")
     if items is None:
         return set()
-    found = [item.get("itemIdentifier") if isinstance(item, dict) else None for item in _list(items)]
+    found = [value_at(item, "itemIdentifier") for item in _list(items)]
     ids = {each for each in found if isinstance(each, str) and each in message_ids}
     if len(ids) < len(set(map(str, found))):
         raise ValueError("batchItemFailures: must name messages of the batch")
@@ -213,8 +210,7 @@ def failed_items(result: bytes, message_ids: Collection[str]) -> set[str]:
 
 
 def receives_of(message: JsonObject) -> int:
-    attributes = message.get("Attributes")
-    count = attributes.get("ApproximateReceiveCount") if isinstance(attributes, dict) else None
+    count = value_at(message, "Attributes", "ApproximateReceiveCount")
     return int(count) if isinstance(count, str) and count.isdecimal() else 1
 
 

@@ -12,7 +12,7 @@ from deploy.config.running_dev import HOST
 from deploy.topology import buses, topology
 from shared import ports, settings
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
-from shared.jsontext import Json, JsonObject, from_json, to_json
+from shared.jsontext import Json, JsonObject, from_json, objects_at, to_json, value_at
 from shared.outgoing.http_client import Answer
 from shared.signatures.aws_v4 import Credentials
 
@@ -116,8 +116,7 @@ async def _ensure_table(dynamo: AwsClient, table: JsonObject) -> None:
     request = to_json({"TableName": table["TableName"]}).encode()
     answer = await dynamo.action(f"{DYNAMO}.DescribeTable", request, CALL_SECONDS)
     _require(answer, thing)
-    document = from_json(answer.body)
-    described = document.get("Table") if isinstance(document, dict) else None
+    described = value_at(from_json(answer.body), "Table")
     found = [each["IndexName"] for each in _indexes(described)]
     for index in _indexes(table):
         if index["IndexName"] not in found:
@@ -128,8 +127,7 @@ async def _ensure_table(dynamo: AwsClient, table: JsonObject) -> None:
 
 
 def _indexes(table: Json) -> list[JsonObject]:
-    listed = table.get("GlobalSecondaryIndexes") if isinstance(table, dict) else None
-    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return objects_at(table, "GlobalSecondaryIndexes")
 
 
 async def ensure_queue(sqs: AwsClient, name: str, attributes: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from deploy.requests.command_lines import first_event_line, first_event_line_wit
 from deploy.requests.sources import auth_entries, compiled_sources, source_lines
 from deploy.terminal.output import count_of
 from deploy.topology.buses import bus_sources
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from shared.secrets import variable_name
 
 TryLine = Callable[[dict[str, JsonObject], running_dev.Ports, Path | None], str | None]
@@ -68,10 +68,9 @@ def _subscribers_lines(setup: Setup) -> list[str]:
 
 def _real_destinations(setup: Setup) -> str:
     """Return a line about the destinations whose requests nothing on this machine catches."""
-    destinations = setup.configuration.slices["notify"].get("destinations")
-    named = destinations.items() if isinstance(destinations, dict) else ()
+    destinations = mapping_at(setup.configuration.slices["notify"], "destinations")
     held = _without_account(setup)
-    names = [name for name, each in named if not is_caught(each) and name not in held]
+    names = [name for name, each in destinations.items() if not is_caught(each) and name not in held]
     return f"Requests to these destinations are sent for real: {', '.join(names)}." if names else ""
 
 
@@ -79,9 +78,7 @@ def _without_account(setup: Setup) -> list[str]:
     """Return the destinations that write to Google and name no key: nothing on this machine has an account."""
     notify = setup.configuration.slices["notify"]
     found = {name for name, _ in without_google_account(notify)}
-    destinations = notify.get("destinations")
-    named = destinations.items() if isinstance(destinations, dict) else ()
-    return [name for name, each in named if name in found and not is_caught(each)]
+    return [name for name, each in mapping_at(notify, "destinations").items() if name in found and not is_caught(each)]
 
 
 def _held_without_account(setup: Setup) -> str:

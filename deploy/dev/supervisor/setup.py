@@ -37,7 +37,7 @@ from deploy.secrets.values import (
 from deploy.terminal.command_line import CommandParser, HelpText
 from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json, value_at
 from shared.logs import SEVERITIES
 from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import DEFAULT_STATE, read_settings
@@ -341,12 +341,10 @@ def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
 
 
 def _set_caught_senders(notify: JsonObject) -> None:
-    destinations = notify.get("destinations")
-    for destination in destinations.values() if isinstance(destinations, dict) else ():
-        settings = destination.get("settings") if isinstance(destination, dict) else None
-        if isinstance(settings, dict) and isinstance(destination, dict) and destination.get("kind") == "email":
-            to = settings.get("to")
-            has_address = isinstance(to, list) and not all(is_template(str(each)) for each in to)
+    for destination in mapping_at(notify, "destinations").values():
+        settings = mapping_at(destination, "settings")
+        if value_at(destination, "kind") == "email":
+            has_address = not all(is_template(str(each)) for each in list_at(settings, "to"))
             if not settings.get("from") and not has_address:
                 settings["from"] = CAUGHT_FROM
 
@@ -399,10 +397,9 @@ def _named_files(value: Json, folder: Path) -> Iterator[Path]:
 
 
 def _providers(document: Json) -> dict[str, str]:
-    sources = document.get("sources") if isinstance(document, dict) else None
     return {
         name: str(source["provider"])
-        for name, source in (sources.items() if isinstance(sources, dict) else ())
+        for name, source in mapping_at(document, "sources").items()
         if isinstance(source, dict) and "provider" in source
     }
 

@@ -11,7 +11,7 @@ from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Resource, key_of, one
 from deploy.topology.functions import FUNCTIONS, Function
 from deploy.topology.topology import Topology
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at, value_at
 
 API: Final = "api"
 
@@ -53,8 +53,7 @@ def pubsub_service_agent() -> Resource:
 
 def apis(topology: Topology, notify: JsonObject) -> tuple[Resource, ...]:
     """Return the APIs that the topology's functions need, and the destinations of notify's slice."""
-    destinations = notify.get("destinations")
-    entries = destinations.values() if isinstance(destinations, dict) else ()
+    entries = mapping_at(notify, "destinations").values()
     kinds = sorted({str(each.get("kind")) for each in entries if isinstance(each, dict) and _has_no_key(each)})
     needed = {
         **APIS,
@@ -66,8 +65,7 @@ def apis(topology: Topology, notify: JsonObject) -> tuple[Resource, ...]:
 
 def _has_no_key(destination: JsonObject) -> bool:
     """Return whether it uses the account of `notify`."""
-    settings = destination.get("settings")
-    return not isinstance(settings, dict) or settings.get("secret") is None
+    return value_at(destination, "settings", "secret") is None
 
 
 ACCOUNT: Final = "account"

@@ -174,15 +174,15 @@ def listing(bucket: str) -> list[str]:
 
 def found_notification(bucket: str, topic: str, listed: jsontext.Json) -> Existing | None:
     """Return the bucket's notification to the topic, as gcloud lists it; None if there is none."""
-    for entry in listed if isinstance(listed, list) else []:
-        inner = entry.get("Notification Configuration", entry) if isinstance(entry, dict) else None
-        if isinstance(inner, dict) and str(inner.get("topic")).rpartition("/")[2] == topic:
+    for entry in jsontext.objects_at(listed):
+        inner = jsontext.mapping_at(entry.get("Notification Configuration", entry))
+        if str(inner.get("topic")).rpartition("/")[2] == topic:
             return _existing(bucket, inner)
     return None
 
 
 def _existing(bucket: str, found: jsontext.JsonObject) -> Existing:
-    types = found.get("event_types")
+    types = jsontext.list_at(found, "event_types")
     prefix = found.get("object_name_prefix")
-    digest = digest_of(sorted(map(str, types)) if isinstance(types, list) else [], prefix or "")
+    digest = digest_of(sorted(map(str, types)), prefix or "")
     return Existing(digest, address=f"projects/_/buckets/{bucket}/notificationConfigs/{found.get('id')}")

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from functions.notify.bounded_texts import cut
 from shared.event import Event, oneline
-from shared.jsontext import JsonObject, from_json, texts_json
+from shared.jsontext import JsonObject, from_json, mapping_at, texts_json, value_at
 from shared.times import rfc3339
 
 Kind: TypeAlias = Literal[
@@ -103,17 +103,16 @@ def counted(event_type: str, count: int) -> str:
 
 
 def _text(event: Event, name: str) -> str:
-    value = event.data.get(name) if isinstance(event.data, dict) else None
+    value = value_at(event.data, name)
     return value if isinstance(value, str) else ""
 
 
 def read_record(text: str | None) -> JsonObject:
     """Read a record. Anything else counts as an empty one."""
     try:
-        found = from_json(text.encode()) if text else {}
+        return mapping_at(from_json(text.encode())) if text else {}
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def time_in(record: JsonObject, name: str) -> float | None:

@@ -32,7 +32,7 @@ from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, Retr
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import oneline, view_of
 from shared.expressions import Expression
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.limits import MIB
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
@@ -312,11 +312,10 @@ def _outcome_of_all(response: Response) -> Outcome:
 
 def _fault_of_row(written: Json) -> tuple[int, Outcome]:
     """Return the row's number and its outcome: a row that does not fit the table never will."""
-    entry = written if isinstance(written, dict) else {}
-    errors = entry.get("errors")
-    row_errors = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+    entry = mapping_at(written)
     index = entry.get("index", 0)  # JSON of protocol buffers leaves out a zero
     number = index if isinstance(written, dict) and isinstance(index, int) else -1
+    row_errors = objects_at(entry, "errors")
     for error in row_errors:
         if error.get("reason") == "invalid":
             column = oneline(str(error.get("location") or "")).strip()

@@ -17,7 +17,7 @@ from shared.config.rules import Seconds, SecretName
 from shared.delivery import Delivery, Failed, Outcome
 from shared.errors import Permanent
 from shared.event import Event
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.templating.template import KNOWN, Template, is_template
 
@@ -199,6 +199,5 @@ def outcome(response: http_kind.Response) -> Outcome:
 
 def _error_code(response: http_kind.Response) -> str:
     """Return FCM's own code of the error, else Google's general one."""
-    details = response.member("error", "details")
-    codes = [each.get("errorCode") for each in details if isinstance(each, dict)] if isinstance(details, list) else []
+    codes = [each.get("errorCode") for each in objects_at(response.member("error", "details"))]
     return str(next(filter(None, codes), response.member("error", "status")))

@@ -20,13 +20,13 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field, model_validator
 
 from functions.notify import bounded_texts, destination, destination_secrets, http_engine, kind_settings
-from functions.notify.google_calls import CallFailed, GoogleCalls, objects_in
+from functions.notify.google_calls import CallFailed, GoogleCalls
 from functions.notify.http_kind import OutgoingRequest, SecretValues, json_body
 from shared import batching, errors, expressions, limits, time_bound
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.event import Event, oneline, view_of
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, to_json, value_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
 GOOGLE: Final = "https://sheets.googleapis.com"
@@ -298,8 +298,7 @@ class SheetTable:
     async def append(self, rows: Sequence[Row], deadline: float, secrets: SecretValues) -> list[Outcome]:
         """Append the rows in one request and return the outcome of each. Raises CallFailed, Temporary and Permanent."""
         answer = await self._write(append_request(self._settings, rows, self._api_url), deadline, secrets)
-        updates = answer.get("updates")
-        written = updates if isinstance(updates, dict) else {}
+        written = mapping_at(answer, "updates")
         if written.get("updatedRows") != len(rows):
             reason = f"Google Sheets says that it wrote {written.get('updatedRows')} of {len(rows)} rows"
             return [Unknown(oneline(reason)[:200])] * len(rows)
@@ -309,11 +308,10 @@ class SheetTable:
     async def _row_count(self, deadline: float, secrets: SecretValues) -> int:
         """Return the number of rows that the sheet has, empty ones too."""
         url = f"{self._spreadsheet}?fields=sheets.properties(title,gridProperties.rowCount)"
-        for sheet in objects_in((await self._read(url, deadline, secrets)).get("sheets")):
-            properties = sheet.get("properties")
-            if isinstance(properties, dict) and properties.get("title") == self._settings.sheet:
-                grid = properties.get("gridProperties")
-                count = grid.get("rowCount") if isinstance(grid, dict) else None
+        for sheet in objects_at(await self._read(url, deadline, secrets), "sheets"):
+            properties = mapping_at(sheet, "properties")
+            if properties.get("title") == self._settings.sheet:
+                count = value_at(properties, "gridProperties", "rowCount")
                 if isinstance(count, int):
                     return count
         act = _FAULTS_OF_THE_SHEET[b"Unable to parse range"]
@@ -357,8 +355,7 @@ def header_fault(titles: Sequence[str], first_row: Sequence[Json]) -> str | None
 
 def _first(values: Json) -> list[Json]:
     """Return the first row or column of a ValueRange, which has no `values` where all its cells are empty."""
-    first = values[0] if isinstance(values, list) and values else []
-    return first if isinstance(first, list) else []
+    return list_at(values, 0)
 
 
 class RowMaker:

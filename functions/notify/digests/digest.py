@@ -14,7 +14,7 @@ from functions.notify.digests.settings import zone_of
 from functions.notify.message_text import title_of_type, unformatted, visible
 from shared.delivery import Delivery
 from shared.event import Event, oneline
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.times import read_time
 
 DIGEST_TYPE: Final = "hookchain.digest"
@@ -109,7 +109,7 @@ def digest_json(digest: DigestData) -> JsonObject:
 
 def read_digest(event: Event) -> DigestData:
     """Read the data of a digest's event. What is not as `digest_json` writes it is left out."""
-    data = event.data if isinstance(event.data, dict) else {}
+    data = mapping_at(event.data)
     count = data.get("count")
     return DigestData(
         count=count if isinstance(count, int) else 0,
@@ -117,8 +117,8 @@ def read_digest(event: Event) -> DigestData:
         last_at=_text(data.get("to")) or event.receivedat,
         by=_text(data.get("by")),
         person=_text(data.get("person")),
-        kinds=[_kind(each) for each in _objects(data.get("kinds"))],
-        events=[_listed(each) for each in _objects(data.get("events"))],
+        kinds=[_kind(each) for each in objects_at(data, "kinds")],
+        events=[_listed(each) for each in objects_at(data, "events")],
         is_alerts=event.source == ALERT_SOURCE,
     )
 
@@ -134,12 +134,6 @@ def sections_of(digest: DigestData) -> list[Section]:
         count = max(counts.pop((source, type_), 0), len(events))
         sections.append(Section(source, type_, count, events))
     return sections + [Section(source, type_, count, ()) for (source, type_), count in counts.items()]
-
-
-def _objects(value: Json) -> Iterator[JsonObject]:
-    for item in value if isinstance(value, list) else ():
-        if isinstance(item, dict):
-            yield item
 
 
 def _kind(value: JsonObject) -> Kind:

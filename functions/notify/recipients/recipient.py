@@ -25,7 +25,7 @@ from shared import claim_check, errors, logs, ports
 from shared.delivery import Delivery
 from shared.event import Event, oneline, view_of
 from shared.fetch import Fetch, Outgoing
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
 
 DIGESTS: Final = "/digests/"
@@ -95,7 +95,7 @@ class Recipients:
     async def _named_by_digest(self, recipient: Recipient, event: Event) -> Person | NoRecipient:
         if event.dataref is not None:
             event = await claim_check.checked_out(event, self._blobs)
-        name = event.data.get("person") if isinstance(event.data, dict) else None
+        name = value_at(event.data, "person")
         if not isinstance(name, str):
             return NoRecipient("the digest names no person")
         return await self._people.named(name) or allowed_address(recipient, name) or _unlisted(name)
@@ -164,7 +164,7 @@ def masked(text: str) -> str:
 
 def people_of(written: Json, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock) -> People:
     """Return the people of the slice's `people`."""
-    settings = written if isinstance(written, dict) else {}
+    settings = mapping_at(written)
     if isinstance(settings.get("url"), str):
         return People(FetchedDirectory(settings, fetch, secrets, clock).current)
     compiled: list[Directory] = []
@@ -179,8 +179,7 @@ def people_of(written: Json, fetch: Callable[[], Fetch], secrets: ports.Secrets,
 
 def compiled_directory(settings: JsonObject) -> Directory:
     """Return the people who are in the slice themselves."""
-    rows = settings.get("rows")
-    listed, _ = read_rows([row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else [])
+    listed, _ = read_rows(objects_at(settings, "rows"))
     return Directory(listed, providers_of(settings))
 
 
@@ -196,8 +195,7 @@ def compiled_recipients(written: Json) -> Recipients | None:
 
 
 def providers_of(settings: JsonObject) -> Mapping[str, str]:
-    written = settings.get("providers")
-    return {name: str(provider) for name, provider in written.items()} if isinstance(written, dict) else {}
+    return {name: str(provider) for name, provider in mapping_at(settings, "providers").items()}
 
 
 class FetchedDirectory:

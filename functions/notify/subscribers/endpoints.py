@@ -23,6 +23,7 @@ from functions.notify.subscribers.subscribers import (
 from shared.config.rules import rate_of
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Permanent, Temporary
+from shared.jsontext import value_at
 from shared.logs import log
 from shared.ports import Clock, Secrets
 from shared.subscribers.model import Endpoint, EndpointSecret, SealedText
@@ -92,8 +93,7 @@ class Endpoints:
 
 
 def _style(options: Configured) -> PayloadStyle:
-    settings = options.settings
-    return "data" if isinstance(settings, dict) and settings.get("payload") == "data" else "standard"
+    return "data" if value_at(options.settings, "payload") == "data" else "standard"
 
 
 def _slower(own: str, configured: tuple[int, float] | None) -> tuple[int, float] | None:

@@ -18,13 +18,13 @@ from pydantic import Field, model_validator
 from functions.notify import bounded_texts, destination, destination_secrets, http_engine, http_kind
 from functions.notify.destinations.document import markdown
 from functions.notify.destinations.document.markdown import START
-from functions.notify.google_calls import CallFailed, GoogleCalls, objects_in
+from functions.notify.google_calls import CallFailed, GoogleCalls
 from functions.notify.http_kind import OutgoingRequest, SecretValues
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate, checked_by
 from shared import errors, event, expressions, time_bound
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, objects_at, to_json
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.templating.template import Template
 
@@ -175,7 +175,7 @@ class DocumentDestination:
             drives = "corpora=allDrives&includeItemsFromAllDrives=true&supportsAllDrives=true"
             url = f"{DRIVE}?q={quote(query, safe='')}&{drives}&fields=incompleteSearch,files(id)"
             search_result = await self._drive.read(url, deadline, secrets)
-            if documents := objects_in(search_result.get("files")):
+            if documents := objects_at(search_result, "files"):
                 return str(documents[0].get("id"))
             if search_result.get("incompleteSearch") is True:
                 raise CallFailed(RetryLater("Google Drive did not search all drives for the document"))
@@ -295,6 +295,5 @@ def _is_marked(key: str) -> str:
 
 def _end_index(document: JsonObject) -> int:
     """Return the end of the body; that of an empty one where it is not stated."""
-    body = document.get("body")
-    ends = [each.get("endIndex") for each in objects_in(body.get("content"))] if isinstance(body, dict) else []
+    ends = [each.get("endIndex") for each in objects_at(document, "body", "content")]
     return max([each for each in ends if isinstance(each, int)], default=2)

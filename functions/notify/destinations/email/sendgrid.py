@@ -18,7 +18,7 @@ from functions.notify.destinations.email.mail import Address, Mail, SendLimit
 from shared import event, ports
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.jsontext import Json, JsonObject, texts_json
+from shared.jsontext import Json, JsonObject, objects_at, texts_json
 from shared.outgoing import http_client, http_connection
 
 MAX_AT_ONCE: Final = 32
@@ -150,11 +150,9 @@ def _error_text(body: bytes) -> str:
         document: Json = json.loads(body)
     except (ValueError, RecursionError):
         document = None
-    errors = document.get("errors") if isinstance(document, dict) else None
     messages = [
         f"{error['field']}: {error.get('message')}" if error.get("field") else str(error.get("message"))
-        for error in (errors if isinstance(errors, list) else [])
-        if isinstance(error, dict)
+        for error in objects_at(document, "errors")
     ]
     text = "; ".join(messages) or body.decode("utf-8", "replace")
     return event.oneline(text[: 4 * MAX_ANSWER_CHARACTERS])

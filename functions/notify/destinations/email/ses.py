@@ -24,7 +24,7 @@ from functions.notify.destinations.email.mail import Mail, SendLimit
 from shared import event, ports
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.jsontext import Json, JsonObject, from_json, mapping_at, texts_json
 from shared.outgoing import http_client, http_connection
 
 PATH: Final = "/v2/email/outbound-emails"
@@ -154,6 +154,6 @@ def _field(answer: http_client.Answer, *names: str) -> str:
         document: Json = from_json(answer.body)
     except (ValueError, RecursionError):
         document = None
-    values = document if isinstance(document, dict) else {}
+    values = mapping_at(document)
     text = next((value for name in names if isinstance(value := values.get(name), str)), "")
     return event.oneline(text[: 4 * MAX_ANSWER_CHARACTERS])

@@ -5,7 +5,7 @@ from typing import Final, get_args
 
 from deploy.cli import subscribers
 from deploy.cli.command import DONE
-from deploy.client.hookchain.subscribers_types import ApiKey, ApiKeyCreated, Scope
+from deploy.client.hookchain.subscribers_types import ApiKeyCreated, Scope
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import Column, print_json, printable
 from shared.jsontext import JsonObject
@@ -47,19 +47,9 @@ def _create(call: subscribers.Call) -> int:
 
 def _print_key(call: subscribers.Call, made: ApiKeyCreated) -> None:
     if call.options.json:
-        print_json({**_document(made), "key": made["key"]})
+        print_json({**subscribers.document_of(made, "key"), "key": made["key"]})
     else:
         print(made["key"])
-
-
-def _document(key: ApiKey) -> JsonObject:
-    return {
-        "id": key["id"],
-        "description": key["description"],
-        "scopes": [*key["scopes"]],
-        "created_at": key["created_at"],
-        "rotated": key["rotated"],
-    }
 
 
 def _no_arguments(_: argparse.ArgumentParser) -> None:
@@ -68,7 +58,7 @@ def _no_arguments(_: argparse.ArgumentParser) -> None:
 
 def _list(call: subscribers.Call) -> int:
     with call.api() as api:
-        found = [_document(each) for each in api.client().list_keys()]
+        found = [subscribers.document_of(each) for each in api.client().list_keys()]
     return subscribers.print_items(call, found, "API key", COLUMNS, _row)
 
 
@@ -105,7 +95,7 @@ def _delete(call: subscribers.Call) -> int:
         if options.yes:
             hooks.delete_key(options.id)
     if options.json:
-        print_json({"dry_run": not options.yes, **_document(found)})
+        print_json({"dry_run": not options.yes, **subscribers.document_of(found)})
         return DONE
     verb = "is deleted and no longer valid" if options.yes else "would be deleted"
     purpose = f": {printable(found['description'])}" if found["description"] else ""

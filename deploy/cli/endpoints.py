@@ -68,8 +68,7 @@ def _is_wanted(call: subscribers.Call, endpoint: Endpoint) -> bool:
 
 
 def endpoint_document(tenant: str, endpoint: Endpoint) -> JsonObject:
-    fields: JsonObject = {key: value for key, value in endpoint.items() if key != "etag"}  # type: ignore[misc]
-    return {"tenant": tenant, **fields}
+    return {"tenant": tenant, **subscribers.document_of(endpoint, "etag")}
 
 
 def state_of(endpoint: JsonObject) -> str:

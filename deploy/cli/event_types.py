@@ -9,7 +9,6 @@ from typing import Final
 
 from deploy.cli import subscribers
 from deploy.cli.command import DONE, NOT_DONE, report
-from deploy.client.hookchain.subscribers_types import EventType as ListedType
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import BOLD, Column, count_of, print_json, printable
 from shared import errors, limits
@@ -51,7 +50,7 @@ def _add_list(command: argparse.ArgumentParser) -> None:
 
 def _list(call: subscribers.Call) -> int:
     with call.api() as api:
-        found = [_document(each) for each in api.client().list_event_types(group=call.options.group)]
+        found = [subscribers.document_of(each) for each in api.client().list_event_types(group=call.options.group)]
     return subscribers.print_items(call, found, "event type", COLUMNS, _row)
 
 
@@ -59,18 +58,6 @@ def _row(event_type: JsonObject) -> tuple[str, ...]:
     mark = "deprecated: " if event_type["deprecated"] else ""
     first = str(event_type["description"]).partition("\n")[0]
     return str(event_type["name"]), str(event_type["group"]), str(event_type["source"]), mark + first
-
-
-def _document(event_type: ListedType) -> JsonObject:
-    return {
-        "name": event_type["name"],
-        "description": event_type["description"],
-        "group": event_type["group"],
-        "schema": event_type["schema"],
-        "examples": event_type["examples"],
-        "deprecated": event_type["deprecated"],
-        "source": event_type["source"],
-    }
 
 
 def _add_name(command: argparse.ArgumentParser) -> None:
@@ -81,7 +68,7 @@ def _show(call: subscribers.Call) -> int:
     with call.api() as api:
         found = api.client().get_event_type(call.options.name)
     if call.options.json:
-        print_json(_document(found))
+        print_json(subscribers.document_of(found))
         return DONE
     mark = " (deprecated)" if found["deprecated"] else ""
     print(call.screen.coloured(f"Event type {printable(found['name'])}{mark}", BOLD))

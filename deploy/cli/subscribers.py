@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from deploy.cli.command import DONE, NOT_DONE, parser, report, run_command
 from deploy.cli.records import action_name
@@ -100,6 +100,11 @@ def run_call(name: str, action: Action, arguments: list[str]) -> int:
 
 def add_yes(command: argparse.ArgumentParser) -> None:
     command.add_argument("--yes", action="store_true", help="do it; without --yes, print what would be done")
+
+
+def document_of(entry: Mapping[str, object], *hidden: str) -> JsonObject:
+    """Return what the API said of one thing, without the hidden fields."""
+    return cast("JsonObject", {name: value for name, value in entry.items() if name not in hidden})
 
 
 def print_items(call: Call, items: list[JsonObject], noun: str, columns: tuple[Column, ...], row: "RowOf") -> int:

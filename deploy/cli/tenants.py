@@ -7,7 +7,7 @@ from typing import Final, get_args
 
 from deploy.cli import subscribers
 from deploy.cli.command import DONE, NOT_DONE, add_limit, duration_option
-from deploy.client.hookchain.subscribers_types import Capability, Tenant
+from deploy.client.hookchain.subscribers_types import Capability
 from deploy.subscribers.imports import find_tenant, import_tenant, set_tenant, tenant_rows
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, Column, count_of, print_json, printable
@@ -39,22 +39,12 @@ def _list(call: subscribers.Call) -> int:
             if len(found) == limit:
                 print(f"These are the first {limit}. Use --limit to see more.", file=sys.stderr)
                 break
-            found.append(tenant_document(each))
+            found.append(subscribers.document_of(each))
     return subscribers.print_items(call, found, "tenant", COLUMNS, _row)
 
 
 def _row(tenant: JsonObject) -> tuple[str, ...]:
     return str(tenant["id"]), str(tenant["name"]), str(tenant["email"]), str(tenant["created_at"])[:19] + "Z"
-
-
-def tenant_document(tenant: Tenant) -> JsonObject:
-    return {
-        "id": tenant["id"],
-        "name": tenant["name"],
-        "email": tenant["email"],
-        "metadata": {**tenant["metadata"]},
-        "created_at": tenant["created_at"],
-    }
 
 
 def _add_tenant(command: argparse.ArgumentParser) -> None:
@@ -67,7 +57,7 @@ def _show(call: subscribers.Call) -> int:
         tenant = hooks.get_tenant(call.options.tenant)
         endpoints = list(hooks.list_endpoints(call.options.tenant))
     if call.options.json:
-        print_json({**tenant_document(tenant), "endpoints": [each["id"] for each in endpoints]})
+        print_json({**subscribers.document_of(tenant), "endpoints": [each["id"] for each in endpoints]})
         return DONE
     disabled = sum(not each["enabled"] for each in endpoints)
     failing = sum(each["enabled"] and each["failing_since"] is not None for each in endpoints)
@@ -116,7 +106,7 @@ def _set(call: subscribers.Call) -> int:
     with call.api() as api:
         outcome, tenant = set_tenant(api.client(), options.tenant, options.name, options.email, metadata)
     if options.json:
-        print_json({"outcome": outcome, **tenant_document(tenant)})
+        print_json({"outcome": outcome, **subscribers.document_of(tenant)})
     else:
         print(f"{printable(tenant['id'])}: {outcome}")
     return DONE

@@ -4,25 +4,29 @@ Times are RFC 3339. No text here is safe to show as HTML: senders wrote it.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from deploy.history import journal_view, replay, stored_messages
 from shared import delivery, journal, ledger, ledger_rules
 from shared.jsontext import JsonObject
 from shared.times import rfc3339
 
+_TIMES: Final = frozenset({"at", "received_at", "routed_at", "started_at", "created_at", "updated_at", "retry_at"})
+_SUMMARY: Final = ("id", "source", "type", "subject", "actor", "received_at", "routed_at", "expected", "status")
+_REQUEST: Final = ("seq", "at", "method", "status", "code", "source", "event_id", "detail", "bytes", "duration_ms")
+_ATTEMPT: Final = ("delivery_id", "route", "destination", "attempt_number", "started_at")
+_LETTER: Final = ("seq", "id", "code", "reason", "at", "topic", "event_id", "route", "destination", "state")
+_COUNTS: Final = ("accepted", "rejected", "delivered", "not_delivered", "p50_ms", "p95_ms")
+
+
+def _fields(row: object, names: Sequence[str]) -> JsonObject:
+    """Return these fields of a row, with its times as RFC 3339."""
+    values = {name: getattr(row, name) for name in names}
+    return {name: _time(value) if name in _TIMES else value for name, value in values.items()}
+
 
 def summary_document(event: journal_view.EventSummary) -> JsonObject:
-    return {
-        "id": event.id,
-        "source": event.source,
-        "type": event.type,
-        "subject": event.subject,
-        "actor": event.actor,
-        "received_at": rfc3339(event.received_at),
-        "routed_at": _time(event.routed_at),
-        "expected": event.expected,
-        "status": event.status,
-    }
+    return _fields(event, _SUMMARY)
 
 
 def record_document(
@@ -46,37 +50,17 @@ def record_document(
 
 
 def request_document(request: journal_view.RequestRow) -> JsonObject:
-    return {
-        "seq": request.seq,
-        "at": rfc3339(request.at),
-        "method": request.method,
-        "status": request.status,
-        "code": request.code,
-        "source": request.source,
-        "event_id": request.event_id,
-        "detail": request.detail,
-        "bytes": request.bytes,
-        "duration_ms": request.duration_ms,
-    }
+    return _fields(request, _REQUEST)
 
 
 def delivery_document(row: ledger.LedgerRow) -> JsonObject:
     return {
         "id": row.key,
-        "event_id": row.event_id,
-        "route": row.route,
-        "destination": row.destination,
-        "state": row.state,
-        "generation": row.generation,
-        "attempt_number": row.attempt_number,
-        "unknown_count": row.unknown_count,
+        **_fields(row, ("event_id", "route", "destination", "state", "generation", "attempt_number", "unknown_count")),
         "group": row.group or None,
         "merged": row.merged,
         "retry_at": _time(row.planned_at),
-        "reason": row.reason,
-        "answer": row.answer,
-        "created_at": rfc3339(row.created_at),
-        "updated_at": rfc3339(row.updated_at),
+        **_fields(row, ("reason", "answer", "created_at", "updated_at")),
     }
 
 
@@ -87,10 +71,7 @@ def waiting_route_document(row: ledger.LedgerRow, attempts: Sequence[journal.Att
         "route": row.route,
         "state": route_state(row),
         "tries": tries_of(row, attempts),
-        "retry_at": _time(row.retry_at),
-        "reason": row.reason,
-        "created_at": rfc3339(row.created_at),
-        "updated_at": rfc3339(row.updated_at),
+        **_fields(row, ("retry_at", "reason", "created_at", "updated_at")),
     }
 
 
@@ -108,30 +89,15 @@ def tries_of(row: ledger.LedgerRow, attempts: Sequence[journal.AttemptEntry]) ->
 
 def attempt_document(attempt: journal.AttemptEntry) -> JsonObject:
     return {
-        "delivery_id": attempt.delivery_id,
-        "route": attempt.route,
-        "destination": attempt.destination,
-        "attempt_number": attempt.attempt_number,
-        "started_at": rfc3339(attempt.started_at),
+        **_fields(attempt, _ATTEMPT),
         "duration_ms": round((attempt.ended_at - attempt.started_at) * 1000, 1),
-        "outcome": attempt.outcome,
-        "reason": attempt.reason,
-        "answer": attempt.answer,
+        **_fields(attempt, ("outcome", "reason", "answer")),
     }
 
 
 def dead_letter_document(letter: journal_view.DeadLetterRow, whole: bool = False) -> JsonObject:
     document: JsonObject = {
-        "seq": letter.seq,
-        "id": letter.id,
-        "code": letter.code,
-        "reason": letter.reason,
-        "at": rfc3339(letter.at),
-        "topic": letter.topic,
-        "event_id": letter.event_id,
-        "route": letter.route,
-        "destination": letter.destination,
-        "state": letter.state,
+        **_fields(letter, _LETTER),
         "merged": stored_messages.merged_count(letter.message),
         "replayable": replay.is_replayable(replay.as_dead_letter(letter)),
     }
@@ -143,12 +109,7 @@ def series_document(buckets: Sequence[journal_view.Bucket], bucket_seconds: floa
     return {
         "since": rfc3339(buckets[0].at),
         "bucket_seconds": bucket_seconds,
-        "accepted": [each.accepted for each in buckets],
-        "rejected": [each.rejected for each in buckets],
-        "delivered": [each.delivered for each in buckets],
-        "not_delivered": [each.not_delivered for each in buckets],
-        "p50_ms": [each.p50_ms for each in buckets],
-        "p95_ms": [each.p95_ms for each in buckets],
+        **{name: [getattr(each, name) for each in buckets] for name in _COUNTS},
     }
 
 

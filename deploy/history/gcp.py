@@ -102,9 +102,7 @@ def _endpoint(host: str | None, default: str) -> str:
 def operator_authorization(environ: Mapping[str, str]) -> tokens.Authorization:
     """Use the service account that GOOGLE_APPLICATION_CREDENTIALS names, else the account signed in to gcloud."""
     if environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
-        from shared.cloud.gcp.tokens import google_authorization
-
-        return google_authorization()
+        return tokens.google_authorization()
     return tokens.renewed(_gcloud_token)
 
 

@@ -23,7 +23,7 @@ from deploy.doctor.checks import (
     sharing_checks,
     stored_key,
 )
-from deploy.history.aws import CloudWatchLog, read_backlogs, read_versions
+from deploy.history.aws import CloudWatchLog, open_aws_state, read_backlogs, read_versions
 from deploy.history.logs import LogQuery
 from deploy.history.state import State
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
@@ -116,8 +116,6 @@ class AwsPlatform(CloudPlatform[DeployedStack]):
         return TRAITS
 
     def state(self) -> AbstractContextManager[State]:
-        from deploy.history.aws import open_aws_state  # imports an HTTP client
-
         return open_aws_state(self.deployment, self.environ)
 
     def secrets(self) -> SecretsManagerBackend:
@@ -138,10 +136,4 @@ def open_aws(options: argparse.Namespace, environ: Mapping[str, str], where: str
     return AwsPlatform(DeployedStack(target, AwsApi(target.region, environ)), environ, where)
 
 
-def doctor_checks(subject: "Subject") -> list[Check]:
-    from deploy.platforms.aws import aws_checks  # slow to import, and seldom needed
-
-    return aws_checks(subject)
-
-
-KIND: Final = PlatformKind(open_aws, doctor_checks)
+KIND: Final = PlatformKind(open_aws, aws_checks)

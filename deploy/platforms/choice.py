@@ -1,8 +1,9 @@
 """The choice of a platform by a command's options. A platform is one entry in PLATFORMS."""
 
 import argparse
+import importlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,35 +19,17 @@ if TYPE_CHECKING:  # with all that a platform can do, it takes as long to import
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A value of --platform. `options` name its deployment; `kind` imports what the platform needs."""
+    """A value of --platform. `options` name its deployment; `module` has the platform's KIND and is slow to import."""
 
     title: str
     options: tuple[str, ...]
-    kind: "Callable[[], PlatformKind]"
-
-
-def _local() -> "PlatformKind":
-    from deploy.platforms.local import KIND
-
-    return KIND
-
-
-def _google() -> "PlatformKind":
-    from deploy.platforms.gcp import KIND
-
-    return KIND
-
-
-def _aws() -> "PlatformKind":
-    from deploy.platforms.aws import KIND
-
-    return KIND
+    module: str
 
 
 PLATFORMS: Final = {
-    LOCAL: Choice("this machine", (), _local),
-    "gcp": Choice("Google Cloud", ("project", "region", "prefix"), _google),
-    "aws": Choice("AWS", ("stack", "region", "prefix"), _aws),
+    LOCAL: Choice("this machine", (), "deploy.platforms.local"),
+    "gcp": Choice("Google Cloud", ("project", "region", "prefix"), "deploy.platforms.gcp"),
+    "aws": Choice("AWS", ("stack", "region", "prefix"), "deploy.platforms.aws"),
 }
 _HELP: Final = {
     "project": ("ID", "set the project on Google Cloud [GOOGLE_CLOUD_PROJECT, else gcloud's]"),
@@ -99,7 +82,8 @@ def chosen_kind(options: argparse.Namespace) -> "PlatformKind":
             raise UsageError(f"--{name}: needs {takers}; got --platform {options.platform}")
     if not is_local(options) and getattr(options, "state", None) not in {None, state_folder()}:
         raise UsageError(f"--state: has no effect with --platform {options.platform}")
-    return chosen.kind()
+    kind: PlatformKind = importlib.import_module(chosen.module).KIND
+    return kind
 
 
 def same_platform(options: argparse.Namespace) -> str:

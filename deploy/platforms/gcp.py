@@ -111,8 +111,6 @@ class GooglePlatform(CloudPlatform[CloudDeployment]):
         return open_gcp_state(self.deployment.target, self.environ)
 
     def secrets(self) -> SecretBackend:
-        from deploy.gcp.secret_manager_backend import SecretManagerBackend  # imports the plan of a deployment
-
         return SecretManagerBackend(self.deployment.target, self.deployment.gcloud, self.deployment.api)
 
     def log(self, query: LogQuery) -> GoogleLog:
@@ -129,10 +127,4 @@ def open_google(options: argparse.Namespace, environ: Mapping[str, str], where: 
     return GooglePlatform(cloud_deployment(target_of(options, environ)), environ, where)
 
 
-def doctor_checks(subject: "Subject") -> list[Check]:
-    from deploy.platforms.gcp import gcp_checks  # slow to import, and seldom needed
-
-    return gcp_checks(subject)
-
-
-KIND: Final = PlatformKind(open_google, doctor_checks)
+KIND: Final = PlatformKind(open_google, gcp_checks)

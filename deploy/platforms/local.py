@@ -129,15 +129,6 @@ def open_local(options: argparse.Namespace, environ: Mapping[str, str], where: s
     return LocalPlatform(folder, getattr(options, "env_file", own_env_file()), environ)
 
 
-def doctor_checks(subject: "Subject") -> list[Check]:
-    from deploy.platforms.local import local_checks  # slow to import, and seldom needed
-
-    return local_checks(subject)
-
-
-KIND: Final = PlatformKind(open_local, doctor_checks)
-
-
 def local_checks(subject: Subject) -> list[Check]:
     options = subject.options
     place = open_local(options, subject.environ).secrets()
@@ -156,3 +147,6 @@ def local_checks(subject: Subject) -> list[Check]:
         *sharing_checks(subject, place, catches=True),
         Check("clock", machine.clock),
     ]
+
+
+KIND: Final = PlatformKind(open_local, local_checks)

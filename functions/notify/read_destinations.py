@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, cast
 
 from functions.notify.destination import KINDS
-from functions.notify.registry import Configured, Recipient
+from functions.notify.registry import Configured, Recipient, load_own_kinds
 from shared import own_modules, settings
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.circuit import BreakerSettings
@@ -32,8 +32,6 @@ def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:
 def _own_kinds(written: Json) -> Mapping[str, ModuleType]:
     if not written:
         return {}
-    from functions.notify.registry import load_own_kinds  # few configurations have one
-
     try:
         return load_own_kinds(own_modules.own_sources(written))
     except own_modules.OwnModuleFault as fault:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from math import ceil
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from functions.subscribe import credentials, problems
 from shared import ports, store_ports
@@ -17,9 +17,6 @@ from shared.settings import SliceFault
 from shared.subscribers import model, sealing
 from shared.subscribers.directory import Directory
 from shared.subscribers.payload import PayloadStyle
-
-if TYPE_CHECKING:
-    from shared.subscribers.sealing import Sealer
 
 Verification: TypeAlias = Literal["none", "challenge", "cloudevents"]
 VERIFICATIONS: Final[tuple[Verification, ...]] = get_args(Verification)
@@ -205,7 +202,7 @@ class Keyring:
     async def cursor_keys(self) -> tuple[bytes, ...]:
         return _derived(await self._secrets.values(sealing.KEY_SECRET), CURSOR)
 
-    async def sealer(self) -> "Sealer":
+    async def sealer(self) -> sealing.Sealer:
         return _sealer(await self._secrets.values(sealing.KEY_SECRET))
 
 
@@ -215,10 +212,8 @@ def _derived(values: tuple[str, ...], purpose: str) -> tuple[bytes, ...]:
 
 
 @lru_cache(maxsize=2)
-def _sealer(values: tuple[str, ...]) -> "Sealer":
-    from shared.subscribers.sealing import sealer_of  # with cryptography, which few requests need
-
-    return sealer_of(values)
+def _sealer(values: tuple[str, ...]) -> sealing.Sealer:
+    return sealing.sealer_of(values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,8 +167,6 @@ class SignatureScheme(auth_scheme.TimedScheme):
         """Return the signatures that the request carries. Raises NotAttempted, or Rejected (`signature_mismatch`) for
         too many."""
         if self.layout == "numbered":
-            from shared.signatures.signature_scheme import numbered_headers  # few senders have another than `plain`
-
             sent = numbered_headers(fields.request, self.at.path[0], self.prefix)
             if not sent.texts:
                 expected = f"it is expected in {auth_scheme.described(self.at)}, {{n}} from 1"
@@ -186,8 +184,6 @@ class SignatureScheme(auth_scheme.TimedScheme):
         text = text[len(self.prefix) :]
         if self.layout == "plain":
             return Signatures([text])
-        from shared.signatures.signature_scheme import LISTS
-
         sent = LISTS[self.layout](text, self)
         if not sent.texts:
             kinds = ", ".join(sorted(self.take))

@@ -25,7 +25,7 @@ from shared import claim_check, errors, logs, ports
 from shared.delivery import Delivery
 from shared.event import Event, oneline, view_of
 from shared.fetch import Fetch, Outgoing
-from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
+from shared.jsontext import Json, JsonObject, kind_of, mapping_at, objects_at, value_at
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
 
 DIGESTS: Final = "/digests/"
@@ -120,8 +120,6 @@ def _name_in(path: str, value: Json) -> str | NoRecipient:
         return value
     if value is None or value == "":
         return NoRecipient(f"the event has nobody at `{path}`: {_ACT}")
-    from shared.jsontext import kind_of
-
     return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
 
 

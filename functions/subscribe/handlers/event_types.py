@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from functions.subscribe import cursors, models
 from functions.subscribe.handlers.deliveries import await_all
 from functions.subscribe.problems import ApiProblem, invalid, invalid_values, not_found
-from functions.subscribe.route import Call
+from functions.subscribe.route import PARAMS, Call
 from functions.subscribe.service import Service
 from shared.jsontext import Json, texts_json
 from shared.subscribers import directory, event_types, standalone_schema
@@ -137,8 +137,6 @@ async def find_event_type(service: Service, name: str) -> EventType | None:
     configured = service.settings.event_types.get(name)
     if configured is not None:
         return configured
-    from functions.subscribe.route import PARAMS
-
     if not PARAMS["type"].is_valid(name):
         return None
     found = await service.directory.read(EventType, directory.EVENT_TYPES, name)

@@ -9,17 +9,14 @@ https://cloud.google.com/run/docs/container-contract
 import gc
 import os
 from asyncio import BaseTransport, TimerHandle
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no types
 
 from shared import errors, http, logs, outcomes
-from shared.cloud.gcp.serving import WHOLE_KEY
-
-if TYPE_CHECKING:
-    from shared.cloud.gcp.serving import Application
+from shared.cloud.gcp.serving import WHOLE_KEY, Application
 
 HEAD_SECONDS: Final = 10.0
 """From the connection, or from the answer before, to the end of a request's head. Then the connection is closed: a

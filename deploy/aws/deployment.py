@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.cloud_access.aws import AwsApi, AwsFault
-from deploy.cloud_access.aws_names import DEFAULT_STACK, StackTarget, find_target
+from deploy.cloud_access import aws, aws_names
 from deploy.config import checkout, dotenv
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject, objects_at
@@ -46,7 +45,7 @@ def deployed_parameters(stack: JsonObject | None) -> dict[str, str]:
     return {str(each.get("ParameterKey")): str(each.get("ParameterValue", "")) for each in listed}
 
 
-def require_own(stack: JsonObject, target: StackTarget) -> None:
+def require_own(stack: JsonObject, target: aws_names.StackTarget) -> None:
     """Raise CommandError for a stack that is not of this deployment."""
     where = f"stack {target.stack} in {target.region}"
     prefix = deployed_parameters(stack).get("Prefix")
@@ -58,7 +57,7 @@ def require_own(stack: JsonObject, target: StackTarget) -> None:
         raise CommandError(f"{where}: its prefix is {prefix!r} and cannot change; got {target.prefix!r}. Add --prefix")
 
 
-def require_changeable(stack: JsonObject, target: StackTarget, api: AwsApi) -> None:
+def require_changeable(stack: JsonObject, target: aws_names.StackTarget, api: aws.AwsApi) -> None:
     """Raise CommandError with what to do, unless CloudFormation can update the stack."""
     status = str(stack.get("StackStatus"))
     advice = _ADVICE.get(status)
@@ -72,11 +71,11 @@ def require_changeable(stack: JsonObject, target: StackTarget, api: AwsApi) -> N
     raise CommandError("\n".join(lines).format(stack=target.stack, region=target.region))
 
 
-def failures(api: AwsApi, target: StackTarget) -> Iterator[str]:
+def failures(api: aws.AwsApi, target: aws_names.StackTarget) -> Iterator[str]:
     """Yield the first failures of the stack's last change, oldest first."""
     try:
         found = api.call("cloudformation", "describe_stack_events", StackName=target.stack)
-    except AwsFault:
+    except aws.AwsFault:
         return
     reasons = [
         f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason')}".replace("{", "{{").replace("}", "}}")
@@ -99,7 +98,7 @@ class Memory:
     """The settings that are kept in .env, at `path`: the target, and the variables named by `settings`."""
 
     path: Path
-    target: StackTarget
+    target: aws_names.StackTarget
     environ: Mapping[str, str]
     settings: Sequence[str]
 
@@ -109,8 +108,8 @@ class Memory:
         wanted = {"AWS_REGION": self.target.region}
         wanted |= {name: self.environ[name] for name in self.settings if self.environ.get(name)}
         if "AWS_REGION" in known:
-            known = {"HOOKCHAIN_STACK": DEFAULT_STACK, **known}
-        if self.target.stack != known.get("HOOKCHAIN_STACK", DEFAULT_STACK):
+            known = {"HOOKCHAIN_STACK": aws_names.DEFAULT_STACK, **known}
+        if self.target.stack != known.get("HOOKCHAIN_STACK", aws_names.DEFAULT_STACK):
             wanted["HOOKCHAIN_STACK"] = self.target.stack
         yield from dotenv.remember(self.path, known, wanted, COMMENT)
 
@@ -118,7 +117,7 @@ class Memory:
         """Return the options that commands need to find the deployment; empty if .env names it. Raises DotenvFault."""
         target = self.target
         try:
-            if find_target(_NOTHING_SAID, checkout.environ_with(self.path), lambda: None) == target:
+            if aws_names.find_target(_NOTHING_SAID, checkout.environ_with(self.path), lambda: None) == target:
                 return ""
         except CommandError:
             pass

@@ -10,8 +10,7 @@ import yaml
 from deploy.aws import template_names as names
 from deploy.aws.resources.functions import PUBLIC_URL, reserved_parameter
 from deploy.aws.resources.stores import CREATE_REQUESTS
-from deploy.cloud_access import aws_names
-from deploy.cloud_access.aws import AwsApi, AwsFault
+from deploy.cloud_access import aws, aws_names
 from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json
@@ -42,7 +41,7 @@ IGNORED: Final = frozenset({"CodeUri", "Default", "Metadata"})
 MAX_VALUE: Final = 80
 
 
-def deployed_template(api: AwsApi, stack: str) -> JsonObject:
+def deployed_template(api: aws.AwsApi, stack: str) -> JsonObject:
     """Return the template that the stack was deployed with, before SAM's transform. Raises AwsFault."""
     body = api.call(SERVICE, "get_template", StackName=stack, TemplateStage="Original").get("TemplateBody")
     return body if isinstance(body, dict) else read_template(str(body))
@@ -76,7 +75,7 @@ def changed_values(deployed: Mapping[str, str], planned: Mapping[str, str]) -> I
             yield f"update parameter {name}: {_change(deployed[name], value)}"
 
 
-def drift(api: AwsApi, stack: str) -> Iterator[str]:
+def drift(api: aws.AwsApi, stack: str) -> Iterator[str]:
     """Yield a line for each resource that was changed or deleted by hand, and one for each of its differences.
 
     CloudFormation cannot compare every kind of resource. Raises AwsFault and CommandError.
@@ -101,7 +100,7 @@ def drift(api: AwsApi, stack: str) -> Iterator[str]:
                 yield f"  {path}: {_change(one.get('ExpectedValue'), one.get('ActualValue'))}"
 
 
-def undetected_drift(api: AwsApi, topology: Topology, prefix: str, parameters: Mapping[str, str]) -> Iterator[str]:
+def undetected_drift(api: aws.AwsApi, topology: Topology, prefix: str, parameters: Mapping[str, str]) -> Iterator[str]:
     """Yield lines as `drift` does, for what CloudFormation does not tell: a function's URL, its reserved instances if
     the template sets none, and a table's expiry. `parameters` are those of the deployed stack. Raises AwsFault."""
     for each in topology.functions:
@@ -128,7 +127,7 @@ def undetected_drift(api: AwsApi, topology: Topology, prefix: str, parameters: M
             yield f"  TimeToLiveSpecification.Enabled: {_change(True, False)}"
 
 
-def uncompared_types(api: AwsApi, stack: str) -> list[str]:
+def uncompared_types(api: aws.AwsApi, stack: str) -> list[str]:
     """Return the types of the stack's resources that CloudFormation has not compared. Raises AwsFault."""
     found: set[str] = set()
     for page in api.pages(SERVICE, "list_stack_resources", "NextToken", StackName=stack):
@@ -191,10 +190,10 @@ def _long_form(loader: _Loader, name: str, node: yaml.Node) -> Json:
 yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
 
 
-def _described(api: AwsApi, service: str, operation: str, **arguments: Json) -> JsonObject | None:
+def _described(api: aws.AwsApi, service: str, operation: str, **arguments: Json) -> JsonObject | None:
     try:
         return api.call(service, operation, **arguments)
-    except AwsFault as fault:
+    except aws.AwsFault as fault:
         if fault.code != "ResourceNotFoundException":
             raise
         return None

@@ -6,16 +6,15 @@ from typing import Final, get_args
 from deploy.cli import subscribers
 from deploy.cli.command import DONE
 from deploy.client.hookchain.subscribers_types import ApiKeyCreated, Scope
-from deploy.terminal.command_line import CommandError
-from deploy.terminal.output import Column, print_json, printable
+from deploy.terminal import command_line, output
 from shared.jsontext import JsonObject
 
 COLUMNS: Final = (
-    Column("KEY"),
-    Column("SCOPES"),
-    Column("CREATED"),
-    Column("STATE"),
-    Column("DESCRIPTION", 12, is_whole_in_pipe=True),
+    output.Column("KEY"),
+    output.Column("SCOPES"),
+    output.Column("CREATED"),
+    output.Column("STATE"),
+    output.Column("DESCRIPTION", 12, is_whole_in_pipe=True),
 )
 DETAILS: Final = """\
 The key is printed once, because only its hash is stored. Scopes: `read` allows all lists; `write` allows changes of
@@ -47,7 +46,7 @@ def _create(call: subscribers.Call) -> int:
 
 def _print_key(call: subscribers.Call, made: ApiKeyCreated) -> None:
     if call.options.json:
-        print_json({**subscribers.document_of(made, "key"), "key": made["key"]})
+        output.print_json({**subscribers.document_of(made, "key"), "key": made["key"]})
     else:
         print(made["key"])
 
@@ -91,14 +90,14 @@ def _delete(call: subscribers.Call) -> int:
         hooks = api.client()
         found = next((each for each in hooks.list_keys() if each["id"] == options.id), None)
         if found is None:
-            raise CommandError(f"there is no API key {options.id!r}; `hookchain api-keys list` lists them")
+            raise command_line.CommandError(f"there is no API key {options.id!r}; `hookchain api-keys list` lists them")
         if options.yes:
             hooks.delete_key(options.id)
     if options.json:
-        print_json({"dry_run": not options.yes, **subscribers.document_of(found)})
+        output.print_json({"dry_run": not options.yes, **subscribers.document_of(found)})
         return DONE
     verb = "is deleted and no longer valid" if options.yes else "would be deleted"
-    purpose = f": {printable(found['description'])}" if found["description"] else ""
+    purpose = f": {output.printable(found['description'])}" if found["description"] else ""
     print(f"{options.id} {verb}{purpose}")
     if not options.yes:
         print("Nothing was changed. Add --yes to delete it.")

@@ -8,18 +8,15 @@ from typing import Final
 
 from deploy.cli.command import DONE, duration_option, parser, run_command
 from deploy.config.configured import add_configuration, config_path, environ_of
-from deploy.history.destinations import NOTICE_SECONDS, Resumed, resume_destination
-from deploy.history.local import running_ports
+from deploy.history import destinations, local
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Traits
-from deploy.terminal.command_line import CommandError
-from deploy.terminal.output import count_of, duration_text
+from deploy.terminal import command_line, output
+from shared import jsontext, times
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import mapping_at
 from shared.ledger import PAUSED_BY_OPERATOR, Ledger
-from shared.times import rfc3339
 
-CACHE_TIME: Final = f"{NOTICE_SECONDS:.0f} s"
+CACHE_TIME: Final = f"{destinations.NOTICE_SECONDS:.0f} s"
 """How long notify may still use what it read about a destination before."""
 
 
@@ -36,14 +33,14 @@ class Subject:
         self.ledger = ledger
         self.traits = traits
         self.where = same_platform(options)
-        self._is_running = not traits.is_local or running_ports(options.state) is not None
+        self._is_running = not traits.is_local or local.running_ports(options.state) is not None
         self.noticed = f"within {CACHE_TIME}" if self._is_running else "now"
 
     def attempt_time(self, delay_seconds: float = 0.0) -> str:
         """Return when deliveries are attempted that are due after `delay_seconds`."""
         if not self._is_running:
             return "once `hookchain dev` runs"
-        return f"within {duration_text(self.traits.sweep_seconds + delay_seconds)}"
+        return f"within {output.duration_text(self.traits.sweep_seconds + delay_seconds)}"
 
     async def stopped_by(self, now: float) -> str | None:
         """Return why the destination takes nothing now; None if nothing stops it."""
@@ -52,11 +49,11 @@ class Subject:
             return state.disabled_reason
         if state.paused_until is not None and state.paused_until > now:
             reason = f": {state.pause_reason}" if state.pause_reason else ""
-            return f"paused until {rfc3339(state.paused_until)}{reason}"
+            return f"paused until {times.rfc3339(state.paused_until)}{reason}"
         return None
 
     def released_line(self, released: int) -> str:
-        deliveries = count_of(released, "held delivery", "held deliveries")
+        deliveries = output.count_of(released, "held delivery", "held deliveries")
         return f"{deliveries} will be attempted {self.attempt_time()}" if released else "no delivery was held"
 
 
@@ -97,9 +94,9 @@ def _require_configured(options: argparse.Namespace, environ: Mapping[str, str])
     from deploy.config.compiler import read_config  # slow to import, and seldom needed
 
     file = read_config(config_path(options, environ), environ)
-    known = mapping_at(file.document, "destinations")
+    known = jsontext.mapping_at(file.document, "destinations")
     if (name := options.destination) not in known:
-        raise CommandError(
+        raise command_line.CommandError(
             f"{file.file} has no destination {name!r}, and no delivery is held for it{did_you_mean(name, known)}"
         )
 
@@ -126,12 +123,14 @@ async def _pause(subject: Subject) -> str:
     resume = f"to resume it: `hookchain resume {subject.name}{subject.where}`"
     state = await subject.ledger.destination_state(subject.name)
     if state.disabled_reason is not None:
-        raise CommandError(f"{subject.name} is already paused or disabled: {state.disabled_reason}; {resume}")
+        raise command_line.CommandError(
+            f"{subject.name} is already paused or disabled: {state.disabled_reason}; {resume}"
+        )
     if (seconds := subject.options.seconds) is None:
         await subject.ledger.disable(subject.name, PAUSED_BY_OPERATOR, now)
         return f"paused {subject.noticed}; {resume}"
     await subject.ledger.pause(subject.name, now + seconds, now, PAUSED_BY_OPERATOR)
-    return f"paused {subject.noticed}, until {rfc3339(now + seconds)}; {resume}"
+    return f"paused {subject.noticed}, until {times.rfc3339(now + seconds)}; {resume}"
 
 
 RESUME_DETAILS: Final = f"""\
@@ -151,20 +150,20 @@ async def _resume(subject: Subject) -> str:
     is_stopped = await subject.stopped_by(now) is not None
     if not is_stopped and await subject.ledger.rows(1, destination=subject.name, state="held"):
         act = f"run `hookchain release {subject.name}{subject.where}`"
-        raise CommandError(f"{subject.name} is not paused. To send what is held for it, {act}")
-    resumed = await resume_destination(subject.ledger, subject.name, now)
+        raise command_line.CommandError(f"{subject.name} is not paused. To send what is held for it, {act}")
+    resumed = await destinations.resume_destination(subject.ledger, subject.name, now)
     if not is_stopped and not resumed.hastened:
         return "not paused: nothing to do"
     deliveries = _deliveries(resumed, subject.attempt_time(resumed.delay_seconds))
     return f"{'resumed' if is_stopped else 'it was not paused'}; {deliveries}"
 
 
-def _deliveries(resumed: Resumed, attempt_time: str) -> str:
+def _deliveries(resumed: destinations.Resumed, attempt_time: str) -> str:
     counts = (
         (resumed.released, "held delivery", "held deliveries"),
         (resumed.hastened, "waiting delivery", "waiting deliveries"),
     )
-    found = " and ".join(count_of(count, one, many) for count, one, many in counts if count)
+    found = " and ".join(output.count_of(count, one, many) for count, one, many in counts if count)
     return f"{found} will be attempted {attempt_time}" if found else "no delivery was held or waiting"
 
 
@@ -182,5 +181,5 @@ async def _release(subject: Subject) -> str:
     if reason := await subject.stopped_by(now):
         resume = f"run `hookchain resume {subject.name}{subject.where}`"
         act = resume if PAUSED_BY_OPERATOR in reason else f"fix that first, then {resume}"
-        raise CommandError(f"{subject.name} is paused or disabled: {reason}; {act}")
+        raise command_line.CommandError(f"{subject.name} is paused or disabled: {reason}; {act}")
     return subject.released_line(await subject.ledger.release(subject.name, now))

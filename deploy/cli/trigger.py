@@ -43,8 +43,7 @@ from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json, value_at
 from shared.secrets import variable_name
-from shared.signatures import content_signing, locations, signature_scheme
-from shared.signatures.auth_scheme import AuthScheme, verify
+from shared.signatures import auth_scheme, content_signing, locations, signature_scheme
 
 DETAILS: Final = """\
 The sample is signed with the source's secret, from the same places where the functions look it up, or from .env. If
@@ -103,7 +102,7 @@ class Keys:
     environ: Mapping[str, str]
     state: Path
 
-    def key(self, auth: AuthScheme) -> str:
+    def key(self, auth: auth_scheme.AuthScheme) -> str:
         """Return the key of a scheme. Raises ValueError if it is missing, CannotSign if only the provider has it."""
         if auth.needs_key:
             raise CannotSign("its key belongs to the provider and is fetched from there")
@@ -326,14 +325,14 @@ def signed_sample(
     raise fault
 
 
-def _missing_variant(schemes: Sequence[AuthScheme], variant: str | None) -> str:
+def _missing_variant(schemes: Sequence[auth_scheme.AuthScheme], variant: str | None) -> str:
     if variant is None:
         return "the source has no auth scheme"
     there = ", ".join(filter(None, (auth.variant for auth in schemes)))
     return f"the source has no variant {variant!r}; it has {there or 'none with a name'}"
 
 
-def _likeliest_first(schemes: Sequence[AuthScheme], request: Request) -> list[AuthScheme]:
+def _likeliest_first(schemes: Sequence[auth_scheme.AuthScheme], request: Request) -> list[auth_scheme.AuthScheme]:
     """Return the schemes in the order to try: first those whose condition the request meets, and of these first one
     that signs each item of a body which has such items."""
     fields = locations.RequestFields(request)
@@ -347,7 +346,7 @@ def _likeliest_first(schemes: Sequence[AuthScheme], request: Request) -> list[Au
 
 
 def _signed_by(
-    auth: AuthScheme,
+    auth: auth_scheme.AuthScheme,
     url_of: Callable[[Request], str],
     request: Request,
     keys: Keys,
@@ -367,7 +366,7 @@ def _signed_by(
     signer = signing.Signer(auth, keys.key(auth), url_of, fresh.now, delivery_id)
     right = signing.sign_request(request, signer)
     if not signing.is_asymmetric(auth):
-        verify(right, auth, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))
+        auth_scheme.verify(right, auth, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))
     if what == "signature":
         return signing.sign_request(request, replace(signer, key=_wrong_key(signer)))
     if what == "clock":
@@ -375,7 +374,7 @@ def _signed_by(
     return signing.broken_request(what, auth, right)
 
 
-def _with_scheme_headers(auth: AuthScheme, request: Request) -> Request:
+def _with_scheme_headers(auth: auth_scheme.AuthScheme, request: Request) -> Request:
     """Add the headers that say which of its schemes the provider uses."""
     for place, wanted in auth.when:
         if place.kind == "header" and isinstance(wanted, str):

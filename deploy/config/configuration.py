@@ -11,15 +11,14 @@ from deploy.config.sections import cases, destination, route, source
 from deploy.config.sections.alerts import AlertsConfig
 from deploy.config.sections.people import PeopleConfig
 from deploy.config.sections.subscribers import SubscribersSection
-from shared.config.rules import Name, Seconds
-from shared.config.values import Model
+from shared.config import rules, values
 from shared.retention import Retention
 
 Instances = Annotated[int, Field(ge=1, le=1_000)]
 NetworkName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./:-]{0,254}$")]
 
 
-class Vpc(Model):
+class Vpc(values.Model):
     """A VPC network that the function sends through, and a subnet of it, each by its name or its full path."""
 
     network: NetworkName | None = None
@@ -33,7 +32,7 @@ class Vpc(Model):
         return self
 
 
-class CloudRunConfig(Model):
+class CloudRunConfig(values.Model):
     """A function on Cloud Run. The deployment chooses what is left out."""
 
     min_instances: Annotated[int, Field(ge=0, le=1_000)] = 0
@@ -60,14 +59,14 @@ class TransformOnCloudRun(CloudRunConfig):
     ingress: Literal["internal", "internal-and-cloud-load-balancing", "all"] = "internal"
 
 
-class GoogleCloudConfig(Model):
+class GoogleCloudConfig(values.Model):
     receive: PublicOnCloudRun = PublicOnCloudRun()
     transform: TransformOnCloudRun = TransformOnCloudRun()
     notify: CloudRunConfig = CloudRunConfig()
     subscribe: PublicOnCloudRun = PublicOnCloudRun()
 
 
-class LambdaConfig(Model):
+class LambdaConfig(values.Model):
     """A function on AWS Lambda: its memory in MB, and its largest number of instances.
 
     The deployment chooses what is left out.
@@ -77,7 +76,7 @@ class LambdaConfig(Model):
     max_concurrency: Annotated[int, Field(ge=2, le=1_000)] | None = None
 
 
-class AwsConfig(Model):
+class AwsConfig(values.Model):
     receive: LambdaConfig = LambdaConfig()
     transform: LambdaConfig = LambdaConfig()
     notify: LambdaConfig = LambdaConfig()
@@ -87,15 +86,15 @@ class AwsConfig(Model):
 _DEFAULT_RETENTION: Final = Retention()
 
 
-class RetentionConfig(Model):
+class RetentionConfig(values.Model):
     """The times after which events, bodies and dead letters are deleted."""
 
-    events: Seconds = _DEFAULT_RETENTION.events_seconds
-    bodies: Seconds = _DEFAULT_RETENTION.bodies_seconds
-    dead_letters: Seconds = _DEFAULT_RETENTION.dead_letters_seconds
+    events: rules.Seconds = _DEFAULT_RETENTION.events_seconds
+    bodies: rules.Seconds = _DEFAULT_RETENTION.bodies_seconds
+    dead_letters: rules.Seconds = _DEFAULT_RETENTION.dead_letters_seconds
 
 
-class Configuration(Model):
+class Configuration(values.Model):
     """The whole file.
 
     public_url, trusted_proxies   the defaults for every source; the source's name is added to the URL
@@ -110,13 +109,13 @@ class Configuration(Model):
 
     public_url: source.PublicUrl | None = None
     trusted_proxies: source.TrustedProxies = 0
-    sources: dict[Name, source.SourceConfig] = Field(min_length=1)
+    sources: dict[rules.Name, source.SourceConfig] = Field(min_length=1)
     routes: list[route.RouteConfig] = Field(default=[])
-    chains: dict[Name, route.StepsConfig] = Field(default={})
+    chains: dict[rules.Name, route.StepsConfig] = Field(default={})
     steps_from: list[str] = Field(default=[])
     destinations_from: list[str] = Field(default=[])
-    destinations: dict[Name, destination.DestinationConfig] = Field(default={})
-    lists: dict[Name, list[str]] = Field(default={})
+    destinations: dict[rules.Name, destination.DestinationConfig] = Field(default={})
+    lists: dict[rules.Name, list[str]] = Field(default={})
     alerts: AlertsConfig | None = None
     people: PeopleConfig = Field(default={})
     subscribers: SubscribersSection = None

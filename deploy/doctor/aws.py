@@ -10,8 +10,7 @@ from http.client import HTTPException
 from typing import Final
 
 from deploy.aws import deployment, reserved_instances, template
-from deploy.cloud_access import aws_names
-from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, NoCredentials, outputs, region_fault
+from deploy.cloud_access import aws, aws_names
 from deploy.config.checkout import ROOT
 from deploy.terminal.command_line import how_to_install
 from deploy.terminal.finding import Finding, ok, problem, unknown
@@ -44,22 +43,22 @@ def boto3() -> Finding:
     return ok(f"version {importlib.metadata.version('boto3')}")
 
 
-def credentials(api: AwsApi) -> Finding:
+def credentials(api: aws.AwsApi) -> Finding:
     try:
         found = api.call("sts", "get_caller_identity")
-    except NoCredentials as fault:
+    except aws.NoCredentials as fault:
         message, _, todo = str(fault).partition(". ")
         return problem(message, todo)
     return ok(f"{found.get('Arn')}")
 
 
-def region(api: AwsApi) -> Finding:
-    if fault := region_fault(api.region):
+def region(api: aws.AwsApi) -> Finding:
+    if fault := aws.region_fault(api.region):
         return problem(fault, "aws account list-regions shows yours")
     return ok(api.region)
 
 
-def concurrency(deployed: DeployedStack, topology: Topology) -> Finding:
+def concurrency(deployed: aws.DeployedStack, topology: Topology) -> Finding:
     """Check that the account has instances to reserve for the functions that its queues call. Raises AwsFault."""
     limit = reserved_instances.read_limit(deployed.api)
     stack = deployed.description()
@@ -72,7 +71,7 @@ def concurrency(deployed: DeployedStack, topology: Topology) -> Finding:
 class StackChecks:
     """The checks of a stack, which is described once. Without a stack there is nothing to check yet."""
 
-    def __init__(self, deployed: DeployedStack) -> None:
+    def __init__(self, deployed: aws.DeployedStack) -> None:
         self._deployed = deployed
         self._lock = threading.Lock()
         self._found: list[jsontext.JsonObject | None] = []
@@ -94,7 +93,7 @@ class StackChecks:
         found = self._description()
         if found is None:
             return ok(NOT_YET)
-        url = outputs(found).get(aws_names.URL_OUTPUT)
+        url = aws.outputs(found).get(aws_names.URL_OUTPUT)
         if url is None:
             return problem(f"the stack has no output {aws_names.URL_OUTPUT}", DEPLOY)
         return receive_finding(url, status_of(url))
@@ -122,7 +121,7 @@ class StackChecks:
         for name in needed:
             try:
                 describe(name)
-            except AwsFault as fault:
+            except aws.AwsFault as fault:
                 if fault.code not in _MISSING:
                     raise
                 missing.append(name)

@@ -8,8 +8,7 @@ from graphlib import TopologicalSorter
 from typing import Final, Protocol
 
 from deploy.cloud_access import gcp, gcp_names
-from deploy.gcp.plan import Action, shell_line
-from deploy.gcp.resource import Command
+from deploy.gcp import plan, resource
 
 WORKERS: Final = 4
 COMMAND_SECONDS: Final = 1200.0
@@ -37,18 +36,18 @@ _GONE: Final = ("NOT_FOUND", "not found", "could not be found", "does not exist"
 class Progress(Protocol):
     """Called from several threads, one call at a time."""
 
-    def began(self, action: Action) -> None: ...
+    def began(self, action: plan.Action) -> None: ...
 
-    def waits(self, action: Action, seconds: float) -> None: ...
+    def waits(self, action: plan.Action, seconds: float) -> None: ...
 
-    def ended(self, action: Action, seconds: float, failed: bool) -> None: ...
+    def ended(self, action: plan.Action, seconds: float, failed: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A failed action. `line` can be pasted to try again; `message` is gcloud's own message."""
 
-    action: Action
+    action: plan.Action
     line: str
     message: str
 
@@ -64,7 +63,7 @@ class Applying:
     workers: int = WORKERS
     sleep: Callable[[float], None] = field(default=time.sleep)
 
-    def apply(self, actions: Sequence[Action]) -> Failure | None:
+    def apply(self, actions: Sequence[plan.Action]) -> Failure | None:
         """Run the actions, and return the first failure or None. After it no action starts, and running ones finish."""
         sorter = TopologicalSorter(_edges(actions))
         sorter.prepare()
@@ -84,7 +83,7 @@ class Applying:
                         sorter.done(number)
         return failure
 
-    def _one(self, action: Action) -> Failure | None:
+    def _one(self, action: plan.Action) -> Failure | None:
         began = time.monotonic()
         self.progress.began(action)
         for file in action.files:
@@ -94,7 +93,7 @@ class Applying:
         self.progress.ended(action, time.monotonic() - began, failure is not None)
         return failure
 
-    def _run(self, action: Action, command: Command) -> Failure | None:
+    def _run(self, action: plan.Action, command: resource.Command) -> Failure | None:
         stdin = self.values[command.secret].encode() if command.secret else None
         answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
         for seconds in gcp.PROPAGATION_WAITS_SECONDS:
@@ -108,11 +107,11 @@ class Applying:
         return (
             None
             if _is_done(action, answer)
-            else Failure(action, shell_line(command, self.target), answer.stderr.strip())
+            else Failure(action, plan.shell_line(command, self.target), answer.stderr.strip())
         )
 
 
-def _is_done(action: Action, answer: gcp.Answer) -> bool:
+def _is_done(action: plan.Action, answer: gcp.Answer) -> bool:
     """Return whether the command succeeded, or was to delete what is already gone."""
     return answer.code == 0 or (action.verb == "delete" and any(text in answer.stderr for text in _GONE))
 
@@ -122,7 +121,7 @@ def _already_exists(answer: gcp.Answer) -> bool:
     return answer.code != 0 and ("ALREADY_EXISTS" in answer.stderr or "already exists" in answer.stderr)
 
 
-def _edges(actions: Sequence[Action]) -> dict[int, set[int]]:
+def _edges(actions: Sequence[plan.Action]) -> dict[int, set[int]]:
     """Return the positions of the actions that each action waits for. A need without an action is met already."""
     settled_by = {key: number for number, action in enumerate(actions) for key in action.settles}
     return {

@@ -13,7 +13,6 @@ from typing import Final, TextIO
 
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.cloud_access import gcp, gcp_names
-from deploy.cloud_access.gcp_names import DEFAULT_PREFIX, DEFAULT_REGION, Target, TargetFault, find_target
 from deploy.config import checkout, compiler, dotenv, mail_settings
 from deploy.gcp import drift, graph, iam_bindings, plan, resource
 from deploy.gcp.resources import services, topics
@@ -45,7 +44,7 @@ _NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None
 
 
 def prepare_deployment(
-    target: Target, project_number: str, config: Path | None, environ: Mapping[str, str], out: Path
+    target: gcp_names.Target, project_number: str, config: Path | None, environ: Mapping[str, str], out: Path
 ) -> graph.Deployment:
     """Compile and bundle into `out`. Raises ConfigFaults, PinsFault, NotABundle and CommandError."""
     if fault := mail_settings.mail_settings_fault(environ):
@@ -111,14 +110,14 @@ class Memory:
         """Return the options that commands need to find the deployment; empty if .env names it. Raises DotenvFault."""
         target = self.deployment.target
         try:
-            if find_target(_NOTHING_SAID, checkout.environ_with(self.path), lambda: None) == target:
+            if gcp_names.find_target(_NOTHING_SAID, checkout.environ_with(self.path), lambda: None) == target:
                 return ""
-        except TargetFault:
+        except gcp_names.TargetFault:
             pass
         return f" --project {target.project} --region {target.region} --prefix {target.prefix}"
 
 
-def remember_settings(path: Path, target: Target, settings: Mapping[str, str]) -> Iterator[str]:
+def remember_settings(path: Path, target: gcp_names.Target, settings: Mapping[str, str]) -> Iterator[str]:
     """Add missing variables to the file, and yield a line for each one that has another value. Raises DotenvFault.
 
     The first target stays: a second deployment with its own prefix must not change what `make deploy-gcp` means.
@@ -126,10 +125,10 @@ def remember_settings(path: Path, target: Target, settings: Mapping[str, str]) -
     known = dotenv.read_dotenv(path)
     wanted = {"GOOGLE_CLOUD_PROJECT": target.project, **settings}
     if "GOOGLE_CLOUD_PROJECT" in known:
-        known = {"HOOKCHAIN_REGION": DEFAULT_REGION, "HOOKCHAIN_PREFIX": DEFAULT_PREFIX, **known}
+        known = {"HOOKCHAIN_REGION": gcp_names.DEFAULT_REGION, "HOOKCHAIN_PREFIX": gcp_names.DEFAULT_PREFIX, **known}
     for name, value, default in (
-        ("HOOKCHAIN_REGION", target.region, DEFAULT_REGION),
-        ("HOOKCHAIN_PREFIX", target.prefix, DEFAULT_PREFIX),
+        ("HOOKCHAIN_REGION", target.region, gcp_names.DEFAULT_REGION),
+        ("HOOKCHAIN_PREFIX", target.prefix, gcp_names.DEFAULT_PREFIX),
     ):
         if value != known.get(name, default):
             wanted[name] = value

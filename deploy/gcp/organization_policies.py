@@ -8,8 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from deploy.cloud_access import gcp
-from deploy.cloud_access.gcp_names import Target
+from deploy.cloud_access import gcp, gcp_names
 from deploy.terminal import command_line, parallel
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from shared.jsontext import JsonObject, list_at, objects_at
@@ -24,7 +23,7 @@ DOMAINS: Final = "iam.allowedPolicyMemberDomains"
 CONSTRAINTS: Final = (PUBLIC, *ACCOUNTS, INGRESS, REGIONS, DOMAINS)
 
 
-def policies(target: Target, api: gcp.GoogleApi) -> Finding:
+def policies(target: gcp_names.Target, api: gcp.GoogleApi) -> Finding:
     try:
         return policies_in_force(target, api)
     except gcp.ApiError as fault:
@@ -35,13 +34,13 @@ def policies(target: Target, api: gcp.GoogleApi) -> Finding:
         )
 
 
-def policies_in_force(target: Target, api: gcp.GoogleApi) -> Finding:
+def policies_in_force(target: gcp_names.Target, api: gcp.GoogleApi) -> Finding:
     """Return what the policies in force mean for a deployment. Raises ApiError."""
     found = parallel.run_in_parallel(lambda name: _rules(target, api, name), CONSTRAINTS)
     return policies_finding(target, dict(zip(CONSTRAINTS, found, strict=True)))
 
 
-def policies_finding(target: Target, rules: dict[str, Sequence[JsonObject]]) -> Finding:
+def policies_finding(target: gcp_names.Target, rules: dict[str, Sequence[JsonObject]]) -> Finding:
     """Return the finding. `rules` are those in force of each constraint; none without a policy."""
     ask = "ask whoever has roles/orgpolicy.policyAdmin to exempt the project"
     if _is_enforced(rules[PUBLIC]):
@@ -60,7 +59,7 @@ def policies_finding(target: Target, rules: dict[str, Sequence[JsonObject]]) -> 
     return ok("no policy stops a deployment")
 
 
-def _rules(target: Target, api: gcp.GoogleApi, constraint: str) -> Sequence[JsonObject]:
+def _rules(target: gcp_names.Target, api: gcp.GoogleApi, constraint: str) -> Sequence[JsonObject]:
     path = f"/v2/projects/{target.project}/policies/{constraint}:getEffectivePolicy"
     try:
         spec = api.get("orgpolicy", path).get("spec")
@@ -95,7 +94,7 @@ def _values(rules: Sequence[JsonObject], name: str) -> list[str]:
     return found
 
 
-def refuse_forbidden(target: Target, runner: gcp.Runner, may_enable: bool = False) -> None:
+def refuse_forbidden(target: gcp_names.Target, runner: gcp.Runner, may_enable: bool = False) -> None:
     """Raise CommandError if a policy forbids the deployment, or if nobody is signed in.
 
     `may_enable`: enable the API for policies, if it is off and the project belongs to an organization. If the account
@@ -112,7 +111,7 @@ def refuse_forbidden(target: Target, runner: gcp.Runner, may_enable: bool = Fals
         raise command_line.CommandError(f"nothing was changed: {finding.found}\n{finding.todo}")
 
 
-def _finding(target: Target, api: gcp.GoogleApi) -> Finding | None:
+def _finding(target: gcp_names.Target, api: gcp.GoogleApi) -> Finding | None:
     """Return the finding; None if the API is off. Raises ApiError and NotSignedIn."""
     try:
         return policies_in_force(target, api)
@@ -122,7 +121,7 @@ def _finding(target: Target, api: gcp.GoogleApi) -> Finding | None:
         raise
 
 
-def _enable_and_retry(target: Target, api: gcp.GoogleApi, runner: gcp.Runner) -> Finding | None:
+def _enable_and_retry(target: gcp_names.Target, api: gcp.GoogleApi, runner: gcp.Runner) -> Finding | None:
     described = gcp.read_json(runner, ["projects", "describe", target.project], target.project)
     if not isinstance(described, dict) or not described.get("parent"):
         return None  # without an organization there are no policies

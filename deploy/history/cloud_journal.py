@@ -19,20 +19,7 @@ from functools import wraps
 from itertools import chain
 from typing import Concatenate, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
-from deploy.history.journal_view import (
-    REPLAYED,
-    Bucket,
-    DeadLetterRow,
-    EventPage,
-    EventQuery,
-    EventRecord,
-    EventSummary,
-    RequestRow,
-    Totals,
-    holds,
-    make_buckets,
-    search_words,
-)
+from deploy.history import journal_view
 from shared import batching, delivery, ledger
 from shared import ledger_rules as rules
 from shared.cloud.earlier_words import CODES
@@ -151,7 +138,7 @@ class CloudJournal(ABC):
         self._ports = ports
 
     @abstractmethod
-    async def _chunk(self, query: EventQuery, before: int | None) -> Chunk:
+    async def _chunk(self, query: journal_view.EventQuery, before: int | None) -> Chunk:
         """Read the newest events that are older than `before`."""
 
     @abstractmethod
@@ -166,7 +153,7 @@ class CloudJournal(ABC):
         """Count the dead letters that are kept, up to a limit."""
 
     @abstractmethod
-    async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]: ...
+    async def _letters_of_event(self, event_id: str) -> tuple[journal_view.DeadLetterRow, ...]: ...
 
     @abstractmethod
     async def _mark(self, letter_id: str, state: str) -> bool:
@@ -183,30 +170,32 @@ class CloudJournal(ABC):
         return 0
 
     @on_own_loop
-    async def events(self, query: EventQuery) -> EventPage:
+    async def events(self, query: journal_view.EventQuery) -> journal_view.EventPage:
         return await self._events(query)
 
-    async def _events(self, query: EventQuery) -> EventPage:
+    async def _events(self, query: journal_view.EventQuery) -> journal_view.EventPage:
         """End where the page is full, where there is no more, or where enough has been looked through."""
-        found: list[EventSummary] = []
+        found: list[journal_view.EventSummary] = []
         before = query.before
         for _ in range(MAX_CHUNKS):
             chunk = await self._chunk(query, before)
             found += await self._matching(query, chunk.events)
             if len(found) > query.limit:
-                return EventPage(tuple(found[: query.limit]), found[query.limit - 1].seq)
+                return journal_view.EventPage(tuple(found[: query.limit]), found[query.limit - 1].seq)
             if chunk.before is None:
-                return EventPage(tuple(found))
+                return journal_view.EventPage(tuple(found))
             before = chunk.before
-        return EventPage(tuple(found), before)
+        return journal_view.EventPage(tuple(found), before)
 
-    async def _matching(self, query: EventQuery, events: Sequence[StoredEvent]) -> list[EventSummary]:
-        if words := search_words(query.text):
+    async def _matching(
+        self, query: journal_view.EventQuery, events: Sequence[StoredEvent]
+    ) -> list[journal_view.EventSummary]:
+        if words := journal_view.search_words(query.text):
             documents = await self._documents([each.key for each in events])
-            events = [each for each in events if holds(documents.get(each.key, ""), words)]
+            events = [each for each in events if journal_view.holds(documents.get(each.key, ""), words)]
         return [each for each in await self._summaries(events) if query.status in (None, each.status)]
 
-    async def _summaries(self, events: Sequence[StoredEvent]) -> list[EventSummary]:
+    async def _summaries(self, events: Sequence[StoredEvent]) -> list[journal_view.EventSummary]:
         if not events:
             return []
         states = await self._states([each.id for each in events])
@@ -216,13 +205,13 @@ class CloudJournal(ABC):
         ]
 
     async def _record(
-        self, event: StoredEvent, rows: Sequence[ledger.LedgerRow], letters: tuple[DeadLetterRow, ...]
-    ) -> EventRecord:
+        self, event: StoredEvent, rows: Sequence[ledger.LedgerRow], letters: tuple[journal_view.DeadLetterRow, ...]
+    ) -> journal_view.EventRecord:
         states = [state for row in rows if (state := speaking_state(row.destination, row.state, row.attempt_number))]
         status = status_of(event.entry, states, [letter.state for letter in letters])
         attempts = chain.from_iterable(row.attempts for row in rows)
         document: Json = json.loads((await self._documents([event.key])).get(event.key) or "null")
-        return EventRecord(
+        return journal_view.EventRecord(
             summary=summary_of(event, status),
             document=document if isinstance(document, dict) else None,
             routes=decisions_from(event.entry["routes"]),
@@ -235,15 +224,15 @@ class CloudJournal(ABC):
 
     @on_own_loop
     async def counts(self) -> dict[str, int]:
-        newest = await self._events(EventQuery(limit=COUNTED_EVENTS))
+        newest = await self._events(journal_view.EventQuery(limit=COUNTED_EVENTS))
         return dict(Counter(event.status for event in newest.events))
 
     @on_own_loop
-    async def totals(self) -> Totals:
-        return Totals(0, await self._kept_letters())
+    async def totals(self) -> journal_view.Totals:
+        return journal_view.Totals(0, await self._kept_letters())
 
     @on_own_loop
-    async def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+    async def letters_of_event(self, event_id: str) -> tuple[journal_view.DeadLetterRow, ...]:
         return await self._letters_of_event(event_id)
 
     @on_own_loop
@@ -254,7 +243,7 @@ class CloudJournal(ABC):
             count += sum(await asyncio.gather(*(self._mark(each, state) for each in some)))
         return count
 
-    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:  # noqa: ARG002 the protocol's
+    def rejected(self, limit: int, before: int | None = None) -> tuple[journal_view.RequestRow, ...]:  # noqa: ARG002 the protocol's
         return ()
 
     @on_own_loop
@@ -314,7 +303,7 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
     has_ended = ROUTE_ENDED in states and any(route.get("waiting") for route in _routes(entry))
     states = [state for state in states if state != ROUTE_ENDED]
     has_failed = entry["broken"] or has_ended or rules.DEAD_LETTERED in states
-    if has_failed or any(letter != REPLAYED for letter in letters):
+    if has_failed or any(letter != journal_view.REPLAYED for letter in letters):
         return "dead_lettered"
     if rules.HELD in states:
         return "held"
@@ -336,9 +325,9 @@ def _routes(entry: JsonObject) -> list[JsonObject]:
     return [route for route in routes if isinstance(route, dict) and "route" in route]
 
 
-def summary_of(event: StoredEvent, status: str) -> EventSummary:
+def summary_of(event: StoredEvent, status: str) -> journal_view.EventSummary:
     entry = event.entry
-    return EventSummary(
+    return journal_view.EventSummary(
         seq=int(str(entry["seq"])),
         id=event.id,
         source=str(entry["source"]),
@@ -356,7 +345,7 @@ def _text(value: Json) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def matches_query(query: EventQuery, source: object, event_type: object) -> bool:
+def matches_query(query: journal_view.EventQuery, source: object, event_type: object) -> bool:
     """Return whether an event matches the query, whose times the database has applied already."""
     if query.source and query.source != source:
         return False
@@ -394,7 +383,7 @@ async def series_of(
     accepted_at: Iterable[float],
     attempts: Iterable[AttemptEntry],
     received_at: Callable[[Sequence[str]], Awaitable[Mapping[str, float]]],
-) -> tuple[Bucket, ...]:
+) -> tuple[journal_view.Bucket, ...]:
     """Return the buckets. Rejected requests are not in such a journal, so none are counted.
 
     `received_at` returns when events were received, by id, as far as they are known.
@@ -408,7 +397,7 @@ async def series_of(
     first = [each for each in tried if each.outcome == "delivered" and each.attempt_number == 1][:MAX_LATENCIES]
     received = await received_at(list({each.event_id for each in first})) if first else {}
     latencies = [(each.ended_at, received.get(each.event_id)) for each in first]
-    return make_buckets(
+    return journal_view.make_buckets(
         *span,
         [(number, total, 0) for number, total in accepted.items()],
         [(number, good[number], bad[number]) for number in good | bad],
@@ -416,10 +405,10 @@ async def series_of(
     )
 
 
-def dead_letter_row(seq: object, state: object, entry: JsonObject, message: object) -> DeadLetterRow:
+def dead_letter_row(seq: object, state: object, entry: JsonObject, message: object) -> journal_view.DeadLetterRow:
     """Return a stored dead letter. Its message is empty where its blob is gone: the reason is still shown."""
     code = str(entry["code"])
-    return DeadLetterRow(
+    return journal_view.DeadLetterRow(
         seq=int(str(seq)),
         id=str(entry["id"]),
         code=CODES.get(code, code),

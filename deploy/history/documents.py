@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from deploy.history import journal_view, replay, stored_messages
-from shared import delivery, journal, ledger, ledger_rules
+from shared import delivery, journal, ledger, ledger_rules, times
 from shared.jsontext import JsonObject
-from shared.times import rfc3339
 
 _TIMES: Final = frozenset({"at", "received_at", "routed_at", "started_at", "created_at", "updated_at", "retry_at"})
 _SUMMARY: Final = ("id", "source", "type", "subject", "actor", "received_at", "routed_at", "expected", "status")
@@ -107,11 +106,11 @@ def dead_letter_document(letter: journal_view.DeadLetterRow, whole: bool = False
 def series_document(buckets: Sequence[journal_view.Bucket], bucket_seconds: float) -> JsonObject:
     """Return a list for each figure, oldest first."""
     return {
-        "since": rfc3339(buckets[0].at),
+        "since": times.rfc3339(buckets[0].at),
         "bucket_seconds": bucket_seconds,
         **{name: [getattr(each, name) for each in buckets] for name in _COUNTS},
     }
 
 
 def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else rfc3339(seconds)
+    return None if seconds is None else times.rfc3339(seconds)

@@ -21,20 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from deploy.history.journal_view import (
-    DROPPED,
-    Bucket,
-    DeadLetterRow,
-    EventPage,
-    EventQuery,
-    EventRecord,
-    EventSummary,
-    RequestRow,
-    Totals,
-    make_buckets,
-    readable,
-    search_words,
-)
+from deploy.history import journal_view
 from shared import journal, jsontext, ledger_rules
 from shared.cloud.local import database
 from shared.cloud.local.journal import open_journal, update_status, write_entries
@@ -110,10 +97,10 @@ class JournalReader:
     def not_indexed(self) -> int:
         return events_behind(self._connection)
 
-    def events(self, query: EventQuery) -> EventPage:
+    def events(self, query: journal_view.EventQuery) -> journal_view.EventPage:
         return read_page(self._connection, query, self._clock)
 
-    def event(self, event_id: str) -> EventRecord | None:
+    def event(self, event_id: str) -> journal_view.EventRecord | None:
         select = f"SELECT {COLUMNS} FROM events WHERE id = ?"  # noqa: S608 our own column names
         row = self._connection.execute(select, (event_id,)).fetchone()
         if row is None:
@@ -122,8 +109,8 @@ class JournalReader:
             "SELECT document, routes, passes FROM bodies WHERE event_seq = ?", (row[0],)
         ).fetchone()
         document: jsontext.Json = json.loads(body[0]) if body and body[0] else None
-        return EventRecord(
-            summary=EventSummary(*row),
+        return journal_view.EventRecord(
+            summary=journal_view.EventSummary(*row),
             document=document if isinstance(document, dict) else None,
             routes=journal.decisions_from(json.loads(body[1])) if body else (),
             passes=body[2] if body else 0,
@@ -155,14 +142,14 @@ class JournalReader:
             if connection.execute(_MARK_ROUTED, (expected, event_id, received_before)).rowcount:
                 update_status(connection, [event_id])
 
-    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
+    def rejected(self, limit: int, before: int | None = None) -> tuple[journal_view.RequestRow, ...]:
         """Newest first: 4xx, and the 503s that told a sender to come again."""
         where = "WHERE status >= 400 AND (:before IS NULL OR seq < :before) ORDER BY seq DESC LIMIT :limit"
         return self._requests(where, before=before, limit=limit)
 
     def dead_letters(
         self, limit: int, *, state: str | None = "kept", before: int | None = None
-    ) -> tuple[DeadLetterRow, ...]:
+    ) -> tuple[journal_view.DeadLetterRow, ...]:
         """Newest first."""
         return self._dead_letters(
             "WHERE (:state IS NULL OR state = :state) AND (:before IS NULL OR seq < :before)"
@@ -172,11 +159,11 @@ class JournalReader:
             limit=limit,
         )
 
-    def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
+    def dead_letter(self, dead_letter_id: str) -> journal_view.DeadLetterRow | None:
         found = self._dead_letters("WHERE id = :id", id=dead_letter_id)
         return found[0] if found else None
 
-    def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+    def letters_of_event(self, event_id: str) -> tuple[journal_view.DeadLetterRow, ...]:
         return self._dead_letters("WHERE event_id = :id ORDER BY seq", id=event_id)
 
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
@@ -217,7 +204,7 @@ class JournalReader:
         row = self._connection.execute(f"SELECT document {_BODY_OF}", (event_id,)).fetchone()
         return row[0] or None if row else None
 
-    def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
+    def series(self, now: float, span_seconds: float, count: int) -> tuple[journal_view.Bucket, ...]:
         """The last `span_seconds` in `count` buckets, oldest first. Their edges stand still as time goes on."""
         width = span_seconds / count
         since = (math.floor(now / width) + 1 - count) * width
@@ -225,24 +212,28 @@ class JournalReader:
         requests, attempts, latencies = [
             self._connection.execute(sql, window).fetchall() for sql in (_REQUEST_COUNTS, _ATTEMPT_COUNTS, _LATENCIES)
         ]
-        return make_buckets(since, width, count, requests, attempts, latencies)
+        return journal_view.make_buckets(since, width, count, requests, attempts, latencies)
 
     def counts(self) -> dict[str, int]:
         """Events by status, those of status zero left out."""
         return dict(self._connection.execute("SELECT status, count(*) FROM events GROUP BY status").fetchall())
 
-    def totals(self) -> Totals:
+    def totals(self) -> journal_view.Totals:
         row = self._connection.execute(
             "SELECT (SELECT count(*) FROM requests WHERE status >= 400),"
             " (SELECT count(*) FROM dead_letters WHERE state = 'kept')"
         ).fetchone()
-        return Totals(*row)
+        return journal_view.Totals(*row)
 
-    def _requests(self, where: str, **parameters: Parameter) -> tuple[RequestRow, ...]:
-        return tuple(RequestRow(*row) for row in self._connection.execute(f"{_REQUESTS} {where}", parameters))
+    def _requests(self, where: str, **parameters: Parameter) -> tuple[journal_view.RequestRow, ...]:
+        return tuple(
+            journal_view.RequestRow(*row) for row in self._connection.execute(f"{_REQUESTS} {where}", parameters)
+        )
 
-    def _dead_letters(self, where: str, **parameters: Parameter) -> tuple[DeadLetterRow, ...]:
-        return tuple(DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters))
+    def _dead_letters(self, where: str, **parameters: Parameter) -> tuple[journal_view.DeadLetterRow, ...]:
+        return tuple(
+            journal_view.DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters)
+        )
 
 
 COLUMNS: Final = (
@@ -274,10 +265,10 @@ class Condition:
 
 
 def read_page(
-    connection: sqlite3.Connection, query: EventQuery, clock: Callable[[], float] = time.monotonic
-) -> EventPage:
+    connection: sqlite3.Connection, query: journal_view.EventQuery, clock: Callable[[], float] = time.monotonic
+) -> journal_view.EventPage:
     """Return the newest events that match, or those of them that are found in time: `next_before` is where to go on."""
-    words, conditions = search_words(query.text), _conditions(connection, query)
+    words, conditions = journal_view.search_words(query.text), _conditions(connection, query)
     tables, order, match = "events", "events.seq", None
     if words:
         tables, order = "search.texts JOIN events ON events.seq = texts.rowid", "texts.rowid"
@@ -289,17 +280,17 @@ def read_page(
     select = f"SELECT {COLUMNS} FROM {tables} WHERE {where} ORDER BY {order} DESC LIMIT ?"  # noqa: S608 ours
     values = [value for each in ([match] if match else []) + conditions for value in each.values]
     is_whole = rarest is not None or len(conditions) == 0
-    rows: list[EventSummary] = []
+    rows: list[journal_view.EventSummary] = []
     bottom = 0
     for top, bottom in _windows(connection, query.before, is_whole, clock):
         wanted = query.limit + 1 - len(rows)
-        rows += [EventSummary(*row) for row in connection.execute(select, (*values, top, bottom, wanted))]
+        rows += [journal_view.EventSummary(*row) for row in connection.execute(select, (*values, top, bottom, wanted))]
         if len(rows) > query.limit:
             break
     not_indexed = events_behind(connection) if words else 0
     if len(rows) > query.limit:
-        return EventPage(tuple(rows[: query.limit]), rows[query.limit - 1].seq, not_indexed)
-    return EventPage(tuple(rows), bottom + 1 if bottom else None, not_indexed)
+        return journal_view.EventPage(tuple(rows[: query.limit]), rows[query.limit - 1].seq, not_indexed)
+    return journal_view.EventPage(tuple(rows), bottom + 1 if bottom else None, not_indexed)
 
 
 def _windows(
@@ -316,7 +307,7 @@ def _windows(
         top, took, now = bottom + 1, clock() - now, clock()
 
 
-def _conditions(connection: sqlite3.Connection, query: EventQuery) -> list[Condition]:
+def _conditions(connection: sqlite3.Connection, query: journal_view.EventQuery) -> list[Condition]:
     conditions = [
         Condition(f"{column} = ?", (value,), is_ordered=True)
         for column, value in (("source", query.source), ("status", query.status))
@@ -400,7 +391,7 @@ def index_some(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
         rows = connection.execute(_PENDING, (limit,)).fetchall()
         connection.executemany(
             "INSERT INTO search.texts (rowid, text) VALUES (?, ?)",
-            [(event_seq, readable(document)) for _, event_seq, document in rows],
+            [(event_seq, journal_view.readable(document)) for _, event_seq, document in rows],
         )
         if rows:
             connection.execute("UPDATE search.progress SET seq = ?", (rows[-1][0],))
@@ -432,7 +423,7 @@ def erase_events(connection: sqlite3.Connection, event_ids: Sequence[str], now: 
     for event_id in event_ids:
         with database.transaction(connection):
             for statement in _STATEMENTS:
-                connection.execute(statement, {"id": event_id, "state": DROPPED})
+                connection.execute(statement, {"id": event_id, "state": journal_view.DROPPED})
             write_entries(connection, list(_ends(connection, event_id, now)))
 
 

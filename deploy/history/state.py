@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
 from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
-from deploy.history import digests, journal_view
-from deploy.history.cloud_journal import Port, closing
+from deploy.history import cloud_journal, digests, journal_view
 from deploy.terminal.command_line import CommandError
 from shared import claim_check, errors, store_ports
 from shared.event import Event, from_cloudevent, to_cloudevent
@@ -150,19 +149,19 @@ class State:
             return await claim_check.checked_out(event, blobs)
 
 
-class CloudLedger(Ledger, Port, Protocol): ...
+class CloudLedger(Ledger, cloud_journal.Port, Protocol): ...
 
 
-class CloudBlobs(StoredBlobs, Port, Protocol): ...
+class CloudBlobs(StoredBlobs, cloud_journal.Port, Protocol): ...
 
 
-class CloudBus(Bus, Port, Protocol): ...
+class CloudBus(Bus, cloud_journal.Port, Protocol): ...
 
 
-class CloudRecords(store_ports.Records, Port, Protocol): ...
+class CloudRecords(store_ports.Records, cloud_journal.Port, Protocol): ...
 
 
-class CloudDocuments(store_ports.Documents, Port, Protocol): ...
+class CloudDocuments(store_ports.Documents, cloud_journal.Port, Protocol): ...
 
 
 class CloudPorts(Protocol):
@@ -187,11 +186,11 @@ def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach
     try:
         yield State(
             reader=reader,
-            ledger=lambda: closing(ports.make_ledger()),
-            blobs=lambda: closing(ports.make_blobs()),
-            bus=lambda: closing(ports.make_bus()),
-            records=lambda: closing(ports.make_records()),
-            documents=lambda: closing(ports.make_documents()),
+            ledger=lambda: cloud_journal.closing(ports.make_ledger()),
+            blobs=lambda: cloud_journal.closing(ports.make_blobs()),
+            bus=lambda: cloud_journal.closing(ports.make_bus()),
+            records=lambda: cloud_journal.closing(ports.make_records()),
+            documents=lambda: cloud_journal.closing(ports.make_documents()),
             notify_slice=lambda: configured_slice(environ, "notify"),
             transform_slice=lambda: configured_slice(environ, "transform"),
             receive_slice=lambda: configured_slice(environ, "receive"),

@@ -11,18 +11,7 @@ from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
 from deploy.cloud_access.aws_names import StackTarget, find_target
 from deploy.config.config_file import ConfigFaults
-from deploy.doctor import aws, machine, places, senders
-from deploy.doctor.checks import (
-    Subject,
-    bus_checks,
-    configuration_finding,
-    database_checks,
-    place_checks,
-    secrets_finding,
-    sender_finding,
-    sharing_checks,
-    stored_key,
-)
+from deploy.doctor import aws, checks, machine, places, senders
 from deploy.history.aws import CloudWatchLog, open_aws_state, read_backlogs, read_versions
 from deploy.history.logs import LogQuery
 from deploy.history.state import State
@@ -36,10 +25,10 @@ from shared.settings import read_settings
 CLOCK: Final = Check("clock", partial(machine.clock, machine.AWS_CLOCK))
 
 
-def aws_checks(subject: Subject) -> list[Check]:
+def aws_checks(subject: checks.Subject) -> list[Check]:
     options = subject.options
     always = [
-        Check("configuration", partial(configuration_finding, subject)),
+        Check("configuration", partial(checks.configuration_finding, subject)),
         CLOCK,
     ]
     if not aws.has_boto3():
@@ -54,7 +43,7 @@ def aws_checks(subject: Subject) -> list[Check]:
     return _checks(subject, target)
 
 
-def _checks(subject: Subject, target: StackTarget) -> list[Check]:
+def _checks(subject: checks.Subject, target: StackTarget) -> list[Check]:
     api = AwsApi(target.region, subject.environ)
     place = SecretsManagerBackend(target, api)
     deployed = DeployedStack(target, api)
@@ -70,23 +59,23 @@ def _checks(subject: Subject, target: StackTarget) -> list[Check]:
         Check("queues", stack.queues),
         Check("tables", stack.tables),
         *([Check("concurrency", partial(aws.concurrency, deployed, topology))] if topology else ()),
-        Check("configuration", partial(configuration_finding, subject)),
-        Check("secrets", partial(secrets_finding, subject, place, has_ses=True)),
+        Check("configuration", partial(checks.configuration_finding, subject)),
+        Check("secrets", partial(checks.secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),
-        *bus_checks(subject, places.buses_on_aws),
-        *database_checks(subject, place),
-        *sharing_checks(subject, place),
-        *place_checks(subject, partial(places.aws_places, api)),
+        *checks.bus_checks(subject, places.buses_on_aws),
+        *checks.database_checks(subject, place),
+        *checks.sharing_checks(subject, place),
+        *checks.place_checks(subject, partial(places.aws_places, api)),
         CLOCK,
     ]
 
 
-def _sender(subject: Subject, place: SecretsManagerBackend, api: AwsApi) -> Finding:
+def _sender(subject: checks.Subject, place: SecretsManagerBackend, api: AwsApi) -> Finding:
     """Check the senders at the mail service that notify chooses: SendGrid if it has its key, else SMTP, else SES."""
-    key = stored_key(place)
+    key = checks.stored_key(place)
     settings = read_settings(subject.environ)
     if isinstance(subject.compiled, ConfigFaults):
-        return sender_finding(subject, lambda: key, False)
+        return checks.sender_finding(subject, lambda: key, False)
     notify = subject.compiled.slices["notify"]
     transports = mail_transports(notify)
     by_ses = [
@@ -95,9 +84,9 @@ def _sender(subject: Subject, place: SecretsManagerBackend, api: AwsApi) -> Find
         if via == "ses" or (via == "auto" and key is None and not settings.smtp_url)
     ]
     if not by_ses:
-        return sender_finding(subject, lambda: key, False)
+        return checks.sender_finding(subject, lambda: key, False)
     if len(by_ses) < len(transports):
-        other = sender_finding(subject, lambda: key, False)
+        other = checks.sender_finding(subject, lambda: key, False)
         if other.verdict == "problem":
             return other
     return senders.ses_senders(api, notify, by_ses, settings.email_from)

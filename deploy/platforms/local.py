@@ -12,23 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from deploy.config.checkout import own_env_file, state_folder
-from deploy.config.running_dev import HOST, is_free, is_sending_mail, owner_of, port_base, read_aws_environ
+from deploy.config import checkout, running_dev
 from deploy.dev.local_status import local_backlogs, local_version
-from deploy.doctor import machine
-from deploy.doctor.checks import (
-    Subject,
-    configuration_finding,
-    database_checks,
-    deliveries_finding,
-    secrets_finding,
-    sender_finding,
-    sharing_checks,
-)
-from deploy.history.forget import CaughtMails
-from deploy.history.local import local_ports, open_local_ledger, open_local_state, open_local_stores, running_ports
-from deploy.history.local_log import local_records
-from deploy.history.logs import LogQuery, Record
+from deploy.doctor import checks, machine
+from deploy.history import forget, local, local_log, logs
 from deploy.history.state import State, SubscriberStores
 from deploy.platforms.platform import PlatformKind, Running, Traits
 from deploy.secrets.backend import DotenvBackend
@@ -51,26 +38,26 @@ class LocalPlatform:
         return TRAITS
 
     def sends_mail(self) -> bool:
-        return is_sending_mail(self.folder)
+        return running_dev.is_sending_mail(self.folder)
 
     @contextmanager
     def state(self) -> Iterator[State]:
         try:
-            with open_local_state(self.folder) as state:
+            with local.open_local_state(self.folder) as state:
                 yield state
         except sqlite3.Error as fault:
             raise CommandError(f"{self.folder}: {reason_of(fault)}") from fault
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
-        return open_local_ledger(self.folder)
+        return local.open_local_ledger(self.folder)
 
     def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]:
         if not self.folder.is_dir():
             raise CommandError(f"{self.folder} does not exist. `make dev` creates it; --state names another folder.")
-        return open_local_stores(self.folder)
+        return local.open_local_stores(self.folder)
 
     @contextmanager
-    def caught_mails(self) -> Iterator[CaughtMails | None]:
+    def caught_mails(self) -> Iterator[forget.CaughtMails | None]:
         from deploy.dev.caught import open_caught  # belongs to the emulated services, and is seldom needed
 
         with open_caught(self.folder) as caught:
@@ -91,33 +78,41 @@ class LocalPlatform:
     def secret_command(self) -> None:
         return None
 
-    def records(self, query: LogQuery, since: float, limit: int, is_followed: bool) -> Iterator[Record | None]:  # noqa: ARG002 the protocol's
+    def records(
+        self,
+        query: logs.LogQuery,  # noqa: ARG002 the protocol's
+        since: float,
+        limit: int,  # noqa: ARG002 the protocol's
+        is_followed: bool,
+    ) -> Iterator[logs.Record | None]:
         """Yield all records: the file is read as a whole."""
-        return local_records(self.folder, since, is_followed)
+        return local_log.local_records(self.folder, since, is_followed)
 
     def running(self, now: float) -> Running:
         return Running([local_version(self.folder)], local_backlogs(self.folder, now))
 
     def subscribe_url(self) -> str:
-        running = running_ports(self.folder)
+        running = local.running_ports(self.folder)
         if running is not None and not running.subscribe:
             raise CommandError("the running `hookchain dev` has no subscribers: it uses another configuration")
-        return f"http://{HOST}:{local_ports(self.folder, self.environ, has_subscribers=True).subscribe}"
+        return (
+            f"http://{running_dev.HOST}:{local.local_ports(self.folder, self.environ, has_subscribers=True).subscribe}"
+        )
 
     def receive_url(self) -> str:
-        return f"http://{HOST}:{local_ports(self.folder, self.environ).receive}"
+        return f"http://{running_dev.HOST}:{local.local_ports(self.folder, self.environ).receive}"
 
     def serving_url(self) -> str:
-        ports = running_ports(self.folder)
+        ports = local.running_ports(self.folder)
         if ports is None:
             hint = "Start `make dev`, or use --platform gcp or --platform aws."
             raise CommandError(f"no `hookchain dev` runs with {self.folder}. {hint}")
-        return f"http://{HOST}:{ports.receive}"
+        return f"http://{running_dev.HOST}:{ports.receive}"
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
         from deploy.dev.inspector.app import serve  # imports a web server
 
-        aws = read_aws_environ(self.folder)
+        aws = running_dev.read_aws_environ(self.folder)
         name = f"the events in the local AWS of {self.folder}" if aws else f"the events in {self.folder}"
         environ = aws or self.environ
         await serve(port, self.folder, environ, stopped, lambda url: announce(url, name), is_aws=aws is not None)
@@ -125,26 +120,26 @@ class LocalPlatform:
 
 def open_local(options: argparse.Namespace, environ: Mapping[str, str], where: str = "") -> LocalPlatform:  # noqa: ARG001 a platform's
     """Return this machine. Not every command has the options --state and --env-file."""
-    folder = getattr(options, "state", None) or state_folder()
-    return LocalPlatform(folder, getattr(options, "env_file", own_env_file()), environ)
+    folder = getattr(options, "state", None) or checkout.state_folder()
+    return LocalPlatform(folder, getattr(options, "env_file", checkout.own_env_file()), environ)
 
 
-def local_checks(subject: Subject) -> list[Check]:
+def local_checks(subject: checks.Subject) -> list[Check]:
     options = subject.options
     place = open_local(options, subject.environ).secrets()
-    base = port_base(subject.environ)
+    base = running_dev.port_base(subject.environ)
     return [
         Check("python", machine.python),
         Check("make", machine.make),
-        Check("configuration", partial(configuration_finding, subject)),
+        Check("configuration", partial(checks.configuration_finding, subject)),
         Check(".env", partial(machine.env_file, options.env_file)),
-        Check("secrets", partial(secrets_finding, subject, place)),
-        Check("ports", partial(machine.ports, base, options.state, is_free, owner_of)),
+        Check("secrets", partial(checks.secrets_finding, subject, place)),
+        Check("ports", partial(machine.ports, base, options.state, running_dev.is_free, running_dev.owner_of)),
         Check("disk", partial(machine.disk, options.state)),
-        Check("sender", partial(sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
-        Check("deliveries", partial(deliveries_finding, subject)),
-        *database_checks(subject, place, is_local=True),
-        *sharing_checks(subject, place, catches=True),
+        Check("sender", partial(checks.sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
+        Check("deliveries", partial(checks.deliveries_finding, subject)),
+        *checks.database_checks(subject, place, is_local=True),
+        *checks.sharing_checks(subject, place, catches=True),
         Check("clock", machine.clock),
     ]
 

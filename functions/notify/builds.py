@@ -10,8 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, model_validator
 
-from functions.notify.http_kind import Response, json_in, rendered, rendered_line, template_view
-from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate
+from functions.notify import http_kind, kind_settings
 from shared.delivery import Delivered, Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, to_json
@@ -25,17 +24,17 @@ _REF: Final = re.compile(rf"(?=[\w+])(?!.*(?:{_NOT_IN_REF}))[\w./+-]{{1,{MAX_REF
 """A ref that an event may give: no shell's, URL's or Git's special characters."""
 
 
-class JsonValue(KindSettings):
+class JsonValue(kind_settings.KindSettings):
     """A value that is not text: a template whose result is JSON, such as `{{ data.count }}` or `{{ data }}`."""
 
-    template: TextTemplate = Field(alias="json")
+    template: kind_settings.TextTemplate = Field(alias="json")
 
 
-Value = Annotated[bool | int | float | TextTemplate | JsonValue, Field(union_mode="smart")]
-Ref = Annotated[LineTemplate, Field(min_length=1, max_length=MAX_REF_CHARACTERS)]
+Value = Annotated[bool | int | float | kind_settings.TextTemplate | JsonValue, Field(union_mode="smart")]
+Ref = Annotated[kind_settings.LineTemplate, Field(min_length=1, max_length=MAX_REF_CHARACTERS)]
 
 
-class BuildSettings(KindSettings):
+class BuildSettings(kind_settings.KindSettings):
     """Settings of every kind that starts builds.
 
     allow_private   allow a server at a private address, and plain http
@@ -64,7 +63,7 @@ def ref_of(settings: RefSettings, delivery: Delivery) -> str:
     """Return the revision; empty where the settings have none. Raises Permanent for one that they do not declare."""
     if settings.ref is None or not is_template(settings.ref):
         return settings.ref or ""
-    ref = rendered_line("ref", settings.ref, template_view(delivery))
+    ref = http_kind.rendered_line("ref", settings.ref, http_kind.template_view(delivery))
     if not _REF.fullmatch(ref) or not any(fnmatchcase(ref, pattern) for pattern in settings.allow_refs):
         raise Permanent("recipient_not_allowed", "`ref`: its template gave a ref that `allow_refs` does not have")
     return ref
@@ -72,7 +71,7 @@ def ref_of(settings: RefSettings, delivery: Delivery) -> str:
 
 def values_of(values: Mapping[str, Value], delivery: Delivery) -> JsonObject:
     """Return the value of each parameter. Raises Permanent."""
-    view = template_view(delivery)
+    view = http_kind.template_view(delivery)
     return {name: _value(name, value, view) for name, value in values.items()}
 
 
@@ -82,7 +81,7 @@ def texts_of(values: Mapping[str, Value], delivery: Delivery) -> dict[str, str]:
     return {name: value if isinstance(value, str) else to_json(value) for name, value in values_by_name.items()}
 
 
-def started(response: Response, what: str, link: Json) -> Delivered:
+def started(response: http_kind.Response, what: str, link: Json) -> Delivered:
     """Return the outcome of a build that was started; the answer shows the link, for people to follow."""
     is_link = isinstance(link, str) and link.startswith(("https://", "http://")) and link.isprintable()
     return Delivered(f"{response.status} {what}{f' {str(link)[:MAX_LINK_CHARACTERS]}' if is_link else ''}")
@@ -90,10 +89,10 @@ def started(response: Response, what: str, link: Json) -> Delivered:
 
 def _value(name: str, value: Value, view: JsonObject) -> Json:
     if isinstance(value, str):
-        return rendered(name, value, view)
+        return http_kind.rendered(name, value, view)
     if not isinstance(value, JsonValue):
         return value
     try:
-        return json_in(rendered(name, value.template, view))
+        return http_kind.json_in(http_kind.rendered(name, value.template, view))
     except (ValueError, RecursionError):
         raise Permanent("template_failed", f"template {name!r}: its result must be JSON, as `json` says") from None

@@ -3,16 +3,13 @@
 from dataclasses import replace
 from typing import Final
 
-from functions.notify.destination import Context
-from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpSender, outcome_of_network_fault, verify_size
+from functions.notify import destination, http_engine
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, held, outcome_by_status
-from shared.delivery import Failed, Outcome, RetryLater, Unknown
-from shared.errors import Temporary, Unanswered
+from shared import delivery, errors, limits
 from shared.jsontext import JsonObject, objects_at
-from shared.limits import MIB
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
-MAX_BYTES: Final = 8 * MIB
+MAX_BYTES: Final = 8 * limits.MIB
 """Of a response. A larger one is no JSON that could be read."""
 MAX_PAUSE_SECONDS: Final = 3_600.0
 _QUOTAS: Final = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
@@ -23,7 +20,7 @@ _NO_STORAGE: Final = "storageQuotaExceeded"
 class CallFailed(Exception):
     """A call that ends the attempt. `response` is None if none came."""
 
-    def __init__(self, outcome: Outcome, response: Response | None = None) -> None:
+    def __init__(self, outcome: delivery.Outcome, response: Response | None = None) -> None:
         super().__init__(type(outcome).__name__)
         self.outcome = outcome
         self.response = response
@@ -35,8 +32,10 @@ class GoogleCalls:
     `auth` is None for a server on this machine that speaks the same API.
     """
 
-    def __init__(self, context: Context, auth: GoogleOAuthRequestAuth | None, service: str, share: str) -> None:
-        self._sender = HttpSender(context)
+    def __init__(
+        self, context: destination.Context, auth: GoogleOAuthRequestAuth | None, service: str, share: str
+    ) -> None:
+        self._sender = http_engine.HttpSender(context)
         self._auth = () if auth is None else (auth,)
         self._is_local = auth is None
         self._service = service
@@ -47,22 +46,22 @@ class GoogleCalls:
         request = OutgoingRequest("GET", url, auth=self._auth, allow_private=self._is_local)
         try:
             response = await self._sender.send(request, deadline, secrets, may_repeat=True, max_bytes=MAX_BYTES)
-        except Unanswered as error:
-            raise CallFailed(RetryLater(error.detail, UNREACHABLE_SECONDS)) from error
-        except Temporary as error:
-            raise CallFailed(outcome_of_network_fault(error)) from error
+        except errors.Unanswered as error:
+            raise CallFailed(delivery.RetryLater(error.detail, http_engine.UNREACHABLE_SECONDS)) from error
+        except errors.Temporary as error:
+            raise CallFailed(http_engine.outcome_of_network_fault(error)) from error
         return self._answer(response, is_read=True)
 
     async def write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> JsonObject:
         """Return the answer of a request that changes something. Raises CallFailed, Temporary and Permanent."""
-        verify_size(request)
+        http_engine.verify_size(request)
         try:
             authenticated = replace(request, auth=self._auth, allow_private=self._is_local)
             response = await self._sender.send(authenticated, deadline, secrets, max_bytes=MAX_BYTES)
-        except Unanswered as error:
-            raise CallFailed(Unknown(error.detail)) from error
-        except Temporary as error:
-            raise CallFailed(outcome_of_network_fault(error)) from error
+        except errors.Unanswered as error:
+            raise CallFailed(delivery.Unknown(error.detail)) from error
+        except errors.Temporary as error:
+            raise CallFailed(http_engine.outcome_of_network_fault(error)) from error
         return self._answer(response)
 
     def _answer(self, response: Response, *, is_read: bool = False) -> JsonObject:
@@ -71,12 +70,12 @@ class GoogleCalls:
         answer = response.json()
         if not isinstance(answer, dict):
             reason = f"{self._service} answered {response.status} without the JSON that it promises"
-            outcome = RetryLater if is_read else Unknown
+            outcome = delivery.RetryLater if is_read else delivery.Unknown
             raise CallFailed(outcome(reason, answer=response.excerpt), response)
         return answer
 
 
-def google_failure(response: Response, service: str, share: str) -> Outcome:
+def google_failure(response: Response, service: str, share: str) -> delivery.Outcome:
     """Return the outcome of a status that is no success.
 
     https://developers.google.com/workspace/drive/api/guides/handle-errors
@@ -84,9 +83,9 @@ def google_failure(response: Response, service: str, share: str) -> Outcome:
     status = response.status
     reasons = error_reasons(response)
     if status == 429 or (status == 403 and reasons & _QUOTAS):
-        after = max(response.retry_after_seconds or 0.0, UNREACHABLE_SECONDS)
+        after = max(response.retry_after_seconds or 0.0, http_engine.UNREACHABLE_SECONDS)
         reason = f"{service} limits the rate of requests ({status})"
-        return RetryLater(reason, after, response.excerpt, min(after, MAX_PAUSE_SECONDS))
+        return delivery.RetryLater(reason, after, response.excerpt, min(after, MAX_PAUSE_SECONDS))
     if status == 403 and _NO_STORAGE in reasons:
         return held(response, service, "the account has no storage of its own: name a folder of a shared drive")
     if status == 403 and reasons & _API_OFF:
@@ -94,7 +93,7 @@ def google_failure(response: Response, service: str, share: str) -> Outcome:
     if status in {401, 403, 404}:
         return held(response, service, share)
     if status == 400:
-        return Failed("request_rejected", f"{service} rejects the request (400)", response.excerpt)
+        return delivery.Failed("request_rejected", f"{service} rejects the request (400)", response.excerpt)
     return outcome_by_status(response, service, failed={413})
 
 

@@ -31,9 +31,8 @@ from functions.notify.http_kind import (
     Response,
     SecretValues,
 )
-from shared import claim_check, credential_masks, fetch, limits, logs, ports, time_bound
+from shared import claim_check, credential_masks, errors, fetch, limits, logs, ports, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Permanent, Temporary, Unanswered
 from shared.outgoing import allowed_requests, authenticator
 
 DELIVERY_HEADER: Final = "webhook-delivery"
@@ -129,9 +128,9 @@ class HttpDestination:
             return await self._sender.send(
                 request, deadline, secrets, may_repeat=self.dedupes_repeats, max_bytes=self._max_response_bytes
             )
-        except Unanswered as error:
+        except errors.Unanswered as error:
             return Unknown(error.detail)
-        except Temporary as error:
+        except errors.Temporary as error:
             return outcome_of_network_fault(error)
 
     def _check_after(self, response: Response, request: OutgoingRequest) -> OutgoingRequest | None:
@@ -194,7 +193,7 @@ class AttemptSecrets(Protocol):
 
     async def read(self) -> SecretValues: ...
 
-    def outcome_of_fault(self, error: Temporary) -> Outcome: ...
+    def outcome_of_fault(self, error: errors.Temporary) -> Outcome: ...
 
     async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome: ...
 
@@ -222,13 +221,13 @@ async def attempt_in_time(
         outcome = await send(prepare(delivery, secrets), deadline, secrets)
     except TimeoutError as error:
         spent = f"the attempt's {attempt.timeout_seconds:g} s were over before the request was sent"
-        raise Temporary("attempt_timeout", spent) from error
-    except Temporary as error:
+        raise errors.Temporary("attempt_timeout", spent) from error
+    except errors.Temporary as error:
         outcome = store.outcome_of_fault(error)
     return await store.unless_changed(_without_secrets(outcome, secrets), secrets)
 
 
-def outcome_of_network_fault(error: Temporary) -> RetryLater:
+def outcome_of_network_fault(error: errors.Temporary) -> RetryLater:
     """Return the outcome where no connection was made: nothing was sent. Raises any other error."""
     if error.code not in _NETWORK_CODES:
         raise error
@@ -295,7 +294,7 @@ class HttpSender:
                 async with asyncio.timeout_at(deadline):
                     outgoing = await self._authenticator.authenticate(request.auth, outgoing)
             except TimeoutError as error:
-                raise Temporary("host_unreachable", "no access token came in time; nothing was sent") from error
+                raise errors.Temporary("host_unreachable", "no access token came in time; nothing was sent") from error
             outgoing = outgoing._replace(timeout_seconds=_seconds_until(deadline))
         _verify_secrets(outgoing, secrets)
         return outgoing
@@ -306,9 +305,9 @@ def verify_size(request: OutgoingRequest) -> None:
     head = len(request.url) + sum([len(name) + len(value) for name, value in request.headers])
     if len(request.body) > MAX_BODY_BYTES:
         reason = f"the request's body has more than {MAX_BODY_BYTES // limits.MIB} MiB: {len(request.body):,} bytes"
-        raise Permanent("output_too_large", reason)
+        raise errors.Permanent("output_too_large", reason)
     if head > MAX_HEAD_BYTES:
-        raise Permanent(
+        raise errors.Permanent(
             "output_too_large", f"the request's URL and headers have {head:,} bytes; {MAX_HEAD_BYTES:,} fit"
         )
 
@@ -340,7 +339,7 @@ def _verify_secrets(outgoing: fetch.Outgoing, secrets: SecretValues) -> None:
             if "://" in address and address in outgoing.url:
                 try:
                     allowed_requests.read_target(address, outgoing.allow_private)
-                except Permanent as error:
+                except errors.Permanent as error:
                     raise http_kind.unusable_secret(name, f"is no URL to send to ({error.detail})") from error
 
 

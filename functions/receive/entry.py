@@ -3,8 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Final
 
-from functions.receive import admission, events, receive
-from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply, rejection_reply
+from functions.receive import admission, events, receive, replies
 from functions.receive.source import Source, source_of
 from shared import logs, outcomes
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary, place_of
@@ -37,20 +36,20 @@ async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody)
     started = time.perf_counter()
     try:
         outcome = await receiver.receive(head, read_body)
-        if isinstance(outcome, DeadLettered):
+        if isinstance(outcome, replies.DeadLettered):
             _log_dead_letter(outcome, started)
             return _ACKNOWLEDGED
-        reply = outcome.reply if isinstance(outcome, Answered) else accepted_reply(outcome, head)
+        reply = outcome.reply if isinstance(outcome, replies.Answered) else replies.accepted_reply(outcome, head)
     except HookchainError as error:
         source = receiver.sources.get(admission.source_name(head.path))
         _log_rejection(source, head, error, started, await _diagnosis(receiver, source, head, error))
-        reply = rejection_reply(error, source)
+        reply = replies.rejection_reply(error, source)
         # A script on a form's own page may read why its form was rejected.
         return source.form.rejection(head, reply) if source and source.form else reply
     except Exception as error:  # a fault in this program: the sender keeps the event and sends it again
         fault = Temporary("internal_error", place_of(error))
         _log_rejection(_readable_source(receiver, head), head, fault, started)
-        return rejection_reply(fault)
+        return replies.rejection_reply(fault)
     _log_outcome(outcome, head, reply, started)
     return reply
 
@@ -76,7 +75,7 @@ async def take_message(receiver: receive.Receiver, queue_arn: str, prefix: str, 
     except Exception as error:
         _log_rejection(source, head, Temporary("internal_error", place_of(error)), started)
         return False
-    if isinstance(outcome, DeadLettered):
+    if isinstance(outcome, replies.DeadLettered):
         _log_dead_letter(outcome, started)
     else:
         _log_outcome(outcome, head, Reply(200), started)
@@ -106,10 +105,10 @@ async def _diagnosis(
     return f"Why: {cause}" if cause else None
 
 
-def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, started: float) -> None:
+def _log_outcome(outcome: replies.Accepted | replies.Answered, head: Request, reply: Reply, started: float) -> None:
     """Log a request that was accepted or answered: of a batch, the first event and how many there are."""
     source = outcome.source
-    if isinstance(outcome, Answered):
+    if isinstance(outcome, replies.Answered):
         logs.log(
             "INFO",
             _ANSWERED,
@@ -140,7 +139,7 @@ def _log_outcome(outcome: Accepted | Answered, head: Request, reply: Reply, star
     )
 
 
-def _log_dead_letter(outcome: DeadLettered, started: float) -> None:
+def _log_dead_letter(outcome: replies.DeadLettered, started: float) -> None:
     logs.log(
         "WARNING",
         "dead lettered",

@@ -6,12 +6,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from functions.receive.source import Source
-from shared.errors import Rejected
-from shared.formats.json_body import quotable
+from shared import errors, http, jsontext
+from shared.formats import json_body, parse
 from shared.formats.media_type import media_type, structured_format
-from shared.formats.parse import Parsed, parse_as, parse_body, parse_if
-from shared.http import Request
-from shared.jsontext import Json
 from shared.limits import DEFAULT, Limits
 from shared.signatures.auth_scheme import AuthScheme
 
@@ -49,7 +46,7 @@ class ReadData(NamedTuple):
     text     the data as JSON text, exactly as it was sent; None for any other body
     """
 
-    data: Json
+    data: jsontext.Json
     by_body: bool
     text: bytes | None = None
 
@@ -57,11 +54,11 @@ class ReadData(NamedTuple):
 class _ParsedBody(NamedTuple):
     """`by_body` as in ReadData."""
 
-    parsed: Parsed
+    parsed: parse.Parsed
     by_body: bool
 
 
-def as_sent_by_provider(source: Source, request: Request) -> Request:
+def as_sent_by_provider(source: Source, request: http.Request) -> http.Request:
     """Return the request with the content type that its body has, among those that the source's provider sends.
 
     Signatures and data are read by this content type, because the header is not signed.
@@ -76,13 +73,13 @@ def as_sent_by_provider(source: Source, request: Request) -> Request:
     return replace(request, headers=(*headers, ("content-type", content_type)))
 
 
-def _sent_format(formats: tuple[str, ...], request: Request) -> str:
+def _sent_format(formats: tuple[str, ...], request: http.Request) -> str:
     """Return the first format that the body begins like, else the provider's first one."""
     if len(formats) == 1:
         return formats[0]
     try:
         body = _decoded_body(request)
-    except Rejected:  # parsing the data rejects it again, once the sender is authenticated
+    except errors.Rejected:  # parsing the data rejects it again, once the sender is authenticated
         return formats[0]
     start = body[:_SNIFFED_BYTES].lstrip(_BEFORE_CONTENT)
     for format_name in formats:
@@ -91,7 +88,7 @@ def _sent_format(formats: tuple[str, ...], request: Request) -> str:
     return formats[0]
 
 
-def verify_not_extended(source: Source, request: Request) -> None:
+def verify_not_extended(source: Source, request: http.Request) -> None:
     """Reject a body that a length-extension attack could have made. Raises Rejected (`unsupported_content_type`).
 
     From the digest of a secret and a body, anybody can compute the digest of the same with more bytes at its end. So
@@ -103,10 +100,10 @@ def verify_not_extended(source: Source, request: Request) -> None:
     sent = media_type(request.header("content-type") or "").name
     if sent not in accepted:
         rule = "its digest could be that of a longer body, so only the provider's own content type is accepted"
-        raise Rejected("unsupported_content_type", rule)
+        raise errors.Rejected("unsupported_content_type", rule)
 
 
-def read_data(source: Source, request: Request, limits: Limits, auth: AuthScheme | None = None) -> ReadData:
+def read_data(source: Source, request: http.Request, limits: Limits, auth: AuthScheme | None = None) -> ReadData:
     """Parse the request's body, and change the data as the source's settings say. Raises Rejected.
 
     `auth` authenticated the request; None if its head did, or a bus brought it.
@@ -117,7 +114,7 @@ def read_data(source: Source, request: Request, limits: Limits, auth: AuthScheme
     body = request.body if request.method == "GET" else _decoded_body(request, limits)
     try:
         parsed, by_body = _parse(source, request, body, limits, auth)
-    except Rejected as error:
+    except errors.Rejected as error:
         raise _explained(error, request, body) from None  # a cause could carry the body into a traceback
     if auth is not None and auth.signs_fields:
         _verify_fields_are_json(source, parsed)
@@ -126,11 +123,11 @@ def read_data(source: Source, request: Request, limits: Limits, auth: AuthScheme
     for step in source.data_steps:
         data = step(data, limits)
     is_as_sent = parsed.format == "json" and data is parsed.data
-    text = quotable(body, media_type(request.header("content-type") or "")) if is_as_sent else None
+    text = json_body.quotable(body, media_type(request.header("content-type") or "")) if is_as_sent else None
     return ReadData(data, by_body, text)
 
 
-def _parse(source: Source, request: Request, body: bytes, limits: Limits, auth: AuthScheme | None) -> _ParsedBody:
+def _parse(source: Source, request: http.Request, body: bytes, limits: Limits, auth: AuthScheme | None) -> _ParsedBody:
     """Parse the body in the format that the first of these decides; raise Rejected if it cannot be parsed.
 
     1. the configuration, or the content of a GET's query
@@ -141,12 +138,12 @@ def _parse(source: Source, request: Request, body: bytes, limits: Limits, auth: 
     content_type = request.header("content-type")
     if request.method == "GET":
         format_name = source.body or _query_format(source, request)
-        return _ParsedBody(parse_as(format_name, body, None, limits), by_body=True)
+        return _ParsedBody(parse.parse_as(format_name, body, None, limits), by_body=True)
     if source.body:
-        return _ParsedBody(parse_as(source.body, body, content_type, limits), by_body=True)
+        return _ParsedBody(parse.parse_as(source.body, body, content_type, limits), by_body=True)
     if source.formats:
         # as_sent_by_provider chose the content type by the body's first bytes.
-        return _ParsedBody(parse_body(body, content_type, limits), by_body=True)
+        return _ParsedBody(parse.parse_body(body, content_type, limits), by_body=True)
     if auth is not None and _signs_bytes(auth):
         # The content type is not signed, so anybody may have changed it.
         document = _parse_document(body, limits)
@@ -154,10 +151,10 @@ def _parse(source: Source, request: Request, body: bytes, limits: Limits, auth: 
             return _ParsedBody(document, by_body=True)
     # Where fields are signed, read_data rejects every format but JSON: no header can have the body parsed otherwise.
     must_be_json = auth is not None and auth.signs_fields
-    return _ParsedBody(parse_body(body, content_type, limits), by_body=must_be_json)
+    return _ParsedBody(parse.parse_body(body, content_type, limits), by_body=must_be_json)
 
 
-def _query_format(source: Source, request: Request) -> str:
+def _query_format(source: Source, request: http.Request) -> str:
     from functions.receive.query_body import query_body  # few sources take GET
 
     return query_body(source, request.query).format
@@ -168,23 +165,23 @@ def _signs_bytes(auth: AuthScheme) -> bool:
     return auth.signs_content and not auth.signs_fields
 
 
-def _parse_document(body: bytes, limits: Limits) -> Parsed | None:
+def _parse_document(body: bytes, limits: Limits) -> parse.Parsed | None:
     """Parse JSON, XML or a property list by the body alone; None for any other body. Raises Rejected for a limit."""
     format_name = structured_format(body)
-    return None if format_name is None else parse_if(format_name, body, None, limits)
+    return None if format_name is None else parse.parse_if(format_name, body, None, limits)
 
 
-def _verify_fields_are_json(source: Source, parsed: Parsed) -> None:
+def _verify_fields_are_json(source: Source, parsed: parse.Parsed) -> None:
     """Reject any format but JSON for signed fields, unless the configuration chose it. Raises Rejected."""
     if not source.body and parsed.format != "json":
-        raise Rejected("unsupported_content_type", f"fields of JSON are signed, but the body is {parsed.format}")
+        raise errors.Rejected("unsupported_content_type", f"fields of JSON are signed, but the body is {parsed.format}")
 
 
-def _explained(error: Rejected, request: Request, body: bytes) -> Rejected:
+def _explained(error: errors.Rejected, request: http.Request, body: bytes) -> errors.Rejected:
     """Return the rejection of a body that was not parsed, with what its sender must correct where that is known."""
     if request.body.startswith(_GZIP) and not request.header("content-encoding"):
         rule = "the body is gzip: the sender must say so, with the header `Content-Encoding: gzip`"
-        return Rejected("malformed_body", rule)
+        return errors.Rejected("malformed_body", rule)
     if error.code != "malformed_body":
         return error
     declared = media_type(request.header("content-type") or "").format
@@ -192,10 +189,10 @@ def _explained(error: Rejected, request: Request, body: bytes) -> Rejected:
     if declared is None or begins_like is None or declared == begins_like:
         return error
     rule = f"the content type says {declared}, and the body begins like {begins_like}: the sender must correct one"
-    return Rejected("malformed_body", f"{error.detail}; {rule}")
+    return errors.Rejected("malformed_body", f"{error.detail}; {rule}")
 
 
-def _decoded_body(request: Request, limits: Limits = DEFAULT) -> bytes:
+def _decoded_body(request: http.Request, limits: Limits = DEFAULT) -> bytes:
     """Return the body without its content encoding. Raises Rejected."""
     encoding = request.header("content-encoding")
     if not encoding:
@@ -205,7 +202,7 @@ def _decoded_body(request: Request, limits: Limits = DEFAULT) -> bytes:
     return decode_content(request.body, encoding, limits)
 
 
-def _unwrapped(data: Json) -> Json:
+def _unwrapped(data: jsontext.Json) -> jsontext.Json:
     """Return the content of an XML document's one element; an element of text alone stays as it is."""
     if isinstance(data, dict) and len(data) == 1:
         [content] = data.values()

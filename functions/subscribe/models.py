@@ -19,8 +19,7 @@ from pydantic import (
 
 from shared import event, times
 from shared.jsontext import Json, JsonObject, texts_json
-from shared.subscribers import event_types, names
-from shared.subscribers.model import AuthKind, Capability, DisabledBy, Scope
+from shared.subscribers import event_types, model, names
 
 MAX_PAGE: Final = 100
 MAX_CURSOR_CHARACTERS: Final = 2_000
@@ -186,7 +185,7 @@ class AuthInput(Input):
     hmac      `header` has `prefix` and the HMAC-SHA256 of the body, written as `encoding` says
     """
 
-    kind: AuthKind = "standard"
+    kind: model.AuthKind = "standard"
     username: Annotated[str, Field(pattern=r"^[\x20-\x39\x3b-\x7e]*$", max_length=200)] = ""
     header: Annotated[str, Field(pattern=r"^([A-Za-z0-9!#$%&'*+.^_`|~-]{1,100})?$")] = ""
     prefix: Annotated[str, Field(pattern=r"^[\x20-\x7e]*$", max_length=50)] = ""
@@ -265,7 +264,7 @@ class EndpointChange(Input):
 
 
 class AuthView(Output):
-    kind: AuthKind
+    kind: model.AuthKind
     username: str
     header: str
     prefix: str
@@ -275,7 +274,7 @@ class AuthView(Output):
 class DisabledView(Output):
     """The reason why the endpoint is disabled, with who did it and when."""
 
-    by: DisabledBy
+    by: model.DisabledBy
     reason: str
     at: str | None
 
@@ -536,7 +535,7 @@ class ApiKeyInput(Input):
     """A new API key. `write` includes `read`, and `admin` includes all."""
 
     description: Annotated[Line, Field(max_length=200)] = ""
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]
+    scopes: Annotated[list[model.Scope], Field(min_length=1, max_length=4)]
 
 
 class ApiKeyView(Output):
@@ -544,7 +543,7 @@ class ApiKeyView(Output):
 
     id: str
     description: str
-    scopes: list[Scope]
+    scopes: list[model.Scope]
     created_at: str
     rotated: bool
 
@@ -558,7 +557,7 @@ class ApiKeyCreated(ApiKeyView):
 class PortalTokenInput(Input):
     """A portal token. Without `reveal_secret`, its holder sees a secret only when it is made."""
 
-    capabilities: Annotated[list[Capability], Field(min_length=1, max_length=4)] = ["view", "manage", "resend"]
+    capabilities: Annotated[list[model.Capability], Field(min_length=1, max_length=4)] = ["view", "manage", "resend"]
     expires_in: Annotated[int, Field(ge=MIN_TOKEN_SECONDS, le=MAX_TOKEN_SECONDS)] = 3_600
 
 
@@ -584,7 +583,7 @@ class PortalInfo(Output):
 
     name: str
     logo: str
-    capabilities: list[Capability]
+    capabilities: list[model.Capability]
     tenant: str
     limits: PortalLimits
     verify: str

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeAlias
 
 from functions.transform.step import Settings
-from shared import base64_text, did_you_mean, expressions
+from shared import base64_text, did_you_mean, errors, expressions
 from shared.config.rules import verified_by
-from shared.errors import Permanent
 from shared.event import Event, attribute_text
 from shared.formats.text_body import binary
 from shared.jsontext import Json, kind_of, to_json
@@ -164,10 +163,10 @@ def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") ->
     part, rest = parts[0], parts[1:]
     if isinstance(part, str):
         if not isinstance(value, dict):
-            raise Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object")
+            raise errors.Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object")
         inner_place = _place_of_key(place, part)
         if part not in value:
-            raise Permanent("path_conflict", f"{inner_place} is not there")
+            raise errors.Permanent("path_conflict", f"{inner_place} is not there")
         yield from iterate_values(value[part], rest, inner_place)
         return
     items = _list_with(value, part, place)
@@ -181,7 +180,7 @@ def change_values(value: Json, parts: tuple[Part, ...], change: Change) -> Json:
 
     def change_present(present: MaybeJson, place: str) -> Json:
         if isinstance(present, Missing):
-            raise Permanent("path_conflict", f"{place} is not there")
+            raise errors.Permanent("path_conflict", f"{place} is not there")
         return change(present, place)
 
     return update_value(value, parts, change_present, strict=True)
@@ -212,7 +211,7 @@ def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, plac
     if isinstance(part, str):
         fields: Json = {} if value is None or isinstance(value, Missing) else value
         if not isinstance(fields, dict):
-            raise Permanent("path_conflict", f"{place} is {kind_of(fields)}, not an object")
+            raise errors.Permanent("path_conflict", f"{place} is {kind_of(fields)}, not an object")
         before = fields.get(part, MISSING)
         after = _update(before, rest, change, _place_of_key(place, part), strict)
         return value if after is before or isinstance(after, Missing) else {**fields, part: after}
@@ -233,11 +232,11 @@ def _is_nothing_at(value: MaybeJson, part: int | Every) -> bool:
 
 def _list_with(value: MaybeJson, part: int | Every, place: str) -> list[Json]:
     if isinstance(value, Missing):
-        raise Permanent("path_conflict", f"{place} is not there")
+        raise errors.Permanent("path_conflict", f"{place} is not there")
     if not isinstance(value, list):
-        raise Permanent("path_conflict", f"{place} is {kind_of(value)}, not a list")
+        raise errors.Permanent("path_conflict", f"{place} is {kind_of(value)}, not a list")
     if isinstance(part, int) and part >= len(value):
-        raise Permanent("path_conflict", f"{place} has {len(value)} items; there is no [{part}]")
+        raise errors.Permanent("path_conflict", f"{place} has {len(value)} items; there is no [{part}]")
     return value
 
 
@@ -301,16 +300,16 @@ def with_attribute(event: Event, path: Path, value: Json) -> Event:
     that JSON lacks.
     """
     if isinstance(value, list | dict):
-        raise Permanent("path_conflict", f"{path.text!r} is text; found {kind_of(value)}")
+        raise errors.Permanent("path_conflict", f"{path.text!r} is text; found {kind_of(value)}")
     try:
         written = "" if value is None else value if isinstance(value, str) else to_json(value)
     except ValueError:
         reason = f"{path.text!r} would be a number that JSON lacks, or one of too many digits"
-        raise Permanent("invalid_output", reason) from None
+        raise errors.Permanent("invalid_output", reason) from None
     text = attribute_text(written)
     if path.root == "type":
         if not text:
-            raise Permanent("path_conflict", "'type' cannot be empty")
+            raise errors.Permanent("path_conflict", "'type' cannot be empty")
         return replace(event, type=text)
     return replace(event, subject=text or None) if path.root == "subject" else replace(event, actor=text or None)
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 
 from functions.transform.output import verify_change, verify_events, verify_output
 from functions.transform.step import Many, NamedStep, Noted, StepResult, Stop, Switch, Through
-from shared.errors import Permanent
+from shared import errors, jsontext
 from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.jsontext import from_json, texts_json
 
 
 @dataclass(slots=True)
@@ -43,11 +42,11 @@ class ResultVerifier:
         elif isinstance(result, Switch | Through):
             self._verify_event(result.event, before, step)
             if result.chain not in step.step.chains() or result.chain not in self.chain_names:
-                raise Permanent("invalid_chain", "it leads to a chain that its `chains` method does not return")
+                raise errors.Permanent("invalid_chain", "it leads to a chain that its `chains` method does not return")
         elif isinstance(result, Many):
             return self._verify_and_number(result, before, step)
         elif not isinstance(result, Stop):
-            raise Permanent("step_failed", f"it returned {type(result).__name__}, not an event")
+            raise errors.Permanent("step_failed", f"it returned {type(result).__name__}, not an event")
         return result
 
     def _verify_event(self, event: Event, before: Event, step: NamedStep) -> None:
@@ -86,9 +85,9 @@ def _may_be_larger(event: Event, before: Event, step: NamedStep) -> bool:
 def _verify_identity(event: Event, before: Event, step: NamedStep) -> None:
     """Verify that it is an event, and the same one. Raises Permanent."""
     if not isinstance(event, Event):
-        raise Permanent("step_failed", f"it returned {type(event).__name__}, not an event")
+        raise errors.Permanent("step_failed", f"it returned {type(event).__name__}, not an event")
     if event.id != before.id:
-        raise Permanent("step_failed", "it changed the event's id")
+        raise errors.Permanent("step_failed", "it changed the event's id")
     if step.is_own:
         _verify_attributes(event)
 
@@ -96,9 +95,9 @@ def _verify_identity(event: Event, before: Event, step: NamedStep) -> None:
 def _verify_attributes(event: Event) -> None:
     """Verify that the event's attributes can be written and read again. Raises Permanent (`invalid_output`)."""
     try:
-        from_cloudevent(from_json(texts_json(to_cloudevent(replace(event, data=None)))))
-    except Permanent as error:
-        raise Permanent("invalid_output", f"it returned an event that cannot be read: {error.detail}") from error
+        from_cloudevent(jsontext.from_json(jsontext.texts_json(to_cloudevent(replace(event, data=None)))))
+    except errors.Permanent as error:
+        raise errors.Permanent("invalid_output", f"it returned an event that cannot be read: {error.detail}") from error
     except (TypeError, ValueError) as error:  # half a surrogate pair, too
         reason = "it returned an event with an attribute that JSON cannot hold"
-        raise Permanent("invalid_output", reason) from error
+        raise errors.Permanent("invalid_output", reason) from error

@@ -7,9 +7,8 @@ in a number that JavaScript can hold.
 import hashlib
 import json
 
-from shared import errors, ports, times
+from shared import errors, journal, ports, times
 from shared.event import to_cloudevent
-from shared.journal import DeadLetter, EventEntry, route_documents, updated_entry
 from shared.jsontext import Json, JsonObject, to_json
 
 
@@ -23,16 +22,16 @@ def first_seq(seconds: float) -> int:
     return max(0, round(seconds * 1_000)) << 12
 
 
-def event_seq(entry: EventEntry) -> int:
+def event_seq(entry: journal.EventEntry) -> int:
     return seq_of(times.unix_seconds(entry.event.receivedat), entry.event.id)
 
 
-def event_body(entry: EventEntry) -> bytes:
+def event_body(entry: journal.EventEntry) -> bytes:
     """Return the event's CloudEvent."""
     return entry.document or to_json(to_cloudevent(entry.event)).encode()
 
 
-def event_document(entry: EventEntry, seq: int) -> JsonObject:
+def event_document(entry: journal.EventEntry, seq: int) -> JsonObject:
     """Return all that is known of an event but itself."""
     event = entry.event
     return {
@@ -45,19 +44,19 @@ def event_document(entry: EventEntry, seq: int) -> JsonObject:
         "routed_at": entry.at,
         "expected": entry.expected,
         "broken": entry.broken,
-        "routes": route_documents(entry.routes, entry.others),
+        "routes": journal.route_documents(entry.routes, entry.others),
     }
 
 
-def updated_text(stored: object, entry: EventEntry) -> str:
+def updated_text(stored: object, entry: journal.EventEntry) -> str:
     """Return the text of a stored event's document with the decisions of a partial entry in it."""
     document = parsed_entry(stored)
-    updated = updated_entry(entry, document["routes"], int(str(document["expected"])))
-    routes = route_documents(updated.routes, updated.others)
+    updated = journal.updated_entry(entry, document["routes"], int(str(document["expected"])))
+    routes = journal.route_documents(updated.routes, updated.others)
     return to_json({**document, "expected": updated.expected, "broken": updated.broken, "routes": routes})
 
 
-async def put_large_message(letter: DeadLetter, blobs: ports.Blobs | None, max_bytes: int) -> str | None:
+async def put_large_message(letter: journal.DeadLetter, blobs: ports.Blobs | None, max_bytes: int) -> str | None:
     """Put the message of a dead letter into a blob if it is larger than that. Return the blob's name, else None.
 
     Raises Temporary, also if there is no place for blobs.
@@ -73,7 +72,7 @@ async def put_large_message(letter: DeadLetter, blobs: ports.Blobs | None, max_b
     return name
 
 
-def dead_letter_document(letter: DeadLetter) -> JsonObject:
+def dead_letter_document(letter: journal.DeadLetter) -> JsonObject:
     """Return all of a dead letter but its message."""
     document: JsonObject = {
         name: getattr(letter, name)

@@ -4,8 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
-from shared.config.rules import SecretName
-from shared.config.values import HeaderName
+from shared.config import rules, values
 from shared.errors import Permanent
 from shared.outgoing.allowed_requests import read_target
 
@@ -17,27 +16,27 @@ class RequestAuth(BaseModel):
 class BasicRequestAuth(RequestAuth):
     scheme: Literal["basic"]
     username: str
-    secret: SecretName
+    secret: rules.SecretName
 
 
 class BearerRequestAuth(RequestAuth):
     scheme: Literal["bearer"]
-    secret: SecretName
+    secret: rules.SecretName
 
 
 class HeaderRequestAuth(RequestAuth):
     """A header with the secret; `prefix` precedes it, such as `Token `."""
 
     scheme: Literal["header"]
-    header: HeaderName
+    header: values.HeaderName
     prefix: str = ""
-    secret: SecretName
+    secret: rules.SecretName
 
 
 class QueryRequestAuth(RequestAuth):
     scheme: Literal["query"]
     parameter: Annotated[str, Field(min_length=1)]
-    secret: SecretName
+    secret: rules.SecretName
 
 
 class GoogleRequestAuth(RequestAuth):
@@ -58,7 +57,7 @@ class GoogleOAuthRequestAuth(RequestAuth):
 
     scheme: Literal["google_oauth"]
     scope: Annotated[str, Field(min_length=1)] = "https://www.googleapis.com/auth/cloud-platform"
-    secret: SecretName | None = None
+    secret: rules.SecretName | None = None
 
 
 class OAuth2RequestAuth(RequestAuth):
@@ -70,7 +69,7 @@ class OAuth2RequestAuth(RequestAuth):
     scheme: Literal["oauth2"]
     token_url: str
     client_id: Annotated[str, Field(min_length=1)]
-    secret: SecretName
+    secret: rules.SecretName
     scope: str = ""
     audience: str = ""
     style: Literal["basic", "body"] = "basic"
@@ -92,7 +91,7 @@ class AwsRequestAuth(RequestAuth):
     service: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")]
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")]
     access_key_id: Annotated[str, Field(min_length=1)] | None = None
-    secret: SecretName | None = None
+    secret: rules.SecretName | None = None
 
     @model_validator(mode="after")
     def _verify_key(self) -> Self:

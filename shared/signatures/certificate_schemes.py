@@ -17,21 +17,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from shared import errors, http
 from shared.jsontext import JsonObject, canonical
-from shared.signatures.auth_scheme import (
-    TOLERANCE_SECONDS,
-    Coverage,
-    NeededKey,
-    NotAttempted,
-    SchemeEntry,
-    TimedScheme,
-    fetched_key,
-    mismatch,
-    verify_timestamp,
-)
+from shared.signatures import auth_scheme, locations, signing
 from shared.signatures.content import TemplateValues, filled_template, parse_content
 from shared.signatures.keys import is_signed_by, public_key
-from shared.signatures.locations import RequestFields
-from shared.signatures.signing import decoded
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -41,7 +29,7 @@ def certificate(pem: bytes, now: float) -> Certificate:
     """Raises Rejected (`signature_mismatch`) for one that has expired, Temporary for what is none."""
     found = _loaded(pem)
     if found.not_valid_after_utc < datetime.fromtimestamp(now, UTC):
-        raise mismatch("the provider's certificate has expired")
+        raise auth_scheme.mismatch("the provider's certificate has expired")
     return found
 
 
@@ -117,7 +105,7 @@ class UnprovenMessage(NamedTuple):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class AwsSnsScheme(TimedScheme):
+class AwsSnsScheme(auth_scheme.TimedScheme):
     """`topics`: the ARNs or account ids that may send, as anyone can create a topic whose messages SNS signs."""
 
     scheme = "aws-sns"
@@ -127,17 +115,19 @@ class AwsSnsScheme(TimedScheme):
     needs_key: bool = field(init=False, default=True)
 
     @classmethod
-    def read(cls, entry: SchemeEntry) -> Self:
+    def read(cls, entry: auth_scheme.SchemeEntry) -> Self:
         return cls(
             topics=entry.texts("topics"),
-            tolerance_seconds=entry.seconds("tolerance_seconds", TOLERANCE_SECONDS),
+            tolerance_seconds=entry.seconds("tolerance_seconds", auth_scheme.TOLERANCE_SECONDS),
             when=entry.when,
             **entry.strings("topics"),
         )
 
-    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+    def verify(
+        self, fields: locations.RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
+    ) -> None:
         message = self._read_unproven(fields, now)
-        pem = fetched_key(keys, message.url)
+        pem = auth_scheme.fetched_key(keys, message.url)
         certificate(pem, now)
         key = public_key(pem.decode("ascii", "replace"))
         checks = [
@@ -145,12 +135,12 @@ class AwsSnsScheme(TimedScheme):
             for content in message.contents
         ]
         if True not in checks:
-            raise mismatch("the signature does not match the message and the certificate")
+            raise auth_scheme.mismatch("the signature does not match the message and the certificate")
 
-    def needed_key(self, fields: RequestFields, now: float) -> NeededKey:
-        return NeededKey(self._read_unproven(fields, now).url, is_configured=False)
+    def needed_key(self, fields: locations.RequestFields, now: float) -> auth_scheme.NeededKey:
+        return auth_scheme.NeededKey(self._read_unproven(fields, now).url, is_configured=False)
 
-    def _read_unproven(self, fields: RequestFields, now: float) -> UnprovenMessage:
+    def _read_unproven(self, fields: locations.RequestFields, now: float) -> UnprovenMessage:
         """Check all that needs no network: both URLs and their regions, topic, timestamp.
 
         Raises Rejected: `signature_mismatch`, `timestamp_out_of_range`, `certificate_url_not_allowed`,
@@ -169,11 +159,11 @@ class AwsSnsScheme(TimedScheme):
         topic = _text(message, "TopicArn") or ""
         account = topic.split(":")[4] if topic.count(":") >= 5 else ""
         if self.topics and topic not in self.topics and account not in self.topics:
-            raise mismatch("neither the topic nor its account is one that the source names")
-        verify_timestamp(_text(message, "Timestamp"), now, self.tolerance_seconds, "rfc3339")
+            raise auth_scheme.mismatch("neither the topic nor its account is one that the source names")
+        auth_scheme.verify_timestamp(_text(message, "Timestamp"), now, self.tolerance_seconds, "rfc3339")
         algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
         if algorithm is None:
-            raise mismatch(f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
+            raise auth_scheme.mismatch(f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
         contents = tuple(_content(message, names) for names in _SIGNED[str(message["Type"])])
         return UnprovenMessage(url, algorithm, _signature(message), contents)
 
@@ -184,31 +174,31 @@ class AwsSnsScheme(TimedScheme):
         if region not in named and not re.fullmatch(_REGIONS.get(suffix, ""), region):
             raise errors.Rejected(code, f"the URL names an unknown AWS region; for a new one, {_NAME_IT}")
 
-    def coverage(self, unpacked: str, request: http.Request) -> Coverage:
-        return Coverage(body_fields=True)
+    def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
+        return auth_scheme.Coverage(body_fields=True)
 
-    def signed_content(self, fields: RequestFields) -> bytes:
+    def signed_content(self, fields: locations.RequestFields) -> bytes:
         message = _message(fields)
         names = {name for choice in _SIGNED[str(message["Type"])] for name in choice}
         return canonical({name: text for name in sorted(names) if (text := _text(message, name)) is not None})
 
 
-def _message(fields: RequestFields) -> JsonObject:
+def _message(fields: locations.RequestFields) -> JsonObject:
     message = fields.data
     if not isinstance(message, dict) or not isinstance(message.get("Type"), str) or message["Type"] not in _SIGNED:
-        raise mismatch("the body is not from SNS; raw message delivery has no signature, so turn it off")
+        raise auth_scheme.mismatch("the body is not from SNS; raw message delivery has no signature, so turn it off")
     if any("\n" in (_text(message, name) or "") for name in _ONE_LINE):
-        raise mismatch("a field other than the message has a line break, and could pass for several fields")
+        raise auth_scheme.mismatch("a field other than the message has a line break, and could pass for several fields")
     return message
 
 
 def _signature(message: JsonObject) -> bytes:
     try:
-        signature = decoded(_text(message, "Signature") or "", "base64")
+        signature = signing.decoded(_text(message, "Signature") or "", "base64")
     except ValueError:
         signature = b""
     if not signature:
-        raise mismatch("the message has no Signature in base64")
+        raise auth_scheme.mismatch("the message has no Signature in base64")
     return signature
 
 
@@ -236,48 +226,52 @@ class UnprovenRequest(NamedTuple):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class PayPalScheme(TimedScheme):
+class PayPalScheme(auth_scheme.TimedScheme):
     scheme = "paypal"
     webhook_id: str
     signs_content: bool = field(init=False, default=True)
     needs_key: bool = field(init=False, default=True)
 
-    def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
+    def verify(
+        self, fields: locations.RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
+    ) -> None:
         request = self._read_unproven(fields, now)
-        pem = fetched_key(keys, request.url)
+        pem = auth_scheme.fetched_key(keys, request.url)
         if not _SUBJECTS.intersection(common_names(certificate(pem, now))):
-            raise mismatch("the certificate is not that of PayPal's webhook signatures")
+            raise auth_scheme.mismatch("the certificate is not that of PayPal's webhook signatures")
         if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", request.signature, request.content):
-            raise mismatch("the signature does not match the ids, the time, the body and the certificate")
+            raise auth_scheme.mismatch("the signature does not match the ids, the time, the body and the certificate")
 
-    def needed_key(self, fields: RequestFields, now: float) -> NeededKey:
-        return NeededKey(self._read_unproven(fields, now).url, is_configured=False)
+    def needed_key(self, fields: locations.RequestFields, now: float) -> auth_scheme.NeededKey:
+        return auth_scheme.NeededKey(self._read_unproven(fields, now).url, is_configured=False)
 
-    def _read_unproven(self, fields: RequestFields, now: float) -> UnprovenRequest:
+    def _read_unproven(self, fields: locations.RequestFields, now: float) -> UnprovenRequest:
         """Check all that needs no network: algorithm, time, URL. Raises Rejected (`signature_mismatch`,
         `timestamp_out_of_range`, `certificate_url_not_allowed`)."""
         request = fields.request
         if not (signature_text := request.header("paypal-transmission-sig")):
-            raise NotAttempted("the request has no signature: it is expected in the header paypal-transmission-sig")
+            raise auth_scheme.NotAttempted(
+                "the request has no signature: it is expected in the header paypal-transmission-sig"
+            )
         url = allowed_url(
             request.header("paypal-cert-url"), PAYPAL_HOST, "certificate_url_not_allowed", PAYPAL_CERTIFICATE
         )
         if (request.header("paypal-auth-algo") or "").lower() != "sha256withrsa":
-            raise mismatch("the header paypal-auth-algo names another algorithm than SHA256withRSA")
-        verify_timestamp(request.header("paypal-transmission-time"), now, self.tolerance_seconds, "rfc3339")
+            raise auth_scheme.mismatch("the header paypal-auth-algo names another algorithm than SHA256withRSA")
+        auth_scheme.verify_timestamp(request.header("paypal-transmission-time"), now, self.tolerance_seconds, "rfc3339")
         try:
-            signature = decoded(signature_text, "base64")
+            signature = signing.decoded(signature_text, "base64")
         except ValueError:
-            raise mismatch("the signature is not base64") from None
+            raise auth_scheme.mismatch("the signature is not base64") from None
         return UnprovenRequest(url, signature, filled_template(_CONTENT, TemplateValues(fields, id=self.webhook_id)))
 
-    def coverage(self, unpacked: str, request: http.Request) -> Coverage:
-        return Coverage(body_fields=True)  # a checksum of the body is signed
+    def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
+        return auth_scheme.Coverage(body_fields=True)  # a checksum of the body is signed
 
-    def signed_content(self, fields: RequestFields) -> bytes:
+    def signed_content(self, fields: locations.RequestFields) -> bytes:
         return filled_template(_LASTING, TemplateValues(fields))
 
-    def signed_time(self, fields: RequestFields) -> str:
+    def signed_time(self, fields: locations.RequestFields) -> str:
         return fields.request.header("paypal-transmission-time") or ""
 
 

@@ -10,21 +10,20 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from deploy.config.sections.auth import Auth
 from shared import casting, http, jsontext
-from shared.config.rules import Seconds, listed
+from shared.config import rules, values
 from shared.config.signed import RequestLocation
-from shared.config.values import Model
 from shared.signatures import auth_scheme, locations
 
 NO_SECRET = frozenset({"aws-sns", "paypal"})
 SOURCES_SECRET = "the-source-s-own"  # noqa: S105 a name that stands for the one the source gives
 
-Texts = Annotated[list[str], BeforeValidator(listed)]
+Texts = Annotated[list[str], BeforeValidator(rules.listed)]
 Evidence = Literal["provider", "library", "notes"]
 SentFormat = Literal["json", "ndjson", "xml", "form", "multipart"]
 Dedupe = Literal["body", "signed", "delivery_id"]
 
 
-class OfferedScheme(Model):
+class OfferedScheme(values.Model):
     """An auth scheme of a provider, as a source would write it, but without a secret: the source names that.
 
     `on_request`: it applies only to a source that names its variant. `{param.NAME}` stands for a param of the source.
@@ -44,14 +43,14 @@ class OfferedScheme(Model):
         return {"scheme": scheme, "on_request": value.get("on_request", False)}
 
 
-class RepeatingBody(Model):
+class RepeatingBody(values.Model):
     """Different events with the same body. `when` recognises them by locations in the body."""
 
     event: str
     when: dict[Annotated[str, Field(pattern=r"^data\.")], str | bool]
 
 
-class EventFields(Model):
+class EventFields(values.Model):
     """The locations of the event's attributes. Of several locations, the first that has a value counts.
 
     A location is `header.NAME`, `query.NAME`, `data.path`, `beside.KEY` (the name of the only key beside KEY) or, in a
@@ -79,7 +78,7 @@ class EventFields(Model):
     repeats: list[RepeatingBody] | None = None
 
 
-class Answer(Model):
+class Answer(values.Model):
     """The reply that the provider accepts as success, and its time limit. `status`, `body`, `type` and `headers`
     replace the default reply."""
 
@@ -88,11 +87,11 @@ class Answer(Model):
     body: str | None = None
     type: str | None = None
     headers: dict[str, str] | None = None
-    within: Seconds | None = None
+    within: rules.Seconds | None = None
     retries: str | None = None
 
 
-class Param(Model):
+class Param(values.Model):
     """A value that a source may set under `params`. `secret`: it is the name of a secret. `recommended`: `lint` warns
     if it is missing."""
 
@@ -102,7 +101,7 @@ class Param(Model):
     recommended: bool = False
 
 
-class Proven(Model):
+class Proven(values.Model):
     """The evidence that the entry's signatures are verified correctly.
 
     `by` is `vectors` (published genuine requests), `library` (requests signed by the provider's own or an independent
@@ -130,7 +129,7 @@ Filled = Annotated[str, AfterValidator(_filled)]
 """Text with locations in braces: `{query.challenge}`, or `{hmac-base64(query.crc_token)}` with the source's secret."""
 
 
-class HandshakeReply(Model):
+class HandshakeReply(values.Model):
     """The reply to a handshake. `text` is sent as text/plain; strings in `json` may contain locations in braces."""
 
     status: int = 200
@@ -146,7 +145,7 @@ class HandshakeReply(Model):
         return self
 
 
-class Handshake(Model):
+class Handshake(values.Model):
     """A request by which a provider verifies an endpoint, before or while it sends events.
 
     when     a request is a handshake if its method fits and each location has this text (true: any text, false: none)
@@ -165,7 +164,7 @@ class Handshake(Model):
     note: str | None = None
 
 
-class ProviderEntry(Model):
+class ProviderEntry(values.Model):
     """A provider.
 
     known_from   the evidence for each group of facts: the provider's own documentation or code, a third party's library

@@ -14,8 +14,7 @@ from typing import Final
 from deploy.config.config_file import ConfigFile, Fault, unreadable
 from functions.notify.registry import OwnKinds, load_own_kinds
 from functions.transform.program import StepClasses, load_own_steps
-from shared.jsontext import list_at
-from shared.own_modules import OwnModuleFault
+from shared import jsontext, own_modules
 
 _LEFT_BEHIND: Final = ("deploy", "functions", "tests", "shared.cloud")
 
@@ -58,7 +57,7 @@ class OwnFiles:
                 yield self.fault(file, f"{name}: {rule}: {self._rule}")
 
     def _names(self, file: ConfigFile) -> list[str]:
-        return [str(name) for name in list_at(file.document, self.section)]
+        return [str(name) for name in jsontext.list_at(file.document, self.section)]
 
     @property
     def _rule(self) -> str:
@@ -77,7 +76,7 @@ def own_steps(file: ConfigFile) -> tuple[StepClasses, list[Fault]]:
     sources = STEP_FILES.sources(file)
     try:
         steps = load_own_steps(sources)
-    except OwnModuleFault as fault:
+    except own_modules.OwnModuleFault as fault:
         return {}, [*faults, STEP_FILES.fault(file, str(fault))]
     return steps, [*faults, *STEP_FILES.imports_left_behind(file, sources)]
 
@@ -93,7 +92,7 @@ def own_kinds(file: ConfigFile) -> OwnKinds:
     """Return the kinds of the files; none if there is a fault in one."""
     try:
         return load_own_kinds(KIND_FILES.sources(file))
-    except OwnModuleFault:
+    except own_modules.OwnModuleFault:
         return {}
 
 
@@ -102,7 +101,7 @@ def own_kind_faults(file: ConfigFile) -> Iterator[Fault]:
     sources = KIND_FILES.sources(file)
     try:
         load_own_kinds(sources)
-    except OwnModuleFault as fault:
+    except own_modules.OwnModuleFault as fault:
         yield KIND_FILES.fault(file, str(fault))
     else:
         yield from KIND_FILES.imports_left_behind(file, sources)

@@ -20,8 +20,7 @@ from aiohttp import web
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import HOST, config_faults, read_hint
 from deploy.dev.caught import open_caught
-from deploy.dev.inspector import caught_api, journal_upkeep, server, steps_api
-from deploy.dev.inspector.api import LOCAL, DevBackend, LocalBackend
+from deploy.dev.inspector import api, caught_api, journal_upkeep, server, steps_api
 from deploy.dev.local_server import stopped_by_signal
 from deploy.history import aws_ports, cloud_journal, local, local_journal, status
 from shared.cloud.gcp import pubsub, tokens
@@ -69,7 +68,7 @@ async def serve(
 
 
 @asynccontextmanager
-async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncIterator[LocalBackend]:
+async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncIterator[api.LocalBackend]:
     apis_url = f"http://{apis}"
     journal = LocalJournal(state / FILE_NAME)
     ledger = LocalLedger(state / LEDGER_FILE)
@@ -78,7 +77,7 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     with closing(local_journal.JournalReader(state / FILE_NAME)) as reader, open_caught(state) as caught:
         try:
-            yield LocalBackend(
+            yield api.LocalBackend(
                 reader=reader,
                 ledger=ledger,
                 blobs=LocalBlobs(state / "blobs"),
@@ -101,14 +100,14 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
 
 
 @asynccontextmanager
-async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator[DevBackend]:
+async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator[api.DevBackend]:
     aws = aws_ports.LocalAws.from_environ(environ)
     ledger, blobs, bus, documents = aws.make_ledger(), aws.make_blobs(), aws.make_bus(), aws.make_documents()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
     with closing(local_journal.JournalReader(state / FILE_NAME)) as requests, open_caught(state) as caught:
         journal = aws.make_journal(requests)
         try:
-            yield DevBackend(
+            yield api.DevBackend(
                 reader=journal,
                 ledger=ledger,
                 blobs=blobs,
@@ -129,17 +128,17 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
             await asyncio.sleep(0)  # lets their connections close
 
 
-def make_app(backend: LocalBackend, token: str) -> web.Application:
+def make_app(backend: api.LocalBackend, token: str) -> web.Application:
     upkeep = (partial(journal_upkeep.update_index, backend), partial(journal_upkeep.repair_journal, backend))
     return _dev_app(backend, token, PLOT_SECONDS, upkeep)
 
 
-def make_aws_app(backend: DevBackend, token: str) -> web.Application:
+def make_aws_app(backend: api.DevBackend, token: str) -> web.Application:
     return _dev_app(backend, token, AWS_PLOT_SECONDS, counted_events=cloud_journal.COUNTED_EVENTS)
 
 
 def _dev_app(
-    backend: DevBackend,
+    backend: api.DevBackend,
     token: str,
     plot_seconds: float,
     tasks: Sequence[Callable[[], Awaitable[None]]] = (),
@@ -154,12 +153,12 @@ def _dev_app(
     )
     access = server.PageAccess(token, lambda: events_advice(backend.state))
     app = server.base_app(backend, server.Board(documents), access, tasks)
-    app[LOCAL] = backend
+    app[api.LOCAL] = backend
     app.add_routes([*caught_api.CAUGHT_ROUTES, *steps_api.STEPS_ROUTES])
     return app
 
 
-async def _overview(backend: DevBackend, counted_events: int | None) -> JsonObject:
+async def _overview(backend: api.DevBackend, counted_events: int | None) -> JsonObject:
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
     counts = await backend.read(lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count()))
     statuses, totals, mail_count = counts

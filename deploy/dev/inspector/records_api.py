@@ -23,8 +23,7 @@ from deploy.dev.inspector.api import (
     limit_of,
     not_found,
 )
-from deploy.history import destinations, digests, documents, replay, subscribers
-from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow, EventPage, EventQuery, EventRecord
+from deploy.history import destinations, digests, documents, journal_view, replay, subscribers
 from deploy.history.state import configured_destinations
 from shared import claim_check, errors, journal, ledger, ports
 from shared.event import from_cloudevent, to_cloudevent
@@ -35,7 +34,7 @@ MAX_DELIVERIES: Final = 100
 SENT: Final = ("200 ", "202 ")
 """The beginnings of the responses of SES and SendGrid that a mail was accepted."""
 NEWEST_MAILS: Final = 200
-STATES: Final = (journal.KEPT, REPLAYED, DROPPED)
+STATES: Final = (journal.KEPT, journal_view.REPLAYED, journal_view.DROPPED)
 _TENANT: Final = re.compile(TENANT_PATTERN)
 
 
@@ -44,14 +43,14 @@ async def list_events(request: web.Request) -> web.Response:
     return json_answer(await find_events(backend, query))
 
 
-async def find_events(backend: Backend, query: EventQuery) -> JsonObject:
+async def find_events(backend: Backend, query: journal_view.EventQuery) -> JsonObject:
     """Return a page of the list. A search by text first indexes the next few hundred events."""
     if query.text:
         await backend.read(backend.reader.index)
     return page_document(await backend.read(partial(backend.reader.events, query)))
 
 
-def page_document(page: EventPage) -> JsonObject:
+def page_document(page: journal_view.EventPage) -> JsonObject:
     return {
         "events": [documents.summary_document(event) for event in page.events],
         "next_before": page.next_before,
@@ -85,7 +84,7 @@ def _mails_of(mailbox: Mailbox, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
     return {answers[mail.message_id]: mail.id for mail in mailbox.list_mail(NEWEST_MAILS) if mail.message_id in answers}
 
 
-async def _whole_event(backend: Backend, record: EventRecord) -> JsonObject | None:
+async def _whole_event(backend: Backend, record: journal_view.EventRecord) -> JsonObject | None:
     """Return the event with the data of its blob, or without data if the blob is gone."""
     if record.document is None or "dataref" not in record.document:
         return record.document
@@ -155,7 +154,7 @@ async def _replay(backend: Backend, letter: journal.DeadLetter, message: ports.B
 
     It is marked before it is published: one that fails again at once is kept again, and that must be the last write.
     """
-    if not await _mark(backend, [letter.id], REPLAYED):
+    if not await _mark(backend, [letter.id], journal_view.REPLAYED):
         return False
     try:
         await replay.restart_blob_expiry([letter.message], backend.blobs)
@@ -167,7 +166,7 @@ async def _replay(backend: Backend, letter: journal.DeadLetter, message: ports.B
 
 
 async def drop_dead_letters(request: web.Request) -> web.Response:
-    return json_answer({"dropped": await _mark(request.app[BACKEND], await _ids(request), DROPPED)})
+    return json_answer({"dropped": await _mark(request.app[BACKEND], await _ids(request), journal_view.DROPPED)})
 
 
 async def _ids(request: web.Request) -> Sequence[str]:
@@ -177,7 +176,7 @@ async def _ids(request: web.Request) -> Sequence[str]:
     return [str(each) for each in ids]
 
 
-async def _dead_letter(backend: Backend, dead_letter_id: str) -> DeadLetterRow:
+async def _dead_letter(backend: Backend, dead_letter_id: str) -> journal_view.DeadLetterRow:
     letter = await backend.read(partial(backend.reader.dead_letter, dead_letter_id))
     if letter is None:
         raise not_found(f"There is no dead letter {dead_letter_id!r}.")

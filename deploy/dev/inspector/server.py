@@ -18,8 +18,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.checkout import ROOT
-from deploy.dev.inspector.api import BACKEND, MAX_BODY_BYTES, Backend, errors_as_text, event_query
-from deploy.dev.inspector.records_api import RECORDS_ROUTES, find_events
+from deploy.dev.inspector import api, records_api
 from deploy.dev.local_server import LocalSite, local_only
 from deploy.history import documents, journal_view
 from shared import errors, logs
@@ -97,19 +96,19 @@ class PageAccess:
 
 
 def base_app(
-    backend: Backend, board: "Board", access: PageAccess, tasks: Sequence[Callable[[], Awaitable[None]]] = ()
+    backend: api.Backend, board: "Board", access: PageAccess, tasks: Sequence[Callable[[], Awaitable[None]]] = ()
 ) -> web.Application:
     """Return the application. `tasks` run beside it for as long as it is served."""
-    checks = [access.reject_events, local_only, access.require_token, errors_as_text]
-    app = web.Application(middlewares=checks, client_max_size=MAX_BODY_BYTES)
-    app[BACKEND] = backend
+    checks = [access.reject_events, local_only, access.require_token, api.errors_as_text]
+    app = web.Application(middlewares=checks, client_max_size=api.MAX_BODY_BYTES)
+    app[api.BACKEND] = backend
     app[BOARD] = board
     app.router.add_get("/", _index)
     app.router.add_get(READY_PATH, _no_icon)
     app.router.add_get(r"/docs/{path:(?:[a-z]+/)*[A-Za-z]+\.md}", _documentation)
     app.router.add_get(r"/page/{name:[a-z_]+\.[a-z]+}", _file)
     app.router.add_get("/api/live", live)
-    app.add_routes(RECORDS_ROUTES)
+    app.add_routes(records_api.RECORDS_ROUTES)
 
     async def run_tasks(_: web.Application) -> AsyncIterator[None]:
         running = [asyncio.create_task(repeated(task)) for task in (board.update, *tasks)]
@@ -237,7 +236,7 @@ class Board:
 BOARD: Final = web.AppKey("board", Board)
 
 
-async def plots(backend: Backend) -> JsonObject:
+async def plots(backend: api.Backend) -> JsonObject:
     reader, now = backend.reader, time.time()
     buckets = await backend.read(lambda: reader.series(now, PLOT_SPAN_SECONDS, PLOT_BUCKETS))
     return documents.series_document(buckets, PLOT_SPAN_SECONDS / PLOT_BUCKETS)
@@ -271,7 +270,7 @@ class SentDocuments:
 
 async def live(request: web.Request) -> web.StreamResponse:
     """Send updates of the list that the query selects, as for /api/events."""
-    query = event_query(request.query)
+    query = api.event_query(request.query)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     board = request.app[BOARD]
     board.open_pages += 1
@@ -286,7 +285,7 @@ async def live(request: web.Request) -> web.StreamResponse:
 
 async def _send_updates(request: web.Request, query: journal_view.EventQuery, response: web.StreamResponse) -> None:
     """Send updates until the page is closed, which a handler is not told of before it writes."""
-    backend, board = request.app[BACKEND], request.app[BOARD]
+    backend, board = request.app[api.BACKEND], request.app[BOARD]
     sent, pace, version, sent_at = SentDocuments(), Pace(backend.tick_seconds), -1, time.monotonic()
     while request.transport is not None and not request.transport.is_closing():
         updates = sent.updates(board.documents)
@@ -295,7 +294,7 @@ async def _send_updates(request: web.Request, query: journal_view.EventQuery, re
             # Without a write there is nothing new, but a search by text may find what was indexed since.
             before, version = version, await backend.read(backend.reader.version)
             if before != version or query.text:
-                page = await find_events(backend, query)
+                page = await records_api.find_events(backend, query)
                 pace.record(began, time.monotonic())
                 if listed := sent.list_update(page):
                     updates["events"] = listed

@@ -20,20 +20,14 @@ from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from functions.notify import http_kind
+from functions.notify import destination, http_kind, kind_settings
 from functions.notify.columns import ColumnSettings, ColumnType, converted, written_column
-from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination, HttpKind
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import KindSettings, ServerAddress
-from shared.batching import Batcher
+from shared import batching, errors, event, expressions, limits
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import HookchainError, Permanent, Temporary
-from shared.event import oneline, view_of
-from shared.expressions import Expression
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at
-from shared.limits import MIB
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
 API: Final = "https://bigquery.googleapis.com"
@@ -43,7 +37,7 @@ MAX_ROWS: Final = 500
 """Of a request."""
 MAX_BYTES: Final = 9_000_000
 """Of a request's rows: BigQuery takes 10 MB."""
-MAX_ANSWER_BYTES: Final = 4 * MIB
+MAX_ANSWER_BYTES: Final = 4 * limits.MIB
 """Of a response, which may name each row of a request."""
 MAX_WAITING: Final = 10_000
 MIN_SECONDS: Final = 0.5
@@ -80,7 +74,7 @@ _AFTER: Final = b"]}"
 ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")]
 
 
-class Settings(KindSettings):
+class Settings(kind_settings.KindSettings):
     """A row in a table of BigQuery.
 
     project, dataset, table  the table
@@ -105,7 +99,7 @@ class Settings(KindSettings):
     delivery_id: ColumnName | None = "delivery_id"
     create: bool = False
     secret: SecretName | None = None
-    api_url: ServerAddress | None = None
+    api_url: kind_settings.ServerAddress | None = None
     allow_private: bool = False
 
     @model_validator(mode="after")
@@ -132,9 +126,11 @@ class Settings(KindSettings):
         return tuple(self.columns) if self.delivery_id is None else (*self.columns, self.delivery_id)
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+def request(
+    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
+) -> OutgoingRequest:
     """Return the request of one row. Raises Permanent: `conversion_failed` or `output_too_large`."""
-    view = view_of(delivery.event)
+    view = event.view_of(delivery.event)
     values: JsonObject = {
         name: _value(name, _expression(column.value).search(view), settings)
         for name, column in settings.columns.items()
@@ -144,9 +140,9 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     try:
         content = http_kind.json_body({"insertId": attempt.row_key, "json": values})
     except (ValueError, RecursionError) as error:
-        raise Permanent("conversion_failed", "the row has a value that JSON does not have") from error
+        raise errors.Permanent("conversion_failed", "the row has a value that JSON does not have") from error
     if len(content) > MAX_BYTES:
-        raise Permanent("output_too_large", f"the row has {len(content):,} bytes; {MAX_BYTES:,} fit")
+        raise errors.Permanent("output_too_large", f"the row has {len(content):,} bytes; {MAX_BYTES:,} fit")
     url = f"{_table_url(settings)}/{quote(settings.table)}/insertAll"
     auth = _auth(settings, CREATE_SCOPE if settings.create else INSERT_SCOPE)
     headers = (("content-type", "application/json"),)
@@ -196,18 +192,18 @@ class _WaitingRow:
     is_sent: bool = False
 
 
-_RowResult = Outcome | HookchainError
+_RowResult = Outcome | errors.HookchainError
 
 
 class BigQueryDestination(HttpDestination):
     """The destination. The first row is sent at once, and what arrives meanwhile goes into the next request."""
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(self, settings: Settings, context: destination.Context) -> None:
         kind = cast("HttpKind", sys.modules[__name__])
         names = [settings.secret] if settings.secret else []
         super().__init__(kind, settings, names, context, max_response_bytes=MAX_ANSWER_BYTES)
         self._table = settings
-        self._batcher: Batcher[_WaitingRow, _RowResult] = Batcher(
+        self._batcher: batching.Batcher[_WaitingRow, _RowResult] = batching.Batcher(
             self._send_in_time,
             max_batch=MAX_ROWS,
             max_waiting=MAX_WAITING,
@@ -223,7 +219,7 @@ class BigQueryDestination(HttpDestination):
         except TimeoutError:
             waited = "the delivery waited for others to be sent, and was not sent"
             return Unknown("no answer came in time") if row.is_sent else RetryLater(waited)
-        if isinstance(result, HookchainError):
+        if isinstance(result, errors.HookchainError):
             raise result
         return result
 
@@ -244,7 +240,7 @@ class BigQueryDestination(HttpDestination):
             row.is_sent = True
         try:
             response = await self._exchange_twice(_joined(rows), deadline, rows[0].secrets)
-        except (Permanent, Temporary) as error:
+        except (errors.Permanent, errors.Temporary) as error:
             return [error] * len(rows)
         if not isinstance(response, Response):
             return [response] * len(rows)
@@ -287,7 +283,7 @@ class BigQueryDestination(HttpDestination):
         return again
 
 
-def connect(name: str, settings: Settings, context: Context) -> BigQueryDestination:  # noqa: ARG001 the interface
+def connect(name: str, settings: Settings, context: destination.Context) -> BigQueryDestination:
     return BigQueryDestination(settings, context)
 
 
@@ -318,15 +314,15 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
     row_errors = objects_at(entry, "errors")
     for error in row_errors:
         if error.get("reason") == "invalid":
-            column = oneline(str(error.get("location") or "")).strip()
-            message = oneline(str(error.get("message") or ""))[:MAX_MESSAGE_CHARACTERS]
+            column = event.oneline(str(error.get("location") or "")).strip()
+            message = event.oneline(str(error.get("message") or ""))[:MAX_MESSAGE_CHARACTERS]
             if message.startswith(_NO_FIELD) and "." not in column:  # no row chooses it: the settings name the columns
                 act = f"the table lacks the column {column!r}: add it, which BigQuery heeds after some minutes"
                 return number, Disabled(f"{act}, or correct `columns`", message)
             where = f"column {column!r}" if column else "the row"
             return number, Failed("request_rejected", f"BigQuery rejects {where} (invalid)", message)
     reason = str(row_errors[0].get("reason")) if row_errors else "no reason"
-    return number, RetryLater(f"BigQuery did not take the row ({oneline(reason)[:MAX_MESSAGE_CHARACTERS]})")
+    return number, RetryLater(f"BigQuery did not take the row ({event.oneline(reason)[:MAX_MESSAGE_CHARACTERS]})")
 
 
 def _value(name: str, result: Json, settings: Settings) -> Json:
@@ -351,5 +347,5 @@ def _auth(settings: Settings, scope: str) -> tuple[GoogleOAuthRequestAuth]:
 
 
 @lru_cache(maxsize=1_000)
-def _expression(text: str) -> Expression:
-    return Expression(text)
+def _expression(text: str) -> expressions.Expression:
+    return expressions.Expression(text)

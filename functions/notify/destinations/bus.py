@@ -276,7 +276,7 @@ _ATTRIBUTES: Final = {
 }
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent."""
     view = http_kind.template_view(delivery)
     target = settings.target

@@ -10,10 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
-from functions.notify import http_kind
-from functions.notify.builds import RefSettings, Value, ref_of, started, texts_of
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
+from functions.notify import builds, destination, http_kind
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
@@ -24,7 +21,7 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType({"branch": "branchName", "t
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 
 
-class Settings(RefSettings):
+class Settings(builds.RefSettings):
     """Runs of a Google Cloud Build trigger.
 
     project, location, trigger   the trigger; `location` is `global` or a region
@@ -41,7 +38,7 @@ class Settings(RefSettings):
     location: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] = "global"
     trigger: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
     ref_type: Literal["branch", "tag", "commit"] = "branch"
-    substitutions: dict[Name, Value] = Field(default_factory=dict, max_length=100)
+    substitutions: dict[Name, builds.Value] = Field(default_factory=dict, max_length=100)
     secret: SecretName | None = None
     webhook_secret: SecretName | None = None
 
@@ -57,14 +54,16 @@ class Settings(RefSettings):
         return self
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Raises Permanent, and Temporary for a secret that is no webhook's URL."""
-    values: JsonObject = {**texts_of(settings.substitutions, delivery)}
+    values: JsonObject = {**builds.texts_of(settings.substitutions, delivery)}
     if settings.webhook_secret is not None:
         url = _webhook_url(settings.webhook_secret, secrets)
         return http_kind.json_request(url, values, allow_private=settings.allow_private)
     source: JsonObject = {"substitutions": values} if values else {}
-    if ref := ref_of(settings, delivery):
+    if ref := builds.ref_of(settings, delivery):
         source[SOURCES[settings.ref_type]] = ref
     body: JsonObject = {"projectId": settings.project, "triggerId": settings.trigger}
     if source:
@@ -74,17 +73,17 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     return http_kind.json_request(f"{API}/v1/{place}:run", body, auth=auth, allow_private=settings.allow_private)
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     status = response.status
     if status == 200:
-        return started(response, "build", response.member("metadata", "build", "logUrl"))
+        return builds.started(response, "build", response.member("metadata", "build", "logUrl"))
     if status in {401, 403, 404}:
         act = "correct the trigger and its region, or let the account run it (Cloud Build Editor) and enable the API"
         return http_kind.held(response, "Cloud Build", act)
     return http_kind.outcome_by_status(response, "Cloud Build", failed={400, 413})
 
 
-def _webhook_url(name: str, secrets: SecretValues) -> str:
+def _webhook_url(name: str, secrets: http_kind.SecretValues) -> str:
     url = secrets[name][0].strip()
     if not url.startswith("https://") or ":webhook?" not in url or len(url.split()) != 1:
         raise http_kind.unusable_secret(

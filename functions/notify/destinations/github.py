@@ -53,7 +53,7 @@ class Settings(RefSettings):
         return self
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent."""
     repository = f"{settings.api_url}/repos/{settings.repository}"
     if settings.workflow is not None:

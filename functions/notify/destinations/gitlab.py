@@ -8,11 +8,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from functions.notify import http_kind
-from functions.notify.builds import Ref, RefSettings, Value, ref_of, started, texts_of, values_of
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import ServerAddress
+from functions.notify import builds, destination, http_kind, kind_settings
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
@@ -20,7 +16,7 @@ from shared.jsontext import JsonObject
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,254}$")]
 
 
-class Settings(RefSettings):
+class Settings(builds.RefSettings):
     """Pipelines in GitLab, started with a pipeline trigger token.
 
     project     the project's path (`group/name`) or id
@@ -33,27 +29,29 @@ class Settings(RefSettings):
 
     secret: SecretName
     project: Annotated[str, Field(pattern=r"^([0-9]{1,20}|[\w.-]+(/[\w.-]+){1,20})$")]
-    ref: Ref
-    inputs: dict[Name, Value] = Field(default_factory=dict, max_length=20)
-    variables: dict[Name, Value] = Field(default_factory=dict, max_length=100)
-    url: ServerAddress = "https://gitlab.com"
+    ref: builds.Ref
+    inputs: dict[Name, builds.Value] = Field(default_factory=dict, max_length=20)
+    variables: dict[Name, builds.Value] = Field(default_factory=dict, max_length=100)
+    url: kind_settings.ServerAddress = "https://gitlab.com"
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Raises Permanent."""
-    body: JsonObject = {"token": secrets[settings.secret][0], "ref": ref_of(settings, delivery)}
+    body: JsonObject = {"token": secrets[settings.secret][0], "ref": builds.ref_of(settings, delivery)}
     if settings.inputs:
-        body["inputs"] = values_of(settings.inputs, delivery)
+        body["inputs"] = builds.values_of(settings.inputs, delivery)
     if settings.variables:
-        body["variables"] = {**texts_of(settings.variables, delivery)}
+        body["variables"] = {**builds.texts_of(settings.variables, delivery)}
     url = f"{settings.url}/api/v4/projects/{quote(settings.project, safe='')}/trigger/pipeline"
     return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     status = response.status
     if status == 201:
-        return started(response, "pipeline", response.member("web_url"))
+        return builds.started(response, "pipeline", response.member("web_url"))
     if status in {401, 403, 404}:
         act = "correct `project`, or set a trigger token whose owner may start pipelines there"
         return http_kind.held(response, "GitLab", act)

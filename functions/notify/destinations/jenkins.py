@@ -8,18 +8,14 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
-from functions.notify import http_kind
-from functions.notify.builds import BuildSettings, Value, started, texts_of
-from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import ServerAddress
+from functions.notify import builds, destination, http_kind, kind_settings
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,254}$")]
 
 
-class Settings(BuildSettings):
+class Settings(builds.BuildSettings):
     """Builds of a Jenkins job.
 
     url          the address of Jenkins
@@ -30,31 +26,33 @@ class Settings(BuildSettings):
     """
 
     secret: SecretName
-    url: ServerAddress
+    url: kind_settings.ServerAddress
     job: Annotated[str, Field(pattern=r"^[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*$", max_length=500)]
     username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,255}$")]
-    parameters: dict[Name, Value] = Field(default_factory=dict, max_length=100)
+    parameters: dict[Name, builds.Value] = Field(default_factory=dict, max_length=100)
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:  # noqa: ARG001 the interface
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Raises Permanent."""
     job = "".join([f"/job/{quote(part, safe='')}" for part in settings.job.split("/")])
-    return OutgoingRequest(
+    return http_kind.OutgoingRequest(
         "POST",
         f"{settings.url}{job}/{'buildWithParameters' if settings.parameters else 'build'}",
         (
             ("content-type", "application/x-www-form-urlencoded"),
             http_kind.basic(settings.username, secrets[settings.secret][0]),
         ),
-        urlencode(texts_of(settings.parameters, delivery), errors="replace").encode(),
+        urlencode(builds.texts_of(settings.parameters, delivery), errors="replace").encode(),
         allow_private=settings.allow_private,
     )
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     status = response.status
     if status == 201:
-        return started(response, "queued", response.header("location"))
+        return builds.started(response, "queued", response.header("location"))
     if status in {401, 403, 404}:
         act = "correct `url`, `job` and `username`, or set an API token of a user who may build the job"
         return http_kind.held(response, "Jenkins", act)

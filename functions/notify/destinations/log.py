@@ -65,7 +65,7 @@ class LogDestination:
         self._settings = settings
         self._blobs = blobs
 
-    async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:  # noqa: ARG002 the interface
+    async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         if delivery.event.dataref is not None:
             delivery = replace(delivery, event=await claim_check.checked_out(delivery.event, self._blobs))
         with bounded_texts.bounded_templates():
@@ -77,7 +77,7 @@ class LogDestination:
         return Delivered("a line in the log")
 
 
-def connect(name: str, settings: Settings, context: destination.Context) -> LogDestination:  # noqa: ARG001 the interface
+def connect(name: str, settings: Settings, context: destination.Context) -> LogDestination:
     return LogDestination(settings, context.blobs)
 
 

@@ -21,23 +21,15 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify import http_kind
-from functions.notify.destination import Attempt
-from functions.notify.event_content import bytes_in, public_cloudevent
-from functions.notify.google_calls import error_reasons
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import EventExpression, KindSettings, LineTemplate, ServerAddress, checked_by
-from shared.base64_text import decode_base64
+from functions.notify import destination, event_content, google_calls, http_kind, kind_settings
+from shared import base64_text, errors, expressions
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
-from shared.errors import Permanent
 from shared.event import UNFIT, Event, view_of
-from shared.expressions import Expression, over_event
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
 from shared.templating.template import KNOWN, Template
-from shared.writers.text_writers import write_csv, write_ndjson, write_text
-from shared.writers.writing import Unwritable
+from shared.writers import text_writers, writing
 
 Format = Literal["json", "ndjson", "csv", "raw"]
 CONTENT_TYPES: Final[dict[Format, str]] = {
@@ -109,7 +101,7 @@ def _media_type(text: str) -> str:
     return text
 
 
-class Settings(KindSettings):
+class Settings(kind_settings.KindSettings):
     """An object in a bucket of Cloud Storage, of Amazon S3, or of a service that speaks S3.
 
     bucket         gs://NAME of Cloud Storage, or s3://NAME
@@ -131,15 +123,15 @@ class Settings(KindSettings):
     extras_with_secret: ClassVar[tuple[str, ...]] = ("crypto",)  # a service account's key signs by RSA
 
     bucket: Annotated[str, Field(pattern=r"^(gs|s3)://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")]
-    key: Annotated[str, checked_by(key_template)] | None = None
+    key: Annotated[str, kind_settings.checked_by(key_template)] | None = None
     format: Format = "json"
-    value: EventExpression | None = None
+    value: kind_settings.EventExpression | None = None
     columns: dict[str, str] = Field(default_factory=dict, max_length=100)
     gzip: bool = False
     content_type: Annotated[str, AfterValidator(_media_type)] | None = None
-    metadata: dict[MetadataName, LineTemplate] = Field(default_factory=dict, max_length=10)
+    metadata: dict[MetadataName, kind_settings.LineTemplate] = Field(default_factory=dict, max_length=10)
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] | None = None
-    endpoint: ServerAddress | None = None
+    endpoint: kind_settings.ServerAddress | None = None
     access_key_id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")] | None = None
     secret: SecretName | None = None
     allow_private: bool = False
@@ -151,7 +143,7 @@ class Settings(KindSettings):
         for name, text in self.columns.items():
             if not name or not name.isprintable() or len(name) > 128:
                 raise ValueError(f"columns: a name has 1 to 128 printable characters; got {name!r}")
-            Expression(text) if self.value else over_event(text)
+            expressions.Expression(text) if self.value else expressions.over_event(text)
         return self
 
     @model_validator(mode="after")
@@ -197,7 +189,7 @@ _ID: Final = "594d430c6dd657af4aac9d6fcadffc5d392f0da801319d9385ad04daf831dd77"
 
 
 @dataclass(slots=True)
-class ObjectRequest(OutgoingRequest):
+class ObjectRequest(http_kind.OutgoingRequest):
     """The request that creates an object. `address` is the object's URL, by which its metadata is read."""
 
     address: str = ""
@@ -214,7 +206,9 @@ class Content:
     plain: bytes
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> ObjectRequest:  # noqa: ARG001 the interface
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> ObjectRequest:
     """Raises Permanent."""
     key = key_of(settings.key_text, delivery)
     content = content_of(delivery.event, settings)
@@ -234,15 +228,15 @@ def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
     yield from content.plain.decode("utf-8", "replace").splitlines()
 
 
-def check_after(response: Response, request: ObjectRequest) -> OutgoingRequest | None:
+def check_after(response: http_kind.Response, request: ObjectRequest) -> http_kind.OutgoingRequest | None:
     """Return the request of the metadata of the object that has the key, which may be another delivery's."""
     if not is_taken(response) or request.is_own_key:
         return None
     method = "HEAD" if request.method == "PUT" else "GET"
-    return OutgoingRequest(method, request.address, auth=request.auth, allow_private=request.allow_private)
+    return http_kind.OutgoingRequest(method, request.address, auth=request.auth, allow_private=request.allow_private)
 
 
-def outcome_of_check(response: Response, request: ObjectRequest) -> Outcome:
+def outcome_of_check(response: http_kind.Response, request: ObjectRequest) -> Outcome:
     status = response.status
     if status == 404:
         return RetryLater("the object that had the key is gone")
@@ -257,21 +251,21 @@ def outcome_of_check(response: Response, request: ObjectRequest) -> Outcome:
     return Failed("request_rejected", reason)
 
 
-def is_taken(response: Response) -> bool:
+def is_taken(response: http_kind.Response) -> bool:
     """Return whether the answer says that an object has the key. A 412 may also be that of an organization's policy."""
     if response.status == 412:
-        reasons = error_reasons(response)
+        reasons = google_calls.error_reasons(response)
         return not reasons or _TAKEN in reasons
     return response.status == 403 and _NO_DELETE in response.body
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     """Return the outcome. A key that is taken gets here only where it holds the delivery's id."""
     if response.body.lstrip().startswith(b"<"):
         return _s3_outcome(response)
     if is_taken(response):
         return Delivered(EXISTS)
-    reasons = error_reasons(response)
+    reasons = google_calls.error_reasons(response)
     if response.status == 412:
         rule = f"it takes no object ({', '.join(sorted(reasons))}): change the policy, or the bucket's encryption"
         return http_kind.held(response, "the bucket's service", rule)
@@ -283,7 +277,7 @@ def outcome(response: Response) -> Outcome:
     return http_kind.outcome_by_status(response, "the bucket's service", failed={400, 413})
 
 
-def _s3_outcome(response: Response) -> Outcome:
+def _s3_outcome(response: http_kind.Response) -> Outcome:
     status = response.status
     code_element = _CODE.search(response.body)
     code = code_element[1].decode() if code_element else ""
@@ -301,7 +295,7 @@ def _s3_outcome(response: Response) -> Outcome:
     return http_kind.outcome_by_status(response, "S3", failed={400, 413})
 
 
-def _delivery_in(response: Response) -> str | None:
+def _delivery_in(response: http_kind.Response) -> str | None:
     """Return the id of the delivery that wrote the object, as its metadata has it."""
     if (header_value := response.header(f"{S3_METADATA}{DELIVERY}")) is not None:
         return header_value
@@ -379,7 +373,7 @@ def _metadata(delivery: Delivery, settings: Settings) -> dict[str, str]:
     }
     size = sum(len(name) + len(_ascii(value)) for name, value in own_metadata.items())
     if size > MAX_METADATA_BYTES:
-        raise Permanent("output_too_large", f"metadata: at most {MAX_METADATA_BYTES} bytes; these are {size}")
+        raise errors.Permanent("output_too_large", f"metadata: at most {MAX_METADATA_BYTES} bytes; these are {size}")
     return {**own_metadata, DELIVERY: delivery.id, HOPS: str(delivery.event.hops + 1)}
 
 
@@ -395,7 +389,7 @@ def key_of(template: str, delivery: Delivery) -> str:
     """
     key = key_template(template).render({**http_kind.template_view(delivery), DELIVERY_ID: delivery.id})
     if fault := key_fault(key):
-        raise Permanent("template_failed", f"template 'key': its result {fault}")
+        raise errors.Permanent("template_failed", f"template 'key': its result {fault}")
     return key
 
 
@@ -415,11 +409,13 @@ def content_of(event: Event, settings: Settings) -> Content:
     """Raises Permanent: `expression_failed`, `conversion_failed` or `output_too_large`."""
     try:
         plain, type_ = _written(event, settings)
-    except Unwritable as fault:
+    except writing.Unwritable as fault:
         rule = f"the object as {settings.format}: {fault.message('value')}"
-        raise Permanent("conversion_failed", rule) from None
+        raise errors.Permanent("conversion_failed", rule) from None
     except (ValueError, RecursionError) as error:
-        raise Permanent("conversion_failed", f"the object as {settings.format}: JSON has no such value") from error
+        raise errors.Permanent(
+            "conversion_failed", f"the object as {settings.format}: JSON has no such value"
+        ) from error
     body = gzip.compress(plain, compresslevel=6, mtime=0) if settings.gzip else plain
     if settings.content_type is not None:
         type_ = settings.content_type
@@ -436,16 +432,16 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
     if settings.format == "csv":
         items = value if isinstance(value, list) and settings.value is not None else [value]
         rows: list[Json] = [_row(item, settings) for item in items]
-        return _encoded(write_csv(rows, ",")), type_
+        return _encoded(text_writers.write_csv(rows, ",")), type_
     if settings.format == "json":
         return _encoded(to_json(value)), type_
-    return _encoded(write_ndjson(value if isinstance(value, list) else [value])), type_
+    return _encoded(text_writers.write_ndjson(value if isinstance(value, list) else [value])), type_
 
 
 def _value(event: Event, settings: Settings) -> Json:
     if settings.value is not None:
         return _expression(settings.value).search(view_of(event))
-    return view_of(event) if settings.format == "csv" else public_cloudevent(event)
+    return view_of(event) if settings.format == "csv" else event_content.public_cloudevent(event)
 
 
 def _row(item: Json, settings: Settings) -> JsonObject:
@@ -460,14 +456,14 @@ def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
     """Return the body as it came where the source keeps it; else text and bytes as they are, and all else as JSON."""
     if settings.value is None and (event.rawbody is not None or event.rawbase64 is not None):
         encoded = event.rawbase64 or ""
-        body = decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
+        body = base64_text.decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
         return body, _safe_type(event.rawtype)
     data = event.data if settings.value is None else _expression(settings.value).search(view_of(event))
-    if content := bytes_in(data):
+    if content := event_content.bytes_in(data):
         return content[0], _safe_type(content[1])
     noted_type = event.datatype if isinstance(data, str) and settings.value is None else None
     usual = "text/plain; charset=utf-8" if isinstance(data, str) else CONTENT_TYPES["json"]
-    return _encoded(write_text(data)), _safe_type(noted_type, usual)
+    return _encoded(text_writers.write_text(data)), _safe_type(noted_type, usual)
 
 
 def _safe_type(sender_type: str | None, usual: str = CONTENT_TYPES["raw"]) -> str:
@@ -481,5 +477,5 @@ def _encoded(text: str) -> bytes:
 
 
 @lru_cache(maxsize=1_000)
-def _expression(text: str) -> Expression:
-    return Expression(text)
+def _expression(text: str) -> expressions.Expression:
+    return expressions.Expression(text)

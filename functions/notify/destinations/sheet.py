@@ -220,7 +220,7 @@ class SheetDestination:
         return [*first, *await self._append(rows[half:], deadline, secrets)]
 
 
-def connect(name: str, settings: Settings, context: destination.Context) -> SheetDestination:  # noqa: ARG001 the interface
+def connect(name: str, settings: Settings, context: destination.Context) -> SheetDestination:
     return SheetDestination(settings, context)
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from functions.notify.bounded_texts import compiled_expression
+from functions.notify import bounded_texts, registry
 from functions.notify.recipients.people import (
     MAX_BYTES,
     Directory,
@@ -20,7 +20,6 @@ from functions.notify.recipients.people import (
     parse_rows,
     read_rows,
 )
-from functions.notify.registry import ACTOR, Configured, Recipient
 from shared import claim_check, errors, logs, ports
 from shared.delivery import Delivery
 from shared.event import Event, oneline, view_of
@@ -59,7 +58,7 @@ class Recipients:
         self._people = people
         self._blobs = blobs
 
-    async def recipient_of(self, configured: Configured, delivery: Delivery) -> Person | NoRecipient:
+    async def recipient_of(self, configured: registry.Configured, delivery: Delivery) -> Person | NoRecipient:
         """Return the person whom the destination's `to` names for this event, with the address that its kind needs.
 
         Raises Temporary: `people_unavailable`, or where the event's data cannot be read.
@@ -72,27 +71,27 @@ class Recipients:
             return NoRecipient(f"{rule}: add it, or name another destination in `otherwise`")
         return found
 
-    async def person(self, configured: Configured, delivery: Delivery) -> Person:
+    async def person(self, configured: registry.Configured, delivery: Delivery) -> Person:
         """Return the recipient. Raises as `recipient_of`, and Permanent (`unknown_person`) where there is none."""
         found = await self.recipient_of(configured, delivery)
         if isinstance(found, NoRecipient):
             raise errors.Permanent("unknown_person", found.reason)
         return found
 
-    async def _found(self, recipient: Recipient, event: Event) -> Person | NoRecipient:
+    async def _found(self, recipient: registry.Recipient, event: Event) -> Person | NoRecipient:
         if event.source.startswith(DIGESTS):
             return await self._named_by_digest(recipient, event)
         if recipient.person is not None:
             return await self._people.named(recipient.person) or _unlisted(recipient.person)
-        who = await self._who(recipient.path or ACTOR, event)
+        who = await self._who(recipient.path or registry.ACTOR, event)
         if isinstance(who, NoRecipient):
             return who
         if event.source == SUBSCRIBERS_SOURCE and (tenant := _address_of_tenant(recipient, who)):
             return tenant
         person = await self._people.find(who, event.source_name)
-        return person or allowed_address(recipient, who) or _unknown(recipient.path or ACTOR, who, event)
+        return person or allowed_address(recipient, who) or _unknown(recipient.path or registry.ACTOR, who, event)
 
-    async def _named_by_digest(self, recipient: Recipient, event: Event) -> Person | NoRecipient:
+    async def _named_by_digest(self, recipient: registry.Recipient, event: Event) -> Person | NoRecipient:
         if event.dataref is not None:
             event = await claim_check.checked_out(event, self._blobs)
         name = value_at(event.data, "person")
@@ -102,12 +101,12 @@ class Recipients:
 
     async def _who(self, path: str, event: Event) -> str | NoRecipient:
         """Return the name that the event has at the path."""
-        if path == ACTOR:
+        if path == registry.ACTOR:
             return event.actor or NoRecipient(f"the event has no actor: {_ACT}")
         if event.dataref is not None:
             event = await claim_check.checked_out(event, self._blobs)
         try:
-            value = compiled_expression(path).search(view_of(event))
+            value = bounded_texts.compiled_expression(path).search(view_of(event))
         except errors.Permanent as error:
             return NoRecipient(f"`to: {path}` fails on this event: {error.detail}")
         return _name_in(path, value)
@@ -123,13 +122,13 @@ def _name_in(path: str, value: Json) -> str | NoRecipient:
     return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
 
 
-def _address_of_tenant(recipient: Recipient, who: str) -> Person | None:
+def _address_of_tenant(recipient: registry.Recipient, who: str) -> Person | None:
     """Return who has that mail address. The operator's API wrote it; no sender's event has that source."""
     is_address = recipient.address == "email" and len(who) <= MAX_CHARACTERS and _PLAIN_ADDRESS.fullmatch(who)
     return Person(who, email=who) if is_address else None
 
 
-def allowed_address(recipient: Recipient, who: str) -> Person | None:
+def allowed_address(recipient: registry.Recipient, who: str) -> Person | None:
     """Return the person who has that mail address and no other detail, where `allow_recipients` allows it."""
     if not recipient.allowed or recipient.address != "email" or len(who) > MAX_CHARACTERS:
         return None
@@ -147,7 +146,7 @@ def _unlisted(name: str) -> NoRecipient:
 
 
 def _unknown(path: str, who: str, event: Event) -> NoRecipient:
-    by = "actor" if path == ACTOR else f"`{path}`"
+    by = "actor" if path == registry.ACTOR else f"`{path}`"
     act = f"add that name to `aliases` of a person in `people`, or as `{event.source_name}: NAME`"
     return NoRecipient(f"nobody in `people` is the event's {by}, {masked(who)!r}: {act}")
 

@@ -22,8 +22,7 @@ from functions.notify.waiting.due import (
     waits_for_slot,
 )
 from functions.notify.waiting.pauses import Pauses
-from shared import delivery, ports, retention
-from shared.errors import Temporary
+from shared import delivery, errors, ports, retention
 from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow, Move
 from shared.subscribers.names import SEPARATOR
 
@@ -172,7 +171,7 @@ class Sweeper:
         self._purge_at = 0.0
         self._complete_at: float | None = None
         self._purge_clock: retention.PurgeClock | None = None
-        self._faults: list[Temporary] = []
+        self._faults: list[errors.Temporary] = []
 
     async def sweep(self) -> int:
         """Purge, look for alerts, close groups, publish what is due, and close groups again if the run looks ahead.
@@ -211,14 +210,14 @@ class Sweeper:
         try:
             if self._monitor:
                 await self._monitor.check()
-        except Temporary as error:
+        except errors.Temporary as error:
             self._faults.append(error)
 
     async def _close_groups(self, seconds: float) -> int:
         """Close groups. A fault holds up nothing else."""
         try:
             return await self._groups.close(seconds) if self._groups else 0
-        except Temporary as error:
+        except errors.Temporary as error:
             self._faults.append(error)
             return 0
 
@@ -257,7 +256,7 @@ class SweepRun:
     pauses: Pauses | None
     backlog: Backlog
     count: int = 0
-    faults: list[Temporary] = field(default_factory=list)
+    faults: list[errors.Temporary] = field(default_factory=list)
     _seen: set[tuple[str, int]] = field(default_factory=set)
     _pages: dict[asyncio.Task[None], Sequence[LedgerRow]] = field(default_factory=dict)
     _is_bus_down: bool = False
@@ -282,7 +281,7 @@ class SweepRun:
         while (now := self.clock.now()) < end and not self._is_bus_down:
             try:
                 found = await self._due(now, start, end, BATCH_ROWS + self._under_way_at(since), since)
-            except Temporary as error:
+            except errors.Temporary as error:
                 self.faults.append(error)
                 return None
             if not found and not self._pages:
@@ -372,7 +371,7 @@ class SweepRun:
             others, moves = await self.pauses.split(rows, now)
             if moves:
                 await self._move_to_end(rows, moves, now)
-        except Temporary as error:
+        except errors.Temporary as error:
             self.faults.append(error)
             return []  # they stay due
         return others
@@ -385,7 +384,7 @@ class SweepRun:
         assert self.pauses is not None
         by_key = {row.key: row for row in rows}
         fences = await self.ledger.postpone_all(moves, now)
-        self.faults += [fence for fence in fences if isinstance(fence, Temporary)]
+        self.faults += [fence for fence in fences if isinstance(fence, errors.Temporary)]
         moved = [(by_key[key], fence) for (key, *_), fence in zip(moves, fences, strict=True) if isinstance(fence, int)]
         if resumed := await self.pauses.resumed([row for row, _ in moved]):
             back = [(row.key, fence, now) for row, fence in moved if row.destination in resumed]
@@ -397,7 +396,7 @@ class SweepRun:
         try:
             if moved:
                 await self.bus.publish(ports.DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
-        except Temporary as error:
+        except errors.Temporary as error:
             # Not confirmed: due again, under a new fence that leaves a message which did arrive without effect.
             self.faults.append(error)
             self._is_bus_down = True

@@ -9,20 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequenc
 from heapq import merge
 from typing import Final, NamedTuple, TypeVar
 
-from functions.subscribe import cursors, models, problems
+from functions.subscribe import cursors, models, problems, route
 from functions.subscribe.endpoint import time_text
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
-from functions.subscribe.route import Call
 from functions.subscribe.service import Service
-from shared import claim_check, delivery, errors, outcomes
+from shared import claim_check, delivery, errors, ledger, outcomes, times
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, from_json, to_json
-from shared.ledger import LedgerRow
 from shared.subscribers import directory, payload
 from shared.subscribers.model import Endpoint, Message, MessageEntry, Tenant
 from shared.subscribers.names import SEPARATOR, EndpointName, endpoint_name
-from shared.times import rfc3339, unix_seconds
 
 MAX_ENDPOINTS: Final = 100
 """Of a tenant whose deliveries are listed together."""
@@ -58,13 +55,13 @@ class Address(NamedTuple):
     key: str
 
 
-async def list_endpoint_deliveries(call: Call, query: models.DeliveryQuery) -> models.Page[models.DeliveryView]:
+async def list_endpoint_deliveries(call: route.Call, query: models.DeliveryQuery) -> models.Page[models.DeliveryView]:
     """List the deliveries to an endpoint, newest first."""
     endpoint = await endpoint_of(call)
     return await _delivery_page(call, query, endpoint_names(call.service, call.tenant, endpoint.id), endpoint.id)
 
 
-async def list_tenant_deliveries(call: Call, query: models.DeliveryQuery) -> models.Page[models.DeliveryView]:
+async def list_tenant_deliveries(call: route.Call, query: models.DeliveryQuery) -> models.Page[models.DeliveryView]:
     """List the deliveries to all endpoints of a tenant, newest first."""
     endpoints = await call.service.directory.page(Endpoint, directory.endpoints_of(call.tenant), MAX_ENDPOINTS + 1)
     if len(endpoints) > MAX_ENDPOINTS:
@@ -74,7 +71,7 @@ async def list_tenant_deliveries(call: Call, query: models.DeliveryQuery) -> mod
     return await _delivery_page(call, query, names, "")
 
 
-async def get_delivery(call: Call, _: models.NoQuery) -> models.DeliveryDetail:
+async def get_delivery(call: route.Call, _: models.NoQuery) -> models.DeliveryDetail:
     """Return a delivery with its request and its attempts."""
     address = read_delivery_id(call.service, call.tenant, call.params["delivery"])
     row = await row_at(call.service, address, tenant_of(call))
@@ -82,7 +79,7 @@ async def get_delivery(call: Call, _: models.NoQuery) -> models.DeliveryDetail:
     attempts = [
         models.AttemptView(
             number=each.attempt_number,
-            started_at=rfc3339(each.started_at),
+            started_at=times.rfc3339(each.started_at),
             duration_ms=max(0, round((each.ended_at - each.started_at) * 1000)),
             outcome=each.outcome,
             reason=each.reason,
@@ -95,7 +92,7 @@ async def get_delivery(call: Call, _: models.NoQuery) -> models.DeliveryDetail:
 
 
 async def _request_of(
-    call: Call, row: LedgerRow, entry: MessageEntry | None, name: EndpointName
+    call: route.Call, row: ledger.LedgerRow, entry: MessageEntry | None, name: EndpointName
 ) -> models.RequestView | None:
     """Return the request as it would be made now; None if the message or the endpoint is gone."""
     message = await kept_message(call.service, tenant_of(call), entry.id) if entry else None
@@ -114,14 +111,14 @@ async def _request_of(
 
 
 async def _delivery_page(
-    call: Call, query: models.DeliveryQuery, names: Sequence[EndpointName], endpoint: str
+    call: route.Call, query: models.DeliveryQuery, names: Sequence[EndpointName], endpoint: str
 ) -> models.Page[models.DeliveryView]:
     filters = query.model_dump(mode="json", exclude={"limit", "cursor"})
     list_: Json = ["deliveries", call.tenant, endpoint, filters]
-    since = unix_seconds(query.since) if query.since else 0.0
+    since = times.unix_seconds(query.since) if query.since else 0.0
     before = _position(await cursors.read_cursor(call.service, list_, query.cursor))
     if before is None and query.until:
-        before = (unix_seconds(query.until), "")
+        before = (times.unix_seconds(query.until), "")
     items: list[models.DeliveryView] = []
     for _ in range(0, MAX_LOOKED_THROUGH, query.limit):
         rows = await newest_rows(call.service, names, query.state, before, query.limit)
@@ -162,12 +159,12 @@ def _is_wanted(view: models.DeliveryView, query: models.DeliveryQuery) -> bool:
 """Messages of one answer. Where few of them match, it has fewer items than asked for, and a cursor."""
 
 
-async def list_messages(call: Call, query: models.MessageQuery) -> models.Page[models.MessageView]:
+async def list_messages(call: route.Call, query: models.MessageQuery) -> models.Page[models.MessageView]:
     """List the messages of a tenant, newest first."""
     list_: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
     seen = await cursors.read_cursor(call.service, list_, query.cursor)
-    since = unix_seconds(query.since) if query.since else None
-    until = unix_seconds(query.until) if query.until else None
+    since = times.unix_seconds(query.since) if query.since else None
+    until = times.unix_seconds(query.until) if query.until else None
     items: list[models.MessageView] = []
     last, looked_through = "", 0
     async for message in messages_between(call.service, tenant_of(call), since, until, str(seen[0]) if seen else ""):
@@ -181,7 +178,7 @@ async def list_messages(call: Call, query: models.MessageQuery) -> models.Page[m
     return models.Page[models.MessageView](items=items)
 
 
-async def get_message(call: Call, _: models.NoQuery) -> models.MessageView:
+async def get_message(call: route.Call, _: models.NoQuery) -> models.MessageView:
     """Return a message with its data."""
     message = await kept_message(call.service, tenant_of(call), call.params["message"])
     if message is None:
@@ -196,7 +193,7 @@ def message_view(message: Message) -> models.MessageView:
         id=message.id,
         event_id=message.event_id,
         type=message.type,
-        received_at=rfc3339(message.received_at),
+        received_at=times.rfc3339(message.received_at),
         test=message.is_test,
     )
 
@@ -214,7 +211,7 @@ async def await_all(calls: Iterable[Awaitable[Found]]) -> list[Found]:
 
 async def newest_rows(
     service: Service, names: Sequence[EndpointName], state: models.State | None, before: Position | None, limit: int
-) -> list[LedgerRow]:
+) -> list[ledger.LedgerRow]:
     """Return the newest rows of all these destinations that come after a position."""
     states: tuple[outcomes.DeliveryState | None, ...] = STATES[state] if state else (None,)
     lists = await await_all(
@@ -225,11 +222,11 @@ async def newest_rows(
     return list(merge(*lists, key=_newest_first))[:limit]
 
 
-def _newest_first(row: LedgerRow) -> tuple[float, tuple[int, ...]]:
+def _newest_first(row: ledger.LedgerRow) -> tuple[float, tuple[int, ...]]:
     return -row.created_at, tuple(-ord(character) for character in row.key)
 
 
-def delivery_id_of(row: LedgerRow) -> str:
+def delivery_id_of(row: ledger.LedgerRow) -> str:
     return address_text(EndpointName(*row.destination.split(SEPARATOR)), row.event_id, row.key)
 
 
@@ -253,7 +250,7 @@ def read_delivery_id(service: Service, tenant: str, id_: str) -> Address:
     raise problems.not_found("delivery")
 
 
-async def row_at(service: Service, address: Address, tenant: Tenant) -> LedgerRow:
+async def row_at(service: Service, address: Address, tenant: Tenant) -> ledger.LedgerRow:
     """Return the row with its attempts. Raises ApiProblem (`not_found`).
 
     A row that is older than the tenant is of another, which had the same id and was deleted.
@@ -264,11 +261,11 @@ async def row_at(service: Service, address: Address, tenant: Tenant) -> LedgerRo
     return row
 
 
-def shown_state(row: LedgerRow) -> models.State:
+def shown_state(row: ledger.LedgerRow) -> models.State:
     return _SHOWN.get(row.state, "pending")
 
 
-def delivery_view(row: LedgerRow, entry: MessageEntry | None) -> models.DeliveryView:
+def delivery_view(row: ledger.LedgerRow, entry: MessageEntry | None) -> models.DeliveryView:
     state = shown_state(row)
     return models.DeliveryView(
         id=delivery_id_of(row),
@@ -280,14 +277,14 @@ def delivery_view(row: LedgerRow, entry: MessageEntry | None) -> models.Delivery
         state=state,
         attempt_number=row.attempt_number,
         reason=row.reason,
-        created_at=rfc3339(row.created_at),
-        updated_at=rfc3339(row.updated_at),
+        created_at=times.rfc3339(row.created_at),
+        updated_at=times.rfc3339(row.updated_at),
         next_attempt_at=time_text(row.planned_at) if state == "waiting" else None,
         test=entry.is_test if entry else False,
     )
 
 
-async def message_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
+async def message_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> MessageEntry | None:
     """Return the entry of the message that the delivery is of; None if it is no longer kept."""
     id_ = directory.entry_id(row.event_id, row.route, configured_name(row))
     found = await service.directory.read(MessageEntry, directory.message_entries_of(tenant), id_)
@@ -296,7 +293,7 @@ async def message_of_row(service: Service, tenant: str, row: LedgerRow) -> Messa
     return await _part_of_row(service, tenant, row)
 
 
-async def _part_of_row(service: Service, tenant: str, row: LedgerRow) -> MessageEntry | None:
+async def _part_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> MessageEntry | None:
     """The ledger knows the event that was received: the delivery may be of a part, whose id has a number more."""
     partition, suffix = (
         directory.message_entries_of(tenant),
@@ -312,7 +309,7 @@ async def _part_of_row(service: Service, tenant: str, row: LedgerRow) -> Message
     return None
 
 
-def configured_name(row: LedgerRow) -> str:
+def configured_name(row: ledger.LedgerRow) -> str:
     """Return the name of the configured destination that the row's endpoint is at."""
     return row.destination.partition(SEPARATOR)[0]
 

@@ -3,14 +3,11 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
-from functions.subscribe import cursors, models
+from functions.subscribe import cursors, models, problems, route
 from functions.subscribe.handlers.deliveries import await_all
-from functions.subscribe.problems import ApiProblem, invalid, invalid_values, not_found
-from functions.subscribe.route import PARAMS, Call
 from functions.subscribe.service import Service
 from shared.jsontext import Json, texts_json
-from shared.subscribers import directory, event_types, standalone_schema
-from shared.subscribers.model import EventType
+from shared.subscribers import directory, event_types, model, standalone_schema
 
 RESERVED: Final = frozenset({"export", "import"})
 """Names that are paths of the API themselves."""
@@ -26,11 +23,11 @@ MAX_ANSWER_BYTES: Final = 2_000_000
 class CataloguePart(NamedTuple):
     """Event types in the order of their names. `is_whole`: these are all."""
 
-    types: Sequence[EventType]
+    types: Sequence[model.EventType]
     is_whole: bool
 
 
-async def list_event_types(call: Call, query: models.EventTypeQuery) -> models.Page[models.EventTypeView]:
+async def list_event_types(call: route.Call, query: models.EventTypeQuery) -> models.Page[models.EventTypeView]:
     """List the event types."""
     list_: Json = [directory.EVENT_TYPES, query.group]
     seen = await cursors.read_cursor(call.service, list_, query.cursor)
@@ -53,42 +50,42 @@ async def list_event_types(call: Call, query: models.EventTypeQuery) -> models.P
     return models.Page[models.EventTypeView](items=items)
 
 
-async def get_event_type(call: Call, _: models.NoQuery) -> models.EventTypeView:
+async def get_event_type(call: route.Call, _: models.NoQuery) -> models.EventTypeView:
     """Return an event type."""
     found = await find_event_type(call.service, call.params["type"])
     if found is None:
-        raise not_found(f"event type: {call.params['type']}")
+        raise problems.not_found(f"event type: {call.params['type']}")
     return event_type_view(call.service, found)
 
 
-async def put_event_type(call: Call, body: models.EventTypeInput) -> models.EventTypeView:
+async def put_event_type(call: route.Call, body: models.EventTypeInput) -> models.EventTypeView:
     """Create or replace an event type."""
     name = call.params["type"]
     _verify_changeable(call, name)
     try:
         event_type = event_types.event_type_from(name, body.model_dump(by_alias=True))
     except standalone_schema.CatalogueFault as error:
-        raise invalid_values([(error.path, error.rule)]) from error
+        raise problems.invalid_values([(error.path, error.rule)]) from error
     return event_type_view(call.service, await _keep(call, event_type))
 
 
-async def delete_event_type(call: Call, _: models.NoQuery) -> None:
+async def delete_event_type(call: route.Call, _: models.NoQuery) -> None:
     """Delete an event type."""
     name = call.params["type"]
     _verify_changeable(call, name)
     if await call.service.documents.get(directory.EVENT_TYPES, name) is None:
-        raise not_found("event type")
+        raise problems.not_found("event type")
     await call.service.documents.delete(directory.EVENT_TYPES, name)
 
 
-async def import_event_types(call: Call, body: models.ImportInput) -> models.Imported:
+async def import_event_types(call: route.Call, body: models.ImportInput) -> models.Imported:
     """Import event types."""
     from shared.subscribers.catalogue_document import read_catalogue  # with what checks schemas
 
     try:
         types = read_catalogue(body.document)
     except standalone_schema.CatalogueFaults as error:
-        raise invalid_values([(f"/document{each.path}", each.rule) for each in error.faults]) from error
+        raise problems.invalid_values([(f"/document{each.path}", each.rule) for each in error.faults]) from error
     for each in types:
         _verify_changeable(call, each.name)
     known = await await_all(find_event_type(call.service, each.name) for each in types)
@@ -106,7 +103,7 @@ async def import_event_types(call: Call, body: models.ImportInput) -> models.Imp
     return models.Imported(created=names[0], updated=names[1], unchanged=names[2])
 
 
-async def export_event_types(call: Call, query: models.ExportQuery) -> models.Exported:
+async def export_event_types(call: route.Call, query: models.ExportQuery) -> models.Exported:
     """Export the event types as webhooks of an OpenAPI document."""
     from shared.subscribers.catalogue_document import openapi_document
 
@@ -115,44 +112,46 @@ async def export_event_types(call: Call, query: models.ExportQuery) -> models.Ex
     if not part.is_whole or len(texts_json(document)) > MAX_ANSWER_BYTES:
         rule = f"the document would have more than {MAX_ANSWER_BYTES // 1_000_000} MB, or {MAX_TYPES:,} event types"
         act = "export one `group` at a time, or list the event types page by page"
-        raise ApiProblem("answer_too_large", f"{rule}; {act}")
+        raise problems.ApiProblem("answer_too_large", f"{rule}; {act}")
     return models.Exported.model_validate(document)
 
 
-def _verify_changeable(call: Call, name: str) -> None:
+def _verify_changeable(call: route.Call, name: str) -> None:
     """Raises ApiProblem."""
     if name in RESERVED:
-        raise invalid("/name", f"must not be {name}, which is a path of the API")
+        raise problems.invalid("/name", f"must not be {name}, which is a path of the API")
     if name in call.service.settings.event_types:
-        raise ApiProblem("already_configured", f"the event type {name} is in the configuration; change it there")
+        raise problems.ApiProblem(
+            "already_configured", f"the event type {name} is in the configuration; change it there"
+        )
 
 
-async def _keep(call: Call, event_type: EventType) -> EventType:
+async def _keep(call: route.Call, event_type: model.EventType) -> model.EventType:
     stored = event_type.model_copy(update={"updated_at": call.now})
     await call.service.documents.write(directory.EVENT_TYPES, stored.name, stored.text())
     return stored
 
 
-async def find_event_type(service: Service, name: str) -> EventType | None:
+async def find_event_type(service: Service, name: str) -> model.EventType | None:
     configured = service.settings.event_types.get(name)
     if configured is not None:
         return configured
-    if not PARAMS["type"].is_valid(name):
+    if not route.PARAMS["type"].is_valid(name):
         return None
-    found = await service.directory.read(EventType, directory.EVENT_TYPES, name)
+    found = await service.directory.read(model.EventType, directory.EVENT_TYPES, name)
     return found[0] if found else None
 
 
-async def event_types_after(service: Service, after: str, limit: int) -> list[EventType]:
+async def event_types_after(service: Service, after: str, limit: int) -> list[model.EventType]:
     """Return the types whose names come after that one, in their order."""
     configured = sorted(name for name in service.settings.event_types if name > after)[:limit]
-    kept = await service.directory.page(EventType, directory.EVENT_TYPES, limit, after)
+    kept = await service.directory.page(model.EventType, directory.EVENT_TYPES, limit, after)
     both = {each.name: each for each in kept}
     both |= {name: service.settings.event_types[name] for name in configured}
     return [both[name] for name in sorted(both)][:limit]
 
 
-async def event_types_from(service: Service, after: str) -> AsyncIterator[EventType]:
+async def event_types_from(service: Service, after: str) -> AsyncIterator[model.EventType]:
     """Yield the types whose names come after that one, in their order. Few are read at once: a type may have 350 kB."""
     while found := await event_types_after(service, after, READ_AT_ONCE):
         for each in found:
@@ -164,7 +163,7 @@ async def event_types_from(service: Service, after: str) -> AsyncIterator[EventT
 
 async def catalogue_part(service: Service, group: str = "") -> CataloguePart:
     """Return as many of the types, or of those of a group, as one answer can have."""
-    types: list[EventType] = []
+    types: list[model.EventType] = []
     size = 0
     async for each in event_types_from(service, ""):
         if group in ("", each.group):
@@ -175,7 +174,7 @@ async def catalogue_part(service: Service, group: str = "") -> CataloguePart:
     return CataloguePart(types, is_whole=True)
 
 
-def event_type_view(service: Service, event_type: EventType) -> models.EventTypeView:
+def event_type_view(service: Service, event_type: model.EventType) -> models.EventTypeView:
     return models.EventTypeView(
         name=event_type.name,
         description=event_type.description,

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from functions.transform import step
 from functions.transform.paths import DataPath, find_value, parse_path, put
 from functions.transform.steps.compose import merge
-from shared import fetch, ports
+from shared import errors, fetch, ports
 from shared.config.rules import LISTED, Seconds, SecretName, limits, verified_by
-from shared.errors import Permanent, Rejected, Temporary
 from shared.event import NAMES, Event, to_cloudevent, view_of
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, canonical, to_json
@@ -100,8 +99,8 @@ async def ask(settings: AskingSettings, question: Question, event: Event, servic
         return None
     try:
         return parse_body(answer.body, answer.header("content-type")).data
-    except Rejected as error:
-        raise Permanent(
+    except errors.Rejected as error:
+        raise errors.Permanent(
             "malformed_response", f"the answer of {question.host} does not parse: {error.detail}"
         ) from error
 
@@ -124,7 +123,7 @@ async def _ask_in_turn(
         answer = await services.authenticator.send(settings.schemes, request)
         has_failed = False
         _verify_answer(answer, question)
-    except Temporary as error:
+    except errors.Temporary as error:
         # Trouble of a part of ours, such as the store of secrets, says nothing about the host.
         has_failed = True if error.code in step.UNAVAILABLE_CODES else None
         reason = error.detail
@@ -199,12 +198,12 @@ async def _signature(secret: str, body: bytes, event: Event, services: step.Serv
 def _verify_answer(answer: fetch.Fetched, question: Question) -> None:
     status = answer.status
     if status in _RETRIED_STATUSES or status >= 500:
-        raise Temporary("host_unavailable", f"{question.host} answered {status}")
+        raise errors.Temporary("host_unavailable", f"{question.host} answered {status}")
     if not 200 <= status < 300:
         redirects = "; redirects are not followed: set the URL that it names" if 300 <= status < 400 else ""
-        raise Permanent("request_rejected", f"{question.host} answered {status}{redirects}")
+        raise errors.Permanent("request_rejected", f"{question.host} answered {status}{redirects}")
     if answer.is_cut:
-        raise Permanent("response_too_large", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")
+        raise errors.Permanent("response_too_large", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")
 
 
 class AnswerCache:
@@ -253,7 +252,7 @@ def _verify_host(url: str) -> str:
 def _verify_url(url: str, allow_private: bool) -> None:
     try:
         read_target(url, allow_private)
-    except Permanent as fault:
+    except errors.Permanent as fault:
         raise ValueError(fault.detail) from fault
 
 

@@ -7,8 +7,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, get_args
 
-from functions.transform.paths import JSON_TYPE, PathSettings, content_of, type_of
-from functions.transform.step import Example, JsonSetting, Step, StepContext
+from functions.transform import paths, step
 from shared.config.rules import limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
@@ -72,7 +71,7 @@ def read(content: bytes, value: Json, name: Format, message: "MessageKind | None
         assert message is not None
         return message.read(content)
     # Text is decoded already, whatever charset the document states.
-    content_type = "; charset=utf-8" if isinstance(value, str) else type_of(value) or ""
+    content_type = "; charset=utf-8" if isinstance(value, str) else paths.type_of(value) or ""
     try:
         return parse.parse_as("plist" if name == "binary-plist" else name, content, content_type).data
     except Rejected as error:
@@ -119,7 +118,7 @@ def _written(value: Json, name: Format, options: WriteOptions) -> "Json | bytes"
     return text_writers.write_text(value)
 
 
-class Convert(PathSettings, Step):
+class Convert(paths.PathSettings, step.Step):
     """Write a document in another format. The document is text, bytes, or data that was parsed when it was received.
 
     to           json, xml, yaml, plist, binary-plist, csv, ndjson, form, text or protobuf; `json` is the value itself
@@ -136,7 +135,7 @@ class Convert(PathSettings, Step):
     """
 
     summary: ClassVar[str] = "Turn a document into another format: JSON, XML, YAML, plist, CSV, Protobuf and more."
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings={"to": "yaml"},
         before={"answer": "no", "code": "012", "tags": ["a", "b"], "seats": 3},
         after='answer: "no"\ncode: "012"\ntags:\n  - a\n  - b\nseats: 3\n',
@@ -154,7 +153,7 @@ class Convert(PathSettings, Step):
     delimiter: Literal[",", ";", "\t"] = ","
     formulas: Literal["escape", "keep"] = "escape"
     message: Annotated[str, limits(min_length=1)] | None = None
-    descriptors: JsonSetting = None
+    descriptors: step.JsonSetting = None
     proto_names: bool = False
 
     def prepare(self) -> None:
@@ -190,7 +189,7 @@ class Convert(PathSettings, Step):
         wanted = {"yaml": self.from_ in (None, "yaml") or self.exact, "protobuf": self._message is not None}
         return tuple(extra for extra, is_wanted in wanted.items() if is_wanted)
 
-    def apply(self, event: Event, _: StepContext) -> Event:
+    def apply(self, event: Event, _: step.StepContext) -> Event:
         datatype = None if self._path.parts else event.datatype
 
         def convert(value: Json, place: str) -> Json:
@@ -203,7 +202,7 @@ class Convert(PathSettings, Step):
         target = self._path if self._into is None else self._into
         is_json_text = self.to == "json" and isinstance(converted.data, str)
         if is_json_text and target.root == "data" and not target.parts:
-            return converted.with_data(converted.data, JSON_TYPE)
+            return converted.with_data(converted.data, paths.JSON_TYPE)
         return converted
 
     def _convert(self, value: Json, datatype: str | None) -> Json:
@@ -214,12 +213,12 @@ class Convert(PathSettings, Step):
         return written
 
     def _read(self, value: Json, datatype: str | None) -> Json:
-        content = content_of(value)
+        content = paths.content_of(value)
         if content is None or (self.to == "text" and isinstance(value, str)):
             return value
-        if isinstance(value, str) and datatype == JSON_TYPE:  # it is parsed already
+        if isinstance(value, str) and datatype == paths.JSON_TYPE:  # it is parsed already
             return value
-        name = self.from_ or format_of_type(type_of(value) or datatype)
+        name = self.from_ or format_of_type(paths.type_of(value) or datatype)
         if name is None:
             what = "text" if isinstance(value, str) else "bytes whose type names no format"
             raise Unwritable(None, f"is {what}: state its format, such as `from: yaml` or `from: text`")
@@ -228,7 +227,7 @@ class Convert(PathSettings, Step):
         return read(content, value, name, self._message)
 
     def _verify_converts_back(self, value: Json, written: Json) -> None:
-        content = content_of(written)
+        content = paths.content_of(written)
         assert content is not None
         try:
             _verify_equal(value, read(content, written, self.to, self._message))

@@ -7,8 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, get_args
 
-from functions.transform.paths import SinglePath, content_of, iterate_values, parse_path, put, verify_data_path
-from functions.transform.step import AskingStep, Example, Services, Settings, StepContext
+from functions.transform import paths, step
 from shared import base64_text, errors, jsontext
 from shared.config.rules import LISTED, SecretName, limits, verified_by
 from shared.event import Event
@@ -33,10 +32,10 @@ _BODY: Final = ["body"]
 
 
 def _paths_or_body(of: Sequence[str]) -> Sequence[str]:
-    return of if of == _BODY else [verify_data_path(text) for text in of]
+    return of if of == _BODY else [paths.verify_data_path(text) for text in of]
 
 
-class Digest(Settings, AskingStep):
+class Digest(step.Settings, step.AskingStep):
     """Compute a digest of the body or of fields.
 
     algorithm  md5, sha1, sha224 … sha512, sha3-224 … sha3-512, blake2b, blake2s or crc32
@@ -50,7 +49,7 @@ class Digest(Settings, AskingStep):
     """
 
     summary: ClassVar[str] = "Digest the received body, or fields: MD5, SHA-1/2/3, BLAKE2, CRC-32; HMAC with a secret."
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings={"algorithm": "md5", "of": "data.email", "into": "data.avatar"},
         before={"email": "ada@example.com"},
         after={"email": "ada@example.com", "avatar": "3e3417d7ef77d5932a6734b916515ed5"},
@@ -59,18 +58,18 @@ class Digest(Settings, AskingStep):
     of: Annotated[Sequence[str], LISTED, verified_by(_paths_or_body), limits(min_length=1)] = ("data",)
     secret: SecretName | None = None
     as_: Literal["hex", "base64"] = "hex"
-    into: SinglePath = "data"
+    into: paths.SinglePath = "data"
 
     def prepare(self) -> None:
         if self.secret and self.algorithm == "crc32":
             raise ValueError("crc32 takes no secret: a text with a given CRC is easy to make")
-        self._paths = [] if self.of == _BODY else [parse_path(text) for text in self.of]
-        self._into = parse_path(self.into)
+        self._paths = [] if self.of == _BODY else [paths.parse_path(text) for text in self.of]
+        self._into = paths.parse_path(self.into)
 
-    async def ask(self, event: Event, context: StepContext, services: Services) -> Event:
+    async def ask(self, event: Event, context: step.StepContext, services: step.Services) -> Event:
         key = (await services.secrets.values(self.secret))[0].encode() if self.secret else None
         digest = self._digest(event, context.original, key)
-        return put(event, self._into, digest.hex() if self.as_ == "hex" else b64encode(digest).decode("ascii"))
+        return paths.put(event, self._into, digest.hex() if self.as_ == "hex" else b64encode(digest).decode("ascii"))
 
     def _digest(self, event: Event, original: Event, key: bytes | None) -> bytes:
         if self.of == _BODY and self.algorithm == "sha256" and key is None:
@@ -79,10 +78,10 @@ class Digest(Settings, AskingStep):
         return compute_digest(self.algorithm, content, key)
 
     def _content(self, event: Event) -> bytes:
-        values = [value for path in self._paths for _, value in iterate_values(event.data, path.parts)]
+        values = [value for path in self._paths for _, value in paths.iterate_values(event.data, path.parts)]
         several = len(self._paths) > 1 or self._paths[0].names_several
         value: jsontext.Json = values if several else values[0]
-        content = content_of(value)
+        content = paths.content_of(value)
         return jsontext.canonical(value) if content is None else content
 
 
@@ -102,7 +101,7 @@ def _body(original: Event) -> bytes:
         return original.rawbody.encode()
     if original.rawbase64 is not None:
         return base64_text.decode_base64(original.rawbase64, strict=False)
-    content = content_of(original.data)
+    content = paths.content_of(original.data)
     if content is None or hashlib.sha256(content).hexdigest() != original.payloadhash:
         how = "set `body: text`, `body: bytes` or `keep_raw: true` on the source"
         raise errors.Permanent("digest_failed", f"the received body is not kept: {how}")

@@ -5,8 +5,7 @@ from math import ceil
 from secrets import token_hex
 from typing import Final, NamedTuple
 
-from shared.cloud.aws import client, tables
-from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, item_key
+from shared.cloud.aws import client, dynamo, tables
 from shared.cloud.kept_by_key import UNAVAILABLE, DocumentStore, fields_of, text_of
 from shared.store_ports import NO_VERSION, Document
 
@@ -27,7 +26,7 @@ class Place(NamedTuple):
     prefix: str = ""
 
     def keys(self, partition: str, id: str) -> tuple[str, str]:
-        return (partition, id) if self.table.sort else (item_key(self.prefix + id), "")
+        return (partition, id) if self.table.sort else (dynamo.item_key(self.prefix + id), "")
 
 
 PLACES: Final[Mapping[DocumentStore, Place]] = {
@@ -44,7 +43,7 @@ class DynamoDocuments:
     """A version is drawn at random, so that a write whose answer was lost finds its own."""
 
     def __init__(self, place: client.AwsPlace, table_prefix: str, store: DocumentStore = "documents") -> None:
-        self._dynamo = Dynamo(place, table_prefix, UNAVAILABLE[store])
+        self._dynamo = dynamo.Dynamo(place, table_prefix, UNAVAILABLE[store])
         self._place = PLACES[store]
 
     async def get(self, partition: str, id: str) -> Document | None:
@@ -63,7 +62,7 @@ class DynamoDocuments:
         table = self._place.table
         key, sort = self._place.keys(partition, id)
         version = token_hex(8)
-        item: Fields = {
+        item: dynamo.Fields = {
             table.key: key,
             **({table.sort: sort} if table.sort else {}),
             **fields_of(text, self._place.fields),
@@ -81,13 +80,13 @@ class DynamoDocuments:
     def close(self) -> None:
         self._dynamo.close()
 
-    def _condition(self, expected: str | None) -> Condition | None:
+    def _condition(self, expected: str | None) -> dynamo.Condition | None:
         if expected is None:
             return None
         if expected in (NO_VERSION, UNMARKED):
             missing = self._place.table.key if expected == NO_VERSION else VERSION
-            return Condition(f"attribute_not_exists(#{missing})")
-        return Condition(f"#{VERSION} = :expected", {"expected": expected})
+            return dynamo.Condition(f"attribute_not_exists(#{missing})")
+        return dynamo.Condition(f"#{VERSION} = :expected", {"expected": expected})
 
-    def _document(self, id: str, found: Fields) -> Document:
+    def _document(self, id: str, found: dynamo.Fields) -> Document:
         return Document(id, text_of(found, self._place.fields), str(found.get(VERSION, UNMARKED)))

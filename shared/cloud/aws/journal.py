@@ -13,10 +13,9 @@ import asyncio
 from collections.abc import Sequence
 from math import ceil
 
-from shared import errors, jsontext, ports, time_bound
+from shared import errors, journal, jsontext, ports, time_bound
 from shared.cloud import journal_entries, shards
 from shared.cloud.aws import client, dynamo, tables
-from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
 from shared.retention import Retention
 
 
@@ -30,27 +29,27 @@ class DynamoJournal:
         self._blobs = blobs
         self._retention = retention
 
-    async def record(self, entries: Sequence[JournalEntry]) -> None:
+    async def record(self, entries: Sequence[journal.JournalEntry]) -> None:
         if len(entries) == 1:  # as good as always, and in no task of its own
             await self._record(entries[0])
         else:
             await asyncio.gather(*(self._record(entry) for entry in entries))
 
-    def note(self, attempt: AttemptEntry) -> None:
+    def note(self, attempt: journal.AttemptEntry) -> None:
         """Record nothing: the ledger has it."""
 
     def close(self) -> None:
         self._store.close()
 
-    async def _record(self, entry: JournalEntry) -> None:
-        if isinstance(entry, EventEntry):
+    async def _record(self, entry: journal.JournalEntry) -> None:
+        if isinstance(entry, journal.EventEntry):
             if not (entry.is_partial and await self._update(entry)):
                 await self._record_event(entry)
-        elif isinstance(entry, DeadLetter):
+        elif isinstance(entry, journal.DeadLetter):
             blob = await journal_entries.put_large_message(entry, self._blobs, dynamo.MAX_FIELD_BYTES)
             await self._store.put(tables.DEAD_LETTERS, dead_letter_item(entry, blob, self._retention))
 
-    async def _record_event(self, entry: EventEntry) -> None:
+    async def _record_event(self, entry: journal.EventEntry) -> None:
         """Write the event. A second pass (redelivery, replay) changes only what was decided."""
         key, body = dynamo.item_key(entry.event.id), journal_entries.event_body(entry)
         is_kept = len(body) <= dynamo.MAX_FIELD_BYTES  # it always is, where there is a place for blobs
@@ -61,7 +60,7 @@ class DynamoJournal:
             expires_at = ceil(entry.at + self._retention.bodies_seconds)
             await self._store.put(tables.BODIES, {tables.KEY: key, "document": body, tables.EXPIRES_AT: expires_at})
 
-    async def _update(self, entry: EventEntry) -> bool:
+    async def _update(self, entry: journal.EventEntry) -> bool:
         """Write the decisions of the routes that ran again. Return False if the event is not stored."""
         key = dynamo.item_key(entry.event.id)
         found: dynamo.Fields | None = (await self._store.get_all(tables.EVENTS, [key], ("entry",))).get(key)
@@ -80,7 +79,7 @@ class DynamoJournal:
         )
 
 
-def event_fields(entry: EventEntry, body: bytes | None, retention: Retention) -> dynamo.Fields:
+def event_fields(entry: journal.EventEntry, body: bytes | None, retention: Retention) -> dynamo.Fields:
     event, seq = entry.event, journal_entries.event_seq(entry)
     document: jsontext.JsonObject = {**journal_entries.event_document(entry, seq), "has_document": body is not None}
     return {
@@ -95,7 +94,7 @@ def event_fields(entry: EventEntry, body: bytes | None, retention: Retention) ->
     }
 
 
-def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention) -> dynamo.Fields:
+def dead_letter_item(letter: journal.DeadLetter, blob: str | None, retention: Retention) -> dynamo.Fields:
     """Return the dead letter's item. `blob` names where its message was put, which then is not in the item."""
     return {
         tables.KEY: dynamo.item_key(letter.id),
@@ -106,7 +105,7 @@ def dead_letter_item(letter: DeadLetter, blob: str | None, retention: Retention)
         "message_blob": blob,
         tables.EXPIRES_AT: ceil(letter.at + retention.dead_letters_seconds),
         "seq": journal_entries.seq_of(letter.at, letter.id),
-        **letter_state(letter.id, KEPT),
+        **letter_state(letter.id, journal.KEPT),
     }
 
 

@@ -15,11 +15,10 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Final
 
-from shared import batching, jsontext, ports
+from shared import batching, journal, jsontext, ports
 from shared.cloud import journal_entries, shards
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
 from shared.cloud.gcp.firestore import MAX_DOCUMENT_BYTES, Fields, Firestore, Moment, Value, Write, document_id, sharded
-from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, JournalEntry
 from shared.retention import Retention
 
 MAX_BATCH: Final = 100
@@ -38,28 +37,28 @@ class FirestoreJournal:
             self._commit, max_batch=MAX_BATCH, max_waiting=MAX_WAITING, weigh=_weight, max_weight=MAX_BATCH_BYTES
         )
 
-    async def record(self, entries: Sequence[JournalEntry]) -> None:
+    async def record(self, entries: Sequence[journal.JournalEntry]) -> None:
         writes = [write for entry in entries for write in await self._writes(entry)]
         if writes:
             await self._batcher.submit(writes)
 
-    def note(self, attempt: AttemptEntry) -> None:
+    def note(self, attempt: journal.AttemptEntry) -> None:
         """Record nothing: the ledger has it."""
 
     def close(self) -> None:
         self._store.close()
 
-    async def _writes(self, entry: JournalEntry) -> Sequence[Write]:
-        if isinstance(entry, EventEntry):
+    async def _writes(self, entry: journal.JournalEntry) -> Sequence[Write]:
+        if isinstance(entry, journal.EventEntry):
             if entry.is_partial and await self._update(entry):
                 return []
             return event_writes(entry, self._retention)
-        if isinstance(entry, AttemptEntry):
+        if isinstance(entry, journal.AttemptEntry):
             return []  # the ledger has it
         blob = await journal_entries.put_large_message(entry, self._blobs, MAX_DOCUMENT_BYTES)
         return [dead_letter_write(entry, blob, self._retention)]
 
-    async def _update(self, entry: EventEntry) -> bool:
+    async def _update(self, entry: journal.EventEntry) -> bool:
         """Write the decisions of the routes that ran again. Return False if the event is not stored."""
         name = document_id(entry.event.id)
 
@@ -90,7 +89,7 @@ def keyed(value: str, seq: int) -> str:
     return f"{value[:MAX_TEXT]}/{seq:016d}"
 
 
-def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
+def event_writes(entry: journal.EventEntry, retention: Retention) -> list[Write]:
     """Return the event's writes. A second pass (redelivery, replay) changes only what was decided."""
     event, shard = entry.event, shards.shard_of(entry.event.id)
     seq = journal_entries.event_seq(entry)
@@ -114,15 +113,15 @@ def event_writes(entry: EventEntry, retention: Retention) -> list[Write]:
     return [Write(EVENTS, document_id(event.id), fields, mask=tuple(fields), increments={"passes": 1}), *bodies]
 
 
-def dead_letter_write(letter: DeadLetter, blob: str | None, retention: Retention) -> Write:
+def dead_letter_write(letter: journal.DeadLetter, blob: str | None, retention: Retention) -> Write:
     """Return the dead letter's write. `blob` names where its message was put, which then is not in the document."""
     seq = journal_entries.seq_of(letter.at, letter.id)
     fields: dict[str, Value] = {
         "id": letter.id,
         "seq": seq,
         "event_id": letter.event_id,
-        "state": KEPT,
-        "by_state": keyed(KEPT, seq),
+        "state": journal.KEPT,
+        "by_state": keyed(journal.KEPT, seq),
         "entry": jsontext.to_json(journal_entries.dead_letter_document(letter)),
         "message": None if blob else letter.message,
         "message_blob": blob,

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
-from shared.errors import Rejected, Temporary
-from shared.http import Request
+from shared import errors, http
 from shared.outgoing.http_client import HttpClient
 from shared.settings import Settings
 from shared.signatures import jwt, locations
@@ -54,7 +53,7 @@ class PushVerifier:
             detail = (
                 "HOOKCHAIN_PUSH_ACCOUNT and HOOKCHAIN_PUSH_AUDIENCE are not set: set both to those of the subscription"
             )
-            raise Temporary("push_identity_unset", detail)
+            raise errors.Temporary("push_identity_unset", detail)
         issuer, keys_url = GOOGLE_ISSUER, GOOGLE_KEYS
         if settings.is_invoker_checked:
             keys_url = ""
@@ -71,7 +70,7 @@ class PushVerifier:
             claims={name: (value,) for name, value in claims.items()},
         )
 
-    async def verify(self, head: Request) -> None:
+    async def verify(self, head: http.Request) -> None:
         """Raises Rejected (`push_identity_mismatch`); Temporary without settings, or where no keys can be fetched."""
         authorization = self._authorization(head)
         if self._fetched_at <= self._now() < self._verified.get(authorization, 0.0):
@@ -80,14 +79,14 @@ class PushVerifier:
             if self.scheme.keys_url:
                 await self._verify_signed(head)
             expires = self._verify_claims(authorization)
-        except Rejected as error:
-            raise Rejected("push_identity_mismatch", f"not a push of this deployment: {error.detail}") from error
+        except errors.Rejected as error:
+            raise errors.Rejected("push_identity_mismatch", f"not a push of this deployment: {error.detail}") from error
         if len(self._verified) >= MAX_REMEMBERED:
             self._verified.clear()
         # No longer than the keys are used that verified it.
         self._verified[authorization] = min(expires, self._fetched_at + KEYS_SECONDS) if self._keys else expires
 
-    def _authorization(self, head: Request) -> str:
+    def _authorization(self, head: http.Request) -> str:
         """Return the header that has the token.
 
         Cloud Run verified the token and hands it on without its signature: of a request with both headers it verifies
@@ -97,23 +96,23 @@ class PushVerifier:
         verified = None if self.scheme.keys_url else head.header("x-serverless-authorization")
         return (head.header("authorization") or "") if verified is None else verified
 
-    async def _verify_signed(self, head: Request) -> None:
+    async def _verify_signed(self, head: http.Request) -> None:
         age = self._now() - self._fetched_at
         if not 0 <= age < KEYS_SECONDS:
             await self._fetch()
         try:
             self._verify_signature(head)
-        except Rejected:
+        except errors.Rejected:
             if 0 <= age < ASK_AGAIN_SECONDS or age >= KEYS_SECONDS:
                 raise
             await self._fetch()
             self._verify_signature(head)
 
-    def _verify_signature(self, head: Request) -> None:
+    def _verify_signature(self, head: http.Request) -> None:
         try:
             self.scheme.verify(locations.RequestFields(head), (), {self.scheme.keys_url: self._keys}, self._now())
         except ImportError as error:  # a bundle for Cloud Run, which verifies signatures itself, comes without
-            raise Temporary(
+            raise errors.Temporary(
                 "push_keys_unavailable", "to verify a push's signature, install the package cryptography"
             ) from error
 
@@ -121,12 +120,12 @@ class PushVerifier:
         """Return when the token expires."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
-            raise Rejected("signature_mismatch", "the request has no bearer token")
+            raise errors.Rejected("signature_mismatch", "the request has no bearer token")
         claims = jwt.unverified_claims(token.strip())
         self.scheme.verify_claims(claims, self._now())
         expires = claims.get("exp")
         if not isinstance(expires, int | float):
-            raise Rejected("signature_mismatch", "the token never expires")
+            raise errors.Rejected("signature_mismatch", "the token never expires")
         return expires
 
     async def _fetch(self) -> None:
@@ -136,12 +135,12 @@ class PushVerifier:
         try:
             answer = await client.call("GET", f"/{path}", {}, b"", FETCH_SECONDS, may_repeat=True)
         except OSError as error:
-            raise Temporary(
+            raise errors.Temporary(
                 "push_keys_unavailable", f"{host} did not answer with its keys: {type(error).__name__}"
             ) from error
         finally:
             client.close()
         if answer.status != 200:
-            raise Temporary("push_keys_unavailable", f"{host} answered {answer.status} when asked for its keys")
+            raise errors.Temporary("push_keys_unavailable", f"{host} answered {answer.status} when asked for its keys")
         self._keys, self._fetched_at = answer.body, self._now()
         self._verified.clear()

@@ -15,9 +15,8 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
+from shared import errors, jsontext
 from shared.cloud.retries import is_passing_answer, with_retries
-from shared.errors import Temporary, TemporaryCode
-from shared.jsontext import Json
 from shared.outgoing.http_client import HttpClient
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = ti
                 fetching = asyncio.ensure_future(fetch())
             try:
                 token = await asyncio.shield(fetching)
-            except Temporary:
+            except errors.Temporary:
                 if token is None or now() >= token.expires_at - LAST_SECONDS:
                     raise
                 renew_at = min(now() + PAUSE_SECONDS, token.expires_at - LAST_SECONDS)
@@ -90,13 +89,13 @@ def metadata_authorization(host: str, now: Callable[[], float] = time.time, path
 
 def _token(body: bytes, now: float) -> Token:
     try:
-        document: Json = json.loads(body)
+        document: jsontext.Json = json.loads(body)
     except ValueError:
         document = None
     text = document.get("access_token") if isinstance(document, dict) else None
     seconds = document.get("expires_in") if isinstance(document, dict) else None
     if not isinstance(text, str) or not isinstance(seconds, int | float):
-        raise Temporary("credentials_unavailable", "the metadata server's answer holds no token")
+        raise errors.Temporary("credentials_unavailable", "the metadata server's answer holds no token")
     return Token(text, now + seconds)
 
 
@@ -125,7 +124,7 @@ def _refreshed(credentials: "Credentials | None") -> "Credentials":
             credentials, _ = google.auth.default(scopes=[SCOPE], request=transport)
         credentials.refresh(transport)  # type: ignore[no-untyped-call] # nor here
     except google.auth.exceptions.GoogleAuthError as error:
-        raise Temporary("credentials_unavailable", f"no Google credentials: {type(error).__name__}") from error
+        raise errors.Temporary("credentials_unavailable", f"no Google credentials: {type(error).__name__}") from error
     return credentials
 
 
@@ -163,7 +162,7 @@ class MetadataIdentity:
         path = f"identity?audience={quote(audience, safe='')}"
         try:
             body = await _ask_metadata(self._host, path, "identity_unavailable", "an identity")
-        except Temporary:
+        except errors.Temporary:
             if self._now() >= fetched_at + LAST_IDENTITY_SECONDS:
                 raise
             return token
@@ -174,7 +173,7 @@ class MetadataIdentity:
         return token
 
 
-async def _ask_metadata(host: str, path: str, code: TemporaryCode, what: str) -> bytes:
+async def _ask_metadata(host: str, path: str, code: errors.TemporaryCode, what: str) -> bytes:
     """Raises Temporary with that code. The connection is not kept: the next token is half an hour away."""
     client = HttpClient(f"http://{host}")
     headers = {"Metadata-Flavor": "Google"}
@@ -184,9 +183,9 @@ async def _ask_metadata(host: str, path: str, code: TemporaryCode, what: str) ->
             is_passing_answer,
         )
     except OSError as error:
-        raise Temporary(code, f"the metadata server did not answer: {type(error).__name__}") from error
+        raise errors.Temporary(code, f"the metadata server did not answer: {type(error).__name__}") from error
     finally:
         client.close()
     if answer.status != 200 or not answer.body:
-        raise Temporary(code, f"the metadata server answered {answer.status} when asked for {what}")
+        raise errors.Temporary(code, f"the metadata server answered {answer.status} when asked for {what}")
     return answer.body

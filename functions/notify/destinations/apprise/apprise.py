@@ -223,7 +223,7 @@ class AppriseDestination:
         blobs = self._context.blobs
         return await attempt_in_time(self._secrets, blobs, self._deadlines, delivery, attempt, prepare, self._send)
 
-    async def _send(self, prepared: _Prepared, deadline: float, secrets: SecretValues) -> Outcome:  # noqa: ARG002 the interface
+    async def _send(self, prepared: _Prepared, deadline: float, secrets: SecretValues) -> Outcome:
         """Send the message in a thread. Raises Temporary."""
         loop = asyncio.get_running_loop()
         credentials = _credentials(prepared.url)
@@ -245,7 +245,7 @@ class AppriseDestination:
             return outcome_of_url_fault(self._settings.secret, error)
 
 
-def connect(name: str, settings: Settings, context: Context) -> AppriseDestination:  # noqa: ARG001 the interface
+def connect(name: str, settings: Settings, context: Context) -> AppriseDestination:
     return AppriseDestination(settings, context)
 
 

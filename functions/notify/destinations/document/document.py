@@ -208,7 +208,7 @@ class DocumentDestination:
         return RetryLater("others changed the document each time before it was updated")
 
 
-def connect(name: str, settings: Settings, context: destination.Context) -> DocumentDestination:  # noqa: ARG001 the interface
+def connect(name: str, settings: Settings, context: destination.Context) -> DocumentDestination:
     return DocumentDestination(settings, context)
 
 

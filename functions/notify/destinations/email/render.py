@@ -267,7 +267,7 @@ class _Text(HTMLParser):
         self.pieces: list[str] = []
         self._silent = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 its signature
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._silent += tag in self.SILENT
         if tag in self.BREAKS:
             self.pieces.append("\n")

@@ -53,7 +53,7 @@ class SendGridTransport:
         self.headers = {**endpoint.request_headers, "Content-Type": "application/json"}
         self.api_key = api_key
 
-    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:  # noqa: ARG002
+    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
         """Send the mail. Raises Temporary if too many mails are waiting."""
         body = texts_json(request_body(mail))
         began = time.monotonic()

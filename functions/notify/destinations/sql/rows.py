@@ -6,8 +6,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Final, TypeAlias
 
-from functions.notify.bounded_texts import bound_of
-from functions.notify.columns import MAX_INTEGER, ColumnType, ColumnValue, converted
+from functions.notify import bounded_texts, columns
 from functions.notify.destinations.sql.settings import Driver, Settings
 from shared import errors, event, expressions, jsontext
 from shared.delivery import Delivery
@@ -38,13 +37,13 @@ class Row:
 class RowMaker:
     def __init__(self, settings: Settings, driver: Driver) -> None:
         """The expressions are valid: the settings were validated."""
-        self._columns: list[tuple[str, expressions.Expression, ColumnType | None]] = [
+        self._columns: list[tuple[str, expressions.Expression, columns.ColumnType | None]] = [
             (name, expressions.over_event(column.value), settings.type_of(name))
             for name, column in settings.columns.items()
         ]
         self._key = [list(settings.columns).index(name) for name in settings.key]
         self._driver = driver
-        self._bound = bound_of([expression for _, expression, _ in self._columns])
+        self._bound = bounded_texts.bound_of([expression for _, expression, _ in self._columns])
 
     def row(self, view: jsontext.JsonObject, delivery_id: str, is_retry: bool = False) -> Row:
         """Return the row of an event. Raises Permanent: `expression_failed`, or `conversion_failed` for a value."""
@@ -57,16 +56,16 @@ class RowMaker:
                 raise _unfit(self._columns[index][0], "is part of the key, and the event has no value for it")
         return Row(tuple(values), tuple(values[index] for index in self._key), is_retry)
 
-    def _value(self, name: str, result: jsontext.Json, type_: ColumnType | None) -> Value:
+    def _value(self, name: str, result: jsontext.Json, type_: columns.ColumnType | None) -> Value:
         if result is None:
             return None
         if isinstance(result, str) and type_ in _OF_TEXT:
             return self._text(name, result)
-        value = converted(name, result, type_) if type_ else _as_it_is(name, result)
+        value = columns.converted(name, result, type_) if type_ else _as_it_is(name, result)
         assert value is not None
         return self._for_driver(name, value)
 
-    def _for_driver(self, name: str, value: ColumnValue) -> Value:
+    def _for_driver(self, name: str, value: columns.ColumnValue) -> Value:
         """Return the value as the driver takes it.
 
         PostgreSQL reads each value from its text, as its column's type says: nothing is rounded or cut by a cast.
@@ -78,7 +77,7 @@ class RowMaker:
         is_postgresql = self._driver == "postgresql"
         if isinstance(value, bool):
             return str(value).lower() if is_postgresql else int(value)
-        if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        if isinstance(value, int) and abs(value) > columns.MAX_INTEGER:
             return str(value)
         return repr(value) if is_postgresql else value
 
@@ -94,10 +93,10 @@ def _unfit(column: str, fault: str) -> errors.Permanent:
     return errors.Permanent("conversion_failed", f"column {column!r} {fault}")
 
 
-def _as_it_is(column: str, value: jsontext.Json) -> ColumnValue | None:
+def _as_it_is(column: str, value: jsontext.Json) -> columns.ColumnValue | None:
     """Raises Permanent."""
     if isinstance(value, list | dict):
-        return converted(column, value, "json")
+        return columns.converted(column, value, "json")
     if isinstance(value, float) and not isfinite(value):
         raise _unfit(column, "must be a value that a database has; got a number that is not finite")
     return value

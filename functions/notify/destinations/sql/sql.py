@@ -212,5 +212,5 @@ def _outcome_at_timeout(
     return Unknown(f"the database did not answer within {seconds:g} s")
 
 
-def connect(name: str, settings: Settings, context: destination.Context) -> SqlDestination:  # noqa: ARG001 the interface
+def connect(name: str, settings: Settings, context: destination.Context) -> SqlDestination:
     return SqlDestination(settings, context)

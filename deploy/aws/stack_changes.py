@@ -13,7 +13,7 @@ from deploy.aws.resources.stores import CREATE_REQUESTS
 from deploy.cloud_access import aws, aws_names
 from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Topology
-from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json, value_at
 
 METADATA: Final = "Metadata"
 CODE: Final = "CodeDigests"
@@ -51,7 +51,7 @@ def read_template(text: str) -> JsonObject:
     return mapping_at(yaml.load(text, _Loader))  # noqa: S506 a loader of plain values
 
 
-def changedmapping_at(deployed: JsonObject, planned: JsonObject) -> Iterator[str]:
+def changed_entries(deployed: JsonObject, planned: JsonObject) -> Iterator[str]:
     """Yield a line for each entry of the template that is to change, and one for each of its differences."""
     for section in SECTIONS:
         old, new = mapping_at(deployed, section), mapping_at(planned, section)
@@ -121,7 +121,7 @@ def undetected_drift(api: aws.AwsApi, topology: Topology, prefix: str, parameter
     for name in CREATE_REQUESTS:
         table = aws_names.table(prefix, name)
         expiry = _described(api, "dynamodb", "describe_time_to_live", TableName=table)
-        status = mapping_at(expiry or {}, "TimeToLiveDescription").get("TimeToLiveStatus")
+        status = value_at(expiry, "TimeToLiveDescription", "TimeToLiveStatus")
         if expiry is not None and status not in ("ENABLED", "ENABLING"):
             yield f"modified by hand: {names.table(name)} ({table})"
             yield f"  TimeToLiveSpecification.Enabled: {_change(True, False)}"
@@ -132,7 +132,7 @@ def uncompared_types(api: aws.AwsApi, stack: str) -> list[str]:
     found: set[str] = set()
     for page in api.pages(SERVICE, "list_stack_resources", "NextToken", StackName=stack):
         for each in objects_at(page, "StackResourceSummaries"):
-            if mapping_at(each, "DriftInformation").get("StackResourceDriftStatus") == "NOT_CHECKED":
+            if value_at(each, "DriftInformation", "StackResourceDriftStatus") == "NOT_CHECKED":
                 found.add(str(each.get("ResourceType")))
     return sorted(found)
 

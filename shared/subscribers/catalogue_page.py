@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby, islice
 from math import inf
+from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from shared.jsontext import Json, JsonObject
@@ -22,38 +23,7 @@ MAX_FIELDS: Final = 300
 MAX_LEVELS: Final = 6
 MAX_LINK_BYTES: Final = 500
 """Of the link to an event type, and the title of its group."""
-STYLE: Final = """
-:root{color-scheme:light dark;--paper:#f6f7f9;--sheet:#fff;--sunken:#f0f2f5;--line:#dfe3e8;--ink:#1a1f27;
---faint:#5b6573;--accent:#4f46e5;--warn:#8a5300;--warn-soft:#fdf0d5}
-@media(prefers-color-scheme:dark){:root{--paper:#0f1318;--sheet:#161b22;--sunken:#10151b;--line:#2a323d;--ink:#e6e9ee;
---faint:#9aa5b3;--accent:#8f8bff;--warn:#f0b455;--warn-soft:#3a2b10}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);
-font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-a{color:var(--accent)}:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
-code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.9em}
-.skip{position:absolute;left:8px;top:-60px;padding:8px 14px;background:var(--sheet)}.skip:focus{top:8px}
-header{padding:20px;background:var(--sheet);border-bottom:1px solid var(--line)}header h1{margin:0;font-size:22px}
-header img{max-height:36px;display:block;margin-bottom:8px}
-.columns{display:grid;grid-template-columns:240px minmax(0,1fr);gap:28px;max-width:1200px;margin:0 auto;padding:20px}
-nav{position:sticky;top:16px;align-self:start;max-height:calc(100vh - 32px);overflow:auto}
-nav ul{list-style:none;margin:0 0 14px;padding:0}
-nav a{display:block;padding:3px 0;overflow-wrap:anywhere;text-decoration:none}
-nav h2{font-size:12px;margin:0 0 4px;color:var(--faint)}
-article,.about{background:var(--sheet);border:1px solid var(--line);border-radius:8px;padding:16px 18px;
-margin-bottom:16px}
-article h3{margin:0 0 6px;font-size:17px;overflow-wrap:anywhere}h2{font-size:18px}h4{margin:16px 0 6px;font-size:14px}
-.chip{padding:1px 9px;border-radius:10px;font-size:12px;
-background:var(--warn-soft);color:var(--warn);vertical-align:middle}
-.text{white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 8px}.faint{color:var(--faint)}
-.scroll{overflow-x:auto}table{width:100%;border-collapse:collapse;font-size:14px}
-th,td{text-align:left;vertical-align:top;padding:5px 12px 5px 0;border-bottom:1px solid var(--line)}
-th{color:var(--faint)}
-pre{margin:0;padding:12px 14px;background:var(--sunken);border:1px solid var(--line);border-radius:8px;
-overflow:auto;max-height:420px}
-summary{cursor:pointer;color:var(--faint);padding:8px 0}
-@media(max-width:800px){.columns{grid-template-columns:minmax(0,1fr);padding:12px}nav{position:static;max-height:none}}
-"""
+STYLE: Final = Path(__file__).with_name("catalogue.css").read_text(encoding="utf-8")
 STYLE_HASH: Final = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 """The source of the page's style in a Content-Security-Policy, without the quotes that it has there."""
 _RECEIVING: Final = """\

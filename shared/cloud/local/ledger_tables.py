@@ -47,82 +47,69 @@ _INDEXES: Final = (
 _SCHEMA: Final = (_DELIVERIES, _DESTINATIONS, *_INDEXES)
 
 # Upgrades. Each changes a file of the version before. None may use a table above, which a later version can change.
-
-_TO_VERSION_2: Final = ("ALTER TABLE deliveries ADD COLUMN unknown_count INTEGER NOT NULL DEFAULT 0",)
-# The words for the states changed. An index with an old word in its condition would never be used again.
-_TO_VERSION_3: Final = (
-    "UPDATE deliveries SET reason = current_reason(state, reason)",
-    "UPDATE deliveries SET state = CASE state WHEN 'done' THEN 'delivered' WHEN 'failed' THEN 'dead_lettered'"
-    " WHEN 'retry_at' THEN 'retry_scheduled' WHEN 'disabled' THEN 'held' ELSE state END",
-    "DROP INDEX deliveries_due",
-    "DROP INDEX deliveries_held",
-    "DROP INDEX deliveries_failed",
-    *_PARTIAL_INDEXES,
-)
-_TO_VERSION_4: Final = (
-    "ALTER TABLE deliveries ADD COLUMN attempts TEXT NOT NULL DEFAULT '[]'",
-    "ALTER TABLE deliveries ADD COLUMN message BLOB NOT NULL DEFAULT x''",
-    "UPDATE deliveries SET message = (SELECT message FROM messages WHERE messages.id = deliveries.id)"
-    " WHERE state NOT IN ('delivered', 'dead_lettered') AND id IN (SELECT id FROM messages)",
-    "DROP TABLE messages",
-)
-_TO_VERSION_5: Final = ("DROP INDEX IF EXISTS deliveries_created",)
-# One index took the place of two, which SQLite does not do to a table that exists.
-_TO_VERSION_6: Final = (
-    "ALTER TABLE deliveries RENAME TO deliveries_before",
-    """
-    CREATE TABLE deliveries (
-        id INTEGER PRIMARY KEY, key TEXT NOT NULL, event_id TEXT NOT NULL, route TEXT NOT NULL,
-        destination TEXT NOT NULL, state TEXT NOT NULL, fence INTEGER NOT NULL, generation INTEGER NOT NULL,
-        attempt_number INTEGER NOT NULL, retry_at REAL, reason TEXT NOT NULL, answer TEXT NOT NULL,
-        created_at REAL NOT NULL, updated_at REAL NOT NULL, payload_hash TEXT NOT NULL, lease_until REAL NOT NULL,
-        crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0,
-        attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'', UNIQUE (event_id, key))
-    """,
-    """
-    INSERT INTO deliveries (
-        id, key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer,
-        created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, replays, attempts)
-    SELECT
-        id, key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer,
-        created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, replays, attempts
-    FROM deliveries_before
-    """,
-    "DROP TABLE deliveries_before",
-    *_INDEXES,
-)
-_TO_VERSION_7: Final = (
-    "ALTER TABLE deliveries ADD COLUMN group_id TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE destinations ADD COLUMN pause_reason TEXT NOT NULL DEFAULT ''",
-)
-_TO_VERSION_8: Final = ("ALTER TABLE deliveries ADD COLUMN merged INTEGER NOT NULL DEFAULT 0",)
-_TO_VERSION_9: Final = ("ALTER TABLE deliveries ADD COLUMN slot_at REAL NOT NULL DEFAULT 0",)
-_TO_VERSION_10: Final = (
-    "DROP INDEX IF EXISTS deliveries_destination",
-    "DROP INDEX IF EXISTS deliveries_held",
-    "DROP INDEX IF EXISTS deliveries_failed",
-    *_INDEXES,
-)
-_TO_VERSION_11: Final = ("ALTER TABLE deliveries ADD COLUMN undelivered_since INTEGER NOT NULL DEFAULT 0",)
-_TO_VERSION_12: Final = (_WAITING_INDEX,)
-_TO_VERSION_13: Final = (
-    "UPDATE deliveries SET reason = current_reason(state, reason) WHERE reason LIKE '%hookchain release%'",
-    "UPDATE destinations SET disabled_reason = current_reason('', disabled_reason)"
-    " WHERE disabled_reason LIKE '%hookchain release%'",
-)
 _UPGRADES: Final = {
-    2: _TO_VERSION_2,
-    3: _TO_VERSION_3,
-    4: _TO_VERSION_4,
-    5: _TO_VERSION_5,
-    6: _TO_VERSION_6,
-    7: _TO_VERSION_7,
-    8: _TO_VERSION_8,
-    9: _TO_VERSION_9,
-    10: _TO_VERSION_10,
-    11: _TO_VERSION_11,
-    12: _TO_VERSION_12,
-    13: _TO_VERSION_13,
+    2: ("ALTER TABLE deliveries ADD COLUMN unknown_count INTEGER NOT NULL DEFAULT 0",),
+    # The words for the states changed. An index with an old word in its condition would never be used again.
+    3: (
+        "UPDATE deliveries SET reason = current_reason(state, reason)",
+        "UPDATE deliveries SET state = CASE state WHEN 'done' THEN 'delivered' WHEN 'failed' THEN 'dead_lettered'"
+        " WHEN 'retry_at' THEN 'retry_scheduled' WHEN 'disabled' THEN 'held' ELSE state END",
+        "DROP INDEX deliveries_due",
+        "DROP INDEX deliveries_held",
+        "DROP INDEX deliveries_failed",
+        *_PARTIAL_INDEXES,
+    ),
+    4: (
+        "ALTER TABLE deliveries ADD COLUMN attempts TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE deliveries ADD COLUMN message BLOB NOT NULL DEFAULT x''",
+        "UPDATE deliveries SET message = (SELECT message FROM messages WHERE messages.id = deliveries.id)"
+        " WHERE state NOT IN ('delivered', 'dead_lettered') AND id IN (SELECT id FROM messages)",
+        "DROP TABLE messages",
+    ),
+    5: ("DROP INDEX IF EXISTS deliveries_created",),
+    # One index took the place of two, which SQLite does not do to a table that exists.
+    6: (
+        "ALTER TABLE deliveries RENAME TO deliveries_before",
+        """
+        CREATE TABLE deliveries (
+            id INTEGER PRIMARY KEY, key TEXT NOT NULL, event_id TEXT NOT NULL, route TEXT NOT NULL,
+            destination TEXT NOT NULL, state TEXT NOT NULL, fence INTEGER NOT NULL, generation INTEGER NOT NULL,
+            attempt_number INTEGER NOT NULL, retry_at REAL, reason TEXT NOT NULL, answer TEXT NOT NULL,
+            created_at REAL NOT NULL, updated_at REAL NOT NULL, payload_hash TEXT NOT NULL, lease_until REAL NOT NULL,
+            crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0,
+            attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'', UNIQUE (event_id, key))
+        """,
+        """
+        INSERT INTO deliveries (
+            id, key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer,
+            created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, replays, attempts)
+        SELECT
+            id, key, event_id, route, destination, state, fence, generation, attempt_number, retry_at, reason, answer,
+            created_at, updated_at, message, payload_hash, lease_until, crashes, unknown_count, replays, attempts
+        FROM deliveries_before
+        """,
+        "DROP TABLE deliveries_before",
+        *_INDEXES,
+    ),
+    7: (
+        "ALTER TABLE deliveries ADD COLUMN group_id TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE destinations ADD COLUMN pause_reason TEXT NOT NULL DEFAULT ''",
+    ),
+    8: ("ALTER TABLE deliveries ADD COLUMN merged INTEGER NOT NULL DEFAULT 0",),
+    9: ("ALTER TABLE deliveries ADD COLUMN slot_at REAL NOT NULL DEFAULT 0",),
+    10: (
+        "DROP INDEX IF EXISTS deliveries_destination",
+        "DROP INDEX IF EXISTS deliveries_held",
+        "DROP INDEX IF EXISTS deliveries_failed",
+        *_INDEXES,
+    ),
+    11: ("ALTER TABLE deliveries ADD COLUMN undelivered_since INTEGER NOT NULL DEFAULT 0",),
+    12: (_WAITING_INDEX,),
+    13: (
+        "UPDATE deliveries SET reason = current_reason(state, reason) WHERE reason LIKE '%hookchain release%'",
+        "UPDATE destinations SET disabled_reason = current_reason('', disabled_reason)"
+        " WHERE disabled_reason LIKE '%hookchain release%'",
+    ),
 }
 """The statements of each upgrade, by the version that the file has after it."""
 

@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from deploy.aws import deployment as aws_deployment
@@ -51,9 +50,7 @@ def plan_aws(arguments: list[str]) -> int:
     command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
     command.add_argument("--all", action="store_true", help="print the whole template")
     command.add_argument("--translated", action="store_true", help="print the template as CloudFormation's JSON")
-    command.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=ROOT / "build" / "aws", help="write to FOLDER [build/aws]"
-    )
+    deployment_command.add_out(command, "build/aws", "write to FOLDER")
     options = command.parse_args(arguments)
     return run_command("plan-aws", lambda: _run_plan(options), PinsFault, NotABundle)
 
@@ -141,9 +138,7 @@ def deploy_aws(arguments: list[str]) -> int:
         default=[],
         help="set a parameter of the template (repeatable)",
     )
-    command.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=ROOT / "build" / "aws", help="write bundles here [build/aws]"
-    )
+    deployment_command.add_out(command, "build/aws", "write bundles here")
     options = command.parse_args(arguments)
     return run_command("deploy-aws", lambda: _run_deploy(options, questions()), PinsFault, NotABundle, BackendError)
 
@@ -274,9 +269,7 @@ def rollback_aws(arguments: list[str]) -> int:
     command.add_argument("--dry-run", action="store_true", help="print what would be rolled back, and change nothing")
     add_target_options(command)
     add_configuration(command)
-    command.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=ROOT / "build" / "rollback", help="write here [build/rollback]"
-    )
+    deployment_command.add_out(command, "build/rollback", "write here")
     options = command.parse_args(arguments)
     return run_command("rollback-aws", lambda: _run_rollback(options))
 

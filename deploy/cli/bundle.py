@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from deploy.bundle import bundle, requirements
+from deploy.cli import deployment_command
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config import checkout, compiler, configured
 
@@ -12,9 +13,7 @@ def main(arguments: list[str]) -> int:
     codes = "0 done, 1 the configuration has faults, 2 usage error"
     command = parser("bundle", "hookchain bundle --config deploy/hookchain.yaml", exit_codes=codes)
     configured.add_configuration(command)
-    command.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=checkout.ROOT / "build", help="write to FOLDER [build]"
-    )
+    deployment_command.add_out(command, "build", "write to FOLDER")
     command.add_argument(
         "--platform", choices=tuple(bundle.PLATFORMS), default="gcp", help="write bundles for this platform [gcp]"
     )

@@ -19,6 +19,12 @@ from shared.jsontext import JsonObject
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
 
+def add_out(command: argparse.ArgumentParser, folder: str, text: str) -> None:
+    """Add --out, whose default is a folder of the checkout."""
+    default = checkout.ROOT / folder
+    command.add_argument("--out", metavar="FOLDER", type=Path, default=default, help=f"{text} [{folder}]")
+
+
 def configuration_line(config: Path | None) -> str:
     return f"Configuration: {config or 'no file; every event of /webhook is mailed to EMAIL_ADDRESS'}"
 

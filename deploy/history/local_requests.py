@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Final
 
 from shared import jsontext, logs, times
@@ -60,16 +61,18 @@ def _text(line: jsontext.JsonObject, name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+# In the order of RequestEntry's fields.
 _REQUEST = """
-INSERT INTO requests (at, method, status, code, source, event_id, type, detail, bytes, duration_ms)
+INSERT INTO requests (at, method, status, source, code, event_id, type, detail, bytes, duration_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_values = attrgetter(*(field.name for field in fields(RequestEntry)))
 _RECEIVED = "INSERT OR IGNORE INTO events (id, source, type, received_at) VALUES (?, ?, ?, ?)"
 
 
 def write_requests(connection: sqlite3.Connection, entries: Sequence[RequestEntry]) -> None:
     """Within the caller's transaction. An accepted event is in the list from now on, before transform has seen it."""
-    connection.executemany(_REQUEST, [_values(entry) for entry in entries])
+    connection.executemany(_REQUEST, map(_values, entries))
     received = [(entry.event_id, entry.source, _known_type(entry), entry.at) for entry in entries if entry.event_id]
     connection.executemany(_RECEIVED, received)
 
@@ -77,18 +80,3 @@ def write_requests(connection: sqlite3.Connection, entries: Sequence[RequestEntr
 def _known_type(entry: RequestEntry) -> str | None:
     """None if the log does not say it: transform's entry does then."""
     return None if entry.type == logs.OTHER_TYPE else entry.type
-
-
-def _values(entry: RequestEntry) -> tuple[str | int | float | None, ...]:
-    return (
-        entry.at,
-        entry.method,
-        entry.status,
-        entry.code,
-        entry.source,
-        entry.event_id,
-        entry.type,
-        entry.detail,
-        entry.bytes,
-        entry.duration_ms,
-    )

@@ -1,6 +1,7 @@
 """Replays: the messages that publish a stored event or a dead letter again, and the blobs that they need."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Final
 
 from deploy.history.journal_view import DeadLetterRow
@@ -47,17 +48,7 @@ def is_replayable(letter: DeadLetter) -> bool:
 
 def as_dead_letter(row: DeadLetterRow) -> DeadLetter:
     """Return the dead letter that the journal's row holds."""
-    return DeadLetter(
-        id=row.id,
-        code=row.code,
-        reason=row.reason,
-        at=row.at,
-        message=row.message,
-        topic=row.topic,
-        event_id=row.event_id,
-        route=row.route,
-        destination=row.destination,
-    )
+    return DeadLetter(**{field.name: getattr(row, field.name) for field in fields(DeadLetter)})
 
 
 async def restart_blob_expiry(messages: Iterable[bytes], blobs: Blobs) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,7 @@ _ONLY_DELIVERED: Final = """
 UPDATE events SET status = 'delivered' WHERE id = ? AND status = 'delivering' AND expected = 1
 """
 _IS_DELIVERED: Final = "SELECT 1 FROM events WHERE id = ? AND status = 'delivered' AND expected = 1"
+# In the order of DeadLetter's fields.
 _DEAD_LETTER: Final = """
 INSERT INTO dead_letters (id, code, reason, at, message, topic, event_id, route, destination)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -106,7 +108,7 @@ def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry
             if has_history:
                 changed[entry.event.id] = None
         elif isinstance(entry, DeadLetter):
-            connection.execute(_DEAD_LETTER, _dead_letter_values(entry))
+            connection.execute(_DEAD_LETTER, astuple(entry))
             changed[entry.event_id] = None
     if changed:
         update_status(connection, changed)
@@ -168,20 +170,6 @@ def _idle_status(entry: EventEntry) -> str:
 def _body_values(entry: EventEntry) -> tuple[str, str]:
     document = entry.document.decode() or jsontext.to_json(to_cloudevent(entry.event))
     return document, jsontext.texts_json(route_documents(entry.routes, entry.others)).decode()
-
-
-def _dead_letter_values(entry: DeadLetter) -> tuple[str | float | bytes, ...]:
-    return (
-        entry.id,
-        entry.code,
-        entry.reason,
-        entry.at,
-        entry.message,
-        entry.topic,
-        entry.event_id,
-        entry.route,
-        entry.destination,
-    )
 
 
 # events    one row an event, small, so that lists and counts stay fast; `expected` deliveries, `broken` routes

@@ -14,20 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from deploy.aws import deployment as aws_deployment
-from deploy.aws import removal, stack_changes
+from deploy.aws import removal, reserved_instances, secrets_manager_backend, stack_changes
 from deploy.aws.prepare import Prepared, changed_lines, prepare
-from deploy.aws.reserved_instances import find_reservation, offline_line
 from deploy.aws.sam import BUILT, Sam, SamFailed, tool, translated
-from deploy.aws.secrets_manager_backend import SecretsManagerBackend
-from deploy.bundle.bundle import NotABundle
-from deploy.bundle.requirements import PinsFault
+from deploy.bundle import bundle, requirements
 from deploy.cli import deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, configured_region, region_fault
 from deploy.cloud_access.aws_names import StackTarget, add_target_options, find_target
-from deploy.config.checkout import ROOT, deployed_config
-from deploy.config.compiler import FUNCTIONS, OPTIONAL
-from deploy.config.configured import add_configuration, environ_of
+from deploy.config import checkout, compiler, configured
 from deploy.requests.command_lines import closing_lines
 from deploy.secrets.backend import BackendError
 from deploy.secrets.needs import needs
@@ -45,19 +40,19 @@ a deployment would change in the stack, and the manual changes that CloudFormati
 def plan_aws(arguments: list[str]) -> int:
     codes = "0 done, 1 failed, or faults in the configuration, 2 usage error"
     command = parser("plan-aws", "hookchain plan-aws --all", details=PLAN_DETAILS, exit_codes=codes)
-    add_configuration(command)
+    configured.add_configuration(command)
     add_target_options(command)
     command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
     command.add_argument("--all", action="store_true", help="print the whole template")
     command.add_argument("--translated", action="store_true", help="print the template as CloudFormation's JSON")
     deployment_command.add_out(command, "build/aws", "write to FOLDER")
     options = command.parse_args(arguments)
-    return run_command("plan-aws", lambda: _run_plan(options), PinsFault, NotABundle)
+    return run_command("plan-aws", lambda: _run_plan(options), requirements.PinsFault, bundle.NotABundle)
 
 
 def _run_plan(options: argparse.Namespace) -> int:
-    environ = environ_of(options)
-    config = deployed_config(options.config, environ)
+    environ = configured.environ_of(options)
+    config = checkout.deployed_config(options.config, environ)
     print(f"# {deployment_command.configuration_line(config)}", file=sys.stderr)
     deployment_command.warn_about_address(config)
     # Without --live the template is all that is printed, which is the same in every region.
@@ -71,7 +66,7 @@ def _run_plan(options: argparse.Namespace) -> int:
         return _print_live(AwsApi(target.region, environ), target, prepared)
     everything = f"Everything that is created by the stack {target.stack}"
     print(f"# {everything}: {prepared.summary}", file=sys.stderr)
-    print(f"# It {offline_line(prepared.topology, prepared.defaults)}", file=sys.stderr, flush=True)
+    print(f"# It {reserved_instances.offline_line(prepared.topology, prepared.defaults)}", file=sys.stderr, flush=True)
     before = prepared.write_template()
     last, now = before, prepared.template
     if options.translated:
@@ -93,7 +88,7 @@ def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
         aws_deployment.require_own(stack, target)
     deployed = aws_deployment.deployed_parameters(stack)
     values = aws_deployment.parameter_values(prepared.defaults, stack, {})
-    reserved = find_reservation(api, prepared.topology, values, deployed)
+    reserved = reserved_instances.find_reservation(api, prepared.topology, values, deployed)
     print(f"# {reserved.line} {reserved.todo}".rstrip(), flush=True)
     if stack is None:
         print(f"{where} is not deployed: all of {prepared.path} would be created: {prepared.summary}")
@@ -129,7 +124,7 @@ def deploy_aws(arguments: list[str]) -> int:
     example = "hookchain deploy-aws --region eu-central-1 --config deploy/hookchain.yaml"
     command = parser("deploy-aws", example, details=DEPLOY_DETAILS, exit_codes=codes)
     add_target_options(command)
-    add_configuration(command, creates_env_file=True)
+    configured.add_configuration(command, creates_env_file=True)
     command.add_argument(
         "--parameter",
         metavar="NAME=VALUE",
@@ -140,7 +135,9 @@ def deploy_aws(arguments: list[str]) -> int:
     )
     deployment_command.add_out(command, "build/aws", "write bundles here")
     options = command.parse_args(arguments)
-    return run_command("deploy-aws", lambda: _run_deploy(options, questions()), PinsFault, NotABundle, BackendError)
+    return run_command(
+        "deploy-aws", lambda: _run_deploy(options, questions()), requirements.PinsFault, bundle.NotABundle, BackendError
+    )
 
 
 def _parameter(text: str) -> tuple[str, str]:
@@ -152,7 +149,7 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
-    environ = environ_of(options)
+    environ = configured.environ_of(options)
     tool("sam")
     target = find_target(options, environ, configured_region)
     if fault := region_fault(target.region):
@@ -176,7 +173,9 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     if config is None:
         given = {"EmailAddress": environ["EMAIL_ADDRESS"], **given}
     parameters = aws_deployment.parameter_values(prepared.defaults, stack, given)
-    reserved = find_reservation(api, prepared.topology, parameters, aws_deployment.deployed_parameters(stack))
+    reserved = reserved_instances.find_reservation(
+        api, prepared.topology, parameters, aws_deployment.deployed_parameters(stack)
+    )
     print("\n".join(filter(None, (reserved.line, reserved.todo))), flush=True)
     parameters |= {name: value for name, value in reserved.values.items() if name not in given}
     settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
@@ -208,7 +207,7 @@ def _deploy(
         return NOT_DONE
     is_changed = aws_deployment.changed_at(deployed.description()) != before
     print(f"Done in {time.monotonic() - began:.0f} s." if is_changed else deployment_command.UP_TO_DATE)
-    read = SecretsManagerBackend(deployed.target, deployed.api).how_to_read
+    read = secrets_manager_backend.SecretsManagerBackend(deployed.target, deployed.api).how_to_read
     where = f"--platform aws{memory.missing_target_options()}"
     portal = deployed.function_url("subscribe") if "subscribe" in prepared.slices else ""
     lines = closing_lines(prepared.slices, deployed.receive_url(), random, read, where, portal)
@@ -220,7 +219,7 @@ def _store_secrets(
     deployed: DeployedStack, prepared: Prepared, ask: Questions, memory: aws_deployment.Memory
 ) -> list[str]:
     """Store the secrets that are missing; return the names of those with a random value. Raises CommandError."""
-    place = SecretsManagerBackend(deployed.target, deployed.api)
+    place = secrets_manager_backend.SecretsManagerBackend(deployed.target, deployed.api)
     needed = needs(prepared.slices, memory.environ, has_ses=True)
     stored = place.find([need.name for need in needed])
     for each in stored.values():
@@ -264,18 +263,18 @@ def rollback_aws(arguments: list[str]) -> int:
     command = parser(
         "rollback-aws", "hookchain rollback-aws --region eu-central-1", details=ROLLBACK_DETAILS, exit_codes=codes
     )
-    choices = (*FUNCTIONS, *OPTIONAL)
+    choices = (*compiler.FUNCTIONS, *compiler.OPTIONAL)
     command.add_argument("--function", choices=choices, action="append", help="roll back this function (repeatable)")
     command.add_argument("--dry-run", action="store_true", help="print what would be rolled back, and change nothing")
     add_target_options(command)
-    add_configuration(command)
+    configured.add_configuration(command)
     deployment_command.add_out(command, "build/rollback", "write here")
     options = command.parse_args(arguments)
     return run_command("rollback-aws", lambda: _run_rollback(options))
 
 
 def _run_rollback(options: argparse.Namespace) -> int:
-    environ = environ_of(options)
+    environ = configured.environ_of(options)
     tool("sam")
     target = find_target(options, environ, configured_region)
     api = AwsApi(target.region, environ)
@@ -325,7 +324,7 @@ def destroy_aws(arguments: list[str]) -> int:
 
 
 def _run_destroy(options: argparse.Namespace) -> int:
-    environ = environ_of(options)
+    environ = configured.environ_of(options)
     tool("sam")
     target = find_target(options, environ, configured_region)
     api = AwsApi(target.region, environ)
@@ -344,7 +343,7 @@ def _run_destroy(options: argparse.Namespace) -> int:
     deployment_command.require_confirmed(options.confirm, target.prefix)
     try:
         if stack is not None:
-            _delete_stack(api, Sam(target, ROOT, environ), str(stack.get("StackId")))
+            _delete_stack(api, Sam(target, checkout.ROOT, environ), str(stack.get("StackId")))
     except SamFailed as failure:
         print(f"\nStopped: the SAM CLI failed; see its lines above.\nTry it by hand:\n  {failure}", file=sys.stderr)
         return NOT_DONE

@@ -13,9 +13,8 @@ from typing import Final, Protocol
 
 from deploy.terminal.log_view import LogView, parse_log_line
 from deploy.topology.functions import FUNCTIONS
+from shared import logs, times
 from shared.jsontext import Json, JsonObject, to_json
-from shared.logs import SEVERITIES
-from shared.times import rfc3339, unix_seconds
 
 PAGE: Final = 1_000
 """The most records of one read."""
@@ -45,12 +44,12 @@ class Record:
         return shown or ""
 
     def is_at_least(self, severity: str) -> bool:
-        return SEVERITIES.index(self.severity) >= SEVERITIES.index(severity)
+        return logs.SEVERITIES.index(self.severity) >= logs.SEVERITIES.index(severity)
 
 
 def clock(seconds: float) -> str:
     """Return a time such as `2026-03-01T12:00:00.123Z`, which `--since` accepts."""
-    return rfc3339(seconds)[:23].ljust(23, "0") + "Z"
+    return times.rfc3339(seconds)[:23].ljust(23, "0") + "Z"
 
 
 def parse_local_line(line: str) -> Record | None:
@@ -72,11 +71,11 @@ def parse_cloud_entry(entry: JsonObject, prefix: str) -> Record | None:
 
 def _record(timestamp: str, process: str, severity: str, document: JsonObject, entry_id: str = "") -> Record | None:
     try:
-        at = unix_seconds(timestamp)
+        at = times.unix_seconds(timestamp)
     except (ValueError, OverflowError):
         return None
     known = _CLOUD_SEVERITIES.get(severity, severity)
-    return Record(at, process, known if known in SEVERITIES else "INFO", document, entry_id)
+    return Record(at, process, known if known in logs.SEVERITIES else "INFO", document, entry_id)
 
 
 def _service(entry: JsonObject) -> str:

@@ -8,11 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
-from shared.errors import Temporary
+from shared import errors, ports
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.outgoing.access_tokens import TokenCache, client_credentials_token, service_account_token
-from shared.outgoing.allowed_requests import read_target
-from shared.ports import Secrets
+from shared.outgoing import access_tokens, allowed_requests
 from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
 
 if TYPE_CHECKING:
@@ -41,17 +39,17 @@ class Authenticator:
 
     def __init__(
         self,
-        secrets: Secrets,
+        secrets: ports.Secrets,
         fetch: Fetch,
         cloud: CloudIdentity | None = None,
         now: Callable[[], float] = time.time,
-        tokens: TokenCache | None = None,
+        tokens: access_tokens.TokenCache | None = None,
     ) -> None:
         self._secrets = secrets
         self._fetch = fetch
         self._cloud = cloud or CloudIdentity()
         self._now = now
-        self._tokens = tokens or TokenCache(now)
+        self._tokens = tokens or access_tokens.TokenCache(now)
 
     async def send(self, schemes: "Sequence[AnyRequestAuth]", request: Outgoing) -> Fetched:
         """Authenticate and send a request. A 401 to a kept token has it sent once more, with a new token.
@@ -106,21 +104,21 @@ class Authenticator:
 
     async def _identity_token(self, audience: str) -> str:
         if self._cloud.identity_token is None:
-            raise Temporary("identity_missing", "this platform gives no Google identity token")
+            raise errors.Temporary("identity_missing", "this platform gives no Google identity token")
         return await self._cloud.identity_token(audience)
 
     async def _google_token(self, scheme: "GoogleOAuthRequestAuth", allow_private: bool) -> str:
         if scheme.secret is not None:
             key = (await self._secrets.values(scheme.secret))[0]
-            fetch = partial(service_account_token, scheme.scope, key, self._fetch, self._now())
+            fetch = partial(access_tokens.service_account_token, scheme.scope, key, self._fetch, self._now())
             return await self._tokens.token(_credential(scheme, allow_private), key, fetch)
         if self._cloud.access_token is None:
             detail = "this platform has no account of Google's: name the key of a service account in `secret`"
-            raise Temporary("identity_missing", detail)
+            raise errors.Temporary("identity_missing", detail)
         return await self._cloud.access_token(scheme.scope)
 
     async def _client_token(self, scheme: "OAuth2RequestAuth", secret: str, allow_private: bool) -> str:
-        fetch = partial(client_credentials_token, scheme, secret, self._fetch, self._now(), allow_private)
+        fetch = partial(access_tokens.client_credentials_token, scheme, secret, self._fetch, self._now(), allow_private)
         return await self._tokens.token(_credential(scheme, allow_private), secret, fetch)
 
     async def _aws_credentials(self, scheme: "AwsRequestAuth") -> Credentials:
@@ -128,7 +126,7 @@ class Authenticator:
             return Credentials(scheme.access_key_id, (await self._secrets.values(scheme.secret))[0])
         if self._cloud.aws_role is None:
             detail = "this platform has no AWS role: set `access_key_id` and `secret`"
-            raise Temporary("identity_missing", detail)
+            raise errors.Temporary("identity_missing", detail)
         return self._cloud.aws_role()
 
 
@@ -155,7 +153,7 @@ def _with_aws_signature(request: Outgoing, scheme: "AwsRequestAuth", credentials
 
     Raises Permanent for a bad URL, and for a signed header that is not ASCII.
     """
-    target = read_target(request.url, request.allow_private)
+    target = allowed_requests.read_target(request.url, request.allow_private)
     path, _, query = target.path.partition("?")
     found = parse_qsl(query, keep_blank_values=True, encoding="latin-1")  # which keeps every byte as it is
     pairs = sorted((quote(k, "", "latin-1"), quote(v, "", "latin-1")) for k, v in found)

@@ -185,8 +185,8 @@ class Pauses:
         for begin in range(0, len(names), READS_AT_ONCE):
             some = names[begin : begin + READS_AT_ONCE]
             ends |= zip(some, await asyncio.gather(*map(self._end, some)), strict=True)
-        due: list[LedgerRow] = []
-        moves: list[Move] = []
+        due: list[ledger.LedgerRow] = []
+        moves: list[ledger.Move] = []
         for row in rows:
             end = ends[row.destination]
             if end > max(now, row.retry_at or now):

@@ -15,8 +15,7 @@ from html.entities import html5
 from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import quote_from_bytes
 
-from functions.transform.paths import PathSettings, content_of, text_or_bytes
-from functions.transform.step import Example, Step, StepContext
+from functions.transform import paths, step
 from shared import did_you_mean, errors, limits
 from shared.base64_text import base64_bytes, base64_text, decode_base64
 from shared.config.rules import verified_by
@@ -171,7 +170,7 @@ _CONTENT_TYPES: Final = {"gzip": "application/gzip"}
 """Of the bytes that a coding makes."""
 
 
-class Encode(PathSettings, Step):
+class Encode(paths.PathSettings, step.Step):
     """Encode text or bytes; any other value is encoded as its JSON.
 
     to  base64, base64url, hex, binary (digits), percent, html, gzip; json: JSON in a string; or a charset, such as
@@ -181,7 +180,7 @@ class Encode(PathSettings, Step):
     summary: ClassVar[str] = (
         "Write text or bytes as base64, hex, binary digits, percent, HTML, gzip, JSON or in a charset."
     )
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings={"to": "base64", "path": "data.name", "into": "data.token"},
         before={"name": "Ada"},
         after={"name": "Ada", "token": "QWRh"},
@@ -189,13 +188,13 @@ class Encode(PathSettings, Step):
 
     to: Annotated[str, verified_by(coding_or_charset)]
 
-    def apply(self, event: Event, _: StepContext) -> Event:
+    def apply(self, event: Event, _: step.StepContext) -> Event:
         return self.change(event, self._encode)
 
     def _encode(self, value: Json, place: str) -> Json:
         if self.to == "json":
             return to_json(value)
-        content = content_of(value)
+        content = paths.content_of(value)
         if content is None:
             content = to_json(value).encode()
         encoder = ENCODERS.get(self.to)
@@ -217,7 +216,7 @@ def _to_charset(content: bytes, charset: str) -> bytes:
         raise CodingError(f"has a character that {charset} lacks") from None
 
 
-class Decode(PathSettings, Step):
+class Decode(paths.PathSettings, step.Step):
     """Decode text or bytes. Content that no encoder writes fails the step.
 
     from  base64, base64url, hex, binary (digits), percent, html, gzip; json: JSON in a string; or the charset of
@@ -226,7 +225,7 @@ class Decode(PathSettings, Step):
     """
 
     summary: ClassVar[str] = "Read base64, hex, binary digits, percent, HTML, gzip, JSON in a string, or a charset."
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings={"from": "json", "path": "data.payload"},
         before={"payload": '{"plan": "pro"}'},
         after={"payload": {"plan": "pro"}},
@@ -235,11 +234,11 @@ class Decode(PathSettings, Step):
     from_: Annotated[str, verified_by(coding_or_charset)]
     as_: Literal["text", "bytes"] | None = None
 
-    def apply(self, event: Event, _: StepContext) -> Event:
+    def apply(self, event: Event, _: step.StepContext) -> Event:
         return self.change(event, self._decode)
 
     def _decode(self, value: Json, place: str) -> Json:
-        content = content_of(value)
+        content = paths.content_of(value)
         try:
             if content is None:
                 raise CodingError(f"is {kind_of(value)}; only text and bytes can be decoded")
@@ -258,7 +257,7 @@ class Decode(PathSettings, Step):
             return binary(decoded, "")
         if self.as_ == "text":
             return _from_charset(decoded, "utf-8")
-        return text_or_bytes(decoded)
+        return paths.text_or_bytes(decoded)
 
 
 def _from_json(content: bytes) -> Json:

@@ -20,18 +20,7 @@ from typing import Final, TypeAlias
 
 from shared import errors, journal
 from shared.delivery import Delivery
-from shared.ledger import (
-    Busy,
-    Claim,
-    Claimed,
-    Conflict,
-    Finished,
-    Gathered,
-    LedgerRow,
-    Settlement,
-    Unclaimed,
-    Waiting,
-)
+from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Gathered, LedgerRow, Settlement, Unclaimed, Waiting
 from shared.outcomes import DeliveryState
 
 CLAIMED: Final[DeliveryState] = "claimed"

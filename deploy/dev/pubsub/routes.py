@@ -10,14 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.dev.pubsub import broker, messages
-from deploy.dev.pubsub.resources import (
-    MAX_ACK_DEADLINE_SECONDS,
-    ApiError,
-    Fields,
-    invalid,
-    not_emulated,
-    parse_object,
-)
+from deploy.dev.pubsub.resources import MAX_ACK_DEADLINE_SECONDS, ApiError, Fields, invalid, not_emulated, parse_object
 from deploy.dev.pubsub.subscriber import checked_ack_ids
 from shared import errors, logs
 from shared.jsontext import Json, JsonObject, to_json

@@ -2,14 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from functions.notify.digests.settings import (
-    MAX_MESSAGE_BYTES,
-    gathered_until,
-    group_of,
-    key_of,
-    quiet_end,
-    spread_of,
-)
+from functions.notify.digests.settings import MAX_MESSAGE_BYTES, gathered_until, group_of, key_of, quiet_end, spread_of
 from functions.notify.notifier import Notifier, Result, Work
 from functions.notify.registry import Configured
 from functions.notify.settle import let_wait

@@ -142,7 +142,7 @@ def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None)
 
 def replay_letters(context: records.Context) -> int:
     letters = _chosen_letters(context)
-    good = [letter for letter in letters if replay.is_replayable(replay.as_dead_letter(letter))]
+    good = [letter for letter in letters if replay.is_replayable(letter)]
     left_out = [letter.id for letter in letters if letter not in good]
     done: JsonObject = {}
     if good and context.options.yes:
@@ -168,16 +168,15 @@ async def _publish(context: records.Context, letters: Sequence[DeadLetterRow], r
     reader = context.state.reader
 
     async def send(bus: ports.Bus, batch: Sequence[DeadLetterRow]) -> None:
-        for row in batch:
-            letter = replay.as_dead_letter(row)
+        for letter in batch:
             message = replay.make_dead_letter_replay(letter, replay_id)
-            if not reader.mark_dead_letters([row.id], REPLAYED) and row.state != REPLAYED:
+            if not reader.mark_dead_letters([letter.id], REPLAYED) and letter.state != REPLAYED:
                 continue
             try:
                 await replay.restart_blob_expiry([letter.message], blobs)
                 await bus.publish(letter.topic, [message])
             except (errors.Temporary, asyncio.CancelledError):  # after Ctrl-C too, it may not have been sent
-                reader.mark_dead_letters([row.id], journal.KEPT)
+                reader.mark_dead_letters([letter.id], journal.KEPT)
                 raise
 
     async with context.state.blobs() as blobs:

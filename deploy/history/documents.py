@@ -98,7 +98,7 @@ def dead_letter_document(letter: journal_view.DeadLetterRow, whole: bool = False
     document: JsonObject = {
         **_fields(letter, _LETTER),
         "merged": stored_messages.merged_count(letter.message),
-        "replayable": replay.is_replayable(replay.as_dead_letter(letter)),
+        "replayable": replay.is_replayable(letter),
     }
     return {**document, "message": stored_messages.message_json(letter.message)} if whole else document
 

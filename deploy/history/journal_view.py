@@ -83,20 +83,11 @@ class RequestRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetterRow:
-    """`state` is kept, replayed or dropped."""
+class DeadLetterRow(journal.DeadLetter):
+    """A dead letter in the journal. `state` is kept, replayed or dropped."""
 
-    seq: int
-    id: str
-    code: str
-    reason: str
-    at: float
-    message: bytes
-    topic: str
-    event_id: str
-    route: str
-    destination: str
-    state: str
+    seq: int = 0
+    state: str = KEPT
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ _REQUESTS: Final = (
     "SELECT seq, at, method, status, code, source, event_id, type, detail, bytes, duration_ms FROM requests"
 )
 _DEAD_LETTERS: Final = (
-    "SELECT seq, id, code, reason, at, message, topic, event_id, route, destination, state FROM dead_letters"
+    "SELECT id, code, reason, at, message, topic, event_id, route, destination, seq, state FROM dead_letters"
 )
 _ATTEMPTS: Final = (
     "SELECT delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason, answer"

@@ -1,10 +1,8 @@
 """Replays: the messages that publish a stored event or a dead letter again, and the blobs that they need."""
 
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Final
 
-from deploy.history.journal_view import DeadLetterRow
 from deploy.history.stored_messages import dataref_of, message_json
 from shared.errors import Permanent
 from shared.journal import DeadLetter
@@ -44,11 +42,6 @@ def make_dead_letter_replay(letter: DeadLetter, replay_id: str) -> BusMessage:
 
 def is_replayable(letter: DeadLetter) -> bool:
     return _replayable_document(letter) is not None
-
-
-def as_dead_letter(row: DeadLetterRow) -> DeadLetter:
-    """Return the dead letter that the journal's row holds."""
-    return DeadLetter(**{field.name: getattr(row, field.name) for field in fields(DeadLetter)})
 
 
 async def restart_blob_expiry(messages: Iterable[bytes], blobs: Blobs) -> None:

@@ -143,7 +143,7 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     """Replay `{"ids": […]}`, the ids that /api/dead-letters lists."""
     backend = request.app[BACKEND]
     ids = await _ids(request)
-    letters = [replay.as_dead_letter(await _dead_letter(backend, each)) for each in ids]
+    letters = [await _dead_letter(backend, each) for each in ids]
     messages = [(letter, replay.make_dead_letter_replay(letter, secrets.token_hex(8))) for letter in letters]
     replayed = [await _replay(backend, letter, message) for letter, message in messages]
     return json_answer({"replayed": sum(replayed)})

@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
@@ -124,17 +125,7 @@ def _status(platform: Platform, configuration: Configured, now: float) -> histor
         reason = fault.detail if isinstance(fault, HookchainError) else str(fault)
         notes = [*found.notes, f"events, dead letters and what is held: {reason}"]
         return history_status.Status(found.versions, backlogs=found.backlogs, notes=notes)
-    return history_status.Status(
-        found.versions,
-        stored.sources,
-        found.backlogs,
-        stored.dead_letters,
-        stored.held,
-        stored.retrying,
-        stored.waiting_routes,
-        stored.destinations,
-        found.notes,
-    )
+    return replace(stored, versions=found.versions, backlogs=found.backlogs, notes=found.notes)
 
 
 def status_text(status: history_status.Status, now: float, screen: Screen, where: str = "") -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, get_args
 
+from deploy.history.local_requests import RequestEntry
 from shared import journal, jsontext, outcomes
 from shared.journal import KEPT as KEPT
 
@@ -66,20 +67,10 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestRow:
-    """A request as receive logged it; `code` and `detail` say why one was rejected."""
+class RequestRow(RequestEntry):
+    """A logged request in the journal."""
 
-    seq: int
-    at: float
-    method: str
-    status: int
-    code: str | None
-    source: str
-    event_id: str | None
-    type: str | None
-    detail: str
-    bytes: int | None
-    duration_ms: float | None
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ INDEX_BATCH: Final = 500
 Parameter = str | int | float | None
 
 _REQUESTS: Final = (
-    "SELECT seq, at, method, status, code, source, event_id, type, detail, bytes, duration_ms FROM requests"
+    "SELECT at, method, status, source, code, event_id, type, detail, bytes, duration_ms, seq FROM requests"
 )
 _DEAD_LETTERS: Final = (
     "SELECT id, code, reason, at, message, topic, event_id, route, destination, seq, state FROM dead_letters"

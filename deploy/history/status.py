@@ -11,7 +11,7 @@ from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.state import State, configured_destinations, configured_name
 from shared import delivery, retention, times
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mappings_at
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.subscribers.names import endpoint_name
 
@@ -102,9 +102,12 @@ class WaitingRoutes:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole status. `held` has documents of `held_destinations`; `notes` say what could not be read, and why."""
+    """The whole status, or the part that journal and ledger have.
 
-    versions: Sequence[Version]
+    `held` has documents of `held_destinations`; `notes` say what could not be read, and why.
+    """
+
+    versions: Sequence[Version] = ()
     sources: Sequence[SourceActivity] = ()
     backlogs: Sequence[Backlog] = ()
     dead_letters: int | None = None
@@ -159,35 +162,21 @@ class Status:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class StoredStatus:
-    """The part of the status that journal and ledger have."""
-
-    sources: Sequence[SourceActivity]
-    dead_letters: int
-    held: Sequence[JsonObject]
-    retrying: Sequence[Retrying]
-    waiting_routes: Sequence[WaitingRoutes]
-    destinations: Sequence[DestinationView]
-
-
 def silences_of(notify: JsonObject) -> dict[str, float]:
     """Return after how many seconds each source counts as quiet, by notify's slice."""
-    alerts = notify.get("alerts")
-    silences = alerts.get("silence") if isinstance(alerts, dict) else None
     return {
         name: float(after)
-        for name, each in (silences.items() if isinstance(silences, dict) else ())
-        if isinstance(each, dict) and isinstance(after := each.get("after_seconds"), int | float)
+        for name, each in mappings_at(notify, "alerts", "silence").items()
+        if isinstance(after := each.get("after_seconds"), int | float)
     }
 
 
 def read_stored_status(
     state: State, sources: Iterable[str], now: float, silences: Mapping[str, float] = MappingProxyType({})
-) -> StoredStatus:
+) -> Status:
     """Read journal and ledger. `silences`: as silences_of. Raises HookchainError and sqlite3.Error."""
     held, waiting, destinations = asyncio.run(_deliveries(state, now))
-    return StoredStatus(
+    return Status(
         sources=_activity(state.reader, sources, now, silences),
         dead_letters=state.reader.totals().dead_letters,
         held=held,

@@ -4,6 +4,7 @@ The store has only the digests of an API key's secrets.
 """
 
 import asyncio
+from dataclasses import asdict
 from typing import Final
 
 from functions.subscribe import access, credentials, cursors, models, problems
@@ -131,19 +132,12 @@ async def get_portal_info(call: Call, _: models.NoQuery) -> models.PortalInfo:
     caller, settings = call.caller, call.service.settings
     if not isinstance(caller, access.PortalCaller):
         raise problems.ApiProblem("not_allowed", "this needs a portal token")
-    limits = settings.limits
     return models.PortalInfo(
         name=settings.portal_name,
         logo=settings.portal_logo,
         capabilities=sorted(caller.capabilities),
         tenant=caller.tenant,
-        limits=models.PortalLimits(
-            endpoints=limits.endpoints,
-            headers=limits.headers,
-            fields=limits.fields,
-            types=limits.types,
-            filter_characters=limits.filter_characters,
-        ),
+        limits=models.PortalLimits(**asdict(settings.limits)),
         verify=settings.verify,
         expires_at=rfc3339(caller.expires_at),
     )

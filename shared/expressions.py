@@ -11,9 +11,7 @@ from jmespath.functions import Functions, signature
 from jmespath.parser import ParsedResult
 from jmespath.visitor import Options
 
-from shared.did_you_mean import nearest
-from shared.errors import Permanent
-from shared.event import NAMES
+from shared import did_you_mean, errors, event
 from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -110,18 +108,18 @@ def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
     try:
         found: Json = parsed.search(value, _OPTIONS)
     except exceptions.JMESPathError as error:
-        raise Permanent("expression_failed", f"{text!r}: {_reason(error)}") from error
+        raise errors.Permanent("expression_failed", f"{text!r}: {_reason(error)}") from error
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
         is_kind = isinstance(error, TypeError)
         why = "it compares or sorts values of different kinds" if is_kind else "it has no result for these values"
-        raise Permanent("expression_failed", f"{text!r}: {why}") from error
+        raise errors.Permanent("expression_failed", f"{text!r}: {why}") from error
     return found
 
 
 def over_event(text: str) -> Expression:
     """Return the expression over an event as steps and routes see it. Raises ExpressionFault."""
-    return Expression(text, NAMES)
+    return Expression(text, event.NAMES)
 
 
 def is_true(value: Json) -> bool:
@@ -220,7 +218,7 @@ def _hint_on_name(name: str, text: str, known: "Collection[str]") -> str:
         return f"`{name}`, in backticks, is the value"
     if f'"{name}"' in text:
         return f"write text in single quotes: '{name}'"
-    near = nearest(name, known) or (f"data.{name}" if "data" in known else None)
+    near = did_you_mean.nearest(name, known) or (f"data.{name}" if "data" in known else None)
     names = ", ".join(sorted(known))
     return f"did you mean {near!r}? There are {names}" if near else f"there are {names}"
 
@@ -236,7 +234,7 @@ def _hint_on_token(token: object, text: str, column: int) -> str:
 
 
 def _hint_on_function(name: str, known: "Collection[str]") -> str:
-    near = nearest(name, known)
+    near = did_you_mean.nearest(name, known)
     return f"; did you mean {near}()?" if near else ""
 
 

@@ -36,9 +36,8 @@ from functions.notify.settle import (
 )
 from functions.notify.waiting.pauses import has_failed, pause_text, pause_wait
 from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, Wait, expires_at, spread
-from shared import event, journal, ledger, ledger_rules, outcomes, own_modules, time_bound
+from shared import errors, event, journal, ledger, ledger_rules, outcomes, own_modules, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Permanent, Temporary, Unanswered
 
 GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
@@ -145,14 +144,14 @@ async def _attempt_unless_waiting(
         notifier.gate.begin(work.delivery.id)
         try:
             outcome = await attempt_once(target.destination, work.delivery, attempt, notifier.deadlines)
-        except Temporary as error:
+        except errors.Temporary as error:
             if error.code not in BUSY_CODES:
                 raise
             age_seconds = started_at - row.created_at
             if age_seconds < MAX_BUSY_AGE_SECONDS:
                 return await _wait_while_busy(notifier, work, configured, error.detail, age_seconds)
             outcome = RetryLater(error.detail)  # so that its schedule ends at last
-    except Temporary:
+    except errors.Temporary:
         # Nothing was sent, so this attempt does not count.
         await give_back(notifier, work.claim)
         raise
@@ -214,9 +213,9 @@ async def _find_recipient(notifier: Notifier, work: Work, configured: Configured
     assert notifier.recipients is not None  # wiring makes them if any destination has a recipient
     try:
         work.person = await notifier.recipients.person(configured, work.delivery)
-    except Permanent as error:  # there is none, or the event's data is gone
+    except errors.Permanent as error:  # there is none, or the event's data is gone
         return await give_up(notifier, work, error.code, error.detail)
-    except Temporary as error:
+    except errors.Temporary as error:
         if error.code != "people_unavailable":
             raise
         # Wait here: the operator's list of people is down. If this raised, the bus would count attempts and give up.
@@ -246,11 +245,11 @@ async def attempt_once(
         return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
     except TimeoutError:
         return Unknown("no answer came")
-    except Permanent as error:
+    except errors.Permanent as error:
         return Failed(error.code, error.detail)
-    except Unanswered as error:
+    except errors.Unanswered as error:
         return Unknown(error.detail)
-    except Temporary:
+    except errors.Temporary:
         raise
     except (Exception, SystemExit, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and time_bound.is_cancelled():

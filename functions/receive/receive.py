@@ -6,30 +6,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from functions.receive.admission import (
-    NO_KEYS,
-    MethodRejected,
-    SecretValues,
-    admit,
-    needed_keys,
-    requested_url,
-    verify_body,
-    verify_head,
-)
+from functions.receive import admission, parsing
 from functions.receive.events import SignedRequest, build_events
-from functions.receive.parsing import ReadData, as_sent_by_provider, read_data, verify_not_extended
 from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply
 from functions.receive.source import Source
-from shared.claim_check import MAX_INLINE_BYTES, checked_in
-from shared.errors import Rejected, Temporary
+from shared import claim_check, errors, jsontext, ports, time_bound
 from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request
-from shared.jsontext import Json
 from shared.limits import DEFAULT, Limits
-from shared.ports import DEAD_LETTERS, EVENTS, Blobs, Bus, BusMessage, Clock, Secrets
-from shared.signatures.auth_scheme import AuthScheme
-from shared.signatures.locations import RequestFields
-from shared.time_bound import Deadlines
+from shared.signatures import auth_scheme, locations
 
 if TYPE_CHECKING:
     from functions.receive.handshakes import Handshakes
@@ -82,16 +67,16 @@ class Receiver:
     """
 
     sources: Mapping[str, Source]
-    secrets: Secrets
-    bus: Bus
-    blobs: Blobs | None
-    clock: Clock
+    secrets: ports.Secrets
+    bus: ports.Bus
+    blobs: ports.Blobs | None
+    clock: ports.Clock
     random_id: Callable[[], str]
     limits: Limits = DEFAULT
     fetch: "Fetch | None" = None
     verify_push: "VerifyPush | None" = None
     diagnosis_limit: DiagnosisLimit = field(default_factory=DiagnosisLimit)
-    deadlines: Deadlines = field(default_factory=Deadlines)
+    deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
 
     async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered | DeadLettered:
         """Verify a request, publish its events, and return once the bus has confirmed them.
@@ -100,8 +85,8 @@ class Receiver:
         did not confirm within CONFIRM_SECONDS, not counting the time in which the body arrived: then the events may
         have been published all the same.
         """
-        source = admit(request, self.sources)
-        url = requested_url(request, source)
+        source = admission.admit(request, self.sources)
+        url = admission.requested_url(request, source)
         handshakes = self._handshakes(source, url) if source.handshakes else None
         if source.has_early_outcomes:
             early_outcome = await self._early_outcome(source, handshakes, request, read_body)
@@ -115,8 +100,10 @@ class Receiver:
         loop_time = asyncio.get_running_loop().time
         deadline = loop_time() + CONFIRM_SECONDS
         # All secrets are read before anything is compared: one that cannot be read must not decide anything.
-        secrets: SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
-        is_authenticated = bool(source.head_schemes) and verify_head(request, source, secrets, self.clock.now())
+        secrets: admission.SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
+        is_authenticated = bool(source.head_schemes) and admission.verify_head(
+            request, source, secrets, self.clock.now()
+        )
         if request.method == "GET":
             request.body = _query_content(source, request)
         else:
@@ -124,20 +111,20 @@ class Receiver:
             reading_began_at = loop_time()
             request.body = await read_body(source.max_body_bytes)
             deadline += loop_time() - reading_began_at
-        typed_request = as_sent_by_provider(source, request)
+        typed_request = parsing.as_sent_by_provider(source, request)
         if handshakes and (handshake_reply := await handshakes.answer_unsigned(typed_request)):
             return Answered(source, *handshake_reply)
 
         now = self.clock.now()
-        fields = RequestFields(typed_request, url)
-        auth: AuthScheme | None = None
+        fields = locations.RequestFields(typed_request, url)
+        auth: auth_scheme.AuthScheme | None = None
         if not is_authenticated:
-            keys = await self._fetched_keys(fields, source, now) if source.needs_keys else NO_KEYS
-            auth = verify_body(fields, source, secrets, now, keys)
+            keys = await self._fetched_keys(fields, source, now) if source.needs_keys else admission.NO_KEYS
+            auth = admission.verify_body(fields, source, secrets, now, keys)
             if auth.can_be_extended:
-                verify_not_extended(source, request)
+                parsing.verify_not_extended(source, request)
 
-        parsed = read_data(source, typed_request, self.limits, auth)
+        parsed = parsing.read_data(source, typed_request, self.limits, auth)
         if handshakes and (handshake_reply := await handshakes.answer_signed(typed_request, parsed.data)):
             return Answered(source, *handshake_reply)
         event_data = _checked(source, parsed.data)
@@ -168,8 +155,8 @@ class Receiver:
 
         return Keys(self.fetch, self.clock) if self.fetch else None
 
-    async def _fetched_keys(self, fields: RequestFields, source: Source, now: float) -> Mapping[str, bytes]:
-        return await self._keys.at(needed_keys(fields, source, now)) if self._keys else NO_KEYS
+    async def _fetched_keys(self, fields: locations.RequestFields, source: Source, now: float) -> Mapping[str, bytes]:
+        return await self._keys.at(admission.needed_keys(fields, source, now)) if self._keys else admission.NO_KEYS
 
     def _handshakes(self, source: Source, url: str) -> "Handshakes":
         from functions.receive.handshakes import Handshakes  # for providers that have some
@@ -180,7 +167,7 @@ class Receiver:
         from functions.receive.bus import read_push  # for sources that have one
 
         if head.method != "POST":
-            raise MethodRejected(source.answered_methods)
+            raise admission.MethodRejected(source.answered_methods)
         return await self.take(source, await read_push(head, read_body, self.verify_push))
 
     async def take(self, source: Source, push: "Push") -> Accepted | DeadLettered:
@@ -196,11 +183,11 @@ class Receiver:
         now = self.clock.now()
         try:
             request = source.bus.request_of(push)
-            parsed = read_data(source, request, self.limits)
+            parsed = parsing.read_data(source, request, self.limits)
             events = build_events(source, request, _checked(source, parsed.data), now, self.random_id)
-        except Rejected as error:
+        except errors.Rejected as error:
             letter = rejected_letter(source.name, push, error, now)
-            await self._confirm(self.bus.publish(DEAD_LETTERS, [letter]), deadline)
+            await self._confirm(self.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
             return DeadLettered(source, error)
         if events:
             await self._confirm(self._publish(events, parsed), deadline)
@@ -212,31 +199,31 @@ class Receiver:
             await self.deadlines.wait(publishing, deadline)
         except TimeoutError as error:
             detail = f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
-            raise Temporary("bus_unavailable", detail) from error
+            raise errors.Temporary("bus_unavailable", detail) from error
 
-    async def _publish(self, events: tuple[Event, ...], parsed: ReadData) -> None:
+    async def _publish(self, events: tuple[Event, ...], parsed: parsing.ReadData) -> None:
         """Return once the bus has confirmed all events. Raises Temporary."""
-        messages: list[BusMessage] = []
+        messages: list[ports.BusMessage] = []
         for event in events:
             content = self._event_json(event, parsed)
-            if len(content) > MAX_INLINE_BYTES:
+            if len(content) > claim_check.MAX_INLINE_BYTES:
                 # Each request has a blob of its own: with the same id and body, its headers, its time or the source's
                 # settings can be others.
                 name = f"{event.id}-{self.random_id()}"
-                _, content = await checked_in(event, self.blobs, name, content, is_new=True)
+                _, content = await claim_check.checked_in(event, self.blobs, name, content, is_new=True)
             attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source}
-            messages.append(BusMessage(content, attributes))
-        await self.bus.publish(EVENTS, messages)
+            messages.append(ports.BusMessage(content, attributes))
+        await self.bus.publish(ports.EVENTS, messages)
 
-    def _event_json(self, event: Event, parsed: ReadData) -> bytes:
+    def _event_json(self, event: Event, parsed: parsing.ReadData) -> bytes:
         """Return the event's JSON. Data that is the whole body, unchanged, stands in it as the sender wrote it."""
         if parsed.text is None or event.data is not parsed.data:
             return event_json(event)
-        is_stored = len(parsed.text) > MAX_INLINE_BYTES and self.blobs is not None
+        is_stored = len(parsed.text) > claim_check.MAX_INLINE_BYTES and self.blobs is not None
         return event_json(event, parsed.text, is_stored=is_stored)
 
 
-def _checked(source: Source, data: Json) -> Json:
+def _checked(source: Source, data: jsontext.Json) -> jsontext.Json:
     """Return the data as the source's checks leave it, such as without a token in it. Raises Rejected."""
     for check in source.data_checks:
         data = check(data)
@@ -257,7 +244,7 @@ def _answer_without_event(source: Source, head: Request) -> Answered:
     """Answer HEAD, which looks at a link without following it. Raises MethodRejected."""
     if head.method == "HEAD" and "GET" in source.methods:
         return Answered(source, Reply(200, b"", (("cache-control", "no-store"),)), "head")
-    raise MethodRejected(source.answered_methods)
+    raise admission.MethodRejected(source.answered_methods)
 
 
 def _query_content(source: Source, head: Request) -> bytes:
@@ -271,4 +258,6 @@ def _verify_no_prefetch(head: Request) -> None:
     for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"):
         value = (head.header(name) or "").lower()
         if "prefetch" in value or "preview" in value or "prerender" in value:
-            raise Rejected("prefetch_not_allowed", "a link takes effect when it is followed, not when it is prefetched")
+            raise errors.Rejected(
+                "prefetch_not_allowed", "a link takes effect when it is followed, not when it is prefetched"
+            )

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-from shared.errors import Rejected
-from shared.http import Request
+from shared import errors, http
 
 _PORT: Final = re.compile(r":[0-9]+$")
 _IN_BRACKETS: Final = re.compile(r"\[([^\]]*)\](?::[0-9]+)?")
@@ -22,7 +21,7 @@ class AllowList:
         """Raises Rejected (`address_not_allowed`)."""
         parsed = _parsed(address)
         if parsed is None or not any(parsed in network for network in self._networks):
-            raise Rejected("address_not_allowed", "the sender's address is not in the source's `allow` list")
+            raise errors.Rejected("address_not_allowed", "the sender's address is not in the source's `allow` list")
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
@@ -36,7 +35,7 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     return address
 
 
-def sender_address(request: Request, trusted_proxies: int) -> str:
+def sender_address(request: http.Request, trusted_proxies: int) -> str:
     """Return the sender's address without a port; empty where it cannot be known.
 
     Only the last `trusted_proxies` addresses in X-Forwarded-For are trusted: the sender may have written the others.

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import parser
-from deploy.config.checkout import deployed_config
-from deploy.config.configured import add_configuration
-from deploy.config.mail_settings import mail_settings_warnings
+from deploy.config import checkout, configured, mail_settings
 from deploy.config.slices import local_only
 from deploy.explain.config_tests import require_passing_tests
 from deploy.terminal.command_line import CommandError, Questions
@@ -39,7 +37,7 @@ def warn_about_address(config: Path | None) -> None:
 def warn_local_only(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> None:
     """Warn of parts and mail settings that the deployment cannot use as `make dev` does."""
     texts = [f"{where}: {rule}" for _, where, rule in local_only(slices)]
-    for text in (*texts, *mail_settings_warnings(environ)):
+    for text in (*texts, *mail_settings.mail_settings_warnings(environ)):
         print(f"warning: {text}", file=sys.stderr)
 
 
@@ -48,7 +46,7 @@ def tested_config(options: argparse.Namespace, environ: dict[str, str], ask: Que
 
     Raises CommandError.
     """
-    config = deployed_config(options.config, environ)
+    config = checkout.deployed_config(options.config, environ)
     print(configuration_line(config), flush=True)
     warn_about_address(config)
     if config is None and not environ.get("EMAIL_ADDRESS"):
@@ -63,7 +61,7 @@ def removal_parser(name: str, example: str, details: str, kept: str) -> argparse
     """Return the parser of a command that removes a deployment. `kept` names what only `--all` removes."""
     codes = "0 removed, 1 rejected or failed, 2 usage error"
     command = parser(name, example, details=details, exit_codes=codes)
-    add_configuration(command)
+    configured.add_configuration(command)
     command.add_argument("--all", action="store_true", help=f"also remove {kept}")
     command.add_argument("--confirm", metavar="PREFIX", help="confirm with the prefix, instead of being asked")
     return command

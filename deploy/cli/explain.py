@@ -31,7 +31,7 @@ from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import KnownOwners
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.errors import Temporary
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at
 from shared.ledger import DestinationState
 from shared.secrets import from_environment, from_folder, split_values, variable_name
 from shared.settings import read_settings
@@ -172,9 +172,8 @@ def _mark_skipped(report: Report, receive: JsonObject) -> Report:
 
 
 def _signs_content(receive: JsonObject, source: str | None) -> bool:
-    sources = receive["sources"]
-    settings = sources.get(source or "") if isinstance(sources, dict) else None
-    return isinstance(settings, dict) and any(auth.signs_content for auth in auth_schemes(settings))
+    settings = mapping_at(receive, "sources", source or "")
+    return bool(settings) and any(auth.signs_content for auth in auth_schemes(settings))
 
 
 def _mark_skipped_check(check: Check, skipped: Mapping[str, str]) -> Check:

@@ -10,21 +10,15 @@ from pathlib import Path
 from deploy.aws.prepare import measured as limits_of_aws
 from deploy.aws.template import template
 from deploy.cli.command import parser, run_command
-from deploy.config.checkout import checked_config
-from deploy.config.compiler import compile_config, read_config, secrets_needed
+from deploy.config import checkout, compiler, configured, dotenv, mail_settings, warnings
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
-from deploy.config.configured import add_configuration, environ_of
-from deploy.config.dotenv import DotenvFault, dotenv_warnings, read_dotenv
-from deploy.config.mail_settings import mail_settings_warnings
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
 from deploy.config.slices import local_only, unreachable_databases, untyped_columns
-from deploy.config.warnings import configuration_warnings
 from deploy.doctor.senders import senders
 from deploy.explain.event_type_findings import event_type_findings
 from deploy.gcp.costs import resources
 from deploy.gcp.deployment import measured as limits_of_google
-from deploy.secrets.needs import mail_transports
-from deploy.secrets.values import misspelt, unused_variables
+from deploy.secrets import needs, values
 from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology, over_limits
 from shared.did_you_mean import did_you_mean
@@ -40,12 +34,12 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         environ = _environ(options)
-        chosen = checked_config(options.config, environ)
+        chosen = checkout.checked_config(options.config, environ)
         if not options.json:
             print(chosen.line, flush=True)
-        file = read_config(chosen.path, environ)
-        slices = compile_config(file)
-        faults = list(secret_faults(secrets_needed(slices), environ)) if options.secrets else []
+        file = compiler.read_config(chosen.path, environ)
+        slices = compiler.compile_config(file)
+        faults = list(secret_faults(compiler.secrets_needed(slices), environ)) if options.secrets else []
         types = event_type_findings(file, slices)
         if faults or types.faults:
             raise ConfigFaults(file.file, [*faults, *types.faults])
@@ -53,8 +47,8 @@ def _run(options: argparse.Namespace) -> int:
         _print(error.file, "fault", error.faults, options.json)
         return 1
     found = {*all_warnings(file, environ, options.env_file), *secret_warnings(options, slices, environ)}
-    variables = set(map(variable_name, secrets_needed(slices)))
-    found |= {Fault(0, "", warning.text) for warning in dotenv_warnings(options.env_file, os.environ, variables)}
+    variables = set(map(variable_name, compiler.secrets_needed(slices)))
+    found |= {Fault(0, "", warning.text) for warning in dotenv.dotenv_warnings(options.env_file, os.environ, variables)}
     _print(file.file, "warning", sorted(found), options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
@@ -63,14 +57,14 @@ def _run(options: argparse.Namespace) -> int:
 
 def all_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -> list[Fault]:
     """Return the warnings that `hookchain lint` prints and `hookchain dev` counts, by line. `file` has no faults."""
-    slices = compile_config(file)
-    found = {*configuration_warnings(file, slices), *own_step_warnings(file), *own_kind_warnings(file)}
+    slices = compiler.compile_config(file)
+    found = {*warnings.configuration_warnings(file, slices), *own_step_warnings(file), *own_kind_warnings(file)}
     found |= {*_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM"))}
     found |= {*event_type_findings(file, slices).warnings, *loop_warnings(file, slices)}
     found |= {*_database_warnings(file, slices["notify"]), *_local_only_warnings(file, slices)}
     found |= {*_limit_warnings(slices, environ)}
-    found |= {Fault(0, "", text) for text in mail_settings_warnings(environ)}
-    for name, text in misspelt(env_file, secrets_needed(slices), _readers(environ)).items():
+    found |= {Fault(0, "", text) for text in mail_settings.mail_settings_warnings(environ)}
+    for name, text in values.misspelt(env_file, compiler.secrets_needed(slices), _readers(environ)).items():
         found.add(Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r} ")))
     return sorted(found)
 
@@ -78,14 +72,14 @@ def all_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -
 def _environ(options: argparse.Namespace) -> dict[str, str]:
     """Return the environment with the settings of .env, as `hookchain dev` uses it. Raises ConfigFaults."""
     try:
-        return environ_of(options)
-    except DotenvFault as fault:
+        return configured.environ_of(options)
+    except dotenv.DotenvFault as fault:
         raise ConfigFaults(str(options.env_file), [Fault(0, "", str(fault))]) from fault
 
 
 def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | None) -> Iterator[Fault]:
     """Yield the destinations whose mails would be held, because they have no sender."""
-    for name, found in senders(notify, [*mail_transports(notify)], email_from):
+    for name, found in senders(notify, [*needs.mail_transports(notify)], email_from):
         if isinstance(found, str):
             yield Fault(file.line(("destinations", name)), f"destination {name!r}", found.partition(": ")[2])
 
@@ -118,7 +112,9 @@ def secret_warnings(
     """Yield the warnings that `--secrets` adds."""
     if options.secrets:
         yield from short_secrets(slices, environ)
-        yield from unused_secrets(str(options.env_file), read_dotenv(options.env_file), secrets_needed(slices))
+        yield from unused_secrets(
+            str(options.env_file), dotenv.read_dotenv(options.env_file), compiler.secrets_needed(slices)
+        )
 
 
 def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:
@@ -134,7 +130,7 @@ def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Faul
 
 
 def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
-    for name in secrets_needed(slices):
+    for name in compiler.secrets_needed(slices):
         if any(is_short(value) for value in split_values(_secret_text(name, environ) or "")):
             yield Fault(0, f"secret {name!r}", "has fewer than 16 characters: a long random value cannot be guessed")
 
@@ -144,7 +140,7 @@ def unused_secrets(env_file: str, variables: Collection[str], secrets: Collectio
 
     `variables` are those of the file, `secrets` the names of the needed secrets.
     """
-    for variable in unused_variables(variables, secrets):
+    for variable in values.unused_variables(variables, secrets):
         hint = did_you_mean(variable, map(variable_name, secrets))
         near = hint if hint.startswith("; did") else ""
         yield Fault(0, f"{env_file}: {variable}", f"no needed secret and no setting has this name{near}")
@@ -161,7 +157,7 @@ def _readers(environ: Mapping[str, str]) -> Sequence[Reader]:
 def _options(arguments: list[str]) -> argparse.Namespace:
     codes = "0 no faults (there may be warnings), 1 faults, 2 usage error"
     command = parser("lint", "hookchain lint --config deploy/hookchain.yaml --secrets", exit_codes=codes)
-    add_configuration(command)
+    configured.add_configuration(command)
     command.add_argument("--secrets", action="store_true", help="also check the secrets: missing, weak or unused")
     command.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings")
     return command.parse_args(arguments)

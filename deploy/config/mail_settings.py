@@ -12,8 +12,8 @@ _OTHER_SCHEME = {465: ("tls", "smtps://"), 587: ("starttls", "smtp://"), 25: ("s
 def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield what SMTP_URL may say and seldom means. A fault of it is none of these."""
     try:
-        server = parse_smtp_url(environ.get("SMTP_URL", ""))
-    except SmtpUrlFault:
+        server = smtp_server.parse_smtp_url(environ.get("SMTP_URL", ""))
+    except smtp_server.SmtpUrlFault:
         return
     if server.security == "none":
         yield f"SMTP_URL names {server.host}, which is this machine only: a deployment cannot reach it"

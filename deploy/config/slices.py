@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from deploy.config.config_file import DocumentPath, mapping_at, mappings_at, value_at
+from deploy.config.config_file import DocumentPath
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.waiting.routes import LEAST_SECONDS, MAX_SHARE
 from functions.notify.waiting.schedule import JITTER, MAX_ASKED_SECONDS
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, value_at
 from shared.retention import DAY_SECONDS, Retention
 
 
@@ -114,10 +114,8 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
         if any(value_at(each, "scheme") == "google" for each in (auth if isinstance(auth, list) else ())):
             rule = "`auth: {scheme: google}` needs the account of a function on Google Cloud, which AWS does not have"
             yield ("destinations", name), f"destination {name!r}", rule
-    routes = transform.get("routes")
-    for number, route in enumerate(routes if isinstance(routes, list) else ()):
-        if isinstance(route, dict):
-            yield from _loopbacks(("routes", number), f"route {route.get('name')!r}", route)
+    for number, route in enumerate(objects_at(transform, "routes")):
+        yield from _loopbacks(("routes", number), f"route {route.get('name')!r}", route)
     yield from _loopbacks(("people",), "people", notify.get("people"))
     for name, kind in without_google_account(notify):
         if kind in _SHARED_FILES:

@@ -5,15 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from deploy.config.config_file import (
-    ConfigFile,
-    DocumentPath,
-    Fault,
-    mapping_at,
-    mappings_at,
-    misleading_values,
-    texts_in,
-)
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault, misleading_values, texts_in
 from deploy.config.configuration import Configuration
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.alerts import alert_destinations
@@ -37,7 +29,7 @@ from shared.casting import CASTS
 from shared.config.signed import DigestAuth, SignedAuth
 from shared.did_you_mean import nearest
 from shared.expressions import Expression, is_true
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, to_json
 from shared.retention import retention_of
 from shared.signatures.auth_scheme import read_scheme
 from shared.times import duration_text

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access.gcp import exchange
-from deploy.config.dotenv import DotenvFault, dotenv_warnings, read_dotenv
-from deploy.config.running_dev import PortsTaken, read_hint, require_free
+from deploy.config import dotenv, running_dev
 from deploy.terminal.finding import Finding, ok, problem, unknown
 
 NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools", "orjson", "pybase64")
@@ -37,11 +36,11 @@ def python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
 
 
 def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> Finding:
-    if read_hint(state) is not None:
+    if running_dev.read_hint(state) is not None:
         return ok(f"used by the running `hookchain dev` with {state}")
     try:
-        require_free(base, is_free, owner)
-    except PortsTaken as fault:
+        running_dev.require_free(base, is_free, owner)
+    except running_dev.PortsTaken as fault:
         *complaint, todo = str(fault).split("\n")
         return problem(" ".join(complaint), todo)
     return ok(f"free, from {base} up")
@@ -54,9 +53,9 @@ def env_file(path: Path) -> Finding:
     if mode & 0o077:
         return problem(f"{path} can be read by others (mode {mode:03o})", f"chmod 600 {path}")
     try:
-        count = len(read_dotenv(path))
-        warnings = [warning.text for warning in dotenv_warnings(path, {}, set())]
-    except DotenvFault as fault:
+        count = len(dotenv.read_dotenv(path))
+        warnings = [warning.text for warning in dotenv.dotenv_warnings(path, {}, set())]
+    except dotenv.DotenvFault as fault:
         return problem(str(fault), "fix that line")
     if warnings:
         return unknown("; ".join(warnings), "correct the lines that are not as you intend")

@@ -67,7 +67,7 @@ def number_hint(condition: expressions.Expression, view: JsonObject) -> str:
 _READS_AS_FALSE: Final = frozenset({"false", "no", "off", "null", "none", "0"})
 
 
-def truth_hint(condition: Expression, value: Json) -> str:
+def truth_hint(condition: expressions.Expression, value: Json) -> str:
     """Return why the condition is true although its value reads like false; an empty string for any other value.
 
     XML, forms and CSV have no booleans: every value in them arrives as text. The hint holds no value.

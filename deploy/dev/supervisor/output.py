@@ -10,13 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from deploy.history.local_log import LogFile
-from deploy.history.local_requests import RequestEntry, request_from, write_requests
-from deploy.terminal.log_view import LogView, is_routine, leading_severity, parse_log_line
-from deploy.terminal.output import count_of
+from deploy.history import local_log, local_requests
+from deploy.terminal import log_view, output
 from functions.receive.diagnosis.passwords import leaves_secret_open
-from shared.cloud.local.database import reason_of, transaction
-from shared.cloud.local.journal import FILE_NAME, open_journal
+from shared.cloud.local import database, journal
 from shared.jsontext import JsonObject
 
 WHY: Final = ". Why: "
@@ -36,10 +33,10 @@ class Output:
 
     notes: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, view: LogView, reader_left: Callable[[], None], state: Path) -> None:
+    def __init__(self, view: log_view.LogView, reader_left: Callable[[], None], state: Path) -> None:
         self._view = view
         self._reader_left = reader_left
-        self.file = LogFile(state, lambda text: self._show("WARNING", text))
+        self.file = local_log.LogFile(state, lambda text: self._show("WARNING", text))
         self.requests = RequestFeed(state, self.say)
         self._routine_count = 0
         self._second: asyncio.TimerHandle | None = None
@@ -62,12 +59,12 @@ class Output:
         self.file.append(name, lines)
         now, shown = clock(), []
         for line in lines:
-            document = parse_log_line(line) if name == "receive" else None
+            document = log_view.parse_log_line(line) if name == "receive" else None
             if document is not None:
                 if document.get("code") in SECRET_CODES and (note := self.notes.get(str(document.get("source")))):
                     document["detail"] = with_secret_note(str(document.get("detail", "")), note)
                 self.requests.add(document)
-            if self._is_worth_showing(leading_severity(line)):
+            if self._is_worth_showing(log_view.leading_severity(line)):
                 text = self._view.line(name, line, now, document)
                 if text is not None:
                     shown.append(text)
@@ -75,7 +72,7 @@ class Output:
             self._write("\n".join(shown) + "\n")
 
     def _is_worth_showing(self, severity: str) -> bool:
-        if not is_routine(severity):
+        if not log_view.is_routine(severity):
             return True
         if not self._view.shown(severity):
             return False
@@ -91,7 +88,7 @@ class Output:
         left_out = self._routine_count - ROUTINE_LINES
         self._second, self._routine_count = None, 0
         if left_out > 0:
-            self._show("INFO", f"{count_of(left_out, 'line')} left out here: `hookchain logs` prints every line")
+            self._show("INFO", f"{output.count_of(left_out, 'line')} left out here: `hookchain logs` prints every line")
 
     def _show(self, severity: str, text: str) -> None:
         if self._view.shown(severity):
@@ -118,15 +115,15 @@ class RequestFeed:
     """Receive's log lines on their way into the journal: a few transactions a second, however many requests."""
 
     def __init__(self, state: Path, say: Callable[[str, str], None]) -> None:
-        self._path = state / FILE_NAME
+        self._path = state / journal.FILE_NAME
         self._say = say
-        self._waiting: list[RequestEntry] = []
+        self._waiting: list[local_requests.RequestEntry] = []
         self._arrived = asyncio.Event()
         self._connection: sqlite3.Connection | None = None
 
     def add(self, line: JsonObject) -> None:
         """Add a parsed line if it is a request's. Beyond a bound it is dropped: only the page lacks it then."""
-        entry = request_from(line)
+        entry = local_requests.request_from(line)
         if entry and len(self._waiting) < MAX_WAITING:
             self._waiting.append(entry)
             self._arrived.set()
@@ -155,11 +152,11 @@ class RequestFeed:
         if not entries:
             return None
         try:
-            self._connection = self._connection or open_journal(self._path)
-            with transaction(self._connection):
-                write_requests(self._connection, entries)
+            self._connection = self._connection or journal.open_journal(self._path)
+            with database.transaction(self._connection):
+                local_requests.write_requests(self._connection, entries)
         except (sqlite3.Error, OSError) as error:  # the page lacks them; no event does
-            return f"The page lacks {len(entries)} requests: {reason_of(error)}"
+            return f"The page lacks {len(entries)} requests: {database.reason_of(error)}"
         return None
 
 

@@ -8,18 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, choose_config, own_env_file
+from deploy.config import checkout, config_file, dotenv, running_dev
 from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
-from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
-from deploy.config.dotenv import (
-    DotenvFault,
-    DotenvWarning,
-    add_to_dotenv,
-    dotenv_warnings,
-    make_dotenv_private,
-    read_dotenv,
-)
-from deploy.config.running_dev import DEFAULT_BASE, HIGHEST_BASE, Ports, ports_from
 from deploy.config.sections.subscribers import event_type_files
 from deploy.dev.supervisor.processes import Child, Folders, base_environ, plan_aws_children, plan_children
 from deploy.requests.signing import generate_secrets
@@ -58,7 +48,7 @@ exit codes: 0 stopped, 1 it cannot start, 2 usage error
 example:
   hookchain dev --config deploy/recipes/password-created/hookchain.yaml"""
 PLATFORMS: Final = ("gcp", "aws")
-FindWarnings: TypeAlias = Callable[[ConfigFile, Mapping[str, str], Path], Sequence[Fault]]
+FindWarnings: TypeAlias = Callable[[config_file.ConfigFile, Mapping[str, str], Path], Sequence[config_file.Fault]]
 """Takes the operator's file, the environment and the env file; returns the warnings that `hookchain lint` prints."""
 PRIVATE_MODE: Final = 0o700
 SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})
@@ -120,7 +110,7 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         "--port-base",
         metavar="N",
         type=_port_base,
-        default=environ.get("PORT_BASE") or DEFAULT_BASE,
+        default=environ.get("PORT_BASE") or running_dev.DEFAULT_BASE,
         help="set receive's port; transform has N+1, notify N+2, subscribe N+3, the APIs N+5, the page N+10 "
         "[PORT_BASE, else 8080]",
     )
@@ -147,7 +137,9 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
 
 def _add_env_file(parser: argparse.ArgumentParser, environ: Mapping[str, str], root: Path) -> None:
     text = "read settings and secrets [HOOKCHAIN_ENV_FILE, else .env]"
-    parser.add_argument("--env-file", metavar="FILE", type=Path, default=own_env_file(environ, root), help=text)
+    parser.add_argument(
+        "--env-file", metavar="FILE", type=Path, default=checkout.own_env_file(environ, root), help=text
+    )
 
 
 def _platform(text: str) -> str:
@@ -158,8 +150,8 @@ def _platform(text: str) -> str:
 
 
 def _port_base(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= HIGHEST_BASE:
-        raise argparse.ArgumentTypeError(f"must be a number from 1 to {HIGHEST_BASE}; got {text!r}")
+    if not text.isdecimal() or not 1 <= int(text) <= running_dev.HIGHEST_BASE:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {running_dev.HIGHEST_BASE}; got {text!r}")
     return int(text)
 
 
@@ -192,7 +184,7 @@ class Configuration:
     slices: Mapping[str, JsonObject]
     files: tuple[Path, ...]
     providers: Mapping[str, str]
-    own_file: ConfigFile | None = None
+    own_file: config_file.ConfigFile | None = None
 
     @property
     def title(self) -> str:
@@ -214,14 +206,14 @@ class Setup:
     options: Options
     shell: Mapping[str, str]
     folders: Folders
-    ports: Ports
+    ports: running_dev.Ports
     configuration: Configuration
     environ: Mapping[str, str]
     generated: tuple[str, ...]
     short_secrets: tuple[str, ...]
     unset: tuple[Need, ...] = ()
     misspelt: Mapping[str, str] = field(default_factory=dict)
-    env_warnings: tuple[DotenvWarning, ...] = ()
+    env_warnings: tuple[dotenv.DotenvWarning, ...] = ()
 
     def children(self, sendgrid_key: str) -> tuple[Child, ...]:
         inherited = base_environ(self.environ, self.options.send_mail)
@@ -264,8 +256,8 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
 
     Raises ConfigFaults, DotenvFault, WeakSecret and MailNotConfigured.
     """
-    environ = {**read_dotenv(options.env_file), **shell}
-    make_dotenv_private(options.env_file)
+    environ = {**dotenv.read_dotenv(options.env_file), **shell}
+    dotenv.make_dotenv_private(options.env_file)
     configuration = load_configuration(prefer_config(options, environ), folders.root)
     if not options.send_mail and not environ.get("EMAIL_FROM"):
         _set_caught_senders(configuration.slices["notify"])
@@ -286,19 +278,19 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
     signing = standard_webhooks_secrets(receive) | signing_secrets(slices["transform"], slices["notify"])
     generated = as_variables({**random_values(ours, signing), **fitting})
     if generated:
-        add_to_dotenv(options.env_file, generated, COMMENT)
+        dotenv.add_to_dotenv(options.env_file, generated, COMMENT)
     return Setup(
         options=options,
         shell=shell,
         folders=folders,
-        ports=ports_from(options.port_base, has_subscribers="subscribe" in slices),
+        ports=running_dev.ports_from(options.port_base, has_subscribers="subscribe" in slices),
         configuration=configuration,
         environ={**environ, **generated},
         generated=tuple(ours),
         short_secrets=found.short,
         unset=tuple(need for need in needed if need.is_credential),
         misspelt=misspelt(options.env_file, names, (*readers, from_environment(generated)), ours),
-        env_warnings=tuple(dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
+        env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
     )
 
 
@@ -332,11 +324,11 @@ def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
 
 def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
     """Raises ConfigFaults."""
-    path = choose_config(environ, root)
+    path = checkout.choose_config(environ, root)
     file = read_config(path, environ)
     files = (*_files_to_watch(path, file.document, file.folder, environ, root), *event_type_files(file))
     slices = compile_config(file)
-    is_own = path is not None and path != root / EXAMPLE_CONFIG
+    is_own = path is not None and path != root / checkout.EXAMPLE_CONFIG
     return Configuration(path, _for_this_machine(slices), files, _providers(file.document), file if is_own else None)
 
 
@@ -365,14 +357,14 @@ def files_named(setup: Setup) -> tuple[Path, ...]:
     A fault may be fixed in any of them, or by one that does not exist yet.
     """
     try:
-        environ = {**read_dotenv(setup.options.env_file), **setup.shell}
-    except DotenvFault:  # that file itself has to be fixed
+        environ = {**dotenv.read_dotenv(setup.options.env_file), **setup.shell}
+    except dotenv.DotenvFault:  # that file itself has to be fixed
         return (setup.options.env_file,)
     environ, root = prefer_config(setup.options, environ), setup.folders.root
-    path = choose_config(environ, root)
+    path = checkout.choose_config(environ, root)
     try:
         file = read_config(path, environ)
-    except ConfigFaults:
+    except config_file.ConfigFaults:
         return _files_to_watch(path, None, root, environ, root)
     return (*_files_to_watch(path, file.document, file.folder, environ, root), *event_type_files(file))
 
@@ -380,7 +372,7 @@ def files_named(setup: Setup) -> tuple[Path, ...]:
 def _files_to_watch(
     path: Path | None, document: Json, folder: Path, environ: Mapping[str, str], root: Path
 ) -> tuple[Path, ...]:
-    own = () if environ.get("HOOKCHAIN_CONFIG") else (root / OWN_CONFIG,)
+    own = () if environ.get("HOOKCHAIN_CONFIG") else (root / checkout.OWN_CONFIG,)
     named = tuple(_named_files(document, folder)) if path else ()
     return (*((path,) if path else ()), *named, *own)
 

@@ -7,30 +7,9 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote, unquote_plus
 
-from functions.receive.diagnosis.signatures import (
-    DIFFERENT_SECRET,
-    DROPPED,
-    QUOTES,
-    UNEXPANDED,
-    Case,
-    holds,
-    spelled_otherwise,
-)
-from functions.receive.diagnosis.tokens import misplaced
+from functions.receive.diagnosis import signatures, tokens
 from shared.http import Request
-from shared.signatures.auth_scheme import AuthScheme
-from shared.signatures.locations import RequestFields
-from shared.signatures.passwords import (
-    BasicScheme,
-    BearerScheme,
-    HeaderScheme,
-    PasswordScheme,
-    PathScheme,
-    QueryScheme,
-    TokenScheme,
-    basic_credentials,
-    bearer_token,
-)
+from shared.signatures import auth_scheme, locations, passwords
 from shared.signatures.signing import matches_any
 
 PASSWORDS: Final = frozenset({"basic", "header", "bearer", "path", "query", "token"})
@@ -47,31 +26,37 @@ HAS_MORE_THAN_SECRET: Final = "has this source's secret in it, and more before o
 
 def leaves_secret_open(cause: str) -> bool:
     """Return whether a cause leaves open which side has the wrong secret: what is known of `.env` then decides."""
-    return any(text in cause for text in (DIFFERENT_SECRET, IS_PART_OF_SECRET, HAS_MORE_THAN_SECRET))
+    return any(text in cause for text in (signatures.DIFFERENT_SECRET, IS_PART_OF_SECRET, HAS_MORE_THAN_SECRET))
 
 
-def wrong_password(case: Case) -> str:
+def wrong_password(case: signatures.Case) -> str:
     auth = case.auth
-    if isinstance(auth, BasicScheme) and auth.username is not None and _holds_for_any_user(case, auth):
+    if isinstance(auth, passwords.BasicScheme) and auth.username is not None and _holds_for_any_user(case, auth):
         return "the password is right, but the user name is wrong"
-    if cause := next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None):
+    if cause := next(
+        (guess.cause for guess in signatures.spelled_otherwise(case) if signatures.holds(guess.case)), None
+    ):
         return cause
     received = _received(case)
     if received is not None and (difference := _difference(received, case.secrets)):
         return f"the value {expected_place(case)} {difference}"
-    if isinstance(auth, BasicScheme) and (cause := misplaced(case, "authorization", "Basic ", "credentials")):
+    if isinstance(auth, passwords.BasicScheme) and (
+        cause := tokens.misplaced(case, "authorization", "Basic ", "credentials")
+    ):
         return cause
-    if isinstance(auth, BearerScheme) and (cause := misplaced(case, "authorization", "Bearer ", "token")):
+    if isinstance(auth, passwords.BearerScheme) and (
+        cause := tokens.misplaced(case, "authorization", "Bearer ", "token")
+    ):
         return cause
     authorization = case.request.header("authorization") or ""
-    user, password = basic_credentials(authorization)
-    if isinstance(auth, BasicScheme) and user is None and authorization.lower().startswith("basic "):
+    user, password = passwords.basic_credentials(authorization)
+    if isinstance(auth, passwords.BasicScheme) and user is None and authorization.lower().startswith("basic "):
         plain = any(f":{text}" in authorization for text in case.secrets)
         fault = "they stand in it as they are" if plain else "what it has is no base64, or has no colon"
         return f"`Authorization: Basic` must have base64 of the user name, a colon and the password; {fault}"
-    if isinstance(auth, BasicScheme) and matches_any([user or ""], case.secrets):
+    if isinstance(auth, passwords.BasicScheme) and matches_any([user or ""], case.secrets):
         return "the secret was sent as the user name; send it as the password"
-    if isinstance(auth, BasicScheme) and password == "":
+    if isinstance(auth, passwords.BasicScheme) and password == "":
         return "the password is empty"
     if place := _found_at(case.request, case.secrets):
         return f"the right secret stands in {place}; this source expects it {expected_place(case)}"
@@ -79,16 +64,16 @@ def wrong_password(case: Case) -> str:
         return f"this source takes it {expected_place(case)}{_lost(case)}"
     if cause := _wrong_word(auth, authorization):
         return cause
-    rule = f"the value {expected_place(case)} is not this source's secret: {DIFFERENT_SECRET}"
+    rule = f"the value {expected_place(case)} is not this source's secret: {signatures.DIFFERENT_SECRET}"
     return f"{rule}. Set this source's secret at the sender"
 
 
-def _wrong_word(auth: AuthScheme, authorization: str) -> str | None:
+def _wrong_word(auth: auth_scheme.AuthScheme, authorization: str) -> str | None:
     """Return a cause where the Authorization header holds nothing of the kind that the source compares."""
     word = authorization.partition(" ")[0].lower()
-    if isinstance(auth, BasicScheme) and basic_credentials(authorization)[0] is None:
+    if isinstance(auth, passwords.BasicScheme) and passwords.basic_credentials(authorization)[0] is None:
         wanted, expected = "Basic", "basic authentication"
-    elif isinstance(auth, BearerScheme) and not bearer_token(authorization):
+    elif isinstance(auth, passwords.BearerScheme) and not passwords.bearer_token(authorization):
         wanted, expected = "Bearer", "`Authorization: Bearer`"
     else:
         return None
@@ -99,19 +84,19 @@ def _wrong_word(auth: AuthScheme, authorization: str) -> str | None:
     return f"`Authorization` does not begin with the word `{wanted}` and a space: this source expects {expected}"
 
 
-def _holds_for_any_user(case: Case, auth: BasicScheme) -> bool:
-    return holds(replace(case, auth=replace(auth, username=None)))
+def _holds_for_any_user(case: signatures.Case, auth: passwords.BasicScheme) -> bool:
+    return signatures.holds(replace(case, auth=replace(auth, username=None)))
 
 
-def _received(case: Case) -> str | None:
+def _received(case: signatures.Case) -> str | None:
     """Return the password or token that was sent; None if there is none in its place."""
-    fields = RequestFields(case.request, case.url)
+    fields = locations.RequestFields(case.request, case.url)
     match case.auth:
-        case BasicScheme():
-            return basic_credentials(case.request.header("authorization"))[1]
-        case TokenScheme(at=at, prefix=prefix):
+        case passwords.BasicScheme():
+            return passwords.basic_credentials(case.request.header("authorization"))[1]
+        case passwords.TokenScheme(at=at, prefix=prefix):
             return (fields.text(at) or "").removeprefix(prefix) or None
-        case PasswordScheme():
+        case passwords.PasswordScheme():
             return case.auth.password_in(fields)
     return None
 
@@ -123,9 +108,9 @@ def _difference(received: str, secrets: Sequence[str]) -> str | None:
             return difference
     if matches_any([received.lower()], [text.lower() for text in secrets]):
         return "differs from this source's secret in upper and lower case only"
-    if _UNEXPANDED.fullmatch(received.strip(f" {QUOTES}")):
-        return f"is the name of a variable, and not its value: {UNEXPANDED}"
-    bare = received.strip(f" {QUOTES}")
+    if _UNEXPANDED.fullmatch(received.strip(f" {signatures.QUOTES}")):
+        return f"is the name of a variable, and not its value: {signatures.UNEXPANDED}"
+    bare = received.strip(f" {signatures.QUOTES}")
     for secret in secrets:
         if len(bare) >= LEAST_RECOGNISED and 2 * len(bare) > len(secret) and bare in secret:
             return f"{IS_PART_OF_SECRET}: {len(secret) - len(bare)} of its characters are missing"
@@ -153,7 +138,10 @@ def _decoded_hex(text: str) -> list[str]:
 
 _CHANGES: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
     ("is right, except for white space around it", lambda text: [text.strip()]),
-    ("has quotation marks around this source's secret. Send it without them", lambda text: [text.strip(f" {QUOTES}")]),
+    (
+        "has quotation marks around this source's secret. Send it without them",
+        lambda text: [text.strip(f" {signatures.QUOTES}")],
+    ),
     ("is base64 of this source's secret. Send the secret as it is", _decoded_base64),
     ("is this source's secret in hex. Send the secret as it is", _decoded_hex),
     ("is this source's secret, percent-encoded. Send it as it is", lambda text: [unquote(text), unquote_plus(text)]),
@@ -168,51 +156,51 @@ _CHANGES: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
 def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
     """Return a place where senders put secrets, other than the expected one, that holds the right secret."""
     authorization = request.header("authorization") or ""
-    if matches_any([basic_credentials(authorization)[1] or ""], secrets):
+    if matches_any([passwords.basic_credentials(authorization)[1] or ""], secrets):
         return "basic authentication, as the password"
-    if matches_any([bearer_token(authorization) or ""], secrets):
+    if matches_any([passwords.bearer_token(authorization) or ""], secrets):
         return "`Authorization: Bearer`"
     for name, value in request.headers:
         if matches_any([value, value.strip(), value.partition(" ")[2].strip()], secrets):
             return f"the header {name}"
         if name == "authorization" and matches_any([value], [f":{text}" for text in secrets]):
             return "the Authorization header, not encoded"
-    for name, value in RequestFields(request).query.items():
+    for name, value in locations.RequestFields(request).query.items():
         if matches_any([value], secrets):
             return f"the query parameter {name}" if name.isidentifier() and len(name) < 40 else "the query"
     return "the path" if any(matches_any([part], secrets) for part in request.path.split("/")[1:]) else None
 
 
-def has_any(case: Case) -> bool:
+def has_any(case: signatures.Case) -> bool:
     auth, request = case.auth, case.request
     match auth:
-        case BasicScheme() | BearerScheme():
+        case passwords.BasicScheme() | passwords.BearerScheme():
             return bool(request.header("authorization"))
-        case PathScheme():
+        case passwords.PathScheme():
             return len(request.path.split("/")) > 2
-    return any(RequestFields(request, case.url).text(each) for each in auth.credentials)
+    return any(locations.RequestFields(request, case.url).text(each) for each in auth.credentials)
 
 
-def expected_place(case: Case) -> str:
+def expected_place(case: signatures.Case) -> str:
     match case.auth:
-        case BasicScheme():
+        case passwords.BasicScheme():
             return "as the password of basic authentication"
-        case BearerScheme():
+        case passwords.BearerScheme():
             return "in `Authorization: Bearer`"
-        case HeaderScheme(header=header):
+        case passwords.HeaderScheme(header=header):
             return f"in the header {header}"
-        case QueryScheme(parameter=parameter):
+        case passwords.QueryScheme(parameter=parameter):
             return f"in the query parameter {parameter}"
-        case PathScheme():
+        case passwords.PathScheme():
             return "in the path, after the source's name"
-        case TokenScheme(at=at):
+        case passwords.TokenScheme(at=at):
             return f"at {at}"
     return "in the request"
 
 
-def _lost(case: Case) -> str:
-    if isinstance(case.auth, HeaderScheme | BearerScheme):
-        return f": no secret is set at the sender{DROPPED}"
-    if not isinstance(case.auth, BasicScheme):
+def _lost(case: signatures.Case) -> str:
+    if isinstance(case.auth, passwords.HeaderScheme | passwords.BearerScheme):
+        return f": no secret is set at the sender{signatures.DROPPED}"
+    if not isinstance(case.auth, passwords.BasicScheme):
         return ": none is set at the sender"
     return ": some senders drop user and password from a URL; give them where the sender has fields for them"

@@ -2,23 +2,12 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from functions.transform.output import verify_events, verify_output
-from functions.transform.paths import (
-    AnyPath,
-    DataPath,
-    ExpressionText,
-    find_value,
-    parse_path,
-    put,
-    with_attribute,
-    with_value,
-)
+from functions.transform import output, paths
 from functions.transform.step import Example, Many, Settings, Step, StepContext, Stop
 from functions.transform.steps.shape import without
+from shared import errors, expressions
 from shared.config.rules import LISTED, limits
-from shared.errors import Permanent
 from shared.event import Event, view_of
-from shared.expressions import Expression
 from shared.jsontext import Json, JsonObject, kind_of
 
 if TYPE_CHECKING:
@@ -35,10 +24,10 @@ class Map(Settings, Step):
         after={"who": "Ada", "skus": ["A", "B"]},
     )
 
-    whole: ExpressionText
+    whole: paths.ExpressionText
 
     def prepare(self) -> None:
-        self._expression = Expression(self.whole)
+        self._expression = expressions.Expression(self.whole)
 
     def apply(self, event: Event, _: StepContext) -> Event:
         return event.with_data(self._expression.search(view_of(event)))
@@ -62,7 +51,7 @@ class Template(Settings, Step):
     )
     extras: ClassVar[tuple[str, ...]] = ("templates",)
 
-    whole: Annotated[dict[AnyPath, str], limits(min_length=1)]
+    whole: Annotated[dict[paths.AnyPath, str], limits(min_length=1)]
 
     def prepare(self) -> None:
         from shared.event import NAMES
@@ -73,7 +62,7 @@ class Template(Settings, Step):
         self._templates = []
         for path, text in self.whole.items():
             try:
-                self._templates.append((parse_path(path), Compiled(path, text, known=known)))
+                self._templates.append((paths.parse_path(path), Compiled(path, text, known=known)))
             except TemplateFault as fault:
                 raise ValueError(f"{path}: {fault}") from fault
 
@@ -83,9 +72,9 @@ class Template(Settings, Step):
         for path, template in self._templates:
             text = template.render(view)
             if path.root == "data":
-                data = with_value(data, path.parts, text)
+                data = paths.with_value(data, path.parts, text)
             else:
-                event = with_attribute(event, path, text)
+                event = paths.with_attribute(event, path, text)
         return event.with_data(data)
 
 
@@ -105,21 +94,21 @@ class Merge(Settings, Step):
         before={"id": 7, "labels": {"a": 1}, "card": {"name": "Ada", "labels": {"b": 2}}},
         after={"id": 7, "labels": {"a": 1, "b": 2}, "card": {"name": "Ada", "labels": {"b": 2}}, "name": "Ada"},
     )
-    from_: Annotated[list[DataPath], LISTED, limits(min_length=1)]
-    into: DataPath = "data"
+    from_: Annotated[list[paths.DataPath], LISTED, limits(min_length=1)]
+    into: paths.DataPath = "data"
 
     def prepare(self) -> None:
-        self._from = [parse_path(text) for text in self.from_]
-        self._into = parse_path(self.into)
+        self._from = [paths.parse_path(text) for text in self.from_]
+        self._into = paths.parse_path(self.into)
 
     def apply(self, event: Event, _: StepContext) -> Event:
         result: JsonObject = {}
         for path in (self._into, *self._from):
-            value = find_value(event.data, path.parts)
+            value = paths.find_value(event.data, path.parts)
             if value is not None and not isinstance(value, dict):
-                raise Permanent("path_conflict", f"{path.text} is {kind_of(value)}, not an object")
+                raise errors.Permanent("path_conflict", f"{path.text} is {kind_of(value)}, not an object")
             result = merge(result, value or {})
-        return put(event, self._into, result)
+        return paths.put(event, self._into, result)
 
 
 def merge(base: JsonObject, over: JsonObject) -> JsonObject:
@@ -152,21 +141,21 @@ class Split(Settings, Step):
 
     short_form: ClassVar[str] = "path"
 
-    path: DataPath
-    into: DataPath | None = None
+    path: paths.DataPath
+    into: paths.DataPath | None = None
 
     def prepare(self) -> None:
-        self._path = parse_path(self.path)
-        self._into = None if self.into is None else parse_path(self.into)
+        self._path = paths.parse_path(self.path)
+        self._into = None if self.into is None else paths.parse_path(self.into)
 
     def apply(self, event: Event, _: StepContext) -> Many | Stop:
-        value = find_value(event.data, self._path.parts)
+        value = paths.find_value(event.data, self._path.parts)
         if value is None:
             return Stop(f"the event has nothing at {self.path}")
         items = value if isinstance(value, list) else [value]
-        verify_events(len(items))
+        output.verify_events(len(items))
         if self._into is None:
             return Many(tuple(event.with_data(item) for item in items))
         rest: Json = without(event.data, self._path.parts) if self._path.parts else {}
-        verify_events(len(items), len(items) * verify_output(rest))  # each event has a copy of the rest
-        return Many(tuple(event.with_data(with_value(rest, self._into.parts, item)) for item in items))
+        output.verify_events(len(items), len(items) * output.verify_output(rest))  # each event has a copy of the rest
+        return Many(tuple(event.with_data(paths.with_value(rest, self._into.parts, item)) for item in items))

@@ -5,8 +5,7 @@ import re
 import sys
 from typing import Annotated, ClassVar, Final, NotRequired
 
-from functions.transform.comparisons import number_hint, truth_hint
-from functions.transform.paths import ExpressionText
+from functions.transform import comparisons, paths
 from functions.transform.step import (
     AskingStep,
     Example,
@@ -21,12 +20,9 @@ from functions.transform.step import (
 )
 from functions.transform.step import Stop as Stopped
 from functions.transform.step import Switch as Switched
+from shared import errors, expressions, jsontext, times
 from shared.config.rules import LISTED, Name, Seconds, limits, read_by
-from shared.errors import Permanent
 from shared.event import Event, view_of
-from shared.expressions import Expression, is_true
-from shared.jsontext import Json, canonical
-from shared.times import unix_seconds
 
 if sys.version_info >= (3, 12):
     from typing import TypedDict
@@ -38,17 +34,17 @@ _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
 Reason = Annotated[str, limits(min_length=1, max_length=200)]
 
 
-def _holds(condition: Expression, event: Event) -> bool:
+def _holds(condition: expressions.Expression, event: Event) -> bool:
     """Return whether the condition is true. Raises Permanent (`expression_failed`) if it cannot be computed."""
-    return is_true(_value(condition, event))
+    return expressions.is_true(_value(condition, event))
 
 
-def _value(condition: Expression, event: Event) -> Json:
+def _value(condition: expressions.Expression, event: Event) -> jsontext.Json:
     view = view_of(event)
     try:
         return condition.search(view)
-    except Permanent as error:
-        raise Permanent(error.code, f"{error.detail}{number_hint(condition, view)}") from error
+    except errors.Permanent as error:
+        raise errors.Permanent(error.code, f"{error.detail}{comparisons.number_hint(condition, view)}") from error
 
 
 class Filter(Settings, Step):
@@ -68,18 +64,18 @@ class Filter(Settings, Step):
 
     short_form: ClassVar[str] = "keep"
 
-    keep: ExpressionText
+    keep: paths.ExpressionText
     reason: Reason | None = None
 
     def prepare(self) -> None:
-        self._keep = Expression(self.keep)
+        self._keep = expressions.Expression(self.keep)
 
     def apply(self, event: Event, _: StepContext) -> Event | Noted | Stopped:
         value = _value(self._keep, event)
-        if is_true(value):
-            hint = truth_hint(self._keep, value)
+        if expressions.is_true(value):
+            hint = comparisons.truth_hint(self._keep, value)
             return Noted(event, hint) if hint else event
-        rule = f"{self._keep.text} is not true{number_hint(self._keep, view_of(event))}"
+        rule = f"{self._keep.text} is not true{comparisons.number_hint(self._keep, view_of(event))}"
         return Stopped(f"{self.reason}: {rule}" if self.reason else rule)
 
 
@@ -101,7 +97,7 @@ class Stop(Settings, Step):
     short_form: ClassVar[str] = "reason"
 
     reason: Reason
-    when: ExpressionText | None = None
+    when: paths.ExpressionText | None = None
 
     def prepare(self) -> None:
         self._when = _expression(self.when)
@@ -120,11 +116,11 @@ class Case(TypedDict):
     """
 
     to: Name
-    when: NotRequired[ExpressionText | None]
+    when: NotRequired[paths.ExpressionText | None]
 
 
-def _expression(text: str | None) -> Expression | None:
-    return None if text is None else Expression(text)
+def _expression(text: str | None) -> expressions.Expression | None:
+    return None if text is None else expressions.Expression(text)
 
 
 class Switch(Settings, Step):
@@ -210,17 +206,17 @@ class Deduplicate(Settings, AskingStep):
 
     short_form: ClassVar[str] = "key"
 
-    key: ExpressionText
+    key: paths.ExpressionText
     window: Annotated[Seconds, limits(gt=0, le=30 * 86_400)] = 86_400.0
 
     def prepare(self) -> None:
-        self._key = Expression(self.key)
+        self._key = expressions.Expression(self.key)
 
     async def ask(self, event: Event, context: StepContext, services: Services) -> Event | Stopped:
         value = self._key.search(view_of(event))
         if value is None:
             return event
-        key = hashlib.sha256(canonical([context.route, self.key, value])).hexdigest()
-        received_at = unix_seconds(context.original.receivedat)
+        key = hashlib.sha256(jsontext.canonical([context.route, self.key, value])).hexdigest()
+        received_at = times.unix_seconds(context.original.receivedat)
         owner = await services.owners.owner(key, event.id, received_at, self.window)
         return event if owner == event.id else Stopped(f"the event {owner} came first with this {self.key}")

@@ -14,33 +14,16 @@ What waits in the ledger comes back through the sweep (waiting/sweep.py).
 
 from typing import Final
 
-from functions.notify.attempt import attempt_claimed
-from functions.notify.claim import claim_delivery, number_in, unclaimed_result
-from functions.notify.dead_letters import publish_dead_letter, unreadable_letter
+from functions.notify import attempt, claim, dead_letters, registry, settle
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result
-from functions.notify.registry import Rejection, Target
-from functions.notify.settle import give_up
-from functions.notify.waiting.due import DUE
-from functions.notify.waiting.places import (
-    MAX_PUT_BACKS,
-    PUT_BACK,
-    lane_and_group,
-    lease_instance,
-    no_place_reason,
-    put_back,
-)
-from functions.notify.waiting.schedule import Wait
+from functions.notify.waiting import due, places, schedule
+from shared import errors, jsontext, outcomes, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
-from shared.errors import Permanent
-from shared.jsontext import Json
-from shared.outcomes import DeliveryOutcome
-from shared.ports import DELIVERIES
 from shared.push import Push, parse_push
-from shared.times import unix_seconds
 
 LEASE_MARGIN_SECONDS: Final = 30.0
 """How much longer the lease of a claim is than the attempt may take."""
-BUSY: Final[DeliveryOutcome] = "busy"
+BUSY: Final[outcomes.DeliveryOutcome] = "busy"
 BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
 """Between the looks at a delivery that another message has under way, give or take half. With an attempt of its own
 after them, the message ends before its call does: see `attempt_margin` in deploy/topology/functions.py."""
@@ -67,11 +50,15 @@ async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
         content = push.data
         document = push.document()
         delivery = delivery_from(document)
-    except Permanent as error:
-        letter = unreadable_letter(content, error, DELIVERIES, notifier.clock.now())
-        await publish_dead_letter(notifier.bus, letter)
+    except errors.Permanent as error:
+        letter = dead_letters.unreadable_letter(content, error, ports.DELIVERIES, notifier.clock.now())
+        await dead_letters.publish_dead_letter(notifier.bus, letter)
         return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
-    if delivery.id not in notifier.under_way and DUE not in push.attributes and PUT_BACK not in push.attributes:
+    if (
+        delivery.id not in notifier.under_way
+        and due.DUE not in push.attributes
+        and places.PUT_BACK not in push.attributes
+    ):
         notifier.gate.note_arrival(_waited_seconds(document, notifier.clock.now()))
     result = await _deliver_alone(notifier, push, delivery)
     if result.outcome == BUSY and notifier.instances is None and notifier.gate.hold_copy():
@@ -109,11 +96,11 @@ async def _deliver_alone(notifier: Notifier, push: Push, delivery: Delivery) -> 
         notifier.under_way.remove(delivery.id)
 
 
-def _waited_seconds(document: Json, now: float) -> float:
+def _waited_seconds(document: jsontext.Json, now: float) -> float:
     """Return how long the message was on its way. It has the time at which it was made."""
     time = jsontext.value_at(document, "time")
     try:
-        return now - unix_seconds(time) if isinstance(time, str) else 0.0
+        return now - times.unix_seconds(time) if isinstance(time, str) else 0.0
     except ValueError:
         return 0.0
 
@@ -124,22 +111,24 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
 
         return await take_waiting_route(notifier, push, delivery)
     target = await _find_target(notifier, push, delivery)
-    if isinstance(target, Rejection):
-        work = await claim_delivery(notifier, push, delivery, LEASE_MARGIN_SECONDS)
-        return work if isinstance(work, Result) else await give_up(notifier, work, target.code, target.reason)
+    if isinstance(target, registry.Rejection):
+        work = await claim.claim_delivery(notifier, push, delivery, LEASE_MARGIN_SECONDS)
+        return work if isinstance(work, Result) else await settle.give_up(notifier, work, target.code, target.reason)
     if target.configured.gather is not None:
         from functions.notify.digests.arrival import gather  # few destinations gather
 
         if gathered := await gather(notifier, push, delivery, target.configured):
-            return await unclaimed_result(notifier, push, delivery, gathered)
-    put_backs = number_in(push.attributes, PUT_BACK) or 0
-    lane, group = lane_and_group(target, delivery)
+            return await claim.unclaimed_result(notifier, push, delivery, gathered)
+    put_backs = claim.number_in(push.attributes, places.PUT_BACK) or 0
+    lane, group = places.lane_and_group(target, delivery)
     turn = await notifier.gate.enter(delivery.id, lane, group, put_backs)
     if turn is None:
         result: Result | None = None
         try:
             if notifier.instances is not None:
-                turn = await lease_instance(notifier, notifier.instances, target.configured, lane, group, put_backs)
+                turn = await places.lease_instance(
+                    notifier, notifier.instances, target.configured, lane, group, put_backs
+                )
             if turn is None:
                 result = await _claim_and_attempt(notifier, push, delivery, target)
                 return result
@@ -147,30 +136,32 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
             notifier.gate.leave(delivery.id, has_failed=result.has_failed if result else None)
             if notifier.instances is not None:
                 await notifier.instances.leave(lane)
-    reason = no_place_reason(notifier.gate, target.configured, lane, turn)
-    if turn.health != "troubled" and put_backs < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
-        return await put_back(notifier, push, delivery, turn, put_backs, reason)
-    return await _claim_and_attempt(notifier, push, delivery, target, Wait(turn.at, reason))
+    reason = places.no_place_reason(notifier.gate, target.configured, lane, turn)
+    if turn.health != "troubled" and put_backs < places.MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
+        return await places.put_back(notifier, push, delivery, turn, put_backs, reason)
+    return await _claim_and_attempt(notifier, push, delivery, target, schedule.Wait(turn.at, reason))
 
 
-async def _find_target(notifier: Notifier, push: Push, delivery: Delivery) -> Target | Rejection:
+async def _find_target(notifier: Notifier, push: Push, delivery: Delivery) -> registry.Target | registry.Rejection:
     configured = notifier.destinations.configured.get(delivery.destination)
     if configured is not None:
         if configured.alerts is not None:
             configured = configured.for_delivery(delivery)
-        return Target(configured, notifier.destinations.connected(configured))
+        return registry.Target(configured, notifier.destinations.connected(configured))
     if notifier.endpoints is None:
-        return Rejection("unknown_destination", f"the configuration has no destination {delivery.destination!r}")
+        return registry.Rejection(
+            "unknown_destination", f"the configuration has no destination {delivery.destination!r}"
+        )
     target = await notifier.endpoints.resolve(delivery)
-    if isinstance(target, Target) and push.attributes.get("attempt") == "now":
+    if isinstance(target, registry.Target) and push.attributes.get("attempt") == "now":
         await notifier.states.end_pause(target.configured.name)
     return target
 
 
 async def _claim_and_attempt(
-    notifier: Notifier, push: Push, delivery: Delivery, target: Target, no_place: Wait | None = None
+    notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target, no_place: schedule.Wait | None = None
 ) -> Result:
     """Attempt the delivery once. `no_place`: it has no place in this process, and waits in the ledger."""
     lease_seconds = LEASE_MARGIN_SECONDS + target.configured.timeout_seconds
-    work = await claim_delivery(notifier, push, delivery, lease_seconds)
-    return work if isinstance(work, Result) else await attempt_claimed(notifier, work, target, no_place)
+    work = await claim.claim_delivery(notifier, push, delivery, lease_seconds)
+    return work if isinstance(work, Result) else await attempt.attempt_claimed(notifier, work, target, no_place)

@@ -72,13 +72,6 @@ async def test_a_template_is_copied_and_filled(workspace: Workspace) -> None:
     assert workspace.documents.by_id[TEMPLATE].text.startswith("To {{customer}}")
 
 
-async def test_markdown_becomes_a_new_document(workspace: Workspace) -> None:
-    assert isinstance(await attempted(connected(document, workspace, REPORT), NEWS), Delivered)
-
-    [made] = made_in(workspace)
-    assert (made.text, made.file["name"]) == ("Pears\nare ripe\n", "Pears")
-
-
 async def test_a_placeholder_in_a_value_stays_what_it_is(workspace: Workspace) -> None:
     await attempted(connected(document, workspace, INVOICE), {"name": "{{total}}{{customer}}", "total": "{{customer}}"})
 

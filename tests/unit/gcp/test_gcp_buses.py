@@ -167,3 +167,11 @@ def test_a_source_has_an_alert_of_its_messages_that_goes_with_it(tmp_path: Path)
     assert 'starts_with(\\"hookchain-bus-\\")' in json.dumps(alert)
     deploy(world, applied(tmp_path, config=PLAIN))
     assert "number-of-hookchain-source-messages" not in world.things["alert"]
+
+
+def test_other_events_of_a_bucket_replace_its_notification(tmp_path: Path) -> None:
+    world = a_world()
+    deploy(world, applied(tmp_path, config=CONFIG))
+    deploy(world, applied(tmp_path, config=CONFIG.replace("[finalize, delete]", "finalize")))
+    [found] = world.things["notification"].values()
+    assert found["--event-types"] == "OBJECT_FINALIZE"

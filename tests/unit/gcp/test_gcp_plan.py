@@ -204,3 +204,21 @@ def test_what_is_monitored_is_written_as_googles_description_says(
     written = [json.loads(file.content) for each in graph(deployment()) if each.kind == kind for file in each.files]
     assert written
     assert not [fault for each in written for fault in faults_in(each, schemas[schema], schemas, kind)]
+
+
+def test_the_durations_of_attempts_are_a_distribution_for_each_destination() -> None:
+    resources = by_key(graph(deployment()))
+    content = json.loads(resources["metric hookchain-attempts"].files[0].content)
+    assert content["valueExtractor"] == "EXTRACT(jsonPayload.attempt_ms)"
+    assert content["metricDescriptor"] | {"labels": []} == {
+        "metricKind": "DELTA", "valueType": "DISTRIBUTION", "unit": "ms", "labels": [],
+    }  # fmt: skip
+    assert "jsonPayload.attempt_ms:*" in content["filter"]
+    assert "outcome" not in content["filter"]
+
+
+def test_roles_are_given_to_pubsubs_own_account_once_it_was_asked_for() -> None:
+    resources = graph(deployment())
+    agents = [each for each in resources if each.kind == "grant" and "gcp-sa-pubsub" in each.name]
+    assert agents
+    assert all("agent pubsub.googleapis.com" in each.needs for each in agents)

@@ -57,3 +57,13 @@ def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome(s
         {"Key": "outcome", "Value": "$.outcome"},
     ]
     assert "DefaultValue" not in made, "CloudWatch rejects one beside dimensions"
+
+
+def test_values_of_the_log_are_measured_by_destination(stack: Stack) -> None:
+    measured = stack.of_kind("Logs::MetricFilter")["OldestDeliveryMetric"]
+    assert (
+        measured["FilterPattern"] == '{ ($.function = "notify") && ($.oldest_seconds >= 0) && ($.destination = "*") }'
+    )
+    [made] = objects(measured["MetricTransformations"])
+    assert (made["MetricValue"], made["Unit"]) == ("$.oldest_seconds", "Seconds")
+    assert made["Dimensions"] == [{"Key": "destination", "Value": "$.destination"}]

@@ -84,3 +84,11 @@ def test_the_topics_are_those_of_the_ports(stack: Stack) -> None:
     queues = {str(inside(each, "QueueName", "Fn::Sub")) for each in stack.of_kind("SQS::Queue").values()}
     wanted = {f"${{Prefix}}{topic}{end}" for topic in TOPIC_NAMES for end in ("", "-undelivered")}
     assert queues == wanted
+
+
+def test_what_can_have_a_tag_has_the_deployments(stack: Stack) -> None:
+    tagged = ("SQS::Queue", "DynamoDB::Table", "S3::Bucket", "IAM::Role", "Logs::LogGroup", "SNS::Topic")
+    for kind in (*tagged, "CloudWatch::Alarm"):
+        for name, properties in stack.of_kind(kind).items():
+            assert properties["Tags"] == [{"Key": "hookchain", "Value": {"Ref": "Prefix"}}], name
+    assert inside(template(), "Globals", "Function", "Tags") == {"hookchain": {"Ref": "Prefix"}}

@@ -78,20 +78,6 @@ async def test_an_event_is_shown_whole_and_found(inspected: Inspected) -> None:
     assert [row["event_id"] for row in inspected.rows("deliveries", "/api/deliveries?state=delivered")] == [event_id]
 
 
-async def test_pages_go_on_by_time(inspected: Inspected) -> None:
-    ids = [inspected.deployed.post(id=f"page {number}", event="paged") for number in range(5)]
-    wait_for(lambda: all(inspected.status(each) == "delivered" for each in ids))
-    shown: list[str] = []
-    path = "/api/events?type=paged&limit=2"
-    for _ in range(3):
-        page = inspected.ask(path)[1]
-        events = page["events"]
-        assert isinstance(events, list)
-        shown += [str(each["id"]) for each in events if isinstance(each, dict)]
-        path = f"/api/events?type=paged&limit=2&before={page['next_before']}"
-    assert shown == ids[::-1]
-
-
 async def test_an_event_is_replayed_from_the_page(inspected: Inspected) -> None:
     event_id = inspected.deployed.post(id="again")
     wait_for(lambda: inspected.status(event_id) == "delivered")
@@ -115,26 +101,9 @@ async def test_a_release_from_the_page_counts_what_was_held(inspected: Inspected
     assert inspected.ask("/api/release/inbox", {}) == (200, {"released": 1})
 
 
-@pytest.mark.parametrize(
-    ("headers", "path"),
-    [
-        ({**JSON, "Origin": "https://evil.example"}, "/api/replay"),
-        ({**JSON, "Host": "evil.example"}, "/api/replay"),
-        ({"Content-Type": "text/plain"}, "/api/replay"),
-        ({**JSON, "Sec-Fetch-Site": "cross-site"}, "/api/dead-letters/drop"),
-    ],
-)
-async def test_no_other_sites_page_may_act(inspected: Inspected, headers: Mapping[str, str], path: str) -> None:
-    assert inspected.ask(path, {"id": "x", "ids": ["x"]}, headers)[0] == 403
-
-
 @pytest.mark.parametrize("path", ["/api/mail", "/api/mail/1", "/api/mail-sink"])
 async def test_what_only_the_emulation_has_is_not_there(inspected: Inspected, path: str) -> None:
     assert inspected.ask(path)[0] == 404
-
-
-async def test_rejected_requests_are_not_in_this_journal(inspected: Inspected) -> None:
-    assert inspected.ask("/api/rejected") == (200, {"rejected": []})
 
 
 @pytest_asyncio.fixture(loop_scope="module")

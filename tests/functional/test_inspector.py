@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.chromium import Page, chromium_or_skip, chromium_page
-from tests.inspector_page import CONFIG, PASSWORD, call, event_shown, send, status_of
+from tests.inspector_page import CONFIG, PASSWORD, event_shown, send, status_of
 from tests.stack import Stack, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -91,13 +91,6 @@ async def test_mails_wait_while_the_sink_is_unplugged_and_go_out_once_it_is_back
     await page.until("!document.querySelector('#banners .banner')")
 
 
-LONG_CODE_FITS = """[...document.querySelectorAll('.letters a')].every((row) => {
-    const [chip, what] = [row.querySelector('.chip'), row.querySelector('.what')];
-    chip.textContent = 'credentials_unavailable';
-    return chip.getBoundingClientRect().right <= what.getBoundingClientRect().left;
-})"""
-
-
 async def test_a_dead_letter_is_replayed(stack: Stack, page: Page) -> None:
     await page.click("#sink")
     await page.until_shown("The local mail service is off", "#banners")
@@ -107,20 +100,11 @@ async def test_a_dead_letter_is_replayed(stack: Stack, page: Page) -> None:
     await page.until("!document.querySelector('#banners .banner')")
     await page.click("#tabs a", "Dead letters")
     await page.until("document.querySelector('.letters .chip')")
-    assert await page.run(LONG_CODE_FITS) is True
     await page.click(".rows a", "impatient")
     await page.click(".beside button", "Replay")
     await page.until_shown("No dead letters")
     await page.click("#tabs a", "Events")
     await event_shown(page, "edsger@example.com", "Delivered")
-
-
-async def test_a_web_address_in_a_reason_is_a_link_and_the_beginning_of_one_is_text(page: Page) -> None:
-    reason = "must begin with https://: see https://example.com/a."
-    parts = (
-        f"import('/page/pieces.js').then(({{ withLinks }}) => withLinks('{reason}').map((part) => part.href ?? part))"
-    )
-    assert await page.run(parts) == ["must begin with https://: see ", "https://example.com/a", "."]
 
 
 async def test_a_held_destination_says_what_to_do_and_is_released(stack: Stack, page: Page) -> None:
@@ -240,40 +224,11 @@ async def test_another_sites_page_reads_nothing_and_moves_nothing(stack: Stack, 
     await page.until("document.getElementById('sink').getAttribute('aria-checked') === 'true'")
 
 
-async def test_other_hosts_and_origins_are_rejected(stack: Stack) -> None:
-    own, headers = f"127.0.0.1:{stack.base + 10}", stack.page_headers
-    assert call(stack, "GET", "/api/events", headers) == 200
-    assert call(stack, "GET", "/api/events", {}) == 403
-    assert call(stack, "GET", "/api/events", headers | {"Host": "evil.example"}) == 403
-    assert call(stack, "GET", "/api/events", headers | {"Sec-Fetch-Site": "cross-site"}) == 403
-    assert call(stack, "POST", "/api/mail-sink", headers | {"Origin": "http://localhost:3000"}, b"{}") == 403
-    assert call(stack, "POST", "/api/mail-sink", headers | {"Content-Type": "text/plain"}, b'{"plugged":true}') == 403
-    assert call(stack, "POST", "/api/mail-sink", headers | {"Origin": f"http://{own}"}, b'{"plugged":true}') == 200
-
-
-LARGE_NUMBERS_FIT = """[...document.querySelectorAll('.figure')].every((figure) => {
-    figure.innerHTML = '26,615<small> + 5,523 failed</small>';
-    const [inside, around] = [figure.lastChild, figure.closest('.card')].map((each) => each.getBoundingClientRect());
-    return inside.right < around.right;
-})"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_section_fits_a_narrow_window(stack: Stack, page: Page, scheme: str) -> None:
-    await page.look(390, 800, scheme)
+async def test_every_section_fits_a_narrow_window(page: Page) -> None:
+    await page.look(390, 800)
     await page.until("document.querySelector('.figure')")
-    assert await page.run(LARGE_NUMBERS_FIT) is True
     for section in ("events", "mail", "dead-letters", "rejected", "deliveries", "destinations"):
         await page.run(f"location.hash = '#/{section}'")
         await page.until(f"document.querySelector('main').className.startsWith('view-{section}')")
         assert await page.run("document.documentElement.scrollWidth <= window.innerWidth") is True
         assert not re.search(r"undefined|NaN|\bnull\b", await page.text("body"))
-
-
-async def test_each_attempt_fits_a_narrow_window(stack: Stack, page: Page) -> None:
-    await page.look(390, 800)
-    await page.run("location.hash = '#/events'")
-    await event_shown(page, "edsger@example.com", "Delivered")
-    await page.click(".rows a", "edsger@example.com")
-    await page.until("document.querySelector('.attempts .answer')")
-    assert await page.run("[...document.querySelectorAll('.scroll')].every((e) => e.scrollWidth <= e.clientWidth)")

@@ -63,17 +63,6 @@ def test_a_smoke_test_is_followed_to_its_mail(
     assert any(subject.startswith("Order smoke-") for subject in deployed.mails())
 
 
-def test_an_address_that_the_configuration_does_not_allow_ends_the_smoke_test_with_the_reason(
-    deployed: Deployed, google: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    order = tmp_path / "order.json"
-    order.write_text(json.dumps({"event": "order.created", "to": "ann@elsewhere.example"}))
-    assert run("smoke", "--file", str(order), "--yes") == 1
-    output = capsys.readouterr().out
-    assert "✗ dead_lettered" in output
-    assert "hookchain dead-letters list --platform gcp" in output
-
-
 def test_the_status_tells_what_came_and_what_was_given_up_on(
     deployed: Deployed, google: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:

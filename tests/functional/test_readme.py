@@ -285,12 +285,3 @@ def test_the_targets_of_make_that_the_pages_name_exist() -> None:
     for page in pages():
         named_here = set(re.findall(r"(?:`|^    |^)make ([a-z-]+)", page.read_text(), re.MULTILINE))
         assert named_here <= targets, page
-
-
-def test_a_page_is_cut_into_its_blocks() -> None:
-    page = "Say:\n\n```sh\nmake dev\n```\n\n```\n──▶\n```\n````yaml\na: |\n  ```\n````\n"
-    assert [(block.line, block.language, block.text) for block in blocks_of("p", page)] == [
-        (3, "sh", "make dev\n"),
-        (7, "", "──▶\n"),
-        (10, "yaml", "a: |\n  ```\n"),
-    ]

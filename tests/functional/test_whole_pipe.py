@@ -56,13 +56,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield up
 
 
-@pytest.mark.parametrize("format", ["json", "xml", "yaml", "form"])
-def test_a_post_in_any_format_is_a_mail(stack: Stack, format: str) -> None:
-    event = {**EVENT, "id": f"in {format}"}
-    send_until_confirmed(f"{stack.url}/shop", event, secret=SECRET, auth=Bearer(), format=format)
-    wait_for(lambda: f"Order in {format}" in subjects(stack))
-
-
 def test_a_hundred_posts_of_the_same_delivery_id_are_one_mail(stack: Stack) -> None:
     for _ in range(100):
         send_until_confirmed(f"{stack.url}/shop", {**EVENT, "id": "once"}, secret=SECRET, auth=Bearer())

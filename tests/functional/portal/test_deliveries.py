@@ -35,15 +35,6 @@ async def test_a_delivery_is_sent_again(portal: Portal) -> None:
     assert len(portal.api.posted("POST", f"{failed}/resend")) == 1
 
 
-async def test_endpoints_on_one_server_can_be_told_apart_and_a_failure_is_said_without_its_code(portal: Portal) -> None:
-    described = await portal.api.endpoint("https://shop.example.com/b", description="The warehouse")
-    for id_ in (await portal.api.endpoint("https://shop.example.com/a"), described):
-        await portal.api.delivery(id_, "order.paid", "dead_lettered", "endpoint_disabled: the endpoint is disabled")
-    await portal.open(place="#/deliveries")
-    await portal.shows("shop.example.com/a · attempt 1 · the endpoint is disabled")
-    await portal.shows("The warehouse · attempt 1 · the endpoint is disabled")
-
-
 async def test_recover_counts_before_it_sends_page_by_page(portal: Portal) -> None:
     id_ = await portal.api.endpoint()
     await portal.api.change(id_, failing_since=portal.api.clock.now() - 2_000)

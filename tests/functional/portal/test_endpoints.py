@@ -82,15 +82,6 @@ async def test_the_errors_of_the_api_stand_beside_their_fields(portal: Portal) -
     assert await portal.page.run(error.format("/url")) == ""
 
 
-async def test_a_form_says_itself_what_cannot_be_sent(portal: Portal) -> None:
-    await portal.open(place="#/endpoints/new")
-    await portal.enter("URL", "https://example.com")
-    await portal.click("Only these")
-    await portal.click("Add endpoint")
-    await portal.shows("Choose at least one event type, or all.", "[data-path='/types'] .error")
-    assert portal.api.posted("POST", "/endpoints") == []
-
-
 LOSE_ONE_ANSWER: Final = """(() => {
     const real = window.fetch;
     let isLost = false;
@@ -259,10 +250,3 @@ async def test_a_link_that_is_renewed_keeps_what_was_entered(portal: Portal) -> 
     assert await portal.page.run(f"({CONTROL})('URL').value") == "https://example.com/typed"
     await portal.click("Add endpoint")
     await portal.shows("Copy the secret now.")
-
-
-async def test_the_help_on_filters_says_how_to_negate(portal: Portal) -> None:
-    """In JMESPath, `!data.test` is `(!data).test`."""
-    await portal.open(place="#/endpoints/new")
-    await portal.click("Filter, headers, extra fields and rate")
-    await portal.shows("!(data.test)")

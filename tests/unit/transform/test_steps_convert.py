@@ -125,7 +125,7 @@ def test_text_stays_and_anything_else_becomes_json() -> None:
         (
             {"to": "json"},
             {"type": "image/png", "size": 1, "base64": "AA=="},
-            "data is bytes whose type names no format: state",
+            "data is bytes whose type names no format",
         ),
         ({"to": "json"}, "a: 1", "data is text: state its format, such as `from: yaml` or `from: text`"),
     ],

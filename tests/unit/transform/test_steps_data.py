@@ -226,6 +226,10 @@ def test_a_cast_that_would_change_the_value_names_the_place_and_the_kinds(kind: 
     assert found == f"cast_failed: data.list[1].x is {message}"
 
 
+def at(**settings: Json) -> Json:
+    return {"path": "data.at", **settings}
+
+
 @pytest.mark.parametrize(
     ("settings", "before", "after"),
     [
@@ -233,18 +237,10 @@ def test_a_cast_that_would_change_the_value_names_the_place_and_the_kinds(kind: 
         ("data.at", "Sun, 01 Mar 2026 12:00:00 +0200", "2026-03-01T10:00:00.000Z"),
         ("data.at", 1_772_366_400, "2026-03-01T12:00:00.000Z"),
         ("data.at", 1_772_366_400_250, "2026-03-01T12:00:00.250Z"),
-        ({"path": "data.at", "zone": "Europe/Berlin"}, "2026-07-01T12:00", "2026-07-01T10:00:00.000Z"),
-        ({"path": "data.at", "to": "unix_ms"}, "2026-03-01T12:00:00.250Z", 1_772_366_400_250),
-        (
-            {"path": "data.at", "to": "%d %B %Y, %H:%M", "to_zone": "Europe/Berlin"},
-            "2026-03-01T12:00:00Z",
-            "01 March 2026, 13:00",
-        ),
-        (
-            {"path": "data.at", "formats": ["%m/%d/%Y", "%d.%m.%Y"], "zone": "UTC"},
-            "24.12.2026",
-            "2026-12-24T00:00:00.000Z",
-        ),
+        (at(zone="Europe/Berlin"), "2026-07-01T12:00", "2026-07-01T10:00:00.000Z"),
+        (at(to="unix_ms"), "2026-03-01T12:00:00.250Z", 1_772_366_400_250),
+        (at(to="%d %B %Y, %H:%M", to_zone="Europe/Berlin"), "2026-03-01T12:00:00Z", "01 March 2026, 13:00"),
+        (at(formats=["%m/%d/%Y", "%d.%m.%Y"], zone="UTC"), "24.12.2026", "2026-12-24T00:00:00.000Z"),
     ],
 )
 def test_a_time_is_read_as_it_is_written(settings: Json, before: Json, after: Json) -> None:
@@ -258,11 +254,11 @@ def test_a_time_is_read_as_it_is_written(settings: Json, before: Json, after: Js
         ("data.at", "2026-03-01T12:00:00", "data.at has no zone; set `zone`"),
         ("data.at", [1], "data.at is a list, not a time"),
         (
-            {"path": "data.at", "to": "%Y", "to_zone": "-05:00"},
+            at(to="%Y", to_zone="-05:00"),
             "0001-01-01T00:00:00Z",
             "data.at is a time that cannot be written in this format",
         ),
-        ({"path": "data.at", "formats": "%Y", "zone": "UTC"}, "hunter2", "data.at is in none of the formats"),
+        (at(formats="%Y", zone="UTC"), "hunter2", "data.at is in none of the formats"),
     ],
 )
 def test_what_is_no_time_is_rejected_without_its_text(settings: Json, value: Json, message: str) -> None:

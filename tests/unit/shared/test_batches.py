@@ -19,7 +19,7 @@ from shared.cloud.aws.invocations import STOP_SECONDS, run
 from shared.jsontext import Json, JsonObject
 from shared.ports import BusMessage
 from shared.push import Push
-from tests.aws.invoked import Context, FakeQueues, failures, queue_event, record
+from tests.aws.invoked import Context, FakeQueues, failures, record
 
 HOUR: Final = 3_600
 Take = Callable[[Push], Awaitable[bool]]
@@ -120,13 +120,6 @@ def test_a_message_that_ends_the_process_does_not_keep_its_batch_from_being_done
         for name in queues.deleted:
             del left[name]
     assert left.keys() == {"c"}
-
-
-def test_a_record_says_what_its_message_was() -> None:
-    message = BusMessage(b"\xff\x00", {"ce-id": "e1", "ce-type": "a\x00b"})
-    (read,) = batch_of(queue_event("events", [message], receives=7)).records
-    assert (read.push.data, read.push.attributes, read.receives) == (message.data, message.attributes, 7)
-    assert read.push.message_id == read.message_id
 
 
 @pytest.mark.parametrize("event", [{}, {"Records": []}, {"Records": "x"}, {"sweep": 1}])

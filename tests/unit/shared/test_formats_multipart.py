@@ -150,13 +150,6 @@ def test_what_an_independent_writer_writes_comes_out_as_it_was(sent: list[tuple[
     }
 
 
-@given(
-    st.lists(st.sampled_from([b"--b", b"--b--", b"\r\n", b"\r\n\r\n", b"Content-Disposition: form-data; name=a", b"x"]))
-)
-def test_any_order_of_a_multipart_bodys_pieces_is_parsed_or_rejected(pieces: list[bytes]) -> None:
-    assert_taken_or_refused(b"".join(pieces), MULTIPART, SMALL)
-
-
 @given(st.binary(max_size=100), st.binary(max_size=100), st.text(max_size=20))
 def test_any_bytes_are_parsed_or_rejected(head: bytes, content: bytes, boundary: str) -> None:
     assert_taken_or_refused(b"--b\r\n" + head + b"\r\n\r\n" + content + b"\r\n--b--", MULTIPART, SMALL)

@@ -1,7 +1,6 @@
-import base64
 import plistlib
 import struct
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -182,14 +181,6 @@ PLISTS = st.recursive(
 def test_what_an_independent_writer_writes_comes_out_as_it_was(value: Json) -> None:
     assert parsed(plistlib.dumps({"value": value}, fmt=plistlib.FMT_BINARY)) == {"value": value}
     assert parsed(plistlib.dumps({"value": value}, fmt=plistlib.FMT_XML)) == {"value": value}
-
-
-@given(st.binary(max_size=300), st.datetimes(datetime(1900, 1, 1), datetime(2400, 1, 1)))
-def test_data_and_times_come_out_alike_from_both(content: bytes, when: datetime) -> None:
-    when = when.replace(microsecond=0)
-    expected = [base64.b64encode(content).decode(), when.replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")]
-    for form in (plistlib.FMT_BINARY, plistlib.FMT_XML):
-        assert parsed(plistlib.dumps([content, when], fmt=form)) == expected
 
 
 @given(st.binary(max_size=100), st.lists(st.integers(0, 255), min_size=26, max_size=26))

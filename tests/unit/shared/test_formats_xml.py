@@ -120,7 +120,6 @@ def test_a_deep_document_is_rejected_where_it_gets_too_deep(levels: int) -> None
 def test_elements_and_attributes_are_counted() -> None:
     assert parsed("<a>" + "<b/>" * 249_999 + "</a>") == {"a": {"b": [None] * 249_999}}
     assert rejection("<a>" + "<b/>" * 250_000 + "</a>") == "too_many_values"
-    assert rejection("<a>" + "<b/>" * 1_000_000 + "</a>") == "too_many_values"
     assert rejection("<a>" + '<b c="1"/>' * 125_000 + "</a>") == "too_many_values"
 
 

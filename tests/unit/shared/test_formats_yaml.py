@@ -268,7 +268,6 @@ def test_a_deep_nest_ends_no_process(root: Path) -> None:
 def test_values_and_keys_are_counted() -> None:
     assert parsed("- a\n" * 249_999) == ["a"] * 249_999
     assert rejection("- a\n" * 250_000) == "too_many_values"
-    assert rejection("- {a: b}\n" * 100_000) == "too_many_values"
     assert rejection("".join(f"k{number}: 1\n" for number in range(10_001))) == "too_many_values"
     assert rejection(f"? {'k' * 65_537}\n: 1") == "too_many_values"
 

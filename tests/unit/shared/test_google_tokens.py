@@ -61,17 +61,6 @@ async def test_no_token_is_temporary_and_asked_for_again(
     assert await authorization() == "Bearer t0"
 
 
-async def test_a_metadata_server_that_is_busy_for_a_moment_is_asked_again(
-    metadata: MetadataServer, authorization: Authorization
-) -> None:
-    metadata.status = 503
-    asking = asyncio.ensure_future(authorization())
-    while not metadata.tokens_asked:
-        await asyncio.sleep(0.01)
-    metadata.status = 200
-    assert (await asking or "").startswith("Bearer ")
-
-
 async def test_a_token_is_renewed_before_it_ends() -> None:
     clock, given = FakeClock(), iter(range(9))
 

@@ -293,6 +293,6 @@ class LocalLedgerMachine(LedgerMachine):
 
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestLedgerMachine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestLocalLedgerMachine = LocalLedgerMachine.TestCase
-TestLocalLedgerMachine.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestLocalLedgerMachine.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)

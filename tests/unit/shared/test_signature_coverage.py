@@ -28,7 +28,7 @@ def requests(draw: st.DrawFn, scheme: AuthScheme) -> Request:
 
 
 @pytest.mark.parametrize("name", sorted(SIGNING))
-@settings(max_examples=20)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_the_coverage_of_a_scheme_varies_only_where_it_says_so(name: str, data: st.DataObject) -> None:
     scheme = SIGNING[name]
@@ -38,7 +38,7 @@ def test_the_coverage_of_a_scheme_varies_only_where_it_says_so(name: str, data: 
 
 
 @pytest.mark.parametrize("name", sorted(name for name, scheme in SIGNING.items() if scheme.signs_body_alone))
-@settings(max_examples=20)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_a_scheme_that_signs_the_body_alone_is_named_by_the_bodys_own_hash(name: str, data: st.DataObject) -> None:
     request = data.draw(requests(SIGNING[name]))

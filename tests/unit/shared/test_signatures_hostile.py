@@ -91,7 +91,7 @@ def requests(draw: st.DrawFn, auth: AuthScheme) -> Request:
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMES))
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_any_request_is_rejected_and_raises_nothing_else(name: str, data: st.DataObject) -> None:
     auth = SCHEMES[name]

@@ -1,6 +1,7 @@
 """The writes of one process to a SQLite file, beside another process that writes."""
 
 import asyncio
+import errno
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.cloud.local import database
-from shared.cloud.local.database import Transactions, open_database
+from shared.cloud.local.database import Transactions, open_database, reason_of
 from shared.errors import Temporary
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY)"
@@ -133,3 +134,11 @@ async def test_a_write_is_synced_where_that_is_asked_for(file: Transactions) -> 
         )
 
     assert [await level(is_synced=each) for each in (False, True, False)] == [1, 2, 1]
+
+
+def test_a_full_disk_is_reported_and_what_was_written_is_not(other: sqlite3.Connection) -> None:
+    other.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(sqlite3.Error) as full:
+        other.execute("CREATE TABLE letters AS SELECT hex(zeroblob(100000))")
+    assert reason_of(full.value) == "database or disk is full"
+    assert reason_of(OSError(errno.ENOSPC, "No space left on device", "/home/me")) == "No space left on device"

@@ -14,13 +14,11 @@ from shared.subscribers.catalogue_document import (
     openapi_document,
     read_catalogue,
 )
-from shared.subscribers.event_types import event_type_from
 from shared.subscribers.model import EventType
 from shared.subscribers.standalone_schema import (
     MAX_SCHEMA_BYTES,
     CatalogueFaults,
     standalone_schema,
-    value_at,
 )
 from tests.unit.shared.json_values import json_values, texts
 
@@ -161,15 +159,6 @@ def test_a_foreign_json_schema_tells_its_event_type_in_annotations_and_its_name_
     assert (found.name, found.description) == ("order.paid", "Paid.")
     with pytest.raises(CatalogueFaults, match="which event type it is of"):
         read_catalogue(schema)
-
-
-def test_an_exported_document_names_what_openapi_requires() -> None:
-    document = openapi_document([event_type_from("order.paid", {"schema": ORDER, "group": "orders"})])
-    assert value_at(document, "/components/schemas/order.paid/properties/lines/items") == {
-        "$ref": "#/components/schemas/order.paid/$defs/Line"
-    }
-    assert value_at(document, "/webhooks/order.paid/post/responses/2XX/description")
-    assert document["tags"] == [{"name": "orders"}]
 
 
 A_LOOP: Final[JsonObject] = {

@@ -93,11 +93,6 @@ def test_an_event_type_is_shown_with_its_fields_and_an_example() -> None:
     assert "&quot;sku&quot;: &quot;text&quot;" in page
 
 
-def test_a_schema_inside_itself_is_described_once() -> None:
-    paths = ["id", "lines", "lines[].parent", "lines[].whole"]
-    assert [field.path for field in fields_of(ORDER)] == paths
-
-
 SCHEMAS: st.SearchStrategy[JsonObject] = st.deferred(
     lambda: st.one_of(
         st.fixed_dictionaries(

@@ -1,9 +1,8 @@
 import hashlib
 import json
 
-from shared.delivery import Delivery, delivery_from, delivery_message
-from shared.event import Event, event_json
-from shared.jsontext import from_json
+from shared.delivery import Delivery
+from shared.event import Event
 from shared.subscribers.directory import time_mark
 from shared.subscribers.names import EndpointName, endpoint_name
 
@@ -19,13 +18,6 @@ def test_a_delivery_to_an_endpoint_has_an_id_of_event_route_destination_tenant_a
     parts = ["e1", "to customers", *NAME]
     expected = hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
     assert Delivery(EVENT, "to customers", str(NAME)).id == expected
-
-
-def test_each_page_of_a_fan_out_has_an_id_of_its_own_and_travels_with_its_beginning() -> None:
-    page = Delivery(EVENT, "r", "customers", after="acme:ep_1")
-    assert page.id != Delivery(EVENT, "r", "customers").id
-    message = delivery_message(page, event_json(EVENT), "2026-01-01T00:00:00Z", {})
-    assert delivery_from(from_json(message.data)) == page
 
 
 def test_the_ids_of_messages_sort_the_newest_first_from_1970_on() -> None:

@@ -87,6 +87,7 @@ def test_elements_attributes_and_text_have_their_usual_places(body: str, value: 
     "body",
     [
         "<!DOCTYPE a><a/>",
+        "<!DOCTYPE a",
         "<?xml version='1.0'?>\n<!-- <a> --><?p?> <!DOCTYPE a><a/>",
         '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd"><a/>',
         LAUGHS,

@@ -64,9 +64,11 @@ async def test_a_delivery_that_expired_and_is_still_there_is_as_good_as_gone(
 
 async def test_only_finished_deliveries_expire(ledger: DynamoLedger, dynamo: DynamoTables) -> None:
     claim = await claimed(ledger)
-    [item] = dynamo.items(DELIVERIES)
-    assert EXPIRES_AT not in item
-    assert await ledger.settle(claim, failed())
+    for settlement in (None, held()):
+        assert settlement is None or await ledger.settle(claim, settlement)
+        [item] = dynamo.items(DELIVERIES)
+        assert EXPIRES_AT not in item
+    assert await ledger.forget(KEY, T)
     [item] = dynamo.items(DELIVERIES)
     assert item[EXPIRES_AT] == T + KEEP
     assert await ledger.reopen(KEY, T) == 1

@@ -13,10 +13,9 @@ from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.kept_by_key import DocumentOwners, DocumentRecords
 from shared.errors import Temporary
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
-from shared.ledger import Settlement
 from shared.retention import Retention
 from shared.store_ports import Kept
-from tests.contract.claims import DELIVERY, EVENT, KEY, T, claimed, settled
+from tests.contract.claims import DELIVERY, EVENT, KEY, T, claimed, held, settled
 from tests.contract.firestore.rows import DONE, DUE
 from tests.fakes.blobs import FakeBlobs
 from tests.gcp.firestore_emulated import EmulatedFirestore
@@ -27,9 +26,11 @@ from tests.gcp.firestore_memory import MemoryStore
 
 async def test_only_finished_rows_expire(ledger: FirestoreLedger, documents: MemoryStore) -> None:
     claim = await claimed(ledger)
-    [document] = documents.documents.values()
-    assert "expire_at" not in str(document)
-    assert await ledger.settle(claim, Settlement("dead_lettered", T))
+    for settlement in (None, held()):
+        assert settlement is None or await ledger.settle(claim, settlement)
+        [document] = documents.documents.values()
+        assert "expire_at" not in str(document)
+    assert await ledger.forget(KEY, T)
     assert documents.field("ledger", KEY, "expire_at") == {"timestampValue": "2026-11-05T14:13:20.000Z"}
 
 

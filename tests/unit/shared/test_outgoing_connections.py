@@ -191,3 +191,14 @@ async def test_a_request_that_is_cancelled_takes_its_connection_with_it() -> Non
             await sending
         assert await world.send("GET") == b"ok"
     assert [connection for connection, _ in world.seen] == [0, 0, 1]
+
+
+async def test_a_server_says_how_long_it_keeps_a_connection() -> None:
+    async def brief(exchange: Exchange) -> None:
+        exchange.writer.write(OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=10, max=100\r\n\r\n"))
+
+    async with serving(brief) as world:
+        for wait in (0, 9, 10):
+            world.now += wait
+            await world.send("GET")
+    assert [connection for connection, _ in world.seen] == [0, 0, 1]

@@ -233,3 +233,9 @@ async def test_without_the_keys_a_push_comes_again(server: KeyServer, local: Pus
     server.status = 503
     with pytest.raises(Temporary, match="answered 503 when asked for its keys"):
         await local.verify(bearer(server.tokens.token(PUSHER, TRANSFORM)))
+
+
+async def test_a_request_with_two_tokens_in_one_header_is_rejected() -> None:
+    tokens = [cloud_run_headers(TRANSFORM, **each)["Authorization"] for each in ({"email": ANOTHER}, {})]
+    with pytest.raises(Rejected):
+        await on_cloud_run().verify(Request("POST", "/", "", tuple(("authorization", token) for token in tokens)))

@@ -225,3 +225,13 @@ async def test_those_who_ask_during_a_refresh_take_the_last_value_instead_of_wai
     assert await found.values("key") == (STRONG,)
     go_on.set()
     assert await refresh == (OLDER,)
+
+
+async def test_a_secret_that_is_revoked_does_not_serve_for_an_hour_more_where_the_clock_is_set_back() -> None:
+    environ, clock = {"KEY": STRONG}, FakeClock()
+    found = store(from_environment(environ), clock=clock)
+    await found.values("key")
+    environ["KEY"] = OLDER
+    clock.advance(-3_600)
+    assert await found.values("key") == (OLDER,)
+    assert await found.values("key") == (OLDER,)

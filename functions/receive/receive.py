@@ -97,20 +97,14 @@ class Receiver:
         if request.method == "GET":
             _verify_no_prefetch(request)
 
-        loop_time = asyncio.get_running_loop().time
-        deadline = loop_time() + CONFIRM_SECONDS
+        deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
         # All secrets are read before anything is compared: one that cannot be read must not decide anything.
         secrets: admission.SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
         is_authenticated = bool(source.head_schemes) and admission.verify_head(
             request, source, secrets, self.clock.now()
         )
-        if request.method == "GET":
-            request.body = _query_content(source, request)
-        else:
-            # The bus has its whole time, however slowly the sender sends the body.
-            reading_began_at = loop_time()
-            request.body = await read_body(source.max_body_bytes)
-            deadline += loop_time() - reading_began_at
+        # The bus has its whole time, however slowly the sender sends the body.
+        deadline += await _read_content(source, request, read_body)
         typed_request = parsing.as_sent_by_provider(source, request)
         if handshakes and (handshake_reply := await handshakes.answer_unsigned(typed_request)):
             return Answered(source, *handshake_reply)
@@ -119,11 +113,7 @@ class Receiver:
         fields = locations.RequestFields(typed_request, url)
         auth: auth_scheme.AuthScheme | None = None
         if not is_authenticated:
-            keys = await self._fetched_keys(fields, source, now) if source.needs_keys else admission.NO_KEYS
-            auth = admission.verify_body(fields, source, secrets, now, keys)
-            if auth.can_be_extended:
-                parsing.verify_not_extended(source, request)
-
+            auth = await self._verify_signature(source, request, fields, secrets, now)
         parsed = parsing.read_data(source, typed_request, self.limits, auth)
         if handshakes and (handshake_reply := await handshakes.answer_signed(typed_request, parsed.data)):
             return Answered(source, *handshake_reply)
@@ -154,6 +144,21 @@ class Receiver:
         from functions.receive.provider_keys import Keys  # for providers that have some
 
         return Keys(self.fetch, self.clock) if self.fetch else None
+
+    async def _verify_signature(
+        self,
+        source: Source,
+        request: Request,
+        fields: locations.RequestFields,
+        secrets: admission.SecretValues,
+        now: float,
+    ) -> auth_scheme.AuthScheme:
+        """Return the scheme that authenticates the request by its body. Raises Rejected and Temporary."""
+        keys = await self._fetched_keys(fields, source, now) if source.needs_keys else admission.NO_KEYS
+        auth = admission.verify_body(fields, source, secrets, now, keys)
+        if auth.can_be_extended:
+            parsing.verify_not_extended(source, request)
+        return auth
 
     async def _fetched_keys(self, fields: locations.RequestFields, source: Source, now: float) -> Mapping[str, bytes]:
         return await self._keys.at(admission.needed_keys(fields, source, now)) if self._keys else admission.NO_KEYS
@@ -247,10 +252,17 @@ def _answer_without_event(source: Source, head: Request) -> Answered:
     raise admission.MethodRejected(source.answered_methods)
 
 
-def _query_content(source: Source, head: Request) -> bytes:
-    from functions.receive.query_body import query_body  # few sources take GET
+async def _read_content(source: Source, request: Request, read_body: ReadBody) -> float:
+    """Read the content into `request.body`, and return the seconds in which it arrived. Raises as `read_body` does."""
+    if request.method == "GET":
+        from functions.receive.query_body import query_body  # few sources take GET
 
-    return query_body(source, head.query).content
+        request.body = query_body(source, request.query).content
+        return 0.0
+    loop_time = asyncio.get_running_loop().time
+    began_at = loop_time()
+    request.body = await read_body(source.max_body_bytes)
+    return loop_time() - began_at
 
 
 def _verify_no_prefetch(head: Request) -> None:

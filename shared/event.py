@@ -14,6 +14,8 @@ from typing import Final, cast
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, from_json, kind_of, texts_json, to_json
 
+NO_TYPE: Final = "received"
+"""The type of an event in which its source finds none."""
 MAX_ATTRIBUTE_CHARACTERS: Final = 255
 MAX_HOPS: Final = 8
 TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")

@@ -16,7 +16,7 @@ from deploy.aws.yaml_text import Fields, Node, to_yaml
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT
 from deploy.config.compiler import compile_file
-from deploy.config.mail_settings import mail_settings_fault, mail_settings_warnings
+from deploy.config.mail_settings import mail_settings_fault, mail_settings_warnings, recipients_as_senders
 from deploy.config.slices import local_only
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_line import CommandError
@@ -115,7 +115,8 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
         code[function] = digest_of_files(files)[:DIGEST_DIGITS]
     topology = find_topology(slices, environ)
     document = template(topology, code, prefix)
-    found = (*warnings(slices), *mail_settings_warnings(environ), *require_limits(measured(document, topology)))
+    mail_warnings = (*mail_settings_warnings(environ), *recipients_as_senders(slices["notify"], environ))
+    found = (*warnings(slices), *mail_warnings, *require_limits(measured(document, topology)))
     defaults = parameter_defaults(topology, prefix)
     return Prepared(slices, topology, document, defaults, found, folder)
 

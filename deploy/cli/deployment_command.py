@@ -37,7 +37,8 @@ def warn_about_address(config: Path | None) -> None:
 def warn_local_only(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> None:
     """Warn of parts and mail settings that the deployment cannot use as `make dev` does."""
     texts = [f"{where}: {rule}" for _, where, rule in local_only(slices)]
-    for text in (*texts, *mail_settings.mail_settings_warnings(environ)):
+    senders = mail_settings.recipients_as_senders(slices["notify"], environ)
+    for text in (*texts, *mail_settings.mail_settings_warnings(environ), *senders):
         print(f"warning: {text}", file=sys.stderr)
 
 

@@ -99,13 +99,14 @@ def choose_config(environ: Mapping[str, str], root: Path) -> Path | None:
     """Return the configuration file to use; None for the mode without a file.
 
     1. the file that HOOKCHAIN_CONFIG names, which must exist; `none` is the mode without a file
-    2. deploy/hookchain.yaml, if it exists
+    2. deploy/hookchain.yaml or deploy/hookchain.yml, if it exists
     3. no file, if EMAIL_ADDRESS is set
     4. the example
     """
     named = environ.get("HOOKCHAIN_CONFIG")
     if named:
         return None if named == "none" else Path(named)
-    if (root / OWN_CONFIG).is_file():
-        return root / OWN_CONFIG
+    for own in (root / OWN_CONFIG, (root / OWN_CONFIG).with_suffix(".yml")):
+        if own.is_file():
+            return own
     return None if environ.get("EMAIL_ADDRESS") else root / EXAMPLE_CONFIG

@@ -4,6 +4,8 @@ mail."""
 from collections.abc import Iterator, Mapping
 
 from functions.notify.destinations.email import mail, smtp_server
+from functions.notify.destinations.email.email import sender_of
+from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at
 
 _OTHER_SCHEME = {465: ("tls", "smtps://"), 587: ("starttls", "smtp://"), 25: ("starttls", "smtp://")}
 """By port: the security that servers offer there (RFC 8314, RFC 3207), and the scheme that asks for it."""
@@ -20,6 +22,21 @@ def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:
     elif server.port in _OTHER_SCHEME and server.security != _OTHER_SCHEME[server.port][0]:
         scheme = _OTHER_SCHEME[server.port][1]
         yield f"SMTP_URL has port {server.port}, where servers expect the other way of encryption: write {scheme}"
+
+
+def recipients_as_senders(notify: JsonObject, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield which mails a deployment sends from their own first recipient, for want of another address."""
+    if environ.get("EMAIL_FROM"):
+        return
+    for name, destination in mappings_at(notify, "destinations").items():
+        settings = mapping_at(destination, "settings")
+        if destination.get("kind") == "email" and settings.get("from") is None:
+            sender = sender_of(None, None, [str(each) for each in list_at(settings, "to")])
+            if isinstance(sender, mail.Address):
+                rule = (
+                    f"its mails are sent from {sender.address}, their own recipient, which the mail service must"
+                )
+                yield f"destination {name!r}: {rule} have verified: set EMAIL_FROM, or the destination's `from`"
 
 
 def mail_settings_fault(environ: Mapping[str, str]) -> str | None:

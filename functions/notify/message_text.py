@@ -12,15 +12,13 @@ from urllib.parse import quote
 
 from functions.notify.bounded_texts import cut
 from shared.errors import Permanent
-from shared.event import Event, oneline
+from shared.event import NO_TYPE, Event, oneline
 from shared.jsontext import Json, JsonObject, to_json
 from shared.templating.template import Template, one_line_template
 
 MAX_LINK_CHARACTERS: Final = 2_000
 MAX_FIELDS: Final = 10
 MAX_VALUE_CHARACTERS: Final = 200
-NAMELESS: Final = "received"
-"""The type of an event whose sender gave it none."""
 
 _SEPARATORS: Final = re.compile(r"[\s._:/-]+")
 # Control characters except tab and line feed, and characters that change the direction of the text, which can make a
@@ -75,7 +73,7 @@ def title_of(event: Event) -> str:
 @lru_cache(maxsize=256)
 def title_of_type(event_type: str) -> str:
     """Return the title of a type; an empty text where the sender gave none."""
-    spaced = "" if event_type == NAMELESS else _SEPARATORS.sub(" ", visible(event_type)).strip()
+    spaced = "" if event_type == NO_TYPE else _SEPARATORS.sub(" ", visible(event_type)).strip()
     return spaced[:1].upper() + spaced[1:]
 
 

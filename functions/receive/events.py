@@ -15,7 +15,7 @@ from functions.receive import admission, signed_facts
 from functions.receive.source import Source
 from shared import errors, http, limits, times
 from shared.base64_text import base64_text
-from shared.event import TRACEPARENT, Event, attribute_text, event_id
+from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text, event_id
 from shared.jsontext import Json, canonical, texts_json, to_json
 from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.locations import Choices, Location, RequestFields, query_fields, text_of, value_at
@@ -110,7 +110,7 @@ def default_type(data: Json) -> str:
                 continue
             if text := attribute_text(text_of(value) or ""):
                 return text
-    return "received"
+    return NO_TYPE
 
 
 class Identity(NamedTuple):

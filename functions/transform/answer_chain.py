@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote
 from functions.transform import chain, paths, step
 from shared import errors, limits, times
 from shared.base64_text import base64_text
-from shared.event import MAX_HOPS, Event, event_id, from_cloudevent
+from shared.event import MAX_HOPS, NO_TYPE, Event, event_id, from_cloudevent
 from shared.formats import content_encoding, parse
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json, JsonObject, to_json
@@ -118,7 +118,7 @@ def event_from(content: bytes, content_type: str | None, format_name: str | None
     event = Event(
         id=event_id(source, digest),
         source=f"/sources/{source}",
-        type="received",
+        type=NO_TYPE,
         receivedat=times.rfc3339(now),
         payloadhash=digest,
         data=parsed.data,

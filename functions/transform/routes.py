@@ -15,7 +15,7 @@ from functions.transform.chain import Chain, ChainResult, StepRecord
 from functions.transform.step import Services, SystemUnavailable
 from shared import jsontext, outcomes, time_bound
 from shared.errors import Permanent, PermanentCode, Temporary
-from shared.event import MAX_HOPS, Event, view_of
+from shared.event import MAX_HOPS, NO_TYPE, Event, view_of
 from shared.journal import MAX_LISTED_ROUTES, RouteDecision
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ def match(route: Route, event: Event) -> Match:
     if route.types is not None:
         if route.types.pattern.match(event.type) is None:
             rule = f"does not match {route.types.text}"
+            if event.type == NO_TYPE:
+                rule += f" (an event is {NO_TYPE!r} where its source finds no type in it: see the source's `type`)"
             if re.match(route.types.pattern.pattern, event.type, re.IGNORECASE):
                 rule += ": types are case-sensitive"
             return Match(False, f"type {event.type!r} {rule}", f"the type {rule}")

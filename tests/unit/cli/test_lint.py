@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.deployment_command import warn_local_only
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
 from tests.fakes.command import Command, as_objects
 
 GOOD = """\
@@ -109,13 +111,21 @@ def test_what_works_on_this_machine_only_is_a_warning(
     ],
 )
 def test_a_mail_server_that_a_deployment_cannot_use_is_a_warning_of_lint_and_of_a_plan(
-    config: Path, command: Command, monkeypatch: pytest.MonkeyPatch, url: str, warning: str
+    config: Path,
+    command: Command,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    warning: str,
 ) -> None:
     monkeypatch.setenv("SMTP_URL", url)
     command("lint", "--config", str(config))
     assert ("SMTP_URL" in command.error, warning in command.error) == (bool(warning), True)
-    warn_local_only({name: {} for name in ("receive", "transform", "notify")}, os.environ)
-    assert ("SMTP_URL" in command.error, warning in command.error) == (bool(warning), True)
+    slices = compile_config(parse_config(GOOD, "hookchain.yaml", config.parent))
+    warn_local_only(slices, os.environ)
+    printed = capsys.readouterr().err
+    assert ("SMTP_URL" in printed, warning in printed) == (bool(warning), True)
+    assert "destination 'people': its mails are sent from ann@example.com, their own recipient" in printed
 
 
 def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(

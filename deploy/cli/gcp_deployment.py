@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Final
 
 from deploy.bundle import bundle, requirements
@@ -40,11 +39,9 @@ def plan_gcp(arguments: list[str]) -> int:
     add_target_options(command)
     add_configuration(command)
     command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
-    command.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=checkout.ROOT / "build", help="write bundles here [build]"
-    )
+    deployment_command.add_out(command, "build", "write bundles here")
     options = command.parse_args(arguments)
-    return run_command("plan-gcp", lambda: _run_plan(options))
+    return run_command("plan-gcp", lambda: _run_plan(options), requirements.PinsFault, bundle.NotABundle)
 
 
 def _run_plan(options: argparse.Namespace) -> int:
@@ -57,10 +54,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     number = live.project_number(runner, target) if options.live else gcp_plan.PROJECT_NUMBER
     if options.live:
         organization_policies.refuse_forbidden(target, runner)
-    try:
-        deployment = prepare_deployment(target, number, config, environ, options.out)
-    except (requirements.PinsFault, bundle.NotABundle) as fault:
-        raise CommandError(str(fault)) from fault
+    deployment = prepare_deployment(target, number, config, environ, options.out)
     deployment_command.warn_local_only(deployment.slices, environ)
     resources = graph(deployment)
     topology.require_limits(measured(resources, deployment.topology))
@@ -95,11 +89,10 @@ def deploy_gcp(arguments: list[str]) -> int:
     command = parser("deploy-gcp", example, details=DEPLOY_DETAILS, exit_codes=codes)
     add_target_options(command)
     add_configuration(command, creates_env_file=True)
-    command.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=checkout.ROOT / "build", help="write bundles here [build]"
-    )
+    deployment_command.add_out(command, "build", "write bundles here")
     options = command.parse_args(arguments)
-    return run_command("deploy-gcp", lambda: _run_deploy(options, questions()))
+    faults = requirements.PinsFault, bundle.NotABundle
+    return run_command("deploy-gcp", lambda: _run_deploy(options, questions()), *faults)
 
 
 def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
@@ -110,10 +103,7 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     config = deployment_command.tested_config(options, environ, ask)
     number = live.project_number(runner, target)
     organization_policies.refuse_forbidden(target, runner, may_enable=True)
-    try:
-        deployment = prepare_deployment(target, number, config, environ, options.out)
-    except (requirements.PinsFault, bundle.NotABundle) as fault:
-        raise CommandError(str(fault)) from fault
+    deployment = prepare_deployment(target, number, config, environ, options.out)
     deployment_command.warn_local_only(deployment.slices, environ)
     resources = graph(deployment)
     topology.require_limits(measured(resources, deployment.topology))

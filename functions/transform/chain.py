@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.transform import copies, step_results
+from functions.transform import copies, output
 from functions.transform.step import (
     MAX_STEPS,
     UNAVAILABLE_CODES,
@@ -125,7 +125,7 @@ class Chain:
         SystemUnavailable if the route has to wait.
         """
         context = StepContext(event, self.route)
-        verifier = step_results.ResultVerifier(self.chains, event, characters)
+        verifier = output.ResultVerifier(self.chains, event, characters)
         return await _Run(self, context, services, records, verifier)
 
 
@@ -151,7 +151,7 @@ class _Run:
     context: StepContext
     services: Services | None
     records: list[StepRecord] | None
-    verifier: step_results.ResultVerifier
+    verifier: output.ResultVerifier
     result: ChainResult = field(default_factory=ChainResult)
     is_closed: bool = False
 

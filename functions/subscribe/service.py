@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from functions.subscribe import credentials, problems
 from shared import ports, store_ports
 from shared.fetch import Fetch
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at, value_at
 from shared.ledger import Ledger
 from shared.retention import Retention, retention_of
 from shared.settings import SliceFault
@@ -95,29 +95,23 @@ def read_settings(compiled: JsonObject) -> SubscribeSettings:
 
 
 def _read(compiled: JsonObject) -> SubscribeSettings:
-    written, portal = _object(compiled, "subscribers"), _object(_object(compiled, "subscribers"), "portal")
-    tell = written.get("tell")
+    written, portal = mapping_at(compiled, "subscribers"), mapping_at(compiled, "subscribers", "portal")
+    limits = mapping_at(written, "limits")
     return SubscribeSettings(
-        destinations={
-            name: _destination(each, name) for name, each in sorted(_object(compiled, "destinations").items())
-        },
-        event_types={name: _event_type(name, each) for name, each in _object(compiled, "event_types").items()},
+        destinations={name: _destination(each) for name, each in sorted(mappings_at(compiled, "destinations").items())},
+        event_types={name: _event_type(name, each) for name, each in mappings_at(compiled, "event_types").items()},
         limits=TenantLimits(
-            **{
-                name: each
-                for name, each in _object(written, "limits").items()
-                if name in TenantLimits.__slots__ and isinstance(each, int)
-            }
+            **{name: each for name, each in limits.items() if name in TenantLimits.__slots__ and isinstance(each, int)}
         ),
         retention=retention_of(compiled),
         public_url=_text(written, "public_url").rstrip("/"),
         portal_name=_text(portal, "name") or _DEFAULT_NAME,
         portal_logo=_text(portal, "logo"),
-        portal_origins=tuple(map(str, _list(portal, "origins"))),
+        portal_origins=tuple(map(str, list_at(portal, "origins"))),
         allow_http=written.get("allow_http") is True,
         allow_private=written.get("allow_private") is True,
         verify=_verification(_text(written, "verify") or "none"),
-        tell=_text(tell, "operator") if isinstance(tell, dict) else "",
+        tell=_text(mapping_at(written, "tell"), "operator"),
     )
 
 
@@ -128,46 +122,24 @@ def _verification(text: str) -> Verification:
     raise ValueError(f"verify is one of {', '.join(VERIFICATIONS)}")
 
 
-def _destination(written: Json, name: str) -> SubscribersDestination:
-    if not isinstance(written, dict):
-        raise TypeError(f"destinations.{name} is an object")
-    own = written.get("subscribers", written)
-    payload = own.get("payload") if isinstance(own, dict) else None
+def _destination(written: JsonObject) -> SubscribersDestination:
+    payload = value_at(written.get("subscribers", written), "payload")
     return SubscribersDestination("data" if payload == "data" else "standard", _text(written, "rate"))
 
 
-def _event_type(name: str, written: Json) -> model.EventType:
-    if not isinstance(written, dict):
-        raise TypeError(f"event_types.{name} is an object")
+def _event_type(name: str, written: JsonObject) -> model.EventType:
     return model.EventType(
         name=name,
         description=_text(written, "description"),
         group=_text(written, "group"),
-        schema_=_object(written, "schema"),
-        examples=tuple(_list(written, "examples")),
+        schema_=mapping_at(written, "schema"),
+        examples=tuple(list_at(written, "examples")),
         is_deprecated=written.get("deprecated") is True,
     )
 
 
-def _object(written: JsonObject, name: str) -> JsonObject:
-    found = written.get(name)
-    if found is not None and not isinstance(found, dict):
-        raise TypeError(f"{name} is an object")
-    return found or {}
-
-
-def _list(written: JsonObject, name: str) -> list[Json]:
-    found = written.get(name)
-    if found is not None and not isinstance(found, list):
-        raise TypeError(f"{name} is a list")
-    return found or []
-
-
 def _text(written: JsonObject, name: str) -> str:
-    found = written.get(name)
-    if found is not None and not isinstance(found, str):
-        raise TypeError(f"{name} is text")
-    return found or ""
+    return str(written.get(name) or "")
 
 
 class RequestRate:

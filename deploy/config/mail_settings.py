@@ -33,9 +33,7 @@ def recipients_as_senders(notify: JsonObject, environ: Mapping[str, str]) -> Ite
         if destination.get("kind") == "email" and settings.get("from") is None:
             sender = sender_of(None, None, [str(each) for each in list_at(settings, "to")])
             if isinstance(sender, mail.Address):
-                rule = (
-                    f"its mails are sent from {sender.address}, their own recipient, which the mail service must"
-                )
+                rule = f"its mails are sent from {sender.address}, their own recipient, which the mail service must"
                 yield f"destination {name!r}: {rule} have verified: set EMAIL_FROM, or the destination's `from`"
 
 

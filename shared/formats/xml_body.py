@@ -179,6 +179,9 @@ def refuse_doctype(text: str) -> None:
         raise Rejected("dtd_not_allowed", "XML with a DOCTYPE is not taken")
 
 
+_INVALID_TOKEN: Final = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+
+
 def read_xml(text: str, target: Target, limits: Limits) -> None:
     """Raises Rejected: `dtd_not_allowed`, `nested_too_deeply`, `too_many_values`, `malformed_body`, and what the target
     raises."""
@@ -191,7 +194,11 @@ def read_xml(text: str, target: Target, limits: Limits) -> None:
             parser.Parse(text[start : start + _CHUNK], False)
         parser.Parse("", True)
     except expat.ExpatError as error:
-        raise Rejected("malformed_body", f"not XML: line {error.lineno}, column {error.offset + 1}") from None
+        rule = expat.ErrorString(error.code)
+        if error.code == _INVALID_TOKEN:
+            rule += ", such as & for &amp; or < for &lt;"
+        place = f"line {error.lineno}, column {error.offset + 1}"
+        raise Rejected("malformed_body", f"not XML: {place}: {rule}") from None
 
 
 def _bounded_parser(target: Target, limits: Limits) -> expat.XMLParserType:

@@ -7,6 +7,7 @@ from deploy.aws.stack_changes import (
     changed_values,
     drift,
     read_template,
+    uncompared_types,
     undetected_drift,
 )
 from deploy.cloud_access.aws import AwsApi, AwsFault
@@ -156,3 +157,13 @@ def test_what_can_be_switched_off_by_hand_is_written_out_in_the_template() -> No
         for event in objects(list(objects([function.get("Events", {})])[0].values())):
             settings = inside(event, "Properties")
             assert {"Enabled": True, "State": "ENABLED"}.items() & objects([settings])[0].items(), event
+
+
+def test_the_kinds_that_cloudformation_cannot_compare_are_named() -> None:
+    statuses = {"AWS::Lambda::Url": "NOT_CHECKED", "AWS::SQS::Queue": "IN_SYNC"}
+    listed: list[Json] = [
+        {"ResourceType": kind, "DriftInformation": {"StackResourceDriftStatus": status}}
+        for kind, status in statuses.items()
+    ]
+    live = Live({("list_stack_resources", "hookchain"): {"StackResourceSummaries": listed}})
+    assert uncompared_types(live, "hookchain") == ["AWS::Lambda::Url"]

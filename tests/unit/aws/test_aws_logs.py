@@ -45,6 +45,8 @@ def test_lambdas_lines_about_a_call_that_ended_well_are_left_out(message: str) -
         ("Traceback (most recent call last):", "ERROR"),
         ("a line of a library", "INFO"),
         ('{"level":"WARN","message":"from logging"}', "WARNING"),
+        ("{not json", "INFO"),
+        ('{"type":"platform.report","record":{"requestId":"8f5f","status":"timeout"}}', "ERROR"),
     ],
 )
 def test_every_other_line_has_a_severity(message: str, severity: str) -> None:

@@ -139,3 +139,11 @@ def test_each_step_is_shown_as_what_it_changed(capsys: pytest.CaptureFixture[str
 )
 def test_a_difference_names_the_place_and_both_values(before: Json, after: Json, lines: list[str]) -> None:
     assert differences(before, after) == lines
+
+
+def test_an_event_that_becomes_several_is_reported_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
+    split = CONFIG.replace("set: {data.name.first: x}", "split: data.items")
+    Path("hookchain.yaml").write_text(split, encoding="utf-8")
+    text = explained(capsys, {"event": "x", "id": 8, "items": [{"sku": "A"}, {"sku": "B"}]})
+    assert "step 1 'split': into 2 events" in text
+    assert '-1: {"sku":"A"} + event' in text

@@ -36,6 +36,8 @@ def made(tmp_path: Path, *arguments: str) -> int:
         (["--data", '{"a": ["é", 1]}'], {"a": ["é", 1]}),
         (["--data", "a: 1\nb: [x]\n"], {"a": 1, "b": ["x"]}),
         (["--data", "two words & more"], "two words & more"),
+        (["n:=40", "a=b"], {"n": 40, "a": "b"}),
+        (["body=x"], {"body": "x"}),
     ],
 )
 async def test_what_goes_into_a_link_comes_out_of_it(
@@ -84,6 +86,7 @@ async def test_two_links_for_once_are_two_events(tmp_path: Path, capsys: pytest.
         (["other", "a=1"], "accepts no links"),
         (["goo", "a=1"], "did you mean 'go'?"),
         (["go", "a=1", "--url", "localhost:8080"], "--url: must be receive's URL"),
+        (["go", "a=1", "--once", "--expires", "60d"], "at most 30d"),
     ],
 )
 def test_a_usage_error_is_explained_and_no_link_is_made(

@@ -50,6 +50,10 @@ def test_faults_are_data_for_a_program(config: Path, command: Command) -> None:
             ("id: data.id", "schema: {properties: {requird: {typ: string}}}"),
             ":2: source 'form': the schema's 'typ' is not a keyword and has no effect; did you mean 'type'?",
         ),
+        (
+            ("name: mail, to", "name: mail, steps: [{lint: {schema: {allOf: [{requird: [a]}]}}}], to"),
+            ":3: route 'mail': step 1 'lint': the schema's 'requird' is not a keyword and has no effect; did you mean",
+        ),
     ],
 )
 def test_what_is_seldom_meant_is_a_warning_and_no_fault(

@@ -162,6 +162,9 @@ def test_a_rejection_is_reported_and_ends_with_1(tmp_path: Path, capsys: pytest.
         (["a=1", "--secret", "Canary!"], "a secret's name, such as signup-password, and never its value"),
         (["a=1", "--secret", "no-such"], "there is no secret 'no-such'. Set NO_SUCH, or write it to .env"),
         (["a=1", "--basic", "web"], "the secret is missing. Name it with --secret"),
+        (["a"], "Write name=text, or name:=JSON"),
+        (["a:=x"], "For a text write a=…"),
+        (["--secret-stdin"], "the body is missing"),
     ],
 )
 def test_a_usage_error_says_what_would_work(

@@ -32,6 +32,7 @@ from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.jsontext import JsonObject
 from shared.ledger import Claimed, Settlement
 from shared.ledger_rules import new_row
+from shared.times import rfc3339
 from tests.fakes.command import Command, as_objects
 from tests.fakes.configurations import compile_text
 from tests.fakes.notifier import EVENT, a_delivery
@@ -187,7 +188,10 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
         backlogs=[Backlog("a", 3, 301.0), Backlog("c", None, None)],
         dead_letters=2,
         held=[{"destination": "crm", "reason": "mend\x1b[2J it", "count": 4, "act": "resume"}],
-        retrying=[Retrying("list", 100, "SendGrid answered \x1b503", is_more=True, unknown=3, grouped=7)],
+        retrying=[
+            Retrying("list", 100, "SendGrid answered \x1b503", is_more=True, unknown=3, grouped=7),
+            Retrying("news", 2, "waits for the digest", grouped=2),
+        ],
         destinations=[
             DestinationView("chat", "paused", "503", NOW + 60, 100, True, NOW - 7_200, NOW + 90, 0, 12, 100, "", "10/s")
         ],
@@ -203,6 +207,7 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
         "hookchain resume crm",
         "paused until 2026-03-01T12:01:00Z  100 or more  over 2 h  within 90 s  0     12 of the last 100  10/s",
         "retry scheduled: list, 100 or more waiting (3 with an unknown result, 7 gathered): SendGrid",
+        "gathered: news, 2 waiting: waits for the digest",
         "unknown: what waits: refused",
     ):
         assert part in text
@@ -239,6 +244,8 @@ def test_routes_that_wait_are_counted_by_name_with_the_time_of_the_next_run() ->
     status = Status([], waiting_routes=count_waiting_routes(rows))
     text = "\n".join(status_text(status, NOW, Screen()))
     assert f"waiting: route 'ask', 2 events, the next run at {clock(NOW + 61)}: waits 62 s" in text
+    [first] = as_objects(status.document()["waiting_routes"])
+    assert (first["route"], first["count"], first["next_run"]) == ("ask", 2, rfc3339(NOW + 61))
 
 
 SERVED = """

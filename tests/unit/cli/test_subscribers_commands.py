@@ -138,6 +138,9 @@ def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder:
         (b"id,mail\n", "line 1: there is no column 'mail'; did you mean 'email'?"),
         (b"id\n\xff\n", "must be UTF-8; byte 3 is not"),
         (b'id\n"acme', "is not CSV"),
+        (b"id,id\n", "line 1: the column 'id' occurs twice"),
+        (b"id,name\nacme\n", "line 2: must have 2 cells, as line 1 has; got 1"),
+        (b"id,name\n,Acme\n", "line 2: id is empty"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_why(folder: Path, command: Command, content: bytes, fault: str) -> None:
@@ -157,6 +160,7 @@ def test_endpoints_are_listed_shown_disabled_and_enabled(folder: Path, command: 
     assert "disabled by operator" in command("endpoints", "list", "--disabled")
     assert command("endpoints", "disable", name) == f"{name}: disabled\n"
     assert "state        disabled by operator" in command("endpoints", "show", f"customers:{name}")
+    command("endpoints", "show", endpoint.id, code=2)
     assert command("endpoints", "enable", name) == f"{name}: enabled\n"
     shown = command.json("endpoints", "show", name)
     assert (shown["enabled"], shown["tenant"]) == (True, "acme")

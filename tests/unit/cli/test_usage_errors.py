@@ -53,6 +53,7 @@ def test_a_wrong_argument_is_a_usage_error_that_names_what_was_meant(
             "dead-letters list --code mail_rejectd",
             "--code: there is no code 'mail_rejectd'; did you mean 'mail_rejected'",
         ),
+        ("init --recipe push-to-slack --to a@b.example --out x", "--to and --from: have no effect with the recipe"),
     ],
 )
 def test_so_is_one_that_the_configuration_or_the_platform_shows(

@@ -106,6 +106,7 @@ def test_extra_fields_stand_at_the_top_of_the_body_in_every_format() -> None:
         ),
         (b"SSH-2.0-OpenSSH_9\r\n", "the response is not HTTP: it may or may not have arrived", "not_http"),
         (b"", "the connection closed before a response: it may or may not have arrived", "cut"),
+        (http_answer(301), "rejected: the receiver redirects to another URL; send to that one (301)", "http"),
     ],
 )
 def test_the_outcome_says_what_happened(answer: bytes, message: str, code: str) -> None:
@@ -176,6 +177,7 @@ def self_signed(folder: Path) -> Path:
         "http://user:word@example.com/",
         "http://example.com\\@evil.test/",
         "http://example.com/\r\nX: y",
+        "http://a..b/",
     ],
 )
 def test_a_url_that_cannot_be_meant_is_rejected_before_anything_happens(url: str) -> None:
@@ -194,6 +196,10 @@ def test_a_url_that_cannot_be_meant_is_rejected_before_anything_happens(url: str
         {"headers": {"X": "canary\n"}},
         {"delivery_id": "a.b"},
         {"timeout_seconds": float("nan")},
+        {"format": "protobuf"},
+        {"secret": ""},
+        {"secret": "canary", "auth": Hmac("X-Sig", algorithm="crc32")},
+        {"headers": {"Host": "example.com"}},
     ],
 )
 def test_a_call_with_a_usage_error_is_rejected_without_repeating_the_secret(arguments: dict[str, object]) -> None:

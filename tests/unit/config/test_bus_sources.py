@@ -114,6 +114,7 @@ KEYED: Final = "access_key_id: AKIAIOSFODNN7EXAMPLE, secret: aws-key"
             "have no Google account",
         ),
         ("{auth: none}", f"bus: {{sqs: '{QUEUE}'}}", "have no AWS role", "grants all rights"),
+        ("{bus: {bucket: files}}", "email: {to: a@example.com}", "grants all rights", "EventBridge is on"),
     ],
 )
 def test_doctor_says_what_has_no_effect_and_which_rights_are_anothers_to_give(

@@ -79,6 +79,7 @@ def test_every_fault_is_reported_at_once_with_its_line() -> None:
         (("- name:", "- nmae:"), "route 1: name: is missing"),
         (("team: [ann@example.com, bob@example.com]", "team: ann@example.com"), "must be a list"),
         (("scheme: basic, ", ""), "the key 'scheme' is missing"),
+        (("auth: none", "auth: []"), "must have at least one scheme"),
     ],
 )
 def test_a_fault_names_its_rule(change: tuple[str, str], rule: str) -> None:

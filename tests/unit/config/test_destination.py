@@ -99,6 +99,8 @@ def test_a_digest_is_tried_again_at_least_each_hour_over_the_same_time_as_any_de
         ("digest: {every: 1h}, expires_after: 30m", "must be longer than digest.every"),
         ("quiet_hours: {from: '22:00', to: '22:00'}", "to: must be another time than from; got '22:00' for both"),
         ("quiet_hours: {from: '22:00', to: '7:00', tz: Berlin}", "must be the name of a time zone"),
+        ("quiet_hours: {from: '25:00', to: '7:00'}", "must be a time of day from 00:00 to 23:59"),
+        ("coalesce: {by: data.n, wait: 10m}", "max_wait: must not be less than wait; got wait 10 min"),
     ],
 )
 def test_a_fault_names_the_option_and_the_rule(options: str, rule: str) -> None:

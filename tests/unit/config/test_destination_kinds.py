@@ -55,6 +55,7 @@ def test_a_module_that_cannot_be_used_is_a_fault_of_its_destination_with_its_lin
             "jotter.py: line 10: ModuleNotFoundError: No module named 'no_such_module'",
         ),
         (WHOLE.replace("class Settings", "class Setings"), "must define `Settings`"),
+        (WHOLE.replace("def connect", "def conect"), "must define `request` and `outcome`, or `connect`"),
     ],
 )
 def test_a_fault_in_it_is_reported(jotter: Path, text: str, message: str) -> None:

@@ -62,6 +62,7 @@ def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
             "6 route 'orders': `types` has 'order.*, cart.*', which is one type with a comma or a space in it: write a "
             "list, [order.*, cart.*]",
         ),
+        (("where: data.paid", "where: '`false`'"), "6 route 'orders': can never match: `where: `false`` is"),
     ],
 )
 def test_what_is_seldom_meant_is_a_warning_with_its_line(change: tuple[str, str], warning: str) -> None:
@@ -173,6 +174,8 @@ def test_a_comparison_that_can_be_true_is_none(condition: str) -> None:
                 "destination": "webhook: {url: 'https://example.com/'}, success_when: \"status == '200'\"",
             },
         ),
+        ("route 'r': step 1 'stop' compares", {"route": "steps: [{stop: {reason: x, when: data.total > '1'}}]"}),
+        ("route 'r': step 1 'switch' compares", {"route": "steps: [{switch: {to: c, when: data.total > '1'}}]"}),
     ],
 )
 def test_each_condition_of_the_file_is_checked(place: str, settings: dict[str, str]) -> None:

@@ -39,6 +39,13 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("provider: our_own_shop, secret: k", "`hookchain providers` lists them; any other sender needs `auth`"),
         ("provider: github, secret: GITHUB_SECRET", "got 'GITHUB_SECRET'; did you mean 'github-secret'?"),
         ("auth: bearer", "auth: must be a scheme, such as `{scheme: bearer, secret: NAME}`, or `none`; got 'bearer'"),
+        ("auth: none, type: item.kind", "type: must be a location: `data.item.kind` is a field of the body"),
+        ("auth: none, unpack: header.x", "unpack: must be a path in the body"),
+        ("auth: none, form: {origins: 'https://a.example', thanks: /thanks}", "form.thanks: must be the URL of a page"),
+        ("auth: none, respond: {status: 303}", "add `headers: {location: URL}`"),
+        ("auth: none, respond: {status: 204, body: x}", "must not have a body"),
+        ("auth: none, methods: [PUT], form: {origins: 'https://a.example'}", "needs POST in `methods`"),
+        ("auth: none, schema: {$schema: 'http://json-schema.org/draft-07/schema#'}", "`$schema` must be"),
     ],
 )
 def test_a_fault_says_where_and_what(source: str, message: str) -> None:

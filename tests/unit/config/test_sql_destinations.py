@@ -141,6 +141,17 @@ WHOLE: Final = "CREATE TABLE orders (number int PRIMARY KEY, name text, paid boo
             "delivery_id: at",
             "orders: orders: column 'at' is VARCHAR(32); a delivery's id has up to 80 characters",
         ),
+        ("", "create: true, key: number", ""),
+        (
+            WHOLE.replace("paid boolean", "paid datetime"),
+            "key: number",
+            "orders: orders: column 'paid' is DATETIME, which does not take the type boolean",
+        ),
+        (
+            WHOLE.replace("at text", "at text NOT NULL").replace(" DEFAULT 'now'", ""),
+            "key: number",
+            "orders: orders: column 'at' needs a value, and `columns` has none for it",
+        ),
     ],
 )
 def test_doctor_compares_the_table_with_the_mapping(tmp_path: Path, table: str, others: str, problem: str) -> None:

@@ -84,6 +84,10 @@ def test_without_the_section_nothing_is_added() -> None:
             "email.to: must be `data.email`",
         ),
         ("{portal: {origins: [https://app.example.com/]}}", CUSTOMERS, "must be an origin such as"),
+        ("{portal: {logo: 'http://example.com/a.svg'}}", CUSTOMERS, "must be the URL of an image"),
+        ("{}", "{subscribers: {tenant: data.id}, per: data.id, rate: 1/s}", "per: must not be combined with"),
+        ("{tell: {operator: customers}}", CUSTOMERS, "must not be a destination of the kind `subscribers`"),
+        ("{tell: {operator: owner-mail}}", CUSTOMERS, "must not take its recipient from each event"),
     ],
 )
 def test_a_fault_names_the_place_and_the_rule(section: str | None, customers: str, fault: str) -> None:

@@ -1,6 +1,7 @@
 """The effect of each step on an event, as the inspector shows it."""
 
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,11 +13,13 @@ from aiohttp.web import Application, Request
 from deploy.dev.inspector.app import make_app, open_backend
 from shared.claim_check import MAX_INLINE_BYTES, checked_in
 from shared.cloud.kept_by_key import DocumentOwners
-from shared.cloud.local.documents import LocalDocuments
+from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.event import Event
 from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject, to_json
 from shared.settings import read_settings
+from shared.subscribers.directory import TENANTS, endpoints_of
+from shared.subscribers.model import Endpoint, Tenant
 from tests.fakes.configurations import compile_text
 from tests.unit.dev.inspected import AUTHORIZED, TOKEN, rows_of
 
@@ -106,3 +109,22 @@ async def test_without_the_event_or_a_configuration_there_is_nothing_to_tell(pag
     assert (await page.steps())[0] == 404
     page.configure(CONFIG)
     assert (await page.steps("e9"))[0] == 404
+
+
+SUBSCRIBERS: Final = """\
+sources: {web: {auth: none}}
+routes: [{name: tell, to: customers}]
+destinations: {customers: {subscribers: {tenant: data.name}}}
+subscribers: {}
+"""
+
+
+async def test_the_endpoints_that_get_the_event_are_shown(page: Page) -> None:
+    page.configure(SUBSCRIBERS)
+    with closing(LocalDocuments(page.state / FILE_NAME)) as documents:
+        await documents.write(TENANTS, "Ada", Tenant(id="Ada").text())
+        endpoint = Endpoint(id=f"ep_{1:020}", tenant="Ada", url="https://a.example.com", types=("order.*",))
+        await documents.write(endpoints_of("Ada"), endpoint.id, endpoint.text())
+    _, [tell] = await page.steps()
+    [fan_out] = rows_of(tell, "fan_outs")
+    assert f"ep_{1:020} https://a.example.com: no, it takes the types order.*" in to_json(fan_out["lines"])

@@ -15,6 +15,8 @@ from deploy.explain.request_options import curl_request
 Seen = tuple[str, str, dict[str, str], bytes]
 
 LINES = [
+    "curl URL/a -XPUT -H'X-A: 1' --data-binary @body",
+    "curl URL/a -d @body",
     "curl -sS -f URL/a -d a=1 -d 'b=x y'",
     "curl --compressed URL/a?x=1 -G -d a=1 --data-urlencode 'q=a b&c'",
     "curl --url URL/a --json '{\"a\": 1}' -A me/1 -b 'k=v; l=w' -e http://b.example/",

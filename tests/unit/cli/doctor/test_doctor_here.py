@@ -12,7 +12,7 @@ import pytest
 from deploy.cli.doctor import document, is_well, lines
 from deploy.cloud_access.gcp_names import Target
 from deploy.doctor.checks import checkup, held_finding
-from deploy.doctor.machine import clock_finding, disk, python
+from deploy.doctor.machine import clock_finding, disk, env_file, python
 from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from deploy.terminal.output import Screen
@@ -158,3 +158,11 @@ def test_a_cloud_that_could_not_be_asked_is_not_well(found: list[tuple[str, Find
     has_problem = any(each.verdict == "problem" for _, each in found)
     assert ("the cloud could not be asked" in lines(found, Screen())[-1]) == (not is_good and not has_problem)
     assert document(found)["ok"] == is_good
+
+
+def test_what_is_seldom_meant_in_dotenv_is_no_problem_and_a_name_that_cannot_be_is_one(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.touch(0o600)
+    for text, verdict in (("A_PW=A_PW=hidden\n", "unknown"), ("a-pw=hidden\n", "problem")):
+        path.write_text(text, encoding="utf-8")
+        assert env_file(path).verdict == verdict

@@ -10,7 +10,7 @@ import pytest
 from shared.jsontext import JsonObject
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud, install
-from tests.unit.cli.doctor.examined import PROJECT, on_gcp
+from tests.unit.cli.doctor.examined import PROJECT, examined, on_gcp
 
 
 def test_where_all_is_well_nothing_is_to_be_done(
@@ -125,3 +125,11 @@ def test_nobody_signed_in_and_a_gcloud_that_is_too_old_are_problems(
     assert code == 1
     assert checks["signed in"]["todo"] == "gcloud auth login"
     assert checks["gcloud run"]["todo"] == "gcloud components update"
+
+
+def test_without_a_project_the_rest_is_looked_at_anyway(
+    tmp_path: Path, gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gcloud.answers("config get-value project", "(unset)\n")
+    _, checks = examined(tmp_path, capsys, "--platform", "gcp")
+    assert (checks["project"]["verdict"], checks["configuration"]["verdict"]) == ("problem", "ok")

@@ -1,6 +1,7 @@
 """`hookchain secrets` over Google Secret Manager."""
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,15 @@ def test_a_failing_gcloud_is_reported_with_the_command_and_without_the_value(
     assert "PERMISSION_DENIED" in output
     assert "gcloud secrets versions add hookchain-shop-password --data-file=-" in output
     assert STRONG not in output
+
+
+def test_a_secret_that_may_not_be_read_is_not_taken_for_missing(
+    env_file: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there(google, "shop-password", STRONG)
+    path = f"{SECRETS}pay-key/versions/latest"
+    google.answers(path, {"name": "x/versions/1", "state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"})
+    google.refuses(f"{path}:access", 403, "IAM_PERMISSION_DENIED")
+    assert on_gcp(env_file, "list", "--json") == 1
+    states = {each["name"]: each["state"] for each in json.loads(capsys.readouterr().out)["secrets"]}
+    assert (states["pay-key"], states["shop-password"], states["hex-key"]) == ("unreadable", "present", "missing")

@@ -70,3 +70,17 @@ def test_nobody_is_written_to_unasked(
     assert "people (email)  ann@example.com" in output
     assert "add --yes to confirm" in output
     assert not [request for request in google.requests if request.method == "POST"]
+
+
+def test_a_rejection_is_reported_with_where_to_look(
+    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        google.answers("/hooks/signed", {"code": "signature_mismatch"}, status=401, method="POST")
+    assert on_gcp("--yes") == 1
+    output = capsys.readouterr().out
+    assert "the signature does not match" in output
+    assert "hookchain logs --function receive --platform gcp" in output
+    assert on_gcp("--yes", "--json") == 1
+    [stage] = json.loads(capsys.readouterr().out)["stages"]
+    assert (stage["stage"], stage["ok"]) == ("accepted", False)

@@ -54,6 +54,8 @@ def test_an_event_that_fails_fails_its_test_unless_the_test_expects_that(hookcha
         (("input: {source: form, event", "input: {source: from, event"), "there is no source 'from'; did you mean"),
         (("route: mail", "route: mial"), "there is no route 'mial'; did you mean 'mail'?"),
         (("body: {event: signup.created", "file: nowhere.json # {event"), "there is no file 'nowhere.json'"),
+        (("body: {event", "file: nowhere.json\n      body: {event"), "must have exactly one of"),
+        (("name: a free one is not", "name: a card is looked up"), "another test has this name"),
     ],
 )
 def test_a_fault_in_a_test_is_one_of_the_configuration(
@@ -64,3 +66,9 @@ def test_a_fault_in_a_test_is_one_of_the_configuration(
 
     assert code == 1
     assert message in err
+
+
+def test_a_system_that_a_test_does_not_answer_for_is_named(hookchain: Hookchain, config: Path) -> None:
+    config.write_text(CONFIG.replace("api.example.com/a%2Fb", "api.example.com/other"))
+    code, out, _ = hookchain("test", "--config", str(config))
+    assert (code, "the test has no answer of api.example.com for this URL" in out.decode()) == (1, True)

@@ -33,15 +33,6 @@ from shared.ledger import Claimed
 from shared.retention import Retention
 from tests.aws.operator import Stack
 from tests.contract.claims import EVENT, LEASE, T, done
-from tests.fakes.configurations import compile_text
-
-CONFIG = """
-sources:
-  a: {auth: {scheme: bearer, secret: a-key}}
-  b: {auth: {scheme: bearer, secret: b-key}}
-routes: [{name: all, from: all, to: inbox}]
-destinations: {inbox: {email: {to: [a@example.com]}}}
-"""
 
 
 def default_topology() -> Topology:
@@ -66,18 +57,6 @@ def test_a_stack_without_events_costs_its_polls_sweeps_secrets_and_alarms() -> N
     assert found["polls of empty queues"] == 6 * 5 * 30 * 86_400 / 20
     assert found["scheduled sweeps"] == found["calls of the functions"] == sweeps_a_month(topology) == 43_200
     assert found["metrics in alarms"] == alarm_metrics(topology) > len(topology.alarms)
-
-
-def test_amounts_follow_the_configuration() -> None:
-    slices = compile_text(CONFIG)
-    own, default = amounts(find_topology(slices, {}), Traffic(0)), amounts(default_topology(), Traffic(0))
-    assert own["secrets"] == default["secrets"] + 1
-    topology = default_topology()
-    larger = replace(
-        topology, functions=tuple(replace(each, settings={"aws": {"memory": 1769}}) for each in topology.functions)
-    )
-    before, after = (amounts(each, Traffic(0))["duration of the calls"] for each in (topology, larger))
-    assert after == pytest.approx(before * 1769 / 512)
 
 
 def test_the_prices_are_those_of_the_plans_region_or_said_to_be_of_another(

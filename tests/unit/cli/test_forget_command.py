@@ -86,15 +86,6 @@ def test_no_file_of_the_state_folder_has_the_body_any_more(kept: Kept, command: 
     assert files_with(kept.folder, BOB) == ["journal.db"]
 
 
-def test_a_table_shows_what_was_erased_and_what_is_left(kept: Kept, command: Command) -> None:
-    event = record(kept, "e1", ADA)
-    mail_about(kept, hold(kept, event), ADA)
-    lines = command("forget", "--where", IS_ADA, "--yes").splitlines()
-    assert lines[0].split() == ["STORE", "ERASED", "LEFT"]
-    assert {"journal       1       0", "ledger        1       0", "mails         1       0"} < set(lines)
-    assert any("on the bus" in line for line in lines)
-
-
 def test_a_digest_that_is_never_sent_says_how_to_deliver_the_other_events_in_it(kept: Kept, command: Command) -> None:
     members = [Delivery(record(kept, each, f"{each}@example.com"), "tell", "list") for each in ("e1", "e2")]
     digest = Delivery(replace(members[0].event, id="9a" * 24), "tell", "list", merged=2)

@@ -68,7 +68,6 @@ def test_to_names_a_person_in_each_kind_that_can_address_one(destination: str, r
     "destination",
     [
         "email: {to: '{{ data.mail }}', allow_recipients: example.com}",
-        "email: {to: team}",
         "webhook: {url: 'https://x.example'}",
     ],
 )

@@ -1,4 +1,4 @@
-"""Helpers of test_gcp_plan and test_gcp_plan_services."""
+"""Configurations and resources of test_gcp_plan."""
 
 from collections.abc import Mapping
 from pathlib import Path

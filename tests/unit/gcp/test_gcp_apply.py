@@ -17,14 +17,6 @@ from tests.gcloud_world import World
 from tests.unit.gcp.applied import CONFIG, TARGET, VALUES, Asked, Noted, deploy, deployment, removed
 
 
-def test_a_second_deploy_with_nothing_changed_changes_nothing(tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
-    changed = world.changes
-    assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
-    assert world.changes == changed
-
-
 @pytest.mark.parametrize(
     "late",
     [pytest.param(False, id="before it is done", marks=pytest.mark.slow), pytest.param(True, id="after it was done")],

@@ -9,14 +9,13 @@ import pytest
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.dotenv import read_dotenv
 from deploy.gcp.deployment import closing, missing_needs, remember_settings
-from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.graph import graph
 from deploy.gcp.plan import NOTHING, plan
-from deploy.gcp.resources.services import Bundle
 from deploy.secrets.needs import needs
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions
 from shared.signatures.signing import standard_key
-from tests.fakes.configurations import compile_text
+from tests.unit.gcp.planned import deployment
 
 CONFIG = """
 sources:
@@ -44,12 +43,6 @@ class Typed(Questions):
         self._take(otherwise)
         self.asked.append(question)
         return self.answers.pop(0)
-
-
-def deployment(config: str = CONFIG) -> Deployment:
-    slices = compile_text(config)
-    bundles = {name: Bundle(Path("build") / name, name) for name in slices}
-    return Deployment(Target("my-project"), "123", slices, bundles, {}, Path("build/gcp"))
 
 
 def values(
@@ -135,7 +128,7 @@ def test_more_than_three_questions_are_never_asked() -> None:
 
 
 def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() -> None:
-    text = list(closing(deployment(), ["shop-key"], options=""))
+    text = list(closing(deployment(CONFIG), ["shop-key"], options=""))
     url = "https://hookchain-receive-123.europe-west1.run.app"
     read = "$(gcloud secrets versions access latest --secret=hookchain-{} --project=my-project | head -n 1)"
     lines = [line.strip() for line in text]

@@ -9,9 +9,9 @@ from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import CHARTS, LOG_METRICS
 from deploy.topology.topology import TOPICS, find_topology
 from shared.logs import FIELDS
-from shared.ports import DELIVERIES, EVENTS
+from shared.ports import EVENTS
 from shared.waiting_route import RETRY_SECONDS
-from tests.unit.gcp.planned import ASKING, CONFIG, SUBSCRIBERS, TARGET
+from tests.unit.gcp.planned import ASKING, CONFIG, TARGET
 from tests.unit.topology.configured import slices, topology, with_further
 
 
@@ -64,20 +64,6 @@ def test_the_calls_at_once_fit_the_memory(bytes_: int, receive: int, later: int)
     config = CONFIG.replace("secret: shop-key}", f"secret: shop-key}}, max_body_bytes: {bytes_}")
     found = {each.name: each.concurrency(512) for each in topology(config).functions}
     assert found == {"receive": receive, "transform": later, "notify": later}
-
-
-def test_subscribers_add_a_public_function_that_reads_no_more_than_it_shows() -> None:
-    found = {each.name: each for each in topology(SUBSCRIBERS).functions}
-    assert list(found) == ["receive", "transform", "notify", "subscribe"]
-    added = found["subscribe"]
-    assert (added.timeout_seconds, added.concurrency(512), added.secrets) == (30, 40, ("subscribers-key",))
-    assert (added.function.publishes, added.function.stores, added.function.reads) == (
-        (DELIVERIES,),
-        ("documents", "ledger", "grants"),
-        ("journal",),
-    )
-    assert found["notify"].function.stores == ("ledger", "journal", "grants", "documents")
-    assert found["notify"].secrets[-1:] == ("subscribers-key",)
 
 
 @pytest.mark.parametrize(

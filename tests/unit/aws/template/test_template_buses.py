@@ -10,7 +10,7 @@ from deploy.aws import sam
 from shared.jsontext import JsonObject, to_json
 from tests.unit.aws.rendered import Stack, inside, listed, stack_of, template, text
 from tests.unit.aws.template.parts import rights
-from tests.unit.aws.template.test_template_parts import CONSUMING
+from tests.unit.aws.template.test_template import CONSUMING
 from tests.unit.aws.test_translation import linted
 from tests.unit.topology.configured import topology
 

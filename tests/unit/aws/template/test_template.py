@@ -1,19 +1,28 @@
-"""The template's parts: roles, queues, functions, tables and blobs."""
+"""The template: roles, queues, functions, tables and blobs; what settings change in it; logs, alarms and metrics."""
 
 import re
+from pathlib import PurePosixPath
 
 import pytest
 
 from deploy.aws import template_names as names
 from deploy.aws.resources.functions import RUNTIME
 from deploy.aws.resources.stores import CREATE_REQUESTS, TABLES_OF
+from deploy.bundle.bundle import bundle_files
+from deploy.cloud_access.aws_names import URL_OUTPUT
 from deploy.topology.functions import FUNCTIONS
+from deploy.topology.monitoring import ALARMS
+from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES
+from functions.transform.lambda_handler import CHAINS_ALIAS
+from shared.cloud.aws import batches
+from shared.jsontext import Json
+from shared.ports import TOPIC_NAMES
 from shared.settings import read_settings
 from tests.processes import ROOT
-from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, whole
+from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, walk, whole
 from tests.unit.aws.template.parts import ITEMS, SECRET, log_rights, rights, tables
 from tests.unit.gcp.planned import ASKING, CONFIG, SUBSCRIBERS
-from tests.unit.topology.configured import topology
+from tests.unit.topology.configured import topology, with_further
 
 CONSUMING = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
 IDENTITIES = "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:*"
@@ -224,3 +233,141 @@ def test_large_bodies_are_private_encrypted_and_kept_as_long_as_needed(stack: St
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
     assert [named(each) for each in listed(statement["Resource"])] == ["Blobs", "Blobs/*"]
+
+
+def test_all_names_begin_with_the_prefix(stack: Stack) -> None:
+    given: list[Json] = [
+        value
+        for each in walk(template())
+        for key, value in each.items()
+        if re.fullmatch(r"[A-Z][A-Za-z]+Name", key)
+        if key not in {"MetricName", "AttributeName", "IndexName", "PolicyName", "LogGroupName"} and not _is_ref(value)
+    ]
+    assert len(given) > 20
+    assert not [each for each in given if not str(inside(each, "Fn::Sub")).startswith("${Prefix}")]
+    assert inside(template(), "Parameters", "Prefix", "Default") == "hookchain-"
+
+
+def _is_ref(value: Json) -> bool:
+    return isinstance(value, dict) and "Ref" in value
+
+
+def test_a_later_function_is_updated_first(stack: Stack) -> None:
+    assert stack.resources["ReceiveFunction"]["DependsOn"] == "TransformFunction"
+    assert stack.resources["TransformFunction"]["DependsOn"] == "NotifyFunction"
+
+
+def test_a_configuration_can_size_a_function() -> None:
+    sizes = "\naws:\n  receive: {max_concurrency: 50}\n  transform: {memory: 2048}\n  notify: {max_concurrency: 3}\n"
+    parameters = inside(template(topology(CONFIG + sizes)), "Parameters")
+    found = {name: inside(parameters, name, "Default") for name in ("ReceiveConcurrency", "NotifyConcurrency")}
+    assert found == {"ReceiveConcurrency": 50, "NotifyConcurrency": 3}
+    usual = inside(template(), "Parameters")
+    assert inside(usual, "ReceiveConcurrency", "Default") == 0
+    assert inside(usual, "NotifyConcurrency", "Default") == 20
+
+
+def test_a_queue_of_two_functions_is_a_fault() -> None:
+    with pytest.raises(ValueError, match=r"topic 'events': must have one function on AWS"):
+        text(with_further())
+
+
+def test_chains_are_called_by_an_alias_under_which_transform_takes_no_event(stack: Stack) -> None:
+    [alias] = stack.of_kind("Lambda::Alias").values()
+    assert alias == {"Name": CHAINS_ALIAS, "FunctionName": {"Ref": "TransformFunction"}, "FunctionVersion": "$LATEST"}
+
+
+def test_a_message_is_tried_as_often_as_the_functions_wait_for() -> None:
+    assert MOST_TRIES == batches.MAX_RECEIVES
+    assert (FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS) == (batches.MIN_WAIT_SECONDS, batches.MAX_WAIT_SECONDS)
+
+
+def test_the_commands_find_the_url(stack: Stack) -> None:
+    assert URL_OUTPUT in objects(template()["Outputs"])[0]
+
+
+@pytest.mark.slow
+def test_each_function_has_the_handler_that_its_bundle_has(stack: Stack) -> None:
+    for name in ("receive", "transform", "notify"):
+        own = stack.of_kind("Serverless::Function")[names.function(name)]
+        module, _, function = str(own["Handler"]).rpartition(".")
+        place = PurePosixPath(*module.split(".")).with_suffix(".py")
+        assert f"def {function}(" in bundle_files(ROOT, name, "aws")[place].read_text()
+        assert own["CodeUri"] == f"{name}/"
+
+
+def test_the_topics_are_those_of_the_ports(stack: Stack) -> None:
+    queues = {str(inside(each, "QueueName", "Fn::Sub")) for each in stack.of_kind("SQS::Queue").values()}
+    wanted = {f"${{Prefix}}{topic}{end}" for topic in TOPIC_NAMES for end in ("", "-undelivered")}
+    assert queues == wanted
+
+
+def test_what_can_have_a_tag_has_the_deployments(stack: Stack) -> None:
+    tagged = ("SQS::Queue", "DynamoDB::Table", "S3::Bucket", "IAM::Role", "Logs::LogGroup", "SNS::Topic")
+    for kind in (*tagged, "CloudWatch::Alarm"):
+        for name, properties in stack.of_kind(kind).items():
+            assert properties["Tags"] == [{"Key": "hookchain", "Value": {"Ref": "Prefix"}}], name
+    assert inside(template(), "Globals", "Function", "Tags") == {"hookchain": {"Ref": "Prefix"}}
+
+
+def test_each_function_has_its_own_log_which_is_kept_for_days(stack: Stack) -> None:
+    for name, properties in stack.of_kind("Serverless::Function").items():
+        log = f"{name.removesuffix('Function')}Log"
+        assert inside(properties, "LoggingConfig", "LogGroup") == {"Ref": log}
+        assert stack.of_kind("Logs::LogGroup")[log]["RetentionInDays"] == {"Ref": "LogDays"}
+
+
+def test_each_alarm_of_the_topology_is_mailed_and_names_what_exists(stack: Stack) -> None:
+    found = stack.of_kind("CloudWatch::Alarm")
+    assert found.keys() == {f"{names.logical(each.name)}Alarm" for each in ALARMS}
+    own = {f"${{Prefix}}{each.name}" for each in FUNCTIONS}
+    own |= {str(inside(each, "QueueName", "Fn::Sub")) for each in stack.of_kind("SQS::Queue").values()}
+    for alarm in ALARMS:
+        properties = found[f"{names.logical(alarm.name)}Alarm"]
+        assert properties["Threshold"] == alarm.bound
+        assert properties["AlarmActions"] == {"Fn::If": ["HasEmailAddress", [{"Ref": "AlarmTopic"}], []]}
+        metrics = [each for each in objects(properties["Metrics"]) if "MetricStat" in each]
+        assert 1 <= len(metrics) <= 10, "CloudWatch takes ten in one alarm"
+        for metric in metrics:
+            [dimension] = objects(inside(metric, "MetricStat", "Metric", "Dimensions"))
+            assert str(inside(dimension, "Value", "Fn::Sub")) in own
+        assert "{" not in str(properties["AlarmDescription"]).replace("{'Fn::Sub'", "").replace("${Prefix}", "")
+    assert found["SweepAlarm"]["TreatMissingData"] == "breaching", "an alarm too if nothing is written any more"
+
+
+def test_a_queue_that_gets_nowhere_counts_as_old(stack: Stack) -> None:
+    """SQS leaves a message that was received three times out of the age of the oldest one."""
+    metrics = objects(stack.of_kind("CloudWatch::Alarm")["OldestMessageAlarm"]["Metrics"])
+    assert "IF(FILL(m2, 0) > 0 AND FILL(m3, 0) < 1, 301, 0)" in str(metrics[0]["Expression"])
+    measured = [
+        (inside(each, "MetricStat", "Metric", "MetricName"), inside(each, "MetricStat", "Stat"))
+        for each in metrics[1:4]
+    ]
+    assert measured == [
+        ("ApproximateAgeOfOldestMessage", "Maximum"),
+        ("ApproximateNumberOfMessagesNotVisible", "Minimum"),
+        ("NumberOfMessagesDeleted", "Sum"),
+    ]
+
+
+def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome(stack: Stack) -> None:
+    counted = stack.of_kind("Logs::MetricFilter")["DeliveriesMetric"]
+    assert counted["LogGroupName"] == {"Ref": "NotifyLog"}
+    assert '($.outcome = "deferred")' in str(counted["FilterPattern"])
+    assert "finished" not in str(counted["FilterPattern"]), "a copy of a message is no delivery"
+    [made] = objects(counted["MetricTransformations"])
+    assert made["Dimensions"] == [
+        {"Key": "destination", "Value": "$.destination"},
+        {"Key": "outcome", "Value": "$.outcome"},
+    ]
+    assert "DefaultValue" not in made, "CloudWatch rejects one beside dimensions"
+
+
+def test_values_of_the_log_are_measured_by_destination(stack: Stack) -> None:
+    measured = stack.of_kind("Logs::MetricFilter")["OldestDeliveryMetric"]
+    assert (
+        measured["FilterPattern"] == '{ ($.function = "notify") && ($.oldest_seconds >= 0) && ($.destination = "*") }'
+    )
+    [made] = objects(measured["MetricTransformations"])
+    assert (made["MetricValue"], made["Unit"]) == ("$.oldest_seconds", "Seconds")
+    assert made["Dimensions"] == [{"Key": "destination", "Value": "$.destination"}]

@@ -12,19 +12,23 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
-_FAULTY_NAME: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*[^\s=].*", re.DOTALL)
-"""Not the end of a key in base64, which may be a line of a value that has no quotes."""
+_ALMOST_A_NAME: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*[^\s=].*", re.DOTALL)
+"""A line whose name has a dot or a hyphen. A line of base64, which ends in `=` or `==`, has no such value."""
 _QUOTED: Final = {
     "'": re.compile(r"'([^']*)'\s*(?:#.*)?"),
     '"': re.compile(r'"((?:[^"\\]|\\[\s\S])*)"\s*(?:#.*)?'),
 }
+"""A whole quoted value, by its quote, with an optional comment after it."""
 _OPEN: Final = {"'": re.compile(r"'[^']*"), '"': re.compile(r'"(?:[^"\\]|\\[\s\S])*\\?')}
+"""The beginning of a quoted value whose end is in a later line, by its quote."""
 _ESCAPE: Final = re.compile(r'\\(["\\nrt$`\n])')
 _ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "\n": ""}
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]*")
+"""A value that needs no quotes in a shell."""
 _CUT: Final = re.compile(r"[^'\"].*?\s#(?! set \d{4}-\d{2}-\d{2}$)")
 """A value without quotes before a comment, except the one that `hookchain secrets set` writes."""
 _SCHEME: Final = re.compile(r"(Bearer|Basic) ", re.IGNORECASE)
+"""The word of an Authorization header, copied together with the token."""
 PRIVATE_MODE: Final = 0o600
 
 
@@ -68,17 +72,22 @@ def dotenv_entries(text: str, file: str) -> Iterator[Entry]:
     lines = text.split("\n")
     next_line = 0
     while next_line < len(lines):
-        first, next_line = next_line, next_line + 1
-        if not lines[first].strip() or lines[first].lstrip().startswith("#"):
+        first = next_line
+        next_line += 1
+        line = lines[first]
+        place = f"{file}:{first + 1}"
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
-        match = _LINE.fullmatch(lines[first])
-        if match is None:
-            raise DotenvFault(f"{file}:{first + 1}: {_rule(lines[first])}")
-        written = lines[first][match.start(2) :]
-        while next_line < len(lines) and _is_open(written):
-            written, next_line = f"{written}\n{lines[next_line]}", next_line + 1
-        value = _value(written.rstrip(), f"{file}:{first + 1}")
-        yield Entry(match[1], value, range(first, next_line), _CUT.match(written.rstrip()) is not None)
+        assignment = _LINE.fullmatch(line)
+        if assignment is None:
+            raise DotenvFault(f"{place}: {_rule(line)}")
+        written_value = assignment[2]
+        while _is_open(written_value) and next_line < len(lines):
+            written_value += "\n" + lines[next_line]
+            next_line += 1
+        written_value = written_value.rstrip()
+        is_cut = _CUT.match(written_value) is not None
+        yield Entry(assignment[1], _value(written_value, place), range(first, next_line), is_cut)
 
 
 def _rule(line: str) -> str:
@@ -86,8 +95,11 @@ def _rule(line: str) -> str:
     rule = "a line must be NAME=value, or a comment after #"
     if "=" in line:
         rule += ". A name has capital letters, digits and underscores"
-    faulty = _FAULTY_NAME.fullmatch(line)
-    return f"{rule}: write {re.sub('[.-]', '_', faulty[1]).upper()}" if faulty else rule
+    faulty = _ALMOST_A_NAME.fullmatch(line)
+    if faulty:
+        name = re.sub("[.-]", "_", faulty[1]).upper()
+        rule += f": write {name}"
+    return rule
 
 
 class DotenvWarning(NamedTuple):
@@ -137,7 +149,9 @@ def _value(text: str, place: str) -> str:
     match = _QUOTED[quote].fullmatch(text)
     if match is None:
         raise DotenvFault(f"{place}: the quote {quote} is not closed")
-    return match[1] if quote == "'" else _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), match[1])
+    if quote == "'":
+        return match[1]
+    return _ESCAPE.sub(lambda escape: _ESCAPED.get(escape[1], escape[1]), match[1])
 
 
 def add_to_dotenv(path: Path, values: Mapping[str, str], comment: str) -> None:
@@ -151,13 +165,13 @@ def add_to_dotenv(path: Path, values: Mapping[str, str], comment: str) -> None:
         file.write(start + "\n".join(lines) + "\n")
 
 
-def remember(path: Path, known: Mapping[str, str], wanted: Mapping[str, str], comment: str) -> Iterator[str]:
-    """Add what is not known yet, and yield a line for each variable that is known with another value."""
-    if new := {name: value for name, value in wanted.items() if name not in known}:
+def remember(path: Path, known: Mapping[str, str], wanted: Mapping[str, str], comment: str) -> list[str]:
+    """Add the variables that are not known yet; return a line for each that is known with another value."""
+    new = {name: value for name, value in wanted.items() if name not in known}
+    if new:
         add_to_dotenv(path, new, comment)
-    for name, value in wanted.items():
-        if known.get(name, value) != value:
-            yield f"note: without an option, commands still use {name}={known[name]} ({path})"
+    kept = [name for name, value in wanted.items() if known.get(name, value) != value]
+    return [f"note: without an option, commands still use {name}={known[name]} ({path})" for name in kept]
 
 
 def make_dotenv_private(path: Path) -> None:

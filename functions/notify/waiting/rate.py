@@ -17,37 +17,40 @@ from shared.ports import Clock
 from shared.store_ports import Grants
 
 PATIENCE_SECONDS: Final = 1.0
-"""The longest wait within the process. Whoever has to wait longer comes back later."""
+"""The longest wait within the process. A delivery that has to wait longer is scheduled, and comes back."""
 MAX_WAIT_SECONDS: Final = 86_400.0
-"""Whoever would have to wait longer comes back by then, and asks again."""
+"""The latest slot that a delivery gets. If the queue is longer, it comes back by then and asks again."""
 LEASE_SECONDS: Final = 10.0
 LEASED_SLOTS: Final = 10
-"""A rate that has fewer slots in a lease is reserved by slots."""
+"""A rate with at least so many slots in LEASE_SECONDS is leased in shares. A slower one is reserved slot by slot."""
 ASK_AGAIN_SECONDS: Final = 3.0
-"""After others had leased all of it."""
+"""The wait before the next lease, after other instances had leased the whole rate."""
 DEMAND_SECONDS: Final = 4.0
-"""The demand is what came in so long."""
+"""The demand is the number of deliveries in about this time: older ones count less and less."""
 HEADROOM: Final = 2.0
-"""A share is for twice the demand: arrivals are not even."""
+"""A share has slots for twice the demand, because deliveries arrive unevenly."""
 SHARE_WITH_SPARE: Final = 5
-"""A share of so many slots may make up for one that nobody used: a fifth more, at most."""
-FIRST: Final = 1.05
-"""A demand that is less is that of a single delivery."""
+"""With at least so many slots, one that nobody used may be made up for: the rate is exceeded by a fifth at most."""
+DEMAND_OF_ONE: Final = 1.05
+"""A demand below this is that of a single delivery."""
 EARLY_SECONDS: Final = 10.0
-"""So long before its slot a delivery may come, and waits for it: a sweep publishes some before it ends."""
+"""How long before its slot a delivery may come back and wait for it. A sweep publishes some of them early."""
 LATE_SECONDS: Final = 1.0
 LATE_SHARE: Final = 0.2
-"""So long after its slot a delivery may come and pass: a second, or a part of a longer interval."""
-GROWTH: Final = 1.5
-"""Before its lease ends, a share grows by at least so much."""
+"""How long after its slot a delivery may still begin: LATE_SECONDS, or this share of a longer interval."""
+SHARE_GROWTH: Final = 1.5
+"""Before its lease ends, a share is leased again only if it grows by this factor: each lease is a write."""
 MAX_BATCH: Final = 256
+"""The most slots that the queue reserves in one write."""
 AT_ONCE_SECONDS: Final = 1.0
-"""A batch that does not last so long is followed by one of twice the size."""
+"""If a batch is used up within this time, the next one has twice its size."""
 SPAN_SECONDS: Final = 5.0
-"""A batch is for so long at most, unless more are asking: nobody comes at the times of one that is not used up."""
+"""A batch covers at most this time, unless more deliveries are waiting: slots that nobody uses are lost."""
 
 
 class Rate:
+    """The rate as one instance keeps it: `count` attempts in `seconds`, together with all other instances."""
+
     def __init__(self, bucket: str, count: int, seconds: float, grants: Grants, holder: str, clock: Clock) -> None:
         self.interval = seconds / count
         self._bucket = bucket
@@ -56,15 +59,15 @@ class Rate:
         self._clock = clock
         self._lock = asyncio.Lock()
         slots = int(LEASE_SECONDS / self.interval + 1e-6)
-        self._all_slots = slots if slots >= LEASED_SLOTS else 0
-        self.queue = Queue(bucket, grants, clock, self._all_slots)
-        self._share = 0
-        self._until = 0.0
+        self._most_slots = slots if slots >= LEASED_SLOTS else 0
+        self.queue = Queue(bucket, grants, clock, self._most_slots)
+        self._leased_slots = 0  # of each LEASE_SECONDS, until the end of the lease
+        self._lease_end = 0.0
         self._demand = 0.0
-        self._noted_at = 0.0
-        self._last_at = 0.0
-        self._ask_at = 0.0
-        self._late_at = 0.0
+        self._demand_noted_at = 0.0
+        self._last_slot_at = 0.0  # the last slot given out of the lease
+        self._next_lease_at = 0.0  # no other lease is asked for before
+        self._last_late_at = 0.0  # the last slot given to a delivery that came late
 
     def kept_slot(self, slot_at: float) -> float | None:
         """Return when a delivery may begin that got this slot before; None if it comes too late for it.
@@ -76,21 +79,25 @@ class Rate:
             return None
         if slot_at >= now:
             return slot_at
-        at = max(now, self._late_at + self.interval)
+        at = max(now, self._last_late_at + self.interval)
         if at > now + PATIENCE_SECONDS:
             return None
-        self._late_at = at
+        self._last_late_at = at
         return at
 
     @property
     def earliest(self) -> float:
         """Return when a slot may be free, after `slot` found none."""
-        return self._last_at + LEASE_SECONDS / self._share if self._share else max(self._ask_at, self.queue.end)
+        return (
+            self._last_slot_at + LEASE_SECONDS / self._leased_slots
+            if self._leased_slots
+            else max(self._next_lease_at, self.queue.end)
+        )
 
     async def slot(self, within: float) -> float | None:
         """Return when the attempt may begin, now or later; None if that is too far ahead. Raises Temporary."""
         self._note_demand()
-        if self._all_slots and (at := await self._next_leased_slot(within)) is not None:
+        if self._most_slots and (at := await self._next_leased_slot(within)) is not None:
             return at
         return await self._next_queued_slot(self.interval, self._clock.now(), within)
 
@@ -109,58 +116,70 @@ class Rate:
 
     async def _next_queued_slot(self, interval: float, begin: float, within: float) -> float | None:
         at = await self.queue.next_time(interval, begin, within)
-        self._ask_at = max(self._ask_at, self.queue.end - PATIENCE_SECONDS)
+        self._next_lease_at = max(self._next_lease_at, self.queue.end - PATIENCE_SECONDS)
         return at
 
     def _least_wanted_slots(self) -> float:
         """Return the share that is worth a write: any at the end of the lease, and before that a larger one."""
         now = self._clock.now()
-        if now < self._ask_at:
+        if now < self._next_lease_at:
             return inf
-        return 1 if now >= self._until - PATIENCE_SECONDS else self._share * GROWTH
+        return 1 if now >= self._lease_end - PATIENCE_SECONDS else self._leased_slots * SHARE_GROWTH
 
     def _next_own_slot(self, within: float) -> float | None:
         """Return the next moment of this instance's own share."""
         now = self._clock.now()
-        if not self._share or now >= self._until:
+        if not self._leased_slots or now >= self._lease_end:
             return None
-        step = LEASE_SECONDS / self._share
-        idle = step if self._share >= SHARE_WITH_SPARE else 0.0
-        at = max(now - idle, self._last_at + step)
-        if at > now + within or at >= self._until:
+        step = LEASE_SECONDS / self._leased_slots
+        # A slot of the moment just passed makes up for one that nobody used.
+        earliest = now - step if self._leased_slots >= SHARE_WITH_SPARE else now
+        at = max(earliest, self._last_slot_at + step)
+        if at > now + within or at >= self._lease_end:
             return None
-        self._last_at = at
+        self._last_slot_at = at
         return at
 
     def _wanted_slots(self) -> int:
         """Return the slots of a lease that meets the demand, at least one in PATIENCE_SECONDS."""
-        if self._demand < FIRST:
+        if self._demand < DEMAND_OF_ONE:
             return 1
-        least = max(LEASE_SECONDS / max(PATIENCE_SECONDS, self.interval), self._share * GROWTH)
-        return min(ceil(max(self._demand * HEADROOM * LEASE_SECONDS / DEMAND_SECONDS, least)), self._all_slots)
+        slots_by_demand = self._demand * HEADROOM * LEASE_SECONDS / DEMAND_SECONDS
+        slots_by_patience = LEASE_SECONDS / max(PATIENCE_SECONDS, self.interval)
+        slots = max(slots_by_demand, slots_by_patience, self._leased_slots * SHARE_GROWTH)
+        return min(ceil(slots), self._most_slots)
 
     def _note_demand(self) -> None:
         now = self._clock.now()
-        if now < self._noted_at - LEASE_SECONDS:  # the clock was set back: what is leased is of a time to come
-            self._share, self._until, self._last_at, self._ask_at, self._late_at = 0, now, 0.0, 0.0, 0.0
-        self._demand = 1 + self._demand * exp(-max(0.0, now - self._noted_at) / DEMAND_SECONDS)
-        self._noted_at = now
+        if now < self._demand_noted_at - LEASE_SECONDS:  # the clock was set back: the lease is of a time to come
+            self._leased_slots = 0
+            self._lease_end = now
+            self._last_slot_at = self._next_lease_at = self._last_late_at = 0.0
+        self._demand = 1 + self._demand * exp(-max(0.0, now - self._demand_noted_at) / DEMAND_SECONDS)
+        self._demand_noted_at = now
 
     async def _lease_share(self, wanted: int) -> None:
         now = self._clock.now()
-        lease = await self._grants.lease(self._bucket, self._holder, wanted, self._all_slots, now, LEASE_SECONDS)
+        lease = await self._grants.lease(self._bucket, self._holder, wanted, self._most_slots, now, LEASE_SECONDS)
         if lease.is_queued:
-            self._ask_at = now + PATIENCE_SECONDS
+            self._next_lease_at = now + PATIENCE_SECONDS
             return
-        if self._last_at > now and lease.places > self._share:  # as many slots are given out, at the new pace
-            self._last_at = now + (self._last_at - now) * self._share / lease.places
-        self._share, self._until = lease.places, now + LEASE_SECONDS
-        if self._share < wanted:
-            self._ask_at = self._until - PATIENCE_SECONDS if self._share else now + ASK_AGAIN_SECONDS
+        if self._last_slot_at > now and lease.places > self._leased_slots:
+            # The slots that were given out already take less time at the new, quicker pace.
+            self._last_slot_at = now + (self._last_slot_at - now) * self._leased_slots / lease.places
+        self._leased_slots = lease.places
+        self._lease_end = now + LEASE_SECONDS
+        if self._leased_slots == 0:
+            self._next_lease_at = now + ASK_AGAIN_SECONDS
+        elif self._leased_slots < wanted:
+            self._next_lease_at = self._lease_end - PATIENCE_SECONDS
 
 
 class Queue:
-    """`limit` is that of the leases of the bucket's slots; 0 where none are leased."""
+    """The slots that all instances of a bucket share, of which this one reserves some at once.
+
+    `limit` is that of the leases of the bucket's slots; 0 where none are leased.
+    """
 
     def __init__(self, bucket: str, grants: Grants, clock: Clock, limit: int = 0) -> None:
         self._bucket = bucket
@@ -168,44 +187,51 @@ class Queue:
         self._clock = clock
         self._limit = limit
         self._lock = asyncio.Lock()
-        self._asking = 0
-        self._batch = 0
-        self._left = 0
-        self._at = 0.0
+        self._waiting_count = 0
+        self._batch_size = 0
+        self._reserved_left = 0
+        self._next_at = 0.0
         self._interval = 0.0
         self._reserved_at = 0.0
         self.end = 0.0
 
     @property
     def is_busy(self) -> bool:
-        return self._asking > 0
+        return self._waiting_count > 0
 
     async def next_time(self, interval: float, begin: float, within: float = MAX_WAIT_SECONDS) -> float | None:
         """Return the next time in the queue from `begin` on; None if it is further ahead. Raises Temporary.
 
         `end` is then the time from which on it is empty, as far as this instance knows.
         """
-        self._asking += 1
+        self._waiting_count += 1
         try:
             async with self._lock:
-                if begin + within < (self._at if self._left else self.end):
+                earliest = self._next_at if self._reserved_left else self.end
+                if earliest > begin + within:
                     return None
-                if not self._left or self._at < begin:
+                if not self._reserved_left or self._next_at < begin:
                     await self._reserve(interval, begin, within)
-                if not self._left:
+                if not self._reserved_left:
                     return None
-                at = self._at
-                self._left -= 1
-                self._at += self._interval
+                at = self._next_at
+                self._reserved_left -= 1
+                self._next_at += self._interval
                 return at
         finally:
-            self._asking -= 1
+            self._waiting_count -= 1
 
     async def _reserve(self, interval: float, begin: float, within: float) -> None:
         now = self._clock.now()
-        is_more = now < self._reserved_at + AT_ONCE_SECONDS
-        self._batch = min(2 * self._batch, max(1, int(SPAN_SECONDS / interval))) if is_more else 1
-        count = min(max(self._batch, self._asking), MAX_BATCH)
+        was_used_up_at_once = now < self._reserved_at + AT_ONCE_SECONDS
+        if was_used_up_at_once:
+            self._batch_size = min(2 * self._batch_size, max(1, int(SPAN_SECONDS / interval)))
+        else:
+            self._batch_size = 1
+        count = min(max(self._batch_size, self._waiting_count), MAX_BATCH)
         first, gap, reserved = await self._grants.reserve(self._bucket, count, interval, begin, within, self._limit)
-        self._left, self._at, self._interval, self._reserved_at = reserved, first, gap, now
+        self._reserved_left = reserved
+        self._next_at = first
+        self._interval = gap
+        self._reserved_at = now
         self.end = first + reserved * gap

@@ -77,17 +77,14 @@ def test_a_source_with_larger_bodies_than_a_function_url_takes_is_a_warning(
 
 def test_it_begins_with_a_summary(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert planned(config, "--stack", "shop") == 0
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[1].startswith("# Everything that is created by the stack shop: 8 tables, 6 queues, 5 metric filters, ")
-    assert "a new account has 10 in all" in lines[2]
+    printed = capsys.readouterr().err
+    assert "\n# Everything that is created by the stack shop: 8 tables, 6 queues, 5 metric filters, " in printed
+    assert "a new account has 10 in all" in printed
 
 
-@pytest.mark.parametrize("region", ["eu-central-9"])
-def test_a_region_that_does_not_exist_is_rejected(
-    region: str, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert planned(config, "--region", region) == 1
-    assert re.search(rf"region: must be .*; got '{region}'|has no region '{region}'", capsys.readouterr().err)
+def test_a_region_that_does_not_exist_is_rejected(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert planned(config, "--region", "eu-central-9") == 1
+    assert re.search(r"region: must be .*; got 'eu-central-9'|has no region 'eu-central-9'", capsys.readouterr().err)
 
 
 def test_it_prints_the_translation(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,98 +13,7 @@ from pathlib import Path
 from typing import Final
 
 GLOBAL: Final = frozenset({"project", "quiet", "format", "account", "verbosity"})
-LISTING: Final = "filter limit page-size sort-by uri"
-BINDING: Final = "member role"
-CONDITIONAL: Final = "member role condition condition-from-file all"
-JOB: Final = (
-    "location schedule uri http-method oidc-service-account-email oidc-token-audience attempt-deadline description "
-    "headers message-body time-zone max-backoff max-doublings max-retry-attempts max-retry-duration min-backoff"
-)
-BUCKET: Final = "uniform-bucket-level-access public-access-prevention soft-delete-duration lifecycle-file"
-
-# Command, flags, and how many names follow it at most.
-LOOKED_UP: Final = {
-    "artifacts repositories create": ("repository-format location description labels async", 1),
-    "artifacts repositories list": (f"location {LISTING}", 0),
-    "auth login": ("brief no-launch-browser", 1),
-    "auth print-access-token": ("", 1),
-    "beta services identity create": ("service folder organization", 0),
-    "config get-value": ("", 1),
-    "config set": ("", 2),
-    "firestore databases delete": ("database etag", 0),
-    "firestore databases list": (LISTING, 0),
-    "firestore databases update": ("database delete-protection enable-pitr type async", 0),
-    "firestore fields ttls list": (f"collection-group database {LISTING}", 0),
-    "firestore indexes fields list": (f"collection-group database {LISTING}", 0),
-    "firestore indexes fields update": ("collection-group database async clear-exemption disable-indexes index", 1),
-    "iam service-accounts delete": ("", 1),
-    "iam service-accounts enable": ("", 1),
-    "iam service-accounts get-iam-policy": (LISTING, 1),
-    "iam service-accounts list": (LISTING, 0),
-    "iam service-accounts remove-iam-policy-binding": (CONDITIONAL, 1),
-    "iam service-accounts update": ("display-name description", 1),
-    "logging metrics create": ("description log-filter config-from-file bucket-name", 1),
-    "logging metrics delete": ("", 1),
-    "logging metrics list": (LISTING, 0),
-    "logging metrics update": ("description log-filter config-from-file bucket-name", 1),
-    "monitoring dashboards create": ("config config-from-file validate-only", 0),
-    "monitoring dashboards delete": ("etag", 1),
-    "monitoring dashboards list": (LISTING, 0),
-    "monitoring policies create": ("policy policy-from-file user-labels notification-channels", 0),
-    "monitoring policies delete": ("", 1),
-    "monitoring policies list": (LISTING, 0),
-    "monitoring policies update": ("policy policy-from-file fields update-user-labels", 1),
-    "projects add-iam-policy-binding": ("member role condition condition-from-file", 1),
-    "projects get-iam-policy": (LISTING, 1),
-    "projects list": (LISTING, 0),
-    "projects remove-iam-policy-binding": (CONDITIONAL, 1),
-    "pubsub subscriptions delete": ("", 9),
-    "pubsub subscriptions get-iam-policy": (LISTING, 1),
-    "pubsub subscriptions list": (LISTING, 0),
-    "pubsub subscriptions remove-iam-policy-binding": (BINDING, 1),
-    "pubsub topics delete": ("", 9),
-    "pubsub topics get-iam-policy": (LISTING, 1),
-    "pubsub topics list": (LISTING, 0),
-    "pubsub topics remove-iam-policy-binding": (BINDING, 1),
-    "pubsub topics update": (
-        "update-labels remove-labels clear-labels message-retention-duration message-storage-policy-allowed-regions "
-        "message-storage-policy-enforce-in-transit recompute-message-storage-policy",
-        1,
-    ),
-    "run revisions list": (f"service region {LISTING}", 0),
-    "run services describe": ("region", 1),
-    "run services get-iam-policy": (f"region {LISTING}", 1),
-    "run services list": (f"region {LISTING}", 0),
-    "run services remove-iam-policy-binding": (f"region {CONDITIONAL}", 1),
-    "run services update-traffic": ("region to-latest to-revisions to-tags async", 1),
-    "scheduler jobs create http": (JOB, 1),
-    "scheduler jobs delete": ("location", 9),
-    "scheduler jobs list": (f"location {LISTING}", 0),
-    "secrets delete": ("etag location", 1),
-    "secrets get-iam-policy": (f"location {LISTING}", 1),
-    "secrets list": (f"location {LISTING}", 0),
-    "secrets remove-iam-policy-binding": (f"location {CONDITIONAL}", 1),
-    "secrets versions access": ("secret location out-file", 1),
-    "secrets versions add": ("data-file location", 1),
-    "secrets versions destroy": ("secret etag location", 1),
-    "secrets versions disable": ("secret etag location", 1),
-    "secrets versions enable": ("secret etag location", 1),
-    "secrets versions list": (f"location {LISTING}", 1),
-    "services list": (f"enabled available {LISTING}", 0),
-    "storage buckets add-iam-policy-binding": (BINDING, 9),
-    "storage buckets create": (f"location default-storage-class placement {BUCKET}", 9),
-    "storage buckets get-iam-policy": (LISTING, 1),
-    "storage buckets list": (LISTING, 9),
-    "storage buckets notifications create": (
-        "topic event-types object-prefix payload-format custom-attributes skip-topic-setup",
-        1,
-    ),
-    "storage buckets notifications delete": ("", 9),
-    "storage buckets notifications list": (f"human-readable {LISTING}", 9),
-    "storage buckets remove-iam-policy-binding": (BINDING, 9),
-    "storage buckets update": (f"update-labels remove-labels clear-labels {BUCKET}", 9),
-    "storage rm": ("recursive all-versions continue-on-error", 9),
-}
+LOOKED_UP: Final = Path(__file__).parent / "gcloud_commands.txt"
 MANY: Final = {"services enable": 20}
 
 _DURATION: Final = r"\d+[smhdw]?"
@@ -162,7 +71,11 @@ class Known:
 
 def known_commands(inputs_folder: Path | None) -> dict[str, Known]:
     """With those of the real parser where its table is there."""
-    known = {name: Known(frozenset(flags.split()), count) for name, (flags, count) in LOOKED_UP.items()}
+    known = {}
+    for line in LOOKED_UP.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            name, count, flags = (part.strip() for part in line.split("|"))
+            known[name] = Known(frozenset(flags.split()), int(count))
     path = inputs_folder / "gcloud-flags.json" if inputs_folder else None
     if path and path.is_file():
         parsed = json.loads(path.read_text(encoding="utf-8"))

@@ -36,11 +36,11 @@ def test_the_table_has_every_route_with_who_may_use_it() -> None:
 def test_the_limits_on_the_page_are_those_of_the_code() -> None:
     limits, text = TenantLimits(), " ".join(PAGE.split())
     for claim in (
-        f"at most {limits.endpoints} endpoints, an endpoint {limits.headers} headers, {limits.fields} fields, "
-        f"{limits.types} patterns of types and a filter of {limits.filter_characters} characters",
+        f"at most {limits.endpoints} endpoints, and each endpoint at most {limits.headers} headers, "
+        f"{limits.fields} fields, {limits.types} type patterns and a {limits.filter_characters}-character filter",
         f"`limit` is at most {MAX_PAGE}",
-        f"of at most {MAX_BODY_BYTES // 1024} KiB; a catalogue may have {MAX_IMPORT_BYTES // 1024**2} MiB",
-        f"together have at most {MAX_HEADERS_BYTES // 1024} KiB, and so have all fields",
+        f"no larger than {MAX_BODY_BYTES // 1024} KiB. A catalogue can be up to {MAX_IMPORT_BYTES // 1024**2} MiB",
+        f"Headers can total at most {MAX_HEADERS_BYTES // 1024} KiB, and so can fields",
         f"{MAX_TOKEN_SECONDS // 86_400} days at most",
         f"for up to {SECONDS:.0f} seconds",
     ):

@@ -1,7 +1,7 @@
 """The values that an expression reads in one event, to explain why a condition is false."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -41,19 +41,40 @@ def numbers_as_text(expression: expressions.Expression, value: Json) -> list[str
 
     XML, forms and CSV have no numbers: every value in them arrives as text.
     """
-    return list(dict.fromkeys(_numbers_as_text(expression.tree, value)))
+    return _unique(
+        path
+        for path, found, other in _comparisons(expression.tree, value)
+        if _is_number_as_text(found) and _is_number(other)
+    )
+
+
+def compared_with_text(expression: expressions.Expression, value: Json) -> list[str]:
+    """Return the paths whose number or boolean is compared with a text, which is never equal to it."""
+    return _unique(
+        path
+        for path, found, other in _comparisons(expression.tree, value)
+        if isinstance(found, int | float) and isinstance(other, str)
+    )
 
 
 def compared_paths(expression: expressions.Expression) -> list[str]:
     """Return the paths that the expression compares with a number that it states, for any event."""
-    return list(dict.fromkeys(_compared_paths(expression.tree)))
+    return _unique(_compared_paths(expression.tree))
+
+
+def _unique(paths: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(paths))
 
 
 def number_hint(condition: expressions.Expression, view: JsonObject) -> str:
-    """Return why the condition is false and what to write, where it compares such text; else an empty string.
+    """Return why the condition is false and what to write, where it compares text with another kind; else empty text.
 
     `view` is the event as expressions see it. The hint holds no value, so that it can be logged.
     """
+    if paths := compared_with_text(condition, view):
+        names, is_one = " and ".join(paths), len(paths) == 1
+        act = "write numbers, true and false in backticks instead of quotes, such as `250`"
+        return f": {names} {'is' if is_one else 'are'} no text, and never {'equals' if is_one else 'equal'} one; {act}"
     paths = numbers_as_text(condition, view)
     if not paths:
         return ""
@@ -123,23 +144,24 @@ def _is_path(node: "_TreeNode") -> bool:
     return node["type"] == "field" or (node["type"] == "subexpression" and all(map(_is_path, node["children"])))
 
 
-def _numbers_as_text(node: "_TreeNode", value: Json) -> Iterator[str]:
+def _comparisons(node: "_TreeNode", value: Json) -> Iterator[tuple[str, Json, Json]]:
+    """Yield each path that is compared, its value, and the value that it is compared with."""
     if node["type"] == "comparator":
         left, right = node["children"]
         for one, other in ((left, right), (right, left)):
-            if _is_path(one) and _is_number_as_text(_search(one, value)) and _is_number(_search(other, value)):
-                yield path_text(one)
+            if _is_path(one):
+                yield path_text(one), _search(one, value), _search(other, value)
         return
     if node["type"] == "filter_projection":
         items = _search(node["children"][0], value)
         for item in items[:MAX_ITEMS] if isinstance(items, list) else ():
-            yield from _numbers_as_text(node["children"][2], item)
+            yield from _comparisons(node["children"][2], item)
         return
     if node["type"] in {"and_expression", "or_expression", "not_expression"}:
         for child in node["children"]:
-            yield from _numbers_as_text(child, value)
+            yield from _comparisons(child, value)
     elif node["type"] in {"pipe", "projection", "function_expression", "subexpression"} and node["children"]:
-        yield from _numbers_as_text(node["children"][0], value)
+        yield from _comparisons(node["children"][0], value)
 
 
 def _compared_paths(node: "_TreeNode") -> Iterator[str]:

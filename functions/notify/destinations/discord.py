@@ -47,7 +47,11 @@ def request(
     }
     thread = {"thread_id": settings.thread} if settings.thread else {}
     # Without `wait`, Discord answers 204 also where it does not store the message.
-    url = chat_messages.with_query(chat_messages.secret_url(settings, secrets, "Discord"), {"wait": "true", **thread})
+    webhook = chat_messages.secret_url(settings, secrets, "Discord")
+    if "discord.com/channels/" in webhook:
+        rule = "is the address of the channel in a browser: copy the webhook's URL, under Edit Channel, Integrations"
+        raise http_kind.unusable_secret(settings.secret, rule)
+    url = chat_messages.with_query(webhook, {"wait": "true", **thread})
     return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
 

@@ -149,7 +149,9 @@ class Switch(Settings, Step):
         for when, chain in self._cases:
             if when is None or _holds(when, event):
                 return Switched(event, chain)
-        return Noted(event, "no case is true, so the event continues here")
+        view = view_of(event)
+        hint = next((hint for when, _ in self._cases if when and (hint := comparisons.number_hint(when, view))), "")
+        return Noted(event, f"no case is true, so the event continues here{hint}")
 
 
 class Chain(Settings, Step):

@@ -128,6 +128,11 @@ def test_a_telegram_message_goes_to_a_topic_silently_and_calls_whom_the_settings
     assert str(body["text"]).startswith("@ann Order created")
 
 
+def test_the_address_of_a_discord_channel_in_a_browser_is_no_webhook() -> None:
+    with pytest.raises(Temporary, match="copy the webhook's URL"):
+        request_of(discord, {}, None, {"key": "https://discord.com/channels/123456789012345678/234567890123456789"})
+
+
 def test_a_telegram_secret_that_is_no_token_waits_for_its_correction() -> None:
     with pytest.raises(Temporary, match="secret_unusable"):
         request_of(telegram, {"chat": "1"}, None, {"key": "../getUpdates"})

@@ -77,6 +77,13 @@ def test_a_route_that_takes_no_event_says_the_first_condition_that_failed(settin
     assert reason in found.reason
 
 
+@pytest.mark.parametrize("where", ["data.total == '250'", "data.paid == 'true'", "data.id && 'true' == data.paid"])
+def test_a_number_or_a_boolean_compared_with_a_text_is_named(where: str) -> None:
+    found = match(route(where=where), EVENT.with_data({"id": "1", "total": 250, "paid": True}))
+    assert not found.matched
+    assert "in backticks instead of quotes" in found.reason
+
+
 def test_a_text_that_reads_like_false_is_true_and_the_reason_says_so() -> None:
     found = match(route(where="data.paid"), EVENT.with_data({"paid": "false"}))
     assert found.matched

@@ -212,7 +212,7 @@ def replay_events(context: records.Context) -> int:
         replay_id = secrets.token_hex(8)
         if replayable:
             asyncio.run(_publish(context, replayable, replay_id))
-        _print_replay(context, len(replayable), left_out, replay_id)
+        _print_replay(context, replayable, left_out, replay_id)
     else:
         _print_dry_run(context, replayable, left_out)
     if left_out and not options.json:
@@ -255,12 +255,16 @@ def _message(options: argparse.Namespace, text: str, replay_id: str) -> ports.Bu
     return replay.make_event_replay(document, replay_id, options.only, options.force)
 
 
-def _print_replay(context: records.Context, count: int, left_out: Sequence[str], replay_id: str) -> None:
+def _print_replay(
+    context: records.Context, events: Sequence[EventSummary], left_out: Sequence[str], replay_id: str
+) -> None:
+    count = len(events)
     if context.options.json:
         print_json({"dry_run": False, "count": count, "replay": replay_id, "left_out": records.id_list(left_out)})
-    elif count:
+    elif events:
         line = f"hookchain events show ID{same_platform(context.options)}"
         print(f"{count_of(count, 'event')} published as replay {replay_id}. To see the result of each: {line}")
+        _print_finished(context.options, events)
 
 
 def _print_dry_run(context: records.Context, events: Sequence[EventSummary], left_out: Sequence[str]) -> None:
@@ -276,12 +280,16 @@ def _print_dry_run(context: records.Context, events: Sequence[EventSummary], lef
     only = f" for {options.only} only" if options.only else ""
     print(f"{count_of(len(events), 'event')} would be replayed{only}{records.sample_note(len(events))}\n")
     print(events_table(events[: records.SAMPLE], context.screen) + "\n")
+    _print_finished(options, events)
+    print(f"Nothing was sent. To send them, at most {options.rate:g} per second:\n  {line}")
+
+
+def _print_finished(options: argparse.Namespace, events: Sequence[EventSummary]) -> None:
     finished = sum(event.status in FINISHED and event.expected > 0 for event in events)
     if options.force:
         print("--force: deliveries that succeeded are sent again.")
     elif finished:
         print(f"Finished deliveries of {count_of(finished, 'event')} are not repeated without --force.")
-    print(f"Nothing was sent. To send them, at most {options.rate:g} per second:\n  {line}")
 
 
 def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:

@@ -8,16 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws.costs import (
-    COSTS,
-    PRICES_FILE,
-    alarm_metrics,
-    billed,
-    price_rows,
-    read_usage,
-    rows,
-    sweeps_a_month,
-)
+from deploy.aws.costs import COSTS, PRICES_FILE, alarm_metrics, price_rows, read_usage, rows, sweeps_a_month
 from deploy.cli.main import main
 from deploy.config.compiler import compile_file
 from deploy.topology.estimate import Traffic, read_prices
@@ -42,12 +33,6 @@ def default_topology() -> Topology:
 
 def amounts(topology: Topology, traffic: Traffic, kept: Retention | None = None) -> dict[str, float]:
     return {row.what: row.amount for row in rows(topology, read_usage(), traffic, kept or Retention())}
-
-
-def test_a_call_is_billed_to_the_millisecond_and_while_its_destination_answers() -> None:
-    assert (billed(0.0101), billed(0.01)) == (0.011, 0.01)
-    quick, slow = (amounts(default_topology(), Traffic(100_000, seconds)) for seconds in (0.1, 5.1))
-    assert slow["duration of the calls"] - quick["duration of the calls"] == pytest.approx(100_000 * 5 * 0.5)
 
 
 def test_a_stack_without_events_costs_its_polls_sweeps_secrets_and_alarms() -> None:

@@ -1,7 +1,5 @@
 """A wrong argument is answered with what was probably meant, and a wrong port with what should listen there."""
 
-import json
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -61,13 +59,6 @@ def test_so_is_one_that_the_configuration_or_the_platform_shows(
 ) -> None:
     assert main(line.split()) == 2
     assert message in capsys.readouterr().err
-
-
-def test_json_is_printed_for_a_faulty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "hookchain.yaml").write_text("sources: {a: {auth: nothing}}\n", encoding="utf-8")
-    assert main(["test", "--json", "--config", str(tmp_path / "hookchain.yaml")]) == 1
-    faulty = json.loads(capsys.readouterr().out)
-    assert (faulty["tests"], faulty["faults"][0]["line"]) == ([], 1)
 
 
 def test_whoever_sends_to_the_port_of_another_function_or_program_is_told_whose_it_is(

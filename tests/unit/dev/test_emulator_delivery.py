@@ -7,16 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dev.pubsub.messages import (
-    Message,
-    draft_of,
-    drafts_from,
-    push_body,
-)
+from deploy.dev.pubsub.messages import Message, draft_of, drafts_from, push_body
 from deploy.dev.pubsub.resources import ApiError, RetryPolicy
-from deploy.dev.pubsub.subscriber import (
-    retry_delay,
-)
+from deploy.dev.pubsub.subscriber import retry_delay
 from shared.push import parse_push
 
 SUBSCRIPTION = "projects/p1/subscriptions/to-transform"

@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dev.pubsub.resources import (
-    ApiError,
-    parse_filter,
-    parse_object,
-    subscription_from,
-    topic_from,
-)
+from deploy.dev.pubsub.resources import ApiError, parse_filter, parse_object, subscription_from, topic_from
 from shared.jsontext import Json, JsonObject
 
 TOPIC = "projects/p1/topics/events"

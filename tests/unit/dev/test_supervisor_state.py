@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.caught import Mailbox
-from deploy.dev.supervisor.state_folder import (
-    StateFault,
-    locked,
-    require_known_files,
-    set_aside_damaged,
-)
+from deploy.dev.supervisor.state_folder import StateFault, locked, require_known_files, set_aside_damaged
 from deploy.history.local_journal import JournalReader
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import VERSIONS, transaction

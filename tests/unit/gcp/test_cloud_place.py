@@ -10,7 +10,6 @@ from deploy.cli.main import main
 from deploy.cloud_access.gcp_names import Target
 from deploy.history.gcp import EMULATED, cloud_place, operator_authorization
 from deploy.history.state import StateFault
-from shared.errors import Temporary
 from tests.stub_gcloud import StubGcloud
 
 TARGET = Target("a-project")
@@ -25,16 +24,6 @@ def test_the_token_is_of_whoever_is_signed_in_to_gcloud_and_asked_for_once(gclou
 
     assert asyncio.run(ask()) == ["Bearer a-token"] * 2
     assert len(gcloud.calls) == 1
-
-
-def test_nobody_signed_in_is_reported_with_what_to_do(gcloud: StubGcloud) -> None:
-    gcloud.answers("auth print-access-token", code=1, stderr="ERROR: no account")
-    with pytest.raises(Temporary, match="gcloud auth login"):
-        asyncio.run(_ask())
-
-
-async def _ask() -> str | None:
-    return await operator_authorization({})()
 
 
 @pytest.mark.parametrize("command", [["events", "list"], ["inspect"]])

@@ -2,23 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 import pytest
 
-from deploy.gcp.costs import (
-    START_SECONDS,
-    Stream,
-    default_plan,
-    instance_seconds,
-    read_usage,
-    rows,
-)
+from deploy.gcp.costs import default_plan, read_usage, rows
 from deploy.gcp.resource import Command, Resource
 from deploy.topology.estimate import MONTH_SECONDS, Traffic
 from shared.retention import Retention
-
-SIZE: Final = {"cpu": "1", "memory": "512Mi", "concurrency": "40"}
 
 
 def amounts(plan: Sequence[Resource], traffic: Traffic, kept: Retention | None = None) -> dict[str, float]:
@@ -33,24 +23,6 @@ def with_flag(plan: Sequence[Resource], key: str, flag: str) -> list[Resource]:
         else each
         for each in plan
     ]
-
-
-def test_a_request_is_billed_while_it_is_open_and_not_for_its_cpu_alone() -> None:
-    waiting, working = Stream(1, 2.0, 0.001), Stream(1, 2.0, 2.0)
-    assert instance_seconds([waiting], SIZE) == instance_seconds([working], SIZE)
-    quick, slow = (amounts(default_plan(), Traffic(10_000, seconds))["cpu_second"] for seconds in (0.1, 5.1))
-    assert slow - quick == pytest.approx(10_000 * 5.0, rel=0.02), "a slow destination holds its request open"
-
-
-def test_a_request_that_comes_alone_is_rounded_up_and_pays_for_the_start_of_its_instance() -> None:
-    assert instance_seconds([Stream(1, 0.01)], SIZE) == pytest.approx(0.1 + START_SECONDS, rel=0.01)
-    assert instance_seconds([Stream(1, 0.11)], SIZE) == pytest.approx(0.2 + START_SECONDS, rel=0.01)
-
-
-def test_requests_that_overlap_on_one_instance_are_billed_once() -> None:
-    busy = Stream(MONTH_SECONDS * 10, 1.0)
-    assert instance_seconds([busy], SIZE) == pytest.approx(MONTH_SECONDS, rel=0.001), "ten at once, one instance"
-    assert instance_seconds([busy], {**SIZE, "concurrency": "1"}) > 10 * MONTH_SECONDS, "ten instances and more"
 
 
 def test_amounts_follow_the_plan_and_no_second_list() -> None:

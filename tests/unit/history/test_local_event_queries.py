@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count, pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -111,8 +110,3 @@ def test_a_search_that_many_events_meet_in_each_condition_ends_in_time_and_says_
 
 def test_a_condition_that_few_events_meet_is_searched_at_once(reader: JournalReader) -> None:
     assert len(pages(reader, EventQuery(source="web", status="held"))) == 1
-
-
-def test_an_empty_journal_has_one_empty_page(tmp_path: Path) -> None:
-    with JournalReader(tmp_path / "journal.db") as reader:
-        assert reader.events(EventQuery(text="ada", status="dead_lettered")) == EventPage(())

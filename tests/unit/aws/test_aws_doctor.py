@@ -63,10 +63,7 @@ def test_parts_that_are_missing_are_named(stack: Stack, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize(
     ("status", "verdict", "todo"),
-    [
-        ("ROLLBACK_COMPLETE", "problem", "make destroy-aws"),
-        ("UPDATE_IN_PROGRESS", "unknown", "try again"),
-    ],
+    [("ROLLBACK_COMPLETE", "problem", "make destroy-aws"), ("UPDATE_IN_PROGRESS", "unknown", "try again")],
 )
 def test_the_state_of_the_stack_says_what_to_do(
     stack: Stack, capsys: pytest.CaptureFixture[str], status: str, verdict: str, todo: str

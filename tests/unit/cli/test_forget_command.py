@@ -127,13 +127,7 @@ def test_nothing_is_erased_before_it_is_confirmed(kept: Kept, command: Command, 
     assert ("--yes" in out) == (not arguments)
 
 
-@pytest.mark.parametrize(
-    ("answer", "is_erased"),
-    [
-        ("yes", True),
-        ("y", False),
-    ],
-)
+@pytest.mark.parametrize(("answer", "is_erased"), [("yes", True), ("y", False)])
 def test_a_person_is_asked(
     kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch, answer: str, is_erased: bool
 ) -> None:

@@ -216,11 +216,7 @@ def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(config: Path,
 
 @pytest.mark.parametrize(
     ("more", "is_warned"),
-    [
-        ("", True),
-        (", format: cloudevents-binary", False),
-        (", body: '{{ data.typeOfCustomer }}'", True),
-    ],
+    [("", True), (", format: cloudevents-binary", False), (", body: '{{ data.typeOfCustomer }}'", True)],
 )
 def test_a_webhook_that_tells_the_operator_of_an_event_but_not_of_its_type_is_a_warning(
     config: Path, command: Command, more: str, is_warned: bool

@@ -130,8 +130,7 @@ def test_a_token_is_put_into_the_url_once(
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"),
-    [("hook", "hookchain.yaml has no source 'hook'"), ("open", "the source 'open' needs none")],
+    ("source", "reason"), [("hook", "hookchain.yaml has no source 'hook'"), ("open", "the source 'open' needs none")]
 )
 def test_sending_without_authentication_prints_the_reason(
     source: str, reason: str, hook: ScriptedReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -25,10 +25,7 @@ from tests.fakes.receiver import http_answer, receiver
         ("explain --curl x --method PUT", "argument --method: has no effect with --curl; leave one of them out"),
         ("send http://a --bearer --config x", "argument --config: has no effect with --bearer; leave one of them out"),
         ("send http://a --timeout x", "argument --timeout: must be a number of seconds from 0.1 to 3,600; got 'x'"),
-        (
-            "events list --since=1h --until=2h",
-            "argument --until: must be a time after --since",
-        ),
+        ("events list --since=1h --until=2h", "argument --until: must be a time after --since"),
         ("lint --env-file none.env", "argument --env-file: must be a file that exists; got 'none.env'"),
         ("status --prefix=", "argument --prefix: must not be empty"),
     ],

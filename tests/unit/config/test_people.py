@@ -66,10 +66,7 @@ def test_to_names_a_person_in_each_kind_that_can_address_one(destination: str, r
 
 @pytest.mark.parametrize(
     "destination",
-    [
-        "email: {to: '{{ data.mail }}', allow_recipients: example.com}",
-        "webhook: {url: 'https://x.example'}",
-    ],
+    ["email: {to: '{{ data.mail }}', allow_recipients: example.com}", "webhook: {url: 'https://x.example'}"],
 )
 def test_the_list_is_in_the_slice_only_where_a_destination_uses_it(destination: str) -> None:
     slice_ = slice_of(f"{ANNA}\nlists: {{team: [a@example.com]}}", destination)

@@ -150,14 +150,7 @@ def test_a_comparison_that_no_number_can_meet_is_a_warning(condition: str, rule:
     assert rule in found
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
-        "data.total > `1000`",
-        "data.day >= '2026-01-01'",
-        "length(data.items) == `3`",
-    ],
-)
+@pytest.mark.parametrize("condition", ["data.total > `1000`", "data.day >= '2026-01-01'", "length(data.items) == `3`"])
 def test_a_comparison_that_can_be_true_is_none(condition: str) -> None:
     assert compared(f"where: {json.dumps(condition)}") == []
 

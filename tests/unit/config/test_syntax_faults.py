@@ -41,15 +41,7 @@ def test_a_mistake_is_reported_with_its_line_and_what_to_do(text: str, message: 
     assert faults_of_text(text).startswith(f"hookchain.yaml:{message}")
 
 
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [
-        ("01234", "668"),
-        ("12:30", "750"),
-        ("no", "false"),
-        ("On", "true"),
-    ],
-)
+@pytest.mark.parametrize(("written", "read"), [("01234", "668"), ("12:30", "750"), ("no", "false"), ("On", "true")])
 def test_a_value_that_yaml_reads_as_something_else_is_warned_of(written: str, read: str) -> None:
     file = parse_config(f"a: 1\nb: [{{c: {written}}}]\n", "test.yaml", Path())
     rule = f"{written} is read as {read}: put it in quotes, or write {read}"

@@ -44,13 +44,7 @@ def test_unplugged_goes_before_all_else_and_uses_nothing_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"unplugged": 1},
-        {"shares": {"418": 0.1}},
-        {"shares": {"429": 0.6, "503": 0.6}},
-        {"plugged": False},
-    ],
+    "changes", [{"unplugged": 1}, {"shares": {"418": 0.1}}, {"shares": {"429": 0.6, "503": 0.6}}, {"plugged": False}]
 )
 def test_an_invalid_mail_fault_is_rejected_and_changes_nothing(changes: JsonObject) -> None:
     faults = MailFaults()

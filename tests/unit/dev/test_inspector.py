@@ -29,14 +29,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
 # Who may connect
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"Origin": f"http://{HOST}"},
-        {"Sec-Fetch-Site": "same-origin"},
-    ],
-)
+@pytest.mark.parametrize("headers", [{}, {"Origin": f"http://{HOST}"}, {"Sec-Fetch-Site": "same-origin"}])
 def test_the_page_and_programs_may_act(headers: Mapping[str, str]) -> None:
     assert rejection_reason("POST", HOST, {**JSON_TYPE, **headers}) is None
 
@@ -65,14 +58,7 @@ def test_a_query_is_read_whole() -> None:
     assert event_query({}) == EventQuery()
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"limit": "0"},
-        {"limit": "١"},
-        {"status": "?"},
-    ],
-)
+@pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "١"}, {"status": "?"}])
 def test_an_invalid_query_is_rejected_with_a_reason(query: Mapping[str, str]) -> None:
     with pytest.raises(web.HTTPBadRequest) as error:
         event_query(query)

@@ -67,9 +67,7 @@ async def test_tenants_and_their_endpoints_are_shown_without_secrets(inspector: 
         assert (await inspector.client.get(path)).status == status
 
 
-async def test_an_event_that_went_to_many_endpoints_is_repaired_to_the_last(
-    inspector: Inspector,
-) -> None:
+async def test_an_event_that_went_to_many_endpoints_is_repaired_to_the_last(inspector: Inspector) -> None:
     event, most = an_event(), 120
     with closing(open_journal(inspector.parts.state / FILE_NAME)) as journal, transaction(journal):
         write_requests(journal, [RequestEntry(NOW, "POST", 200, "web", event_id=event.id)])

@@ -24,9 +24,7 @@ def options(*arguments: str, environ: Mapping[str, str] | None = None, is_termin
     return parse_options(arguments, environ or {}, Path("/root-folder"), is_terminal)
 
 
-def test_a_platform_that_does_not_exist_is_rejected_also_in_the_environment(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_platform_that_does_not_exist_is_rejected_also_in_the_environment(capsys: pytest.CaptureFixture[str]) -> None:
     assert options(environ={"PLATFORM": "aws"}).platform == "aws"
     for arguments, environ in ((["--platform", "azure"], {}), ([], {"PLATFORM": "azure"})):
         with pytest.raises(SystemExit) as error:

@@ -133,8 +133,7 @@ def test_a_log_line_of_receive_is_a_request() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    [{}, {"function": "notify", "status": 200}, {"function": "receive", "status": 200, "time": "x"}],
+    "line", [{}, {"function": "notify", "status": 200}, {"function": "receive", "status": 200, "time": "x"}]
 )
 def test_other_lines_are_no_requests(line: JsonObject) -> None:
     assert request_from(line) is None

@@ -81,11 +81,7 @@ def test_a_python_that_is_too_old_and_a_disk_that_is_there(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("date", "verdict"),
-    [
-        ("Thu, 01 Jan 1970 00:17:40 GMT", "ok"),
-        ("Thu, 01 Jan 1970 00:17:41 GMT", "problem"),
-        (None, "unknown"),
-    ],
+    [("Thu, 01 Jan 1970 00:17:40 GMT", "ok"), ("Thu, 01 Jan 1970 00:17:41 GMT", "problem"), (None, "unknown")],
 )
 def test_a_clock_that_is_a_minute_off_is_a_problem(date: str | None, verdict: str) -> None:
     assert clock_finding(date, 1000.0).verdict == verdict

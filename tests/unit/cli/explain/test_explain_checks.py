@@ -130,11 +130,7 @@ def test_the_same_signed_bytes_under_another_delivery_id_are_reported_as_a_dupli
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        (),
-        ("--source", "github", "--file", "no-such-file"),
-        ("--source", "github", "--config", "no-such.yaml"),
-    ],
+    [(), ("--source", "github", "--file", "no-such-file"), ("--source", "github", "--config", "no-such.yaml")],
 )
 def test_a_usage_error_says_so(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", "hookchain.yaml", "--env-file", ".env", *arguments]) == 2

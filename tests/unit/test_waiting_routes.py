@@ -256,9 +256,6 @@ async def test_a_route_whose_system_stays_paused_becomes_a_dead_letter_once_its_
     assert any("it has waited since 2026-09-21T" in str(letter["reason"]) for letter in world.letters)
 
 
-# Beside another version
-
-
 # The message
 
 

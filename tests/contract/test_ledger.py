@@ -263,3 +263,12 @@ async def test_a_delivery_that_was_reopened_waits_with_the_message_that_it_came_
     await ledger.reopen(KEY, T)
     assert await ledger.settle(await claimed_with(ledger, OTHER), later(T))
     assert await message_of(ledger) == OTHER
+
+
+async def test_a_suspect_that_is_given_back_stays_one(ledger: Ledger) -> None:
+    claim = await suspect(ledger)
+    begun = await ledger.begin(claim, T + LEASE)
+    assert begun is not None
+    assert await ledger.give_back(begun, T + LEASE)
+    again = (await claimed(ledger, T + LEASE)).row
+    assert (again.state, again.attempt_number, again.crashes) == ("claimed", 1, 1)

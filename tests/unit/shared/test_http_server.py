@@ -280,3 +280,19 @@ def test_a_head_that_is_too_large_is_answered_431(
     assert connection.is_closed
     [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (line["status"], line["code"]) == (431, "head_too_large")
+
+
+def test_the_time_of_a_head_begins_with_the_answer_before_it() -> None:
+    head, rest = post("/open", b"body")[:9], post("/open", b"body")[9:]
+    later = HEAD_SECONDS - 0.2
+
+    async def talk() -> bool:
+        protocol, transport = Server().connect()
+        for _ in range(3):
+            protocol.data_received(head)
+            await asyncio.sleep(later)
+            protocol.data_received(rest)
+            await asyncio.sleep(0.1)
+        return transport.is_closed
+
+    assert not run(talk())

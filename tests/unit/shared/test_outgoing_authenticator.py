@@ -330,3 +330,14 @@ async def test_the_role_of_the_function_signs_where_no_key_is_named_and_after_ev
     assert dict(signed.headers)["X-Amz-Security-Token"] == "a-session"
     assert "AKIDROLE" in dict(signed.headers)["Authorization"]
     assert signed.url.endswith("?key=s3cret%2F%2Bvalue-long")
+
+
+async def test_who_gives_up_waiting_for_a_token_leaves_the_request_to_the_others() -> None:
+    services = Services()
+    authenticator, auth = services.authenticator(), scheme(OAUTH)
+    first = asyncio.ensure_future(header(authenticator, auth))
+    second = asyncio.ensure_future(header(authenticator, auth))
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert await second == "Bearer token-1"

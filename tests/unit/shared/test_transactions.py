@@ -142,3 +142,11 @@ def test_a_full_disk_is_reported_and_what_was_written_is_not(other: sqlite3.Conn
         other.execute("CREATE TABLE letters AS SELECT hex(zeroblob(100000))")
     assert reason_of(full.value) == "database or disk is full"
     assert reason_of(OSError(errno.ENOSPC, "No space left on device", "/home/me")) == "No space left on device"
+
+
+async def test_a_write_that_may_wait_is_committed_when_its_time_is_over(
+    file: Transactions, other: sqlite3.Connection
+) -> None:
+    await asyncio.gather(keep(file, 1, max_wait_seconds=0.01), keep(file, 2, max_wait_seconds=0.01))
+    await keep(file, 3, max_wait_seconds=0.01)
+    assert numbers(other) == [1, 2, 3]

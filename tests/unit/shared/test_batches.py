@@ -77,7 +77,7 @@ def test_what_is_not_done_by_the_deadline_comes_again_and_what_is_done_does_not(
         return True
 
     queues = FakeQueues()
-    assert answered(messages("a", "b", "c"), take, queues, STOP_SECONDS + 0.02) == ["b", "c"]
+    assert answered(messages("a", "b", "c"), take, queues, STOP_SECONDS + 0.2) == ["b", "c"]
     assert queues.postponed.keys() == {"b", "c"}
     (line,) = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
     assert (line["code"], line["count"]) == ("invocation_timeout", 2)

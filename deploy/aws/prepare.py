@@ -21,7 +21,7 @@ from deploy.config.slices import local_only
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
-from deploy.topology.buses import fed_buckets, own_bus_fault
+from deploy.topology.buses import AWS_KINDS, fed_buckets, own_bus_fault, silent_sources
 from deploy.topology.topology import MIB, Measured, Topology, find_topology, require_limits
 from shared.jsontext import JsonObject, value_at
 
@@ -134,6 +134,7 @@ def warnings(slices: Mapping[str, JsonObject]) -> Iterator[str]:
     """Yield what the configuration allows and AWS does not do as meant."""
     yield from (f"{where}: {rule}" for _, where, rule in local_only(slices))
     yield from _large_body_warnings(slices["receive"])
+    yield from silent_sources(slices["receive"], AWS_KINDS, "AWS")
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):
         rule = f"{destination!r} writes into its bucket, and S3 reports no hops"
         yield f"source {source!r}: {rule}: a route from one to the other is a loop without an end"

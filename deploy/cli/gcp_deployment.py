@@ -55,7 +55,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     if options.live:
         organization_policies.refuse_forbidden(target, runner)
     deployment = prepare_deployment(target, number, config, environ, options.out)
-    deployment_command.warn_local_only(deployment.slices, environ)
+    deployment_command.warn_before_deployment(deployment.slices, environ)
     resources = graph(deployment)
     topology.require_limits(measured(resources, deployment.topology))
     actions = (
@@ -104,7 +104,7 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     number = live.project_number(runner, target)
     organization_policies.refuse_forbidden(target, runner, may_enable=True)
     deployment = prepare_deployment(target, number, config, environ, options.out)
-    deployment_command.warn_local_only(deployment.slices, environ)
+    deployment_command.warn_before_deployment(deployment.slices, environ)
     resources = graph(deployment)
     topology.require_limits(measured(resources, deployment.topology))
     print("Reading what is deployed", flush=True)

@@ -1,7 +1,7 @@
 """The buses of other systems that a configuration is connected to: those it takes messages from, and publishes to."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -113,6 +113,13 @@ def bus_sources(receive: JsonObject) -> tuple[BusSource, ...]:
         for name, source in compiled_sources(receive).items()
         if isinstance(source, dict) and isinstance(bus := source.get("bus"), dict)
     )
+
+
+def silent_sources(receive: JsonObject, kinds: Collection[str], cloud: str) -> Iterator[str]:
+    """Yield which sources get no messages on a cloud, because their kind of bus is none of its `kinds`."""
+    for source in bus_sources(receive):
+        if source.kind not in kinds:
+            yield f"source {source.source!r}: a bus of the kind `{source.kind}` brings no messages on {cloud}"
 
 
 def published_buses(notify: JsonObject) -> tuple[GoogleTopic | AwsBus, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.deployment_command import warn_local_only
+from deploy.cli.deployment_command import warn_before_deployment
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from tests.fakes.command import Command, as_objects
@@ -126,7 +126,7 @@ def test_a_mail_server_that_a_deployment_cannot_use_is_a_warning_of_lint_and_of_
     command("lint", "--config", str(config))
     assert ("SMTP_URL" in command.error, warning in command.error) == (bool(warning), True)
     slices = compile_config(parse_config(GOOD, "hookchain.yaml", config.parent))
-    warn_local_only(slices, os.environ)
+    warn_before_deployment(slices, os.environ)
     printed = capsys.readouterr().err
     assert ("SMTP_URL" in printed, warning in printed) == (bool(warning), True)
     assert "destination 'people': its mails are sent from ann@example.com, their own recipient" in printed

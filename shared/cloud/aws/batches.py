@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from shared import batching, errors, logs, outcomes
 from shared.cloud.aws import client, invocations, sqs
-from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at, texts_json
 from shared.push import Push
 
 MAX_RECEIVES: Final = 100
@@ -64,16 +64,14 @@ def wait_seconds(receives: int) -> int:
 
 def batch_of(event: JsonObject) -> Batch:
     """Return the batch. Raises ValueError for an event of another kind."""
-    written = event.get("Records")
-    records = [each for each in written if isinstance(each, dict)] if isinstance(written, list) else []
+    records = objects_at(event, "Records")
     if not records:
         raise ValueError("Records: is missing; this function takes the messages of its queue")
     return Batch(_text(records[0], "eventSourceARN"), tuple([_record(each) for each in records]))
 
 
 def _record(written: JsonObject) -> Record:
-    attributes = written.get("attributes")
-    count = _text(attributes, "ApproximateReceiveCount") if isinstance(attributes, dict) else ""
+    count = _text(mapping_at(written, "attributes"), "ApproximateReceiveCount")
     try:
         push = sqs.message_of(written)
     except errors.Permanent:  # not written by us: it becomes a dead letter with its text
@@ -214,6 +212,5 @@ class Queues:
             document = from_json(answer.body)
         except ValueError:
             return "SQS did not answer with JSON"
-        failed = document.get("Failed") if isinstance(document, dict) else None
-        codes = {str(each.get("Code")) for each in failed if isinstance(each, dict)} if isinstance(failed, list) else ()
+        codes = {str(each.get("Code")) for each in objects_at(document, "Failed")}
         return f"SQS did not do it for all: {', '.join(sorted(codes))}" if codes else ""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from shared.jsontext import Json, from_json
+from shared.jsontext import Json, from_json, value_at
 from shared.outgoing.http_client import MAX_ANSWER_BYTES, Answer, HttpClient
 from shared.signatures.aws_v4 import Credentials, Scope, authorization, signed_headers, timestamp
 
@@ -116,7 +116,7 @@ def error_name(answer: Answer) -> str:
             document = from_json(answer.body)
         except (ValueError, RecursionError):
             return ""
-        named = document.get("__type", "") if isinstance(document, dict) else ""
+        named = value_at(document, "__type")
     return named.partition(":")[0].rpartition("#")[2] if isinstance(named, str) else ""
 
 

@@ -22,7 +22,7 @@ from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.retries import PATIENT, with_retries
 from shared.cloud.shards import merge_shards
 from shared.errors import Temporary, TemporaryCode
-from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.jsontext import Json, JsonObject, from_json, list_at, texts_json, value_at
 from shared.outgoing.http_client import MAX_ANSWER_BYTES, Answer
 from shared.time_bound import back_off
 
@@ -221,9 +221,9 @@ class Dynamo:
         name, found, failures = f"{self._prefix}{table.name}", dict[str, Fields](), 0
         while True:
             answer = await self._ask("BatchGetItem", table, {"RequestItems": {name: wanted}})
-            items = [from_item(each) for each in _listed(_member(answer, "Responses").get(name))]
+            items = [from_item(each) for each in list_at(answer, "Responses", name)]
             found |= {str(each[KEY]): each for each in items}
-            if not (left := _member(_member(answer, "UnprocessedKeys"), name).get("Keys")):
+            if not (left := value_at(answer, "UnprocessedKeys", name, "Keys")):
                 return found
             failures = 0 if items else failures + 1
             if failures == TRIES:
@@ -280,7 +280,7 @@ class Dynamo:
         found: list[Fields] = []
         while True:
             answer = await self._ask("Query", table, {**request, "Limit": max(at_once, limit - len(found))})
-            found += [from_item(each) for each in _listed(answer.get("Items"))]
+            found += [from_item(each) for each in list_at(answer, "Items")]
             if len(found) >= limit or "LastEvaluatedKey" not in answer:
                 return found[:limit]
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -300,7 +300,7 @@ class Dynamo:
     async def scan(self, table: Table, limit: int) -> list[Fields]:
         """Return items of a small table, in any order."""
         answer = await self._ask("Scan", table, {"Limit": limit, "ConsistentRead": True})
-        return [from_item(each) for each in _listed(answer.get("Items"))]
+        return [from_item(each) for each in list_at(answer, "Items")]
 
     async def _write(
         self,
@@ -368,15 +368,6 @@ def is_expired(fields: Fields, now: float) -> bool:
 def _key(table: Table, key: str, sort: str = "") -> JsonObject:
     names: JsonObject = {table.key: {"S": key}}
     return names | {table.sort: {"S": sort}} if table.sort else names
-
-
-def _listed(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else []
-
-
-def _member(value: JsonObject, name: str) -> JsonObject:
-    found = value.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def state_shard(state: str, shard: int) -> str:

@@ -12,7 +12,7 @@ from shared import errors, logs, outcomes
 from shared.base64_text import base64_text, decode_base64
 from shared.cloud.aws.invocations import in_time
 from shared.http import Headers, ReadBody, Reply, Request, body_too_large, problem
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, value_at
 
 AnswerRequest = Callable[[Request, ReadBody], Awaitable[Reply]]
 """A function: the request without its body, and what reads that, in; the reply out."""
@@ -49,8 +49,7 @@ async def answer_event(function: str, answer: AnswerRequest, event: JsonObject, 
 
 def request_of(event: JsonObject) -> tuple[Request, bytes]:
     """Return the request without its body, and the body. Raises Rejected, and ValueError for another kind of event."""
-    context = event.get("requestContext")
-    http = context.get("http") if isinstance(context, dict) else None
+    http = value_at(event, "requestContext", "http")
     if not isinstance(http, dict):
         raise ValueError("requestContext.http: is missing; this function takes requests to its Function URL")
     head = Request(
@@ -64,11 +63,10 @@ def request_of(event: JsonObject) -> tuple[Request, bytes]:
 
 
 def _headers(event: JsonObject) -> Headers:
-    written = event.get("headers")
-    lines = written.items() if isinstance(written, dict) else ()
+    lines = mapping_at(event, "headers").items()
     headers = [(name.lower(), _latin_1(_text(value)).strip(" \t")) for name, value in lines]
-    cookies = event.get("cookies")
-    if isinstance(cookies, list) and cookies and not any(name == "cookie" for name, _ in headers):
+    cookies = list_at(event, "cookies")
+    if cookies and not any(name == "cookie" for name, _ in headers):
         headers.append(("cookie", "; ".join([_latin_1(_text(cookie)) for cookie in cookies])))
     return tuple(headers)
 

@@ -7,7 +7,7 @@ import base64
 
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.errors import Temporary
-from shared.jsontext import from_json, texts_json
+from shared.jsontext import from_json, mapping_at, texts_json
 from shared.secrets import READ_SECONDS, AsyncReader, SecretDenied, SecretStoreUnreachable
 
 
@@ -35,8 +35,7 @@ def from_secrets_manager(place: AwsPlace, prefix: str = "") -> AsyncReader:
 
 def _text(body: bytes) -> str | None:
     """Return the secret's text. One that was stored as bytes is text in UTF-8. Raises UnicodeDecodeError."""
-    document = from_json(body)
-    values = document if isinstance(document, dict) else {}
+    values = mapping_at(from_json(body))
     text, content = values.get("SecretString"), values.get("SecretBinary")
     if isinstance(text, str):
         return text

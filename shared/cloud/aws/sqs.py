@@ -25,7 +25,7 @@ from shared import batching, errors, ports, push, settings
 from shared.base64_text import base64_text, decode_base64
 from shared.cloud.aws.client import PASSING_ERRORS, AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.retries import with_retries
-from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.jsontext import Json, JsonObject, from_json, objects_at, texts_json
 from shared.outgoing.http_client import Answer
 
 MAX_MESSAGE_BYTES: Final = 1_048_576
@@ -267,9 +267,9 @@ def _faults_in(topic: str, answer: Answer, entries: Mapping[int, Entry]) -> tupl
         document = from_json(answer.body)
     except (ValueError, RecursionError):
         document = None
-    confirmed_ids = {result.get("Id") for result in _results(document, "Successful")}
+    confirmed_ids = {result.get("Id") for result in objects_at(document, "Successful")}
     missing = [number for number in entries if str(number) not in confirmed_ids]
-    failed = {result.get("Id"): result for result in _results(document, "Failed")} if missing else {}
+    failed = {result.get("Id"): result for result in objects_at(document, "Failed")} if missing else {}
     faults: dict[int, str] = {}
     is_passing = False
     for number in missing:
@@ -278,11 +278,6 @@ def _faults_in(topic: str, answer: Answer, entries: Mapping[int, Entry]) -> tupl
         faults[number] = _fault(topic, answer.status, code)
         is_passing = is_passing or not failure.get("SenderFault") or code in PASSING_ERRORS
     return faults, is_passing
-
-
-def _results(document: Json, name: str) -> list[JsonObject]:
-    results = document.get(name) if isinstance(document, dict) else None
-    return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
 
 
 def _fault(topic: str, status: int, code: str) -> str:

@@ -21,7 +21,7 @@ from shared.base64_text import base64_text, decode_base64
 from shared.cloud import retries, shards
 from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Temporary, TemporaryCode
-from shared.jsontext import Json, JsonObject, from_json, texts_json
+from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at, texts_json
 from shared.outgoing.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
 
 MAX_DOCUMENT_BYTES: Final = 900_000
@@ -262,7 +262,7 @@ class Firestore:
             if rejection.status in (IS_THERE if write.is_new else IS_ANOTHER if write.version else ()):
                 return None
             raise self._temporary("commit", rejection) from rejection
-        results = _objects(answer.get("writeResults")) if isinstance(answer, dict) else []
+        results = objects_at(answer, "writeResults")
         return str(results[0].get("updateTime", "")) if results else ""
 
     async def commit(self, writes: Sequence[Write]) -> None:
@@ -292,7 +292,7 @@ class Firestore:
         """Count the documents that the query finds, up to its limit: far cheaper than to read them."""
         body: JsonObject = {"structuredQuery": query, "aggregations": [{"alias": "n", "count": {}}]}
         [answer, *_] = _objects(await self._ask("runAggregationQuery", {"structuredAggregationQuery": body}))
-        fields = _member(_member(_member(answer, "result"), "aggregateFields"), "n")
+        fields = mapping_at(answer, "result", "aggregateFields", "n")
         return int(str(fields["integerValue"]))
 
     async def transact(self, collection: str, doc_id: str, mask: Sequence[str], decide: Decide[Answer]) -> Answer:
@@ -428,11 +428,6 @@ def _documents(answers: Json, member: str) -> list[Document]:
         for each in found
         if isinstance(each, dict)
     ]
-
-
-def _member(value: JsonObject, name: str) -> JsonObject:
-    found = value.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 DIGITS: Final = 16

@@ -10,7 +10,7 @@ from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.object_names import object_name
 from shared.cloud.retries import is_passing_answer, with_retries
 from shared.errors import Temporary
-from shared.jsontext import from_json
+from shared.jsontext import from_json, objects_at, value_at
 from shared.outgoing.http_client import Answer, HttpClient
 
 CALL_SECONDS: Final = 10.0
@@ -64,11 +64,8 @@ class BucketBlobs:
             if answer.status != 200:
                 raise _temporary(answer, "list", beginning)
             page = from_json(answer.body)
-            items = page.get("items") if isinstance(page, dict) else None
-            names += (
-                [str(each["name"]) for each in items or () if isinstance(each, dict)] if isinstance(items, list) else []
-            )
-            token = str(page.get("nextPageToken") or "") if isinstance(page, dict) else ""
+            names += [str(each["name"]) for each in objects_at(page, "items")]
+            token = str(value_at(page, "nextPageToken") or "")
             if not token:
                 return names
 

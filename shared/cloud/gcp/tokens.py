@@ -92,8 +92,7 @@ def _token(body: bytes, now: float) -> Token:
         document: jsontext.Json = json.loads(body)
     except ValueError:
         document = None
-    text = document.get("access_token") if isinstance(document, dict) else None
-    seconds = document.get("expires_in") if isinstance(document, dict) else None
+    text, seconds = jsontext.value_at(document, "access_token"), jsontext.value_at(document, "expires_in")
     if not isinstance(text, str) or not isinstance(seconds, int | float):
         raise errors.Temporary("credentials_unavailable", "the metadata server's answer holds no token")
     return Token(text, now + seconds)

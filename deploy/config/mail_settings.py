@@ -3,8 +3,7 @@ mail."""
 
 from collections.abc import Iterator, Mapping
 
-from functions.notify.destinations.email import mail, smtp_server
-from functions.notify.destinations.email.email import sender_of
+from functions.notify.destinations.email import email, mail, smtp_server
 from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at
 
 _OTHER_SCHEME = {465: ("tls", "smtps://"), 587: ("starttls", "smtp://"), 25: ("starttls", "smtp://")}
@@ -31,7 +30,7 @@ def recipients_as_senders(notify: JsonObject, environ: Mapping[str, str]) -> Ite
     for name, destination in mappings_at(notify, "destinations").items():
         settings = mapping_at(destination, "settings")
         if destination.get("kind") == "email" and settings.get("from") is None:
-            sender = sender_of(None, None, [str(each) for each in list_at(settings, "to")])
+            sender = email.sender_of(None, None, [str(each) for each in list_at(settings, "to")])
             if isinstance(sender, mail.Address):
                 rule = f"its mails are sent from {sender.address}, their own recipient, which the mail service must"
                 yield f"destination {name!r}: {rule} have verified: set EMAIL_FROM, or the destination's `from`"

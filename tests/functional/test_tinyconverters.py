@@ -108,7 +108,7 @@ def test_each_converter_works_by_its_command(name: str, folder: Path) -> None:
 
 
 def test_what_the_page_does_there_and_back_comes_back(folder: Path) -> None:
-    [there_and_back] = re.findall(r"A round trip: `(.*)`\.", README)
+    [there_and_back] = re.findall(r"To run a round trip, use `(.*)`\.", README)
 
     assert json.loads(run(there_and_back, folder).stdout) == VALUE
 

@@ -91,8 +91,9 @@ def deploy_gcp(arguments: list[str]) -> int:
     add_configuration(command, creates_env_file=True)
     deployment_command.add_out(command, "build", "write bundles here")
     options = command.parse_args(arguments)
-    faults = requirements.PinsFault, bundle.NotABundle
-    return run_command("deploy-gcp", lambda: _run_deploy(options, questions()), *faults)
+    return run_command(
+        "deploy-gcp", lambda: _run_deploy(options, questions()), requirements.PinsFault, bundle.NotABundle
+    )
 
 
 def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:

@@ -84,7 +84,7 @@ def _emulated(store: Store) -> Iterator[EmulatedFirestore]:
         "bodies_apart",
         pytest.param("dynamo", marks=pytest.mark.slow),
         "npm_dynamo",
-        "dynamo_bodies_apart",
+        pytest.param("dynamo_bodies_apart", marks=pytest.mark.slow),
     ]
 )
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:

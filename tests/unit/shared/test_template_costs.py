@@ -56,8 +56,8 @@ LOOPS = [
         "{{ (data.list * 5) | map('list') | sum(start=[]) | length }}",
         "{{ data.list | map('replace', 'x', data.long * 20) | map('center', data.huge) | list }}",
         *(LOOP.format(start, change, end) for start, change, end in LOOPS),
-        "{% macro m() %}{% for i in range(9999) %}{% for j in range(9999) %}0123456789{% endfor %}{% endfor %}"
-        "{% endmacro %}{{ m() }}",
+        "{% macro m() %}{% for i in range(9999) %}{% for j in range(9999) %}{{ data.long[:500] }}{% endfor %}"
+        "{% endfor %}{% endmacro %}{{ m() }}",
         "{{ ('{0}' * 9000).format(data.long) }}",
         "{{ ('%s' * 9000) % ((data.long,) * 9000) }}",
         "{{ ('x ' * 200000).split() | length }}",

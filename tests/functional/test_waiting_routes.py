@@ -138,6 +138,7 @@ def test_a_systems_trouble_is_felt_by_the_routes_that_ask_it_alone(
         direct, quiet = sorted(outside.seconds("direct", sent)), sorted(outside.seconds("quiet", sent))
         print(f"{trouble}: direct at most {direct[-1]:.2f} s; quiet at most {quiet[-1]:.2f} s")
         assert outside.arrived["asked"] == []
+        assert outside.asked < EVENTS / 2, "most wait without a try of their own"
         assert (direct[-1] < 3.0, quiet[-1] < 2.0) == (True, True)
 
         waiting = command(stack, "status")["waiting_routes"]

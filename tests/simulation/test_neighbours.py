@@ -22,7 +22,7 @@ CASES: Final[tuple[tuple[str, Cloud], ...]] = (
     ("hanging", "gcp"),
     ("hanging", "aws"),
     ("hostile", "gcp"),
-    ("flood", "aws"),
+    ("flood", "gcp"),
     ("key", "gcp"),
     ("fetch", "aws"),
     ("fetch-503", "gcp"),

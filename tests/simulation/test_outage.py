@@ -70,7 +70,7 @@ def test_with_a_breaker_most_arrive_after_its_pause_and_few_were_tried_in_vain(a
 
 def test_a_backlog_goes_out_at_the_sweep_s_pace_and_delays_no_other() -> None:
     """Many that failed at once, and all are due when the scheduler comes back: at a pace, and others pass them."""
-    count, back = 1_600, 2 * HOUR
+    count, back = 3_000, 2 * HOUR
     posts = [Post(number, number / 1_000) for number in range(count)]
     others = [Post(count + number, back + number / 4, to="other") for number in range(count // PER_SECOND)]
     options = {**BREAKER_OFF, "retry": "[30m, 1h]"}

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from deploy.history.documents import request_document
 from deploy.history.journal_view import EventQuery, search_words
 from deploy.history.local import open_local_state
 from deploy.history.local_journal import JournalReader, match_expression
@@ -258,3 +259,14 @@ def test_every_status_that_is_written_is_the_one_that_all_entries_give(written: 
             statuses = connection.execute("SELECT id, status FROM events ORDER BY id").fetchall()
             update_status(connection, [event.id for event in EVENTS])
             assert connection.execute("SELECT id, status FROM events ORDER BY id").fetchall() == statuses
+
+
+def test_the_document_of_a_rejected_request_says_when_and_why(journal: Journal) -> None:
+    entry = RequestEntry(NOW, "POST", 401, "shop", "signature_mismatch", detail="no match", bytes=2, duration_ms=1.5)
+    with transaction(journal.connection):
+        write_requests(journal.connection, [entry])
+    [row] = journal.reader.rejected(10)
+    assert request_document(row) == {
+        **{"seq": 1, "at": rfc3339(NOW), "method": "POST", "status": 401, "code": "signature_mismatch"},
+        **{"source": "shop", "event_id": None, "detail": "no match", "bytes": 2, "duration_ms": 1.5},
+    }

@@ -8,6 +8,7 @@ import pytest
 from functions.subscribe.service import Verification, read_settings
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
+from shared.settings import SliceFault
 from shared.signatures.standard_webhooks import verify_standard
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.subscribe_api import SLICE, Subscribers
@@ -114,3 +115,8 @@ async def test_another_url_is_to_be_verified_anew_and_anything_else_is_not() -> 
     assert (await api.send("PATCH", path, {"url": f"{URL}/2"}, by=key)).json["verified"] is False
     test = await api.send("POST", f"{path}/test", {"type": "order.paid"}, by=key)
     assert (test.status, test.code) == (409, "endpoint_inactive")
+
+
+def test_an_unknown_proof_in_the_slice_ends_the_start() -> None:
+    with pytest.raises(SliceFault, match="verify is one of"):
+        read_settings({"subscribers": {"verify": "maybe"}})

@@ -13,7 +13,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import ceil
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from functions.subscribe import problems, route
 from shared import errors, http, jsontext, store_ports
@@ -24,17 +24,24 @@ RUNNING_SECONDS: Final = 10.0
 """A request that has not written for longer has ended without its record: its process died."""
 RENEW_SECONDS: Final = 3.0
 """A request that takes longer writes again and again that it runs."""
+USUAL_SECONDS: Final = 1.0
+"""Most requests end within this time, so a repeat is told to wait so long."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _NONCE_BYTES: Final = 12
 _SEED_BYTES: Final = 16
 
 
 class Record(model.Stored):
-    """A request with a key. `fingerprint` is the digest of its path and body; `answer` is a sealed reply.
+    """A request with a key.
 
+    fingerprint   the digest of its path and body: a key is for one request only
     tenant        the tenant in the path, with which the answer is forgotten; empty: none
-    tenant_since  when that tenant was made: the requests of a deleted tenant of the same id are not its own
+    tenant_since  when that tenant was made. If a tenant is deleted and another is made with the same id, this time
+                  tells the requests of one from those of the other
     seed          the source of the ids that the request makes, at each try the same
+    at            when the request began or was last seen running
+    until         when the record expires
+    answer        the reply, sealed; only of a request that is done
     """
 
     fingerprint: str
@@ -46,6 +53,14 @@ class Record(model.Stored):
     until: float
     answer: model.SealedText | None = None
 
+    def is_running(self, now: float) -> bool:
+        return self.state == "running" and now < self.at + RUNNING_SECONDS
+
+    def is_for(self, request: Self, now: float) -> bool:
+        """Return True if the record has not expired, and its tenant is still the one that the request is for."""
+        is_of_former_tenant = self.tenant == request.tenant and self.tenant_since != request.tenant_since
+        return now < self.until and not is_of_former_tenant
+
 
 async def answer_once(call: route.Call, key: str, run: Callable[[], Awaitable[http.Reply]]) -> http.Reply:
     """Answer the request, or give the answer that it had before. Raises what `run` raises, and ApiProblem."""
@@ -55,7 +70,8 @@ async def answer_once(call: route.Call, key: str, run: Callable[[], Awaitable[ht
     id_ = hashlib.sha256(f"{call.caller.name}\n{key}".encode()).hexdigest()
     record, version = await _begin(call, id_)
     if record.answer is not None:
-        return _reply_of((await call.service.keyring.sealer()).open(record.answer, _context(id_)))
+        sealer = await call.service.keyring.sealer()
+        return _reply_of(sealer.open(record.answer, _context(id_)))
     call.seed = record.seed
     renewal = _Renewal(call, id_, record, version)
     try:
@@ -92,52 +108,81 @@ class _Renewal:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), RENEW_SECONDS)
                 return
-            renewed = self._record.model_copy(update={"at": self._call.service.clock.now()})
             with suppress(errors.Temporary):  # the next one may be written in time
-                self.version = await _write(self._call, self._id, renewed, self.version) or self.version
+                await self._write_running()
+
+    async def _write_running(self) -> None:
+        renewed = self._record.model_copy(update={"at": self._call.service.clock.now()})
+        version = await _write(self._call, self._id, renewed, self.version)
+        # Without a new version, another try has taken the record over. This request goes on with its old version, with
+        # which it can write nothing more: the record is the other's.
+        if version is not None:
+            self.version = version
 
 
 async def _begin(call: route.Call, id_: str) -> tuple[Record, str]:
-    """Return the record as it is now, and its version: done, or this request's to do. Raises ApiProblem."""
-    now = call.now
+    """Return the record and its version: an earlier one that is done, or one that is this request's to do.
+
+    Raises ApiProblem: `idempotency_key_reused` or `request_in_progress`.
+    """
+    new = _new_record(call)
+    version = await _write(call, id_, new, store_ports.NO_VERSION)
+    if version is not None:
+        return new, version
+    return await _repeat(call, id_, new)
+
+
+def _new_record(call: route.Call) -> Record:
     content = f"{call.request.method} {call.request.path}\n".encode() + call.request.body
-    new = Record(
+    return Record(
         fingerprint=hashlib.sha256(content).hexdigest(),
         tenant=call.params.get("tenant", ""),
         tenant_since=call.tenant_document.created_at if call.tenant_document else 0.0,
         seed=call.service.random_bytes(_SEED_BYTES).hex(),
-        at=now,
-        until=now + KEEP_SECONDS,
+        at=call.now,
+        until=call.now + KEEP_SECONDS,
     )
-    if (version := await _write(call, id_, new, store_ports.NO_VERSION)) is not None:
-        return new, version
-    found = await call.service.documents.get(directory.IDEMPOTENCY, id_)
-    before = None if found is None else directory.read_stored(Record, found)
-    if found is not None and before is not None and now < before.until and not _is_of_former_tenant(before, new):
-        if before.fingerprint != new.fingerprint:
-            raise problems.ApiProblem("idempotency_key_reused", "this Idempotency-Key was used for another request")
-        if before.state == "done":
-            return before, found.version
-        if before.state == "running" and now < before.at + RUNNING_SECONDS:
-            raise _in_progress(1.0 if now < before.at + 1.0 else before.at + RUNNING_SECONDS - now)
-        new = new.model_copy(update={"seed": before.seed})
-    version = await _write(call, id_, new, store_ports.NO_VERSION if found is None else found.version)
+
+
+async def _repeat(call: route.Call, id_: str, new: Record) -> tuple[Record, str]:
+    """Return the record that the key already has if it is done; otherwise put the new one in its place."""
+    document = await call.service.documents.get(directory.IDEMPOTENCY, id_)
+    if document is None:  # it was deleted in between
+        return await _claim(call, id_, new, store_ports.NO_VERSION)
+    earlier = directory.read_stored(Record, document)
+    if not earlier.is_for(new, call.now):
+        return await _claim(call, id_, new, document.version)
+    if earlier.fingerprint != new.fingerprint:
+        raise problems.ApiProblem("idempotency_key_reused", "this Idempotency-Key was used for another request")
+    if earlier.state == "done":
+        return earlier, document.version
+    if earlier.is_running(call.now):
+        raise _in_progress(_wait_seconds(earlier, call.now))
+    return await _claim(call, id_, new.model_copy(update={"seed": earlier.seed}), document.version)
+
+
+async def _claim(call: route.Call, id_: str, new: Record, expected: str) -> tuple[Record, str]:
+    """Write the record if the stored one still has the expected version; otherwise another request was faster."""
+    version = await _write(call, id_, new, expected)
     if version is None:
-        raise _in_progress(1.0)
+        raise _in_progress(USUAL_SECONDS)
     return new, version
 
 
-def _is_of_former_tenant(before: Record, new: Record) -> bool:
-    return before.tenant == new.tenant and before.tenant_since != new.tenant_since
+def _wait_seconds(running: Record, now: float) -> float:
+    """Return when to ask again. A request that takes unusually long may have died: then its record must run out."""
+    if now < running.at + USUAL_SECONDS:
+        return USUAL_SECONDS
+    return running.at + RUNNING_SECONDS - now
 
 
 def _in_progress(seconds: float) -> problems.ApiProblem:
-    """Most requests end within a second. Of one that does not, it is not known whether its process died."""
     rule = f"a request with this Idempotency-Key is in progress; send it again in {ceil(seconds)} s"
     return problems.ApiProblem("request_in_progress", rule, retry_after_seconds=ceil(seconds))
 
 
 async def _write(call: route.Call, id_: str, record: Record, expected: str) -> str | None:
+    """Return the new version; None if the stored record's version is not the expected one."""
     return await call.service.documents.write(directory.IDEMPOTENCY, id_, record.text(), expected, record.until)
 
 

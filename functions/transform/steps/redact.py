@@ -1,119 +1,18 @@
-"""Redaction: mask fields, card numbers and mail addresses.
-
-A number of a payment card has 13 to 19 digits, spaced or not, with a check digit (ISO/IEC 7812-1). Other digits may be
-beside it, as in `2 4111 1111 1111 1111 12 28`, so each sequence of whole groups is checked.
-"""
+"""Redaction: mask fields, card numbers and mail addresses."""
 
 import itertools
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, ClassVar, Final, NamedTuple
+from typing import Annotated, ClassVar, Final
 
+from functions.transform.card_numbers import find_cards, may_hold_card
 from functions.transform.paths import DataPath, MaybeJson, Missing, Path, parse_path, update, with_attribute
 from functions.transform.step import Example, Settings, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event
 from shared.jsontext import Json, to_json
-
-# Pages and word processors put non-breaking and narrow spaces, hyphens and dashes between the groups.
-_BETWEEN: Final = "[ \u00a0\u2009\u202f\u2010-\u2015-]"
-_RUN: Final = re.compile(f"[0-9](?:{_BETWEEN}?[0-9]){{12,}}+")
-_GROUP: Final = re.compile("[0-9]+")
-_FEWEST: Final = 13
-_MOST: Final = 19
-
-Span = tuple[int, int]
-"""Start and end in the text."""
-
-
-class _Sums(NamedTuple):
-    """Luhn sums of all digits of a run up to a position, with the digits at even or at odd positions doubled."""
-
-    digits: int = 0
-    even: int = 0
-    odd: int = 0
-
-
-class _Group(NamedTuple):
-    start: int
-    end: int
-    before: _Sums
-    after: _Sums
-
-
-def may_hold_card(text: str) -> bool:
-    return _RUN.search(text) is not None
-
-
-def find_cards(text: str) -> Iterator[Span]:
-    """Yield the span of each card; of cards that overlap, the span of all of them.
-
-    A date before the first groups of a card can look like the start of one. It is better to mask a digit too many.
-    """
-    for run in _RUN.finditer(text):
-        yield from _joined(_cards(text, run.span()))
-
-
-def _joined(places: Iterable[Span]) -> Iterator[Span]:
-    before: Span | None = None
-    for start, end in places:
-        if before and start < before[1]:
-            before = before[0], max(end, before[1])
-            continue
-        if before:
-            yield before
-        before = start, end
-    if before:
-        yield before
-
-
-def _cards(text: str, run: Span) -> Iterator[Span]:
-    """Yield the longest card that begins with each group. Only as many groups as a card has are kept in memory."""
-    groups: deque[_Group] = deque()
-    before = _Sums()
-    start, end = run
-    for group in _GROUP.finditer(text, start, end):
-        after = _after(before, group[0]) if len(group[0]) <= _MOST else _Sums()
-        while groups and (not after.digits or after.digits - groups[0].before.digits > _MOST):
-            yield from _card(groups)
-            groups.popleft()
-        if after.digits:
-            groups.append(_Group(group.start(), group.end(), before, after))
-        before = after
-    while groups:
-        yield from _card(groups)
-        groups.popleft()
-
-
-def _after(before: _Sums, digits: str) -> _Sums:
-    even, odd = _group_sums(digits)
-    if before.digits % 2:
-        even, odd = odd, even
-    return _Sums(before.digits + len(digits), before.even + even, before.odd + odd)
-
-
-def _group_sums(digits: str) -> tuple[int, int]:
-    even, odd = digits[::2], digits[1::2]
-    return _sum_doubled(even) + sum(map(int, odd)), sum(map(int, even)) + _sum_doubled(odd)
-
-
-def _sum_doubled(digits: str) -> int:
-    return sum(2 * digit - 9 if digit > 4 else 2 * digit for digit in map(int, digits))
-
-
-def _card(groups: deque[_Group]) -> Iterator[Span]:
-    """Yield the longest card that begins with the first group; all groups together have no more digits than a card."""
-    start, _, before, _ = groups[0]
-    for _, end, _, after in reversed(groups):
-        if after.digits - before.digits < _FEWEST:
-            return
-        if (after.odd - before.odd if after.digits % 2 else after.even - before.even) % 10 == 0:
-            yield start, end
-            return
-
 
 MASK: Final = "***"
 # RFC 6531 allows letters of any script on both sides.
@@ -190,15 +89,19 @@ class Redact(Settings, Step):
         return value if isinstance(value, Missing) else clean_everywhere(value, self._clean_text)
 
     def _clean_text(self, text: str) -> str:
-        cleaned = mask_cards(text, self.mask, self.keep_last) if self.cards else text
-        cleaned = mask_emails(cleaned, self.mask) if self.emails else cleaned
+        """Return the text without cards and mail addresses; the same object if there are none.
+
+        By the object, `clean_everywhere` sees that a value needs no copy.
+        """
+        without_cards = mask_cards(text, self.mask, self.keep_last) if self.cards else text
+        cleaned = mask_emails(without_cards, self.mask) if self.emails else without_cards
         return text if cleaned == text else cleaned
 
 
 def _mask(settings: Redact, value: MaybeJson, _: str) -> MaybeJson:
-    return (
-        value if value is None or isinstance(value, Missing) else mask_value(value, settings.mask, settings.keep_last)
-    )
+    if value is None or isinstance(value, Missing):
+        return value
+    return mask_value(value, settings.mask, settings.keep_last)
 
 
 def mask_value(value: Json, mask: str, keep_last: int) -> str:
@@ -208,6 +111,7 @@ def mask_value(value: Json, mask: str, keep_last: int) -> str:
 
 
 def mask_cards(text: str, mask: str, keep_last: int) -> str:
+    """Return the text with each card's number masked. Spaces and dashes in it do not count for `keep_last`."""
     if not may_hold_card(text):
         return text
     pieces: list[str] = []
@@ -220,7 +124,8 @@ def mask_cards(text: str, mask: str, keep_last: int) -> str:
 
 
 def mask_emails(text: str, mask: str) -> str:
-    if "@" not in text:  # a faster check, true for most texts
+    """Return the text with each mail address masked, except for its domain."""
+    if "@" not in text:  # faster than the search, and so for most texts
         return text
     return _EMAIL.sub(lambda found: f"{mask}@{found['domain']}", text)
 
@@ -234,13 +139,15 @@ def clean_everywhere(value: Json, clean: Callable[[str], str]) -> Json:
     if isinstance(value, list):
         items = [clean_everywhere(item, clean) for item in value]
         return value if all(a is b for a, b in zip(items, value, strict=True)) else items
-    if (
-        isinstance(value, int | float) and 10**12 <= value < 10**19 and value == int(value)
-    ):  # as long as a card's number
+    if isinstance(value, int | float) and _is_as_long_as_a_card(value):
         text = str(int(value))
         cleaned = clean(text)
         return value if cleaned == text else cleaned
     return value
+
+
+def _is_as_long_as_a_card(number: float) -> bool:
+    return 10**12 <= number < 10**19 and number == int(number)
 
 
 def _clean_object(fields: dict[str, Json], clean: Callable[[str], str]) -> dict[str, Json]:
@@ -253,6 +160,7 @@ def _clean_object(fields: dict[str, Json], clean: Callable[[str], str]) -> dict[
 
 
 def _number_equal_names(names: list[str]) -> list[str]:
+    """Return `a`, `a (2)`, `a (3)` for `a`, `a`, `a`; a name that is already in use is left out."""
     used = set(names)
     seen: set[str] = set()
     numbers = itertools.count(2)  # one count for all, so that each name needs no search of its own

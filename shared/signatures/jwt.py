@@ -9,12 +9,13 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from shared import errors, http
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 from shared.signatures import auth_scheme, locations, signing
 from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 
 _MAX_CHARACTERS: Final = 16_384
-# Algorithm of the token: scheme, hash, padding (RFC 7518, RFC 8037).
-_ALGORITHMS: Final = {
+
+# RFC 7518 and RFC 8037. A shared key signs by HMAC, with a hash; a private key by a scheme, with a hash and a padding.
+_SHARED_KEY_ALGORITHMS: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+_PUBLIC_KEY_ALGORITHMS: Final = {
     "RS256": ("rsa", "sha256", "pkcs1"),
     "RS384": ("rsa", "sha384", "pkcs1"),
     "RS512": ("rsa", "sha512", "pkcs1"),
@@ -40,13 +43,27 @@ class Unproven(NamedTuple):
 
     header: JsonObject
     algorithm: str
+    """One of those that the scheme names."""
     signed: bytes
     signature: str
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class JwtScheme(auth_scheme.TimedScheme):
-    """Settings are those of JwtAuth in deploy/config/sections/auth.py. `digest_claim` is its `body_digest`."""
+    """A JSON Web Token in a header.
+
+    header             the header that has the token, after `prefix`
+    algorithms         those by which a token may be signed
+    keys_url           the URL of the provider's keys (JWKS); empty: the secrets are the keys
+    claims             claims, and for each the values of which a token must have one
+    digest_claim       the claim with the body's SHA-256; empty: the token says nothing of the body
+    limits_age         a token must have `iat`, the time it was issued at, and be no older than `tolerance_seconds`
+    without_exp        a token needs no `exp`, the time from which on it is not valid
+    leeway_seconds     how long after its `exp` a token is still accepted
+    tolerance_seconds  how far `nbf` and `iat` may be in the future, and with `limits_age` in the past
+
+    In a configuration, `digest_claim` is `body_digest`, and `limits_age` is `max_age`.
+    """
 
     scheme = "jwt"
     header: str = "authorization"
@@ -55,24 +72,24 @@ class JwtScheme(auth_scheme.TimedScheme):
     keys_url: str = ""
     claims: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     digest_claim: str = ""
-    max_age: bool = False
+    limits_age: bool = False
     without_exp: bool = False
     leeway_seconds: int = 0
 
     def __post_init__(self) -> None:
-        self.signs_content = self.signs_body_alone = bool(self.digest_claim)
+        self.signs_content = bool(self.digest_claim)
+        self.signs_body_alone = bool(self.digest_claim)
         self.needs_key = bool(self.keys_url)
 
     @classmethod
     def read(cls, entry: auth_scheme.SchemeEntry) -> Self:
         claims = entry.settings.get("claims")
+        claims_by_name = claims if isinstance(claims, dict) else {}
         return cls(
             algorithms=entry.texts("algorithms"),
-            claims={name: auth_scheme.text_list(each) for name, each in claims.items()}
-            if isinstance(claims, dict)
-            else {},
+            claims={name: auth_scheme.text_list(values) for name, values in claims_by_name.items()},
             digest_claim=str(entry.settings.get("body_digest", "")),
-            max_age=entry.settings.get("max_age") is True,
+            limits_age=entry.settings.get("max_age") is True,
             without_exp=entry.settings.get("without_exp") is True,
             leeway_seconds=entry.seconds("leeway_seconds", 0),
             tolerance_seconds=entry.seconds("tolerance_seconds", auth_scheme.TOLERANCE_SECONDS),
@@ -82,7 +99,8 @@ class JwtScheme(auth_scheme.TimedScheme):
 
     @property
     def is_shared_key(self) -> bool:
-        return any(name.startswith("HS") for name in self.algorithms)
+        """Return whether the secrets are keys that the sender has too."""
+        return any(name in _SHARED_KEY_ALGORITHMS for name in self.algorithms)
 
     @property
     def credentials(self) -> tuple[locations.Location, ...]:
@@ -92,7 +110,7 @@ class JwtScheme(auth_scheme.TimedScheme):
         self, fields: locations.RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
     ) -> None:
         token = self._read_unproven(fields.request, now)
-        if not _is_signed(token, self._keys(token.header, secrets, keys)):
+        if not self._is_signed(token, secrets, keys):
             raise auth_scheme.mismatch("the token's signature does not match, or its key is not known")
 
     def needed_key(self, fields: locations.RequestFields, now: float) -> auth_scheme.NeededKey | None:
@@ -130,15 +148,15 @@ class JwtScheme(auth_scheme.TimedScheme):
             raise auth_scheme.mismatch("the token is not a JSON Web Token")
         return token
 
-    def _keys(self, header: JsonObject, secrets: Sequence[str], keys: Mapping[str, bytes]) -> list[str | PublicKey]:
-        """Return the keys that may have signed the token; shared ones as text."""
-        kid = header.get("kid")
+    def _is_signed(self, token: Unproven, secrets: Sequence[str], keys: Mapping[str, bytes]) -> bool:
+        """Raises Temporary for keys that cannot be used."""
+        key_id = token.header.get("kid")
         if self.keys_url:
-            jwks = _jwks(auth_scheme.fetched_key(keys, self.keys_url))
-            return [key for jwk in jwks if jwk.get("kid") == kid and (key := _jwk_key(jwk))]
+            content = auth_scheme.fetched_key(keys, self.keys_url)
+            return _is_signed_by_owner(token, _provider_keys(content, key_id))
         if self.is_shared_key:
-            return list(secrets)
-        return [key for secret in secrets if (key := _secret_key(secret, kid, self.algorithms))]
+            return _is_signed_with_shared_key(token, secrets)
+        return _is_signed_by_owner(token, _secret_keys(secrets, key_id, self.algorithms))
 
     def verify_claims(self, claims: JsonObject, now: float) -> None:
         """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`."""
@@ -152,7 +170,7 @@ class JwtScheme(auth_scheme.TimedScheme):
     def _verify_times(self, claims: JsonObject, now: float) -> None:
         """Check `exp` with the leeway alone, `nbf` and `iat` with the tolerance. `exp` is the first second too late."""
         expires, begins, issued = (_seconds(claims, name) for name in ("exp", "nbf", "iat"))
-        if expires is None and not (self.max_age or self.without_exp):
+        if expires is None and not (self.limits_age or self.without_exp):
             rule = "must have `exp`, the time from which on it is not valid; otherwise it could be used for ever"
             raise errors.Rejected("timestamp_out_of_range", f"the token {rule}")
         if expires is not None and now >= expires + self.leeway_seconds:
@@ -160,15 +178,17 @@ class JwtScheme(auth_scheme.TimedScheme):
         for time in (begins, issued):
             if time is not None and time > now + self.tolerance_seconds:
                 raise errors.Rejected("timestamp_out_of_range", "the token is from the future")
-        if self.max_age:
+        if self.limits_age:
             if issued is None:
                 raise errors.Rejected("timestamp_out_of_range", "the token does not say when it was issued")
             auth_scheme.verify_age(issued, now, self.tolerance_seconds)
 
     def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
-        return auth_scheme.Coverage(True, True)
+        """Return the body, whose digest is in the token. Asked only with `digest_claim`, as `signs_content` says."""
+        return auth_scheme.Coverage(body=True, body_fields=True)
 
     def signed_time(self, fields: locations.RequestFields) -> str:
+        """Return the whole header, because the times are in the token: it differs whenever the sender signs again."""
         return fields.request.header(self.header) or ""
 
 
@@ -202,51 +222,70 @@ def _bytes(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
-def _jwks(content: bytes) -> list[JsonObject]:
+def _provider_keys(content: bytes, key_id: Json) -> list[PublicKey]:
+    """Return the keys with that id from a JWKS. Keys of a kind that is not known here are left out.
+
+    Raises Temporary (`secret_unusable`) for what is no JSON.
+    """
     try:
         document: Json = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise auth_scheme.unusable("what was fetched as the provider's keys is no JWKS") from error
-    found = document.get("keys") if isinstance(document, dict) else None
-    return [jwk for jwk in found if isinstance(jwk, dict)] if isinstance(found, list) else []
+    keys: list[PublicKey] = []
+    for jwk in objects_at(document, "keys"):
+        if jwk.get("kid") != key_id:
+            continue
+        with suppress(ValueError, TypeError, KeyError, OverflowError):
+            key = jwk_key(jwk)
+            if key is not None:
+                keys.append(key)
+    return keys
 
 
-def _jwk_key(jwk: JsonObject) -> PublicKey | None:
-    try:
-        return jwk_key(jwk)
-    except (ValueError, TypeError, KeyError, OverflowError):
+def _secret_keys(secrets: Sequence[str], key_id: Json, algorithms: Sequence[str]) -> list[PublicKey]:
+    """Return the keys of the secrets, without those that have another id. Raises Temporary (`secret_unusable`)."""
+    keys: list[PublicKey] = []
+    for secret in secrets:
+        secret_key_id = _key_id_of(secret)
+        if secret_key_id is not None and secret_key_id != key_id:
+            continue
+        key = public_key(secret)
+        if not any(is_key_for(key, _PUBLIC_KEY_ALGORITHMS[name][0]) for name in algorithms):
+            raise auth_scheme.unusable(f"the secret is not a key for {' or '.join(algorithms)}")
+        keys.append(key)
+    return keys
+
+
+def _key_id_of(secret: str) -> Json:
+    """Return a JWK's `kid`; None for another kind of secret."""
+    if not secret.lstrip().startswith("{"):
         return None
+    try:
+        jwk: JsonObject = json.loads(secret)
+    except ValueError:
+        return None
+    return jwk.get("kid")
 
 
-def _secret_key(secret: str, kid: Json, algorithms: Sequence[str]) -> PublicKey | None:
-    """Return the secret's key: a JWK's `kid` must be the token's. Raises Temporary for a key of no use."""
-    if secret.lstrip().startswith("{"):
-        try:
-            named = json.loads(secret).get("kid")
-        except ValueError:
-            named = None
-        if named is not None and named != kid:
-            return None
-    key = public_key(secret)
-    if not any(is_key_for(key, _ALGORITHMS[name][0]) for name in algorithms):
-        raise auth_scheme.unusable(f"the secret is not a key for {' or '.join(algorithms)}")
-    return key
+def _is_signed_with_shared_key(token: Unproven, secrets: Sequence[str]) -> bool:
+    hash_name = _SHARED_KEY_ALGORITHMS.get(token.algorithm)
+    if hash_name is None:
+        return False
+    signatures = [signing.hmac_text(token.signed, secret.encode(), hash_name, "base64url") for secret in secrets]
+    return signing.matches_any([token.signature], signatures)
 
 
-def _is_signed(token: Unproven, keys: Sequence[str | PublicKey]) -> bool:
-    if token.algorithm.startswith("HS"):
-        name = f"sha{token.algorithm[2:]}"
-        expected = [
-            signing.hmac_text(token.signed, key.encode(), name, "base64url") for key in keys if isinstance(key, str)
-        ]
-        return signing.matches_any([token.signature], expected)
+def _is_signed_by_owner(token: Unproven, keys: Sequence[PublicKey]) -> bool:
+    """Return whether the owner of one of the keys signed the token."""
+    algorithm = _PUBLIC_KEY_ALGORITHMS.get(token.algorithm)
+    if algorithm is None:
+        return False
+    scheme, hash_name, padding = algorithm
     signature = _bytes(token.signature)
-    scheme, name, padding = _ALGORITHMS[token.algorithm]
-    # The token chose its algorithm, and by `kid` its key: one of another kind has not signed it.
-    public = [key for key in keys if not isinstance(key, str) and is_key_for(key, scheme)]
     checks = [
-        is_signed_by(key, scheme, signature, token.signed, algorithm=name, form="raw", padding=padding)
-        for key in public
+        is_signed_by(key, scheme, signature, token.signed, algorithm=hash_name, form="raw", padding=padding)
+        for key in keys
+        if is_key_for(key, scheme)  # the token chose its algorithm and, by `kid`, its key: they need not fit
     ]
     return True in checks
 

@@ -1,12 +1,13 @@
 """YAML, read event by event from libyaml's parser and bounded on the way, before anything is built.
 
-PyYAML's loaders recurse once a level, and its C one takes the process with it; the stream of events does not. An alias
-counts as all that it stands for, and becomes a copy.
+PyYAML's loaders call themselves for each level of nesting. A body that is nested deeply enough makes the C loader
+overflow the stack, which ends the process. To read the events takes no such calls.
+
+An alias becomes a copy of the value that it stands for, and counts like one.
 """
 
 import re
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import yaml
 from yaml._yaml import CParser
@@ -14,64 +15,20 @@ from yaml._yaml import CParser
 from shared.errors import Rejected, RejectedCode
 from shared.formats import json_body, text_body
 from shared.formats.media_type import MediaType, media_type
+from shared.formats.yaml_scalars import CORE_TAG, plain_scalar, tag_not_allowed, tagged_scalar
 from shared.jsontext import Json, JsonObject
-from shared.limits import Limits, finite, integer, put
-
-PREFIX: Final = "tag:yaml.org,2002:"
-
-_WORDS: Final[dict[str, bool | None]] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_FIRST_OF_NUMBER: Final = frozenset("+-.0123456789")
-_NUMBER: Final = re.compile(
-    r"(?P<decimal>[-+]?[0-9]++)"
-    r"|0o(?P<octal>[0-7]++)"
-    r"|0x(?P<hexadecimal>[0-9a-fA-F]++)"
-    r"|(?P<real>[-+]?(?:\.[0-9]++|[0-9]++(?:\.[0-9]*+)?)(?:[eE][-+]?[0-9]++)?)"
-    r"|(?P<not_finite>[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))"
-)
-_BASES: Final = {"decimal": 10, "octal": 8, "hexadecimal": 16}
-
-
-def plain_scalar(text: str, limits: Limits) -> Json:
-    """Convert a scalar without quotes and tag. Raises Rejected (`number_out_of_range`)."""
-    if text in _WORDS:
-        return _WORDS[text]
-    return _number(text, limits) if text[0] in _FIRST_OF_NUMBER else text
-
-
-def tagged_scalar(tag: str, text: str, limits: Limits) -> Json:
-    """Raises Rejected (`tag_not_allowed`, `number_out_of_range`)."""
-    kind = tag.removeprefix(PREFIX)
-    value = text if kind in ("!", "str") else plain_scalar(text, limits)
-    if kind == "float" and type(value) is int:
-        value = finite(text)
-    if type(value).__name__ != {"!": "str", "null": "NoneType"}.get(kind, kind):
-        raise Rejected("tag_not_allowed", "YAML tags are those of the core schema, on values that fit them")
-    return value
-
-
-def _number(text: str, limits: Limits) -> Json:
-    found = _NUMBER.fullmatch(text)
-    if found is None or found.lastgroup is None:
-        return text
-    if found.lastgroup in _BASES:
-        return integer(found[found.lastgroup], _BASES[found.lastgroup], limits)
-    if found.lastgroup == "not_finite":
-        raise Rejected("number_out_of_range", "JSON has neither infinity nor NaN")
-    return finite(text)
-
+from shared.limits import Limits, put
 
 _MERGE_KEY: Final = "<<"
 
 
-@dataclass(slots=True)
-class _Node:
-    """A whole value with an anchor. `nodes` and `characters` are what it adds to a document, `height` how many levels.
+class _Anchored(NamedTuple):
+    """A value that an alias may stand for.
 
-    `text` is a scalar as it was written, which is its name where it is a key.
+    nodes       how many lists, objects and scalars a copy of it adds to the document
+    characters  how many characters the scalars of a copy have
+    height      how many levels of lists and objects it has; 0 for a scalar
+    text        a scalar as it was written, which is the key if an alias stands for one; None for a list or an object
     """
 
     value: Json
@@ -81,78 +38,85 @@ class _Node:
     text: str | None
 
 
-@dataclass(slots=True)
 class _List:
-    anchor: str | None
-    nodes_before: int
-    characters_before: int
-    value: list[Json] = field(default_factory=list)
-    height: int = 1
+    """A list that is being read.
 
-    def take(self, value: Json, _text: str | None, _is_plain: bool, _limits: Limits) -> None:
-        self.value.append(value)
+    nodes_before, characters_before  how much was counted before it, so that the rest is its own
+    height                           how many levels it has so far
+    """
 
-    def finish(self, _limits: Limits) -> None:
-        pass
+    def __init__(self, anchor: str | None, nodes_before: int, characters_before: int) -> None:
+        self.anchor = anchor
+        self.nodes_before = nodes_before
+        self.characters_before = characters_before
+        self.height = 1
+        self.value: list[Json] = []
 
 
-@dataclass(slots=True)
 class _Object:
-    """Takes a key, then its value. What `<<` brings is put in at the end: the object's own keys go first."""
+    """An object that is being read: a key, its value, the next key. `key` is None while a key is expected.
 
-    anchor: str | None
-    nodes_before: int
-    characters_before: int
-    value: JsonObject = field(default_factory=dict)
-    height: int = 1
-    key: str | None = None
-    is_merging: bool = False
-    merged: list[JsonObject] | None = None
+    The fields of a merge key `<<` are added at the end, because the object's own fields override them.
+    """
 
-    def take(self, value: Json, text: str | None, is_plain: bool, limits: Limits) -> None:
-        key = self.key
-        if key is None:
-            if text is None:
-                raise Rejected("invalid_key", "a key in YAML is a scalar, not a list or an object")
-            self.key = text
-            self.is_merging = is_plain and text == _MERGE_KEY
-            return
+    def __init__(self, anchor: str | None, nodes_before: int, characters_before: int) -> None:
+        self.anchor = anchor
+        self.nodes_before = nodes_before
+        self.characters_before = characters_before
+        self.height = 1
+        self.value: JsonObject = {}
+        self.key: str | None = None
+        self._is_merging = False
+        self._merged: list[JsonObject] | None = None
+
+    def take_key(self, text: str | None, *, is_plain: bool) -> None:
+        """Take a scalar as the key: its text, and whether it has neither quotes nor a tag. None for other values."""
+        if text is None:
+            raise Rejected("invalid_key", "a key in YAML is a scalar, not a list or an object")
+        self.key = text
+        self._is_merging = is_plain and text == _MERGE_KEY
+
+    def take_value(self, key: str, value: Json, limits: Limits) -> None:
         self.key = None
-        if self.is_merging:
+        if self._is_merging:
             self._merge(value)
         else:
             put(self.value, key, value, limits)
 
     def _merge(self, value: Json) -> None:
-        if self.merged is not None:
+        if self._merged is not None:
             raise Rejected("duplicate_key", "an object has the merge key '<<' twice")
-        self.merged = []
-        for brought in value if isinstance(value, list) else [value]:
-            if not isinstance(brought, dict):
+        self._merged = []
+        for merged in value if isinstance(value, list) else [value]:
+            if not isinstance(merged, dict):
                 raise Rejected("invalid_key", "the merge key '<<' takes an object or a list of objects")
-            self.merged.append(brought)
+            self._merged.append(merged)
 
-    def finish(self, limits: Limits) -> None:
-        for brought in self.merged or ():
-            for key, value in brought.items():
+    def add_merged(self, limits: Limits) -> None:
+        """Add the fields of the merge key that the object has not. Of several objects, the first one's field counts."""
+        for merged in self._merged or ():
+            for key, value in merged.items():
                 if key not in self.value:
                     put(self.value, key, value, limits)
 
 
 class Builder:
-    """Raises Rejected from any method."""
+    """Builds the value of a document from its events. Raises Rejected from any method."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._documents = _List(None, 0, 0)
+        self._documents = _List(None, nodes_before=0, characters_before=0)
         self._open: list[_List | _Object] = [self._documents]
-        self._anchors: dict[str, _Node | None] = {}  # None while the value is open
+        """What is being read, from the outermost to the innermost."""
+        self._anchors: dict[str, _Anchored | None] = {}
+        """None while the value with the anchor is being read."""
         self._has_document = False
         self._has_aliases = False
         self._nodes = 0
         self._characters = 0
 
     def document(self) -> Json:
+        """Return the document, when all events have been read."""
         if not self._documents.value:
             raise Rejected("malformed_body", "not YAML: there is no document")
         return self._documents.value[0]
@@ -162,15 +126,17 @@ class Builder:
             raise Rejected("multiple_documents", "the YAML holds more than one document")
         self._has_document = True
 
-    def scalar(self, text: str, anchor: str | None, tag: str | None, is_plain: bool) -> None:
-        self._count(1, len(text))
+    def scalar(self, text: str, anchor: str | None, tag: str | None, *, is_plain: bool) -> None:
+        """Add a scalar. `is_plain`: it has neither quotes nor a tag."""
+        characters = len(text)
+        self._count(1, characters)
         if tag is not None:
             value = tagged_scalar(tag, text, self._limits)
         else:
             value = plain_scalar(text, self._limits) if is_plain else text
         if anchor is not None:
-            self._anchors[anchor] = _Node(value, 1, len(text), 0, text)
-        self._open[-1].take(value, text, is_plain, self._limits)
+            self._anchors[anchor] = _Anchored(value, nodes=1, characters=characters, height=0, text=text)
+        self._add(value, text, is_plain=is_plain)
 
     def open_list(self, anchor: str | None, tag: str | None) -> None:
         self._start(_List(anchor, self._nodes, self._characters), tag, "seq")
@@ -179,39 +145,55 @@ class Builder:
         self._start(_Object(anchor, self._nodes, self._characters), tag, "map")
 
     def close(self) -> None:
-        made = self._open.pop()
-        made.finish(self._limits)
-        if made.anchor is not None:
-            nodes, characters = self._nodes - made.nodes_before, self._characters - made.characters_before
-            self._anchors[made.anchor] = _Node(made.value, nodes, characters, made.height, None)
-        self._place(made.value, None, made.height)
+        """End the innermost list or object."""
+        closed = self._open.pop()
+        if isinstance(closed, _Object):
+            closed.add_merged(self._limits)
+        if closed.anchor is not None:
+            nodes = self._nodes - closed.nodes_before
+            characters = self._characters - closed.characters_before
+            self._anchors[closed.anchor] = _Anchored(closed.value, nodes, characters, closed.height, text=None)
+        self._raise_height(closed.height)
+        self._add(closed.value, None, is_plain=False)
 
     def alias(self, anchor: str) -> None:
         if anchor not in self._anchors:
             raise Rejected("malformed_body", "not YAML: an alias refers to no anchor")
-        node = self._anchors[anchor]
-        if node is None:
+        anchored = self._anchors[anchor]
+        if anchored is None:
             raise Rejected("expanded_too_large", "a YAML alias stands for what it is in")
         self._has_aliases = True
-        self._count(node.nodes, node.characters)
-        self._verify_depth(node.height)
-        self._place(_copied(node.value), node.text, node.height)
+        self._count(anchored.nodes, anchored.characters)
+        self._verify_depth(anchored.height)
+        self._raise_height(anchored.height)
+        self._add(_copied(anchored.value), anchored.text, is_plain=False)
 
     def _start(self, container: _List | _Object, tag: str | None, kind: str) -> None:
-        if tag not in (None, "!", PREFIX + kind):
-            raise Rejected("tag_not_allowed", "YAML tags are those of the core schema, on values that fit them")
+        if tag not in (None, "!", CORE_TAG + kind):
+            raise tag_not_allowed()
         self._count(1, 0)
         self._verify_depth(1)
         if container.anchor is not None:
             self._anchors[container.anchor] = None
         self._open.append(container)
 
-    def _place(self, value: Json, text: str | None, height: int) -> None:
-        into = self._open[-1]
-        into.height = max(into.height, height + 1)
-        into.take(value, text, False, self._limits)
+    def _add(self, value: Json, text: str | None, *, is_plain: bool) -> None:
+        """Add a value to the innermost list or object. `text` and `is_plain` matter if it is a key."""
+        container = self._open[-1]
+        if isinstance(container, _List):
+            container.value.append(value)
+        elif container.key is None:
+            container.take_key(text, is_plain=is_plain)
+        else:
+            container.take_value(container.key, value, self._limits)
+
+    def _raise_height(self, inner_height: int) -> None:
+        """Note in the innermost list or object that it contains a value of that height."""
+        container = self._open[-1]
+        container.height = max(container.height, inner_height + 1)
 
     def _count(self, nodes: int, characters: int) -> None:
+        """Count lists, objects and scalars, and the characters of the scalars. An alias counts like a copy."""
         self._nodes += nodes
         self._characters += characters
         if self._nodes > self._limits.max_nodes or self._characters > self._limits.max_expanded_characters:
@@ -219,7 +201,9 @@ class Builder:
             raise Rejected(code, f"the YAML expands to more than {self._limits.max_nodes} values, or too much text")
 
     def _verify_depth(self, levels: int) -> None:
-        if len(self._open) - 1 + levels > self._limits.max_depth:
+        """Reject what would be too deep if so many levels were added to those that are being read."""
+        levels_open = len(self._open) - 1  # without the list of documents
+        if levels_open + levels > self._limits.max_depth:
             raise Rejected("nested_too_deeply", f"the YAML is nested deeper than {self._limits.max_depth} levels")
 
 
@@ -230,7 +214,7 @@ def _copied(value: Json) -> Json:
     return [_copied(inner) for inner in value] if isinstance(value, list) else value
 
 
-# libyaml compares each with all before it. Only the core schema's tags are taken, so nobody needs many.
+# libyaml compares each directive with all before it. Only the core schema's tags are accepted, so nobody needs many.
 _TAG_DIRECTIVE: Final = re.compile("^%TAG|[\n\r\x85\u2028\u2029]%TAG")
 _MAX_TAG_DIRECTIVES: Final = 20
 _JSON: Final = media_type("application/json")
@@ -252,15 +236,18 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
         _read(text, builder)
     except yaml.YAMLError as error:
         if text.lstrip()[:1] in {"{", "["} and "\\u" in text:
-            return _as_json(text, limits, _rejection(error, limits))
+            return _parse_as_json(text, limits, _rejection(error, limits))
         raise _rejection(error, limits) from None
     except UnicodeError:  # a tag may spell bytes that are no UTF-8
         raise Rejected("malformed_body", "not YAML: a tag is not UTF-8") from None
     return builder.document()
 
 
-def _as_json(text: str, limits: Limits, rejection: Rejected) -> Json:
-    """JSON is YAML, but libyaml takes no pair of surrogates for the character it is. Raises the rejection otherwise."""
+def _parse_as_json(text: str, limits: Limits, rejection: Rejected) -> Json:
+    """Parse JSON, which is YAML too, though libyaml rejects a character that is written as a pair of surrogates.
+
+    Raises the rejection if the text is not JSON either.
+    """
     try:
         return json_body.parse(text.encode(), _JSON, limits)
     except Rejected:
@@ -273,8 +260,8 @@ def _read(text: str, builder: Builder) -> None:
         while event := parser.get_event():
             match event:
                 case yaml.ScalarEvent():
-                    plain = event.implicit[0] and event.tag is None
-                    builder.scalar(event.value, event.anchor, event.tag, plain)
+                    is_plain = event.implicit[0] and event.tag is None
+                    builder.scalar(event.value, event.anchor, event.tag, is_plain=is_plain)
                 case yaml.SequenceStartEvent():
                     builder.open_list(event.anchor, event.tag)
                 case yaml.MappingStartEvent():

@@ -114,7 +114,17 @@ def test_a_number_that_json_cannot_hold_is_rejected(text: str) -> None:
     [
         *("!!python/object/apply:os.system ['true']", "!!python/name:os.system", "!!binary aGk=", "!!set {a}"),
         *("!!omap [a: 1]", "!!timestamp 2001-12-14", "!custom 1", "a: !custom [1]", "!<tag:example.com,2020:x> 1"),
-        *("!!int a", "!!bool yes", "!!seq {}", "!!map []", "!!merge '<<'", "{!!python/none a: 1}", "!!Str a"),
+        *(
+            "!!int a",
+            "!!float 0x1F",
+            "!!float 0o17",
+            "!!bool yes",
+            "!!seq {}",
+            "!!map []",
+            "!!merge '<<'",
+            "{!!python/none a: 1}",
+            "!!Str a",
+        ),
         "%TAG ! tag:example.com,2020:\n--- !x 1",
     ],
 )

@@ -4,7 +4,7 @@
     open        nothing is tried. Each pause is twice as long as the one before, up to a limit
     half open   after the pause one thing at a time is tried: its success closes the breaker, its failure opens it
 
-Times are those of the caller's clock, in seconds. Nothing here keeps a state: who asks keeps the circuit.
+Times are those of the caller's clock, in seconds. The functions here keep nothing: the caller stores the circuit.
 """
 
 from dataclasses import dataclass
@@ -29,16 +29,19 @@ class Circuit(NamedTuple):
 
     failures       in a row, while the breaker is closed
     pause_seconds  the length of the last pause; 0 for a closed breaker
-    open_until     the end of the last pause. It stays when the breaker closes, so that whoever reads the same pause
-                   from the ledger afterwards knows that it is over
+    open_until     the end of the last pause. It stays when the breaker closes: the pause is in the ledger too, and when
+                   it is read from there later, its end tells that it is the one that is over
     """
 
     failures: int = 0
     pause_seconds: float = 0.0
     open_until: float = 0.0
 
+    def is_open(self, now: float) -> bool:
+        return now < self.open_until
+
     def is_half_open(self, now: float) -> bool:
-        return self.pause_seconds > 0 and self.open_until <= now
+        return self.pause_seconds > 0 and not self.is_open(now)
 
 
 CLOSED: Final = Circuit()
@@ -49,16 +52,20 @@ def after_attempt(circuit: Circuit, settings: BreakerSettings, now: float, *, ha
 
     An open circuit stays as it is: such an attempt began before it opened, and its pause has been decided.
     """
-    if circuit.open_until > now:
+    if circuit.is_open(now):
         return circuit
     if not has_failed:
-        return Circuit(open_until=circuit.open_until)
+        return _closed(circuit)
     if circuit.is_half_open(now):
         return _opened(min(circuit.pause_seconds * PAUSE_FACTOR, settings.max_pause_seconds), now)
     failures = circuit.failures + 1
     if failures < settings.failures:
         return circuit._replace(failures=failures)
     return _opened(settings.pause_seconds, now)
+
+
+def _closed(circuit: Circuit) -> Circuit:
+    return CLOSED._replace(open_until=circuit.open_until)
 
 
 def _opened(pause_seconds: float, now: float) -> Circuit:

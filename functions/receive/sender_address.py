@@ -7,8 +7,9 @@ from typing import Final
 
 from shared import errors, http
 
+# Proxies write `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`.
 _PORT: Final = re.compile(r":[0-9]+$")
-_IN_BRACKETS: Final = re.compile(r"\[([^\]]*)\](?::[0-9]+)?")
+_BRACKETED_IPV6: Final = re.compile(r"\[(?P<address>[^\]]*)\](?::[0-9]+)?")
 
 
 class AllowList:
@@ -25,7 +26,7 @@ class AllowList:
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
-    """Parse an address; an IPv4 address that is written as one of IPv6 becomes IPv4."""
+    """Parse an address. `::ffff:192.0.2.1`, an IPv4 address in the form of IPv6, is parsed as 192.0.2.1."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -45,10 +46,15 @@ def sender_address(request: http.Request, trusted_proxies: int) -> str:
     hops = [hop.strip() for hop in (request.header("x-forwarded-for") or "").split(",") if hop.strip()]
     if not hops:  # the request bypassed the proxies, or there are none here
         return request.peer
-    return _without_port(hops[-trusted_proxies]) if len(hops) >= trusted_proxies else ""
+    if len(hops) < trusted_proxies:  # a proxy is missing, so nobody trusted wrote the sender's address
+        return ""
+    return _without_port(hops[-trusted_proxies])
 
 
 def _without_port(hop: str) -> str:
-    if in_brackets := _IN_BRACKETS.fullmatch(hop):
-        return in_brackets[1]
-    return _PORT.sub("", hop) if hop.count(":") == 1 else hop
+    bracketed = _BRACKETED_IPV6.fullmatch(hop)
+    if bracketed:
+        return bracketed["address"]
+    if hop.count(":") > 1:  # IPv6 without brackets has no port: its last part only looks like one
+        return hop
+    return _PORT.sub("", hop)

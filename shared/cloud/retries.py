@@ -2,8 +2,10 @@
 
     Pub/Sub, Cloud Storage, metadata server   BRIEF: a sender waits for the answer, and some senders never send again
     Firestore, DynamoDB                       PATIENT: an outcome that is not recorded is delivered once more
-    Secret Manager                            none: SecretStore serves the last values and reads again later, where
-                                              PASSING_STATUSES says that the answer is not about the secret
+    Secret Manager                            no retries here. SecretStore goes on with the last values of a secret and
+                                              reads it again later, if the status is one of PASSING_STATUSES
+
+A passing answer is one that may be different when the same call is made again.
 
 https://cloud.google.com/storage/docs/retry-strategy#retryable
 """
@@ -19,20 +21,25 @@ PASSING_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 PASSING_CODES: Final = frozenset(
     {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "502", "503", "504"}
 )
-"""Firestore's own words, and the statuses of what stands before Firestore."""
+"""Firestore's own codes, and the HTTP statuses of the load balancers in front of it, which know no such codes."""
 
 Result = TypeVar("Result")
 
 
 class RetryPolicy(NamedTuple):
-    """`waits_seconds`: before each further call, give or take half. None begins `until_seconds` after the first."""
+    """The waits between the calls, and the time after which no further call begins.
+
+    waits_seconds  the wait before each further call. `back_off` makes each up to half shorter or longer, so that
+                   instances that failed together do not call again together
+    until_seconds  counted from the first call
+    """
 
     waits_seconds: tuple[float, ...]
     until_seconds: float
 
 
-BRIEF: Final = RetryPolicy((0.1, 0.2), 1.0)
-PATIENT: Final = RetryPolicy((0.05, 0.1, 0.2, 0.4), 5.0)
+BRIEF: Final = RetryPolicy(waits_seconds=(0.1, 0.2), until_seconds=1.0)
+PATIENT: Final = RetryPolicy(waits_seconds=(0.05, 0.1, 0.2, 0.4), until_seconds=5.0)
 
 
 async def with_retries(

@@ -11,13 +11,13 @@ from urllib.parse import quote, unquote
 
 from shared.errors import Temporary
 
+# The modes of the SQLite files too. They are repeated here because `receive` writes blobs and needs no database: the
+# module of those files imports sqlite3, which takes 3 ms of its start.
 _PRIVATE_FOLDER: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
-"""As for the SQLite files, whose module receive need not import: sqlite3 takes 3 ms of its start."""
-
 
 MAX_NAME_BYTES: Final = 200
-"""Of a file: file systems take 255."""
+"""The longest name of a file. File systems accept 255 bytes."""
 
 
 class LocalBlobs:
@@ -28,8 +28,8 @@ class LocalBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lasting: set[Path] = set()
-        """The folders of which this process made sure that they outlive a loss of power."""
+        self._synced: set[Path] = set()
+        """The folders that this process has made and written to the disk: they outlive a loss of power."""
 
     async def put(self, name: str, content: bytes) -> None:
         with _temporary(name, "written"):
@@ -64,10 +64,10 @@ class LocalBlobs:
     async def _write(self, path: Path, content: bytes) -> None:
         folder = path.parent
         try:
-            await asyncio.to_thread(_replace, path, content, is_folder_lasting=folder in self._lasting)
-            self._lasting.add(folder)
+            await asyncio.to_thread(_replace, path, content, is_folder_synced=folder in self._synced)
+            self._synced.add(folder)
         except FileNotFoundError:
-            self._lasting.discard(folder)  # somebody deleted it
+            self._synced.discard(folder)  # somebody deleted it
             raise
 
 
@@ -87,8 +87,12 @@ MARK: Final = "="
 def paths_of(folder: Path, name: str) -> tuple[Path, ...]:
     """Return where the blob is written, and where else an earlier version wrote it."""
     digest = hashlib.sha256(name.encode()).hexdigest()
-    hashed, readable = folder / digest[:2] / digest, MARK + quote(name, safe="")
-    return (folder / digest[:2] / readable, hashed) if len(readable) <= MAX_NAME_BYTES else (hashed,)
+    blob_folder = folder / digest[:2]
+    hashed_path = blob_folder / digest
+    readable_name = MARK + quote(name, safe="")
+    if len(readable_name) > MAX_NAME_BYTES:
+        return (hashed_path,)
+    return (blob_folder / readable_name, hashed_path)
 
 
 def _read_first(paths: tuple[Path, ...]) -> bytes | None:
@@ -99,9 +103,9 @@ def _read_first(paths: tuple[Path, ...]) -> bytes | None:
 
 
 def purge_blobs(folder: Path, before: float, needed: Collection[str] = ()) -> int:
-    """Delete what was last written before that time, a killed writer's halves too; how many they were.
+    """Delete the files that were last written before that time, and return how many there were.
 
-    The blobs with the `needed` names stay. Raises OSError.
+    Drafts that a killed process left are deleted too. The blobs with the `needed` names stay. Raises OSError.
     """
     count = 0
     kept = {path for name in needed for path in paths_of(folder, name)}
@@ -113,13 +117,13 @@ def purge_blobs(folder: Path, before: float, needed: Collection[str] = ()) -> in
     return count
 
 
-def _replace(path: Path, content: bytes, *, is_folder_lasting: bool) -> None:
+def _replace(path: Path, content: bytes, *, is_folder_synced: bool) -> None:
     """Replace the file whole: nobody reads half a blob, and what was confirmed outlives a loss of power.
 
     By the system's own calls, and as few as do it: after each, the thread waits for the interpreter's lock.
     """
     folder = path.parent
-    if not is_folder_lasting:
+    if not is_folder_synced:
         folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
         _sync(folder.parent)
     draft = path.with_name(f".{os.urandom(8).hex()}")

@@ -25,13 +25,18 @@ MAX_AT_ONCE: Final = 32
 MAX_ANSWER_BYTES: Final = 65_536
 """Only the status matters: an accepted mail is not sent again because its answer is too long."""
 MAX_ANSWER_CHARACTERS: Final = 500
+_MAX_TIME_DIGITS: Final = 12
+"""A time in Unix seconds has 10 digits; a header with many more is of no use."""
 KEY_PAUSE_SECONDS: Final = 300.0
 """The time for which a secret is cached: a new key cannot be seen earlier."""
 SENDER_PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
 
 
 class SendGridTransport:
-    """`url` is the API's base, such as https://api.sendgrid.com. The first mail needs `use_key` before it."""
+    """The mail transport over SendGrid's API. `url` is the API's base, such as https://api.sendgrid.com.
+
+    Call `use_key` before the first `send`: until then there is no API key, and no path to send to.
+    """
 
     def __init__(self, destination: str, url: str, clock: ports.Clock) -> None:
         self._destination = destination
@@ -49,6 +54,7 @@ class SendGridTransport:
         from sendgrid import SendGridAPIClient  # type: ignore[import-untyped] # it has no types
 
         endpoint = SendGridAPIClient(api_key, host=self._url.rstrip("/")).client.mail.send
+        # The library has no public method for the URL. From it, a new version of the API needs no change here.
         self._path = urlsplit(str(endpoint._build_url(query_params=None))).path
         self.headers = {**endpoint.request_headers, "Content-Type": "application/json"}
         self.api_key = api_key
@@ -58,10 +64,11 @@ class SendGridTransport:
         body = texts_json(request_body(mail))
         began = time.monotonic()
         try:
+            # A mail that waits for its turn longer than half of its time would have too little left to be sent.
             await self._limit.take(timeout_seconds / 2)
             try:
-                left = timeout_seconds - (time.monotonic() - began)
-                answer = await self._http.call("POST", self._path, self.headers, body, left)
+                seconds_left = timeout_seconds - (time.monotonic() - began)
+                answer = await self._http.call("POST", self._path, self.headers, body, seconds_left)
             finally:
                 self._limit.give_back()
         except http_connection.NotSent as error:
@@ -136,11 +143,21 @@ def outcome_of(answer: http_client.Answer, *, sender: str, destination: str, now
 
 
 def _retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Read `Retry-After` in seconds, else `X-RateLimit-Reset`, a Unix time."""
-    for name, zero in (("retry-after", 0.0), ("x-ratelimit-reset", now)):
-        text = headers.get(name, "")
-        if text.isdecimal() and len(text) <= 12:
-            return max(0.0, float(text) - zero)
+    """Return the seconds of `Retry-After`; without it, the seconds until `X-RateLimit-Reset`, a Unix time."""
+    retry_after = _whole_number(headers, "retry-after")
+    if retry_after is not None:
+        return retry_after
+    reset_at = _whole_number(headers, "x-ratelimit-reset")
+    if reset_at is not None:
+        return max(0.0, reset_at - now)
+    return None
+
+
+def _whole_number(headers: Mapping[str, str], name: str) -> float | None:
+    """Return the number in the header; None if there is none, or one of too many digits."""
+    text = headers.get(name, "")
+    if text.isdecimal() and len(text) <= _MAX_TIME_DIGITS:
+        return float(text)
     return None
 
 

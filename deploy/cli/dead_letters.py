@@ -13,7 +13,8 @@ from deploy.cli.command import DONE, NOT_DONE
 from deploy.history import documents, replay, stored_messages
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.state import State
-from deploy.terminal.output import DIM, Column, Screen, count_of, cut, print_json, printable, table, with_progress
+from deploy.terminal.output import DIM, Column, Screen, count_of, cut, print_json, printable, table
+from deploy.terminal.progress import with_progress
 from shared import errors, journal, ports
 from shared.jsontext import Json, JsonObject
 

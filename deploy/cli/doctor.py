@@ -14,6 +14,7 @@ from deploy.doctor.checks import LONGEST_SECONDS, Subject, checkup
 from deploy.platforms.choice import add_platform, add_state, chosen_kind, is_local, same_platform
 from deploy.terminal import output
 from deploy.terminal.finding import Finding
+from deploy.terminal.progress import PassingLine
 from shared.jsontext import Json
 
 DETAILS: Final = "The command changes nothing and takes at most 45 seconds. `?` marks what could not be checked."
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     checks = chosen_kind(options).doctor_checks(_subject(options))
-    line = output.PassingLine(sys.stderr)
+    line = PassingLine(sys.stderr)
     findings = checkup(
         checks,
         lambda done: line.show(f"checking: {done} of {len(checks)} …"),

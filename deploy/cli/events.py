@@ -32,8 +32,8 @@ from deploy.terminal.output import (
     print_json,
     printable,
     table,
-    with_progress,
 )
+from deploy.terminal.progress import with_progress
 from shared import delivery, ledger, outcomes, ports, times
 from shared.did_you_mean import did_you_mean
 from shared.journal import AttemptEntry, RouteDecision, route_documents

@@ -22,7 +22,8 @@ from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forget
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.terminal.command_line import CommandError, UsageError
-from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, printable, stdout_screen, table
+from deploy.terminal.output import Column, Screen, count_of, print_json, printable, stdout_screen, table
+from deploy.terminal.progress import PassingLine
 from functions.notify.recipients.people import folded
 from functions.notify.recipients.recipient import compiled_directory
 from shared import errors, ledger_rules

@@ -17,6 +17,7 @@ from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.state import State
 from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
 from deploy.terminal import command_line, output
+from deploy.terminal.progress import Progress
 from shared import errors, jsontext, ports, times
 from shared.did_you_mean import did_you_mean, nearest
 from shared.settings import DEFAULT_STATE
@@ -222,7 +223,7 @@ async def publish_at_rate(
     context: Context, rows: Sequence[Row], send: Callable[[ports.Bus, Sequence[Row]], Awaitable[None]]
 ) -> None:
     """Send `rows` in batches, at the rate of the options, with their progress on standard error."""
-    progress = output.Progress(len(rows), "published", sys.stderr)
+    progress = Progress(len(rows), "published", sys.stderr)
     async with context.state.bus() as bus:
         with progress:
             await send_at_rate(rows, context.options.rate, lambda batch: send(bus, batch), progress.tell)

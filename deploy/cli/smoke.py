@@ -22,6 +22,7 @@ from deploy.requests.events import make_provider_event, make_test_event, read_ev
 from deploy.requests.posting import Posting, Recipient, possible_recipients, post, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal import command_line, output
+from deploy.terminal.progress import PassingLine
 from shared import errors, http, journal, ledger
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
@@ -285,7 +286,7 @@ class _Waiting:
     """A line on a terminal that shows the waiting time, and makes room for what is printed."""
 
     def __init__(self, *, is_silent: bool = False) -> None:
-        self._line = output.PassingLine(sys.stdout)
+        self._line = PassingLine(sys.stdout)
         self._is_silent = is_silent
 
     def say(self, text: str) -> None:

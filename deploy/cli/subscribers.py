@@ -17,7 +17,8 @@ from deploy.platforms.platform import Platform
 from deploy.subscribers.imports import CsvFault, Importer, ImportResult, Row, fault_texts, import_rows
 from deploy.subscribers.operator_api import Deployment, OperatorApi
 from deploy.terminal.command_line import CommandError
-from deploy.terminal.output import Column, PassingLine, Screen, count_of, print_json, stdout_screen, table
+from deploy.terminal.output import Column, Screen, count_of, print_json, stdout_screen, table
+from deploy.terminal.progress import PassingLine
 from functions.subscribe.service import SubscribeSettings, read_settings
 from shared.jsontext import Json, JsonObject
 

@@ -1,19 +1,25 @@
-"""Printing that every command shares."""
+"""The output of the commands: JSON, tables and listings, colours, and texts that fit a terminal."""
 
 import json
 import os
 import shutil
 import sys
 import textwrap
-import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
-from types import TracebackType
-from typing import Final, Self, TextIO, TypeVar
+from typing import Final
 
 from shared.jsontext import JsonObject
+
+GAP: Final = "  "
+PIPE_COLUMNS: Final = 100
+"""The width of a table that is not printed to a terminal."""
+RED: Final = "31"
+GREEN: Final = "32"
+YELLOW: Final = "33"
+BOLD: Final = "1"
+DIM: Final = "2"
 
 
 def print_json(document: JsonObject) -> None:
@@ -33,22 +39,21 @@ def duration_text(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-GAP: Final = "  "
-PIPE_COLUMNS: Final = 100
-"""The width of a table that is not printed to a terminal."""
-RED: Final = "31"
-GREEN: Final = "32"
-YELLOW: Final = "33"
-BOLD: Final = "1"
-DIM: Final = "2"
-
-
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """`width` in columns; None for a pipe or a file."""
+    """The target of the output: a terminal of `width` columns; a pipe or a file if `width` is None."""
 
     width: int | None = None
     colours: bool = False
+
+    @property
+    def is_pipe(self) -> bool:
+        return self.width is None
+
+    @property
+    def line_columns(self) -> int:
+        """The width that a line may have."""
+        return PIPE_COLUMNS if self.width is None else self.width
 
     def coloured(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colours and code and text else text
@@ -67,13 +72,15 @@ def _no_colour(_: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `colour` returns the colour of a cell's text.
+    """A column of a table.
 
-    Where a line would be too long, cells are cut to no less than `least`, or not at all without it; with `is_cut_last`,
-    after all others. Cells are cut to `most` everywhere: one long text would push the other columns out of sight.
-
-    A column that `is_whole_in_pipe` comes last in a pipe, and none of its cells is cut there: programs look for its
-    texts, and a line that is too long for a person ends with them.
+    least             the width to which its cells may be cut where a line would be too long; None: they stay whole
+    colour            returns the colour of a cell's text
+    most              the width to which its cells are always cut: one long text would push the other columns out of
+                      sight. None: there is no such width
+    is_cut_last       its cells are cut only when those of the other columns are as narrow as may be
+    is_whole_in_pipe  in a pipe, its cells are never cut, because programs look for its texts. Such a column is moved to
+                      the end, so that the lines stay readable however long those texts are
     """
 
     title: str
@@ -89,25 +96,35 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Scre
 
     On a terminal, empty columns are left out. In a pipe every column stays, so that programs can rely on them.
     """
-    cells = [[printable(cell) for cell in row] for row in rows]
-    if screen.width is None:
-        order = sorted(range(len(columns)), key=lambda index: columns[index].is_whole_in_pipe)
-        columns = [columns[index] for index in order]
-        cells = [[row[index] for index in order] for row in cells]
-    else:
-        filled = [any(texts) for texts in zip(*cells, strict=True)]
-        columns = [*compress(columns, filled)]
-        cells = [[*compress(row, filled)] for row in cells]
-    titles = [column.title for column in columns]
-    widths = [
-        min(max(map(width_of, texts)), column.most or sys.maxsize)
-        for column, texts in zip(columns, zip(titles, *cells, strict=True), strict=True)
-    ]
-    widths = fit_widths(widths, columns, PIPE_COLUMNS if screen.width is None else screen.width)
-    if screen.width is None and columns and columns[-1].is_whole_in_pipe:
+    printable_rows = [[printable(cell) for cell in row] for row in rows]
+    order = _order_in_pipe(columns) if screen.is_pipe else _filled(printable_rows)
+    shown = [columns[index] for index in order]
+    cells = [[row[index] for index in order] for row in printable_rows]
+    titles = [column.title for column in shown]
+    widths = fit_widths(_wanted_widths(shown, [titles, *cells]), shown, screen.line_columns)
+    if screen.is_pipe and shown and shown[-1].is_whole_in_pipe:
         widths[-1] = max(width_of(row[-1]) for row in [titles, *cells])
     head = [screen.coloured(padded(title, width), DIM) for title, width in zip(titles, widths, strict=True)]
-    return "\n".join([_line(head), *(_row(columns, row, widths, screen) for row in cells)])
+    return "\n".join([_line(head), *(_row(shown, row, widths, screen) for row in cells)])
+
+
+def _order_in_pipe(columns: Sequence[Column]) -> list[int]:
+    """Return the numbers of all columns, those that stay whole at the end."""
+    return sorted(range(len(columns)), key=lambda index: columns[index].is_whole_in_pipe)
+
+
+def _filled(cells: Sequence[Sequence[str]]) -> list[int]:
+    """Return the numbers of the columns in which a cell has a text."""
+    return [index for index, texts in enumerate(zip(*cells, strict=True)) if any(texts)]
+
+
+def _wanted_widths(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> list[int]:
+    """Return the width of each column's longest text, but no more than the column's `most`."""
+    longest = [max(map(width_of, texts)) for texts in zip(*lines, strict=True)]
+    return [
+        width if column.most is None else min(width, column.most)
+        for column, width in zip(columns, longest, strict=True)
+    ]
 
 
 def _row(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], screen: Screen) -> str:
@@ -131,25 +148,30 @@ def listing_lines(groups: Sequence[tuple[str, Mapping[str, str]]], screen: Scree
         for name, text in texts.items():
             start = f"  {name.ljust(width)}{GAP}"
             yield from textwrap.wrap(
-                text, screen.width or PIPE_COLUMNS, initial_indent=start, subsequent_indent=" " * len(start)
+                text, screen.line_columns, initial_indent=start, subsequent_indent=" " * len(start)
             )
         yield ""
 
 
 def fit_widths(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
-    """Narrow the widest column that may be cut, until the line fits or none is left."""
+    """Narrow the columns until the line fits, or until none may be cut any more.
+
+    Each turn takes 1 from the widest column that may be cut, so that the long ones come to the same width.
+    """
     fitting = list(widths)
     excess = sum(fitting) + len(GAP) * (len(fitting) - 1) - room
-    for _ in range(max(0, excess)):
-        wide = [
+    while excess > 0:
+        may_be_cut = [
             index
             for index, column in enumerate(columns)
             if column.least is not None and fitting[index] > max(column.least, width_of(column.title))
         ]
-        if not wide:
+        if not may_be_cut:
             break
-        cut_first = [index for index in wide if not columns[index].is_cut_last]
-        fitting[max(cut_first or wide, key=fitting.__getitem__)] -= 1
+        cut_first = [index for index in may_be_cut if not columns[index].is_cut_last]
+        widest = max(cut_first or may_be_cut, key=fitting.__getitem__)
+        fitting[widest] -= 1
+        excess -= 1
     return fitting
 
 
@@ -183,79 +205,3 @@ def padded(text: str, width: int) -> str:
 def printable(text: str) -> str:
     """Replace line breaks, control characters and bidirectional marks by spaces: a sender may have written them."""
     return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
-
-
-QUIET_SECONDS: Final = 2.0
-"""Work that takes no longer shows nothing."""
-
-Row = TypeVar("Row")
-
-
-class PassingLine:
-    """Writes to a terminal only: a pipe or a file gets nothing."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._is_shown = False
-
-    def show(self, text: str) -> None:
-        if self._stream.isatty():
-            self._write(f"\r{text}\x1b[K")
-            self._is_shown = True
-
-    def clear(self) -> None:
-        if self._is_shown:
-            self._write("\r\x1b[K")
-            self._is_shown = False
-
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
-
-
-def with_progress(
-    pages: Iterator[list[Row]], stream: TextIO, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Row]:
-    """Yield the rows of all pages, and show how many were found. An empty page is not the end."""
-    line, began, count = PassingLine(stream), clock(), 0
-    try:
-        for page in pages:
-            count += len(page)
-            if clock() - began > QUIET_SECONDS:
-                line.show(f"searching, {count:,} found so far")
-            yield from page
-    finally:
-        line.clear()
-
-
-class Progress:
-    """A line on a terminal that shows the progress of work that takes longer than QUIET_SECONDS.
-
-    It is removed after the work. If an error or Ctrl-C ends the work early, a last line says how much was done.
-    """
-
-    def __init__(self, total: int, done_word: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self.done = 0
-        self._total = total
-        self._word = done_word
-        self._stream = stream
-        self._line = PassingLine(stream)
-        self._clock = clock
-        self._began = clock()
-
-    def tell(self, done: int) -> None:
-        """Show how many are done, which is at least 1, and an estimate of the seconds that are left."""
-        self.done = done
-        elapsed = self._clock() - self._began
-        if elapsed > QUIET_SECONDS:
-            seconds_left = elapsed / done * (self._total - done)
-            self._line.show(f"{done:,} of {self._total:,} {self._word}, about {seconds_left:.0f} s left")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._line.clear()
-        if error is not None:
-            self._stream.write(f"stopped: {self.done:,} of {self._total:,} {self._word}\n")
-            self._stream.flush()

@@ -14,9 +14,7 @@ from deploy.cli.records import send_at_rate
 from deploy.terminal.output import (
     GREEN,
     PIPE_COLUMNS,
-    QUIET_SECONDS,
     Column,
-    Progress,
     Screen,
     cut,
     padded,
@@ -24,8 +22,8 @@ from deploy.terminal.output import (
     stdout_screen,
     table,
     width_of,
-    with_progress,
 )
+from deploy.terminal.progress import QUIET_SECONDS, Progress, with_progress
 from tests.fakes.clock import FakeClock
 from tests.fakes.virtual_time import run
 

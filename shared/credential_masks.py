@@ -67,7 +67,8 @@ def _spellings(value: str) -> tuple[bytes, ...]:
 
 def _percent_encoded(text: str) -> tuple[str, ...]:
     encoded = text.encode("utf-8", "replace")
-    return quote(encoded, safe=""), quote(encoded), quote_plus(encoded)
+    every_byte = "".join(f"%{byte:02x}" for byte in encoded)
+    return quote(encoded, safe=""), quote(encoded), quote_plus(encoded), every_byte
 
 
 def _in_base64(text: str) -> Iterator[str]:

@@ -63,7 +63,7 @@ def json_reply(status: int, value: jsontext.JsonObject, *headers: tuple[str, str
     return Reply(status, jsontext.to_json(value).encode(), (("content-type", "application/json"), *headers))
 
 
-def problem(status: int, code: errors.ReplyCode, title: str, *headers: tuple[str, str]) -> Reply:
+def problem(status: int, code: errors.ReplyCode | errors.ServerCode, title: str, *headers: tuple[str, str]) -> Reply:
     """Return an RFC 9457 problem document. `code` is stable; `title` says no more than a stranger may know."""
     body = jsontext.to_json({"type": "about:blank", "title": title, "status": status, "code": code}).encode()
     return Reply(status, body, (("content-type", "application/problem+json"), *headers))

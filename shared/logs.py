@@ -4,6 +4,7 @@ Only the fields listed here are written. Whatever else a caller has at hand (a h
 a log by mistake.
 """
 
+import contextlib
 import re
 import sys
 import time
@@ -74,9 +75,18 @@ def set_trace_project(project: str) -> None:
 
 
 def log(severity: str, message: str, started: float | None = None, /, **fields: jsontext.Json) -> None:
+    """Write a line as `write_line` does. A line that standard output does not take is lost.
+
+    The caller's work must not fail for it: a sender would repeat an event that was accepted.
+    """
+    with contextlib.suppress(OSError):
+        write_line(severity, message, started, **fields)
+
+
+def write_line(severity: str, message: str, started: float | None = None, /, **fields: jsontext.Json) -> None:
     """Write a line. Fields that are None are left out. `started`, a time of `perf_counter`, becomes `duration_ms`.
 
-    Raises ValueError for a field that is not in FIELDS.
+    Raises ValueError for a field that is not in FIELDS, and OSError where standard output does not take the line.
     """
     if not FIELDS.issuperset(fields):
         unknown = ", ".join(sorted(fields.keys() - FIELDS))

@@ -17,7 +17,7 @@ from shared import claim_check, expressions, ports
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.event import view_of
 from shared.jsontext import Json, JsonObject, to_json
-from shared.logs import SEVERITIES, log
+from shared.logs import SEVERITIES, write_line
 
 MAX_FIELDS: Final = 50
 MAX_CHARACTERS: Final = 1_000
@@ -71,7 +71,7 @@ class LogDestination:
         with bounded_texts.bounded_templates():
             severity, message, members = line_of(delivery, self._settings)
         try:
-            log(severity, message, **members)
+            write_line(severity, message, **members)
         except OSError as error:
             return RetryLater(f"standard output takes no line: {type(error).__name__}")
         return Delivered("a line in the log")

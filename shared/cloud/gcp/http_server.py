@@ -29,8 +29,13 @@ LINGER_SECONDS: Final = 0.25
 way would be reset: this happens in each reload of `make dev`."""
 _TLS: Final = "not HTTP but TLS: the sender uses HTTPS, and this port takes plain HTTP"
 _REJECTED: Final[outcomes.RequestOutcome] = "rejected"
-_HEAD_TIMEOUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_HEAD_TOO_LARGE: Final = _HEAD_TIMEOUT.replace(b"408 Request Timeout", b"431 Request Header Fields Too Large")
+
+
+def _last_answer(status: int, code: errors.ServerCode | errors.RejectedCode, title: str) -> bytes:
+    """Return the response to a head that no function gets. The connection ends with it."""
+    reply = http.problem(status, code, title, ("connection", "close"))
+    headers = "".join(f"{name}: {value}\r\n" for name, value in reply.headers)
+    return f"HTTP/1.1 {status} {title}\r\n{headers}content-length: {len(reply.body)}\r\n\r\n".encode() + reply.body
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -94,7 +99,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._unfinished_bytes > MAX_HEAD_BYTES:
             detail = f"the head, chunk extensions or trailers have more than {MAX_HEAD_BYTES} bytes"
             self._log_rejected(431, "head_too_large", detail)
-            self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.write(_last_answer(431, "head_too_large", "Request Header Fields Too Large"))
             self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -171,7 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_in_head:
             detail = f"the request's head was not complete within {HEAD_SECONDS:.0f} s"
             self._log_rejected(408, "request_timeout", detail)
-            self.transport.write(_HEAD_TIMEOUT)
+            self.transport.write(_last_answer(408, "request_timeout", "Request Timeout"))
         self.transport.close()
 
 

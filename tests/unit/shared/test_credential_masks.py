@@ -18,6 +18,7 @@ SPELLINGS = {
     "in JSON": json.dumps(SECRET),
     "in JSON of PHP": json.dumps(SECRET).replace("/", "\\/"),
     "in a URL": quote(SECRET, safe=""),
+    "in a URL, each byte": "".join(f"%{byte:02X}" for byte in SECRET.encode()),
     "in hex": SECRET.encode().hex().upper(),
     **{
         f"in base64 after {before!r}": base64.b64encode(f"{before}{SECRET}{after}".encode()).decode()

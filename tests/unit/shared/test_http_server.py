@@ -169,7 +169,10 @@ def test_a_head_that_is_not_complete_in_time_is_answered_408_and_logged(capsys: 
     assert run(after(HEAD_SECONDS - 0.4, *head)) == Connection(False, b"")
     late = run(after(HEAD_SECONDS - 0.2, *head))
     assert late.is_closed
-    assert late.written.startswith(b"HTTP/1.1 408 ")
+    answer, _, body = late.written.partition(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\n")
+    assert f"content-length: {len(body)}".encode() in answer
+    assert json.loads(body)["code"] == "request_timeout"
     [line] = capsys.readouterr().out.splitlines()
     assert json.loads(line)["code"] == "request_timeout"
     assert "canary" not in line

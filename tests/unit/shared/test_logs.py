@@ -1,7 +1,9 @@
 """What a line of the log holds for the platform that reads it."""
 
+import errno
 import json
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,15 @@ def test_a_field_that_is_not_listed_is_never_written(capsys: pytest.CaptureFixtu
     with pytest.raises(ValueError, match=r"not a log field: password; the allowed ones are in shared/logs\.py"):
         logs.log("INFO", "message", password="a-secret-value")
     assert not capsys.readouterr().out
+
+
+class FullDisk(StringIO):
+    def write(self, _: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_standard_output_does_not_take_is_no_fault_of_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", FullDisk())
+    logs.log("INFO", "accepted")
+    with pytest.raises(OSError, match="No space left"):
+        logs.write_line("INFO", "accepted")

@@ -7,7 +7,7 @@ beside it, as in `2 4111 1111 1111 1111 12 28`, so each sequence of whole groups
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 # Pages and word processors put non-breaking and narrow spaces, hyphens and dashes between the groups.
 _BETWEEN_DIGITS: Final = "[ \u00a0\u2009\u202f\u2010-\u2015-]"
@@ -20,32 +20,42 @@ Span = tuple[int, int]
 """Start and end in the text."""
 
 
-class _Sums(NamedTuple):
+# Plain classes: as named tuples, they took 0.2 ms more of each start.
+
+
+class _Sums:
     """Sums of the digits from the start of a run to a position, in the two ways that a Luhn check may need.
 
     The check doubles every second digit of a card, from the last but one back to the first; only where the card ends
     decides whether those are digits 0, 2, 4… or 1, 3, 5… of the run. The sum of a card is the sum at its end less the
     sum at its start, so that no digit is added for more than one candidate.
+
+    digits        how many digits there are
+    even_doubled  their sum with digits 0, 2, 4… of the run doubled
+    odd_doubled   their sum with digits 1, 3, 5… of the run doubled
     """
 
-    digits: int = 0
-    """How many they are."""
-    even_doubled: int = 0
-    """Their sum with digits 0, 2, 4… of the run doubled."""
-    odd_doubled: int = 0
-    """Their sum with digits 1, 3, 5… of the run doubled."""
+    __slots__ = ("digits", "even_doubled", "odd_doubled")
+
+    def __init__(self, digits: int, even_doubled: int, odd_doubled: int) -> None:
+        self.digits = digits
+        self.even_doubled = even_doubled
+        self.odd_doubled = odd_doubled
 
 
-_NO_DIGITS: Final = _Sums()
+_NO_DIGITS: Final = _Sums(0, 0, 0)
 
 
-class _Group(NamedTuple):
+class _Group:
     """Digits without anything between them: where they are, and the sums before and after them."""
 
-    start: int
-    end: int
-    before: _Sums
-    after: _Sums
+    __slots__ = ("after", "before", "end", "start")
+
+    def __init__(self, start: int, end: int, before: _Sums, after: _Sums) -> None:
+        self.start = start
+        self.end = end
+        self.before = before
+        self.after = after
 
 
 def may_hold_card(text: str) -> bool:

@@ -217,6 +217,12 @@ def test_a_replay_is_a_dry_run_that_says_what_and_how(kept: Kept, bus: FakeBus, 
     assert bus.sent == []
 
 
+def test_a_replay_says_whether_deliveries_that_succeeded_are_repeated(kept: Kept, command: Command) -> None:
+    kept.delivered(kept.event("e1", routes=(TELL,)))
+    assert "not repeated without --force" in command("events", "replay", "e1")
+    assert "deliveries that succeeded are sent again" in command("events", "replay", "e1", "--force")
+
+
 def test_with_yes_they_are_published_oldest_first_as_one_replay(kept: Kept, bus: FakeBus, command: Command) -> None:
     kept.event("e2", at=OLD)
     kept.event("e1", data={"name": "Ada"})

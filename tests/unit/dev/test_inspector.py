@@ -99,6 +99,16 @@ async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when()
     assert await held_destinations(ledger, ["chat"], 250.0) == []
 
 
+async def test_a_destination_with_deliveries_that_wait_for_somebody_is_held_though_it_is_not_disabled() -> None:
+    ledger = FakeLedger()
+    claim = await ledger.claim(a_delivery(1, "list"), b"{}", 100.0, 30.0)
+    assert isinstance(claim, Claimed)
+    await ledger.settle(claim, Settlement("held", 101.0, "nobody knows whether it arrived"))
+    [held] = rows_of({"held": await held_destinations(ledger, [], 150.0)}, "held")
+    assert (held["destination"], held["count"], held["act"]) == ("list", 1, "release")
+    assert held["reason"] == "nobody knows whether it arrived"
+
+
 async def test_deliveries_held_for_a_renamed_destination_are_shown_too() -> None:
     ledger, delivery = FakeLedger(), a_delivery(1, "old-name")
     claim = await ledger.claim(delivery, b"message", 100.0, 30.0)

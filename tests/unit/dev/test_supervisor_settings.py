@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cli.dev import find_warnings
-from deploy.config.dotenv import DotenvFault, add_to_dotenv, dotenv_warnings, parse_dotenv, read_dotenv
+from deploy.config.dotenv import (
+    DotenvFault,
+    add_to_dotenv,
+    dotenv_warnings,
+    make_dotenv_private,
+    parse_dotenv,
+    read_dotenv,
+)
 from deploy.config.running_dev import PortsTaken, ports_from, require_free
 from deploy.dev.supervisor import supervisor
 from deploy.dev.supervisor.setup import Options, parse_options
@@ -158,6 +165,13 @@ def test_a_secret_that_the_shell_overrides_is_a_warning(tmp_path: Path) -> None:
     shell = {"A_PW": "other", "B_PW": "one", "PORT": "2", "C_PW": "two"}
     found = list(dotenv_warnings(path, shell, {"A_PW", "B_PW", "C_PW"}))
     assert [each.text for each in found] == ["A_PW: the shell's value is used, and .env has another one"]
+
+
+def test_a_file_of_secrets_that_others_may_read_becomes_the_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.touch(0o644)
+    make_dotenv_private(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_what_is_added_keeps_what_stands_there_and_is_readable_by_the_owner_alone(tmp_path: Path) -> None:

@@ -243,6 +243,15 @@ async def test_of_several_destinations_the_later_ones_are_told_about_the_earlier
     assert made.told("ops") == []
 
 
+async def test_an_alert_that_becomes_a_dead_letter_makes_no_alert_at_the_later_destinations() -> None:
+    ops, pager = FakeDestination(*[REFUSED] * 50), FakeDestination()
+    made = Alerting({"crm": FakeDestination(REFUSED), "ops": ops, "pager": pager}, to=("ops", "pager"))
+    await made.fail(1)
+    await made.pass_time(3_600, step=300)
+    assert ops.attempts
+    assert [kinds_of(each) for each in made.told("pager")] == [[("hookchain.alert.dead_letter", "crm", 1)]]
+
+
 async def test_an_alert_that_a_webhook_leads_back_to_us_ends_with_its_hops() -> None:
     made = alerting(*[REFUSED] * (MAX_HOPS + 1))
     for hops in range(MAX_HOPS + 1):

@@ -167,6 +167,11 @@ async def test_a_challenge_in_the_query_comes_back_as_plain_text(provider: str, 
     assert is_plain_text(await where.reply(method), "<a>: b")
 
 
+@pytest.mark.parametrize("text", ["", "a%0D%0Ab", "a%7Fb", "%C3%A9"])
+async def test_a_challenge_that_is_no_printable_ascii_does_not_come_back(text: str) -> None:
+    assert await receiving("dropbox", f"challenge={text}").code([], b"", "GET") == "malformed_body"
+
+
 @pytest.mark.parametrize("provider", ["mandrill", "trello"])
 async def test_the_url_is_checked_before_there_is_a_key(provider: str) -> None:
     reply = await receiving(provider, secrets={}).reply("HEAD")

@@ -18,15 +18,16 @@ from shared.claim_check import checked_out
 from shared.errors import HookchainError, Temporary
 from shared.event import Event, event_id
 from shared.http import ReadBody, Reply, Request
-from shared.jsontext import Json, canonical
+from shared.jsontext import Json, JsonObject, canonical
 from shared.ports import EVENTS
 from shared.signatures.signing import hmac_signature
 from shared.time_bound import Deadlines
+from shared.times import unix_seconds
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
-from tests.posting import FORM, JSON, Posting, code
+from tests.posting import FORM, JSON, Posting, code, header
 from tests.unit.shared.json_values import json_values
 
 PASSWORD = "correct horse battery"
@@ -186,6 +187,36 @@ async def test_a_rejections_log_names_harmless_headers(posting: Posting, capsys:
 async def test_without_a_delivery_id_the_body_names_the_event_where_the_source_says_so(posting: Posting) -> None:
     ids = [(await accepted(posting, "/same", {"n": n})).id for n in (1, 1, 2)]
     assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize("at", ["2026-03-01T13:00:05+01:00", 1_772_366_405, "1772366405", 1_772_366_405_000])
+async def test_a_time_is_read_as_rfc_3339_and_as_unix_seconds_and_milliseconds(posting: Posting, at: Json) -> None:
+    time = (await accepted(posting, "/open", {"at": at})).time
+    assert time is not None
+    assert unix_seconds(time) == 1_772_366_405
+
+
+@pytest.mark.parametrize(
+    ("body", "type_"),
+    [
+        ({"action": "d", "event_type": "c", "type": "b", "event": "a"}, "a"),
+        ({"action": "d", "event_type": "c", "type": "b", "event": ""}, "b"),
+        ({"action": "d", "event_type": "c"}, "c"),
+        ({"order": {"action": "d"}}, "d"),
+        ({"type": True}, "received"),
+    ],
+)
+async def test_without_a_setting_the_type_is_the_first_of_four_fields(
+    posting: Posting, body: JsonObject, type_: str
+) -> None:
+    assert (await accepted(posting, "/open", body)).type == type_
+
+
+async def test_what_is_not_confirmed_says_when_to_send_it_again() -> None:
+    posting = Posting(SOURCES, SECRETS)
+    posting.bus.fault = "down"
+    reply = await posting.send("/open", b"{}")
+    assert (reply.status, header(reply, "retry-after")) == (503, "5")
 
 
 @pytest.mark.parametrize("at", ["yesterday", "nan", "1e400", [1], "9" * 400])

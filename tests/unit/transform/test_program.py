@@ -131,6 +131,8 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
         ({"parse_time": {"path": "data.at", "formats": "%Q"}}, "'%Q' has a % that strptime does not know"),
         ({"parse_time": {"path": "data.at", "formats": "%Y %Y"}}, "'%Y %Y' has the same part of a time twice"),
         ({"sample": 50}, "must be a percentage over 0% and under 100%, such as `10%`"),
+        ({"sample": "0%"}, "must be a percentage over 0% and under 100%"),
+        ({"sample": "100%"}, "must be a percentage over 0% and under 100%"),
         ({"stop": ""}, "reason: must not be empty"),
         ({"deduplicate": {"key": "data.x", "window": "soon"}}, "window: must be a number of seconds, or a duration"),
         ({"parse_time": {"path": "data.at", "zone": "../../etc/passwd"}}, "there is no time zone"),

@@ -275,6 +275,11 @@ def test_a_mail_address_in_any_script_is_masked(text: str, left: str) -> None:
     assert written_data_after({"redact": {"emails": True}}, text) == left
 
 
+@pytest.mark.parametrize("card", [4_000_000_000_006, 6_000_000_000_000_000_004])
+def test_a_card_of_13_to_19_digits_is_redacted_though_it_is_a_number(card: int) -> None:
+    assert written_data_after({"redact": {"cards": True}}, card) != card
+
+
 EVERYTHING: Json = {"redact": {"cards": True, "emails": True}}
 
 

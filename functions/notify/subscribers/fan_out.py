@@ -96,7 +96,9 @@ class FanOut:
         if self._ignores_unknown:
             return Delivered(f"{reached}; {missing}, which is ignored")
         others = f", and {reached} of the others got it" if len(unknown) < len(ids) else ""
-        return Failed("unknown_tenant", f"`tenant`: {missing}{others}. Create it, then replay this event")
+        # The reason is logged, so that the ids, which the event holds, are in the answer only.
+        rule = f"`tenant`: the event names a tenant that does not exist{others}"
+        return Failed("unknown_tenant", f"{rule}. Create it, then replay this event", missing)
 
     async def _choose_endpoints(
         self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str

@@ -178,7 +178,7 @@ VALUES = st.recursive(
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        ({"accountId": "nobody"}, "there is no tenant 'nobody'"),
+        ({"accountId": "nobody"}, "the event names a tenant that does not exist. Create it"),
         ({}, "must find the id of a tenant, as text, or a list of them; got null"),
         ({"accountId": 7}, "got a number. Write to_string(…) around it"),
         ({"accountId": ["acme", None]}, "got null"),
@@ -201,8 +201,10 @@ async def test_of_several_tenants_those_that_are_known_get_the_event() -> None:
     fanned, *delivered = await world.deliver(paid(1, {"accountId": ["acme", "gone", "acme"]}))
     assert fanned.code == "unknown_tenant"
     assert fanned.reason == (
-        "`tenant`: there is no tenant 'gone', and 1 endpoint of the others got it. Create it, then replay this event"
+        "`tenant`: the event names a tenant that does not exist, and 1 endpoint of the others got it. Create it, then "
+        "replay this event"
     )
+    assert (await world.row("customers")).answer == "there is no tenant 'gone'"
     assert [each.outcome for each in delivered] == ["delivered"]
 
 

@@ -63,6 +63,19 @@ def bus(emulation: Emulation) -> Bus:
     return Bus(emulation)
 
 
+async def test_a_message_of_hookchains_own_that_nobody_would_get_is_rejected(
+    emulation: Emulation, bus: Bus, endpoint: Endpoint
+) -> None:
+    await bus.ask("PUT", bus.topic, {})
+    message: Json = {"messages": [{"data": "aGVsbG8=", "attributes": {"name": "one"}}]}
+    status, _ = await asyncio.to_thread(emulation.ask, "POST", f"/v1/{bus.topic}:publish", message)
+    assert status == 503
+    push: Json = {"topic": bus.topic, "pushConfig": {"pushEndpoint": endpoint.url}}
+    await bus.ask("PUT", bus.subscription, push)
+    await bus.publish("two")
+    assert names_in(await endpoint.wait_for(1)) == ["two"]
+
+
 def names_in(pushes: list[JsonObject]) -> list[Json]:
     return [attributes_of(push)["name"] for push in pushes]
 

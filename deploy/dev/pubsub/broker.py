@@ -20,6 +20,7 @@ from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.pubsub.subscriber import Alarm, PendingDelivery, PushClient, Subscriber
 from shared import batching, logs, retention
 from shared.jsontext import JsonObject, to_json
+from shared.ports import TOPIC_NAMES
 
 # Acknowledgements wait this long for each other, or are written with the next publish. A kill in between costs
 # redeliveries, which at-least-once delivery allows.
@@ -181,7 +182,17 @@ class Broker:
     async def publish(self, topic: str, drafts: Sequence[Draft]) -> list[str]:
         """Return the messages' ids, once they are on the disk. Raises ApiError, and Temporary if too many wait."""
         self._registry.topic(topic)
+        self._require_subscriber(topic)
         return await self._batcher.submit((topic, drafts))
+
+    def _require_subscriber(self, topic: str) -> None:
+        """Reject a message of Hookchain's own that nobody would get. Google accepts it, and loses it.
+
+        At the first start, the functions serve before the subscriptions are there.
+        """
+        is_own = topic.rpartition("/")[2] in TOPIC_NAMES
+        if is_own and not self._registry.subscribers_of(topic):
+            raise resources.ApiError("UNAVAILABLE", "the topic has no subscription yet: the message would be lost")
 
     async def _publish_batch(self, batch: Sequence[_Publish]) -> list[list[str]]:
         changes = Changes()

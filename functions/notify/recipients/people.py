@@ -135,8 +135,11 @@ class People:
 
 
 def folded(name: str) -> str:
-    """Return the name as it is compared: A to Z in lower case. Other letters stay, because some look like these."""
-    return name.translate(_LOWER)
+    """Return the name as it is compared: A to Z in lower case, and no ASCII white space around it.
+
+    Other letters stay, because some look like these.
+    """
+    return name.strip(string.whitespace).translate(_LOWER)
 
 
 MAX_PEOPLE: Final = 20_000

@@ -287,7 +287,7 @@ def reason_of(found: Person | NoRecipient) -> str:
     return found.reason
 
 
-@pytest.mark.parametrize("actor", ["anna", "Anna-Login", "ANNA-LOGIN", "Anna@Example.COM", "anna-gh"])
+@pytest.mark.parametrize("actor", ["anna", " Anna\t", "Anna-Login", "ANNA-LOGIN", "Anna@Example.COM", "anna-gh"])
 def test_the_actor_is_found_by_any_name_in_any_case(actor: str) -> None:
     assert of(TO_ACTOR, actor=actor) == ANNA
 

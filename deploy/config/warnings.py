@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 _WILD: Final = re.compile(r"[*?\[]")
-_PATH: Final = re.compile(r"\{\{\s*(.+?)\s*\}\}|(data(?:\.[\w-]+|\[\w*\*?\])+)")
+_PATH: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}|(data(?:\.[\w-]+|\[\w*\*?\])+)")
 _TEMPLATE: Final = re.compile(r"\{\{.+\}\}", re.DOTALL)
 """A text that looks like a path or has a template in it, where a step takes values as they are."""
 _NUMBERS_OF_EVENT: Final = ("hops",)

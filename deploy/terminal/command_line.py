@@ -91,9 +91,10 @@ class CommandParser(argparse.ArgumentParser):
     def _hint(self, message: str) -> str:
         """Return a suggestion for the first argument that the command does not have."""
         before, found, arguments = message.partition(_UNKNOWN)
-        if not found or before:
+        if not found or before or not arguments.strip():
             return ""
-        first, known = arguments.split()[0], [name for name in self._option_string_actions if name.startswith("--")]
+        first = arguments.split()[0]
+        known = [name for name in self._option_string_actions if name.startswith("--")]
         if first.startswith("--"):
             near = nearest(first.partition("=")[0], known)
             return f"; did you mean {near}?" if near else ""

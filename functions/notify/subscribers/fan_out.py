@@ -222,7 +222,7 @@ def event_type_of(template: str, delivery: Delivery) -> str:
     """Return the event type that endpoints are asked about. Raises Permanent."""
     type_ = http_kind.rendered_line("type", template, http_kind.template_view(delivery))
     if not _TYPE.fullmatch(type_):
-        raise errors.Permanent("invalid_output", f"template 'type': must result in an event type; got {type_[:80]!r}")
+        raise errors.Permanent("invalid_output", "template 'type': must result in an event type, such as order.paid")
     return type_
 
 

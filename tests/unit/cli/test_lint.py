@@ -47,6 +47,10 @@ def test_faults_are_data_for_a_program(config: Path, command: Command) -> None:
         (("example.com}}", "example.com}, expires_after: 5m, retry: [5m]}"), "no retry comes within 5 min"),
         (("to: people", "steps: [{set: {data.x: 'No. {{ data.n }}'}}], to: people"), "use the step `template`"),
         (
+            ("to: people", "steps: [{set: {data.x: '{{ data.a }} {{ data.b }}'}}], to: people"),
+            "use the step `template`",
+        ),
+        (
             ("id: data.id", "schema: {properties: {requird: {typ: string}}}"),
             ":2: source 'form': the schema's 'typ' is not a keyword and has no effect; did you mean 'type'?",
         ),

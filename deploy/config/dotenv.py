@@ -30,6 +30,7 @@ _CUT: Final = re.compile(r"[^'\"].*?\s#(?! set \d{4}-\d{2}-\d{2}$)")
 _SCHEME: Final = re.compile(r"(Bearer|Basic) ", re.IGNORECASE)
 """The word of an Authorization header, copied together with the token."""
 PRIVATE_MODE: Final = 0o600
+_PEM_RULE: Final = "a value of several lines must be in quotes; or store it with `hookchain secrets set NAME < FILE`"
 
 
 class DotenvFault(Exception):
@@ -80,7 +81,8 @@ def dotenv_entries(text: str, file: str) -> Iterator[Entry]:
             continue
         assignment = _LINE.fullmatch(line)
         if assignment is None:
-            raise DotenvFault(f"{place}: {_rule(line)}")
+            is_in_pem = first > 0 and "-----BEGIN " in lines[first - 1]
+            raise DotenvFault(f"{place}: {_PEM_RULE if is_in_pem else _rule(line)}")
         written_value = assignment[2]
         while _is_open(written_value) and next_line < len(lines):
             written_value += "\n" + lines[next_line]

@@ -2,12 +2,15 @@
 mail."""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from functions.notify.destinations.email import email, mail, smtp_server
 from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at
 
-_OTHER_SCHEME = {465: ("tls", "smtps://"), 587: ("starttls", "smtp://"), 25: ("starttls", "smtp://")}
-"""By port: the security that servers offer there (RFC 8314, RFC 3207), and the scheme that asks for it."""
+TLS_PORT: Final = 465
+"""RFC 8314, 3.3."""
+STARTTLS_PORTS: Final = (25, 587)
+"""RFC 3207; RFC 6409, 3.1."""
 
 
 def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:
@@ -18,9 +21,10 @@ def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:
         return
     if server.security == "none":
         yield f"SMTP_URL names {server.host}, which is this machine only: a deployment cannot reach it"
-    elif server.port in _OTHER_SCHEME and server.security != _OTHER_SCHEME[server.port][0]:
-        scheme = _OTHER_SCHEME[server.port][1]
-        yield f"SMTP_URL has port {server.port}, where servers expect the other way of encryption: write {scheme}"
+    if server.security != "tls" and server.port == TLS_PORT:
+        yield f"SMTP_URL has port {TLS_PORT}, where servers expect TLS from the start: write smtps://"
+    if server.security == "tls" and server.port in STARTTLS_PORTS:
+        yield f"SMTP_URL has port {server.port}, where servers begin without TLS: write smtp://"
 
 
 def recipients_as_senders(notify: JsonObject, environ: Mapping[str, str]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The data of a request in any format, changed as the source's settings say."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
@@ -37,6 +38,8 @@ _BEGINS_LIKE: Final = MappingProxyType[str, Callable[[bytes], bool]](
     }
 )
 _GZIP: Final = b"\x1f\x8b"
+_FORM: Final = re.compile(rb"[\w.%+\[\]-]{1,100}=[^\s{}<>\"]*")
+"""The beginning of a browser form: a name, `=`, and no character that a browser would have encoded."""
 
 
 class ReadData(NamedTuple):
@@ -185,7 +188,7 @@ def _explained(error: errors.Rejected, request: http.Request, body: bytes) -> er
     if error.code != "malformed_body":
         return error
     declared = media_type(request.header("content-type") or "").format
-    begins_like = structured_format(body)
+    begins_like = "a form" if _FORM.fullmatch(body[:_SNIFFED_BYTES]) else structured_format(body)
     if declared is None or begins_like is None or declared == begins_like:
         return error
     rule = f"the content type says {declared}, and the body begins like {begins_like}: the sender must correct one"

@@ -218,6 +218,16 @@ async def test_a_server_that_is_not_there_is_tried_again_later(bench: Bench) -> 
     assert found.reason == "127.0.0.1 cannot be reached: ConnectionRefusedError"
 
 
+async def test_a_server_that_waits_for_tls_is_named(bench: Bench) -> None:
+    async with await asyncio.start_server(lambda _, writer: waiting.append(writer), HOST, bench.port):
+        waiting: list[asyncio.StreamWriter] = []
+        found = await bench.send(replace(ATTEMPT, timeout_seconds=1.2))
+        for writer in waiting:
+            writer.close()
+    assert isinstance(found, RetryLater)
+    assert found.reason.endswith("TimeoutError, or it waits for TLS from the start: write smtps:// then")
+
+
 async def test_no_answer_to_a_mail_that_was_sent_is_unknown(bench: Bench) -> None:
     bench.inbox.hang = True
     with serving(Controller(bench.inbox, HOST, bench.port)):

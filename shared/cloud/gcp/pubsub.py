@@ -24,7 +24,7 @@ PUBLISH_SECONDS: Final = 2.0
 WHY: Final[Mapping[int, str]] = MappingProxyType(
     {
         403: ": the function's service account lacks roles/pubsub.publisher on it",
-        404: ": the topic does not exist; a deployment creates it",
+        404: ": the topic does not exist; a deployment creates it, and `make dev` does while it starts",
     }
 )
 MAX_WAITING: Final = 2_000

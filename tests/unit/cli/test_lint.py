@@ -113,6 +113,7 @@ def test_what_works_on_this_machine_only_is_a_warning(
     [
         ("smtp://localhost:1025", "SMTP_URL names localhost, which is this machine only"),
         ("smtp://me@mail.example.com:465", "SMTP_URL has port 465"),
+        ("smtp://localhost:465", "SMTP_URL has port 465"),
         ("smtps://me@mail.example.com:587", "write smtp://"),
         ("smtps://me@mail.example.com:465", ""),
         ("smtp://me@mail.example.com:2525", ""),

@@ -109,6 +109,14 @@ def test_a_line_that_cannot_be_read_is_named_without_its_value(line: str) -> Non
     assert "open" not in str(fault.value)
 
 
+def test_a_key_over_several_lines_without_quotes_says_how_to_store_it() -> None:
+    with pytest.raises(
+        DotenvFault, match=r"\.env:2: a value of several lines must be in quotes; or store it with"
+    ) as fault:
+        parse_dotenv("KEY=-----BEGIN PRIVATE KEY-----\nhidden+/\n-----END PRIVATE KEY-----\n", ".env")
+    assert "hidden" not in str(fault.value)
+
+
 @pytest.mark.parametrize(
     ("line", "advice"),
     [

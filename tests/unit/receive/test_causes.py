@@ -136,6 +136,7 @@ TO_JWT: Final = {
 WRONG_TOKEN: Final = posted(query="hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1", method="GET")
 OF_META: Final = posted(query="hub.mode=subscribe&hub.challenge=1", method="GET")
 XML: Final = Request("POST", "/s", "", (("content-type", "application/xml"),), BODY)
+FORM_AS_JSON: Final = Request("POST", "/s", "", (("content-type", "application/json"),), b"event=paid&name=Ada+L")
 CHANGED_ID: Final = standard("msg_1", "msg_2")
 CAUSES: Final[dict[str, Row]] = {
     **{name: (OWN, KEY, posted(*headers), cause) for name, (headers, cause) in SIGNATURES.items()},
@@ -158,6 +159,7 @@ CAUSES: Final[dict[str, Row]] = {
     "an API key here": (OWN, f"sk_test_{KEY}", posted(signed('{"a":1}')), "begins with `sk_test_`, as an API key does"),
     "a wrong verify token": (META, KEY, WRONG_TOKEN, "the provider's handshake, and its token"),
     "another provider's handshake": (OWN, KEY, OF_META, "a handshake as meta sends it"),
+    "JSON declared, a form sent": ("{auth: none}", KEY, FORM_AS_JSON, "the body begins like a form"),
     "XML declared, JSON sent": ("{auth: none}", KEY, XML, "the content type says xml, and the body begins like json"),
 }
 

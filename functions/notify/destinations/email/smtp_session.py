@@ -82,7 +82,10 @@ async def _connect(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
         async with asyncio.timeout_at(deadline):
             await smtp.connect()
     except _TROUBLE as error:
-        raise CannotSend(f"{host} cannot be reached: {_reason(error)}", held=False) from error
+        reason = _reason(error)
+        if isinstance(error, TimeoutError) and not smtp.use_tls:
+            reason += ", or it waits for TLS from the start: write smtps:// then"
+        raise CannotSend(f"{host} cannot be reached: {reason}", held=False) from error
 
 
 async def _start_tls(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:

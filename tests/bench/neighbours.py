@@ -45,7 +45,7 @@ SETTLE_SECONDS: Final = 40.0
 """How long after the last post quiet events may take. Only where the limit is missed by far do they take so long."""
 LATE_COPY_SECONDS: Final = 1.0
 CAPACITY_EVENTS: Final = 6_000
-"""They take about four seconds. Within half a second, the same code seemed to deliver 1,100 to 1,800 a second."""
+"""They take some seconds. Within half a second, the same code seemed to deliver 1,100 to 1,800 a second."""
 FLOOD: Final = 1.5
 QUIET_KEYS: Final = 10
 CALM_EVENTS: Final = 160
@@ -275,11 +275,11 @@ Figures = Mapping[str, tuple[float, str]]
 
 async def _beside(world: World, trouble: Trouble) -> Figures:
     sender = Sender(world.stack.base)
-    await sender.send("quiet", WARM_UP_EVENTS, 2 * QUIET_PER_SECOND)
     per_second, capacity = trouble.per_second or 0.0, ""
-    if not per_second:
+    if not per_second:  # before anybody quiet is known, for whom the loud source would leave places free
         delivered = await _capacity(world, sender)
         per_second, capacity = FLOOD * delivered, f"; `make dev` delivers {delivered:.0f}/s"
+    await sender.send("quiet", WARM_UP_EVENTS, 2 * QUIET_PER_SECOND)
     alone, wrong_alone = await world.delays(sender, await sender.send("quiet", ALONE_EVENTS, QUIET_PER_SECOND))
     async with asyncio.TaskGroup() as group:
         seconds = BESIDE_EVENTS / QUIET_PER_SECOND
@@ -308,6 +308,7 @@ def _ranks(delays: Sequence[float]) -> tuple[float, float]:
 
 async def _capacity(world: World, sender: Sender) -> float:
     """Return how many events a second come through, when so many are posted as quickly as receive answers."""
+    await world.arrivals_at_loud(await sender.send("loud", WARM_UP_EVENTS, 2 * QUIET_PER_SECOND))
     began = time.monotonic()
     ids = await sender.send("loud", CAPACITY_EVENTS, 2_000)
     return CAPACITY_EVENTS / ((await world.arrivals_at_loud(ids))[-1] - began)

@@ -382,9 +382,8 @@ async def ensure_topology(setup: Setup) -> None:
         try:
             await ensure(url, resources)
             return await remove_others(url, settings.LOCAL_PROJECT, resources)
-        except (
-            errors.Temporary
-        ):  # the emulated APIs have just died and are restarting; the start has its own time limit
+        except errors.Temporary:
+            # The emulated APIs have just died and are restarting. The start has its own time limit.
             await asyncio.sleep(TOPOLOGY_SECONDS)
 
 

@@ -25,7 +25,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from functions.notify import event_content, http_kind
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import KEY, OutgoingRequest, Response, SecretValues
+from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, checked_by
 from shared import errors, times
 from shared.base64_text import base64_text
@@ -265,15 +265,6 @@ _ACT: Final = (
     '"Rights that a destination needs", says how'
 )
 _NO_RECEIPT: Final = "the answer is not that of a bus: it names no message that was accepted"
-
-_ATTRIBUTES: Final = {
-    "hookchain-delivery-id": KEY,
-    "hookchain-hops": "1",
-    "ce-specversion": "1.0",
-    "ce-id": "e1",
-    "ce-source": "/sources/shop",
-    "ce-type": "order.created",
-}
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:

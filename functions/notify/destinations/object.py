@@ -184,10 +184,6 @@ class Settings(kind_settings.KindSettings):
         return "{%" not in self.key_text and bool(_OWN_KEY.search(self.key_text))
 
 
-_BOUNDARY: Final = hashlib.sha256(b'{"number":1042,"total":99.5}').hexdigest()
-_ID: Final = "594d430c6dd657af4aac9d6fcadffc5d392f0da801319d9385ad04daf831dd77"
-
-
 @dataclass(slots=True)
 class ObjectRequest(http_kind.OutgoingRequest):
     """The request that creates an object. `address` is the object's URL, by which its metadata is read."""

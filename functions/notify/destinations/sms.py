@@ -103,9 +103,6 @@ class Settings(KindSettings):
         return self
 
 
-_ACCOUNT: Final = "AC" + "0" * 32
-
-
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     view = http_kind.template_view(delivery, attempt.person)
     number = _number(settings, view, attempt)

@@ -88,11 +88,9 @@ class Rate:
     @property
     def earliest(self) -> float:
         """Return when a slot may be free, after `slot` found none."""
-        return (
-            self._last_slot_at + LEASE_SECONDS / self._leased_slots
-            if self._leased_slots
-            else max(self._next_lease_at, self.queue.end)
-        )
+        if self._leased_slots:
+            return self._last_slot_at + LEASE_SECONDS / self._leased_slots
+        return max(self._next_lease_at, self.queue.end)
 
     async def slot(self, within: float) -> float | None:
         """Return when the attempt may begin, now or later; None if that is too far ahead. Raises Temporary."""

@@ -319,7 +319,9 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
             if message.startswith(_NO_FIELD) and "." not in column:  # no row chooses it: the settings name the columns
                 act = f"the table lacks the column {column!r}: add it, which BigQuery heeds after some minutes"
                 return number, Disabled(f"{act}, or correct `columns`", message)
-            where = f"column {column!r}" if column else "the row"
+            # A reason is logged. Below the column, names may be keys in the event's data: only the answer has them.
+            own_name = column.partition(".")[0].partition("[")[0]
+            where = f"column {own_name!r}" if own_name else "the row"
             return number, Failed("request_rejected", f"BigQuery rejects {where} (invalid)", message)
     reason = str(row_errors[0].get("reason")) if row_errors else "no reason"
     return number, RetryLater(f"BigQuery did not take the row ({event.oneline(reason)[:MAX_MESSAGE_CHARACTERS]})")

@@ -51,7 +51,8 @@ MAX_CHARACTERS: Final = 50_000
 """Of a cell."""
 MAX_EXACT: Final = 10**15
 """A sheet keeps 15 digits of a number. A longer integer, such as an id, is written as text."""
-
+MAX_SHOWN_CHARACTERS: Final = 60
+"""Of a cell that holds something else than the header."""
 
 MAX_ROWS: Final = 500
 MAX_BATCH_BYTES: Final = 2 * limits.MIB
@@ -277,8 +278,9 @@ class SheetTable:
             url = f"{self._values}/{quote(name, safe='')}?valueInputOption=RAW"
             await self._write(OutgoingRequest("PUT", url, _JSON, body), deadline, secrets)
         elif fault := header_fault(titles, first_row):
-            act = "correct the first row, or `columns`"
-            raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {fault}; {act}"))
+            rule, found = fault
+            reason = f"sheet {self._settings.sheet!r}: {rule}; correct the first row, or `columns`"
+            raise CallFailed(Disabled(reason, found))
         self._header_until = self._now() + self._header_seconds
 
     async def present(self, keys: Collection[str], deadline: float, secrets: SecretValues) -> set[str]:
@@ -343,13 +345,17 @@ class SheetTable:
         return range_in(self._settings.sheet, cells)
 
 
-def header_fault(titles: Sequence[str], first_row: Sequence[Json]) -> str | None:
-    """Return the first cell that is not the column's name; None if all are."""
+def header_fault(titles: Sequence[str], first_row: Sequence[Json]) -> tuple[str, str] | None:
+    """Return the rule that the first wrong cell breaks, and what the cell holds; None if each is its column's name.
+
+    The reason of an outcome is logged, and the cell may hold a value of an event: only the answer has it.
+    """
     for index, title in enumerate(titles):
         cell = first_row[index] if index < len(first_row) else ""
         if cell != title:
-            shown = bounded_texts.cut(oneline(cell), 60)
-            return f"cell {column_letters(index)}1 must be the column's name {title!r}; got {shown!r}"
+            name = f"{column_letters(index)}1"
+            shown = bounded_texts.cut(oneline(cell), MAX_SHOWN_CHARACTERS)
+            return f"cell {name} must be the column's name {title!r}", f"cell {name} is {shown!r}"
     return None
 
 

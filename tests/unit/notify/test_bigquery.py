@@ -184,6 +184,12 @@ def test_an_answer_has_its_outcome(status: int, body: "Json | bytes", outcome: t
     assert isinstance(outcome_of(kind, status, body), outcome)
 
 
+def test_a_reason_names_the_column_and_no_key_below_it() -> None:
+    error = {"reason": "invalid", "location": "customers[0].ada@example.com", "message": "no such field: x"}
+    found = outcome_of(kind, 200, {"insertErrors": [{"index": 0, "errors": [error]}]})
+    assert found == Failed("request_rejected", "BigQuery rejects column 'customers' (invalid)", "no such field: x")
+
+
 @pytest.mark.parametrize("errors", ["x", [None], [{"index": "0"}], [{"index": 7, "errors": []}], 1])
 def test_an_error_of_no_row_that_was_sent_leaves_it_open_whether_the_rows_are_there(errors: Json) -> None:
     body = to_json({"insertErrors": errors}).encode()

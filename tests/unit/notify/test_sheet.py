@@ -56,22 +56,21 @@ async def test_deliveries_that_wait_at_once_go_into_one_append(workspace: Worksp
 
 
 @pytest.mark.parametrize(
-    ("found", "cell"),
+    ("found", "rule", "answer"),
     [
-        (["Name", "Label", "Number", "Delivery"], "B1 must be the column's name 'Tags'; got 'Label'"),
-        (["Name", "Tags", "Number"], "D1 must be the column's name 'Delivery'; got ''"),
-        (["Ada"], "A1 must be the column's name 'Name'; got 'Ada'"),
+        (["Name", "Label", "Number", "Delivery"], "B1 must be the column's name 'Tags'", "cell B1 is 'Label'"),
+        (["Name", "Tags", "Number"], "D1 must be the column's name 'Delivery'", "cell D1 is ''"),
+        (["Ada"], "A1 must be the column's name 'Name'", "cell A1 is 'Ada'"),
     ],
 )
-async def test_a_wrong_header_holds_the_destination_and_names_the_cell(
-    workspace: Workspace, found: list[Json], cell: str
+async def test_a_wrong_header_holds_the_destination_with_a_reason_that_quotes_no_cell(
+    workspace: Workspace, found: list[Json], rule: str, answer: str
 ) -> None:
     workspace.sheets["Signups"] = [found]
 
     outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA)
 
-    assert isinstance(outcome, Disabled)
-    assert cell in outcome.reason
+    assert outcome == Disabled(f"sheet 'Signups': cell {rule}; correct the first row, or `columns`", answer)
     assert workspace.sheets["Signups"] == [found]
 
 

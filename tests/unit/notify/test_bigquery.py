@@ -185,8 +185,8 @@ def test_an_answer_has_its_outcome(status: int, body: "Json | bytes", outcome: t
 
 
 def test_a_reason_names_the_column_and_no_key_below_it() -> None:
-    error = {"reason": "invalid", "location": "customers[0].ada@example.com", "message": "no such field: x"}
-    found = outcome_of(kind, 200, {"insertErrors": [{"index": 0, "errors": [error]}]})
+    fault: Json = {"reason": "invalid", "location": "customers[0].ada@example.com", "message": "no such field: x"}
+    found = outcome_of(kind, 200, {"insertErrors": [{"index": 0, "errors": [fault]}]})
     assert found == Failed("request_rejected", "BigQuery rejects column 'customers' (invalid)", "no such field: x")
 
 

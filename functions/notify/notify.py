@@ -12,6 +12,7 @@
 What waits in the ledger comes back through the sweep (waiting/sweep.py).
 """
 
+import asyncio
 from typing import Final
 
 from functions.notify import attempt, claim, dead_letters, registry, settle
@@ -25,8 +26,11 @@ LEASE_MARGIN_SECONDS: Final = 30.0
 """How much longer the lease of a claim is than the attempt may take."""
 BUSY: Final[outcomes.DeliveryOutcome] = "busy"
 BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
-"""Between the looks at a delivery that another message has under way, give or take half. With an attempt of its own
-after them, the message ends before its call does: see `attempt_margin` in deploy/topology/functions.py."""
+"""Between the looks at a delivery that another message has under way, give or take half."""
+BUSY_SECONDS: Final = 18.0
+"""About so long after the message came, no other look begins: each may have to wait for a place in this process. With
+an attempt of its own after the last look, the message ends before its call does: see `attempt_margin` in
+deploy/topology/functions.py."""
 
 
 async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
@@ -54,33 +58,35 @@ async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
         letter = dead_letters.unreadable_letter(content, error, ports.DELIVERIES, notifier.clock.now())
         await dead_letters.publish_dead_letter(notifier.bus, letter)
         return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
-    if (
-        delivery.id not in notifier.under_way
-        and due.DUE not in push.attributes
-        and places.PUT_BACK not in push.attributes
-    ):
+    was_delayed = due.DUE in push.attributes or places.PUT_BACK in push.attributes
+    if delivery.id not in notifier.under_way and not was_delayed:
         notifier.gate.note_arrival(_waited_seconds(document, notifier.clock.now()))
+    wait_until = asyncio.get_running_loop().time() + BUSY_SECONDS
     result = await _deliver_alone(notifier, push, delivery)
     if result.outcome == BUSY and notifier.instances is None and notifier.gate.hold_copy():
         try:
-            return await _deliver_later(notifier, push, delivery)
+            return await _deliver_later(notifier, push, delivery, result, wait_until)
         finally:
             notifier.gate.end_copy()
     return result
 
 
-async def _deliver_later(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
+async def _deliver_later(notifier: Notifier, push: Push, delivery: Delivery, busy: Result, wait_until: float) -> Result:
     """Deliver what another message has under way once that one has ended. Most often, nothing is left to do then.
+
+    `busy` is the result of the first look, and `wait_until` a time of the event loop.
 
     The bus may bring a message twice. If each copy were nacked, Pub/Sub would slow down the whole subscription, for
     everybody. On AWS a nack delays only its own message, and one that waits would hold up its batch, so none does.
     """
-    result: Result = Nacked(BUSY, delivery)
+    clock = asyncio.get_running_loop().time
+    result = busy
     for wait_seconds in BUSY_WAITS_SECONDS:
-        await notifier.sleep(wait_seconds)
-        result = await _deliver_alone(notifier, push, delivery)
-        if result.outcome != BUSY:
+        seconds_left = wait_until - clock()
+        if result.outcome != BUSY or seconds_left <= 0:
             break
+        await notifier.sleep(min(wait_seconds, seconds_left))
+        result = await _deliver_alone(notifier, push, delivery)
     return result
 
 

@@ -9,6 +9,7 @@ from functions.notify.notifier import Acknowledged, Nacked, Result
 from functions.notify.notify import LEASE_MARGIN_SECONDS
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
+from shared.outgoing.gate import ALONE_SECONDS, Turn
 from shared.ports import DELIVERIES
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination, FakeDestinations
@@ -161,6 +162,21 @@ async def test_a_copy_comes_again_on_aws_and_where_a_fifth_of_the_places_wait_al
     assert await take_copies(2, is_on_lambda=True) == [(True, "delivered"), (False, "busy")]
     results = await take_copies(6)
     assert results == [(True, "delivered"), *[(True, "finished")] * 2, *[(False, "busy")] * 3]
+
+
+def test_a_copy_comes_again_in_time_though_each_look_waits_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def enter_late(*_: object) -> Turn:
+        await asyncio.sleep(ALONE_SECONDS)
+        return Turn(0.0, "healthy")
+
+    async def seconds_of_a_copy() -> float:
+        notifier = FakeNotifier(FakeDestination(KeyboardInterrupt()))
+        await crash(notifier)
+        monkeypatch.setattr(notifier.parts.gate, "enter", enter_late)
+        assert (await notifier.take()).outcome == "busy"
+        return asyncio.get_running_loop().time()
+
+    assert run(seconds_of_a_copy()) == 2 * ALONE_SECONDS
 
 
 async def test_where_a_resend_would_harm_a_worker_that_died_leaves_its_delivery_held() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
-from deploy.config.checkout import OWN_CONFIG, ROOT
+from deploy.config.checkout import OWN_CONFIG, OWN_CONFIGS, ROOT
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.requests.command_lines import program
@@ -46,8 +46,11 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     out: Path = options.out
-    if out.exists():
-        raise CommandError(f"{out} exists and is not overwritten. Change it, or name another file with --out.")
+    own = [ROOT / each for each in OWN_CONFIGS]
+    for existing in own if out in own else [out]:
+        if existing.exists():
+            act = "Change it, or name another file with --out."
+            raise CommandError(f"{existing} exists and is not overwritten. {act}")
     known = recipes()
     is_asking = sys.stdin.isatty()
     if options.recipe is None and is_asking:

@@ -10,6 +10,8 @@ from shared.settings import DEFAULT_STATE
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 OWN_CONFIG: Final = Path("deploy/hookchain.yaml")
+OWN_CONFIGS: Final = (OWN_CONFIG, OWN_CONFIG.with_suffix(".yml"))
+"""The first of these files that exists is used."""
 EXAMPLE_CONFIG: Final = Path("deploy/hookchain.example.yaml")
 LOCAL: Final = "local"
 """The platform that is this machine, as --platform names it."""
@@ -106,7 +108,7 @@ def choose_config(environ: Mapping[str, str], root: Path) -> Path | None:
     named = environ.get("HOOKCHAIN_CONFIG")
     if named:
         return None if named == "none" else Path(named)
-    for own in (root / OWN_CONFIG, (root / OWN_CONFIG).with_suffix(".yml")):
-        if own.is_file():
-            return own
+    for own in OWN_CONFIGS:
+        if (root / own).is_file():
+            return root / own
     return None if environ.get("EMAIL_ADDRESS") else root / EXAMPLE_CONFIG

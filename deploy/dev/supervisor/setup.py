@@ -372,7 +372,7 @@ def files_named(setup: Setup) -> tuple[Path, ...]:
 def _files_to_watch(
     path: Path | None, document: Json, folder: Path, environ: Mapping[str, str], root: Path
 ) -> tuple[Path, ...]:
-    own = () if environ.get("HOOKCHAIN_CONFIG") else (root / checkout.OWN_CONFIG,)
+    own = () if environ.get("HOOKCHAIN_CONFIG") else tuple(root / each for each in checkout.OWN_CONFIGS)
     named = tuple(_named_files(document, folder)) if path else ()
     return (*((path,) if path else ()), *named, *own)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.init import main, recipes, sends_mail
+from deploy.config.checkout import OWN_CONFIG
 from deploy.config.compiler import compile_file
 from shared.jsontext import to_json
 
@@ -58,6 +59,17 @@ def test_a_file_is_never_overwritten(out: Path, capsys: pytest.CaptureFixture[st
     assert main(["--recipe", "push-to-one-line", "--to", "me@acme.example", "--out", str(out)]) == 1
     assert out.read_text() == "mine"
     assert "exists and is not overwritten" in capsys.readouterr().err
+
+
+def test_a_configuration_with_the_short_suffix_is_not_overruled_by_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("deploy.cli.init.ROOT", tmp_path)
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "hookchain.yml").write_text("mine")
+    assert main(["--recipe", "push-to-one-line", "--to", "me@acme.example"]) == 1
+    assert "deploy/hookchain.yml exists" in capsys.readouterr().err
+    assert not (tmp_path / OWN_CONFIG).exists()
 
 
 @pytest.mark.parametrize(

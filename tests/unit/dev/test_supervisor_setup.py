@@ -8,7 +8,7 @@ import pytest
 
 from deploy.cli.dev import find_warnings
 from deploy.cli.main import main
-from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG
+from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, OWN_CONFIGS
 from deploy.config.config_file import Fault
 from deploy.dev.supervisor.banner import banner, changed_lines, make_hint
 from deploy.dev.supervisor.output import WHY, Output, with_secret_note
@@ -47,12 +47,13 @@ def settle(tmp_path: Path) -> SetUp:
     )
 
 
-def test_a_configuration_that_is_written_later_is_noticed_and_used(settle: SetUp, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", OWN_CONFIGS)
+def test_a_configuration_that_is_written_later_is_noticed_and_used(settle: SetUp, tmp_path: Path, name: Path) -> None:
     before = settle({})
     seen = snapshot(before.configuration.files)
-    (tmp_path / OWN_CONFIG).write_text(SIGNED, encoding="utf-8")
-    assert changes(seen, snapshot(before.configuration.files)) == (tmp_path / OWN_CONFIG,)
-    assert settle({}).configuration.path == tmp_path / OWN_CONFIG
+    (tmp_path / name).write_text(SIGNED, encoding="utf-8")
+    assert changes(seen, snapshot(before.configuration.files)) == (tmp_path / name,)
+    assert settle({}).configuration.path == tmp_path / name
 
 
 def test_without_its_configuration_the_example_is_served_until_it_is_back(settle: SetUp, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT
 from deploy.config.compiler import compile_file
 from deploy.config.mail_settings import mail_settings_fault, mail_settings_warnings, recipients_as_senders
-from deploy.config.slices import local_only
+from deploy.config.slices import google_only, local_only
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
@@ -132,7 +132,8 @@ def changed_lines(last: str, now: str) -> Iterator[str]:
 
 def warnings(slices: Mapping[str, JsonObject]) -> Iterator[str]:
     """Yield what the configuration allows and AWS does not do as meant."""
-    yield from (f"{where}: {rule}" for _, where, rule in local_only(slices))
+    unusable = (*local_only(slices), *google_only(slices["notify"]))
+    yield from (f"{where}: {rule}" for _, where, rule in unusable)
     yield from _large_body_warnings(slices["receive"])
     yield from silent_sources(slices["receive"], AWS_KINDS, "AWS")
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):

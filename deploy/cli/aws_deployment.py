@@ -60,8 +60,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     if fault := region_fault(target.region):
         raise CommandError(fault)
     prepared = prepare(config, environ, target.prefix, options.out)
-    for warning in prepared.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    deployment_command.print_warnings(prepared.warnings)
     if options.live:
         return _print_live(AwsApi(target.region, environ), target, prepared)
     everything = f"Everything that is created by the stack {target.stack}"
@@ -167,8 +166,7 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     prepared = prepare(config, environ, target.prefix, options.out)
     if stack is not None and stack.get("StackStatus") != "REVIEW_IN_PROGRESS":
         prepared = prepared.after(stack_changes.deployed_template(api, target.stack))
-    for warning in prepared.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    deployment_command.print_warnings(prepared.warnings)
     given = dict(options.parameter)
     if config is None:
         given = {"EmailAddress": environ["EMAIL_ADDRESS"], **given}

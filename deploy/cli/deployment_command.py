@@ -3,17 +3,14 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import parser
-from deploy.config import checkout, configured, mail_settings
-from deploy.config.slices import local_only
+from deploy.config import checkout, configured
 from deploy.explain.config_tests import require_passing_tests
 from deploy.terminal.command_line import CommandError, Questions
-from deploy.topology import buses
-from shared.jsontext import JsonObject
 
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
@@ -35,13 +32,8 @@ def warn_about_address(config: Path | None) -> None:
         print(f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations. {how}", file=sys.stderr)
 
 
-def warn_before_deployment(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> None:
-    """Warn of parts, mail settings and buses that the deployment cannot use as `make dev` does."""
-    texts = [f"{where}: {rule}" for _, where, rule in local_only(slices)]
-    texts += mail_settings.mail_settings_warnings(environ)
-    texts += mail_settings.recipients_as_senders(slices["notify"], environ)
-    texts += buses.silent_sources(slices["receive"], buses.GOOGLE_KINDS, "Google Cloud")
-    for text in texts:
+def print_warnings(warnings: Iterable[str]) -> None:
+    for text in warnings:
         print(f"warning: {text}", file=sys.stderr)
 
 

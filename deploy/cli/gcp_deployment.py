@@ -23,7 +23,7 @@ from deploy.config import checkout, compiler
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp import apply, live, organization_policies
 from deploy.gcp import plan as gcp_plan
-from deploy.gcp.deployment import Lines, Memory, closing, counted, measured, missing_needs, prepare_deployment
+from deploy.gcp.deployment import Lines, Memory, closing, counted, measured, missing_needs, prepare_deployment, warnings
 from deploy.gcp.graph import Deployment, graph
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
@@ -55,7 +55,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     if options.live:
         organization_policies.refuse_forbidden(target, runner)
     deployment = prepare_deployment(target, number, config, environ, options.out)
-    deployment_command.warn_before_deployment(deployment.slices, environ)
+    deployment_command.print_warnings(warnings(deployment.slices, environ))
     resources = graph(deployment)
     topology.require_limits(measured(resources, deployment.topology))
     actions = (
@@ -105,7 +105,7 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     number = live.project_number(runner, target)
     organization_policies.refuse_forbidden(target, runner, may_enable=True)
     deployment = prepare_deployment(target, number, config, environ, options.out)
-    deployment_command.warn_before_deployment(deployment.slices, environ)
+    deployment_command.print_warnings(warnings(deployment.slices, environ))
     resources = graph(deployment)
     topology.require_limits(measured(resources, deployment.topology))
     print("Reading what is deployed", flush=True)

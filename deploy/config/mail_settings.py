@@ -14,7 +14,7 @@ STARTTLS_PORTS: Final = (25, 587)
 
 
 def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield what SMTP_URL may say and seldom means. A fault of it is none of these."""
+    """Yield warnings about an SMTP_URL that is valid, but that a deployment can probably not use."""
     try:
         server = smtp_server.parse_smtp_url(environ.get("SMTP_URL", ""))
     except smtp_server.SmtpUrlFault:
@@ -28,7 +28,7 @@ def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def recipients_as_senders(notify: JsonObject, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield which mails a deployment sends from their own first recipient, for want of another address."""
+    """Yield a warning for each destination whose mails have no other sender than their first recipient."""
     if environ.get("EMAIL_FROM"):
         return
     for name, destination in mappings_at(notify, "destinations").items():
@@ -36,8 +36,9 @@ def recipients_as_senders(notify: JsonObject, environ: Mapping[str, str]) -> Ite
         if destination.get("kind") == "email" and settings.get("from") is None:
             sender = email.sender_of(None, None, [str(each) for each in list_at(settings, "to")])
             if isinstance(sender, mail.Address):
-                rule = f"its mails are sent from {sender.address}, their own recipient, which the mail service must"
-                yield f"destination {name!r}: {rule} have verified: set EMAIL_FROM, or the destination's `from`"
+                rule = f"its mails are sent from {sender.address}, their first recipient"
+                act = "set EMAIL_FROM, or the destination's `from`, to an address that the mail service has verified"
+                yield f"destination {name!r}: {rule}: {act}"
 
 
 def mail_settings_fault(environ: Mapping[str, str]) -> str | None:

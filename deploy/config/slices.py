@@ -109,11 +109,6 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
     for part, word, slice_ in (("destinations", "destination", notify), ("chains", "chain", transform)):
         for name, entry in mapping_at(slice_, part).items():
             yield from _loopbacks((part, name), f"{word} {name!r}", entry)
-    for name, entry in mappings_at(notify, "destinations").items():
-        auth = mapping_at(entry, "settings").get("auth")
-        if any(value_at(each, "scheme") == "google" for each in (auth if isinstance(auth, list) else ())):
-            rule = "`auth: {scheme: google}` needs the account of a function on Google Cloud, which AWS does not have"
-            yield ("destinations", name), f"destination {name!r}", rule
     for number, route in enumerate(objects_at(transform, "routes")):
         yield from _loopbacks(("routes", number), f"route {route.get('name')!r}", route)
     yield from _loopbacks(("people",), "people", notify.get("people"))
@@ -121,6 +116,14 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
         if kind in _SHARED_FILES:
             rule = "on Google Cloud it writes with the account of `notify`, with which you share the file"
             yield ("destinations", name), f"destination {name!r}", f"has no `secret`: {rule}. AWS has no such account"
+
+
+def google_only(notify: JsonObject) -> Iterator[tuple[DocumentPath, str, str]]:
+    """Yield the same for each destination that only a deployment on Google Cloud can use. `notify` is its slice."""
+    for name, entry in mappings_at(notify, "destinations").items():
+        if any(auth.get("scheme") == "google" for auth in objects_at(entry, "settings", "auth")):
+            rule = "`auth: {scheme: google}` needs the account of a function on Google Cloud, which AWS does not have"
+            yield ("destinations", name), f"destination {name!r}", rule
 
 
 def _loopbacks(place: DocumentPath, where: str, value: Json) -> Iterator[tuple[DocumentPath, str, str]]:

@@ -14,13 +14,15 @@ from typing import Final, TextIO
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.cloud_access import gcp, gcp_names
 from deploy.config import checkout, compiler, dotenv, mail_settings
+from deploy.config.slices import local_only
 from deploy.gcp import drift, graph, iam_bindings, plan, resource
 from deploy.gcp.resources import services, topics
 from deploy.requests.command_lines import closing_lines
 from deploy.secrets.needs import Need, needs
 from deploy.terminal import command_line, output
-from deploy.topology.buses import own_bus_fault
+from deploy.topology.buses import GOOGLE_KINDS, own_bus_fault, silent_sources
 from deploy.topology.topology import Measured, Topology
+from shared.jsontext import JsonObject
 
 IAM: Final = "https://cloud.google.com/iam/quotas"
 RUN: Final = "https://cloud.google.com/run/quotas"
@@ -59,6 +61,14 @@ def prepare_deployment(
         write(out / function, files)
         bundles[function] = services.Bundle(folder / function, digest_of_files(files))
     return graph.Deployment(target, project_number, slices, bundles, environ, folder / COMMAND_FILES)
+
+
+def warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what the configuration and the mail settings allow and Google Cloud does not do as meant."""
+    yield from (f"{where}: {rule}" for _, where, rule in local_only(slices))
+    yield from mail_settings.mail_settings_warnings(environ)
+    yield from mail_settings.recipients_as_senders(slices["notify"], environ)
+    yield from silent_sources(slices["receive"], GOOGLE_KINDS, "Google Cloud")
 
 
 def missing_needs(actions: Iterable[plan.Action], deployment: graph.Deployment) -> list[Need]:

@@ -116,7 +116,7 @@ def bus_sources(receive: JsonObject) -> tuple[BusSource, ...]:
 
 
 def silent_sources(receive: JsonObject, kinds: Collection[str], cloud: str) -> Iterator[str]:
-    """Yield which sources get no messages on a cloud, because their kind of bus is none of its `kinds`."""
+    """Yield a warning for each source that gets no messages on the cloud. `kinds` are the buses that the cloud has."""
     for source in bus_sources(receive):
         if source.kind not in kinds:
             yield f"source {source.source!r}: a bus of the kind `{source.kind}` brings no messages on {cloud}"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.deployment_command import warn_before_deployment
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
+from deploy.aws import prepare
+from deploy.gcp.deployment import warnings
 from tests.fakes.command import Command, as_objects
+from tests.fakes.configurations import compile_text
 
 GOOD = """\
 sources:
@@ -122,7 +122,6 @@ def test_what_works_on_this_machine_only_is_a_warning(
 def test_a_mail_server_that_a_deployment_cannot_use_is_a_warning_of_lint_and_of_a_plan(
     config: Path,
     command: Command,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     url: str,
     warning: str,
@@ -130,11 +129,18 @@ def test_a_mail_server_that_a_deployment_cannot_use_is_a_warning_of_lint_and_of_
     monkeypatch.setenv("SMTP_URL", url)
     command("lint", "--config", str(config))
     assert ("SMTP_URL" in command.error, warning in command.error) == (bool(warning), True)
-    slices = compile_config(parse_config(GOOD, "hookchain.yaml", config.parent))
-    warn_before_deployment(slices, os.environ)
-    printed = capsys.readouterr().err
-    assert ("SMTP_URL" in printed, warning in printed) == (bool(warning), True)
-    assert "destination 'people': its mails are sent from ann@example.com, their own recipient" in printed
+    slices = compile_text(GOOD)
+    planned = "\n".join(warnings(slices, os.environ))
+    assert ("SMTP_URL" in planned, warning in planned) == (bool(warning), True)
+    assert "destination 'people': its mails are sent from ann@example.com, their first recipient" in planned
+
+
+def test_googles_account_is_a_warning_of_a_plan_for_aws_only() -> None:
+    text = GOOD.replace(*instead("webhook: {url: 'https://crm.example.com/in', auth: {scheme: google}}"))
+    slices = compile_text(text)
+    rule = "destination 'people': `auth: {scheme: google}` needs the account of a function on Google Cloud"
+    assert any(rule in warning for warning in prepare.warnings(slices))
+    assert not any(rule in warning for warning in warnings(slices, {}))
 
 
 def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(

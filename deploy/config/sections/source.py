@@ -68,7 +68,7 @@ _BATCH_PATH: Final = re.compile(r"data\.(\S+\.)?\*(\.\S+)?")
 def _batch_path(text: str) -> str:
     if not _BATCH_PATH.fullmatch(text):
         items = f": write {text}.*" if re.fullmatch(r"data(\.[^\s*]+)?", text) else ""
-        raise ValueError(f"must have `*` in the place of the items, such as data.events.*{items}")
+        raise ValueError(f"must be a path in data with `*` in the place of the items, such as data.events.*{items}")
     return text
 
 

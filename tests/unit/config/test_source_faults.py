@@ -23,6 +23,8 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
             "auth: none, type: here",
             "type: must be a location: `data.here` is a field of the body, `header.here` a header",
         ),
+        ("auth: none, batch: data.items", "such as data.events.*: write data.items.*"),
+        ("auth: none, batch: items.*", "batch: must be a path in data with `*` in the place of the items"),
         ("auth: none, schema: {type: text}", "schema: must be a JSON Schema: type: 'text' is not valid"),
         (
             "auth: none, schema: {properties: {a: {$ref: 'other.json'}}}",

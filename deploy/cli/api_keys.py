@@ -46,7 +46,7 @@ def _create(call: subscribers.Call) -> int:
 
 def _print_key(call: subscribers.Call, made: ApiKeyCreated) -> None:
     if call.options.json:
-        output.print_json({**subscribers.document_of(made, "key"), "key": made["key"]})
+        output.print_json(subscribers.document_of(made))
     else:
         print(made["key"])
 

@@ -104,7 +104,7 @@ def add_yes(command: argparse.ArgumentParser) -> None:
 
 
 def document_of(entry: Mapping[str, object], *hidden: str) -> JsonObject:
-    """Return what the API said of one thing, without the hidden fields."""
+    """Return an object that the API returned, without the hidden fields."""
     return cast("JsonObject", {name: value for name, value in entry.items() if name not in hidden})
 
 

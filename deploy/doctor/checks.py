@@ -177,7 +177,7 @@ def held_finding(state: Path, names: Iterable[str]) -> Finding:
     except StateFault:
         return ok("none yet")
     if not held:
-        return ok("no destination is held, unless somebody paused it: `hookchain status`")
+        return ok("no destination is held; `hookchain status` also lists paused destinations")
     texts = [
         f"{each['destination']}, {output.count_of(int(str(each['count'])), 'delivery', 'deliveries')}: {each['reason']}"
         for each in held

@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.aws import template_names
 from deploy.aws import template_names as names
 from deploy.aws.yaml_text import Fields, Node, get_att, ref, sub
 from deploy.cloud_access import aws_names
@@ -24,7 +23,7 @@ TABLES_OF: Final[Mapping[Store, tuple[str, ...]]] = {
     "documents": (tables.DOCUMENTS.name,),
 }
 CREATE_REQUESTS: Final[Mapping[str, Fields]] = {
-    each.name: tables.create_request(each, template_names.PREFIX) for each in tables.TABLES
+    each.name: tables.create_request(each, names.PREFIX) for each in tables.TABLES
 }
 """By the table's name."""
 

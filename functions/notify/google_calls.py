@@ -5,7 +5,8 @@ from typing import Final
 
 from functions.notify import destination, http_engine
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, held, outcome_by_status
-from shared import delivery, errors, limits
+from shared import errors, limits
+from shared.delivery import Failed, Outcome, RetryLater, Unknown
 from shared.jsontext import JsonObject, objects_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
@@ -20,7 +21,7 @@ _NO_STORAGE: Final = "storageQuotaExceeded"
 class CallFailed(Exception):
     """A call that ends the attempt. `response` is None if none came."""
 
-    def __init__(self, outcome: delivery.Outcome, response: Response | None = None) -> None:
+    def __init__(self, outcome: Outcome, response: Response | None = None) -> None:
         super().__init__(type(outcome).__name__)
         self.outcome = outcome
         self.response = response
@@ -47,7 +48,7 @@ class GoogleCalls:
         try:
             response = await self._sender.send(request, deadline, secrets, may_repeat=True, max_bytes=MAX_BYTES)
         except errors.Unanswered as error:
-            raise CallFailed(delivery.RetryLater(error.detail, http_engine.UNREACHABLE_SECONDS)) from error
+            raise CallFailed(RetryLater(error.detail, http_engine.UNREACHABLE_SECONDS)) from error
         except errors.Temporary as error:
             raise CallFailed(http_engine.outcome_of_network_fault(error)) from error
         return self._answer(response, is_read=True)
@@ -59,7 +60,7 @@ class GoogleCalls:
             authenticated = replace(request, auth=self._auth, allow_private=self._is_local)
             response = await self._sender.send(authenticated, deadline, secrets, max_bytes=MAX_BYTES)
         except errors.Unanswered as error:
-            raise CallFailed(delivery.Unknown(error.detail)) from error
+            raise CallFailed(Unknown(error.detail)) from error
         except errors.Temporary as error:
             raise CallFailed(http_engine.outcome_of_network_fault(error)) from error
         return self._answer(response)
@@ -70,12 +71,12 @@ class GoogleCalls:
         answer = response.json()
         if not isinstance(answer, dict):
             reason = f"{self._service} answered {response.status} without the JSON that it promises"
-            outcome = delivery.RetryLater if is_read else delivery.Unknown
+            outcome = RetryLater if is_read else Unknown
             raise CallFailed(outcome(reason, answer=response.excerpt), response)
         return answer
 
 
-def google_failure(response: Response, service: str, share: str) -> delivery.Outcome:
+def google_failure(response: Response, service: str, share: str) -> Outcome:
     """Return the outcome of a status that is no success.
 
     https://developers.google.com/workspace/drive/api/guides/handle-errors
@@ -85,7 +86,7 @@ def google_failure(response: Response, service: str, share: str) -> delivery.Out
     if status == 429 or (status == 403 and reasons & _QUOTAS):
         after = max(response.retry_after_seconds or 0.0, http_engine.UNREACHABLE_SECONDS)
         reason = f"{service} limits the rate of requests ({status})"
-        return delivery.RetryLater(reason, after, response.excerpt, min(after, MAX_PAUSE_SECONDS))
+        return RetryLater(reason, after, response.excerpt, min(after, MAX_PAUSE_SECONDS))
     if status == 403 and _NO_STORAGE in reasons:
         return held(response, service, "the account has no storage of its own: name a folder of a shared drive")
     if status == 403 and reasons & _API_OFF:
@@ -93,7 +94,7 @@ def google_failure(response: Response, service: str, share: str) -> delivery.Out
     if status in {401, 403, 404}:
         return held(response, service, share)
     if status == 400:
-        return delivery.Failed("request_rejected", f"{service} rejects the request (400)", response.excerpt)
+        return Failed("request_rejected", f"{service} rejects the request (400)", response.excerpt)
     return outcome_by_status(response, service, failed={413})
 
 

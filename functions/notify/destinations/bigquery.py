@@ -24,9 +24,10 @@ from functions.notify import destination, http_kind, kind_settings
 from functions.notify.columns import ColumnSettings, ColumnType, converted, written_column
 from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination, HttpKind
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from shared import batching, errors, event, expressions, limits
+from shared import batching, errors, expressions, limits
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.event import oneline, view_of
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
@@ -130,7 +131,7 @@ def request(
     delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
 ) -> OutgoingRequest:
     """Return the request of one row. Raises Permanent: `conversion_failed` or `output_too_large`."""
-    view = event.view_of(delivery.event)
+    view = view_of(delivery.event)
     values: JsonObject = {
         name: _value(name, _expression(column.value).search(view), settings)
         for name, column in settings.columns.items()
@@ -314,8 +315,8 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
     row_errors = objects_at(entry, "errors")
     for error in row_errors:
         if error.get("reason") == "invalid":
-            column = event.oneline(str(error.get("location") or "")).strip()
-            message = event.oneline(str(error.get("message") or ""))[:MAX_MESSAGE_CHARACTERS]
+            column = oneline(str(error.get("location") or "")).strip()
+            message = oneline(str(error.get("message") or ""))[:MAX_MESSAGE_CHARACTERS]
             if message.startswith(_NO_FIELD) and "." not in column:  # no row chooses it: the settings name the columns
                 act = f"the table lacks the column {column!r}: add it, which BigQuery heeds after some minutes"
                 return number, Disabled(f"{act}, or correct `columns`", message)
@@ -324,7 +325,7 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
             where = f"column {own_name!r}" if own_name else "the row"
             return number, Failed("request_rejected", f"BigQuery rejects {where} (invalid)", message)
     reason = str(row_errors[0].get("reason")) if row_errors else "no reason"
-    return number, RetryLater(f"BigQuery did not take the row ({event.oneline(reason)[:MAX_MESSAGE_CHARACTERS]})")
+    return number, RetryLater(f"BigQuery did not take the row ({oneline(reason)[:MAX_MESSAGE_CHARACTERS]})")
 
 
 def _value(name: str, result: Json, settings: Settings) -> Json:

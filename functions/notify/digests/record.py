@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared import event, retention, store_ports, times
+from shared import retention, store_ports, times
 from shared.delivery import REMEMBERED_SECONDS, Delivery, delivery_message
+from shared.event import event_json
 from shared.jsontext import JsonObject, from_json, texts_json
 
 RECORD_SECONDS: Final = REMEMBERED_SECONDS + 15 * retention.DAY_SECONDS
@@ -48,7 +49,7 @@ class GroupRecord:
     digest: Frozen | None = None
 
     def with_digest(self, delivery: Delivery, members: Mapping[str, int], now: float) -> "GroupRecord":
-        message = delivery_message(delivery, event.event_json(delivery.event), times.rfc3339(now), {}).data
+        message = delivery_message(delivery, event_json(delivery.event), times.rfc3339(now), {}).data
         frozen = Frozen(delivery.id, delivery.event.id, message, tuple(members.items()), now)
         return GroupRecord(self.number + 1, frozen)
 

@@ -97,7 +97,8 @@ def _chain_rules(program: Program) -> Iterator[Rule]:
 
 
 def _destination_rules(config: Configuration) -> Iterator[Rule]:
-    """Yield the destinations and lists that nothing uses, and comparisons that no response's status can meet."""
+    """Yield the destinations and lists that nothing uses, retries after an event has expired, and comparisons that no
+    response's status can meet."""
     used = {name for route in config.routes for name in route.to}
     used |= {each.otherwise for each in config.destinations.values() if each.otherwise is not None}
     used |= {*alert_destinations(config.alerts, config.sources, config.destinations)}
@@ -105,7 +106,7 @@ def _destination_rules(config: Configuration) -> Iterator[Rule]:
     for name, destination in config.destinations.items():
         if name not in used:
             yield ("destinations", name), "no route leads to it"
-        if rule := _no_retry_rule(destination):
+        if rule := _expiry_rule(destination):
             yield ("destinations", name, "expires_after"), rule
         for rule in comparison_rules(destination.success_when, ("status",)) if destination.success_when else ():
             yield ("destinations", name, "success_when"), rule
@@ -113,8 +114,8 @@ def _destination_rules(config: Configuration) -> Iterator[Rule]:
     yield from ((("lists", name), "no destination uses it") for name in config.lists if name not in named)
 
 
-def _no_retry_rule(destination: DestinationConfig) -> str:
-    """Return the rule that the first retry must come before the event expires; empty where it may."""
+def _expiry_rule(destination: DestinationConfig) -> str:
+    """Return a warning that an event expires before its first retry; empty if it does not."""
     expiry, waits = destination.expires_after, destination.retry
     if expiry is None or not waits or waits[0] < expiry:
         return ""
@@ -342,7 +343,7 @@ def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
                 rule = f"step {named.number} {named.name!r} sets {path} to the text {value!r} itself"
                 yield f"{rule}: to copy the value, write {{from: {found[1] or found[2]}}}"
             elif isinstance(value, str) and _TEMPLATE.search(value):
-                rule = f"step {named.number} {named.name!r} sets {path} to a text with its braces"
+                rule = f"step {named.number} {named.name!r} sets {path} to the text itself, braces included"
                 yield f"{rule}: to fill in values, use the step `template`"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.aws.resources.policies import ROLE_CHARACTERS, characters
+from deploy.aws.resources.queues import brings_on_aws
 from deploy.aws.stack_changes import CODE, EARLIER_CODE, earlier_code
 from deploy.aws.template import HEADER, parameter_defaults, template
 from deploy.aws.yaml_text import Fields, Node, to_yaml
@@ -21,7 +22,7 @@ from deploy.config.slices import google_only, local_only
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
-from deploy.topology.buses import AWS_KINDS, fed_buckets, own_bus_fault, silent_sources
+from deploy.topology.buses import fed_buckets, own_bus_fault, silent_sources
 from deploy.topology.topology import MIB, Measured, Topology, find_topology, require_limits
 from shared.jsontext import JsonObject, value_at
 
@@ -135,7 +136,7 @@ def warnings(slices: Mapping[str, JsonObject]) -> Iterator[str]:
     unusable = (*local_only(slices), *google_only(slices["notify"]))
     yield from (f"{where}: {rule}" for _, where, rule in unusable)
     yield from _large_body_warnings(slices["receive"])
-    yield from silent_sources(slices["receive"], AWS_KINDS, "AWS")
+    yield from silent_sources(slices["receive"], brings_on_aws, "AWS")
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):
         rule = f"{destination!r} writes into its bucket, and S3 reports no hops"
         yield f"source {source!r}: {rule}: a route from one to the other is a loop without an end"

@@ -9,13 +9,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from deploy.aws.resources.queues import detail_types
+from deploy.aws.resources.queues import brings_on_aws
 from deploy.cloud_access import aws, gcp_names
 from deploy.cloud_access.gcp import ApiError, GoogleApi
 from deploy.config.slices import is_caught
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from deploy.topology.buses import AWS_KINDS, GOOGLE_KINDS, BusSource, buckets, bus_sources, published_buses, tables
+from deploy.topology.buses import (
+    BusSource,
+    brings_on_google,
+    buckets,
+    bus_sources,
+    published_buses,
+    silent_sources,
+    tables,
+)
 from functions.notify.destinations.bigquery import FITTING
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
@@ -258,27 +266,25 @@ PAGE: Final = 'see functions/receive/README.md, "Messages of a bus"'
 
 def buses_on_google(slices: Mapping[str, JsonObject], project: str) -> Finding | None:
     """Return None if the configuration has no bus."""
-    return _finding(slices, "Google Cloud", GOOGLE_KINDS, partial(_rights_on_google, project))
+    return _finding(slices, "Google Cloud", brings_on_google, partial(_rights_on_google, project))
 
 
 def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
     """Return None if the configuration has no bus."""
-    return _finding(slices, "AWS", AWS_KINDS, _rights_on_aws)
+    return _finding(slices, "AWS", brings_on_aws, _rights_on_aws)
 
 
 def _finding(
     slices: Mapping[str, JsonObject],
     platform: str,
-    kinds: frozenset[str],
+    brings: Callable[[BusSource], bool],
     rights: Callable[[Sequence[BusSource], Sequence[GoogleTopic | AwsBus]], Finding],
 ) -> Finding | None:
     sources, published = bus_sources(slices["receive"]), published_buses(slices["notify"])
     if not sources and not published:
         return None
-    for each in sources:
-        is_silent_bucket = each.kind == "bucket" and kinds == AWS_KINDS and not detail_types(each)
-        if each.kind not in kinds or is_silent_bucket:
-            return problem(f"source {each.source!r} gets no messages on {platform}", PAGE)
+    for silent in silent_sources(slices["receive"], brings, platform):
+        return problem(silent, PAGE)
     return rights(sources, published)
 
 

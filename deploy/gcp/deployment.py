@@ -20,7 +20,7 @@ from deploy.gcp.resources import services, topics
 from deploy.requests.command_lines import closing_lines
 from deploy.secrets.needs import Need, needs
 from deploy.terminal import command_line, output
-from deploy.topology.buses import GOOGLE_KINDS, own_bus_fault, silent_sources
+from deploy.topology.buses import brings_on_google, own_bus_fault, silent_sources
 from deploy.topology.topology import Measured, Topology
 from shared.jsontext import JsonObject
 
@@ -68,7 +68,7 @@ def warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> It
     yield from (f"{where}: {rule}" for _, where, rule in local_only(slices))
     yield from mail_settings.mail_settings_warnings(environ)
     yield from mail_settings.recipients_as_senders(slices["notify"], environ)
-    yield from silent_sources(slices["receive"], GOOGLE_KINDS, "Google Cloud")
+    yield from silent_sources(slices["receive"], brings_on_google, "Google Cloud")
 
 
 def missing_needs(actions: Iterable[plan.Action], deployment: graph.Deployment) -> list[Need]:

@@ -1,7 +1,7 @@
 """The buses of other systems that a configuration is connected to: those it takes messages from, and publishes to."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -78,8 +78,7 @@ def _settings(notify: JsonObject, kind: str) -> Iterator[tuple[str, object]]:
 
 KIND: Final = "bus"
 GOOGLE_KINDS: Final = frozenset({"pubsub", "bucket"})
-AWS_KINDS: Final = frozenset({"sqs", "eventbridge", "bucket"})
-"""The kinds of buses that bring messages on each platform. S3 reports its objects through EventBridge."""
+"""The kinds of buses that bring messages on Google Cloud."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +114,15 @@ def bus_sources(receive: JsonObject) -> tuple[BusSource, ...]:
     )
 
 
-def silent_sources(receive: JsonObject, kinds: Collection[str], cloud: str) -> Iterator[str]:
-    """Yield a warning for each source that gets no messages on the cloud. `kinds` are the buses that the cloud has."""
+def brings_on_google(source: BusSource) -> bool:
+    return source.kind in GOOGLE_KINDS
+
+
+def silent_sources(receive: JsonObject, brings: Callable[[BusSource], bool], cloud: str) -> Iterator[str]:
+    """Yield a text for each source whose bus brings no messages on the cloud, which `brings` decides."""
     for source in bus_sources(receive):
-        if source.kind not in kinds:
-            yield f"source {source.source!r}: a bus of the kind `{source.kind}` brings no messages on {cloud}"
+        if not brings(source):
+            yield f"source {source.source!r} gets no messages on {cloud} from its `{source.kind}`"
 
 
 def published_buses(notify: JsonObject) -> tuple[GoogleTopic | AwsBus, ...]:

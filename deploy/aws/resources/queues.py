@@ -99,6 +99,11 @@ def rule(source: BusSource) -> str:
     return f"{names.logical(source.name)}Rule"
 
 
+def brings_on_aws(source: BusSource) -> bool:
+    """Return whether the source gets messages on AWS. S3 reports some events of a bucket only, through EventBridge."""
+    return source.kind == "sqs" or has_rule(source)
+
+
 def has_rule(source: BusSource) -> bool:
     return source.kind == "eventbridge" or (source.kind == "bucket" and bool(detail_types(source)))
 

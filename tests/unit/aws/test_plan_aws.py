@@ -68,12 +68,13 @@ def test_a_wrong_prefix_writes_nothing(config: Path, capsys: pytest.CaptureFixtu
 def test_a_source_that_aws_does_not_serve_in_full_is_a_warning(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bus = "\n  orders: {bus: {pubsub: orders}}"
+    bus = "\n  orders: {bus: {pubsub: orders}}\n  old: {bus: {bucket: files, events: archive}}"
     text = CONFIG.replace("secret: shop-key}", "secret: shop-key}, max_body_bytes: 10000000")
     config.write_text(text.replace("sources:", f"sources:{bus}"))
     assert planned(config) == 0
     warned = capsys.readouterr().err
-    assert "warning: source 'orders': a bus of the kind `pubsub` brings no messages on AWS" in warned
+    assert "warning: source 'orders' gets no messages on AWS from its `pubsub`" in warned
+    assert "warning: source 'old' gets no messages on AWS from its `bucket`" in warned
     assert "warning: source 'shop': max_body_bytes is 10,000,000" in warned
     assert "'signup'" not in warned
 

@@ -27,7 +27,7 @@ LEASE_MARGIN_SECONDS: Final = 30.0
 BUSY: Final[outcomes.DeliveryOutcome] = "busy"
 BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
 """Between the looks at a delivery that another message has under way, give or take half."""
-BUSY_SECONDS: Final = 18.0
+LAST_LOOK_SECONDS: Final = 18.0
 """About so long after the message came, no other look begins: each may have to wait for a place in this process. With
 an attempt of its own after the last look, the message ends before its call does: see `attempt_margin` in
 deploy/topology/functions.py."""
@@ -61,7 +61,7 @@ async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
     was_delayed = due.DUE in push.attributes or places.PUT_BACK in push.attributes
     if delivery.id not in notifier.under_way and not was_delayed:
         notifier.gate.note_arrival(_waited_seconds(document, notifier.clock.now()))
-    wait_until = asyncio.get_running_loop().time() + BUSY_SECONDS
+    wait_until = asyncio.get_running_loop().time() + LAST_LOOK_SECONDS
     result = await _deliver_alone(notifier, push, delivery)
     if result.outcome == BUSY and notifier.instances is None and notifier.gate.hold_copy():
         try:

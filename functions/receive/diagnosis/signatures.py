@@ -91,14 +91,14 @@ _NO_URL: Final = (
     "the signature covers the URL, and no spelling of the URL here makes it right. Set `public_url` to the URL as the"
     f" sender has it; otherwise {DIFFERENT_SECRET}, or the body was changed on its way"
 )
-_API_KEYS: Final = (
+_API_KEY_PREFIXES: Final = (
     *("sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_"),
     *("ghp_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "xapp-", "shpat_", "SG."),
 )
 """The beginnings of API keys and access tokens of Stripe, GitHub, GitLab, Slack, Shopify and SendGrid."""
-_API_KEY: Final = (
-    "the secret here begins with `{}`, as an API key does: this source needs the signing secret, which the sender shows"
-    " in the settings of the webhook"
+_LOOKS_LIKE_API_KEY: Final = (
+    "the secret here begins with `{}`, as an API key does: if the sender shows a signing secret in the settings of the"
+    " webhook, set that one. A sender that signs with an API key uses another one, or the body was changed on its way"
 )
 _SENT_ITSELF: Final = (
     "the secret itself stands in the place of the signature: the sender must sign with it, and never send it. If the"
@@ -209,8 +209,8 @@ def unknown_signature(case: Case, auth: AuthScheme) -> str:
         return "the SHA-256 that was sent belongs to another body: something changed or cut the body on its way"
     if is_broken(case.request):
         return f"{BROKEN}; otherwise {DIFFERENT_SECRET}"
-    if prefix := _api_key_prefix(case.secrets):
-        return _API_KEY.format(prefix)
+    if prefix := _api_key_prefix(case.secrets):  # which may be right: Paystack signs with one
+        return _LOOKS_LIKE_API_KEY.format(prefix)
     if _tries(case) < MAX_TRIES:
         return TOO_LARGE
     if isinstance(case, SignedCase) and "url" in case.auth.content:
@@ -221,8 +221,8 @@ def unknown_signature(case: Case, auth: AuthScheme) -> str:
 
 
 def _api_key_prefix(secrets: Sequence[str]) -> str | None:
-    """Return the beginning of a secret here that shows a key of an API, which signs no webhook."""
-    return next((prefix for secret in secrets for prefix in _API_KEYS if secret.startswith(prefix)), None)
+    """Return the prefix of the first secret here that looks like an API key."""
+    return next((prefix for secret in secrets for prefix in _API_KEY_PREFIXES if secret.startswith(prefix)), None)
 
 
 def _is_digest_right(case: Case, location: Location) -> bool:

@@ -37,6 +37,7 @@ JWT: Final = "{auth: {scheme: jwt, algorithms: HS256, secret: key}}"
 HEADER: Final = "{auth: {scheme: header, header: X-Token, secret: key}}"
 SLACK: Final = "{provider: slack, secret: key}"
 META: Final = "{provider: meta, secret: key, params: {verify_token: token}}"
+PAYSTACK: Final = "{provider: paystack, secret: key}"
 SMART: Final = f"“{KEY}”"
 
 
@@ -157,6 +158,10 @@ CAUSES: Final[dict[str, Row]] = {
         "over {timestamp}:{body}: the sender must sign v0:{timestamp}:{body} instead",
     ),
     "an API key here": (OWN, f"sk_test_{KEY}", posted(signed('{"a":1}')), "begins with `sk_test_`, as an API key does"),
+    "an API key that signs": (
+        *(PAYSTACK, f"sk_live_{KEY}", posted(signed('{"a":2}', "x-paystack-signature", f"sk_live_{KEY}"))),
+        "A sender that signs with an API key uses another one, or the body was changed on its way",
+    ),
     "a wrong verify token": (META, KEY, WRONG_TOKEN, "the provider's handshake, and its token"),
     "another provider's handshake": (OWN, KEY, OF_META, "a handshake as meta sends it"),
     "JSON declared, a form sent": ("{auth: none}", KEY, FORM_AS_JSON, "the body begins like a form"),

@@ -233,5 +233,5 @@ def weakness(value: str) -> str | None:
 
 
 def is_short(value: str) -> bool:
-    """Return True if the value is easily guessed, which is worth a warning."""
+    """Return True if the value has fewer than MIN_STRONG_CHARACTERS, which is worth a warning."""
     return len(value) < MIN_STRONG_CHARACTERS

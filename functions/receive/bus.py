@@ -71,10 +71,9 @@ class BusInput:
             raise http.body_too_large(self.max_bytes)
         if self.kind != "bucket":
             headers = _headers(push)
-            has_hops = any(name == HOPS for name, _ in headers)
-            return http.Request(
-                "POST", "/", "", headers if has_hops else (*headers, *_carried_hops(push.data)), push.data
-            )
+            if not any(name == HOPS for name, _ in headers):
+                headers = (*headers, *_carried_hops(push.data))
+            return http.Request("POST", "/", "", headers, push.data)
         notification = object_event(push)
         headers = ((MESSAGE_ID, push.message_id), (EVENT_ID, notification.id), *notification.hops)
         try:

@@ -156,9 +156,8 @@ class Transformer:
         instead would take a sixth of the time.
         """
         event = owed.event
-        content = jsontext.texts_json(
-            to_cloudevent(event)
-        )  # it may write a float otherwise; no step returns infinity or NaN
+        # It may write a float otherwise; no step returns infinity or NaN.
+        content = jsontext.texts_json(to_cloudevent(event))
         if self.blobs is not None and len(content) > claim_check.MAX_INLINE_BYTES:
             made_by = _digest(jsontext.texts_json([owed.route, self.version]) + message)
             _, content = await claim_check.checked_in(event, self.blobs, f"{event.id}-{made_by}", content)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from shared import batching, errors, journal, jsontext, ledger_rules, outcomes
+from shared import batching, errors, journal, jsontext, outcomes
 from shared import ledger_rules as rules
 from shared.ledger import Claimed, DestinationState, LedgerRow, Move, Place, Settlement
 
@@ -21,10 +21,10 @@ class LedgerWrites(ABC):
     """The rows that are written at the same time, where many are moved."""
 
     @abstractmethod
-    async def _change(self, key: str, rule: ledger_rules.Rule) -> LedgerRow | None:
+    async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:
         """Store what the rule makes of the row, with no other write between. None if it rejects it or finds no row."""
 
-    async def _change_claimed(self, claim: Claimed, rule: ledger_rules.Rule) -> Claimed | None:
+    async def _change_claimed(self, claim: Claimed, rule: rules.Rule) -> Claimed | None:
         """Do `_change` to a claim's row. A store that knows the version of its rows need not read it."""
         row = await self._change(claim.row.key, rule)
         return None if row is None else claim._replace(row=row)

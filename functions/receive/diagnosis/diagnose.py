@@ -144,11 +144,9 @@ def attempted(request: http.Request, schemes: Sequence[AuthScheme]) -> list[Auth
 
 
 def _is_attempted(request: http.Request, auth: AuthScheme) -> bool:
-    return (
-        passwords.has_any(signatures.Case(request, auth, ()))
-        if auth.scheme in passwords.PASSWORDS
-        else is_attempted(RequestFields(request), auth)
-    )
+    if auth.scheme in passwords.PASSWORDS:
+        return passwords.has_any(signatures.Case(request, auth, ()))
+    return is_attempted(RequestFields(request), auth)
 
 
 MAX_NAME: Final = 63

@@ -33,9 +33,8 @@ def wrong_password(case: signatures.Case) -> str:
     auth = case.auth
     if isinstance(auth, passwords.BasicScheme) and auth.username is not None and _holds_for_any_user(case, auth):
         return "the password is right, but the user name is wrong"
-    if cause := next(
-        (guess.cause for guess in signatures.spelled_otherwise(case) if signatures.holds(guess.case)), None
-    ):
+    guesses = signatures.spelled_otherwise(case)
+    if cause := next((guess.cause for guess in guesses if signatures.holds(guess.case)), None):
         return cause
     received = _received(case)
     if received is not None and (difference := _difference(received, case.secrets)):

@@ -295,10 +295,8 @@ async def message_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -
 
 async def _part_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> MessageEntry | None:
     """The ledger knows the event that was received: the delivery may be of a part, whose id has a number more."""
-    partition, suffix = (
-        directory.message_entries_of(tenant),
-        f"-{directory.route_mark(row.route, configured_name(row))}",
-    )
+    partition = directory.message_entries_of(tenant)
+    suffix = f"-{directory.route_mark(row.route, configured_name(row))}"
     prefix = f"{row.event_id}-"
     parts = await service.documents.page(partition, MAX_PARTS, prefix, row.event_id + _AFTER_HYPHEN)
     for part in parts:

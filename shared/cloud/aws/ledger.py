@@ -23,7 +23,7 @@ from math import ceil, inf, nextafter
 from secrets import randbits, token_hex
 from typing import Final, NamedTuple, TypeVar, cast
 
-from shared import batching, errors, ledger_rules, outcomes
+from shared import batching, errors, outcomes
 from shared import ledger_rules as rules
 from shared.cloud import ledger_writes, shards
 from shared.cloud.aws import client, tables
@@ -212,11 +212,11 @@ class DynamoLedger(ledger_writes.LedgerWrites):
     def close(self) -> None:
         self._store.close()
 
-    async def _change(self, key: str, rule: ledger_rules.Rule) -> LedgerRow | None:
+    async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:
         row, _ = await self._write(key, _deciding(rule), None)
         return row
 
-    async def _change_claimed(self, claim: Claimed, rule: ledger_rules.Rule) -> Claimed | None:
+    async def _change_claimed(self, claim: Claimed, rule: rules.Rule) -> Claimed | None:
         known = _Known(claim.row, claim.version) if claim.version else None
         row, version = await self._write(claim.row.key, _deciding(rule), known)
         return None if row is None else claim._replace(row=row, version=version)
@@ -252,7 +252,7 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         )
 
 
-def _deciding(rule: ledger_rules.Rule) -> Decide[LedgerRow | None]:
+def _deciding(rule: rules.Rule) -> Decide[LedgerRow | None]:
     def decide(stored: LedgerRow | None) -> tuple[LedgerRow | None, LedgerRow | None]:
         changed = rule(stored) if stored else None
         return changed, None if changed is stored else changed

@@ -23,7 +23,7 @@ from dataclasses import replace
 from secrets import randbits
 from typing import Final, TypeAlias
 
-from shared import batching, ledger_rules
+from shared import batching
 from shared import ledger_rules as rules
 from shared.cloud import earlier_words, ledger_writes, shards
 from shared.cloud.gcp import firestore
@@ -286,7 +286,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     async def _release(self, key: str, now: float) -> bool:
         return await self._change(key, lambda row: rules.release(row, now)) is not None
 
-    async def _change(self, key: str, rule: ledger_rules.Rule) -> LedgerRow | None:
+    async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:
         def decide(fields: firestore.Fields | None) -> tuple[LedgerRow | None, firestore.Write | None]:
             row = row_of(fields) if fields else None
             changed = rule(row) if row else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import randbits
 from typing import Final, TypeAlias
 
-from shared import jsontext, ledger_rules
+from shared import jsontext
 from shared import ledger_rules as rules
 from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, attempts_text, with_attempts
 from shared.cloud.local import database, ledger_tables
@@ -194,14 +194,14 @@ class LocalLedger(LedgerWrites):
         """Close the file. No call may be under way."""
         self._file.close()
 
-    async def _change(self, key: str, rule: ledger_rules.Rule) -> LedgerRow | None:
+    async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:
         def operation(connection: sqlite3.Connection) -> LedgerRow | None:
             row_id = find_id(connection, key, self._row_ids.get(key))
             return None if row_id is None else change_row(connection, row_id, rule)
 
         return await self._file.write(operation, is_synced=True)
 
-    async def _change_claimed(self, claim: Claimed, rule: ledger_rules.Rule) -> Claimed | None:
+    async def _change_claimed(self, claim: Claimed, rule: rules.Rule) -> Claimed | None:
         row_id = int(claim.version)
         row = await self._file.write(lambda connection: change_row(connection, row_id, rule), is_synced=True)
         return None if row is None else claim._replace(row=row)
@@ -408,7 +408,7 @@ def update_row(connection: sqlite3.Connection, row_id: int, before: LedgerRow, r
     connection.execute(_UPDATE, (*_changeable_values(row), attempts_text(row), replays, *condition))
 
 
-def change_row(connection: sqlite3.Connection, row_id: int, rule: ledger_rules.Rule) -> LedgerRow | None:
+def change_row(connection: sqlite3.Connection, row_id: int, rule: rules.Rule) -> LedgerRow | None:
     """Write what the rule makes of the row, and return it; None if there is no row or the rule rejects it."""
     row = find_row(connection, row_id)
     if row is None:

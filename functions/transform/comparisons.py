@@ -66,15 +66,15 @@ def _unique(paths: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def number_hint(condition: expressions.Expression, view: JsonObject) -> str:
-    """Return why the condition is false and what to write, where it compares text with another kind; else empty text.
+def comparison_hint(condition: expressions.Expression, view: JsonObject) -> str:
+    """Return why the condition is false and what to write, if it compares text with another kind; else empty text.
 
     `view` is the event as expressions see it. The hint holds no value, so that it can be logged.
     """
     if paths := compared_with_text(condition, view):
-        names, is_one = " and ".join(paths), len(paths) == 1
+        rule = "is not a text, so it never equals one" if len(paths) == 1 else "are not texts, so they never equal one"
         act = "write numbers, true and false in backticks instead of quotes, such as `250`"
-        return f": {names} {'is' if is_one else 'are'} no text, and never {'equals' if is_one else 'equal'} one; {act}"
+        return f": {' and '.join(paths)} {rule}; {act}"
     paths = numbers_as_text(condition, view)
     if not paths:
         return ""

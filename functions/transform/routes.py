@@ -185,7 +185,7 @@ def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
 
 def _match_where(where: "Expression", event: Event) -> Match:
     """An expression that cannot be computed for this event, such as the length of a missing field, counts as false."""
-    from functions.transform.comparisons import number_hint, truth_hint
+    from functions.transform.comparisons import comparison_hint, truth_hint
     from shared.expressions import is_true
     from shared.jsontext import kind_of
 
@@ -196,12 +196,12 @@ def _match_where(where: "Expression", event: Event) -> Match:
     except time_bound.OutOfTime:
         reason = f"{_UNCOMPUTED}: it computes for more than {time_bound.MAX_COMPUTING_SECONDS:g} s"
     except Permanent as error:
-        reason = f"{_UNCOMPUTED}: {error.detail}{number_hint(where, view)}"
+        reason = f"{_UNCOMPUTED}: {error.detail}{comparison_hint(where, view)}"
     else:
         if is_true(value):
             hint = truth_hint(where, value)
             return Match(True, f"where {hint}" if hint else f"where {where.text} is true")
-        reason = f"where {where.text} is {_false_value(value, kind_of(value))}{number_hint(where, view)}"
+        reason = f"where {where.text} is {_false_value(value, kind_of(value))}{comparison_hint(where, view)}"
     return Match(False, reason, reason)
 
 

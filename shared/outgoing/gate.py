@@ -256,7 +256,7 @@ class ProcessGate:
     _groups         by name, the last used at the end
     _load           the work of all groups that came for the first time
     _held           how much work waits in the process
-    _copies         how many messages wait here whose work another one has under way
+    _copies         how many messages wait here because another message has the same work under way
     _queued_until   the time until which messages are assumed to wait in the bus; NO_QUEUE once one did not wait
     """
 
@@ -326,9 +326,9 @@ class ProcessGate:
             self._places = max(LEAST_PLACES, self._places // 2)
 
     def hold_copy(self) -> bool:
-        """Let a message wait whose work another message has under way. Return False where too many wait.
+        """Count a message that waits because another has the same work under way. Return False if too many wait.
 
-        What waits calls `end_copy`. It holds a place of the bus, so these messages get the part of unproven lanes.
+        Each holds a place of the bus, so together they get the part of unproven lanes. Its wait ends with `end_copy`.
         """
         if self._copies >= max(1, self._places // UNPROVEN_DIVISOR):
             return False

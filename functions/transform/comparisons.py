@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jmespath.parser import ParsedResult
 
@@ -36,46 +36,26 @@ def read_values(expression: expressions.Expression, value: Json) -> list[PathVal
     return [PathValue(path, _search(node, value)) for path, node in paths.items()]
 
 
-def numbers_as_text(expression: expressions.Expression, value: Json) -> list[str]:
-    """Return the paths whose text reads as a number and is compared with a number, which is never true.
-
-    XML, forms and CSV have no numbers: every value in them arrives as text.
-    """
-    return _unique(
-        path
-        for path, found, other in _comparisons(expression.tree, value)
-        if _is_number_as_text(found) and _is_number(other)
-    )
-
-
-def compared_with_text(expression: expressions.Expression, value: Json) -> list[str]:
-    """Return the paths whose number or boolean is compared with a text, which is never equal to it."""
-    return _unique(
-        path
-        for path, found, other in _comparisons(expression.tree, value)
-        if isinstance(found, int | float) and isinstance(other, str)
-    )
-
-
 def compared_paths(expression: expressions.Expression) -> list[str]:
     """Return the paths that the expression compares with a number that it states, for any event."""
-    return _unique(_compared_paths(expression.tree))
-
-
-def _unique(paths: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(paths))
+    return list(dict.fromkeys(_compared_paths(expression.tree)))
 
 
 def comparison_hint(condition: expressions.Expression, view: JsonObject) -> str:
     """Return why the condition is false and what to write, if it compares text with another kind; else empty text.
 
-    `view` is the event as expressions see it. The hint holds no value, so that it can be logged.
+    XML, forms and CSV have no numbers: every value in them arrives as text. `view` is the event as expressions see it.
+    The hint holds no value, so that it can be logged.
     """
-    if paths := compared_with_text(condition, view):
+    comparisons = list(_comparisons(condition.tree, view))
+    paths = _unique_paths(
+        each for each in comparisons if isinstance(each.value, int | float) and isinstance(each.other, str)
+    )
+    if paths:
         rule = "is not a text, so it never equals one" if len(paths) == 1 else "are not texts, so they never equal one"
         act = "write numbers, true and false in backticks instead of quotes, such as `250`"
         return f": {' and '.join(paths)} {rule}; {act}"
-    paths = numbers_as_text(condition, view)
+    paths = _unique_paths(each for each in comparisons if _is_number(each.other) and _is_number_as_text(each.value))
     if not paths:
         return ""
     casts = ", ".join(f"{path}: number" for path in paths)
@@ -144,13 +124,27 @@ def _is_path(node: "_TreeNode") -> bool:
     return node["type"] == "field" or (node["type"] == "subexpression" and all(map(_is_path, node["children"])))
 
 
-def _comparisons(node: "_TreeNode", value: Json) -> Iterator[tuple[str, Json, Json]]:
-    """Yield each path that is compared, its value, and the value that it is compared with."""
+class _Comparison(NamedTuple):
+    """A path that an expression compares, the value found there, and the other value."""
+
+    path: "_TreeNode"
+    value: Json
+    other: Json
+
+
+def _unique_paths(comparisons: Iterable[_Comparison]) -> list[str]:
+    return list(dict.fromkeys(path_text(each.path) for each in comparisons))
+
+
+def _comparisons(node: "_TreeNode", value: Json) -> Iterator[_Comparison]:
+    # Each value is computed once: this runs for every route whose condition is false.
     if node["type"] == "comparator":
         left, right = node["children"]
-        for one, other in ((left, right), (right, left)):
-            if _is_path(one):
-                yield path_text(one), _search(one, value), _search(other, value)
+        left_value, right_value = _search(left, value), _search(right, value)
+        if _is_path(left):
+            yield _Comparison(left, left_value, right_value)
+        if _is_path(right):
+            yield _Comparison(right, right_value, left_value)
         return
     if node["type"] == "filter_projection":
         items = _search(node["children"][0], value)
@@ -190,6 +184,9 @@ def _is_number_as_text(value: Json) -> bool:
 
 
 def _search(node: "_TreeNode", value: Json) -> Json:
+    if node["type"] == "literal":
+        literal: Json = node["value"]
+        return literal
     try:
         return expressions.search_parsed(ParsedResult("", node), value)
     except errors.Permanent:  # what cannot be computed has no value to show

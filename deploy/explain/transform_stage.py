@@ -16,7 +16,7 @@ from functions.transform.routes import Route, RouteResult, match_all, run_routes
 from functions.transform.step import Many, NamedStep, Noted, Services, Stop, Switch
 from functions.transform.steps.decide import Filter
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
-from shared import did_you_mean, errors, expressions, journal, ports, times, waiting_route
+from shared import errors, expressions, journal, ports, times, waiting_route
 from shared.delivery import Delivery
 from shared.event import Event, from_cloudevent, view_of
 from shared.fetch import Fetched, Outgoing
@@ -123,19 +123,9 @@ def condition_values(condition: expressions.Expression, event: Event) -> tuple[s
     """Return a line for each path that the condition reads, with the value that is there."""
     view = view_of(event)
     return tuple(
-        f"{line_of('·', each.path, each.value)}{_likely_path(each, view)}"
+        line_of("·", each.path, each.value) + (f"; did you mean {each.likely_path}?" if each.likely_path else "")
         for each in comparisons.read_values(condition, view)
     )
-
-
-def _likely_path(found: comparisons.PathValue, view: JsonObject) -> str:
-    """Return what a path that finds nothing was probably meant to be; empty where nothing is near."""
-    above, _, name = found.path.rpartition(".")
-    if found.value is not None or not above:
-        return ""
-    fields = expressions.Expression(above).search(view)
-    near = did_you_mean.nearest(name, fields) if isinstance(fields, dict) and name not in fields else None
-    return f"; did you mean {above}.{near}?" if near else ""
 
 
 def _split_events(events: tuple[Event, ...]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jmespath.parser import ParsedResult
 
-from shared import casting, errors, expressions
+from shared import casting, did_you_mean, errors, expressions
 from shared.jsontext import Json, JsonObject, to_json
 
 if TYPE_CHECKING:
@@ -21,10 +21,14 @@ MAX_ITEMS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class PathValue:
-    """A path that an expression reads, as JMESPath writes it, and the value found there."""
+    """A path that an expression reads, as JMESPath writes it, and the value found there.
+
+    likely_path  the path with the nearest name, if the last name of the path is not there and another is like it
+    """
 
     path: str
     value: Json
+    likely_path: str | None
 
 
 def read_values(expression: expressions.Expression, value: Json) -> list[PathValue]:
@@ -33,7 +37,19 @@ def read_values(expression: expressions.Expression, value: Json) -> list[PathVal
     Paths inside a list's `[? … ]` are not listed; the path of the list is.
     """
     paths = {path_text(node): node for node in _paths(expression.tree)}
-    return [PathValue(path, _search(node, value)) for path, node in paths.items()]
+    return [PathValue(path, _search(node, value), _likely_path(node, value)) for path, node in paths.items()]
+
+
+def _likely_path(node: "_TreeNode", value: Json) -> str | None:
+    if node["type"] != "subexpression" or node["children"][-1]["type"] != "field":
+        return None
+    *above, last = node["children"]
+    parent: _TreeNode = {"type": "subexpression", "value": None, "children": above}
+    fields = _search(parent, value)
+    if not isinstance(fields, dict) or last["value"] in fields:
+        return None
+    near = did_you_mean.nearest(str(last["value"]), fields)
+    return f"{path_text(parent)}.{_name_text(near)}" if near else None
 
 
 def compared_paths(expression: expressions.Expression) -> list[str]:
@@ -82,12 +98,16 @@ def truth_hint(condition: expressions.Expression, value: Json) -> str:
 def path_text(node: "_TreeNode") -> str:
     """Return the path as JMESPath writes it, such as `data.items[0]."first name"`."""
     if node["type"] == "field":
-        name = str(node["value"])
-        return name if _IDENTIFIER.fullmatch(name) else to_json(name)
+        return _name_text(str(node["value"]))
     if node["type"] == "index_expression":
-        inner, index = node["children"]
-        return f"{'' if inner['type'] == 'identity' else path_text(inner)}[{index['value']}]"
+        inner, *indexes = node["children"]  # of `items[0][1]`, both indexes are children of one node
+        start = "" if inner["type"] == "identity" else path_text(inner)
+        return start + "".join(f"[{index['value']}]" for index in indexes)
     return ".".join(map(path_text, node["children"]))
+
+
+def _name_text(name: str) -> str:
+    return name if _IDENTIFIER.fullmatch(name) else to_json(name)
 
 
 def _paths(node: "_TreeNode") -> Iterator["_TreeNode"]:
@@ -119,8 +139,10 @@ def _leading_path(nodes: "list[_TreeNode]") -> Iterator["_TreeNode"]:
 
 def _is_path(node: "_TreeNode") -> bool:
     if node["type"] == "index_expression":
-        inner, index = node["children"]
-        return index["type"] == "index" and (inner["type"] == "identity" or _is_path(inner))
+        inner, *indexes = node["children"]
+        if any(index["type"] != "index" for index in indexes):
+            return False
+        return inner["type"] == "identity" or _is_path(inner)
     return node["type"] == "field" or (node["type"] == "subexpression" and all(map(_is_path, node["children"])))
 
 

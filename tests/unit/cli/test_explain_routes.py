@@ -67,6 +67,23 @@ def test_a_path_that_finds_nothing_is_named_with_the_likely_one(capsys: pytest.C
     assert "data.totl: null; did you mean data.total?" in explained(capsys, {"event": "order.paid", "total": 1500})
 
 
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("data.rows[0][1] == `5`", "data.rows[0][1]: 2"),
+        ('data."a.d" == `1`', 'data."a.d": null; did you mean data."a.c"?'),
+        ("data.ac == `1`", 'data.ac: null; did you mean data."a.c"?'),
+        ("data.none.deeper == `1`", "data.none.deeper: null"),
+    ],
+)
+def test_a_path_with_several_indexes_or_a_quoted_name_is_shown(
+    capsys: pytest.CaptureFixture[str], where: str, line: str
+) -> None:
+    config = CONFIG.replace("types: [order.*]", f"where: '{where}'")
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    assert line in explained(capsys, {"event": "order.paid", "rows": [[1, 2]], "a.c": 1})
+
+
 def test_a_number_that_came_as_text_is_named_with_the_setting_that_makes_it_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -77,9 +77,12 @@ def test_a_route_that_takes_no_event_says_the_first_condition_that_failed(settin
     assert reason in found.reason
 
 
-@pytest.mark.parametrize("where", ["data.total == '250'", "data.paid == 'true'", "data.id && 'true' == data.paid"])
+@pytest.mark.parametrize(
+    "where",
+    ["data.total == '250'", "data.paid == 'true'", "data.id && 'true' == data.paid", "data.rows[0][1] == '2'"],
+)
 def test_a_number_or_a_boolean_compared_with_a_text_is_named(where: str) -> None:
-    found = match(route(where=where), EVENT.with_data({"id": "1", "total": 250, "paid": True}))
+    found = match(route(where=where), EVENT.with_data({"id": "1", "total": 250, "paid": True, "rows": [[1, 2]]}))
     assert not found.matched
     assert "in backticks instead of quotes" in found.reason
 

@@ -130,7 +130,7 @@ class Receiver:
     async def _early_outcome(
         self, source: Source, handshakes: "Handshakes | None", head: Request, read_body: ReadBody
     ) -> Accepted | Answered | DeadLettered | None:
-        """Return the outcome of a bus's push, a browser's question or a handshake in the head; None for any other."""
+        """Return the outcome of a bus's push, a browser's preflight or a handshake in the head; None for any other."""
         if source.bus:
             return await self._take_push(source, head, read_body)
         if source.form and (form_answer := _form_answer(source, head)):

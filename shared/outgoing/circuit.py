@@ -29,8 +29,8 @@ class Circuit(NamedTuple):
 
     failures       in a row, while the breaker is closed
     pause_seconds  the length of the last pause; 0 for a closed breaker
-    open_until     the end of the last pause. It stays when the breaker closes: the pause is in the ledger too, and when
-                   it is read from there later, its end tells that it is the one that is over
+    open_until     the end of the last pause. It stays when the breaker closes, because the ledger has the pause too: if
+                   it is read from there later, the same end shows that this pause is over
     """
 
     failures: int = 0

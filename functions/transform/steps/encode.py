@@ -38,7 +38,7 @@ _DECODED: Final = limits.Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
 class CodingError(ValueError):
     """Content that cannot be encoded or decoded.
 
-    The text goes on after the place of the content: "is not hex". It does not quote the content.
+    The text, such as "is not hex", follows the path of the content in a message. It does not quote the content.
     """
 
 

@@ -57,7 +57,8 @@ def test_gcloud_uploads_a_bundle_whole_and_of_a_checkout_no_secret_and_no_state(
     left_out = [place for place in files if any(fnmatch(part, each) for part in place.parts for each in patterns)]
     assert left_out == [PurePosixPath(".gcloudignore")]
     of_the_checkout = (root / ".gcloudignore").read_text().splitlines()
-    by_git = set((root / ".gitignore").read_text().splitlines()) - {"deploy/hookchain.yaml"}
+    configurations = {"deploy/hookchain.yaml", "deploy/hookchain.yml"}
+    by_git = set((root / ".gitignore").read_text().splitlines()) - configurations
     assert by_git <= set(of_the_checkout), "the configuration is no secret, and a checkout without it does nothing"
 
 

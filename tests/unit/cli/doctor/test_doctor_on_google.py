@@ -95,7 +95,7 @@ def test_without_a_file_it_looks_at_what_would_be_deployed_and_not_at_the_exampl
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("HOOKCHAIN_CONFIG")
-    monkeypatch.setattr("deploy.config.checkout.OWN_CONFIG", Path("there-is-none.yaml"))
+    monkeypatch.setattr("deploy.config.checkout.OWN_CONFIGS", (Path("there-is-none.yaml"),))
     _, checks = on_gcp(tmp_path, capsys)
     assert str(checks["configuration"]["todo"]).startswith("set EMAIL_ADDRESS")
     monkeypatch.setenv("EMAIL_ADDRESS", "hooks@example.com")

@@ -1,4 +1,4 @@
-"""Handshakes: a provider's challenge to an endpoint, answered as its catalogue entry says. They make no event."""
+"""Handshakes: answer a provider's challenge to an endpoint as its catalogue entry says. They create no events."""
 
 import hashlib
 import re
@@ -19,31 +19,53 @@ from shared.signatures.signing import hmac_text
 if TYPE_CHECKING:
     from shared.fetch import Fetch
 
-_TEXT: Final = (("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff"))
-_JSON: Final = (("content-type", "application/json"), ("x-content-type-options", "nosniff"))
-_HOLES: Final = re.compile(r"\{([^{}]*)\}")
-_CALL: Final = re.compile(r"([a-z0-9-]+)\((.*)\)")
+_TEXT_HEADERS: Final = (("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff"))
+_JSON_HEADERS: Final = (("content-type", "application/json"), ("x-content-type-options", "nosniff"))
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+_FUNCTION_CALL: Final = re.compile(r"([a-z0-9-]+)\((.*)\)")
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,4096}")
-_WORD: Final = r"[A-Za-z0-9._~+/=-]{1,512}"
-"""The texts that a handshake may have signed. Whoever asks gets a MAC under the key that also signs events, so the body
-of an event may be neither such a word nor empty (before some bodies a word is signed)."""
-_WORD_OR_NOTHING: Final = re.compile(f"(?:{_WORD})?".encode())
+_SIGNED_WORD: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
+"""The only content that the MAC of a reply may cover.
+
+A reply's MAC has the same key as the signatures of events, and anyone can ask for the MAC of any such word. So the body
+of an event must not be such a word. It must not be empty either: some providers sign a word, such as a timestamp,
+before the body, and then the signed content would be this word alone.
+"""
+_SIGNED_WORD_OR_EMPTY: Final = re.compile(f"(?:{_SIGNED_WORD.pattern})?".encode())
+
+ENDPOINT: Final = Location("endpoint", ())
+"""In a placeholder: the URL of the endpoint, which is the request's URL without its query."""
 
 
-class Hole(NamedTuple):
-    """`function` is empty, hmac-hex, hmac-base64 or sha256-hex. A part that is None is the URL without its query."""
+class Placeholder(NamedTuple):
+    """A place in a template where a text of the request, or its MAC or digest, is inserted.
+
+    function  hmac-hex, hmac-base64 or sha256-hex, computed over the joined parts; empty: the parts themselves
+    parts     each a location in the request, ENDPOINT or a literal text
+    """
 
     function: str
-    parts: tuple[Location | str | None, ...]
+    parts: tuple[Location | str, ...]
 
 
-Template = tuple[str | Hole, ...]
-"""Literal text with places of the request in it, or a MAC or digest of such places."""
+Template = tuple[str | Placeholder, ...]
+"""Literal texts and placeholders, in their order."""
 
 
 @dataclass(eq=False, repr=False)
 class Handshake:
-    """`checks` lead from a place to the secret that must stand there. `secret` is the key of the reply's MACs."""
+    """A handshake that a source's provider uses.
+
+    name     its name in the log
+    method   the HTTP method of the request
+    when     the conditions that the request must meet to be this handshake
+    signed   whether the sender is authenticated first, as it is for events
+    checks   pairs of a location and the name of the secret that the request must have there
+    secret   the name of the secret whose newest value is the key of the reply's MACs; empty for a reply without MACs
+    fetch    the location of the URL that confirms an SNS subscription, for a handshake that confirms one
+    status   the reply's status; `headers` are its headers
+    text     the reply's body as text; `json` is its body as a JSON object
+    """
 
     name: str
     method: str
@@ -60,23 +82,31 @@ class Handshake:
     @property
     def needs_body(self) -> bool:
         """Return whether the body is needed to recognise or to answer the handshake."""
-        places = [place for place, _ in (*self.when, *self.checks)]
-        places += [part for hole in self._holes for part in hole.parts if isinstance(part, Location)]
-        return any(place.kind in {"data", "form"} for place in places)
+        locations = [location for location, _ in (*self.when, *self.checks)]
+        for placeholder in self._placeholders:
+            locations += [part for part in placeholder.parts if isinstance(part, Location)]
+        return any(location.kind in {"data", "form"} for location in locations)
 
     @property
     def secret_names(self) -> list[str]:
-        return [name for name in (self.secret, *(name for _, name in self.checks)) if name]
+        """The names of the secrets that are needed to answer."""
+        checked = [name for _, name in self.checks]
+        return [self.secret, *checked] if self.secret else checked
 
     @property
     def signs_for_anyone(self) -> bool:
-        return not self.signed and any(hole.function.startswith("hmac-") for hole in self._holes)
+        """Return whether an unauthenticated sender gets a MAC of a text that it chooses."""
+        has_mac = any(placeholder.function.startswith("hmac-") for placeholder in self._placeholders)
+        return has_mac and not self.signed
 
     @property
-    def _holes(self) -> list[Hole]:
-        templates = [text for _, text in self.headers] + ([self.text] if self.text else [])
-        templates += [text for text in (self.json or {}).values() if isinstance(text, tuple)]
-        return [piece for template in templates for piece in template if isinstance(piece, Hole)]
+    def _placeholders(self) -> list[Placeholder]:
+        templates = [text for _, text in self.headers]
+        if self.text:
+            templates.append(self.text)
+        if self.json:
+            templates += [value for value in self.json.values() if isinstance(value, tuple)]
+        return [piece for template in templates for piece in template if isinstance(piece, Placeholder)]
 
 
 class HandshakeReply(NamedTuple):
@@ -88,11 +118,15 @@ class HandshakeReply(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class Handshakes:
-    """The handshakes of one source for one request. `url` is the request's as its sender knows it.
+    """The handshakes of one source, to answer one request. `url` is the request's URL as its sender knows it.
 
-    Each method returns None if the request is no handshake. They raise Rejected: `password_mismatch` where a
-    check fails, `malformed_body` where a text that the reply repeats is missing; and Temporary for a secret or a
-    fetch that fails.
+    Each method returns the reply, or None if the request is not a handshake. Each raises Rejected:
+
+    password_mismatch          the request lacks a secret that the handshake requires
+    malformed_body             a text that the reply repeats is missing or not printable
+    subscribe_url_not_allowed  the URL that confirms a subscription is not one of SNS
+
+    They raise Temporary if a secret cannot be read or if the subscription cannot be confirmed.
     """
 
     handshakes: Sequence[Handshake]
@@ -101,158 +135,184 @@ class Handshakes:
     fetch: "Fetch | None"
 
     async def answer_head(self, head: Request) -> HandshakeReply | None:
-        """Answer a handshake that its head identifies, and read no other secret: some come before there is one."""
-        return await self._answer([each for each in self.handshakes if not each.needs_body], head, False)
+        """Answer a handshake that can be recognised and answered without the body.
+
+        Reads only the secrets of this handshake, not those that authenticate the source's events: some providers send
+        the handshake before they show the operator the events' secret.
+        """
+        bodiless = [each for each in self.handshakes if not each.needs_body]
+        return await self._answer(bodiless, head, is_authenticated=False)
 
     async def answer_unsigned(self, request: Request) -> HandshakeReply | None:
         """Answer a handshake of an unauthenticated sender.
 
-        Raises Rejected (`signature_mismatch`) also for an event whose signature a handshake would make for anyone.
+        Also raises Rejected (`signature_mismatch`) for a body whose signature anyone can get from a handshake.
         """
-        if any(each.signs_for_anyone for each in self.handshakes) and _WORD_OR_NOTHING.fullmatch(request.body):
+        signs_for_anyone = any(each.signs_for_anyone for each in self.handshakes)
+        if signs_for_anyone and _SIGNED_WORD_OR_EMPTY.fullmatch(request.body):
             raise Rejected(
                 "signature_mismatch", "the body is a single word or none, as the provider's handshake signs for anyone"
             )
-        return await self._answer(self.handshakes, request, False)
+        return await self._answer(self.handshakes, request, is_authenticated=False)
 
     async def answer_signed(self, request: Request, data: Json) -> HandshakeReply | None:
         """Answer a handshake of an authenticated sender. `data` is the parsed body."""
-        return await self._answer(self.handshakes, request, True, data)
+        return await self._answer(self.handshakes, request, data, is_authenticated=True)
 
     async def _answer(
-        self, handshakes: Sequence[Handshake], request: Request, signed: bool, data: Json = None
+        self, handshakes: Sequence[Handshake], request: Request, data: Json = None, *, is_authenticated: bool
     ) -> HandshakeReply | None:
         fields = RequestFields(request, self.url, data)
-        fitting = (
+        matching = (
             each
             for each in handshakes
-            if each.signed is signed and each.method == request.method and _meets(fields, each.when)
+            if each.signed is is_authenticated and each.method == request.method and _meets(fields, each.when)
         )
-        handshake = next(fitting, None)
+        handshake = next(matching, None)
         if handshake is None:
             return None
         secrets = {name: await self.secrets.values(name) for name in handshake.secret_names}
-        for place, name in handshake.checks:
-            verify_password(fields.text(place), secrets[name])
-        url = _subscribe_url(fields.text(handshake.fetch)) if handshake.fetch else None
+        for location, secret_name in handshake.checks:
+            verify_password(fields.text(location), secrets[secret_name])
+        confirmation_url = _confirmation_url(fields.text(handshake.fetch)) if handshake.fetch else None
         key = secrets[handshake.secret][0].encode() if handshake.secret else b""
-        reply = _reply(handshake, fields, key)
-        if url:  # the reply says that the subscription is confirmed, which only a 2xx from this URL makes true
-            await self._confirm_subscription(url)
+        reply = _build_reply(handshake, fields, key)
+        # The reply says that the subscription is confirmed, so it is returned only after this URL has answered 2xx.
+        if confirmation_url:
+            await self._confirm_subscription(confirmation_url)
         return HandshakeReply(reply, f"handshake {handshake.name}")
 
     async def _confirm_subscription(self, url: str) -> None:
         if self.fetch is None:
             raise Temporary("handshake_failed", "outgoing requests are not available to confirm the subscription")
-        from functions.receive.provider_keys import confirm_subscription  # few handshakes ask for it
+        # Imported here because only the handshakes of SNS need it.
+        from functions.receive.provider_keys import confirm_subscription
 
         await confirm_subscription(self.fetch, url)
 
 
-def _subscribe_url(text: str | None) -> str:
+def _confirmation_url(text: str | None) -> str:
     """Return the URL that confirms a subscription. Raises Rejected (`subscribe_url_not_allowed`) unless it is SNS's."""
-    from shared.signatures.certificate_schemes import AWS_SNS_HOST, allowed_url  # with its schemes, which SNS needs
+    # Imported here because only the handshakes of SNS need it.
+    from shared.signatures.certificate_schemes import AWS_SNS_HOST, allowed_url
 
     return allowed_url(text, AWS_SNS_HOST, "subscribe_url_not_allowed")
 
 
-def _meets(fields: RequestFields, when: Conditions) -> bool:
-    """Like RequestFields.meets, but an empty text is a text: a challenge that is empty is still one."""
-    for place, wanted in when:
-        text = fields.text(place)
-        if (text != wanted) if isinstance(wanted, str) else ((text is not None) is not wanted):
+def _meets(fields: RequestFields, conditions: Conditions) -> bool:
+    """Return whether the request meets every condition.
+
+    Unlike RequestFields.meets, this counts an empty text as present, because a challenge may be empty.
+    """
+    for location, wanted in conditions:
+        text = fields.text(location)
+        if isinstance(wanted, str):
+            is_met = text == wanted
+        else:
+            is_present = text is not None
+            is_met = is_present == wanted
+        if not is_met:
             return False
     return True
 
 
-def _reply(handshake: Handshake, fields: RequestFields, key: bytes) -> Reply:
-    headers = tuple((name.lower(), _filled(value, fields, key)) for name, value in handshake.headers)
+def _build_reply(handshake: Handshake, fields: RequestFields, key: bytes) -> Reply:
+    headers = tuple((name.lower(), _fill(template, fields, key)) for name, template in handshake.headers)
     if handshake.json is not None:
-        value = {
-            name: _filled(item, fields, key) if isinstance(item, tuple) else item
-            for name, item in handshake.json.items()
+        document = {
+            name: _fill(value, fields, key) if isinstance(value, tuple) else value
+            for name, value in handshake.json.items()
         }
-        return Reply(handshake.status, to_json(value).encode(), (*_JSON, *headers))
-    text = _filled(handshake.text, fields, key) if handshake.text else ""
-    return Reply(handshake.status, text.encode("utf-8", "replace"), (*_TEXT, *headers))
+        return Reply(handshake.status, to_json(document).encode(), (*_JSON_HEADERS, *headers))
+    text = _fill(handshake.text, fields, key) if handshake.text else ""
+    return Reply(handshake.status, text.encode("utf-8", "replace"), (*_TEXT_HEADERS, *headers))
 
 
-def _filled(template: Template, fields: RequestFields, key: bytes) -> str:
-    """Raises Rejected (`malformed_body`) where a place holds nothing, or no printable text."""
-    return "".join(piece if isinstance(piece, str) else _hole_text(piece, fields, key) for piece in template)
+def _fill(template: Template, fields: RequestFields, key: bytes) -> str:
+    """Return the template's text for this request. `key` is the key of its MACs.
+
+    Raises Rejected (`malformed_body`) if a location has no printable text.
+    """
+    return "".join(piece if isinstance(piece, str) else _evaluate(piece, fields, key) for piece in template)
 
 
-def _hole_text(hole: Hole, fields: RequestFields, key: bytes) -> str:
-    content = "".join(_part_text(part, fields) for part in hole.parts)
-    if not hole.function:
+def _evaluate(placeholder: Placeholder, fields: RequestFields, key: bytes) -> str:
+    content = "".join(_text_at(part, fields) if isinstance(part, Location) else part for part in placeholder.parts)
+    if not placeholder.function:
         return content
-    if hole.function == "sha256-hex":
+    if placeholder.function == "sha256-hex":
         return hashlib.sha256(content.encode()).hexdigest()
-    if not re.fullmatch(_WORD, content):
+    if not _SIGNED_WORD.fullmatch(content):
         raise Rejected("malformed_body", "the handshake's text is not a single word: it could be an event's body")
-    return hmac_text(content.encode(), key, "sha256", hole.function.removeprefix("hmac-"))
+    encoding = placeholder.function.removeprefix("hmac-")
+    return hmac_text(content.encode(), key, "sha256", encoding)
 
 
-def _part_text(part: Location | str | None, fields: RequestFields) -> str:
-    if part is None:
+def _text_at(location: Location, fields: RequestFields) -> str:
+    if location == ENDPOINT:
         return fields.url.partition("?")[0]
-    if isinstance(part, str):
-        return part
-    text = fields.text(part)
+    text = fields.text(location)
     if text is None or not _PRINTABLE.fullmatch(text):
-        raise Rejected("malformed_body", f"the handshake asks for {part}, which holds no text")
+        raise Rejected("malformed_body", f"the handshake asks for {location}, which holds no text")
     return text
 
 
 def read_handshake(entry: Json) -> Handshake:
-    """Read one of a source's handshakes from its slice."""
+    """Read a handshake from its entry in receive's slice, whose shape the compiler has checked."""
     assert isinstance(entry, dict)
     reply = mapping_at(entry, "reply")
-    fetch, status = entry.get("fetch"), reply.get("status", 200)
-    text, content = reply.get("text"), reply.get("json")
+    status = reply.get("status", 200)
     assert isinstance(status, int)
+    fetch = entry.get("fetch")
+    text = reply.get("text")
+    document = reply.get("json")
     return Handshake(
         name=str(entry.get("name", "")),
         method=str(entry.get("method", "POST")),
         when=read_conditions(entry.get("when")),
         signed=entry.get("signed") is True,
-        checks=tuple(_check(check) for check in list_at(entry, "check")),
+        checks=tuple(_read_check(check) for check in list_at(entry, "check")),
         secret=str(entry.get("secret", "")),
         fetch=parse_location(fetch) if isinstance(fetch, str) else None,
         status=status,
-        headers=tuple((name, _template(str(value))) for name, value in mapping_at(reply, "headers").items()),
-        text=_template(text) if isinstance(text, str) else None,
-        json=_json(content) if isinstance(content, dict) else None,
+        headers=tuple((name, _parse_template(str(value))) for name, value in mapping_at(reply, "headers").items()),
+        text=_parse_template(text) if isinstance(text, str) else None,
+        json=_parse_json(document) if isinstance(document, dict) else None,
     )
 
 
-def _check(check: Json) -> tuple[Location, str]:
+def _read_check(check: Json) -> tuple[Location, str]:
     assert isinstance(check, dict)
     return parse_location(str(check["at"])), str(check["secret"])
 
 
-def _json(content: JsonObject) -> "Mapping[str, Template | Json]":
+def _parse_json(document: JsonObject) -> "Mapping[str, Template | Json]":
+    """Parse each text of the object as a template. Other values stay as they are."""
     return MappingProxyType(
-        {name: _template(value) if isinstance(value, str) else value for name, value in content.items()}
+        {name: _parse_template(value) if isinstance(value, str) else value for name, value in document.items()}
     )
 
 
 @lru_cache(maxsize=128)
-def _template(text: str) -> Template:
-    """Parse a template that the catalogue's model has checked."""
-    texts = _HOLES.split(text)
-    return tuple(_hole(piece) if number % 2 else piece for number, piece in enumerate(texts) if piece)
+def _parse_template(text: str) -> Template:
+    """Parse a template that the catalogue's model has checked: text with placeholders such as `{data.challenge}`."""
+    # The pattern has one group, so `split` returns literal texts and placeholders in turn, beginning with a literal.
+    pieces = _PLACEHOLDER.split(text)
+    return tuple(_parse_placeholder(piece) if index % 2 == 1 else piece for index, piece in enumerate(pieces) if piece)
 
 
-def _hole(text: str) -> Hole:
-    call = _CALL.fullmatch(text)
+def _parse_placeholder(text: str) -> Placeholder:
+    """Parse `data.challenge`, or a function of one or more parts such as `hmac-hex(query.token+endpoint)`."""
+    call = _FUNCTION_CALL.fullmatch(text)
     if call is None:
-        return Hole("", (parse_location(text),))
-    return Hole(call[1], tuple(_part(part) for part in call[2].split("+")))
+        return Placeholder("", (parse_location(text),))
+    function, parts = call.groups()
+    return Placeholder(function, tuple(_parse_part(part) for part in parts.split("+")))
 
 
-def _part(part: str) -> Location | str | None:
-    """Parse a part: a place, the endpoint, or a text that the compiler has filled in."""
+def _parse_part(part: str) -> Location | str:
+    """Parse a location or `endpoint`. Anything else is a literal text that the compiler has inserted."""
     if part == "endpoint":
-        return None
-    return parse_location(part) if part.partition(".")[0] in {"header", "query", "form", "data"} else part
+        return ENDPOINT
+    kind = part.partition(".")[0]
+    return parse_location(part) if kind in {"header", "query", "form", "data"} else part

@@ -5,7 +5,7 @@ because a sender waits for receive's start.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -319,8 +319,8 @@ class SchemeEntry:
     def when(self) -> Conditions:
         return read_conditions(self.settings.get("when"))
 
-    def strings(self, *without: str) -> dict[str, str]:
-        """Return the settings that are texts, by the names of the scheme's fields."""
+    def strings(self, *, without: Collection[str] = ()) -> dict[str, str]:
+        """Return the settings that are texts, by the names of the scheme's fields, except those named in `without`."""
         skipped = {"scheme", *without}
         texts = {name: text for name, text in self.settings.items() if isinstance(text, str) and name not in skipped}
         return {_FIELD_OF_SETTING.get(name, name): text for name, text in texts.items()}

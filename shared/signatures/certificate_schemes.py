@@ -120,7 +120,7 @@ class AwsSnsScheme(auth_scheme.TimedScheme):
             topics=entry.texts("topics"),
             tolerance_seconds=entry.seconds("tolerance_seconds", auth_scheme.TOLERANCE_SECONDS),
             when=entry.when,
-            **entry.strings("topics"),
+            **entry.strings(without={"topics"}),
         )
 
     def verify(

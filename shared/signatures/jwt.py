@@ -94,7 +94,7 @@ class JwtScheme(auth_scheme.TimedScheme):
             leeway_seconds=entry.seconds("leeway_seconds", 0),
             tolerance_seconds=entry.seconds("tolerance_seconds", auth_scheme.TOLERANCE_SECONDS),
             when=entry.when,
-            **entry.strings("algorithms", "body_digest"),
+            **entry.strings(without={"algorithms", "body_digest"}),
         )
 
     @property

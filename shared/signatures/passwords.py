@@ -1,4 +1,7 @@
-"""Passwords and tokens: the secret itself, sent along in the head of a request or in its body."""
+"""The auth schemes in which a request carries the secret itself, as a password or token in its head or body.
+
+What a scheme is, and when its methods are called, is in shared/signatures/auth_scheme.py.
+"""
 
 import base64
 import binascii
@@ -14,7 +17,10 @@ from shared.signatures.locations import Location, RequestFields, parse_location
 
 
 def verify_password(password: str | None, secrets: Sequence[str]) -> None:
-    """Verify a password or token that a request carries. Raises Rejected (`password_mismatch`)."""
+    """Verify that a password or token is one of the secrets.
+
+    Raises Rejected (`password_mismatch`), also for None, which means that the request carries none.
+    """
     if password is None:
         raise Rejected("password_mismatch", "the request has no password or token where this source expects it")
     if not signing.matches_any([password], secrets):
@@ -32,12 +38,12 @@ class NoScheme(auth_scheme.AuthScheme):
 
 
 class PasswordScheme(auth_scheme.AuthScheme):
-    """A password or token in the head."""
+    """A scheme that verifies one password or token in the head of the request."""
 
     is_in_head: ClassVar[bool] = True
 
     def password_in(self, fields: RequestFields) -> str | None:
-        """Return the password that the request carries."""
+        """Return the password that the request carries, or None if it carries none."""
         raise NotImplementedError
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
@@ -46,15 +52,20 @@ class PasswordScheme(auth_scheme.AuthScheme):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class BasicScheme(PasswordScheme):
-    """Basic authentication. Without `username`, any user name goes with the password."""
+    """Basic authentication. Without `username`, every user name is accepted."""
 
     scheme = "basic"
     username: str | None = None
 
+    def password_in(self, fields: RequestFields) -> str | None:
+        _, password = basic_credentials(fields.request.header("authorization"))
+        return password
+
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
-        user, password = basic_credentials(fields.request.header("authorization"))
-        verify_password(password, secrets)
+        super().verify(fields, secrets, keys, now)
         if self.username is not None:
+            user, _ = basic_credentials(fields.request.header("authorization"))
+            # A wrong user name is rejected as a wrong password is: the sender cannot learn which of them was wrong.
             verify_password(user, (self.username,))
 
 
@@ -109,7 +120,7 @@ class QueryScheme(PasswordScheme):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TokenScheme(auth_scheme.AuthScheme):
-    """A token at a location; if the path has `*`, at every element."""
+    """A token at a location in the request. If the location is a list, as in `data.*.token`, each item has a token."""
 
     scheme = "token"
     at: Location
@@ -117,22 +128,45 @@ class TokenScheme(auth_scheme.AuthScheme):
 
     @classmethod
     def read(cls, entry: auth_scheme.SchemeEntry) -> Self:
-        at = parse_location(str(entry.settings["at"]))
-        return cls(at=at, when=entry.when, **entry.strings("at"))
+        location = parse_location(str(entry.settings["at"]))
+        return cls(at=location, when=entry.when, **entry.strings(without={"at"}))
 
     @property
     def credentials(self) -> tuple[Location, ...]:
         return (self.at,)
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
-        """Verify the token of each element: one item with another token would pass among the rest."""
+        """Verify every token at the location, so that an item without the token does not pass among the others."""
         texts = fields.data_texts(self.at) if self.at.kind == "data" else [fields.text(self.at)]
         if not texts:
             raise Rejected("password_mismatch", "the body holds no item, and so no token")
         for text in texts:
-            has_prefix = text is not None and text.startswith(self.prefix)
-            token = text[len(self.prefix) :] if text is not None and has_prefix else None
-            verify_password(token, secrets)
+            verify_password(self._token(text), secrets)
+
+    def _token(self, text: str | None) -> str | None:
+        """Return the text without the prefix; None for no text, or for one without the prefix."""
+        if text is None or not text.startswith(self.prefix):
+            return None
+        return text.removeprefix(self.prefix)
+
+
+def basic_credentials(header: str | None) -> tuple[str | None, str | None]:
+    """Return the user name and the password (RFC 7617, UTF-8); None for both if the header holds none."""
+    scheme, _, encoded = (header or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None, None
+    try:
+        decoded = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        return None, None
+    user, colon, password = decoded.partition(":")
+    return (user, password) if colon else (None, None)
+
+
+def bearer_token(header: str | None) -> str | None:
+    """Return the token of an Authorization header (RFC 6750); None if the header holds none."""
+    scheme, _, token = (header or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token else None
 
 
 SCHEMES: Final[Mapping[str, type[auth_scheme.AuthScheme]]] = MappingProxyType(
@@ -141,20 +175,4 @@ SCHEMES: Final[Mapping[str, type[auth_scheme.AuthScheme]]] = MappingProxyType(
         for each in (NoScheme, BasicScheme, HeaderScheme, BearerScheme, PathScheme, QueryScheme, TokenScheme)
     }
 )
-
-
-def basic_credentials(header: str | None) -> tuple[str | None, str | None]:
-    """Return the user name and the password (RFC 7617, UTF-8); None for both if the header holds none."""
-    scheme, _, blob = (header or "").partition(" ")
-    if scheme.lower() != "basic":
-        return None, None
-    try:
-        user, colon, password = base64.b64decode(blob.strip(), validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, ValueError):
-        return None, None
-    return (user, password) if colon else (None, None)
-
-
-def bearer_token(header: str | None) -> str | None:
-    scheme, _, token = (header or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token else None
+"""The classes by the scheme's name in the configuration."""

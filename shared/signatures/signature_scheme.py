@@ -84,7 +84,7 @@ class SignatureScheme(auth_scheme.TimedScheme):
             each=entry.location("each"),
             body_digest=entry.location("body_digest"),
             when=entry.when,
-            **entry.strings("header", "at", "take", "content", "timestamp", "id", "each", "body_digest"),
+            **entry.strings(without={"header", "at", "take", "content", "timestamp", "id", "each", "body_digest"}),
         )
 
     @property

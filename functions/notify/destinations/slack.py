@@ -16,23 +16,19 @@ from shared.jsontext import JsonObject
 
 API_URL: Final = "https://slack.com/api/chat.postMessage"
 MAX_CHARACTERS: Final = 4_000
-"""Slack advises no more, and cuts after 40,000: enough for five times as many when each is escaped."""
+"""The longest text that Slack recommends. Slack cuts a message after 40,000 characters, which an escaped text cannot
+reach: escaping makes at most five characters of one (`&` becomes `&amp;`)."""
 GROUPS: Final = frozenset({"channel", "here", "everyone"})
 
-_STATUS_ACTS: Final[Mapping[int, str]] = MappingProxyType(
+# Advice to the operator, and the errors of https://docs.slack.dev/reference/methods/chat.postMessage
+_ADVICE_BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(
     {
         403: "allow the app to post there, or create a new webhook and set the secret",
         404: "the webhook or its channel is gone: create a new webhook and set the secret",
         410: "the channel is archived: unarchive it, or create a webhook for another channel and set the secret",
     }
 )
-# https://docs.slack.dev/reference/methods/chat.postMessage
-_BUSY: Final = frozenset(
-    {"ratelimited", "rate_limited", "message_limit_exceeded", "fatal_error", "internal_error", "service_unavailable"}
-    | {"request_timeout", "team_added_to_org"}
-)
-_WRONG: Final = frozenset({"msg_too_long", "no_text", "invalid_arguments", "restricted_action_thread_locked"})
-_ACTS: Final[Mapping[str, str]] = MappingProxyType(
+_ADVICE_BY_ERROR: Final[Mapping[str, str]] = MappingProxyType(
     {
         "not_in_channel": "invite the bot to the channel",
         "channel_not_found": "correct `channel`, or invite the bot to the private channel",
@@ -40,6 +36,21 @@ _ACTS: Final[Mapping[str, str]] = MappingProxyType(
         "missing_scope": "give the app the scope chat:write and install it again",
     }
 )
+_DEFAULT_ADVICE: Final = "correct the destination's `channel`, its secret or the app's rights in Slack"
+_RETRIED_ERRORS: Final = frozenset(
+    {
+        "fatal_error",
+        "internal_error",
+        "message_limit_exceeded",
+        "rate_limited",
+        "ratelimited",
+        "request_timeout",
+        "service_unavailable",
+        "team_added_to_org",
+    }
+)
+_MESSAGE_ERRORS: Final = frozenset({"msg_too_long", "no_text", "invalid_arguments", "restricted_action_thread_locked"})
+"""Errors of the one message: another message may be accepted."""
 
 Mention = Annotated[str, Field(pattern=r"^(channel|here|everyone|[UWS][A-Z0-9]{2,20})$")]
 
@@ -63,15 +74,25 @@ class Settings(MessageSettings):
 def request(
     delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
 ) -> http_kind.OutgoingRequest:
-    """Raises Permanent, and Temporary for a secret that is no URL, or no token."""
+    """Return a request of the incoming webhook, or of the bot if there is a channel or person to send the message to.
+
+    Raises Permanent if a template cannot be filled, and Temporary if the secret is not the webhook's URL, or not the
+    bot's token.
+    """
     message = settings.message(delivery, attempt.person)
+    person_id = attempt.person.address(settings.person_address) if attempt.person is not None else None
     channel = settings.channel
-    mentions = list(settings.mentions(attempt))
-    if channel is None and attempt.person is not None:  # its id opens the conversation with them
-        [channel, *mentions] = mentions
-    called = "".join([f"{_mention(name)} " for name in mentions])
+    mentioned_ids = list(settings.mentions(attempt))
+    if channel is None and person_id is not None:
+        # Slack takes the id of a user as a channel and opens a direct message, in which the user needs no mention.
+        channel = person_id
+        mentioned_ids.remove(person_id)
+
+    mention_text = "".join([f"{_mention(each)} " for each in mentioned_ids])
+    message_text = _escaped(bounded_texts.cut(message.text, MAX_CHARACTERS, "utf-16"))
     link = f"\n<{_escaped(message.link)}|{_escaped(message.link_label)}>" if message.link else ""
-    text = called + _escaped(bounded_texts.cut(message.text, MAX_CHARACTERS, "utf-16")) + link
+    text = mention_text + message_text + link
+
     if channel is None:
         url = secret_url(settings, secrets, "Slack")
         return http_kind.json_request(url, {"text": text, "unfurl_links": False}, allow_private=settings.allow_private)
@@ -85,30 +106,34 @@ def request(
 
 
 def outcome(response: http_kind.Response) -> Outcome:
+    """Return the delivery's outcome. `chat.postMessage` reports most errors in the body of a 200."""
     if response.status == 429:
         return rate_limited(response, "Slack", response.retry_after_seconds)
-    if act := _STATUS_ACTS.get(response.status):
-        return http_kind.held(response, "Slack", act)
+    if advice := _ADVICE_BY_STATUS.get(response.status):
+        return http_kind.held(response, "Slack", advice)
     if response.status == 200 and response.member("ok") is False:
-        return _api_outcome(response, str(response.member("error"))[:100])
+        error = str(response.member("error"))[:100]
+        return _error_outcome(response, error)
     return http_kind.outcome_by_status(response, "Slack", failed={400, 413})
 
 
-def _api_outcome(response: http_kind.Response, error: str) -> Outcome:
-    if error in _BUSY:
+def _error_outcome(response: http_kind.Response, error: str) -> Outcome:
+    if error in _RETRIED_ERRORS:
         return RetryLater(f"Slack answered {error}", response.retry_after_seconds, response.excerpt)
-    if error in _WRONG or error.startswith("invalid_blocks"):
+    if error in _MESSAGE_ERRORS or error.startswith("invalid_blocks"):
         return Failed("request_rejected", f"Slack rejects the message: {error}", response.excerpt)
-    act = _ACTS.get(error, "correct the destination's `channel`, its secret or the app's rights in Slack")
-    return Disabled(f"Slack answered {error}: {act}", response.excerpt)
+    # Every further message would have the same error, so the destination is held until the operator corrects it.
+    advice = _ADVICE_BY_ERROR.get(error, _DEFAULT_ADVICE)
+    return Disabled(f"Slack answered {error}: {advice}", response.excerpt)
 
 
 def _escaped(text: str) -> str:
-    """Return text in which Slack finds no mention, no link and no entity."""
+    """Escape the characters with which Slack marks mentions, links and entities."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _mention(name: str) -> str:
-    if name in GROUPS:
-        return f"<!{name}>"
-    return f"<!subteam^{name}>" if name.startswith("S") else f"<@{name}>"
+def _mention(mentioned_id: str) -> str:
+    """Write the mention of everybody in GROUPS, of a user group (S…) or of a user as Slack's markup."""
+    if mentioned_id in GROUPS:
+        return f"<!{mentioned_id}>"
+    return f"<!subteam^{mentioned_id}>" if mentioned_id.startswith("S") else f"<@{mentioned_id}>"

@@ -42,7 +42,9 @@ async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody)
         reply = outcome.reply if isinstance(outcome, replies.Answered) else replies.accepted_reply(outcome, head)
     except HookchainError as error:
         source = receiver.sources.get(admission.source_name(head.path))
-        _log_rejection(source, head, error, started, await _diagnosis(receiver, source, head, error))
+        # To log each request of a flood takes as long as to accept it. Then no time is left for the other sources.
+        if error.code != "queue_full" or receiver.flood_log_limit.take(receiver.clock.now()):
+            _log_rejection(source, head, error, started, await _diagnosis(receiver, source, head, error))
         reply = replies.rejection_reply(error, source)
         # A script on a form's own page may read why its form was rejected.
         return source.form.rejection(head, reply) if source and source.form else reply

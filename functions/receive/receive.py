@@ -1,6 +1,7 @@
 """Receive: a request in, confirmed events on the bus out, or the reason why not."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,28 +26,63 @@ if TYPE_CHECKING:
 CONFIRM_SECONDS: Final = 3.8
 """A sender has its answer within 4 s of the request's arrival."""
 
-DIAGNOSES_AT_ONCE: Final = 5.0
-"""So many rejections in a row are diagnosed at once: an operator who tries a new sender sees the cause of each."""
-SECONDS_A_DIAGNOSIS: Final = 2.0
-"""After those, one rejection in so many seconds is diagnosed."""
+EXPLAINED_AT_ONCE: Final = 5.0
+"""So many rejections in a row are explained at once: an operator who tries a new sender sees the cause of each."""
+SECONDS_AN_EXPLANATION: Final = 2.0
+"""After those, one rejection in so many seconds is explained."""
 
 
-class DiagnosisLimit:
-    """A token bucket for this process: a diagnosis costs more than a rejection, and anybody can be rejected."""
+class ExplanationLimit:
+    """A token bucket for this process: an explanation costs more than a rejection, and anybody can be rejected."""
 
     def __init__(self) -> None:
-        self._left = DIAGNOSES_AT_ONCE
+        self._left = EXPLAINED_AT_ONCE
         self._counted_at = 0.0
 
     def take(self, now: float) -> bool:
-        """Return whether one more diagnosis may be made, and count it."""
+        """Return whether one more rejection may be explained, and count it."""
         elapsed = max(0.0, now - self._counted_at)  # a clock may be set back
-        self._left = min(DIAGNOSES_AT_ONCE, self._left + elapsed / SECONDS_A_DIAGNOSIS)
+        self._left = min(EXPLAINED_AT_ONCE, self._left + elapsed / SECONDS_AN_EXPLANATION)
         self._counted_at = now
         if self._left < 1:
             return False
         self._left -= 1
         return True
+
+
+MAX_UNCONFIRMED: Final = 640
+"""How many requests of a process may wait for the bus. A cloud gives an instance fewer at once. On one machine they add
+up when more arrives than the machine delivers. If larger, everybody waits longer behind a flood; if smaller, a sender
+that opens many connections at once is told to send again."""
+SHARE_OF_FREE: Final = 4
+"""A source may have so many times the places that are still free: alone it gets 4/5 of them."""
+
+
+class Unconfirmed:
+    """Counts the requests whose events the bus has not confirmed yet, by source.
+
+    A source that floods the process fills its share of the places, and is told to send again later; there are places
+    left for every other source. shared/outgoing/gate.py explains the rule.
+    """
+
+    def __init__(self) -> None:
+        self._free = MAX_UNCONFIRMED
+        self._by_source: Counter[str] = Counter()
+
+    def verify_place(self, source_name: str) -> None:
+        """Raise Temporary (`queue_full`) if the source has its share of the places."""
+        count = self._by_source[source_name]
+        if count >= SHARE_OF_FREE * self._free:
+            rule = f"{count} requests of this source wait for the bus already: it sends more than is delivered"
+            raise errors.Temporary("queue_full", rule)
+
+    def add(self, source_name: str) -> None:
+        self._free -= 1
+        self._by_source[source_name] += 1
+
+    def remove(self, source_name: str) -> None:
+        self._free += 1
+        self._by_source[source_name] -= 1
 
 
 @dataclass(eq=False, repr=False)
@@ -75,15 +111,17 @@ class Receiver:
     limits: Limits = DEFAULT
     fetch: "Fetch | None" = None
     verify_push: "VerifyPush | None" = None
-    diagnosis_limit: DiagnosisLimit = field(default_factory=DiagnosisLimit)
+    diagnosis_limit: ExplanationLimit = field(default_factory=ExplanationLimit)
+    flood_log_limit: ExplanationLimit = field(default_factory=ExplanationLimit)
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
+    unconfirmed: Unconfirmed = field(default_factory=Unconfirmed)
 
     async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered | DeadLettered:
         """Verify a request, publish its events, and return once the bus has confirmed them.
 
         `request` is the head; `read_body` is called once the head has passed. Raises Rejected, and Temporary if the bus
         did not confirm within CONFIRM_SECONDS, not counting the time in which the body arrived: then the events may
-        have been published all the same.
+        have been published all the same. Raises Temporary, too, if the source has no place among the unconfirmed.
         """
         source = admission.admit(request, self.sources)
         url = admission.requested_url(request, source)
@@ -105,6 +143,7 @@ class Receiver:
         )
         # The bus has its whole time, however slowly the sender sends the body.
         deadline += await _read_content(source, request, read_body)
+        self.unconfirmed.verify_place(source.name)  # before the work of verifying and parsing
         typed_request = parsing.as_sent_by_provider(source, request)
         if handshakes and (handshake_reply := await handshakes.answer_unsigned(typed_request)):
             return Answered(source, *handshake_reply)
@@ -124,7 +163,7 @@ class Receiver:
             # The reply is made of the events that are not published, so that a robot cannot tell it from any other.
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         if accepted.events:
-            await self._confirm(self._publish(accepted.events, parsed), deadline)
+            await self._confirm(source, self._publish(accepted.events, parsed), deadline)
         return accepted
 
     async def _early_outcome(
@@ -192,19 +231,22 @@ class Receiver:
             events = build_events(source, request, _checked(source, parsed.data), now, self.random_id)
         except errors.Rejected as error:
             letter = rejected_letter(source.name, push, error, now)
-            await self._confirm(self.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
+            await self._confirm(source, self.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
             return DeadLettered(source, error)
         if events:
-            await self._confirm(self._publish(events, parsed), deadline)
+            await self._confirm(source, self._publish(events, parsed), deadline)
         return Accepted(source, events)
 
-    async def _confirm(self, publishing: Awaitable[None], deadline: float) -> None:
+    async def _confirm(self, source: Source, publishing: Awaitable[None], deadline: float) -> None:
         """Publish until a time of the event loop. Raises Temporary."""
+        self.unconfirmed.add(source.name)
         try:
             await self.deadlines.wait(publishing, deadline)
         except TimeoutError as error:
             detail = f"the bus did not confirm within {CONFIRM_SECONDS} s of the request"
             raise errors.Temporary("bus_unavailable", detail) from error
+        finally:
+            self.unconfirmed.remove(source.name)
 
     async def _publish(self, events: tuple[Event, ...], parsed: parsing.ReadData) -> None:
         """Return once the bus has confirmed all events. Raises Temporary."""

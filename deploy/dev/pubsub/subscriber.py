@@ -10,7 +10,7 @@ import heapq
 import math
 import re
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -24,6 +24,8 @@ from deploy.dev.pubsub.resources import PushTarget, RetryPolicy, Subscription, i
 from shared.cloud.platform import EMULATED_FIRST_PLACES, EMULATED_PLACES
 from shared.outgoing.http_client import HttpClient
 
+SOURCE_ATTRIBUTE: Final = "ce-source"
+"""Of an event, its source; of a delivery, its route."""
 IMMEDIATE_RETRY_SECONDS: Final = 0.1
 """Google redelivers "as soon as possible" without a retry policy. A short wait spares a broken endpoint the CPU."""
 LEAST_LIMIT: Final = 4
@@ -162,15 +164,20 @@ def retry_delay(policy: RetryPolicy | None, failures: int) -> float:
 
 
 class Backlog:
-    """The deliveries that are ready, in order, and those that wait for their time."""
+    """The deliveries that are ready, and those that wait for their time.
+
+    The sources of events, and the routes of deliveries, take turns, each in the order of its messages: on one machine a
+    flood would fill this bus, and everybody would wait behind it. Google's has no order either, and adds instances.
+    """
 
     def __init__(self) -> None:
-        self._ready: deque[PendingDelivery] = deque()
+        self._ready: OrderedDict[str, deque[PendingDelivery]] = OrderedDict()
         self._waiting: list[tuple[float, int, PendingDelivery]] = []
         self._sequence = count()
 
     def add(self, pending: PendingDelivery) -> None:
-        self._ready.append(pending)
+        source = pending.message.attributes.get(SOURCE_ATTRIBUTE, "")
+        self._ready.setdefault(source, deque()).append(pending)
 
     def add_at(self, pending: PendingDelivery, at: float) -> None:
         heapq.heappush(self._waiting, (at, next(self._sequence), pending))
@@ -178,12 +185,15 @@ class Backlog:
     def promote_due(self, now: float) -> None:
         """Make ready the deliveries whose time has come."""
         while self._waiting and self._waiting[0][0] <= now:
-            self._ready.append(heapq.heappop(self._waiting)[2])
+            self.add(heapq.heappop(self._waiting)[2])
 
     def take(self, now: float) -> PendingDelivery | None:
         self.promote_due(now)
         while self._ready:
-            pending = self._ready.popleft()
+            source, deliveries = self._ready.popitem(last=False)
+            pending = deliveries.popleft()
+            if deliveries:
+                self._ready[source] = deliveries  # the last in turn
             if not pending.settled:
                 return pending
         return None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deploy.dev.pubsub.messages import Message, draft_of, drafts_from, push_body
 from deploy.dev.pubsub.resources import ApiError, RetryPolicy
-from deploy.dev.pubsub.subscriber import retry_delay
+from deploy.dev.pubsub.subscriber import Backlog, PendingDelivery, retry_delay
 from shared.push import parse_push
 
 SUBSCRIPTION = "projects/p1/subscriptions/to-transform"
@@ -19,6 +19,17 @@ TOPIC = "projects/p1/topics/events"
 @pytest.mark.parametrize(("failures", "seconds"), [(1, 0.5), (7, 32.0), (8, 60.0), (10_000, 60.0)])
 def test_the_wait_doubles_from_the_minimum_to_the_maximum(failures: int, seconds: float) -> None:
     assert retry_delay(RetryPolicy(0.5, 60.0), failures) == seconds
+
+
+def test_the_sources_take_turns_so_that_a_flood_of_one_delays_no_other() -> None:
+    backlog = Backlog()
+    sources = ["loud"] * 1_000 + ["quiet"] * 2 + ["loud"] * 2
+    for number, source in enumerate(sources):
+        backlog.add(PendingDelivery(Message(number, TOPIC, "", {"ce-source": source}, 0.0)))
+    order = [pending.message.id for _ in sources if (pending := backlog.take(0.0))]
+    assert order[:5] == [0, 1_000, 1, 1_001, 2]
+    assert sorted(order) == list(range(1_004))
+    assert backlog.take(0.0) is None
 
 
 @given(

@@ -15,7 +15,7 @@ from deploy.config.sections.catalogue import load_catalogue
 from deploy.explain.receive_stage import explain_receive
 from functions.receive.diagnosis.diagnose import PROVIDER_HANDSHAKES
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
-from functions.receive.receive import DIAGNOSES_AT_ONCE, SECONDS_A_DIAGNOSIS, DiagnosisLimit
+from functions.receive.receive import EXPLAINED_AT_ONCE, SECONDS_AN_EXPLANATION, ExplanationLimit
 from shared.formats import json_body
 from shared.formats.media_type import MediaType
 from shared.http import Request
@@ -284,15 +284,15 @@ async def test_a_flood_of_forgeries_is_rejected_without_a_diagnosis_each(capsys:
         await receiving.send("/hub", SMALL_BODY, ("x-hub-signature-256", "sha256=00"))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 20
-    assert sum("Why:" in line for line in lines) == DIAGNOSES_AT_ONCE
+    assert sum("Why:" in line for line in lines) == EXPLAINED_AT_ONCE
     assert all("`hookchain explain --source hub` prints it" in line for line in lines if "Why:" not in line)
 
 
 def test_the_ration_grows_again_with_time() -> None:
-    ration, now = DiagnosisLimit(), 1_790_000_000.0
+    ration, now = ExplanationLimit(), 1_790_000_000.0
     assert [ration.take(now) for _ in range(6)] == [True] * 5 + [False]
-    assert not ration.take(now + SECONDS_A_DIAGNOSIS - 0.1)
-    assert [ration.take(now + 2 * SECONDS_A_DIAGNOSIS) for _ in range(3)] == [True, True, False]
+    assert not ration.take(now + SECONDS_AN_EXPLANATION - 0.1)
+    assert [ration.take(now + 2 * SECONDS_AN_EXPLANATION) for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(("items", "most"), [(1, 100), (30_000, 4)])

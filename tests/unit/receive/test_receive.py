@@ -5,6 +5,8 @@ import base64
 import gzip
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from urllib.parse import quote_plus
@@ -14,12 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.receive.receive import EXPLAINED_AT_ONCE, MAX_UNCONFIRMED
 from shared.claim_check import checked_out
 from shared.errors import HookchainError, Temporary
 from shared.event import Event, event_id
 from shared.http import ReadBody, Reply, Request
 from shared.jsontext import Json, JsonObject, canonical
-from shared.ports import EVENTS
+from shared.ports import EVENTS, BusMessage
 from shared.signatures.signing import hmac_signature
 from shared.time_bound import Deadlines
 from shared.times import unix_seconds
@@ -281,6 +284,35 @@ def test_a_slow_secret_store_takes_time_from_the_bus_and_a_slow_sender_does_not(
     head = Request("POST", "/rotated", "", (JSON, ("authorization", f"Bearer {PASSWORD}")), peer="127.0.0.1")
     with nullcontext() if is_confirmed else pytest.raises(Temporary, match="the bus did not confirm"):
         run(receiver.receive(head, read_body))
+
+
+async def test_a_source_that_floods_is_told_to_send_again_and_another_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class BusyBus(FakeBus):
+        def __init__(self) -> None:
+            super().__init__()
+            self.confirms = asyncio.Event()
+
+        async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+            await self.confirms.wait()
+            await super().publish(topic, messages)
+
+    bus = BusyBus()
+    posting = Posting("loud: {auth: none}\nquiet: {auth: none}", bus=bus)
+    flood = [asyncio.create_task(posting.send("/loud")) for _ in range(1_000)]
+    await asyncio.sleep(0)
+    quiet = [asyncio.create_task(posting.send("/quiet")) for _ in range(20)]
+    await asyncio.sleep(0)
+    bus.confirms.set()
+    statuses = Counter([(await each).status for each in flood])
+    assert statuses == {200: MAX_UNCONFIRMED * 4 // 5, 503: 1_000 - MAX_UNCONFIRMED * 4 // 5}
+    assert [(await each).status for each in quiet] == [200] * 20
+    told = next(reply for each in flood if (reply := each.result()).status == 503)
+    assert (code(told), header(told, "retry-after")) == ("unavailable", "5")
+    logged = [line for line in capsys.readouterr().out.splitlines() if "queue_full" in line]
+    assert len(logged) == EXPLAINED_AT_ONCE
+    assert (await posting.send("/loud")).status == 200
 
 
 async def batch(source: str, body: Json, *headers: tuple[str, str]) -> Posting:

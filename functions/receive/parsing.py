@@ -40,6 +40,16 @@ _BEGINS_LIKE: Final = MappingProxyType[str, Callable[[bytes], bool]](
 _GZIP: Final = b"\x1f\x8b"
 _FORM: Final = re.compile(rb"[\w.%+\[\]-]{1,100}=[^\s{}<>\"]*")
 """The beginning of a browser form: a name, `=`, and no character that a browser would have encoded."""
+_BEGINNINGS: Final = MappingProxyType(
+    {
+        "ndjson": ("json",),
+        "yaml": ("json",),
+        "xml": ("xml", "plist"),
+        "plist": ("plist", "xml"),
+        "text": ("json", "xml", "plist", "form"),
+    }
+)
+"""What a body of a format can begin like, if that is not the format alone."""
 
 
 class ReadData(NamedTuple):
@@ -188,10 +198,11 @@ def _explained(error: errors.Rejected, request: http.Request, body: bytes) -> er
     if error.code != "malformed_body":
         return error
     declared = media_type(request.header("content-type") or "").format
-    begins_like = "a form" if _FORM.fullmatch(body[:_SNIFFED_BYTES]) else structured_format(body)
-    if declared is None or begins_like is None or declared == begins_like:
+    begins_like = "form" if _FORM.fullmatch(body[:_SNIFFED_BYTES]) else structured_format(body)
+    if declared is None or begins_like is None or begins_like in _BEGINNINGS.get(declared, (declared,)):
         return error
-    rule = f"the content type says {declared}, and the body begins like {begins_like}: the sender must correct one"
+    shown = "a form" if begins_like == "form" else begins_like
+    rule = f"the content type says {declared}, and the body begins like {shown}: the sender must correct one"
     return errors.Rejected("malformed_body", f"{error.detail}; {rule}")
 
 

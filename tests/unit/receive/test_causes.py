@@ -196,6 +196,24 @@ def test_explain_names_the_cause(name: str) -> None:
     assert cause in text
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM[1], b"name=%ff"),
+        ("application/x-ndjson", b'{"a":1}\n{"a":'),
+        ("application/yaml", b"{a: 1"),
+        ("application/xml", b"<plist><dict></plist>"),
+        ("text/html", b"<p>\xff</p>"),
+    ],
+)
+async def test_a_content_type_is_not_blamed_for_a_body_that_begins_as_it_says(
+    content_type: str, body: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reply = await Posting("s: {auth: none}").send("/s", body, ("content-type", content_type))
+    assert reply.status == 400
+    assert "the content type says" not in capsys.readouterr().out + reply.body.decode()
+
+
 def test_the_handshakes_are_those_of_the_catalogue() -> None:
     """Those that another provider shares, or that only a missing header shows, are left out."""
     catalogue = load_catalogue()

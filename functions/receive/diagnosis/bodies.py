@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus
 
+from shared.formats.media_type import media_type
 from shared.http import Request
 from shared.jsontext import Json
 
@@ -14,6 +16,8 @@ MAX_BYTES: Final = 65_536
 """Of a larger body no variants are tried: each costs a signature over all of it."""
 
 BROKEN: Final = "the body is not complete JSON: it was cut or changed on its way, or something else was sent"
+_LIKE_JSON: Final = re.compile(rb"\s*(?:\{\s*(?:[\"}]|\Z)|\[\s*(?:[\[{\"\]]|\Z))")
+"""The beginning of an object or a list. A line of a log can begin with a bracket too, such as `[2026-03-01]`."""
 _REENCODED: Final = "the signature is over the raw body: yours was re-encoded"
 
 Variant = tuple[str, bytes]
@@ -32,18 +36,28 @@ def variants(body: bytes, content_type: str) -> Iterator[Variant]:
 
 
 def is_broken(request: Request) -> bool:
-    """Return whether the body is meant to be JSON and is invalid or cut. A compressed body shows nothing."""
-    body, content_type = request.body, request.header("content-type") or ""
-    is_json = content_type.partition(";")[0].strip().lower().endswith("json") or body.lstrip()[:1] in {b"{", b"["}
-    if not is_json or request.header("content-encoding"):
+    """Return whether the body is meant to be JSON, or JSON lines, and is invalid or cut.
+
+    A compressed body shows nothing.
+    """
+    body = request.body
+    declared = media_type(request.header("content-type") or "").format
+    is_meant_as_json = declared in {"json", "ndjson"} or _LIKE_JSON.match(body) is not None
+    if not is_meant_as_json or request.header("content-encoding") or _is_json(body):
         return False
+    lines = [line for line in body.splitlines() if line.strip()]
+    return len(lines) < 2 or not all(map(_is_json, lines))
+
+
+def _is_json(text: bytes) -> bool:
+    """Return whether the text is JSON. What is nested too deeply to be read counts as JSON."""
     try:
-        json.loads(body)
+        json.loads(text)
     except ValueError:
-        return True
-    except RecursionError:
         return False
-    return False
+    except RecursionError:
+        return True
+    return True
 
 
 def _line_ends(body: bytes) -> Iterator[Variant]:

@@ -13,6 +13,7 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.explain.receive_stage import explain_receive
+from functions.receive.diagnosis.bodies import is_broken
 from functions.receive.diagnosis.diagnose import PROVIDER_HANDSHAKES
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
 from functions.receive.receive import EXPLAINED_AT_ONCE, SECONDS_AN_EXPLANATION, ExplanationLimit
@@ -212,6 +213,25 @@ async def test_a_content_type_is_not_blamed_for_a_body_that_begins_as_it_says(
     reply = await Posting("s: {auth: none}").send("/s", body, ("content-type", content_type))
     assert reply.status == 400
     assert "the content type says" not in capsys.readouterr().out + reply.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected"),
+    [
+        ("application/json", b'{"a":1}', False),
+        ("application/json", b'{"a":1', True),
+        ("application/json", b"", True),
+        ("application/json", b"[" * 100_000, False),
+        ("application/x-ndjson", b'{"a":1}\n\n{"a":2}\n', False),
+        ("application/x-ndjson", b'{"a":1}\n{"a":', True),
+        ("", b'{"a":1}\r\n{"a":2}\r\n', False),
+        ("text/plain", b'[{"a":', True),
+        ("text/plain", b"[2026-03-01] a line of a log", False),
+        ("text/plain", b"{{ name }}", False),
+    ],
+)
+def test_a_body_is_broken_only_if_it_is_meant_to_be_json(content_type: str, body: bytes, expected: bool) -> None:
+    assert is_broken(Request("POST", "/s", "", (("content-type", content_type),), body)) is expected
 
 
 def test_the_handshakes_are_those_of_the_catalogue() -> None:

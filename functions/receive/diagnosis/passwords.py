@@ -18,15 +18,14 @@ LEAST_RECOGNISED: Final = 8
 _UNEXPANDED: Final = re.compile(
     r"\$[A-Za-z_]\w*|\$\{[^{}]+\}|\$\([^()]+\)|%[A-Za-z_]\w*%|\{\{[^{}]*\}\}|<[A-Za-z _-]+>"
 )
-
-
 IS_PART_OF_SECRET: Final = "is a part of this source's secret"  # noqa: S105 a sentence
 HAS_MORE_THAN_SECRET: Final = "has this source's secret in it, and more before or after it"  # noqa: S105 a sentence
+_OPEN_CAUSES: Final = (signatures.DIFFERENT_SECRET, signatures.TOO_LARGE, IS_PART_OF_SECRET, HAS_MORE_THAN_SECRET)
 
 
 def leaves_secret_open(cause: str) -> bool:
     """Return whether a cause leaves open which side has the wrong secret: what is known of `.env` then decides."""
-    return any(text in cause for text in (signatures.DIFFERENT_SECRET, IS_PART_OF_SECRET, HAS_MORE_THAN_SECRET))
+    return any(text in cause for text in _OPEN_CAUSES)
 
 
 def wrong_password(case: signatures.Case) -> str:

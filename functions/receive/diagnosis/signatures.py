@@ -23,7 +23,7 @@ from shared.signatures.signature_scheme import DigestScheme, HmacScheme, Signatu
 from shared.signatures.signing import ALGORITHMS, ENCODINGS, matches_any
 
 DIFFERENT_SECRET: Final = "the sender uses a different secret"  # noqa: S105 a sentence
-"""Stands in each cause that leaves open which secret was used. Any other cause shows that the secret is right."""
+"""Part of each cause that blames the secret without proof. `leaves_secret_open` finds those causes by it."""
 ANY_TIME_SECONDS: Final = 10**12
 _PAIRS: Final = ("whpk_", "whsk_")
 _STANDARD: Final[Content] = parse_content("{id}.{timestamp}.{body}")

@@ -17,6 +17,7 @@ from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import CAUGHT_FROM, Setup, generated_values, parse_options, secret_notes, set_up
 from deploy.dev.supervisor.supervisor import Supervisor, changes, snapshot
 from deploy.terminal.log_view import LogView
+from functions.receive.diagnosis.signatures import TOO_LARGE
 from shared.jsontext import to_json
 
 CONFIG = """
@@ -253,7 +254,8 @@ def test_what_is_seldom_meant_in_dotenv_is_named_at_the_start_after_a_change_and
         note = secret_notes(settle(values), ())["form"]
         assert text in note
         cut = "the value as the password has this source's secret in it, and more before or after it"
-        assert with_secret_note(f"the password is wrong{WHY}{cut}", note).endswith(note)
+        for cause in (cut, TOO_LARGE):
+            assert with_secret_note(f"the password is wrong{WHY}{cause}", note).endswith(note)
 
 
 def test_the_line_to_try_has_the_secret_that_the_functions_read_first(settle: SetUp, tmp_path: Path) -> None:

@@ -35,11 +35,11 @@ def certificate(pem: bytes, now: float) -> Certificate:
 
 @lru_cache(maxsize=16)
 def _loaded(pem: bytes) -> Certificate:
-    from cryptography.x509 import load_pem_x509_certificate
+    from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
 
     try:
         return load_pem_x509_certificate(pem)
-    except ValueError as error:
+    except (ValueError, InvalidVersion) as error:
         raise errors.Temporary("key_unavailable", "what was fetched as the provider's certificate is none") from error
 
 

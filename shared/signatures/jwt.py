@@ -262,7 +262,7 @@ def _key_id_of(secret: str) -> Json:
         return None
     try:
         jwk: JsonObject = json.loads(secret)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return jwk.get("kid")
 

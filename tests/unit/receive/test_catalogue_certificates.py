@@ -1,6 +1,7 @@
 """Amazon SNS and PayPal, whose requests name the certificate they are proven by: the tests make their own."""
 
 import json
+import ssl
 import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -22,6 +23,8 @@ from tests.unit.receive.sender_keys import BODY, JSON, NOW, RSA, b64, code, rece
 SNS_CERT: Final = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem"
 SNS_CONFIRM: Final = "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=t"
 TOPIC: Final = "arn:aws:sns:eu-central-1:123456789012:orders"
+VERSION_3: Final = b"\xa0\x03\x02\x01\x02"
+VERSION_8: Final = b"\xa0\x03\x02\x01\x07"
 
 
 def certificate(name: str, days: int = 30) -> bytes:
@@ -119,7 +122,15 @@ async def test_an_unsigned_message_makes_nobody_fetch_a_certificate(changes: dic
     assert where.fetch.asked == []
 
 
-@pytest.mark.parametrize("fetched", [{}, {SNS_CERT: b"<html>"}], ids=["out of reach", "no certificate"])
+def of_an_unknown_version(pem: bytes) -> bytes:
+    return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(pem.decode()).replace(VERSION_3, VERSION_8, 1)).encode()
+
+
+@pytest.mark.parametrize(
+    "fetched",
+    [{}, {SNS_CERT: b"<html>"}, {SNS_CERT: of_an_unknown_version(certificate("sns.amazonaws.com"))}],
+    ids=["out of reach", "no certificate", "an unknown version"],
+)
 async def test_a_genuine_message_is_not_rejected_while_its_certificate_cannot_be_had(fetched: dict[str, bytes]) -> None:
     where = sns_receiving()
     where.fetched = fetched

@@ -123,7 +123,8 @@ async def test_keys_of_two_kinds_stand_side_by_side_and_a_token_that_names_the_o
         rejection = "" if (algorithm, kid) in {("RS256", "r"), ("ES256", "e")} else "signature_mismatch"
         assert await code(written_out(keys), headers) == rejection
         assert await code(written_out(None, pem_of(RSA) + pem_of(EC)), headers) == ""
-        assert await code(written_out(None, pem_of(ED)), headers) == "secret_unusable"
+        for secret in (pem_of(ED), '{"kid":' + "[" * 100_000):
+            assert await code(written_out(None, secret), headers) == "secret_unusable"
 
 
 async def test_a_token_that_asks_for_what_nobody_knows_or_has_no_end_is_rejected() -> None:

@@ -153,7 +153,7 @@ def match(route: Route, event: Event) -> Match:
         if route.types.pattern.match(event.type) is None:
             rule = f"does not match {route.types.text}"
             if event.type == NO_TYPE:
-                rule += f" (an event is {NO_TYPE!r} where its source finds no type in it: see the source's `type`)"
+                rule += f" (an event has the type {NO_TYPE!r} if its source finds none: see the source's `type`)"
             if re.match(route.types.pattern.pattern, event.type, re.IGNORECASE):
                 rule += ": types are case-sensitive"
             return Match(False, f"type {event.type!r} {rule}", f"the type {rule}")

@@ -160,7 +160,7 @@ def _clean_object(fields: dict[str, Json], clean: Callable[[str], str]) -> dict[
 
 
 def _number_equal_names(names: list[str]) -> list[str]:
-    """Return `a`, `a (2)`, `a (3)` for `a`, `a`, `a`; a name that is already in use is left out."""
+    """Return `a`, `a (2)`, `a (3)` for `a`, `a`, `a`; a number whose name is in use is skipped."""
     used = set(names)
     seen: set[str] = set()
     numbers = itertools.count(2)  # one count for all, so that each name needs no search of its own

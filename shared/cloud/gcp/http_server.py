@@ -180,7 +180,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def install(function: str, application: "Application") -> None:
+def install(function: str, application: Application) -> None:
     """Make gunicorn's worker serve this protocol. The worker reads its settings when it is made, after main.py."""
     os.register_at_fork(before=gc.freeze)  # to look through what was imported takes the worker 8 ms of its start
     BoundedProtocol.function, BoundedProtocol.application = function, application

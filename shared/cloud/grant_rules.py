@@ -13,9 +13,7 @@ from shared.jsontext import Json, to_json
 from shared.store_ports import Kept, Lease, Records, Slots
 
 SKEW_SECONDS: Final = 60.0
-"""A lease that ends later than any can, by more than this, was written by a clock that was wrong."""
-MOST_AHEAD_SECONDS: Final = 86_400.0
-"""No slot is reserved further ahead."""
+"""What is from the future by more than this was written before the clock was set back."""
 QUEUED_SECONDS: Final = 1.0
 """A bucket with slots reserved further ahead is queued."""
 KEEP_SECONDS: Final = 3_600.0
@@ -34,10 +32,11 @@ class Holding(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """`next_at` is the time from which on slots are free."""
+    """`next_at` is the time from which on slots are free; `written_at` that of the last change."""
 
     next_at: float = 0.0
     holdings: tuple[Holding, ...] = ()
+    written_at: float = 0.0
 
     @property
     def ends_at(self) -> float:
@@ -57,8 +56,6 @@ def reserve(
     While slots are leased, those that are not are further apart; the request ends where the next lease does.
     """
     first = max(now, bucket.next_at)
-    if first > now + max(ahead, MOST_AHEAD_SECONDS) + 2 * count * interval + SKEW_SECONDS:
-        first = now  # no request leaves this behind, so a clock was wrong
     if first > now + ahead:
         return (first, interval, 0), bucket
     leases = [each for each in bucket.holdings if each.places and now < each.until <= now + 2 * SKEW_SECONDS]
@@ -102,6 +99,12 @@ def _fair_share(wanted: int, others: Sequence[int], limit: int) -> int:
     return 0
 
 
+def by_clock(bucket: Bucket, now: float) -> Bucket:
+    """Return the bucket by the clock as it is now. If the clock was set back, the queue is as long as it was."""
+    ahead_seconds = bucket.written_at - now
+    return bucket if ahead_seconds <= SKEW_SECONDS else bucket._replace(next_at=bucket.next_at - ahead_seconds)
+
+
 class RecordedGrants:
     """The Grants port over records: one a bucket, of its name."""
 
@@ -119,14 +122,18 @@ class RecordedGrants:
     async def _change(self, name: str, now: float, decide: Decide[Answer]) -> Answer:
         def decide_text(text: str | None) -> tuple[Answer, Kept | None]:
             before = bucket_from(text)
-            answer, after = decide(before)
-            return answer, None if after is before else Kept(bucket_text(after), after.ends_at)
+            answer, after = decide(by_clock(before, now))
+            return answer, None if after is before else Kept(bucket_text(after, now), after.ends_at)
 
         return await self._records.change(name, now, decide_text)
 
 
-def bucket_text(bucket: Bucket) -> str:
-    holdings: list[Json] = [[*each] for each in bucket.holdings]
+_WRITTEN: Final = ""
+"""The holder of the last entry, whose time is that of the change. Earlier versions read it as an ended lease."""
+
+
+def bucket_text(bucket: Bucket, now: float) -> str:
+    holdings: list[Json] = [[*each] for each in (*bucket.holdings, Holding(_WRITTEN, 0, 0, now))]
     return to_json([bucket.next_at, *holdings])
 
 
@@ -134,5 +141,7 @@ def bucket_from(text: str | None) -> Bucket:
     """Return the bucket that `bucket_text` wrote; a new one for None."""
     if text is None:
         return Bucket()
-    next_at, *holdings = json.loads(text)
-    return Bucket(next_at, tuple(Holding(*each) for each in holdings))
+    next_at, *entries = json.loads(text)
+    holdings = [Holding(*each) for each in entries]
+    written_at = max((each.until for each in holdings if each.holder == _WRITTEN), default=0.0)
+    return Bucket(next_at, tuple(each for each in holdings if each.holder != _WRITTEN), written_at)

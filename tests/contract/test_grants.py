@@ -41,8 +41,15 @@ async def test_a_clock_that_was_years_ahead_blocks_nothing_for_long(grants: Gran
     await grants.reserve("crm", 1, 2.0, NOW + 1e8, 1)
     await grants.lease("mail", "a", 5, 5, NOW + 1e8, 30)
 
-    assert (await grants.reserve("crm", 1, 2.0, NOW, 1))[0] == NOW
+    assert (await grants.reserve("crm", 1, 2.0, NOW, 2))[0] == NOW + 2
     assert await grants.lease("mail", "b", 5, 5, NOW, 30) == ALL
+
+
+async def test_a_queue_is_as_long_as_it_was_if_the_clock_is_set_back(grants: Grants) -> None:
+    await grants.reserve("crm", 5, 2.0, NOW, 10)
+
+    assert await grants.reserve("crm", 1, 2.0, NOW - 3_600, 1) == (NOW - 3_590, 2.0, 0)
+    assert (await grants.reserve("crm", 1, 2.0, NOW - 3_595, 10))[0] == NOW - 3_590
 
 
 async def test_buckets_do_not_know_each_other(grants: Grants) -> None:

@@ -30,25 +30,26 @@ class PushTokens:
         self._path = state_folder / FILE_NAME
         self._now = now
         self._key: RSAPrivateKey | None = None
-        self._tokens: dict[tuple[str, str], tuple[float, str]] = {}
+        self._tokens: dict[tuple[str, str], tuple[int, str]] = {}
 
     def token(self, account: str, audience: str) -> str:
         """Return a token. Raises OSError if the state folder cannot be read or written."""
         now = self._now()
-        expires_at, token = self._tokens.get((account, audience), (0.0, ""))
-        if now >= expires_at - RENEW_SECONDS:
-            expires_at = int(now) + TOKEN_SECONDS
+        issued_at, token = self._tokens.get((account, audience), (0, ""))
+        is_fresh = issued_at <= now < issued_at + TOKEN_SECONDS - RENEW_SECONDS  # not if the clock was set back
+        if not is_fresh:
+            issued_at = int(now)
             claims: JsonObject = {
                 "iss": EMULATED_ISSUER,
                 "aud": audience,
                 "sub": account,
                 "email": account,
                 "email_verified": True,
-                "iat": int(now),
-                "exp": expires_at,
+                "iat": issued_at,
+                "exp": issued_at + TOKEN_SECONDS,
             }
             token = self._signed(claims)
-            self._tokens[account, audience] = expires_at, token
+            self._tokens[account, audience] = issued_at, token
         return token
 
     def keys(self) -> JsonObject:

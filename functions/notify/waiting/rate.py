@@ -191,6 +191,7 @@ class Queue:
         self._next_at = 0.0
         self._interval = 0.0
         self._reserved_at = 0.0
+        self._asked_at = 0.0
         self.end = 0.0
 
     @property
@@ -205,6 +206,11 @@ class Queue:
         self._waiting_count += 1
         try:
             async with self._lock:
+                now = self._clock.now()
+                if now < self._asked_at - LEASE_SECONDS:  # the clock was set back: the slots are of a time to come
+                    self._reserved_left = 0
+                    self.end = 0.0
+                self._asked_at = now
                 earliest = self._next_at if self._reserved_left else self.end
                 if earliest > begin + within:
                     return None

@@ -400,16 +400,19 @@ async def test_a_store_of_grants_that_fails_is_temporary_and_leaves_no_place_tak
     assert await caps.enter(settings, delivery(2), 0.0) is None
 
 
-@pytest.mark.parametrize("rate", [(1, 1.0), (100, 1.0)])
-async def test_a_clock_that_is_set_back_by_an_hour_makes_no_delivery_wait_for_longer(rate: tuple[int, float]) -> None:
+@pytest.mark.parametrize("queued", [1, 6])
+@pytest.mark.parametrize("rate", [(1, 1.0), (1, 5.0), (100, 1.0)])
+async def test_a_clock_that_is_set_back_by_an_hour_makes_no_delivery_wait_for_longer(
+    rate: tuple[int, float], queued: int
+) -> None:
     """The demand grew beyond what a float holds, so that each delivery failed until the hour was over."""
-    clock = FakeClock()
-    caps, settings = Caps(FakeGrants, clock), configured(rate=rate)
-    assert await caps.enter(settings, delivery(1), 0.0) is None
-    back_at = clock.now()
+    clock, grants = FakeClock(), FakeGrants()
+    caps, settings = Caps(lambda: grants, clock), configured(rate=rate)
+    for number in range(queued):
+        await caps.enter(settings, delivery(number), 0.0)
     clock.advance(-3_600)
-    closed = await caps.enter(settings, delivery(2), 0.0)
-    assert closed is None or closed.until <= back_at + 2
+    closed = await caps.enter(settings, delivery(queued), 0.0)
+    assert closed is None or closed.until <= clock.now() + (queued + 1) * rate[1] + 2
 
 
 async def test_an_attempt_begins_only_in_a_place_whose_lease_outlasts_it() -> None:

@@ -229,6 +229,14 @@ async def test_a_new_key_is_fetched_and_forged_tokens_fetch_nothing_each_time(
     assert server.count == 2
 
 
+async def test_a_push_is_accepted_after_the_clock_was_set_back(
+    server: KeyServer, local: PushVerifier, clock: FakeClock
+) -> None:
+    server.tokens.token(PUSHER, TRANSFORM)
+    clock.advance(-3_600)
+    await local.verify(bearer(server.tokens.token(PUSHER, TRANSFORM)))
+
+
 async def test_without_the_keys_a_push_comes_again(server: KeyServer, local: PushVerifier) -> None:
     server.status = 503
     with pytest.raises(Temporary, match="answered 503 when asked for its keys"):

@@ -191,8 +191,13 @@ class ReaperLink:
 
     def __init__(self, sockets: Path) -> None:
         self._sockets = sockets
+        self._groups: set[int] = set()
 
     def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def _start(self) -> None:
         # A session of its own: neither Ctrl-C nor a kill of our group reaches it.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", reaper.__file__, str(self._sockets)],
@@ -200,9 +205,10 @@ class ReaperLink:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            text=True,
+            bufsize=0,
         )
-        return self
+        for group in self._groups:
+            self._write(f"+{group}\n")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         assert self._process.stdin
@@ -210,15 +216,24 @@ class ReaperLink:
         self._process.wait()
 
     def watch(self, group: int) -> None:
+        self._groups.add(group)
         self._write(f"+{group}\n")
 
     def forget(self, group: int) -> None:
+        self._groups.discard(group)
         self._write(f"-{group}\n")
+
+    def require_reaper(self) -> None:
+        """Start another reaper if somebody killed it."""
+        if self._process.poll() is not None:
+            assert self._process.stdin
+            self._process.stdin.close()
+            self._start()
 
     def _write(self, line: str) -> None:
         assert self._process.stdin
-        self._process.stdin.write(line)
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # somebody killed it: `require_reaper` starts another one
+            self._process.stdin.write(line.encode())
 
 
 def exit_description(code: int) -> str:

@@ -134,7 +134,7 @@ class Supervisor:
         self._stopped = asyncio.Event()
         self._failed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._link = link
+        self.link = link
         self._sendgrid_key = "SG.local." + secrets.token_urlsafe(16)
         self._runners = {child.name: self._runner(child) for child in setup.children(self._sendgrid_key)}
         self.first_snapshot = watched_files(self)  # before anything starts, so that no later change is missed
@@ -196,7 +196,7 @@ class Supervisor:
         return tuple(child.name for child in [*replaced, *added])
 
     def _runner(self, child: Child) -> Runner:
-        return Runner(child, self.setup.folders.root, self._link, self.output.append_lines, self.output.say)
+        return Runner(child, self.setup.folders.root, self.link, self.output.append_lines, self.output.say)
 
     def _keep_running(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -313,8 +313,9 @@ async def sweep(supervisor: Supervisor) -> None:
 
 
 async def watch_state(supervisor: Supervisor) -> None:
-    """Wait until the state folder is removed. Raises StateFault."""
+    """Wait until the state folder is removed, and replace the reaper if it ends. Raises StateFault."""
     while True:
+        supervisor.link.require_reaper()
         state_folder.require_state_folder(supervisor.setup.folders.state)
         await asyncio.sleep(STATE_SECONDS)
 

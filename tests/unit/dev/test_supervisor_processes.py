@@ -145,6 +145,18 @@ def test_the_reaper_ends_what_is_left_and_removes_its_folder(tmp_path: Path) -> 
     assert not (tmp_path / "sockets").exists()
 
 
+def test_a_reaper_that_is_killed_is_replaced_by_one_that_knows_the_groups(tmp_path: Path) -> None:
+    groups = [begin_group(FOREVER) for _ in range(3)]
+    with ReaperLink(tmp_path / "sockets") as link:
+        link.watch(groups[0].pid)
+        link._process.kill()
+        link._process.wait()
+        link.watch(groups[1].pid)
+        link.require_reaper()
+        link.watch(groups[2].pid)
+    assert [each.wait(PATIENCE_SECONDS) for each in groups] == [-signal.SIGTERM] * 3
+
+
 def test_a_process_that_ignores_sigterm_is_killed() -> None:
     stubborn = begin_group(STUBBORN)
     reaper.end_groups([stubborn.pid], 0.1)

@@ -16,7 +16,7 @@ from functions.notify.digests import arrival
 from functions.notify.digests import settings as gathering
 from functions.notify.digests.settings import Coalesce, GatherSettings, QuietHours
 from functions.notify.read_destinations import read_destinations
-from functions.notify.recipients.people import Person
+from functions.notify.recipients.people import MAX_ALIAS_CHARACTERS, Person
 from functions.notify.recipients.recipient import NoRecipient, compiled_recipients, masked
 from functions.notify.waiting.schedule import expires_at
 from shared import errors, expressions, ledger, secrets, store_ports, times
@@ -274,7 +274,8 @@ def nobody_text(found: NoRecipient, delivery: Delivery, notify: JsonObject) -> s
     configured = _configured(delivery, notify)
     otherwise = configured.otherwise if configured else None
     instead = f"; {otherwise!r} gets it instead" if otherwise else ""
-    return f"unknown_person: {found.reason}{instead}"
+    name = f"; the event names {found.name[:MAX_ALIAS_CHARACTERS]!r}" if found.name else ""
+    return f"unknown_person: {found.reason}{name}{instead}"
 
 
 def _configured(delivery: Delivery, notify: JsonObject) -> registry.Configured | None:

@@ -43,12 +43,19 @@ _PLAIN_ADDRESS: Final = re.compile(
 )
 """An address that an event may give: ASCII, without a name beside it, and without `%` and `!`, which route mail."""
 _ACT: Final = "name the field in `to` that says who it concerns, or a destination in `otherwise`"
+_ADD: Final = "add them, or correct `to`"
+_SHOWN: Final = ", shown by `hookchain events show`"
 
 
 class NoRecipient(NamedTuple):
-    """The delivery has nobody to go to. `reason` says why and what to do, with no more of the event than its shape."""
+    """The delivery has nobody to go to.
+
+    reason  why, and what to do. It is logged, so it has no more of the event than its shape
+    name    the unknown name that the event has, for `explain`
+    """
 
     reason: str
+    name: str = ""
 
 
 class Recipients:
@@ -97,7 +104,8 @@ class Recipients:
         name = value_at(event.data, "person")
         if not isinstance(name, str):
             return NoRecipient("the digest names no person")
-        return await self._people.named(name) or allowed_address(recipient, name) or _unlisted(name)
+        person = await self._people.named(name) or allowed_address(recipient, name)
+        return person or NoRecipient(f"`people` no longer has the person of the digest{_SHOWN}: {_ADD}", name)
 
     async def _who(self, path: str, event: Event) -> str | NoRecipient:
         """Return the name that the event has at the path."""
@@ -142,13 +150,13 @@ def _is_allowed(address: str, domain: str, allowed: Iterable[str]) -> bool:
 
 
 def _unlisted(name: str) -> NoRecipient:
-    return NoRecipient(f"`people` has nobody with the name {masked(name)!r}: add them, or correct `to`")
+    return NoRecipient(f"`people` has nobody with the name {masked(name)!r}: {_ADD}")
 
 
 def _unknown(path: str, who: str, event: Event) -> NoRecipient:
     by = "actor" if path == registry.ACTOR else f"`{path}`"
     act = f"add that name to `aliases` of a person in `people`, or as `{event.source_name}: NAME`"
-    return NoRecipient(f"nobody in `people` is the event's {by}, {masked(who)!r}: {act}")
+    return NoRecipient(f"nobody in `people` is the event's {by}{_SHOWN}: {act}", who)
 
 
 def masked(text: str) -> str:

@@ -142,8 +142,8 @@ def test_nobody_is_told_with_the_reason_and_who_gets_it_instead() -> None:
     found = preview_to("mail", "octocat")
     assert found.check.state == "failed"
     assert found.check.text == (
-        "unknown_person: nobody in `people` is the event's actor, 'oct…': add that name to `aliases` of a person in "
-        "`people`, or as `shop: NAME`; 'office' gets it instead"
+        "unknown_person: nobody in `people` is the event's actor, shown by `hookchain events show`: add that name to "
+        "`aliases` of a person in `people`, or as `shop: NAME`; the event names 'octocat'; 'office' gets it instead"
     )
 
 

@@ -6,7 +6,7 @@ from shared.errors import Rejected
 from shared.formats.parse import parse_as
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
-from shared.signatures.locations import Choices, value_at
+from shared.signatures.locations import Choices, first_value_at
 
 DataStep = Callable[[Json, Limits], Json]
 """A change of the parsed data that a source's settings ask for. Raises Rejected."""
@@ -17,7 +17,7 @@ def unpack(choices: Choices) -> DataStep:
 
     def apply(data: Json, limits: Limits) -> Json:
         for [place] in choices:
-            packed = value_at(place.path, data)
+            packed = first_value_at(place.path, data)
             if isinstance(packed, str) and packed.lstrip()[:1] in {"{", "["}:
                 try:
                     return parse_as("json", packed.encode(), None, limits).data

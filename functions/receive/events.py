@@ -18,7 +18,7 @@ from shared.base64_text import base64_text
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text, event_id
 from shared.jsontext import Json, canonical, texts_json, to_json
 from shared.signatures.auth_scheme import AuthScheme
-from shared.signatures.locations import Choices, Location, RequestFields, query_fields, text_of, value_at
+from shared.signatures.locations import Choices, Location, RequestFields, first_value_at, query_fields, text_of
 
 NO_SECRETS: Final[admission.SecretValues] = MappingProxyType({})
 
@@ -76,7 +76,7 @@ def text_at(location: Location, item: Item) -> str | None:
     """Return the text or number at a location as it was sent; None for objects, lists, truth values and null."""
     match location.kind:
         case "data":
-            value = value_at(location.path, item.data)
+            value = first_value_at(location.path, item.data)
         case "header":
             return item.request.header(location.path[0])
         case "query":
@@ -84,7 +84,7 @@ def text_at(location: Location, item: Item) -> str | None:
         case "beside":
             return _other_key(location.path[0], item.data)
         case _:
-            value = value_at(location.path, item.body)
+            value = first_value_at(location.path, item.body)
     return value if value is None or isinstance(value, str) else None if isinstance(value, bool) else text_of(value)
 
 
@@ -161,7 +161,7 @@ class SignedRequest:
             return self.source.dedupe == "delivery_id"
         for conditions in self.source.repeats if isinstance(body, dict) else ():
             for location, wanted in conditions:
-                value = value_at(location.path, body)
+                value = first_value_at(location.path, body)
                 text = value if value is None or isinstance(value, str) else text_of(value)
                 if (text != wanted) if isinstance(wanted, str) else (bool(text) is not wanted):
                     break
@@ -359,7 +359,7 @@ def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
     What follows the last `*` leads from the element to its item, where that is there. Raises Rejected.
     """
     first = path.index("*")
-    elements = value_at(path[:first], body)
+    elements = first_value_at(path[:first], body)
     if not isinstance(elements, list):
         return None
     items: list[Json] = []
@@ -373,11 +373,11 @@ def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
 def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
     """`path` begins with `*` where there is one left."""
     if "*" not in path:
-        inner = value_at(path, value)
+        inner = first_value_at(path, value)
         yield value if inner is None else inner
         return
     at = path.index("*")
-    elements = value_at(path[:at], value)
+    elements = first_value_at(path[:at], value)
     if not isinstance(elements, list):
         yield value
         return

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from shared.event import Event
 from shared.http import Reply
 from shared.jsontext import Json, JsonObject, to_json
-from shared.signatures.locations import value_at
+from shared.signatures.locations import first_value_at
 
 _HOLE: Final = r"\{\{\s*([^{}\s]+)\s*\}\}"
 _ATTRIBUTES: Final = ("id", "type", "subject", "actor", "time", "receivedat", "deliveryid")
@@ -59,7 +59,7 @@ def _value(name: str, event: Event | None) -> Json:
     if name in _ATTRIBUTES:
         text: str | None = getattr(event, name)
         return text
-    return value_at(tuple(name.split(".")[1:]), event.data)
+    return first_value_at(tuple(name.split(".")[1:]), event.data)
 
 
 def _filled(value: Json, event: Event | None) -> Json:

@@ -74,7 +74,7 @@ def read_conditions(value: Json) -> Conditions:
     )
 
 
-def value_at(path: Sequence[str], value: Json) -> Json:
+def first_value_at(path: Sequence[str], value: Json) -> Json:
     """Return the value that a path leads to, the first where `*` leads to several; None if it leads nowhere."""
     for step in path:
         if isinstance(value, dict):
@@ -93,7 +93,7 @@ def values_at(path: Sequence[str], value: Json) -> list[Json]:
         if step == "*":
             found = [item for each in found for item in (each if isinstance(each, list) else [None])]
         else:
-            found = [value_at((step,), each) for each in found]
+            found = [first_value_at((step,), each) for each in found]
     return found
 
 
@@ -166,7 +166,7 @@ class RequestFields:
             case "header":
                 return self.request.header(location.path[0])
             case "data":
-                value = value_at(location.path, self.data)
+                value = first_value_at(location.path, self.data)
                 return value if isinstance(value, str) else text_of(value)
             case "query":
                 return self.query.get(location.path[0])

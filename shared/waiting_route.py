@@ -58,12 +58,10 @@ def waiting_message(event_id: str, event: bytes, route: str, waiting: WaitingRou
 
 def waiting_from(message: jsontext.Json) -> WaitingRoute:
     """Return the wait in a delivery to ROUTE_ITSELF. Raises Permanent (`malformed_event`)."""
-    data = message.get("data") if isinstance(message, dict) else None
-    found = data.get("waiting") if isinstance(data, dict) else None
-    document = found if isinstance(found, dict) else {}
-    retry, until, attributes = document.get("retry_seconds"), document.get("until"), document.get("attributes")
+    document = jsontext.mapping_at(message, "data", "waiting")
+    retry, until = document.get("retry_seconds"), document.get("until")
     waits = [float(each) for each in retry if isinstance(each, int | float)] if isinstance(retry, list) else None
-    kept = attributes if isinstance(attributes, dict) else {}
+    kept = jsontext.mapping_at(document, "attributes")
     return WaitingRoute(
         reason=str(document.get("reason", "")),
         run=int(_positive(document, RUN)),

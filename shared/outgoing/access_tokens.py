@@ -16,7 +16,7 @@ from urllib.parse import quote_plus, urlencode
 
 from shared.errors import Temporary
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, mapping_at, to_json
 
 if TYPE_CHECKING:
     from shared.outgoing.auth import OAuth2RequestAuth
@@ -125,7 +125,7 @@ async def service_account_token(scope: str, key: str, fetch: Fetch, now: float) 
         document: Json = json.loads(key)
     except ValueError:
         document = None
-    fields = document if isinstance(document, dict) else {}
+    fields = mapping_at(document)
     email, pem, url = (fields.get(name) for name in ("client_email", "private_key", "token_uri"))
     if not isinstance(email, str) or not isinstance(pem, str) or not isinstance(url, str):
         raise Temporary("secret_unusable", "the secret is not the key of a Google service account, a JSON document")
@@ -177,7 +177,7 @@ def _token(answer: Fetched, host: str, now: float) -> Token:
         document: Json = json.loads(answer.body)
     except (ValueError, RecursionError):
         document = None
-    fields = document if isinstance(document, dict) else {}
+    fields = mapping_at(document)
     if answer.status in (400, 401) and (error := fields.get("error")) in _REJECTIONS:
         raise Temporary("secret_unusable", f"{host} rejects the credentials ({error}): set the secret again")
     if answer.status != 200:

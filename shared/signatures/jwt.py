@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from shared import errors, http
-from shared.jsontext import Json, JsonObject, objects_at
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.signatures import auth_scheme, locations, signing
 from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
 
@@ -83,11 +83,10 @@ class JwtScheme(auth_scheme.TimedScheme):
 
     @classmethod
     def read(cls, entry: auth_scheme.SchemeEntry) -> Self:
-        claims = entry.settings.get("claims")
-        claims_by_name = claims if isinstance(claims, dict) else {}
+        claims = mapping_at(entry.settings, "claims")
         return cls(
             algorithms=entry.texts("algorithms"),
-            claims={name: auth_scheme.text_list(values) for name, values in claims_by_name.items()},
+            claims={name: auth_scheme.text_list(values) for name, values in claims.items()},
             digest_claim=str(entry.settings.get("body_digest", "")),
             limits_age=entry.settings.get("max_age") is True,
             without_exp=entry.settings.get("without_exp") is True,

@@ -90,8 +90,6 @@ def _received(case: signatures.Case) -> str | None:
     """Return the password or token that was sent; None if there is none in its place."""
     fields = locations.RequestFields(case.request, case.url)
     match case.auth:
-        case passwords.BasicScheme():
-            return passwords.basic_credentials(case.request.header("authorization"))[1]
         case passwords.TokenScheme(at=at, prefix=prefix):
             return (fields.text(at) or "").removeprefix(prefix) or None
         case passwords.PasswordScheme():

@@ -1,6 +1,20 @@
-"""Suggestions for a name that does not exist."""
+"""Suggestions for a name or a path that does not exist."""
 
-from collections.abc import Iterable
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from shared.jsontext import Json, JsonObject, kind_of
+
+MAX_PATHS: Final = 2_000
+MAX_PATH_DEPTH: Final = 10
+LEAST_LIKENESS: Final = 0.7
+"""At 0.6, difflib's own bound, `name` and `number` or `code` and `order` are alike."""
+LEAST_CUT: Final = 3
+"""The characters of a name that is cut short, such as `int` for `integer`."""
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -13,14 +27,91 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return one that differs only in case and punctuation before one that differs in a letter."""
+    """Return one that differs only in case and punctuation, or that differs in few letters, or that is cut short."""
     names = list(known)
     if alike := [each for each in names if _bare(each) == _bare(name)]:
         return alike[0]
     import difflib  # with a fault only: it takes 4 ms of a start
 
-    return next(iter(difflib.get_close_matches(name, names, n=1)), None)
+    if close := difflib.get_close_matches(name, names, 1, LEAST_LIKENESS):
+        return close[0]
+    longer = [each for each in names if len(name) >= LEAST_CUT and each.startswith(name)]
+    shorter = [each for each in names if len(each) >= LEAST_CUT and name.startswith(each)]
+    return next(iter([*longer, *shorter]), None)
 
 
 def _bare(name: str) -> str:
     return "".join(filter(str.isalnum, name)).lower()
+
+
+def is_missing(path: str, view: JsonObject) -> bool:
+    """Return whether the path begins at a field of the event and leads to nothing."""
+    names = path.split(".")
+    return 0 < _present_count(names, view) < len(names)  # a name that a template sets is not a field of the event
+
+
+def missing_path(path: str, view: JsonObject, act: str) -> str:
+    """Return a message that the event lacks the path, the nearest path that it has, if one is near, and what to do.
+
+    Of a value on the way that has no fields, the message has its kind.
+    """
+    names = path.split(".")
+    present = names[: _present_count(names, view)]
+    value = _value_at(present, view)
+    if present and not isinstance(value, dict):
+        return f"{path!r} is not in this event, where {'.'.join(present)!r} is {kind_of(value)}; {act}"
+    if near := likely_path(path, view):
+        return f"{path!r} is not in this event; did you mean {near!r}? {act[:1].upper()}{act[1:]}"
+    return f"{path!r} is not in this event; {act}"
+
+
+def likely_path(path: str, view: JsonObject) -> str | None:
+    """Return the event's path that is nearest to one that it lacks, or to the first part that it lacks; None if none
+    is near."""
+    names = path.split(".")
+    missing = ".".join(names[: _present_count(names, view) + 1])
+    is_in_data = path.startswith("data.")
+    own_name = path.removeprefix("data.")  # a top-level field is meant only by its own name: 'host' is not 'hops'
+    known = [
+        each
+        for each in itertools.islice(_known_paths(view, "", MAX_PATH_DEPTH), MAX_PATHS)
+        if not path.startswith(f"{each}.") and (each.startswith("data.") or each == own_name or not is_in_data)
+    ]
+    return _nearest_path(path, known) or (_nearest_path(missing, known) if missing != path else None)
+
+
+def _nearest_path(path: str, known: list[str]) -> str | None:
+    last = nearest(path.rpartition(".")[2], dict.fromkeys(each.rpartition(".")[2] for each in known))
+    alike = [each for each in known if each.rpartition(".")[2] == last and each != path]
+    return nearest(path, alike) or next(iter(alike), None)
+
+
+def _present_count(names: list[str], view: JsonObject) -> int:
+    """Return how many of the names, from the first, lead to something in the event."""
+    value: Json = view
+    for number, name in enumerate(names):
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return number
+    return len(names)
+
+
+def _value_at(names: list[str], view: JsonObject) -> Json:
+    """Return the value that the names lead to; the event has it."""
+    value: Json = view
+    for name in names:
+        value = value[int(name)] if isinstance(value, list) else value[name] if isinstance(value, dict) else None
+    return value
+
+
+def _known_paths(value: Json, before: str, depth: int) -> Iterator[str]:
+    """Yield the event's paths that have plain names only: other names could hold any text that a sender chooses."""
+    if not isinstance(value, dict) or not depth:
+        return
+    for key in [key for key in value if _PLAIN_KEY.fullmatch(key)][:MAX_PATHS]:
+        path = f"{before}.{key}" if before else key
+        yield path
+        yield from _known_paths(value[key], path, depth - 1)

@@ -65,7 +65,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             **people.compiled_people(config.people, checked.people_list, checked.settings, providers),
             **({"own_kinds": dict(kind_files)} if kind_files else {}),
             **subscribers.compiled_subscribers(config.subscribers),
-            **route.compiled_waits(routes),
+            **route.compiled_for_notify(routes),
             **_retention(config),
             **_sizes(config.google_cloud.notify, config.aws.notify),
         },

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from deploy.explain import outgoing_request, report
 from deploy.terminal.output import count_of
 from functions.notify import http_kind, registry
+from functions.notify.attempt import with_steps
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.digests import arrival
@@ -65,6 +66,7 @@ def preview_delivery(
     """Preview the delivery. Of a secret in the environment, no more than the scheme of a URL is shown."""
     entry = destination_entry(notify, delivery.destination)
     name = f"{delivery.destination} (route {delivery.route!r})"
+    left = str(mapping_at(notify, "removed_by").get(delivery.route, ""))
     person: Person | None = None
     try:
         if text := unread_recipient(delivery, notify):
@@ -73,13 +75,14 @@ def preview_delivery(
         else:
             recipient = asyncio.run(previewed_recipient(delivery, notify))
             if isinstance(recipient, NoRecipient):
-                return DeliveryPreview(report.Check(name, "failed", nobody_text(recipient, delivery, notify)))
+                reason = with_steps(nobody_text(recipient, delivery, notify), left)
+                return DeliveryPreview(report.Check(name, "failed", reason))
             person = recipient
             shown = _shown(delivery, notify, person, environ)
             check = report.Check(name, "passed", shown.summary)
             lines = list(_indented(shown.title, shown.lines) if shown.title else _settings(entry))
     except (errors.Permanent, errors.Temporary) as error:
-        return DeliveryPreview(report.Check(name, "failed", f"{error.code}: {error.detail}"))
+        return DeliveryPreview(report.Check(name, "failed", f"{error.code}: {with_steps(error.detail, left)}"))
     lines += _without_answer(delivery.destination, entry)
     if entry.get("kind") == SUBSCRIBERS and situation.endpoints is not None:
         plan = plan_of(delivery, entry)
@@ -299,7 +302,7 @@ def plan_of(delivery: Delivery, entry: JsonObject) -> FanOutPlan:
     from functions.notify.subscribers.fan_out import event_type_of, tenants_in
 
     settings = Settings.model_validate(entry["settings"])
-    tenants = tenants_in(expressions.over_event(settings.tenant).search(view_of(delivery.event)), settings.tenant)
+    tenants = tenants_in(view_of(delivery.event), expressions.over_event(settings.tenant))
     if isinstance(tenants, str):
         raise errors.Permanent("unknown_tenant", tenants)
     return FanOutPlan(tuple(tenants), event_type_of(settings.type, delivery), settings.unknown_tenant == "ignore")

@@ -144,6 +144,9 @@ async def _attempt_unless_waiting(
         notifier.gate.begin(work.delivery.id)
         try:
             outcome = await attempt_once(target.destination, work.delivery, attempt, notifier.deadlines)
+            if isinstance(outcome, Failed):
+                reason = with_steps(outcome.reason, notifier.removed_by.get(work.delivery.route, ""))
+                outcome = replace(outcome, reason=reason)
         except errors.Temporary as error:
             if error.code not in BUSY_CODES:
                 raise
@@ -214,7 +217,8 @@ async def _find_recipient(notifier: Notifier, work: Work, configured: Configured
     try:
         work.person = await notifier.recipients.person(configured, work.delivery)
     except errors.Permanent as error:  # there is none, or the event's data is gone
-        return await give_up(notifier, work, error.code, error.detail)
+        reason = with_steps(error.detail, notifier.removed_by.get(work.delivery.route, ""))
+        return await give_up(notifier, work, error.code, reason)
     except errors.Temporary as error:
         if error.code != "people_unavailable":
             raise
@@ -232,6 +236,11 @@ async def _wait_while_busy(
     result = await let_wait(notifier, work, configured, at, reason)
     result.has_failed = True
     return result
+
+
+def with_steps(reason: str, removed_by: str) -> str:
+    """Return the reason; if it names a field that the event lacks, with the sentence about the route's steps."""
+    return f"{reason}. {removed_by}" if removed_by and " is not in this event" in reason else reason
 
 
 async def attempt_once(

@@ -1,7 +1,7 @@
 """The values of notify: its ports and the state of this process, a claimed delivery, and the result."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ class Notifier:
     instances   the leases of destinations that may hang; None except on AWS, where one attempt holds an instance
     recipients  None if no destination's `to` names a person
     endpoints   those of subscribers; None if the configuration has none
+    removed_by  by route, a sentence about the steps that may have removed a field
     suspects    held by a delivery whose last attempt ended without a record, one at a time
     under_way   the ids of the deliveries that this process works on now
     sleep       waits so many seconds, or about as many
@@ -47,6 +48,7 @@ class Notifier:
     instances: "InstanceLeases | None" = None
     recipients: "Recipients | None" = None
     endpoints: "Endpoints | None" = None
+    removed_by: Mapping[str, str] = field(default_factory=dict)
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
     under_way: set[str] = field(default_factory=set)

@@ -22,9 +22,10 @@ from functions.transform.step import (
     Switch,
     SystemUnavailable,
     Through,
+    removed_by,
 )
 from shared import own_modules, time_bound
-from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
+from shared.errors import HookchainError, Permanent, PermanentCode, ProblemCode, Temporary
 from shared.event import Event
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
@@ -36,6 +37,8 @@ CHAINS_PATH: Final = "/chains/"
 ASK_SECONDS: Final = 60.0
 """Longer than the bounds of all built-in steps together, so that only an operator's own step that hangs reaches it."""
 MAX_REASON_CHARACTERS: Final = 500
+MISSING_CODES: Final[frozenset[ProblemCode]] = frozenset({"path_conflict", "undefined_field"})
+"""Of faults about a field that may be missing because an earlier step removed it."""
 
 
 class ChainFault(Permanent):
@@ -231,6 +234,7 @@ class _Run:
             if len(steps_taken) >= MAX_STEPS:
                 raise Permanent("invalid_chain", f"an event takes at most {MAX_STEPS} steps of one route")
             input_event, context = event, self.context
+            context.steps_taken = steps_taken
             if step.is_own:
                 input_event, context = self._copies(event)
             if step.asks:
@@ -279,7 +283,10 @@ class _Run:
 
     def _route_fault(self, fault: Temporary | Permanent, step: NamedStep, steps_taken: Steps) -> Temporary | ChainFault:
         """Return the step's fault as the route raises it: the detail names the route and the step."""
-        detail = f"route {self.chain.route!r}: {step.label}: {fault.detail}"[:MAX_REASON_CHARACTERS]
+        detail = f"route {self.chain.route!r}: {step.label}: {fault.detail}"
+        if fault.code in MISSING_CODES and (left := removed_by(steps_taken)):
+            detail = f"{detail}. {left}"
+        detail = detail[:MAX_REASON_CHARACTERS]
         if isinstance(fault, Permanent):
             return ChainFault(fault.code, detail, tuple(each.label for each in steps_taken))
         if step.asks_others and fault.code in UNAVAILABLE_CODES:

@@ -148,7 +148,7 @@ class Example:
 
 @dataclass(slots=True)  # nobody changes one; frozen, it takes twice as long to make
 class StepContext:
-    """The surroundings of a step: the route's name, and the event as it entered the route.
+    """The surroundings of a step: the route's name, the event as it entered the route, and the steps that it took.
 
     An event can come again, and its steps must then return the same. A step that needs a random value or the time
     derives it from the `id` and the `receivedat` of the original.
@@ -156,6 +156,7 @@ class StepContext:
 
     original: Event
     route: str = ""
+    steps_taken: "tuple[NamedStep, ...]" = ()
 
 
 @dataclass(eq=False, repr=False)
@@ -262,6 +263,7 @@ class Step(ABC):
                   file's text, or with `{"base64": …}` if the file is not UTF-8. `{file: NAME}` does the same in any
                   setting
     only_removes  true for a step that adds nothing to the data, so that its result is not measured
+    removes       true for a step after which a field of the event may be missing, or be elsewhere
     asks_others   true for an AskingStep that waits for another system, not for a part of ours alone
     """
 
@@ -270,6 +272,7 @@ class Step(ABC):
     extras: ClassVar[tuple[str, ...]] = ()
     file_keys: ClassVar[tuple[str, ...]] = ()
     only_removes: ClassVar[bool] = False
+    removes: ClassVar[bool] = False
     asks_others: ClassVar[bool] = False
 
     def needs(self) -> tuple[str, ...]:
@@ -329,3 +332,9 @@ class NamedStep:
         object.__setattr__(self, "asks_others", self.asks and (self.is_own or self.step.asks_others))
         object.__setattr__(self, "only_removes", self.step.only_removes and not self.is_own)
         object.__setattr__(self, "label", f"{place}step {self.number} {self.name!r}")
+
+
+def removed_by(steps: Iterable[NamedStep]) -> str:
+    """Return a sentence about the steps that may have removed a field that is missing now; empty if none may."""
+    labels = list(dict.fromkeys(named.label for named in steps if named.is_own or named.step.removes))
+    return f"The route's {' or '.join(labels)} may have removed it" if labels else ""

@@ -3,7 +3,6 @@
 https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
-import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -24,8 +23,6 @@ KNOWN: Final = frozenset({*event.NAMES, "route", "destination", "count", "person
 _FILE: Final = "<template>"
 
 
-MAX_PATHS: Final = 2_000
-MAX_PATH_DEPTH: Final = 10
 MAX_PLAIN_KEYS: Final = 50
 MAX_ALL_PLAIN_KEYS: Final = 1_000
 """Jinja compiles them within 50 ms, which an event may have to wait for."""
@@ -33,8 +30,6 @@ Path: TypeAlias = tuple[object, ...]
 """Constant keys, beginning at a field of the event: names, and indexes of list items."""
 Pieces: TypeAlias = tuple[str | Path, ...]
 """The texts and the paths of a template that has nothing else."""
-
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 class TemplateFault(ValueError):
@@ -163,13 +158,14 @@ class Template:
     def _missing(self, error: UndefinedError, view: JsonObject) -> str:
         """Name the path that the event lacks, if the template spells it out, and the event's nearest path."""
         names = re.findall(r"'([^']*)'", str(error))
+        name = names[-1] if names and names[-1] in self._source else ""
         hint = "write {{ … | default('') }} where it may be missing"
-        if not names or names[-1] not in self._source:
-            return f"a field that it names is not in this event; {hint}"
         paths = paths_in(environment_of(False, shown).parse(self._source))
-        lost = [path for path in paths if f".{names[-1]}." in f"{path}." and is_missing(path, view)]
-        rule = missing_path(max(lost, key=len, default=names[-1]), view)
-        return f"{rule} {hint.capitalize()}" if rule.endswith("?") else f"{rule}; {hint}"
+        lost = [path for path in paths if did_you_mean.is_missing(path, view)]
+        path = max([path for path in lost if not name or f".{name}." in f"{path}."], key=len, default=name)
+        if not path:
+            return f"a field that it names is not in this event; {hint}"
+        return did_you_mean.missing_path(path, view, hint)
 
 
 def _kind(error: Exception) -> str:
@@ -276,43 +272,3 @@ def plain_pieces(tree: nodes.Template) -> Pieces:
     if max(lengths, default=0) > MAX_PLAIN_KEYS or sum(lengths) > MAX_ALL_PLAIN_KEYS or None in pieces:
         return ()
     return tuple(piece for piece in pieces if piece is not None)
-
-
-def is_missing(path: str, view: JsonObject) -> bool:
-    """Return whether the path begins at a field of the event and leads to nothing."""
-    value: Json = view
-    for number, part in enumerate(path.split(".")):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            return number > 0  # a name that the template itself sets is not a field of the event
-    return False
-
-
-def missing_path(path: str, view: JsonObject) -> str:
-    """Return a message that the event lacks the path, with the nearest path that the event has, if one is near."""
-    paths = itertools.islice(_known_paths(view, "", MAX_PATH_DEPTH), MAX_PATHS)
-    name = path.rpartition(".")[2]
-    is_in_data = path.startswith("data.")  # a top-level field is meant only by its own name: 'host' is not 'hops'
-    known = [
-        each
-        for each in paths
-        if not path.startswith(f"{each}.") and (each.startswith("data.") or each == name or not is_in_data)
-    ]
-    last = did_you_mean.nearest(name, dict.fromkeys(each.rpartition(".")[2] for each in known))
-    alike = [each for each in known if each.rpartition(".")[2] == last]
-    near = did_you_mean.nearest(path, alike) or next(iter(alike), None)
-    meant = f"; did you mean {near!r}?" if near and near != path else ""
-    return f"{path!r} is not in this event{meant}"
-
-
-def _known_paths(value: Json, before: str, depth: int) -> Iterator[str]:
-    """Yield the event's paths that have plain names only: other names could hold any text that a sender chooses."""
-    if not isinstance(value, dict) or not depth:
-        return
-    for key in [key for key in value if _PLAIN_KEY.fullmatch(key)][:MAX_PATHS]:
-        path = f"{before}.{key}" if before else key
-        yield path
-        yield from _known_paths(value[key], path, depth - 1)

@@ -22,6 +22,7 @@ from functions.notify.recipients.people import (
 )
 from shared import claim_check, errors, logs, ports
 from shared.delivery import Delivery
+from shared.did_you_mean import is_missing, missing_path
 from shared.event import Event, oneline, view_of
 from shared.fetch import Fetch, Outgoing
 from shared.jsontext import Json, JsonObject, kind_of, mapping_at, objects_at, value_at
@@ -110,22 +111,25 @@ class Recipients:
     async def _who(self, path: str, event: Event) -> str | NoRecipient:
         """Return the name that the event has at the path."""
         if path == registry.ACTOR:
-            return event.actor or NoRecipient(f"the event has no actor: {_ACT}")
+            return event.actor or NoRecipient(f"the event has no actor: set the source's `actor`, or {_ACT}")
         if event.dataref is not None:
             event = await claim_check.checked_out(event, self._blobs)
         try:
-            value = bounded_texts.compiled_expression(path).search(view_of(event))
+            view = view_of(event)
+            value = bounded_texts.compiled_expression(path).search(view)
         except errors.Permanent as error:
             return NoRecipient(f"`to: {path}` fails on this event: {error.detail}")
-        return _name_in(path, value)
+        return _name_in(path, value, view)
 
 
-def _name_in(path: str, value: Json) -> str | NoRecipient:
+def _name_in(path: str, value: Json, view: JsonObject) -> str | NoRecipient:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str) and value:
         return value
     if value is None or value == "":
+        if bounded_texts.compiled_expression(path).is_path and is_missing(path, view):
+            return NoRecipient(f"`to`: {missing_path(path, view, _ACT)}")
         return NoRecipient(f"the event has nobody at `{path}`: {_ACT}")
     return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from functions.notify import bounded_texts, destination, http_kind
 from functions.notify.subscribers.subscribers import LATE_SECONDS, MAX_ENDPOINTS, Subscribers, TimedCache
-from shared import batching, claim_check, errors, expressions, jsontext, logs, ports, store_ports, times
+from shared import batching, claim_check, did_you_mean, errors, expressions, jsontext, logs, ports, store_ports, times
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message, delivery_messages
 from shared.event import Event, event_json, view_of
 from shared.subscribers import directory, matching, model, payload
@@ -65,7 +65,7 @@ class FanOut:
             return delivery.after.partition(SEPARATOR)[0]
         try:
             with bounded_texts.bounded_templates():
-                ids = tenants_in(self._tenant.search(view_of(delivery.event)), self._tenant.text)
+                ids = tenants_in(view_of(delivery.event), self._tenant)
         except errors.Permanent:  # the attempt says what is wrong
             return ""
         return ids[0] if isinstance(ids, list) and len(ids) == 1 else ""
@@ -81,7 +81,7 @@ class FanOut:
     async def _attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         whole = replace(delivery, event=await claim_check.checked_out(delivery.event, self._blobs))
         with bounded_texts.bounded_templates():
-            ids = tenants_in(self._tenant.search(view_of(whole.event)), self._tenant.text)
+            ids = tenants_in(view_of(whole.event), self._tenant)
             type_ = event_type_of(self._type, whole)
         if isinstance(ids, str):
             return Failed("unknown_tenant", ids)
@@ -226,18 +226,21 @@ def event_type_of(template: str, delivery: Delivery) -> str:
     return type_
 
 
-def tenants_in(found: jsontext.Json, expression: str) -> list[str] | str:
-    """Return the tenants' ids, each once; what is wrong where they are none."""
+def tenants_in(view: jsontext.JsonObject, tenant: expressions.Expression) -> list[str] | str:
+    """Return the tenants' ids that the expression finds, each once; what is wrong where they are none."""
+    found = tenant.search(view)
     values = found if isinstance(found, list) else [found]
     if len(values) > MAX_TENANTS:
-        return f"`tenant` ({expression}): finds at most {MAX_TENANTS} tenants; got {len(values)}"
+        return f"`tenant` ({tenant.text}): finds at most {MAX_TENANTS} tenants; got {len(values)}"
     ids: dict[str, None] = {}
     for value in values:
         if not isinstance(value, str) or not _TENANT.fullmatch(value):
             kind = "text that is not a tenant's id" if isinstance(value, str) else jsontext.kind_of(value)
             rule = "must find the id of a tenant, as text, or a list of them"
+            if found is None and tenant.is_path and did_you_mean.is_missing(tenant.text, view):
+                return f"`tenant`: {did_you_mean.missing_path(tenant.text, view, f'it {rule}')}"
             act = ". Write to_string(…) around it" if kind == "a number" else ""
-            return f"`tenant` ({expression}): {rule}; got {kind}{act}"
+            return f"`tenant` ({tenant.text}): {rule}; got {kind}{act}"
         ids[value] = None
     return list(ids)
 

@@ -276,6 +276,7 @@ class Call(AskingSettings, step.AskingStep):
     into  where the answer goes (default: all of `data`)
     """
 
+    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Post the event to another function and take its answer as the new data."
     example: ClassVar[step.Example] = step.Example(
         settings={"url": "https://convert.example.com/in", "secret": "convert-signing"},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Map(Settings, Step):
     """A JMESPath expression over the event. What it finds becomes the data."""
 
+    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Compute new data with a JMESPath expression over the event."
     example: ClassVar[Example] = Example(
         settings="{who: data.user.name, skus: data.items[].sku}",
@@ -129,6 +130,7 @@ class Split(Settings, Step):
     into  where each item goes, beside the rest of the data (default: the item becomes the data)
     """
 
+    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Make an event of each item of a list; each continues through the rest of the chain."
     example: ClassVar[Example] = Example(
         settings={"path": "data.commits", "into": "data.commit"},

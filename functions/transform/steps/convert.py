@@ -134,6 +134,7 @@ class Convert(paths.PathSettings, step.Step):
     proto_names  Protobuf: name fields in JSON as in the .proto file, not in camelCase (default: false)
     """
 
+    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Turn a document into another format: JSON, XML, YAML, plist, CSV, Protobuf and more."
     example: ClassVar[step.Example] = step.Example(
         settings={"to": "yaml"},

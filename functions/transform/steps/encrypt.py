@@ -376,6 +376,7 @@ class Encrypt(EncryptionSettings, AskingStep):
                ECDH-ES+A256KW)
     """
 
+    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Encrypt all data or named fields with AES-GCM or JWE, with the newest key of a secret."
     example: ClassVar[Example] = Example(
         settings={"secret": "field-keys", "paths": ["data.iban"]},

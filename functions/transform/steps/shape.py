@@ -52,6 +52,7 @@ KeyPath = Annotated[str, verified_by(_verify_key)]
 class Drop(Settings, Step):
     """A path, or a list. All paths apply to the event before the step; missing values are ignored."""
 
+    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Remove the values at paths."
     example: ClassVar[Example] = Example(
         settings=["data.password", "data.cards[*].number"],
@@ -110,6 +111,7 @@ Tree = dict[Part, "Tree | None"]
 class Keep(Settings, Step):
     """A path, or a list. All other data is removed; the event's attributes stay."""
 
+    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Keep the values at paths and remove the rest of the data."
     example: ClassVar[Example] = Example(
         settings=["data.name", "data.cards[*].kind"],
@@ -164,6 +166,7 @@ NewName = Annotated[str, limits(min_length=1), verified_by(_verify_name)]
 class Rename(Settings, Step):
     """`path: new name`. A field stays where it is; a missing field is ignored."""
 
+    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Rename fields, each in its place."
     example: ClassVar[Example] = Example(
         settings={"data.mail": "email", "data.items[*].qty": "quantity"},
@@ -196,6 +199,7 @@ def _rename(old: str, new: str, value: MaybeJson, place: str) -> MaybeJson:
 class Flatten(Settings, Step):
     """A path to an object. Values in nested objects and lists get names such as `a.b.0.c`; empty ones stay."""
 
+    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Flatten an object to one level, with names such as a.b.0.c."
     example: ClassVar[Example] = Example(
         settings="data",

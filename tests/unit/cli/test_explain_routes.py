@@ -71,7 +71,7 @@ def test_a_path_that_finds_nothing_is_named_with_the_likely_one(capsys: pytest.C
     ("where", "line"),
     [
         ("data.rows[0][1] == `5`", "data.rows[0][1]: 2"),
-        ('data."a.d" == `1`', 'data."a.d": null; did you mean data."a.c"?'),
+        ('data."a.cd" == `1`', 'data."a.cd": null; did you mean data."a.c"?'),
         ("data.ac == `1`", 'data.ac: null; did you mean data."a.c"?'),
         ("data.none.deeper == `1`", "data.none.deeper: null"),
     ],
@@ -164,3 +164,28 @@ def test_an_event_that_becomes_several_is_reported_part_by_part(capsys: pytest.C
     text = explained(capsys, {"event": "x", "id": 8, "items": [{"sku": "A"}, {"sku": "B"}]})
     assert "step 1 'split': into 2 events" in text
     assert '-1: {"sku":"A"} + event' in text
+
+
+@pytest.mark.parametrize(
+    ("steps", "removed_by"),
+    [
+        ("- map: '{id: data.id}'", "step 1 'map'"),
+        ("- drop: [data.name]", "step 1 'drop'"),
+        (
+            "- set: {data.team: north}\n      - rename: {data.name: who}\n      - keep: data.id",
+            "step 2 'rename' or step 3 'keep'",
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", ["step", "destination"])
+def test_a_missing_field_is_named_with_the_steps_that_may_have_removed_it(
+    capsys: pytest.CaptureFixture[str], steps: str, removed_by: str, place: str
+) -> None:
+    template = "\n      - template: {data.text: '{{ data.name }}'}" if place == "step" else ""
+    config = CONFIG.replace("    types: [order.*]\n", f"    steps:\n      {steps}{template}\n")
+    if place == "destination":
+        config = config.replace("data.name | default('all')", "data.name")
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    text = explained(capsys, EVENT)
+    assert "'data.name' is not in this event" in text
+    assert f"where it may be missing. The route's {removed_by} may have removed it" in text

@@ -301,7 +301,7 @@ def test_an_expression_names_the_person_by_text_or_number() -> None:
     recipient = Recipient("email", "data.assignee.id")
     assert of(recipient, data={"assignee": {"id": 583231}}) == BOB
     assert of(recipient, data={"assignee": {"id": "583231"}}) == BOB
-    assert "has nobody at `data.assignee.id`" in reason_of(of(recipient, data={}))
+    assert "'data.assignee.id' is not in this event; name the field" in reason_of(of(recipient, data={}))
     assert "found a list" in reason_of(of(recipient, data={"assignee": {"id": ["583231"]}}))
     assert "found a boolean" in reason_of(of(recipient, data={"assignee": {"id": True}}))
 

@@ -109,6 +109,9 @@ CUSTOMER: JsonObject = {
         ("{{ data.name }}", "data.name", "data.customer.name"),
         ("{{ data.customer.email }}", "data.customer.email", "data.customer.e-mail"),
         ("{{ data.type }}", "data.type", "type"),
+        ("{{ data.number }}", "data.number", None),
+        ("{{ data.items[0].sku }}", "data.items.0.sku", None),
+        ("{{ data.line[0].sku }}", "data.line.0.sku", "data.lines"),
         ("{{ data.lines[0].sku }}{{ data.lines[0].amount }}", "data.lines.0.amount", None),
         ("{% for line in data.lines %}{{ line.amount }}{% endfor %}", "amount", None),
     ],
@@ -122,6 +125,15 @@ def test_a_field_that_the_event_lacks_is_named_with_its_whole_path_and_the_neare
     meant = f"; did you mean {near!r}? Write {{{{" if near else "; write {{"
     assert caught.value.code == "undefined_field"
     assert f"line 1: {missing!r} is not in this event{meant}" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [("{{ data.customer.name.first }}", "text"), ("{{ data.note.text }}", "null"), ("{{ data.lines.sku }}", "a list")],
+)
+def test_a_value_on_the_way_that_has_no_fields_is_named_with_its_kind(source: str, kind: str) -> None:
+    with pytest.raises(Permanent, match=f"is not in this event, where 'data\\.[a-z.]+' is {kind}; write"):
+        Template("text", source).render(CUSTOMER)
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from functions.notify.destinations.email.default_mail import default_body, inden
 from functions.notify.destinations.email.mail import Address, AddressFault, Attachment, Mail, MailBody
 from shared.base64_text import decode_base64
 from shared.delivery import Delivery
+from shared.did_you_mean import missing_path
 from shared.errors import Permanent
 from shared.event import UNFIT, Event, view_of
 from shared.jsontext import Json, JsonObject
-from shared.templating.template import Template, is_template, missing_path, one_line_template
+from shared.templating.template import Template, is_template, one_line_template
 
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
@@ -227,8 +228,8 @@ class AttachedFile:
             else:
                 value = value.get(part) if isinstance(value, dict) else None
         if value is None:
-            rule = missing_path(self._content, view)
-            raise Permanent("undefined_field", f"{self._name}.content: {rule}. Set it in a step, or correct the path")
+            rule = missing_path(self._content, view, "set it in a step, or correct the path")
+            raise Permanent("undefined_field", f"{self._name}.content: {rule}")
         return Attachment(self._safe_filename(view), self._type, _content_bytes(value))
 
     def _safe_filename(self, view: JsonObject) -> str:

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from shared.jsontext import Json, JsonObject, kind_of
@@ -14,7 +14,15 @@ LEAST_LIKENESS: Final = 0.7
 LEAST_CUT: Final = 3
 """The characters of a name that is cut short, such as `int` for `integer`."""
 
+IS_MISSING: Final = " is not in this event"
+"""In each message about a path that an event lacks."""
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+IS_NOT_THERE: Final = " is not there"
+"""The end of the detail of a fault about a place where there is nothing."""
+_MISSING: Final = re.compile(rf"(data[\w.\[\]*-]*)'?(?:{IS_MISSING}|{IS_NOT_THERE})")
+_INDEX: Final = re.compile(r"\.\d+(?=\.|$)|\[[\d*]+\]")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -59,10 +67,10 @@ def missing_path(path: str, view: JsonObject, act: str) -> str:
     present = names[: _present_count(names, view)]
     value = _value_at(present, view)
     if present and not isinstance(value, dict):
-        return f"{path!r} is not in this event, where {'.'.join(present)!r} is {kind_of(value)}; {act}"
+        return f"{path!r}{IS_MISSING}, where {'.'.join(present)!r} is {kind_of(value)}; {act}"
     if near := likely_path(path, view):
-        return f"{path!r} is not in this event; did you mean {near!r}? {act[:1].upper()}{act[1:]}"
-    return f"{path!r} is not in this event; {act}"
+        return f"{path!r}{IS_MISSING}; did you mean {near!r}? {act[:1].upper()}{act[1:]}"
+    return f"{path!r}{IS_MISSING}; {act}"
 
 
 def likely_path(path: str, view: JsonObject) -> str | None:
@@ -78,6 +86,24 @@ def likely_path(path: str, view: JsonObject) -> str | None:
         if not path.startswith(f"{each}.") and (each.startswith("data.") or each == own_name or not is_in_data)
     ]
     return _nearest_path(path, known) or (_nearest_path(missing, known) if missing != path else None)
+
+
+def removal_hint(message: str, removals: Mapping[str, Sequence[str]]) -> str:
+    """Return the steps that may have removed the path that a message says is missing, as a sentence after a full stop.
+
+    `removals` are the paths that each step removes, by its label.
+    """
+    found = _MISSING.search(message)
+    if found is None:
+        return ""
+    missing = _INDEX.sub("", found[1])
+    labels = [label for label, paths in removals.items() if any(_is_within(missing, path) for path in paths)]
+    return f". The route's {' or '.join(labels)} may have removed it" if labels else ""
+
+
+def _is_within(path: str, removed: str) -> bool:
+    plain = _INDEX.sub("", removed)
+    return path == plain or path.startswith(f"{plain}.")
 
 
 def _nearest_path(path: str, known: list[str]) -> str | None:

@@ -66,7 +66,7 @@ class Expression:
         """
         self.text = text
         self._parsed = _compile(text)
-        self._names = _names_of_path(self._parsed.parsed)
+        self._names = names_of_path(self._parsed.parsed)
         unknown = root_names(self._parsed.parsed).difference(names) if names else set[str]()
         if unknown:
             name = min(unknown)
@@ -140,7 +140,7 @@ def _compile(text: str) -> ParsedResult:
     return parsed
 
 
-def _names_of_path(node: "_TreeNode") -> "tuple[str, ...] | None":
+def names_of_path(node: "_TreeNode") -> "tuple[str, ...] | None":
     """Return the names of an expression that only looks up one name in what the one before it found."""
     fields = node["children"] if node["type"] == "subexpression" else [node]
     return tuple([field["value"] for field in fields]) if all(field["type"] == "field" for field in fields) else None

@@ -10,18 +10,19 @@ from urllib.parse import urlsplit
 from deploy.explain import outgoing_request, report
 from deploy.terminal.output import count_of
 from functions.notify import http_kind, registry
-from functions.notify.attempt import with_steps
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.digests import arrival
 from functions.notify.digests import settings as gathering
 from functions.notify.digests.settings import Coalesce, GatherSettings, QuietHours
+from functions.notify.notifier import read_removals
 from functions.notify.read_destinations import read_destinations
 from functions.notify.recipients.people import MAX_ALIAS_CHARACTERS, Person
 from functions.notify.recipients.recipient import NoRecipient, compiled_recipients, masked
 from functions.notify.waiting.schedule import expires_at
 from shared import errors, expressions, ledger, secrets, store_ports, times
 from shared.delivery import Delivery, delivery_message
+from shared.did_you_mean import removal_hint
 from shared.event import Event, event_json, view_of
 from shared.jsontext import Json, JsonObject, mapping_at, to_json, value_at
 from shared.subscribers.directory import TENANTS, Directory
@@ -66,7 +67,7 @@ def preview_delivery(
     """Preview the delivery. Of a secret in the environment, no more than the scheme of a URL is shown."""
     entry = destination_entry(notify, delivery.destination)
     name = f"{delivery.destination} (route {delivery.route!r})"
-    left = str(mapping_at(notify, "removed_by").get(delivery.route, ""))
+    removals = read_removals(notify).get(delivery.route, {})
     person: Person | None = None
     try:
         if text := unread_recipient(delivery, notify):
@@ -75,14 +76,15 @@ def preview_delivery(
         else:
             recipient = asyncio.run(previewed_recipient(delivery, notify))
             if isinstance(recipient, NoRecipient):
-                reason = with_steps(nobody_text(recipient, delivery, notify), left)
-                return DeliveryPreview(report.Check(name, "failed", reason))
+                reason = nobody_text(recipient, delivery, notify)
+                return DeliveryPreview(report.Check(name, "failed", f"{reason}{removal_hint(reason, removals)}"))
             person = recipient
             shown = _shown(delivery, notify, person, environ)
             check = report.Check(name, "passed", shown.summary)
             lines = list(_indented(shown.title, shown.lines) if shown.title else _settings(entry))
     except (errors.Permanent, errors.Temporary) as error:
-        return DeliveryPreview(report.Check(name, "failed", f"{error.code}: {with_steps(error.detail, left)}"))
+        hint = removal_hint(error.detail, removals)
+        return DeliveryPreview(report.Check(name, "failed", f"{error.code}: {error.detail}{hint}"))
     lines += _without_answer(delivery.destination, entry)
     if entry.get("kind") == SUBSCRIBERS and situation.endpoints is not None:
         plan = plan_of(delivery, entry)

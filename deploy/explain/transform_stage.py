@@ -99,7 +99,8 @@ def _outcome(record: chain.StepRecord) -> tuple[Outcome, str, Sequence[str]]:
             condition_values(expressions.Expression(step.keep), record.before) if isinstance(step, Filter) else (),
         )
     if isinstance(result, Many):
-        return "split", f"into {count_of(len(result.events), 'event')}", list(_split_events(result.events))
+        note = f": {result.note}" if result.note else ""
+        return "split", f"into {count_of(len(result.events), 'event')}{note}", list(_split_events(result.events))
     if isinstance(result, Noted):
         return "noted", result.note, _diff(record.before, result.event)
     if not isinstance(result, Event):

@@ -38,6 +38,7 @@ from functions.notify.waiting.pauses import has_failed, pause_text, pause_wait
 from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, Wait, expires_at, spread
 from shared import errors, event, journal, ledger, ledger_rules, outcomes, own_modules, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.did_you_mean import removal_hint
 
 GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
@@ -145,8 +146,8 @@ async def _attempt_unless_waiting(
         try:
             outcome = await attempt_once(target.destination, work.delivery, attempt, notifier.deadlines)
             if isinstance(outcome, Failed):
-                reason = with_steps(outcome.reason, notifier.removed_by.get(work.delivery.route, ""))
-                outcome = replace(outcome, reason=reason)
+                hint = removal_hint(outcome.reason, notifier.removals.get(work.delivery.route, {}))
+                outcome = replace(outcome, reason=f"{outcome.reason}{hint}")
         except errors.Temporary as error:
             if error.code not in BUSY_CODES:
                 raise
@@ -217,8 +218,8 @@ async def _find_recipient(notifier: Notifier, work: Work, configured: Configured
     try:
         work.person = await notifier.recipients.person(configured, work.delivery)
     except errors.Permanent as error:  # there is none, or the event's data is gone
-        reason = with_steps(error.detail, notifier.removed_by.get(work.delivery.route, ""))
-        return await give_up(notifier, work, error.code, reason)
+        hint = removal_hint(error.detail, notifier.removals.get(work.delivery.route, {}))
+        return await give_up(notifier, work, error.code, f"{error.detail}{hint}")
     except errors.Temporary as error:
         if error.code != "people_unavailable":
             raise
@@ -236,11 +237,6 @@ async def _wait_while_busy(
     result = await let_wait(notifier, work, configured, at, reason)
     result.has_failed = True
     return result
-
-
-def with_steps(reason: str, removed_by: str) -> str:
-    """Return the reason; if it names a field that the event lacks, with the sentence about the route's steps."""
-    return f"{reason}. {removed_by}" if removed_by and " is not in this event" in reason else reason
 
 
 async def attempt_once(

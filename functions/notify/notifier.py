@@ -1,7 +1,7 @@
 """The values of notify: its ports and the state of this process, a claimed delivery, and the result."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from functions.notify.waiting.pauses import Breakers
 from shared import outcomes, ports, time_bound
 from shared.delivery import Delivery
 from shared.journal import Journal
+from shared.jsontext import JsonObject, list_at, mappings_at
 from shared.ledger import Claimed, Ledger
 from shared.outgoing.gate import ProcessGate
 
@@ -30,7 +31,7 @@ class Notifier:
     instances   the leases of destinations that may hang; None except on AWS, where one attempt holds an instance
     recipients  None if no destination's `to` names a person
     endpoints   those of subscribers; None if the configuration has none
-    removed_by  by route, a sentence about the steps that may have removed a field
+    removals    by route, the paths that its steps may have removed
     suspects    held by a delivery whose last attempt ended without a record, one at a time
     under_way   the ids of the deliveries that this process works on now
     sleep       waits so many seconds, or about as many
@@ -48,7 +49,7 @@ class Notifier:
     instances: "InstanceLeases | None" = None
     recipients: "Recipients | None" = None
     endpoints: "Endpoints | None" = None
-    removed_by: Mapping[str, str] = field(default_factory=dict)
+    removals: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
     under_way: set[str] = field(default_factory=set)
@@ -94,3 +95,9 @@ class Acknowledged(Result):
 
 class Nacked(Result):
     """The bus brings the message again."""
+
+
+def read_removals(notify: JsonObject) -> dict[str, dict[str, list[str]]]:
+    """Return the paths that the steps of each route may remove, by the step's label. `notify` is the slice."""
+    removals = mappings_at(notify, "removals")
+    return {route: {label: [*map(str, list_at(steps, label))] for label in steps} for route, steps in removals.items()}

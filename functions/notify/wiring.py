@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from functions.notify import entry, registry
 from functions.notify.destination import Context
-from functions.notify.notifier import Notifier
+from functions.notify.notifier import Notifier, read_removals
 from functions.notify.read_destinations import read_destinations
 from functions.notify.waiting import caps, pauses, sweep
 from shared import ports, retention
 from shared.cloud import platform
-from shared.jsontext import mapping_at
 from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def service() -> entry.Service:
         instances=_instances(gate, clock),
         recipients=recipients,
         endpoints=endpoints,
-        removed_by={name: str(text) for name, text in mapping_at(slice_or_exit("notify"), "removed_by").items()},
+        removals=read_removals(slice_or_exit("notify")),
     )
     alerts = _alerts(bus)
     sweeper = sweep.Sweeper(

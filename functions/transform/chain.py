@@ -22,10 +22,11 @@ from functions.transform.step import (
     Switch,
     SystemUnavailable,
     Through,
-    removed_by,
+    removals_of,
 )
 from shared import own_modules, time_bound
-from shared.errors import HookchainError, Permanent, PermanentCode, ProblemCode, Temporary
+from shared.did_you_mean import IS_NOT_THERE, likely_path, removal_hint
+from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
@@ -37,8 +38,6 @@ CHAINS_PATH: Final = "/chains/"
 ASK_SECONDS: Final = 60.0
 """Longer than the bounds of all built-in steps together, so that only an operator's own step that hangs reaches it."""
 MAX_REASON_CHARACTERS: Final = 500
-MISSING_CODES: Final[frozenset[ProblemCode]] = frozenset({"path_conflict", "undefined_field"})
-"""Of faults about a field that may be missing because an earlier step removed it."""
 
 
 class ChainFault(Permanent):
@@ -199,11 +198,15 @@ class _Run:
             if isinstance(result, Event):
                 event = result
             elif isinstance(result, Noted):
-                self.result.notes += (f"{step.label}: {result.note}"[:MAX_REASON_CHARACTERS],)
+                self._add_note(step, result.note, steps_taken[:-1])
                 event = result.event
             else:
                 return await self._branch(result, step, steps[position + 1 :], steps_taken)
         return (EventInChain(event, steps_taken),)
+
+    def _add_note(self, step: NamedStep, note: str, previous_steps: Steps) -> None:
+        reason = f"{step.label}: {note}{removal_hint(note, removals_of(previous_steps))}"
+        self.result.notes += (reason[:MAX_REASON_CHARACTERS],)
 
     async def _branch(
         self, result: Many | Stop | Switch | Through, step: NamedStep, rest: Steps, steps_taken: Steps
@@ -218,6 +221,8 @@ class _Run:
             self.result.logged_stops += (step.label if step.is_own else reason,)
             return ()
         if isinstance(result, Many):
+            if result.note:
+                self._add_note(step, result.note, steps_taken[:-1])
             parts = tuple(EventInChain(event, steps_taken) for event in result.events)
         else:
             parts = await self._run_steps(self.chain.chains[result.chain], result.event, steps_taken)
@@ -251,7 +256,7 @@ class _Run:
             fault = error if isinstance(error, Temporary | Permanent) else step_fault(error)
             if self.records is not None:
                 self.records.append(StepRecord(step, event, fault))
-            raise self._route_fault(fault, step, steps_taken) from error
+            raise self._route_fault(fault, step, steps_taken, event) from error
         if self.records is not None:
             self.records.append(StepRecord(step, event, result))
         return result
@@ -281,11 +286,19 @@ class _Run:
         except TimeoutError:
             raise Temporary("step_timeout", f"it did not answer within {ASK_SECONDS:g} s") from None
 
-    def _route_fault(self, fault: Temporary | Permanent, step: NamedStep, steps_taken: Steps) -> Temporary | ChainFault:
-        """Return the step's fault as the route raises it: the detail names the route and the step."""
+    def _route_fault(
+        self, fault: Temporary | Permanent, step: NamedStep, steps_taken: Steps, event: Event
+    ) -> Temporary | ChainFault:
+        """Return the step's fault as the route raises it: the detail names the route and the step.
+
+        Of a field that is missing, it names the most similar one, and the steps that may have removed it.
+        """
         detail = f"route {self.chain.route!r}: {step.label}: {fault.detail}"
-        if fault.code in MISSING_CODES and (left := removed_by(steps_taken)):
-            detail = f"{detail}. {left}"
+        if fault.detail.endswith(IS_NOT_THERE):
+            missing = fault.detail.removesuffix(IS_NOT_THERE)
+            if likely := likely_path(missing, {"data": event.data}):
+                detail = f"{detail}; did you mean {likely!r}?"
+        detail += removal_hint(fault.detail, removals_of(steps_taken))
         detail = detail[:MAX_REASON_CHARACTERS]
         if isinstance(fault, Permanent):
             return ChainFault(fault.code, detail, tuple(each.label for each in steps_taken))

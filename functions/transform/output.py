@@ -189,7 +189,8 @@ class ResultVerifier:
             if _may_be_larger(event, before, step):
                 self.split_characters += verify_output(event.data)
             verify_events(self.event_count, self.split_characters)
-        return Many(tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1)))
+        events = tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1))
+        return Many(events, result.note)
 
 
 def _may_be_larger(event: Event, before: Event, step: NamedStep) -> bool:

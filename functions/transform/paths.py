@@ -7,13 +7,14 @@ where the value is, for messages. A document in an event is text, bytes, which a
 `{"type": …, "size": …, "base64": …}`, or any other JSON.
 """
 
+import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
-from functions.transform.step import Settings
+from functions.transform.step import Noted, Settings
 from shared import base64_text, did_you_mean, errors, expressions
 from shared.config.rules import verified_by
 from shared.event import Event, attribute_text
@@ -21,8 +22,13 @@ from shared.formats.text_body import binary
 from shared.jsontext import Json, kind_of, to_json
 from shared.writers.writing import SHOWN_CHARACTERS, is_field_name
 
+if TYPE_CHECKING:
+    from jmespath.visitor import _TreeNode
+
 ATTRIBUTES: Final = ("type", "subject", "actor")
 MAX_CHARACTERS: Final = 1_000
+MAX_SHAPES: Final = 64
+"""Of events, for which a step remembers its notes about missing paths."""
 JSON_TYPE: Final = "application/json"
 _BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 
@@ -33,6 +39,9 @@ _PART: Final = re.compile(
       | \[(?P<quoted>"(?:[^"\\]|\\.)*")\]""",
     re.VERBOSE,
 )
+
+
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(?:\.[A-Za-z_][A-Za-z0-9_-]{0,63})*")
 
 
 class PathFault(ValueError):
@@ -101,6 +110,17 @@ def _part(text: str, match: re.Match[str]) -> Part:
         raise PathFault(f"path {text!r}: column {match.start() + 1} is not a JSON string in brackets") from error
 
 
+def is_plain(text: str) -> bool:
+    """Return whether the text is a path of plain names: other names could hold any text that a sender chooses."""
+    return _PLAIN_PATH.fullmatch(text) is not None
+
+
+def path_of(node: "_TreeNode") -> Path | None:
+    """Return the path in the data that the parsed expression is; None if it is none."""
+    names = expressions.names_of_path(node) or ()
+    return Path(".".join(names), "data", names[1:]) if names[:1] == ("data",) and len(names) > 1 else None
+
+
 def verify_path(text: str) -> str:
     """Return the text. Raises PathFault."""
     parse_path(text)
@@ -155,6 +175,79 @@ def find_value(value: Json, parts: tuple[Part, ...]) -> Json:
     return value
 
 
+def is_there(value: Json, parts: tuple[Part, ...]) -> bool:
+    """Return whether the place exists, also if it has null; of `[*]`, whether it exists in an item, if there is any."""
+    for position, part in enumerate(parts):
+        if isinstance(part, Every):
+            rest = parts[position + 1 :]
+            return isinstance(value, list) and (not value or any(is_there(item, rest) for item in value))
+        if isinstance(part, str):
+            if not isinstance(value, dict) or part not in value:
+                return False
+            value = value[part]
+        elif not isinstance(value, list) or part >= len(value):
+            return False
+        else:
+            value = value[part]
+    return True
+
+
+class MissingPaths:
+    """The notes of one step about its paths that are not in an event.
+
+    To find the most similar path takes up to a millisecond. So a note is made once for events with the same fields at
+    the top, and only for so many different ones.
+    """
+
+    def __init__(self) -> None:
+        self._notes: dict[tuple[str, frozenset[str]], str] = {}
+
+    def updated(self, event: Event, changes: Iterable[tuple[Path, Path, MaybeChange]], act: str) -> Event | Noted:
+        """Return the event with each change, and with a note about the paths that lead to nothing.
+
+        A change has the path that the settings name, the place that is changed, and what changes it.
+        """
+        before = event
+        untouched: list[Path] = []
+        for path, place, change in changes:
+            changed = update(event, place, change)
+            if changed is event:
+                untouched.append(path)
+            event = changed
+        return self.noted(event, before, untouched, act) if untouched else event
+
+    def noted(self, event: Event, before: Event, untouched: Iterable[Path], act: str) -> Event | Noted:
+        """Return the event, with a note about those of the paths that lead to nothing in the event before the step.
+
+        `act` says what the step does without them.
+        """
+        data = before.data
+        missing = [path for path in untouched if not is_there(data, path.parts)]
+        if not missing:
+            return event
+        fields = frozenset(data) if isinstance(data, dict) else frozenset[str]()
+        return Noted(event, "; ".join([self._note(path, data, fields, act) for path in missing]))
+
+    def _note(self, path: Path, data: Json, fields: frozenset[str], act: str) -> str:
+        note = self._notes.get((path.text, fields))
+        if note is None and len(self._notes) < MAX_SHAPES:
+            note = _missing_note(path, data, act)
+            self._notes[path.text, fields] = note
+        return note or f"{path.text!r}{did_you_mean.IS_MISSING}; {act}"
+
+
+def _missing_note(path: Path, data: Json, act: str) -> str:
+    names = list(itertools.takewhile(lambda part: isinstance(part, str), path.parts))
+    if len(names) < len(path.parts):  # an item of a list is missing, or a field in it
+        return f"{path.text!r}{did_you_mean.IS_MISSING}; {act}"
+    for position in range(1, len(names)):
+        if isinstance(find_value(data, path.parts[:position]), list):
+            list_text = ".".join(["data", *map(str, names[:position])])
+            each = f"{list_text}[*].{'.'.join(map(str, names[position:]))}"
+            return f"{path.text!r}{did_you_mean.IS_MISSING}: {list_text!r} is a list; write {each!r} for each item"
+    return did_you_mean.missing_path(".".join(["data", *map(str, names)]), {"data": data}, act)
+
+
 def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") -> Iterator[tuple[str, Json]]:
     """Yield each place that the path names, and its value. Raises Permanent (`path_conflict`) if there is nothing."""
     if not parts:
@@ -163,10 +256,10 @@ def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") ->
     part, rest = parts[0], parts[1:]
     if isinstance(part, str):
         if not isinstance(value, dict):
-            raise errors.Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object")
+            raise _not_an_object(value, place, part)
         inner_place = _place_of_key(place, part)
         if part not in value:
-            raise errors.Permanent("path_conflict", f"{inner_place} is not there")
+            raise errors.Permanent("path_conflict", f"{inner_place}{did_you_mean.IS_NOT_THERE}")
         yield from iterate_values(value[part], rest, inner_place)
         return
     items = _list_with(value, part, place)
@@ -180,7 +273,7 @@ def change_values(value: Json, parts: tuple[Part, ...], change: Change) -> Json:
 
     def change_present(present: MaybeJson, place: str) -> Json:
         if isinstance(present, Missing):
-            raise errors.Permanent("path_conflict", f"{place} is not there")
+            raise errors.Permanent("path_conflict", f"{place}{did_you_mean.IS_NOT_THERE}")
         return change(present, place)
 
     return update_value(value, parts, change_present, strict=True)
@@ -211,7 +304,7 @@ def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, plac
     if isinstance(part, str):
         fields: Json = {} if value is None or isinstance(value, Missing) else value
         if not isinstance(fields, dict):
-            raise errors.Permanent("path_conflict", f"{place} is {kind_of(fields)}, not an object")
+            raise _not_an_object(fields, place, part)
         before = fields.get(part, MISSING)
         after = _update(before, rest, change, _place_of_key(place, part), strict)
         return value if after is before or isinstance(after, Missing) else {**fields, part: after}
@@ -224,6 +317,12 @@ def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, plac
     return same_or(value, items) if isinstance(value, list) else items
 
 
+def _not_an_object(value: Json, place: str, key: str) -> errors.Permanent:
+    """Return the fault of a place that has a value of another kind than an object with the key."""
+    each = f"; write {_place_of_key(f'{place}[*]', key)} for each item" if isinstance(value, list) else ""
+    return errors.Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object{each}")
+
+
 def _is_nothing_at(value: MaybeJson, part: int | Every) -> bool:
     if value is None or isinstance(value, Missing):
         return True
@@ -232,7 +331,7 @@ def _is_nothing_at(value: MaybeJson, part: int | Every) -> bool:
 
 def _list_with(value: MaybeJson, part: int | Every, place: str) -> list[Json]:
     if isinstance(value, Missing):
-        raise errors.Permanent("path_conflict", f"{place} is not there")
+        raise errors.Permanent("path_conflict", f"{place}{did_you_mean.IS_NOT_THERE}")
     if not isinstance(value, list):
         raise errors.Permanent("path_conflict", f"{place} is {kind_of(value)}, not a list")
     if isinstance(part, int) and part >= len(value):

@@ -211,9 +211,10 @@ UNAVAILABLE_CODES: Final[frozenset[TemporaryCode]] = frozenset({"host_unavailabl
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """A result: several events, each of which continues through the rest of the chain."""
+    """A result: several events, each of which continues through the rest of the chain. A note is journaled."""
 
     events: tuple[Event, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +264,6 @@ class Step(ABC):
                   file's text, or with `{"base64": …}` if the file is not UTF-8. `{file: NAME}` does the same in any
                   setting
     only_removes  true for a step that adds nothing to the data, so that its result is not measured
-    removes       true for a step after which a field of the event may be missing, or be elsewhere
     asks_others   true for an AskingStep that waits for another system, not for a part of ours alone
     """
 
@@ -272,7 +272,6 @@ class Step(ABC):
     extras: ClassVar[tuple[str, ...]] = ()
     file_keys: ClassVar[tuple[str, ...]] = ()
     only_removes: ClassVar[bool] = False
-    removes: ClassVar[bool] = False
     asks_others: ClassVar[bool] = False
 
     def needs(self) -> tuple[str, ...]:
@@ -282,6 +281,10 @@ class Step(ABC):
     @classmethod
     def step_name(cls) -> str:
         return step_name(cls.__name__)
+
+    def removes(self) -> tuple[str, ...]:
+        """Return the paths of the values after which a field may be missing, or be elsewhere; `data` for all."""
+        return ()
 
     def chains(self) -> tuple[str, ...]:
         """Return the names of the chains that a Switch or Through of this step may name."""
@@ -334,7 +337,7 @@ class NamedStep:
         object.__setattr__(self, "label", f"{place}step {self.number} {self.name!r}")
 
 
-def removed_by(steps: Iterable[NamedStep]) -> str:
-    """Return a sentence about the steps that may have removed a field that is missing now; empty if none may."""
-    labels = list(dict.fromkeys(named.label for named in steps if named.is_own or named.step.removes))
-    return f"The route's {' or '.join(labels)} may have removed it" if labels else ""
+def removals_of(steps: Iterable[NamedStep]) -> dict[str, list[str]]:
+    """Return the paths that each of the steps may have removed, by the step's label."""
+    removals = {named.label: ["data"] if named.is_own else list(named.step.removes()) for named in steps}
+    return {label: paths for label, paths in removals.items() if paths}

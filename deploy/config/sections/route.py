@@ -16,7 +16,7 @@ from deploy.config.model_faults import expression_faults, setting_name, unknown_
 from deploy.config.sections.own_files import STEP_FILES, own_steps
 from functions.transform import program, verifying
 from functions.transform.program import StepClasses, StepFault
-from functions.transform.step import NamedStep, Settings, removed_by
+from functions.transform.step import NamedStep, Settings, removals_of
 from shared.config import rules, values
 from shared.jsontext import Json, JsonObject
 from shared.waiting_route import RETRY_SECONDS
@@ -153,11 +153,15 @@ def compiled_for_notify(transform: JsonObject) -> JsonObject:
     """Return the part of notify's slice about routes. `transform` is the compiled slice.
 
     waiting_routes  the longest schedule of the steps that ask another system, in seconds, if any does
-    removed_by      by route, a sentence about the steps that may remove fields, for faults about a missing field
+    removals        by route, the paths that its steps may remove, for faults about a missing field
     """
     routes = program.read_program(transform, is_compiled=True).routes
-    left = {route.name: sentence for route in routes if (sentence := removed_by(route.chain.reachable_steps()))}
-    compiled: JsonObject = {"removed_by": {**left}} if left else {}
+    removals: JsonObject = {
+        route.name: {label: [*paths] for label, paths in found.items()}
+        for route in routes
+        if (found := removals_of(route.chain.reachable_steps()))
+    }
+    compiled: JsonObject = {"removals": removals} if removals else {}
     asking = [step.step for route in routes for step in route.chain.reachable_steps() if step.asks_others]
     if asking:
         schedules = [getattr(step, "retry", None) for step in asking]

@@ -276,7 +276,6 @@ class Call(AskingSettings, step.AskingStep):
     into  where the answer goes (default: all of `data`)
     """
 
-    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Post the event to another function and take its answer as the new data."
     example: ClassVar[step.Example] = step.Example(
         settings={"url": "https://convert.example.com/in", "secret": "convert-signing"},
@@ -295,6 +294,9 @@ class Call(AskingSettings, step.AskingStep):
         super().prepare()
         _verify_url(self.url, self.allow_private)
         self._into = parse_path(self.into)
+
+    def removes(self) -> tuple[str, ...]:
+        return ("data",)
 
     async def ask(self, event: Event, _: step.StepContext, services: step.Services) -> Event | step.Noted:
         body = to_json(to_cloudevent(event)).encode()

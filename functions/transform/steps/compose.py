@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from functions.transform import output, paths
-from functions.transform.step import Example, Many, Settings, Step, StepContext, Stop
+from functions.transform.step import Example, Many, Noted, Settings, Step, StepContext, Stop
 from functions.transform.steps.shape import without
 from shared import errors, expressions
 from shared.config.rules import LISTED, limits
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 class Map(Settings, Step):
     """A JMESPath expression over the event. What it finds becomes the data."""
 
-    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Compute new data with a JMESPath expression over the event."
     example: ClassVar[Example] = Example(
         settings="{who: data.user.name, skus: data.items[].sku}",
@@ -29,9 +28,29 @@ class Map(Settings, Step):
 
     def prepare(self) -> None:
         self._expression = expressions.Expression(self.whole)
+        self._sources = _path_of_keys(self._expression)
+        self._missing = paths.MissingPaths()
 
-    def apply(self, event: Event, _: StepContext) -> Event:
-        return event.with_data(self._expression.search(view_of(event)))
+    def removes(self) -> tuple[str, ...]:
+        return ("data",)
+
+    def apply(self, event: Event, _: StepContext) -> Event | Noted:
+        data = self._expression.search(view_of(event))
+        after = event.with_data(data)
+        if not isinstance(data, dict) or None not in data.values():
+            return after
+        sources = [path for key, path in self._sources.items() if data.get(key) is None]
+        return self._missing.noted(after, event, sources, "null is set")
+
+
+def _path_of_keys(expression: expressions.Expression) -> dict[str, paths.Path]:
+    """Return the path of each key for which the expression, as `{name: data.user.name}`, only reads a path."""
+    pairs = expression.tree["children"] if expression.tree["type"] == "multi_select_dict" else []
+    found: dict[str, paths.Path] = {}
+    for pair in pairs:
+        if path := paths.path_of(pair["children"][0]):
+            found[str(pair["value"])] = path
+    return found
 
 
 class Template(Settings, Step):
@@ -101,15 +120,16 @@ class Merge(Settings, Step):
     def prepare(self) -> None:
         self._from = [paths.parse_path(text) for text in self.from_]
         self._into = paths.parse_path(self.into)
+        self._missing = paths.MissingPaths()
 
-    def apply(self, event: Event, _: StepContext) -> Event:
+    def apply(self, event: Event, _: StepContext) -> Event | Noted:
         result: JsonObject = {}
         for path in (self._into, *self._from):
             value = paths.find_value(event.data, path.parts)
             if value is not None and not isinstance(value, dict):
                 raise errors.Permanent("path_conflict", f"{path.text} is {kind_of(value)}, not an object")
             result = merge(result, value or {})
-        return paths.put(event, self._into, result)
+        return self._missing.noted(paths.put(event, self._into, result), event, self._from, "nothing is merged")
 
 
 def merge(base: JsonObject, over: JsonObject) -> JsonObject:
@@ -130,7 +150,6 @@ class Split(Settings, Step):
     into  where each item goes, beside the rest of the data (default: the item becomes the data)
     """
 
-    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Make an event of each item of a list; each continues through the rest of the chain."
     example: ClassVar[Example] = Example(
         settings={"path": "data.commits", "into": "data.commit"},
@@ -149,15 +168,34 @@ class Split(Settings, Step):
     def prepare(self) -> None:
         self._path = paths.parse_path(self.path)
         self._into = None if self.into is None else paths.parse_path(self.into)
+        self._missing = paths.MissingPaths()
 
-    def apply(self, event: Event, _: StepContext) -> Many | Stop:
+    def removes(self) -> tuple[str, ...]:
+        return (self.path if self.into else "data",)
+
+    def apply(self, event: Event, context: StepContext) -> Many | Stop:
         value = paths.find_value(event.data, self._path.parts)
         if value is None:
-            return Stop(f"the event has nothing at {self.path}")
+            stopped = self._missing.noted(event, event, [self._path], "there is nothing to make events of")
+            reason = stopped.note if isinstance(stopped, Noted) else f"the event has nothing at {self.path}"
+            return Stop(reason)
         items = value if isinstance(value, list) else [value]
+        note = "" if isinstance(value, list) else _single_item_note(self.path, value, context.original)
         output.verify_events(len(items))
         if self._into is None:
-            return Many(tuple(event.with_data(item) for item in items))
+            return Many(tuple(event.with_data(item) for item in items), note)
         rest: Json = without(event.data, self._path.parts) if self._path.parts else {}
         output.verify_events(len(items), len(items) * output.verify_output(rest))  # each event has a copy of the rest
-        return Many(tuple(event.with_data(paths.with_value(rest, self._into.parts, item)) for item in items))
+        return Many(tuple(event.with_data(paths.with_value(rest, self._into.parts, item)) for item in items), note)
+
+
+def _single_item_note(path: str, value: Json, original: Event) -> str:
+    """Return a note that the value is not a list, and where one is; empty for an element of XML, which may be repeated
+    and is then a list."""
+    fields = value if isinstance(value, dict) else {}
+    lists = [f"{path}.{key}" for key, each in fields.items() if isinstance(each, list)]
+    if not lists and "xml" in (original.rawtype or ""):
+        return ""
+    named = [each for each in lists if paths.is_plain(each)]
+    hint = f"; did you mean {named[0]!r}, which is a list?" if named else ""
+    return f"{path} is {kind_of(value)} and not a list, so it makes one event{hint}"

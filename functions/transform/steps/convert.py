@@ -134,7 +134,6 @@ class Convert(paths.PathSettings, step.Step):
     proto_names  Protobuf: name fields in JSON as in the .proto file, not in camelCase (default: false)
     """
 
-    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Turn a document into another format: JSON, XML, YAML, plist, CSV, Protobuf and more."
     example: ClassVar[step.Example] = step.Example(
         settings={"to": "yaml"},
@@ -189,6 +188,9 @@ class Convert(paths.PathSettings, step.Step):
     def needs(self) -> tuple[str, ...]:
         wanted = {"yaml": self.from_ in (None, "yaml") or self.exact, "protobuf": self._message is not None}
         return tuple(extra for extra, is_wanted in wanted.items() if is_wanted)
+
+    def removes(self) -> tuple[str, ...]:
+        return (self.into or self.path,)
 
     def apply(self, event: Event, _: step.StepContext) -> Event:
         datatype = None if self._path.parts else event.datatype

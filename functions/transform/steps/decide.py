@@ -213,11 +213,14 @@ class Deduplicate(Settings, AskingStep):
 
     def prepare(self) -> None:
         self._key = expressions.Expression(self.key)
+        path = paths.path_of(self._key.tree)
+        self._paths = [path] if path else []
+        self._missing = paths.MissingPaths()
 
-    async def ask(self, event: Event, context: StepContext, services: Services) -> Event | Stopped:
+    async def ask(self, event: Event, context: StepContext, services: Services) -> Event | Noted | Stopped:
         value = self._key.search(view_of(event))
         if value is None:
-            return event
+            return self._missing.noted(event, event, self._paths, "the event continues without a key")
         key = hashlib.sha256(jsontext.canonical([context.route, self.key, value])).hexdigest()
         received_at = times.unix_seconds(context.original.receivedat)
         owner = await services.owners.owner(key, event.id, received_at, self.window)

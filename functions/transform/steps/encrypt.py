@@ -24,8 +24,18 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, NamedTuple, TypeVar, get_args
 
-from functions.transform.paths import Change, DataPath, MaybeJson, Missing, parse_path, text_or_bytes, update_value
-from functions.transform.step import AskingStep, Example, Services, Settings, StepContext
+from functions.transform.paths import (
+    Change,
+    DataPath,
+    MaybeJson,
+    Missing,
+    MissingPaths,
+    Path,
+    parse_path,
+    text_or_bytes,
+    update_value,
+)
+from functions.transform.step import AskingStep, Example, Noted, Services, Settings, StepContext
 from shared.config.rules import LISTED, SecretName, limits
 from shared.errors import Permanent, Rejected, Temporary
 from shared.event import Event
@@ -352,18 +362,24 @@ class EncryptionSettings(Settings):
         if self.format == "jwe" and self.context:
             raise ValueError("`context` requires `format: aes-gcm`: a JWE has no standard place for it")
         self._paths = [parse_path(text) for text in self.paths]
+        self._missing = MissingPaths()
 
-    def change_each(self, event: Event, change: Change, datatype: str | None = None) -> Event:
+    def change_each(self, event: Event, change: Change, datatype: str | None = None) -> Event | Noted:
         """Return the event with each value at `paths` changed; `datatype` is the content type of changed data as a
         whole."""
+        before = event
+        untouched: list[Path] = []
 
         def change_present(value: MaybeJson, place: str) -> MaybeJson:
             return value if isinstance(value, Missing) else change(value, place)
 
         for path in self._paths:
             data = update_value(event.data, path.parts, change_present)
+            if data is event.data:
+                untouched.append(path)
             event = event.with_data(data, None if path.parts else datatype)
-        return event
+        act = f"nothing is {type(self).__name__.lower()}ed there"
+        return self._missing.noted(event, before, untouched, act) if untouched else event
 
     def needs(self) -> tuple[str, ...]:
         return ("jwe",) if self.format == "jwe" else ("crypto",)
@@ -376,7 +392,6 @@ class Encrypt(EncryptionSettings, AskingStep):
                ECDH-ES+A256KW)
     """
 
-    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Encrypt all data or named fields with AES-GCM or JWE, with the newest key of a secret."
     example: ClassVar[Example] = Example(
         settings={"secret": "field-keys", "paths": ["data.iban"]},
@@ -394,7 +409,10 @@ class Encrypt(EncryptionSettings, AskingStep):
         if self.algorithm is not None and self.format != "jwe":
             raise ValueError("`algorithm` requires `format: jwe`")
 
-    async def ask(self, event: Event, _: StepContext, services: Services) -> Event:
+    def removes(self) -> tuple[str, ...]:
+        return tuple(self.paths)
+
+    async def ask(self, event: Event, _: StepContext, services: Services) -> Event | Noted:
         values = await services.secrets.values(self.secret)
         if self.format == "jwe":
             newest = parse_jwe_keys(self.secret, values)[0]
@@ -437,7 +455,7 @@ class Decrypt(EncryptionSettings, AskingStep):
         if self.algorithms is not None and self.format != "jwe":
             raise ValueError("`algorithms` requires `format: jwe`")
 
-    async def ask(self, event: Event, _: StepContext, services: Services) -> Event:
+    async def ask(self, event: Event, _: StepContext, services: Services) -> Event | Noted:
         values = await services.secrets.values(self.secret)
         if self.format == "jwe":
             jwe_keys = parse_jwe_keys(self.secret, values)

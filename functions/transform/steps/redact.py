@@ -8,8 +8,17 @@ from functools import partial
 from typing import Annotated, ClassVar, Final
 
 from functions.transform.card_numbers import find_cards, may_hold_card
-from functions.transform.paths import DataPath, MaybeJson, Missing, Path, parse_path, update, with_attribute
-from functions.transform.step import Example, Settings, Step, StepContext
+from functions.transform.paths import (
+    DataPath,
+    MaybeJson,
+    Missing,
+    MissingPaths,
+    Path,
+    parse_path,
+    update,
+    with_attribute,
+)
+from functions.transform.step import Example, Noted, Settings, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event
 from shared.jsontext import Json, to_json
@@ -60,12 +69,20 @@ class Redact(Settings, Step):
     def prepare(self) -> None:
         if not (self.paths or self.cards or self.emails):
             raise ValueError("set `paths`, `cards: true` or `emails: true`")
-        self._paths = [parse_path(text) for text in self.paths]
+        paths = [parse_path(text) for text in self.paths]
+        self._attributes = [path for path in paths if path.root != "data"]
+        self._changes = [(path, path, partial(_mask, self)) for path in paths if path.root == "data"]
         self._within = [parse_path(text) for text in self.within or ["data"]]
+        self._missing = MissingPaths()
 
-    def apply(self, event: Event, _: StepContext) -> Event:
-        for path in self._paths:
-            event = self._mask_path(event, path)
+    def apply(self, event: Event, _: StepContext) -> Event | Noted:
+        for path in self._attributes:
+            event = self._mask_attribute(event, path)
+        masked = self._missing.updated(event, self._changes, "nothing is masked there")
+        return Noted(self._cleaned(masked.event), masked.note) if isinstance(masked, Noted) else self._cleaned(masked)
+
+    def _cleaned(self, event: Event) -> Event:
+        """Return the event without card numbers and mail addresses, as the settings say."""
         if not self.cards and not self.emails:
             return event
         for path in self._within:
@@ -79,9 +96,7 @@ class Redact(Settings, Step):
             )
         return event
 
-    def _mask_path(self, event: Event, path: Path) -> Event:
-        if path.root == "data":
-            return update(event, path, partial(_mask, self))
+    def _mask_attribute(self, event: Event, path: Path) -> Event:
         value = event.subject if path.root == "subject" else event.actor
         return event if value is None else with_attribute(event, path, mask_value(value, self.mask, self.keep_last))
 

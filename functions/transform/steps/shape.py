@@ -9,15 +9,15 @@ from functions.transform.paths import (
     Every,
     MaybeJson,
     Missing,
+    MissingPaths,
     Part,
     Path,
     parse_path,
     same_or,
-    update,
     verify_data_path,
     with_attribute,
 )
-from functions.transform.step import Example, Settings, Step, StepContext
+from functions.transform.step import Example, Noted, Settings, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.errors import Permanent
 from shared.event import Event
@@ -52,7 +52,6 @@ KeyPath = Annotated[str, verified_by(_verify_key)]
 class Drop(Settings, Step):
     """A path, or a list. All paths apply to the event before the step; missing values are ignored."""
 
-    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Remove the values at paths."
     example: ClassVar[Example] = Example(
         settings=["data.password", "data.cards[*].number"],
@@ -67,15 +66,24 @@ class Drop(Settings, Step):
         paths = [parse_path(text) for text in self.whole]
         # Later items first, so that dropping [0] does not move [1] before its turn.
         self._paths = sorted(paths, key=lambda path: [_order(part) for part in path.parts], reverse=True)
+        self._missing = MissingPaths()
 
-    def apply(self, event: Event, _: StepContext) -> Event:
-        data = event.data
+    def removes(self) -> tuple[str, ...]:
+        return (*self.whole,)
+
+    def apply(self, event: Event, _: StepContext) -> Event | Noted:
+        before, data = event, event.data
+        untouched: list[Path] = []
         for path in self._paths:
-            if path.root == "data":
-                data = without(data, path.parts)
-            else:
+            if path.root != "data":
                 event = with_attribute(event, path, None)
-        return event if data is event.data else event.with_data(data)
+                continue
+            rest = without(data, path.parts)
+            if rest is data:
+                untouched.append(path)
+            data = rest
+        after = event if data is event.data else event.with_data(data)
+        return self._missing.noted(after, before, untouched, "nothing is removed there") if untouched else after
 
 
 def without(value: Json, parts: tuple[Part, ...]) -> Json:
@@ -111,7 +119,6 @@ Tree = dict[Part, "Tree | None"]
 class Keep(Settings, Step):
     """A path, or a list. All other data is removed; the event's attributes stay."""
 
-    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Keep the values at paths and remove the rest of the data."
     example: ClassVar[Example] = Example(
         settings=["data.name", "data.cards[*].kind"],
@@ -126,9 +133,15 @@ class Keep(Settings, Step):
         self._tree: Tree = {}
         for text in self.whole:
             _grow(self._tree, parse_path(text).parts)
+        self._paths = [parse_path(text) for text in self.whole]
+        self._missing = MissingPaths()
 
-    def apply(self, event: Event, _: StepContext) -> Event:
-        return event.with_data(_select(event.data, self._tree))
+    def removes(self) -> tuple[str, ...]:
+        return ("data",)
+
+    def apply(self, event: Event, _: StepContext) -> Event | Noted:
+        kept = event.with_data(_select(event.data, self._tree))
+        return self._missing.noted(kept, event, self._paths, "nothing is kept there")
 
 
 def _grow(tree: "Tree", parts: tuple[Part, ...]) -> None:
@@ -166,7 +179,6 @@ NewName = Annotated[str, limits(min_length=1), verified_by(_verify_name)]
 class Rename(Settings, Step):
     """`path: new name`. A field stays where it is; a missing field is ignored."""
 
-    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Rename fields, each in its place."
     example: ClassVar[Example] = Example(
         settings={"data.mail": "email", "data.items[*].qty": "quantity"},
@@ -177,15 +189,18 @@ class Rename(Settings, Step):
     whole: Annotated[dict[KeyPath, NewName], limits(min_length=1)]
 
     def prepare(self) -> None:
-        self._names = []
+        self._changes = []
+        self._missing = MissingPaths()
         for text, name in self.whole.items():
             path = parse_path(text)
-            self._names.append((Path(path.text, path.root, path.parts[:-1]), str(path.parts[-1]), name))
+            parent = Path(path.text, path.root, path.parts[:-1])
+            self._changes.append((path, parent, partial(_rename, str(path.parts[-1]), name)))
 
-    def apply(self, event: Event, _: StepContext) -> Event:
-        for parent, old, new in self._names:
-            event = update(event, parent, partial(_rename, old, new))
-        return event
+    def removes(self) -> tuple[str, ...]:
+        return (*self.whole,)
+
+    def apply(self, event: Event, _: StepContext) -> Event | Noted:
+        return self._missing.updated(event, self._changes, "nothing is renamed there")
 
 
 def _rename(old: str, new: str, value: MaybeJson, place: str) -> MaybeJson:
@@ -199,7 +214,6 @@ def _rename(old: str, new: str, value: MaybeJson, place: str) -> MaybeJson:
 class Flatten(Settings, Step):
     """A path to an object. Values in nested objects and lists get names such as `a.b.0.c`; empty ones stay."""
 
-    removes: ClassVar[bool] = True
     summary: ClassVar[str] = "Flatten an object to one level, with names such as a.b.0.c."
     example: ClassVar[Example] = Example(
         settings="data",
@@ -211,9 +225,13 @@ class Flatten(Settings, Step):
 
     def prepare(self) -> None:
         self._path = parse_path(self.whole)
+        self._missing = MissingPaths()
 
-    def apply(self, event: Event, _: StepContext) -> Event:
-        return update(event, self._path, _flatten_value)
+    def removes(self) -> tuple[str, ...]:
+        return (self.whole,)
+
+    def apply(self, event: Event, _: StepContext) -> Event | Noted:
+        return self._missing.updated(event, [(self._path, self._path, _flatten_value)], "nothing is flattened there")
 
 
 def _flatten_value(value: MaybeJson, place: str) -> MaybeJson:

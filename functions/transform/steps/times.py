@@ -76,20 +76,19 @@ class ParseTime(step.Settings, step.Step):
     to_zone: Zone = "UTC"
 
     def prepare(self) -> None:
-        self._paths = [paths.parse_path(text) for text in self.path]
+        self._changes = [(path, path, self._rewrite) for path in map(paths.parse_path, self.path)]
         self._formats = tuple(self.formats)
         self._zone = None if self.zone is None else read_zone(self.zone)
         self._to_zone = read_zone(self.to_zone)
+        self._missing = paths.MissingPaths()
 
     def needs(self) -> tuple[str, ...]:
         """Return the extra with the time zone database, which some platforms lack."""
         are_fixed = all(isinstance(zone, timezone | None) for zone in (self._zone, self._to_zone))
         return () if are_fixed else ("zones",)
 
-    def apply(self, event: Event, _: step.StepContext) -> Event:
-        for path in self._paths:
-            event = paths.update(event, path, self._rewrite)
-        return event
+    def apply(self, event: Event, _: step.StepContext) -> Event | step.Noted:
+        return self._missing.updated(event, self._changes, "nothing is rewritten there")
 
     def _rewrite(self, value: paths.MaybeJson, place: str) -> paths.MaybeJson:
         if value is None or isinstance(value, paths.Missing):

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from functions.transform import paths
-from functions.transform.step import Example, JsonSetting, Settings, Step, StepContext
+from functions.transform.step import Example, JsonSetting, Noted, Settings, Step, StepContext
 from shared import casting, errors, expressions
 from shared.config.rules import limits
 from shared.event import Event, view_of
@@ -12,16 +12,19 @@ from shared.jsontext import Json, JsonObject, kind_of
 
 
 class Value(NamedTuple):
-    """A value for a path: computed if there is an expression, else constant."""
+    """A value for a path: computed if there is an expression, else constant. `source`: the expression, if it is a path
+    in the data."""
 
     path: paths.Path
     expression: expressions.Expression | None
     constant: Json
+    source: paths.Path | None
 
     @classmethod
     def parse(cls, path: str, value: Json) -> "Value":
         source = value.get("from") if isinstance(value, dict) and len(value) == 1 else None
-        return cls(paths.parse_path(path), expressions.over_event(source) if isinstance(source, str) else None, value)
+        expression = expressions.over_event(source) if isinstance(source, str) else None
+        return cls(paths.parse_path(path), expression, value, paths.path_of(expression.tree) if expression else None)
 
     def compute(self, view: JsonObject) -> Json:
         return self.expression.search(view) if self.expression else self.constant
@@ -46,16 +49,23 @@ class Set(Settings, Step):
     def prepare(self) -> None:
         self._values = [Value.parse(path, value) for path, value in self.whole.items()]
         self._computes = any(each.expression for each in self._values)
+        self._missing = paths.MissingPaths()
 
-    def apply(self, event: Event, _: StepContext) -> Event:
+    def apply(self, event: Event, _: StepContext) -> Event | Noted:
+        before = event
         view = view_of(event) if self._computes else {}
         data = event.data
+        sources: list[paths.Path] = []
         for each in self._values:
+            value = each.compute(view)
+            if value is None and each.source is not None:
+                sources.append(each.source)
             if each.path.root == "data":
-                data = paths.with_value(data, each.path.parts, each.compute(view))
+                data = paths.with_value(data, each.path.parts, value)
             else:
-                event = paths.with_attribute(event, each.path, each.compute(view))
-        return event.with_data(data)
+                event = paths.with_attribute(event, each.path, value)
+        after = event.with_data(data)
+        return self._missing.noted(after, before, sources, "null is set") if sources else after
 
 
 class Default(Settings, Step):
@@ -101,12 +111,14 @@ class Cast(Settings, Step):
     whole: Annotated[dict[paths.DataPath, casting.Kind], limits(min_length=1)]
 
     def prepare(self) -> None:
-        self._kinds = [(paths.parse_path(text), kind) for text, kind in self.whole.items()]
+        self._changes = []
+        self._missing = paths.MissingPaths()
+        for text, kind in self.whole.items():
+            path = paths.parse_path(text)
+            self._changes.append((path, path, partial(_cast, kind)))
 
-    def apply(self, event: Event, _: StepContext) -> Event:
-        for path, kind in self._kinds:
-            event = paths.update(event, path, partial(_cast, kind))
-        return event
+    def apply(self, event: Event, _: StepContext) -> Event | Noted:
+        return self._missing.updated(event, self._changes, "nothing is cast there")
 
 
 def _cast(kind: casting.Kind, value: paths.MaybeJson, place: str) -> paths.MaybeJson:

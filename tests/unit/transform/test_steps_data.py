@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from functions.transform.paths import Every, Part, PathFault, parse_path, with_value
 from functions.transform.program import read_chain
-from functions.transform.step import Services, SettingsFault, StepContext
+from functions.transform.step import Noted, Services, SettingsFault, StepContext, StepResult
 from functions.transform.steps.shape import Drop, without
 from functions.transform.steps.values import Set
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent, Temporary
 from shared.event import Event
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from shared.time_bound import bounded
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.owners import FakeOwners
@@ -104,11 +104,16 @@ CONTEXT = StepContext(SHAPED_EVENT)
 
 
 def drop(*paths: str) -> Event:
-    return verified_step(Drop, list(paths)).apply(SHAPED_EVENT, CONTEXT)
+    return event_of(verified_step(Drop, list(paths)).apply(SHAPED_EVENT, CONTEXT))
 
 
 def set_(values: Json, event: Event = SHAPED_EVENT) -> Event:
-    return verified_step(Set, values).apply(event, CONTEXT)
+    return event_of(verified_step(Set, values).apply(event, CONTEXT))
+
+
+def event_of(result: StepResult) -> Event:
+    assert isinstance(result, Event | Noted)
+    return result.event if isinstance(result, Noted) else result
 
 
 def test_what_is_dropped_is_in_the_body_as_it_came_no_longer() -> None:
@@ -317,7 +322,7 @@ def test_split_makes_an_event_of_each_item_and_of_a_thing_that_is_no_list(data: 
 def test_split_says_whether_there_is_no_list_or_an_empty_one() -> None:
     documents: list[Json] = [{"order": {}}, {"item": []}]
     assert [run({"split": "data.item"}, data).stops for data in documents] == [
-        ("step 1 'split': the event has nothing at data.item",),
+        ("step 1 'split': 'data.item' is not in this event; there is nothing to make events of",),
         ("step 1 'split': the list is empty, so there is nothing to make events of",),
     ]
 
@@ -383,3 +388,71 @@ async def test_without_the_memory_the_event_comes_again() -> None:
 
     with pytest.raises(Temporary, match="step 1 'deduplicate': down"):
         await chain([{"deduplicate": "data.order"}]).run(replace(WRITTEN_EVENT, data={"order": 7}), asking(owners))
+
+
+ORDER: Final[JsonObject] = {
+    "number": "A1",
+    "card": {"number": "4111"},
+    "items": [{"sku": "X"}, {"sku": "Y"}],
+    "order": {"lines": {"line": [1, 2]}},
+    "note": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "note"),
+    [
+        ({"drop": "data.card_number"}, "'data.card_number' is not in this event; did you mean 'data.card.number'?"),
+        (
+            {"drop": ["data.number", "data.crd"]},
+            "'data.crd' is not in this event; did you mean 'data.card'? Nothing is",
+        ),
+        ({"drop": "data.items.sku"}, "'data.items' is a list; write 'data.items[*].sku' for each item"),
+        ({"drop": "data.items[5]"}, "'data.items[5]' is not in this event; nothing is removed there"),
+        ({"drop": "data.items[*].price"}, "'data.items[*].price' is not in this event; nothing is removed there"),
+        ({"keep": ["data.number", "data.card.numbr"]}, "did you mean 'data.card.number'? Nothing is kept there"),
+        ({"rename": {"data.nmber": "id"}}, "did you mean 'data.number'? Nothing is renamed there"),
+        ({"flatten": "data.cards"}, "did you mean 'data.card'? Nothing is flattened there"),
+        ({"redact": "data.card.nummer"}, "did you mean 'data.card.number'? Nothing is masked there"),
+        ({"cast": {"data.total": "number"}}, "'data.total' is not in this event; nothing is cast there"),
+        ({"parse_time": "data.at"}, "'data.at' is not in this event; nothing is rewritten there"),
+        ({"set": {"data.a": {"from": "data.nmber"}}}, "did you mean 'data.number'? Null is set"),
+        ({"map": "{a: data.nmber, b: data.note}"}, "'data.nmber' is not in this event; did you mean 'data.number'?"),
+        ({"merge": {"from": "data.cards"}}, "did you mean 'data.card'? Nothing is merged"),
+        ({"split": "data.card"}, "data.card is an object and not a list, so it makes one event"),
+        ({"split": "data.number"}, "data.number is text and not a list, so it makes one event"),
+        ({"split": "data.order.lines"}, "did you mean 'data.order.lines.line', which is a list?"),
+    ],
+)
+def test_a_path_that_finds_nothing_is_noted_with_the_most_similar_one(step: JsonObject, note: str) -> None:
+    [found] = run(step, ORDER).notes
+    assert note in found
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"drop": ["data.note", "data.items[*].sku", "actor"]},
+        {"keep": ["data.note", "data.items[0].sku"]},
+        {"redact": "data.note"},
+        {"cast": {"data.note": "number", "data.number": "text"}},
+        {"set": {"data.a": {"from": "data.note"}}},
+        {"map": "{a: data.note, b: data.items[0].price}"},
+    ],
+)
+def test_a_place_that_has_null_or_needs_no_change_is_not_noted(step: JsonObject) -> None:
+    assert run(step, ORDER).notes == ()
+
+
+def test_an_element_of_xml_that_is_not_repeated_is_split_without_a_note() -> None:
+    event = replace(WRITTEN_EVENT, data=ORDER, rawtype="text/xml")
+    result = finished(chain([{"split": "data.card"}]).run(event))
+    assert (len(result.events), result.notes) == (1, ())
+
+
+def test_a_note_is_made_again_for_events_of_another_shape() -> None:
+    step = verified_step(Drop, ["data.nmber"])
+    shapes: list[Json] = [{"number": 1}, {"name": 1}, {"number": 2}, "text"]
+    results = [step.apply(replace(SHAPED_EVENT, data=data), CONTEXT) for data in shapes]
+    notes = [each.note.partition("; ")[2] if isinstance(each, Noted) else "" for each in results]
+    assert [note.startswith("did you mean 'data.number'?") for note in notes] == [True, False, True, False]

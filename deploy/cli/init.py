@@ -12,7 +12,8 @@ from typing import Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.checkout import OWN_CONFIG, OWN_CONFIGS, ROOT
 from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
+from deploy.config.config_file import ConfigFile, parse_config
+from deploy.config.sections.provider_event_types import known_event_types
 from deploy.requests.command_lines import program
 from deploy.terminal.command_line import CommandError, UsageError, listed
 from shared.did_you_mean import did_you_mean
@@ -60,14 +61,27 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError(f"--to and --from: have no effect with the recipe {recipe}, which sends no mail")
     to, sender = _addresses(options, is_asking) if sends_mail(recipe) else ("", "")
     text = configuration(recipe, to, sender)
-    compile_config(parse_config(text, str(out), out.parent))
+    parsed = parse_config(text, str(out), out.parent)
+    compile_config(parsed)
     with out.open("x", encoding="utf-8") as file:
         file.write(text)
     print(
         f"Wrote {out} from the recipe {recipe}. Next, run `make dev`. "
         f"`{program()} sources` prints the URL and the secret for each sender."
     )
+    for line in event_type_offers(parsed):
+        print(line)
     return DONE
+
+
+def event_type_offers(file: ConfigFile) -> list[str]:
+    """Return a line for each provider of a source whose event types are known."""
+    keys = dict.fromkeys(str(source.get("provider")) for source in file.mappings("sources").values())
+    return [
+        f"`{program()} providers {key}` lists the event types that a route from {known.provider} can name in `types`."
+        for key in keys
+        if (known := known_event_types().get(key))
+    ]
 
 
 def recipes() -> dict[str, str]:

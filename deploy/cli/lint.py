@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     _print(file.file, "warning", sorted(found), options.json)
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
-    return 0
+    return 1 if found and options.strict else 0
 
 
 def all_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -> list[Fault]:
@@ -155,10 +155,11 @@ def _readers(environ: Mapping[str, str]) -> Sequence[Reader]:
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
-    codes = "0 no faults (there may be warnings), 1 faults, 2 usage error"
+    codes = "0 no faults (there may be warnings), 1 faults, or warnings with --strict, 2 usage error"
     command = parser("lint", "hookchain lint --config deploy/hookchain.yaml --secrets", exit_codes=codes)
     configured.add_configuration(command)
     command.add_argument("--secrets", action="store_true", help="also check the secrets: missing, weak or unused")
+    command.add_argument("--strict", action="store_true", help="exit with 1 if there are warnings, for example in CI")
     command.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings")
     return command.parse_args(arguments)
 

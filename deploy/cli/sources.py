@@ -13,6 +13,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.running_dev import DEFAULT_BASE, ports_from, read_aws_environ
 from deploy.config.sections.catalogue import load_catalogue
+from deploy.config.sections.provider_event_types import known_event_types
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
 from deploy.requests import sources as requests_sources
@@ -24,7 +25,7 @@ from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, DIM, Screen, printable, stdout_screen
 from deploy.topology.buses import bus_sources
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import Json
+from shared.jsontext import Json, value_at
 
 DETAILS: Final = """\
 `<secret NAME>` means the newest value of that secret; `hookchain secrets list` shows where it is stored. If a source
@@ -99,6 +100,8 @@ def entry_text(entry: requests_sources.SenderSettings, example: str, screen: Scr
     for number, auth in enumerate(entry.schemes):
         rows += _rows("or" if number else "settings", auth)
     rows.append(("events", event_types_text(entry)))
+    if entry.listed:
+        rows.append(("", f"`{program()} providers {entry.listed}` lists the event types of {entry.provider}"))
     rows += _rows("set up", textwrap.wrap(entry.setup, _WIDTH))
     if example:
         rows.append(("try it", example))
@@ -113,6 +116,10 @@ def event_types_text(entry: requests_sources.SenderSettings) -> str:
     if not entry.routes:
         return "none: no route matches its events"
     named = f" ({', '.join(entry.routes)})"
+    if entry.unknown:
+        named += f"; no known event type of {entry.provider}: {', '.join(entry.unknown)}"
+    if entry.unknown and not entry.events:
+        return f"none{named}"
     return (f"select {', '.join(entry.events)}" if entry.events else "all: a route matches every type") + named
 
 
@@ -151,12 +158,14 @@ def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
     return shlex.join([program(), "trigger", provider, *matching[:1], "--source", name])
 
 
-def _providers(configuration: Configured) -> dict[str, tuple[str, str]]:
-    """Return the provider's name and set-up instruction for each source."""
+def _providers(configuration: Configured) -> dict[str, requests_sources.Provider]:
+    """Return the provider of each source that names one. A source with a `type` of its own has other event types."""
     catalogue = load_catalogue()
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, requests_sources.Provider] = {}
     for name in requests_sources.compiled_sources(configuration.slices["receive"]):
         key = requests_sources.provider_key(configuration, name)
+        has_own_type = value_at(configuration.document, "sources", name, "type") is not None
+        event_types = None if has_own_type else known_event_types().get(key)
         if key in catalogue:
-            found[name] = (catalogue[key].name, catalogue[key].setup or "")
+            found[name] = requests_sources.Provider(key, catalogue[key].name, catalogue[key].setup or "", event_types)
     return found

@@ -9,6 +9,7 @@ from pydantic_core import core_schema
 
 from deploy.config.configuration import Configuration
 from deploy.config.sections.kinds import destination_kinds, settings_model
+from deploy.config.sections.provider_event_types import known_event_types
 from functions.notify.registry import NO_OWN_KINDS, OwnKinds
 from functions.transform import program, verifying
 from functions.transform.step import MAX_STEPS
@@ -46,6 +47,7 @@ def config_schema(own: program.StepClasses, own_kinds: OwnKinds = NO_OWN_KINDS) 
     references, whole = models_json_schema([(model, _MODE) for model in models], schema_generator=_AsWritten)
     definitions = _object(whole["$defs"])
     bundle = _object(definitions.pop("Configuration"))
+    _offer_event_types(definitions)
     _add_steps(definitions, bundle, {name: references[model, _MODE] for name, model in settings.items()}, steps)
     _add_kinds(_object(definitions["DestinationConfig"]), {kind: references[m, _MODE] for kind, m in kinds.items()})
     _allow_files(definitions, [references[model, _MODE] for model in (*settings.values(), *kinds.values())])
@@ -74,6 +76,15 @@ def _add_steps(
     steps: JsonObject = {"$ref": "#/$defs/Steps"}
     _object(_object(definitions["RouteConfig"])["properties"])["steps"] = steps
     _object(_object(bundle["properties"])["chains"])["additionalProperties"] = steps
+
+
+def _offer_event_types(definitions: JsonObject) -> None:
+    """Let editors complete the event types of providers. Every other text is valid too."""
+    names: list[Json] = [*sorted({each for known in known_event_types().values() for each in known.types})]
+    definitions["EventType"] = {"anyOf": [{"enum": names}, {"type": "string"}]}
+    pattern: JsonObject = {"$ref": "#/$defs/EventType"}
+    types = _object(_object(_object(definitions["RouteConfig"])["properties"])["types"])
+    types["anyOf"] = [pattern, {"type": "array", "items": pattern, "minItems": 1}]
 
 
 def _add_kinds(destination: JsonObject, kinds: Mapping[str, JsonObject]) -> None:

@@ -13,6 +13,7 @@ from deploy.config.sections.auth import Auth, LinkAuth, PathAuth, QueryAuth
 from deploy.config.sections.bus_source import BusSourceConfig
 from deploy.config.sections.catalogue import chosen_schemes, load_catalogue, signs_url
 from deploy.config.sections.destination import DestinationConfig
+from deploy.config.sections.provider_event_types import EventTypes, known_event_types
 from deploy.config.sections.route import RouteConfig
 from deploy.config.sections.source import SourceConfig
 from deploy.config.sections.subscribers import subscribers_destinations, subscribers_warnings
@@ -84,6 +85,7 @@ def _route_rules(config: Configuration, program: Program, compiled: Mapping[str,
         steps = read.chain.steps
         rules = [*_selection_rules(route, config, number), *_text_rules(read, compiled), *_step_rules(steps)]
         yield from ((at, rule) for rule in rules)
+        yield from (((*at, "types"), rule) for rule in _type_rules(route, config))
         for rule in comparison_rules(route.where, _NUMBERS_OF_EVENT) if route.where is not None else ():
             yield (*at, "where"), rule
 
@@ -250,13 +252,37 @@ def _selection_rules(route: RouteConfig, config: Configuration, number: int) -> 
             yield f"can never match: {names} match{'' if len(covering) > 1 else 'es'} every event that it could"
     if route.where is not None and _is_never(Expression(route.where)):
         yield f"can never match: `where: {route.where}` is always false"
+    has_list = _event_types_of(route, config) is not None
     for glob in route.types or ():
-        if "," in glob or " " in glob.strip():
+        if "," in glob or (" " in glob.strip() and not has_list):
             parts = ", ".join(each for each in re.split(r"[,\s]+", glob) if each)
             yield f"`types` has {glob!r}, which is one type with a comma or a space in it: write a list, [{parts}]"
     twins = [each for each in config.routes[:number] if each.enabled and _same(each, route)]
     if twins:
         yield f"sends the same events to the same destinations as {twins[0].name!r}: each is delivered twice"
+
+
+def _type_rules(route: RouteConfig, config: Configuration) -> Iterator[str]:
+    """Yield each pattern in `types` that matches no known event type of the route's providers."""
+    listed = _event_types_of(route, config)
+    if not listed:
+        return
+    providers = " or ".join(each.provider for each in listed)
+    for pattern in route.types:
+        if "," in pattern or any(each.has(pattern) for each in listed):
+            continue
+        suggestion = next((text for each in listed if (text := each.suggestion(pattern))), "")
+        yield f"{pattern!r} matches no event type of {providers} that was known on {listed[0].read_on}{suggestion}"
+
+
+def _event_types_of(route: RouteConfig, config: Configuration) -> list[EventTypes] | None:
+    """Return the known event types of the route's sources; None if a source can have other types."""
+    names = config.sources if "all" in route.from_ else route.from_
+    sources = [config.sources[name] for name in names]
+    known = known_event_types()
+    if any(source.provider not in known or source.type for source in sources):
+        return None
+    return [known[key] for key in dict.fromkeys(str(source.provider) for source in sources)]
 
 
 def _text_rules(route: Route, compiled_sources: Mapping[str, JsonObject]) -> Iterator[str]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from deploy.config import checkout, configured, running_dev
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.secrets import variable_name
+
+if TYPE_CHECKING:
+    from deploy.config.sections.provider_event_types import EventTypes
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +128,25 @@ _SIGNING_SECRET: Final = "the secret that it signs with"  # noqa: S105 a label
 _SIGNATURES: Final = {"hmac": "a signature", "standard-webhooks": "a Standard Webhooks signature"}
 
 
+class Provider(NamedTuple):
+    """A source's provider: its key and name, its instruction, and its event types where they are known."""
+
+    key: str
+    name: str
+    setup: str
+    event_types: "EventTypes | None"
+
+
 @dataclass(frozen=True, slots=True)
 class SenderSettings:
     """The settings of one source's sender.
 
     url      has `<secret NAME>` where a token stands
     schemes  lines `setting: value` for each auth scheme, any of which will do
-    events   event types, empty for all
+    events   event types to select, empty for all
     setup    the provider's own instruction
+    unknown  patterns of event types that match none of the provider's known ones
+    listed   the key of the provider if its event types are known; else empty
     """
 
     name: str
@@ -144,6 +158,8 @@ class SenderSettings:
     routes: tuple[str, ...]
     events: tuple[str, ...]
     setup: str = ""
+    unknown: tuple[str, ...] = ()
+    listed: str = ""
 
     def document(self) -> JsonObject:
         return {
@@ -155,27 +171,31 @@ class SenderSettings:
             "secrets": list(self.secrets),
             "routes": list(self.routes),
             "events": list(self.events),
+            "unknown_events": list(self.unknown),
             "setup": self.setup,
         }
 
 
 def sender_settings(
-    slices: Mapping[str, JsonObject], base_url: str, providers: Mapping[str, tuple[str, str]]
+    slices: Mapping[str, JsonObject], base_url: str, providers: Mapping[str, Provider]
 ) -> Iterator[SenderSettings]:
-    """Yield the settings of each source. `providers` has, by source, the provider's name and its instruction."""
+    """Yield the settings of each source. `providers` has the provider of each source that names one."""
     for name, source in compiled_sources(slices["receive"]).items():
         assert isinstance(source, dict)
         routes = list(routes_from(slices["transform"], name))
         auth = auth_entries(source)
-        provider, setup = providers.get(name, (None, ""))
+        provider = providers.get(name)
+        event_types = provider.event_types if provider else None
+        setup = provider.setup if provider else ""
         public_url = source.get("public_url")
         bus = source.get("bus")
         if isinstance(bus, dict):
             setup = bus_setup(bus)
         is_every_type = not all(text_list(route.get("types")) for route in routes)
+        patterns = [] if is_every_type else list(dict.fromkeys(route_types(list(routes))))
         yield SenderSettings(
             name,
-            provider,
+            provider.name if provider else None,
             _url_with_placeholder(public_url if isinstance(public_url, str) else f"{base_url}/{name}", auth),
             tuple(text_list(source.get("methods"))) or ("POST",),
             (("its bus alone: a request of anybody else is rejected",),)
@@ -183,8 +203,10 @@ def sender_settings(
             else tuple(dict.fromkeys(tuple(_setting_lines(entry)) for entry in auth)),
             tuple(dict.fromkeys(str(entry["secret"]) for entry in auth if "secret" in entry)),
             tuple(str(route["name"]) for route in routes),
-            () if is_every_type else tuple(dict.fromkeys(route_types(list(routes)))),
+            tuple(event_types.selected(patterns) if event_types else patterns),
             setup,
+            tuple(each for each in patterns if event_types and not event_types.has(each)),
+            provider.key if provider and event_types else "",
         )
 
 

@@ -16,6 +16,7 @@ from deploy.config.sections.catalogue import (
     signs_delivery_id,
     signs_url,
 )
+from deploy.config.sections.provider_event_types import known_event_types
 from deploy.terminal.output import BOLD, DIM, YELLOW, Column, Screen, count_of, table
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
@@ -46,6 +47,7 @@ def entry_text(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
     yield from _section("Handshakes", [line for one in entry.handshakes for line in _handshake(one)], screen)
     yield from _section("Notes", [line for note in entry.notes for line in _wrapped(note, "- ")], screen)
     yield from _section("Evidence", [*_evidence(entry, screen)], screen)
+    yield from _section("Event types", [*_event_types(key)], screen)
 
 
 def _setup(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
@@ -78,6 +80,15 @@ def _fields(entry: ProviderEntry) -> dict[str, str]:
         "body in": [event.unpack] if event.unpack else None,
     }
     return {name: ", else ".join(texts) for name, texts in locations.items() if texts}
+
+
+def _event_types(key: str) -> Iterator[str]:
+    known = known_event_types().get(key)
+    if known is None:
+        return
+    for name, actions in known.types.items():
+        yield from _wrapped(f"{name}: {', '.join(actions)}" if actions else name)
+    yield from _wrapped(f"Read on {known.read_on} from {', '.join(known.sources)}. Newer types can be missing.")
 
 
 def _identity(entry: ProviderEntry) -> Iterator[str]:
@@ -196,12 +207,14 @@ def entry_document(key: str, entry: ProviderEntry) -> JsonObject:
     """Return the entry as JSON, with the source that uses it."""
     written: JsonObject = entry.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"auth"})
     schemes: list[Json] = [_without_secret(offered.scheme) for offered in entry.auth]
+    known = known_event_types().get(key)
     on_request: list[Json] = [str(offered.scheme.variant) for offered in entry.auth if offered.on_request]
     return {
         "key": key,
         **written,
         "auth": schemes,
         "on_request": on_request,
+        "event_types": {name: [*actions] for name, actions in known.types.items()} if known else None,
         "source": source_name_of(key),
         "secret": secret_name_of(key) if needs_secret(entry) else None,
         "yaml": "\n".join(["sources:", *(f"  {line}" for line in source_block(key, entry))]) + "\n",

@@ -50,7 +50,9 @@ def test_three_questions_are_asked_on_a_terminal(
     monkeypatch.setattr("builtins.input", answer)
     assert main(["--out", str(out)]) == 0
     assert len(questions) == 3
-    assert "push-to-one-line" in capsys.readouterr().out.split("Wrote ")[0]
+    before, _, after = capsys.readouterr().out.partition("Wrote ")
+    assert "push-to-one-line" in before
+    assert "providers github` lists the event types that a route from GitHub can name in `types`." in after
     assert "from: " not in out.read_text(encoding="utf-8").partition("destinations:")[2]
 
 

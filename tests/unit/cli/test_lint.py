@@ -68,6 +68,13 @@ def test_what_is_seldom_meant_is_a_warning_and_no_fault(
     assert warning in command.error
 
 
+def test_a_strict_check_fails_if_there_is_a_warning(config: Path, command: Command) -> None:
+    command("lint", "--config", str(config), "--strict")
+    config.write_text(GOOD.replace(", id: data.id", ""), encoding="utf-8")
+    command("lint", "--config", str(config), "--strict", code=1)
+    assert "may be delivered twice" in command.error
+
+
 LOOPBACK = "at {}, which is this machine only: a deployment cannot reach it"
 
 

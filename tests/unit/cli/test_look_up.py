@@ -40,6 +40,8 @@ def test_one_provider_says_how_to_set_it_up_and_how_sure_that_is(command: Comman
         "header.X-GitHub-Delivery",
         "the provider accepts 2xx, within 10 s",
         "genuine requests, published",
+        "\n  release: created, deleted, edited, ",
+        "Read on 2026-12-01 from npm @octokit/openapi-webhooks",
     ):
         assert part in text, part
 

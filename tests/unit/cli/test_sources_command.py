@@ -75,6 +75,25 @@ def test_people_get_them_one_under_another(command: Command) -> None:
     assert "did you mean 'shop'?" in command.error
 
 
+@pytest.mark.parametrize(
+    ("types", "line"),
+    [
+        ("[push]", "select push (pushes)"),
+        ("['pull_request_review*']", "select pull_request_review, pull_request_review_comment, pull_request_review_th"),
+        ("['*']", "select * (pushes)"),
+        ("[push, pull_requst]", "select push (pushes); no known event type of GitHub: pull_requst"),
+        ("[pull_requst]", "none (pushes); no known event type of GitHub: pull_requst"),
+    ],
+)
+def test_of_a_provider_the_known_event_types_are_selected(
+    tmp_path: Path, command: Command, types: str, line: str
+) -> None:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG.replace("[push]", types), encoding="utf-8")
+    output = command("sources", "git")
+    assert f"  events    {line}" in output
+    assert "hookchain providers github` lists the event types of GitHub" in output
+
+
 def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(tmp_path: Path, command: Command) -> None:
     assert str(listed(command)["git"]["example"]).endswith("hookchain trigger github push --source git")
     text = CONFIG.replace("types: [push]", "types: [issues]")

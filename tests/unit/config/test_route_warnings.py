@@ -71,6 +71,41 @@ def test_what_is_seldom_meant_is_a_warning_with_its_line(change: tuple[str, str]
     assert any(each.startswith(warning) for each in warnings(text)), warnings(text)
 
 
+@pytest.mark.parametrize(
+    ("sources", "types", "warning"),
+    [
+        (
+            "git: {provider: github, secret: s}",
+            "[push, pull_requst]",
+            "'pull_requst' matches no event type of GitHub that was known on 2026-12-01; did you mean 'pull_request'?",
+        ),
+        ("git: {provider: github, secret: s}", "['isues*']", "'isues*' matches no event type of GitHub"),
+        ("git: {provider: github, secret: s}", "[push, 'pull_*', '*']", ""),
+        ("lab: {provider: gitlab, secret: s}", "[Issue Hook]", ""),
+        ("lab: {provider: gitlab, secret: s}", "[Isue Hook]", "did you mean 'Issue Hook'?"),
+        ("git: {provider: github, secret: s}", "'push, issues'", "write a list, [push, issues]"),
+        ("app: {provider: slack, secret: s}", "[message, /deploy, view_submission]", ""),
+        ("git: {provider: github, secret: s}, shop: {auth: none, id: data.id}", "[pull_requst]", ""),
+        ("git: {provider: github, secret: s, type: data.kind}", "[pull_requst]", ""),
+        (
+            "git: {provider: github, secret: s}, lab: {provider: gitlab, secret: s}",
+            "[push, Push Hook, Pus Hook]",
+            "'Pus Hook' matches no event type of GitHub or GitLab",
+        ),
+    ],
+)
+def test_an_event_type_that_no_provider_of_the_route_sends_is_a_warning(sources: str, types: str, warning: str) -> None:
+    text = f"""\
+sources: {{{sources}}}
+routes: [{{name: all, types: {types}, to: people}}]
+destinations: {{people: {{email: {{to: ann@example.com, subject: x}}}}}}
+"""
+    found = warnings(text)
+
+    assert len(found) == bool(warning), found
+    assert all(warning in each for each in found)
+
+
 def test_a_secret_that_nothing_asks_for_is_named_with_the_likely_one() -> None:
     variables = ["SHOP_SECRETT", "SHOP_SECRET", "EMAIL_FROM", "PORT_BASE", "HOOKCHAIN_STATE", "STRANGE_THING"]
     text = [f"{fault.where}: {fault.rule}" for fault in unused_secrets(".env", variables, ["shop-secret"])]

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from shared.push import Push
 
 DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
-    {"unknown_source", "signature_mismatch", "timestamp_out_of_range", "password_mismatch", "method_not_allowed"}
+    {
+        *("unknown_source", "signature_mismatch", "timestamp_out_of_range", "password_mismatch"),
+        *("method_not_allowed", "address_not_allowed"),
+    }
 )
 _NOT_DIAGNOSED: Final = (
     "The cause was not looked for, because many requests are rejected: `hookchain explain --source {}` prints it, given"
@@ -93,13 +96,15 @@ async def _diagnosis(
     if not receiver.diagnosis_limit.take(receiver.clock.now()):
         return _NOT_DIAGNOSED.format(source.name if source else "NAME")
     # Needed only after a rejection.
-    from functions.receive.diagnosis.diagnose import diagnose, handshake_cause, other_path
+    from functions.receive.diagnosis.diagnose import address_cause, diagnose, handshake_cause, other_path
 
     try:
         if source is None or error.code == "unknown_source":
             cause = other_path(request.path, receiver.sources)
         elif error.code == "method_not_allowed":
             cause = handshake_cause(request, source)
+        elif error.code == "address_not_allowed":
+            cause = address_cause(request, source)
         else:
             cause = await diagnose(request, source, receiver.sources, receiver.secrets, receiver.clock.now())
     except Exception as fault:  # whatever becomes of the diagnosis, the rejection stands

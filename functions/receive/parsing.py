@@ -1,6 +1,5 @@
 """The data of a request in any format, changed as the source's settings say."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
@@ -38,18 +37,6 @@ _BEGINS_LIKE: Final = MappingProxyType[str, Callable[[bytes], bool]](
     }
 )
 _GZIP: Final = b"\x1f\x8b"
-_FORM: Final = re.compile(rb"[\w.%+\[\]-]{1,100}=[^\s{}<>\"]*")
-"""The beginning of a browser form: a name, `=`, and no character that a browser would have encoded."""
-_BEGINNINGS: Final = MappingProxyType(
-    {
-        "ndjson": ("json",),
-        "yaml": ("json",),
-        "xml": ("xml", "plist"),
-        "plist": ("plist", "xml"),
-        "text": ("json", "xml", "plist", "form"),
-    }
-)
-"""What a body of a format can begin like, if that is not the format alone."""
 
 
 class ReadData(NamedTuple):
@@ -128,7 +115,7 @@ def read_data(source: Source, request: http.Request, limits: Limits, auth: AuthS
     try:
         parsed, by_body = _parse(source, request, body, limits, auth)
     except errors.Rejected as error:
-        raise _explained(error, request, body) from None  # a cause could carry the body into a traceback
+        raise _explained(error, source, request, body) from None  # a cause could carry the body into a traceback
     if auth is not None and auth.signs_fields:
         _verify_fields_are_json(source, parsed)
 
@@ -190,20 +177,17 @@ def _verify_fields_are_json(source: Source, parsed: parse.Parsed) -> None:
         raise errors.Rejected("unsupported_content_type", f"fields of JSON are signed, but the body is {parsed.format}")
 
 
-def _explained(error: errors.Rejected, request: http.Request, body: bytes) -> errors.Rejected:
+def _explained(error: errors.Rejected, source: Source, request: http.Request, body: bytes) -> errors.Rejected:
     """Return the rejection of a body that was not parsed, with what its sender must correct where that is known."""
     if request.body.startswith(_GZIP) and not request.header("content-encoding"):
         rule = "the body is gzip: the sender must say so, with the header `Content-Encoding: gzip`"
         return errors.Rejected("malformed_body", rule)
     if error.code != "malformed_body":
         return error
-    declared = media_type(request.header("content-type") or "").format
-    begins_like = "form" if _FORM.fullmatch(body[:_SNIFFED_BYTES]) else structured_format(body)
-    if declared is None or begins_like is None or begins_like in _BEGINNINGS.get(declared, (declared,)):
-        return error
-    shown = "a form" if begins_like == "form" else begins_like
-    rule = f"the content type says {declared}, and the body begins like {shown}: the sender must correct one"
-    return errors.Rejected("malformed_body", f"{error.detail}; {rule}")
+    from functions.receive.diagnosis.malformed_bodies import cause_of  # needed only after a rejection
+
+    cause = cause_of(body, error.detail, source.body, media_type(request.header("content-type") or "").format)
+    return errors.Rejected("malformed_body", f"{error.detail}; {cause}") if cause else error
 
 
 def _decoded_body(request: http.Request, limits: Limits = DEFAULT) -> bytes:

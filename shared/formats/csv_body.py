@@ -25,7 +25,9 @@ def parse(body: bytes, media: media_type.MediaType, limits: Limits) -> Json:
     try:
         return _objects(rows, limits)
     except csv.Error:
-        raise Rejected("malformed_body", f"not CSV: line {rows.line_num}") from None
+        raise Rejected(
+            "malformed_body", f"not CSV: line {rows.line_num}: a quotation mark is not closed, or more follows it"
+        ) from None
 
 
 def _stream(body: bytes, media: media_type.MediaType, limits: Limits) -> tuple[io.StringIO, str]:

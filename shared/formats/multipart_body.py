@@ -64,12 +64,16 @@ def _parts(body: bytes, delimiter: bytes, limits: Limits) -> list[tuple[bytes, b
             raise Rejected("too_many_parts", f"the multipart body has more than {limits.max_parts} parts")
         padding, line_break, rest = piece.partition(b"\r\n")
         if padding.strip(b" \t") or not line_break:
-            raise Rejected("malformed_body", "a boundary in the multipart body is not on a line of its own")
+            rule = "is not on a line of its own, which ends in CR LF"
+            raise Rejected("malformed_body", f"a boundary in the multipart body {rule}")
         head, blank, content = (b"\r\n" + rest).partition(b"\r\n\r\n")
         if not blank or len(head) > _MAX_HEADER_BYTES:
             rule = f"must end the headers of a part with an empty line, after at most {_MAX_HEADER_BYTES} bytes"
             raise Rejected("malformed_body", f"the multipart body {rule}")
         parts.append((head, content))
+    if len(pieces) == 1:
+        rule = "does not hold the boundary that its content type names, or its lines do not end in CR LF"
+        raise Rejected("malformed_body", f"the multipart body {rule}")
     raise Rejected("malformed_body", "the multipart body ends without its last boundary")
 
 

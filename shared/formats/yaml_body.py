@@ -218,6 +218,16 @@ def _copied(value: Json) -> Json:
 _TAG_DIRECTIVE: Final = re.compile("^%TAG|[\n\r\x85\u2028\u2029]%TAG")
 _MAX_TAG_DIRECTIVES: Final = 20
 _JSON: Final = media_type("application/json")
+_CAUSES: Final = {
+    "mapping values are not allowed": ": a value that holds a colon and a space must be in quotes",
+    "found character": ": no value can begin with this character, such as a tab, % or @",
+    "did not find expected key": ": the line is indented as no line above it, or a quotation mark is too many",
+    "did not find expected ',' or": ": a comma or a closing bracket is missing",
+    "could not find expected ':'": ": a colon is missing",
+    "found unexpected end of stream": ": a quotation mark is not closed",
+    "block sequence entries are not allowed": ": no list can begin here",
+}
+"""The cause for the beginning of libyaml's texts, which may quote the document in their further words."""
 
 
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
@@ -281,5 +291,7 @@ def _rejection(error: yaml.YAMLError, limits: Limits) -> Rejected:
         if "nesting" in (error.problem or ""):  # libyaml's own limit, where its look-ahead comes before our count
             return Rejected("nested_too_deeply", f"the YAML is nested deeper than {limits.max_depth} levels")
         if mark := error.problem_mark:
-            return Rejected("malformed_body", f"not YAML: line {mark.line + 1}, column {mark.column + 1}")
+            place = f"line {mark.line + 1}, column {mark.column + 1}"
+            cause = next((cause for begin, cause in _CAUSES.items() if (error.problem or "").startswith(begin)), "")
+            return Rejected("malformed_body", f"not YAML: {place}{cause}")
     return Rejected("malformed_body", "not YAML: it holds characters that YAML does not allow")

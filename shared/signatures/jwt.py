@@ -36,6 +36,8 @@ _PUBLIC_KEY_ALGORITHMS: Final = {
     "ES384": ("ecdsa", "sha384", ""),
     "EdDSA": ("ed25519", "", ""),
 }
+KNOWN_ALGORITHMS: Final = frozenset({"none", *_SHARED_KEY_ALGORITHMS, *_PUBLIC_KEY_ALGORITHMS})
+NO_MATCH: Final = "the token's signature does not match, or its key is not known"
 
 
 class Unproven(NamedTuple):
@@ -110,7 +112,7 @@ class JwtScheme(auth_scheme.TimedScheme):
     ) -> None:
         token = self._read_unproven(fields.request, now)
         if not self._is_signed(token, secrets, keys):
-            raise auth_scheme.mismatch("the token's signature does not match, or its key is not known")
+            raise auth_scheme.mismatch(NO_MATCH)
 
     def needed_key(self, fields: locations.RequestFields, now: float) -> auth_scheme.NeededKey | None:
         if not self.keys_url:
@@ -126,7 +128,9 @@ class JwtScheme(auth_scheme.TimedScheme):
         header, claims = (_object(part) for part in signed.split("."))
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:
-            raise auth_scheme.mismatch(f"the token is not signed by {' or '.join(self.algorithms)}")
+            used = algorithm if algorithm in KNOWN_ALGORITHMS else "another algorithm"
+            rule = f"the token is signed by {used}, and the source accepts {' or '.join(self.algorithms)}"
+            raise auth_scheme.mismatch(rule)
         if "crit" in header:
             raise auth_scheme.mismatch("the token has critical extensions, of which none is known")
         self.verify_claims(claims, now)
@@ -161,7 +165,9 @@ class JwtScheme(auth_scheme.TimedScheme):
         """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`."""
         for name, wanted in self.claims.items():
             if set(auth_scheme.text_list(claims.get(name))).isdisjoint(wanted):
-                raise auth_scheme.mismatch(f"the token's claim {name} is not one that the source accepts")
+                rule = "has another value" if claims.get(name) else "is missing"
+                accepted = f"the source accepts {' or '.join(wanted)}"
+                raise auth_scheme.mismatch(f"the token's claim {name} {rule}: {accepted}")
         if "email" in self.claims and claims.get("email_verified") is False:
             raise auth_scheme.mismatch("the token's e-mail address is not verified")
         self._verify_times(claims, now)
@@ -173,10 +179,13 @@ class JwtScheme(auth_scheme.TimedScheme):
             rule = "must have `exp`, the time from which on it is not valid; otherwise it could be used for ever"
             raise errors.Rejected("timestamp_out_of_range", f"the token {rule}")
         if expires is not None and now >= expires + self.leeway_seconds:
-            raise errors.Rejected("timestamp_out_of_range", "the token has expired")
+            age = f"expired {now - expires:.0f} s ago"
+            rule = "the sender must make a new one for each request, or a clock is wrong"
+            raise errors.Rejected("timestamp_out_of_range", f"the token has {age}: {rule}")
         for time in (begins, issued):
             if time is not None and time > now + self.tolerance_seconds:
-                raise errors.Rejected("timestamp_out_of_range", "the token is from the future")
+                rule = f"is from the future, by {time - now:.0f} s: a clock is wrong"
+                raise errors.Rejected("timestamp_out_of_range", f"the token {rule}")
         if self.limits_age:
             if issued is None:
                 raise errors.Rejected("timestamp_out_of_range", "the token does not say when it was issued")
@@ -294,7 +303,7 @@ def _seconds(claims: JsonObject, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
-        raise errors.Rejected("timestamp_out_of_range", f"the token's {name} is not a time")
+        raise errors.Rejected("timestamp_out_of_range", f"the token's {name} is not a number of seconds")
     return value
 
 

@@ -113,9 +113,8 @@ def verify_standard(
         limit = f"at most {signing.MAX_SIGNATURES} are tried"
         raise auth_scheme.mismatch(f"webhook-signature holds {len(signature_texts)} signatures; {limit}")
     if webhook_id is None or not _ID.fullmatch(webhook_id):
-        raise errors.Rejected(
-            "invalid_delivery_id", "webhook-id must be 1 to 128 characters without white space and full stops"
-        )
+        rule = "must be 1 to 128 characters without white space and full stops" if webhook_id else "is missing"
+        raise errors.Rejected("invalid_delivery_id", f"webhook-id {rule}")
     signed_at = int(auth_scheme.verify_timestamp(timestamp, now, tolerance_seconds))
     content = signing.standard_content(wire(webhook_id), signed_at, body)
     is_signed = False

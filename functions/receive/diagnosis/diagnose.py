@@ -138,9 +138,22 @@ def handshake_cause(request: http.Request, source: Source) -> str | None:
     return None
 
 
+def address_cause(request: http.Request, source: Source) -> str | None:
+    """Return the cause where a proxy's address may have been compared with the `allow` list."""
+    if request.header("x-forwarded-for") is None:
+        return None
+    if source.trusted_proxies:
+        return "of X-Forwarded-For, the last `trusted_proxies` addresses are yours: their number may be another one"
+    return "the address that connects was compared: if that is your own proxy, set `trusted_proxies: 1`"
+
+
 def attempted(request: http.Request, schemes: Sequence[AuthScheme]) -> list[AuthScheme]:
     """Return the schemes that the request carries credentials for, or all of them."""
-    return [auth for auth in schemes if _is_attempted(request, auth)] or list(schemes)
+    found = [auth for auth in schemes if _is_attempted(request, auth)]
+    if found or request.header("authorization") is None:
+        return found or list(schemes)
+    # What stands in Authorization is a password, and no signature.
+    return sorted(schemes, key=lambda auth: auth.scheme not in passwords.PASSWORDS)
 
 
 def _is_attempted(request: http.Request, auth: AuthScheme) -> bool:
@@ -159,6 +172,7 @@ def other_path(path: str, sources: Mapping[str, Source]) -> str | None:
     It names configured sources only: the path that was requested may hold a token or anything else.
     """
     name = source_name(path) or path.strip("/")  # an empty name: the path begins with two slashes
+    name = next((part for part in path.split("/") if name not in sources and part in sources), name)
     if source := sources.get(name):
         return None if source.takes_path_token else f"the URL of this source ends in /{name}"
     near = did_you_mean.nearest(name, sources) if 0 < len(name) <= MAX_NAME else None

@@ -9,6 +9,7 @@ from urllib.parse import unquote, unquote_plus
 
 from functions.receive.diagnosis import signatures, tokens
 from shared.http import Request
+from shared.secrets import variable_name
 from shared.signatures import auth_scheme, locations, passwords
 from shared.signatures.signing import matches_any
 
@@ -18,6 +19,8 @@ LEAST_RECOGNISED: Final = 8
 _UNEXPANDED: Final = re.compile(
     r"\$[A-Za-z_]\w*|\$\{[^{}]+\}|\$\([^()]+\)|%[A-Za-z_]\w*%|\{\{[^{}]*\}\}|<[A-Za-z _-]+>"
 )
+_NO_VALUES: Final = frozenset({"undefined", "null", "none", "nil", "nan", "false", "[object object]"})
+
 IS_PART_OF_SECRET: Final = "is a part of this source's secret"  # noqa: S105 a sentence
 HAS_MORE_THAN_SECRET: Final = "has this source's secret in it, and more before or after it"  # noqa: S105 a sentence
 _OPEN_CAUSES: Final = (signatures.DIFFERENT_SECRET, signatures.TOO_LARGE, IS_PART_OF_SECRET, HAS_MORE_THAN_SECRET)
@@ -36,7 +39,7 @@ def wrong_password(case: signatures.Case) -> str:
     if cause := next((guess.cause for guess in guesses if signatures.holds(guess.case)), None):
         return cause
     received = _received(case)
-    if received is not None and (difference := _difference(received, case.secrets)):
+    if received is not None and (difference := _difference(received, case.secrets, case.auth.secret)):
         return f"the value {expected_place(case)} {difference}"
     if isinstance(auth, passwords.BasicScheme) and (
         cause := tokens.misplaced(case, "authorization", "Basic ", "credentials")
@@ -97,13 +100,20 @@ def _received(case: signatures.Case) -> str | None:
     return None
 
 
-def _difference(received: str, secrets: Sequence[str]) -> str | None:
-    """Return how the text that was sent differs from a secret that can be recognised in it; else None."""
+def _difference(received: str, secrets: Sequence[str], name: str) -> str | None:
+    """Return how the text that was sent differs from a secret that can be recognised in it; else None.
+
+    `name` is the secret's.
+    """
     for difference, change in _CHANGES:
         if matches_any(change(received), secrets):
             return difference
     if matches_any([received.lower()], [text.lower() for text in secrets]):
         return "differs from this source's secret in upper and lower case only"
+    if received in {name, variable_name(name)}:
+        return "is the name of this source's secret, and not its value"
+    if received.lower() in _NO_VALUES:
+        return "is a program's word for a missing value: the sender reads its secret from where none is set"
     if _UNEXPANDED.fullmatch(received.strip(f" {signatures.QUOTES}")):
         return f"is the name of a variable, and not its value: {signatures.UNEXPANDED}"
     bare = received.strip(f" {signatures.QUOTES}")
@@ -137,6 +147,11 @@ _CHANGES: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
     (
         "has quotation marks around this source's secret. Send it without them",
         lambda text: [text.strip(f" {signatures.QUOTES}")],
+    ),
+    ("has angle brackets around this source's secret. Send it without them", lambda text: [text.strip(" <>")]),
+    (
+        "has another word before this source's secret. Send the secret alone",
+        lambda text: [text.partition(" ")[2].strip()],
     ),
     ("is base64 of this source's secret. Send the secret as it is", _decoded_base64),
     ("is this source's secret in hex. Send the secret as it is", _decoded_hex),

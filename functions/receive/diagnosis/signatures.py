@@ -5,6 +5,7 @@ the same verification. The likeliest and cheapest guesses come first.
 """
 
 import hashlib
+import hmac
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from shared.signatures.auth_scheme import AuthScheme, TimedScheme, described, ve
 from shared.signatures.content import Content, parse_content
 from shared.signatures.locations import Location, RequestFields, https_url, parse_location, values_at
 from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
-from shared.signatures.signing import ALGORITHMS, ENCODINGS, matches_any
+from shared.signatures.signing import ALGORITHMS, ENCODINGS, encoded, matches_any
 
 DIFFERENT_SECRET: Final = "the sender uses a different secret"  # noqa: S105 a sentence
 """Part of each cause that blames the secret without proof. `leaves_secret_open` finds those causes by it."""
@@ -68,13 +69,16 @@ _CONTENTS: Final = (
     "{body}{url}",
     "{method}{url}{body}{timestamp}",
 )
-_LIKE_A_SIGNATURE: Final = re.compile(r"[a-z0-9-]{0,40}(?:signature|hmac|-sig|-mac|-sign|webhook-token)[a-z0-9-]{0,20}")
+_LIKE_A_SIGNATURE: Final = re.compile(
+    r"[a-z0-9_-]{0,40}(?:signature|hmac|[_-]sig|[_-]mac|[_-]sign|webhook-token)[a-z0-9_-]{0,20}"
+)
 DROPPED: Final = ", or a proxy drops the header"
-_PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256|hmacsha256)=")
+_PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256|hmacsha256) ?[=:] ?", re.IGNORECASE)
+_VERSION: Final = re.compile(r"\b(v[0-9][a-z]?)=")
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
 _A_YEAR: Final = 86_400 * 365
-_OTHER_UNIT: Final = {"s": "ms", "ms": "s"}
-_NAMES: Final = {"s": "seconds", "ms": "milliseconds"}
+_NAMES: Final = {"s": "seconds", "ms": "milliseconds", "rfc3339": "text such as 2026-03-01T12:00:00Z"}
+"""The units of a time of signing."""
 MAX_TRIES: Final = 100
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
 """The limit for all guesses of one diagnosis: for a large body few are tried, for a huge one none."""
@@ -84,6 +88,11 @@ SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standar
 _NOTHING: Final = (
     f"none of the usual encodings, algorithms and contents gives this signature: {DIFFERENT_SECRET}, such as its"
     " test-mode secret, or {} was changed on the way{}. Compare the secret with the sender's settings first"
+)
+_ASYMMETRIC: Final = frozenset({"ed25519", "ecdsa", "rsa"})
+_OTHER_KEY: Final = (
+    f"none of the usual encodings and contents gives this signature: {DIFFERENT_SECRET}, a private key that the public"
+    " key here does not belong to, or {} was changed on the way. Copy the public key from the sender's settings again"
 )
 TOO_LARGE: Final = "the body is too large to try other forms of it; compare the secret first"
 _OTHER_CONTENT: Final = ", or the sender signs something else than this source's `content`"
@@ -190,7 +199,9 @@ def signature_cause(case: Case, now: float) -> str | None:
         if holds(with_prefix):
             return fault
         return f"{fault}; {cause}" if (cause := _first_guess(with_prefix)) else None
-    return _first_guess(case)
+    if cause := _first_guess(case):
+        return cause
+    return _wrong_use(case) if isinstance(case, SignedCase) else None
 
 
 def _first_guess(case: Case) -> str | None:
@@ -209,7 +220,7 @@ def unknown_signature(case: Case, auth: AuthScheme) -> str:
         return "the SHA-256 that was sent belongs to another body: something changed or cut the body on its way"
     if is_broken(case.request):
         return f"{BROKEN}; otherwise {DIFFERENT_SECRET}"
-    if prefix := _api_key_prefix(case.secrets):  # which may be right: Paystack signs with one
+    if prefix := api_key_prefix(case.secrets):  # which may be right: Paystack signs with one
         return _LOOKS_LIKE_API_KEY.format(prefix)
     if _tries(case) < MAX_TRIES:
         return TOO_LARGE
@@ -217,10 +228,12 @@ def unknown_signature(case: Case, auth: AuthScheme) -> str:
         return _NO_URL
     places = (case.auth.id, case.auth.timestamp) if isinstance(case, SignedCase) else ()
     changed = " or ".join([*(described(place) for place in places if place), "the body"])
-    return _NOTHING.format(changed, "" if auth.scheme == "standard-webhooks" else _OTHER_CONTENT)
+    if auth.scheme in _ASYMMETRIC:
+        return _OTHER_KEY.format(changed)
+    return _NOTHING.format(changed, "" if case.is_fixed else _OTHER_CONTENT)
 
 
-def _api_key_prefix(secrets: Sequence[str]) -> str | None:
+def api_key_prefix(secrets: Sequence[str]) -> str | None:
     """Return the prefix of the first secret here that looks like an API key."""
     return next((prefix for secret in secrets for prefix in _API_KEY_PREFIXES if secret.startswith(prefix)), None)
 
@@ -260,7 +273,24 @@ def list_fault(case: SignedCase) -> str | None:
     try:
         case.auth.signatures(RequestFields(case.request, case.url))
     except errors.Rejected as error:
-        return error.detail
+        return _unlike_list(case) or error.detail
+    return None
+
+
+def _unlike_list(case: SignedCase) -> str | None:
+    """Return how a list of signatures differs from the expected one; None if that is not known."""
+    where, kinds = described(case.auth.at), " or ".join(sorted(case.auth.take))
+    text = RequestFields(case.request, case.url).text(case.auth.at) or ""
+    if case.auth.layout == "versions":
+        return f"each signature in {where} must begin with its version and a comma, such as `{kinds},`"
+    if case.auth.layout != "pairs":
+        return None
+    if "=" not in text.rstrip("="):
+        return f"{where} holds a single value, and this source expects pairs in it, such as `{kinds}=…`"
+    if ";" in text and "," not in text:
+        return f"the pairs in {where} are separated by `;`, and this source expects `,`"
+    if versions := sorted(set(_VERSION.findall(text)) - case.auth.take):
+        return f"{where} holds {' and '.join(versions)}, and this source takes {kinds}"
     return None
 
 
@@ -314,6 +344,34 @@ def prefixed(case: SignedCase) -> tuple[SignedCase, str] | None:
     return replace(case, auth=replace(auth, prefix=prefix)), f"the signature {received}; {expected}"
 
 
+def _wrong_use(case: SignedCase) -> str | None:
+    """Return a cause where the signature is made of the right secret and body in another way than as HMAC."""
+    auth, body = case.auth, case.request.body
+    text = RequestFields(case.request, case.url).text(auth.at) or ""
+    if not isinstance(auth, HmacScheme) or auth.layout != "plain":
+        return None
+    signature = text[len(auth.prefix) :].strip()
+    algorithm = auth.algorithm
+
+    def is_made_of(contents: Sequence[bytes]) -> bool:
+        digests = [encoded(hashlib.new(algorithm, each).digest(), auth.encoding) for each in contents]
+        return matches_any([signature], digests)
+
+    secrets = [secret.encode() for secret in case.secrets]
+    if is_made_of([body]):
+        return (
+            f"it is the {algorithm} of the body alone, without a secret: the sender must make an HMAC with the secret"
+        )
+    for first, content in (("before", [each + body for each in secrets]), ("after", [body + each for each in secrets])):
+        if is_made_of(content):
+            rule = f"it is the {algorithm} of the secret {first} the body, and no HMAC"
+            return f"{rule}: the sender must make an HMAC with the secret as its key"
+    swapped = [hmac.new(body, each, algorithm).digest() for each in secrets]
+    if matches_any([signature], [encoded(each, auth.encoding) for each in swapped]):
+        return "the sender has exchanged the secret and the body: the secret is the key of the HMAC"
+    return None
+
+
 def is_secret_itself(case: SignedCase) -> bool:
     """Return whether the secret stands in the place of the signature."""
     text = RequestFields(case.request, case.url).text(case.auth.at) or ""
@@ -334,7 +392,7 @@ def mistimed(case: SignedCase, now: float) -> str | None:
     if case.auth.timestamp is None:
         return None
     if not text:
-        return "the request has no time of signing where this source expects one"
+        return f"the request has no time of signing where this source expects one: {described(case.auth.timestamp)}"
     signed_at = _seconds(text, case.auth.unit, now)
     if (signed_at is None or abs(now - signed_at) > _A_YEAR) and (cause := _in_another_unit(text, case, now)):
         return cause
@@ -389,9 +447,10 @@ def _seconds(text: str, unit: str, now: float) -> float | None:
 
 
 def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
-    other = _OTHER_UNIT.get(case.auth.unit)
-    at = _seconds(text, other, now) if other else None
-    if other and at is not None and abs(now - at) < _A_YEAR:
+    for other in _NAMES.keys() - {case.auth.unit}:
+        at = _seconds(text, other, now)
+        if at is None or abs(now - at) >= _A_YEAR:
+            continue
         rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.auth.unit]}"
         right = ", and the signature is right" if holds(replace(case, auth=replace(case.auth, unit=other))) else ""
         act = f"send it in {_NAMES[case.auth.unit]}, or set `unit: {other}` where the source has an `auth` of its own"
@@ -402,7 +461,7 @@ def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
 def guesses(case: Case) -> Iterator[Guess]:
     if isinstance(case.auth, SHARED):
         yield from spelled_otherwise(case)
-        yield from _no_value(case)
+        yield from _mistaken_secrets(case)
     if isinstance(case.auth, HmacScheme):
         yield from _keys(case, case.auth)
     yield from _bodies(case)
@@ -430,9 +489,15 @@ def spelled_otherwise(case: Case) -> Iterator[Guess]:
             yield Guess(cause, replace(case, secrets=changed))
 
 
-def _no_value(case: Case) -> Iterator[Guess]:
-    """Yield the keys of a sender that has a variable's name, or nothing, in place of the secret."""
+def _mistaken_secrets(case: Case) -> Iterator[Guess]:
+    """Yield the keys of a sender that has the secret in other letters, or a name or nothing in its place."""
+    for letters, change in (("capitals", str.upper), ("small letters", str.lower)):
+        cause = f"the sender's secret is in {letters}, and this one is not"
+        yield Guess(cause, replace(case, secrets=tuple(map(change, case.secrets))))
     variable = variable_name(case.auth.secret)
+    for name in (case.auth.secret, variable):
+        cause = f"the sender signs with the name `{name}`, and not with the value of that secret"
+        yield Guess(cause, replace(case, secrets=(name,)))
     for text in (f"${variable}", f"${{{variable}}}"):
         cause = f"the sender signs with the text `{text}`, and not with the value of that variable"
         yield Guess(f"{cause}: {UNEXPANDED}", replace(case, secrets=(text,)))
@@ -440,6 +505,10 @@ def _no_value(case: Case) -> Iterator[Guess]:
 
 
 def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:
+    if auth.key_encoding == "utf8":
+        in_base64 = tuple(encoded(text.encode(), "base64") for text in case.secrets)
+        cause = "the sender uses base64 of the secret as its key: use the text itself there"
+        yield Guess(cause, replace(case, secrets=in_base64))
     for key, cause in _KEYS.items():
         if key != auth.key_encoding:
             yield Guess(cause, replace(case, auth=replace(auth, key_encoding=key)))
@@ -452,6 +521,9 @@ def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:
 
 
 def _bodies(case: Case) -> Iterator[Guess]:
+    if case.request.body:
+        cause = "the sender signs an empty body: it must sign the body that it sends, byte by byte"
+        yield Guess(cause, replace(case, request=replace(case.request, body=b"")))
     for cause, body in variants(case.request.body, case.request.header("content-type") or ""):
         yield Guess(cause, replace(case, request=replace(case.request, body=body)))
 

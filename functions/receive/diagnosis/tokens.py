@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from functions.receive.diagnosis.signatures import DECODED, Case, holds, spelled_otherwise
-from shared.errors import Rejected
+from functions.receive.diagnosis.signatures import (
+    ANY_TIME_SECONDS,
+    DECODED,
+    DIFFERENT_SECRET,
+    Case,
+    holds,
+    spelled_otherwise,
+)
+from shared.errors import HookchainError, Rejected
+from shared.signatures.auth_scheme import verify
 from shared.signatures.signing import decoded, hmac_text, matches_any
 
 if TYPE_CHECKING:
@@ -66,13 +74,32 @@ def token_cause(case: Case, auth: "JwtScheme", now: float) -> str | None:
     if cause := _in_milliseconds(token, now):
         return cause
     if not auth.is_shared_key:
-        return None
+        return _other_key(case, auth)
     if cause := next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None):
         return cause
     for encoding in ("base64", "base64url", "hex"):
         if _is_signed_with(token, auth.algorithms, _decoded_keys(case.secrets, encoding)):
             return DECODED.format(encoding)
-    return None
+    return _other_key(case, auth)
+
+
+def _other_key(case: Case, auth: "JwtScheme") -> str | None:
+    """Return the cause of a signature that does not match; None if another check rejected the token."""
+    from shared.signatures.jwt import NO_MATCH
+
+    # Without the checks that need no key, and at any time, only the signature is left.
+    unclaimed = replace(auth, claims={}, digest_claim="", without_exp=True, limits_age=False)
+    at_any_time = replace(unclaimed, tolerance_seconds=ANY_TIME_SECONDS)
+    try:
+        verify(case.request, at_any_time, case.secrets, {}, 0, case.url)
+    except HookchainError as error:
+        if error.detail != NO_MATCH or not auth.secret:
+            return None
+    else:
+        return None
+    if auth.is_shared_key:
+        return f"{DIFFERENT_SECRET} than {auth.secret!r}, or the token was cut or changed on its way"
+    return f"the public key in {auth.secret!r} is not that of the sender's private key, or the token was cut on its way"
 
 
 def _in_milliseconds(token: str, now: float) -> str | None:

@@ -3,6 +3,8 @@
 import base64
 import hmac
 import json
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -59,8 +61,8 @@ def standard(id_: str, sent_id: str) -> list[tuple[str, str]]:
     return [("webhook-id", sent_id), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
 
 
-def token(key: bytes = KEY.encode(), exp: int = NOW + 300) -> str:
-    parts = (b'{"alg":"HS256"}', json.dumps({"exp": exp}).encode())
+def token(key: bytes = KEY.encode(), exp: int = NOW + 300, alg: str = "HS256") -> str:
+    parts = (json.dumps({"alg": alg}).encode(), json.dumps({"exp": exp}).encode())
     content = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
     return f"{content}.{hmac_text(content.encode(), key, 'sha256', 'base64url')}"
 
@@ -97,6 +99,17 @@ SIGNATURES: Final[dict[str, tuple[list[tuple[str, str]], str]]] = {
     "a key decoded from base64": ([mac_with(base64.b64decode(KEY))], "decodes the secret from base64"),
     "a variable's name as the key": ([mac_with(b"$KEY")], "signs with the text `$KEY`"),
     "an empty key": ([mac_with(b"")], "signs with an empty secret"),
+    "the variable's name as the key": ([mac_with(b"KEY")], "signs with the name `KEY`"),
+    "the key in capitals": ([mac_with(KEY.upper().encode())], "the sender's secret is in capitals"),
+    "the key in base64": ([mac_with(base64.b64encode(KEY.encode()))], "uses base64 of the secret as its key"),
+    "an empty body": ([signed("")], "the sender signs an empty body"),
+    "no key": ([("x-sig", sha256(BODY).hexdigest())], "is the sha256 of the body alone, without a secret"),
+    "no HMAC": ([("x-sig", sha256(KEY.encode() + BODY).hexdigest())], "is the sha256 of the secret before the body"),
+    "key and body exchanged": (
+        [("x-sig", hmac.digest(BODY, KEY.encode(), "sha256").hex())],
+        "has exchanged the secret",
+    ),
+    "underscores": ([signed('{"a":1}', "x_sig")], "a right signature stands in the header x_sig"),
     "quotation marks around the key": ([mac_with(f"'{KEY}'".encode())], "has quotation marks around it"),
     "the secret as a signature": ([("x-sig", KEY)], "the secret itself stands in the place"),
 }
@@ -107,7 +120,12 @@ PASSWORDS: Final = {
     "cut": (KEY[:-3], "is a part of this source's secret: 3 of its characters are missing"),
     "in lower case": (KEY.lower(), "in upper and lower case only"),
     "a name in braces": ("${SHOP_KEY}", "is the name of a variable, and not its value"),
-    "a word twice": (f"Bearer {KEY}", "has this source's secret in it, and more"),
+    "a word twice": (f"Bearer {KEY}", "has another word before this source's secret"),
+    "in angle brackets": (f"<{KEY}>", "has angle brackets around this source's secret"),
+    "more after it": (f"{KEY}xyz", "has this source's secret in it, and more"),
+    "the secret's name": ("key", "is the name of this source's secret, and not its value"),
+    "its variable's name": ("KEY", "is the name of this source's secret, and not its value"),
+    "undefined": ("undefined", "is a program's word for a missing value"),
     "another": ("another-secret-of-the-sender", DIFFERENT_SECRET),
     "a few of its characters": (KEY[:7], DIFFERENT_SECRET),
 }
@@ -133,7 +151,23 @@ TO_JWT: Final = {
     "another word": (authorized(f"Token {token()}"), "the word before it in `Authorization` must be `Bearer`"),
     "another header": (posted(("x-token", f"Bearer {token()}")), "the right token is in the header x-token"),
     "a decoded key": (authorized(f"Bearer {token(base64.b64decode(KEY))}"), "decodes the secret from base64"),
+    "another key": (authorized(f"Bearer {token(b'another')}"), DIFFERENT_SECRET),
+    "another algorithm": (authorized(f"Bearer {token(alg='HS512')}"), "signed by HS512, and the source accepts HS256"),
+    "expired": (authorized(f"Bearer {token(exp=NOW - 90)}"), "the token has expired 90 s ago: the sender must make"),
     "milliseconds": (authorized(f"Bearer {token(exp=1000 * (NOW + 300))}"), "the token's exp is in milliseconds"),
+}
+NOT_JSON: Final = {
+    "single quotation marks": (b"{'a': 1}", "JSON has plain double quotation marks only"),
+    "Python's True": (b'{"a": True}', "JSON writes true, false and null"),
+    "a comment": (b'// a\n{"a": 1}', "JSON has no comments"),
+    "a placeholder": (b'{"a": {{ value }}}', "a template's placeholder stands there"),
+    "an object's name": (b"[object Object]", "the sender sent an object's name"),
+    "a line break": (b'{"a": "x\ny"}', "must be written as \\n"),
+    "a key without marks": (b"{a: 1}", "a key must be in double quotation marks"),
+    "JSON lines": (b'{"a": 1}\n{"a": 2}', "set `body: ndjson` on the source"),
+    "a cut body": (b'{"a": [1,2', "the body ends there: it was cut"),
+    "base64": (base64.b64encode(b'{"event": "paid"}'), "the body is base64"),
+    "ISO 8859-1": ('{"a":"é"}'.encode("latin-1"), "JSON must be UTF-8"),
 }
 WRONG_TOKEN: Final = posted(query="hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1", method="GET")
 OF_META: Final = posted(query="hub.mode=subscribe&hub.challenge=1", method="GET")
@@ -165,6 +199,26 @@ CAUSES: Final[dict[str, Row]] = {
     ),
     "a wrong verify token": (META, KEY, WRONG_TOKEN, "the provider's handshake, and its token"),
     "another provider's handshake": (OWN, KEY, OF_META, "a handshake as meta sends it"),
+    "the source's path below another": (OWN, KEY, replace(posted(), path="/webhook/s"), "this source ends in /s"),
+    "a proxy's address": (
+        *("{auth: none, allow: [203.0.113.0/24]}", KEY, posted(("x-forwarded-for", "203.0.113.7"))),
+        "if that is your own proxy, set `trusted_proxies: 1`",
+    ),
+    "a token where a signature may stand": (
+        *("{provider: gitlab, secret: key}", KEY, authorized(f"Bearer {KEY}")),
+        "stands in `Authorization: Bearer`; this source expects it in the header x-gitlab-token",
+    ),
+    "no webhook-id": (STANDARD, KEY, posted(*standard("m", "m")[1:]), "webhook-id is missing"),
+    **{name: ("{auth: none}", KEY, posted(body=body), cause) for name, (body, cause) in NOT_JSON.items()},
+    **{
+        f"not {format_}": (f"{{auth: none, body: {format_}}}", KEY, posted(body=body), cause)
+        for format_, body, cause in (
+            ("xml", b'{"a": 1}', "the source's `body` says xml, and the body begins like json"),
+            ("xml", b"", "the body is empty"),
+            ("yaml", b"a: b: c", "a value that holds a colon and a space must be in quotes"),
+            ("csv", b'a,b\n"1,2', "a quotation mark is not closed"),
+        )
+    },
     "JSON declared, a form sent": ("{auth: none}", KEY, FORM_AS_JSON, "the body begins like a form"),
     "XML declared, JSON sent": ("{auth: none}", KEY, XML, "the content type says xml, and the body begins like json"),
 }
@@ -174,7 +228,7 @@ CAUSES: Final[dict[str, Row]] = {
 async def test_the_log_names_the_cause(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     source, secret, request, cause = CAUSES[name]
     posting = Posting(f"s: {source}", {"key": secret, "token": "the-right-verify-token"})
-    reply = await posting.send("/s", request.body, *request.headers, method=request.method, query=request.query)
+    reply = await posting.send(request.path, request.body, *request.headers, method=request.method, query=request.query)
     detail = json.loads(capsys.readouterr().out.splitlines()[-1])["detail"]
     assert cause in detail
     assert "has no token" not in detail

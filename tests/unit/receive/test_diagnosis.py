@@ -33,6 +33,8 @@ TIMED: Final[dict[str, Json]] = {
 }
 BASIC: Final[dict[str, Json]] = {"scheme": "basic", "username": "web", "secret": "s"}
 BEARER: Final[dict[str, Json]] = {"scheme": "bearer", "secret": "s"}
+ED25519: Final[dict[str, Json]] = {"scheme": "ed25519", "header": "X-Ed", "secret": "s"}
+PUBLIC: Final = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 HEADER: Final[dict[str, Json]] = {"scheme": "header", "header": "x-token", "secret": "s"}
 TOKEN: Final[dict[str, Json]] = {"scheme": "token", "at": "data.token", "secret": "s"}
 STANDARD: Final[dict[str, Json]] = {"scheme": "standard-webhooks", "secret": "s"}
@@ -63,9 +65,10 @@ def basic(user: str, password: str) -> Request:
     return posted(BODY, ("authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()))
 
 
-def timed(at: float, content: bytes | None = None, version: str = "v1") -> Request:
-    signed = b"%d.%b" % (at, BODY) if content is None else content
-    return posted(BODY, ("x-sig", f"t={at:.0f},{version}={mac(signed)}"))
+def timed(at: float | str, content: bytes | None = None, version: str = "v1") -> Request:
+    text = at if isinstance(at, str) else f"{at:.0f}"
+    signed = f"{text}.".encode() + BODY if content is None else content
+    return posted(BODY, ("x-sig", f"t={text},{version}={mac(signed)}"))
 
 
 def standard(key: bytes, at: float = NOW) -> Request:
@@ -140,7 +143,17 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, str]]] = [
     (TIMED, KEY, timed(NOW + 3600 * 3), "signed 3 hours in the future"),
     (TIMED, KEY, timed(NOW - 420, b"something else"), "and the signature is wrong too"),
     (TIMED, KEY, timed(NOW * 1000), "in milliseconds where this source expects seconds, and the signature is right"),
-    (TIMED, KEY, timed(NOW, version="v0"), "the header x-sig holds no signature of the kind v1"),
+    (TIMED, KEY, timed(NOW, version="v0"), "the header x-sig holds v0, and this source takes v1"),
+    (TIMED, KEY, posted(BODY, ("x-sig", mac(BODY))), "holds a single value, and this source expects pairs in it"),
+    (TIMED, KEY, posted(BODY, ("x-sig", f"t=1;v1={mac(BODY)}")), "are separated by `;`, and this source expects `,`"),
+    (
+        TIMED,
+        KEY,
+        timed("2026-09-21T14:13:20Z"),
+        "is in text such as 2026-03-01T12:00:00Z where this source expects seconds",
+    ),
+    (HUB, KEY, hub("SHA256=" + mac(BODY)), "begins with 'SHA256='; this source expects 'sha256=' before it"),
+    (ED25519, PUBLIC, posted(BODY, ("x-ed", "00" * 64)), "a private key that the public key here does not belong to"),
     (TIMED, KEY, timed(NOW, BODY), "the signature is over {body}, and"),
 ]
 

@@ -1,0 +1,83 @@
+"""The causes of a body that cannot be parsed, which its sender must correct.
+
+A cause goes to the sender too. It names a fault from the tables here, and never a part of the body.
+"""
+
+import base64
+import re
+from types import MappingProxyType
+from typing import Final
+
+from shared.formats.media_type import structured_format
+
+_SNIFFED_BYTES: Final = 1_024
+_FORM: Final = re.compile(rb"[\w.%+\[\]-]{1,100}=[^\s{}<>\"]*")
+"""The beginning of a browser form: a name, `=`, and no character that a browser would have encoded."""
+_BEGINNINGS: Final = MappingProxyType(
+    {
+        "ndjson": ("json",),
+        "yaml": ("json",),
+        "xml": ("xml", "plist"),
+        "plist": ("plist", "xml"),
+        "text": ("json", "xml", "plist", "form"),
+    }
+)
+"""What a body of a format can begin like, if that is not the format alone."""
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/\r\n]{16,}={0,2}\s*")
+_POSITION: Final = re.compile(r"\(char ([0-9]+)\)")
+_NOT_JSON: Final = (
+    (re.compile(r"\{\{|\{%|\$\{|<%"), "a template's placeholder stands there, which the sender did not fill"),
+    (re.compile(r"(?:True|False|None)\b"), "JSON writes true, false and null"),
+    (re.compile(r"(?:undefined|NaN|nil)\b"), "the sender has no value there"),
+    (re.compile(r"\[?object "), "the sender sent an object's name: it must write the object as JSON"),
+    (re.compile(r"//|/\*|#"), "JSON has no comments"),
+    (re.compile(r"['‘’“”`]"), "JSON has plain double quotation marks only"),
+    (re.compile(r"[\t\r\n]"), "a line break or tab in a text must be written as \\n or \\t"),
+    (re.compile(r"[A-Za-z_]\w*\s*:"), "a key must be in double quotation marks"),
+    (re.compile(r"[\[{]"), "more JSON follows: if the sender posts JSON lines, set `body: ndjson` on the source"),
+    (re.compile(r"\s*\Z"), "the body ends there: it was cut on its way, or its length is wrong"),
+)
+"""What stands where JSON is at fault, and what is wrong with it. The first that fits."""
+
+
+def cause_of(body: bytes, detail: str, configured: str, declared: str | None) -> str | None:
+    """Return the cause; None if none is known.
+
+    `detail` is the parser's. `configured` is the format that the source's `body` sets, empty without it; `declared`
+    is that of the content type.
+    """
+    if not body.strip():
+        return None if "empty" in detail else "the body is empty"
+    start = body.lstrip()[:_SNIFFED_BYTES]
+    if _is_base64(start):
+        return "the body is base64: the sender must send what it stands for"
+    begins_like = structured_format(body) or ("form" if _FORM.fullmatch(start) else None)
+    expected = configured or declared
+    if begins_like and expected and begins_like not in _BEGINNINGS.get(expected, (expected,)):
+        found = f"the body begins like {'a form' if begins_like == 'form' else begins_like}"
+        if configured:
+            return f"the source's `body` says {configured}, and {found}: correct one of them"
+        return f"the content type says {declared}, and {found}: the sender must correct one"
+    return _cause_in_json(body, detail) if detail.startswith("not JSON: ") else None
+
+
+def _is_base64(start: bytes) -> bool:
+    if not _BASE64.fullmatch(start):
+        return False
+    text = b"".join(start.split())
+    try:
+        decoded = base64.b64decode(text[: len(text) // 4 * 4])
+    except ValueError:
+        return False
+    return decoded.lstrip()[:1] in {b"{", b"[", b"<"}
+
+
+def _cause_in_json(body: bytes, detail: str) -> str | None:
+    position = _POSITION.search(detail)
+    if position is None:
+        return "JSON must be UTF-8" if "UTF-8" in detail else None
+    text = body.decode("utf-8-sig", "replace")
+    at = int(position[1])
+    if text[at - 1 : at + 1] in {"{{", "{%", "[o"}:  # a template's braces begin like an object, a name like a list
+        at -= 1
+    return next((cause for pattern, cause in _NOT_JSON if pattern.match(text, at)), None)

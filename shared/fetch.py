@@ -1,6 +1,9 @@
 """The port of requests to other systems. See shared/ports.py."""
 
 from typing import NamedTuple, Protocol
+from urllib.parse import urljoin, urlsplit
+
+_MAX_ORIGIN = 100
 
 
 class Fetched(NamedTuple):
@@ -13,6 +16,28 @@ class Fetched(NamedTuple):
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
+
+
+def redirect_target(url: str, location: str | None) -> str:
+    """Describe where a redirect of the URL leads, with none of its path: that may hold a part of an event or a secret.
+
+    Empty if that is not known.
+    """
+    try:
+        here, there = urlsplit(url), urlsplit(urljoin(url, location or ""))
+        origin, same_host = f"{there.scheme}://{there.netloc.rpartition('@')[2]}", here.netloc == there.netloc
+    except ValueError:
+        return ""
+    if not location or not origin.isascii() or not origin.isprintable() or len(origin) > _MAX_ORIGIN:
+        return ""
+    slash = ""
+    if here.path != there.path and here.path.rstrip("/") == there.path.rstrip("/"):
+        slash = " with a slash at its end" if there.path.endswith("/") else " without the slash at its end"
+    if here.path != there.path and not slash:
+        return f"another path of {origin}"
+    if same_host and here.scheme == there.scheme:
+        return f"the same URL{slash}" if slash else ""
+    return f"the same path{slash} at {origin}"
 
 
 class Tls(NamedTuple):

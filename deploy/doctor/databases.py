@@ -96,9 +96,9 @@ def _finding(settings: Settings, place: SecretBackend, is_local: bool) -> Findin
         if found.kind == "setup":
             return problem(f"the database rejects the check ({found.code}): {found.message}", found.act)
         if found.kind == "passing":
-            return problem(
-                f"the database cannot be read now ({found.code}): {found.message}", "wait, or end what holds it"
-            )
+            code = f" ({found.code})" if found.code else ""
+            todo = found.act or "wait, or end what holds it"
+            return problem(f"the database cannot be read now{code}: {found.message}", todo)
         rule = f"the database is not reachable: {found.message}"
         return problem(rule, found.act or HERE) if is_local else unknown(rule, found.act or NOT_HERE)
     finally:

@@ -163,14 +163,13 @@ class HttpDestination:
         """Log the doubt at the first such response in this process. Each attempt's record has it in full."""
         if not self._has_warned:
             self._has_warned = True
-            advice = "the receiver answers with an HTML page, often a login page: check the URL or set `success_when`"
             logs.log(
                 "WARNING",
-                "delivered, perhaps to a login page",
+                "delivered, perhaps without success",
                 function="notify",
                 destination=self._name,
                 status=response.status,
-                reason=advice,
+                reason="its answer may say so (`hookchain events show`): check the URL, or set `success_when`",
             )
 
 
@@ -275,11 +274,20 @@ class HttpSender:
         if fetched.status == 401 and request.auth and self._authenticator.forget_token(request.auth, outgoing):
             outgoing = await self._authenticated(request, plain, deadline, secrets)
             fetched = await self._fetch.fetch(outgoing)
-        return self._response(fetched, [*_values(secrets), *_sent_credentials(outgoing), *request.credentials])
+        credentials = [*_values(secrets), *_sent_credentials(outgoing), *request.credentials]
+        return self._response(fetched, outgoing.url, credentials)
 
-    def _response(self, fetched: fetch.Fetched, credentials: list[str]) -> Response:
+    def _response(self, fetched: fetch.Fetched, url: str, credentials: list[str]) -> Response:
         body = credential_masks.without_credentials(fetched.body, credentials)
-        return Response(fetched.status, fetched.headers, body, self._now(), fetched.is_cut)
+        location = fetched.header("location") if 300 <= fetched.status < 400 else None
+        if location is None:
+            return Response(fetched.status, fetched.headers, body, self._now(), fetched.is_cut)
+        # Where the URL itself is a secret, its parts may stand in the address of the redirect.
+        is_shown = "@" not in location and not any("://" in each for each in credentials)
+        address = credential_masks.masked(location.partition("?")[0], credentials) if is_shown else ""
+        headers = (("location", address), *[pair for pair in fetched.headers if pair[0] != "location"])
+        redirect_to = fetch.redirect_target(url, location)
+        return Response(fetched.status, headers, body, self._now(), fetched.is_cut, redirect_to)
 
     async def _authenticated(
         self, request: OutgoingRequest, outgoing: fetch.Outgoing, deadline: float, secrets: SecretValues

@@ -82,13 +82,17 @@ class OutgoingRequest:
 
 
 class Response(NamedTuple):
-    """Header names are in lower case. The body is cut after 64 KiB. `now` is when it came, in Unix seconds."""
+    """Header names are in lower case. The body is cut after 64 KiB. `now` is when it came, in Unix seconds.
+
+    `redirect_to` describes where a redirect leads; empty if that is not known.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
     now: float
     is_cut: bool = False
+    redirect_to: str = ""
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
@@ -121,8 +125,10 @@ class Response(NamedTuple):
 
     @property
     def excerpt(self) -> str:
-        """The status and the beginning of the body, for people to read."""
-        return oneline(f"{self.status} {self.body.decode('utf-8', 'replace')}").strip()[:MAX_EXCERPT_CHARACTERS]
+        """The status, the address of a redirect, and the beginning of the body, for people to read."""
+        location = (self.header("location") or "") if self.redirect_to else ""
+        text = f"{self.status} {location} {self.body.decode('utf-8', 'replace')}"
+        return oneline(text).strip()[:MAX_EXCERPT_CHARACTERS]
 
     @property
     def retry_after_seconds(self) -> float | None:
@@ -224,8 +230,12 @@ def outcome_by_status(
     if status == 410:
         return Disabled(f"{service} answered 410: this address is gone for good", excerpt)
     after = response.retry_after_seconds if status in _LATER or status >= 500 else None
-    redirects = "; redirects are not followed: set `url` to the address that it names" if 300 <= status < 400 else ""
-    return RetryLater(f"{service} answered {status}{redirects}", after, excerpt)
+    if 300 <= status < 400:
+        act = "set `url` to the address that it names"
+        if response.redirect_to:
+            act = f"it leads to {response.redirect_to}, so correct `url`"
+        return RetryLater(f"{service} answered {status}; redirects are not followed: {act}", after, excerpt)
+    return RetryLater(f"{service} answered {status}", after, excerpt)
 
 
 def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:

@@ -121,17 +121,32 @@ async def service_account_token(scope: str, key: str, fetch: Fetch, now: float) 
 
     https://developers.google.com/identity/protocols/oauth2/service-account#authorizingrequests
     """
+    account = service_account_key(key)
+    url = account.token_url
+    times = {"iat": int(now), "exp": int(now) + ASSERTION_SECONDS}
+    claims: Json = {"iss": account.email, "scope": scope, "aud": url, **times}
+    assertion = _signed_assertion({"alg": "RS256", "typ": "JWT", "kid": account.key_id}, claims, account.pem)
+    return await _request_token(url, {"grant_type": _GRANT_OF_A_KEY, "assertion": assertion}, (), fetch, now, False)
+
+
+class ServiceAccountKey(NamedTuple):
+    email: str
+    pem: str
+    token_url: str
+    key_id: Json
+
+
+def service_account_key(text: str) -> ServiceAccountKey:
+    """Read the key of a Google service account, a JSON document. Raises Temporary (`secret_unusable`)."""
     try:
-        document: Json = json.loads(key)
+        document: Json = json.loads(text)
     except ValueError:
         document = None
     fields = mapping_at(document)
     email, pem, url = (fields.get(name) for name in ("client_email", "private_key", "token_uri"))
     if not isinstance(email, str) or not isinstance(pem, str) or not isinstance(url, str):
         raise Temporary("secret_unusable", "the secret is not the key of a Google service account, a JSON document")
-    claims: Json = {"iss": email, "scope": scope, "aud": url, "iat": int(now), "exp": int(now) + ASSERTION_SECONDS}
-    assertion = _signed_assertion({"alg": "RS256", "typ": "JWT", "kid": fields.get("private_key_id")}, claims, pem)
-    return await _request_token(url, {"grant_type": _GRANT_OF_A_KEY, "assertion": assertion}, (), fetch, now, False)
+    return ServiceAccountKey(email, pem, url, fields.get("private_key_id"))
 
 
 def _signed_assertion(header: Json, claims: Json, pem: str) -> str:

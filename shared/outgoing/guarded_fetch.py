@@ -207,7 +207,7 @@ class GuardedFetch:
                     is_sent = False
         except OSError as error:  # ssl's errors and a timeout are some
             kind = Unanswered if is_sent else Temporary
-            raise kind("host_unreachable", f"{target.host} {_cause(error, request)}") from error
+            raise kind("host_unreachable", f"{target.host} {_cause(error, request, target.port)}") from error
 
     def close(self) -> None:
         self._idle.close()
@@ -299,24 +299,26 @@ _PLAIN_HTTP: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_
 """OpenSSL's reasons where the other side answers in another protocol: most often it speaks HTTP."""
 
 
-def _cause(error: OSError, request: Outgoing) -> str:
+def _cause(error: OSError, request: Outgoing, port: int) -> str:
     """Return the cause of the failure, without any text that the other side sent."""
     match error:
         case _ConnectTimeout():
             kind = "TLS connection" if request.url.lower().startswith("https:") else "connection"
-            return f"accepted no {kind} within {CONNECT_SECONDS:g} s"
+            return f"accepted no {kind} at port {port} within {CONNECT_SECONDS:g} s"
         case TimeoutError():
             return f"did not answer within {request.timeout_seconds:g} s"
         case ssl.SSLCertVerificationError():
             return f"has a certificate that does not prove its name: {error.verify_message}"
         case ssl.SSLError() if error.reason in _PLAIN_HTTP:
-            return "speaks plain HTTP at this port and no TLS: correct the port, or write http:// if that is meant"
+            return f"speaks plain HTTP at port {port} and no TLS: correct the port, or write http:// if that is meant"
         case ssl.SSLError():
             return f"does not speak TLS as we do: {re.sub(r'[^A-Z0-9_]', '', error.reason or 'UNKNOWN')}"
         case socket.gaierror():
             return "has no address that DNS knows"
         case ConnectionRefusedError():
-            return "refused the connection"
+            return f"refused the connection at port {port}"
         case ConnectionError() if error.errno is None and error.args:
-            return f"gave no whole answer: {error.args[0]}"
+            is_plain = request.url.lower().startswith("http:")
+            tls = f"; if port {port} speaks TLS, write https://" if is_plain else ""
+            return f"gave no whole answer: {error.args[0]}{tls}"
     return f"could not be reached: {type(error).__name__}"

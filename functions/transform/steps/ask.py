@@ -200,7 +200,8 @@ def _verify_answer(answer: fetch.Fetched, question: Question) -> None:
     if status in _RETRIED_STATUSES or status >= 500:
         raise errors.Temporary("host_unavailable", f"{question.host} answered {status}")
     if not 200 <= status < 300:
-        redirects = "; redirects are not followed: set the URL that it names" if 300 <= status < 400 else ""
+        target = fetch.redirect_target(question.url, answer.header("location")) or "the URL that it names"
+        redirects = f"; redirects are not followed: it leads to {target}, so set that" if 300 <= status < 400 else ""
         raise errors.Permanent("request_rejected", f"{question.host} answered {status}{redirects}")
     if answer.is_cut:
         raise errors.Permanent("response_too_large", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")

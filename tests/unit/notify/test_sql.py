@@ -339,6 +339,20 @@ def test_a_postgresql_without_numbers_for_transactions_is_tried_later() -> None:
     assert isinstance(outcome_of("postgresql", {"C": "54000", "M": message}), RetryLater)
 
 
+@pytest.mark.parametrize(
+    ("message", "act"),
+    [
+        ("no such table: orders", "create the table, or set `create: true`"),
+        ("table orders has no column named a", "the table lacks a column of `columns`"),
+        ("unable to open database file", "the folder of the file `database` must exist"),
+    ],
+)
+def test_sqlite_says_by_its_text_what_to_do(message: str, act: str) -> None:
+    outcome = fault_of(OperationalError("INSERT", None, sqlite3.OperationalError(message)), "sqlite").outcome
+    assert isinstance(outcome, RetryLater | Disabled)
+    assert act in outcome.reason
+
+
 @pytest.mark.parametrize(("kind", "number"), [(kind, int(each)) for kind in MYSQL for each in MYSQL[kind].split()])
 def test_mysql_says_by_its_number_what_follows(number: int, kind: type[Outcome]) -> None:
     outcome = outcome_of("mysql", number, "what happened")

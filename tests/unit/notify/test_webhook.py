@@ -160,6 +160,47 @@ def test_a_redirect_is_said_not_to_be_followed(status: int, note: bool) -> None:
     assert ("redirects are not followed: set `url`" in outcome.reason) is note
 
 
+@pytest.mark.parametrize(
+    ("status", "act"),
+    [(401, "correct `auth` or its secret"), (404, "correct `url`"), (405, "correct `method`"), (500, "")],
+)
+def test_a_status_comes_with_what_the_operator_can_do(status: int, act: str) -> None:
+    outcome = outcome_of(webhook, status)
+    assert isinstance(outcome, RetryLater)
+    assert act in outcome.reason
+    assert bool(act) == (outcome.reason != f"the receiver answered {status}")
+
+
+@pytest.mark.parametrize(
+    ("location", "place", "answer"),
+    [
+        ("/in/", "the same URL with a slash at its end", "301 /in/"),
+        (
+            "https://www.example.com/in?a=1",
+            "the same path at https://www.example.com",
+            "301 https://www.example.com/in",
+        ),
+        (
+            "https://sso.example.com/login",
+            "another path of https://sso.example.com",
+            "301 https://sso.example.com/login",
+        ),
+        ("https://u:p@sso.example.com/login", "another path of https://sso.example.com", "301"),
+    ],
+)
+async def test_a_redirect_says_where_it_leads(location: str, place: str, answer: str) -> None:
+    outcome = await connected(Fetched(301, (("location", location),), b"")).attempt(example_delivery(DATA), ATTEMPT)
+    assert isinstance(outcome, RetryLater)
+    assert f"it leads to {place}, so correct `url`" in outcome.reason
+    assert outcome.answer == answer
+
+
+async def test_an_answer_that_denies_its_success_is_pointed_out() -> None:
+    outcome = await connected(Fetched(200, (), b'{"ok": false}')).attempt(example_delivery(DATA), ATTEMPT)
+    assert isinstance(outcome, Delivered)
+    assert "set `success_when: body.ok`" in outcome.answer
+
+
 def test_410_disables() -> None:
     assert isinstance(outcome_of(webhook, 410), Disabled)
 

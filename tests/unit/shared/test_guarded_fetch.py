@@ -207,7 +207,7 @@ async def test_a_port_that_speaks_plain_http_is_named() -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         request = Outgoing("GET", f"https://127.0.0.1:{port}/", allow_private=True)
-        assert "speaks plain HTTP at this port and no TLS" in await trouble(guarded(), request)
+        assert "speaks plain HTTP at port" in await trouble(guarded(), request)
 
 
 async def test_a_port_that_accepts_and_says_nothing_of_tls_is_named_with_the_time_that_it_had(
@@ -223,7 +223,7 @@ async def test_a_port_that_accepts_and_says_nothing_of_tls_is_named_with_the_tim
     silent.close()
     for writer in writers:
         writer.close()
-    assert detail == "127.0.0.1 accepted no TLS connection within 0.05 s"
+    assert detail == f"127.0.0.1 accepted no TLS connection at port {port} within 0.05 s"
 
 
 async def test_over_tls_a_request_is_sent_when_the_socket_has_taken_it_all(

@@ -7,8 +7,9 @@ https://www.rfc-editor.org/rfc/rfc5321#section-4.1.1.4
 
 import asyncio
 import re
+import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, cast
 
@@ -25,6 +26,7 @@ MAX_MESSAGE_CHARACTERS: Final = 300
 DRAIN_SECONDS: Final = 0.005
 END_OF_MAIL: Final = b".\r\n"
 START_INPUT: Final = 354
+AUTHENTICATION_REQUIRED: Final = 530
 
 _DOT_FIRST: Final = re.compile(rb"(?m)^\.")
 # Raised for a broken connection, an unusual answer or a value that cannot be sent; a timeout is an OSError.
@@ -65,7 +67,7 @@ async def _session(
         tls_context=tls,
     )
     try:
-        await _connect(smtp, server.host, deadline)
+        await _connect(smtp, server, deadline)
         if server.security == "starttls":
             await _start_tls(smtp, server.host, deadline)
         await _log_in(smtp, login, deadline)
@@ -77,7 +79,7 @@ async def _session(
         smtp.close()
 
 
-async def _connect(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
+async def _connect(smtp: aiosmtplib.SMTP, server: SmtpServer, deadline: float) -> None:
     try:
         async with asyncio.timeout_at(deadline):
             await smtp.connect()
@@ -85,7 +87,7 @@ async def _connect(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
         reason = _reason(error)
         if isinstance(error, TimeoutError) and not smtp.use_tls:
             reason += ", or it waits for TLS from the start: write smtps:// then"
-        raise CannotSend(f"{host} cannot be reached: {reason}", held=False) from error
+        raise CannotSend(f"{server.host} cannot be reached at port {server.port}: {reason}", held=False) from error
 
 
 async def _start_tls(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
@@ -162,6 +164,8 @@ async def _envelope(
         if _rejection(error.code) == "later":
             return _all(letter.recipients, "later", text), []
         act = "set EMAIL_FROM, or the destination's `from`, to an address that it lets you use"
+        if error.code == AUTHENTICATION_REQUIRED:
+            act = "write the user into SMTP_URL (smtp://user@host), and set the secret smtp-password"
         raise CannotSend(f"the SMTP server rejects the sender {sender} ({text}): {act}", held=True) from error
     fates: list[RecipientFate] = []
     accepted: list[Address] = []
@@ -234,6 +238,14 @@ def _message(code: int, message: str) -> str:
     return f"{code} {oneline(message[:MAX_MESSAGE_CHARACTERS])}"
 
 
+_CAUSES: Final[Mapping[type[Exception], str]] = {
+    socket.gaierror: "DNS knows no address of that name",
+    ConnectionRefusedError: "it refused the connection",
+    TimeoutError: "no answer came in time",
+    aiosmtplib.SMTPServerDisconnected: "it closed the connection",
+}
+
+
 def _reason(error: Exception) -> str:
     """Return the kind of the error, which the library may have wrapped; never the server's text."""
     cause = (
@@ -243,4 +255,6 @@ def _reason(error: Exception) -> str:
     )
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted ({cause.verify_message})"
-    return type(cause).__name__
+    if isinstance(cause, ssl.SSLError):
+        return "it does not speak TLS from the start there: correct the port, or write smtp://"
+    return next((text for kind, text in _CAUSES.items() if isinstance(cause, kind)), type(cause).__name__)

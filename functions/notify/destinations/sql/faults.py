@@ -65,6 +65,10 @@ class Fault:
         """Return what the operator can do about it, or what the code means for a row; nothing where it is not known."""
         if self.kind == "connection":
             return next((act for text, act in _TLS_ACTS.items() if text in self.message), "")
+        if not self.code:
+            found = next((act for text, act in _SQLITE_ACTS.items() if text in self.message), None)
+            if found is not None:
+                return found
         default = "correct the configuration, the table or its rights" if self.kind in ("setup", "no_table") else ""
         return _ACTS.get(self.code[:5], default)
 
@@ -84,7 +88,7 @@ class Fault:
                 return Disabled(f"the database rejects every row{code}{act}", self.message)
             case "connection":
                 return RetryLater(f"the database is not reachable{code}{act}", UNREACHABLE_SECONDS, self.message)
-        return RetryLater(f"the database cannot write the row now{code}", None, self.message)
+        return RetryLater(f"the database cannot write the row now{code}{act}", None, self.message)
 
 
 _CREATE: Final = "create the table, or set `create: true`"
@@ -127,6 +131,15 @@ _ACTS: Final = {
     "1049": _LOGIN,
     "42P10": _INDEX,
 }
+_SQLITE_ACTS: Final = {
+    "no such table": _CREATE,
+    "has no column named": _COLUMN,
+    "NOT NULL constraint": _NO_VALUE,
+    "UNIQUE constraint": _TAKEN,
+    "unable to open database file": "the folder of the file `database` must exist and be writable for notify",
+    "readonly database": "notify must be able to write to the file `database`",
+}
+"""The act for a part of SQLite's texts, which has no codes here."""
 _NO_TLS: Final = "the server offers no TLS: turn it on there, or set `tls: off`"
 _TLS_ACTS: Final = {
     " SSL": _NO_TLS,

@@ -16,7 +16,7 @@ from functions.notify import http_kind
 from functions.notify.destination import Attempt
 from functions.notify.event_content import bytes_in, public_cloudevent
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from shared.delivery import Delivery, Outcome
+from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent, Rejected
 from shared.event import Event, oneline
 from shared.fetch import Tls
@@ -49,6 +49,18 @@ CONTENT_TYPES: Final[dict[Format, str]] = {
 MAX_SEARCHED_BYTES: Final = 4_096
 """How much of a response is searched for the title of an HTML page."""
 MAX_TITLE_CHARACTERS: Final = 80
+_ACTS: Final = {
+    400: "its answer may say what is wrong with the body or headers (`body`, `format`, `headers`)",
+    401: "it wants a login, or another one: correct `auth` or its secret",
+    403: "the login or the signature may not do this: correct `auth`, `secret` or the rights there",
+    404: "there is nothing at this address: correct `url`",
+    405: "it takes another method there: correct `method` or `url`",
+    413: "the body is too large for it: send less, for example with a `body` of your own",
+    415: "it takes another content type: set `format`",
+    422: "its answer may say what is wrong with the body (`body`, `format`)",
+    429: "it limits how often it is called: set `rate`",
+}
+"""What the operator can do about a status of the receiver."""
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]+)", re.IGNORECASE)
 _UNQUOTED: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~\\"
 """What stays as it is in a header of CloudEvents' HTTP binding: printable ASCII but space, `"` and `%`."""
@@ -145,11 +157,20 @@ def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues,
 
 def outcome(response: Response) -> Outcome:
     """Return the outcome. Any status other than 2xx and 410 is retried: a receiver's fault is often fixed."""
-    return http_kind.outcome_by_status(response, "the receiver")
+    outcome = http_kind.outcome_by_status(response, "the receiver")
+    act = _ACTS.get(response.status)
+    return replace(outcome, reason=f"{outcome.reason}: {act}") if act and isinstance(outcome, RetryLater) else outcome
 
 
 def doubt_of(response: Response) -> str | None:
-    """Return a warning if the response is an HTML page: an API rarely returns one, and a login form always is one."""
+    """Return a warning if the response says that it is no success, or is an HTML page.
+
+    An API rarely returns a page, and a login form always is one.
+    """
+    for name in ("ok", "success"):
+        if f'"{name}"'.encode() in response.body and response.member(name) is False:
+            rule = f"which often means that nothing was accepted: set `success_when: body.{name}`"
+            return f'the receiver answered {response.status} with "{name}": false, {rule}'
     content_type = response.header("content-type") or ""
     beginning = response.body[:MAX_SEARCHED_BYTES]
     if "html" not in content_type.lower() or b"<html" not in beginning.lower():

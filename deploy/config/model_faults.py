@@ -6,6 +6,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Final, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, read_as
@@ -126,6 +127,8 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
         case "missing":
             return fault_text(detail)
     rule = fault_text(detail)
+    if detail["type"] == "string_pattern_mismatch" and (examples := _examples_at(model, detail["loc"])):
+        rule = f"must have the form of {' or '.join(map(repr, examples))}"
     found = detail["input"]
     if isinstance(found, str | int | float) and "; got " not in rule:  # of a secret's name, only the length is shown
         rule = f"{rule}; got {found!r}"
@@ -141,6 +144,26 @@ def _suggestion(found: object, detail: ErrorDetails) -> str:
     expected = re.findall(r"'([^']*)'", str(detail["ctx"]["expected"]))
     near = nearest(found, expected) if isinstance(found, str) else None
     return f"; did you mean {near!r}?" if near else ""
+
+
+def _examples_at(model: type[BaseModel], path: DocumentPath) -> list[object]:
+    """Return the examples of the field at the path; none if it has none."""
+    found: object = model
+    for part in path[:-1]:
+        found = _inside(_unwrapped(found), part)
+    unwrapped = _unwrapped(found)
+    fields = unwrapped.model_fields.items() if _is_model(unwrapped) else ()
+    chosen = next((field for name, field in fields if path[-1] in {name, field.alias}), None)
+    return list(chosen.examples or _inner_examples(chosen.annotation)) if chosen else []
+
+
+def _inner_examples(annotation: object) -> list[object]:
+    """Return the examples in an annotation such as `Annotated[str, Field(…)] | None`."""
+    for choice in get_args(annotation):
+        for mark in getattr(choice, "__metadata__", ()):
+            if isinstance(mark, FieldInfo) and mark.examples:
+                return list(mark.examples)
+    return []
 
 
 def keys_at(model: type[BaseModel], path: DocumentPath) -> list[str]:

@@ -90,9 +90,9 @@ class Settings(kind_settings.KindSettings):
 
     extras_with_secret: ClassVar[tuple[str, ...]] = ("crypto",)  # the key signs by RSA
 
-    project: Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,63}$")]
-    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,1024}$")]
-    table: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
+    project: Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,63}$", examples=["my-project"])]
+    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,1024}$", examples=["my_dataset"])]
+    table: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$", examples=["orders"])]
     columns: Annotated[
         Mapping[ColumnName, Annotated[ColumnSettings, BeforeValidator(written_column)]],
         Field(min_length=1, max_length=1_000),

@@ -166,7 +166,7 @@ class Settings(KindSettings):
     source: LineTemplate | None = None
     detail_type: LineTemplate | None = None
     secret: SecretName | None = None
-    access_key_id: Annotated[str, Field(pattern=r"^[A-Z0-9]{16,128}$")] | None = None
+    access_key_id: Annotated[str, Field(pattern=r"^[A-Z0-9]{16,128}$", examples=["AKIAIOSFODNN7EXAMPLE"])] | None = None
     api_url: ServerAddress | None = None
     allow_private: bool = False
 

@@ -34,9 +34,9 @@ class Settings(builds.RefSettings):
 
     extras_with_secret: ClassVar[tuple[str, ...]] = ("crypto",)  # the key signs by RSA
 
-    project: Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,63}$")] | None = None
-    location: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] = "global"
-    trigger: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    project: Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,63}$", examples=["my-project"])] | None = None
+    location: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$", examples=["europe-west1"])] = "global"
+    trigger: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["deploy-shop"])] | None = None
     ref_type: Literal["branch", "tag", "commit"] = "branch"
     substitutions: dict[Name, builds.Value] = Field(default_factory=dict, max_length=100)
     secret: SecretName | None = None

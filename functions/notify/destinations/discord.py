@@ -30,7 +30,7 @@ class Settings(chat_messages.MessageSettings):
     person_address: ClassVar[str] = "discord"
 
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
-    thread: Annotated[str, Field(pattern=rf"^{Snowflake}$")] | None = None
+    thread: Annotated[str, Field(pattern=rf"^{Snowflake}$", examples=["165511591545143296"])] | None = None
 
 
 def request(

@@ -28,7 +28,7 @@ class Settings(builds.RefSettings):
     """
 
     secret: SecretName
-    project: Annotated[str, Field(pattern=r"^([0-9]{1,20}|[\w.-]+(/[\w.-]+){1,20})$")]
+    project: Annotated[str, Field(pattern=r"^([0-9]{1,20}|[\w.-]+(/[\w.-]+){1,20})$", examples=["group/name"])]
     ref: builds.Ref
     inputs: dict[Name, builds.Value] = Field(default_factory=dict, max_length=20)
     variables: dict[Name, builds.Value] = Field(default_factory=dict, max_length=100)

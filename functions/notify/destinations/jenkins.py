@@ -27,7 +27,7 @@ class Settings(builds.BuildSettings):
 
     secret: SecretName
     url: kind_settings.ServerAddress
-    job: Annotated[str, Field(pattern=r"^[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*$", max_length=500)]
+    job: Annotated[str, Field(pattern=r"^[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*$", examples=["folder/name"], max_length=500)]
     username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{1,255}$")]
     parameters: dict[Name, builds.Value] = Field(default_factory=dict, max_length=100)
 

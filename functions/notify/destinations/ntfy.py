@@ -40,7 +40,7 @@ class Settings(kind_settings.KindSettings):
     person_address: ClassVar[str] = "ntfy"
 
     server: kind_settings.ServerAddress = "https://ntfy.sh"
-    topic: str | None = Field(default=None, pattern=r"^[-_A-Za-z0-9]{1,64}$")
+    topic: str | None = Field(default=None, pattern=r"^[-_A-Za-z0-9]{1,64}$", examples=["builds"])
     topic_secret: SecretName | None = None
     to: ToPerson | None = None
     secret: SecretName | None = None

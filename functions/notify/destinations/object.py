@@ -83,7 +83,7 @@ _NO_DELETE: Final = b"storage.objects.delete"
 _TAKEN: Final = "conditionNotMet"
 _GOOGLE_HELD: Final = re.compile(r"cloudKms|userProject|badRequest")
 """In a reason of Cloud Storage for a 400 that is about the bucket, its key or its project, and about no object."""
-_ACT: Final = "correct the bucket, or let the account create objects there (Storage Object Creator)"
+_ACT: Final = "correct the bucket, or let the account create objects there (Storage Object Creator, s3:PutObject)"
 
 
 MetadataName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
@@ -122,7 +122,10 @@ class Settings(kind_settings.KindSettings):
 
     extras_with_secret: ClassVar[tuple[str, ...]] = ("crypto",)  # a service account's key signs by RSA
 
-    bucket: Annotated[str, Field(pattern=r"^(gs|s3)://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")]
+    bucket: Annotated[
+        str,
+        Field(pattern=r"^(gs|s3)://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", examples=["s3://my-bucket", "gs://my-bucket"]),
+    ]
     key: Annotated[str, kind_settings.checked_by(key_template)] | None = None
     format: Format = "json"
     value: kind_settings.EventExpression | None = None
@@ -130,7 +133,7 @@ class Settings(kind_settings.KindSettings):
     gzip: bool = False
     content_type: Annotated[str, AfterValidator(_media_type)] | None = None
     metadata: dict[MetadataName, kind_settings.LineTemplate] = Field(default_factory=dict, max_length=10)
-    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] | None = None
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$", examples=["eu-central-1"])] | None = None
     endpoint: kind_settings.ServerAddress | None = None
     access_key_id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")] | None = None
     secret: SecretName | None = None

@@ -83,7 +83,7 @@ class Settings(KindSettings):
     extras: ClassVar[tuple[str, ...]] = ("crypto",)
     person_address: ClassVar[str] = "push"
 
-    project: str = Field(pattern=r"^[a-z][a-z0-9:.-]{4,60}$")
+    project: str = Field(pattern=r"^[a-z][a-z0-9:.-]{4,60}$", examples=["my-project"])
     secret: SecretName | None = None
     token: LineTemplate | None = None
     fid: LineTemplate | None = None

@@ -67,7 +67,7 @@ class Settings(MessageSettings):
 
     person_address: ClassVar[str] = "slack"
 
-    channel: Annotated[str, Field(pattern=r"^[#@]?[\w.-]{1,80}$")] | None = None
+    channel: Annotated[str, Field(pattern=r"^[#@]?[\w.-]{1,80}$", examples=["C0123ABCD", "#builds"])] | None = None
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
 
 

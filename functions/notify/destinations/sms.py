@@ -75,12 +75,12 @@ class Settings(KindSettings):
     digests: ClassVar[bool] = True
     person_address: ClassVar[str] = "phone"
 
-    account: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
-    api_key: str | None = Field(default=None, pattern=r"^SK[0-9a-fA-F]{32}$")
+    account: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$", examples=["AC" + "0" * 32])
+    api_key: str | None = Field(default=None, pattern=r"^SK[0-9a-fA-F]{32}$", examples=["SK" + "0" * 32])
     secret: SecretName
     to: Annotated[Annotated[LineTemplate, A_TEXT] | Annotated[NamedPerson, A_PERSON], Discriminator(tag_of)]
     allow_recipients: tuple[Annotated[str, Field(pattern=PREFIX)], ...] = ()
-    from_: str = Field(alias="from", pattern=SENDER)
+    from_: str = Field(alias="from", pattern=SENDER, examples=["+15005550006"])
     text: TextTemplate = "{{ type }} from {{ source }}"
     max_characters: int = Field(default=MAX_CHARACTERS, ge=1, le=MAX_CHARACTERS)
     status_callback: WebAddress | None = None

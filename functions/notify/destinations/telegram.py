@@ -34,7 +34,10 @@ class Settings(chat_messages.MessageSettings):
 
     person_address: ClassVar[str] = "telegram"
 
-    chat: Annotated[str, Field(pattern=r"^(-?[0-9]{1,20}|@[A-Za-z0-9_]{3,64})$")] | None = None
+    chat: (
+        Annotated[str, Field(pattern=r"^(-?[0-9]{1,20}|@[A-Za-z0-9_]{3,64})$", examples=["-1001234567890", "@channel"])]
+        | None
+    ) = None
     topic: Annotated[int, Field(ge=1)] | None = None
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
     silent: bool = False

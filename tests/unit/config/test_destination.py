@@ -135,3 +135,18 @@ destinations:
     assert "b → c → b" in faults
     assert "c → b → c" in faults
     assert "destination 'a'" not in faults
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        (
+            "slack: {secret: s-l, channel: my channel}",
+            "channel: must have the form of 'C0123ABCD' or '#builds'",
+        ),
+        ("object: {bucket: files, key: x}", "bucket: must have the form of 's3://my-bucket' or 'gs://my-bucket'"),
+        ("ntfy: {topic: my topic}", "topic: must have the form of 'builds'; got 'my topic'"),
+    ],
+)
+def test_a_setting_of_another_form_is_shown_an_example(kind: str, rule: str) -> None:
+    assert rule in faults_of_text(f"destinations:\n  office: {{{kind}}}\n")

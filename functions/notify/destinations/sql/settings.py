@@ -67,12 +67,12 @@ class Settings(KindSettings):
 
     url_secret: SecretName | None = None
     driver: Driver | None = None
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")] | None = None
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$", examples=["db.example.com"])] | None = None
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     database: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     user: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     password_secret: SecretName | None = None
-    cloud_sql: Annotated[str, Field(pattern=_INSTANCE)] | None = None
+    cloud_sql: Annotated[str, Field(pattern=_INSTANCE, examples=["my-project:europe-west1:orders"])] | None = None
     tls: Annotated[Literal["verify", "off"] | None, BeforeValidator(_as_tls)] = None
     authorities: str | None = None
     schema_: Identifier | None = Field(default=None, alias="schema")

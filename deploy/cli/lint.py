@@ -18,7 +18,7 @@ from deploy.doctor.senders import senders
 from deploy.explain.event_type_findings import event_type_findings
 from deploy.gcp.costs import resources
 from deploy.gcp.deployment import measured as limits_of_google
-from deploy.secrets import needs, values
+from deploy.secrets import forms, needs, values
 from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology, over_limits
 from shared.did_you_mean import did_you_mean
@@ -40,6 +40,9 @@ def _run(options: argparse.Namespace) -> int:
         file = compiler.read_config(chosen.path, environ)
         slices = compiler.compile_config(file)
         faults = list(secret_faults(compiler.secrets_needed(slices), environ)) if options.secrets else []
+        if faults and not options.env_file.exists() and options.env_file != checkout.own_env_file({}):
+            rule = "does not exist, although HOOKCHAIN_ENV_FILE names it"
+            faults.append(Fault(0, str(options.env_file), rule))
         types = event_type_findings(file, slices)
         if faults or types.faults:
             raise ConfigFaults(file.file, [*faults, *types.faults])
@@ -112,6 +115,7 @@ def secret_warnings(
     """Yield the warnings that `--secrets` adds."""
     if options.secrets:
         yield from short_secrets(slices, environ)
+        yield from unusable_secrets(slices, environ)
         yield from unused_secrets(
             str(options.env_file), dotenv.read_dotenv(options.env_file), compiler.secrets_needed(slices)
         )
@@ -127,6 +131,16 @@ def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Faul
                 yield Fault(0, f"secret {name!r}", f"SECRET_WEAK: its value {fault}")
         if text is not None and not split_values(text):
             yield Fault(0, f"secret {name!r}", "SECRET_WEAK: its value is empty")
+
+
+def unusable_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
+    """Yield the secrets that a destination or step cannot use, and API keys where a signing secret is needed."""
+
+    def read_values(name: str) -> Sequence[str]:
+        return split_values(_secret_text(name, environ) or "")
+
+    for name, text in forms.unusable_secrets(slices, read_values):
+        yield Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r}").lstrip(": "))
 
 
 def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:

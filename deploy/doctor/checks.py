@@ -23,6 +23,7 @@ from deploy.doctor import places, senders
 from deploy.history.local import open_local_state
 from deploy.history.state import State, StateFault, configured_destinations
 from deploy.history.status import held_destinations
+from deploy.secrets import forms
 from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, needs
 from deploy.secrets.values import InvalidValue, count_short, is_generated, validated_values
@@ -106,6 +107,11 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
         more = f" ({len(weak) - 1} more are {WEAK})" if len(weak) > 1 else ""
         message = f"{weak[0].name}: {why_weak(weak[0], found[weak[0].name])}{more}"
         return problem(message, f"hookchain secrets set {weak[0].name}{subject.where}")
+    if unusable := list(forms.unusable_secrets(subject.slices, lambda name: _values_of(found.get(name)))):
+        name, text = unusable[0]
+        more = f" ({len(unusable) - 1} more have a wrong form)" if len(unusable) > 1 else ""
+        message = text.partition(": set it with ")[0] + more
+        return problem(message, f"hookchain secrets set {name}{subject.where}")
     if subject.where and (finding := _lacking_in_cloud(subject, missing)):
         return finding
     unreadable = [name for name, state in states.items() if state == UNREADABLE]
@@ -117,6 +123,10 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
     optional = [name for name, state in states.items() if state == MISSING]
     others = f"; not set, and not needed: {', '.join(optional)}" if optional else ""
     return ok(f"{len(needed) - len(optional)} found{short}{others}")
+
+
+def _values_of(stored: StoredSecret | None) -> Sequence[str]:
+    return stored.values if stored else ()
 
 
 def _lacking_in_cloud(subject: Subject, missing: Sequence[Need]) -> Finding | None:

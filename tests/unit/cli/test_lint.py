@@ -7,6 +7,7 @@ import pytest
 
 from deploy.aws import prepare
 from deploy.gcp.deployment import warnings
+from shared.secrets import variable_name
 from tests.fakes.command import Command, as_objects
 from tests.fakes.configurations import compile_text
 
@@ -199,6 +200,49 @@ def test_the_secrets_of_the_env_file_are_looked_at_where_it_is_asked_for(
     command("lint", "--config", str(config), "--secrets", "--env-file", str(env_file), code=code)
     assert message in command.error
     assert ("fewer than" in command.error) == ("fewer than" in message)
+
+
+UNUSABLE = """\
+sources:
+  form: {provider: stripe, secret: form-key}
+routes: [{name: all, steps: [{encrypt: {secret: field-key, paths: [data.a]}}], to: [chat, bot, rows, sheet, hook]}]
+destinations:
+  chat: {slack: {secret: chat-key, text: "{{ data.no_event_has_this }}"}}
+  bot: {telegram: {secret: bot-key, chat: "1"}}
+  rows: {sql: {url_secret: rows-key, table: t, columns: {a: {value: data.a, type: text}}, delivery_id: id}}
+  sheet: {sheet: {spreadsheet: 1ExampleOfASpreadsheet, sheet: A, columns: {A: data.a}, secret: json-key}}
+  hook: {webhook: {url: "https://a.example/{{ data.a }}", secret: hook-key}}
+"""
+SECRETS_OF_A_WRONG_FORM = {
+    "form-key": ("sk_test_0123456789abcdef0123", "begins with `sk_test_`, as an API key does"),
+    "field-key": ("a-passphrase-and-no-key", "value 1 is no AES key of 16, 24 or 32 bytes"),
+    "chat-key": ("xoxb-0123456789-abcdef", "must be the URL that Slack shows"),
+    "bot-key": ("0123456789abcdef", "must be the bot's token that @BotFather shows"),
+    "rows-key": ("postgresql://u:p@ss-word@host/db", "write `@` in the password as %40"),
+    "json-key": ("AIzaSyA0123456789abcdef", "is not the key of a Google service account"),
+    "hook-key": ("whsec_no-base64!", "cannot sign"),
+}
+
+
+def test_a_secret_of_a_form_that_its_user_cannot_use_is_a_warning_without_its_value(
+    config: Path, command: Command
+) -> None:
+    config.write_text(UNUSABLE, encoding="utf-8")
+    env_file = config.parent / ".env"
+    lines = [f"{variable_name(name)}={value}" for name, (value, _) in SECRETS_OF_A_WRONG_FORM.items()]
+    env_file.write_text("\n".join(lines), encoding="utf-8")
+    command("lint", "--config", str(config), "--secrets", "--env-file", str(env_file))
+    for name, (value, rule) in SECRETS_OF_A_WRONG_FORM.items():
+        assert any(f"secret '{name}': " in line and rule in line for line in command.error.splitlines())
+        assert value not in command.error
+
+
+def test_an_env_file_that_does_not_exist_is_named_beside_what_is_missing(
+    config: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(config.parent / "prd.env"))
+    command("lint", "--config", str(config), "--secrets", code=1)
+    assert "prd.env: does not exist, although HOOKCHAIN_ENV_FILE names it" in command.error
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback() -> None:

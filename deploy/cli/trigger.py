@@ -169,6 +169,8 @@ def _run(options: argparse.Namespace) -> int:
     provider = look_up.key_of(options.provider)
     if provider not in catalogue and (source_provider := provider_key(configured(options), options.provider)):
         options.source, options.provider, provider = options.provider, source_provider, source_provider
+    if provider not in catalogue and options.provider in mapping_at(configured(options).slices["receive"], "sources"):
+        raise ValueError(_unsampled_text(options.provider, options.state, environ_of(options)))
     if provider not in catalogue:
         raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(provider, catalogue)}")
     if options.list:
@@ -271,6 +273,12 @@ def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
     auth: list[Json] = [each.model_dump(exclude_none=True) for each in config.auth]
     part = provider_part(config, load_catalogue())
     return {"auth": auth, "methods": ["POST"], "max_body_bytes": config.max_body_bytes, **part}
+
+
+def _unsampled_text(source: str, state: Path, environ: Mapping[str, str]) -> str:
+    url = f"http://localhost:{local_ports(state, environ).receive}/{quote(source)}"
+    rule = f"the source {source!r} has no provider, and samples are of providers only"
+    return f"{rule}. Send it an event of your own: hookchain send {url} --source {source} event=example"
 
 
 def missing_source_text(provider: str, entry: ProviderEntry) -> str:

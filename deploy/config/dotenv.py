@@ -157,8 +157,14 @@ def _value(text: str, place: str) -> str:
 
 
 def add_to_dotenv(path: Path, values: Mapping[str, str], comment: str) -> None:
-    """Append variables after a comment. The file's text stays as it is; afterwards only its owner can read it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, PRIVATE_MODE)
+    """Append variables after a comment. The file's text stays as it is; afterwards only its owner can read it.
+
+    Raises DotenvFault.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, PRIVATE_MODE)
+    except OSError as error:
+        raise DotenvFault(f"{path} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
         os.fchmod(file.fileno(), PRIVATE_MODE)
         text = file.read()

@@ -22,6 +22,8 @@ HOST: Final = "127.0.0.1"
 DEFAULT_BASE: Final = 8080
 HIGHEST_BASE: Final = 65_535 - 10
 LSOF_SECONDS: Final = 2
+OTHER_FOLDER: Final = "If `make dev` was started with another HOOKCHAIN_STATE, set the same here, or give --state."
+"""The likeliest cause where a state folder lacks what a command looks for."""
 
 
 @dataclass(frozen=True, slots=True)

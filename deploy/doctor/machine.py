@@ -5,7 +5,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
@@ -44,6 +44,15 @@ def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callabl
         *complaint, todo = str(fault).split("\n")
         return problem(" ".join(complaint), todo)
     return ok(f"free, from {base} up")
+
+
+def processes(trouble: str, ledger_faults: Sequence[str]) -> Finding:
+    """Check what `hookchain dev` runs. `trouble` names the processes that do not answer."""
+    if trouble:
+        return problem(trouble, "stop `make dev` and start it again")
+    if ledger_faults:
+        return problem("; ".join(ledger_faults), "close that program")
+    return ok("each process answers")
 
 
 def env_file(path: Path) -> Finding:

@@ -11,6 +11,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deploy.config import running_dev
 from deploy.config.running_dev import HOST, Ports, port_base, ports_from, read_aws_environ, read_dev_file
 from deploy.history import journal_view, local_journal
 from deploy.history.cloud_journal import closing as closing_port
@@ -45,7 +46,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
     """Raises StateFault where the folder has no state."""
     path = folder / journal.FILE_NAME
     if not path.is_file():
-        raise StateFault(f"{folder} has no events. `make dev` stores them there; --state names another folder.")
+        raise StateFault(f"{folder} has no events. `make dev` stores them there. {running_dev.OTHER_FOLDER}")
     with local_journal.JournalReader(path) as stored, _journal(folder, stored) as reader:
         yield State(
             reader=reader,
@@ -78,13 +79,19 @@ def _troubles(folder: Path) -> Iterator[str]:
                 connection.getresponse()
         except (OSError, HTTPException):
             yield f"{name} does not answer: `hookchain logs --function {name}` may show why"
-    if (folder / LEDGER_FILE).is_file():
-        try:
-            with closing(sqlite3.connect(folder / LEDGER_FILE, timeout=ANSWER_SECONDS)) as ledger:
-                ledger.execute("BEGIN IMMEDIATE")
-                ledger.rollback()
-        except sqlite3.Error as error:
-            yield f"{folder / LEDGER_FILE}: {database.reason_of(error)}; another program may have it open"
+    yield from ledger_faults(folder)
+
+
+def ledger_faults(folder: Path) -> Iterator[str]:
+    """Yield why the ledger cannot be written."""
+    if not (folder / LEDGER_FILE).is_file():
+        return
+    try:
+        with closing(sqlite3.connect(folder / LEDGER_FILE, timeout=ANSWER_SECONDS)) as ledger:
+            ledger.execute("BEGIN IMMEDIATE")
+            ledger.rollback()
+    except sqlite3.Error as error:
+        yield f"{folder / LEDGER_FILE}: {database.reason_of(error)}; another program may have it open"
 
 
 def running_aws(folder: Path) -> "LocalAws | None":

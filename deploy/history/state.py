@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
 from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
+from deploy.config.running_dev import OTHER_FOLDER
 from deploy.history import cloud_journal, digests, journal_view
 from deploy.terminal.command_line import CommandError
 from shared import claim_check, errors, store_ports
@@ -101,7 +102,9 @@ class State:
 
     def missing_note(self, kind: str) -> str:
         """Return why an event that was accepted may not be found. On this machine, each is listed at once."""
-        if kind != "events" or self.lists_accepted:
+        if self.lists_accepted:
+            return f". {OTHER_FOLDER}"
+        if kind != "events":
             return ""
         return ". An event is listed once transform has processed it: `hookchain logs --event ID` shows it before that"
 

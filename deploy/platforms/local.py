@@ -53,7 +53,7 @@ class LocalPlatform:
 
     def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]:
         if not self.folder.is_dir():
-            raise CommandError(f"{self.folder} does not exist. `make dev` creates it; --state names another folder.")
+            raise CommandError(f"{self.folder} does not exist. `make dev` creates it. {running_dev.OTHER_FOLDER}")
         return local.open_local_stores(self.folder)
 
     @contextmanager
@@ -89,7 +89,8 @@ class LocalPlatform:
         return local_log.local_records(self.folder, since, is_followed)
 
     def running(self, now: float) -> Running:
-        return Running([local_version(self.folder)], local_backlogs(self.folder, now))
+        faults = list(local.ledger_faults(self.folder))
+        return Running([local_version(self.folder)], local_backlogs(self.folder, now), notes=faults)
 
     def subscribe_url(self) -> str:
         running = local.running_ports(self.folder)
@@ -105,7 +106,7 @@ class LocalPlatform:
     def serving_url(self) -> str:
         ports = local.running_ports(self.folder)
         if ports is None:
-            hint = "Start `make dev`, or use --platform gcp or --platform aws."
+            hint = f"Start `make dev`, or use --platform gcp or --platform aws. {running_dev.OTHER_FOLDER}"
             raise CommandError(f"no `hookchain dev` runs with {self.folder}. {hint}")
         return f"http://{running_dev.HOST}:{ports.receive}"
 
@@ -124,6 +125,15 @@ def open_local(options: argparse.Namespace, environ: Mapping[str, str], where: s
     return LocalPlatform(folder, getattr(options, "env_file", checkout.own_env_file()), environ)
 
 
+def _process_checks(folder: Path) -> list[Check]:
+    """Return the check of what runs; none if no `hookchain dev` runs with the folder."""
+    if local.running_ports(folder) is None:
+        return []
+    return [
+        Check("make dev", lambda: machine.processes(local_version(folder).trouble, list(local.ledger_faults(folder))))
+    ]
+
+
 def local_checks(subject: checks.Subject) -> list[Check]:
     options = subject.options
     place = open_local(options, subject.environ).secrets()
@@ -135,6 +145,7 @@ def local_checks(subject: checks.Subject) -> list[Check]:
         Check(".env", partial(machine.env_file, options.env_file)),
         Check("secrets", partial(checks.secrets_finding, subject, place)),
         Check("ports", partial(machine.ports, base, options.state, running_dev.is_free, running_dev.owner_of)),
+        *_process_checks(options.state),
         Check("disk", partial(machine.disk, options.state)),
         Check("sender", partial(checks.sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
         Check("deliveries", partial(checks.deliveries_finding, subject)),

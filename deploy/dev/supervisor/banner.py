@@ -120,7 +120,8 @@ def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[config_fil
 
 def _generated(setup: Setup) -> str:
     names = ", ".join(map(variable_name, setup.generated))
-    return f"Missing secrets were generated into {relative_path(setup.options.env_file)}: {names}"
+    file = f"{relative_path(setup.options.env_file)}{', a new file' if setup.is_env_file_new else ''}"
+    return f"Missing secrets were generated into {file}: {names}"
 
 
 def _unset(setup: Setup) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Final
 from deploy.history import local_log, local_requests
 from deploy.terminal import log_view, output
 from functions.receive.diagnosis.passwords import leaves_secret_open
+from shared import jsontext
 from shared.cloud.local import database, journal
 from shared.jsontext import JsonObject
 
@@ -56,20 +57,28 @@ class Output:
 
     def append_lines(self, name: str, lines: Sequence[str]) -> None:
         """Log, journal and show lines of a child. A line is parsed at most once."""
-        self.file.append(name, lines)
-        now, shown = clock(), []
+        now, shown, logged = clock(), [], []
         for line in lines:
             document = log_view.parse_log_line(line) if name == "receive" else None
+            is_noted = document is not None and self._add_secret_note(document)
+            logged.append(jsontext.to_json(document) if is_noted else line)
             if document is not None:
-                if document.get("code") in SECRET_CODES and (note := self.notes.get(str(document.get("source")))):
-                    document["detail"] = with_secret_note(str(document.get("detail", "")), note)
                 self.requests.add(document)
             if self._is_worth_showing(log_view.leading_severity(line)):
                 text = self._view.line(name, line, now, document)
                 if text is not None:
                     shown.append(text)
+        self.file.append(name, logged)
         if shown:
             self._write("\n".join(shown) + "\n")
+
+    def _add_secret_note(self, document: JsonObject) -> bool:
+        """Put the note on the source's secret into the detail of a rejection; return whether it was put there."""
+        note = self.notes.get(str(document.get("source"))) if document.get("code") in SECRET_CODES else None
+        if note is None:
+            return False
+        document["detail"] = with_secret_note(str(document.get("detail", "")), note)
+        return True
 
     def _is_worth_showing(self, severity: str) -> bool:
         if not log_view.is_routine(severity):

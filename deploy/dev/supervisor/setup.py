@@ -200,7 +200,8 @@ class Setup:
 
     `generated` and `short_secrets` are secrets' names: those that were generated, and those worth a warning.
     `unset` are the credentials of destinations that nobody has set: the deliveries to those destinations are held.
-    `misspelt` has a sentence for each secret whose name may be misspelt. `env_warnings` are those about .env.
+    `misspelt` has a sentence for each secret whose name may be misspelt. `env_warnings` are those about .env, which did
+    not exist where `is_env_file_new`.
     """
 
     options: Options
@@ -214,6 +215,7 @@ class Setup:
     unset: tuple[Need, ...] = ()
     misspelt: Mapping[str, str] = field(default_factory=dict)
     env_warnings: tuple[dotenv.DotenvWarning, ...] = ()
+    is_env_file_new: bool = False
 
     def children(self, sendgrid_key: str) -> tuple[Child, ...]:
         inherited = base_environ(self.environ, self.options.send_mail)
@@ -257,6 +259,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
     Raises ConfigFaults, DotenvFault, WeakSecret and MailNotConfigured.
     """
     environ = {**dotenv.read_dotenv(options.env_file), **shell}
+    is_env_file_new = not options.env_file.exists()
     dotenv.make_dotenv_private(options.env_file)
     configuration = load_configuration(prefer_config(options, environ), folders.root)
     if not options.send_mail and not environ.get("EMAIL_FROM"):
@@ -291,6 +294,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
         unset=tuple(need for need in needed if need.is_credential),
         misspelt=misspelt(options.env_file, names, (*readers, from_environment(generated)), ours),
         env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
+        is_env_file_new=is_env_file_new,
     )
 
 
@@ -318,6 +322,8 @@ def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
                 notes[source] = setup.misspelt[secret]
             elif secret in generated:
                 rule = f"secret {secret!r} was generated just now, because nothing had set {variable_name(secret)}"
+                if setup.is_env_file_new:
+                    rule += f" ({setup.options.env_file} did not exist)"
                 notes[source] = f"{rule}. Set it to the sender's secret, or set the new one at the sender"
     return notes
 

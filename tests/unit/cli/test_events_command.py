@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.config.running_dev import Hint, Ports, write_dev_file
+from deploy.config.running_dev import OTHER_FOLDER, Hint, Ports, write_dev_file
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.event import Event
@@ -191,7 +191,7 @@ def with_ledger(folder: Path, act: Callable[[LocalLedger], Awaitable[Answer]]) -
     [
         ("abcde", "the beginning of an id must have at least 6 characters; got 'abcde'"),
         ("abcdef", "more than one event begins with 'abcdef': abcdef01, abcdef02 …"),
-        ("abcdef03", "no event has an id that is 'abcdef03' or begins with it"),
+        ("abcdef03", f"no event has an id that is 'abcdef03' or begins with it. {OTHER_FOLDER}"),
     ],
 )
 def test_the_beginning_of_an_id_names_one_event(given: str, message: str, kept: Kept, command: Command) -> None:

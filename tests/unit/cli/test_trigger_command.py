@@ -47,6 +47,15 @@ def test_a_sample_goes_signed_to_the_source_that_takes_from_the_provider(
     assert capsys.readouterr().out.endswith("accepted as event 3f2a9c\n")
 
 
+def test_a_source_without_a_provider_is_named_with_a_command_that_sends_to_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert triggered("open") == 2
+    error = capsys.readouterr().err
+    assert "the source 'open' has no provider" in error
+    assert "hookchain send http://localhost:8080/open --source open" in error
+
+
 def test_what_is_broken_and_rejected_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
     with receiver(REFUSED) as hook:
         assert triggered("github", "--break", "signature", "--to", hook.url) == 0

@@ -1,5 +1,6 @@
 """The setup before the start and after a change of the configuration, and what `hookchain dev` says about it."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -154,7 +155,7 @@ def test_the_command_to_try_fits_the_configuration(
 
 def test_the_banner_names_generated_and_short_secrets(settle: SetUp, tmp_path: Path) -> None:
     shown = banner(settle({}), 1.0)
-    assert f"Missing secrets were generated into {tmp_path / '.env'}: FORM_PASSWORD" in shown
+    assert f"Missing secrets were generated into {tmp_path / '.env'}, a new file: FORM_PASSWORD" in shown
     assert "Mails are caught and shown on the page, not sent. Press Ctrl-C to stop." in shown
     short = banner(settle({"FORM_PASSWORD": "k7#mQ2!x"}), 1.0)
     assert "These secrets are short enough to guess: FORM_PASSWORD. Use at least 16 characters." in short
@@ -269,7 +270,9 @@ def test_a_secret_that_was_removed_is_named_as_new_until_it_is_set(settle: SetUp
     (tmp_path / OWN_CONFIG).write_text(CONFIG, encoding="utf-8")
     before = settle({})
     generated = generated_values({}, before)
-    assert "secret 'form-password' was generated just now" in secret_notes(before, generated)["form"]
+    note = secret_notes(before, generated)["form"]
+    assert "secret 'form-password' was generated just now" in note
+    assert f"({tmp_path / '.env'} did not exist)" in note
     assert generated_values(generated, settle({})) == generated  # another file changed
     assert generated_values(generated, settle({"FORM_PASSWORD": "the-senders-own-password"})) == {}
 
@@ -282,6 +285,8 @@ def test_a_new_secret_is_the_cause_of_a_rejection(tmp_path: Path, capsys: pytest
     output.append_lines("receive", [to_json({**line, "detail": detail})])
     output.close()
     assert '"no. Why: it is new"' in " ".join(capsys.readouterr().out.split())
+    [logged] = (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(logged)["detail"] == "no. Why: it is new"  # what `hookchain logs` prints
 
 
 def test_a_caught_mail_to_whoever_the_event_names_has_a_sender(settle: SetUp, tmp_path: Path) -> None:

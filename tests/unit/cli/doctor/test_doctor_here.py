@@ -3,7 +3,9 @@
 import asyncio
 import json
 import socket
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +14,9 @@ import pytest
 from deploy.cli.doctor import document, is_well, lines
 from deploy.cloud_access.gcp_names import Target
 from deploy.doctor.checks import checkup, held_finding
-from deploy.doctor.machine import clock_finding, disk, env_file, python
+from deploy.doctor.machine import clock_finding, disk, env_file, processes, python
 from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding
+from deploy.history.local import ledger_faults
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from deploy.terminal.output import Screen
 from shared.cloud.local.journal import open_journal
@@ -54,6 +57,18 @@ def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture
     if base <= 65_000:
         assert f"Port {base} (receive) is in use" in str(checks["ports"]["found"])
         assert "PORT_BASE=" in str(checks["ports"]["todo"])
+
+
+def test_what_runs_is_checked_with_its_ledger(tmp_path: Path) -> None:
+    assert processes("", []) == ok("each process answers")
+    assert processes("no answer from transform: hookchain logs", []).todo == "stop `make dev` and start it again"
+    assert not list(ledger_faults(tmp_path))
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (a)")
+        other.execute("BEGIN EXCLUSIVE")
+        found = processes("", list(ledger_faults(tmp_path)))
+    assert found.found == f"{path}: database is locked; another program may have it open"
 
 
 async def _stop(state: Path) -> None:

@@ -236,7 +236,7 @@ def _unfit(value: str, auth: AuthScheme) -> str | None:
             standard_private_key(value)
         elif is_asymmetric(auth) or (auth.scheme == "standard-webhooks" and value.startswith("whpk_")):
             public_key(value)
-        elif isinstance(auth, StandardWebhooksScheme) and auth.key_encoding != "utf8":
+        elif isinstance(auth, StandardWebhooksScheme) and auth.key_encoding == "base64":
             standard_key(value)
         elif isinstance(auth, HmacScheme):
             hmac_key(value, auth.key_encoding, auth.key_prefix)

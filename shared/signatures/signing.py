@@ -78,12 +78,12 @@ def standard_content(webhook_id: bytes, timestamp: int, body: bytes) -> bytes:
 def standard_signature(content: bytes, secret: str, key_encoding: str = "base64") -> str:
     """Return one item of the webhook-signature header: v1a for a `whsk_` secret, else v1. Raises ValueError.
 
-    `key_encoding` is how the secret's text stands for the key of v1: base64 or utf8.
+    `key_encoding` is how the secret's text stands for the key of v1: base64, or utf8 (`either` signs by utf8).
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
     if secret.startswith("whsk_"):
         return "v1a," + encoded(standard_private_key(secret).sign(content), "base64")
-    key = secret.encode() if key_encoding == "utf8" else standard_key(secret)
+    key = standard_key(secret) if key_encoding == "base64" else secret.encode()
     return "v1," + hmac_text(content, key, "sha256", "base64")
 
 

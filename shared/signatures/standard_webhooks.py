@@ -5,7 +5,7 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -25,7 +25,7 @@ class StandardWebhooksScheme(auth_scheme.TimedScheme):
     """A signature over the id, the timestamp and the body, each of the first two in a header of its own.
 
     header_prefix  the prefix of its headers: `webhook`, or `svix`, which accepts the standard's names too
-    key_encoding   how the secret's text stands for the key of a v1 signature: `base64` or `utf8`
+    key_encoding   how the secret's text stands for the key of a v1 signature: `base64`, `utf8`, or `either` of the two
     """
 
     scheme = "standard-webhooks"
@@ -136,8 +136,11 @@ def _is_signed_with(secret: str, content: bytes, signature_texts: Sequence[str],
     if secret.startswith(("whpk_", "whsk_")):
         return _is_signed_v1a(_ed25519_key(secret), content, signature_texts)
     with _unusable_on_value_error():
-        expected = signing.standard_signature(content, secret, key_encoding)
-    return signing.matches_any(signature_texts, [expected])
+        expected = [signing.standard_signature(content, secret, key_encoding)]
+    if key_encoding == "either":
+        with suppress(ValueError):  # the text is no base64, so it is the key
+            expected.append(signing.standard_signature(content, secret, "base64"))
+    return signing.matches_any(signature_texts, expected)
 
 
 def _ed25519_key(secret: str) -> "PublicKey":

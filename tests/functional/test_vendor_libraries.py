@@ -20,7 +20,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook  # type: ignore[import-un
 from slack_sdk.signature import SignatureVerifier
 from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
+from twilio.request_validator import RequestValidator, get_signature_algorithm  # type: ignore[import-untyped] # the library has none
 
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import Fresh, sample_names
@@ -74,7 +74,8 @@ def by_slack(sent: Sent) -> bool:
 
 def by_twilio(sent: Sent) -> bool:
     form = dict(parse_qsl(sent.text, keep_blank_values=True))
-    return bool(RequestValidator(sent.secret).validate(sent.url, form, sent.headers["x-twilio-signature"]))
+    algorithm = get_signature_algorithm(sent.headers.get("x-twilio-webhooks-signature-settings"))
+    return bool(RequestValidator(sent.secret).validate(sent.url, form, sent.headers["x-twilio-signature"], algorithm))
 
 
 def by_standard_webhooks(sent: Sent) -> bool:
@@ -176,6 +177,7 @@ NPM: Final[Mapping[str, str]] = {
     "shopify": "@shopify/shopify-api",
     "square": "square",
     "telnyx": "telnyx",
+    "twilio": "twilio",
     "workos": "@workos-inc/node",
 }
 

@@ -84,14 +84,8 @@ const VENDORS = {
     return new Paddle("key").webhooks.isSignatureValid(body, secret, headers["paddle-signature"]);
   },
   polar: async ({ headers, body, secret }) => {
-    const { validateEvent, WebhookVerificationError } = await import("@polar-sh/sdk/webhooks.js");
-    try {
-      validateEvent(body, headers, secret);
-    } catch (error) {
-      // It checks the signature, then the event against its own models: a sample need not have every field.
-      if (error instanceof WebhookVerificationError) throw error;
-    }
-    return true;
+    const { webhooks } = await import("@polar-sh/sdk/2026-10");
+    return accepted(webhooks.validateEvent(body, headers, secret));
   },
   razorpay: ({ headers, body, secret }) =>
     require("razorpay").validateWebhookSignature(body, headers["x-razorpay-signature"], secret),
@@ -137,6 +131,12 @@ const VENDORS = {
   telnyx: ({ headers, body, secret }) => {
     const { Telnyx } = require("telnyx");
     return accepted(new Telnyx({ apiKey: "key" }).webhooks.unwrap(body, { headers, key: secret }));
+  },
+  twilio: ({ url, headers, body, secret }) => {
+    const { getSignatureAlgorithm, validateRequest } = require("twilio/lib/webhooks/webhooks");
+    const algorithm = getSignatureAlgorithm(headers["x-twilio-webhooks-signature-settings"]);
+    const form = Object.fromEntries(new URLSearchParams(body));
+    return validateRequest(secret, headers["x-twilio-signature"], url, form, algorithm);
   },
   workos: async ({ headers, body, secret }) => {
     const { WorkOS } = require("@workos-inc/node");

@@ -91,12 +91,13 @@ class StandardWebhooksAuth(signed.Conditional):
     """Standard Webhooks: v1 with a `whsec_` secret, v1a with a `whpk_` public key.
 
     `names: svix` also accepts svix-id, svix-timestamp and svix-signature. `key: utf8`: the secret's text is the key.
+    `key: either`: accept a signature by the text and one by what it holds in base64.
     """
 
     scheme: Literal["standard-webhooks"]
     secret: SecretName
     names: Literal["webhook", "svix"] | None = None
-    key: Literal["base64", "utf8"] | None = None
+    key: Literal["base64", "utf8", "either"] | None = None
     tolerance_seconds: int = Field(TOLERANCE_SECONDS, ge=1, le=signed.MAX_TOLERANCE_SECONDS)
 
 

@@ -173,7 +173,7 @@ def as_signed(case: Case) -> Case:
         variant=case.auth.variant,
         when=case.auth.when,
         tolerance_seconds=case.auth.tolerance_seconds,
-        key_encoding=case.auth.key_encoding,
+        key_encoding="base64" if case.auth.key_encoding == "base64" else "utf8",
         at=parse_location(f"header.{prefix}-signature"),
         layout="versions",
         take=frozenset({"v1"}),

@@ -1,6 +1,7 @@
 """Requests made by the senders' own libraries, or by independent ones, through receive."""
 
 import base64
+import hashlib
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,6 +12,7 @@ from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
 
 from shared.jsontext import Json
+from shared.signatures.signing import hmac_text
 from tests.receiving import URL, Receiving
 
 NOW: Final = 1_790_000_000
@@ -44,6 +46,26 @@ async def test_twilios_library_agrees(url: str) -> None:
     assert await receiving("twilio", secret, asked).code(headers, body + b"x") == "signature_mismatch"
 
 
+@pytest.mark.parametrize("algorithm", ["HMAC_SHA256", "HMAC_SHA1"])
+@pytest.mark.parametrize("is_json", [False, True])
+async def test_twilios_library_signs_with_a_shared_key_as_its_settings_say(algorithm: str, is_json: bool) -> None:
+    secret = "twilio-shared-key-0123"
+    body = b'{"From": "+15551234"}' if is_json else b"From=%2B15551234"
+    url = f"{URL}?bodySHA256={hashlib.sha256(body).hexdigest()}" if is_json else URL
+    signature = RequestValidator(secret).compute_signature(url, {} if is_json else {"From": "+15551234"}, algorithm)
+    headers = [
+        ("content-type", "application/json" if is_json else "application/x-www-form-urlencoded"),
+        ("X-Twilio-Signature", signature),
+        ("X-Twilio-Webhooks-Signature-Settings", f"key=webhooks_sharedkey_1,algorithm={algorithm}"),
+    ]
+    assert await receiving("twilio", f"the-auth-token\n{secret}", url).code(headers, body) == ""
+    assert await receiving("twilio", "the-auth-token", url).code(headers, body) == "signature_mismatch"
+    assert await receiving("twilio", secret, url).code(headers, body + b" ") == "signature_mismatch"
+    without_settings = [*headers[:2]]
+    expected = "" if algorithm == "HMAC_SHA1" else "signature_mismatch"
+    assert await receiving("twilio", secret, url).code(without_settings, body) == expected
+
+
 @pytest.mark.parametrize("provider", ["openai", "replicate", "gitlab"])
 async def test_the_standards_library_agrees(provider: str) -> None:
     signature = StandardWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
@@ -52,12 +74,43 @@ async def test_the_standards_library_agrees(provider: str) -> None:
     assert await receiving(provider, WHSEC).code(headers, b"{}") == "signature_mismatch"
 
 
-async def test_polars_secret_is_a_key_that_the_library_gets_encoded() -> None:
-    secret = "polar_whs_0123456789abcdef"
-    encoded = base64.b64encode(secret.encode()).decode()
-    signature = StandardWebhook(encoded).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
+@pytest.mark.parametrize(
+    ("secret", "key", "code"),
+    [
+        ("polar_whs_0123456789abcdef", b"polar_whs_0123456789abcdef", ""),
+        (WHSEC, WHSEC.encode(), ""),
+        (WHSEC, base64.b64decode(WHSEC.removeprefix("whsec_")), ""),
+        (f"other\n{WHSEC}", base64.b64decode(WHSEC.removeprefix("whsec_")), ""),
+        (WHSEC, WHSEC.removeprefix("whsec_").encode(), "signature_mismatch"),
+        ("polar_whs_0123456789abcdef", b"another-key", "signature_mismatch"),
+    ],
+)
+async def test_polars_key_is_the_secrets_text_or_what_it_holds_in_base64(secret: str, key: bytes, code: str) -> None:
+    signature = "v1," + hmac_text(f"msg_1.{NOW}.{BODY}".encode(), key, "sha256", "base64")
     headers = [JSON, ("webhook-id", "msg_1"), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
-    assert await receiving("polar", secret).code(headers, BODY.encode()) == ""
+    assert await receiving("polar", secret).code(headers, BODY.encode()) == code
+
+
+async def test_shopifys_events_have_headers_without_x_and_may_repeat_their_body() -> None:
+    body = b'{"topic": "Product", "action": "update", "handle": "prices", "fields_changed": {}}'
+    signature = hmac_text(body, b"client-secret-0123", "sha256", "base64")
+    ids = set()
+    for delivery in ("one", "two", "two"):
+        headers = [
+            JSON,
+            ("Shopify-Topic", "Product"),
+            ("Shopify-Webhook-Id", delivery),
+            ("Shopify-Shop-Domain", "orchard.myshopify.com"),
+            ("Shopify-Triggered-At", "2026-11-30T09:00:00.123456789Z"),
+            ("Shopify-Hmac-Sha256", signature),
+        ]
+        [event] = await receiving("shopify", "client-secret-0123").events(headers, body)
+        assert (event.type, event.subject, event.deliveryid) == ("Product", "orchard.myshopify.com", delivery)
+        assert event.time == "2026-11-30T09:00:00.123Z"
+        ids.add(event.id)
+    assert len(ids) == 2
+    assert await receiving("shopify", "client-secret-0123").code(headers, body + b" ") == "signature_mismatch"
+    assert await receiving("shopify", "client-secret-0123", variant="sha256").code(headers, body) != ""
 
 
 @pytest.mark.parametrize("provider", ["resend", "clerk"])

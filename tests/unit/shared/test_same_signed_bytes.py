@@ -70,8 +70,9 @@ class Sender:
 
     def signed(self, request: Request, now: float = NOW) -> Request:
         for place, wanted in self.way.when:
-            if place.kind == "header" and isinstance(wanted, str):
-                request = replace(request, headers=(*request.headers, (place.name, wanted)))
+            if place.kind == "header" and wanted:
+                text = wanted if isinstance(wanted, str) else "present"
+                request = replace(request, headers=(*request.headers, (place.name, text)))
         digest = self.way.body_digest if isinstance(self.way, SignatureScheme) else None
         if digest and digest.kind == "query":
             request = replace(request, query="bodySHA256=")

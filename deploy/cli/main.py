@@ -60,6 +60,9 @@ GROUPS: Final = {
         "resume": Command("deploy.cli.pause:resume", "Resume a paused or disabled destination"),
         "release": Command("deploy.cli.pause:release", "Send the held deliveries of a destination"),
         "secrets": Command("deploy.cli.secrets:main", "List, set and rotate the secrets that the configuration needs"),
+        "hooks": Command(
+            "deploy.cli.hooks:main", "Register, repair and remove the webhooks of sources at their providers"
+        ),
         "forget": Command(
             "deploy.cli.forget:main", "Erase the bodies of events from every store, and verify that they are gone"
         ),

@@ -29,6 +29,7 @@ LAYERS: Final = (
     {"requests"},
     {"cloud_access"},
     {"config"},
+    {"hooks"},
     {"terminal", "client"},
 )
 """The rooms of deploy/, top to bottom: each imports rooms below it, and none beside it."""

@@ -24,9 +24,11 @@ from deploy.config.sections.catalogue import (
     Handshake,
     OfferedScheme,
     ProviderEntry,
+    Texts,
     chosen_schemes,
     load_catalogue,
 )
+from deploy.hooks.kinds import KINDS
 from functions.receive.respond import template_fault
 from shared import casting, limits
 from shared.config.rules import Name, Seconds, SecretName, listed
@@ -75,6 +77,30 @@ def _batch_path(text: str) -> str:
 BatchPath = Annotated[str, AfterValidator(_batch_path)]
 
 
+_HOOK_API: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
+
+
+def _hook_api(text: str) -> str:
+    if not _HOOK_API.fullmatch(text):
+        raise ValueError("must be the beginning of the API's URLs, such as https://github.example.com/api/v3")
+    return text
+
+
+class HookConfig(Model):
+    """The webhook that `hookchain hooks` registers at the provider.
+
+    token          the name of the secret with the API token; commands read it, and it is not deployed
+    at             the place of the hook, or several: a repository such as `acme/shop`, as the provider has them
+    api            the beginning of the API's URLs, for a provider that you host yourself
+    allow_private  the API may have an address that is not public, and plain http
+    """
+
+    token: SecretName
+    at: Texts = Field(default=[])
+    api: Annotated[str, AfterValidator(_hook_api)] | None = None
+    allow_private: bool = False
+
+
 class ProviderSettings(Model):
     """The settings that a source takes from the catalogue.
 
@@ -85,6 +111,7 @@ class ProviderSettings(Model):
     tolerance   replaces the provider's tolerance (`90s`, `10m`)
     leeway      how long after its `exp` a JSON Web Token is still accepted
     params      values that the provider needs, such as an account id; some are names of secrets
+    hook        how `hookchain hooks` registers its webhook
     """
 
     provider: str | None = None
@@ -93,10 +120,11 @@ class ProviderSettings(Model):
     tolerance: Seconds | None = Field(None, ge=0, le=MAX_TOLERANCE_SECONDS)
     leeway: Seconds | None = Field(None, ge=0, le=MAX_LEEWAY_SECONDS)
     params: dict[str, str | list[str]] = Field(default={})
+    hook: HookConfig | None = None
 
     @model_validator(mode="after")
     def _only_with_a_provider(self) -> "ProviderSettings":
-        keys = self.model_fields_set & {"secret", "variant", "tolerance", "leeway", "params"}
+        keys = self.model_fields_set & {"secret", "variant", "tolerance", "leeway", "params", "hook"}
         if self.provider is None and keys:
             raise ValueError(f"`{sorted(keys)[0]}` needs `provider`; under `auth`, each scheme has a secret of its own")
         return self
@@ -230,7 +258,8 @@ BodyFormat = Literal["json", "ndjson", "xml", "yaml", "form", "multipart", "plis
 
 _OF_REQUESTS: Final = frozenset(
     {
-        *("provider", "secret", "variant", "tolerance", "leeway", "params", "auth", "methods", "allow", "form"),
+        *("provider", "secret", "variant", "tolerance", "leeway", "params", "hook", "auth", "methods", "allow"),
+        "form",
         *("trusted_proxies", "public_url", "content_types", "respond"),
     }
 )
@@ -373,6 +402,25 @@ def provider_faults(source: SourceConfig, catalogue: Catalogue) -> Iterator[tupl
     for name in source.params.keys() - entry.params.keys():
         yield "params", f"{entry.name} has no param {name!r}{did_you_mean(name, entry.params)}"
     yield from _param_faults(source, entry)
+    yield from _hook_faults(source, entry)
+
+
+def _hook_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:
+    if source.hook is None:
+        return
+    kind = KINDS.get(str(source.provider))
+    if kind is None:
+        known = ", ".join(sorted(load_catalogue()[key].name for key in KINDS))
+        yield "hook", f"Hookchain registers no hooks at {entry.name}, only at {known}. `hookchain sources` shows how to"
+    elif "auth" in source.model_fields_set or source.secret is None:
+        yield "hook", "needs the provider's own auth scheme and its `secret`, without `auth`"
+    elif kind.places and not source.hook.at:
+        yield "hook", f"at is missing: where the hook is, such as {kind.examples}"
+    else:
+        for each in source.hook.at:
+            if kind.path_of(each) is None:
+                rule = f"must be such as {kind.examples}" if kind.places else f"{entry.name} has one place only"
+                yield "hook", f"at: {rule}; got {each!r}"
 
 
 def _secret_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:

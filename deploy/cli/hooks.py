@@ -1,0 +1,395 @@
+"""`hookchain hooks plan|apply|remove`: the webhooks of the sources, at their providers."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
+
+from deploy.cli.command import DONE, NOT_DONE, error_text, parser, report, run_command
+from deploy.config.configured import Configured, add_configuration, configured
+from deploy.config.sections.catalogue import load_catalogue, signs_url
+from deploy.config.sections.provider_event_types import known_event_types
+from deploy.config.sections.source import SourceConfig
+from deploy.history.state import SubscriberStores
+from deploy.hooks.api import HookApi
+from deploy.hooks.comparison import Difference
+from deploy.hooks.kind import HookKind, Wanted, is_glob, provider_events
+from deploy.hooks.kinds import KINDS
+from deploy.hooks.registration import PARTITION, Registration, Row
+from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
+from deploy.platforms.platform import Platform
+from deploy.requests.send_options import read_secret
+from deploy.requests.sources import route_types, routes_from, text_list
+from deploy.secrets.backend import BackendError, SecretBackend
+from deploy.secrets.values import joined
+from deploy.terminal.command_line import CommandError, CommandParser, UsageError
+from deploy.terminal.output import count_of, printable
+from deploy.terminal.progress import PassingLine
+from shared.cloud import platform as cloud_platform
+from shared.did_you_mean import did_you_mean
+from shared.errors import HookchainError
+from shared.fetch import Fetch
+from shared.jsontext import Json, mappings_at
+from shared.secrets import CACHE_SECONDS, variable_name
+
+DIFFERENT: Final = 3
+LOCAL_WAIT_SECONDS: Final = 10.0
+"""`hookchain dev` reads a changed .env within a few seconds."""
+DETAILS: Final = """\
+A source needs `hook: {token: NAME, at: PLACE}` in the configuration. The command reads the token from the variable or
+secret NAME; it is not deployed. `plan` changes nothing. `remove` deletes only hooks that `apply` created.
+
+A hook whose URL somebody else set is overwritten only after a question, or with --replace."""
+EXAMPLES: Final = """\
+  hookchain hooks plan --platform gcp
+  hookchain hooks apply github --platform aws
+  hookchain hooks apply github --url https://name.example-tunnel.com
+  hookchain hooks remove github --platform gcp --yes"""
+IGNORED: Final = {"plan": ("--replace", "--yes"), "remove": ("--replace",)}
+NO_HOOKS: Final = "no source has `hook`, so no hook is registered: deploy/README.md#hooks-at-the-provider"
+
+
+def main(arguments: list[str]) -> int:
+    command = _command()
+    command.reject_ignored(arguments, IGNORED)
+    options = command.parse_args(arguments)
+    return run_command("hooks", lambda: _run(options))
+
+
+def _command() -> CommandParser:
+    codes = "0 done or nothing differs, 1 failed or not done, 2 usage error, 3 plan: something differs"
+    command = parser("hooks", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command.usage = "hookchain hooks plan | apply | remove [SOURCE] [options]"
+    listed = "; ".join(f"{name}: {action.summary}" for name, action in ACTIONS.items())
+    command.add_argument("action", metavar="ACTION", choices=tuple(ACTIONS), help=listed)
+    command.add_argument("source", metavar="SOURCE", nargs="?", help="choose this source only")
+    command.add_argument(
+        "--url", metavar="URL", help="set the public URL to which a source's name is added [public_url, or the cloud's]"
+    )
+    command.add_argument("--replace", metavar="URL", help="overwrite a hook that has this URL (apply)")
+    command.add_argument("--yes", action="store_true", help="change or delete hooks without asking")
+    add_configuration(command)
+    add_platform(command)
+    add_state(command)
+    return command
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.url and not options.url.startswith(("https://", "http://")):
+        raise UsageError(f"--url: must begin with https://; got {options.url!r}")
+    configuration = configured(options)
+    platform = open_platform(options, configuration.environ)
+    chosen = hooked_sources(configuration, options.source)
+    if not chosen:
+        print(NO_HOOKS, file=sys.stderr)
+        return DONE
+    return asyncio.run(_run_all(Call(options, configuration, platform), chosen))
+
+
+def hooked_sources(configuration: Configured, name: str | None = None) -> dict[str, SourceConfig]:
+    """Return the sources with a `hook`, or the one of that name. Raises UsageError and CommandError."""
+    sources = mappings_at(configuration.document, "sources")
+    if name is not None and name not in sources:
+        raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
+    if name is not None and not sources[name].get("hook"):
+        raise CommandError(f"{name} has no `hook`. To set its webhook up by hand: hookchain sources {name}")
+    found = {key: SourceConfig.model_validate(each) for key, each in sources.items() if each.get("hook")}
+    return {key: each for key, each in found.items() if name in (None, key)}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    options: argparse.Namespace
+    configuration: Configured
+    platform: Platform
+
+    def command_line(self, action: str, source: str = "") -> str:
+        url = f" --url {self.options.url}" if self.options.url else ""
+        return f"hookchain hooks {action}{f' {source}' if source else ''}{url}{same_platform(self.options)}"
+
+
+class Subject(NamedTuple):
+    """A source and its hooks, as planned."""
+
+    name: str
+    registration: Registration
+    differences: Sequence[Difference]
+
+    @property
+    def is_different(self) -> bool:
+        return any(each.action != "none" for each in self.differences)
+
+
+async def _run_all(call: Call, chosen: Mapping[str, SourceConfig]) -> int:
+    """Run the action for each source. One that fails is reported, and does not stop the others."""
+    action = ACTIONS[call.options.action]
+    fetch = cloud_platform.fetch(keeps=False)
+    codes = []
+    async with call.platform.subscriber_stores() as stores:
+        for name, source in chosen.items():
+            try:
+                row = Row(stores.documents, name)
+                await row.read()
+                registration = registration_of(call, name, source, fetch, row)
+                codes.append(await action.run(call, name, registration))
+            except (CommandError, HookchainError) as fault:
+                report("hooks", error_text(fault))
+                codes.append(NOT_DONE)
+        if call.options.source is None:
+            await _print_unconfigured(stores, chosen)
+    return NOT_DONE if NOT_DONE in codes else max(codes)
+
+
+def registration_of(call: Call, name: str, source: SourceConfig, fetch: Fetch, row: Row) -> Registration:
+    """Raises CommandError."""
+    hook = source.hook
+    assert hook
+    assert source.provider
+    assert source.secret
+    kind = KINDS[source.provider]
+    line = PassingLine(sys.stderr)
+    waited: list[float] = []
+
+    def show_wait(left: float) -> None:
+        if not waited:
+            again = "You can press Ctrl-C and run the command again"
+            print(f"{name}: waiting {left:.0f} s until every instance has the new secret. {again}.", file=sys.stderr)
+        waited.append(left)
+        line.show(f"{left:.0f} s left")
+
+    def show(text: str) -> None:
+        line.clear()
+        print(text)
+
+    return Registration(
+        HookApi(
+            name,
+            kind,
+            fetch,
+            token_of(call, hook.token),
+            hook.token,
+            url=hook.api or "",
+            allow_private=hook.allow_private,
+        ),
+        _wanted(call, name, source, kind),
+        hook.at or [""],
+        StoredSourceSecret(source.secret, call.platform.secrets(), same_platform(call.options)),
+        row,
+        LOCAL_WAIT_SECONDS if call.platform.traits.is_local else CACHE_SECONDS,
+        show,
+        show_wait,
+    )
+
+
+def token_of(call: Call, name: str) -> str:
+    """Return the token from the variable or file of its name, else from the deployment's store. Raises CommandError."""
+    try:
+        return read_secret(name, call.configuration.environ)
+    except ValueError:
+        if call.platform.traits.is_local:
+            rule = f"the token {name!r} does not exist: set {variable_name(name)} in your shell or in .env"
+            raise CommandError(rule) from None
+    return call.platform.secret_value(name)
+
+
+def _wanted(call: Call, name: str, source: SourceConfig, kind: HookKind) -> Wanted:
+    routes: list[Json] = list(routes_from(call.configuration.slices["transform"], name))
+    if not routes:
+        raise CommandError(f"{name}: no route takes its events, so no hook is needed")
+    is_every_type = not all(text_list(each.get("types")) for each in routes if isinstance(each, dict))
+    events = None if is_every_type else provider_events(kind, _listed_types(source, kind, route_types(routes)))
+    return Wanted(name, hook_url(call, name, source), events)
+
+
+def _listed_types(source: SourceConfig, kind: HookKind, patterns: Sequence[str]) -> list[str]:
+    """Return the patterns, and the known event types in place of one that the provider cannot select by."""
+    known = known_event_types().get(str(source.provider))
+    found: list[str] = []
+    for pattern in patterns:
+        matching = [each for each in known.types if fnmatchcase(each, pattern)] if known and pattern != "*" else []
+        found += [pattern] if kind.event(pattern) is not None else matching or [pattern]
+    return found
+
+
+def hook_url(call: Call, name: str, source: SourceConfig) -> str:
+    """Return the URL that the provider is to call. Raises CommandError."""
+    if call.options.url:
+        url = f"{call.options.url.rstrip('/')}/{name}"
+    elif source.public_url:
+        url = source.public_url
+    elif call.platform.traits.is_local:
+        rule = f"{name}: a provider cannot call this machine; open a tunnel to {call.platform.receive_url()}"
+        raise CommandError(f"{rule}, then add --url with the tunnel's URL, or `public_url` to the source")
+    else:
+        url = f"{call.platform.receive_url()}/{name}"
+    assert source.provider
+    is_signed = any(signs_url(each.scheme) for each in load_catalogue()[source.provider].auth)
+    if is_signed and url != source.public_url:
+        raise CommandError(f"{name}: the provider signs the URL, so `public_url: {url}` must be in the source")
+    return url
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSourceSecret:
+    """The secret in `.env` or in the deployment's store. `where` is the options of the deployment."""
+
+    name: str
+    place: SecretBackend
+    where: str
+
+    def values(self) -> Sequence[str]:
+        try:
+            found = self.place.find([self.name]).get(self.name)
+        except BackendError as fault:
+            raise CommandError(str(fault)) from fault
+        if found and found.trouble:
+            raise CommandError(f"secret {self.name} {found.trouble}")
+        return found.values if found else ()
+
+    def set_at(self) -> float | None:
+        found = self.place.find([self.name]).get(self.name)
+        return found.set_at if found else None
+
+    def store(self, values: Sequence[str]) -> None:
+        try:
+            self.place.write(self.name, joined(values), forget=False)
+        except BackendError as fault:
+            raise CommandError(str(fault)) from fault
+
+
+# Actions
+
+
+async def _plan(call: Call, name: str, registration: Registration) -> int:
+    subject = await _planned(call, name, registration)
+    return DIFFERENT if subject.is_different else DONE
+
+
+async def _apply(call: Call, name: str, registration: Registration) -> int:
+    subject = await _planned(call, name, registration)
+    wanted = [each for each in subject.differences if each.action != "none"]
+    allowed = [each for each in wanted if _is_allowed(call, each)]
+    for each in wanted:
+        if each not in allowed:
+            _print_blocked(call, name, each)
+    if not allowed:
+        return NOT_DONE if wanted else DONE
+    if not _is_confirmed(call, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
+        return NOT_DONE
+    async with _Locked(registration.row):
+        if await registration.plan() != list(subject.differences):
+            raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
+        for each in allowed:
+            if each.overwrites and each.hook:
+                events = "all" if each.hook.events is None else ", ".join(each.hook.events)
+                print(f"  to restore the overwritten hook: URL {printable(each.hook.url)}; event types: {events}")
+            await registration.apply(each)
+    return DONE if len(allowed) == len(wanted) else NOT_DONE
+
+
+async def _remove(call: Call, name: str, registration: Registration) -> int:
+    row = registration.row
+    if not row.hooks:
+        print(f"{name}: no hook is registered")
+        return DONE
+    for at, each in row.hooks.items():
+        print(f"{name} {at or registration.api.kind.title}: {'delete' if each.is_made else 'forget'} {each.url}")
+    if not _is_confirmed(call, name, f"Remove {count_of(len(row.hooks), 'hook')} of {name}?"):
+        return NOT_DONE
+    async with _Locked(row):
+        for at in list(row.hooks):
+            await registration.remove(at)
+    return DONE
+
+
+class Action(NamedTuple):
+    summary: str
+    run: Callable[[Call, str, Registration], Awaitable[int]]
+
+
+ACTIONS: Final = {
+    "plan": Action("print what differs at the providers", _plan),
+    "apply": Action("create and change hooks, after a question", _apply),
+    "remove": Action("delete the hooks that apply created", _remove),
+}
+
+
+class _Locked(AbstractAsyncContextManager[None]):
+    def __init__(self, row: Row) -> None:
+        self._row = row
+
+    async def __aenter__(self) -> None:
+        await self._row.lock()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._row.unlock()
+
+
+async def _planned(call: Call, name: str, registration: Registration) -> Subject:
+    subject = Subject(name, registration, await registration.plan())
+    wanted = registration.wanted
+    print(f"{name}  {wanted.url}")
+    routes: list[Json] = list(routes_from(call.configuration.slices["transform"], name))
+    globs = [each for each in route_types(routes) if is_glob(each)]
+    if wanted.events is None and globs:
+        print(f"  all event types, because {', '.join(globs)} may match any")
+    for each in subject.differences:
+        place = each.at or registration.api.kind.title
+        reasons = "; ".join(each.reasons)
+        print(f"  {place}: {printable(f'{_VERBS[each.action]}: {reasons}' if reasons else 'nothing differs')}")
+        for note in each.notes:
+            print(f"  {place}: note: {printable(note)}")
+    if any(each.action in ("create", "change") for each in subject.differences):
+        print(f"  event types: {'all' if wanted.events is None else ', '.join(wanted.events)}")
+    return subject
+
+
+_VERBS: Final = {
+    "none": "",
+    "create": "create",
+    "change": "change",
+    "renew": "create another and delete this one",
+    "finish": "finish",
+    "delete": "delete",
+    "forget": "forget",
+}
+
+
+def _is_allowed(call: Call, difference: Difference) -> bool:
+    """Return whether a URL that somebody else set may be overwritten: it is named, or a person is going to answer."""
+    if not difference.overwrites or call.options.replace == difference.overwrites:
+        return True
+    return not difference.is_foreign and not call.options.yes and sys.stdin.isatty()
+
+
+def _print_blocked(call: Call, name: str, difference: Difference) -> None:
+    place = difference.at or name
+    print(f"  {place}: not changed, because somebody else set its URL. If you are sure:", file=sys.stderr)
+    print(f"  {call.command_line('apply', name)} --replace {printable(difference.overwrites)}", file=sys.stderr)
+
+
+def _is_confirmed(call: Call, name: str, question: str) -> bool:
+    if call.options.yes:
+        return True
+    if not sys.stdin.isatty():
+        print(f"Nothing was changed. To do it:\n  {call.command_line(call.options.action, name)} --yes")
+        return False
+    try:
+        answer = input(f"{question} [y/N] ").strip().lower()
+    except EOFError:
+        answer = ""
+    if answer not in ("y", "yes"):
+        print("Nothing was changed.")
+    return answer in ("y", "yes")
+
+
+async def _print_unconfigured(stores: SubscriberStores, chosen: Mapping[str, SourceConfig]) -> None:
+    """Print which sources have remembered hooks and no `hook` any more: nobody repairs or removes those."""
+    for each in await stores.documents.page(PARTITION, 1_000):
+        if each.id not in chosen:
+            hint = f"add its `hook` again, then run `hookchain hooks remove {each.id}`"
+            print(f"{each.id}: its hooks are still registered, and it has no `hook` any more; {hint}", file=sys.stderr)

@@ -1,0 +1,163 @@
+"""Requests to a provider's API for hooks, over the guarded HTTP client."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlencode
+
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import printable
+from shared.errors import HookchainError, Temporary, Unanswered
+from shared.fetch import Fetch, Fetched, Outgoing
+from shared.jsontext import Json, from_json, texts_json, value_at
+
+PAGE_SIZE: Final = 100
+MAX_PAGES: Final = 20
+_MAX_MESSAGE: Final = 200
+_MESSAGES: Final = (("message",), ("error", "message"), ("errors", 0, "detail"), ("errors", 0, "message"))
+_MESSAGES_TOO: Final = (("description",), ("error",))
+
+
+class LostAnswer(Exception):
+    """A request that changes something was sent, and whether the provider acted on it is unknown."""
+
+
+class Created(NamedTuple):
+    """A hook that was created. `secret` is empty unless the provider made it."""
+
+    hook: Hook
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookApi:
+    """The API of one provider with the operator's token.
+
+    name           the source's name, for messages
+    token_name     the name of the secret that has the token
+    url            the beginning of all URLs, in place of the kind's
+    allow_private  the API may have an address that is not public
+    """
+
+    name: str
+    kind: HookKind
+    fetch: Fetch
+    token: str
+    token_name: str
+    url: str = ""
+    allow_private: bool = False
+
+    async def hooks(self, at: str) -> list[Hook]:
+        """Return all hooks at the place. Raises CommandError."""
+        found: list[Hook] = []
+        for page in range(1, MAX_PAGES + 1):
+            path = self._path("list", at, "")
+            query = f"?per_page={PAGE_SIZE}&page={page}" if self.kind.is_paged else ""
+            answer = await self._ask("list", at, f"{path}{query}", None)
+            if self.kind.has_more(answer):
+                break
+            listed = self._read(answer)
+            found += listed
+            if not self.kind.is_paged or len(listed) < PAGE_SIZE:
+                return found
+        raise CommandError(f"{self.name}: {self.kind.title} lists more hooks than can be compared; delete unused ones")
+
+    async def create(self, at: str, wanted: Wanted) -> Created:
+        """Raises LostAnswer and CommandError."""
+        answer = await self._ask("create", at, self._path("create", at, ""), self.kind.body("create", wanted))
+        secret = self.kind.secret(answer) if self.kind.secret else ""
+        listed = [Hook("", wanted.url, wanted.events)] if self.kind.is_single else self._read(answer)
+        has_id = self.kind.is_single or (len(listed) == 1 and listed[0].id)
+        if not has_id or (self.kind.secret and not secret):
+            raise LostAnswer(f"{self.kind.title} answered without the hook's id or secret")
+        return Created(listed[0], secret)
+
+    async def change(self, at: str, wanted: Wanted, hook: Hook) -> None:
+        """Raises LostAnswer and CommandError."""
+        body = self.kind.body("change", wanted._replace(replaces=hook))
+        await self._ask("change", at, self._path("change", at, hook.id), body)
+
+    async def delete(self, at: str, hook: Hook) -> None:
+        """Do nothing if the hook is gone. Raises LostAnswer and CommandError."""
+        wanted = Wanted(self.name, hook.url, replaces=hook)
+        await self._ask("delete", at, self._path("delete", at, hook.id), self.kind.body("delete", wanted))
+
+    def _read(self, answer: Json) -> list[Hook]:
+        try:
+            return [*self.kind.hooks(answer)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CommandError(f"{self.name}: {self.kind.title} answered in a form that is not known") from error
+
+    def _path(self, operation: Operation, at: str, id: str) -> str:
+        path = self.kind.path_of(at)
+        if path is None:
+            raise CommandError(f"sources.{self.name}.hook.at: must be {self.kind.examples}; got {at!r}")
+        return self.kind.operations[operation].format(at=path, id=quote(id, safe=""))
+
+    async def _ask(self, operation: Operation, at: str, line: str, body: Body | None) -> Json:
+        method, _, path = line.partition(" ")
+        content = b"" if body is None else self._content(body)
+        headers = {name: value.format(token=self.token) for name, value in self._headers(body).items()}
+        url = (self.url or self.kind.api).rstrip("/").replace("{token}", quote(self.token, safe=":")) + path
+        request = Outgoing(method, url, tuple(headers.items()), content, allow_private=self.allow_private)
+        where = " ".join(filter(None, (self.kind.title, at)))
+        try:
+            response = await self.fetch.fetch(request)
+        except Unanswered as error:
+            if operation == "list":
+                raise CommandError(f"{self.name}: {where}: {error.detail}") from error
+            raise LostAnswer(f"{where}: {error.detail}") from error
+        except HookchainError as error:
+            text = error.detail if isinstance(error, Temporary) else f"{error.detail}; nothing was sent"
+            raise CommandError(f"{self.name}: {where}: {self._masked(text)}") from error
+        if operation == "delete" and response.status in (404, 410):
+            return None
+        return self._answer(operation, where, response)
+
+    def _headers(self, body: Body | None) -> Mapping[str, str]:
+        if body is None:
+            return self.kind.headers
+        kind = "application/x-www-form-urlencoded" if self.kind.is_form else "application/json"
+        return {**self.kind.headers, "Content-Type": kind}
+
+    def _content(self, body: Body) -> bytes:
+        return urlencode(body, doseq=True).encode() if self.kind.is_form else texts_json(dict(body))
+
+    def _answer(self, operation: Operation, where: str, response: Fetched) -> Json:
+        is_good = 200 <= response.status < 300
+        try:
+            document = from_json(response.body) if response.body else None
+        except (ValueError, RecursionError) as error:
+            document = None
+            if is_good and operation != "delete":
+                if operation != "list":
+                    raise LostAnswer(f"{where}: the answer is not JSON") from error
+                raise CommandError(f"{self.name}: {where}: the answer is not JSON") from error
+        message = self.kind.fault(document) if is_good else _message(document)
+        if is_good and not message:
+            return document
+        text = self._masked(f"{where} answered {response.status} to `{operation}`{f': {message}' if message else ''}")
+        if response.status >= 500 and operation != "list":
+            raise LostAnswer(text)
+        raise CommandError(f"{self.name}: {text}{self._advice(response)}")
+
+    def _advice(self, response: Fetched) -> str:
+        if response.status in (401, 403, 404):
+            return f". The token {self.token_name} needs {self.kind.rights}"
+        after = response.header("retry-after")
+        if response.status == 429:
+            return f". Run the command again in {after} s" if after and after.isdecimal() else ". Try again later"
+        return ""
+
+    def _masked(self, text: str) -> str:
+        """Return the provider's text without the token, and short enough for a line."""
+        return printable(re.sub(r"\s+", " ", text.replace(self.token, "…")))[:_MAX_MESSAGE]
+
+
+def _message(document: Json) -> str:
+    for path in (*_MESSAGES, *_MESSAGES_TOO):
+        if isinstance(text := value_at(document, *path), str) and text:
+            return text
+    return ""

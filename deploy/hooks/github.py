@@ -1,0 +1,68 @@
+"""GitHub's webhooks of repositories and organizations: https://docs.github.com/rest/repos/webhooks"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, is_glob
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at
+
+_NAME: Final = r"[A-Za-z0-9][\w.-]{0,99}"
+
+
+def body(operation: Operation, wanted: Wanted) -> Body | None:
+    """Return the whole `config` for a change too: GitHub removes a secret that a change does not have."""
+    if operation in ("list", "delete"):
+        return None
+    config: JsonObject = {"url": wanted.url, "content_type": "json", "insecure_ssl": "0", "secret": wanted.secret}
+    return {"name": "web", "active": True, "events": list(wanted.events or ("*",)), "config": config}
+
+
+def hooks(answer: Json) -> Iterator[Hook]:
+    listed: Json = answer if isinstance(answer, list) else [answer]
+    for each in objects_at(listed):
+        config = mapping_at(each, "config")
+        events = tuple(sorted(str(name) for name in list_at(each, "events")))
+        code = value_at(each, "last_response", "code")
+        message = value_at(each, "last_response", "message")
+        is_unverified = str(config.get("insecure_ssl", "0")) != "0"
+        yield Hook(
+            id=str(each["id"]),
+            url=str(config.get("url", "")),
+            events=None if "*" in events else events,
+            inactive="" if each.get("active") else "it is not active",
+            faults=("it does not verify the certificate of the URL",) if is_unverified else (),
+            has_secret="secret" in config,
+            note=f"its last delivery failed: {code} {message}" if isinstance(code, int) and code >= 400 else "",
+        )
+
+
+def event(pattern: str) -> str | None:
+    """Return the event of `issues`, `issues.opened` or `issues.*`: GitHub selects no actions."""
+    name = pattern.partition(".")[0]
+    return None if is_glob(name) else name
+
+
+KIND: Final = HookKind(
+    title="GitHub",
+    api="https://api.github.com",
+    rights="the permission Webhooks: read and write, or the classic scope admin:repo_hook or admin:org_hook",
+    headers={
+        "Authorization": "Bearer {token}",
+        "Accept": "application/vnd.github+json",
+        "X-GitHub-Api-Version": "2022-11-28",
+    },
+    places=(
+        Place(rf"(?P<owner>{_NAME})/(?P<repository>{_NAME})", "/repos/{owner}/{repository}", "acme/shop"),
+        Place(rf"(?P<organization>{_NAME})", "/orgs/{organization}", "acme"),
+    ),
+    operations={
+        "list": "GET {at}/hooks",
+        "create": "POST {at}/hooks",
+        "change": "PATCH {at}/hooks/{id}",
+        "delete": "DELETE {at}/hooks/{id}",
+    },
+    body=body,
+    hooks=hooks,
+    event=event,
+    is_paged=True,
+)

@@ -1,0 +1,122 @@
+"""A kind of hook: how the API of one provider lists, creates, changes and deletes its webhooks.
+
+A new kind is a module with one HookKind and its two functions, and its entry in deploy/hooks/kinds.py.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import quote
+
+from shared.jsontext import Json
+
+Operation: TypeAlias = Literal["list", "create", "change", "delete"]
+Body: TypeAlias = Mapping[str, Json]
+"""The body of a request. A form has texts, and lists of texts."""
+
+
+class Wanted(NamedTuple):
+    """A hook as the configuration needs it.
+
+    events   the provider's names, sorted; None for all
+    secret   the value to sign with; empty where the provider makes it, and for `list` and `delete`
+    replaces the hook that `change` changes
+    """
+
+    source: str
+    url: str
+    events: tuple[str, ...] | None = None
+    secret: str = ""
+    is_enabled: bool = True
+    replaces: "Hook | None" = None
+
+
+class Hook(NamedTuple):
+    """A hook as its provider describes it.
+
+    events      None for all
+    inactive    why the provider sends nothing to it; empty if it does
+    faults      further settings that a change corrects
+    has_secret  False if requests are not signed
+    note        what the provider reports of its last deliveries, if they failed
+    """
+
+    id: str
+    url: str
+    events: tuple[str, ...] | None
+    inactive: str = ""
+    faults: tuple[str, ...] = ()
+    has_secret: bool = True
+    note: str = ""
+
+
+class Place(NamedTuple):
+    """A form of `at` in the configuration, and the beginning of its path with the groups of the pattern."""
+
+    pattern: str
+    path: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookKind:
+    """The hooks of one provider.
+
+    api         the beginning of all URLs; `{token}` is the operator's token
+    rights      the least rights that the token needs
+    headers     values with `{token}` in them
+    operations  method and path; `{at}` is the place's path, `{id}` the hook's id. An operation that is missing does
+                not exist: without `change`, another hook takes the place of one that differs
+    body        returns the body of a request; None for none
+    hooks       returns the hooks in the answer to `list`, or the one in the answer to `create`
+    places      empty if the account has hooks in one place only
+    event       returns the provider's name of an event type in a route's `types`; None if that may be all of them
+    secret      returns the secret in the answer to `create`, which never shows it again; None if we choose the secret
+    is_form     bodies are forms
+    is_single   a place has one hook at most, and creating it overwrites another
+    is_paged    a list has pages of 100 hooks, by `page`
+    can_disable a hook can be disabled while its secret is being stored
+    fault       returns what is wrong according to an answer whose status is 200
+    has_more    returns whether the list is cut
+    """
+
+    title: str
+    api: str
+    rights: str
+    operations: Mapping[Operation, str]
+    body: Callable[[Operation, Wanted], Body | None]
+    hooks: Callable[[Json], Iterable[Hook]]
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
+    places: tuple[Place, ...] = ()
+    event: Callable[[str], str | None] = lambda pattern: None if is_glob(pattern) else pattern
+    secret: Callable[[Json], str] | None = None
+    is_form: bool = False
+    is_single: bool = False
+    is_paged: bool = False
+    can_disable: bool = False
+    fault: Callable[[Json], str] = lambda _: ""
+    has_more: Callable[[Json], bool] = lambda _: False
+
+    def path_of(self, at: str) -> str | None:
+        """Return the path of a place in the configuration; None if it cannot be one. Empty is the only place."""
+        if not self.places:
+            return None if at else ""
+        for place in self.places:
+            if found := re.fullmatch(place.pattern, at):
+                return place.path.format(**{name: quote(text, safe="") for name, text in found.groupdict().items()})
+        return None
+
+    @property
+    def examples(self) -> str:
+        return " or ".join(place.example for place in self.places)
+
+
+def is_glob(pattern: str) -> bool:
+    return any(character in pattern for character in "*?[")
+
+
+def provider_events(kind: HookKind, patterns: Iterable[str]) -> tuple[str, ...] | None:
+    """Return the provider's names of what these types match, sorted; None for all, also where a glob may be any."""
+    names = [kind.event(each) for each in patterns]
+    return tuple(sorted({each for each in names if each is not None})) if names and None not in names else None

@@ -1,0 +1,360 @@
+"""Registering the hooks of one source: the remembered row, and each stage of a creation, a change and a removal.
+
+Each stage is written before its request is sent. So whatever ends the command, the next one knows what may have
+happened, and lists the hooks before it creates one.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Final, Protocol
+
+from deploy.hooks.api import HookApi, LostAnswer
+from deploy.hooks.comparison import Difference, Remembered, compare, fingerprint
+from deploy.hooks.kind import Hook, Wanted
+from deploy.terminal.command_line import CommandError
+from shared.errors import Temporary
+from shared.jsontext import JsonObject, from_json, mapping_at, mappings_at, value_at
+from shared.store_ports import NO_VERSION, Documents
+
+PARTITION: Final = "hooks"
+LOCK_SECONDS: Final = 120.0
+"""Longer than a request takes. Each write of the row renews it."""
+TICK_SECONDS: Final = 15.0
+
+
+class SourceSecret(Protocol):
+    """The secret of the source in its store. Each method raises CommandError."""
+
+    def values(self) -> Sequence[str]:
+        """Return the values as they are stored now, newest first; none if it does not exist."""
+        ...
+
+    def set_at(self) -> float | None:
+        """Return when they were stored, in Unix seconds; None if it is not known."""
+        ...
+
+    def store(self, values: Sequence[str]) -> None:
+        """Replace the values."""
+        ...
+
+
+class Row:
+    """The remembered hooks of a source, by place. While it is locked, no other command changes them."""
+
+    def __init__(self, documents: Documents, source: str, now: Callable[[], float] = time.time) -> None:
+        self._documents = documents
+        self._source = source
+        self._now = now
+        self._by = secrets.token_hex(8)
+        self._version = NO_VERSION
+        self.hooks: dict[str, Remembered] = {}
+
+    async def read(self, *, may_be_locked: bool = True) -> None:
+        """Raises CommandError if another command has locked it, and Temporary."""
+        found = await self._documents.get(PARTITION, self._source)
+        document = from_json(found.text.encode()) if found else None
+        lock = mapping_at(document, "lock")
+        left = float(str(lock.get("until", 0))) - self._now()
+        if left > 0 and not may_be_locked:
+            rule = f"another command is changing the hooks of {self._source}"
+            raise CommandError(f"{rule}; nothing was changed. If it was killed, try again in {left:.0f} s")
+        self._version = found.version if found else NO_VERSION
+        self.hooks = {at: _remembered(each) for at, each in mappings_at(document, "hooks").items()}
+
+    async def lock(self) -> None:
+        await self.read(may_be_locked=False)
+        await self.save()
+
+    async def save(self) -> None:
+        """Write the row and renew the lock. Raises CommandError if another command has changed it."""
+        await self._write({"by": self._by, "until": self._now() + LOCK_SECONDS})
+
+    async def unlock(self) -> None:
+        """Give the lock back. Where that fails, it ends by itself."""
+        with suppress(CommandError, Temporary):
+            if self.hooks:
+                await self._write({})
+            else:
+                await self._documents.delete(PARTITION, self._source, self._version)
+
+    async def _write(self, lock: JsonObject) -> None:
+        text = json.dumps({"hooks": {at: asdict(each) for at, each in self.hooks.items()}, "lock": lock})
+        version = await self._documents.write(PARTITION, self._source, text, self._version)
+        if version is None:
+            raise CommandError(f"another command has changed the hooks of {self._source}; run this one again")
+        self._version = version
+
+
+def _remembered(document: JsonObject) -> Remembered:
+    """Return the hook. A field that a later version added is left out."""
+    known = {name: value for name, value in document.items() if name in Remembered.__dataclass_fields__}
+    texts = {name: str(known[name]) for name in ("id", "url", "secret", "stage", "new_id", "new_secret")}
+    ids = value_at(document, "known")
+    return Remembered(
+        **texts,
+        is_made=document.get("is_made") is True,
+        known=tuple(map(str, ids)) if isinstance(ids, list) else (),
+        stored_at=float(str(document.get("stored_at", 0))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The hooks of a source, at all of its places.
+
+    wait_seconds  how long an instance may use the values that a secret had before
+    show          prints a line; `show_wait` shows how many seconds are left
+    """
+
+    api: HookApi
+    wanted: Wanted
+    places: Sequence[str]
+    secret: SourceSecret
+    row: Row
+    wait_seconds: float
+    show: Callable[[str], None]
+    show_wait: Callable[[float], None] = lambda _: None
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def plan(self) -> list[Difference]:
+        """Compare each place. Raises CommandError and Temporary."""
+        stored = [self._fingerprint(value) for value in self.secret.values()]
+        found = [await self._difference(at, stored) for at in self.places]
+        for at, row in self.row.hooks.items():
+            if at not in self.places:
+                reasons = ("its place is not in the configuration any more",)
+                hook = await self._remembered_hook(at, row)
+                found.append(Difference(at, "delete" if hook and row.is_made else "forget", reasons, hook))
+        return found
+
+    async def _difference(self, at: str, stored: Sequence[str]) -> Difference:
+        hooks = await self.api.hooks(at)
+        return compare(self.api.kind, at, self.wanted, hooks, self.row.hooks.get(at), stored)
+
+    async def _remembered_hook(self, at: str, row: Remembered) -> Hook | None:
+        """Return the hook if it is still ours: somebody else may have given it another URL."""
+        known = {each for each in (row.id, row.new_id) if each} or {""}
+        found = [hook for hook in await self.api.hooks(at) if hook.id in known or self.api.kind.is_single]
+        return next((hook for hook in found if hook.url in (row.url, self.wanted.url)), None)
+
+    async def apply(self, difference: Difference) -> None:
+        """Raises CommandError and Temporary."""
+        at, hook = difference.at, difference.hook
+        try:
+            match difference.action:
+                case "create":
+                    await self._create(at)
+                case "renew":
+                    await self._create(at, hook, may_delete=True)
+                case "change":
+                    assert hook
+                    await self._change(at, hook)
+                case "finish":
+                    await self._finish(at)
+                case "delete" | "forget":
+                    await self._delete(at, hook)
+                case "none":
+                    return
+        except LostAnswer as error:
+            raise CommandError(f"{error}. Run `hookchain hooks apply` again: it lists the hooks first") from error
+
+    async def remove(self, at: str) -> None:
+        """Delete the hook if we made it and nobody else has changed its URL. Raises CommandError and Temporary."""
+        row = self.row.hooks[at]
+        made = {each for each in (row.id if row.is_made else "", row.new_id) if each}
+        if row.stage == "enabled":
+            made.update(row.known)
+        await self.row.save()
+        try:
+            if row.stage == "creating" and (unfinished := await self._created_without_answer(at, row)):
+                made.add(unfinished.id)
+            for hook in await self.api.hooks(at):
+                is_known = hook.id in made or (self.api.kind.is_single and row.is_made)
+                if is_known and hook.url in (row.url, self.wanted.url):
+                    await self.api.delete(at, hook)
+                elif is_known or hook.id == row.id:
+                    why = "somebody else changed its URL" if is_known else "Hookchain did not make it"
+                    self.show(f"{self._name(at)}: left alone, because {why}: {hook.url}")
+        except LostAnswer as error:
+            raise CommandError(f"{error}. Run `hookchain hooks remove` again") from error
+        del self.row.hooks[at]
+        await self.row.save()
+        self.show(f"{self._name(at)}: removed")
+
+    # Stages
+
+    async def _change(self, at: str, hook: Hook) -> None:
+        row = self.row.hooks.get(at)
+        is_own = row is not None and (self.api.kind.is_single or row.id == hook.id)
+        own = row if row and is_own else Remembered(hook.id, hook.url)
+        await self.row.save()
+        wanted = self._with_secret()
+        if wanted.secret and own.secret not in ("", self._fingerprint(wanted.secret)):
+            await self.wait_for_instances(self.secret.set_at() or self.now())
+        try:
+            await self.api.change(at, wanted, hook)
+        except LostAnswer as error:
+            # Sending it again has the same effect. It may have arrived, so that the URL is ours from now on.
+            self.row.hooks[at] = replace(own, secret="" if self.api.kind.secret is None else own.secret)
+            await self.row.save()
+            raise LostAnswer(str(error)) from error
+        secret = own.secret if self.api.kind.secret else self._fingerprint(wanted.secret)
+        self.row.hooks[at] = replace(own, url=self.wanted.url, secret=secret)
+        await self.row.save()
+        self.show(f"{self._name(at)}: changed")
+
+    async def _create(self, at: str, replaced: Hook | None = None, *, may_delete: bool = False) -> None:
+        """Create a hook. It takes the place of `replaced`, which sends until the new one does, and is then deleted."""
+        hooks = await self.api.hooks(at)
+        row = self.row.hooks.get(at)
+        own = replace(row, new_id="", new_secret="") if row and replaced else Remembered()
+        if replaced and may_delete and own.id != replaced.id:
+            own = Remembered(replaced.id, replaced.url)
+        own = replace(own, stage="creating", known=tuple(hook.id for hook in hooks))
+        self.row.hooks[at] = own
+        await self.row.save()
+        wanted = self._with_secret()
+        if wanted.secret:
+            await self.wait_for_instances(self.secret.set_at() or 0.0)
+        try:
+            hook, secret = await self.api.create(at, wanted)
+        except LostAnswer:
+            if self.api.kind.secret or self.api.kind.is_single:
+                raise
+            found = await self._created_without_answer(at, own)
+            if found is None:
+                raise
+            hook, secret = found, ""
+        except CommandError:
+            self._restore(at, row)
+            await self.row.save()
+            raise
+        if self.api.kind.secret is None:
+            made = Remembered(hook.id, self.wanted.url, self._fingerprint(wanted.secret), is_made=True)
+            await self._finish_enabled(at, made, own.id)
+            return
+        self.row.hooks[at] = own = replace(own, stage="created", new_id=hook.id)
+        await self.row.save()
+        if self.api.kind.can_disable:
+            await self.api.change(at, self.wanted._replace(is_enabled=False), hook)
+        self._store(secret)
+        if self._newest() != self._fingerprint(secret):
+            raise CommandError(f"{self._name(at)}: the stored secret cannot be read back; the hook stays disabled")
+        new_secret = self._fingerprint(secret)
+        self.row.hooks[at] = replace(own, stage="stored", new_secret=new_secret, stored_at=self.now())
+        await self.row.save()
+        self.show(f"{self._name(at)}: created; its secret is stored")
+        await self._enable(at)
+
+    async def _enable(self, at: str) -> None:
+        row = self.row.hooks[at]
+        await self.wait_for_instances(row.stored_at)
+        if self.api.kind.can_disable:
+            await self.api.change(at, self.wanted, Hook(row.new_id, self.wanted.url, self.wanted.events))
+        made = Remembered(row.new_id, self.wanted.url, row.new_secret, is_made=True)
+        await self._finish_enabled(at, made, row.id)
+
+    async def _finish_enabled(self, at: str, made: Remembered, replaced_id: str) -> None:
+        """Remember the new hook, then delete the one that it replaces."""
+        if replaced_id and replaced_id != made.id:
+            self.row.hooks[at] = replace(made, stage="enabled", known=(replaced_id,))
+            await self.row.save()
+            await self.api.delete(at, Hook(replaced_id, self.wanted.url, None))
+        self.row.hooks[at] = made
+        await self.row.save()
+        self.show(f"{self._name(at)}: registered")
+
+    async def _finish(self, at: str) -> None:
+        """Continue a creation that was interrupted at any stage."""
+        row = self.row.hooks[at]
+        match row.stage:
+            case "stored" if self._newest() == row.new_secret:
+                await self._enable(at)
+            case "enabled":
+                await self._finish_enabled(at, replace(row, stage="", known=()), row.known[0])
+            case _:
+                unfinished = await self._created_without_answer(at, row) if row.stage == "creating" else None
+                if unfinished and self.api.kind.secret is None:
+                    made = Remembered(unfinished.id, self.wanted.url, is_made=True)
+                    await self._finish_enabled(at, made, row.id)
+                    await self._change(at, unfinished)
+                    return
+                await self._start_again(at, unfinished.id if unfinished else row.new_id)
+
+    async def _start_again(self, at: str, unfinished_id: str) -> None:
+        """Delete the hook whose secret is lost, and create another."""
+        if unfinished_id:
+            await self.api.delete(at, Hook(unfinished_id, self.wanted.url, None))
+        row = self.row.hooks[at]
+        self._restore(at, replace(row, stage="", known=(), new_id="", new_secret="") if row.id else None)
+        await self.row.save()
+        stored = [self._fingerprint(value) for value in self.secret.values()]
+        difference = await self._difference(at, stored)
+        if difference.action == "create":
+            await self._create(at)
+        elif row.id and difference.hook:
+            await self._create(at, difference.hook)
+
+    async def _created_without_answer(self, at: str, row: Remembered) -> Hook | None:
+        """Return the hook with our URL that was not there before the creation whose answer was lost."""
+        hooks = await self.api.hooks(at)
+        return next((each for each in hooks if each.url == self.wanted.url and each.id not in row.known), None)
+
+    async def _delete(self, at: str, hook: Hook | None) -> None:
+        await self.row.save()
+        if hook:
+            await self.api.delete(at, hook)
+        del self.row.hooks[at]
+        await self.row.save()
+        self.show(f"{self._name(at)}: {'deleted' if hook else 'forgotten'}")
+
+    async def wait_for_instances(self, stored_at: float) -> None:
+        """Wait until every instance has read the secret that was stored then, and keep the row locked."""
+        while (left := stored_at + self.wait_seconds - self.now()) > 0:
+            self.show_wait(left)
+            await self.sleep(min(left, TICK_SECONDS))
+            await self.row.save()
+
+    # Secrets and names
+
+    def _with_secret(self) -> Wanted:
+        """Return what is wanted, with the newest value of a secret that we choose. Raises CommandError."""
+        if self.api.kind.secret:
+            return self.wanted
+        values = self.secret.values()
+        if not values:
+            raise CommandError(f"{self.wanted.source}: its secret does not exist yet; set it first")
+        return self.wanted._replace(secret=values[0])
+
+    def _store(self, value: str) -> None:
+        """Store the value as the newest one, beside the one before it and all that hooks use."""
+        used = {each for row in self.row.hooks.values() for each in (row.secret, row.new_secret)}
+        before = self.secret.values()
+        kept = [each for each in before if each == before[0] or self._fingerprint(each) in used]
+        self.secret.store([value, *(each for each in kept if each != value)])
+
+    def _newest(self) -> str:
+        return next((self._fingerprint(value) for value in self.secret.values()), "")
+
+    def _fingerprint(self, value: str) -> str:
+        return fingerprint(self.wanted.source, value)
+
+    def _restore(self, at: str, row: Remembered | None) -> None:
+        if row:
+            self.row.hooks[at] = row
+        else:
+            self.row.hooks.pop(at, None)
+
+    def _name(self, at: str) -> str:
+        return " ".join(filter(None, (self.wanted.source, at)))
+
+
+def remembered_urls(rows: Mapping[str, Remembered]) -> set[str]:
+    """Return the URLs of the hooks that are registered."""
+    return {row.url for row in rows.values() if row.url and not row.stage}

@@ -1,0 +1,225 @@
+"""Providers' APIs for hooks, as their published descriptions have them, for tests of `hookchain hooks`."""
+
+import json
+import re
+import typing
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import stripe
+from jsonschema import Draft202012Validator
+from stripe.params import WebhookEndpointCreateParams, WebhookEndpointUpdateParams
+
+from shared.errors import Unanswered
+from shared.fetch import Fetched, Outgoing
+from shared.jsontext import Json, JsonObject, mapping_at, value_at
+from shared.outgoing.guarded_fetch import checked
+
+TOKEN: Final = "the operator's token, long and random"
+_DESCRIPTIONS: Final = Path(__file__).with_name("hook_descriptions.json")
+Answer = tuple[int, Json]
+
+
+@cache
+def descriptions() -> JsonObject:
+    document: JsonObject = json.loads(_DESCRIPTIONS.read_text(encoding="utf-8"))
+    return document
+
+
+def verify(schema: Json, value: Json) -> None:
+    faults = [error.message for error in Draft202012Validator(schema).iter_errors(value)]  # type: ignore[arg-type]
+    assert not faults, faults
+
+
+class HookProvider:
+    """An API with hooks by id. It acts on a request before `loses` says that its answer is lost.
+
+    calls       each request, as `METHOD path`
+    loses       operations, as `METHOD`, whose next answer is lost; `fails` those that are answered with the status
+    on_request  is called with each request before it is answered
+    """
+
+    host = ""
+
+    def __init__(self) -> None:
+        self.hooks: dict[str, JsonObject] = {}
+        self.calls: list[str] = []
+        self.loses: list[str] = []
+        self.fails: dict[str, int] = {}
+        self.on_request: Callable[[str], None] = lambda _: None
+        self._next_id = 100
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        checked(request)
+        url = urlsplit(request.url)
+        assert f"{url.scheme}://{url.netloc}" == self.host
+        self.calls.append(f"{request.method} {url.path}")
+        self.on_request(request.method)
+        if status := self.fails.pop(request.method, None):
+            return self._answer(status, {"message": f"no, {TOKEN}"})
+        if not self.is_authorized(request):
+            return self._answer(401, {"message": "Bad credentials"})
+        status, document = self.act(request, url.path)
+        if request.method in self.loses:
+            self.loses.remove(request.method)
+            raise Unanswered("host_unreachable", f"{url.netloc} did not answer within 10 s")
+        return self._answer(status, document)
+
+    def is_authorized(self, request: Outgoing) -> bool:
+        return dict(request.headers).get("Authorization") == f"Bearer {TOKEN}"
+
+    def act(self, request: Outgoing, path: str) -> Answer:
+        raise NotImplementedError
+
+    def new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id
+
+    def changes(self) -> list[str]:
+        return [call for call in self.calls if not call.startswith("GET")]
+
+    def _answer(self, status: int, document: Json) -> Fetched:
+        body = b"" if document is None else json.dumps(document).encode()
+        return Fetched(status, (("content-type", "application/json"),), body)
+
+
+class GitHub(HookProvider):
+    """Hooks of one repository or organization, whose path is `base`."""
+
+    host = "https://api.github.com"
+
+    def __init__(self, base: str = "/repos/acme/shop") -> None:
+        super().__init__()
+        self.base = base
+
+    def act(self, request: Outgoing, path: str) -> Answer:
+        name, _, id = path.removeprefix(f"{self.base}/hooks").partition("/")
+        if not path.startswith(f"{self.base}/hooks") or name or (id and id not in self.hooks):
+            return 404, {"message": "Not Found"}
+        kind = "/repos/{owner}/{repo}/hooks" if self.base.startswith("/repos/") else "/orgs/{org}/hooks"
+        operation = f"{request.method} {kind}{'/{hook_id}' if id else ''}"
+        described = mapping_at(descriptions(), "github", "operations", operation)
+        assert described, operation
+        body = json.loads(request.body) if request.body else None
+        if described["body"]:
+            verify(described["body"], body)
+        status, document = getattr(self, f"_{request.method.lower()}")(id, body)
+        if status < 300:
+            answers = mapping_at(described, "answers")
+            assert str(status) in answers
+            if answers[str(status)]:
+                verify(answers[str(status)], document)
+        return status, document
+
+    def _get(self, id: str, body: Json) -> Answer:
+        return 200, self._shown(self.hooks[id]) if id else [self._shown(each) for each in self.hooks.values()]
+
+    def _post(self, id: str, body: JsonObject) -> Answer:
+        if self._is_taken(body, ""):
+            return 422, {"message": "Validation Failed", "errors": [{"message": "Hook already exists"}]}
+        new = self.new_id()
+        url = f"{self.host}{self.base}/hooks/{new}"
+        links = {"url": url, "ping_url": f"{url}/pings", "test_url": f"{url}/test", "deliveries_url": f"{url}/d"}
+        times = {"created_at": "2026-11-30T00:00:00Z", "updated_at": "2026-11-30T00:00:00Z"}
+        last = {"code": None, "status": "unused", "message": None}
+        own: JsonObject = {"type": "Repository", "id": new, "last_response": last, **links, **times}  # type: ignore[dict-item]
+        self.hooks[str(new)] = {**own, **body}
+        return 201, self._shown(self.hooks[str(new)])
+
+    def _patch(self, id: str, body: JsonObject) -> Answer:
+        """Replace `config` as a whole: a secret that it does not have is removed."""
+        if self._is_taken({**self.hooks[id], **body}, id):
+            return 422, {"message": "Validation Failed"}
+        self.hooks[id] |= body
+        return 200, self._shown(self.hooks[id])
+
+    def _delete(self, id: str, body: Json) -> Answer:
+        del self.hooks[id]
+        return 204, None
+
+    def _is_taken(self, body: JsonObject, id: str) -> bool:
+        """Return whether another hook has the same configuration and an event in common."""
+        return any(
+            value_at(each, "config", "url") == value_at(body, "config", "url")
+            and bool({*typing.cast(list[str], each["events"])} & {*typing.cast(list[str], body["events"])})
+            for key, each in self.hooks.items()
+            if key != id
+        )
+
+    def _shown(self, hook: JsonObject) -> JsonObject:
+        config = mapping_at(hook, "config")
+        shown = {name: "********" if name == "secret" else value for name, value in config.items()}
+        return {**hook, "config": shown}
+
+    def add(self, url: str, *events: str) -> None:
+        """Make a hook as a person does."""
+        self._post("", {"name": "web", "active": True, "events": [*events], "config": {"url": url, "secret": "theirs"}})
+
+    def secret(self, id: str) -> Json:
+        return value_at(self.hooks[id], "config", "secret")
+
+
+class Stripe(HookProvider):
+    """Webhook endpoints. The fields are those of the installed library, whose types come from Stripe's description."""
+
+    host = "https://api.stripe.com"
+
+    def act(self, request: Outgoing, path: str) -> Answer:
+        found = re.fullmatch(r"/v1/webhook_endpoints(?:/(\w+))?", path)
+        assert found
+        id = found[1] or ""
+        if id and id not in self.hooks:
+            return 404, {"error": {"message": f"No such webhook endpoint: '{id}'"}}
+        form = parse_qs(request.body.decode(), strict_parsing=True) if request.body else {}
+        if request.method == "GET":
+            return 200, {"object": "list", "data": [*map(self._shown, self.hooks.values())], "has_more": False}
+        if request.method == "DELETE":
+            del self.hooks[id]
+            return 200, {"id": id, "object": "webhook_endpoint", "deleted": True}
+        params = WebhookEndpointUpdateParams if id else WebhookEndpointCreateParams
+        fields: JsonObject = {
+            name.removesuffix("[]"): [*values] if name.endswith("[]") else values[0] for name, values in form.items()
+        }
+        if unknown := self._unknown_value(params, fields):
+            return 400, {"error": {"message": f"Invalid enabled_events: {unknown}"}}
+        if id:
+            is_disabled = fields.pop("disabled", None)
+            if is_disabled is not None:
+                fields["status"] = "disabled" if is_disabled == "true" else "enabled"
+            self.hooks[id] |= fields
+            return 200, self._shown(self.hooks[id])
+        new = f"we_{self.new_id()}"
+        fixed: JsonObject = {
+            "id": new,
+            "object": "webhook_endpoint",
+            "status": "enabled",
+            "livemode": False,
+            "created": 1,
+        }
+        own: JsonObject = {**fixed, "secret": f"whsec_{new}_long_and_random_0123456789"}
+        self.hooks[new] = {
+            **own,
+            "api_version": None,
+            "application": None,
+            "metadata": {},
+            **fields,
+        }
+        assert {*self.hooks[new]} <= {*typing.get_type_hints(stripe.WebhookEndpoint)}
+        return 200, self.hooks[new]
+
+    def _unknown_value(self, params: type, fields: JsonObject) -> str:
+        annotations = params.__annotations__
+        assert {*fields} <= {*annotations}, fields
+        for name, value in fields.items():
+            text = str(annotations[name])
+            assert isinstance(value, list) == ("List[" in text), (name, text)
+            for each in value if isinstance(value, list) else ():
+                if repr(each) not in text:
+                    return str(each)
+        return ""
+
+    def _shown(self, hook: JsonObject) -> JsonObject:
+        return {name: value for name, value in hook.items() if name != "secret"}

@@ -1,0 +1,414 @@
+"""`hookchain hooks`: hooks at stand-ins of the providers, made, broken behind its back, repaired and removed."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli import hooks as hooks_command
+from deploy.config.dotenv import dotenv_entries
+from deploy.hooks import registration
+from shared.cloud import platform as cloud_platform
+from shared.jsontext import JsonObject, value_at
+from tests.fakes.command import Command
+from tests.hook_providers import TOKEN, GitHub, HookProvider, Stripe
+
+CONFIG: Final = """
+sources:
+  github: {provider: github, secret: github-secret, hook: {token: github-token, at: acme/shop}}
+  stripe: {provider: stripe, secret: stripe-secret, hook: {token: stripe-token}}
+  other: {auth: none}
+routes:
+  - {name: pushes, from: github, types: [push, issues.opened, issues.closed], to: people}
+  - {name: money, from: stripe, types: [invoice.paid], to: people}
+  - {name: rest, from: other, to: people}
+destinations: {people: {email: {to: ann@example.com}}}
+"""
+SECRET: Final = "a value that GitHub signs with"
+URL: Final = "https://hooks.example.com"
+OWN: Final = f"{URL}/github"
+RUN: Final = asyncio.run
+FOREIGN: Final = "https://elsewhere.example.com/in"
+
+
+class World:
+    """The providers behind one client, the files of the operator, and the command."""
+
+    def __init__(self, folder: Path, command: Command) -> None:
+        self.github = GitHub()
+        self.stripe = Stripe()
+        self.env_file = folder / "env"
+        self.config_file = folder / "hookchain.yaml"
+        self._command = command
+
+    async def fetch(self, request):  # type: ignore[no-untyped-def]
+        providers: tuple[HookProvider, ...] = (self.github, self.stripe)
+        return await next(each for each in providers if request.url.startswith(each.host)).fetch(request)
+
+    def __call__(self, action: str, source: str, *more: str, code: int = 0) -> str:
+        url = () if "--url" in more else ("--url", URL)
+        output = self._command("hooks", action, source, *url, *more, code=code)
+        for text in (TOKEN, SECRET, "whsec_"):
+            assert text not in output + self.error
+        return output
+
+    @property
+    def error(self) -> str:
+        return self._command.error
+
+    def values(self, name: str) -> list[str]:
+        entries = dotenv_entries(self.env_file.read_text(encoding="utf-8"), "env")
+        return next((each.value.split("\n") for each in entries if each.name == name), [])
+
+    def only_hook(self, provider: HookProvider) -> tuple[str, JsonObject]:
+        [(id, hook)] = provider.hooks.items()
+        return id, hook
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> World:
+    found = World(tmp_path, command)
+    found.config_file.write_text(CONFIG, encoding="utf-8")
+    found.env_file.write_text(f'GITHUB_SECRET="{SECRET}"\n', encoding="utf-8")
+    (tmp_path / "state").mkdir()
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(found.config_file))
+    monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(found.env_file))
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    monkeypatch.setenv("STRIPE_TOKEN", TOKEN)
+    monkeypatch.setattr(cloud_platform, "fetch", lambda *, keeps=True: found)
+    monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.0)
+    return found
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put a person at a terminal, who answers so."""
+
+    def answers(text: str) -> None:
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("builtins.input", lambda _: text)
+
+    return answers
+
+
+def test_a_hook_is_planned_created_and_removed(world: World) -> None:
+    output = world("plan", "github", code=3)
+    assert "acme/shop: create: there is no hook" in output
+    assert "event types: issues, push" in output
+    assert not world.github.changes()
+    assert "registered" in world("apply", "github", "--yes")
+    _, hook = world.only_hook(world.github)
+    assert value_at(hook, "config") == {"url": OWN, "content_type": "json", "insecure_ssl": "0", "secret": SECRET}
+    assert hook["events"] == ["issues", "push"]
+    assert "acme/shop: nothing differs" in world("plan", "github")
+    assert world.github.changes() == ["POST /repos/acme/shop/hooks"]
+    assert "delete" in world("remove", "github", "--yes")
+    assert not world.github.hooks
+    assert "no hook is registered" in world("remove", "github", "--yes")
+
+
+def test_without_consent_nothing_changes(world: World, answer: Callable[[str], None]) -> None:
+    assert f"hookchain hooks apply github --url {URL} --yes" in world("apply", "github", code=1)
+    answer("n")
+    assert "Nothing was changed." in world("apply", "github", code=1)
+    assert not world.github.changes()
+    answer("y")
+    world("apply", "github")
+    assert len(world.github.hooks) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"active": False}, "it is not active"),
+        ({"events": ["push"]}, "event types are missing: issues"),
+        ({"events": ["issues", "push", "star"]}, "event types that no route needs: star"),
+        ({"events": ["*"]}, "it has all event types, and the routes need some"),
+        ({"config": {"url": OWN, "content_type": "json"}}, "it has no secret"),
+        ({"config": {"url": OWN, "secret": "x", "insecure_ssl": "1"}}, "it does not verify the certificate of the URL"),
+    ],
+)
+def test_what_somebody_changed_is_shown_and_repaired(world: World, change: JsonObject, reason: str) -> None:
+    world("apply", "github", "--yes")
+    id, hook = world.only_hook(world.github)
+    before = {**hook}
+    hook |= change
+    assert f"change: {reason}" in world("plan", "github", code=3)
+    world("apply", "github", "--yes")
+    assert world.only_hook(world.github) == (id, before)
+
+
+def test_a_change_of_anything_keeps_the_secret(world: World) -> None:
+    """GitHub removes a secret that a PATCH of `config` does not have."""
+    world("apply", "github", "--yes")
+    world("apply", "github", "--yes", "--url", "https://moved.example.com")
+    id, hook = world.only_hook(world.github)
+    assert value_at(hook, "config", "url") == "https://moved.example.com/github"
+    assert world.github.secret(id) == SECRET
+
+
+def test_a_hook_with_our_former_url_is_moved_and_not_doubled(world: World) -> None:
+    world("apply", "github", "--yes")
+    output = world("plan", "github", "--url", "https://moved.example.com", code=3)
+    assert f"its URL is {OWN} (our former URL)" in output
+    world("apply", "github", "--yes", "--url", "https://moved.example.com")
+    assert len(world.github.hooks) == 1
+
+
+def test_a_url_that_somebody_else_set_is_overwritten_only_with_consent(
+    world: World, answer: Callable[[str], None]
+) -> None:
+    world("apply", "github", "--yes")
+    id, hook = world.only_hook(world.github)
+    hook["config"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
+    assert f"its URL is {FOREIGN}" in world("plan", "github", code=3)
+    world("apply", "github", "--yes", code=1)
+    assert f"--replace {FOREIGN}" in world.error
+    assert "somebody else changed its URL" in world("remove", "github", "--yes")
+    assert world.only_hook(world.github)[1]["config"] == hook["config"]
+    del world.github.hooks[id]
+    world("apply", "github", "--yes")
+    id, hook = world.only_hook(world.github)
+    hook["config"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
+    output = world("apply", "github", "--yes", "--replace", FOREIGN)
+    assert f"to restore the overwritten hook: URL {FOREIGN}; event types: issues, push" in output
+    hook["config"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
+    answer("y")
+    world("apply", "github")
+    assert world.github.secret(id) == SECRET
+
+
+def test_hooks_of_others_are_left_alone(world: World) -> None:
+    world.github.add(FOREIGN, "push")
+    world("apply", "github", "--yes")
+    world("remove", "github", "--yes")
+    assert value_at(world.only_hook(world.github)[1], "config", "url") == FOREIGN
+    assert not [call for call in world.github.changes() if call.endswith("/101")]
+
+
+def test_a_hook_that_a_person_made_is_adopted_and_not_deleted(world: World) -> None:
+    world.github.add(OWN, "push")
+    assert "change: Hookchain did not make it; event types are missing: issues" in world("plan", "github", code=3)
+    world("apply", "github", "--yes")
+    id, _ = world.only_hook(world.github)
+    assert world.github.secret(id) == SECRET
+    assert "nothing differs" in world("plan", "github")
+    assert "left alone, because Hookchain did not make it" in world("remove", "github", "--yes")
+    assert id in world.github.hooks
+
+
+@pytest.mark.parametrize("is_listed_later", [False, True])
+def test_a_lost_answer_after_a_creation_leads_to_no_second_hook(world: World, is_listed_later: bool) -> None:
+    world.github.loses = ["POST", "GET"] if is_listed_later else ["POST"]
+    seen: list[str] = []
+
+    def lose_the_list(method: str) -> None:
+        seen.append(method)
+        if is_listed_later and seen[-2:] == ["POST", "GET"]:
+            world.github.fails["GET"] = 503
+
+    world.github.loses = ["POST"]
+    world.github.on_request = lose_the_list
+    world("apply", "github", "--yes", code=1 if is_listed_later else 0)
+    world("apply", "github", "--yes")
+    assert [call for call in world.github.changes() if call.startswith("POST")] == ["POST /repos/acme/shop/hooks"]
+    id, _ = world.only_hook(world.github)
+    assert world.github.secret(id) == SECRET
+    world("remove", "github", "--yes")
+    assert not world.github.hooks, "it is known that we made it"
+
+
+def test_two_operators_at_once_make_one_hook(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+
+    def second(method: str) -> None:
+        if method == "POST" and not codes:
+            codes.append(0)
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr("asyncio.run", _run_in_thread)
+                assert hooks_command.main(["apply", "github", "--yes", "--url", URL]) == 1
+
+    world.github.on_request = second
+    world("apply", "github", "--yes")
+    assert codes
+    assert len(world.github.hooks) == 1
+    assert "another command is changing the hooks of github" in world.error
+
+
+def _run_in_thread(coroutine):  # type: ignore[no-untyped-def]
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(RUN, coroutine).result()
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(401, "needs the permission Webhooks: read and write"), (403, "classic scope"), (404, "The token github-token")],
+)
+def test_a_token_with_too_few_rights_is_named_with_what_it_needs(world: World, status: int, text: str) -> None:
+    world.github.fails = {"POST": status}
+    world("apply", "github", "--yes", code=1)
+    assert text in world.error
+    assert "acme/shop: create" in world("plan", "github", code=3), "what is known to have failed is not half done"
+
+
+def test_a_token_that_does_not_exist_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_TOKEN")
+    world("plan", "github", code=1)
+    assert "the token 'github-token' does not exist: set GITHUB_TOKEN" in world.error
+
+
+def test_a_machine_that_no_provider_can_call_needs_a_public_url(world: World, command: Command) -> None:
+    command("hooks", "plan", "github", code=1)
+    assert "a provider cannot call this machine" in command.error
+
+
+def test_a_secret_that_was_replaced_is_given_to_the_provider(world: World) -> None:
+    world("apply", "github", "--yes")
+    world.env_file.write_text('GITHUB_SECRET="another value of 24 letters"\n', encoding="utf-8")
+    assert "its secret is older than the stored one" in world("plan", "github", code=3)
+    world("apply", "github", "--yes")
+    id, _ = world.only_hook(world.github)
+    assert world.github.secret(id) == "another value of 24 letters"
+
+
+def test_a_place_that_the_configuration_leaves_out_loses_its_hook(world: World) -> None:
+    world("apply", "github", "--yes")
+    world.config_file.write_text(CONFIG.replace("at: acme/shop", "at: acme"), encoding="utf-8")
+    repository, organization = world.github, GitHub("/orgs/acme")
+
+    class Both(GitHub):
+        async def fetch(self, request):  # type: ignore[no-untyped-def]
+            return await (organization if "/orgs/" in request.url else repository).fetch(request)
+
+    world.github = Both()
+    assert "acme/shop: delete: its place is not in the configuration any more" in world("plan", "github", code=3)
+    world("apply", "github", "--yes")
+    assert not repository.hooks
+    assert len(organization.hooks) == 1
+
+
+def test_a_source_without_its_hook_setting_is_not_forgotten(world: World, command: Command) -> None:
+    world("apply", "github", "--yes")
+    world.config_file.write_text(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""), encoding="utf-8")
+    command("hooks", "plan", "--url", URL, code=3)
+    assert "github: its hooks are still registered" in command.error
+    command("hooks", "plan", "github", code=1)
+    assert "hookchain sources github" in command.error
+
+
+@pytest.mark.parametrize(
+    ("source", "types", "events"),
+    [
+        ("github", "['issues.*']", "issues"),
+        (
+            "github",
+            "[pull_request_review*]",
+            "pull_request_review, pull_request_review_comment, pull_request_review_thread",
+        ),
+        ("github", "['*']", "all"),
+        ("stripe", "[invoice.pa*]", "invoice.paid, invoice.payment_action_required"),
+        ("stripe", "[x.*]", "all"),
+    ],
+)
+def test_event_types_are_the_ones_that_the_routes_need(world: World, source: str, types: str, events: str) -> None:
+    text = CONFIG.replace("[push, issues.opened, issues.closed]", types).replace("[invoice.paid]", types)
+    world.config_file.write_text(text, encoding="utf-8")
+    assert f"event types: {events}" in world("plan", source, code=3)
+
+
+# Stripe, which shows a secret once
+
+
+def test_stripes_secret_is_stored_before_the_hook_is_enabled(world: World) -> None:
+    stored: list[list[str]] = []
+    world.stripe.on_request = lambda _: stored.append(world.values("STRIPE_SECRET"))
+    world("apply", "stripe", "--yes")
+    id, hook = world.only_hook(world.stripe)
+    assert world.stripe.changes() == [
+        "POST /v1/webhook_endpoints",
+        f"POST /v1/webhook_endpoints/{id}",
+        f"POST /v1/webhook_endpoints/{id}",
+    ]
+    assert stored[-1] == [hook["secret"]] == world.values("STRIPE_SECRET")
+    assert stored[-2] == []
+    assert (hook["status"], hook["url"]) == ("enabled", f"{URL}/stripe")
+    assert "nothing differs" in world("plan", "stripe")
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_an_interruption_at_any_stage_leaves_one_hook_whose_secret_is_stored(world: World, lost: int) -> None:
+    count: list[str] = []
+
+    def lose(method: str) -> None:
+        count.append(method)
+        if count.count("POST") == lost:
+            world.stripe.loses = ["POST"]
+
+    world.stripe.on_request = lose
+    world("apply", "stripe", "--yes", code=1)
+    world.stripe.on_request = lambda _: None
+    world.stripe.loses = []
+    assert "finish: the last command ended before it was" in world("plan", "stripe", code=3)
+    world("apply", "stripe", "--yes")
+    _, hook = world.only_hook(world.stripe)
+    assert world.values("STRIPE_SECRET")[0] == hook["secret"]
+    assert hook["status"] == "enabled"
+    world("remove", "stripe", "--yes")
+    assert not world.stripe.hooks
+
+
+def test_a_secret_that_cannot_be_stored_leaves_a_disabled_hook_that_the_next_command_replaces(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("STRIPE_SECRET", "a value of the shell, which overrides .env")
+        world("apply", "stripe", "--yes", code=1)
+        assert "cannot be read back; the hook stays disabled" in world.error
+        assert world.only_hook(world.stripe)[1]["status"] == "disabled"
+    world("apply", "stripe", "--yes")
+    _, hook = world.only_hook(world.stripe)
+    assert world.values("STRIPE_SECRET")[0] == hook["secret"]
+
+
+def test_a_lost_stripe_secret_is_replaced_by_a_second_hook_and_the_first_is_deleted(world: World) -> None:
+    world("apply", "stripe", "--yes")
+    first, _ = world.only_hook(world.stripe)
+    world.env_file.write_text("", encoding="utf-8")
+    assert "create another and delete this one: its secret is not stored any more" in world("plan", "stripe", code=3)
+    enabled: list[set[str]] = []
+    world.stripe.on_request = lambda _: enabled.append(
+        {id for id, each in world.stripe.hooks.items() if each["status"] == "enabled"}
+    )
+    world("apply", "stripe", "--yes")
+    assert all(enabled), "one of them is enabled at every moment"
+    second, hook = world.only_hook(world.stripe)
+    assert second != first
+    assert world.values("STRIPE_SECRET") == [hook["secret"]]
+
+
+def test_a_stripe_hook_that_a_person_made_is_replaced_only_with_consent(world: World) -> None:
+    world("apply", "stripe", "--yes")
+    id, hook = world.only_hook(world.stripe)
+    for file in (world.env_file.parent / "state").iterdir():
+        file.unlink()
+    assert "Hookchain did not make it" in world("plan", "stripe", code=3)
+    world("apply", "stripe", "--yes")
+    assert world.only_hook(world.stripe)[0] == id, "its secret is stored, so it is adopted"
+    for file in (world.env_file.parent / "state").iterdir():
+        file.unlink()
+    world.env_file.write_text("", encoding="utf-8")
+    world("apply", "stripe", "--yes", code=1)
+    assert world.only_hook(world.stripe) == (id, hook)
+    world("apply", "stripe", "--yes", "--replace", f"{URL}/stripe")
+    assert world.only_hook(world.stripe)[0] != id
+
+
+def test_waiting_shows_what_is_left_and_keeps_the_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(registration, "TICK_SECONDS", 0.05)
+    world("apply", "stripe", "--yes")
+    assert "until every instance has the new secret. You can press Ctrl-C" in world.error

@@ -58,7 +58,7 @@ def is_missing(path: str, view: JsonObject) -> bool:
     return 0 < _present_count(names, view) < len(names)  # a name that a template sets is not a field of the event
 
 
-def missing_path(path: str, view: JsonObject, act: str) -> str:
+def missing_path(path: str, view: JsonObject, act: str = "") -> str:
     """Return a message that the event lacks the path, the nearest path that it has, if one is near, and what to do.
 
     Of a value on the way that has no fields, the message has its kind.
@@ -66,11 +66,12 @@ def missing_path(path: str, view: JsonObject, act: str) -> str:
     names = path.split(".")
     present = names[: _present_count(names, view)]
     value = _value_at(present, view)
+    rule = f"{path!r}{IS_MISSING}"
     if present and not isinstance(value, dict):
-        return f"{path!r}{IS_MISSING}, where {'.'.join(present)!r} is {kind_of(value)}; {act}"
-    if near := likely_path(path, view):
-        return f"{path!r}{IS_MISSING}; did you mean {near!r}? {act[:1].upper()}{act[1:]}"
-    return f"{path!r}{IS_MISSING}; {act}"
+        rule = f"{rule}, where {'.'.join(present)!r} is {kind_of(value)}"
+    elif near := likely_path(path, view):
+        return f"{rule}; did you mean {near!r}? {act[:1].upper()}{act[1:]}".rstrip()
+    return f"{rule}; {act}" if act else rule
 
 
 def likely_path(path: str, view: JsonObject) -> str | None:

@@ -13,8 +13,9 @@ from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.terminal.output import count_of
 from functions.transform import chain, comparisons, program
 from functions.transform.routes import Route, RouteResult, match_all, run_routes
-from functions.transform.step import Many, NamedStep, Noted, Services, Stop, Switch
+from functions.transform.step import Many, NamedStep, Noted, Services, Step, Stop, Switch
 from functions.transform.steps.decide import Filter
+from functions.transform.steps.decide import Switch as SwitchStep
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared import errors, expressions, journal, ports, times, waiting_route
 from shared.delivery import Delivery
@@ -92,17 +93,15 @@ def _outcome(record: chain.StepRecord) -> tuple[Outcome, str, Sequence[str]]:
         )
         return "failed", f"{result.code}: {result.detail}{waits}", ()
     if isinstance(result, Stop):
-        step = record.step.step
-        return (
-            "filtered",
-            result.reason,
-            condition_values(expressions.Expression(step.keep), record.before) if isinstance(step, Filter) else (),
-        )
+        is_filter = isinstance(record.step.step, Filter)  # its values show what the event lacks
+        reason = result.reason if is_filter else f"{result.reason}{result.missing}"
+        return "filtered", reason, step_values(record.step.step, record.before)
     if isinstance(result, Many):
         note = f": {result.note}" if result.note else ""
         return "split", f"into {count_of(len(result.events), 'event')}{note}", list(_split_events(result.events))
     if isinstance(result, Noted):
-        return "noted", result.note, _diff(record.before, result.event)
+        values = step_values(record.step.step, record.before)
+        return "noted", result.note, [*values, *_diff(record.before, result.event)]
     if not isinstance(result, Event):
         instead = "instead of the rest" if isinstance(result, Switch) else "and then on"
         return "switched", f"through the chain {result.chain!r}, {instead}", _diff(record.before, result.event)
@@ -118,6 +117,15 @@ def _waits_text(step: NamedStep) -> str:
     grouped = [(times.duration_text(wait), len([*same])) for wait, same in groupby(waits)]
     texts = [f"{count} × {text}" if count > 1 else text for text, count in grouped]
     return f"If that system is unavailable, only this route waits: it runs again after {', '.join(texts)}"
+
+
+def step_values(step: Step, event: Event) -> tuple[str, ...]:
+    """Return a line for each path that the conditions of a `filter` or a `switch` read; none for another step."""
+    conditions = [step.keep] if isinstance(step, Filter) else []
+    if isinstance(step, SwitchStep):
+        conditions = [when for case in step.whole if (when := case.get("when")) is not None]
+    lines = [line for each in conditions for line in condition_values(expressions.Expression(each), event)]
+    return tuple(dict.fromkeys(lines))
 
 
 def condition_values(condition: expressions.Expression, event: Event) -> tuple[str, ...]:

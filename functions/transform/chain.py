@@ -63,6 +63,7 @@ class ChainResult:
 
     events          that reached the end of the chain
     stops           why a step ended an event on purpose
+    journal_stops   the same for the journal: with the fields that the event lacks
     logged_stops    the same for the log: without the words of an operator's own step, which may quote the event
     faults          of steps that failed
     skipped_faults  after which the chain continued, as `on_error: continue` says
@@ -71,6 +72,7 @@ class ChainResult:
 
     events: tuple[Event, ...] = ()
     stops: tuple[str, ...] = ()
+    journal_stops: tuple[str, ...] = ()
     logged_stops: tuple[str, ...] = ()
     faults: tuple[ChainFault, ...] = ()
     skipped_faults: tuple[str, ...] = ()
@@ -217,7 +219,9 @@ class _Run:
         """
         if isinstance(result, Stop):
             reason = f"{step.label}: {result.reason}"[:MAX_REASON_CHARACTERS]
+            hint = removal_hint(result.missing, removals_of(steps_taken[:-1]))
             self.result.stops += (reason,)
+            self.result.journal_stops += (f"{reason}{result.missing}{hint}"[:MAX_REASON_CHARACTERS],)
             self.result.logged_stops += (step.label if step.is_own else reason,)
             return ()
         if isinstance(result, Many):

@@ -199,8 +199,9 @@ class MissingPaths:
     the top, and only for so many different ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_shapes: int = MAX_SHAPES) -> None:
         self._notes: dict[tuple[str, frozenset[str]], str] = {}
+        self._max_shapes = max_shapes
 
     def updated(self, event: Event, changes: Iterable[tuple[Path, Path, MaybeChange]], act: str) -> Event | Noted:
         """Return the event with each change, and with a note about the paths that lead to nothing.
@@ -221,25 +222,29 @@ class MissingPaths:
 
         `act` says what the step does without them.
         """
-        data = before.data
-        missing = [path for path in untouched if not is_there(data, path.parts)]
+        note = self.note(before.data, untouched, act)
+        return Noted(event, note) if note else event
+
+    def note(self, data: Json, paths: Iterable[Path], act: str = "") -> str:
+        """Return the note about those of the paths that lead to nothing in the data; empty if none does."""
+        missing = [path for path in paths if not is_there(data, path.parts)]
         if not missing:
-            return event
+            return ""
         fields = frozenset(data) if isinstance(data, dict) else frozenset[str]()
-        return Noted(event, "; ".join([self._note(path, data, fields, act) for path in missing]))
+        return "; ".join([self._note(path, data, fields, act) for path in missing])
 
     def _note(self, path: Path, data: Json, fields: frozenset[str], act: str) -> str:
         note = self._notes.get((path.text, fields))
-        if note is None and len(self._notes) < MAX_SHAPES:
+        if note is None and len(self._notes) < self._max_shapes:
             note = _missing_note(path, data, act)
             self._notes[path.text, fields] = note
-        return note or f"{path.text!r}{did_you_mean.IS_MISSING}; {act}"
+        return note or f"{path.text!r}{did_you_mean.IS_MISSING}; {act}".removesuffix("; ")
 
 
 def _missing_note(path: Path, data: Json, act: str) -> str:
     names = list(itertools.takewhile(lambda part: isinstance(part, str), path.parts))
     if len(names) < len(path.parts):  # an item of a list is missing, or a field in it
-        return f"{path.text!r}{did_you_mean.IS_MISSING}; {act}"
+        return f"{path.text!r}{did_you_mean.IS_MISSING}; {act}".removesuffix("; ")
     for position in range(1, len(names)):
         if isinstance(find_value(data, path.parts[:position]), list):
             list_text = ".".join(["data", *map(str, names[:position])])

@@ -185,7 +185,7 @@ def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
 
 def _match_where(where: "Expression", event: Event) -> Match:
     """An expression that cannot be computed for this event, such as the length of a missing field, counts as false."""
-    from functions.transform.comparisons import comparison_hint, truth_hint
+    from functions.transform.comparisons import false_hint, missing_text, truth_hint
     from shared.expressions import is_true
     from shared.jsontext import kind_of
 
@@ -196,13 +196,13 @@ def _match_where(where: "Expression", event: Event) -> Match:
     except time_bound.OutOfTime:
         reason = f"{_UNCOMPUTED}: it computes for more than {time_bound.MAX_COMPUTING_SECONDS:g} s"
     except Permanent as error:
-        reason = f"{_UNCOMPUTED}: {error.detail}{comparison_hint(where, view)}"
+        reason = f"{_UNCOMPUTED}: {error.detail}{false_hint(where, view)}"
     else:
         if is_true(value):
             hint = truth_hint(where, value)
             return Match(True, f"where {hint}" if hint else f"where {where.text} is true")
-        reason = f"where {where.text} is {_false_value(value, kind_of(value))}{comparison_hint(where, view)}"
-    return Match(False, reason, reason)
+        reason = f"where {where.text} is {_false_value(value, kind_of(value))}{false_hint(where, view)}"
+    return Match(False, f"{reason}{missing_text(where, view=view)}", reason)
 
 
 def _false_value(value: jsontext.Json, kind: str) -> str:
@@ -417,7 +417,7 @@ def _explain_result(route: Route, route_match: Match, result: ChainResult) -> tu
     prefix = f"route {route.name!r}: "
     reasons += _count("noted at", result.notes)
     reasons += _count("went on from", [each.removeprefix(prefix) for each in result.skipped_faults])
-    reasons += _count("filtered at", result.stops)
+    reasons += _count("filtered at", result.journal_stops)
     if result.faults:
         reason, failed = _failure(route, result)
         reasons.append(reason)

@@ -219,9 +219,14 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A result: the event ends here on purpose. The reason is journaled and nothing is delivered."""
+    """A result: the event ends here on purpose. The reason is journaled and logged, and nothing is delivered.
+
+    `missing` names the fields that the event lacks, and similar ones. It follows the reason in the journal, and is not
+    logged.
+    """
 
     reason: str
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,9 +176,8 @@ class Split(Settings, Step):
     def apply(self, event: Event, context: StepContext) -> Many | Stop:
         value = paths.find_value(event.data, self._path.parts)
         if value is None:
-            stopped = self._missing.noted(event, event, [self._path], "there is nothing to make events of")
-            reason = stopped.note if isinstance(stopped, Noted) else f"the event has nothing at {self.path}"
-            return Stop(reason)
+            note = self._missing.note(event.data, [self._path])
+            return Stop(f"the event has nothing at {self.path}", f"; {note}" if note else "")
         items = value if isinstance(value, list) else [value]
         note = "" if isinstance(value, list) else _single_item_note(self.path, value, context.original)
         output.verify_events(len(items))

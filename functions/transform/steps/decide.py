@@ -44,7 +44,7 @@ def _value(condition: expressions.Expression, event: Event) -> jsontext.Json:
     try:
         return condition.search(view)
     except errors.Permanent as error:
-        raise errors.Permanent(error.code, f"{error.detail}{comparisons.comparison_hint(condition, view)}") from error
+        raise errors.Permanent(error.code, f"{error.detail}{comparisons.false_hint(condition, view)}") from error
 
 
 class Filter(Settings, Step):
@@ -75,8 +75,10 @@ class Filter(Settings, Step):
         if expressions.is_true(value):
             hint = comparisons.truth_hint(self._keep, value)
             return Noted(event, hint) if hint else event
-        rule = f"{self._keep.text} is not true{comparisons.comparison_hint(self._keep, view_of(event))}"
-        return Stopped(f"{self.reason}: {rule}" if self.reason else rule)
+        view = view_of(event)
+        rule = f"{self._keep.text} is not true{comparisons.false_hint(self._keep, view)}"
+        missing = comparisons.missing_text(self._keep, view=view)
+        return Stopped(f"{self.reason}: {rule}" if self.reason else rule, missing)
 
 
 class Stop(Settings, Step):
@@ -150,8 +152,10 @@ class Switch(Settings, Step):
             if when is None or _holds(when, event):
                 return Switched(event, chain)
         view = view_of(event)
-        hint = next((hint for when, _ in self._cases if when and (hint := comparisons.comparison_hint(when, view))), "")
-        return Noted(event, f"no case is true, so the event continues here{hint}")
+        conditions = [when for when, _ in self._cases if when]
+        hint = next((hint for each in conditions if (hint := comparisons.false_hint(each, view))), "")
+        missing = comparisons.missing_text(*conditions, view=view)
+        return Noted(event, f"no case is true, so the event continues here{hint}{missing}")
 
 
 class Chain(Settings, Step):

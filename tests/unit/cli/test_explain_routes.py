@@ -177,13 +177,13 @@ def test_an_event_that_becomes_several_is_reported_part_by_part(capsys: pytest.C
         ),
     ],
 )
-@pytest.mark.parametrize("place", ["step", "destination"])
+@pytest.mark.parametrize("reader", ["step", "destination"])
 def test_a_missing_field_is_named_with_the_steps_that_may_have_removed_it(
-    capsys: pytest.CaptureFixture[str], steps: str, removed_by: str, place: str
+    capsys: pytest.CaptureFixture[str], steps: str, removed_by: str, reader: str
 ) -> None:
-    template = "\n      - template: {data.text: '{{ data.name }}'}" if place == "step" else ""
+    template = "\n      - template: {data.text: '{{ data.name }}'}" if reader == "step" else ""
     config = CONFIG.replace("    types: [order.*]\n", f"    steps:\n      {steps}{template}\n")
-    if place == "destination":
+    if reader == "destination":
         config = config.replace("data.name | default('all')", "data.name")
     Path("hookchain.yaml").write_text(config, encoding="utf-8")
     text = explained(capsys, EVENT)

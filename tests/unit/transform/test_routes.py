@@ -62,6 +62,12 @@ def test_a_route_that_takes_an_event_says_why(settings: JsonObject, reason: str)
         ({"types": ["push"]}, "type 'signup.created' does not match push"),
         ({"types": ["SIGNUP.*", "signup"]}, "does not match one of SIGNUP.*, signup: types are case-sensitive"),
         ({"where": "data.plan == 'free'"}, "where data.plan == 'free' is false"),
+        ({"where": "data.plan == 'Pro'"}, "is false: data.plan differs only in upper and lower case"),
+        ({"where": "data.plan == `true`"}, "data.plan is text, which never equals true or false; compare with a text"),
+        ({"where": "data.pln == 'pro'"}, "is false; 'data.pln' is not in this event; did you mean 'data.plan'?"),
+        ({"where": "[data.plan] == 'pro'"}, "a list never equals a text or a number; write contains(LIST, VALUE)"),
+        ({"where": "contains('pro', data.seats && `3`)"}, "contains() takes first where to search, then the value"),
+        ({"where": "contains([{a: data.plan}], 'pro')"}, "are objects, which contain no text; write LIST[?FIELD == "),
         ({"where": "data.vip"}, "where data.vip is null, which counts as false"),
         ({"where": "data.seats > `2`"}, "data.seats is text, which never equals or exceeds a number; write to_number("),
         (
@@ -75,6 +81,11 @@ def test_a_route_that_takes_no_event_says_the_first_condition_that_failed(settin
 
     assert not found.matched
     assert reason in found.reason
+
+
+def test_the_log_has_no_name_of_a_field_of_the_event() -> None:
+    found = match(route(where="data.pln == 'pro'"), EVENT)
+    assert (found.logged, "data.plan" in found.reason) == ("where data.pln == 'pro' is false", True)
 
 
 @pytest.mark.parametrize(

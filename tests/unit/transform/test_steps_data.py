@@ -322,7 +322,7 @@ def test_split_makes_an_event_of_each_item_and_of_a_thing_that_is_no_list(data: 
 def test_split_says_whether_there_is_no_list_or_an_empty_one() -> None:
     documents: list[Json] = [{"order": {}}, {"item": []}]
     assert [run({"split": "data.item"}, data).stops for data in documents] == [
-        ("step 1 'split': 'data.item' is not in this event; there is nothing to make events of",),
+        ("step 1 'split': the event has nothing at data.item",),
         ("step 1 'split': the list is empty, so there is nothing to make events of",),
     ]
 
@@ -456,3 +456,19 @@ def test_a_note_is_made_again_for_events_of_another_shape() -> None:
     results = [step.apply(replace(SHAPED_EVENT, data=data), CONTEXT) for data in shapes]
     notes = [each.note.partition("; ")[2] if isinstance(each, Noted) else "" for each in results]
     assert [note.startswith("did you mean 'data.number'?") for note in notes] == [True, False, True, False]
+
+
+def test_a_filter_and_a_switch_name_the_fields_that_their_conditions_lack() -> None:
+    filtered = run({"filter": "data.nmber == 'A1'"}, ORDER)
+    assert filtered.stops == filtered.logged_stops == ("step 1 'filter': data.nmber == 'A1' is not true",)
+    assert filtered.journal_stops == (
+        f"{filtered.stops[0]}; 'data.nmber' is not in this event; did you mean 'data.number'?",
+    )
+    switch: Json = {"switch": [{"to": "a", "when": "data.nmber == 'A1'"}, {"to": "a", "when": "data.number == 'a1'"}]}
+    [named] = read_chain([switch])[0]
+    note = named.step.apply(replace(SHAPED_EVENT, data=ORDER), CONTEXT)
+    assert isinstance(note, Noted)
+    assert note.note == (
+        "no case is true, so the event continues here: data.number differs only in upper and lower case;"
+        " 'data.nmber' is not in this event; did you mean 'data.number'?"
+    )

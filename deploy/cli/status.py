@@ -44,7 +44,7 @@ LATE_SECONDS: Final = 300.0
 _SERVES: Final = "serving"
 _VERSIONS: Final = (
     Column("RUNS"),
-    Column("VERSION", 12),
+    Column("VERSION"),  # never cut: the URL of a page ends with its token
     Column("SINCE"),
     Column("STATE", 10, colour=lambda text: GREEN if text == _SERVES else RED, is_whole_in_pipe=True),
 )

@@ -92,6 +92,12 @@ async def test_processes_that_do_not_answer_are_named(tmp_path: Path) -> None:
     assert (version.version, version.trouble) == (page_url(answering, page_token(tmp_path)), "")
 
 
+def test_the_url_of_the_page_is_whole_on_a_narrow_terminal() -> None:
+    url = page_url(8090, "t" * 43)
+    text = "\n".join(status_text(Status([Version("hookchain dev", url, NOW, "")]), NOW, Screen(width=80)))
+    assert url in text
+
+
 async def answer_not_found(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")

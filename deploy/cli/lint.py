@@ -44,15 +44,17 @@ def _run(options: argparse.Namespace) -> int:
             rule = "does not exist, although HOOKCHAIN_ENV_FILE names it"
             faults.append(Fault(0, str(options.env_file), rule))
         types = event_type_findings(file, slices)
-        if faults or types.faults:
+        if types.faults:
             raise ConfigFaults(file.file, [*faults, *types.faults])
     except ConfigFaults as error:
-        _print(error.file, "fault", error.faults, options.json)
+        _print(error.file, error.faults, [], options.json)
         return 1
     found = {*all_warnings(file, environ, options.env_file), *secret_warnings(options, slices, environ)}
     variables = set(map(variable_name, compiler.secrets_needed(slices)))
     found |= {Fault(0, "", warning.text) for warning in dotenv.dotenv_warnings(options.env_file, os.environ, variables)}
-    _print(file.file, "warning", sorted(found), options.json)
+    _print(file.file, faults, sorted(found), options.json)  # a warning may be the cause of a missing secret
+    if faults:
+        return 1
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
     return 1 if found and options.strict else 0
@@ -145,7 +147,8 @@ def unusable_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str
 
 def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
     for name in compiler.secrets_needed(slices):
-        if any(is_short(value) for value in split_values(_secret_text(name, environ) or "")):
+        values_ = split_values(_secret_text(name, environ) or "")
+        if any(is_short(value) and not weakness(value) for value in values_):
             yield Fault(0, f"secret {name!r}", "has fewer than 16 characters: a long random value cannot be guessed")
 
 
@@ -178,16 +181,20 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return command.parse_args(arguments)
 
 
-def _print(file: str, severity: str, faults: "list[Fault] | tuple[Fault, ...]", as_json: bool) -> None:
+def _print(file: str, faults: Sequence[Fault], warnings_: Sequence[Fault], as_json: bool) -> None:
     if as_json:
-        listed = [{"line": fault.line, "where": fault.where, "rule": fault.rule} for fault in faults]
-        both = {"fault": [], "warning": [], severity: listed}
-        print(json.dumps({"file": file, "faults": both["fault"], "warnings": both["warning"]}, indent=2))
+        print(json.dumps({"file": file, "faults": _listed(faults), "warnings": _listed(warnings_)}, indent=2))
         return
+    for warning in warnings_:
+        print(f"warning: {warning.text(file)}", file=sys.stderr)
     for fault in faults:
-        print(f"{fault.text(file)}" if severity == "fault" else f"warning: {fault.text(file)}", file=sys.stderr)
-    if severity == "fault":
+        print(fault.text(file), file=sys.stderr)
+    if faults:
         print(f"{len(faults)} fault{'s' if len(faults) != 1 else ''}", file=sys.stderr)
+
+
+def _listed(faults: Sequence[Fault]) -> list[dict[str, int | str]]:
+    return [{"line": fault.line, "where": fault.where, "rule": fault.rule} for fault in faults]
 
 
 def _summary(slices: Mapping[str, JsonObject]) -> str:

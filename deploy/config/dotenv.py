@@ -29,6 +29,19 @@ _CUT: Final = re.compile(r"[^'\"].*?\s#(?! set \d{4}-\d{2}-\d{2}$)")
 """A value without quotes before a comment, except the one that `hookchain secrets set` writes."""
 _SCHEME: Final = re.compile(r"(Bearer|Basic) ", re.IGNORECASE)
 """The word of an Authorization header, copied together with the token."""
+_UNUSUAL: Final = (
+    (
+        re.compile(r"[“”„‟‘’‚‛«»].*"),
+        "the value begins with a typographic quotation mark. Write ' or \" around a value, or nothing",
+    ),
+    (
+        re.compile(r"\$\{?[A-Za-z_]\w*\}?|.*\$\(.+\).*|`.*`"),
+        "a variable or command in the value is not replaced, as it is in a shell. Write the value itself",
+    ),
+    (re.compile(r"<[^<>]+>"), "the value is in angle brackets, as a placeholder is. Write the value itself"),
+    (re.compile(r".+;"), "the value ends in `;`. Remove it, unless it belongs to the value"),
+)
+"""Values that are seldom intended, and why."""
 PRIVATE_MODE: Final = 0o600
 _PEM_RULE: Final = "a value of several lines must be in quotes; or store it with `hookchain secrets set NAME < FILE`"
 
@@ -131,6 +144,8 @@ def dotenv_warnings(path: Path, shell: Mapping[str, str], secrets: AbstractSet[s
             yield DotenvWarning(name, f"{place}: {rule}. {act}")
         if entry.value.startswith(f"{name}="):
             yield DotenvWarning(name, f"{place}: the value begins with `{name}=`: write the name once")
+        if rule := next((rule for pattern, rule in _UNUSUAL if pattern.fullmatch(entry.value)), None):
+            yield DotenvWarning(name, f"{place}: {rule}")
         if scheme := _SCHEME.match(entry.value):
             act = "Write only what is after it, unless the secret is a header's whole value"
             yield DotenvWarning(name, f"{place}: the value begins with `{scheme[1]} `. {act}")

@@ -237,6 +237,14 @@ def test_a_secret_of_a_form_that_its_user_cannot_use_is_a_warning_without_its_va
         assert value not in command.error
 
 
+def test_warnings_stand_beside_missing_secrets_because_one_may_be_the_cause(config: Path, command: Command) -> None:
+    env_file = config.parent / ".env"
+    env_file.write_text("FORMKEY=a-long-and-random-value\n", encoding="utf-8")
+    command("lint", "--config", str(config), "--secrets", "--env-file", str(env_file), code=1)
+    assert "is missing: set FORM_KEY" in command.error
+    assert "nothing reads FORMKEY in .env: one of the two names may be misspelt" in command.error
+
+
 def test_an_env_file_that_does_not_exist_is_named_beside_what_is_missing(
     config: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,11 @@ COMMENT = (
         ("A_PW='hidden #rest'", None),
         ("A_PW=hidden # set 2026-11-30", None),
         ("A_PW=A_PW=hidden", ":1: A_PW: the value begins with `A_PW=`: write the name once"),
+        ("A_PW=“hidden”", ":1: A_PW: the value begins with a typographic quotation mark."),
+        ("A_PW='$HIDDEN_PW'", ":1: A_PW: a variable or command in the value is not replaced"),
+        ("A_PW='$(cat hidden)x'", ":1: A_PW: a variable or command in the value is not replaced"),
+        ("A_PW='<your hidden one>'", ":1: A_PW: the value is in angle brackets, as a placeholder is."),
+        ("A_PW='hidden;'", ":1: A_PW: the value ends in `;`. Remove it, unless it belongs to the value"),
         (
             "A_PW='Bearer hidden'",
             ":1: A_PW: the value begins with `Bearer `. Write only what is after it, unless the secret is a "

@@ -1,11 +1,13 @@
 """Writes tests/hook_descriptions.json: what providers publish of the API for their hooks.
 
   npm pack @octokit/openapi@23.0.2 && tar xzf octokit-openapi-23.0.2.tgz
-  python -m tests.describe_hooks package
+  pip install --no-deps --target pip python-gitlab==8.6.0 python-telegram-bot==22.8 squareup==46.0.0.20260916
+  python -m tests.describe_hooks package pip
 
 The stand-ins of tests/hook_providers.py check each request and each of their answers with it.
 """
 
+import ast
 import datetime
 import json
 import sys
@@ -54,9 +56,67 @@ def _without_prose(schema: Json) -> Json:
     }
 
 
-if __name__ == "__main__":
-    found: JsonObject = {
-        "made_at": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "github": github(Path(sys.argv[1])),
+def gitlab(folder: Path) -> JsonObject:
+    """Return the fields of a request for the hooks of projects and of groups."""
+    tree = ast.parse((folder / "gitlab/v4/objects/hooks.py").read_text(encoding="utf-8"))
+    found: JsonObject = {"source": _version(folder, "python_gitlab")}
+    for kind in ("Project", "Group"):
+        [manager] = [each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == f"{kind}HookManager"]
+        for statement in manager.body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
+                name = statement.targets[0].id  # type: ignore[attr-defined] # a name
+                fields = {each.arg: ast.literal_eval(each.value) for each in statement.value.keywords}
+                found[f"{kind.lower()}{name}"] = {str(key): sorted(names) for key, names in fields.items()}
+    return found
+
+
+def telegram(folder: Path) -> JsonObject:
+    return {
+        "source": _version(folder, "python_telegram_bot"),
+        "setWebhook": _arguments(folder / "telegram/_bot.py", "Bot", "set_webhook"),
+        "deleteWebhook": _arguments(folder / "telegram/_bot.py", "Bot", "delete_webhook"),
+        "WebhookInfo": _arguments(folder / "telegram/_webhookinfo.py", "WebhookInfo", "__init__"),
+        "updates": [*sorted(_constants(folder / "telegram/constants.py", "UpdateType"))],
     }
+
+
+def square(folder: Path) -> JsonObject:
+    return {
+        "source": _version(folder, "squareup"),
+        "request": _fields(folder / "square/requests/webhook_subscription.py", "WebhookSubscriptionParams"),
+        "answer": _fields(folder / "square/types/webhook_subscription.py", "WebhookSubscription"),
+    }
+
+
+def _version(folder: Path, package: str) -> str:
+    [found] = folder.glob(f"{package}-*.dist-info")
+    return f"pip {found.name.removesuffix('.dist-info').replace('-', ' ')}"
+
+
+def _class(file: Path, name: str) -> ast.ClassDef:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return next(each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name)
+
+
+def _arguments(file: Path, owner: str, name: str) -> Json:
+    functions = [each for each in _class(file, owner).body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    [function] = [each for each in functions if each.name == name]
+    return [each.arg for each in function.args.args if each.arg != "self"]
+
+
+def _fields(file: Path, name: str) -> Json:
+    statements = [each for each in _class(file, name).body if isinstance(each, ast.AnnAssign)]
+    return [each.target.id for each in statements if isinstance(each.target, ast.Name)]
+
+
+def _constants(file: Path, name: str) -> list[str]:
+    statements = [each for each in _class(file, name).body if isinstance(each, ast.Assign)]
+    return [ast.literal_eval(each.value) for each in statements if isinstance(each.value, ast.Constant)]
+
+
+if __name__ == "__main__":
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    packages = Path(sys.argv[2])
+    found: JsonObject = {"made_at": today, "github": github(Path(sys.argv[1]))}
+    found |= {"gitlab": gitlab(packages), "telegram": telegram(packages), "square": square(packages)}
     TARGET.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import stripe
 from jsonschema import Draft202012Validator
@@ -223,3 +223,107 @@ class Stripe(HookProvider):
 
     def _shown(self, hook: JsonObject) -> JsonObject:
         return {name: value for name, value in hook.items() if name != "secret"}
+
+
+class GitLab(HookProvider):
+    """Hooks of one project or group, whose path is `base`, with the fields that python-gitlab sends."""
+
+    host = "https://gitlab.com"
+
+    def __init__(self, base: str = "/api/v4/projects/acme%2Fshop") -> None:
+        super().__init__()
+        self.base = base
+
+    def is_authorized(self, request: Outgoing) -> bool:
+        return dict(request.headers).get("PRIVATE-TOKEN") == TOKEN
+
+    def act(self, request: Outgoing, path: str) -> Answer:
+        name, _, id = path.removeprefix(f"{self.base}/hooks").partition("/")
+        if not path.startswith(f"{self.base}/hooks") or name or (id and id not in self.hooks):
+            return 404, {"message": "404 Not found"}
+        if request.method == "GET":
+            return 200, [*map(self._shown, self.hooks.values())]
+        if request.method == "DELETE":
+            del self.hooks[id]
+            return 204, None
+        body: JsonObject = json.loads(request.body)
+        kind = "project" if "/projects/" in self.base else "group"
+        fields = mapping_at(descriptions(), "gitlab", f"{kind}_{'update' if id else 'create'}_attrs")
+        assert {"url"} <= {*body} <= {*_texts(fields["required"]), *_texts(fields["optional"])}
+        if id and body["url"] != self.hooks[id]["url"]:
+            self.hooks[id].pop("token", None)
+        new = id or str(self.new_id())
+        defaults: JsonObject = {
+            "id": int(new),
+            "push_events": True,
+            "alert_status": "executable",
+            "disabled_until": None,
+        }
+        self.hooks[new] = {**defaults, **self.hooks.get(new, {}), **body}
+        return 200 if id else 201, self._shown(self.hooks[new])
+
+    def _shown(self, hook: JsonObject) -> JsonObject:
+        return {name: value for name, value in hook.items() if name != "token"}
+
+
+class Telegram(HookProvider):
+    """The webhook of a bot, which is the only one in `hooks`."""
+
+    host = "https://api.telegram.org"
+
+    def is_authorized(self, request: Outgoing) -> bool:
+        return urlsplit(request.url).path.startswith(f"/bot{quote(TOKEN, safe=':')}/")
+
+    def act(self, request: Outgoing, path: str) -> Answer:
+        method = path.rpartition("/")[2]
+        body: JsonObject = json.loads(request.body) if request.body else {}
+        if method == "getWebhookInfo":
+            hook = self.hooks.get("webhook", {"url": "", "has_custom_certificate": False, "pending_update_count": 0})
+            shown = {name: value for name, value in hook.items() if name != "secret_token"}
+            assert {*shown} <= {*_texts(mapping_at(descriptions(), "telegram")["WebhookInfo"])}
+            return 200, {"ok": True, "result": shown}
+        assert {*body} <= {*_texts(mapping_at(descriptions(), "telegram")[method])}
+        if method == "deleteWebhook":
+            self.hooks.clear()
+            return 200, {"ok": True, "result": True}
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", str(body["secret_token"])):
+            return 400, {"ok": False, "description": "Bad Request: secret token contains unallowed characters"}
+        updates = _texts(body.pop("allowed_updates", self.hooks.get("webhook", {}).get("allowed_updates")))
+        assert {*updates} <= {*_texts(mapping_at(descriptions(), "telegram")["updates"])}
+        shown_updates: JsonObject = {"allowed_updates": [*updates]} if updates else {}
+        self.hooks["webhook"] = {"has_custom_certificate": False, "pending_update_count": 0, **body, **shown_updates}
+        return 200, {"ok": True, "result": True}
+
+
+class Square(HookProvider):
+    """Webhook subscriptions, with the fields of the library."""
+
+    host = "https://connect.squareup.com"
+
+    def act(self, request: Outgoing, path: str) -> Answer:
+        found = re.fullmatch(r"/v2/webhooks/subscriptions(?:/(\w+))?", path)
+        assert found
+        id = found[1] or ""
+        if id and id not in self.hooks:
+            return 404, {"errors": [{"category": "INVALID_REQUEST_ERROR", "code": "NOT_FOUND", "detail": "not found"}]}
+        if request.method == "GET":
+            assert urlsplit(request.url).query == "include_disabled=true"
+            listed: Json = [*map(self._shown, self.hooks.values())]
+            return 200, {"subscriptions": listed} if listed else {}
+        if request.method == "DELETE":
+            del self.hooks[id]
+            return 200, {}
+        fields = mapping_at(json.loads(request.body), "subscription")
+        assert {*fields} <= {*_texts(mapping_at(descriptions(), "square")["request"])}
+        new = id or f"wbhk_{self.new_id()}"
+        own: JsonObject = {"id": new, "signature_key": f"{new}-long-and-random-0123456789"}
+        self.hooks[new] = {**own, **self.hooks.get(new, {}), **fields}
+        assert {*self.hooks[new]} <= {*_texts(mapping_at(descriptions(), "square")["answer"])}
+        return 200, {"subscription": self._shown(self.hooks[new]) if id else self.hooks[new]}
+
+    def _shown(self, hook: JsonObject) -> JsonObject:
+        return {name: value for name, value in hook.items() if name != "signature_key"}
+
+
+def _texts(value: Json) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []

@@ -201,7 +201,12 @@ def _wanted(call: Call, name: str, source: SourceConfig, kind: HookKind) -> Want
     if not routes:
         raise CommandError(f"{name}: no route takes its events, so no hook is needed")
     is_every_type = not all(text_list(each.get("types")) for each in routes if isinstance(each, dict))
-    events = None if is_every_type else provider_events(kind, _listed_types(source, kind, route_types(routes)))
+    try:
+        events = None if is_every_type else provider_events(kind, _listed_types(source, kind, route_types(routes)))
+    except ValueError as error:
+        raise CommandError(f"{name}: {error}") from error
+    if events is None and not kind.selects_all:
+        raise CommandError(f"{name}: {kind.title} cannot select all event types, so each route must name its `types`")
     return Wanted(name, hook_url(call, name, source), events)
 
 

@@ -71,12 +71,15 @@ class HookKind:
     body        returns the body of a request; None for none
     hooks       returns the hooks in the answer to `list`, or the one in the answer to `create`
     places      empty if the account has hooks in one place only
-    event       returns the provider's name of an event type in a route's `types`; None if that may be all of them
+    event       returns the provider's name of an event type in a route's `types`; None if that may be all of them.
+                Raises ValueError if a hook cannot select it
     secret      returns the secret in the answer to `create`, which never shows it again; None if we choose the secret
     is_form     bodies are forms
     is_single   a place has one hook at most, and creating it overwrites another
     is_paged    a list has pages of 100 hooks, by `page`
     can_disable a hook can be disabled while its secret is being stored
+    selects_all a hook can have all event types; else the routes must name them
+    variant     the variant of the provider's auth scheme that the hooks use; empty for any
     fault       returns what is wrong according to an answer whose status is 200
     has_more    returns whether the list is cut
     """
@@ -95,6 +98,8 @@ class HookKind:
     is_single: bool = False
     is_paged: bool = False
     can_disable: bool = False
+    selects_all: bool = True
+    variant: str = ""
     fault: Callable[[Json], str] = lambda _: ""
     has_more: Callable[[Json], bool] = lambda _: False
 
@@ -117,6 +122,9 @@ def is_glob(pattern: str) -> bool:
 
 
 def provider_events(kind: HookKind, patterns: Iterable[str]) -> tuple[str, ...] | None:
-    """Return the provider's names of what these types match, sorted; None for all, also where a glob may be any."""
+    """Return the provider's names of what these types match, sorted; None for all, also where a glob may be any.
+
+    Raises ValueError.
+    """
     names = [kind.event(each) for each in patterns]
     return tuple(sorted({each for each in names if each is not None})) if names and None not in names else None

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.hooks import github, stripe
+from deploy.hooks import github, gitlab, square, stripe, telegram
 from deploy.hooks.kind import HookKind
 
 KINDS: Final[Mapping[str, HookKind]] = {
     "github": github.KIND,
+    "gitlab": gitlab.KIND,
+    "square": square.KIND,
     "stripe": stripe.KIND,
+    "telegram": telegram.KIND,
 }

@@ -216,7 +216,7 @@ class Registration:
         own = replace(row, new_id="", new_secret="") if row and replaced else Remembered()
         if replaced and may_delete and own.id != replaced.id:
             own = Remembered(replaced.id, replaced.url)
-        own = replace(own, stage="creating", known=tuple(hook.id for hook in hooks))
+        own = replace(own, stage="creating", known=tuple(hook.id for hook in hooks if hook.url))
         self.row.hooks[at] = own
         await self.row.save()
         wanted = self._with_secret()
@@ -235,6 +235,10 @@ class Registration:
             self._restore(at, row)
             await self.row.save()
             raise
+        if hook.id in own.known or hook.url != wanted.url:
+            raise CommandError(
+                f"{self._name(at)}: {self.api.kind.title} answered with another hook; compare them there"
+            )
         if self.api.kind.secret is None:
             made = Remembered(hook.id, self.wanted.url, self._fingerprint(wanted.secret), is_made=True)
             await self._finish_enabled(at, made, own.id)

@@ -18,6 +18,8 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
 
 def hooks(answer: Json) -> Iterator[Hook]:
     listed: Json = [answer] if value_at(answer, "object") == "webhook_endpoint" else value_at(answer, "data")
+    if not isinstance(listed, list):
+        raise TypeError("no list of endpoints")
     for each in objects_at(listed):
         events = tuple(sorted(str(name) for name in list_at(each, "enabled_events")))
         yield Hook(

@@ -414,6 +414,8 @@ def _hook_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[s
         yield "hook", f"Hookchain registers no hooks at {entry.name}, only at {known}. `hookchain sources` shows how to"
     elif "auth" in source.model_fields_set or source.secret is None:
         yield "hook", "needs the provider's own auth scheme and its `secret`, without `auth`"
+    elif kind.variant and source.variant not in (None, kind.variant):
+        yield "hook", f"uses the variant {kind.variant!r} of {entry.name}, and the source has {source.variant!r}"
     elif kind.places and not source.hook.at:
         yield "hook", f"at is missing: where the hook is, such as {kind.examples}"
     else:

@@ -13,20 +13,31 @@ from deploy.config.dotenv import dotenv_entries
 from deploy.hooks import registration
 from shared.cloud import platform as cloud_platform
 from shared.jsontext import JsonObject, value_at
-from tests.fakes.command import Command
-from tests.hook_providers import TOKEN, GitHub, HookProvider, Stripe
+from tests.fakes.command import Command, exit_code
+from tests.hook_providers import TOKEN, GitHub, GitLab, HookProvider, Square, Stripe, Telegram
 
 CONFIG: Final = """
 sources:
   github: {provider: github, secret: github-secret, hook: {token: github-token, at: acme/shop}}
   stripe: {provider: stripe, secret: stripe-secret, hook: {token: stripe-token}}
+  gitlab: {provider: gitlab, secret: gitlab-secret, hook: {token: gitlab-token, at: projects/acme/shop}}
+  telegram: {provider: telegram, secret: telegram-secret, hook: {token: telegram-token}}
+  square:
+    provider: square
+    secret: square-secret
+    public_url: https://hooks.example.com/square
+    hook: {token: square-token}
   other: {auth: none}
 routes:
   - {name: pushes, from: github, types: [push, issues.opened, issues.closed], to: people}
   - {name: money, from: stripe, types: [invoice.paid], to: people}
+  - {name: merges, from: gitlab, types: [Push Hook, Merge Request Hook.open], to: people}
+  - {name: messages, from: telegram, types: [message, callback_query], to: people}
+  - {name: payments, from: square, types: [payment.created], to: people}
   - {name: rest, from: other, to: people}
 destinations: {people: {email: {to: ann@example.com}}}
 """
+PROVIDERS: Final = ("github", "gitlab", "square", "stripe", "telegram")
 SECRET: Final = "a value that GitHub signs with"
 URL: Final = "https://hooks.example.com"
 OWN: Final = f"{URL}/github"
@@ -40,13 +51,20 @@ class World:
     def __init__(self, folder: Path, command: Command) -> None:
         self.github = GitHub()
         self.stripe = Stripe()
+        self.gitlab = GitLab()
+        self.telegram = Telegram()
+        self.square = Square()
         self.env_file = folder / "env"
         self.config_file = folder / "hookchain.yaml"
         self._command = command
 
     async def fetch(self, request):  # type: ignore[no-untyped-def]
-        providers: tuple[HookProvider, ...] = (self.github, self.stripe)
-        return await next(each for each in providers if request.url.startswith(each.host)).fetch(request)
+        found = next(each for each in PROVIDERS if request.url.startswith(self.provider(each).host))
+        return await self.provider(found).fetch(request)
+
+    def provider(self, source: str) -> HookProvider:
+        found: HookProvider = getattr(self, source)
+        return found
 
     def __call__(self, action: str, source: str, *more: str, code: int = 0) -> str:
         url = () if "--url" in more else ("--url", URL)
@@ -54,6 +72,9 @@ class World:
         for text in (TOKEN, SECRET, "whsec_"):
             assert text not in output + self.error
         return output
+
+    def apply_code(self, source: str) -> int | str | None:
+        return exit_code("hooks", "apply", source, "--url", URL, "--yes")
 
     @property
     def error(self) -> str:
@@ -72,13 +93,15 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> World:
     found = World(tmp_path, command)
     found.config_file.write_text(CONFIG, encoding="utf-8")
-    found.env_file.write_text(f'GITHUB_SECRET="{SECRET}"\n', encoding="utf-8")
+    secrets = {"GITHUB": SECRET, "GITLAB": SECRET, "TELEGRAM": "letters_and_digits_0123456789"}
+    lines = [f'{name}_SECRET="{value}"\n' for name, value in secrets.items()]
+    found.env_file.write_text("".join(lines), encoding="utf-8")
     (tmp_path / "state").mkdir()
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(found.config_file))
     monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(found.env_file))
     monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
-    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
-    monkeypatch.setenv("STRIPE_TOKEN", TOKEN)
+    for name in PROVIDERS:
+        monkeypatch.setenv(f"{name.upper()}_TOKEN", TOKEN)
     monkeypatch.setattr(cloud_platform, "fetch", lambda *, keeps=True: found)
     monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.0)
     return found
@@ -318,6 +341,139 @@ def test_event_types_are_the_ones_that_the_routes_need(world: World, source: str
     text = CONFIG.replace("[push, issues.opened, issues.closed]", types).replace("[invoice.paid]", types)
     world.config_file.write_text(text, encoding="utf-8")
     assert f"event types: {events}" in world("plan", source, code=3)
+
+
+# Every provider
+
+
+@pytest.mark.parametrize("source", PROVIDERS)
+def test_at_each_provider_a_hook_is_made_repaired_and_removed(world: World, source: str) -> None:
+    provider = world.provider(source)
+    assert "create: there is no hook" in world("plan", source, code=3)
+    world("apply", source, "--yes")
+    id, hook = world.only_hook(provider)
+    before = {**hook}
+    assert "nothing differs" in world("plan", source)
+    del provider.hooks[id]
+    assert "create: the hook is gone" in world("plan", source, code=3)
+    world("apply", source, "--yes")
+    _, again = world.only_hook(provider)
+    changing = {"id": 0, "secret": 0, "signature_key": 0, "url": 0, "ping_url": 0, "test_url": 0, "deliveries_url": 0}
+    assert {**again, **changing} == {**before, **changing}
+    world("remove", source, "--yes")
+    assert not provider.hooks
+
+
+@pytest.mark.parametrize("source", PROVIDERS)
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_at_each_provider_a_lost_answer_leads_to_no_second_hook(world: World, source: str, nth: int) -> None:
+    provider = world.provider(source)
+    count: list[str] = []
+
+    def lose(method: str) -> None:
+        count.append(method)
+        if len([each for each in count if each != "GET"]) == nth:
+            provider.loses = [method] if method != "GET" else []
+
+    provider.on_request = lose
+    assert world.apply_code(source) in (0, 1)
+    provider.on_request = lambda _: None
+    provider.loses = []
+    world("apply", source, "--yes")
+    assert len(provider.hooks) == 1
+    assert "nothing differs" in world("plan", source)
+    world("remove", source, "--yes")
+    assert not provider.hooks
+
+
+@pytest.mark.parametrize(
+    ("source", "change", "reason"),
+    [
+        ("gitlab", {"push_events": False}, "event types are missing: push_events"),
+        ("gitlab", {"note_events": True}, "event types that no route needs: note_events"),
+        ("gitlab", {"enable_ssl_verification": False}, "it does not verify the certificate of the URL"),
+        ("telegram", {"allowed_updates": ["message"]}, "event types are missing: callback_query"),
+        ("square", {"enabled": False}, "it is disabled"),
+        ("square", {"event_types": []}, "event types are missing: payment.created"),
+        ("stripe", {"status": "disabled"}, "it is disabled"),
+        ("stripe", {"enabled_events": ["*"]}, "it has all event types, and the routes need some"),
+    ],
+)
+def test_at_each_provider_a_change_is_repaired(world: World, source: str, change: JsonObject, reason: str) -> None:
+    world("apply", source, "--yes")
+    id, hook = world.only_hook(world.provider(source))
+    before = {**hook}
+    hook |= change
+    assert f"change: {reason}" in world("plan", source, code=3)
+    world("apply", source, "--yes")
+    assert world.only_hook(world.provider(source)) == (id, before)
+
+
+def test_a_changed_url_at_gitlab_keeps_the_token(world: World) -> None:
+    """GitLab removes the token of a hook whose URL changes."""
+    world("apply", "gitlab", "--yes")
+    world("apply", "gitlab", "--yes", "--url", "https://moved.example.com")
+    _, hook = world.only_hook(world.gitlab)
+    assert (hook["url"], hook["token"]) == ("https://moved.example.com/gitlab", SECRET)
+
+
+def test_gitlab_says_which_event_type_its_api_cannot_select(world: World) -> None:
+    world.config_file.write_text(CONFIG.replace("[Push Hook, ", "[Emoji Hook, "), encoding="utf-8")
+    world("plan", "gitlab", code=1)
+    assert "GitLab's API cannot select the event type 'Emoji Hook'" in world.error
+
+
+def test_what_gitlab_disabled_is_noted(world: World) -> None:
+    world("apply", "gitlab", "--yes")
+    world.only_hook(world.gitlab)[1].update(alert_status="temporarily_disabled", disabled_until="2026-12-02T00:00:00Z")
+    assert "GitLab reports temporarily_disabled until 2026-12-02T00:00:00Z" in world("plan", "gitlab")
+
+
+def test_the_only_slot_of_a_bot_is_overwritten_only_by_its_url(world: World, answer: Callable[[str], None]) -> None:
+    theirs: JsonObject = {"url": FOREIGN, "allowed_updates": ["message"], "secret_token": "theirs"}
+    world.telegram.hooks["webhook"] = {**theirs}
+    answer("y")
+    assert f"it belongs to {FOREIGN}" in world("plan", "telegram", code=3)
+    world("apply", "telegram", code=1)
+    world("apply", "telegram", "--yes", code=1)
+    world("apply", "telegram", "--yes", "--replace", OWN, code=1)
+    assert world.telegram.hooks["webhook"] == theirs
+    output = world("apply", "telegram", "--yes", "--replace", FOREIGN)
+    assert f"to restore the overwritten hook: URL {FOREIGN}; event types: message" in output
+    assert world.only_hook(world.telegram)[1]["url"] == f"{URL}/telegram"
+    world.telegram.hooks["webhook"]["url"] = FOREIGN
+    world("remove", "telegram", "--yes")
+    assert world.only_hook(world.telegram)[1]["url"] == FOREIGN
+
+
+def test_a_source_whose_url_is_signed_needs_it_in_the_configuration(world: World) -> None:
+    world("plan", "square", "--url", "https://moved.example.com", code=1)
+    assert "`public_url: https://moved.example.com/square` must be in the source" in world.error
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ("provider: slack, secret: s, hook: {token: t}", "Hookchain registers no hooks at Slack"),
+        ("provider: github, secret: s, hook: {token: t}", "at is missing"),
+        (
+            "provider: github, secret: s, hook: {token: t, at: a/b/c}",
+            "at: must be such as acme/shop or acme; got 'a/b/c'",
+        ),
+        ("provider: stripe, secret: s, hook: {token: t, at: acme}", "at: Stripe has one place only; got 'acme'"),
+        ("provider: github, auth: none, hook: {token: t, at: a/b}", "needs the provider's own auth scheme"),
+        (
+            "provider: gitlab, secret: s, variant: signing_token, hook: {token: t, at: groups/a}",
+            "uses the variant",
+        ),
+        ("auth: none, hook: {token: t}", "`hook` needs `provider`"),
+    ],
+)
+def test_a_hook_that_cannot_be_registered_is_a_fault_of_the_configuration(
+    world: World, command: Command, settings: str, rule: str
+) -> None:
+    world.config_file.write_text(f"sources: {{a: {{{settings}}}}}\n", encoding="utf-8")
+    assert rule in command("lint", code=1) + command.error
 
 
 # Stripe, which shows a secret once

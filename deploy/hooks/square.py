@@ -1,0 +1,50 @@
+"""Square's webhook subscriptions: https://developer.squareup.com/reference/square/webhook-subscriptions-api"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
+from shared.jsontext import Json, JsonObject, list_at, objects_at, value_at
+
+
+def body(operation: Operation, wanted: Wanted) -> Body | None:
+    if operation in ("list", "delete"):
+        return None
+    subscription: JsonObject = {
+        "name": f"Hookchain source {wanted.source}",
+        "enabled": wanted.is_enabled,
+        "event_types": list(wanted.events or ()),
+        "notification_url": wanted.url,
+    }
+    return {"subscription": subscription}
+
+
+def hooks(answer: Json) -> Iterator[Hook]:
+    created = value_at(answer, "subscription")
+    listed: Json = [created] if created is not None else value_at(answer, "subscriptions")
+    for each in objects_at(listed):
+        yield Hook(
+            id=str(each["id"]),
+            url=str(each["notification_url"]),
+            events=tuple(sorted(str(name) for name in list_at(each, "event_types"))),
+            inactive="" if each.get("enabled") is True else "it is disabled",
+        )
+
+
+KIND: Final = HookKind(
+    title="Square",
+    api="https://connect.squareup.com",
+    rights="a personal access token of the application, as its developer console shows it",
+    operations={
+        "list": "GET /v2/webhooks/subscriptions?include_disabled=true",
+        "create": "POST /v2/webhooks/subscriptions",
+        "change": "PUT /v2/webhooks/subscriptions/{id}",
+        "delete": "DELETE /v2/webhooks/subscriptions/{id}",
+    },
+    body=body,
+    hooks=hooks,
+    secret=lambda answer: str(value_at(answer, "subscription", "signature_key") or ""),
+    selects_all=False,
+    can_disable=True,
+    has_more=lambda answer: bool(value_at(answer, "cursor")),
+)

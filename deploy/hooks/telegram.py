@@ -1,0 +1,47 @@
+"""The webhook of a Telegram bot, which has one: https://core.telegram.org/bots/api#setwebhook"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
+from shared.jsontext import Json, list_at, mapping_at, value_at
+
+
+def body(operation: Operation, wanted: Wanted) -> Body | None:
+    """Return `allowed_updates` in any case: without it, Telegram keeps the ones from before."""
+    if operation == "list":
+        return None
+    if operation == "delete":
+        return {}
+    return {"url": wanted.url, "secret_token": wanted.secret, "allowed_updates": list(wanted.events or ())}
+
+
+def hooks(answer: Json) -> Iterator[Hook]:
+    found = mapping_at(answer, "result")
+    updates = tuple(sorted(str(each) for each in list_at(found, "allowed_updates")))
+    error = found.get("last_error_message")
+    yield Hook(
+        "webhook", str(found["url"]), updates or None, note=f"its last delivery failed: {error}" if error else ""
+    )
+
+
+def fault(answer: Json) -> str:
+    return "" if value_at(answer, "ok") is True else str(value_at(answer, "description") or "not ok")
+
+
+KIND: Final = HookKind(
+    title="Telegram",
+    api="https://api.telegram.org/bot{token}",
+    rights="the token of the bot, as BotFather shows it",
+    headers={},
+    operations={
+        "list": "GET /getWebhookInfo",
+        "create": "POST /setWebhook",
+        "change": "POST /setWebhook",
+        "delete": "POST /deleteWebhook",
+    },
+    body=body,
+    hooks=hooks,
+    fault=fault,
+    is_single=True,
+)

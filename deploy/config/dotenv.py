@@ -144,8 +144,8 @@ def dotenv_warnings(path: Path, shell: Mapping[str, str], secrets: AbstractSet[s
             yield DotenvWarning(name, f"{place}: {rule}. {act}")
         if entry.value.startswith(f"{name}="):
             yield DotenvWarning(name, f"{place}: the value begins with `{name}=`: write the name once")
-        if rule := next((rule for pattern, rule in _UNUSUAL if pattern.fullmatch(entry.value)), None):
-            yield DotenvWarning(name, f"{place}: {rule}")
+        if unusual := next((text for pattern, text in _UNUSUAL if pattern.fullmatch(entry.value)), None):
+            yield DotenvWarning(name, f"{place}: {unusual}")
         if scheme := _SCHEME.match(entry.value):
             act = "Write only what is after it, unless the secret is a header's whole value"
             yield DotenvWarning(name, f"{place}: the value begins with `{scheme[1]} `. {act}")

@@ -89,6 +89,13 @@ LISTINGS: Final = (
         least=40,
     ),
     Listing(
+        "anthropic",
+        "pip anthropic 2.14.0",
+        "anthropic/types/beta/beta_webhook_*_event_data.py",
+        each(r'^    type: Literal\["([^"]+)"\]'),
+        least=45,
+    ),
+    Listing(
         "discord",
         "npm discord-api-types 0.38.57",
         "payloads/v10/webhook.d.ts",
@@ -161,6 +168,20 @@ LISTINGS: Final = (
         "resend/webhooks/_webhook.py",
         between(r"^WebhookEvent = Literal\[", r"^\]"),
         least=20,
+    ),
+    Listing(
+        "retell",
+        "pip retell-sdk 6.2.13",
+        "retell/types/agent_create_params.py",
+        between(r"webhook_events: ", r"\]"),
+        least=8,
+    ),
+    Listing(
+        "retell",
+        "pip retell-sdk 6.2.13",
+        "retell/types/chat_agent_create_params.py",
+        between(r"webhook_events: ", r"\]"),
+        least=4,
     ),
     Listing("slack", "npm @slack/types 3.2.0", "dist/events/*.d.ts", slack, least=80),
     Listing(

@@ -130,6 +130,23 @@ def by_mandrill(sent: Sent) -> bool:
     return _accepts(lambda: view.validate_request(request))
 
 
+def by_anthropic(sent: Sent) -> bool:
+    client = _vendors("anthropic").Anthropic(api_key="key", webhook_key=sent.secret)
+    return _accepts(lambda: client.beta.webhooks.unwrap(sent.text, headers=sent.headers))
+
+
+def by_elevenlabs(sent: Sent) -> bool:
+    client = _vendors("elevenlabs").ElevenLabs(api_key="key")
+    return _accepts(
+        lambda: client.webhooks.construct_event(sent.text, sent.headers["elevenlabs-signature"], sent.secret)
+    )
+
+
+def by_retell(sent: Sent) -> bool:
+    verify = _vendors("retell.lib.webhook_auth").verify
+    return bool(verify(sent.text, sent.secret, sent.headers["x-retell-signature"]))
+
+
 def _django_request(sent: Sent) -> object:
     settings = _vendors("django.conf").settings
     if not settings.configured:
@@ -150,6 +167,9 @@ PYPI: Final[Mapping[str, Callable[[Sent], bool]]] = {
     "svix": by_svix,
     "sendgrid": by_sendgrid,
     "airtable": by_airtable,
+    "anthropic": by_anthropic,
+    "elevenlabs": by_elevenlabs,
+    "retell": by_retell,
     "meta": by_pywa,
     "workos": by_workos,
     "mailgun": by_mailgun,

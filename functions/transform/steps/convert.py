@@ -1,6 +1,7 @@
-"""Conversion: turn documents from one format into another.
+"""The step `convert`, which turns documents from one format into another.
 
-A writer is imported with its first document.
+A document is a text, bytes as an event holds them (`{"type": …, "size": …, "base64": …}`), or parsed JSON. `Convert`
+finds out the format of the document, reads it with `read_document` and writes the value with `write_document`.
 """
 
 from base64 import b64decode
@@ -35,6 +36,8 @@ CONTENT_TYPES: Final[dict[Format, str | None]] = {
     "text": "text/plain",
     "protobuf": "application/x-protobuf",
 }
+_CHARSET_ALONE: Final = "; charset=utf-8"
+"""A content type that states the charset and no format: the format is known from elsewhere."""
 _PROTOBUF_TYPES: Final = frozenset(
     {"application/x-protobuf", "application/protobuf", "application/vnd.google.protobuf"}
 )
@@ -42,7 +45,7 @@ _PROTOBUF_TYPES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """Options of the writers; see the settings of `convert`."""
+    """Options of the writers. The docstring of `Convert` explains the settings that they come from."""
 
     root: str | None = None
     omit_nulls: bool = False
@@ -65,29 +68,34 @@ def format_of_type(type_name: str | None) -> Format | None:
     return next((name for name in FORMATS if name == format_name), None)
 
 
-def read(content: bytes, value: Json, name: Format, message: "MessageKind | None") -> Json:
-    """Return the value of a document; `content` is that of the text or the bytes in `value`. Raises Unwritable."""
-    if name == "protobuf":
+def read_document(document: Json, format_name: Format, message: "MessageKind | None") -> Json:
+    """Return the value of a document that is a text or bytes. `message` is needed for Protobuf. Raises Unwritable."""
+    content = paths.content_of(document)
+    assert content is not None
+    if format_name == "protobuf":
         assert message is not None
         return message.read(content)
-    # Text is decoded already, whatever charset the document states.
-    content_type = "; charset=utf-8" if isinstance(value, str) else paths.type_of(value) or ""
+    # A text was decoded when it was received, so its content is UTF-8 now, whatever charset the document states.
+    content_type = _CHARSET_ALONE if isinstance(document, str) else paths.type_of(document)
+    parser_name = "plist" if format_name == "binary-plist" else format_name
     try:
-        return parse.parse_as("plist" if name == "binary-plist" else name, content, content_type).data
+        return parse.parse_as(parser_name, content, content_type or "").data
     except Rejected as error:
-        raise Unwritable(None, f"cannot be read as {name}: {error.detail}") from None
+        raise Unwritable(None, f"cannot be read as {format_name}: {error.detail}") from None
 
 
-def write(value: Json, name: Format, options: WriteOptions) -> Json:
-    """Return the document as an event holds it. Raises Unwritable."""
+def write_document(value: Json, format_name: Format, options: WriteOptions) -> Json:
+    """Return the value as a document in this format: text, bytes, or for `json` the value itself. Raises Unwritable."""
     verify_json(value)
-    written = _written(value, name, options)
-    return binary(written, CONTENT_TYPES[name] or "") if isinstance(written, bytes) else written
+    written = _written(value, format_name, options)
+    if isinstance(written, bytes):
+        return binary(written, CONTENT_TYPES[format_name] or "")
+    return written
 
 
-def _written(value: Json, name: Format, options: WriteOptions) -> "Json | bytes":
-    """Import each writer with its first document."""
-    match name:
+def _written(value: Json, format_name: Format, options: WriteOptions) -> "Json | bytes":
+    # Each writer is imported with its first document, because most deployments use one or none.
+    match format_name:
         case "json":
             return value
         case "xml":
@@ -98,24 +106,33 @@ def _written(value: Json, name: Format, options: WriteOptions) -> "Json | bytes"
             from shared.writers.yaml_writer import write_yaml
 
             return write_yaml(value)
-        case "plist" | "binary-plist":
-            from functions.transform.writers.plist_writer import write_binary_plist, write_xml_plist
+        case "plist":
+            from functions.transform.writers.plist_writer import write_xml_plist
 
-            write_plist = write_xml_plist if name == "plist" else write_binary_plist
-            return write_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
+            return write_xml_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
+        case "binary-plist":
+            from functions.transform.writers.plist_writer import write_binary_plist
+
+            return write_binary_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
         case "protobuf":
             assert options.message is not None
             return options.message.write(value)
-    from shared.writers import text_writers
-
-    match name:
         case "csv":
-            return text_writers.write_csv(value, options.delimiter, keeps_formulas=options.keeps_formulas)
+            from shared.writers.text_writers import write_csv
+
+            return write_csv(value, options.delimiter, keeps_formulas=options.keeps_formulas)
         case "ndjson":
-            return text_writers.write_ndjson(value)
+            from shared.writers.text_writers import write_ndjson
+
+            return write_ndjson(value)
         case "form":
-            return text_writers.write_form(value)
-    return text_writers.write_text(value)
+            from shared.writers.text_writers import write_form
+
+            return write_form(value)
+        case "text":
+            from shared.writers.text_writers import write_text
+
+            return write_text(value)
 
 
 class Convert(paths.PathSettings, step.Step):
@@ -186,54 +203,64 @@ class Convert(paths.PathSettings, step.Step):
         return None
 
     def needs(self) -> tuple[str, ...]:
-        wanted = {"yaml": self.from_ in (None, "yaml") or self.exact, "protobuf": self._message is not None}
-        return tuple(extra for extra, is_wanted in wanted.items() if is_wanted)
+        # Without `from`, the type of a document can turn out to be YAML.
+        is_needed = {"yaml": self.from_ in (None, "yaml") or self.exact, "protobuf": self._message is not None}
+        return tuple(extra for extra in self.extras if is_needed[extra])
 
     def removes(self) -> tuple[str, ...]:
         return (self.into or self.path,)
 
     def apply(self, event: Event, _: step.StepContext) -> Event:
-        datatype = None if self._path.parts else event.datatype
+        """Return the event with the documents at `path` converted. Raises Permanent (`conversion_failed`)."""
+        # The event's `datatype` is the content type of its data as a whole, so it says nothing of a part of the data.
+        is_part_of_data = bool(self._path.parts)
+        datatype = None if is_part_of_data else event.datatype
 
-        def convert(value: Json, place: str) -> Json:
+        def convert_value(value: Json, place: str) -> Json:
             try:
                 return self._convert(value, datatype)
             except Unwritable as fault:
                 raise Permanent("conversion_failed", fault.message(place)) from None
 
-        converted = self.change(event, convert, CONTENT_TYPES[self.to])
+        converted = self.change(event, convert_value, CONTENT_TYPES[self.to])
         target = self._path if self._into is None else self._into
-        is_json_text = self.to == "json" and isinstance(converted.data, str)
-        if is_json_text and target.root == "data" and not target.parts:
+        is_all_of_data = target.root == "data" and not target.parts
+        if self.to == "json" and is_all_of_data and isinstance(converted.data, str):
+            # This text is a JSON value. Its type tells later steps and destinations not to parse it again.
             return converted.with_data(converted.data, paths.JSON_TYPE)
         return converted
 
-    def _convert(self, value: Json, datatype: str | None) -> Json:
-        value = self._read(value, datatype)
-        written = write(value, self.to, self._options)
+    def _convert(self, document: Json, datatype: str | None) -> Json:
+        """Return the document in the format `to`. `datatype` is its content type, if that is known."""
+        value = document if self._is_parsed(document, datatype) else self._read(document, datatype)
+        converted = write_document(value, self.to, self._options)
         if self.exact and self.to != "json":
-            self._verify_converts_back(value, written)
-        return written
+            self._verify_converts_back(value, converted)
+        return converted
 
-    def _read(self, value: Json, datatype: str | None) -> Json:
-        content = paths.content_of(value)
-        if content is None or (self.to == "text" and isinstance(value, str)):
-            return value
-        if isinstance(value, str) and datatype == paths.JSON_TYPE:  # it is parsed already
-            return value
-        name = self.from_ or format_of_type(paths.type_of(value) or datatype)
-        if name is None:
-            what = "text" if isinstance(value, str) else "bytes whose type names no format"
-            raise Unwritable(None, f"is {what}: state its format, such as `from: yaml` or `from: text`")
-        if name == "protobuf" and self._message is None:
+    def _is_parsed(self, document: Json, datatype: str | None) -> bool:
+        """Return whether the document is the value to write, and not a text or bytes from which to read the value."""
+        if paths.content_of(document) is None:
+            return True
+        if not isinstance(document, str):
+            return False
+        # A text that is to become text needs no parsing, whatever its format is.
+        return self.to == "text" or datatype == paths.JSON_TYPE
+
+    def _read(self, document: Json, datatype: str | None) -> Json:
+        format_name = self.from_ or format_of_type(paths.type_of(document) or datatype)
+        if format_name is None:
+            found = "text" if isinstance(document, str) else "bytes whose type names no format"
+            raise Unwritable(None, f"is {found}: state its format, such as `from: yaml` or `from: text`")
+        if format_name == "protobuf" and self._message is None:
             raise Unwritable(None, "is Protobuf: set `from: protobuf`")
-        return read(content, value, name, self._message)
+        return read_document(document, format_name, self._message)
 
-    def _verify_converts_back(self, value: Json, written: Json) -> None:
-        content = paths.content_of(written)
-        assert content is not None
+    def _verify_converts_back(self, value: Json, converted: Json) -> None:
+        """Raises Unwritable, at the first difference, if the converted document has another value."""
+        value_read_back = read_document(converted, self.to, self._message)
         try:
-            _verify_equal(value, read(content, written, self.to, self._message))
+            _verify_equal(value, value_read_back)
         except _Difference as difference:
             raise Unwritable(difference.location, f"would not convert back from {self.to} to an equal value") from None
 
@@ -250,13 +277,15 @@ def _descriptors(settings: Json) -> bytes | None:
 
 
 class _Difference(Exception):
+    """Two values differ at a location."""
+
     def __init__(self, location: Location) -> None:
         super().__init__()
         self.location = location
 
 
 def _verify_equal(one: Json, other: Json, location: Location = None) -> None:
-    """Raises _Difference at the first place where the values differ. Kinds count: 1 does not equal true."""
+    """Raises _Difference at the first place where the values differ. 1 and true differ."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         for key, item in one.items():
             _verify_equal(item, other[key], (location, key))

@@ -1,8 +1,11 @@
-"""One mail after another over one connection to an SMTP server, and what became of each recipient.
+"""Send mails one after another over one connection to an SMTP server, and return the fate of each recipient.
 
-Over aiosmtplib, whose import takes 50 ms: only the first mail over SMTP imports this. The content of a mail is sent
-here and not by the library, which does not say whether it had sent the end: a server accepts no mail before that.
-https://www.rfc-editor.org/rfc/rfc5321#section-4.1.1.4
+The fates are those of `letters.Fate`: `accepted`, `rejected`, `later` (the server has certainly not accepted the mail)
+and `unknown` (it may have accepted the mail, but no reply came).
+
+Everything but the content of a mail is sent by aiosmtplib, whose import takes 50 ms, so this module is imported for the
+first mail over SMTP. The content is sent here, because the library does not report whether the end of the content was
+sent. A server must not accept a mail before its end (RFC 5321, section 4.1.1.4), so until then the fate is `later`.
 """
 
 import asyncio
@@ -24,21 +27,31 @@ MIN_SECONDS: Final = 0.5
 """No further mail is begun with less time left."""
 MAX_MESSAGE_CHARACTERS: Final = 300
 DRAIN_SECONDS: Final = 0.005
-END_OF_MAIL: Final = b".\r\n"
+"""The pause between two looks at whether the content has left the write buffer."""
+END_OF_CONTENT: Final = b".\r\n"
 START_INPUT: Final = 354
+"""The reply's code to DATA: send the content."""
 AUTHENTICATION_REQUIRED: Final = 530
 
-_DOT_FIRST: Final = re.compile(rb"(?m)^\.")
-# Raised for a broken connection, an unusual answer or a value that cannot be sent; a timeout is an OSError.
-_TROUBLE: Final = (aiosmtplib.SMTPException, OSError, ValueError)
+_DOT_AT_LINE_START: Final = re.compile(rb"(?m)^\.")
+_SMTP_ERRORS: Final = (aiosmtplib.SMTPException, OSError, ValueError)
+"""The errors of a broken connection, of a timeout (an OSError), of an unusual reply and of a value that cannot be
+sent."""
+_CAUSES: Final[Mapping[type[Exception], str]] = {
+    socket.gaierror: "DNS knows no address of that name",
+    ConnectionRefusedError: "it refused the connection",
+    TimeoutError: "no answer came in time",
+    aiosmtplib.SMTPServerDisconnected: "it closed the connection",
+}
 
 
 async def send_letters(
     server: SmtpServer, login: Login | None, tls: ssl.SSLContext, letters: Sequence[Letter], now: float, deadline: float
 ) -> list[RecipientFate]:
-    """Return the fate of every recipient, by the deadline on the loop's clock. `now` is the mails' date.
+    """Send the letters in their order, and return the fate of every recipient.
 
-    Raises CannotSend where nothing was sent at all.
+    `deadline` is a time of the event loop's clock. `now` is the date of the mails. Raises CannotSend if the server
+    accepts no mail from us before any letter has a fate; a letter that it stops at after that has the fate `later`.
     """
     fates: list[RecipientFate] = []
     async with _session(server, login, tls, letters[0].mail.sender.domain, deadline) as smtp:
@@ -48,7 +61,7 @@ async def send_letters(
             except CannotSend as fault:
                 if not fates:
                     raise
-                fates += _all(letter.recipients, "later", fault.message)
+                fates += _same_fate(letter.recipients, "later", fault.message)
     return fates
 
 
@@ -56,7 +69,7 @@ async def send_letters(
 async def _session(
     server: SmtpServer, login: Login | None, tls: ssl.SSLContext, ehlo_name: str, deadline: float
 ) -> AsyncIterator[aiosmtplib.SMTP]:
-    """Connect, encrypt and log in. Raises CannotSend."""
+    """Connect, encrypt and log in; at the end, say goodbye and close the connection. Raises CannotSend."""
     smtp = aiosmtplib.SMTP(
         hostname=server.host,
         port=server.port,
@@ -72,7 +85,7 @@ async def _session(
             await _start_tls(smtp, server.host, deadline)
         await _log_in(smtp, login, deadline)
         yield smtp
-        with suppress(*_TROUBLE):
+        with suppress(*_SMTP_ERRORS):
             async with asyncio.timeout_at(deadline):
                 await smtp.quit()
     finally:
@@ -83,7 +96,7 @@ async def _connect(smtp: aiosmtplib.SMTP, server: SmtpServer, deadline: float) -
     try:
         async with asyncio.timeout_at(deadline):
             await smtp.connect()
-    except _TROUBLE as error:
+    except _SMTP_ERRORS as error:
         reason = _reason(error)
         if isinstance(error, TimeoutError) and not smtp.use_tls:
             reason += ", or it waits for TLS from the start: write smtps:// then"
@@ -97,7 +110,7 @@ async def _start_tls(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
             if smtp.supports_extension("starttls"):
                 await smtp.starttls()
                 return
-    except _TROUBLE as error:
+    except _SMTP_ERRORS as error:
         raise CannotSend(f"{host} does not encrypt: {_reason(error)}", held=False) from error
     raise CannotSend(f"{host} offers no STARTTLS: name a server that encrypts, or use smtps://", held=True)
 
@@ -118,10 +131,10 @@ async def _log_in(smtp: aiosmtplib.SMTP, login: Login | None, deadline: float) -
             else:
                 raise CannotSend("the SMTP server takes no password: leave the user out of SMTP_URL", held=True)
     except aiosmtplib.SMTPAuthenticationError as error:
-        act = "correct the user in SMTP_URL, or the secret smtp-password"
-        text = f"the SMTP server rejects the user or the password ({error.code}): {act}"
+        advice = "correct the user in SMTP_URL, or the secret smtp-password"
+        text = f"the SMTP server rejects the user or the password ({error.code}): {advice}"
         raise CannotSend(text, held=error.code >= 500) from error
-    except _TROUBLE as error:
+    except _SMTP_ERRORS as error:
         raise CannotSend(f"the SMTP server broke off: {_reason(error)}", held=False) from error
 
 
@@ -135,45 +148,52 @@ async def _greet(smtp: aiosmtplib.SMTP) -> None:
 async def _send(smtp: aiosmtplib.SMTP, letter: Letter, now: float, deadline: float) -> list[RecipientFate]:
     """Send one letter; return the fate of each recipient. Raises CannotSend."""
     if not smtp.is_connected:
-        return _all(letter.recipients, "later", "the connection broke")
+        return _same_fate(letter.recipients, "later", "the connection broke")
     if deadline - asyncio.get_running_loop().time() < MIN_SECONDS:
-        return _all(letter.recipients, "later", "no time was left")
+        return _same_fate(letter.recipients, "later", "no time was left")
     needs_utf8 = any(address.needs_smtputf8 for address in (letter.mail.sender, *letter.mail.recipients))
     if needs_utf8 and not smtp.supports_extension("smtputf8"):
-        return _all(letter.recipients, "rejected", "the server accepts no address beyond ASCII (SMTPUTF8)")
+        return _same_fate(letter.recipients, "rejected", "the server accepts no address beyond ASCII (SMTPUTF8)")
     try:
         async with asyncio.timeout_at(deadline):
-            fates, accepted = await _envelope(smtp, letter, needs_utf8)
-    except _TROUBLE as error:
+            fates, accepted = await _send_envelope(smtp, letter, needs_utf8)
+    except _SMTP_ERRORS as error:
         smtp.close()
-        return _all(letter.recipients, "later", _reason(error))
-    return [*fates, *await _content(smtp, letter.mail, accepted, now, deadline)] if accepted else fates
+        return _same_fate(letter.recipients, "later", _reason(error))
+    if accepted:
+        fates += await _send_content(smtp, letter.mail, accepted, now, deadline)
+    return fates
 
 
-async def _envelope(
+async def _send_envelope(
     smtp: aiosmtplib.SMTP, letter: Letter, needs_utf8: bool
 ) -> tuple[list[RecipientFate], list[Address]]:
-    """Return the fates of the rejected recipients, and the accepted recipients. Raises CannotSend."""
+    """Send the sender's and the recipients' addresses.
+
+    Returns the fates of the recipients that the server rejects, and the recipients that it accepts. Raises CannotSend
+    if it rejects the sender permanently.
+    """
     sender = letter.mail.sender.address
     options = ["SMTPUTF8", "BODY=8BITMIME"] if needs_utf8 else []
     encoding = "utf-8" if needs_utf8 else "ascii"
     try:
         await smtp.mail(sender, options=options, encoding=encoding)
     except aiosmtplib.SMTPSenderRefused as error:
-        text = _message(error.code, error.message)
-        if _rejection(error.code) == "later":
-            return _all(letter.recipients, "later", text), []
-        act = "set EMAIL_FROM, or the destination's `from`, to an address that it lets you use"
+        text = _reply_text(error.code, error.message)
+        if _rejection_fate(error.code) == "later":
+            return _same_fate(letter.recipients, "later", text), []
+        advice = "set EMAIL_FROM, or the destination's `from`, to an address that it lets you use"
         if error.code == AUTHENTICATION_REQUIRED:
-            act = "write the user into SMTP_URL (smtp://user@host), and set the secret smtp-password"
-        raise CannotSend(f"the SMTP server rejects the sender {sender} ({text}): {act}", held=True) from error
+            advice = "write the user into SMTP_URL (smtp://user@host), and set the secret smtp-password"
+        raise CannotSend(f"the SMTP server rejects the sender {sender} ({text}): {advice}", held=True) from error
     fates: list[RecipientFate] = []
     accepted: list[Address] = []
     for address in letter.recipients:
         try:
             await smtp.rcpt(address.address, encoding=encoding)
         except aiosmtplib.SMTPRecipientRefused as error:
-            fates.append(RecipientFate(address.address, _rejection(error.code), _message(error.code, error.message)))
+            text = _reply_text(error.code, error.message)
+            fates.append(RecipientFate(address.address, _rejection_fate(error.code), text))
         else:
             accepted.append(address)
     if not accepted:
@@ -181,44 +201,68 @@ async def _envelope(
     return fates, accepted
 
 
-async def _content(
+async def _send_content(
     smtp: aiosmtplib.SMTP, mail: Mail, accepted: Sequence[Address], now: float, deadline: float
 ) -> list[RecipientFate]:
+    """Send the content of the mail, and return the fate of the recipients that the server has accepted."""
     is_end_sent = False
     reading: asyncio.Task[aiosmtplib.SMTPResponse] | None = None
     try:
         async with asyncio.timeout_at(deadline):
-            answer = await smtp.execute_command(b"DATA")
-            if answer.code != START_INPUT:  # rejected before any of it was sent
-                with suppress(*_TROUBLE):
-                    await smtp.execute_command(b"RSET")
-                return _all(accepted, _rejection(answer.code), _message(*answer))
+            data_reply = await smtp.execute_command(b"DATA")
+            if data_reply.code != START_INPUT:
+                return await _content_rejected(smtp, data_reply, accepted)
             protocol = smtp.protocol
             if protocol is None:
                 raise aiosmtplib.SMTPServerDisconnected("the connection broke")
+            # A server may reply before the end of the content, for instance if the mail is too large. So the task reads
+            # while the content is sent; `sleep(0)` lets it start.
             reading = asyncio.create_task(protocol.read_response())
-            await asyncio.sleep(0)  # it reads from now on: a server may answer before the end
-            protocol.write(_DOT_FIRST.sub(b"..", message_bytes(mail, now)))
-            transport = cast("asyncio.WriteTransport", smtp.transport)  # uvloop's is one, and no subclass
-            while transport.get_write_buffer_size() and not reading.done():  # noqa: ASYNC110 no transport tells when
-                await asyncio.sleep(DRAIN_SECONDS)
+            await asyncio.sleep(0)
+            protocol.write(_DOT_AT_LINE_START.sub(b"..", message_bytes(mail, now)))
+            await _sent_or_replied(smtp, reading)
             if reading.done():
-                smtp.close()  # the server would read further lines as commands
+                # The server would take any further line of the content as a command.
+                smtp.close()
             else:
-                protocol.write(END_OF_MAIL)
+                protocol.write(END_OF_CONTENT)
                 is_end_sent = True
-            answer = await reading
-    except _TROUBLE as error:
+            reply = await reading
+    except _SMTP_ERRORS as error:
         smtp.close()
-        return _all(accepted, "unknown" if is_end_sent else "later", _reason(error))
+        return _same_fate(accepted, "unknown" if is_end_sent else "later", _reason(error))
     finally:
         if reading is not None:
             reading.cancel()
-    if not _is_final(answer.code):  # a connection that ends early may leave 25 of a 250
-        return _all(accepted, "unknown" if is_end_sent else "later", _message(*answer))
-    if answer.code < 400 and not is_end_sent:
-        return _all(accepted, "later", _message(*answer))
-    return _all(accepted, "accepted" if answer.code < 400 else _rejection(answer.code), _message(*answer))
+    return _same_fate(accepted, _content_fate(reply.code, is_end_sent), _reply_text(*reply))
+
+
+async def _content_rejected(
+    smtp: aiosmtplib.SMTP, reply: aiosmtplib.SMTPResponse, accepted: Sequence[Address]
+) -> list[RecipientFate]:
+    """Reset the session after the server has rejected DATA, so that the next mail can be sent."""
+    with suppress(*_SMTP_ERRORS):
+        await smtp.execute_command(b"RSET")
+    return _same_fate(accepted, _rejection_fate(reply.code), _reply_text(*reply))
+
+
+async def _sent_or_replied(smtp: aiosmtplib.SMTP, reading: "asyncio.Task[aiosmtplib.SMTPResponse]") -> None:
+    """Wait until all that was written is sent, or until the server has replied."""
+    # A cast and no isinstance: the transport of uvloop is not a subclass of asyncio.WriteTransport.
+    transport = cast("asyncio.WriteTransport", smtp.transport)
+    # Polled, because a transport does not tell when its buffer is empty.
+    while transport.get_write_buffer_size() and not reading.done():  # noqa: ASYNC110
+        await asyncio.sleep(DRAIN_SECONDS)
+
+
+def _content_fate(code: int, is_end_sent: bool) -> Fate:
+    """Return what the reply to the content means. Before the end was sent, the server cannot have accepted the mail."""
+    # A connection that breaks during the reply can leave a part of its code, such as 25 of 250.
+    if not _is_final(code):
+        return "unknown" if is_end_sent else "later"
+    if code >= 400:
+        return _rejection_fate(code)
+    return "accepted" if is_end_sent else "later"
 
 
 def _is_final(code: int) -> bool:
@@ -226,33 +270,24 @@ def _is_final(code: int) -> bool:
     return 200 <= code < 300 or 400 <= code < 600
 
 
-def _rejection(code: int) -> Fate:
+def _rejection_fate(code: int) -> Fate:
+    """Return `rejected` for a permanent error (5xx), and `later` for a temporary or unusual reply."""
     return "rejected" if 500 <= code < 600 else "later"
 
 
-def _all(addresses: Iterable[Address], fate: Fate, text: str) -> list[RecipientFate]:
+def _same_fate(addresses: Iterable[Address], fate: Fate, text: str) -> list[RecipientFate]:
     return [RecipientFate(address.address, fate, text) for address in addresses]
 
 
-def _message(code: int, message: str) -> str:
+def _reply_text(code: int, message: str) -> str:
     return f"{code} {oneline(message[:MAX_MESSAGE_CHARACTERS])}"
-
-
-_CAUSES: Final[Mapping[type[Exception], str]] = {
-    socket.gaierror: "DNS knows no address of that name",
-    ConnectionRefusedError: "it refused the connection",
-    TimeoutError: "no answer came in time",
-    aiosmtplib.SMTPServerDisconnected: "it closed the connection",
-}
 
 
 def _reason(error: Exception) -> str:
     """Return the kind of the error, which the library may have wrapped; never the server's text."""
-    cause = (
-        error.__cause__
-        if isinstance(error, aiosmtplib.SMTPException) and isinstance(error.__cause__, OSError)
-        else error
-    )
+    cause: BaseException = error
+    if isinstance(error, aiosmtplib.SMTPException) and isinstance(error.__cause__, OSError):
+        cause = error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted ({cause.verify_message})"
     if isinstance(cause, ssl.SSLError):

@@ -1,7 +1,8 @@
-"""Many small calls made into few: what arrives while one call is in flight goes into the next.
+"""Combine many small calls into few: items that arrive while a call is in flight go together into the next call.
 
-Nothing waits when idle: the first item starts a call at once. Measured, this is what lets one worker confirm several
-thousand publishes a second over plain HTTP, and SQLite commit as many ledger writes, with one connection each.
+The first item starts a call at once, so an item never waits without a reason. With this, one worker confirms several
+thousand publishes a second over one plain HTTP connection, and commits several thousand ledger writes a second over one
+SQLite connection (both measured).
 """
 
 import asyncio
@@ -16,10 +17,14 @@ Answer = TypeVar("Answer")
 
 
 class Batcher(Generic[Item, Answer]):
-    """`call` takes the items of one batch and answers one value an item, in their order, or raises for all of them.
+    """Submits items to `call` in batches.
 
-    At most `max_batch` items go into a call, of at most `max_weight` together where a weight is given (an item
-    heavier than that goes alone). At most `max_waiting` wait; the next raises Temporary (`queue_full`).
+    call         takes the items of a batch, and returns an answer for each item in their order. If it raises, the error
+                 is raised for every item of the batch
+    max_batch    the most items in a call
+    max_waiting  the most items that wait for a call
+    weigh        returns the weight of an item, such as its size. By default, items have no weight
+    max_weight   the greatest weight of a batch. An item that is heavier is submitted alone
     """
 
     def __init__(
@@ -40,7 +45,11 @@ class Batcher(Generic[Item, Answer]):
         self._worker: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
-        """Return the item's answer. Cancelled while it waits, it is withdrawn; in flight, its outcome is not known."""
+        """Submit the item and return its answer.
+
+        If the caller is cancelled, an item that is still waiting is withdrawn. The outcome of an item whose call is in
+        flight is then unknown. Raises Temporary (`queue_full`) if too many items wait, and whatever `call` raises.
+        """
         if len(self._waiting) >= self._max_waiting:
             raise Temporary("queue_full", f"{self._max_waiting} items already wait")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -51,7 +60,7 @@ class Batcher(Generic[Item, Answer]):
 
     @property
     def is_busy(self) -> bool:
-        """Return whether items wait, or a call is in flight."""
+        """Return whether a call is in flight or about to start."""
         return self._worker is not None and not self._worker.done()
 
     async def _work(self) -> None:
@@ -61,8 +70,8 @@ class Batcher(Generic[Item, Answer]):
             except BaseException as error:
                 for _, future in batch:
                     if not future.done():
-                        # A copy of its own for each: one exception object raised in many tasks grows one traceback.
-                        future.set_exception(_again(error))
+                        future.set_exception(_copy_of(error))
+                # A cancellation or an exit ends the worker. Items that still wait are called with the next submission.
                 if not isinstance(error, Exception):
                     raise
                 continue
@@ -71,22 +80,30 @@ class Batcher(Generic[Item, Answer]):
                     future.set_result(answer)
 
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        """Remove the items of the next call from those that wait; an empty list if none waits."""
         batch: list[tuple[Item, asyncio.Future[Answer]]] = []
-        weight = 0
+        batch_weight = 0
         while self._waiting and len(batch) < self._max_batch:
             item, future = self._waiting[0]
-            if future.done():  # withdrawn
+            is_withdrawn = future.done()
+            if is_withdrawn:
                 self._waiting.popleft()
                 continue
-            weight += self._weigh(item)
-            if batch and weight > self._max_weight:
+            batch_weight += self._weigh(item)
+            is_too_heavy = batch_weight > self._max_weight
+            if batch and is_too_heavy:
                 break
             batch.append((item, future))
             self._waiting.popleft()
         return batch
 
 
-def _again(error: BaseException) -> BaseException:
+def _copy_of(error: BaseException) -> BaseException:
+    """Return a copy of a Temporary, and any other error itself.
+
+    Temporary is the usual error, for instance while the bus is down. Raised in many tasks, one object would collect
+    the tracebacks of all of them.
+    """
     if isinstance(error, Temporary):
         return Temporary(error.code, error.detail)
     return error

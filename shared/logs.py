@@ -46,12 +46,16 @@ FIELDS: Final = frozenset(
         "type",
     }
 )
-"""`headers` are the names of a rejected request's headers. `log` and `fields` belong to the destination `log`: what an
-operator chose to log of an event is only in `fields`."""
+"""The names that a line may have. Some of them:
+
+headers      the names, not the values, of a rejected request's headers
+log, fields  written by destinations of the kind `log` only: the destination's name for the line, and the parts of an
+             event that the operator chose to log
+"""
 OTHER_TYPE: Final = "other"
-"""It replaces an event's type that may hold more than a type."""
-_TYPE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,80}(?: [A-Za-z0-9_.:/-]{1,80})*")
-_DIGITS: Final = re.compile(r"[0-9](?:[_.:/ -]?[0-9]){6}")
+"""Logged in place of an event type that could contain personal data or a secret."""
+_PLAIN_TYPE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,80}(?: [A-Za-z0-9_.:/-]{1,80})*")
+_LONG_NUMBER: Final = re.compile(r"[0-9](?:[_.:/ -]?[0-9]){6}")
 """Seven digits or more, as in a card's, an account's or a person's number, whatever stands between them."""
 TRACE_FIELD: Final = "logging.googleapis.com/trace"
 """Cloud Logging shows the lines of one trace together, those of all functions."""
@@ -60,40 +64,50 @@ SEVERITIES: Final = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 
 @lru_cache(maxsize=256)
 def loggable_type(event_type: str, max_words: int = 1) -> str:
-    """Return the type, or `other` where it does not look like one: a sender can write anything there."""
-    looks_like_one = _TYPE.fullmatch(event_type) and event_type.count(" ") < max_words
-    return event_type if looks_like_one and not _DIGITS.search(event_type) else OTHER_TYPE
+    """Return the type if it can be logged, otherwise `other`.
+
+    The sender chooses the type, and can write anything into it. It is logged if it consists of at most `max_words`
+    words of letters, digits and usual marks, and has no long number.
+    """
+    is_plain = _PLAIN_TYPE.fullmatch(event_type) is not None and event_type.count(" ") < max_words
+    has_long_number = _LONG_NUMBER.search(event_type) is not None
+    return event_type if is_plain and not has_long_number else OTHER_TYPE
 
 
 _trace_project = ""
 
 
 def set_trace_project(project: str) -> None:
-    """Write each line's trace as a trace of this Google Cloud project from now on; empty: as a plain field."""
+    """Add the trace to each further line in the form in which Cloud Logging finds the traces of this project.
+
+    Lines have the plain field `trace` in any case. An empty project adds nothing more to them.
+    """
     global _trace_project
     _trace_project = project
 
 
 def log(severity: str, message: str, started: float | None = None, /, **fields: jsontext.Json) -> None:
-    """Write a line as `write_line` does. A line that standard output does not take is lost.
+    """Write a line as `write_line` does, but drop it if standard output fails.
 
-    The caller's work must not fail for it: a sender would repeat an event that was accepted.
+    The caller's work must not fail because of a log line: a sender would repeat an event that was accepted.
     """
     with contextlib.suppress(OSError):
         write_line(severity, message, started, **fields)
 
 
 def write_line(severity: str, message: str, started: float | None = None, /, **fields: jsontext.Json) -> None:
-    """Write a line. Fields that are None are left out. `started`, a time of `perf_counter`, becomes `duration_ms`.
+    """Write a line. Fields that are None are left out.
 
-    Raises ValueError for a field that is not in FIELDS, and OSError where standard output does not take the line.
+    `started` is a time of `time.perf_counter`: the field `duration_ms` is the time since then. Raises ValueError for a
+    field that is not in FIELDS, and OSError if standard output fails.
     """
     if not FIELDS.issuperset(fields):
         unknown = ", ".join(sorted(fields.keys() - FIELDS))
         raise ValueError(f"not a log field: {unknown}; the allowed ones are in shared/logs.py")
     line: jsontext.JsonObject = {"severity": severity, "message": message, "time": times.rfc3339(time.time())}
     if started is not None:
-        line["duration_ms"] = int((time.perf_counter() - started) * 100_000) / 100
+        duration_ms = (time.perf_counter() - started) * 1_000
+        line["duration_ms"] = int(duration_ms * 100) / 100  # two decimals, cut off
     for name, value in fields.items():
         if value is not None:
             line[name] = value

@@ -1,6 +1,7 @@
 """`hookchain smoke`: send one test event, signed as its source requires, and follow it to its destinations.
 
-What is known of the event comes from journal and ledger, or from the logs where these cannot be read.
+The command chooses a source and an event, posts the event, and then reads its state repeatedly until every delivery has
+a result. The state comes from the journal and the ledger, or from the logs if the journal cannot be read.
 """
 
 import argparse
@@ -45,29 +46,54 @@ HELD: Final = "held"
 MERGED: Final = "merged"
 DEAD_LETTERED: Final = "dead_lettered"
 PENDING: Final = "pending"
-_GOOD: Final = frozenset({DELIVERED, GATHERED, MERGED})
-"""A delivery that waits in a group, or is part of a digest, is where its destination's options put it."""
-_SETTLED: Final = _GOOD | {RETRY_SCHEDULED, HELD, DEAD_LETTERED}
-_LOGGED: Final = {**{outcome: outcome for outcome in _SETTLED}, "unknown": RETRY_SCHEDULED}
 STAGE_WIDTH: Final = 11
-_MARKS: Final = {
-    DELIVERED: ("✓", output.GREEN),
-    GATHERED: ("✓", output.GREEN),
-    MERGED: ("✓", output.GREEN),
-    RETRY_SCHEDULED: ("✗", output.YELLOW),
-    HELD: ("✗", output.YELLOW),
-    DEAD_LETTERED: ("✗", output.RED),
+NEWEST_EVENT_TRIES: Final = 20
+NEWEST_EVENT_PAUSE_SECONDS: Final = 0.5
+MAX_CLOCK_DIFFERENCE_SECONDS: Final = 120.0
+"""The difference that is allowed for between this machine's clock and the one that the logs are written by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A state in which a delivery has had a result, and how it is printed. `advice` is what to do next."""
+
+    is_success: bool
+    colour: str
+    advice: str = ""
+
+    @property
+    def mark(self) -> str:
+        return "✓" if self.is_success else "✗"
+
+
+RESULTS: Final = {
+    DELIVERED: Result(is_success=True, colour=output.GREEN),
+    # It waits in a group, or it is part of a digest, as its destination's options require.
+    GATHERED: Result(is_success=True, colour=output.GREEN),
+    MERGED: Result(is_success=True, colour=output.GREEN),
+    RETRY_SCHEDULED: Result(
+        is_success=False,
+        colour=output.YELLOW,
+        advice="it is retried automatically; `hookchain events list{where}` shows its status",
+    ),
+    HELD: Result(
+        is_success=False,
+        colour=output.YELLOW,
+        advice="fix the reason, then: hookchain resume {destination}{where}",
+    ),
+    DEAD_LETTERED: Result(
+        is_success=False,
+        colour=output.RED,
+        advice="to see it: hookchain dead-letters list{where}; `dead-letters replay` sends it again",
+    ),
 }
-_ADVICE: Final = {
-    RETRY_SCHEDULED: "it is retried automatically; `hookchain events list{where}` shows its status",
-    HELD: "fix the reason, then: hookchain resume {destination}{where}",
-    DEAD_LETTERED: "to see it: hookchain dead-letters list{where}; `dead-letters replay` sends it again",
-}
+"""The results by state. A delivery in any other state is PENDING here: it has had no attempt yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:
-    """One delivery. `detail` is the answer, or the reason why it is not delivered."""
+    """One delivery. `state` is PENDING or a key of RESULTS. `detail` is the destination's answer, or the reason why the
+    delivery is not delivered."""
 
     destination: str
     route: str
@@ -75,11 +101,20 @@ class DeliveryState:
     attempts: int
     detail: str = ""
 
+    @property
+    def is_success(self) -> bool:
+        return self.state != PENDING and RESULTS[self.state].is_success
+
 
 @dataclass(frozen=True, slots=True)
 class EventState:
-    """The state of an event. `expected` counts its deliveries, None before transform has processed it. `routes` are
-    the decisions, if they are known; `broken` the faults of chains."""
+    """The state of an event.
+
+    expected    the number of its deliveries; None before transform has processed it
+    routes      the decisions of the routes; empty if only the logs can be read
+    broken      the faults of chains, as texts to print
+    deliveries  the deliveries that are known so far
+    """
 
     expected: int | None = None
     routes: tuple[journal.RouteDecision, ...] = ()
@@ -88,8 +123,12 @@ class EventState:
 
     @property
     def is_complete(self) -> bool:
-        settled = sum(each.state != PENDING for each in self.deliveries)
-        return self.expected is not None and settled >= self.expected
+        """Return whether every delivery has had a result."""
+        return self.expected is not None and self.count_with_result >= self.expected
+
+    @property
+    def count_with_result(self) -> int:
+        return sum(each.state != PENDING for each in self.deliveries)
 
     @property
     def is_good(self) -> bool:
@@ -98,7 +137,7 @@ class EventState:
             self.is_complete
             and not self.broken
             and bool(self.deliveries)
-            and all(each.state in _GOOD for each in self.deliveries)
+            and all(each.is_success for each in self.deliveries)
         )
 
 
@@ -123,15 +162,16 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     configuration = configured(options)
-    name, settings, auth = _chosen_source(options, configuration)
+    source, settings, auth = _chosen_source(options, configuration)
     mark = f"smoke-{secrets.token_hex(8)}"
-    request, event_type = _chosen_event(options, configuration, name, settings, mark)
+    request, event_type = _chosen_event(options, configuration, source, settings, mark)
     platform = open_platform(options, configuration.environ)
-    url = options.to or f"{platform.serving_url()}/{name}"
+    url = options.to or f"{platform.serving_url()}/{source}"
     with platform.state() as state:
-        if not _confirm_recipients(options, possible_recipients(configuration.slices, name, event_type), platform, url):
+        recipients = possible_recipients(configuration.slices, source, event_type)
+        if not _confirm_recipients(options, recipients, platform, url):
             return USAGE
-        posting = Posting(url, name, settings, auth, platform.secret_value)
+        posting = Posting(url, source, settings, auth, platform.secret_value)
         return _post_and_follow(options, platform, SmokeEvent(state, platform), posting, request, mark)
 
 
@@ -157,21 +197,33 @@ def _routed_first(configuration: Configured, names: Sequence[str]) -> list[str]:
 
 
 def _chosen_event(
-    options: argparse.Namespace, configuration: Configured, name: str, settings: JsonObject, mark: str
+    options: argparse.Namespace, configuration: Configured, source: str, settings: JsonObject, mark: str
 ) -> tuple[http.Request, str | None]:
-    """Return the request, and the event's type, or None if only the body has it."""
-    is_only_one = len(compiled_sources(configuration.slices["receive"])) == 1
-    file = options.file or (sample_beside(configuration.path) if is_only_one and options.type is None else None)
+    """Return the request to post, and the event's type; None for the type if only the request contains it.
+
+    The body is the first of these that exists: a file, a sample of the source's provider, or a generated body.
+    """
+    file = options.file or _sample_file(options, configuration)
     if file is not None:
-        return read_event_file(file, settings, mark, options.type).to_request(mark), options.type
-    routes: list[Json] = list(routes_from(configuration.slices["transform"], name))
-    if provider := provider_key(configuration, name):
+        event = read_event_file(file, settings, mark, options.type)
+        return event.to_request(mark), options.type
+    routes: list[Json] = list(routes_from(configuration.slices["transform"], source))
+    provider = provider_key(configuration, source)
+    if provider:
         types = [options.type] if options.type else route_types(routes)
-        sample = make_provider_event(provider, types, mark, time.time())
-        if sample is not None:
-            return sample, options.type
-    event_type = options.type or routed_type(name, routes)
+        sample_request = make_provider_event(provider, types, mark, time.time())
+        if sample_request is not None:
+            return sample_request, options.type
+    event_type = options.type or routed_type(source, routes)
     return make_test_event(settings, event_type, mark).to_request(mark), event_type
+
+
+def _sample_file(options: argparse.Namespace, configuration: Configured) -> Path | None:
+    """Return the sample beside the configuration. It is used only if it can be meant for no other source or type."""
+    has_one_source = len(compiled_sources(configuration.slices["receive"])) == 1
+    if not has_one_source or options.type is not None:
+        return None
+    return sample_beside(configuration.path)
 
 
 def _confirm_recipients(
@@ -194,32 +246,36 @@ def _confirm_recipients(
 
 
 class SmokeEvent:
-    """The event that was sent, wherever it is. The logs, which are some seconds behind, are read if the journal cannot
-    be."""
+    """Reads the state of the event that was sent: from the journal and the ledger, or from the logs if the journal
+    cannot be read. The logs are some seconds behind."""
 
     def __init__(self, state: State, platform: Platform) -> None:
         self._state = state
         self._platform = platform
-        self._is_journal_read = True
+        self._is_journal_readable = True
 
     def newest_id(self, source: str, since: float) -> str | None:
-        """Return the id of the source's newest event since a time, for providers whose reply names none."""
-        for _ in range(_TRIES):
-            if events := self._state.reader.events(journal_view.EventQuery(source=source, since=since, limit=1)).events:
+        """Return the id of the source's newest event since a time; None if there is none after some seconds.
+
+        Needed where the reply that the provider expects contains no event id.
+        """
+        query = journal_view.EventQuery(source=source, since=since, limit=1)
+        for _ in range(NEWEST_EVENT_TRIES):
+            if events := self._state.reader.events(query).events:
                 return events[0].id
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(NEWEST_EVENT_PAUSE_SECONDS)
         return None
 
-    def look(self, event_id: str, posted_at: float) -> EventState:
-        if self._is_journal_read:
+    def read_state(self, event_id: str, posted_at: float) -> EventState:
+        if self._is_journal_readable:
             try:
                 record = self._state.reader.event(event_id)
                 return state_from_records(record, self._state.deliveries(event_id) if record else ())
             except errors.HookchainError as fault:
-                self._is_journal_read = False
+                self._is_journal_readable = False
                 print(f"the journal cannot be read; reading the logs instead: {fault.detail}", file=sys.stderr)
-        query = logs.LogQuery(event=event_id)
-        records = self._platform.records(query, posted_at - _CLOCKS_APART_SECONDS, logs.PAGE, is_followed=False)
+        since = posted_at - MAX_CLOCK_DIFFERENCE_SECONDS
+        records = self._platform.records(logs.LogQuery(event=event_id), since, logs.PAGE, is_followed=False)
         return state_from_logs([record for record in records if record is not None], event_id)
 
 
@@ -231,21 +287,23 @@ def _post_and_follow(
     request: http.Request,
     mark: str,
 ) -> int:
-    began = time.monotonic()
+    started = time.monotonic()
     posted_at = time.time()
-    waiting = _Waiting(is_silent=options.json)
-    stages = StagePrinter(output.stdout_screen(), lambda: time.monotonic() - began, waiting.say, same_platform(options))
+    waiting_line = _WaitingLine(is_silent=options.json)
+    stages = StagePrinter(
+        output.stdout_screen(), lambda: time.monotonic() - started, waiting_line.print_above, same_platform(options)
+    )
     event_id = _post(event, posting, request, mark, posted_at, stages)
     state = EventState()
     if event_id is not None:
         longest_seconds = options.timeout or platform.traits.smoke_seconds
         state = follow(
-            lambda: event.look(event_id, posted_at),
+            lambda: event.read_state(event_id, posted_at),
             stages,
             longest_seconds,
-            lambda: waiting.wait(platform.traits.poll_seconds, stages.clock()),
+            lambda: waiting_line.wait(platform.traits.poll_seconds, stages.clock()),
         )
-        waiting.clear()
+        waiting_line.clear()
         _print_end(state, event_id, longest_seconds, stages)
     if options.json:
         deliveries: list[Json] = [delivery_document(each) for each in state.deliveries]
@@ -260,14 +318,16 @@ def _post(
     """Post the request and return the event's id; None if it was rejected, or if the event is not found."""
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
-        stages.stage("✗", output.RED, "accepted", outcome.message, f"hookchain logs --function receive{stages.where}")
+        stages.print_stage(
+            "✗", output.RED, "accepted", outcome.message, f"hookchain logs --function receive{stages.where}"
+        )
         return None
     event_id = outcome.event_id or event.newest_id(posting.source, posted_at - 1)
     if event_id is None:
         rule = "accepted, but no event of this source was found"
-        stages.stage("✗", output.RED, "stopped", rule, f"hookchain status{stages.where}")
+        stages.print_stage("✗", output.RED, "stopped", rule, f"hookchain status{stages.where}")
         return None
-    stages.stage("✓", output.GREEN, "accepted", f"as event {event_id}")
+    stages.print_stage("✓", output.GREEN, "accepted", f"as event {event_id}")
     return event_id
 
 
@@ -278,18 +338,18 @@ def _print_end(state: EventState, event_id: str, longest_seconds: float, stages:
         return
     if not state.is_complete:
         detail, todo = timeout_text(state, longest_seconds, stages.where)
-        stages.stage("✗", output.RED, "stopped", detail, todo)
+        stages.print_stage("✗", output.RED, "stopped", detail, todo)
     stages.say(f"It was not delivered. Details: hookchain events show {event_id[:12]}{stages.where}")
 
 
-class _Waiting:
-    """A line on a terminal that shows the waiting time, and makes room for what is printed."""
+class _WaitingLine:
+    """The last line of the terminal, which shows the waiting time. Other lines are printed above it."""
 
     def __init__(self, *, is_silent: bool = False) -> None:
         self._line = PassingLine(sys.stdout)
         self._is_silent = is_silent
 
-    def say(self, text: str) -> None:
+    def print_above(self, text: str) -> None:
         if self._is_silent:
             return
         self._line.clear()
@@ -308,31 +368,34 @@ class _Waiting:
 
 
 def state_from_records(record: journal_view.EventRecord | None, rows: Sequence[ledger.LedgerRow]) -> EventState:
+    """Return the state by the event's record in the journal and its rows in the ledger."""
     if record is None:
         return EventState()
-    attempts = {each.delivery_id: each for each in record.attempts}
-    deliveries = tuple(_seen(row, attempts[row.key].answer if row.key in attempts else "") for row in rows)
+    answers = {attempt.delivery_id: attempt.answer for attempt in record.attempts}
+    deliveries = tuple(_state_from_row(row, answers.get(row.key, "")) for row in rows)
     is_routed = record.summary.routed_at is not None
     broken = tuple(f"route {each.route!r}: {each.reason}" for each in record.routes if each.code)
     return EventState(record.summary.expected if is_routed else None, record.routes, broken, deliveries)
 
 
-def _seen(row: ledger.LedgerRow, answer: str) -> DeliveryState:
-    state = row.state if row.state in _SETTLED else PENDING
+def _state_from_row(row: ledger.LedgerRow, journal_answer: str) -> DeliveryState:
+    state = row.state if row.state in RESULTS else PENDING
     if state == RETRY_SCHEDULED and row.group:
         state = GATHERED
-    detail = answer or row.answer if state == DELIVERED else row.reason
+    answer = journal_answer or row.answer
+    detail = answer if state == DELIVERED else row.reason
     return DeliveryState(row.destination, row.route, state, row.attempt_number, detail)
 
 
 def state_from_logs(records: Iterable[logs.Record], event_id: str) -> EventState:
-    """Return what the logs say. The last record of each delivery counts; `records` are oldest first."""
+    """Return the state by the log. `records` are oldest first, and the last record of each delivery counts."""
     expected: int | None = None
     broken: dict[str, str] = {}
     deliveries: dict[str, DeliveryState] = {}
     for record in records:
         fields = record.document
-        if str(fields.get("event_id")).partition("-")[0] != event_id:  # a split one is `<id>-<n>`
+        # A step can split an event: the events that it makes have the ids `<id>-<n>`.
+        if str(fields.get("event_id")).partition("-")[0] != event_id:
             continue
         count = fields.get("count")
         if record.process == "transform" and isinstance(count, int):
@@ -340,18 +403,25 @@ def state_from_logs(records: Iterable[logs.Record], event_id: str) -> EventState
         elif record.process == "transform" and "code" in fields:
             route = str(fields.get("route", ""))
             broken[route] = f"route {route!r}: {fields.get('reason', fields['code'])}"
-        elif record.process == "notify" and "delivery_id" in fields and fields.get("outcome") in _LOGGED:
-            deliveries[str(fields["delivery_id"])] = _logged(record)
+        elif record.process == "notify" and "delivery_id" in fields:
+            delivery = _state_from_log(fields)
+            if delivery is not None:
+                deliveries[str(fields["delivery_id"])] = delivery
     return EventState(expected, (), tuple(broken.values()), tuple(deliveries.values()))
 
 
-def _logged(record: logs.Record) -> DeliveryState:
-    fields = record.document
+def _state_from_log(fields: JsonObject) -> DeliveryState | None:
+    """Return the delivery's state by a log line of notify; None if the line reports no result."""
+    outcome = str(fields.get("outcome"))
+    # An attempt with an unknown outcome is repeated.
+    state = RETRY_SCHEDULED if outcome == "unknown" else outcome
+    if state not in RESULTS:
+        return None
     number = fields.get("attempt_number")
     return DeliveryState(
         str(fields.get("destination")),
         str(fields.get("route")),
-        _LOGGED[str(fields.get("outcome"))],
+        state,
         number if isinstance(number, int) else 0,
         str(fields.get("reason") or ""),
     )
@@ -362,23 +432,30 @@ def delivery_document(delivery: DeliveryState) -> JsonObject:
     return {name: getattr(delivery, name) for name in names}
 
 
-# Printing its stages
+# Printing the stages
 
 
 @dataclass(slots=True)
 class StagePrinter:
-    """Prints each stage once. `clock` returns the seconds since the event was sent; `where` is the options that make
-    another command look at the same platform."""
+    """Prints each stage of the event once.
+
+    clock      returns the seconds since the event was sent
+    say        prints a line
+    where      the options with which another command reads the same platform
+    is_routed  whether the decision of transform has been printed
+    printed    the state of each delivery that was printed last, by route and destination
+    documents  the printed stages, for `--json`
+    """
 
     screen: output.Screen
     clock: Callable[[], float]
     say: Callable[[str], None]
     where: str = ""
     is_routed: bool = False
-    states: "dict[tuple[str, str], str] | None" = None
+    printed: dict[tuple[str, str], str] = field(default_factory=dict)
     documents: list[JsonObject] = field(default_factory=list)
 
-    def stage(self, mark: str, colour: str, name: str, detail: str, todo: str = "") -> None:
+    def print_stage(self, mark: str, colour: str, name: str, detail: str, todo: str = "") -> None:
         seconds = round(self.clock(), 3)
         self.documents.append({"stage": name, "ok": mark == "✓", "seconds": seconds, "detail": detail, "todo": todo})
         took = f"{self.clock():6.2f} s"
@@ -388,29 +465,32 @@ class StagePrinter:
                 f"  {' ' * STAGE_WIDTH} {' ' * len(took)}  {self.screen.coloured('→', colour)} {output.printable(todo)}"
             )
 
-    def look(self, state: EventState) -> None:
+    def print_changes(self, state: EventState) -> None:
+        """Print the stages that the event has reached since the last call."""
         if state.expected is not None and not self.is_routed:
             self.is_routed = True
-            self._routed(state)
-        seen = self.states if self.states is not None else {}
-        self.states = seen
+            self._print_routing(state)
         for each in state.deliveries:
             key = (each.route, each.destination)
-            if each.state != PENDING and seen.get(key) != each.state:
-                seen[key] = each.state
-                self._delivery(each)
+            if each.state != PENDING and self.printed.get(key) != each.state:
+                self.printed[key] = each.state
+                self._print_delivery(each)
 
-    def _routed(self, state: EventState) -> None:
+    def _print_routing(self, state: EventState) -> None:
         if state.expected:
-            self.stage("✓", output.GREEN, "transformed", output.count_of(state.expected, "delivery", "deliveries"))
+            self.print_stage(
+                "✓", output.GREEN, "transformed", output.count_of(state.expected, "delivery", "deliveries")
+            )
         elif any(route.outcome == "filtered" for route in state.routes):
-            self.stage(
+            self.print_stage(
                 "✗", output.YELLOW, "transformed", "a step ended the event on purpose", "see the filter of its route"
             )
         elif not state.broken:
-            self.stage("✗", output.YELLOW, "transformed", "no route matched", "check `from`, `types` and `where`")
+            self.print_stage("✗", output.YELLOW, "transformed", "no route matched", "check `from`, `types` and `where`")
         for broken in state.broken:
-            self.stage("✗", output.RED, "transformed", broken, f"`hookchain dead-letters list{self.where}` shows it")
+            self.print_stage(
+                "✗", output.RED, "transformed", broken, f"`hookchain dead-letters list{self.where}` shows it"
+            )
         for route in state.routes:
             if not route.code:
                 targets = f" → {', '.join(route.destinations)}" if route.destinations else ""
@@ -418,47 +498,40 @@ class StagePrinter:
                 detail = output.printable(f"route {route.route!r} {decision}: {route.reason}{targets}")
                 self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(detail, output.DIM)}")
 
-    def _delivery(self, each: DeliveryState) -> None:
-        mark, colour = _MARKS[each.state]
-        tried = f", attempt {each.attempts}" if each.attempts > 1 or each.state not in _GOOD else ""
-        detail = f"{each.destination}{tried}" + (f": {each.detail}" if each.detail else "")
-        self.stage(
-            mark,
-            colour,
-            each.state,
-            detail,
-            _ADVICE.get(each.state, "").format(destination=each.destination, where=self.where),
-        )
+    def _print_delivery(self, delivery: DeliveryState) -> None:
+        result = RESULTS[delivery.state]
+        detail = delivery.destination
+        if delivery.attempts > 1 or not result.is_success:
+            detail += f", attempt {delivery.attempts}"
+        if delivery.detail:
+            detail += f": {delivery.detail}"
+        advice = result.advice.format(destination=delivery.destination, where=self.where)
+        self.print_stage(result.mark, result.colour, delivery.state, detail, advice)
 
 
 def follow(
-    look: Callable[[], EventState], stages: StagePrinter, longest_seconds: float, sleep: Callable[[], None]
+    read_state: Callable[[], EventState], stages: StagePrinter, longest_seconds: float, pause: Callable[[], None]
 ) -> EventState:
-    """Return what was known last: once every delivery is settled or scheduled for a retry, or when time is over."""
+    """Print the stages until every delivery has had a result, or until the time is over. Return the last state."""
     while True:
-        state = look()
-        stages.look(state)
+        state = read_state()
+        stages.print_changes(state)
         if state.is_complete or stages.clock() >= longest_seconds:
             return state
-        sleep()
+        pause()
 
 
 def timeout_text(state: EventState, longest_seconds: float, where: str = "") -> tuple[str, str]:
-    """Return what did not happen in time, and what to do."""
+    """Return a text that says what did not happen in time, and a text that says what to do."""
     within = f"within {longest_seconds:g} s"
     if state.expected is None:
         return (
             f"transform did not process it {within}",
             f"`hookchain status{where}` shows the backlog; `hookchain logs{where}` may show why",
         )
-    lacking = state.expected - sum(each.state != PENDING for each in state.deliveries)
-    detail = f"{lacking} of {output.count_of(state.expected, 'delivery', 'deliveries')} without an attempt {within}"
+    missing = state.expected - state.count_with_result
+    detail = f"{missing} of {output.count_of(state.expected, 'delivery', 'deliveries')} without an attempt {within}"
     return (
         detail,
         f"`hookchain status{where}` shows the backlog; `hookchain logs --function notify{where}` may show why",
     )
-
-
-_TRIES: Final = 20
-_PAUSE_SECONDS: Final = 0.5
-_CLOCKS_APART_SECONDS: Final = 120.0

@@ -18,9 +18,9 @@ View = TypeVar("View", bound=models.Output)
 
 
 async def make_cursor(service: Service, list_key: Json, position: list[Json]) -> str:
-    """Return the cursor of a position. `list_key` identifies the list and its filters."""
-    keys = await service.keyring.cursor_keys()
-    return credentials.signed_text(canonical([list_key, position]), keys[0])
+    """Return the cursor of a position, signed with the newest key. `list_key` identifies the list and its filters."""
+    newest_key, *_ = await service.keyring.cursor_keys()
+    return credentials.signed_text(canonical([list_key, position]), newest_key)
 
 
 async def read_cursor(service: Service, list_key: Json, cursor: str) -> list[Json]:
@@ -31,9 +31,10 @@ async def read_cursor(service: Service, list_key: Json, cursor: str) -> list[Jso
     if not cursor:
         return []
     payload = credentials.read_signed(cursor, await service.keyring.cursor_keys())
-    if payload is not None:
-        match from_json(payload):
-            case [signed_key, list() as position] if canonical(signed_key) == canonical(list_key):
+    content = None if payload is None else from_json(payload)
+    match content:
+        case [signed_list_key, list() as position]:
+            if canonical(signed_list_key) == canonical(list_key):
                 return position
     raise problems.ApiProblem("invalid_cursor", "the cursor is not one of this list, or its filters have changed")
 
@@ -43,7 +44,9 @@ async def read_page(
 ) -> tuple[list[View], str | None]:
     """Return the views of a page of documents, in the order of their ids, and the cursor of the next page.
 
-    The cursor is None if this is the last page. Raises ApiProblem (`invalid_cursor`).
+    `partition` is the part of the store that holds the list; it has no filters. Each document is read as a `model`, and
+    `view` makes of it what the API returns. The cursor is None if this is the last page. Raises ApiProblem
+    (`invalid_cursor`).
     """
     position = await read_cursor(call.service, partition, query.cursor)
     last_id = str(position[0]) if position else ""

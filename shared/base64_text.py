@@ -13,7 +13,8 @@ once in a process."""
 def decode_base64(text: str | bytes, *, strict: bool = True) -> bytes:
     """Return the bytes. Raises ValueError as binascii does, in its strict mode or without."""
     if len(text) >= LARGE_BYTES:
-        from pybase64 import b64decode  # few texts are large
+        # Imported here, because few texts are large.
+        from pybase64 import b64decode
 
         try:
             return b64decode(text, validate=True)

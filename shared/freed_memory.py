@@ -21,7 +21,8 @@ _LARGEST_IN_HEAP: Final = 32 * 1024 * 1024
 def keep_freed_memory() -> None:
     """Keep up to 64 MiB of what this process frees, from the first call on, which a large request makes."""
     try:
-        import ctypes  # 3 ms, and most processes see nothing large
+        # Imported here, because it takes 3 ms, and most processes handle nothing large.
+        import ctypes
 
         mallopt = ctypes.CDLL(None).mallopt
     except (ImportError, OSError, AttributeError):  # another C library

@@ -12,6 +12,7 @@ def main(arguments: list[str]) -> int:
 
 
 def find_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -> list[Fault]:
-    from deploy.cli.lint import all_warnings  # slow to import: that is done while the processes start
+    # Imported here, because it is slow to import, which is done while the processes start.
+    from deploy.cli.lint import all_warnings
 
     return all_warnings(file, environ, env_file)

@@ -155,7 +155,8 @@ def _unlisted_decisions(
         raise CommandError(f"--routes: {fault}")
     if document is None or transform is None or fault:
         return None
-    from deploy.explain.transform_stage import unlisted_decisions  # imports the steps
+    # Imported here, because it imports the steps, which is slow.
+    from deploy.explain.transform_stage import unlisted_decisions
 
     return unlisted_decisions(document, record.routes, transform)
 

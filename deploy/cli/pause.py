@@ -91,7 +91,8 @@ def _run(options: argparse.Namespace, act: Act) -> int:
 
 def _require_configured(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
     """Check the configuration only after the ledger, which may hold deliveries for a destination that was removed."""
-    from deploy.config.compiler import read_config  # slow to import, and seldom needed
+    # Imported here, because it is slow to import and seldom needed.
+    from deploy.config.compiler import read_config
 
     file = read_config(config_path(options, environ), environ)
     known = jsontext.mapping_at(file.document, "destinations")

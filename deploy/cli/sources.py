@@ -146,7 +146,8 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
 
 
 def _queue_line(configuration: Configured, name: str, base: str) -> str:
-    from deploy.dev.aws.stack import sending_line  # seldom needed
+    # Imported here, because it is seldom needed.
+    from deploy.dev.aws.stack import sending_line
 
     [source] = [each for each in bus_sources(configuration.slices["receive"]) if each.source == name]
     return sending_line(source, ports_from(urlsplit(base).port or DEFAULT_BASE).apis)

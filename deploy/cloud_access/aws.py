@@ -64,7 +64,8 @@ class AwsApi:
     """The services in a region. `environ` may name a local AWS: AWS_ENDPOINT_URL, or AWS_ENDPOINT_URL_<SERVICE>."""
 
     def __init__(self, region: str, environ: Mapping[str, str]) -> None:
-        import boto3  # slow to import, and not installed for those who do not use AWS
+        # Imported here, because it is slow to import, and installed only with the AWS extra.
+        import boto3
 
         self._make_session = boto3.Session
         self.region = region

@@ -254,7 +254,8 @@ def database_checks(subject: Subject, place: SecretBackend, *, is_local: bool = 
         return []
 
     def run() -> Finding:
-        from deploy.doctor.databases import databases  # slow to import, and seldom needed
+        # Imported here, because it is slow to import and seldom needed.
+        from deploy.doctor.databases import databases
 
         return databases(subject.notify, place, is_local=is_local)
 

@@ -99,7 +99,8 @@ def running_aws(folder: Path) -> "LocalAws | None":
     environ = read_aws_environ(folder)
     if environ is None:
         return None
-    from deploy.history.aws_ports import LocalAws  # slow to import, and seldom needed
+    # Imported here, because it is slow to import and seldom needed.
+    from deploy.history.aws_ports import LocalAws
 
     return LocalAws.from_environ(environ)
 

@@ -205,7 +205,8 @@ def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach
 
 def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | None:
     """Return the function's slice of the operator's configuration; None if no configuration can be read."""
-    from deploy.config.compiler import compile_config, read_config  # slow to import
+    # Imported here, because it is slow to import.
+    from deploy.config.compiler import compile_config, read_config
     from deploy.config.config_file import ConfigFaults
 
     path = choose_config(environ, ROOT)

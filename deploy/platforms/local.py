@@ -58,7 +58,8 @@ class LocalPlatform:
 
     @contextmanager
     def caught_mails(self) -> Iterator[forget.CaughtMails | None]:
-        from deploy.dev.caught import open_caught  # belongs to the emulated services, and is seldom needed
+        # Imported here, because it belongs to the emulated services and is seldom needed.
+        from deploy.dev.caught import open_caught
 
         with open_caught(self.folder) as caught:
             yield caught
@@ -68,7 +69,8 @@ class LocalPlatform:
         return DotenvBackend(self.env_file, os.environ, mounted, datetime.datetime.now(datetime.UTC).date())
 
     def secret_value(self, name: str) -> str:
-        from deploy.requests.send_options import read_secret  # imports the catalogue
+        # Imported here, because it imports the catalogue, which is slow.
+        from deploy.requests.send_options import read_secret
 
         try:
             return read_secret(name, self.environ)
@@ -111,7 +113,8 @@ class LocalPlatform:
         return f"http://{running_dev.HOST}:{ports.receive}"
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
-        from deploy.dev.inspector.app import serve  # imports a web server
+        # Imported here, because it imports a web server, which is seldom needed.
+        from deploy.dev.inspector.app import serve
 
         aws = running_dev.read_aws_environ(self.folder)
         name = f"the events in the local AWS of {self.folder}" if aws else f"the events in {self.folder}"

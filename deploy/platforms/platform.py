@@ -204,7 +204,8 @@ class CloudPlatform(ABC, Generic[Deployed]):
         return self.deployment.receive_url()
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
-        from deploy.dev.inspector.cloud_app import serve_cloud  # imports a web server
+        # Imported here, because it imports a web server, which is seldom needed.
+        from deploy.dev.inspector.cloud_app import serve_cloud
 
         with self.state() as state:
             await serve_cloud(state, self.name, port, stopped, lambda url: announce(url, self.name))

@@ -48,7 +48,8 @@ class Sources:
 
 def load_sources(config: str | None, environ: Mapping[str, str]) -> Sources:
     """Compile the sources of `config`, which may be `none`, else of the environment's. Raises ConfigFaults."""
-    from deploy.config.compiler import compile_config, read_config  # slow to import, and often not needed
+    # Imported here, because it is slow to import and often not needed.
+    from deploy.config.compiler import compile_config, read_config
 
     path = checkout.chosen_config(config, environ)
     file = read_config(path, environ)

@@ -183,7 +183,8 @@ async def _result_without_attempt(
     if configured.recipient is not None and (result := await _find_recipient(notifier, work, configured)):
         return result
     if configured.gather is not None:
-        from functions.notify.digests.arrival import keep_back  # few destinations gather
+        # Imported here, because few destinations gather.
+        from functions.notify.digests.arrival import keep_back
 
         if result := await keep_back(notifier, work, configured):
             return result

@@ -40,7 +40,8 @@ class bounded_templates(time_bound.bounded):  # noqa: N801 as the class below it
 @lru_cache(maxsize=1_000)
 def compiled_expression(text: str) -> "Expression":
     """Return the JMESPath expression over an event, compiled once."""
-    from shared.expressions import over_event  # it brings jmespath, which few destinations need
+    # Imported here, because it imports jmespath, which few destinations need.
+    from shared.expressions import over_event
 
     return over_event(text)
 

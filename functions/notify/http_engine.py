@@ -177,7 +177,8 @@ def _failure_in(success_when: str | None) -> Callable[[Response], str | None]:
     """Return what says why a 2xx is no success by the condition."""
     if success_when is None:
         return lambda _: None
-    from functions.notify.success_when import SuccessCondition  # it brings jmespath, which few destinations need
+    # Imported here, because it imports jmespath, which few destinations need.
+    from functions.notify.success_when import SuccessCondition
 
     return SuccessCondition(success_when).failure_in
 

@@ -252,7 +252,8 @@ def digest_words(delivery: Delivery) -> tuple[str, str] | None:
     """
     if not delivery.merged:
         return None
-    from functions.notify.digests.digest import title_and_text  # few deliveries are digests
+    # Imported here, because few deliveries are digests.
+    from functions.notify.digests.digest import title_and_text
 
     return title_and_text(delivery)
 

@@ -51,7 +51,8 @@ def _server_address(text: str) -> str:
 
 
 def _verify_expression(text: str) -> None:
-    from shared.expressions import over_event  # it brings jmespath, which few kinds need
+    # Imported here, because it imports jmespath, which few kinds need.
+    from shared.expressions import over_event
 
     over_event(text)
 

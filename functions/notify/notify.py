@@ -113,7 +113,8 @@ def _waited_seconds(document: jsontext.Json, now: float) -> float:
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
     if delivery.destination == ROUTE_ITSELF:
-        from functions.notify.waiting.routes import take_waiting_route  # few configurations have steps that ask
+        # Imported here, because few configurations have steps that ask.
+        from functions.notify.waiting.routes import take_waiting_route
 
         return await take_waiting_route(notifier, push, delivery)
     target = await _find_target(notifier, push, delivery)
@@ -121,7 +122,8 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
         work = await claim.claim_delivery(notifier, push, delivery, LEASE_MARGIN_SECONDS)
         return work if isinstance(work, Result) else await settle.give_up(notifier, work, target.code, target.reason)
     if target.configured.gather is not None:
-        from functions.notify.digests.arrival import gather  # few destinations gather
+        # Imported here, because few destinations gather.
+        from functions.notify.digests.arrival import gather
 
         if gathered := await gather(notifier, push, delivery, target.configured):
             return await claim.unclaimed_result(notifier, push, delivery, gathered)

@@ -96,7 +96,8 @@ def _for_alerts(configured: Configured, written: Json) -> Configured:
 
 
 def _gather_settings(written: Json, per: Json) -> "GatherSettings":
-    from functions.notify.digests.settings import read_gather_settings  # few destinations gather
+    # Imported here, because few destinations gather.
+    from functions.notify.digests.settings import read_gather_settings
 
     return read_gather_settings(cast("JsonObject", written), cast("str | None", per))
 

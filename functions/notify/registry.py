@@ -137,7 +137,8 @@ def _connect(configured: Configured, context: Context) -> Destination:
         if hasattr(module, "connect"):
             destination: Destination = module.connect(configured.name, settings, context)
             return destination
-        from functions.notify.http_engine import HttpDestination  # it brings an HTTP client, which not all kinds need
+        # Imported here, because it imports an HTTP client, which not all kinds need.
+        from functions.notify.http_engine import HttpDestination
 
         names = sorted(set(secrets.secret_names(configured.settings)))
         kind = cast("HttpKind", module)

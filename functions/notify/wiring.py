@@ -164,7 +164,8 @@ def cloud() -> "CloudIdentity":
 
 @cache
 def tokens() -> "TokenCache":
-    from shared.outgoing.access_tokens import TokenCache  # few destinations need one
+    # Imported here, because few destinations need an access token.
+    from shared.outgoing.access_tokens import TokenCache
 
     return TokenCache()
 

@@ -34,7 +34,8 @@ def cast_values(settings: JsonObject) -> DataStep:
 
     A path through a list applies to each item. A value that cannot be converted stays as it is.
     """
-    from shared.casting import CASTS  # few sources cast
+    # Imported here, because few sources cast.
+    from shared.casting import CASTS
 
     conversions = {str(kind): convert for kind, convert in CASTS.items()}
     casts = [(tuple(path.split(".")[1:]), str(kind)) for path, kind in settings.items()]

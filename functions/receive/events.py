@@ -306,7 +306,8 @@ def _short(delivery_id: str) -> str:
 def _link_once(item: Item) -> str | None:
     if item.request.method != "GET":
         return None
-    from shared.signatures.links import once_of  # where links are taken only
+    # Imported here, because few sources take links.
+    from shared.signatures.links import once_of
 
     return once_of(item.request.query)
 
@@ -464,6 +465,7 @@ def _credentials(source: Source, request: http.Request, secrets: admission.Secre
 def _without(kept: bytes, credentials: Sequence[str]) -> bytes:
     if not credentials:
         return kept
-    from shared.credential_masks import without_credentials  # for sources with a password that keep what was sent
+    # Imported here, because only sources that have a password and keep the body as it was sent need it.
+    from shared.credential_masks import without_credentials
 
     return without_credentials(kept, credentials)

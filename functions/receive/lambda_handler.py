@@ -40,7 +40,8 @@ def handle(event: JsonObject, context: LambdaContext, receiver: Callable[[], Rec
 def take_messages(
     event: JsonObject, context: LambdaContext, receiver: Callable[[], Receiver], queues: "Callable[[], MessageQueues]"
 ) -> JsonObject:
-    from shared.cloud.aws.batches import batch_of, take_batch  # few configurations have a source with a queue
+    # Imported here, because few configurations have a source with a queue.
+    from shared.cloud.aws.batches import batch_of, take_batch
 
     batch = batch_of(event)
 

@@ -155,7 +155,8 @@ def _parse(source: Source, request: http.Request, body: bytes, limits: Limits, a
 
 
 def _query_format(source: Source, request: http.Request) -> str:
-    from functions.receive.query_body import query_body  # few sources take GET
+    # Imported here, because few sources take GET.
+    from functions.receive.query_body import query_body
 
     return query_body(source, request.query).format
 
@@ -195,7 +196,8 @@ def _decoded_body(request: http.Request, limits: Limits = DEFAULT) -> bytes:
     encoding = request.header("content-encoding")
     if not encoding:
         return request.body
-    from shared.formats.content_encoding import decode_content  # few senders compress
+    # Imported here, because few senders compress.
+    from shared.formats.content_encoding import decode_content
 
     return decode_content(request.body, encoding, limits)
 

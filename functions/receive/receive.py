@@ -180,7 +180,8 @@ class Receiver:
 
     @cached_property
     def _keys(self) -> "Keys | None":
-        from functions.receive.provider_keys import Keys  # for providers that have some
+        # Imported here, because few providers need it.
+        from functions.receive.provider_keys import Keys
 
         return Keys(self.fetch, self.clock) if self.fetch else None
 
@@ -203,12 +204,14 @@ class Receiver:
         return await self._keys.at(admission.needed_keys(fields, source, now)) if self._keys else admission.NO_KEYS
 
     def _handshakes(self, source: Source, url: str) -> "Handshakes":
-        from functions.receive.handshakes import Handshakes  # for providers that have some
+        # Imported here, because few providers need it.
+        from functions.receive.handshakes import Handshakes
 
         return Handshakes(source.handshakes, url, self.secrets, self.fetch)
 
     async def _take_push(self, source: Source, head: Request, read_body: ReadBody) -> Accepted | DeadLettered:
-        from functions.receive.bus import read_push  # for sources that have one
+        # Imported here, because few sources are connected to a bus.
+        from functions.receive.bus import read_push
 
         if head.method != "POST":
             raise admission.MethodRejected(source.answered_methods)
@@ -297,7 +300,8 @@ def _answer_without_event(source: Source, head: Request) -> Answered:
 async def _read_content(source: Source, request: Request, read_body: ReadBody) -> float:
     """Read the content into `request.body`, and return the seconds in which it arrived. Raises as `read_body` does."""
     if request.method == "GET":
-        from functions.receive.query_body import query_body  # few sources take GET
+        # Imported here, because few sources take GET.
+        from functions.receive.query_body import query_body
 
         request.body = query_body(source, request.query).content
         return 0.0

@@ -81,7 +81,8 @@ def _escaped(value: Json, content_type: str) -> str:
         return to_json(_plain(value))[1:-1]
     if not name.endswith(("html", "xml")):
         return _plain(value)
-    import html  # few sources answer with a page
+    # Imported here, because few sources answer with a page.
+    import html
 
     return html.escape(_plain(value))
 

@@ -120,7 +120,8 @@ def _header_fault(name: str, value: str, endpoint: Endpoint) -> str | None:
 
 
 def _verify_filter(text: str, most: int) -> None:
-    from shared.subscribers.matching import Filter  # with jmespath
+    # Imported here, because it imports jmespath, which few requests need.
+    from shared.subscribers.matching import Filter
 
     Filter(text, most)
 

@@ -66,7 +66,8 @@ async def answer_page(service: Service, request: Request) -> Reply | None:
 
 
 async def _catalogue(service: Service, request: Request) -> Reply:
-    from functions.subscribe.handlers.event_types import MAX_ANSWER_BYTES, catalogue_part  # what few requests need
+    # Imported here, because few requests need it.
+    from functions.subscribe.handlers.event_types import MAX_ANSWER_BYTES, catalogue_part
     from shared.subscribers.catalogue_page import STYLE_HASH, catalogue_page
 
     kept, now, settings = service.catalogue, service.clock.now(), service.settings

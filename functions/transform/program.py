@@ -187,7 +187,8 @@ def _read_step(
 
 
 def _verified_step(kind: type[Step], settings: Json) -> Step:
-    from functions.transform.verifying import verified_step  # with pydantic: a quarter of transform's start
+    # Imported here, because it imports pydantic, which would take a quarter of transform's start.
+    from functions.transform.verifying import verified_step
 
     return verified_step(kind, settings)
 

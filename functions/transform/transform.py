@@ -224,7 +224,8 @@ def duplicate_reason(first: str) -> str:
 def _waiting_message(
     push: Push, event: Event, route: str, why: step.SystemUnavailable, began_at: float, now: float
 ) -> BusMessage:
-    from shared.waiting_route import KEPT_ATTRIBUTES, WaitingRoute, route_run, waiting_message  # seldom needed
+    # Imported here, because it is seldom needed.
+    from shared.waiting_route import KEPT_ATTRIBUTES, WaitingRoute, route_run, waiting_message
 
     run = route_run(push.attributes)
     tries = run.tries if run else 0

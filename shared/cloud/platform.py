@@ -98,7 +98,8 @@ def blobs(settings: Settings) -> ports.Blobs | None:
 
 def fetch(*, keeps: bool = True) -> "Fetch":
     """Return the guarded fetch, the same on every platform. `keeps` as in GuardedFetch."""
-    from shared.outgoing.guarded_fetch import GuardedFetch  # imports ssl, which not every function needs
+    # Imported here, because it imports ssl, which not every function needs.
+    from shared.outgoing.guarded_fetch import GuardedFetch
 
     return GuardedFetch(keeps=keeps)
 

@@ -114,7 +114,8 @@ def quotable(body: bytes, media: MediaType) -> bytes | None:
 
 
 def _recoded(body: bytes, media: MediaType) -> bytes:
-    from shared.formats.text_body import decode_text  # few senders need it
+    # Imported here, because few senders need it.
+    from shared.formats.text_body import decode_text
 
     return decode_text(body, media.charset).encode()
 

@@ -219,7 +219,8 @@ def _content(request: http.Request) -> bytes:
 
 
 def _form_of(request: http.Request) -> JsonObject:
-    from shared.formats import form_body  # few senders sign a form's fields
+    # Imported here, because few senders sign a form's fields.
+    from shared.formats import form_body
 
     media = _media(request)
     if media.name != _FORM:

@@ -45,7 +45,8 @@ class Sealer:
     """`keys` are 32 bytes each, the newest first: it seals, and all of them open."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # imported only where there are subscribers
+        # Imported here, because it is needed only where there are subscribers.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         self._newest = key_id(keys[0])
         self._ciphers = {key_id(key): AESGCM(key) for key in reversed(keys)}

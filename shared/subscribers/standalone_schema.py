@@ -315,7 +315,8 @@ def _require_end(schema: JsonObject, path: str) -> None:
 
 def _require_schema(schema: JsonObject, path: str, checked: set[bytes]) -> None:
     """Check the schema and each of its definitions, which other schemas may have too. Raises CatalogueFault."""
-    from shared.schema import reference_outside  # slow to import, and seldom needed
+    # Imported here, because it is slow to import and seldom needed.
+    from shared.schema import reference_outside
 
     definitions = schema.get("$defs")
     if isinstance(definitions, dict):

@@ -518,7 +518,8 @@ def _read(name: str, folder: Path) -> Json:
 
 
 def _verify(document: Json) -> None:
-    from jsonschema import Draft202012Validator, SchemaError  # slow to import, and few sources have a schema
+    # Imported here, because it is slow to import, and few sources have a schema.
+    from jsonschema import Draft202012Validator, SchemaError
 
     from shared.schema import reference_outside
 

@@ -374,7 +374,8 @@ def _compiled(
 def _example_rules(examples: list[Json], schema: Json) -> Iterator[tuple[str, str]]:
     if not examples or not schema:
         return
-    from functions.transform.steps.lint import Schema  # jsonschema is slow to import
+    # Imported here, because jsonschema is slow to import.
+    from functions.transform.steps.lint import Schema
 
     checked = Schema(schema)
     for number, example in enumerate(examples):

@@ -1,9 +1,10 @@
-"""The broker's state on SQLite: resources, messages, and the subscriptions that are still owed each message.
+"""The broker's state on SQLite: topics, subscriptions, messages, and which subscription has yet to acknowledge which
+message. A message is *owed* to these subscriptions.
 
-Everything runs on the event loop's thread. Messages are synced to the disk before a publish is answered, so that a
-power cut loses nothing that was confirmed; what arrives meanwhile shares the next sync. An acknowledgement is not
-synced: it is one write() that survives the death of this process, measured at 30 µs, and a power cut costs
-a redelivery.
+Everything runs on the event loop's thread. Messages are synced to the disk before a publish is answered, so a power cut
+loses no message that was confirmed. Messages that arrive during a sync share the next sync. An acknowledgement is
+written, in 30 µs as measured, but not synced. It survives the end of this process. After a power cut, its message is
+delivered again.
 """
 
 import sqlite3
@@ -18,7 +19,7 @@ from shared.cloud.local.database import open_database, sync_commits, transaction
 
 FILE_NAME: Final = "bus.db"
 
-# `owed`: the subscriptions that have yet to acknowledge a message, and their failed deliveries of it.
+# A row of `owed`: the subscription has yet to acknowledge the message; `failures` counts its failed deliveries so far.
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS topic (name TEXT PRIMARY KEY, resource TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS subscription (
@@ -38,20 +39,28 @@ GROUP BY subscription.id ORDER BY subscription.name"""
 
 @dataclass(slots=True)
 class Changes:
-    """The writes of one transaction. Pairs are (subscription id, message id)."""
+    """The writes of one transaction.
+
+    messages        the published messages
+    unacknowledged  the subscriptions that get these messages, as (subscription id, message id)
+    failures        new counts of failed deliveries, as (count, subscription id, message id)
+    done            acknowledgements, as (subscription id, message id)
+    forgotten       the ids of messages that every subscription has acknowledged, as (message id,)
+    """
 
     messages: list[Message] = field(default_factory=list)
     unacknowledged: list[tuple[int, int]] = field(default_factory=list)
-    failures: list[tuple[int, int, int]] = field(default_factory=list)  # the count, then the pair
+    failures: list[tuple[int, int, int]] = field(default_factory=list)
     done: list[tuple[int, int]] = field(default_factory=list)
-    forgotten: list[tuple[int]] = field(default_factory=list)  # messages that no subscription is owed any more
+    forgotten: list[tuple[int]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
+        # `unacknowledged` is left out, because it is never filled without `messages`.
         return bool(self.messages or self.failures or self.done or self.forgotten)
 
 
 class Store:
-    """The open file. Resources are JSON texts."""
+    """The open file. A `resource` is the JSON text of a topic or subscription, as Pub/Sub's API has it."""
 
     def __init__(self, state_folder: Path) -> None:
         self.db = open_database(state_folder / FILE_NAME, _SCHEMA, upgrade=_upgrade)
@@ -96,15 +105,16 @@ class Store:
     def backlog(self, subscription_id: int) -> Iterator[tuple[Message, int]]:
         """Yield each unacknowledged message with its failed deliveries, oldest first."""
         rows = self.db.execute(
-            "WITH held AS (SELECT message, count(*) AS holders FROM owed GROUP BY message) "
-            "SELECT id, topic, content, published_at, holders, failures FROM owed "
-            "JOIN message ON message.id = owed.message JOIN held ON held.message = owed.message "
+            "WITH owed_count AS (SELECT message, count(*) AS subscriptions FROM owed GROUP BY message) "
+            "SELECT id, topic, content, published_at, subscriptions, failures FROM owed "
+            "JOIN message ON message.id = owed.message JOIN owed_count ON owed_count.message = owed.message "
             "WHERE subscription = ? ORDER BY id",
             (subscription_id,),
         )
-        for message_id, topic, content, published_at, holders, failures in rows:
+        for message_id, topic, content, published_at, subscriptions, failures in rows:
             attributes = content_of(content).get("attributes", {})
-            yield Message(message_id, topic, content, attributes, published_at, holders), failures
+            message = Message(message_id, topic, content, attributes, published_at, holders=subscriptions)
+            yield message, failures
 
     def newest_id(self) -> int:
         row: tuple[int] = self.db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
@@ -126,6 +136,7 @@ class Store:
         self.db.execute("DELETE FROM message WHERE id NOT IN (SELECT message FROM owed)")
 
     def _transaction(self, is_synced: bool) -> AbstractContextManager[sqlite3.Connection]:
+        """Return a transaction whose commit is synced to the disk, or not. The file's mode is set where it differs."""
         if is_synced != self._is_synced:
             sync_commits(self.db, is_synced)
             self._is_synced = is_synced
@@ -133,15 +144,15 @@ class Store:
 
 
 def _upgrade(db: sqlite3.Connection, _: int) -> None:
-    """Forget the messages that an earlier version kept although they were acknowledged: they would come again."""
+    """Delete the rows that earlier versions kept of acknowledged messages. These messages would be delivered again."""
     if db.execute("SELECT 1 FROM pragma_table_info('owed') WHERE name = 'acked'").fetchone():
         db.execute("DELETE FROM owed WHERE acked")
 
 
 def read_waiting(state_folder: Path) -> list[tuple[str, int, float | None]]:
-    """Return each subscription's id, count of unacknowledged messages and oldest publish time, if it has any.
+    """Return each subscription's short name, the number of messages that it is owed, and when the oldest was published.
 
-    The broker may be running or not. Returns nothing without a file, or while it is being created. Raises
+    The broker may be running or not. The list is empty if the file does not exist yet or is being created. Raises
     sqlite3.Error.
     """
     path = state_folder / FILE_NAME

@@ -38,7 +38,8 @@ class Settings(kind_settings.KindSettings):
 
 
 def connect(name: str, settings: Settings, context: destination.Context) -> destination.Destination:
-    from functions.notify.subscribers.fan_out import FanOut  # what compiles the configuration needs only the settings
+    # Imported here, because the compiler of the configuration needs only the settings.
+    from functions.notify.subscribers.fan_out import FanOut
 
     ignores_unknown = settings.unknown_tenant == "ignore"
     return FanOut(name, settings.tenant, settings.type, context, context.subscribers(), ignores_unknown)

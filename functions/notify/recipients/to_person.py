@@ -32,7 +32,8 @@ def is_person_path(text: str) -> bool:
 def person_path(text: str) -> str:
     """Return the expression. Raises ValueError."""
     if text != ACTOR:
-        from shared.expressions import over_event  # it brings jmespath, which few destinations need
+        # Imported here, because it imports jmespath, which few destinations need.
+        from shared.expressions import over_event
 
         over_event(text)
     return text

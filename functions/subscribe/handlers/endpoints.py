@@ -159,7 +159,8 @@ async def disable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
 
 async def verify_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
     """Ask the endpoint to prove that it wants events."""
-    from functions.subscribe.verification import verify_ownership  # with what sends requests
+    # Imported here, because it imports the HTTP client, which few requests need.
+    from functions.subscribe.verification import verify_ownership
 
     endpoint = await endpoint_of(call)
     if not endpoint.is_verified:

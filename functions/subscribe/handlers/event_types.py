@@ -80,7 +80,8 @@ async def delete_event_type(call: route.Call, _: models.NoQuery) -> None:
 
 async def import_event_types(call: route.Call, body: models.ImportInput) -> models.Imported:
     """Import event types."""
-    from shared.subscribers.catalogue_document import read_catalogue  # with what checks schemas
+    # Imported here, because it imports jsonschema, which few requests need.
+    from shared.subscribers.catalogue_document import read_catalogue
 
     try:
         types = read_catalogue(body.document)

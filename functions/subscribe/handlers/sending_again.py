@@ -116,7 +116,8 @@ async def _chosen(
     call: Call, endpoint: Endpoint, page: Sequence[Message], types: Sequence[str], force: Force, state: str | None
 ) -> list[MessageToSend]:
     """Return the messages of a page that are to be sent: those for this endpoint, in the state that is asked for."""
-    from shared.subscribers.matching import type_matches  # with jmespath
+    # Imported here, because it imports jmespath, which few requests need.
+    from shared.subscribers.matching import type_matches
 
     candidates = [
         each

@@ -31,7 +31,8 @@ class _NegativeZero(float):
 
 def write_binary_plist(value: Json, *, dates: bool, omit_nulls: bool) -> bytes:
     """Raises Unwritable."""
-    import plistlib  # it imports an XML parser
+    # Imported here, because it imports an XML parser, which is seldom needed.
+    import plistlib
 
     return plistlib.dumps(_plist(value, None, dates, omit_nulls), fmt=plistlib.FMT_BINARY, sort_keys=False)
 

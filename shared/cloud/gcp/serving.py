@@ -97,7 +97,8 @@ def _write(cycle: "RequestResponseCycle", reply: Reply) -> None:
 
 @lru_cache(maxsize=16)
 def _head(status: int, headers: Headers) -> bytes:
-    from uvicorn.protocols.http.httptools_impl import STATUS_LINE  # once main.py has said whom the server believes
+    # Imported here, because main.py must first set which proxies the server trusts.
+    from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
     lines = [b"%b: %b" % pair for pair in _encoded(headers)]
     if any(map(_CONTROLS.search, lines)):

@@ -307,7 +307,8 @@ def _notify(prepared: _Prepared, exchanges: Exchanges) -> tuple[str | None, bool
     """
     plugin_type = _plugin_type(prepared.scheme)
     message = prepared.message
-    from functions.notify.destinations.apprise.guarded_session import CURRENT  # it brings requests
+    # Imported here, because it imports requests, which is slow.
+    from functions.notify.destinations.apprise.guarded_session import CURRENT
 
     plugin = _plugin(plugin_type, prepared.url)
     if plugin is None:

@@ -150,7 +150,8 @@ class MailWriter:
     ) -> tuple[bool, str, MailBody]:
         """Return whether the mail is a digest, its subject and its body. Templates are about one event."""
         if delivery.merged:
-            from functions.notify.destinations.email.digest_mail import digest_mail  # few mails are digests
+            # Imported here, because few mails are digests.
+            from functions.notify.destinations.email.digest_mail import digest_mail
 
             if digest := digest_mail(delivery, person.timezone if person else None):
                 return True, *digest

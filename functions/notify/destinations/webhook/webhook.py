@@ -208,11 +208,13 @@ def _data_body(event: Event, settings: WebhookSettings, view: JsonObject) -> tup
     headers = {"content-type": CONTENT_TYPES[settings["format"]]}
     match settings["format"]:
         case "xml":
-            from shared.writers.xml_writer import write_xml  # it brings a parser, which few webhooks need
+            # Imported here, because it imports a parser, which few webhooks need.
+            from shared.writers.xml_writer import write_xml
 
             return _encoded(write_xml(data, settings["root"])), headers
         case "yaml":
-            from shared.writers.yaml_writer import write_yaml  # as above
+            # Imported here, because few webhooks send YAML.
+            from shared.writers.yaml_writer import write_yaml
 
             return _encoded(write_yaml(data)), headers
         case "form":
@@ -297,7 +299,8 @@ def _signed_in_layout(draft: _Draft, webhook: PreparedWebhook, secrets: SecretVa
     """Return the request with the signature of `signature`; unchanged without one."""
     if webhook.scheme is None:
         return draft
-    from shared.signatures.content_signing import ContentSigner, sign_content  # few webhooks have a layout of their own
+    # Imported here, because few webhooks have a signature layout of their own.
+    from shared.signatures.content_signing import ContentSigner, sign_content
 
     path, _, query = draft.url.partition("?")
     unsigned = Request(webhook.settings["method"], path, query, tuple(draft.headers.items()), draft.body)
@@ -343,7 +346,8 @@ def _url_of(signed: Request) -> str:
 
 
 def _scheme_of(signature: JsonObject) -> "SignatureScheme":
-    from shared.signatures.auth_scheme import SchemeEntry  # few webhooks have a layout of their own
+    # Imported here, because few webhooks have a signature layout of their own.
+    from shared.signatures.auth_scheme import SchemeEntry
     from shared.signatures.signature_scheme import SCHEMES
 
     settings: JsonObject = {name: value for name, value in signature.items() if value is not None}
@@ -353,6 +357,7 @@ def _scheme_of(signature: JsonObject) -> "SignatureScheme":
 def _auth_of(schemes: Sequence[JsonObject]) -> "tuple[AnyRequestAuth, ...]":
     if not schemes:
         return ()
-    from shared.outgoing.auth import read_request_auth  # it brings pydantic
+    # Imported here, because it imports pydantic, which is slow.
+    from shared.outgoing.auth import read_request_auth
 
     return read_request_auth(schemes)

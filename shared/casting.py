@@ -1,4 +1,4 @@
-"""A value of one kind as one of another, where that says the same. Each raises ValueError where it does not."""
+"""Convert a value to another kind, if the result says the same. Each raises ValueError where it does not."""
 
 import math
 import re

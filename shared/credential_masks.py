@@ -1,5 +1,5 @@
-"""Masks of credentials in what is kept: some receivers repeat a request in their responses, and some proxies repeat a
-password in headers of their own."""
+"""Mask credentials in texts that are stored: some receivers repeat a request in their responses, and some proxies
+repeat a password in headers of their own."""
 
 import html
 import json
@@ -87,7 +87,7 @@ def _in_base64(text: str) -> Iterator[str]:
 
 
 def _parts_of_url(value: str) -> Iterator[str]:
-    """Yield what is secret in a URL that is a secret: its path with the query, and the long parts of both."""
+    """Yield the secret parts of a URL that is a secret: its path with the query, and the long parts of both."""
     if "://" not in value:
         return
     try:

@@ -1,4 +1,4 @@
-"""The delivery: one event owed to one destination by one route; and what came of an attempt at it."""
+"""The delivery: one event owed to one destination by one route; and the outcome of an attempt at it."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ class Delivery:
     """One event, as the route's steps returned it, for one destination.
 
     `id` is the idempotency key. It holds the names, so a renamed route or destination starts new history. `destination`
-    is the name of a configured one, or that of a subscriber's endpoint (shared/subscribers/names.py).
+    is the name of a configured destination, or the name of a subscriber's endpoint (shared/subscribers/names.py).
     `merged` is the number of deliveries that this one stands for; 0 where it was not made of others. `after` is the
     tenant and endpoint (`acme:ep_…`) after which this page of a fan-out to subscribers begins; empty for the first.
     """
@@ -101,9 +101,9 @@ def delivery_messages(
 ) -> list[ports.BusMessage]:
     """Return the messages that carry an event to these destinations, each of them a CloudEvent.
 
-    `event` is its JSON as it travels, `time` the RFC 3339 time of the messages; `attributes` are added to those of the
-    CloudEvent. `merged` and `after` are as in Delivery; `waiting` is the JSON of a waiting route. What the messages
-    have in common is made once.
+    `event` is its JSON as it travels, `time` the RFC 3339 time of the messages; `attributes` are added to the
+    attributes of the CloudEvent. `merged` and `after` are as in Delivery; `waiting` is the JSON of a waiting route.
+    What the messages have in common is made once.
     """
     key_begin = b"[%b," % texts_json(event_id)
     key_end = b",%b]" % texts_json(after) if after else b"]"
@@ -143,7 +143,8 @@ def delivery_from(document: Json) -> Delivery:
     return Delivery(from_cloudevent(data.get("event")), route, destination, merged=merged, after=after)
 
 
-@dataclass(slots=True)  # nobody changes one; frozen, it takes twice as long to make
+# Not frozen, because a frozen dataclass takes twice as long to create. Nothing changes it.
+@dataclass(slots=True)
 class Delivered:
     """The destination accepted the delivery."""
 

@@ -133,7 +133,8 @@ class Unanswered(Temporary):
 
 
 class Permanent(HookchainError):
-    """A failure that no retry can repair. Whoever catches it dead-letters before it acknowledges."""
+    """A failure that no retry can repair. Code that catches it must dead-letter the event before it acknowledges the
+    message."""
 
     code: PermanentCode
 

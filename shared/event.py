@@ -22,7 +22,8 @@ TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-
 """The trace's id is its group (https://www.w3.org/TR/trace-context/)."""
 
 UNFIT: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
-"""Line breaks in every form that some reader takes for one, all other controls, and lone halves of surrogate pairs.
+"""Every form of line break that some reader recognises, all other control characters, and lone halves of surrogate
+pairs.
 
 A pattern's text: `re` compiles it at its first use, in 0.3 ms, which a start need not wait for.
 """
@@ -52,7 +53,8 @@ _RAW_DATA: Final = "rawdata"
 """An attribute of stored events only: `rawbody` is the text of `data`, byte for byte."""
 
 
-@dataclass(slots=True)  # nobody changes one; frozen, it takes 1.2 µs longer to make
+# Not frozen, because a frozen dataclass takes 1.2 µs longer to create. Nothing changes it.
+@dataclass(slots=True)
 class Event:
     """`id` stays the same through every retry and replay.
 
@@ -199,13 +201,14 @@ def from_stored(content: bytes) -> Event:
     document = from_json(content)
     event = from_cloudevent(document)
     if isinstance(document, dict) and document.get(_RAW_DATA) is True:
-        begin = content.index(_DATA) + len(_DATA)  # in the texts before it, quotation marks are escaped
+        # The first match is the member itself: in the texts before it, quotation marks are escaped.
+        begin = content.index(_DATA) + len(_DATA)
         event.rawbody = str(memoryview(content)[begin:-1], "utf-8")
     return event
 
 
 def from_cloudevent(document: Json) -> Event:
-    """Raises Permanent (`malformed_event`) for what is not one of our events."""
+    """Raises Permanent (`malformed_event`) for a document that is not one of our events."""
     if not isinstance(document, dict):
         raise Permanent("malformed_event", f"a CloudEvent is a JSON object; found {kind_of(document)}")
     for name, value in document.items():
@@ -217,7 +220,8 @@ def from_cloudevent(document: Json) -> Event:
     hops = document.get("hops", 0)
     if not isinstance(hops, int) or isinstance(hops, bool):
         raise Permanent("malformed_event", f"the CloudEvent's 'hops' is an integer; found {kind_of(hops)}")
-    texts = cast("dict[str, str]", document)  # all of _OF_TEXT are, as was just verified
+    # The members in _OF_TEXT are texts, as was just verified.
+    texts = cast("dict[str, str]", document)
     return Event(  # half the time of named arguments
         texts["id"],
         texts["source"],

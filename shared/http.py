@@ -12,7 +12,7 @@ HEADER_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 """The pattern of a header's name (RFC 9110, 5.6.2)."""
 
 MAX_HEADER_BYTES: Final = 1_048_576
-"""The most for all header lines of a request together. No sender needs so many, and no platform accepts so many."""
+"""The most for all header lines of a request together. No sender needs more, and no platform accepts more."""
 
 ReadBody = Callable[[int], Awaitable[bytes]]
 """Reads a request's body of at most so many bytes. Raises Rejected: `body_too_large`, `request_timeout` or
@@ -21,7 +21,7 @@ ReadBody = Callable[[int], Awaitable[bytes]]
 
 @dataclass(slots=True)
 class Request:
-    """An HTTP request. Its body is set once it is read; all else stays as it came.
+    """An HTTP request. Its body is set once it is read. Everything else stays as it was received.
 
     `path` is as it was sent, still percent-encoded; `query` is without its question mark; header names are in lower
     case, each line a pair, in the order they came; `peer` is the address that connected.

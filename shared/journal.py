@@ -19,7 +19,7 @@ class RouteDecision:
     """Why a route took an event or did not, in words. `code` where its chain failed. `route` is empty where the event
     as a whole came to no route: given up on, or a duplicate.
 
-    `destinations` are owed a delivery of each of the `events` that its chain made of the one. `is_waiting`: a step's
+    Its chain made `events` of the event, and each of them is owed to each of the `destinations`. `is_waiting`: a step's
     system did not answer, and the route runs again later; until then one event is expected.
     """
 
@@ -176,7 +176,8 @@ def _decision(document: JsonObject) -> RouteDecision:
 
 
 def updated_entry(entry: EventEntry, documents: Json, expected: int) -> EventEntry:
-    """Return the whole entry: the stored decisions, with those of the partial `entry` in place of the same routes'.
+    """Return the whole entry: the stored decisions, in which the decisions of the partial `entry` replace those of the
+    same routes.
 
     `documents` are the stored decisions, as route_documents wrote them, and `expected` is the stored number.
     """

@@ -82,7 +82,7 @@ def canonical(value: Json) -> bytes:
 
 
 def texts_json(value: Json) -> bytes:
-    """Return the bytes of to_json for what holds no floats: orjson writes some of these otherwise, and NaN as null.
+    """Return the bytes of to_json for a value without floats. orjson writes some floats differently, and NaN as null.
 
     It takes a tenth of to_json's time for an event's attributes, an id or a line of the log.
     """
@@ -125,8 +125,8 @@ def has_long_number(outlined: bytes) -> bool:
 def outline(text: bytes) -> bytes:
     """Return JSON text with its long strings emptied, except keys; the text itself where it is short, or has many.
 
-    What is counted in a text, or looked for outside its strings, is the same in its outline. A text of 1 MB is mostly
-    one string, and to look through all of it takes 0.5 ms each time.
+    Anything that is counted in a text, or searched outside its strings, is the same in its outline. A text of 1 MB is
+    mostly one string, and to look through all of it takes 0.5 ms each time.
     """
     if len(text) < _LONG_TEXT or text.count(b'"', 0, _LONG_TEXT // 2) > _FEW_MARKS // 2:
         return text
@@ -154,7 +154,7 @@ def outline(text: bytes) -> bytes:
 
 
 def may_hold_string(text: bytes, longer_than: int) -> bool:
-    """Return whether JSON text may hold a string of more than so many bytes.
+    """Return whether JSON text may contain a string of more than this number of bytes.
 
     Inside a string, a quotation mark follows a backslash. So none is as long where each block of half as many bytes has
     a mark that follows something else.

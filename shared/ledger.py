@@ -115,7 +115,7 @@ Claim: TypeAlias = Claimed | Unclaimed
 class Settlement(NamedTuple):
     """The state that a claimed delivery goes to, and why. `now` and `retry_at` are Unix seconds.
 
-    `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None if none was
+    `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None if no attempt was
     made: then its number is used again. `group`, only of retry_scheduled: the group that it waits in, as by `gather`.
     `has_slot`: a cap gave it the time `retry_at`.
     """
@@ -147,7 +147,8 @@ class DestinationState:
     pause_reason: str = ""
 
     def is_paused_by_failures(self, now: float) -> bool:
-        """Return whether a circuit breaker lets its deliveries wait. What an operator has decided is none of it."""
+        """Return whether a circuit breaker lets its deliveries wait. The decisions of an operator are not part of
+        it."""
         by_operator = self.disabled_reason is not None or self.pause_reason == PAUSED_BY_OPERATOR
         return (self.paused_until or 0.0) > now and not by_operator
 
@@ -172,7 +173,7 @@ class Ledger(Protocol):
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
     ) -> Claim:
-        """Take the delivery for one attempt, which counts as begun from here on.
+        """Take the delivery for an attempt, which counts as begun from now on.
 
         An attempt whose lease is over is recorded as unknown; the delivery is a suspect then, and stays one until an
         outcome is known. A suspect's attempt counts as begun only from `begin` on. `retry_scheduled` answers
@@ -185,8 +186,8 @@ class Ledger(Protocol):
         """Let the delivery wait in a group, which may be closed from `at` on. Return Gathered, or why it does not.
 
         It is in `retry_scheduled` then, with `at` as its `retry_at`. A delivery that is seen for the first time takes
-        one write and no read. One that waits already answers Waiting, as a message of the sweep does: such a message
-        is for `claim`. An attempt whose lease is over is recorded as unknown, as in `claim`. Never answers Claimed.
+        one write and no read. A delivery that already waits answers Waiting. So does a message of the sweep, which is
+        for `claim`. An attempt whose lease is over is recorded as unknown, as in `claim`. Never answers Claimed.
         """
         ...
 
@@ -260,11 +261,12 @@ class Ledger(Protocol):
         ...
 
     async def release(self, destination: str, now: float) -> int:
-        """Enable the destination, and make what is held for it due now. Return the number of those deliveries."""
+        """Enable the destination, and make the deliveries that are held for it due now. Return the number of those
+        deliveries."""
         ...
 
     async def destination_state(self, destination: str) -> DestinationState:
-        """Return whether the destination is disabled or paused; the state of one that never was has neither."""
+        """Return whether the destination is disabled or paused. A destination that never was has an empty state."""
         ...
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
@@ -282,9 +284,9 @@ class Ledger(Protocol):
     ) -> Sequence[LedgerRow]:
         """Return rows, newest first; with their attempts where `event_id` is given.
 
-        `before`, only with `destination`: the rows after that one in this order, which is by `created_at` and then by
-        key. So an endpoint's rows are read page by page, and none is left out. A cloud's page may miss a row of a
-        configured destination that was made in the same microsecond as another.
+        `before`, only with `destination`: the rows after that row, in the order by `created_at` and then by key. So an
+        endpoint's rows can be read page by page without leaving one out. A cloud's page may miss a row of a configured
+        destination that was made in the same microsecond as another.
         """
         ...
 

@@ -55,7 +55,7 @@ def new_row(
     attempt_number: int = 0,
     lease_seconds: float = 0.0,
 ) -> LedgerRow:
-    """Return the first row of a delivery. Nobody has claimed it, unless the arguments after `now` say otherwise."""
+    """Return the first row of a delivery. It is not claimed, unless the arguments after `now` say otherwise."""
     event = delivery.event
     generation = 0
     retry_at, reason, answer, message = None, "", "", b""
@@ -173,7 +173,8 @@ def give_back(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
 
 
 def settle(row: LedgerRow, claim: Claimed, settlement: Settlement) -> LedgerRow | None:
-    """Settle a claim. Without an attempt, what is unknown about the one before it stays unknown until the next.
+    """Settle a claim. Without an attempt, an unknown outcome of the previous attempt stays unknown until the next
+    attempt.
 
     `row` is as it is stored, or as the claim left it.
     """
@@ -212,7 +213,7 @@ def postpone(row: LedgerRow, fence: int, now: float, at: float) -> LedgerRow | N
 
 
 def merge(row: LedgerRow, fence: int, now: float, digest_id: str) -> LedgerRow | None:
-    """Merge what waits. A row that was only postponed since its fence was read has a slightly higher one.
+    """Merge a waiting delivery. A row that was only postponed since its fence was read has a slightly higher one.
 
     Every other change draws its fence at random.
     """

@@ -1,6 +1,6 @@
 """The limits of a body that a source accepts, and the objects and numbers that parsers build within them.
 
-A body past a limit is rejected; none is cut short.
+A body past a limit is rejected, and never cut short.
 """
 
 import math

@@ -50,8 +50,8 @@ def _run(options: argparse.Namespace) -> int:
     own = [ROOT / each for each in OWN_CONFIGS]
     for existing in own if out in own else [out]:
         if existing.exists():
-            act = "Change it, or name another file with --out."
-            raise CommandError(f"{existing} exists and is not overwritten. {act}")
+            advice = "Change it, or name another file with --out."
+            raise CommandError(f"{existing} exists and is not overwritten. {advice}")
     known = recipes()
     is_asking = sys.stdin.isatty()
     if options.recipe is None and is_asking:

@@ -140,15 +140,15 @@ def dotenv_warnings(path: Path, shell: Mapping[str, str], secrets: AbstractSet[s
             yield DotenvWarning(name, text)
         if entry.is_cut:
             rule = "the rest after ` #` is read as a comment"
-            act = "If it belongs to the value, put both in quotes; if not, the value alone"
-            yield DotenvWarning(name, f"{place}: {rule}. {act}")
+            advice = "If it belongs to the value, put both in quotes; if not, the value alone"
+            yield DotenvWarning(name, f"{place}: {rule}. {advice}")
         if entry.value.startswith(f"{name}="):
             yield DotenvWarning(name, f"{place}: the value begins with `{name}=`: write the name once")
         if unusual := next((text for pattern, text in _UNUSUAL if pattern.fullmatch(entry.value)), None):
             yield DotenvWarning(name, f"{place}: {unusual}")
         if scheme := _SCHEME.match(entry.value):
-            act = "Write only what is after it, unless the secret is a header's whole value"
-            yield DotenvWarning(name, f"{place}: the value begins with `{scheme[1]} `. {act}")
+            advice = "Write only what is after it, unless the secret is a header's whole value"
+            yield DotenvWarning(name, f"{place}: the value begins with `{scheme[1]} `. {advice}")
     for name in sorted(secrets & last.keys() & shell.keys()):
         if shell[name] != last[name].value:
             yield DotenvWarning(name, f"{name}: the shell's value is used, and {path.name} has another one")

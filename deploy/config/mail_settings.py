@@ -37,8 +37,8 @@ def recipients_as_senders(notify: JsonObject, environ: Mapping[str, str]) -> Ite
             sender = email.sender_of(None, None, [str(each) for each in list_at(settings, "to")])
             if isinstance(sender, mail.Address):
                 rule = f"its mails are sent from {sender.address}, their first recipient"
-                act = "if it has not, set EMAIL_FROM or the destination's `from`"
-                yield f"destination {name!r}: {rule}. The mail service must have verified this address; {act}"
+                advice = "if it has not, set EMAIL_FROM or the destination's `from`"
+                yield f"destination {name!r}: {rule}. The mail service must have verified this address; {advice}"
 
 
 def mail_settings_fault(environ: Mapping[str, str]) -> str | None:

@@ -94,13 +94,13 @@ def _finding(settings: Settings, place: SecretBackend, is_local: bool) -> Findin
     except DRIVER_ERRORS as error:
         found = fault_of(error, where.driver)
         if found.kind == "setup":
-            return problem(f"the database rejects the check ({found.code}): {found.message}", found.act)
+            return problem(f"the database rejects the check ({found.code}): {found.message}", found.advice)
         if found.kind == "passing":
             code = f" ({found.code})" if found.code else ""
-            todo = found.act or "wait, or end what holds it"
+            todo = found.advice or "wait, or end what holds it"
             return problem(f"the database cannot be read now{code}: {found.message}", todo)
         rule = f"the database is not reachable: {found.message}"
-        return problem(rule, found.act or HERE) if is_local else unknown(rule, found.act or NOT_HERE)
+        return problem(rule, found.advice or HERE) if is_local else unknown(rule, found.advice or NOT_HERE)
     finally:
         engine.dispose()
 
@@ -136,7 +136,7 @@ def table_finding(settings: Settings, columns: Columns | None, index: IndexFault
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         return problem(f"{table}: {faults[0]}{more}", "correct the table, or `columns` of the configuration")
     if index is not None:
-        return problem(index.found, index.act)
+        return problem(index.found, index.advice)
     return ok(f"{table} has the columns of the mapping")
 
 

@@ -304,9 +304,9 @@ def _record(group: str, text: str | None) -> GroupRecord:
     try:
         return read_record(text)
     except ValueError as error:
-        act = "delete it from the store of records, then run this command again"
+        advice = "delete it from the store of records, then run this command again"
         raise errors.Temporary(
-            "records_unavailable", f"the record {record_name(group)!r} cannot be read ({error}): {act}"
+            "records_unavailable", f"the record {record_name(group)!r} cannot be read ({error}): {advice}"
         ) from error
 
 

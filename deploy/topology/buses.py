@@ -170,5 +170,5 @@ def loop_warnings(file: config_file.ConfigFile, slices: Mapping[str, JsonObject]
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):
         if any({source, "all"} & {*route.from_} and destination in route.to for route in routes):
             rule = f"{destination!r} writes into its bucket, and each object there is its next event: a loop"
-            act = "give both a `prefix` and a `key` that differ at the beginning"
-            yield config_file.Fault(file.line(("sources", source)), f"source {source!r}", f"{rule}; {act}")
+            advice = "give both a `prefix` and a `key` that differ at the beginning"
+            yield config_file.Fault(file.line(("sources", source)), f"source {source!r}", f"{rule}; {advice}")

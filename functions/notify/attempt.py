@@ -82,7 +82,7 @@ async def attempt_claimed(notifier: Notifier, work: Work, target: Target, no_pla
     # time: otherwise a crash would also count against the harmless ones that ran beside it.
     try:
         await asyncio.wait_for(notifier.suspects.acquire(), SUSPECT_SECONDS)
-    except TimeoutError:  # the one before it hangs: this one gives its place to others meanwhile
+    except TimeoutError:  # The previous attempt hangs, so this delivery leaves its place to others for now.
         at = notifier.clock.now() + spread(SUSPECT_WAIT_SECONDS, work.delivery.id, 0)
         reason = "a delivery that may have ended the worker is tried first"
         return await let_wait(notifier, work, target.configured, at, reason)
@@ -154,7 +154,8 @@ async def _attempt_unless_waiting(
             age_seconds = started_at - row.created_at
             if age_seconds < MAX_BUSY_AGE_SECONDS:
                 return await _wait_while_busy(notifier, work, configured, error.detail, age_seconds)
-            outcome = RetryLater(error.detail)  # so that its schedule ends at last
+            # This counts as an attempt, so that the delivery's schedule comes to an end.
+            outcome = RetryLater(error.detail)
     except errors.Temporary:
         # Nothing was sent, so this attempt does not count.
         await give_back(notifier, work.claim)
@@ -271,7 +272,7 @@ async def attempt_once(
 def is_repair(row: ledger.LedgerRow, attempt_number: int) -> bool:
     """Return whether a row was reopened after a failure: its own, or that of the page of a fan-out before it.
 
-    `attempt_number` is that of the attempt to come.
+    `attempt_number` is the number of the next attempt.
     """
     if row.replays and row.replays[-1].endswith(REPAIR):
         return True

@@ -60,7 +60,8 @@ class RefSettings(BuildSettings):
 
 
 def ref_of(settings: RefSettings, delivery: Delivery) -> str:
-    """Return the revision; empty where the settings have none. Raises Permanent for one that they do not declare."""
+    """Return the revision; empty where the settings have none. Raises Permanent for a parameter that they do not
+    declare."""
     if settings.ref is None or not is_template(settings.ref):
         return settings.ref or ""
     ref = http_kind.rendered_line("ref", settings.ref, http_kind.template_view(delivery))

@@ -87,7 +87,10 @@ def secret_url(settings: MessageSettings, secrets: http_kind.SecretValues, servi
 
 
 def with_query(url: str, parameters: Mapping[str, str]) -> str:
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}" if parameters else url
+    if not parameters:
+        return url
+    separator = "&" if "?" in url else "?"
+    return f"{url}{separator}{urlencode(parameters)}"
 
 
 def rate_limited(response: http_kind.Response, service: str, after_seconds: float | None) -> RetryLater:

@@ -94,7 +94,8 @@ def _boolean(value: Json) -> bool:
 
 
 def _date(value: Json) -> str:
-    """Return the date of a text that is one, or that begins with one as RFC 3339 does: the day there, not in UTC."""
+    """Return the date in a text that is a date, or that begins with a date as RFC 3339 times do. The day is that of the
+    time's own offset, not of UTC."""
     if not isinstance(value, str):
         raise Unfit
     text = value.strip()

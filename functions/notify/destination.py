@@ -65,7 +65,8 @@ def read_settings(kind: ModuleType, compiled: jsontext.Json) -> object:
     return kind.Settings.model_validate(compiled) if hasattr(kind, "Settings") else compiled
 
 
-@dataclass(slots=True)  # not frozen, which would take longer to make; nothing changes one
+# Not frozen, because a frozen dataclass takes longer to create. Nothing changes an attempt.
+@dataclass(slots=True)
 class Attempt:
     """One try of a delivery.
 

@@ -3,7 +3,7 @@
 missing, or not valid     Disabled: the destination is held until an operator sets the secret and resumes it. So it is
                           where the settings name none, and the platform has no account or role to use in its place
 denied by the platform    RetryLater, with a pause: a grant takes effect by itself after minutes. Where an account may
-                          read single secrets only, the platform answers the same for one that is missing
+                          read single secrets only, the platform answers the same for a secret that is missing
 a store that is down      Temporary: the bus brings the delivery again
 """
 
@@ -26,8 +26,8 @@ NO_SECRETS: Final[SecretValues] = MappingProxyType({})
 def outcome_of_fault(error: errors.Temporary) -> Disabled | RetryLater:
     """Return the outcome where the destination's secret, or a missing one, is at fault. Raises any other error."""
     if isinstance(error, SecretDenied):
-        act = "set it with `hookchain secrets set`, and deploy again, which grants the right to read it"
-        return RetryLater(f"{error.detail}: {act}", pause_destination_seconds=DENIED_PAUSE_SECONDS)
+        advice = "set it with `hookchain secrets set`, and deploy again, which grants the right to read it"
+        return RetryLater(f"{error.detail}: {advice}", pause_destination_seconds=DENIED_PAUSE_SECONDS)
     if error.code not in {"secret_unusable", "identity_missing"}:
         raise error
     return Disabled(error.detail)

@@ -160,7 +160,7 @@ class HttpDestination:
         return outcome
 
     def _warn_once(self, response: Response) -> None:
-        """Log the doubt at the first such response in this process. Each attempt's record has it in full."""
+        """Log the doubt at the first response in this process that raises it. Each attempt's record has it in full."""
         if not self._has_warned:
             self._has_warned = True
             logs.log(
@@ -207,7 +207,7 @@ async def attempt_in_time(
     prepare: Callable[[Delivery, SecretValues], Prepared],
     send: Callable[[Prepared, float, SecretValues], Awaitable[Outcome]],
 ) -> Outcome:
-    """Read the secrets and the event's large body, prepare what is sent, and send it by the attempt's deadline.
+    """Read the secrets and the event's large body, prepare the request, and send it by the attempt's deadline.
 
     `send` gets the deadline, a time of the event loop. Raises Temporary where nothing was sent, and Permanent.
     """
@@ -255,8 +255,9 @@ class HttpSender:
     ) -> Response:
         """Return the response, without credentials. After a 401 to a token, send the request once more with a new one.
 
-        They are masked before the response is cut for people, so that no beginning of one is left. `may_repeat`: the
-        receiver acts once on a request that is sent twice. Raises Unanswered, Temporary and Permanent.
+        They are masked before the response is shortened for people, so that the beginning of none of them is left.
+        `may_repeat`: the receiver acts once on a request that is sent twice. Raises Unanswered, Temporary and
+        Permanent.
         """
         plain = fetch.Outgoing(
             request.method,

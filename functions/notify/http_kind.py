@@ -60,14 +60,15 @@ SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
 """The values of the secrets that the settings name, by name; of each the newest first, never none."""
 
 
-@dataclass(slots=True)  # nobody changes one; frozen, it takes four times as long to make
+# Not frozen, because a frozen dataclass takes four times as long to create. Nothing changes it.
+@dataclass(slots=True)
 class OutgoingRequest:
     """`auth`: schemes that need the network or the request as a whole (OAuth, AWS), which the engine applies.
 
-    `allow_private`: the operator allows an address that is not public, and plain http. `allow_http`: the latter alone.
-    `tls`: a client's certificate,
-    or the authorities of the server's; its values are PEM, of a secret all blocks of its values in their order.
-    `credentials`: texts that may be such, although no secret has them, and that are masked in the response.
+    `allow_private`: the operator allows an address that is not public, and plain http. `allow_http`: the operator
+    allows plain http only. `tls`: a client's certificate, or the authorities of the server's; its values are PEM, of a
+    secret all blocks of its values in their order. `credentials`: texts that may be credentials although they are in no
+    secret. They are masked in the response.
     """
 
     method: str
@@ -209,17 +210,18 @@ def unusable_secret(name: str, fault: str) -> errors.Temporary:
     return errors.Temporary("secret_unusable", f"secret {name!r} {fault}: set it with `hookchain secrets set {name}`")
 
 
-def held(response: Response, service: str, act: str) -> Disabled:
-    """Return the outcome of a key, token or address that the service calls wrong. `act` says what to correct."""
-    return Disabled(f"{service} answered {response.status}: {act}", response.excerpt)
+def held(response: Response, service: str, advice: str) -> Disabled:
+    """Return the outcome of a key, token or address that the service calls wrong. `advice` says what to correct."""
+    return Disabled(f"{service} answered {response.status}: {advice}", response.excerpt)
 
 
 def outcome_by_status(
     response: Response, service: str, *, failed: Collection[int] = (), code: errors.PermanentCode = "request_rejected"
 ) -> Outcome:
-    """Return the usual outcome: 2xx is delivered, 410 disables, a status in `failed` fails, all else comes later.
+    """Return the usual outcome: 2xx is delivered, 410 disables, a status in `failed` fails, any other is retried.
 
-    `service` names the receiver in reasons. A redirect is not followed, and comes later: it may be corrected.
+    `service` names the receiver in reasons. A redirect is not followed but retried, because the operator may correct
+    the URL.
     """
     status = response.status
     excerpt = response.excerpt

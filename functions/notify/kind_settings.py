@@ -28,7 +28,7 @@ class KindSettings(BaseModel):
 
 
 def checked_by(check: Callable[[str], object]) -> AfterValidator:
-    """Return the validator of a text that stays as it is. `check` raises ValueError for one that cannot be used."""
+    """Return the validator of a text that stays as it is. `check` raises ValueError for a value that cannot be used."""
 
     def validate(text: str) -> str:
         check(text)

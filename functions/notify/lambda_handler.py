@@ -40,7 +40,7 @@ def handle(
 
 
 def _taker(queue: str, service: MakeService) -> Take:
-    """Return what takes the messages of the queue. Raises ValueError for one that is none of notify's."""
+    """Return what takes the messages of the queue. Raises ValueError for a queue that is not one of notify's."""
     if queue.endswith(DELIVERIES):
         return lambda push: entry.take_delivery(service, push, time.perf_counter())
     given_up = None

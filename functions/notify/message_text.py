@@ -1,4 +1,5 @@
-"""Texts of messages and mails: the title of an event, its default text, a link, and what is made inert. Pure.
+"""Texts of messages and mails: the title of an event, its default text, a link, and text without active mentions or
+links. Pure.
 
 The operator writes the template and senders the data, so data must neither call people nor change what surrounds it:
 mentions are inert wherever they stand, and a value cannot close a block of code or hide a link's address.
@@ -88,7 +89,7 @@ def visible(text: str) -> str:
 
 
 def without_mentions(text: str) -> str:
-    """Return a text that looks the same, and in which `@everyone`, `<@U1>` and `<users/all>` call nobody."""
+    """Return a text that looks the same, but in which `@everyone`, `<@U1>` and `<users/all>` notify no one."""
     return _MENTION.sub(_followed, text)
 
 

@@ -28,7 +28,7 @@ BUSY: Final[outcomes.DeliveryOutcome] = "busy"
 BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
 """Between the looks at a delivery that another message has under way, give or take half."""
 LAST_LOOK_SECONDS: Final = 18.0
-"""About so long after the message came, no other look begins: each may have to wait for a place in this process. With
+"""The time after which a message is not looked at again: each look may have to wait for a place in this process. With
 an attempt of its own after the last look, the message ends before its call does: see `attempt_margin` in
 deploy/topology/functions.py."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SUBSCRIBERS: Final = "subscribers"
 FAN_OUT_SECONDS: Final = 60.0
-"""The longest duration of a fan-out; the `timeout` of its destination is that of a request to an endpoint."""
+"""The longest duration of a fan-out. The `timeout` of its destination applies to each request to an endpoint."""
 
 
 def read_destinations(slice_: JsonObject) -> Mapping[str, Configured]:

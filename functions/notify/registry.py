@@ -205,7 +205,8 @@ class DestinationStates:
         state, until = self._known.get(name, (DestinationState(), 0.0))
         if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
             return
-        known = replace(state, paused_until=now + seconds, pause_reason=reason)  # it may be disabled
+        # Based on the known state, because the destination may be disabled.
+        known = replace(state, paused_until=now + seconds, pause_reason=reason)
         self._known[name] = (known, now + CACHE_SECONDS)
         try:
             await self._ledger.pause(name, now + seconds, now, reason)

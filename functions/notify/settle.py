@@ -39,7 +39,8 @@ from shared.times import rfc3339
 MAX_UNKNOWN: Final = 3
 """After this many in a row, a destination that does not recognise a repeat gets no further attempt."""
 PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
-"""Between the tries of one write; the last one repeats. Each try has the store's own retries of under a second."""
+"""The waits between the tries of a write. The last wait repeats. Each try has the store's own retries of under a
+second."""
 LEASE_END_SECONDS: Final = 3.0
 """No try begins so shortly before the lease ends: another worker may take the delivery then."""
 
@@ -69,7 +70,7 @@ async def record(
 ) -> Result:
     """Write what follows a claim, and start the timer of a short wait. Raises Temporary."""
     if await persist(notifier, work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
-        # What waits in a group is published with it, by the sweep: it needs no timer of its own.
+        # The sweep publishes a delivery that waits in a group together with the group, so it needs no timer.
         if settlement.retry_at is not None and not settlement.group:
             await start_timer(notifier.bus, notifier.clock, work.claim, settlement.retry_at, settlement.has_slot)
         return Acknowledged(outcome, work.delivery, work.attempt_number, code, reason)
@@ -133,10 +134,10 @@ async def end_unknown(
     """
     if target.configured.on_unknown == "hold":
         name = work.delivery.destination
-        act = f"Ask the recipient; `hookchain release {name}` sends it again"
+        advice = f"Ask the recipient; `hookchain release {name}` sends it again"
         if endpoint_name(name):  # its tenant reads this, and has no commands
-            act = "It waits until the operator releases it"
-        return await hold(notifier, work, f"{unknown_reason(reason)}. {act}", attempt)
+            advice = "It waits until the operator releases it"
+        return await hold(notifier, work, f"{unknown_reason(reason)}. {advice}", attempt)
     if unknown_count < MAX_UNKNOWN or dedupes_repeats(target.destination):
         return None
     reason = unknown_reason(f"{unknown_count} attempts in a row got no answer, the last: {reason}")
@@ -181,8 +182,8 @@ async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: A
     name = work.delivery.destination
     if await persist(notifier, work.claim, lambda: notifier.states.disable(name, outcome.reason)):
         resume = f"hookchain resume {name}"
-        act = outcome.reason if resume in outcome.reason else f"{outcome.reason}; then `{resume}`"
-        log("ERROR", "destination disabled: its deliveries are held", destination=name, reason=act)
+        advice = outcome.reason if resume in outcome.reason else f"{outcome.reason}; then `{resume}`"
+        log("ERROR", "destination disabled: its deliveries are held", destination=name, reason=advice)
     return await hold_while_disabled(notifier, work, outcome.reason, attempt)
 
 
@@ -278,7 +279,7 @@ async def give_up(
 def _otherwise(notifier: Notifier, delivery: Delivery) -> Delivery | None:
     """Return the delivery of the same event to the destination that gets what this one does not; None without one.
 
-    Its id is that of any delivery, so that it arrives once, however often it is published.
+    Its id is made as for any delivery, so it is delivered once, even if it is published several times.
     """
     configured = notifier.destinations.configured
     mine = configured.get(delivery.destination)

@@ -10,7 +10,7 @@ NAMES: Final = ("status", "headers", "body")
 
 
 class SuccessCondition:
-    """A JMESPath condition over a response. Raises ExpressionFault for a text that is none."""
+    """A JMESPath condition over a response. Raises ExpressionFault for a text that is not an expression."""
 
     def __init__(self, text: str) -> None:
         self._expression = expressions.Expression(text, NAMES)

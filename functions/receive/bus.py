@@ -53,7 +53,7 @@ class ObjectEvent(NamedTuple):
 class BusInput:
     """A source's bus. `name` is the last part of the name of the queue that a deployment makes for it on AWS.
 
-    `max_bytes` is the largest message. `queue_arn` is that of the operator's own queue.
+    `max_bytes` is the largest message. `queue_arn` is the ARN of the operator's own queue.
     """
 
     kind: str
@@ -103,8 +103,8 @@ def _headers(push: Push) -> tuple[tuple[str, str], ...]:
 def _carried_hops(data: bytes) -> tuple[tuple[str, str], ...]:
     """Return as a header the hops in the `resources` of an event of EventBridge, or in the document of SNS.
 
-    SNS puts such a document into a queue without raw message delivery. Without its hops, a destination that publishes
-    to the bus could feed this source for ever.
+    SNS puts this document into a queue that does not have raw message delivery. Without its hops, a destination that
+    publishes to the bus could feed this source for ever.
     """
     if b"hookchain" not in data:  # as good as always: nothing is parsed twice
         return ()
@@ -200,7 +200,8 @@ def rejected_letter(source: str, push: Push, error: errors.Rejected, now: float)
 
 
 async def read_push(head: http.Request, read_body: http.ReadBody, verify_push: VerifyPush | None) -> Push:
-    """Return the message in a push of the bus. Raises Rejected, and Temporary where nobody's identity is known."""
+    """Return the message in a push of the bus. Raises Rejected, and Temporary if the identity of the push cannot be
+    verified now."""
     if verify_push is None:
         raise errors.Rejected("push_identity_mismatch", "the source takes no pushes here")
     await verify_push(head)

@@ -49,7 +49,7 @@ def cast_values(settings: JsonObject) -> DataStep:
 
 
 def _converted(value: Json, path: tuple[str, ...], convert: Callable[[Json], Json], *, to_list: bool) -> Json:
-    """Return the value with what is at the path converted."""
+    """Return the value with the values at the path converted."""
     is_already_list = to_list and not path
     if isinstance(value, list) and not is_already_list:
         return [_converted(item, path, convert, to_list=to_list) for item in value]

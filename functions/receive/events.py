@@ -43,7 +43,8 @@ class Item(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """The facts of an event as they were sent; None where the source has no place for one, or that holds nothing."""
+    """The facts of an event as they were sent. A fact is None if the source has no location for it, or if the location
+    is empty."""
 
     type: str | None
     subject: str | None
@@ -85,7 +86,9 @@ def text_at(location: Location, item: Item) -> str | None:
             return _other_key(location.path[0], item.data)
         case _:
             value = first_value_at(location.path, item.body)
-    return value if value is None or isinstance(value, str) else None if isinstance(value, bool) else text_of(value)
+    if value is None or isinstance(value, str):
+        return value
+    return None if isinstance(value, bool) else text_of(value)
 
 
 def _other_key(key: str, data: Json) -> str | None:
@@ -180,8 +183,8 @@ class SignedRequest:
     ) -> str | None:
         """Return Event's `signedas`; None if all that can matter is signed.
 
-        `number` is an item's, from 1; 0 where the body is no batch. `by_hash`: the event's id is a hash of what was
-        signed.
+        `number` is an item's, from 1; 0 where the body is no batch. `by_hash`: the event's id is a hash of the signed
+        content.
         """
         if self.by_body and self.facts.is_complete and not (by_hash and self.time):
             return None
@@ -232,9 +235,8 @@ def identity(
 class Batch(NamedTuple):
     """The identity of a body of several items, found once: thousands of items would each search a megabyte again.
 
-    `delivery_id` is the sender's own id, or that of a link which counts once. `key` stands for it in the ids of its
-    items; it is a hash where nothing names the batch. `always`: the key also stands in the ids of items that have one
-    of their own.
+    `delivery_id` is the sender's own id, or the `hc_once` of a link. `key` stands for it in the ids of its items; it is
+    a hash where nothing names the batch. `always`: the key also stands in the ids of items that have one of their own.
     """
 
     delivery_id: str | None
@@ -338,7 +340,7 @@ def build_events(
         raw = _raw(source, request, secrets) if source.keep_raw != "no" else {}
         return (_event(source, item, facts, own, payload_hash, now, raw),)
     events: list[Event] = []
-    # Without the raw body, which is that of all items.
+    # Without the raw body, which belongs to all items.
     headers = _raw_headers(source, request, _credentials(source, request, secrets))
     if sum(len(text or "") for text in headers.values()) * len(items) > MAX_KEPT_CHARACTERS:
         raise errors.Rejected(

@@ -21,7 +21,8 @@ if __name__ == "main":  # loaded to serve, not imported
     # The server, not yet imported, would believe what any client on this machine says of where it comes from: whom to
     # believe, `trusted_proxies` says.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
-    wiring.receiver()  # once for all processes of the server
+    # Built here, once for all processes of the server.
+    wiring.receiver()
     from shared.cloud.gcp import http_server
 
     http_server.install("receive", application)

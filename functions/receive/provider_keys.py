@@ -1,7 +1,7 @@
 """Fetch the keys and certificates of providers from the URLs that their schemes allow, and cache them.
 
 A stranger can make a request name a URL, so fetches are bounded: one at a time for each URL, ten a minute in all. Every
-outcome is cached: a key for ten minutes, "there is no such key" for a minute, a failed fetch for ten seconds.
+outcome is cached: a key for ten minutes, a key that does not exist for a minute, a failed fetch for ten seconds.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ space."""
 
 
 class QueryBody(NamedTuple):
-    """`content` is the body that the sender would have posted; `format` is the one that it looks like."""
+    """`content` is the body that the sender would have posted; `format` is the format that it seems to have."""
 
     content: bytes
     format: str

@@ -27,9 +27,10 @@ CONFIRM_SECONDS: Final = 3.8
 """A sender has its answer within 4 s of the request's arrival."""
 
 EXPLAINED_AT_ONCE: Final = 5.0
-"""So many rejections in a row are explained at once: an operator who tries a new sender sees the cause of each."""
+"""The number of rejections in a row that are explained at once, so that an operator who tries a new sender sees the
+cause of each."""
 SECONDS_AN_EXPLANATION: Final = 2.0
-"""After those, one rejection in so many seconds is explained."""
+"""After those, the time from one explained rejection to the next."""
 
 
 class ExplanationLimit:
@@ -41,7 +42,8 @@ class ExplanationLimit:
 
     def take(self, now: float) -> bool:
         """Return whether one more rejection may be explained, and count it."""
-        elapsed = max(0.0, now - self._counted_at)  # a clock may be set back
+        # The difference can be negative if the clock was set back.
+        elapsed = max(0.0, now - self._counted_at)
         self._left = min(EXPLAINED_AT_ONCE, self._left + elapsed / SECONDS_AN_EXPLANATION)
         self._counted_at = now
         if self._left < 1:

@@ -37,8 +37,9 @@ def read_respond(settings: JsonObject) -> Respond:
     status, headers, body = settings.get("status", 200), settings.get("headers", {}), settings.get("body", "")
     assert isinstance(status, int)
     assert isinstance(headers, dict)
-    usual = ("text/plain; charset=utf-8" if body else "") if isinstance(body, str) else "application/json"
-    content_type = str(settings.get("content_type", usual))
+    text_type = "text/plain; charset=utf-8" if body else ""
+    default_type = text_type if isinstance(body, str) else "application/json"
+    content_type = str(settings.get("content_type", default_type))
     return Respond(status, tuple((name.lower(), str(value)) for name, value in headers.items()), content_type, body)
 
 

@@ -12,8 +12,8 @@ _IN_ITEM: Final = frozenset({"data", "beside"})
 class SignedFacts(NamedTuple):
     """The locations of a source's facts that a signature covers.
 
-    An unsigned location ends the search for an id, even where it holds nothing: whoever repeats the request could fill
-    or empty it, so that another id is chosen.
+    An unsigned location ends the search for an id, even where it holds nothing: a sender that repeats the request could
+    fill or empty it, so that another id is chosen.
 
     id               the locations of the id; `within_item` and `outside_items` are those of a batch's items and of the
                      batch itself

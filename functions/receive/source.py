@@ -27,7 +27,8 @@ DataCheck = Callable[[Json], Json]
 """A check of an authenticated request's data; returns the data that goes on. Raises Rejected."""
 
 
-@dataclass(slots=True, eq=False, repr=False)  # nobody changes, compares or prints one; a start is 2 ms shorter
+# A plain dataclass, because nothing changes, compares or prints it: this takes 2 ms less of a start.
+@dataclass(slots=True, eq=False, repr=False)
 class Source:
     """Any scheme of `auth` will do. `keep_raw` is `no`, `body` or `all`; `dedupe` is empty, `body`, `signed` or
     `delivery_id`.
@@ -222,7 +223,7 @@ def _source(name: str, settings: Json) -> Source:
 def source_of(sources: Mapping[str, Source], queue_arn: str, prefix: str) -> Source:
     """Return the source whose messages come from the queue. Raises Temporary: the messages stay there until it is one.
 
-    `prefix` is that of the deployment's own names.
+    `prefix` is the prefix of the deployment's own names.
     """
     own = queue_arn.rpartition(":")[2].removeprefix(prefix)
     for source in sources.values():

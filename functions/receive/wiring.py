@@ -25,7 +25,7 @@ def receiver() -> receive.Receiver:
         clock=platform.SystemClock(),
         random_id=lambda: secrets.token_hex(16),
         fetch=_LateFetch(),
-        # Verifies who pushes, where a bus brings a source's messages. Most configurations have no such one.
+        # Verifies who pushes, where a bus brings a source's messages. Most configurations have no such source.
         verify_push=platform.verify_push(settings()) if sources.has("bus") else None,
     )
 
@@ -37,7 +37,7 @@ def queues() -> "Queues":
 
 
 def prefix() -> str:
-    """Return that of the deployment's own names."""
+    """Return the prefix of the deployment's own names."""
     return settings().topic_prefix
 
 

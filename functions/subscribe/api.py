@@ -64,7 +64,7 @@ class Matched(NamedTuple):
 
 
 async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
-    """Answer a request: 2xx once it is done, 4xx for one that is at fault, 503 where the caller must try again."""
+    """Answer a request: 2xx once it is done, 4xx if the request is at fault, 503 if the caller must try again."""
     started = time.perf_counter()
     routes: list[Route] = []
     try:
@@ -133,12 +133,12 @@ async def answer_api(service: Service, request: Request, read: ReadBody, note: C
     route = _route_of(matched, request)
     note(route)
     caller, own_tenant = await authenticate(service, request)
-    return await _answer(service, request, read, matched, caller, own_tenant)
+    return await _call_handler(service, request, read, matched, caller, own_tenant)
 
 
 async def answer_known(service: Service, request: Request, read: ReadBody, caller: Caller) -> Reply:
     """Answer a request whose caller is known without a key, as the operator's commands are. Raises as answer_api."""
-    return await _answer(service, request, read, router().find(request.path), caller, None)
+    return await _call_handler(service, request, read, router().find(request.path), caller, None)
 
 
 def _route_of(matched: Matched, request: Request) -> Route:
@@ -149,7 +149,7 @@ def _route_of(matched: Matched, request: Request) -> Route:
     return route
 
 
-async def _answer(
+async def _call_handler(
     service: Service, request: Request, read: ReadBody, matched: Matched, caller: Caller, own_tenant: Tenant | None
 ) -> Reply:
     route = _route_of(matched, request)
@@ -169,7 +169,8 @@ async def _answer(
 
 
 async def _tenant_of(service: Service, caller: Caller, route: Route, matched: Matched) -> Tenant | None:
-    """Return the tenant in the path. Raises ApiProblem (`not_found`) where there is none, unless one is made."""
+    """Return the tenant in the path. Raises ApiProblem (`not_found`) if the tenant does not exist, unless the request
+    creates it."""
     tenant = matched.params.get("tenant")
     if tenant is None or not isinstance(caller, KeyCaller):
         return None
@@ -180,7 +181,7 @@ async def _tenant_of(service: Service, caller: Caller, route: Route, matched: Ma
 
 
 async def _run(route: Route, call: Call, values: BaseModel) -> Reply:
-    """Call the handler, and write what it gives."""
+    """Call the handler, and write its result as a reply."""
     found = await route.handler(call, values)  # type: ignore[arg-type] # the model that it names
     if found is None:
         return Reply(204, headers=(NO_STORE, *call.headers))
@@ -286,7 +287,7 @@ def _is_revoked(token: credentials.PortalToken, session: Session, tenant: Tenant
 
 
 async def read_body(route: Route, request: Request, read: ReadBody) -> None:
-    """Set the request's body. Raises Rejected for one that is too large, or of another type than JSON."""
+    """Set the request's body. Raises Rejected for a body that is too large, or that is not JSON."""
     if not route.takes_body:
         return
     request.body = await read(route.max_body_bytes)

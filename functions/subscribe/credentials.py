@@ -1,7 +1,7 @@
 """The credentials of the API's callers: API keys, and signed texts such as portal tokens. Pure.
 
-A portal token is a signed text of our own rather than a JWT: it has one algorithm, so that nobody can choose another,
-and needs no library.
+A portal token is a signed text of our own rather than a JWT: it has a single algorithm, so an attacker cannot choose
+another, and it needs no library.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def api_key_text(id: str, secret: bytes) -> str:
 
 
 def read_api_key(text: str) -> ApiKeyText | None:
-    """Return None for what is no API key."""
+    """Return None for a text that is not an API key."""
     found = API_KEY.fullmatch(text)
     return ApiKeyText(found[1], hashlib.sha256(found[2].encode()).hexdigest()) if found else None
 

@@ -161,7 +161,7 @@ def _broken(verify: Callable[[], object]) -> str | None:
 
 
 def make_secret(service: Service, kind: AuthKind, before: str = "") -> str:
-    """Return a new secret that nobody can guess, as the kind writes its secrets: after a private key another one."""
+    """Return a new random secret in the form of the kind. A private key is replaced by another private key."""
     raw = service.random_bytes(SECRET_BYTES)
     if kind == "standard" and before.startswith(PRIVATE_KEY):
         return f"{PRIVATE_KEY}{b64encode(raw + _public_bytes(raw)).decode()}"

@@ -25,7 +25,7 @@ RUNNING_SECONDS: Final = 10.0
 RENEW_SECONDS: Final = 3.0
 """A request that takes longer writes again and again that it runs."""
 USUAL_SECONDS: Final = 1.0
-"""Most requests end within this time, so a repeat is told to wait so long."""
+"""Most requests end within this time, so a repeated request is told to wait for it."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _NONCE_BYTES: Final = 12
 _SEED_BYTES: Final = 16

@@ -52,7 +52,7 @@ class Input(BaseModel):
 
 
 class Query(BaseModel):
-    """The query of a request. Its values are texts, which are read as what they are to be."""
+    """The query of a request. Its values are texts, which are converted to the types of the fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 

@@ -24,7 +24,7 @@ ApiCode: TypeAlias = Literal[
     "verification_failed",
     "version_mismatch",
 ]
-"""Codes of the API, beside those of a body that cannot be read."""
+"""Codes of the API, apart from the codes for a body that cannot be read."""
 
 API_STATUS: Final[Mapping[ApiCode, int]] = MappingProxyType(
     {

@@ -85,7 +85,7 @@ class Call:
         return isinstance(self.caller, KeyCaller)
 
     def new_id(self, purpose: str) -> str:
-        """Return an id of 32 hex digits that nobody can guess. Each id of one request needs its own `purpose`."""
+        """Return a random id of 32 hex digits. Each id of one request needs its own `purpose`."""
         if not self.seed:
             return self.service.random_bytes(16).hex()
         return hashlib.sha256(f"{self.seed}.{purpose}".encode()).hexdigest()[:32]

@@ -26,7 +26,8 @@ DEFAULT_ORIGIN: Final = "hookchain"
 
 
 async def verify_ownership(service: Service, endpoint: model.Endpoint) -> None:
-    """Raises ApiProblem (`verification_failed`), whose detail says what was expected and nothing of the answer."""
+    """Raises ApiProblem (`verification_failed`). Its detail says what was expected, and quotes nothing of the
+    answer."""
     kind = service.settings.verify
     if kind == "cloudevents":
         await _do_handshake(service, endpoint)

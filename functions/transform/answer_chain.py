@@ -132,8 +132,8 @@ def event_from(content: bytes, content_type: str | None, format_name: str | None
 
 
 def document_from(events: Sequence[Event]) -> Document:
-    """Return the data of an event as a document: text or bytes under their own type, all else, and the list of the
-    data of several events, as JSON."""
+    """Return the data of an event as a document: text or bytes under their own type, any other data as JSON. Several
+    events become a list in JSON."""
     if len(events) != 1:
         return Document(to_json([event.data for event in events]).encode(), paths.JSON_TYPE)
     [event] = events

@@ -66,7 +66,7 @@ def may_hold_card(text: str) -> bool:
 def find_cards(text: str) -> Iterator[Span]:
     """Yield the span of each card; of cards that overlap, the span of all of them.
 
-    A date before the first groups of a card can look like the start of one. It is better to mask a digit too many.
+    A date before the first groups of a card can look like the start of a card. It is better to mask a digit too many.
     """
     for run in _RUN.finditer(text):
         yield from _joined(_cards(text, run.span()))

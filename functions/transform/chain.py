@@ -101,7 +101,7 @@ class Chain:
         object.__setattr__(self, "asks_others", any(named.asks_others for named in steps))
 
     def reachable_steps(self) -> list[NamedStep]:
-        """Return its own steps and those of every chain that they may lead to, each once."""
+        """Return its own steps and the steps of every chain that they may lead to, each once."""
         reached: list[NamedStep] = []
         seen_chains: set[str] = set()
         to_visit = deque(self.steps)
@@ -182,7 +182,7 @@ class _Run:
                 self.is_closed = True
                 coroutine.close()
                 raise
-            except BaseException as raised:  # also a cancellation: the step decides what it means
+            except BaseException as raised:  # A cancellation too is passed on to the step, which decides what it means.
                 error = raised
 
     async def _run_steps(self, steps: Steps, event: Event, steps_taken: Steps) -> tuple[EventInChain, ...]:

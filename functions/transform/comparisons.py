@@ -76,7 +76,7 @@ def _likely_path(node: "_TreeNode", value: Json) -> str | None:
 
 def compared_paths(expression: expressions.Expression) -> list[str]:
     """Return the paths that the expression compares with a number that it states, for any event."""
-    return list(dict.fromkeys(_compared_paths(expression.tree)))
+    return list(dict.fromkeys(_paths_beside_numbers(expression.tree)))
 
 
 def false_hint(condition: expressions.Expression, view: JsonObject) -> str:
@@ -107,8 +107,8 @@ def _comparison_hint(condition: expressions.Expression, view: JsonObject) -> str
     )
     if paths:
         rule = "is not a text, so it never equals one" if len(paths) == 1 else "are not texts, so they never equal one"
-        act = "write numbers, true and false in backticks instead of quotes, such as `250`"
-        return f": {' and '.join(paths)} {rule}; {act}"
+        advice = "write numbers, true and false in backticks instead of quotes, such as `250`"
+        return f": {' and '.join(paths)} {rule}; {advice}"
     paths = _unique_paths(each for each in comparisons if _is_other_case(each.value, each.other))
     if paths:
         return f": {' and '.join(paths)} {'differs' if len(paths) == 1 else 'differ'} only in upper and lower case"
@@ -138,8 +138,8 @@ def truth_hint(condition: expressions.Expression, value: Json) -> str:
     """
     if not isinstance(value, str) or value.strip().lower() not in _READS_AS_FALSE:
         return ""
-    act = "compare it with a text, such as 'true', or `cast` it to boolean on the source"
-    return f"{condition.text} is a text that reads like false, and any text that is not empty counts as true: {act}"
+    advice = "compare it with a text, such as 'true', or `cast` it to boolean on the source"
+    return f"{condition.text} is a text that reads like false, and any text that is not empty counts as true: {advice}"
 
 
 def path_text(node: "_TreeNode") -> str:
@@ -147,7 +147,8 @@ def path_text(node: "_TreeNode") -> str:
     if node["type"] == "field":
         return _name_text(str(node["value"]))
     if node["type"] == "index_expression":
-        inner, *indexes = node["children"]  # of `items[0][1]`, both indexes are children of one node
+        # In `items[0][1]`, both indexes are children of one node.
+        inner, *indexes = node["children"]
         start = "" if inner["type"] == "identity" else path_text(inner)
         return start + "".join(f"[{index['value']}]" for index in indexes)
     return ".".join(map(path_text, node["children"]))
@@ -167,7 +168,8 @@ def _paths(node: "_TreeNode") -> Iterator["_TreeNode"]:
             yield {"type": "subexpression", "value": None, "children": leading}
             return
     if node["type"] in _PROJECTIONS or node["type"] in {"subexpression", "index_expression", "pipe"}:
-        yield from _paths(node["children"][0])  # what follows is looked up in what was found there
+        # The rest of the path is looked up in the value that was found there.
+        yield from _paths(node["children"][0])
         return
     if node["type"] not in {"expref", "slice"}:
         for child in node["children"]:
@@ -227,7 +229,7 @@ def _comparisons(node: "_TreeNode", value: Json) -> Iterator[_Comparison]:
         yield from _comparisons(node["children"][0], value)
 
 
-def _compared_paths(node: "_TreeNode") -> Iterator[str]:
+def _paths_beside_numbers(node: "_TreeNode") -> Iterator[str]:
     if node["type"] == "comparator":
         left, right = node["children"]
         for one, other in ((left, right), (right, left)):
@@ -235,7 +237,7 @@ def _compared_paths(node: "_TreeNode") -> Iterator[str]:
                 yield path_text(one)
     elif node["type"] in {"and_expression", "or_expression", "not_expression"}:
         for child in node["children"]:
-            yield from _compared_paths(child)
+            yield from _paths_beside_numbers(child)
 
 
 def _contains_hint(condition: expressions.Expression, view: JsonObject) -> str:

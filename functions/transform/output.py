@@ -17,7 +17,7 @@ from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
 MAX_EVENTS: Final = 1_000
 MAX_ALL_EVENTS_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
-"""Of all the events that one event becomes: data that they share is written once for each."""
+"""The characters of all events that one event becomes. Data that they share counts once for each event."""
 MAX_OUTPUT_DEPTH: Final = 200
 MOST_COUNTED: Final = 2
 """The most characters that verify_output counts for each byte of the data's JSON text."""
@@ -56,7 +56,8 @@ def _verify_level(level: list[Json], depth: int) -> int:
         for container in level:
             values: Iterable[Json]
             if isinstance(container, dict):
-                keys = "".join(container)  # which raises TypeError for a key that is no text
+                # Raises TypeError for a key that is not text.
+                keys = "".join(container)
                 if not keys.isascii():
                     _verify_text(keys)
                 room -= len(keys) + 2 * len(container)
@@ -93,7 +94,8 @@ def _verify_text(text: str) -> None:
 
 
 def verify_change(data: Json, before: Json, characters: int) -> int:
-    """Return an upper bound of the characters in data that was made of `before`. `characters` is that of `before`.
+    """Return an upper bound of the characters in data that was made of `before`. `characters` is the number of
+    characters of `before`.
 
     What `before` has under the same key is among its characters, and its numbers and its depth were verified with it:
     only the rest is looked at, if that leads to no limit. Raises Permanent as verify_output does.
@@ -178,7 +180,7 @@ class ResultVerifier:
     def _verify_and_number(self, result: Many, before: Event, step: NamedStep) -> Many | Stop:
         """Return the events with the ids `<id>-1`, `<id>-2` …; Stop if there are none.
 
-        Each is counted whole, because what they share is written once for each.
+        Each event is counted whole, because data that they share is written once for each.
         """
         if not result.events:
             return Stop("the list is empty, so there is nothing to make events of")

@@ -92,9 +92,14 @@ def parse_path(text: str) -> Path:
 
 def _hint(text: str) -> str:
     root, dot, rest = text.partition(".")
-    near = did_you_mean.nearest(root, ("data", *ATTRIBUTES))
-    meant = f"data.{text}" if near is None else f"{near}{dot}{rest}" if near == "data" or not dot else ""
-    return f"; did you mean {meant!r}?" if root and meant else ""
+    if not root:
+        return ""
+    nearest_root = did_you_mean.nearest(root, ("data", *ATTRIBUTES))
+    if nearest_root is None:
+        return f"; did you mean {f'data.{text}'!r}?"
+    if nearest_root == "data" or not dot:
+        return f"; did you mean {f'{nearest_root}{dot}{rest}'!r}?"
+    return ""
 
 
 def _part(text: str, match: re.Match[str]) -> Part:
@@ -405,12 +410,16 @@ def with_attribute(event: Event, path: Path, value: Json) -> Event:
     """
     if isinstance(value, list | dict):
         raise errors.Permanent("path_conflict", f"{path.text!r} is text; found {kind_of(value)}")
-    try:
-        written = "" if value is None else value if isinstance(value, str) else to_json(value)
-    except ValueError:
-        reason = f"{path.text!r} would be a number that JSON lacks, or one of too many digits"
-        raise errors.Permanent("invalid_output", reason) from None
-    text = attribute_text(written)
+    if value is None:
+        text = ""
+    elif isinstance(value, str):
+        text = attribute_text(value)
+    else:
+        try:
+            text = attribute_text(to_json(value))
+        except ValueError:
+            reason = f"{path.text!r} would be a number that JSON lacks, or one of too many digits"
+            raise errors.Permanent("invalid_output", reason) from None
     if path.root == "type":
         if not text:
             raise errors.Permanent("path_conflict", "'type' cannot be empty")

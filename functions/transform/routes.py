@@ -206,7 +206,11 @@ def _match_where(where: "Expression", event: Event) -> Match:
 
 
 def _false_value(value: jsontext.Json, kind: str) -> str:
-    return "false" if value is False else f"{kind}{'' if value is None else ' that is empty'}, which counts as false"
+    if value is False:
+        return "false"
+    if value is None:
+        return f"{kind}, which counts as false"
+    return f"{kind} that is empty, which counts as false"
 
 
 def _any_of(names: Sequence[str]) -> str:

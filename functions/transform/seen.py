@@ -11,7 +11,7 @@ from shared.seen_record import KEPT_SECONDS, SEEN_AT, seen_record
 
 WRITE_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 5.0
-"""After a failure, the next event so much later is noted instead."""
+"""After a failure, the next event after this time is noted instead."""
 
 
 @dataclass(slots=True)

@@ -201,7 +201,7 @@ class Transformer:
 async def first_with_signed_bytes(event: Event, owners: Owners) -> str | None:
     """Return the id of another event that came first with the same signed bytes, or None.
 
-    Whoever has seen a signed request can send it again with other headers. Its event has the same id then, but an
+    Anyone who has seen a signed request can send it again with other headers. Its event has the same id then, but an
     event type or a delivery id from an unsigned header could lead it along another route. So only the first counts,
     however often it comes. Raises Temporary.
     """

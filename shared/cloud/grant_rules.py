@@ -74,7 +74,7 @@ def reserve(
 def lease(
     bucket: Bucket, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int
 ) -> tuple[Lease, Bucket]:
-    """Lease places. While others lack some, nobody gets more than its fair share, nor less than it uses."""
+    """Lease places. While other holders lack some, no holder gets more than its fair share, or less than it uses."""
     if bucket.next_at > now + QUEUED_SECONDS:
         return Lease(0, is_queued=True), bucket
     latest = now + seconds + SKEW_SECONDS

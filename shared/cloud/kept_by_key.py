@@ -18,7 +18,7 @@ UNAVAILABLE: Final[dict[DocumentStore, errors.TemporaryCode]] = {
 """The code of the Temporary that each failure of a store becomes."""
 ONE_PARTITION: Final = ""
 TRIES: Final = 8
-"""Of one change: it is decided again where another one was faster."""
+"""The tries of a change, which is decided again if another change was faster."""
 CONTENTION_SECONDS: Final = 0.05
 
 

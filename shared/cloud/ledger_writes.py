@@ -89,7 +89,8 @@ def attempts_text(row: LedgerRow) -> str:
         [each.attempt_number, each.started_at, each.ended_at, each.outcome, each.reason, each.answer]
         for each in row.attempts
     ]
-    return jsontext.texts_json(values).decode()  # orjson may write a float otherwise, and the same is read
+    # orjson may write a float differently, but the same number is read.
+    return jsontext.texts_json(values).decode()
 
 
 def with_attempts(row: LedgerRow, text: str) -> LedgerRow:
@@ -121,7 +122,8 @@ def place_of(row: LedgerRow) -> Place:
 
 
 def destination_state_of(fields: Mapping[str, object]) -> DestinationState:
-    """Return the state that a cloud's database has of a destination; no fields are the state of one that takes all."""
+    """Return a destination's state as a cloud's database stores it. A destination without fields takes all
+    deliveries."""
     reason, until, pause_reason = (fields.get(name) for name in ("disabled_reason", "paused_until", "pause_reason"))
     return DestinationState(
         reason if isinstance(reason, str) else None,

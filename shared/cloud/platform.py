@@ -46,7 +46,8 @@ STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
 
 
 class SystemClock:
-    now = staticmethod(time.time)  # the function itself: an event asks for the time a dozen times
+    # The function itself, because each event asks for the time a dozen times.
+    now = staticmethod(time.time)
 
 
 def bus(settings: Settings, *, batches_on_lambda: bool = True) -> ports.Bus:
@@ -87,7 +88,9 @@ def blobs(settings: Settings) -> ports.Blobs | None:
         from shared.cloud.gcp.storage import BucketBlobs
 
         host = settings.storage_host
-        endpoint = host if host and "://" in host else f"http://{host}" if host else STORAGE_ENDPOINT
+        endpoint = STORAGE_ENDPOINT
+        if host:
+            endpoint = host if "://" in host else f"http://{host}"
         return BucketBlobs(endpoint, settings.bucket, _authorization(settings, host))
     if not settings.is_local:
         return None
@@ -144,7 +147,7 @@ def owners(settings: Settings) -> ports.Owners:
     from shared.cloud.kept_by_key import DocumentOwners
 
     has_place = settings.is_aws or settings.is_local or settings.firestore
-    return DocumentOwners(_documents(settings, "owners")) if has_place else _NoOwners()
+    return DocumentOwners(_open_documents(settings, "owners")) if has_place else _NoOwners()
 
 
 def grants(settings: Settings) -> "Grants":
@@ -152,22 +155,22 @@ def grants(settings: Settings) -> "Grants":
     from shared.cloud.grant_rules import RecordedGrants
     from shared.cloud.kept_by_key import DocumentRecords
 
-    return RecordedGrants(DocumentRecords(_documents(settings, "grants"), "grants_unavailable"))
+    return RecordedGrants(DocumentRecords(_open_documents(settings, "grants"), "grants_unavailable"))
 
 
 def records(settings: Settings) -> "Records":
     """Return the records. Raises Temporary if there are none."""
     from shared.cloud.kept_by_key import DocumentRecords
 
-    return DocumentRecords(_documents(settings, "records"))
+    return DocumentRecords(_open_documents(settings, "records"))
 
 
 def documents(settings: Settings) -> "Documents":
     """Return the documents. Raises Temporary if there are none."""
-    return _documents(settings, "documents")
+    return _open_documents(settings, "documents")
 
 
-def _documents(settings: Settings, store: "DocumentStore") -> "ClosableDocuments":
+def _open_documents(settings: Settings, store: "DocumentStore") -> "ClosableDocuments":
     from shared.cloud.kept_by_key import UNAVAILABLE
 
     if place := aws_place(settings):
@@ -250,11 +253,11 @@ def queues(settings: Settings) -> "Queues":
 
 def aws_place(settings: Settings) -> "AwsPlace | None":
     """Return the region, endpoint and credentials of AWS; None on another platform."""
-    return _aws_place(settings.aws_region, settings.aws_endpoint) if settings.aws_region else None
+    return _cached_place(settings.aws_region, settings.aws_endpoint) if settings.aws_region else None
 
 
 @cache
-def _aws_place(region: str, endpoint: str | None) -> "AwsPlace":
+def _cached_place(region: str, endpoint: str | None) -> "AwsPlace":
     from shared.cloud.aws.client import AwsPlace
 
     return AwsPlace(region, _aws_credentials, endpoint)

@@ -1,4 +1,4 @@
-"""The retry policy for the clouds' APIs: which answers are asked for again, how often, and after what waits.
+"""The retry policy for the clouds' APIs: which requests are repeated, how often, and after which waits.
 
     Pub/Sub, Cloud Storage, metadata server   BRIEF: a sender waits for the answer, and some senders never send again
     Firestore, DynamoDB                       PATIENT: an outcome that is not recorded is delivered once more
@@ -21,7 +21,7 @@ PASSING_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 PASSING_CODES: Final = frozenset(
     {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "502", "503", "504"}
 )
-"""Firestore's own codes, and the HTTP statuses of the load balancers in front of it, which know no such codes."""
+"""Firestore's own codes, and the HTTP statuses of the load balancers in front of it, which do not use these codes."""
 
 Result = TypeVar("Result")
 

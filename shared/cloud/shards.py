@@ -30,7 +30,8 @@ async def merge_shards(
 
     `read` returns the first items of a shard, as many as it is asked for.
     """
-    at_once = min(limit, 2 * (limit // SHARDS + 1))  # of each shard: more than its share, to be done in one turn
+    # Read more than its share from each shard, so that usually one turn is enough.
+    at_once = min(limit, 2 * (limit // SHARDS + 1))
     while True:
         results = await asyncio.gather(*(read(shard, at_once) for shard in range(SHARDS)), return_exceptions=True)
         answers: list[list[Item]] = []

@@ -26,7 +26,7 @@ class Rule:
 
 
 def verified_by(verify: Callable[[Value], Value]) -> Rule:
-    """Return the rule that `verify` returns the value, and raises ValueError for one that cannot be."""
+    """Return the rule that a value must pass `verify`, which returns it, or raises ValueError if it is not allowed."""
 
     def make() -> Iterable[object]:
         from pydantic import AfterValidator
@@ -37,7 +37,7 @@ def verified_by(verify: Callable[[Value], Value]) -> Rule:
 
 
 def read_by(read: Callable[[object], object]) -> Rule:
-    """Return the rule that `read` makes the value of what is written, before its type is verified."""
+    """Return the rule that `read` converts the written value, before its type is verified."""
 
     def make() -> Iterable[object]:
         from pydantic import BeforeValidator

@@ -121,13 +121,15 @@ class SignedAuth(Conditional, Timed):
 
     def _rules(self) -> Iterator[tuple[bool, str]]:
         """Yield whether each rule is broken, and the rule. Otherwise no signature matches, or anyone can make one."""
-        once = (self.header is None) is not (self.at is None)
-        yield not once, "needs the location of the signature: either `header` or `at`"
+        has_header = self.header is not None
+        has_location = self.at is not None
+        yield has_header == has_location, "needs the location of the signature: either `header` or `at`"
         has_keys = self.layout in {"pairs", "versions", "base64-json"}
         yield has_keys and not self.take, f"layout {self.layout} needs `take`: the keys that carry a signature"
         yield not has_keys and self.take is not None, "`take` goes with `layout`: pairs, versions or base64-json"
         is_numbered = "{n}" in (self.header or "")
-        yield is_numbered is not (self.layout == "numbered"), "`layout: numbered` and a `header` with {n} go together"
+        has_numbered_layout = self.layout == "numbered"
+        yield is_numbered != has_numbered_layout, "`layout: numbered` and a `header` with {n} go together"
         if self.layout != "pairs":
             yield self.separator is not None, "`separator` goes with `layout: pairs`"
             is_item = (self.timestamp or "").startswith("signature.")

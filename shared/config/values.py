@@ -51,7 +51,8 @@ def fault_text(detail: ErrorDetails) -> str:
     """Return the rule that a value breaks, such as `must be a mapping`."""
     if detail["type"] in {"too_short", "string_too_short"} and detail["ctx"]["min_length"] == 1:
         return "must not be empty"
-    found = detail.get("input", "")  # which the API for subscribers leaves out
+    # The API for subscribers leaves the input out.
+    found = detail.get("input", "")
     if detail["type"] == "string_type" and (found is None or isinstance(found, int | float)):
         return f"must be text; got {json.dumps(found)}. Put it in quotes"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")

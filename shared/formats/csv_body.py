@@ -20,7 +20,8 @@ def parse(body: bytes, media: media_type.MediaType, limits: Limits) -> Json:
     `malformed_body` for quotes that do not match and for a row with more in it than the header names.
     """
     stream, delimiter = _stream(body, media, limits)
-    csv.field_size_limit(limits.max_decoded_bytes)  # of the whole process; 128 KiB by default
+    # This limit is one of the whole process, and 128 KiB by default.
+    csv.field_size_limit(limits.max_decoded_bytes)
     rows = csv.reader(stream, delimiter=delimiter, strict=True)
     try:
         return _objects(rows, limits)

@@ -151,7 +151,8 @@ def _object_maker(most_keys: int | None, longest_key: int | None) -> Callable[[l
     def make(pairs: list[tuple[str, Json]]) -> JsonObject:
         made = dict(pairs)
         if len(made) != len(pairs):
-            return _object_of(pairs)  # which raises
+            # Raises, because of the duplicate key.
+            return _object_of(pairs)
         if most_keys is not None and len(made) > most_keys:
             raise Rejected("too_many_values", f"an object has more than {most_keys} keys")
         # The sum is what is fast to find, and rarely too much.

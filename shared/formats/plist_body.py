@@ -71,7 +71,11 @@ class _Plist:
             return
         if name == "plist" or self._open[-1].holds is None:
             raise _fault()
-        holds: JsonObject | list[Json] | None = {} if name == "dict" else [] if name == "array" else None
+        holds: JsonObject | list[Json] | None = None
+        if name == "dict":
+            holds = {}
+        elif name == "array":
+            holds = []
         self._open.append(_Element(holds))
         self._pieces = []
 
@@ -261,8 +265,13 @@ class _BinaryReader:
         return _binary_date(number) if is_date else number
 
     def _text(self, kind: int, start: int, size: int) -> str:
-        packed = self._bytes(start, size * 2 if kind == 0x6 else size)
-        text = base64_text(packed) if kind == 0x4 else decoded(packed, "ascii" if kind == 0x5 else "utf-16-be")
+        match kind:
+            case 0x4:
+                text = base64_text(self._bytes(start, size))
+            case 0x5:
+                text = decoded(self._bytes(start, size), "ascii")
+            case _:
+                text = decoded(self._bytes(start, size * 2), "utf-16-be")
         self._count(0, len(text))
         return text
 

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 FETCH_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 65_536
 MARGIN_SECONDS: Final = 60.0
-"""A token is renewed so long before its end; of a short life, in its second half."""
+"""The time before its end at which a token is renewed. A token with a short life is renewed in its second half."""
 UNSTATED_SECONDS: Final = 300.0
 """The life of a token that does not say how long it lasts."""
 PAUSE_SECONDS: Final = 10.0
-"""Between two requests for a token where the first failed: whoever asks in between fails with it."""
+"""The time between two requests for a token if the first one failed. Callers that ask in between get the same
+failure."""
 ASSERTION_SECONDS: Final = 3_600
 MAX_LIFE_SECONDS: Final = 86_400.0
 
@@ -52,7 +53,7 @@ class _TokenRequest:
     secret: str
     fetching: asyncio.Future[Token]
     failed_until: float | None = None
-    """Until then the failure is the answer to whoever asks."""
+    """Until then, every caller gets the failure."""
 
 
 class TokenCache:
@@ -63,7 +64,8 @@ class TokenCache:
         self._requests: dict[Hashable, _TokenRequest] = {}
 
     async def token(self, credential: Hashable, secret: str, fetch: Callable[[], Awaitable[Token]]) -> str:
-        """Return the credential's token, by `fetch` where none is kept for this secret. Raises what `fetch` raises."""
+        """Return the credential's token. It is fetched by `fetch` if no token is kept for this secret. Raises what
+        `fetch` raises."""
         request = self._requests.get(credential)
         if request is None or request.secret != secret or self._is_over(request):
             request = _TokenRequest(secret, asyncio.ensure_future(fetch()))

@@ -80,7 +80,7 @@ _LAST: Final = tuple(
 
 
 def address_of(text: str) -> Address | None:
-    """Read an address; None for what is none in its one usual spelling."""
+    """Read an address; None for a text that is not an address in its one usual spelling."""
     try:
         return ip_address(text)
     except ValueError:
@@ -261,7 +261,8 @@ OWN: Final = frozenset(
 
 def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
     """Raises Permanent (`invalid_header`), which names the header and never its value."""
-    are_fit = _VALUE.fullmatch("".join([value for _, value in headers]))  # where not, the loop finds which is not
+    # If one of them is not, the loop below finds it.
+    are_fit = _VALUE.fullmatch("".join([value for _, value in headers]))
     for name, value in headers:
         _verify_header_name(name)
         if not (are_fit or _VALUE.fullmatch(value)):

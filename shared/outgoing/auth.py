@@ -42,7 +42,7 @@ class QueryRequestAuth(RequestAuth):
 class GoogleRequestAuth(RequestAuth):
     """An identity token of this function's service account, for a private Cloud Run function.
 
-    `audience` is a URL: by default that of the request, without its query.
+    `audience` is a URL, by default the URL of the request without its query.
     """
 
     scheme: Literal["google"]
@@ -52,7 +52,7 @@ class GoogleRequestAuth(RequestAuth):
 class GoogleOAuthRequestAuth(RequestAuth):
     """An access token for Google's APIs. `scope` holds one or more URLs, separated by spaces.
 
-    `secret` names a service account's key (JSON); without it, the token is that of this function's own account.
+    `secret` names a service account's key (JSON). Without it, the token is for this function's own account.
     """
 
     scheme: Literal["google_oauth"]

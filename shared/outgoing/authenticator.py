@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CloudIdentity:
-    """This function's own identity on its platform; each is None if the platform has none. They raise Temporary.
+    """This function's own identity on its platform. Each field is None if the platform does not have it. They raise
+    Temporary.
 
     identity_token  returns a Google token that identifies this function to an audience (a URL)
     access_token    returns a Google token that permits what a scope names
@@ -136,7 +137,8 @@ class Authenticator:
 
 
 def _credential(scheme: "OAuth2RequestAuth | GoogleOAuthRequestAuth", allow_private: bool) -> Hashable:
-    """Return what a token belongs to. A token from a private address serves no request that must not go to one."""
+    """Return what a token belongs to. A token that came from a private address is not used for requests that must not
+    go to a private address."""
     return scheme, allow_private
 
 
@@ -160,7 +162,8 @@ def _with_aws_signature(request: Outgoing, scheme: "AwsRequestAuth", credentials
     """
     target = allowed_requests.read_target(request.url, request.allow_private)
     path, _, query = target.path.partition("?")
-    found = parse_qsl(query, keep_blank_values=True, encoding="latin-1")  # which keeps every byte as it is
+    # Latin-1 keeps every byte as it is.
+    found = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
     pairs = sorted((quote(k, "", "latin-1"), quote(v, "", "latin-1")) for k, v in found)
     signed_path = f"{path}?{'&'.join(map('='.join, pairs))}" if pairs else path
     covered = {name: value for name, value in request.headers if name.lower().startswith(("content-type", "x-amz-"))}

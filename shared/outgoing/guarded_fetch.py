@@ -143,7 +143,8 @@ def _context(tls: Tls) -> ssl.SSLContext:
         file.write(f"{tls.key.rstrip()}\n{tls.certificate}")
         file.flush()
         try:
-            context.load_cert_chain(file.name, password="")  # else it would ask at the terminal
+            # With a password, because OpenSSL would otherwise ask for one at the terminal.
+            context.load_cert_chain(file.name, password="")
         except (ssl.SSLError, ValueError) as error:
             detail = "the client's certificate and its key are not PEM, do not belong together, or have a passphrase"
             raise Temporary("secret_unusable", detail) from error

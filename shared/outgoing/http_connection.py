@@ -76,7 +76,8 @@ class _SocketWatcher(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._connection.is_request_sent = True
-        self._tls.resume_writing()  # which may write more, and pause again
+        # This may write more, and pause again.
+        self._tls.resume_writing()
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -103,7 +104,8 @@ class Connection(asyncio.BufferedProtocol):
         self._alarm: asyncio.TimerHandle | None = None
         self.is_request_sent = True
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
-        self._parser = httptools.HttpResponseParser(self)  # of all answers, one after another
+        # One parser for all answers, one after another.
+        self._parser = httptools.HttpResponseParser(self)
         self._begin()
 
     def _begin(self, has_body: bool = True) -> None:
@@ -133,8 +135,10 @@ class Connection(asyncio.BufferedProtocol):
         return self.is_open and not self._poll.poll(0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is one, and no subclass
-        self._transport.set_write_buffer_limits(0)  # so that the two below tell whether anything waits
+        # A cast, because the transport of uvloop is not a subclass of asyncio.WriteTransport.
+        self._transport = cast("asyncio.WriteTransport", transport)
+        # A limit of 0, so that the two callbacks below tell whether anything waits.
+        self._transport.set_write_buffer_limits(0)
         self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
@@ -249,7 +253,8 @@ class Connection(asyncio.BufferedProtocol):
         if error is None and self._is_in_body and not any(name.lower() in _LENGTH for name, _ in self._headers):
             self._finish()
         self._fail(ConnectionLost(self.answered))
-        self._watch_deadline()  # which has nothing to watch any more
+        # The watch then has nothing left to watch.
+        self._watch_deadline()
 
     def _finish(self, is_cut: bool = False) -> None:
         if self._answer is not None and not self._answer.done():

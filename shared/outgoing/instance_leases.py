@@ -32,22 +32,24 @@ LEASE_SECONDS: Final = 15.0
 ASK_AGAIN_SECONDS: Final = 1.0
 """A process that got no lease does not ask for it again before, and work without one comes back after it."""
 WAIT_FACTOR: Final = 3
-"""Work that comes back in vain waits so many times as long."""
+"""The factor by which the wait grows when work comes back in vain."""
 MOST_INSTANCES: Final = 12
 """How many instances of about 20 work for a receiver that takes its time, or for whom messages wait. The others serve
 everybody else. A process that has no answer yet takes all of these places: with two such processes, seven receivers
 that hang would hold 14 instances."""
 FLOOD_LOAD: Final = 7.0
 FLOOD_SHARE: Final = 1 / 3
-"""Messages wait because of a group that brought so much of this process's recent work, and this share of it."""
+"""Messages wait because of a group that brought at least this much of this process's recent work, and this share of
+it."""
 FLOOD_SECONDS: Final = 30.0
 """How long after a message that waited in the bus, and how long a group counts as the cause."""
 HOLDING_SECONDS: Final = 0.5
-"""Whoever answers sooner holds no instance for long."""
+"""A receiver that answers sooner holds no instance for long."""
 LONG_SECONDS: Final = 2.0
-"""A receiver that takes longer is not opened for all: a first round of attempts would hold every instance so long."""
+"""A receiver that takes longer is not opened for all instances, because the first round of attempts would hold every
+instance for that time."""
 FULL_BATCH: Final = 5
-"""An instance is held as long by one message as by ten: of a flood, it takes so many at least."""
+"""An instance is held as long by one message as by ten. In a flood, it therefore takes at least this many."""
 PASSES_AFTER: Final = 3
 """Work that came back so often needs no others beside it."""
 ROUND_SECONDS: Final = 2.0
@@ -56,7 +58,7 @@ TOGETHER_SECONDS: Final = 0.001
 """The messages of a batch begin so close to each other."""
 MAX_WAIT_SECONDS: Final = 60.0
 MAX_KNOWN: Final = 10_000
-"""Receivers that are remembered. Of one that is forgotten, the lease ends by itself."""
+"""Receivers that are remembered. If a receiver is forgotten, its lease ends by itself."""
 
 
 @dataclass(slots=True)
@@ -82,7 +84,8 @@ class _Flooding:
         try:
             await asyncio.sleep(TOGETHER_SECONDS)
             count = self.together
-            await asyncio.sleep(TOGETHER_SECONDS)  # the others count this one meanwhile
+            # In the meantime, the other instances count this one.
+            await asyncio.sleep(TOGETHER_SECONDS)
             return count
         finally:
             self.together -= 1

@@ -293,7 +293,8 @@ def _is_signed_by_owner(token: Unproven, keys: Sequence[PublicKey]) -> bool:
     checks = [
         is_signed_by(key, scheme, signature, token.signed, algorithm=hash_name, form="raw", padding=padding)
         for key in keys
-        if is_key_for(key, scheme)  # the token chose its algorithm and, by `kid`, its key: they need not fit
+        # The token chooses its algorithm and, by `kid`, its key, so the key may be one for another algorithm.
+        if is_key_for(key, scheme)
     ]
     return True in checks
 

@@ -32,7 +32,7 @@ def public_key(text: str) -> PublicKey:
     """
     text = text.strip().removeprefix("whpk_")
     try:
-        found = _public_key(text)
+        found = _parse_key(text)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise unusable("the secret is not a public key: give PEM, a JWK, or its bytes in base64 or hex") from error
     except ImportError as error:
@@ -42,7 +42,7 @@ def public_key(text: str) -> PublicKey:
     return found
 
 
-def _public_key(text: str) -> PublicKey | None:
+def _parse_key(text: str) -> PublicKey | None:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 

@@ -68,7 +68,8 @@ class StandardWebhooksScheme(auth_scheme.TimedScheme):
         """Return the whole body and the id's header."""
         id_headers = {f"{self.prefix_used(request)}-id"}
         if self.header_prefix == "svix":
-            id_headers.add("svix-id")  # where it is present, it is the one that is signed
+            # If this header is present, it is the id that is signed.
+            id_headers.add("svix-id")
         id_locations = frozenset(locations.Location("header", (name,)) for name in id_headers)
         return auth_scheme.Coverage(body=True, body_fields=True, query=False, locations=id_locations)
 

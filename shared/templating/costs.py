@@ -7,7 +7,7 @@ its result, before the result is made. What has no rule, a template cannot use: 
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import wraps
 from string import Formatter
 from typing import Final, Protocol, TypeAlias
@@ -311,7 +311,11 @@ def _indents(value: object) -> int:
     indents, stack = 0, [(value, 1)]
     while stack and indents <= MAX_OUTPUT_CHARACTERS:
         item, depth = stack.pop()
-        inner = list(item.values()) if isinstance(item, dict) else item if isinstance(item, list | tuple) else []
+        inner: Sequence[object] = []
+        if isinstance(item, dict):
+            inner = list(item.values())
+        elif isinstance(item, list | tuple):
+            inner = item
         indents += depth * (len(inner) + 1)
         stack += [(each, depth + 1) for each in inner]
     return indents

@@ -100,7 +100,8 @@ def scalar_text(value: jsontext.Json, location: Location) -> str:
         raise Unwritable(location, f"is {jsontext.kind_of(value)} where only text fits")
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "" if value is None else repr(value)  # a number, as JSON writes it
+    # The value is a number here, written as in JSON.
+    return "" if value is None else repr(value)
 
 
 def verify_json(value: jsontext.Json, location: Location = None) -> None:

@@ -208,12 +208,12 @@ def subscribers_warnings(file: ConfigFile) -> Iterator[Fault]:
     webhook = file.mapping("destinations", operator, "webhook")
     if webhook and not str(webhook.get("format")).startswith("cloudevents") and not _TYPE.search(to_json(webhook)):
         rule = f"{operator!r} sends the data of each event without its type, such as `endpoint.disabled`"
-        act = 'Set `format: cloudevents`, or `headers: {X-Event: "{{ type }}"}`'
-        yield fault_at(file, (SECTION, "tell", "operator"), f"{rule}. {act}")
+        advice = 'Set `format: cloudevents`, or `headers: {X-Event: "{{ type }}"}`'
+        yield fault_at(file, (SECTION, "tell", "operator"), f"{rule}. {advice}")
     if section.get("allow_private") is True:
         rule = "lets your users reach private addresses of your network, and the metadata of your cloud"
-        act = "Remove it, unless you trust them all; `hookchain dev` allows endpoints on this machine by itself"
-        yield fault_at(file, (SECTION, "allow_private"), f"{rule}. {act}")
+        advice = "Remove it, unless you trust them all; `hookchain dev` allows endpoints on this machine by itself"
+        yield fault_at(file, (SECTION, "allow_private"), f"{rule}. {advice}")
     if section.get("allow_http") is True:
         rule = "lets events travel to your users unencrypted; remove it if all their endpoints have https://"
         yield fault_at(file, (SECTION, "allow_http"), rule)

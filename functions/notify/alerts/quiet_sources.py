@@ -7,8 +7,8 @@
     pending        an alert that is decided and not yet known to be published
 
 A source that was not watched for hours, because its silence was not configured or nothing ran, is counted from its
-first watch after that. A change of the record decides about an alert, and so decides it once; whoever finds it pending
-publishes it, with the same id. Clocks that differ only make a silence shorter or longer by as much.
+first watch after that. An alert is decided by a change of the record, and therefore only once. Any worker that finds it
+pending publishes it, always with the same id. Clocks that differ only make a silence shorter or longer by as much.
 """
 
 from typing import Final, NamedTuple
@@ -42,7 +42,7 @@ def decide(text: str | None, settings: Silence, now: float) -> tuple[Pending | N
     record = read_record(text)
     if (pending := _pending(record)) is not None:
         return pending, None
-    changed = _decide(_with_watch(record, now), settings, now)
+    changed = _detect_silence(_with_watch(record, now), settings, now)
     return _pending(changed), None if changed == record else _record_text(changed, now)
 
 
@@ -82,7 +82,7 @@ def _with_watch(record: JsonObject, now: float) -> JsonObject:
     return {**record, WATCHED_AT: now} if now - noted > NOTED_SECONDS else record
 
 
-def _decide(record: JsonObject, settings: Silence, now: float) -> JsonObject:
+def _detect_silence(record: JsonObject, settings: Silence, now: float) -> JsonObject:
     seen_at = time_in(record, SEEN_AT)
     quiet = record.get(QUIET)
     if isinstance(quiet, dict):

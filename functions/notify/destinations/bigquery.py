@@ -302,15 +302,16 @@ def _outcome_of_all(response: Response) -> Outcome:
     if status == 403 and reason in _QUOTA:
         return RetryLater(f"BigQuery's quota is used up ({reason})", UNREACHABLE_SECONDS, response.excerpt)
     if status in {401, 403, 404}:
-        act = "correct the project, dataset and table, or let the account write to it (BigQuery Data Editor)"
-        return http_kind.held(response, "BigQuery", act)
+        advice = "correct the project, dataset and table, or let the account write to it (BigQuery Data Editor)"
+        return http_kind.held(response, "BigQuery", advice)
     return http_kind.outcome_by_status(response, "BigQuery", failed={400, 413})
 
 
 def _fault_of_row(written: Json) -> tuple[int, Outcome]:
     """Return the row's number and its outcome: a row that does not fit the table never will."""
     entry = mapping_at(written)
-    index = entry.get("index", 0)  # JSON of protocol buffers leaves out a zero
+    # The JSON of protocol buffers leaves out a zero.
+    index = entry.get("index", 0)
     number = index if isinstance(written, dict) and isinstance(index, int) else -1
     row_errors = objects_at(entry, "errors")
     for error in row_errors:
@@ -318,8 +319,8 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
             column = oneline(str(error.get("location") or "")).strip()
             message = oneline(str(error.get("message") or ""))[:MAX_MESSAGE_CHARACTERS]
             if message.startswith(_NO_FIELD) and "." not in column:  # no row chooses it: the settings name the columns
-                act = f"the table lacks the column {column!r}: add it, which BigQuery heeds after some minutes"
-                return number, Disabled(f"{act}, or correct `columns`", message)
+                advice = f"the table lacks the column {column!r}: add it, which BigQuery heeds after some minutes"
+                return number, Disabled(f"{advice}, or correct `columns`", message)
             # A reason is logged. Below the column, names may be keys in the event's data: only the answer has them.
             own_name = column.partition(".")[0].partition("[")[0]
             where = f"column {own_name!r}" if own_name else "the row"

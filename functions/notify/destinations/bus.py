@@ -257,7 +257,8 @@ _HELD: Final = re.compile(
 _SKEWED: Final = re.compile(rb"Signature (expired|not yet current)")
 """In what AWS says of a right signature that a clock, or a process that was frozen meanwhile, has made old."""
 _TOPIC_STATE: Final = "FAILED_PRECONDITION"
-"""The status of Pub/Sub's error about a topic, such as one whose key is disabled, and about no message."""
+"""The status of a Pub/Sub error that concerns the topic, for example because its key is disabled, and not the
+message."""
 
 
 _ACT: Final = (
@@ -332,7 +333,8 @@ def pubsub_request(
     origin = f"https://{settings.location}-pubsub.googleapis.com" if settings.location else PUBSUB
     url = f"{settings.api_url or origin}/v1/{topic.path}:publish"
     auth = (GoogleOAuthRequestAuth(scheme="google_oauth", scope=PUBSUB_SCOPE, secret=settings.secret),)
-    is_emulated = url.startswith("http://")  # an emulator asks for no token, and plain http may carry none
+    # An emulator requires no token, and a token must not be sent over plain http.
+    is_emulated = url.startswith("http://")
     return http_kind.json_request(
         url, {"messages": [message]}, auth=() if is_emulated else auth, allow_private=settings.allow_private
     )
@@ -447,7 +449,8 @@ def _aws_auth(settings: Settings, bus: AwsBus) -> tuple[AnyRequestAuth, ...]:
 
 
 def text_of(delivery: Delivery, settings: Settings) -> str:
-    """Return the text of the message. A document that a step left as text stays as it is; all else is JSON."""
+    """Return the text of the message. A document that a step left as text stays as it is. Any other data becomes
+    JSON."""
     event = delivery.event
     if settings.format == "cloudevents":
         return http_kind.json_body(event_content.public_cloudevent(event)).decode()

@@ -78,8 +78,8 @@ def outcome(response: http_kind.Response) -> Outcome:
     if status == 200:
         return builds.started(response, "build", response.member("metadata", "build", "logUrl"))
     if status in {401, 403, 404}:
-        act = "correct the trigger and its region, or let the account run it (Cloud Build Editor) and enable the API"
-        return http_kind.held(response, "Cloud Build", act)
+        advice = "correct the trigger and its region, or let the account run it (Cloud Build Editor) and enable the API"
+        return http_kind.held(response, "Cloud Build", advice)
     return http_kind.outcome_by_status(response, "Cloud Build", failed={400, 413})
 
 

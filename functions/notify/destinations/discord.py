@@ -60,8 +60,8 @@ def outcome(response: http_kind.Response) -> Outcome:
     if status == 429:
         return chat_messages.rate_limited(response, "Discord", response.seconds(response.member("retry_after")))
     if status in {401, 403, 404}:  # Discord blocks an address that goes on after such answers
-        act = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
-        return http_kind.held(response, "Discord", act)
+        advice = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
+        return http_kind.held(response, "Discord", advice)
     return http_kind.outcome_by_status(response, "Discord", failed={400, 413})
 
 

@@ -62,6 +62,6 @@ def outcome(response: http_kind.Response) -> Outcome:
     if status == 429:
         return chat_messages.rate_limited(response, "Google Chat", response.retry_after_seconds)
     if status in {401, 403, 404} or (status == 400 and b"API_KEY_INVALID" in response.body):
-        act = "the webhook or its space is gone: create a new webhook in the space and set the secret"
-        return http_kind.held(response, "Google Chat", act)
+        advice = "the webhook or its space is gone: create a new webhook in the space and set the secret"
+        return http_kind.held(response, "Google Chat", advice)
     return http_kind.outcome_by_status(response, "Google Chat", failed={400, 413})

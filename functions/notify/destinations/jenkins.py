@@ -54,6 +54,6 @@ def outcome(response: http_kind.Response) -> Outcome:
     if status == 201:
         return builds.started(response, "queued", response.header("location"))
     if status in {401, 403, 404}:
-        act = "correct `url`, `job` and `username`, or set an API token of a user who may build the job"
-        return http_kind.held(response, "Jenkins", act)
+        advice = "correct `url`, `job` and `username`, or set an API token of a user who may build the job"
+        return http_kind.held(response, "Jenkins", advice)
     return http_kind.outcome_by_status(response, "Jenkins", failed={400, 413})

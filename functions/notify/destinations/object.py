@@ -1,4 +1,4 @@
-"""The destination `object`: an object in a bucket, which is created once. No attempt replaces what is there.
+"""The destination `object`: an object in a bucket, which is created once. No attempt replaces an object that exists.
 
 The delivery's id is in the object's metadata. Where the key is taken, the id says whether this delivery wrote the
 object, in an attempt whose response was lost, or another delivery did. The same event makes the same bytes.
@@ -73,7 +73,7 @@ _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
 _PASSING: Final = re.compile(
     r"Expired|IncompleteBody|RequestTimeout|RequestTimeTooSkewed|SlowDown|Throttl|TokenRefreshRequired|BadDigest"
 )
-"""In the name of an error of S3 that passes. The throttling may be that of the bucket's key (KMS)."""
+"""In the name of an error of S3 that passes. The throttled request may be one to the bucket's key (KMS)."""
 _OF_THE_BUCKET: Final = re.compile(
     r"KMS|AuthorizationHeaderMalformed|IllegalLocationConstraint|InvalidToken|InvalidBucketName|NoSuchBucket"
 )
@@ -251,7 +251,7 @@ def outcome_of_check(response: http_kind.Response, request: ObjectRequest) -> Ou
 
 
 def is_taken(response: http_kind.Response) -> bool:
-    """Return whether the answer says that an object has the key. A 412 may also be that of an organization's policy."""
+    """Return whether the answer says that an object has the key. An organization's policy can also cause a 412."""
     if response.status == 412:
         reasons = google_calls.error_reasons(response)
         return not reasons or _TAKEN in reasons
@@ -289,8 +289,10 @@ def _s3_outcome(response: http_kind.Response) -> Outcome:
             response, "the endpoint", "it does not create objects conditionally (If-None-Match): use another"
         )
     if status in {301, 401, 403, 404} or _OF_THE_BUCKET.search(code):
-        act = f"{code}: correct the bucket, its region or its key, or let the role create objects there (s3:PutObject)"
-        return http_kind.held(response, "S3", act.removeprefix(": "))
+        advice = (
+            f"{code}: correct the bucket, its region or its key, or let the role create objects there (s3:PutObject)"
+        )
+        return http_kind.held(response, "S3", advice.removeprefix(": "))
     return http_kind.outcome_by_status(response, "S3", failed={400, 413})
 
 
@@ -307,7 +309,8 @@ def _google_request(
 ) -> ObjectRequest:
     bucket = f"{settings.endpoint or GOOGLE}/storage/v1/b/{settings.bucket_name}/o"
     upload = bucket.replace("/storage/v1/", "/upload/storage/v1/", 1)
-    boundary = hashlib.sha256(content.body).hexdigest()  # no content has its own digest in it
+    # The digest of a content cannot appear in the content itself.
+    boundary = hashlib.sha256(content.body).hexdigest()
     described = http_kind.json_body({"contentType": content.content_type, "metadata": {**metadata}})
     body_parts = (("application/json; charset=UTF-8", described), (content.content_type, content.body))
     body = b"".join(
@@ -384,7 +387,7 @@ def _ascii(value: str) -> str:
 def key_of(template: str, delivery: Delivery) -> str:
     """Return the key of the delivery: in each attempt the same.
 
-    Raises Permanent for one that a program could take for another path, and as templates do.
+    Raises Permanent for a name that a program could take for another path, and if the template cannot be filled.
     """
     key = key_template(template).render({**http_kind.template_view(delivery), DELIVERY_ID: delivery.id})
     if fault := key_fault(key):
@@ -452,7 +455,8 @@ def _cell(value: Json) -> Json:
 
 
 def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
-    """Return the body as it came where the source keeps it; else text and bytes as they are, and all else as JSON."""
+    """Return the body as it was received if the source keeps it; otherwise text and bytes as they are, and any other
+    data as JSON."""
     if settings.value is None and (event.rawbody is not None or event.rawbase64 is not None):
         encoded = event.rawbase64 or ""
         body = base64_text.decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
@@ -466,7 +470,7 @@ def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
 
 
 def _safe_type(sender_type: str | None, usual: str = CONTENT_TYPES["raw"]) -> str:
-    """Return the content type that a sender named, if it is written as one."""
+    """Return the content type that the sender stated, if it has the form of a content type."""
     return sender_type if sender_type is not None and MEDIA_TYPE.fullmatch(sender_type) else usual
 
 

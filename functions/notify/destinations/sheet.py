@@ -111,7 +111,8 @@ class Settings(kind_settings.KindSettings):
         return 0 if self.header == "none" else len(self.columns)
 
 
-@dataclass(slots=True)  # nobody changes one; frozen, it takes longer to make
+# Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
+@dataclass(slots=True)
 class Row:
     """`content` is the JSON of its cells. `key` is the delivery's idempotency key, which is one of the cells.
 
@@ -124,7 +125,7 @@ class Row:
 
 
 class _Waiting(NamedTuple):
-    """A row that waits. `deadline` is that of its attempt, a time of the event loop."""
+    """A row that waits. `deadline` is the deadline of its attempt, a time of the event loop's clock."""
 
     row: Row
     secrets: SecretValues
@@ -316,8 +317,8 @@ class SheetTable:
                 count = value_at(properties, "gridProperties", "rowCount")
                 if isinstance(count, int):
                     return count
-        act = _FAULTS_OF_THE_SHEET[b"Unable to parse range"]
-        raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {act}"))
+        advice = _FAULTS_OF_THE_SHEET[b"Unable to parse range"]
+        raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {advice}"))
 
     async def _read(self, url: str, deadline: float, secrets: SecretValues) -> JsonObject:
         try:
@@ -336,9 +337,9 @@ class SheetTable:
         response = failed.response
         if response is None or response.status != 400:
             return failed
-        for text, act in _FAULTS_OF_THE_SHEET.items():
+        for text, advice in _FAULTS_OF_THE_SHEET.items():
             if text in response.body:
-                return CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {act}", response.excerpt), response)
+                return CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {advice}", response.excerpt), response)
         return failed
 
     def _range(self, cells: str) -> str:

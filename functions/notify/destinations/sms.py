@@ -150,7 +150,7 @@ def outcome(response: Response) -> Outcome:
     if code in LATER:
         reason = f"Twilio answered {response.status} ({code}): {LATER[code]}"
         return RetryLater(reason, response.retry_after_seconds, response.excerpt)
-    act = HELD.get(code)
-    if act or response.status in {401, 403}:
-        return http_kind.held(response, "Twilio", act or HELD[20003])
+    advice = HELD.get(code)
+    if advice or response.status in {401, 403}:
+        return http_kind.held(response, "Twilio", advice or HELD[20003])
     return http_kind.outcome_by_status(response, "Twilio", failed={400})

@@ -40,7 +40,8 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     message = settings.message(delivery, attempt.person)
     called = "".join([f"<at>{name}</at> " for name in settings.mentions(attempt)])
     lines = [line.strip() for line in message.text.splitlines() if line.strip()]
-    text = called + cut(_without_tags("\n\n".join(lines)), MAX_BYTES, "bytes")  # one line feed breaks no line
+    # Teams does not break a line at a single line feed.
+    text = called + cut(_without_tags("\n\n".join(lines)), MAX_BYTES, "bytes")
     entities: list[Json] = [
         {"type": "mention", "text": f"<at>{name}</at>", "mentioned": {"id": name, "name": name}}
         for name in settings.mentions(attempt)
@@ -69,8 +70,8 @@ def outcome(response: Response) -> Outcome:
     if status == 429:
         return rate_limited(response, "Teams", response.retry_after_seconds)
     if status in {401, 403, 404} or (status == 400 and b"NotEnabled" in response.body):
-        act = "the workflow is off, gone or has another URL: turn it on, or copy its URL into the secret"
-        return http_kind.held(response, "Teams", act)
+        advice = "the workflow is off, gone or has another URL: turn it on, or copy its URL into the secret"
+        return http_kind.held(response, "Teams", advice)
     return http_kind.outcome_by_status(response, "Teams", failed={400, 413})
 
 

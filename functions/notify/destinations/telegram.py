@@ -87,6 +87,6 @@ def outcome(response: http_kind.Response) -> Outcome:
         return http_kind.held(response, "Telegram", "the token is wrong or revoked: set the secret")
     description = str(response.member("description"))
     if status == 403 or (status == 400 and any(fault in description for fault in _CHAT_FAULTS)):
-        act = "add the bot to the chat and let it write there, or correct `chat` and `topic`"
-        return http_kind.held(response, "Telegram", act)
+        advice = "add the bot to the chat and let it write there, or correct `chat` and `topic`"
+        return http_kind.held(response, "Telegram", advice)
     return http_kind.outcome_by_status(response, "Telegram", failed={400, 413})

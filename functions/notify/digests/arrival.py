@@ -51,7 +51,7 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
 async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
     """Let a claimed delivery wait; None if it may be attempted. Its recipient is known. Raises Temporary.
 
-    What is not to be gathered waits for the end of the quiet hours by itself, or expires.
+    A delivery that is not gathered waits alone for the end of the quiet hours, or expires.
     """
     settings, now = configured.gather, notifier.clock.now()
     assert settings is not None
@@ -110,5 +110,10 @@ def wait_in_group(configured: Configured, delivery: Delivery, now: float, person
     expires_after = configured.expires_after_seconds
     if expires_after is not None and until >= expires_at(delivery.event, expires_after):
         return None
-    reason = COALESCED if settings.coalesce else DIGEST if settings.digest else QUIET
+    if settings.coalesce:
+        reason = COALESCED
+    elif settings.digest:
+        reason = DIGEST
+    else:
+        reason = QUIET
     return GroupWait(group_of(settings, delivery, person.name if person else None), until, reason)

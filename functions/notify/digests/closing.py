@@ -47,11 +47,11 @@ SOON_SECONDS: Final = 60.0
 """Rows that have to wait for no longer are left due: to read them again costs less than to move them."""
 LONGEST_SECONDS: Final = 3_600.0
 HELD_SHARE: Final = 0.25
-"""While a digest is held, what comes later waits for this part of its age, and is then looked at again."""
+"""While a digest is held, later deliveries wait for this part of its age, and are then looked at again."""
 LOOKING_SHARE: Final = 0.5
 """The longest part of a pass in which groups are looked for; the others are found in the next one."""
 LINES_SECONDS: Final = 5.0
-"""What the templates of lines compute in one pass at most; what comes then has a line of ours."""
+"""The most time that the templates of lines take in one pass. Later events get a default line."""
 AT_ONE_TIME: Final = 100
 """Rows that are moved to the same time: fewer than a page has."""
 PAGE_ROWS: Final = 200
@@ -108,7 +108,8 @@ class Pass:
         return answers
 
     async def drafts(self, ledger: Ledger, groups: Mapping[str, tuple[str, GatherSettings]]) -> dict[str, Draft]:
-        """Read what waits in the groups, of a burst also what is not due yet. What there is no time for stays due.
+        """Read the deliveries that wait in the groups; in a burst, also those that are not due yet. What there is no
+        time for stays due.
 
         `groups` has their destinations and the settings of these. Raises Temporary.
         """
@@ -245,7 +246,8 @@ class Closer:
         frozen = record.with_digest(delivery, draft.members, progress.now)
         frozen_text = frozen.text()
         if len(draft.due) > len(draft.members):
-            progress.note_left_due(draft.earliest_at)  # the others are in the next one
+            # The other deliveries go into the next digest.
+            progress.note_left_due(draft.earliest_at)
         if await self._change_record(name, text, frozen_text):
             await self._publish_and_merge(name, frozen, frozen_text)
             progress.count += 1
@@ -259,7 +261,8 @@ class Closer:
             )
 
     async def _publish_and_merge(self, name: str, record: GroupRecord, text: str | None) -> None:
-        """Publish what is frozen, and merge its members into it. Raises Temporary: it is finished another time."""
+        """Publish the frozen digests, and merge their members into them. Raises Temporary: it is finished another
+        time."""
         digest = record.digest
         assert digest is not None
         await self._publish(digest)
@@ -268,7 +271,7 @@ class Closer:
         await self._change_record(name, text, record.marked(self._clock.now(), is_merged=True).text())
 
     async def _undelivered_until(self, name: str, text: str | None, record: GroupRecord, now: float) -> float | None:
-        """Return until when what comes later waits at least; None once the digest is final."""
+        """Return until when later deliveries wait at least; None once the digest is final."""
         digest = record.digest
         assert digest is not None
         rows = await self._ledger.rows(20, event_id=digest.event_id)

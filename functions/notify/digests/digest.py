@@ -108,7 +108,7 @@ def digest_json(digest: DigestData) -> JsonObject:
 
 
 def read_digest(event: Event) -> DigestData:
-    """Read the data of a digest's event. What is not as `digest_json` writes it is left out."""
+    """Read the data of a digest's event. Entries that are not as `digest_json` writes them are left out."""
     data = mapping_at(event.data)
     count = data.get("count")
     return DigestData(
@@ -181,7 +181,7 @@ def alerts_text(digest: DigestData) -> str:
 
 
 def title_and_text(delivery: Delivery) -> tuple[str, str] | None:
-    """Return the title and the text of a message about a digest; None for a delivery that is none."""
+    """Return the title and the text of a message about a digest; None for a delivery that is not a digest."""
     if not is_digest(delivery):
         return None
     digest = read_digest(delivery.event)
@@ -257,7 +257,7 @@ def one_day_of(digest: DigestData, zone: ZoneInfo) -> str | None:
 
 
 def moment(text: str, zone: ZoneInfo) -> str:
-    """Return `5 Jan 2026, 12:30`; what is no time, unchanged."""
+    """Return a time as `5 Jan 2026, 12:30`; a text that is not a time, unchanged."""
     try:
         at = read_time(text).astimezone(zone)
     except (ValueError, OverflowError):

@@ -43,7 +43,7 @@ MAX_KINDS: Final = 50
 MAX_LINE_CHARACTERS: Final = 300
 MAX_PART_CHARACTERS: Final = 120
 MANY_ROUTES: Final = "digest"
-"""The route of what was made of deliveries by several routes."""
+"""The route of a digest whose deliveries came by several routes."""
 ACTIONS: Final = ("action", "state", "status", "conclusion")
 HEADLINES: Final = ("title", "headline", "summary", "subject", "message", "text", "description", "name", "body")
 """Fields that say what an event is about, in the order of preference; those that stand less deep come first."""
@@ -53,7 +53,7 @@ MAX_FIELDS: Final = 300
 
 @dataclass(slots=True)
 class LineTime:
-    """The time that the templates of lines may compute: those of a group, or of all that are closed in a pass."""
+    """The time that the templates of lines may take: for one group, or for all groups that are closed in a pass."""
 
     seconds: float = MAX_COMPUTING_SECONDS
 
@@ -150,13 +150,13 @@ class Draft:
         return self.earliest_at + spread_seconds(self.settings) <= now
 
     def look_again_at(self, now: float) -> float:
-        """Return when it may be ripe, as far as that is known now."""
+        """Return the earliest time at which the group can be closed, as far as it is known now."""
         if (coalesce := self.settings.coalesce) is not None:
             return max(now, min(self.latest_at, self.created_at + coalesce.max_wait_seconds))
         return max(now, self.earliest_at + spread_seconds(self.settings))
 
     def merged(self, number: int, group: str, person: str | None) -> Delivery:
-        """Return the one delivery that the members become. `number` is that of the group's digest."""
+        """Return the one delivery that the members become. `number` is the number of the group's digest."""
         assert self._first is not None
         assert self._last is not None
         event_id = self._event_id(number, group)
@@ -275,9 +275,12 @@ def event_line(event: Event) -> str:
     about = ": ".join([part for part in (action, headline if is_news else "") if part])
     parts = [about, _part(event.subject), f"by {_part(event.actor)}" if event.actor else ""]
     line = " · ".join([part for part in dict.fromkeys(parts) if part])
-    return (
-        line if about or event.subject else " · ".join([*_fields(event), *([line] if line else [])]) or title_of(event)
-    )
+    if about or event.subject:
+        return line
+    fields = _fields(event)
+    if line:
+        fields.append(line)
+    return " · ".join(fields) or title_of(event)
 
 
 def _fields(event: Event) -> list[str]:

@@ -1,7 +1,7 @@
 """The record of a group: the number of its digests, and the last one, as it was frozen.
 
-A digest's contents and members are decided by the change that writes them here: whoever repeats its publishing or its
-merging does it with the same ones. The text is a line of JSON, and after it the message.
+A digest's contents and members are decided by the change that writes them here: a worker that repeats the publishing or
+the merging uses the same contents and members. The text is a line of JSON, and after it the message.
 """
 
 import base64
@@ -92,7 +92,7 @@ def max_members(message_bytes: int) -> int:
 
 
 def read_record(text: str | None) -> GroupRecord:
-    """Read a record's text. Raises ValueError for what is not one."""
+    """Read a record's text. Raises ValueError for a text that is not such a record."""
     if text is None:
         return GroupRecord()
     head_text, _, message = text.partition("\n")

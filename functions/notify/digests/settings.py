@@ -26,7 +26,8 @@ MAX_MESSAGE_BYTES: Final = 210_000
 MAX_KEY_CHARACTERS: Final = 200
 """Of a key as a digest shows it."""
 SPREAD_SECONDS: Final = 5.0
-"""Members of a group are due at different times within so long: a sweep reads them page by page, by their time."""
+"""The span over which the due times of a group's members are spread, because a sweep reads them page by page by their
+time."""
 SPREAD_SHARE: Final = 1 / 6
 """The longest part of a digest's `every` and a burst's `wait` that the spread takes."""
 DAY_MINUTES: Final = 24 * 60
@@ -192,7 +193,7 @@ def group_of(settings: GatherSettings, delivery: Delivery, person: str | None = 
 
 
 def key_of(expression: str | None, event: Event) -> str | None:
-    """Return what the expression finds, as text; None for what is neither text, a number nor a boolean."""
+    """Return what the expression finds, as text; None for a value that is neither text, a number nor a boolean."""
     if expression is None:
         return None
     try:

@@ -11,7 +11,7 @@ a cell of CSV.
 import re
 import string
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -66,7 +66,7 @@ class Person(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A person, the names that hold everywhere, and those of one source or provider."""
+    """A person, the names that identify this person everywhere, and the names that do so for one source or provider."""
 
     person: Person
     aliases: tuple[str, ...] = ()
@@ -76,8 +76,9 @@ class Listed(NamedTuple):
 class Directory:
     """The people by their names.
 
-    `providers` are the providers of the sources. `shared` are the names that two people have, with their scopes, and
-    the names of both in the list: they name nobody. A mail address names the one person who has it.
+    `providers` are the providers of the sources. `shared` are the names that two people have, with their scopes and
+    with the names of both people in the list. Such a name identifies no person. A mail address identifies the person
+    who has it.
     """
 
     def __init__(self, listed: Iterable[Listed], providers: Mapping[str, str]) -> None:
@@ -328,7 +329,11 @@ def _names(value: Json) -> tuple[str, ...]:
 
 
 def _each_name(value: Json) -> Iterator[str]:
-    items = value.split(";") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    items: Sequence[Json] = [value]
+    if isinstance(value, str):
+        items = value.split(";")
+    elif isinstance(value, list):
+        items = value
     if len(items) > MAX_ALIASES:
         raise ValueError(f"must be at most {MAX_ALIASES} names")
     for item in items:

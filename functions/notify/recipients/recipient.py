@@ -159,8 +159,8 @@ def _unlisted(name: str) -> NoRecipient:
 
 def _unknown(path: str, who: str, event: Event) -> NoRecipient:
     by = "actor" if path == registry.ACTOR else f"`{path}`"
-    act = f"add that name to `aliases` of a person in `people`, or as `{event.source_name}: NAME`"
-    return NoRecipient(f"nobody in `people` is the event's {by}{_SHOWN}: {act}", who)
+    advice = f"add that name to `aliases` of a person in `people`, or as `{event.source_name}: NAME`"
+    return NoRecipient(f"nobody in `people` is the event's {by}{_SHOWN}: {advice}", who)
 
 
 def masked(text: str) -> str:
@@ -297,7 +297,7 @@ class FetchedDirectory:
 
 
 def _directory(content: bytes, providers: Mapping[str, str]) -> Directory:
-    """Return the people of the content. What is at fault in it is logged, by numbers of rows."""
+    """Return the people of the content. Its faults are logged with the numbers of their rows."""
     listed, faults = read_rows(parse_rows(content))
     texts = [f"row {number}: {fault.key[:40]!r} {fault.rule}" for number, fault in faults[:MAX_LOGGED]]
     if not listed:

@@ -32,7 +32,7 @@ from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_sec
 from shared.subscribers.sealing import Sealer, seal_context, sealer_of
 
 KEEP_SECONDS: Final = 600.0
-"""How long what was made of an endpoint is used again, as long as its document stays the same."""
+"""The time for which a prepared endpoint is reused while its document stays the same."""
 KEY_PAUSE_SECONDS: Final = 300.0
 """How long an endpoint's deliveries wait while our key to its secret is missing or another one."""
 SECRET: Final = "endpoint"  # noqa: S105 the name under which the engine has an endpoint's secrets

@@ -22,9 +22,9 @@ from shared.subscribers.names import SEPARATOR, TENANT_PATTERN, TYPE_PATTERN, En
 MAX_TENANTS: Final = 100
 MAX_PAGE: Final = 500
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
-"""Of the deliveries that are published with one call: an instance has not much memory."""
+"""The size of the deliveries that are published with one call: an instance has little memory."""
 TURN_SECONDS: Final = 0.01
-"""After filters have run for so long, other deliveries of this process have a turn."""
+"""The time for which filters run before other deliveries of this process have a turn."""
 EVERY_SECONDS: Final = 600.0
 """A filter may fail for each event: its endpoint's document is changed at most so often."""
 MAX_CHARACTERS: Final = 600
@@ -121,7 +121,7 @@ class FanOut:
         return [] if page.after else unknown  # the first page reports them
 
     async def _keep_message(self, tenant: str, event: Event, route: str) -> None:
-        """Keep the tenant's message. Raises Temporary, and Permanent for one that no store takes."""
+        """Keep the tenant's message. Raises Temporary, and Permanent for a message that no store accepts."""
         received_at = _received_at(event)
         message = model.Message(
             id=directory.message_id(received_at, event.id, route, self._name),
@@ -141,7 +141,8 @@ class FanOut:
     async def _by_reference(self, event: Event) -> bytes:
         if self._blobs is None:
             raise errors.Permanent("output_too_large", "the event is too large to be kept for subscribers")
-        content = event_json(event)  # what another route makes of this event has the same id
+        # The name has a digest of the content, because another route's version of this event has the same id.
+        content = event_json(event)
         name = f"{event.id}-{hashlib.sha256(content).hexdigest()[:32]}-subscribers"
         await self._blobs.put(name, content)
         return event_json(replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None))
@@ -227,7 +228,7 @@ def event_type_of(template: str, delivery: Delivery) -> str:
 
 
 def tenants_in(view: jsontext.JsonObject, tenant: expressions.Expression) -> list[str] | str:
-    """Return the tenants' ids that the expression finds, each once; what is wrong where they are none."""
+    """Return the tenants' ids that the expression finds, each once; or the fault, as a text, if it finds none."""
     found = tenant.search(view)
     values = found if isinstance(found, list) else [found]
     if len(values) > MAX_TENANTS:
@@ -239,8 +240,8 @@ def tenants_in(view: jsontext.JsonObject, tenant: expressions.Expression) -> lis
             rule = "must find the id of a tenant, as text, or a list of them"
             if found is None and tenant.is_path and did_you_mean.is_missing(tenant.text, view):
                 return f"`tenant`: {did_you_mean.missing_path(tenant.text, view, f'it {rule}')}"
-            act = ". Write to_string(…) around it" if kind == "a number" else ""
-            return f"`tenant` ({tenant.text}): {rule}; got {kind}{act}"
+            advice = ". Write to_string(…) around it" if kind == "a number" else ""
+            return f"`tenant` ({tenant.text}): {rule}; got {kind}{advice}"
         ids[value] = None
     return list(ids)
 

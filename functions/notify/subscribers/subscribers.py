@@ -38,8 +38,8 @@ LIST_SECONDS: Final = 10.0
 ENDPOINT_SECONDS: Final = 1.0
 """How old the endpoint may be that a delivery is made to."""
 STEADY_SECONDS: Final = 60.0
-"""For so long after it recovered, an endpoint does not count as failing again. Otherwise the document of one that fails
-now and then would change all the time."""
+"""The time after its recovery in which an endpoint does not count as failing again. Otherwise the document of an
+endpoint that fails now and then would change all the time."""
 LATE_SECONDS: Final = 60.0
 """A notice that is older was left by a process that ended."""
 SLACK_SECONDS: Final = 1.0
@@ -223,7 +223,8 @@ class Subscribers:
         if found is None:
             self._endpoints.drop(key)
             return None
-        last = self._endpoints.last(key)  # the same object, where nothing changed: what was made of it is used again
+        # If nothing has changed, this returns the same object, so what was prepared from it is reused.
+        last = self._endpoints.last(key)
         endpoint = last if last == found[0] else found[0]
         self._endpoints.put(key, endpoint)
         return endpoint

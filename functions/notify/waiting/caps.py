@@ -31,7 +31,8 @@ from shared.time_bound import OutOfTime, bounded
 from shared.times import duration_text
 
 MAX_BUCKETS: Final = 10_000
-"""Keys that are remembered. Of one that is forgotten, what this instance leased is lost until the lease ends."""
+"""The number of buckets that are remembered. If a bucket is forgotten, the slots that this instance leased of it stay
+unused until the lease ends."""
 LEASE_SECONDS: Final = 15.0
 """How long places are leased, besides the time that an attempt may take."""
 COVER_SECONDS: Final = 5.0
@@ -155,7 +156,8 @@ class Places:
         return await self._try_to_enter()
 
     async def leave(self, seconds: float | None) -> None:
-        """Give the place back that was used for so many seconds, None for no attempt; all, where others need them."""
+        """Give back a place. `seconds` is how long it was used, None if no attempt was made. If no place is in use any
+        more and other instances need places, give back the leased places as well."""
         self.in_use -= 1
         if seconds is not None:
             self._duration += WEIGHT * (seconds - self._duration)
@@ -212,7 +214,7 @@ class _Bucket:
         return self._queue.is_busy or bool(self.places and self.places.in_use)
 
     async def enter(self, slot_at: float, gathers: bool) -> Wait | None:
-        """`gathers`: whoever is over the rate waits for a digest, which takes a slot for all of them."""
+        """`gathers`: deliveries over the rate wait for a digest, which takes one slot for all of them."""
         has_slot = await self._wait_for_slot(slot_at)
         if self.places and not await self.places.enter():
             return await self._wait_for_place(self.places)

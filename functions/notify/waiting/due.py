@@ -66,7 +66,8 @@ async def start_timer(bus: ports.Bus, clock: ports.Clock, claim: Claimed, retry_
 async def move_rows(
     ledger: Ledger, rows: Sequence[LedgerRow], now: float, until: float
 ) -> tuple[list[tuple[LedgerRow, int]], list[errors.Temporary]]:
-    """Postpone the rows. Return those that nobody else moved, each with its new fence, and the faults of others."""
+    """Postpone the rows. Return the rows that no other sweep has moved, each with its new fence, and the errors of the
+    others."""
     fences = await ledger.postpone_all([(row.key, row.fence, until) for row in rows], now)
     moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
     return moved, [fence for fence in fences if isinstance(fence, errors.Temporary)]

@@ -27,7 +27,8 @@ from shared.outgoing.gate import ProcessGate
 from shared.subscribers.names import SEPARATOR
 
 RECENT_SECONDS: Final = 300.0
-"""For so long after a pause of another instance's, an instance that knows nothing else tries one delivery first."""
+"""The time after a pause that another instance made, in which an instance without attempts of its own tries a single
+delivery first."""
 _FAILURES: Final = frozenset({RetryLater, Unknown})
 PROBE_WAIT_SECONDS: Final = 5.0
 """The wait of a delivery that comes while another one is tried for all."""
@@ -65,7 +66,7 @@ class Breakers:
             wait = pause_wait(configured, circuit.open_until, now)
             reason = pause_text(configured, state.pause_reason or "attempts in a row failed")
             return Wait(now + spread(wait, delivery.id, 0), reason)
-        # Nobody watches the attempts that hang: each is counted when the next delivery of its destination comes.
+        # No timer watches attempts that hang: each is counted when the next delivery to its destination arrives.
         for _ in self.gate.hanging(name):
             await self._note(configured, settings, _HANGS)
         circuit = self._circuits.get(name, circuit)
@@ -161,7 +162,8 @@ def pause_wait(configured: Configured, end: float, now: float) -> float:
 
 
 def pause_text(configured: Configured, why: str) -> str:
-    """Return why a delivery waits. That of an endpoint is read by its tenant, who knows no destinations."""
+    """Return why a delivery waits. The tenant of an endpoint can read its reason, so it must not mention
+    destinations."""
     if configured.health is None:
         return f"the destination is paused{f': {why}' if why else ''}"
     if why == ledger.PAUSED_BY_OPERATOR:
@@ -181,7 +183,8 @@ class Pauses:
     ) -> tuple[list[ledger.LedgerRow], list[ledger.Move]]:
         """Return the rows that may be published, and the moves of those that may not. Raises Temporary."""
         ends: dict[str, float] = {}
-        names = list(dict.fromkeys(row.destination for row in rows))  # with subscribers, as many as rows
+        # With subscribers, there can be as many names as rows.
+        names = list(dict.fromkeys(row.destination for row in rows))
         for begin in range(0, len(names), READS_AT_ONCE):
             some = names[begin : begin + READS_AT_ONCE]
             ends |= zip(some, await asyncio.gather(*map(self._end, some)), strict=True)
@@ -203,9 +206,10 @@ class Pauses:
     async def _end(self, name: str) -> float:
         """Return the end of the destination's pause; 0 without one.
 
-        What is for a destination that is disabled is published, and held by notify. So is what may expire meanwhile.
+        Deliveries to a disabled destination are published, and notify holds them. So is what may expire meanwhile.
         """
-        configured = self._configured.get(name.partition(SEPARATOR)[0])  # an endpoint's options are its destination's
+        # An endpoint has the options of its destination.
+        configured = self._configured.get(name.partition(SEPARATOR)[0])
         if configured is None or configured.expires_after_seconds is not None:
             return 0.0
         state = await self._states.state(name)

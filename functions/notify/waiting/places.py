@@ -1,7 +1,7 @@
 """A delivery's place in this process, and what happens to one that has none.
 
-The bus gives a process only so many messages at once, and shared/outgoing/gate.py lets no destination and no sender
-take all of these places. On AWS, an instance also needs a lease to try a destination that may hang
+The bus gives a process a limited number of messages at once, and shared/outgoing/gate.py lets no destination and no
+sender take all of these places. On AWS, an instance also needs a lease to try a destination that may hang
 (shared/outgoing/instance_leases.py). A delivery without a place is put back on the bus, up to MAX_PUT_BACKS times.
 After that, or if its destination is in trouble, it waits in the ledger, where an operator sees it.
 """
@@ -65,7 +65,7 @@ async def lease_instance(
 
 
 def no_place_reason(gate: ProcessGate, configured: Configured, lane: str, turn: Turn) -> str:
-    """Return why the delivery has no place, for people. A tenant reads that of an endpoint."""
+    """Return why the delivery has no place, for people. A tenant can read the reason of an endpoint."""
     receiver = "destination" if configured.health is None else "endpoint"
     if turn.health == "healthy":
         return f"earlier deliveries to this {receiver} use its whole share of the capacity"
@@ -82,6 +82,7 @@ async def put_back(
     It is no nack, because a nack slows down the whole subscription and counts towards the bus's tries.
     """
     attributes = {**push.attributes, PUT_BACK: str(put_backs + 1)}
-    delay_seconds = max(0.0, turn.at - notifier.clock.now())  # the clock may have been set ahead
+    # The difference can be negative if the clock was set ahead.
+    delay_seconds = max(0.0, turn.at - notifier.clock.now())
     await notifier.bus.publish(DELIVERIES, [BusMessage(push.data, attributes, delay_seconds)])
     return Acknowledged("deferred", delivery, reason=reason)

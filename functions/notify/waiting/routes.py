@@ -32,7 +32,7 @@ from shared.waiting_route import RETRY_SECONDS, ROUTE, RUN, SINCE, TRIES, Waitin
 
 LEASE_SECONDS: Final = 60.0
 RUN_DELAY_SECONDS: Final = 1.0
-"""Where the bus has delays, a run comes so much later: the row is final by then, and the next wait can reopen it."""
+"""The extra delay of a run on a bus that has delays: the row is final by then, and the next wait can reopen it."""
 MAX_GATE_SECONDS: Final = 60.0
 """The longest wait between two runs that found the way to the system closed, unless it is closed for longer."""
 MAX_SHARE: Final = 1.5

@@ -1,8 +1,8 @@
-"""The sweep: what waits in the ledger and is due goes back onto the bus, at each destination's pace.
+"""The sweep: publish the rows of the ledger that wait and are due, at the pace of each destination.
 
 A sweep purges old rows, checks what alerts are about, closes groups of digests, and publishes what is due: pages of
 rows, several at once. Each row is moved ten minutes ahead before it is published, so that it is due again if this
-process dies in between. Sweeps may overlap: a row is moved by one of them.
+process dies in between. Sweeps may overlap: only one of them moves a row.
 
 Ten thousand deliveries that failed together are due together. A destination that has just come back gets at most
 MAX_PER_SECOND of them a second. The others wait for their turn, and deliveries to other destinations pass them.
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 PURGE_EVERY_SECONDS: Final = 3_600.0
 """A sweep that purges also looks for whatever is due, however old it is."""
 CLOSE_SECONDS: Final = 20.0
-"""The part of a sweep in which groups are closed; the rest is for what goes out by itself."""
+"""The part of a sweep in which groups are closed. The rest is for deliveries outside groups."""
 CLOSE_AGAIN_SECONDS: Final = 5.0
-"""At the end of a sweep, as far as it has so much time left."""
+"""The time for closing groups again at the end of a sweep, if the sweep has it left."""
 END_SECONDS: Final = 57.0
 """A sweep begins nothing after that: the scheduler waits for a minute."""
 BATCH_ROWS: Final = 200
@@ -44,13 +44,15 @@ PAGES_AT_ONCE: Final = 3
 SWEEP_SECONDS: Final = 45.0
 """Less than the scheduler waits for an answer, by what the last pages may take."""
 STAY_SECONDS: Final = 53.0
-"""How long a sweep stays where the bus has no delays: what comes due between two sweeps comes late."""
+"""The time for which a sweep runs on a bus without delays. Rows that become due between two sweeps are published
+late."""
 NEXT_SWEEP_SECONDS: Final = 61.0
 """The next sweep is there by then."""
 TURN_SECONDS: Final = 0.5
 """The wait between two looks while deliveries wait for their turn at a destination's pace."""
 LOOK_SECONDS: Final = 5.0
-"""The longest wait between two looks for what is due before the next sweep: a new one may be due meanwhile."""
+"""The longest wait between two searches for rows that are due before the next sweep: a new row may become due in the
+meantime."""
 MAX_PER_SECOND: Final = 400
 REPORT_SECONDS: Final = 59.0
 """A line for each destination in a minute. On the clouds, each sweep reports, which may come a little early."""
@@ -70,7 +72,8 @@ class Backlog:
 
     def note(self, rows: Iterable[LedgerRow]) -> None:
         for row in rows:
-            name = row.destination.partition(SEPARATOR)[0]  # no metric has a label for each endpoint
+            # The destination's name alone: no metric has a label for each endpoint.
+            name = row.destination.partition(SEPARATOR)[0]
             count, oldest_at = self._counts.get(name, (0, row.created_at))
             self._counts[name] = count + 1, min(oldest_at, row.created_at)
 
@@ -140,7 +143,7 @@ class Pace:
 
 
 class Sweeper:
-    """Sweeps may overlap: each row is moved by one of them."""
+    """Sweeps may overlap: only one of them moves a row."""
 
     def __init__(
         self,
@@ -176,7 +179,7 @@ class Sweeper:
     async def sweep(self) -> int:
         """Purge, look for alerts, close groups, publish what is due, and close groups again if the run looks ahead.
 
-        Returns how many deliveries were published. Raises Temporary; what was not moved or published stays due.
+        Returns how many deliveries were published. Raises Temporary; rows that were not moved or published stay due.
         """
         start = self._clock.now()
         await self._purge()
@@ -230,7 +233,8 @@ class Sweeper:
         if now >= self._purge_at:
             self._purge_at = now + PURGE_EVERY_SECONDS
             self._complete_at = None  # once an hour, whatever is due is looked for, however old it is
-            # A jump of the clock by years must not forget what was delivered: it would be delivered again.
+            # If the clock jumps by years, the rows of past deliveries must stay: without them, events would be
+            # delivered again.
             if self._purge_clock is None:
                 newest_at = next((row.created_at for row in await self._ledger.rows(1)), None)
                 self._purge_clock = retention.PurgeClock(newest_at, self._clock.now)
@@ -262,7 +266,7 @@ class SweepRun:
     _is_bus_down: bool = False
 
     async def drain(self, since: float, start: float) -> float | None:
-        """Publish what is due, in the time that the sweep has which began at `start`.
+        """Publish the rows that are due. The sweep began at `start`, which bounds the time that is left.
 
         Return since when nothing was due; None if time ran out or a row could not be moved.
         """
@@ -306,7 +310,8 @@ class SweepRun:
 
     @property
     def _stays(self) -> bool:
-        """Return whether it waits for what is due before the next sweep: the bus does not keep it back."""
+        """Return whether the sweep itself waits for rows that are due before the next sweep, because the bus has no
+        delays."""
         return self.looks_ahead and not self.bus.max_delay_seconds
 
     async def _due(self, now: float, start: float, end: float, limit: int, since: float) -> Sequence[LedgerRow]:
@@ -318,7 +323,7 @@ class SweepRun:
         return [row for row in found if waits_for_slot(row) or (row.retry_at or now) <= now]
 
     async def _next_wait(self, now: float, start: float, end: float) -> float | None:
-        """Return how long to wait for what is due before the next sweep; None if nothing is.
+        """Return how long to wait for the next row that is due before the next sweep; None if nothing is.
 
         Where the bus has delays, such rows go onto it at once instead.
         """
@@ -334,7 +339,8 @@ class SweepRun:
         return min(max(at - now, TURN_SECONDS), LOOK_SECONDS, last_look)
 
     async def _publish_ahead(self, now: float, end: float) -> None:
-        """Publish with a delay what is due in the next minute, but for short waits: these have a timer of their own."""
+        """Publish with a delay the rows that are due in the next minute, except for short waits, which have a timer of
+        their own."""
         since = now
         while self.clock.now() < end and not self._is_bus_down:
             rows = await self.due(now + TIMER_SECONDS, BATCH_ROWS, since)

@@ -1,6 +1,6 @@
 """The log of a tenant's deliveries, from the ledger's rows, and its messages.
 
-A delivery's id in the API names its row but not its tenant, which is always that of the path.
+A delivery's id in the API identifies its row but not its tenant. The tenant is always the one in the path.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ Position = tuple[float, str]
 Found = TypeVar("Found")
 PAGE: Final = 100
 MAX_PARTS: Final = 1_000
-"""Of an event that a step split: how many of its parts are looked through for one delivery."""
+"""The number of parts of a split event that are searched for a delivery."""
 MAX_SHOWN_BYTES: Final = 1_048_576
 """Of an event's data. Lambda answers at most 6 MB."""
 _AFTER_HYPHEN: Final = "."
@@ -321,7 +321,8 @@ async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | 
 async def messages_between(
     service: Service, tenant: Tenant, since: float | None, until: float | None, after: str = ""
 ) -> AsyncIterator[Message]:
-    """Yield the messages that were received from `since` to `until`, newest first, after the one with that id."""
+    """Yield the messages that were received from `since` to `until`, newest first, beginning after the message with
+    that id."""
     begin = after or ("" if until is None else directory.time_mark(until))
     end = "" if since is None else directory.time_mark(since) + _AFTER_HYPHEN
     while True:
@@ -348,7 +349,8 @@ async def whole_event(service: Service, message: Message) -> Event | None:
 
 
 def presentable(data: Json) -> tuple[Json, bool]:
-    """Return data as it can be shown, and True; null and False for what is too large. Lone surrogates are replaced."""
+    """Return the data in a form that can be shown, and True; or null and False if it is too large. Lone surrogates are
+    replaced."""
     text = to_json(data)
     try:
         content = text.encode()

@@ -138,9 +138,9 @@ async def enable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
 
 
 async def _end_pauses(call: Call) -> None:
-    """End the pauses after failures: whoever repairs an endpoint has it tried at once. Raises Temporary.
+    """End the pauses after failures, so that an endpoint is tried as soon as it has been repaired. Raises Temporary.
 
-    Before the change, so that one that fails is made again with it.
+    This happens before the change: if it fails, the caller repeats both.
     """
     ledger, now = call.service.ledger, call.now
     for destination in call.service.settings.destinations:

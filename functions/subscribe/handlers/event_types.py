@@ -1,4 +1,4 @@
-"""The catalogue of event types: those of the configuration, and those of the API. The configuration's stand first."""
+"""The catalogue of event types, which come from the configuration and from the API. The configuration's stand first."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
@@ -112,8 +112,8 @@ async def export_event_types(call: route.Call, query: models.ExportQuery) -> mod
     document = openapi_document(part.types, settings.portal_name, payload=settings.payload)
     if not part.is_whole or len(texts_json(document)) > MAX_ANSWER_BYTES:
         rule = f"the document would have more than {MAX_ANSWER_BYTES // 1_000_000} MB, or {MAX_TYPES:,} event types"
-        act = "export one `group` at a time, or list the event types page by page"
-        raise problems.ApiProblem("answer_too_large", f"{rule}; {act}")
+        advice = "export one `group` at a time, or list the event types page by page"
+        raise problems.ApiProblem("answer_too_large", f"{rule}; {advice}")
     return models.Exported.model_validate(document)
 
 
@@ -144,7 +144,7 @@ async def find_event_type(service: Service, name: str) -> model.EventType | None
 
 
 async def event_types_after(service: Service, after: str, limit: int) -> list[model.EventType]:
-    """Return the types whose names come after that one, in their order."""
+    """Return the types whose names come after that name, in the order of their names."""
     configured = sorted(name for name in service.settings.event_types if name > after)[:limit]
     kept = await service.directory.page(model.EventType, directory.EVENT_TYPES, limit, after)
     both = {each.name: each for each in kept}
@@ -153,7 +153,8 @@ async def event_types_after(service: Service, after: str, limit: int) -> list[mo
 
 
 async def event_types_from(service: Service, after: str) -> AsyncIterator[model.EventType]:
-    """Yield the types whose names come after that one, in their order. Few are read at once: a type may have 350 kB."""
+    """Yield the types whose names come after that name, in the order of their names. Few are read at once: a type may
+    have 350 kB."""
     while found := await event_types_after(service, after, READ_AT_ONCE):
         for each in found:
             yield each
@@ -163,7 +164,7 @@ async def event_types_from(service: Service, after: str) -> AsyncIterator[model.
 
 
 async def catalogue_part(service: Service, group: str = "") -> CataloguePart:
-    """Return as many of the types, or of those of a group, as one answer can have."""
+    """Return as many of the types, or of the types of a group, as an answer can contain."""
     types: list[model.EventType] = []
     size = 0
     async for each in event_types_from(service, ""):

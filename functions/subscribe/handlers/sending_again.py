@@ -67,7 +67,8 @@ async def resend_delivery(call: Call, _: models.NoBody) -> models.Resent:
 
 
 def _force(state: models.State | None) -> Force:
-    """Return the force for what was in that state. What was not delivered may be by now, and is then not sent again."""
+    """Return the force for deliveries that were in that state. A delivery that was not delivered then may be delivered
+    by now; it is not sent again."""
     return "true" if state in (None, "delivered") else "failed"
 
 

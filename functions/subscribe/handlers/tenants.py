@@ -47,7 +47,8 @@ async def delete_tenant(call: Call, _: models.NoQuery) -> None:
     """Delete a tenant with its endpoints, and revoke its portal tokens."""
     await delete_endpoints(call, call.tenant)
     await call.service.documents.delete(TENANTS, call.tenant)
-    await delete_endpoints(call, call.tenant)  # those that were made meanwhile
+    # Deletes also endpoints that were created in the meantime.
+    await delete_endpoints(call, call.tenant)
 
 
 async def delete_endpoints(call: Call, tenant: str) -> None:
@@ -144,7 +145,7 @@ async def get_portal_info(call: Call, _: models.NoQuery) -> models.PortalInfo:
 
 
 def base_url(call: Call) -> str:
-    """Return what stands before `/portal`: as configured, else the host that the request was sent to."""
+    """Return the URL before `/portal`: as configured, otherwise with the host that the request was sent to."""
     configured = call.service.settings.public_url
     if configured:
         return configured

@@ -70,7 +70,7 @@ class AskingSettings(step.Settings):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request to another system. `url` is without credentials; `content_type` is that of the body."""
+    """A request to another system. `url` is without credentials; `content_type` is the content type of the body."""
 
     method: str
     url: str

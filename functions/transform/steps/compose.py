@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Map(Settings, Step):
-    """A JMESPath expression over the event. What it finds becomes the data."""
+    """A JMESPath expression over the event. Its result becomes the data."""
 
     summary: ClassVar[str] = "Compute new data with a JMESPath expression over the event."
     example: ClassVar[Example] = Example(
@@ -184,7 +184,8 @@ class Split(Settings, Step):
         if self._into is None:
             return Many(tuple(event.with_data(item) for item in items), note)
         rest: Json = without(event.data, self._path.parts) if self._path.parts else {}
-        output.verify_events(len(items), len(items) * output.verify_output(rest))  # each event has a copy of the rest
+        # Each event has a copy of the rest of the data.
+        output.verify_events(len(items), len(items) * output.verify_output(rest))
         return Many(tuple(event.with_data(paths.with_value(rest, self._into.parts, item)) for item in items), note)
 
 

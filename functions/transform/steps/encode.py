@@ -139,7 +139,8 @@ def _from_html(content: bytes) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def _character(reference: str) -> str:
-    name = reference[1:]  # with its semicolon, as `html5` has it
+    # With its semicolon, as the names in `html5` have it.
+    name = reference[1:]
     is_known = name.startswith("#") or name in html5
     character = html.unescape(reference) if is_known else ""
     if not character or "\ufffd" in character:

@@ -192,8 +192,8 @@ def seal(plaintext: bytes, key: Key, binding: Binding, nonce: bytes) -> str:
 
 
 def unseal(sealed: str, keys: Sequence[Key], binding: Binding) -> bytes:
-    """Return the plaintext. Raises Permanent: `unknown_key` for an unknown key id, `cryptography_failed` for all
-    else."""
+    """Return the plaintext. Raises Permanent: `unknown_key` for an unknown key id, `cryptography_failed` for any other
+    failure."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -272,8 +272,8 @@ def encrypt_jwe(plaintext: bytes, key: JweKey, algorithm: str | None) -> str:
 
 
 def decrypt_jwe(text: str, keys: Sequence[JweKey], place: str, algorithms: Collection[str]) -> Decrypted:
-    """Raises Permanent: `unknown_key` for an unknown key id, `cryptography_failed` for all else that does not decrypt
-    or is not accepted."""
+    """Raises Permanent: `unknown_key` for an unknown key id, `cryptography_failed` for any other text that cannot be
+    decrypted or is not accepted."""
     header = _header(text, place)
     _verify_header(header, place, algorithms)
     for key in keys_with_id(keys, header.get("kid")):

@@ -200,7 +200,9 @@ class Lint(Settings, Step):
     def prepare(self) -> None:
         if self.format is None and self.schema_ is None and self.types is None:
             raise ValueError("set `format`, `schema` or `types`")
-        if (self.on_fault == "switch") is not (self.chain is not None):
+        switches_chain = self.on_fault == "switch"
+        has_chain = self.chain is not None
+        if switches_chain != has_chain:
             raise ValueError("`on_fault: switch` and `chain` require each other")
         if self.into is not None and self.on_fault != "warn":
             raise ValueError("`into` requires `on_fault: warn`")

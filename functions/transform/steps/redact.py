@@ -178,7 +178,8 @@ def _number_equal_names(names: list[str]) -> list[str]:
     """Return `a`, `a (2)`, `a (3)` for `a`, `a`, `a`; a number whose name is in use is skipped."""
     used = set(names)
     seen: set[str] = set()
-    numbers = itertools.count(2)  # one count for all, so that each name needs no search of its own
+    # One count for all names, so that no name starts its search at 2 again.
+    numbers = itertools.count(2)
     apart: list[str] = []
     for name in names:
         unused = name

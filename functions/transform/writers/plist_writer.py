@@ -26,7 +26,7 @@ _INTEGERS: Final = range(-(1 << 63), 1 << 64)
 
 
 class _NegativeZero(float):
-    """-0.0 of a type of its own: plistlib writes values of one type that are equal as one, and 0.0 equals -0.0."""
+    """-0.0 with a type of its own. plistlib writes equal values of one type only once, and 0.0 equals -0.0."""
 
 
 def write_binary_plist(value: Json, *, dates: bool, omit_nulls: bool) -> bytes:

@@ -1,6 +1,6 @@
 """Batches of messages that Lambda reads from a queue of SQS, and the answer that says which of them are to come again.
 
-The messages of a batch are taken at the same time, and what becomes of one does not matter to another.
+The messages of a batch are taken at the same time, and the outcome of one message does not affect another.
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessageBatch.html
@@ -116,7 +116,7 @@ def _groups(records: Sequence[Record]) -> list[Sequence[Record]]:
 async def _take_together(function: str, records: Sequence[Record], take: Take, deadline: float) -> set[Record]:
     """Return those that are done by the deadline. The others are cancelled."""
     left_seconds = deadline - asyncio.get_running_loop().time()
-    if left_seconds <= 0:  # what is not begun has no half-done effect
+    if left_seconds <= 0:  # a message that was not begun has no half-done effect
         _log_late(function, len(records))
         return set()
     if len(records) == 1:  # as good as always, and in no task of its own
@@ -175,7 +175,7 @@ class Queues:
         self._base_url = place.endpoint or f"https://sqs.{place.region}.amazonaws.com"
 
     async def postpone(self, arn: str, messages: Sequence[tuple[str, int]]) -> None:
-        """Let each message, named by its receipt handle, come again after so many seconds."""
+        """Let SQS deliver each message again after the seconds given for its receipt handle."""
         entries: list[JsonObject] = [
             {"ReceiptHandle": handle, "VisibilityTimeout": seconds} for handle, seconds in messages
         ]

@@ -74,7 +74,8 @@ class AwsClient:
         return await self._client.call("POST", "/", headers, body, timeout_seconds, may_repeat=may_repeat)
 
     def _action_headers(self, target: str, body: bytes) -> dict[str, str]:
-        """Do as signed_headers, for the one kind of request that all actions are, in half the time."""
+        """Return the same as signed_headers in half the time, but only for the requests of actions, which are all of
+        one kind."""
         credentials, moment = self._credentials(), timestamp(int(self._now()))
         headers = {"Content-Type": self._content_type, "X-Amz-Target": target, "X-Amz-Date": moment}
         names, token_line = "content-type;host;x-amz-date;x-amz-target", ""

@@ -1,8 +1,8 @@
 """DynamoDB: values and expressions as its JSON, and items read, queried and written, alone.
 
-A write may have a condition. Where it does not hold, DynamoDB's answer has the item as it is, so that whoever decides
-by it need not read. A write whose answer was lost is sent again: an item's own mark of its last write then tells
-whether the item that stands in the way is the one that was to be written.
+A write may have a condition. If the condition does not hold, DynamoDB's answer contains the item as it is, so the
+caller can decide again without reading it. A write whose answer was lost is sent again: an item's own mark of its last
+write then tells whether the item that stands in the way is the one that was to be written.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 """
@@ -32,7 +32,7 @@ MAX_KEY_BYTES: Final = 1_024
 
 Value: TypeAlias = str | int | float | bytes | tuple[str, ...] | None
 Fields: TypeAlias = Mapping[str, Value]
-"""An item. An attribute that is None is one that it does not have."""
+"""An item. The item does not have the attributes that are None."""
 
 
 def item_key(text: str) -> str:
@@ -77,7 +77,8 @@ def _number(text: str) -> int | float:
 
 def to_item(fields: Fields) -> JsonObject:
     return {
-        name: {"S": value} if isinstance(value, str) else encoded(value)  # most are text, and a call takes as long
+        # Texts are encoded in place: most values are texts, and a call would take as long as the encoding.
+        name: {"S": value} if isinstance(value, str) else encoded(value)
         for name, value in fields.items()
         if value is not None
     }
@@ -148,7 +149,7 @@ NO_VALUES: Final[Fields] = MappingProxyType({})
 
 
 class Condition(NamedTuple):
-    """A condition in DynamoDB's own words. `#name` stands for an attribute, `:name` for one of the values."""
+    """A condition in DynamoDB's own words. `#name` stands for an attribute, and `:name` for a value."""
 
     expression: str
     values: Fields = NO_VALUES
@@ -168,7 +169,8 @@ class Dynamo:
         self._client.close()
 
     async def put(self, table: Table, fields: Fields, condition: Condition | None = None) -> Fields | None:
-        """Write the whole item. Return None, or what stands there where the condition does not hold: empty if nothing.
+        """Write the whole item. Return None; or, if the condition does not hold, the item that is stored, which is
+        empty if there is none.
 
         Raises Temporary, as all of these do.
         """
@@ -332,7 +334,8 @@ class Dynamo:
         content, target = texts_json(request), f"DynamoDB_20120810.{action}"
         try:
             return await with_retries(
-                # Twice is as good as once: what is conditional finds its condition gone, the rest writes the same.
+                # A write can safely be sent twice: a conditional write finds its condition gone, and any other writes
+                # the same.
                 lambda: self._client.action(target, content, CALL_SECONDS, may_repeat=True),
                 is_passing_answer,
                 PATIENT,
@@ -360,7 +363,8 @@ class Dynamo:
 
 
 def is_expired(fields: Fields, now: float) -> bool:
-    """Return whether DynamoDB may delete the item. It may take days, so whoever finds it treats it as gone."""
+    """Return whether DynamoDB may delete the item. This may take days, so a reader that finds the item treats it as
+    gone."""
     expires_at = fields.get(EXPIRES_AT)
     return isinstance(expires_at, int | float) and expires_at <= now
 

@@ -12,7 +12,8 @@ from typing import Final, Protocol, TypeVar
 from shared import errors, time_bound
 
 STOP_SECONDS: Final = 2.5
-"""So long before Lambda's limit the work ends: enough to say what is done, and when the rest is to come again."""
+"""The time by which the work ends before Lambda's limit: enough to report which messages are done, and when the others
+are to be delivered again."""
 
 Answer = TypeVar("Answer")
 
@@ -20,7 +21,7 @@ Answer = TypeVar("Answer")
 class LambdaContext(Protocol):
     """The second argument of every handler, as far as it is used.
 
-    `invoked_function_arn` ends with the alias if the function was called by one.
+    `invoked_function_arn` ends with the alias if the function was called by an alias.
     """
 
     invoked_function_arn: str
@@ -43,7 +44,8 @@ def run(work: Callable[[float], Coroutine[object, object, Answer]], context: Lam
         try:
             return await work(deadline)
         finally:
-            loop.stop()  # after this turn; run_until_complete takes one more
+            # Stops the loop after this turn; run_until_complete would take one turn more.
+            loop.stop()
 
     task = loop.create_task(stop_after())
     loop.run_forever()

@@ -50,7 +50,7 @@ class DynamoJournal:
             await self._store.put(tables.DEAD_LETTERS, dead_letter_item(entry, blob, self._retention))
 
     async def _record_event(self, entry: journal.EventEntry) -> None:
-        """Write the event. A second pass (redelivery, replay) changes only what was decided."""
+        """Write the event. A second pass (redelivery, replay) changes only the decisions."""
         key, body = dynamo.item_key(entry.event.id), journal_entries.event_body(entry)
         is_kept = len(body) <= dynamo.MAX_FIELD_BYTES  # it always is, where there is a place for blobs
         has_document = is_kept and self._retention.bodies_seconds >= self._retention.events_seconds

@@ -104,7 +104,7 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         return fence + 1 if found is None or found.get(VERSION) == version else None
 
     async def _merge(self, key: str, fence: int, now: float, digest_id: str) -> bool:
-        """Do as rules.merge, in one write: what it leaves as it is need not be known."""
+        """Apply rules.merge in one write. The fields that it leaves unchanged need not be read."""
         found = await self._store.update(
             tables.DELIVERIES, key, merged_fields(fence, now, digest_id), _waits_since(fence)
         )
@@ -130,7 +130,7 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         return sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
-        """Let the destination take no delivery until `release`."""
+        """Hold the deliveries to the destination until `release`."""
         await self._store.update(tables.DESTINATIONS, destination, {"disabled_reason": reason, "updated_at": now})
 
     async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
@@ -139,9 +139,8 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         await self._store.update(tables.DESTINATIONS, destination, pause)
 
     async def release(self, destination: str, now: float) -> int:
-        """Forget that the destination is disabled or paused, then make what is held for it due, a row at a time.
-
-        If it fails between, the rest stays held: call it again.
+        """Forget that the destination is disabled or paused, then make the deliveries that are held for it due, a row
+        at a time. If this fails part of the way, the remaining deliveries stay held, and it can be called again.
         """
         await self._store.delete(tables.DESTINATIONS, destination)
         count = 0
@@ -150,7 +149,7 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         return count
 
     async def _release_held(self, destination: str, now: float) -> int:
-        """Release once what is held: an index may still have what was released a moment before."""
+        """Release each held delivery once: an index may still contain deliveries that were released a moment ago."""
         count = 0
         async for keys in self._lists.keys(rules.HELD, destination):
             for some in batching.batches(keys, AT_ONCE):
@@ -224,9 +223,10 @@ class DynamoLedger(ledger_writes.LedgerWrites):
     async def _write(
         self, key: str, decide: Decide[Answer], known: _Known | None, now: float = 0.0
     ) -> tuple[Answer, str]:
-        """Decide by what is known, else by what is stored, and write. Return the answer and the row's version.
+        """Decide by the row that is known, or by the stored row if none is known, and write. Return the answer and the
+        row's version.
 
-        To write nothing is decided by what is stored only. `now` is for what makes a new row: one that has expired
+        Only the stored row can decide that nothing is written. `now` is for what makes a new row: one that has expired
         until then is as good as none.
         """
         is_stored = False
@@ -412,9 +412,11 @@ class LedgerLists:
         at = "" if before is None else endpoint_at(before)
         chunk = CHUNK if state else limit
         looked_through = 0
-        condition = (
-            f"attribute_{'exists' if state == rules.DEAD_LETTERED else 'not_exists'}(#{tables.FAILED})" if state else ""
-        )
+        condition = ""
+        if state == rules.DEAD_LETTERED:
+            condition = f"attribute_exists(#{tables.FAILED})"
+        elif state:
+            condition = f"attribute_not_exists(#{tables.FAILED})"
         rows: list[LedgerRow] = []
         while len(rows) < limit and looked_through < MANY * MAX_CHUNKS:
             found = await self._store.query_newest(
@@ -434,7 +436,7 @@ class LedgerLists:
     ) -> AsyncIterator[list[str]]:
         """Yield the keys of rows, newest first; some may be in another state meanwhile.
 
-        All rows in a state are looked through, of rows in any state so many chunks as MAX_CHUNKS.
+        With a state, all rows in this state are searched; without one, at most MAX_CHUNKS chunks of rows.
         """
         index = tables.DELIVERIES_BY_STATE if state else tables.LISTED_DELIVERIES
         chunks = 0

@@ -115,7 +115,7 @@ def _is_passing(answer: Answer) -> bool:
 
 
 def _is_gone(answer: Answer) -> bool:
-    """Return whether S3 itself says that there is no such object. A proxy may answer 404 for a moment, too."""
+    """Return whether S3 itself says that the object does not exist. A proxy may answer 404 for a moment, too."""
     return answer.status == 404 and _code(answer) == "NoSuchKey"
 
 

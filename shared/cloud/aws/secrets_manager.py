@@ -24,7 +24,7 @@ def from_secrets_manager(place: AwsPlace, prefix: str = "") -> AsyncReader:
         error = error_name(answer)
         if error == "ResourceNotFoundException":
             return None
-        if error in ("AccessDenied", "AccessDeniedException"):  # also for what is not there
+        if error in ("AccessDenied", "AccessDeniedException"):  # also the answer for a secret that does not exist
             detail = f"Secrets Manager lets this role read no secret {prefix + name!r}, or there is none"
             raise SecretDenied("secret_unavailable", detail)
         detail = f"Secrets Manager answered {answer.status} {error} for {prefix + name!r}"

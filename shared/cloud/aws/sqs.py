@@ -96,7 +96,8 @@ def _fitting_attributes(message: ports.BusMessage) -> dict[str, str]:
         is_fitting = len(fitting) < MAX_PLAIN_ATTRIBUTES and _is_fitting(name, value)
         (fitting if is_fitting else others)[name] = value
     if others:
-        fitting[ATTRIBUTES] = json.dumps(others, separators=(",", ":"))  # in ASCII, halves of surrogate pairs too
+        # JSON in ASCII, which can also contain halves of surrogate pairs.
+        fitting[ATTRIBUTES] = json.dumps(others, separators=(",", ":"))
     return fitting
 
 
@@ -111,7 +112,8 @@ def _is_fitting_name(name: str) -> bool:
 
 
 def _is_fitting_text(text: str) -> bool:
-    return text.isprintable() or not _UNFIT.search(text)  # what is printable fits, and is known in a tenth of the time
+    # Printable text is always allowed, and this check takes a tenth of the time.
+    return text.isprintable() or not _UNFIT.search(text)
 
 
 def message_of(record: Json) -> push.Push:
@@ -168,7 +170,8 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class SqsBus:
-    """`queues` is the URL of each topic's queue. `batches` is False where nobody publishes while another one does."""
+    """`queues` is the URL of each topic's queue. `batches` is False in a process that never publishes several messages
+    at the same time."""
 
     max_delay_seconds = float(MAX_DELAY_SECONDS)
 

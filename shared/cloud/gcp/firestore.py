@@ -51,8 +51,8 @@ Fields: TypeAlias = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """`fields` None deletes. `is_new`: create, where there is none. `mask`: only these fields; None is the whole
-    document. `increments` are added to integers, as part of the same write.
+    """`fields` None deletes. `is_new`: create the document; a conflict if it exists. `mask`: only these fields; None is
+    the whole document. `increments` are added to integers, as part of the same write.
 
     `version`: only where the document is still as the write left it that answered this version.
     """
@@ -182,7 +182,7 @@ def beginning(field: str, prefix: str) -> list[Where]:
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
-"""Of one transaction: it is begun again where another was faster."""
+"""The tries of a transaction, which is begun again if another transaction was faster."""
 CONTENTION_SECONDS: Final = 0.05
 MAX_IDS_IN_QUERY: Final = 30
 MAX_WRITES: Final = 500
@@ -202,7 +202,8 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
 
 Answer = TypeVar("Answer")
 Decide = Callable[[Fields | None], tuple[Answer, Write | None]]
-"""From a document's fields, None if there is none, to an answer and what is to be written, if anything."""
+"""Takes a document's fields, or None if the document does not exist. Returns an answer, and the fields to write, if
+any."""
 DecideAll = Callable[[Mapping[str, Fields]], tuple[Answer, Sequence[Write]]]
 """The same of many documents, by id: those that exist."""
 
@@ -259,7 +260,9 @@ class Firestore:
         try:
             answer = await self._call("commit", {"writes": [self._written(write)]}, ALONE)
         except _Rejection as rejection:
-            if rejection.status in (IS_THERE if write.is_new else IS_ANOTHER if write.version else ()):
+            if write.is_new and rejection.status in IS_THERE:
+                return None
+            if not write.is_new and write.version and rejection.status in IS_ANOTHER:
                 return None
             raise self._temporary("commit", rejection) from rejection
         results = objects_at(answer, "writeResults")
@@ -333,7 +336,7 @@ class Firestore:
     async def _begin(
         self, collection: str, ids: Sequence[str], mask: Sequence[str], last: str | None
     ) -> tuple[Mapping[str, Fields], str]:
-        """Begin a transaction. `last` is the one tried before it, which gives it its place in the queue."""
+        """Begin a transaction. `last` is the previous try, which gives this one its place in the queue."""
         read_write: JsonObject = {"retryTransaction": last} if last else {}
         answers = await self._call(
             "batchGet",
@@ -376,7 +379,8 @@ class Firestore:
             headers["Authorization"] = authorization
         path, content = f"/v1/{self._documents}:{method}", texts_json(body)  # its few floats are read as the same
         try:
-            # Twice is as good as once: what is conditional finds its condition gone, the rest writes the same again.
+            # A write can safely be sent twice: a conditional write finds its condition gone, and any other writes the
+            # same.
             answer = await self._client.call("POST", path, headers, content, CALL_SECONDS, may_repeat=True)
         except AnswerTooLarge as error:
             raise TooLarge(self._code, f"Firestore: {error}") from error

@@ -23,7 +23,7 @@ HEAD_SECONDS: Final = 10.0
 sender on this machine that opens connections and sends nothing would use up the 1,024 descriptors of a process."""
 MAX_HEAD_BYTES: Final = 2 * http.MAX_HEADER_BYTES
 """Of a head, of the extensions of a chunk, or of trailers. uvicorn keeps a header without an end in memory until it has
-none left. The function itself rejects what is less than this and too large."""
+none left. Headers that are smaller than this, but too large for the function, are rejected by the function itself."""
 LINGER_SECONDS: Final = 0.25
 """How long a server that ends still takes a request on an open connection. Closed at once, a request that is on its
 way would be reset: this happens in each reload of `make dev`."""
@@ -114,7 +114,8 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             if self._is_ending:
                 self.cycle.keep_alive = False
-            self.headers = []  # for the trailers; the request has its own headers already
+            # A new list for the trailers, because the request already has its headers.
+            self.headers = []
 
     def on_body(self, body: bytes) -> None:
         self._unfinished_bytes = 0
@@ -148,7 +149,8 @@ class BoundedProtocol(HttpToolsProtocol):
                 rest = rest[offer.args[0] :]
                 head = self._head_without_upgrade()
                 self.parser = HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+                # As in uvicorn's own protocol.
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
                 self.parser.feed_data(head)
             else:
                 return
@@ -162,7 +164,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _log_rejected(self, status: int, code: errors.ServerCode | errors.RejectedCode, detail: str) -> None:
-        """`detail` holds nothing of what was sent."""
+        """`detail` quotes nothing of the request."""
         logs.log(
             "WARNING", _REJECTED, function=self.function, outcome=_REJECTED, status=status, code=code, detail=detail
         )

@@ -54,7 +54,8 @@ class FirestoreJournal:
                 return []
             return event_writes(entry, self._retention)
         if isinstance(entry, journal.AttemptEntry):
-            return []  # the ledger has it
+            # The ledger has it already.
+            return []
         blob = await journal_entries.put_large_message(entry, self._blobs, MAX_DOCUMENT_BYTES)
         return [dead_letter_write(entry, blob, self._retention)]
 
@@ -90,7 +91,7 @@ def keyed(value: str, seq: int) -> str:
 
 
 def event_writes(entry: journal.EventEntry, retention: Retention) -> list[Write]:
-    """Return the event's writes. A second pass (redelivery, replay) changes only what was decided."""
+    """Return the event's writes. A second pass (redelivery, replay) changes only the decisions."""
     event, shard = entry.event, shards.shard_of(entry.event.id)
     seq = journal_entries.event_seq(entry)
     fields: dict[str, Value] = {

@@ -87,7 +87,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return await self._create_or_change(rules.new_row(delivery, delivery.id, now), gather_row)
 
     async def _create_or_change(self, new_row: LedgerRow, decide: DecideClaim, *, is_new: bool = True) -> Claim:
-        """Create the row as it is to be, or change the stored one. `is_new`: none is stored, most likely."""
+        """Create the row as it is to be, or change the stored one. `is_new`: the row is probably not stored yet."""
         if is_new:
             answer, decided_row = decide(new_row)
             version = await self._store.write_if(new_document(decided_row))
@@ -163,11 +163,11 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
 
         try:
             return await self._store.transact_all(LEDGER, [key for key, _ in moves], ROW, decide)
-        except Temporary:  # perhaps because of one of them, which is to hold up no other
+        except Temporary:  # One of them may be the reason, and it must not delay the others.
             return await self._move_all(moves, lambda key, fence: self._change(key, lambda row: move(row, fence)))
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
-        """Let the destination take no delivery until `release`."""
+        """Hold the deliveries to the destination until `release`."""
         await self._set(destination, {"disabled_reason": reason, "updated_at": now})
 
     async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
@@ -175,9 +175,8 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         await self._set(destination, {"paused_until": until, "pause_reason": reason, "updated_at": now})
 
     async def release(self, destination: str, now: float) -> int:
-        """Forget that the destination is disabled or paused, then make what is held for it due, a row at a time.
-
-        If it fails between, the rest stays held: call it again.
+        """Forget that the destination is disabled or paused, then make the deliveries that are held for it due, a row
+        at a time. If this fails part of the way, the remaining deliveries stay held, and it can be called again.
         """
         await self._store.commit([firestore.Write(DESTINATIONS, destination, None)])
         count = 0
@@ -302,7 +301,8 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return [row_of(document.fields) for document in await self._store.query(query)]
 
     async def _with_messages(self, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
-        """Read by themselves, so many at a time as an answer can hold. A row without one is left as it is."""
+        """The number of rows that are read at a time when they are read by themselves: an answer can hold no more. A
+        row without one is left as it is."""
         keys = [row.key for row in rows if row.state not in rules.FINAL]
         answers = await asyncio.gather(
             *(self._store.get(LEDGER, some, ("message",)) for some in batching.batches(keys, MESSAGES_AT_ONCE))
@@ -468,7 +468,8 @@ def old_due_query(now: float, limit: int) -> JsonObject:
 
 
 def held_query(destination: str, limit: int, state: str = rules.HELD) -> JsonObject:
-    """Return the query for what is held for a destination, in any order. `state` may be an earlier version's word."""
+    """Return the query for the deliveries that are held for a destination, in any order. `state` may be an earlier
+    version's word."""
     field = "by_destination_state"
     where = firestore.beginning(field, f"{destination}/{state}/")
     return firestore.query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
@@ -484,7 +485,7 @@ def event_query(event_id: str, after: firestore.Name | None = None) -> JsonObjec
 
 
 def index_of(destination: str | None, state: str | None) -> tuple[str, str]:
-    """Return the field that finds such rows, newest first, and its prefix. It may find others too."""
+    """Return the field that finds the wanted rows, newest first, and its prefix. It may find others too."""
     if state in FOUND:
         return ("by_state", f"{state}/") if destination is None else ("by_destination_state", f"{destination}/{state}/")
     return ("created", "") if destination is None else ("by_destination", f"{destination}/")

@@ -113,7 +113,7 @@ def _kept_back(message: BusMessage) -> BusMessage:
 
 
 def _groups(messages: Sequence[BusMessage]) -> list[_Group]:
-    """Return groups as large as one request takes, so that a batch waits in few places of the queue."""
+    """Return groups that are as large as a request can be, so that a batch takes few places of the queue."""
     whole = _Group(messages, _weight(len(messages), sum([len(message.data) for message in messages])))
     if whole.weight <= MAX_BATCH_BYTES:  # as good as always
         return [whole] if messages else []

@@ -89,7 +89,7 @@ class BucketBlobs:
 
 
 def _is_gone(answer: Answer) -> bool:
-    """Return whether Cloud Storage itself says that there is no such object: a 404 also means a missing bucket, and a
+    """Return whether Cloud Storage itself says that the object does not exist: a 404 also means a missing bucket, and a
     proxy may answer it for a moment.
 
     The words are the whole answer to a download, and the message in the JSON of the other answers.

@@ -30,7 +30,7 @@ MARGIN_SECONDS: Final = 225.0
 LAST_SECONDS: Final = 10.0
 """A token that ends sooner may end on its way."""
 PAUSE_SECONDS: Final = 15.0
-"""Between two tries while the old token serves: each may make whoever asks wait ASK_SECONDS."""
+"""The time between two tries while the old token is valid: each try can make a caller wait ASK_SECONDS."""
 IDENTITY_SECONDS: Final = 1_800.0
 """How long an identity token is used, of the hour that it is good for."""
 LAST_IDENTITY_SECONDS: Final = 3_300.0
@@ -55,8 +55,8 @@ class Token(NamedTuple):
 def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = time.time) -> Authorization:
     """Return an authorization that renews its token before it ends.
 
-    Those who ask while a token is being fetched wait for that one; where none comes, the old serves to its end. `fetch`
-    may raise Temporary, and so does the authorization once there is no token that is good.
+    Callers that ask while a token is being fetched wait for it. If none can be fetched, the old token is used until it
+    expires. `fetch` may raise Temporary, and so does the authorization once there is no token that is good.
     """
     token: Token | None = None
     fetching: asyncio.Future[Token] | None = None

@@ -118,7 +118,7 @@ def purge_blobs(folder: Path, before: float, needed: Collection[str] = ()) -> in
 
 
 def _replace(path: Path, content: bytes, *, is_folder_synced: bool) -> None:
-    """Replace the file whole: nobody reads half a blob, and what was confirmed outlives a loss of power.
+    """Replace the file as a whole: no reader sees half a blob, and a confirmed blob survives a power cut.
 
     By the system's own calls, and as few as do it: after each, the thread waits for the interpreter's lock.
     """

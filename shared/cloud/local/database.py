@@ -1,9 +1,9 @@
 """The SQLite files of the local emulation: how each is opened, and how one process writes to it.
 
-Writes run on the event loop itself, and those of the same moment share a transaction. Measured: in a thread, a write
-takes two and a half times the CPU, because the two threads wait for each other longer than SQLite works, which is some
-50 µs a commit without a sync. With a sync, a commit takes as long as the disk, and the writes that wait for it share
-the next one.
+Writes run on the event loop itself, and simultaneous writes share a transaction. Measured: in a thread, a write takes
+two and a half times the CPU, because the two threads wait for each other longer than SQLite works, which is some 50 µs
+a commit without a sync. With a sync, a commit takes as long as the disk, and the writes that wait for it share the next
+one.
 """
 
 import asyncio
@@ -55,7 +55,8 @@ def open_database(
     path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     database = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
-        database.execute("PRAGMA schema_version")  # which makes the file
+        # This statement creates the file.
+        database.execute("PRAGMA schema_version")
         make_private(path)
         is_earlier = require_known_version(database, path.name)
         database.execute("PRAGMA journal_mode = WAL")
@@ -120,7 +121,7 @@ def transaction(database: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") ->
 
 
 def reason_of(error: sqlite3.Error | OSError) -> str:
-    """Return SQLite's words, such as `database is locked`: they name tables, and hold no value."""
+    """Return SQLite's message, such as `database is locked`. It can name tables, but contains no values."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return f"{error}; start `hookchain dev` again: it finds the damaged file" if is_damage(error) else str(error)
@@ -208,7 +209,7 @@ class Transactions:
             self._schedule()
 
     def _commit(self) -> None:
-        """Run what waits in one transaction, or wait for another process that has the file locked."""
+        """Run the waiting writes in one transaction, or wait for another process that has the file locked."""
         loop = asyncio.get_running_loop()
         batch = [each for each in self._waiting[:MAX_BATCH] if not each[2].done()]
         try:
@@ -244,7 +245,8 @@ class Transactions:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = self._open_file(self._path)
-            self._connection.execute("PRAGMA busy_timeout = 0")  # from here on, whoever waits lets the loop run
+            # From now on, a wait for a lock must not block the event loop.
+            self._connection.execute("PRAGMA busy_timeout = 0")
             self._is_synced = is_synced(self._connection)
         return self._connection
 

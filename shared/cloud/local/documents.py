@@ -1,6 +1,6 @@
 """The Documents port on SQLite: a file for each store.
 
-What was answered survives a power cut. In `grants.db` and `owners.db`, a power cut may lose the last changes: a cap
+A confirmed write survives a power cut. In `grants.db` and `owners.db`, a power cut may lose the last changes: a cap
 starts again, or a repeated event is let through once.
 """
 
@@ -94,7 +94,7 @@ class LocalDocuments:
 
 
 class KnownOwners:
-    """The Owners port for whoever asks what came of an event: it takes no key, and makes no file."""
+    """The Owners port for commands that only read the outcome of an event: it claims no key and creates no file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -56,7 +56,8 @@ ON CONFLICT (id) DO UPDATE SET code = excluded.code, reason = excluded.reason, a
 
 FILE_NAME: Final = "journal.db"
 NOTE_SECONDS: Final = 0.05
-"""The attempts of so long share a transaction: each takes 10 µs of CPU instead of 30. A page shows no difference."""
+"""The time in which attempts share a transaction: each then takes 10 µs of CPU instead of 30. A page shows no
+difference."""
 
 
 class LocalJournal:
@@ -68,7 +69,7 @@ class LocalJournal:
     async def record(self, entries: Sequence[JournalEntry]) -> None:
         if not entries:
             return
-        # Nobody else keeps a dead letter; of all other entries the ledger or the bus has what counts.
+        # A dead letter is stored nowhere else. For all other entries, the ledger or the bus has what matters.
         is_synced = any(isinstance(entry, DeadLetter) for entry in entries)
         await self._file.write(lambda connection: write_entries(connection, entries), is_synced=is_synced)
 

@@ -21,7 +21,8 @@ from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place, Se
 
 FILE_NAME: Final = "ledger.db"
 SETTLE_SECONDS: Final = 0.002
-"""A settlement waits so long for the next claim, to share its commit: under load this saves half of the commits."""
+"""The time that a settlement waits for the next claim, to share its commit. Under load, this saves half of the
+commits."""
 MAX_REMEMBERED: Final = 100_000
 """The row ids kept in memory: 25 MB. To find a row without its id, SQLite reads the whole table, and a sweep lists
 thousands of rows before it moves them."""
@@ -132,7 +133,7 @@ class LocalLedger(LedgerWrites):
         return list(rows_by_id.values())
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
-        """Let the destination take no delivery until `release`."""
+        """Hold the deliveries to the destination until `release`."""
         await self._write_destination(destination, now, {"disabled_reason": reason})
 
     async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
@@ -140,7 +141,8 @@ class LocalLedger(LedgerWrites):
         await self._write_destination(destination, now, {"paused_until": until, "pause_reason": reason})
 
     async def release(self, destination: str, now: float) -> int:
-        """Forget that the destination is disabled or paused, and make what is held for it due, in one transaction."""
+        """Forget that the destination is disabled or paused, and make the deliveries that are held for it due, in one
+        transaction."""
 
         def operation(connection: sqlite3.Connection) -> int:
             connection.execute("DELETE FROM destinations WHERE name = ?", (destination,))
@@ -177,7 +179,7 @@ class LocalLedger(LedgerWrites):
         rest, values = conditions({name: value for name, value in filters.items() if value is not None}, before)
         rows_by_id = self._file.read(lambda connection: read_rows_by_id(connection, rest, (*values, limit)))
         if event_id is not None:
-            self._remember(rows_by_id)  # whoever looks at an event's deliveries may change them
+            self._remember(rows_by_id)  # The caller may be about to change the event's deliveries.
         return list(rows_by_id.values())
 
     async def purge(self, before: float) -> int:
@@ -217,7 +219,8 @@ class LocalLedger(LedgerWrites):
         await self._file.write(lambda connection: connection.execute(statement, values), is_synced=True)
 
     def _remember(self, rows_by_id: Mapping[int, LedgerRow]) -> None:
-        """Remember the ids of the newest rows that were read: what is moved or reopened was read before."""
+        """Remember the ids of the newest rows that were read, because a row is always read before it is moved or
+        reopened."""
         self._row_ids |= {row.key: row_id for row_id, row in rows_by_id.items()}
         while len(self._row_ids) > MAX_REMEMBERED:
             del self._row_ids[next(iter(self._row_ids))]
@@ -360,7 +363,8 @@ def _row(fields: list[object]) -> LedgerRow:
 
 
 def conditions(filters: Mapping[str, str], before: Place | None = None) -> tuple[str, list[Value]]:
-    """Return the end of a SELECT of such rows, newest first, and its values. The caller adds the limit to the values.
+    """Return the end of a SELECT for the wanted rows, newest first, and its values. The caller adds the limit to the
+    values.
 
     The rows of a destination are in the order of their index: by creation time, then by key. Other rows are in the
     order of their ids, which rise with the time too.

@@ -117,7 +117,7 @@ _UPGRADES: Final = {
 def open_ledger(path: Path) -> sqlite3.Connection:
     """Open the ledger, and create its file where it is missing. Raises sqlite3.Error and OSError."""
     connection = open_database(path, upgrade=_upgrade)
-    # The bus forgets a message once its outcome is in here: a power cut must not lose the one without the other.
+    # The bus forgets a message once its outcome is in this file, so a power cut must not lose the outcome.
     sync_commits(connection, True)
     return connection
 

@@ -197,7 +197,8 @@ class Exchanges:
                 self.error = error
             raise
         sent = [value.rpartition(" ")[2] for name, value in request.headers if name.lower() == "authorization"]
-        body = without_credentials(fetched.body, [*self.credentials, *sent])  # the plugin gets it as it came
+        # Only the stored response is masked: the plugin gets the body as it was received.
+        body = without_credentials(fetched.body, [*self.credentials, *sent])
         self.responses.append(Response(fetched.status, fetched.headers, body, self.context.clock.now(), fetched.is_cut))
         return fetched
 
@@ -337,7 +338,8 @@ def _plugin_type(scheme: str) -> type:
     from functions.notify.destinations.apprise.guarded_session import guard
 
     guard()
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its messages hold what senders wrote
+    # Switched to no level, because the library's messages contain data of events.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     return next(
         each
         for each in vars(module).values()

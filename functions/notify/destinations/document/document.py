@@ -146,7 +146,8 @@ class DocumentDestination:
             if self._settings.append_to is None:
                 return await self._fill_new_document(content, deadline, secrets)
             async with asyncio.timeout_at(deadline):
-                await self._turn.acquire()  # updates of this process would only make each other read again
+                # Concurrent updates of this process would only make each other read the document again.
+                await self._turn.acquire()
         except TimeoutError:
             return RetryLater("other sections were written until the attempt's time was over, and nothing was sent")
         except CallFailed as failed:
@@ -166,7 +167,8 @@ class DocumentDestination:
         except CallFailed as failed:
             if failed.response is None or failed.response.status != 404:
                 raise
-            # It was there a moment ago. A document that somebody deletes must not hold up those of other deliveries.
+            # It was there a moment ago. If somebody deletes a document, the documents of other deliveries must still be
+            # written.
             return RetryLater("the new document cannot be read yet, or it was deleted", answer=failed.outcome.answer)
 
     async def _new_document(self, content: Content, deadline: float, secrets: SecretValues) -> str:
@@ -274,8 +276,10 @@ def _verify_length(texts: Iterable[str]) -> None:
 
 def _text(name: str, value: Json) -> str:
     """Return the value as text: null is empty, and anything else that is no text is JSON. Raises Permanent."""
+    if value is None:
+        return ""
     try:
-        return value if isinstance(value, str) else "" if value is None else to_json(value)
+        return value if isinstance(value, str) else to_json(value)
     except (ValueError, RecursionError):
         raise errors.Permanent("conversion_failed", f"value {name!r}: it is no JSON") from None
 
@@ -295,6 +299,6 @@ def _is_marked(key: str) -> str:
 
 
 def _end_index(document: JsonObject) -> int:
-    """Return the end of the body; that of an empty one where it is not stated."""
+    """Return the index of the body's end; for a body without a stated end, the end of an empty body."""
     ends = [each.get("endIndex") for each in objects_at(document, "body", "content")]
     return max([each for each in ends if isinstance(each, int)], default=2)

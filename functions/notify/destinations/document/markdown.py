@@ -73,7 +73,8 @@ def link_of(address: str) -> str | None:
 
     A value that is part of the address is quoted.
     """
-    address = _QUOTED.sub(lambda link: unquote(link[0]), address)  # the parser quotes what is not ASCII
+    # The parser percent-encodes characters that are not ASCII.
+    address = _QUOTED.sub(lambda link: unquote(link[0]), address)
     is_value = _VALUE.fullmatch(address) is not None
     link = _with_values(address, lambda value: value.strip() if is_value else quote(value, safe=""))
     return link if _LINK.fullmatch(link) else None

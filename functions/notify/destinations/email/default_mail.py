@@ -218,7 +218,8 @@ def _row(name: str, value: str) -> Row:
 
 def _fields(name: str, value: Json) -> Iterator[tuple[str, str]]:
     """Yield the path and the text of each value, one after another: of much data, few are read."""
-    name = name[: MAX_NAME_CHARACTERS + 1]  # deep data would have names of megabytes
+    # The name of a deeply nested field could have megabytes.
+    name = name[: MAX_NAME_CHARACTERS + 1]
     if isinstance(value, dict) and value:
         parent = f"{name}." if name else ""
         for key, item in value.items():

@@ -74,7 +74,7 @@ def sender_of(own: str | None, default: str | None, to: Sequence[str]) -> Addres
 
 class MailTransport(Protocol):
     async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
-        """Raises Temporary as a destination does. `timeout_seconds` is what is left of the attempt's."""
+        """Raises Temporary as a destination does. `timeout_seconds` is the rest of the attempt's time."""
         ...
 
 
@@ -139,5 +139,5 @@ class MailTransports:
         except SmtpUrlFault as fault:
             return Disabled(f"SMTP_URL {fault}; then run `hookchain resume {self._destination}`")
 
-    def _disabled(self, act: str) -> Disabled:
-        return Disabled(f"nothing to send mail with: {act}; then run `hookchain resume {self._destination}`")
+    def _disabled(self, advice: str) -> Disabled:
+        return Disabled(f"nothing to send mail with: {advice}; then run `hookchain resume {self._destination}`")

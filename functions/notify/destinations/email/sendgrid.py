@@ -83,7 +83,8 @@ class SendGridTransport:
 
 def request_body(mail: Mail) -> JsonObject:
     """Return the body of one request, with one personalization for each separate mail."""
-    contents = (("text/plain", mail.text), ("text/html", mail.html))  # text first: the API rejects another order
+    # The text comes first, because the API rejects another order.
+    contents = (("text/plain", mail.text), ("text/html", mail.html))
     body: JsonObject = {
         "personalizations": [
             {
@@ -125,11 +126,11 @@ def outcome_of(answer: http_client.Answer, *, sender: str, destination: str, now
         return Delivered(f"{status} {answer.headers.get('x-message-id', '')}".strip())
     text = f"{status} {_error_text(answer.body)}".strip()[:MAX_ANSWER_CHARACTERS]
     if status == 403 and "verified sender" in text.lower():
-        act = (
+        advice = (
             f"SendGrid sends nothing from {sender} until you show that it is yours: verify that address or its domain "
             f"under Settings → Sender Authentication ({SENDER_PAGE}), then run `hookchain resume {destination}`"
         )
-        return Disabled(act, text)
+        return Disabled(advice, text)
     if status in {401, 403}:
         reason = f"SendGrid rejects the API key ({status}): see that the secret sendgrid-api-key may send mail"
         return RetryLater(reason, answer=text, pause_destination_seconds=KEY_PAUSE_SECONDS)

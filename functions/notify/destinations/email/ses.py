@@ -112,9 +112,9 @@ def outcome_of(answer: http_client.Answer, *, sender: str, destination: str) -> 
         return Delivered(f"{status} {_field(answer, 'MessageId')}".strip())
     error = answer.headers.get("x-amzn-errortype", "").partition(":")[0]
     text = " ".join(filter(None, (str(status), error, _field(answer, "message", "Message"))))[:MAX_ANSWER_CHARACTERS]
-    act = _act_of_the_operator(error, text, sender)
-    if act:
-        return Disabled(f"{act}, then run `hookchain resume {destination}`", text)
+    advice = _act_of_the_operator(error, text, sender)
+    if advice:
+        return Disabled(f"{advice}, then run `hookchain resume {destination}`", text)
     if status in {401, 403}:
         rule = (
             f"SES lets this function send no mail ({status}): its role needs ses:SendRawEmail on the identity {sender}"

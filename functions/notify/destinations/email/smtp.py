@@ -16,7 +16,7 @@ PASSWORD: Final = "smtp-password"  # noqa: S105 a secret's name
 MAX_AT_ONCE: Final = 16
 SERVICE: Final = "the SMTP server"
 END_SECONDS: Final = 0.5
-"""The session ends so long before the attempt does, so that what came of it still counts."""
+"""The time by which the session ends before the attempt, so that its result is still recorded."""
 
 
 class SmtpTransport:

@@ -46,7 +46,8 @@ MAX_KEY_CHARACTERS: Final = 255
 MAX_ID_CHARACTERS: Final = 80
 MAX_PARAMETERS: Final = 30_000
 """SQLite takes 32,766 values in a statement, PostgreSQL 65,535."""
-_UNTYPED: Final = NullType()  # a value's type is the column's, which the database knows
+# A value has the type of its column, which the database knows.
+_UNTYPED: Final = NullType()
 
 
 class Statements:
@@ -109,7 +110,8 @@ class Statements:
         if self._driver == "mysql":
             return self._insert_into_mysql(rows)
         module = postgresql if self._driver == "postgresql" else sqlite
-        statement = cast("postgresql.Insert", module.insert(self._table)).values(rows)  # the two have the same methods
+        # The classes of PostgreSQL and SQLite have the same methods.
+        statement = cast("postgresql.Insert", module.insert(self._table)).values(rows)
         settings = self._settings
         unique = list(settings.unique)
         new = {name: statement.excluded[name] for name in settings.columns if name not in settings.key}
@@ -167,8 +169,12 @@ class Statements:
         dialect = self._engine.dialect
         if not isinstance(dialect, MySQLDialect):
             return sa.Text()
-        is_new = (dialect.server_version_info or ()) >= (8, 0, 17)
-        collation = "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin" if is_new else "utf8mb4_bin"
+        if dialect.is_mariadb:
+            collation = "utf8mb4_nopad_bin"
+        elif (dialect.server_version_info or ()) >= (8, 0, 17):
+            collation = "utf8mb4_0900_bin"
+        else:
+            collation = "utf8mb4_bin"
         return mysql.VARCHAR(characters, charset="utf8mb4", collation=collation)
 
 
@@ -201,11 +207,11 @@ class UniqueIndex:
 
 class IndexFault(NamedTuple):
     found: str
-    act: str
+    advice: str
 
 
 def index_fault(connection: sa.Connection, settings: Settings) -> IndexFault | None:
-    """Return what is wrong with the table's unique indexes. Raises DBAPIError.
+    """Return the problem with the table's unique indexes. Raises DBAPIError.
 
     Where there is no table, MySQL raises that; for another database nothing is wrong.
     """
@@ -277,7 +283,7 @@ class Database:
         return self._statements.most_rows
 
     def write(self, rows: Sequence[Row]) -> list[Outcome]:
-        """Write the rows in one transaction; if that fails by one of them, each half by itself.
+        """Write the rows in one transaction. If a row makes it fail, write each half of the rows by itself.
 
         Rows whose turn does not come within the timeout are for later.
         """
@@ -339,7 +345,7 @@ class Database:
             with self._engine.connect() as connection:
                 return bool(self._statements.ids_in_table(connection, [str(row.key[0])]))
         except DRIVER_ERRORS:
-            return False  # the conflict is reported, as one of this row
+            return False  # The conflict is reported as a fault of this row.
 
     def _transaction(self, rows: Sequence[Row]) -> "Written | Lost":
         """Write the rows in one transaction. What fails in it leaves no row."""

@@ -61,34 +61,34 @@ class Fault:
         return self.kind in ("row", "repeat")
 
     @property
-    def act(self) -> str:
+    def advice(self) -> str:
         """Return what the operator can do about it, or what the code means for a row; nothing where it is not known."""
         if self.kind == "connection":
-            return next((act for text, act in _TLS_ACTS.items() if text in self.message), "")
+            return next((advice for text, advice in _TLS_ADVICE.items() if text in self.message), "")
         if not self.code:
-            found = next((act for text, act in _SQLITE_ACTS.items() if text in self.message), None)
+            found = next((advice for text, advice in _SQLITE_ADVICE.items() if text in self.message), None)
             if found is not None:
                 return found
         default = "correct the configuration, the table or its rights" if self.kind in ("setup", "no_table") else ""
-        return _ACTS.get(self.code[:5], default)
+        return _ADVICE.get(self.code[:5], default)
 
     @property
     def is_of_one(self) -> bool:
-        """True where the other rows of a transaction may be written without the one that it met."""
+        """Return whether the other rows of the transaction can be written without the row that has the fault."""
         return self.concerns_row or self.kind == "contended"
 
     @property
     def outcome(self) -> Outcome:
         code = f" ({self.code})" if self.code else ""
-        act = f": {self.act}" if self.act else ""
+        advice = f": {self.advice}" if self.advice else ""
         match self.kind:
             case "row" | "repeat":
-                return Failed("request_rejected", f"the database rejects the row{code}{act}", self.message)
+                return Failed("request_rejected", f"the database rejects the row{code}{advice}", self.message)
             case "setup" | "no_table":
-                return Disabled(f"the database rejects every row{code}{act}", self.message)
+                return Disabled(f"the database rejects every row{code}{advice}", self.message)
             case "connection":
-                return RetryLater(f"the database is not reachable{code}{act}", UNREACHABLE_SECONDS, self.message)
-        return RetryLater(f"the database cannot write the row now{code}{act}", None, self.message)
+                return RetryLater(f"the database is not reachable{code}{advice}", UNREACHABLE_SECONDS, self.message)
+        return RetryLater(f"the database cannot write the row now{code}{advice}", None, self.message)
 
 
 _CREATE: Final = "create the table, or set `create: true`"
@@ -101,7 +101,7 @@ _TOO_LARGE: Final = "a number is larger than its column allows"
 _OTHER_TYPE: Final = "a value is not of its column's type; set the column's `type`"
 _NO_VALUE: Final = "a column that needs a value has none"
 _TAKEN: Final = "another row has the same value in a column that must be unique"
-_ACTS: Final = {
+_ADVICE: Final = {
     "22001": _TOO_LONG,
     "1406": _TOO_LONG,
     "22003": _TOO_LARGE,
@@ -131,7 +131,7 @@ _ACTS: Final = {
     "1049": _LOGIN,
     "42P10": _INDEX,
 }
-_SQLITE_ACTS: Final = {
+_SQLITE_ADVICE: Final = {
     "no such table": _CREATE,
     "has no column named": _COLUMN,
     "NOT NULL constraint": _NO_VALUE,
@@ -139,9 +139,9 @@ _SQLITE_ACTS: Final = {
     "unable to open database file": "the folder of the file `database` must exist and be writable for notify",
     "readonly database": "notify must be able to write to the file `database`",
 }
-"""The act for a part of SQLite's texts, which has no codes here."""
+"""The advice for a part of SQLite's texts, which has no codes here."""
 _NO_TLS: Final = "the server offers no TLS: turn it on there, or set `tls: off`"
-_TLS_ACTS: Final = {
+_TLS_ADVICE: Final = {
     " SSL": _NO_TLS,
     "server doesn't support it": _NO_TLS,
     "self-signed certificate": "name the authority that signed the server's certificate in `authorities`",
@@ -155,7 +155,7 @@ _TLS_ACTS: Final = {
 def fault_of_connecting(error: Exception, driver: Driver) -> Fault:
     """Return the fault of a connection that could not be made: no row takes part in it.
 
-    A driver meets what it does not expect from a server with any of Python's errors.
+    For a response that it does not expect, a driver can raise any of Python's errors.
     """
     if isinstance(error, UnicodeEncodeError):
         return Fault(

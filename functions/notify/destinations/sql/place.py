@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -40,7 +40,8 @@ STATEMENT_SHARE: Final = 0.8
 """Of the timeout: the server ends a statement so soon that its answer arrives in time. A server that is not told so
 goes on for a client that has left: connections pile up, and rows are written much later."""
 LOCK_SHARE: Final = 0.1
-"""Of the timeout: how long it waits for a lock, so that time is left to write the rows that nobody has locked."""
+"""The part of the timeout for which a statement waits for a lock, so that time is left to write rows that are not
+locked."""
 _SESSION: Final = (
     "SET SESSION sql_mode = 'TRADITIONAL', time_zone = '+00:00',"
     " lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
@@ -66,7 +67,7 @@ class Place:
 
 
 def database_place(settings: Settings, secrets: SecretValues) -> Place:
-    """Raises Temporary (`secret_unusable`) for a secret that holds no URL of a database."""
+    """Raises Temporary (`secret_unusable`) if the secret is not the URL of a database."""
     if settings.url_secret is not None:
         place, tls = _place_in_url(settings.url_secret, secrets[settings.url_secret][0].strip())
         if settings.tls is not None:
@@ -103,7 +104,9 @@ def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
         rule = f"has the parameter {unknown[0]!r}: only `sslmode` is known; take the others out"
         raise unusable_secret(name, rule)
     modes = [str(value).lower() for key, value in url.query.items() if key != "channel_binding"]
-    tls = None if not modes else "off" if modes[0] in _NO_TLS else "verify"
+    tls: Literal["off", "verify"] | None = None
+    if modes:
+        tls = "off" if modes[0] in _NO_TLS else "verify"
     password = None if url.password is None else str(url.password)
     return Place(driver, url.host or "", port, url.database, url.username, password), tls
 
@@ -127,7 +130,8 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
         names = ("connect_timeout", "read_timeout", "write_timeout")
         options = {**dict.fromkeys(names, timeout_seconds), "charset": "utf8mb4"}
         options["init_command"] = _SESSION.format(seconds=max(1, int(timeout_seconds * LOCK_SHARE)))
-        options["password"] = (place.password or "").encode()  # as text, the driver takes Latin-1 alone
+        # In bytes, because the driver takes a text only in Latin-1.
+        options["password"] = (place.password or "").encode()
     else:
         # A lock of another program is met before the attempt's time is over, which would leave its outcome unknown.
         options = {"timeout": timeout_seconds * STATEMENT_SHARE, "check_same_thread": False}
@@ -155,7 +159,7 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
             pool_timeout=timeout_seconds,
             pool_recycle=RECYCLE_SECONDS,
             hide_parameters=True,
-            # One statement is a transaction by itself; database.py begins those of several.
+            # A single statement is a transaction by itself. database.py begins transactions of several statements.
             isolation_level="AUTOCOMMIT",
             skip_autocommit_rollback=True,
         )

@@ -18,7 +18,8 @@ Value: TypeAlias = str | int | float | None
 """A value as each driver takes it; booleans of PostgreSQL are texts, and elsewhere 0 and 1."""
 
 
-@dataclass(slots=True)  # nobody changes one; frozen, it takes longer to make
+# Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
+@dataclass(slots=True)
 class Row:
     """`values` are in the order of the statement's columns. `key` are those that identify the row.
 

@@ -65,7 +65,8 @@ class RowWriter:
             self._waiting.append(waiting)
         if self._starting is not loop:
             self._starting = loop
-            loop.call_soon(self._start)  # after those that submit a row in the same turn of the loop
+            # Starts after the other tasks that submit a row in the same turn of the loop.
+            loop.call_soon(self._start)
         return waiting
 
     def _start(self) -> None:

@@ -49,7 +49,7 @@ CONTENT_TYPES: Final[dict[Format, str]] = {
 MAX_SEARCHED_BYTES: Final = 4_096
 """How much of a response is searched for the title of an HTML page."""
 MAX_TITLE_CHARACTERS: Final = 80
-_ACTS: Final = {
+_ADVICE: Final = {
     400: "its answer may say what is wrong with the body or headers (`body`, `format`, `headers`)",
     401: "it wants a login, or another one: correct `auth` or its secret",
     403: "the login or the signature may not do this: correct `auth`, `secret` or the rights there",
@@ -158,8 +158,12 @@ def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues,
 def outcome(response: Response) -> Outcome:
     """Return the outcome. Any status other than 2xx and 410 is retried: a receiver's fault is often fixed."""
     outcome = http_kind.outcome_by_status(response, "the receiver")
-    act = _ACTS.get(response.status)
-    return replace(outcome, reason=f"{outcome.reason}: {act}") if act and isinstance(outcome, RetryLater) else outcome
+    advice = _ADVICE.get(response.status)
+    return (
+        replace(outcome, reason=f"{outcome.reason}: {advice}")
+        if advice and isinstance(outcome, RetryLater)
+        else outcome
+    )
 
 
 def doubt_of(response: Response) -> str | None:

@@ -11,10 +11,15 @@ TLS_PORT: Final = 465
 """RFC 8314, 3.3."""
 STARTTLS_PORTS: Final = (25, 587)
 """RFC 3207; RFC 6409, 3.1."""
+DOCUMENTATION_DOMAINS: Final = frozenset({"example.com", "example.net", "example.org"})
+"""RFC 2606, 3."""
 
 
 def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield warnings about an SMTP_URL that is valid, but that a deployment can probably not use."""
+    """Yield warnings about settings that are valid, but that a deployment can probably not use."""
+    domain = environ.get("EMAIL_FROM", "").rpartition("@")[2].rstrip("> ").lower()
+    if domain in DOCUMENTATION_DOMAINS:
+        yield f"EMAIL_FROM is at {domain}, which exists in documentation only: set an address of your own"
     try:
         server = smtp_server.parse_smtp_url(environ.get("SMTP_URL", ""))
     except smtp_server.SmtpUrlFault:

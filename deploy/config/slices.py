@@ -109,6 +109,8 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
     for part, word, slice_ in (("destinations", "destination", notify), ("chains", "chain", transform)):
         for name, entry in mapping_at(slice_, part).items():
             yield from _loopbacks((part, name), f"{word} {name!r}", entry)
+    for name, source in mapping_at(slices.get("receive"), "sources").items():
+        yield from _loopbacks(("sources", name), f"source {name!r}", source)
     for number, route in enumerate(objects_at(transform, "routes")):
         yield from _loopbacks(("routes", number), f"route {route.get('name')!r}", route)
     yield from _loopbacks(("people",), "people", notify.get("people"))

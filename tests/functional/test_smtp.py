@@ -166,6 +166,7 @@ async def test_a_new_generation_goes_to_everyone_again(bench: Bench) -> None:
         ({"DATA": "554 looks like spam"}, Failed, "554 looks like spam"),
         ({"DATA": "451 try later"}, RetryLater, "451 try later"),
         ({"MAIL": "553 not your address"}, Disabled, "rejects the sender hooks@example.com"),
+        ({"MAIL": "530 5.7.0 Authentication required"}, Disabled, "write the user into SMTP_URL"),
     ],
 )
 async def test_the_servers_answer_is_the_outcome(

@@ -41,6 +41,10 @@ def test_faults_are_data_for_a_program(config: Path, command: Command) -> None:
     ("change", "warning"),
     [
         (("scheme: bearer", "scheme: query"), "a token in the query"),
+        (
+            ("id: data.id", "id: data.id, public_url: 'http://localhost:8080/form'"),
+            "`public_url` is at localhost, which",
+        ),
         ((", id: data.id", ""), "may be delivered twice"),
         (("{scheme: bearer, secret: form-key}", "none"), "accepts events from anyone"),
         (("routes: [{name: mail, to: people}]", ""), "no route leads to it"),
@@ -135,6 +139,10 @@ def test_a_mail_server_that_a_deployment_cannot_use_is_a_warning_of_lint_and_of_
     warning: str,
 ) -> None:
     monkeypatch.setenv("SMTP_URL", url)
+    monkeypatch.setenv("EMAIL_FROM", "you@example.com")
+    command("lint", "--config", str(config))
+    assert "EMAIL_FROM is at example.com, which exists in documentation only" in command.error
+    monkeypatch.delenv("EMAIL_FROM")
     command("lint", "--config", str(config))
     assert ("SMTP_URL" in command.error, warning in command.error) == (bool(warning), True)
     slices = compile_text(GOOD)

@@ -67,7 +67,7 @@ READ_UNITS_A_SWEEP: Final = 0.5 * SHARDS
 
 
 def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> list[Row]:
-    """Return the estimate. `usage` is what one event was measured to use, with one route and one mail."""
+    """Return the estimate. `usage` is the measured use of one event, with one route and one mail."""
     events, sweeps = traffic.events, sweeps_a_month(topology)
     calls = usage["requests"] * events + sweeps
     queues = polled_queues(topology)

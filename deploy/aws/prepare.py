@@ -95,7 +95,7 @@ class Prepared:
         return self.folder / TEMPLATE
 
     def write_template(self) -> str | None:
-        """Write the template, and return the one that was there before, if there was one."""
+        """Write the template, and return the previous template, if there was one."""
         last = self.path.read_text(encoding="utf-8") if self.path.is_file() else None
         self.path.write_text(self.template, encoding="utf-8")
         return last

@@ -16,7 +16,7 @@ from deploy.topology.topology import Topology
 from shared.jsontext import Json, mapping_at
 
 UNRESERVED: Final = 100
-"""AWS leaves at least so many instances to functions without a reservation.
+"""The least number of instances that AWS leaves to functions without a reservation.
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
 REQUEST: Final = "https://{region}.console.aws.amazon.com/servicequotas/home/services/lambda/quotas/L-B99A9384"
 
@@ -89,7 +89,7 @@ def reservation(
 def find_reservation(
     api: AwsApi, topology: Topology, parameters: Mapping[str, str], deployed: Mapping[str, str]
 ) -> Reservation:
-    """Return what to reserve in the account. Without the right to read its limit, what is reserved stays so.
+    """Return what to reserve in the account. Without the right to read its limit, the reservations stay as they are.
 
     Raises CommandError, as above, and NoCredentials.
     """

@@ -74,7 +74,8 @@ class SamFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sam:
-    """The SAM CLI for a stack. It runs in `folder`, which has the template; `environ` is that of the command."""
+    """The SAM CLI for a stack. It runs in `folder`, which has the template; `environ` is the environment of the
+    command."""
 
     target: StackTarget
     folder: Path

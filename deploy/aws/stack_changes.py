@@ -102,7 +102,8 @@ def drift(api: aws.AwsApi, stack: str) -> Iterator[str]:
 
 def undetected_drift(api: aws.AwsApi, topology: Topology, prefix: str, parameters: Mapping[str, str]) -> Iterator[str]:
     """Yield lines as `drift` does, for what CloudFormation does not tell: a function's URL, its reserved instances if
-    the template sets none, and a table's expiry. `parameters` are those of the deployed stack. Raises AwsFault."""
+    the template sets none, and a table's expiry. `parameters` are the parameters of the deployed stack. Raises
+    AwsFault."""
     for each in topology.functions:
         function = aws_names.function(prefix, each.name)
         if each.function.is_public:

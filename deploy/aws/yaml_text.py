@@ -153,7 +153,8 @@ def _text(text: str, in_brackets: bool = False) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return the text in double quotes. YAML takes no control character as it is, and some for line breaks."""
+    """Return the text in double quotes. In YAML, a control character must be escaped, and some characters count as line
+    breaks."""
     return "".join(each if each.isprintable() else _escaped(each) for each in json.dumps(text, ensure_ascii=False))
 
 

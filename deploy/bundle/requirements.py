@@ -140,7 +140,7 @@ def _extras_for_steps(compiled: JsonObject) -> Iterator[str]:
 def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
     """Yield the extras of each kind of destination, which its settings name in `extras`.
 
-    `extras_with_secret` are those of a destination that names a `secret`.
+    `extras_with_secret` are the extras of a destination that names a `secret`.
     """
     destinations = compiled["destinations"]
     assert isinstance(destinations, dict)

@@ -283,7 +283,8 @@ class CloudDeployment:
         return self.function_url("receive")
 
     def function_url(self, function: str) -> str:
-        """Return the one of the service's URLs that the deployment printed. Raises CommandError."""
+        """Return the service's URL that the deployment printed, of the several URLs that a service has. Raises
+        CommandError."""
         found = self.service(function)
         if found is None or not isinstance(found.get("uri"), str):
             where = f"{self.target.project}, {self.target.region}"

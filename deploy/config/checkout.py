@@ -43,7 +43,7 @@ def env_file() -> Path:
 
 
 def chosen_config(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:
-    """Return the named file, else the one that a running `hookchain dev` serves, else the checkout's own."""
+    """Return the named file, otherwise the file that a running `hookchain dev` serves, otherwise the checkout's own."""
     is_named = named or environ.get("HOOKCHAIN_CONFIG")
     return named_config(named if is_named else running_dev.served_config(state or state_folder()), environ)
 
@@ -86,7 +86,7 @@ def _checked(path: Path | None, why: str, served: str | None, state: Path) -> Ch
 
 
 def named_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file that --config names, else the one that choose_config returns."""
+    """Return the file that --config names, otherwise the file that choose_config returns."""
     return choose_config({**environ, "HOOKCHAIN_CONFIG": named} if named else environ, ROOT)
 
 

@@ -98,7 +98,7 @@ class ConfigFile:
 
 
 def texts_in(value: object) -> Iterator[str]:
-    """Yield each text in the value; keys are none."""
+    """Yield each text in the value, but not the keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

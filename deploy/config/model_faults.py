@@ -93,7 +93,7 @@ def unknown_names(
 ) -> Iterator[Fault]:
     """Yield a fault for each name at the path, or in the list there, that is not `known`.
 
-    `kind` is `source`, `route` or `destination`; the known names are by default those of that section.
+    `kind` is `source`, `route` or `destination`. By default, the known names are the names of that section.
     """
     value = file.value(*path)
     names = file.mapping(f"{kind}s") if known is None else known

@@ -1,4 +1,4 @@
-"""The token of the page of `hookchain dev`: whoever opens the page needs it, as with Jupyter.
+"""The token of the page of `hookchain dev`: a person who opens the page needs it, as with Jupyter.
 
 It is kept in the state folder, so that a restart keeps it and other commands print the same URL.
 """

@@ -63,7 +63,8 @@ class PortsTaken(Exception):
 
 
 def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> None:
-    """Require that of subscribers too: they may come while `hookchain dev` runs. Raises PortsTaken."""
+    """Require what subscribers need too, because the first may be added while `hookchain dev` runs. Raises
+    PortsTaken."""
     busy = {name: port for name, port in ports_from(base, has_subscribers=True).named().items() if not is_free(port)}
     if not busy:
         return

@@ -1,4 +1,4 @@
-"""The warnings about a configuration without faults: what it may say, and what is seldom intended."""
+"""The warnings about a configuration without faults: settings that are allowed, but rarely intended."""
 
 import fnmatch
 import re
@@ -403,7 +403,7 @@ def _used_chains(program: Program) -> set[str]:
 
 
 def comparison_rules(condition: str, numbers: Collection[str]) -> Iterator[str]:
-    """Yield what is wrong with the condition's comparisons. `numbers` are the fields at its top that are numbers.
+    """Yield the problems of the condition's comparisons. `numbers` are the fields at its top that are numbers.
 
     JMESPath orders numbers only. Our library also orders two texts, character by character, which is right for dates.
     """

@@ -25,7 +25,7 @@ _CONFIG: Final = ConfigDict(strict=True, extra="ignore")
 
 
 def _decoded(value: object) -> bytes:
-    """Raises ValueError for what is not base64."""
+    """Raises ValueError for a text that is not base64."""
     return base64.b64decode(str(value), validate=True)
 
 

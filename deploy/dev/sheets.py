@@ -1,6 +1,6 @@
 """The emulated Google Sheets as an aiohttp application, to be mounted at /v4: what the destination `sheet` calls.
 
-Every spreadsheet exists, and every sheet that the configuration names. Nobody is asked for a token.
+Every spreadsheet exists, and every sheet that the configuration names. No token is required.
 https://developers.google.com/workspace/sheets/api/reference/rest
 """
 

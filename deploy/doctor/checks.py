@@ -180,7 +180,7 @@ def deliveries_finding(subject: Subject) -> Finding:
 
 
 def held_finding(state: Path, names: Iterable[str]) -> Finding:
-    """Check these destinations, and those of the newest held deliveries. Raises HookchainError."""
+    """Check these destinations, and the destinations of the newest held deliveries. Raises HookchainError."""
     try:
         with open_local_state(state) as local:
             held = asyncio.run(_held(local, names))
@@ -197,7 +197,7 @@ def held_finding(state: Path, names: Iterable[str]) -> Finding:
 
 
 async def _held(state: State, names: Iterable[str]) -> list[JsonObject]:
-    """Return what is held for another reason than that somebody paused it on purpose."""
+    """Return the destinations whose deliveries are held, except those that the operator paused."""
     async with state.ledger() as ledger:
         found = await held_destinations(ledger, names, time.time())
     documents = [each for each in found if isinstance(each, dict)]

@@ -112,7 +112,7 @@ class Applying:
 
 
 def _is_done(action: plan.Action, answer: gcp.Answer) -> bool:
-    """Return whether the command succeeded, or was to delete what is already gone."""
+    """Return whether the command succeeded, or was to delete something that is already gone."""
     return answer.code == 0 or (action.verb == "delete" and any(text in answer.stderr for text in _GONE))
 
 

@@ -168,7 +168,7 @@ def metric_bytes(traffic: Traffic, sweeps: float) -> float:
 
 
 def sweeps_a_month(plan: Iterable[Resource]) -> float:
-    """Return the number of sweeps, from the job's schedule: `* * * * *`, or every so many minutes."""
+    """Return the number of sweeps, from the job's schedule: `* * * * *`, or every N minutes."""
     [schedule] = [planned_flags(each)["schedule"] for each in plan if each.kind == JOB]
     found = re.fullmatch(r"\*(?:/(\d+))? \* \* \* \*", schedule)
     assert found, f"a sweep runs each so many minutes, not {schedule!r}"

@@ -24,7 +24,7 @@ Form: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A planned setting. `planned` is None for what must not be set. `live` is a JMESPath expression over the
+    """A planned setting. `planned` is None for a value that must not be set. `live` is a JMESPath expression over the
     platform's description. `form` says how both values are written. The platform cannot change a `fixed` setting."""
 
     resource: str

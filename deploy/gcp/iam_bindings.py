@@ -102,7 +102,7 @@ def _principals(grant: Grant) -> tuple[str, ...]:
     if grant.condition:
         condition = (f"--condition=title={CONDITION_TITLE},expression={grant.condition}",)
     elif grant.on in _TAKES_CONDITION:
-        condition = ("--condition=None",)  # otherwise gcloud asks for one, if the policy has any condition
+        condition = ("--condition=None",)  # Otherwise gcloud asks for a condition if the policy has any.
     return (f"--member={grant.member}", f"--role={grant.role}", *condition)
 
 

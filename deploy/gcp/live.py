@@ -223,7 +223,7 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
 def topics_of_others(there: Mapping[str, Existing]) -> list[tuple[str, str]]:
     """Return the project's other topics: on any of them, a destination that is gone may have left a permission.
 
-    Each takes a call of gcloud. Of more than MOST_TOPICS, none is returned.
+    Each takes a call of gcloud. If there are more than MOST_TOPICS, none is returned.
     """
     found = [
         (TOPIC, name) for kind, name in _kinds_and_names(there) if kind == TOPIC and not there[key_of(TOPIC, name)].ours
@@ -275,7 +275,7 @@ def read_grants(
 ) -> frozenset[Grant]:
     """Return the IAM bindings of the project and of these resources (kind and name). Raises GcloudFault.
 
-    `others` are resources of somebody else: if the policy of one may not be read, it is left out.
+    `others` are resources of other owners. A resource whose policy may not be read is left out.
     """
     with_policy = [(PROJECT, target.project), *(each for each in things if each[0] in _WITH_POLICY)]
     with ThreadPoolExecutor(WORKERS) as pool:

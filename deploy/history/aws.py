@@ -46,7 +46,7 @@ def open_aws_state(deployed: DeployedStack, environ: Mapping[str, str]) -> Abstr
 
 
 WINDOW_SECONDS: Final = 900.0
-"""SQS writes its metrics once a minute, some minutes late, and those of an idle queue not at all."""
+"""SQS writes its metrics once a minute, some minutes late. For an idle queue, it writes none."""
 _COUNTS: Final = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",

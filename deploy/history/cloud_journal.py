@@ -73,7 +73,7 @@ class _LoopThread:
         return asyncio.run_coroutine_threadsafe(self._after_first(work), self._loop).result()
 
     async def _after_first(self, work: Coroutine[None, None, Result]) -> Result:
-        with contextlib.closing(work):  # nobody awaits it if what comes before fails
+        with contextlib.closing(work):  # It is never awaited if an earlier step fails.
             if self.before is not None:
                 await self.before()
                 self.before = None
@@ -87,7 +87,7 @@ class _LoopThread:
 
 CHUNK: Final = 100
 MAX_CHUNKS: Final = 10
-"""The chunks of events that one page of a search looks through. Each event costs a read, its body another."""
+"""The number of chunks of events that are searched for a page. Each event costs a read, its body another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class CloudJournal(ABC):
 
     @abstractmethod
     async def _mark(self, letter_id: str, state: str) -> bool:
-        """Store what was decided about a dead letter. Return whether it was in another state before."""
+        """Store the decision about a dead letter. Return whether it was in another state before."""
 
     @abstractmethod
     async def _erase_event(self, event_id: str) -> None: ...
@@ -248,7 +248,7 @@ class CloudJournal(ABC):
 
     @on_own_loop
     async def erase(self, event_ids: Sequence[str]) -> None:
-        """Erase one after the other: what is done stays done where a later one fails."""
+        """Erase them one after another. If one fails, those before it stay erased."""
         for event_id in event_ids:
             await self._erase_event(event_id)
             await self._erase_letters(event_id)
@@ -287,7 +287,7 @@ WAITING: Final = "waiting"
 
 
 def speaking_state(destination: str, state: str, attempt_number: int) -> str:
-    """Return what a row's state means to its event's status; empty for that of a route that no longer waits."""
+    """Return what a row's state means for its event's status; empty for the row of a route that no longer waits."""
     if state == rules.RETRY_SCHEDULED and destination != delivery.ROUTE_ITSELF and not attempt_number:
         return WAITING
     if destination != delivery.ROUTE_ITSELF or state == rules.RETRY_SCHEDULED:
@@ -296,7 +296,8 @@ def speaking_state(destination: str, state: str, attempt_number: int) -> str:
 
 
 def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) -> str:
-    """`states` of its deliveries, `letters` those of its dead letters. One that was replayed no longer speaks."""
+    """`states` are the states of its deliveries, `letters` the states of its dead letters. One that was replayed no
+    longer speaks."""
     expected = entry["expected"]
     assert isinstance(expected, int)
     # A replay of the event may have run the route since: then it does not wait, and the row has its old state.

@@ -1,4 +1,5 @@
-"""The destinations as an operator watches them: whether each takes deliveries, and what waits and gathers for it."""
+"""The destinations as an operator watches them: whether each takes deliveries, and which deliveries wait or gather for
+it."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -71,15 +72,15 @@ class DigestView:
 NOTICE_SECONDS: Final = 10.0
 """Running functions read the state of a destination so often: until then, they may know of a pause that is over."""
 MAX_HASTENED: Final = 10_000
-"""So many waiting deliveries are made due when a destination is resumed; the others keep their time."""
+"""The number of waiting deliveries that are made due when a destination is resumed. The others keep their time."""
 HOUR_SECONDS: Final = 3_600.0
 MAX_COUNTED: Final = 100
-"""Of the waiting, held and newest deliveries, so many are read of each destination: a cloud bills each."""
+"""The number of waiting, of held and of newest deliveries that are read of each destination: a cloud bills each."""
 MAX_SEARCHED: Final = 20
 """Delivered deliveries, among which the last digests are looked for where newer deliveries hide them."""
 AT_ONCE: Final = 16
 MAX_SHOWN: Final = 100
-"""Of a configuration's destinations, so many are read for a table."""
+"""The number of a configuration's destinations that are read for a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ class Resumed:
 
 
 async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
-    """Let the destination take deliveries again, and make due what is held and what waits. Raises Temporary.
+    """Let the destination take deliveries again, and make the held and the waiting deliveries due. Raises Temporary.
 
     A delivery whose last attempt may have been accepted keeps its wait, which gives the destination time to finish. So
     does one that waits in a digest, or for its turn in the queue of a rate.

@@ -64,7 +64,7 @@ def delivery_document(row: ledger.LedgerRow) -> JsonObject:
 
 
 def waiting_route_document(row: ledger.LedgerRow, attempts: Sequence[journal.AttemptEntry]) -> JsonObject:
-    """Return a route that waits or has waited. `attempts` are those of its event, oldest first."""
+    """Return a route that waits or has waited. `attempts` are the attempts of its event, oldest first."""
     return {
         "id": row.key,
         "route": row.route,

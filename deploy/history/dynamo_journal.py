@@ -28,7 +28,7 @@ from shared.ledger import LedgerRow
 MANY: Final = 1_000
 """Entries of the index that are read at once where a search is among them alone."""
 MAX_SEARCHED_IDS: Final = 100_000
-"""So many of the newest entries are searched for the beginning of an id."""
+"""The number of the newest entries that are searched for the beginning of an id."""
 BODIES_AT_ONCE: Final = 20
 """Each of 350,000 bytes at most, which base64 makes a third longer on the way: what one answer can hold."""
 ROWS_AT_ONCE: Final = 36
@@ -36,7 +36,7 @@ ROWS_AT_ONCE: Final = 36
 QUERIES_AT_ONCE: Final = 20
 MAX_OF_EVENT: Final = 1_000
 WATCHED_DELIVERIES: Final = 24
-"""So many of the newest deliveries are looked at for a change. One that ends late is found by its end."""
+"""The number of the newest deliveries that are checked for a change. One that ends late is found by its end."""
 WITHOUT_DOCUMENT: Final = ("id", "entry", "passes", tables.EXPIRES_AT)
 WITHOUT_MESSAGE: Final = tuple({*LedgerRow._fields} - {"message"})
 

@@ -50,7 +50,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return cloud_journal.Chunk(matching, None if len(events) < count else int(str(events[-1].entry["seq"])))
 
     async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """So many at a time as an answer can hold, and as come within a call's time."""
+        """The number that is read at a time: as many as an answer can hold and a call can read in its time."""
         found: dict[str, str] = {}
         for some in batches(keys, BODIES_AT_ONCE):
             events = await self._store.get(EVENTS, some, ("document",))
@@ -329,7 +329,7 @@ PAGE: Final = 100
 
 
 async def upgrade(store: firestore.Firestore) -> None:
-    """Rewrite what is found. Raises Temporary."""
+    """Rewrite the documents that are found. Raises Temporary."""
     while events := await store.query(_earlier_query(EVENTS, "seq", ("id", "seq", "entry"))):
         await _write(store, [_upgraded_event(each) for each in events])
     while rows := await store.query(_earlier_query(LEDGER, "created", ("event_id", *WHOLE))):

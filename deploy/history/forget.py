@@ -164,7 +164,7 @@ class Forgetter:
         )
 
     async def erase(self, found: Sequence[Traces], now: float) -> None:
-        """Erase what was found. Raises Temporary; what is erased then stays so."""
+        """Erase the content that was found. Raises Temporary. Content that is erased by then stays erased."""
         for traces in found:
             merging = {key for digest in traces.digests for key in digest.merging}  # another time, by its digest
             if self.documents is not None:
@@ -215,7 +215,7 @@ class Forgetter:
     async def _blob_names(
         self, event_id: str, record: journal_view.EventRecord | None, messages: Sequence[bytes]
     ) -> tuple[str, ...]:
-        """Return the blobs that are named after the event, and those that what is stored of it names."""
+        """Return the blobs that are named after the event, and the blobs to which its stored records refer."""
         listed = [
             name
             for beginning in (f"{event_id}-", f"answers/{event_id}/", f"answers/{event_id}-")
@@ -300,7 +300,8 @@ async def erase_record(records: Records, digest: DigestTraces, now: float) -> No
 
 
 def _record(group: str, text: str | None) -> GroupRecord:
-    """Read a group's record. Raises Temporary for what is not one: it may hold what is to be forgotten."""
+    """Read a group's record. Raises Temporary for a text that is not a record: it may hold content that is to be
+    erased."""
     try:
         return read_record(text)
     except ValueError as error:

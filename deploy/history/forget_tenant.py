@@ -65,7 +65,7 @@ class TenantTraces:
 
 @dataclass(frozen=True, slots=True)
 class TenantForgetter:
-    """The stores of one deployment, open. `destinations` are those of the kind `subscribers`."""
+    """The stores of one deployment, open. `destinations` are the destinations of the kind `subscribers`."""
 
     reader: journal_view.JournalView
     documents: store_ports.Documents
@@ -112,7 +112,7 @@ class TenantForgetter:
         return TenantTraces(tenant, counts, unsent, found, tuple(answers))
 
     async def erase(self, traces: TenantTraces, now: float) -> None:
-        """Erase what was found. Raises Temporary; what is erased then stays so."""
+        """Erase the content that was found. Raises Temporary; what is erased then stays so."""
         tenant = traces.tenant
         await self.documents.delete(directory.TENANTS, tenant)
         for partition in (directory.endpoints_of(tenant), directory.sessions_of(tenant)):

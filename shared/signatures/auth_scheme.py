@@ -1,7 +1,7 @@
-"""The auth schemes of sources: what all have in common, the age of a signature, and the scheme that a slice describes.
+"""The base class of the auth schemes of sources, the check of a signature's age, and reading a scheme from a slice.
 
-Each scheme is a class of its own, with the settings that it has. Its module is imported where a source has the scheme,
-because a sender waits for receive's start.
+Each scheme is a class with its own settings. Its module is imported only if a source has the scheme, because a sender
+waits for receive's start.
 """
 
 import re
@@ -102,7 +102,7 @@ class NeededKey(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """The parts of a request that nobody can change without the signature failing.
+    """The parts of a request that cannot be changed without making the signature fail.
 
     body          no byte of the body
     body_fields   no field of the body that is read: all of `body`, and PayPal's checksum and the fields that SNS signs
@@ -120,7 +120,7 @@ class Coverage(NamedTuple):
         return all(each in self.locations or wholes.get(each.kind, self.body_fields) for each in locations)
 
 
-# Plain dataclasses, which nobody changes, compares or prints: made so, those of an HMAC take 2 ms less of each start.
+# Plain dataclasses, because nothing changes, compares or prints them: for an HMAC, this takes 2 ms less of each start.
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -130,9 +130,9 @@ class AuthScheme:
     scheme: ClassVar[str]
     """Its name in the configuration."""
     is_in_head: ClassVar[bool] = False
-    """The credentials are in the request's head: nobody's body is read before they are verified."""
+    """The credentials are in the request's head, so they are verified before the body is read."""
     coverage_varies: ClassVar[bool] = False
-    """A header of the request decides what its signature covers."""
+    """A header of the request decides which parts its signature covers."""
 
     secret: str = ""
     variant: str = ""
@@ -144,9 +144,9 @@ class AuthScheme:
     signs_fields: bool = field(init=False, default=False)
     """The signature covers fields of JSON, and not the whole body."""
     can_be_extended: bool = field(init=False, default=False)
-    """Whoever has seen one signature can make one for longer content."""
+    """Anyone who has seen a signature can make one for longer content."""
     signs_body_alone: bool = field(init=False, default=False)
-    """What was signed, without the time and the secret, is the body and nothing else."""
+    """The signed content, without the time and the secret, is the body and nothing else."""
     needs_key: bool = field(init=False, default=False)
     """A key or certificate has to be fetched."""
 
@@ -192,7 +192,7 @@ class AuthScheme:
 
     @property
     def items_path(self) -> tuple[str, ...]:
-        """The path to the items of the body that carry a signature of their own; empty where the whole has one."""
+        """The path to the items of the body if each item has its own signature; empty if the body has one signature."""
         return ()
 
     # The signed part of a verified request. A sender that repeats a request signs it again, often at another time and
@@ -203,15 +203,15 @@ class AuthScheme:
         return Coverage()
 
     def signed_content(self, fields: RequestFields) -> bytes:
-        """Return what was signed, without the time and the secret."""
+        """Return the signed content, without the time and the secret."""
         return fields.request.body
 
     def signed_item(self, fields: RequestFields, item: Json) -> bytes:
-        """Return the same for one of several items that are signed one by one."""
+        """Return the signed content of an item, for bodies whose items are signed one by one."""
         return self.signed_content(fields)
 
     def signed_time(self, fields: RequestFields) -> str:
-        """Return when it was signed, as it was sent; empty where no time is signed."""
+        """Return the signed time as the sender wrote it; empty if no time is signed."""
         return ""
 
 
@@ -239,7 +239,8 @@ def verify(
     now: float,
     url: str | None = None,
 ) -> None:
-    """Verify the request by one scheme, and raise as that does. `url` is the request's URL as its sender knows it."""
+    """Verify the request by the scheme. Raises the scheme's errors. `url` is the request's URL as its sender knows
+    it."""
     fields = RequestFields(request, url)
     if not fields.meets(auth.when):
         raise NotAttempted("this auth scheme is not for such a request")
@@ -267,7 +268,7 @@ def fetched_key(keys: Mapping[str, bytes], url: str) -> bytes:
 
 
 def mismatch(detail: str) -> Rejected:
-    """Return the error for a request that its sender did not sign, or not so. `detail` quotes nothing of it."""
+    """Return the error for a request without a signature, or with a wrong one. `detail` quotes nothing of it."""
     return Rejected("signature_mismatch", detail)
 
 
@@ -293,7 +294,7 @@ _MODULES: Final = {
     "paypal": "certificate_schemes",
     "contentful": "contentful",
 }
-"""The module that has each scheme, as SCHEMES by name; those of passwords are in passwords.py."""
+"""The module whose SCHEMES has each scheme. All other schemes are in passwords.py."""
 
 
 def read_scheme(entry: Json) -> AuthScheme:
@@ -306,7 +307,7 @@ def read_scheme(entry: Json) -> AuthScheme:
 
 
 _FIELD_OF_SETTING: Final = {"key": "key_encoding", "names": "header_prefix"}
-"""The settings whose field in a scheme has a clearer name."""
+"""The names of the scheme's fields that differ from the names of their settings."""
 
 
 class SchemeEntry:

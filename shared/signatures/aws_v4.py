@@ -78,7 +78,7 @@ def signed_headers(
 
 
 def authorization(canonical_request: str, names: str, moment: str, scope: Scope, credentials: Credentials) -> str:
-    """Return the header that authenticates a request. `names` are those of the headers that are signed."""
+    """Return the header that authenticates a request. `names` are the names of the signed headers."""
     where = f"{moment[:8]}/{scope.region}/{scope.service}/aws4_request"
     digest = hashlib.sha256(canonical_request.encode()).hexdigest()
     signature = _keyed_hash(credentials.secret_access_key, moment[:8], scope).copy()

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 def certificate(pem: bytes, now: float) -> Certificate:
-    """Raises Rejected (`signature_mismatch`) for one that has expired, Temporary for what is none."""
+    """Raises Rejected (`signature_mismatch`) for an expired certificate, and Temporary for bytes that are not a
+    certificate."""
     found = _loaded(pem)
     if found.not_valid_after_utc < datetime.fromtimestamp(now, UTC):
         raise auth_scheme.mismatch("the provider's certificate has expired")

@@ -59,7 +59,7 @@ def _signed_names(request: Request) -> list[str]:
 
 
 def canonical_request(request: Request, url: str, names: Sequence[str]) -> bytes:
-    """Raises ValueError for what is no URL."""
+    """Raises ValueError for a text that is not a URL."""
     headers = ";".join(
         f"{name}:{value.strip()}" for name in sorted(set(names)) if (value := request.header(name)) is not None
     )

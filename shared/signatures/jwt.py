@@ -208,7 +208,7 @@ def _has_signature(token: str) -> bool:
 
 
 def unverified_claims(token: str) -> JsonObject:
-    """Return what the token says, whoever signed it. Raises Rejected for one that is no JSON Web Token."""
+    """Return what the token says, whoever signed it. Raises Rejected for a text that is not a JSON Web Token."""
     parts = token.split(".")
     if len(parts) != 3 or len(token) > _MAX_CHARACTERS or not token.isascii():
         raise auth_scheme.mismatch("the token is not a JSON Web Token")
@@ -233,7 +233,7 @@ def _bytes(text: str) -> bytes:
 def _provider_keys(content: bytes, key_id: Json) -> list[PublicKey]:
     """Return the keys with that id from a JWKS. Keys of a kind that is not known here are left out.
 
-    Raises Temporary (`secret_unusable`) for what is no JSON.
+    Raises Temporary (`secret_unusable`) if the content is not JSON.
     """
     try:
         document: Json = json.loads(content)

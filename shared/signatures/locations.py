@@ -40,14 +40,14 @@ class Location(NamedTuple):
 
 
 Joined = tuple[Location, ...]
-"""Places whose texts go together, joined by full stops."""
+"""Locations whose texts are joined by full stops."""
 
 Choices = tuple[Joined, ...]
-"""Alternatives: the first that holds a text counts."""
+"""Alternatives: the first of them that has a text is used."""
 
 
 Conditions = tuple[tuple[Location, str | bool], ...]
-"""The text that each location must hold, or whether it must hold any. All must be met."""
+"""For each location, the text that it must have, or whether it must have a text at all. All conditions must be met."""
 
 
 @lru_cache(maxsize=512)
@@ -66,7 +66,7 @@ def parse_choices(written: Json) -> Choices:
 
 
 def read_conditions(value: Json) -> Conditions:
-    """Read a `when` that the configuration's model has checked; `None` is none."""
+    """Read a `when` that the configuration's model has checked. None means no conditions."""
     if not isinstance(value, dict):
         return ()
     return tuple(
@@ -98,7 +98,8 @@ def values_at(path: Sequence[str], value: Json) -> list[Json]:
 
 
 def without(value: Json, path: Sequence[str]) -> Json:
-    """Return a copy without what the path leads to; `*` is each element. An element of a list becomes null."""
+    """Return a copy without the values that the path leads to. `*` stands for each element. An element of a list
+    becomes null."""
     if not path:
         return None
     first, rest = path[0], path[1:]
@@ -123,11 +124,12 @@ def _item(items: list[Json], step: str) -> Json:
 
 @dataclass(eq=False, repr=False)
 class RequestFields:
-    """The texts of a request by location, before it is trusted: each part is parsed at most once, only if needed, and
-    within limits. A part that does not parse holds nothing.
+    """The texts of a request by location, before the request is trusted. Each part is parsed at most once, only if
+    needed, and within limits. A part that cannot be parsed has no texts.
 
-    A body is read as its data will be. Otherwise the signed bytes and the data could be two readings of one body.
-    `known_url` is the request's URL as its sender knows it. `item`, where given, is the data in place of the body's.
+    The body is parsed in the same way as for the event's data. Otherwise a signature could be verified over one reading
+    of the body, and the data be another. `known_url` is the request's URL as its sender knows it. `item`, if given, is
+    used as the data in place of the body.
     """
 
     request: http.Request
@@ -177,9 +179,11 @@ class RequestFields:
         return None
 
     def meets(self, conditions: Conditions) -> bool:
+        """Return whether the request meets every condition. An empty text counts as missing."""
         for location, wanted in conditions:
             text = self.text(location)
-            if (text != wanted) if isinstance(wanted, str) else (bool(text) is not wanted):
+            is_met = text == wanted if isinstance(wanted, str) else bool(text) == wanted
+            if not is_met:
                 return False
         return True
 

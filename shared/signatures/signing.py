@@ -20,7 +20,7 @@ ALGORITHMS: Final = ("sha256", "sha512", "sha384", "sha1", "md5")
 ENCODINGS: Final = ("hex", "base64", "base64url", "base64-of-hex")
 
 MAX_SIGNATURES: Final = 10
-"""Of one request: as many are sent, and as many are tried."""
+"""The most signatures of a request: no more are sent, and no more are tried."""
 
 COMPARABLE: Final[dict[str, Callable[[str], str]]] = {
     "hex": str.lower,

@@ -16,7 +16,7 @@ RUNTIME: Final = "python3.13"
 MOST_MESSAGES: Final = 10
 """Messages of one batch, which a function takes at the same time."""
 FEWEST_POLLS: Final = 2
-"""The least MaximumConcurrency that Lambda accepts; enough for what comes seldom."""
+"""The least MaximumConcurrency that Lambda accepts. It is enough for messages that come seldom."""
 NO_VALUE: Final = ref("AWS::NoValue")
 PUBLIC_URL: Final[jsontext.JsonObject] = {"AuthType": "NONE"}
 PUBLIC: Final[Fields] = {

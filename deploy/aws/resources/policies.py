@@ -52,7 +52,7 @@ INLINE_CHARACTERS: Final = 8_192
 MANAGED_POLICIES: Final = 8
 """A role may have 10 managed policies."""
 ARN_CHARACTERS: Final = 128
-"""The longest ARN of what a template creates is that of a queue: 48 characters, and its name of 80."""
+"""The longest ARN that a template creates is the ARN of a queue: 48 characters, and its name of 80."""
 _LONGEST: Final[Mapping[str, str]] = {
     "AWS::Partition": "aws-us-gov",
     "AWS::Region": "ap-southeast-1",
@@ -177,7 +177,8 @@ def _configured_rights(needed: NeededFunction) -> Iterator[Fields]:
 
 
 def _objects_of_destination(place: buses.BucketPlace) -> Iterator[Fields]:
-    """Yield the rights on the bucket of a destination, where it is this account's: nobody else's gets the events."""
+    """Yield the rights on the bucket of a destination, if it is this account's. The bucket of another account gets no
+    events."""
     objects = sub(f"arn:${{AWS::Partition}}:s3:::{place.bucket}/{place.prefix}*")
     own: Fields = {"StringEquals": {"aws:ResourceAccount": sub("${AWS::AccountId}")}}
     why = "A destination creates objects there, and replaces none"

@@ -221,7 +221,7 @@ class DestinationConfig(BaseModel):
 
 
 COMMON_KEYS: Final = DestinationConfig.model_fields.keys()
-"""The keys of a destination besides the one that names its kind."""
+"""The keys of a destination besides the key that names its kind."""
 LINES: Final = ("subject", "title", "text")
 """The settings of kinds whose first line serves as an event's line in a digest, in the order of preference."""
 RECIPIENTS: Final = ("to", "cc", "bcc", "topic", "token", "fid", "channel", "urls")
@@ -380,7 +380,8 @@ def _success_faults(file: ConfigFile, at: DocumentPath, settings: JsonObject) ->
 def gathering_faults(
     file: ConfigFile, destinations: Mapping[str, DestinationConfig], settings: Mapping[str, BaseModel]
 ) -> Iterator[Fault]:
-    """Yield options that do not fit their destination. `settings` are those of destinations without faults."""
+    """Yield options that do not fit their destination. `settings` are the settings of the destinations without
+    faults."""
     for name, model in settings.items():
         destination = destinations[name]
         at: DocumentPath = ("destinations", name)

@@ -500,7 +500,7 @@ class SchemaFault(ValueError):
 
 
 def schema_document(written: Json, folder: Path) -> Json:
-    """Return the schema, or the one in the file of this name. Raises SchemaFault."""
+    """Return the schema; for a file name, the schema in the file. Raises SchemaFault."""
     document = _read(written, folder) if isinstance(written, str) else written
     _verify(document)
     return document

@@ -179,7 +179,7 @@ class EventTypes:
 
 
 def subscribers_faults(file: ConfigFile, settings: Mapping[str, BaseModel], types: EventTypes) -> Iterator[Fault]:
-    """Yield the faults that types do not show. `settings` has those of each destination without faults."""
+    """Yield the faults that types do not show. `settings` has the settings of each destination without faults."""
     destinations = {name: each for name, each in file.mappings("destinations").items() if KIND in each}
     for name, destination in destinations.items():
         for option in _NOT_FOR_ENDPOINTS:
@@ -202,7 +202,7 @@ def subscribers_faults(file: ConfigFile, settings: Mapping[str, BaseModel], type
 
 
 def subscribers_warnings(file: ConfigFile) -> Iterator[Fault]:
-    """Yield warnings about what is seldom meant. The configuration has no faults."""
+    """Yield warnings about settings that are rarely intended. The configuration has no faults."""
     section = file.mapping(SECTION)
     operator = str(file.value(SECTION, "tell", "operator"))
     webhook = file.mapping("destinations", operator, "webhook")

@@ -113,7 +113,7 @@ class Pool:
             self._busy.add(environment)
             try:
                 return await environment.invoke(event)
-            except asyncio.CancelledError:  # its invocation goes on, and it can take no other one
+            except asyncio.CancelledError:  # Its invocation goes on, and it cannot take another.
                 environment.kill()
                 raise
             finally:

@@ -1,4 +1,5 @@
-"""Lambda's part between a queue and a function: receive batches, invoke, and delete what is done.
+"""Lambda's part between a queue and a function: receive batches, invoke the function, and delete the messages that are
+done.
 
 A failed invocation's messages come again after up to 60 s, growing with how often each was received, instead of after
 the queue's visibility timeout, so that a person who fixes something does not wait. What the handler postponed itself
@@ -21,7 +22,8 @@ from shared.logs import log
 
 BATCH_SIZE: Final = 10
 WAIT_SECONDS: Final = 1
-"""A poller that ends waits for its last receive: SQS would give its messages to nobody for the visibility timeout."""
+"""A poller that ends waits for its last receive: SQS would deliver its messages to no one for the visibility
+timeout."""
 CALL_SECONDS: Final = 10.0
 PAUSE_SECONDS: Final = 0.5
 """The pause after SQS did not answer."""

@@ -1,6 +1,6 @@
 """The stack of a deployment in the local AWS: queues, a bucket, tables, and the environment of its functions.
 
-Creating what is there changes nothing, so it is repeated at each start.
+Creating resources that exist changes nothing, so it is repeated at each start.
 """
 
 import json
@@ -107,7 +107,7 @@ async def put_secrets(place: AwsPlace, secrets: Mapping[str, str]) -> None:
 
 
 async def _ensure_table(dynamo: AwsClient, table: JsonObject) -> None:
-    """Create the table, or add the indexes that one of an earlier version lacks."""
+    """Create the table, or add the indexes that a table of an earlier version lacks."""
     thing = f"table {table['TableName']}"
     answer = await dynamo.action(f"{DYNAMO}.CreateTable", to_json(table).encode(), CALL_SECONDS)
     _require(answer, thing, "ResourceInUseException")

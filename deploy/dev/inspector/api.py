@@ -25,8 +25,8 @@ Answer = TypeVar("Answer")
 class Backend:
     """The ports on any platform.
 
-    `reader` is used in `thread` only. `documents` are those of subscribers. `tick_seconds`: how often a page gets
-    updates. `notify_slice` returns notify's slice of the configuration; None if it is not known.
+    `reader` is used in `thread` only. `documents` are the documents of subscribers. `tick_seconds`: how often a page
+    gets updates. `notify_slice` returns notify's slice of the configuration; None if it is not known.
     """
 
     reader: journal_view.JournalView

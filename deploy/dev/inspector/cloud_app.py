@@ -107,7 +107,7 @@ class _Overviews:
         states = await ledger.destination_states()
         held: list[Json] = []
         configured = await asyncio.to_thread(self._backend.destinations)
-        # Those of endpoints may be so many that the states of some destinations are not among them.
+        # There can be so many states of endpoints that the states of some destinations are not among them.
         for name in dict.fromkeys((*(each for each in states if endpoint_name(each) is None), *configured)):
             state = states.get(name) or await ledger.destination_state(name)
             count = await ledger.held(name, status.MAX_HELD)

@@ -22,7 +22,7 @@ LOST_SECONDS: Final = 30.0
 """If an event's deliveries began this long ago and transform has written nothing, transform's entry is lost."""
 REPAIR_EVENTS: Final = 50
 REPAIR_DELIVERIES: Final = 2_000
-"""After so many the next pass continues: an event for subscribers may have thousands."""
+"""The number after which the next pass continues, because an event for subscribers may have thousands."""
 MAX_DELIVERIES: Final = 20_000
 """Of one event."""
 NO_ATTEMPT: Final = 0

@@ -201,14 +201,14 @@ async def pause(request: web.Request) -> web.Response:
 
 
 async def resume(request: web.Request) -> web.Response:
-    """Let the destination take deliveries again, and send what is held for it and what waits."""
+    """Let the destination take deliveries again, and send the deliveries that are held for it or wait."""
     destination = request.match_info["destination"]
     resumed = await destinations.resume_destination(request.app[BACKEND].ledger, destination, time.time())
     return json_answer({"released": resumed.released, "hastened": resumed.hastened})
 
 
 async def release(request: web.Request) -> web.Response:
-    """Send what is held for the destination."""
+    """Send the deliveries that are held for the destination."""
     destination = request.match_info["destination"]
     return json_answer({"released": await request.app[BACKEND].ledger.release(destination, time.time())})
 

@@ -187,7 +187,7 @@ PLOT_BUCKETS: Final = 60
 LOOK_SECONDS: Final = 0.5
 ALIVE_SECONDS: Final = 15.0
 REST_FACTOR: Final = 60.0
-"""After reading something, wait at least so many times as long as that took: an open page has five such readings."""
+"""After a reading, wait at least this many times as long as the reading took: an open page has five such readings."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ TryLine = Callable[[dict[str, JsonObject], running_dev.Ports, Path | None], str 
 
 
 def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] = ()) -> str:
-    """Return the text. `warnings` are those of the configuration."""
+    """Return the text. `warnings` are the warnings about the configuration."""
     lines = ["", f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
     lines += ["  Send webhooks to:", *(f"    {line}" for line in _source_lines(setup)), ""]
     lines += ["  Watch what happens:", f"    {page_url(setup.ports.inspector, page_token(setup.folders.state))}", ""]

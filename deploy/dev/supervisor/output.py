@@ -28,8 +28,8 @@ ROUTINE_LINES: Final = 60
 class Output:
     """The supervisor's one output stream. All of it goes into `file` too, at every level; requests go into the journal.
 
-    Under load, routine lines are left out of the stream and counted. `reader_left` is called once nobody reads the
-    stream any more. `notes` has, by source, the cause of a rejection that a new or misspelt secret explains.
+    Under load, routine lines are left out of the stream and counted. `reader_left` is called once the stream has no
+    reader any more. `notes` has, by source, the cause of a rejection that a new or misspelt secret explains.
     """
 
     notes: Mapping[str, str] = MappingProxyType({})
@@ -155,7 +155,7 @@ class RequestFeed:
             self._say("WARNING", fault)
 
     def _flush(self) -> str | None:
-        """Write what waits; return the fault, if there was one."""
+        """Write the waiting output; return the fault, if there was one."""
         self._arrived.clear()
         entries, self._waiting = self._waiting, []
         if not entries:

@@ -198,10 +198,10 @@ class Configuration:
 class Setup:
     """All settings. `shell` is the environment as found; `environ` adds .env and every secret.
 
-    `generated` and `short_secrets` are secrets' names: those that were generated, and those worth a warning.
-    `unset` are the credentials of destinations that nobody has set: the deliveries to those destinations are held.
-    `misspelt` has a sentence for each secret whose name may be misspelt. `env_warnings` are those about .env, which did
-    not exist where `is_env_file_new`.
+    `generated` and `short_secrets` are secrets' names: those that were generated, and those worth a warning. `unset`
+    are the credentials of destinations that are not set: the deliveries to those destinations are held. `misspelt` has
+    a sentence for each secret whose name may be misspelt. `env_warnings` are those about .env, which did not exist
+    where `is_env_file_new`.
     """
 
     options: Options

@@ -1,7 +1,7 @@
 """The state folder before anything starts: one `hookchain dev` and one user to a folder, and no damaged files.
 
-Two supervisors of one folder would each push what the other has taken. A disk that was full, a power cut or a copy made
-while it ran can leave a SQLite file that cannot be read.
+Two supervisors of one folder would each push messages that the other has taken. A disk that was full, a power cut or a
+copy made while it ran can leave a SQLite file that cannot be read.
 """
 
 import fcntl

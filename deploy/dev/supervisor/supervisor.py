@@ -321,7 +321,7 @@ async def watch_state(supervisor: Supervisor) -> None:
 
 
 async def purge(supervisor: Supervisor) -> None:
-    """Delete what is past its retention, every hour."""
+    """Delete data past its retention, every hour."""
     clock: PurgeClock | None = None
     while True:
         state, notify = supervisor.setup.folders.state, supervisor.setup.configuration.slices["notify"]
@@ -338,7 +338,7 @@ async def purge(supervisor: Supervisor) -> None:
 
 
 def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
-    """Delete from the state folder what is past its retention.
+    """Delete data past its retention from the state folder.
 
     Large bodies and stored answers to steps stay for as long as anything can ask for one of them, and a large body also
     while a delivery that is pending or held needs it, or a dead letter. A caught mail or row has what an event's body

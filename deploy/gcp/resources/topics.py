@@ -77,7 +77,7 @@ def push_subscription(target: Target, name: str, topic: Topic, push: Push, why: 
 
 
 def holding_subscription(target: Target, topic: Topic) -> Resource:
-    """Return a subscription that nobody is pushed."""
+    """Return a subscription without a push endpoint."""
     why = f"keeps {topic.does} for {topic.held_days} days, even if notify cannot process them"
     flags = _retention_flags(topic.held_days)
     return _subscription(target, gcp_names.holding_subscription(topic.name), topic.name, flags, why, ())

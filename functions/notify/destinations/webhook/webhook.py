@@ -159,11 +159,9 @@ def outcome(response: Response) -> Outcome:
     """Return the outcome. Any status other than 2xx and 410 is retried: a receiver's fault is often fixed."""
     outcome = http_kind.outcome_by_status(response, "the receiver")
     advice = _ADVICE.get(response.status)
-    return (
-        replace(outcome, reason=f"{outcome.reason}: {advice}")
-        if advice and isinstance(outcome, RetryLater)
-        else outcome
-    )
+    if advice and isinstance(outcome, RetryLater):
+        return replace(outcome, reason=f"{outcome.reason}: {advice}")
+    return outcome
 
 
 def doubt_of(response: Response) -> str | None:

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from shared.jsontext import Json, JsonObject, kind_of
@@ -47,6 +47,26 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     longer = [each for each in names if len(name) >= LEAST_CUT and each.startswith(name)]
     shorter = [each for each in names if len(each) >= LEAST_CUT and name.startswith(each)]
     return next(iter([*longer, *shorter]), None)
+
+
+_BODY_ELSEWHERE: Final = frozenset({"body", "payload", "event", "json", "request", "trigger", "inputs"})
+"""What other products call the body."""
+_NOT_IN_EVENTS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("header", "headers"), "a source's `type`, `id`, `subject` and `actor` can read a header"),
+    **dict.fromkeys(("env", "secret", "secrets", "vars"), "templates and conditions cannot read secrets or variables"),
+    **dict.fromkeys(("now", "today", "date", "timestamp"), "`receivedat` is the time when the event arrived"),
+}
+
+
+def unknown_name_hint(name: str, text: str, known: Collection[str]) -> str:
+    """Return what a name at the top of a template or condition may mean, and the names that are known there."""
+    there_are = f"here are {', '.join(sorted(known))}"
+    if "data" in known and name in _NOT_IN_EVENTS:
+        return f"{_NOT_IN_EVENTS[name]}. T{there_are}"
+    if "data" in known and name in _BODY_ELSEWHERE and re.search(rf"\b{name}\s*[.\[]", text):
+        return f"did you mean 'data', which is the body? T{there_are}"
+    near = nearest(name, known) or (f"data.{name}" if "data" in known else None)
+    return f"did you mean {near!r}? T{there_are}" if near else f"t{there_are}"
 
 
 def _bare(name: str) -> str:

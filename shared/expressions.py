@@ -3,6 +3,7 @@
 https://jmespath.org/specification.html
 """
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import jmespath
@@ -29,6 +30,12 @@ _LEADS_INSIDE: Final = frozenset(
 _LITERALS: Final = frozenset({"true", "false", "null"})
 _MEANT: Final = {
     "=": "`==` compares",
+    "in": "contains(LIST, VALUE) is in",
+    "is": "`==` compares",
+    "like": "starts_with(), ends_with() and contains() compare parts of a text",
+    "=~": "there are no regular expressions; use starts_with(), ends_with() or contains()",
+    "===": "`==` compares",
+    "?": "there is no `a ? b : c`; use `||` and `&&`",
     "and": "`&&` is and",
     "or": "`||` is or",
     "not": "`!` is not",
@@ -218,9 +225,10 @@ def _hint_on_name(name: str, text: str, known: "Collection[str]") -> str:
         return f"`{name}`, in backticks, is the value"
     if f'"{name}"' in text:
         return f"write text in single quotes: '{name}'"
-    near = did_you_mean.nearest(name, known) or (f"data.{name}" if "data" in known else None)
-    names = ", ".join(sorted(known))
-    return f"did you mean {near!r}? There are {names}" if near else f"there are {names}"
+    hint = did_you_mean.unknown_name_hint(name, text, known)
+    if re.search(rf"(?:[=!<>]=?|[:,(])\s*{re.escape(name)}\s*(?:[,)\]}}|&]|$)", text):  # where a text may be meant
+        return f"text is in single quotes: '{name}'; or {hint}"
+    return hint
 
 
 def _hint_on_token(token: object, text: str, column: int) -> str:
@@ -228,13 +236,31 @@ def _hint_on_token(token: object, text: str, column: int) -> str:
         return f"; write a number in backticks: `{token}`"
     if text.lstrip().startswith("{{"):
         return "; write an expression without {{ }}"
+    operator = re.match(r"=~|===", text[column - 1 :])
+    if operator:
+        return f"; {_MEANT[operator[0]]}"
     # At `not a` the parser stops at `a`: the word before it is what it did not understand.
     meant = _MEANT.get(str(token)) or _MEANT.get(_word_before(text, column))
     return f"; {meant}" if meant else ""
 
 
+_FUNCTIONS_ELSEWHERE: Final = {
+    **dict.fromkeys(("len", "size", "count"), "length"),
+    **dict.fromkeys(("includes", "has", "in"), "contains"),
+    **dict.fromkeys(("concat", "format"), "join"),
+    **dict.fromkeys(("int", "number", "float"), "to_number"),
+    **dict.fromkeys(("str", "string", "toString"), "to_string"),
+}
+_TEXT_FUNCTIONS: Final = re.compile(
+    r"(?:to_?)?(?:lower|upper)(?:_?case)?|trim|split|replace|substr(?:ing)?|match(?:es)?|regex|test", re.IGNORECASE
+)
+"""Functions of other languages that change or match parts of a text."""
+
+
 def _hint_on_function(name: str, known: "Collection[str]") -> str:
-    near = did_you_mean.nearest(name, known)
+    if _TEXT_FUNCTIONS.fullmatch(name):
+        return ", and none that changes or matches parts of a text; the step `template` can change a text first"
+    near = _FUNCTIONS_ELSEWHERE.get(name) or did_you_mean.nearest(name, known)
     return f"; did you mean {near}()?" if near else ""
 
 

@@ -62,7 +62,7 @@ class ConfigFile:
     """A configuration as it is written. `file` is its name in messages; names of files in it are relative to `folder`.
 
     `repeated` are faults of duplicate keys, for which `document` has the last value. `not_texts` are the truth values,
-    numbers and nulls, as they are written without quotes.
+    numbers and nulls, as they are written without quotes. In `cut_lines`, a template after ` #` is a comment.
     """
 
     file: str
@@ -71,6 +71,7 @@ class ConfigFile:
     lines: Mapping[DocumentPath, int] = field(default_factory=dict)
     repeated: tuple[Fault, ...] = ()
     not_texts: Mapping[DocumentPath, str] = field(default_factory=dict)
+    cut_lines: tuple[int, ...] = ()
 
     def line(self, path: DocumentPath) -> int:
         """Return the line of the value at the path, or of the nearest value around it; 0 if there is no file."""
@@ -136,7 +137,8 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
     lines: Lines = {}
     not_texts: dict[DocumentPath, str] = {}
     repeated = tuple(_walk(node, (), lines, not_texts))
-    return ConfigFile(file, folder, _plain(document), lines, repeated, not_texts)
+    cut_lines = tuple(number for number, line in enumerate(text.splitlines(), 1) if _CUT.match(line))
+    return ConfigFile(file, folder, _plain(document), lines, repeated, not_texts, cut_lines)
 
 
 class _Loader(Composer, CParser, SafeConstructor, Resolver):
@@ -193,6 +195,8 @@ def _walk(node: yaml.Node, path: DocumentPath, lines: Lines, not_texts: dict[Doc
             yield from _walk(value, (*path, name), lines, not_texts)
 
 
+_CUT: Final = re.compile(r"[^#\"']*:\s+[^\s#\"'{\[|>][^#\"']*\s#.*\{\{")
+"""A line whose value ends at a ` #`, behind which is a part of a template."""
 _TAGS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null")})
 _AS_IT_LOOKS: Final = re.compile(
     r"true|false|null|~||[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|[-+]?\.[0-9]+(?:e[-+]?[0-9]+)?"
@@ -205,6 +209,8 @@ _SWITCHES: Final = frozenset({"breaker", "tls"})
 
 def misleading_values(file: ConfigFile) -> Iterator[Fault]:
     """Yield a warning for each truth value and number of YAML 1.1 that looks like a word, a time or a code."""
+    for number in file.cut_lines:
+        yield Fault(number, "a value", "ends before ` #`, and the rest is a comment: put the whole value in quotes")
     for path, written in file.not_texts.items():
         is_switch = bool(path) and path[-1] in _SWITCHES and written.lower() == "off"
         if not _AS_IT_LOOKS.fullmatch(written) and not is_switch:

@@ -69,6 +69,7 @@ def model_faults(
     at: DocumentPath,
     model: type[BaseModel],
     known: Collection[DocumentPath] = (),
+    outer: Collection[str] = (),
 ) -> Iterator[Fault]:
     """Yield a fault for each of pydantic's errors, except at `known` paths, which have a fault already."""
     for detail in error.errors(include_url=False):
@@ -78,7 +79,7 @@ def model_faults(
             if detail["type"] == "string_type" and written is not None:
                 yield fault_at(file, path, _quoting_rule(written))
             else:
-                yield fault_at(file, path, rule_of(detail, model))
+                yield fault_at(file, path, rule_of(detail, model, outer))
 
 
 def _quoting_rule(written: str) -> str:
@@ -99,7 +100,10 @@ def unknown_names(
     names = file.mapping(f"{kind}s") if known is None else known
     for name in value if isinstance(value, list) else [value]:
         if isinstance(name, str) and name not in names:
-            yield fault_at(file, path, f"there is no {kind} {name!r}{did_you_mean(name, names)}")
+            parts = [part.strip() for part in name.split(",")]
+            is_list = len(parts) > 1 and all(part in names for part in parts)
+            hint = f"; write a list: [{', '.join(parts)}]" if is_list else did_you_mean(name, names)
+            yield fault_at(file, path, f"there is no {kind} {name!r}{hint}")
 
 
 def expression_faults(file: ConfigFile, path: DocumentPath) -> Iterator[Fault]:
@@ -113,8 +117,11 @@ def expression_faults(file: ConfigFile, path: DocumentPath) -> Iterator[Fault]:
             yield fault_at(file, path, f"must be a JMESPath expression over the event; got {expression!r}: {reason}")
 
 
-def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    """Return the rule that is broken and what was found. The error's location is relative to `model`."""
+def rule_of(detail: ErrorDetails, model: type[BaseModel], outer: Collection[str] = ()) -> str:
+    """Return the rule that is broken and what was found. The error's location is relative to `model`.
+
+    `outer` are keys that belong beside the mapping with the model's keys.
+    """
     match detail["type"]:
         case "union_tag_invalid":
             tag, tags = str(detail["ctx"]["tag"]), str(detail["ctx"]["expected_tags"])
@@ -123,6 +130,8 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return f"the key {detail['ctx']['discriminator']} is missing{_mistyped('scheme', detail['input'])}"
         case "extra_forbidden":
             *path, key = detail["loc"]
+            if not path and key in outer:
+                return f"{key} belongs beside this mapping, not in it: it is a setting of every kind of destination"
             return f"there is no such key{did_you_mean(str(key), keys_at(model, tuple(path)))}"
         case "missing":
             return fault_text(detail)
@@ -130,6 +139,14 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if detail["type"] == "string_pattern_mismatch" and (examples := _examples_at(model, detail["loc"])):
         rule = f"must have the form of {' or '.join(map(repr, examples))}"
     found = detail["input"]
+    key = str(detail["loc"][-1]) if detail["loc"] else ""
+    if rule == "must be a mapping" and (keys := keys_at(model, tuple(detail["loc"]))):
+        rule = f"must be a mapping with keys such as {', '.join(keys[:4])}"
+    elif rule == "must be a list" and key == "retry":
+        rule = "must be a list of the waits between attempts, such as [1m, 10m, 2h]"
+    elif rule == "must be text" and isinstance(found, list | dict):
+        example = "; write one condition, such as data.plan == 'pro' && data.paid" if key == "where" else ""
+        rule = f"must be text; got {jsontext.kind_of(found)}{example}"
     if isinstance(found, str | int | float) and "; got " not in rule:  # of a secret's name, only the length is shown
         rule = f"{rule}; got {found!r}"
     return f"{rule}{_suggestion(found, detail)}" if detail["type"] == "literal_error" else rule

@@ -22,7 +22,7 @@ from functions.transform.comparisons import compared_paths
 from functions.transform.program import Program, read_program
 from functions.transform.routes import Route
 from functions.transform.step import NamedStep, Step
-from functions.transform.steps.compose import Map
+from functions.transform.steps.compose import Map, Template
 from functions.transform.steps.decide import Filter, Stop, Switch
 from functions.transform.steps.lint import Lint
 from functions.transform.steps.values import Cast, Default, Set
@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 
 
 _WILD: Final = re.compile(r"[*?\[]")
+_REGEX: Final = re.compile(r"[\\^$|()+]|\.\*.")
+_SINGLE_BRACES: Final = re.compile(r"(?<!\{)\$?\{\s*(data(?:\.\w+|\[\d+\])+)\s*\}(?!\})")
+_BARE_PATH: Final = re.compile(r"data(?:\.\w+|\[\d+\])+")
+_TEXT_KEYS: Final = frozenset({"subject", "text", "html", "title", "body", "line", "message"})
+"""The settings of kinds that are templates, in which a bare path is a text."""
 _PATH: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}|(data(?:\.[\w-]+|\[\w*\*?\])+)")
 _TEMPLATE: Final = re.compile(r"\{\{.+\}\}", re.DOTALL)
 """A text that looks like a path or has a template in it, where a step takes values as they are."""
@@ -108,6 +113,12 @@ def _destination_rules(config: Configuration) -> Iterator[Rule]:
     for name, destination in config.destinations.items():
         if name not in used:
             yield ("destinations", name), "no route leads to it"
+        settings: JsonObject = {**destination.kinds}
+        if destination.digest is not None and destination.digest.line is not None:
+            settings["digest"] = {"line": destination.digest.line}
+        for key, text in _named_texts(settings):
+            for rule in template_rules(text, key in _TEXT_KEYS or (key == "type" and "subscribers" in settings)):
+                yield ("destinations", name), f"{key} {rule}"
         if rule := _expiry_rule(destination):
             yield ("destinations", name, "expires_after"), rule
         for rule in comparison_rules(destination.success_when, ("status",)) if destination.success_when else ():
@@ -257,6 +268,8 @@ def _selection_rules(route: RouteConfig, config: Configuration, number: int) -> 
         if "," in glob or (" " in glob.strip() and not has_list):
             parts = ", ".join(each for each in re.split(r"[,\s]+", glob) if each)
             yield f"`types` has {glob!r}, which is one type with a comma or a space in it: write a list, [{parts}]"
+        elif _REGEX.search(glob):
+            yield f"`types` has {glob!r}, and takes no regular expressions: `*` is any text, as in order.*"
     twins = [each for each in config.routes[:number] if each.enabled and _same(each, route)]
     if twins:
         yield f"sends the same events to the same destinations as {twins[0].name!r}: each is delivered twice"
@@ -363,6 +376,10 @@ def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
         if isinstance(named.step, Lint):
             for rule in _misspelled_keywords(named.step.schema_document):
                 yield f"step {named.number} {named.name!r}: {rule}"
+        texts = named.step.whole if isinstance(named.step, Template) else {}
+        for path, text in texts.items():
+            for rule in template_rules(text, is_text=True):
+                yield f"step {named.number} {named.name!r}: {path} {rule}"
         values = named.step.whole if isinstance(named.step, Set | Default) else {}
         for path, value in values.items():
             if isinstance(value, str) and (found := _PATH.fullmatch(value)):
@@ -371,6 +388,29 @@ def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
             elif isinstance(value, str) and _TEMPLATE.search(value):
                 rule = f"step {named.number} {named.name!r} sets {path} to the text itself, braces included"
                 yield f"{rule}: to fill in values, use the step `template`"
+
+
+def template_rules(text: str, is_text: bool) -> Iterator[str]:
+    """Yield what is wrong with a template that has a path of the event without the braces of Jinja.
+
+    `is_text` says that it can only be a template.
+    """
+    for found in dict.fromkeys(_SINGLE_BRACES.findall(text)):
+        yield f"has {found} in single braces, which stay as they are: write {{{{ {found} }}}}"
+    if is_text and _BARE_PATH.fullmatch(text.strip()):
+        yield f"is the text {text.strip()!r} itself: to fill in the value, write {{{{ {text.strip()} }}}}"
+
+
+def _named_texts(value: Json, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text in the value, after the key that it is under."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _named_texts(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _named_texts(item, key)
 
 
 def _conditions(step: Step) -> list[str]:
@@ -407,7 +447,10 @@ def comparison_rules(condition: str, numbers: Collection[str]) -> Iterator[str]:
 
     JMESPath orders numbers only. Our library also orders two texts, character by character, which is right for dates.
     """
-    for operator, one, other in _comparisons(Expression(condition).tree):
+    tree = Expression(condition).tree
+    for name in _negated_before_a_path(tree):
+        yield f"negates {name} alone, before the path goes on, which finds nothing: write !(…) around the whole path"
+    for operator, one, other in _comparisons(tree):
         if other["type"] != "literal":
             continue
         literal = other["value"]
@@ -432,6 +475,15 @@ def comparison_rules(condition: str, numbers: Collection[str]) -> Iterator[str]:
             and _makes_number(one, numbers)
         ):
             yield f"compares a number with the text {literal!r}: they are never equal. Write `{literal}` in backticks"
+
+
+def _negated_before_a_path(node: "_TreeNode") -> "Iterator[str]":
+    """Yield the name in each `!data.paid`, which JMESPath reads as `(!data).paid`."""
+    if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
+        yield str(node["children"][0]["children"][0].get("value"))
+    if node["type"] != "slice":
+        for child in node["children"]:
+            yield from _negated_before_a_path(child)
 
 
 def _comparisons(node: "_TreeNode") -> "Iterator[tuple[str, _TreeNode, _TreeNode]]":

@@ -91,6 +91,10 @@ def parse_path(text: str) -> Path:
 
 
 def _hint(text: str) -> str:
+    plain = text.removeprefix("$json").removeprefix("$").lstrip("./")
+    if plain != text:  # JSONPath, a JSON pointer, or a path of n8n
+        meant = plain if plain.startswith("data") else f"data.{plain}"
+        return f"; did you mean {meant.replace('/', '.')!r}?" if plain else ""
     root, dot, rest = text.partition(".")
     if not root:
         return ""

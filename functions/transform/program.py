@@ -20,7 +20,7 @@ from functions.transform.chain import Chain, NamedChains, OnError
 from functions.transform.routes import Route, Routes, TypeGlobs
 from functions.transform.step import MAX_STEPS, NamedStep, Settings, SettingsFault, Step, build, step_name
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import Json, JsonObject, kind_of, objects_at
+from shared.jsontext import Json, JsonObject, kind_of, objects_at, to_json
 from shared.own_modules import OwnModuleFault, own_module, own_sources, place_in_own_module
 from shared.settings import SliceFault
 
@@ -31,6 +31,8 @@ StepClasses: TypeAlias = Mapping[str, type[Step]]
 
 NO_OWN_STEPS: Final[StepClasses] = {}
 _ON_ERROR: Final[dict[Json, OnError]] = {"continue": "continue", "drop": "drop"}
+_PATH_FIRST: Final = frozenset({"cast", "rename"})
+_KIND_RULES: Final = frozenset({"must be a mapping", "must be a list", "must be text"})
 _CLASS: Final = re.compile(r"^class ([A-Za-z]\w*)\b", re.MULTILINE)
 
 
@@ -150,7 +152,7 @@ def read_chain(
     if raw is None:
         return [], []
     if not isinstance(raw, list):
-        return [], [StepFault(None, None, f"a chain is a list of steps; found {kind_of(raw)}")]
+        return [], [StepFault(None, None, f"a chain is a list of steps, each after `- `; found {kind_of(raw)}")]
     steps: list[NamedStep] = []
     faults: list[StepFault] = []
     if len(raw) > MAX_STEPS:
@@ -164,11 +166,34 @@ def read_chain(
     return steps, faults
 
 
+def _one_name_rule(entry: Json) -> str:
+    """Return the rule for an entry that is not one step."""
+    rule = "a step is one name with its settings, such as `drop: [data.password]`"
+    if isinstance(entry, str):
+        return f"{rule}; to go through a chain, write `chain: {entry}`" if step_class(entry) is None else rule
+    names = [name for name in entry if step_class(name)] if isinstance(entry, dict) else []
+    return f"{rule}; begin each of {' and '.join(names)} with `- `" if len(names) > 1 else rule
+
+
+def _advised(reasons: Sequence[str], name: str, kind: type[Step], settings: Json) -> list[str]:
+    """Return the reasons why the settings of a step are not accepted, with what to write."""
+    if name in _PATH_FIRST and isinstance(settings, dict):
+        paths = {key: value for key, value in settings.items() if isinstance(value, str) and value.startswith("data.")}
+        if settings.keys() == {"from", "to"} and "from" in paths:
+            return [f"write the path and then the value: `{name}: {{{paths['from']}: {settings['to']}}}`"]
+        if swapped := [f"{value}: {key}" for key, value in paths.items() if not key.startswith("data")]:
+            return [f"write the path first: `{name}: {{{', '.join(swapped)}}}`"]
+    example = getattr(kind, "example", None)
+    if example is None:
+        return list(reasons)
+    return [f"{each}, such as `{to_json(example.settings)}`" if each in _KIND_RULES else each for each in reasons]
+
+
 def _read_step(
     number: int, entry: Json, own: StepClasses, chain: str | None, is_compiled: bool
 ) -> NamedStep | list[StepFault]:
     if not isinstance(entry, dict) or len(entry) != 1:
-        return [StepFault(number, None, "a step is one name with its settings, such as `drop: [data.password]`")]
+        return [StepFault(number, None, _one_name_rule(entry))]
     [(name, settings)] = entry.items()
     kind = own.get(name) or step_class(name)
     if kind is None:
@@ -177,7 +202,7 @@ def _read_step(
     try:
         step = _compiled_step(kind, settings) if is_compiled and name not in own else _verified_step(kind, settings)
     except SettingsFault as fault:
-        return [StepFault(number, name, reason) for reason in fault.reasons]
+        return [StepFault(number, name, reason) for reason in _advised(fault.reasons, name, kind, settings)]
     except Exception as error:
         if name not in own:
             raise

@@ -79,7 +79,7 @@ class Template:
         try:
             tree = environment.parse(source)
             pieces = plain_pieces(tree)
-            _verify(environment, tree, pieces, known)
+            _verify(environment, tree, pieces, known, source)
             self._pieces = () if (html or url or encode) and is_template(source) else pieces
             self._compiled = None if self._pieces else environment.from_string(tree)
         except TemplateSyntaxError as error:
@@ -185,7 +185,7 @@ _KINDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
 )
 
 
-def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: frozenset[str]) -> None:
+def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: frozenset[str], source: str) -> None:
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise TemplateFault("include, import and extends are not supported: a template stands alone")
     for kind, name, line in _used_names(tree):
@@ -197,9 +197,7 @@ def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: f
         used = meta.find_undeclared_variables(tree)
     unknown = sorted(used - known - environment.globals.keys())
     if unknown:
-        names = ", ".join(sorted(known))
-        meant = did_you_mean.nearest(unknown[0], known) or f"data.{unknown[0]}"
-        rule = f"there is no {unknown[0]!r}; did you mean {meant!r}? There are {names}"
+        rule = f"there is no {unknown[0]!r}; {did_you_mean.unknown_name_hint(unknown[0], source, known)}"
         raise UnknownVariable(unknown[0], rule)
 
 
@@ -228,9 +226,35 @@ def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
     text = (error.message or "it does not parse").rstrip(".")
     if unknown := re.fullmatch(r"No (filter|test|method) named '(.+)'", text):
         known = {"filter": environment.filters, "test": environment.tests}.get(unknown[1], _METHODS)
-        near = did_you_mean.nearest(unknown[2], known)
+        near = _FILTERS_ELSEWHERE.get(unknown[2]) or did_you_mean.nearest(unknown[2], known)
         return f"{text}; did you mean {near!r}?" if near else text
-    return text
+    message = re.sub(r" at \d+$", "", text)
+    hint = next((hint for token, hint in _TOKENS_ELSEWHERE.items() if message.endswith(token)), "")
+    return f"{text}; {hint}" if hint else text
+
+
+_FILTERS_ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
+    {"upcase": "upper", "downcase": "lower", "size": "length", "json": "tojson", "to_json": "tojson", "strip": "trim"}
+)
+"""Jinja's name of a filter of Liquid, Twig or Python."""
+_LOOP: Final = "Jinja has {% for item in data.list %}…{% endfor %} and {% if … %}…{% endif %}"
+_TOKENS_ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "'*'": f"[*] is JMESPath; {_LOOP}",
+        "']'": f"[] is JMESPath; {_LOOP}",
+        "'#'": _LOOP,
+        "'/'": _LOOP,
+        "'$'": "a path begins without $, as in {{ data.number }}",
+        "'`'": "write a number, true or a text in quotes, without backticks",
+        "'&'": "write `and`",
+        "'!'": "write `not`",
+        "'?'": "write {{ a if condition else b }}",
+        "got '|'": "write `or`",
+        "got ':'": "write a filter's arguments in parentheses, as in default('')",
+        "got '='": "`==` compares",
+    }
+)
+"""What to write instead of a sign of another language, by the end of Jinja's message."""
 
 
 def one_line_template(name: str, source: str) -> Template:

@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
-from deploy.config.model_faults import expression_faults, fault_at, model_faults, setting_name, unknown_names
+from deploy.config.model_faults import expression_faults, fault_at, keys_at, model_faults, setting_name, unknown_names
 from deploy.config.sections import kinds
 from deploy.config.sections.kinds import KindFault, destination_kinds
 from deploy.config.sections.own_files import KINDS_SECTION, own_kinds
+from deploy.config.sections.route import RouteConfig
 from functions.notify.digests.settings import DEFAULT_MAX_EVENTS
 from functions.notify.kind_settings import LineTemplate
 from functions.notify.recipients.to_person import is_person_path
@@ -263,10 +264,29 @@ def read_destination_settings(file: ConfigFile) -> DestinationSettings:
             if kind in known:
                 _read_settings(file, ("destinations", name, kind), own, read)
             elif not has_broken_file:
-                rule = f"there is no kind of destination {kind!r}{kinds.suggested_kinds(kind, known)}"
+                others = [each for each in written if each in known]
+                if others:
+                    rule = _misplaced_rule(kind, others[0], own)
+                elif written.get("type") in known:
+                    rule = f"write the kind as a key that has the settings: `{written['type']}: {{…}}`, without `type`"
+                else:
+                    rule = f"there is no kind of destination {kind!r}{kinds.suggested_kinds(kind, known)}"
                 line = file.line(("destinations", name, kind))
                 read.faults.append(Fault(line, setting_name(file, ("destinations", name)), rule))
     return read
+
+
+def _misplaced_rule(key: str, kind: str, own: OwnKinds) -> str:
+    """Return the rule for a key beside the kind that is neither a kind nor a setting of every kind."""
+    try:
+        settings = keys_at(kinds.settings_model(kind, own), ())
+    except KindFault:
+        settings = []
+    if key in settings:
+        return f"{key} is a setting of `{kind}`: write it in there, as `{kind}: {{{key}: …}}`"
+    if key in RouteConfig.model_fields or key in {"from", "else"}:
+        return f"{key} is a key of a route: write it in the route that leads here"
+    return f"there is no such key {key!r}{did_you_mean(key, COMMON_KEYS)}"
 
 
 def _read_settings(file: ConfigFile, at: tuple[str, str, str], own: OwnKinds, read: DestinationSettings) -> None:
@@ -293,7 +313,7 @@ def _read_settings(file: ConfigFile, at: tuple[str, str, str], own: OwnKinds, re
     try:
         read.by_name[name] = model.model_validate(resolved if isinstance(settings, dict) else settings)
     except ValidationError as error:
-        read.faults.extend(model_faults(error, file, at, model, reported))
+        read.faults.extend(model_faults(error, file, at, model, reported, COMMON_KEYS))
 
 
 def _resolved_value(file: ConfigFile, kind: str, key: str, value: Json) -> Json:
@@ -386,17 +406,18 @@ def gathering_faults(
         destination = destinations[name]
         at: DocumentPath = ("destinations", name)
         for option in ("digest", "quiet_hours"):
-            if getattr(destination, option) is not None and (rule := _unfit_rule(destination, model)):
+            if getattr(destination, option) is not None and (rule := _unfit_rule(destination, model, option)):
                 yield fault_at(file, (*at, option), rule)
         if rule := _expiry_rule(destination):
             yield fault_at(file, (*at, "expires_after"), rule)
 
 
-def _unfit_rule(destination: DestinationConfig, settings: BaseModel) -> str:
-    """Return why the destination cannot deliver several events together; empty if it can."""
+def _unfit_rule(destination: DestinationConfig, settings: BaseModel, option: str) -> str:
+    """Return why the destination cannot deliver several events together, as the option needs; empty if it can."""
     [kind] = destination.kinds
     if not can_digest(type(settings)):
-        advice = "Remove it" if kind == "subscribers" else "Remove it, or use `coalesce`"
+        may_coalesce = option == "digest" and kind != "subscribers"
+        advice = "Remove it, or use `coalesce`" if may_coalesce else "Remove it"
         return f"needs a kind that can deliver a digest, such as `email` or `slack`; got `{kind}`. {advice}"
     if recipients := event_recipients(settings):
         rule = f"must not be combined with recipients that each event names; got a template in `{recipients[0]}`"

@@ -1,5 +1,6 @@
 """Values: set them, compute them, change their kind, count them."""
 
+import re
 from functools import partial
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
@@ -127,7 +128,21 @@ def _cast(kind: casting.Kind, value: paths.MaybeJson, place: str) -> paths.Maybe
     try:
         return casting.CASTS[kind](value)
     except ValueError:
-        raise errors.Permanent("cast_failed", f"{place} is {kind_of(value)} that cannot be cast to {kind}") from None
+        rule = f"{place} is {kind_of(value)} that cannot be cast to {kind}"
+        raise errors.Permanent("cast_failed", f"{rule}{_cast_hint(kind, value)}") from None
+
+
+def _cast_hint(kind: casting.Kind, value: Json) -> str:
+    """Return what is in a text that is nearly a number, without the text."""
+    if kind not in ("integer", "number") or not isinstance(value, str) or not re.search("[0-9]", value):
+        return ""
+    if re.fullmatch(r"\s*[+-]?[0-9]+,[0-9]+\s*", value):
+        return ": it has a comma, and a number has a full stop"
+    if kind == "integer" and re.fullmatch(r"\s*[+-]?[0-9]+\.[0-9]+\s*", value):
+        return ": it has a fraction; cast it to number"
+    if re.search(r"[^0-9eE.,+_\s-]", value):
+        return ": it has other characters besides those of a number"
+    return ""
 
 
 class Count(paths.PathSettings, Step):

@@ -87,6 +87,12 @@ def test_a_digest_is_tried_again_at_least_each_hour_over_the_same_time_as_any_de
     ("options", "rule"),
     [
         ("otherwise: pagr", "there is no destination 'pagr'; did you mean 'pager'?"),
+        ("otherwise: 'pager, office'", "there is no destination 'pager, office'; write a list: [pager, office]"),
+        ("subject: x", "subject is a setting of `email`: write it in there, as `email: {subject: …}`"),
+        ("steps: []", "steps is a key of a route: write it in the route that leads here"),
+        ("schedule: daily", "there is no such key 'schedule'; there are: breaker"),
+        ("retry: 5", "retry: must be a list of the waits between attempts, such as [1m, 10m, 2h]; got 5"),
+        ("digest: daily", "digest: must be a mapping with keys such as every, by, max, line; got 'daily'"),
         ("otherwise: office", "must not lead back to 'office'"),
         ("success_when: 'body.ok ='", "must be a JMESPath expression over the response"),
         ("success_when: body.ok", "must be a condition over an HTTP response, which 'email' does not get"),
@@ -114,7 +120,8 @@ def test_a_fault_names_the_option_and_the_rule(options: str, rule: str) -> None:
     ("kind", "options", "rule"),
     [
         (HOOK, "digest: {}", "needs a kind that can deliver a digest, such as `email` or `slack`"),
-        (HOOK, "quiet_hours: {from: '22:00', to: '7:00'}", "got `webhook`. Remove it, or use `coalesce`"),
+        (HOOK, "digest: {}", "got `webhook`. Remove it, or use `coalesce`"),
+        (HOOK, "quiet_hours: {from: '22:00', to: '7:00'}", "got `webhook`. Remove it$"),
         (TEMPLATED, "digest: {}", "recipients that each event names; got a template in `to`"),
     ],
 )

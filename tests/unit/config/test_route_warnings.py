@@ -62,6 +62,22 @@ def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
             "6 route 'orders': `types` has 'order.*, cart.*', which is one type with a comma or a space in it: write a "
             "list, [order.*, cart.*]",
         ),
+        (
+            ("types: [order.*]", "types: ['order\\..*']"),
+            "6 route 'orders': `types` has 'order\\\\..*', and takes no regular expressions: `*` is any text",
+        ),
+        (
+            ("where: data.paid", "where: '!data.paid'"),
+            "6 route 'orders': where: negates data alone, before the path goes on, which finds nothing: write !(…)",
+        ),
+        (
+            ("steps: clean", "steps: [{template: {data.a: 'for {data.name}'}}, {chain: clean}]"),
+            "6 route 'orders': step 1 'template': data.a has data.name in single braces, which stay as they are",
+        ),
+        (
+            ("steps: clean", "steps: [{template: {data.a: data.name}}, {chain: clean}]"),
+            "6 route 'orders': step 1 'template': data.a is the text 'data.name' itself: to fill in the value",
+        ),
         (("where: data.paid", "where: '`false`'"), "6 route 'orders': can never match: `where: `false`` is"),
     ],
 )
@@ -209,3 +225,19 @@ def test_a_comparison_that_can_be_true_is_none(condition: str) -> None:
 def test_each_condition_of_the_file_is_checked(place: str, settings: dict[str, str]) -> None:
     [found] = compared(**settings)
     assert found.startswith(place)
+
+
+@pytest.mark.parametrize(
+    ("subject", "warning"),
+    [
+        ('"Order ${data.number}"', "9 destination 'people': subject has data.number in single braces"),
+        ("data.number", "9 destination 'people': subject is the text 'data.number' itself"),
+        ("Order #{{ data.number }}", "9 a value: ends before ` #`, and the rest is a comment"),
+    ],
+)
+def test_a_template_whose_braces_are_missing_or_cut_off_is_a_warning(subject: str, warning: str) -> None:
+    written = f"\n    email:\n      to: [team]\n      subject: {subject}"
+    text = CONFIG.replace(" {email: {to: [team], subject: x}}", written)
+    found = [f"{fault.line} {fault.where}: {fault.rule}" for fault in warnings_of_text(text)]
+    line = warning.replace("9 ", "12 " if "value" in warning else "9 ", 1)
+    assert any(each.startswith(line) for each in found), found

@@ -1,4 +1,5 @@
 import contextlib
+from typing import Final
 
 import jmespath
 import pytest
@@ -24,6 +25,10 @@ json_values: st.SearchStrategy[Json] = st.recursive(
         ("data.total > 10", "column 14: 10 is not expected there; write a number in backticks: `10`"),
         ("data.a and data.b", "column 8: 'and' is not expected there; `&&` is and"),
         ("data.first-name", "write a name with other characters in double quotes"),
+        ("data.a in ['b']", "'in' is not expected there; contains(LIST, VALUE) is in"),
+        ("data.a =~ 'b.*'", "'=' is not expected there; there are no regular expressions"),
+        ("lower(data.a)", "no function 'lower', and none that changes or matches parts of a text"),
+        ("len(data)", "JMESPath has no function 'len'; did you mean length()?"),
         ("lenght(data)", "JMESPath has no function 'lenght'; did you mean length()?"),
         ("data[?starts_with(ref)]", "starts_with() takes 2 arguments; found 1"),
         ("(" * 3_000 + "a" + ")" * 3_000, "at most 4096 characters"),
@@ -72,11 +77,20 @@ def test_truth_is_jmespaths_own(value: Json, truth: bool) -> None:
     assert is_true(value) is truth
 
 
+GOLD: Final = "text is in single quotes: 'gold'; or did you mean 'data.gold'? There are data, type"
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
         ("typ == 'order'", "there is no 'typ'; did you mean 'type'? There are data, type"),
         ("total == 'order'", "there is no 'total'; did you mean 'data.total'? There are data, type"),
+        ("data.plan == gold", f"there is no 'gold'; {GOLD}"),
+        ("{a: gold}", f"there is no 'gold'; {GOLD}"),
+        (
+            "payload.plan == 'gold'",
+            "there is no 'payload'; did you mean 'data', which is the body? There are data, type",
+        ),
         ('data.plan == "gold"', "there is no 'gold'; write text in single quotes: 'gold'"),
         ("data.paid == true", "there is no 'true'; `true`, in backticks, is the value"),
     ],

@@ -106,7 +106,7 @@ def test_no_step_takes_settings_that_say_nothing(name: str) -> None:
 @pytest.mark.parametrize(
     ("chain", "message"),
     [
-        ({"drop": ["data.a"]}, "steps: a chain is a list of steps; found an object"),
+        ({"drop": ["data.a"]}, "steps: a chain is a list of steps, each after `- `; found an object"),
         (["drop"], "step 1: a step is one name with its settings"),
         ([{"drop": ["data.a"], "set": {}}], "step 1: a step is one name"),
         ([{"dorp": ["data.a"]}], "step 1 'dorp': there is no such step; did you mean 'drop'?"),
@@ -170,6 +170,13 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
         ({"cast": {"data.a": "int"}}, "did you mean 'integer'?"),
         ({"template": {"data.a": "{{ data.b | uper }}"}}, "data.a: line 1: No filter named 'uper'"),
         ({"redact": {"card": True}}, "did you mean 'cards'?"),
+        ({"cast": {"integer": "data.a"}}, "write the path first: `cast: {data.a: integer}`"),
+        ({"rename": {"from": "data.a", "to": "b"}}, "write the path and then the value: `rename: {data.a: b}`"),
+        ({"convert": "yaml"}, 'must be a mapping, such as `{"to":"yaml"}`'),
+        ({"drop": "$.data.a"}, "did you mean 'data.a'?"),
+        ({"drop": "/a/b"}, "did you mean 'data.a.b'?"),
+        ("clean", "to go through a chain, write `chain: clean`"),
+        ({"drop": "data.a", "set": {}}, "begin each of drop and set with `- `"),
     ],
 )
 def test_a_setting_that_no_event_could_pass_is_rejected_at_once(step: Json, message: str) -> None:

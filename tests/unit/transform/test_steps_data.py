@@ -222,6 +222,13 @@ def test_a_cast_keeps_what_the_value_says(kind: str, before: Json, after: Json) 
         ("integer", "١٢", "text that cannot be cast to integer"),
         ("number", "1e400", "text that cannot be cast to number"),
         ("number", "1_000", "text that cannot be cast to number"),
+        (
+            "number",
+            "12,50",
+            "text that cannot be cast to number: it has a comma, and a number has a full stop",
+        ),
+        ("integer", "12.50", "text that cannot be cast to integer: it has a fraction; cast it to number"),
+        ("number", "€ 12", "text that cannot be cast to number: it has other characters besides those of a number"),
         ("number", {}, "an object that cannot be cast to number"),
         ("boolean", 2, "a number that cannot be cast to boolean"),
     ],

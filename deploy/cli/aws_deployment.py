@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Final
 
 from deploy.aws import deployment as aws_deployment
@@ -178,7 +179,11 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     parameters |= {name: value for name, value in reserved.values.items() if name not in given}
     settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
     memory = aws_deployment.Memory(options.env_file, target, environ, settings)
-    return _deploy(deployed, prepared, parameters, ask, memory)
+    code = _deploy(deployed, prepared, parameters, ask, memory)
+    if code == DONE:
+        named = argparse.Namespace(platform="aws", project=None, **asdict(target))
+        deployment_command.print_unregistered_hooks(config, environ, named)
+    return code
 
 
 def _deploy(

@@ -3,14 +3,16 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.command import parser
+from deploy.cli.command import error_text, parser
 from deploy.config import checkout, configured
 from deploy.explain.config_tests import require_passing_tests
+from deploy.platforms.choice import same_platform
 from deploy.terminal.command_line import CommandError, Questions
+from shared.errors import HookchainError
 
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
@@ -51,6 +53,20 @@ def tested_config(options: argparse.Namespace, environ: dict[str, str], ask: Que
     if passed := require_passing_tests(config, environ):
         print(f"The configuration's tests pass: {passed}", flush=True)
     return config
+
+
+def print_unregistered_hooks(config: Path | None, environ: Mapping[str, str], target: argparse.Namespace) -> None:
+    """Print one line about the sources whose hooks are not registered for this deployment. `target` is its options."""
+    from deploy.cli import hooks  # slow to import, and seldom needed
+
+    try:
+        found = hooks.unregistered(configured.configured_at(config, environ), target)
+    except (CommandError, HookchainError, OSError) as error:
+        print(f"warning: it is not known which hooks are registered: {error_text(error)}", file=sys.stderr)
+        return
+    if found:
+        line = f"hookchain hooks apply{same_platform(target)}"
+        print(f"\nNot registered at the provider: {', '.join(found)}. To register: {line}")
 
 
 def removal_parser(name: str, example: str, details: str, kept: str) -> argparse.ArgumentParser:

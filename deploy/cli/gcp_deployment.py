@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Final
 
@@ -113,7 +113,11 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     for line in changed_settings(actions):
         print(line, flush=True)
     settings = functions.MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *functions.MAIL_VARIABLES)
-    return _deploy(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
+    code = _deploy(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
+    if code == DONE:
+        named = argparse.Namespace(platform="gcp", stack=None, **asdict(target))
+        deployment_command.print_unregistered_hooks(config, environ, named)
+    return code
 
 
 def _deploy(

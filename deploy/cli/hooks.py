@@ -19,12 +19,12 @@ from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference
 from deploy.hooks.kind import HookKind, Wanted, is_glob, provider_events
 from deploy.hooks.kinds import KINDS
-from deploy.hooks.registration import PARTITION, Registration, Row
+from deploy.hooks.registration import PARTITION, Registration, Row, remembered_urls, signs_with
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import route_types, routes_from, text_list
-from deploy.secrets.backend import BackendError, SecretBackend
+from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.secrets.values import joined
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
 from deploy.terminal.output import count_of, printable
@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace) -> int:
     if not chosen:
         print(NO_HOOKS, file=sys.stderr)
         return DONE
-    return asyncio.run(_run_all(Call(options, configuration, platform), chosen))
+    return asyncio.run(_run_all(Call(options, configuration, platform, options.url), chosen))
 
 
 def hooked_sources(configuration: Configured, name: str | None = None) -> dict[str, SourceConfig]:
@@ -103,13 +103,20 @@ def hooked_sources(configuration: Configured, name: str | None = None) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Call:
+    """A command. `url` is the public URL before a source's name, where it was given."""
+
     options: argparse.Namespace
     configuration: Configured
     platform: Platform
+    url: str | None = None
+
+    @property
+    def where(self) -> str:
+        return same_platform(self.options)
 
     def command_line(self, action: str, source: str = "") -> str:
-        url = f" --url {self.options.url}" if self.options.url else ""
-        return f"hookchain hooks {action}{f' {source}' if source else ''}{url}{same_platform(self.options)}"
+        url = f" --url {self.url}" if self.url else ""
+        return f"hookchain hooks {action}{f' {source}' if source else ''}{url}{self.where}"
 
 
 class Subject(NamedTuple):
@@ -144,8 +151,10 @@ async def _run_all(call: Call, chosen: Mapping[str, SourceConfig]) -> int:
     return NOT_DONE if NOT_DONE in codes else max(codes)
 
 
-def registration_of(call: Call, name: str, source: SourceConfig, fetch: Fetch, row: Row) -> Registration:
-    """Raises CommandError."""
+def registration_of(
+    call: Call, name: str, source: SourceConfig, fetch: Fetch, row: Row, url: str | None = None
+) -> Registration:
+    """Return the hooks of a source. `url` replaces the URL of the source. Raises CommandError."""
     hook = source.hook
     assert hook
     assert source.provider
@@ -175,14 +184,19 @@ def registration_of(call: Call, name: str, source: SourceConfig, fetch: Fetch, r
             url=hook.api or "",
             allow_private=hook.allow_private,
         ),
-        _wanted(call, name, source, kind),
-        hook.at or [""],
-        StoredSourceSecret(source.secret, call.platform.secrets(), same_platform(call.options)),
+        _wanted(call, name, source, kind, url or hook_url(call, name, source)),
+        places_of(source),
+        StoredSourceSecret(source.secret, call.platform),
         row,
         LOCAL_WAIT_SECONDS if call.platform.traits.is_local else CACHE_SECONDS,
         show,
         show_wait,
     )
+
+
+def places_of(source: SourceConfig) -> list[str]:
+    """Return the places of the source's hooks; an empty text for the only one of an account."""
+    return source.hook.at or [""] if source.hook else []
 
 
 def token_of(call: Call, name: str) -> str:
@@ -196,7 +210,7 @@ def token_of(call: Call, name: str) -> str:
     return call.platform.secret_value(name)
 
 
-def _wanted(call: Call, name: str, source: SourceConfig, kind: HookKind) -> Wanted:
+def _wanted(call: Call, name: str, source: SourceConfig, kind: HookKind, url: str) -> Wanted:
     routes: list[Json] = list(routes_from(call.configuration.slices["transform"], name))
     if not routes:
         raise CommandError(f"{name}: no route takes its events, so no hook is needed")
@@ -207,7 +221,7 @@ def _wanted(call: Call, name: str, source: SourceConfig, kind: HookKind) -> Want
         raise CommandError(f"{name}: {error}") from error
     if events is None and not kind.selects_all:
         raise CommandError(f"{name}: {kind.title} cannot select all event types, so each route must name its `types`")
-    return Wanted(name, hook_url(call, name, source), events)
+    return Wanted(name, url, events)
 
 
 def _listed_types(source: SourceConfig, kind: HookKind, patterns: Sequence[str]) -> list[str]:
@@ -222,8 +236,8 @@ def _listed_types(source: SourceConfig, kind: HookKind, patterns: Sequence[str])
 
 def hook_url(call: Call, name: str, source: SourceConfig) -> str:
     """Return the URL that the provider is to call. Raises CommandError."""
-    if call.options.url:
-        url = f"{call.options.url.rstrip('/')}/{name}"
+    if call.url:
+        url = f"{call.url.rstrip('/')}/{name}"
     elif source.public_url:
         url = source.public_url
     elif call.platform.traits.is_local:
@@ -240,28 +254,31 @@ def hook_url(call: Call, name: str, source: SourceConfig) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredSourceSecret:
-    """The secret in `.env` or in the deployment's store. `where` is the options of the deployment."""
+    """The secret in `.env` or in the deployment's store."""
 
     name: str
-    place: SecretBackend
-    where: str
+    platform: Platform
 
     def values(self) -> Sequence[str]:
-        try:
-            found = self.place.find([self.name]).get(self.name)
-        except BackendError as fault:
-            raise CommandError(str(fault)) from fault
+        found = self._find()
         if found and found.trouble:
             raise CommandError(f"secret {self.name} {found.trouble}")
         return found.values if found else ()
 
     def set_at(self) -> float | None:
-        found = self.place.find([self.name]).get(self.name)
+        """Return when they were stored. `.env` has the day only."""
+        found = None if self.platform.traits.is_local else self._find()
         return found.set_at if found else None
+
+    def _find(self) -> StoredSecret | None:
+        try:
+            return self.platform.secrets().find([self.name]).get(self.name)
+        except BackendError as fault:
+            raise CommandError(str(fault)) from fault
 
     def store(self, values: Sequence[str]) -> None:
         try:
-            self.place.write(self.name, joined(values), forget=False)
+            self.platform.secrets().write(self.name, joined(values), forget=False)
         except BackendError as fault:
             raise CommandError(str(fault)) from fault
 
@@ -309,6 +326,69 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
         for at in list(row.hooks):
             await registration.remove(at)
     return DONE
+
+
+async def rotate(call: Call, secret: str, store_new_value: Callable[[], object]) -> bool:
+    """Rotate the secret of registered hooks at both sides; False if no hook with this secret is registered.
+
+    Raises CommandError and Temporary.
+    """
+    chosen = {name: source for name, source in hooked_sources(call.configuration).items() if source.secret == secret}
+    if not chosen:
+        return False
+    fetch = cloud_platform.fetch(keeps=False)
+    is_rotated = False
+    async with call.platform.subscriber_stores() as stores:
+        for name, source in chosen.items():
+            row = Row(stores.documents, name)
+            await row.read()
+            urls = remembered_urls(row.hooks)
+            if not urls:
+                continue
+            registration = registration_of(call, name, source, fetch, row, urls[0])
+            async with _Locked(row):
+                await registration.rotate((lambda: None) if is_rotated else store_new_value)
+            is_rotated = True
+    return is_rotated
+
+
+async def hooks_signing_with(call: Call, secret: str, values: Sequence[str]) -> list[str]:
+    """Return the places of the hooks that still sign with one of these values of the secret."""
+    found: list[str] = []
+    chosen = [name for name, source in hooked_sources(call.configuration).items() if source.secret == secret]
+    if not chosen:
+        return []
+    async with call.platform.subscriber_stores() as stores:
+        for name in chosen:
+            row = Row(stores.documents, name)
+            await row.read()
+            found += [f"{name} {at}".rstrip() for at in signs_with(name, row.hooks, values)]
+    return found
+
+
+def unregistered(configuration: Configured, target: argparse.Namespace) -> list[str]:
+    """Return the sources with a `hook` that no hook is registered for. `target` is the options of a deployment.
+
+    Raises CommandError and HookchainError.
+    """
+    chosen = hooked_sources(configuration)
+    if not chosen:
+        return []
+    call = Call(target, configuration, open_platform(target, configuration.environ))
+    return asyncio.run(_unregistered(call, chosen))
+
+
+async def _unregistered(call: Call, chosen: Mapping[str, SourceConfig]) -> list[str]:
+    found: list[str] = []
+    async with call.platform.subscriber_stores() as stores:
+        for name, source in chosen.items():
+            row = Row(stores.documents, name)
+            await row.read()
+            url = hook_url(call, name, source)
+            registered = {at for at, each in row.hooks.items() if each.url == url and not each.stage}
+            if not registered.issuperset(places_of(source)):
+                found.append(name)
+    return found
 
 
 class Action(NamedTuple):

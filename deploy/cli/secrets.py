@@ -1,6 +1,7 @@
 """`hookchain secrets list|set|rotate`: the secrets of a configuration, in `.env` and in a cloud."""
 
 import argparse
+import asyncio
 import getpass
 import json
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.cli import hooks
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
 from deploy.cloud_access.gcp import NotSignedIn
 from deploy.config.config_file import ConfigFaults
@@ -208,14 +210,18 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
         raise CommandError(f"{need.name} does not exist yet: hookchain secrets set {need.name}{same_platform(options)}")
     if before.trouble:
         raise CommandError(f"{need.name} {before.trouble}")
+    call = _hooks_call(options, platform)
     if options.drop_old:
-        return _drop_old(place, need, before.values)
-    [new, *more] = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
-    if more:
-        raise CommandError("rotate takes one new value; `set` takes several, one a line")
-    values = secret_values.rotated(new, before.values, options.keep)
-    for line in place.write(need.name, secret_values.joined(values), forget=False):
-        print(f"{need.name}: {line}")
+        return _drop_old(call, place, need, before.values)
+
+    def add_value() -> tuple[str, ...]:
+        return _add_value(options, need, place, before.values)
+
+    if call and asyncio.run(hooks.rotate(call, need.name, add_value)):
+        print(f"{need.name}: the provider signs with the new value. Requests with the old one are still accepted.")
+        print(f"Once none of them is retried any more: hookchain secrets rotate {need.name} --drop-old{call.where}")
+        return DONE
+    values = add_value()
     print(f"{need.name}: {len(values)} values are accepted now; the new one signs. Functions read it within 5 minutes.")
     next_line = f"hookchain secrets rotate {need.name} --drop-old{same_platform(options)}"
     print(f"Give the sender the new value, then run: {next_line}")
@@ -223,10 +229,34 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
     return DONE
 
 
-def _drop_old(place: SecretBackend, need: Need, values: tuple[str, ...]) -> int:
+def _hooks_call(options: argparse.Namespace, platform: Platform) -> hooks.Call | None:
+    """Return what finds the hooks of the secret's sources; None if the configuration has faults."""
+    try:
+        return hooks.Call(options, configured(options), platform)
+    except ConfigFaults:
+        return None
+
+
+def _add_value(
+    options: argparse.Namespace, need: Need, place: SecretBackend, before: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Store a new value beside the ones from before, and return all. Raises CommandError."""
+    [new, *more] = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
+    if more:
+        raise CommandError("rotate takes one new value; `set` takes several, one a line")
+    values = secret_values.rotated(new, before, options.keep)
+    for line in place.write(need.name, secret_values.joined(values), forget=False):
+        print(f"{need.name}: {line}")
+    return values
+
+
+def _drop_old(call: hooks.Call | None, place: SecretBackend, need: Need, values: tuple[str, ...]) -> int:
     if len(values) < 2:
         print(f"{need.name}: there is no old value to drop", file=sys.stderr)
         return NOT_DONE
+    if call and (signing := asyncio.run(hooks.hooks_signing_with(call, need.name, values[1:]))):
+        rule = f"{need.name}: the hook of {', '.join(signing)} still signs with an old value; nothing was changed"
+        raise CommandError(f"{rule}. To give it the new one: hookchain secrets rotate {need.name}{call.where}")
     for line in place.write(need.name, secret_values.joined(values[:1]), forget=True):
         print(f"{need.name}: {line}")
     print(f"{need.name}: only the newest value is accepted from now on")

@@ -14,6 +14,7 @@ from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.running_dev import DEFAULT_BASE, ports_from, read_aws_environ
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.config.sections.provider_event_types import known_event_types
+from deploy.hooks.kinds import KINDS
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
 from deploy.requests import sources as requests_sources
@@ -168,5 +169,8 @@ def _providers(configuration: Configured) -> dict[str, requests_sources.Provider
         has_own_type = value_at(configuration.document, "sources", name, "type") is not None
         event_types = None if has_own_type else known_event_types().get(key)
         if key in catalogue:
-            found[name] = requests_sources.Provider(key, catalogue[key].name, catalogue[key].setup or "", event_types)
+            setup = catalogue[key].setup or ""
+            if key in KINDS:
+                setup += f" Or let `{program()} hooks apply {name}` register it: deploy/README.md#hooks-at-the-provider"
+            found[name] = requests_sources.Provider(key, catalogue[key].name, setup, event_types)
     return found

@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from deploy.hooks.kind import Hook, HookKind, Wanted
 
+IS_OLDER: Final = "its secret is older than the stored one"
 Action: TypeAlias = Literal["none", "create", "change", "renew", "finish", "delete", "forget"]
 
 
@@ -133,7 +134,7 @@ def _secret(kind: HookKind, hook: Hook, row: Remembered | None, stored: Sequence
         return [] if kind.secret or row is None else ["it is not known whether it has the stored secret"]
     if kind.secret:
         return [] if row.secret in stored else ["its secret is not stored any more"]
-    return [] if stored[:1] == [row.secret] else ["its secret is older than the stored one"]
+    return [] if stored[:1] == [row.secret] else [IS_OLDER]
 
 
 def _notes(wanted: Wanted, hooks: Sequence[Hook], hook: Hook | None) -> tuple[str, ...]:

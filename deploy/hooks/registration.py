@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final, Protocol
 
 from deploy.hooks.api import HookApi, LostAnswer
-from deploy.hooks.comparison import Difference, Remembered, compare, fingerprint
+from deploy.hooks.comparison import IS_OLDER, Difference, Remembered, compare, fingerprint
 from deploy.hooks.kind import Hook, Wanted
 from deploy.terminal.command_line import CommandError
 from shared.errors import Temporary
@@ -164,6 +164,24 @@ class Registration:
         except LostAnswer as error:
             raise CommandError(f"{error}. Run `hookchain hooks apply` again: it lists the hooks first") from error
 
+    async def rotate(self, store_new_value: Callable[[], object]) -> None:
+        """Give each hook a new secret, while requests with the old and the new one are accepted.
+
+        `store_new_value` is not called where the provider makes the secret, and to continue an interrupted rotation.
+        Raises CommandError and Temporary.
+        """
+        pending = [each for each in await self.plan() if each.action != "none"]
+        if any(each.action != "finish" and each.reasons != (IS_OLDER,) for each in pending):
+            rule = f"the hooks of {self.wanted.source} differ from the configuration; nothing was changed"
+            raise CommandError(f"{rule}. Run `hookchain hooks apply {self.wanted.source}` first")
+        if pending:
+            self.show(f"{self.wanted.source}: continuing the rotation that was interrupted")
+        elif self.api.kind.secret is None:
+            store_new_value()
+        for each in pending or await self.plan():
+            is_renewed = self.api.kind.secret is not None and not pending
+            await self.apply(each._replace(action="renew") if is_renewed else each)
+
     async def remove(self, at: str) -> None:
         """Delete the hook if we made it and nobody else has changed its URL. Raises CommandError and Temporary."""
         row = self.row.hooks[at]
@@ -197,13 +215,7 @@ class Registration:
         wanted = self._with_secret()
         if wanted.secret and own.secret not in ("", self._fingerprint(wanted.secret)):
             await self.wait_for_instances(self.secret.set_at() or self.now())
-        try:
-            await self.api.change(at, wanted, hook)
-        except LostAnswer as error:
-            # Sending it again has the same effect. It may have arrived, so that the URL is ours from now on.
-            self.row.hooks[at] = replace(own, secret="" if self.api.kind.secret is None else own.secret)
-            await self.row.save()
-            raise LostAnswer(str(error)) from error
+        await self.api.change(at, wanted, hook)  # if its answer is lost, sending it again has the same effect
         secret = own.secret if self.api.kind.secret else self._fingerprint(wanted.secret)
         self.row.hooks[at] = replace(own, url=self.wanted.url, secret=secret)
         await self.row.save()
@@ -359,6 +371,12 @@ class Registration:
         return " ".join(filter(None, (self.wanted.source, at)))
 
 
-def remembered_urls(rows: Mapping[str, Remembered]) -> set[str]:
-    """Return the URLs of the hooks that are registered."""
-    return {row.url for row in rows.values() if row.url and not row.stage}
+def signs_with(source: str, rows: Mapping[str, Remembered], values: Sequence[str]) -> list[str]:
+    """Return the places whose hooks sign with one of these values."""
+    fingerprints = {fingerprint(source, each) for each in values}
+    return [at for at, row in rows.items() if row.secret in fingerprints]
+
+
+def remembered_urls(rows: Mapping[str, Remembered]) -> list[str]:
+    """Return the URLs of the registered hooks."""
+    return [row.url for row in rows.values() if row.url]

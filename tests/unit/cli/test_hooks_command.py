@@ -1,16 +1,24 @@
 """`hookchain hooks`: hooks at stand-ins of the providers, made, broken behind its back, repaired and removed."""
 
+import argparse
 import asyncio
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from deploy.cli import deployment_command
 from deploy.cli import hooks as hooks_command
 from deploy.config.dotenv import dotenv_entries
+from deploy.history.state import SubscriberStores
 from deploy.hooks import registration
+from deploy.platforms import choice
+from deploy.platforms.platform import CLOUD, Platform
 from shared.cloud import platform as cloud_platform
 from shared.jsontext import JsonObject, value_at
 from tests.fakes.command import Command, exit_code
@@ -474,6 +482,103 @@ def test_a_hook_that_cannot_be_registered_is_a_fault_of_the_configuration(
 ) -> None:
     world.config_file.write_text(f"sources: {{a: {{{settings}}}}}\n", encoding="utf-8")
     assert rule in command("lint", code=1) + command.error
+
+
+# Rotation
+
+
+@pytest.mark.parametrize("source", PROVIDERS)
+def test_a_rotation_gives_both_sides_the_new_value(world: World, command: Command, source: str) -> None:
+    world("apply", source, "--yes")
+    [old] = world.values(f"{source.upper()}_SECRET")
+    output = command("secrets", "rotate", f"{source}-secret", "--random")
+    assert "the provider signs with the new value" in output
+    new, kept = world.values(f"{source.upper()}_SECRET")
+    assert kept == old != new
+    assert new not in output + command.error
+    assert new in json.dumps([*world.provider(source).hooks.values()])
+    assert old not in json.dumps([*world.provider(source).hooks.values()])
+    assert len(world.provider(source).hooks) == 1
+    assert "nothing differs" in world("plan", source)
+    command("secrets", "rotate", f"{source}-secret", "--drop-old")
+    assert world.values(f"{source.upper()}_SECRET") == [new]
+
+
+@pytest.mark.parametrize("source", ["github", "stripe"])
+def test_a_rotation_that_was_interrupted_continues_with_the_same_value(
+    world: World, command: Command, source: str
+) -> None:
+    world("apply", source, "--yes")
+    provider = world.provider(source)
+    count: list[str] = []
+
+    def fail(method: str) -> None:
+        count.append(method)
+        changes = [each for each in count if each != "GET"]
+        if len(changes) == (1 if source == "github" else 3):
+            provider.fails = {method: 500}
+
+    provider.on_request = fail
+    command("secrets", "rotate", f"{source}-secret", "--random", code=1)
+    new, _old = world.values(f"{source.upper()}_SECRET")
+    command("secrets", "rotate", f"{source}-secret", "--drop-old", code=1)
+    assert "still signs with an old value" in command.error
+    provider.on_request = lambda _: None
+    assert "continuing the rotation" in command("secrets", "rotate", f"{source}-secret", "--random")
+    assert world.values(f"{source.upper()}_SECRET")[0] == new
+    assert new in json.dumps([*provider.hooks.values()])
+    assert len(provider.hooks) == 1
+
+
+def test_a_hook_that_differs_is_repaired_before_its_secret_is_rotated(world: World, command: Command) -> None:
+    world("apply", "github", "--yes")
+    world.only_hook(world.github)[1]["active"] = False
+    command("secrets", "rotate", "github-secret", "--random", code=1)
+    assert "Run `hookchain hooks apply github` first" in command.error
+    assert world.values("GITHUB_SECRET") == [SECRET]
+
+
+def test_without_a_registered_hook_a_rotation_is_what_it_was(world: World, command: Command) -> None:
+    assert "Give the sender the new value" in command("secrets", "rotate", "github-secret", "--random")
+    assert not world.github.calls
+
+
+# After a deployment
+
+
+@dataclass
+class Cloud:
+    """A deployment whose documents are those of this machine."""
+
+    local: Platform
+    traits = CLOUD
+
+    def receive_url(self) -> str:
+        return URL
+
+    def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]:
+        return self.local.subscriber_stores()
+
+
+def test_after_a_deployment_one_line_names_the_sources_that_are_not_registered(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world("apply", "stripe", "--yes")
+    world("apply", "github", "--yes", "--url", "https://former.example.com")
+    target = argparse.Namespace(platform="gcp", project="acme", region=None, prefix=None, stack=None)
+    local = choice.open_platform(argparse.Namespace(platform="local", **dict.fromkeys(choice.TARGET_OPTIONS)), {})
+    monkeypatch.setattr(hooks_command, "open_platform", lambda options, environ: Cloud(local))
+    deployment_command.print_unregistered_hooks(world.config_file, {}, target)
+    line = "Not registered at the provider: github, gitlab, telegram, square. To register: hookchain hooks apply"
+    assert capsys.readouterr().out == f"\n{line} --platform gcp --project acme\n"
+    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    deployment_command.print_unregistered_hooks(world.config_file, {}, target)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_settings_of_a_sender_name_the_command(world: World, command: Command) -> None:
+    assert "hooks apply github` register it" in " ".join(command("sources", "github").split())
+    assert "hooks apply" not in command("sources", "other")
 
 
 # Stripe, which shows a secret once

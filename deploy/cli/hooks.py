@@ -6,24 +6,23 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from deploy.cli.command import DONE, NOT_DONE, error_text, parser, report, run_command
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.sections.catalogue import load_catalogue, signs_url
-from deploy.config.sections.provider_event_types import known_event_types
 from deploy.config.sections.source import SourceConfig
 from deploy.history.state import SubscriberStores
 from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference
-from deploy.hooks.kind import HookKind, Wanted, is_glob, provider_events
+from deploy.hooks.kind import is_glob
 from deploy.hooks.kinds import KINDS
 from deploy.hooks.registration import PARTITION, Registration, Row, remembered_urls, signs_with
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.send_options import read_secret
-from deploy.requests.sources import route_types, routes_from, text_list
+from deploy.requests.sources import route_types, routes_from
+from deploy.requests.wanted_hooks import wanted_hook
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.secrets.values import joined
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
@@ -184,7 +183,7 @@ def registration_of(
             url=hook.api or "",
             allow_private=hook.allow_private,
         ),
-        _wanted(call, name, source, kind, url or hook_url(call, name, source)),
+        wanted_hook(call.configuration.slices["transform"], name, source, url or hook_url(call, name, source)),
         places_of(source),
         StoredSourceSecret(source.secret, call.platform),
         row,
@@ -208,30 +207,6 @@ def token_of(call: Call, name: str) -> str:
             rule = f"the token {name!r} does not exist: set {variable_name(name)} in your shell or in .env"
             raise CommandError(rule) from None
     return call.platform.secret_value(name)
-
-
-def _wanted(call: Call, name: str, source: SourceConfig, kind: HookKind, url: str) -> Wanted:
-    routes: list[Json] = list(routes_from(call.configuration.slices["transform"], name))
-    if not routes:
-        raise CommandError(f"{name}: no route takes its events, so no hook is needed")
-    is_every_type = not all(text_list(each.get("types")) for each in routes if isinstance(each, dict))
-    try:
-        events = None if is_every_type else provider_events(kind, _listed_types(source, kind, route_types(routes)))
-    except ValueError as error:
-        raise CommandError(f"{name}: {error}") from error
-    if events is None and not kind.selects_all:
-        raise CommandError(f"{name}: {kind.title} cannot select all event types, so each route must name its `types`")
-    return Wanted(name, url, events)
-
-
-def _listed_types(source: SourceConfig, kind: HookKind, patterns: Sequence[str]) -> list[str]:
-    """Return the patterns, and the known event types in place of one that the provider cannot select by."""
-    known = known_event_types().get(str(source.provider))
-    found: list[str] = []
-    for pattern in patterns:
-        matching = [each for each in known.types if fnmatchcase(each, pattern)] if known and pattern != "*" else []
-        found += [pattern] if kind.event(pattern) is not None else matching or [pattern]
-    return found
 
 
 def hook_url(call: Call, name: str, source: SourceConfig) -> str:

@@ -203,7 +203,8 @@ async def read_push(head: http.Request, read_body: http.ReadBody, verify_push: V
     """Return the message in a push of the bus. Raises Rejected, and Temporary if the identity of the push cannot be
     verified now."""
     if verify_push is None:
-        raise errors.Rejected("push_identity_mismatch", "the source takes no pushes here")
+        rule = "the source takes messages of its `bus` only, and no requests of senders"
+        raise errors.Rejected("push_identity_mismatch", rule)
     await verify_push(head)
     try:
         return parse_push(await read_body(MAX_PUSH_BYTES))

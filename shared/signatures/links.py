@@ -81,10 +81,10 @@ def verify_link(source: str, query: str, secrets: Sequence[str], now: float) -> 
     """
     pairs = parameters(query)
     signatures = [value for name, value in pairs if name == SIGNATURE]
-    if len(signatures) != 1 or not _is_signed(source, pairs, signatures[0], secrets):
-        raise mismatch(
-            "the link's signature is missing, or of another source, other parameters or a secret gone",
-        )
+    if len(signatures) != 1:
+        raise mismatch(f"the link must have one signature, as `{SIGNATURE}`: `hookchain link` prints links with one")
+    if not _is_signed(source, pairs, signatures[0], secrets):
+        raise mismatch("the link was changed, or made for another source or with a secret that is no longer valid")
     for name, value in pairs:
         if name == EXPIRES and not _is_future(value, now):
             raise Rejected("timestamp_out_of_range", "the link's time is over")

@@ -26,18 +26,25 @@ _BEGINNINGS: Final = MappingProxyType(
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/\r\n]{16,}={0,2}\s*")
 _POSITION: Final = re.compile(r"\(char ([0-9]+)\)")
 _NOT_JSON: Final = (
-    (re.compile(r"\{\{|\{%|\$\{|<%"), "a template's placeholder stands there, which the sender did not fill"),
-    (re.compile(r"(?:True|False|None)\b"), "JSON writes true, false and null"),
-    (re.compile(r"(?:undefined|NaN|nil)\b"), "the sender has no value there"),
-    (re.compile(r"\[?object "), "the sender sent an object's name: it must write the object as JSON"),
-    (re.compile(r"//|/\*|#"), "JSON has no comments"),
-    (re.compile(r"['‘’“”`]"), "JSON has plain double quotation marks only"),
-    (re.compile(r"[\t\r\n]"), "a line break or tab in a text must be written as \\n or \\t"),
-    (re.compile(r"[A-Za-z_]\w*\s*:"), "a key must be in double quotation marks"),
-    (re.compile(r"[\[{]"), "more JSON follows: if the sender posts JSON lines, set `body: ndjson` on the source"),
-    (re.compile(r"\s*\Z"), "the body ends there: it was cut on its way, or its length is wrong"),
+    ("", re.compile(r"\{\{|\{%|\$\{|<%"), "a template's placeholder stands there, which the sender did not fill"),
+    ("", re.compile(r"(?:True|False|None)\b"), "JSON writes true, false and null"),
+    ("", re.compile(r"(?:undefined|NaN|nil)\b"), "the sender has no value there"),
+    ("", re.compile(r"\[?object "), "the sender sent an object's name: it must write the object as JSON"),
+    ("", re.compile(r"//|/\*|#"), "JSON has no comments"),
+    ("", re.compile(r"['‘’“”`]"), "JSON has plain double quotation marks only"),
+    ("", re.compile(r"\+"), "a number must not begin with +"),
+    ("control character", re.compile(r"[\t\r\n]"), "a line break or tab in a text must be written as \\n or \\t"),
+    ("escape", re.compile(""), "a backslash in a text must be written twice"),
+    ("property name", re.compile(r"[A-Za-z_]\w*\s*:"), "a key must be in double quotation marks"),
+    ("Extra data", re.compile(r"[\[{]"), "more JSON follows: if the sender posts JSON lines, set `body: ndjson`"),
+    ("Extra data", re.compile(r"[\]}]"), "a closing bracket is too many"),
+    ("',' delimiter", re.compile(r"(?<=0)[0-9]"), "a number must not begin with 0"),
+    ("',' delimiter", re.compile('"'), "a comma is missing before it"),
+    ("',' delimiter", re.compile(r"\w"), 'a quotation mark within a text must be written as \\"'),
+    ("", re.compile(r"\s*\Z"), "the body ends there: it was cut on its way, or its length is wrong"),
+    ("(char 0)", re.compile(""), "the body does not begin like JSON"),
 )
-"""What stands where JSON is at fault, and what is wrong with it. The first that fits."""
+"""A part of the parser's words, what stands where JSON is at fault, and what is wrong with it. The first that fits."""
 
 
 def cause_of(body: bytes, detail: str, configured: str, declared: str | None) -> str | None:
@@ -80,4 +87,4 @@ def _cause_in_json(body: bytes, detail: str) -> str | None:
     at = int(position[1])
     if text[at - 1 : at + 1] in {"{{", "{%", "[o"}:  # a template's braces begin like an object, a name like a list
         at -= 1
-    return next((cause for pattern, cause in _NOT_JSON if pattern.match(text, at)), None)
+    return next((cause for fault, pattern, cause in _NOT_JSON if fault in detail and pattern.match(text, at)), None)

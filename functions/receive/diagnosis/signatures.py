@@ -109,10 +109,11 @@ _LOOKS_LIKE_API_KEY: Final = (
     "the secret here begins with `{}`, as an API key does: if the sender shows a signing secret in the settings of the"
     " webhook, set that one. A sender that signs with an API key uses another one, or the body was changed on its way"
 )
-_SENT_ITSELF: Final = (
-    "the secret itself stands in the place of the signature: the sender must sign with it, and never send it. If the"
-    " sender can only send a token, set `auth: {scheme: header, …}`"
+_SIGN_INSTEAD: Final = (
+    "the sender must sign with it, and never send it. If the sender can only send a token, set `auth: {scheme: header,"
+    " …}`"
 )
+_SENT_ITSELF: Final = f"the secret itself stands in the place of the signature: {_SIGN_INSTEAD}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,9 @@ def missing(case: SignedCase) -> str | None:
             return guess.cause
     if others := _alike(request, auth):
         return f"the signature is expected in {where}; the request has {', '.join(others)} instead"
+    for name, value in request.headers:
+        if matches_any([value.strip(), value.partition(" ")[2].strip()], case.secrets):
+            return f"the secret itself stands in the header {name}: {_SIGN_INSTEAD}"
     if (request.header("authorization") or "").lower().startswith(("basic ", "bearer ")):
         return f"the request has an Authorization header; this source takes no password but a signature in {where}"
     return f"no secret is set at the sender{DROPPED if auth.at.kind == 'header' else ''}"

@@ -111,6 +111,7 @@ SIGNATURES: Final[dict[str, tuple[list[tuple[str, str]], str]]] = {
     ),
     "underscores": ([signed('{"a":1}', "x_sig")], "a right signature stands in the header x_sig"),
     "quotation marks around the key": ([mac_with(f"'{KEY}'".encode())], "has quotation marks around it"),
+    "the secret in another header": ([("authorization", KEY)], "the secret itself stands in the header authorization"),
     "the secret as a signature": ([("x-sig", KEY)], "the secret itself stands in the place"),
 }
 PASSWORDS: Final = {
@@ -164,7 +165,14 @@ NOT_JSON: Final = {
     "an object's name": (b"[object Object]", "the sender sent an object's name"),
     "a line break": (b'{"a": "x\ny"}', "must be written as \\n"),
     "a key without marks": (b"{a: 1}", "a key must be in double quotation marks"),
-    "JSON lines": (b'{"a": 1}\n{"a": 2}', "set `body: ndjson` on the source"),
+    "JSON lines": (b'{"a": 1}\n{"a": 2}', "set `body: ndjson`"),
+    "a plus": (b'{"a": +1}', "a number must not begin with +"),
+    "a leading zero": (b'{"a": 007}', "a number must not begin with 0"),
+    "a missing comma": (b'{"a": 1 "b": 2}', "a comma is missing before it"),
+    "a quotation mark in a text": (b'{"a": "x "y" z"}', "a quotation mark within a text must be written as"),
+    "a backslash": (b'{"a": "C:\\path"}', "a backslash in a text must be written twice"),
+    "a bracket too many": (b'{"a": 1}}', "a closing bracket is too many"),
+    "YAML": (b"a: 1\nb: 2", "the body does not begin like JSON"),
     "a cut body": (b'{"a": [1,2', "the body ends there: it was cut"),
     "base64": (base64.b64encode(b'{"event": "paid"}'), "the body is base64"),
     "ISO 8859-1": ('{"a":"é"}'.encode("latin-1"), "JSON must be UTF-8"),

@@ -83,7 +83,7 @@ class Expression:
         return f"Expression({self.text!r})"
 
     def search(self, value: Json) -> Json:
-        """Return what it finds, null if there is nothing. Raises Permanent, whose detail does not quote
+        """Return the value that it finds; null if there is none. Raises Permanent, whose detail does not quote
         `value`."""
         if self._names is None:
             return search_parsed(self._parsed, value, self.text)
@@ -148,7 +148,8 @@ def _compile(text: str) -> ParsedResult:
 
 
 def names_of_path(node: "_TreeNode") -> "tuple[str, ...] | None":
-    """Return the names of an expression that only looks up one name in what the one before it found."""
+    """Return the names of an expression that is a plain path, in which each name is looked up in the value before
+    it."""
     fields = node["children"] if node["type"] == "subexpression" else [node]
     return tuple([field["value"] for field in fields]) if all(field["type"] == "field" for field in fields) else None
 
@@ -178,7 +179,7 @@ def _verify_call(name: str, arguments: int) -> None:
 
 
 def root_names(node: "_TreeNode") -> set[str]:
-    """Return the names that are read in the searched value itself, not in what was found there."""
+    """Return the names that are read in the searched value itself, not in values that were found there."""
     if node["type"] == "field":
         return {node["value"]}
     if node["type"] == "expref":  # a function reads other values with it
@@ -239,7 +240,7 @@ def _hint_on_token(token: object, text: str, column: int) -> str:
     operator = re.match(r"=~|===", text[column - 1 :])
     if operator:
         return f"; {_MEANT[operator[0]]}"
-    # At `not a` the parser stops at `a`: the word before it is what it did not understand.
+    # At `not a` the parser stops at `a`, but the word that it did not understand is the one before.
     meant = _MEANT.get(str(token)) or _MEANT.get(_word_before(text, column))
     return f"; {meant}" if meant else ""
 

@@ -13,7 +13,8 @@ JUMP_SECONDS: Final = 365 * DAY_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """`bodies`: after it an event's way can still be seen, and what it said cannot; it cannot be replayed either.
+    """`bodies`: after this time, the path of an event can still be seen, but not its content, and it cannot be
+    replayed.
 
     In a cloud, bodies that go before their events cost a document more for each event.
     """

@@ -39,7 +39,7 @@ def pattern(_: Draft202012Validator, expected: Json, text: Json, __: JsonObject)
 
 
 def any_of(kind: Draft202012Validator, schemas: Json, value: Json, _: JsonObject) -> Iterator[ValidationError]:
-    """Keep no errors: the library keeps those of each schema, 2 KB for each item of a list."""
+    """Keep no errors: the library would keep the errors of each schema, 2 KB for each item of a list."""
     if not any(_fitting(kind, schemas, value)):
         yield ValidationError("must fit one of the schemas")
 

@@ -113,8 +113,8 @@ class SecretStore:
     """The Secrets port over readers that are tried in order, each in a thread, and `manager` last.
 
     Values are cached for CACHE_SECONDS. While the store cannot be reached, the last values are used for STALE_SECONDS.
-    Any response of the store (missing, denied, disabled, empty) takes effect at once and ends what was cached: that is
-    how a secret is revoked.
+    Any response of the store (missing, denied, disabled, empty) takes effect at once and replaces the cached values.
+    This is how a secret is revoked.
     """
 
     def __init__(self, readers: tuple[Reader, ...], clock: ports.Clock, manager: AsyncReader | None = None) -> None:

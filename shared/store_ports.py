@@ -1,4 +1,4 @@
-"""The ports of what is kept beside the ledger and the journal: shares, records and documents. See shared/ports.py."""
+"""The ports of the stores besides the ledger and the journal: shares, records and documents. See shared/ports.py."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -105,9 +105,9 @@ class Documents(Protocol):
     ) -> str | None:
         """Write the document, and return its new version; None if it is not at the version `expected`.
 
-        `expected`: None overwrites what is there; NO_VERSION writes only where there is none. From `expires_at` on
-        (Unix seconds) it may be forgotten, and days later it still may be there. The same text again is a new version.
-        Where it raises Temporary, it may have been written or not.
+        `expected`: None overwrites the document; NO_VERSION writes only where there is none. From `expires_at` on (Unix
+        seconds) it may be forgotten, and days later it still may be there. The same text again is a new version. Where
+        it raises Temporary, it may have been written or not.
         """
         ...
 

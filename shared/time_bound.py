@@ -1,4 +1,4 @@
-"""Time limits: of what computes (`bounded`) and of what waits (`Deadlines`); and the wait before a call is repeated.
+"""Time limits for computations (`bounded`) and for waits (`Deadlines`); and the wait before a call is repeated.
 
 An operator's template, expression or pattern has seconds of the processor for an event: a hostile event can make one
 run for days. SIGVTALRM counts only the time in which this process computes, so a machine that stalls fails no event. A

@@ -162,8 +162,8 @@ class _Run:
     def __await__(self) -> Generator[object, object, ChainResult]:
         """Drive the steps by hand, as the event loop would, so that only the code between two waits is bounded.
 
-        Each turn has two halves. In the first, the steps compute until one of them waits. In the second, the event
-        loop waits in their place, and what it returns or raises goes back into the steps in the next turn.
+        Each turn has two halves. In the first, the steps compute until one of them waits. In the second, the event loop
+        waits in their place, and the result or error is passed back into the steps in the next turn.
         """
         coroutine = self._run_steps(self.chain.steps, self.context.original, ())
         answer: object = None

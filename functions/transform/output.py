@@ -97,8 +97,8 @@ def verify_change(data: Json, before: Json, characters: int) -> int:
     """Return an upper bound of the characters in data that was made of `before`. `characters` is the number of
     characters of `before`.
 
-    What `before` has under the same key is among its characters, and its numbers and its depth were verified with it:
-    only the rest is looked at, if that leads to no limit. Raises Permanent as verify_output does.
+    Values that `before` has under the same key are part of its characters, and were verified with it. So only the other
+    values are looked at, if they cannot lead to a limit. Raises Permanent as verify_output does.
     """
     if isinstance(data, dict) and isinstance(before, dict):
         changed = {key: value for key, value in data.items() if before.get(key, _ABSENT) is not value}
@@ -129,8 +129,8 @@ def _number_characters(value: Json) -> int:
 class ResultVerifier:
     """The verifier of all results in one event's run through a chain.
 
-    To count the characters of an event takes long. So the verifier remembers the count of the last event, and of an
-    event that was made of it only the change is counted.
+    To count the characters of an event takes long. So the verifier remembers the count of the last event. For an event
+    that was made from it, only the change is counted.
 
     chain_names          the chains that a step may lead to
     measured_event       the event that was verified last, or the one that entered the chain

@@ -97,7 +97,7 @@ def _root_model(kind: type[Settings], doc: str, root: object) -> type[BaseModel]
 def _setting_faults(error: ValidationError, model: type[BaseModel], settings: Json) -> list[str]:
     """Return what pydantic found, in an operator's terms.
 
-    A single value that the model takes for a list of one has no position, since the operator wrote none.
+    A single value that the model takes for a list with one item has no position, because the operator wrote no list.
     """
     faults = [_setting_fault(detail, model) for detail in error.errors(include_url=False)]
     return faults if isinstance(settings, list) else [_ALONE.sub("", fault) for fault in faults]

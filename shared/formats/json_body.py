@@ -75,8 +75,8 @@ def _by_orjson(text: bytes, outlined: bytes, quotes: int) -> Json:
     """Parse with orjson. Raises ValueError or TypeError if the standard library would not read the same value.
 
     A text that is the parsed value written again, as many senders write it, has no duplicate key and no number that was
-    rounded. In any other, a duplicate key is found by counting: what is written has fewer strings than the text. The
-    outline has the same keys, and so many `quotes`.
+    rounded. In any other object, a duplicate key is found by counting: the parsed value, written again, has fewer
+    strings than the text. The outline has the same keys, and `quotes` quotation marks.
     """
     value: Json = orjson.loads(text)
     written = orjson.dumps(value if outlined is text else orjson.loads(outlined))
@@ -155,7 +155,7 @@ def _object_maker(most_keys: int | None, longest_key: int | None) -> Callable[[l
             return _object_of(pairs)
         if most_keys is not None and len(made) > most_keys:
             raise Rejected("too_many_values", f"an object has more than {most_keys} keys")
-        # The sum is what is fast to find, and rarely too much.
+        # The sum is fast to compute, and rarely too large.
         if longest_key is not None and len("".join(made)) > longest_key and max(map(len, made)) > longest_key:
             raise Rejected("too_many_values", f"a key is longer than {longest_key} characters")
         return made
@@ -193,7 +193,8 @@ def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0
     `texts` is the number of JSON texts in the body, `inside` the number of levels that they will be put into. The
     counts are exact up to the first fault in the JSON, and the scanner reads no further.
     """
-    # Where each string holds no bracket and no escape, its two quotation marks are neighbours once all else is gone.
+    # If no string contains a bracket or an escape, its two quotation marks are neighbours once all other characters are
+    # removed.
     marks = body.translate(None, _NOT_STRINGS_AND_BRACKETS).replace(b'""', b"")
     if b'"' not in marks and b"\\" not in marks and texts + len(body.translate(None, _NOT_COUNTED)) <= limits.max_nodes:
         _verify_depth(marks, limits, inside)

@@ -2,7 +2,7 @@
 
 A part with a file name is `{"name": …, "type": …, "size": bytes, "base64": …}`, and so is one that is neither of a text
 type nor UTF-8; any other is a string. The file name is as it was sent: it may hold a path. Names and texts are in the
-charset of their part, else in the one that the part `_charset_` names (RFC 7578, 4.6), else in UTF-8.
+charset of their part, otherwise in the charset that the part `_charset_` names (RFC 7578, 4.6), otherwise in UTF-8.
 
 Own code, not python-multipart (0.0.34), which silently drops the last part of a body without its final boundary, takes
 three times as long for a form of five fields (44 µs beside 14), and its import alone takes longer than this module's.
@@ -22,7 +22,7 @@ from shared.limits import Limits, gather
 
 _MAX_HEADER_BYTES: Final = 8_192
 _MAX_TEXT_AROUND_BYTES: Final = 8_192
-"""Of what stands before the first part, and of what follows the last one: it is dropped."""
+"""The size of the text before the first part, and of the text after the last part. Both are dropped."""
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, 5.1.1
 _FOLD: Final = re.compile(r"\r\n[ \t]++")
 _CHARSET_FIELD: Final = re.compile(rb"(?i);[ \t]*name=\"_charset_\"")
@@ -32,7 +32,7 @@ _TRANSFER_DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {"base64": a2b_
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     """Parse a multipart body. A part without a name is called "".
 
-    Raises Rejected: `too_many_parts` for too many, `malformed_body` for what is not a whole multipart body.
+    Raises Rejected: `too_many_parts` for too many, `malformed_body` for a body that is not a complete multipart body.
     """
     made: JsonObject = {}
     parts = _parts(body, _boundary(media), limits)

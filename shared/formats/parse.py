@@ -58,7 +58,7 @@ def parse_as(format_name: str, body: bytes, content_type: str | None, limits: Li
 
 
 def parse_if(format_name: str, body: bytes, content_type: str | None, limits: Limits) -> Parsed | None:
-    """Return None for a body that does not parse. Raises Rejected for one that passes a limit."""
+    """Return None for a body that does not parse. Raises Rejected for a body that passes a limit."""
     try:
         return parse_as(format_name, body, content_type, limits)
     except errors.Rejected as error:

@@ -47,7 +47,8 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
 
 @dataclass(slots=True)
 class _Element:
-    """`holds`: what a dict or array has so far, None for the others. `key`: of a dict, the one that waits."""
+    """`holds`: what a dict or array has so far, None for the others. `key`: in a dict, the key whose value comes
+    next."""
 
     holds: JsonObject | list[Json] | None
     key: str | None = None

@@ -47,12 +47,14 @@ def decode_text(body: bytes, charset: str | None) -> str:
     """Decode a text, without its byte order mark. Raises Rejected (`unsupported_encoding`, `malformed_body`)."""
     codec = codec_of(charset) if charset else marked_codec(body)
     text = decoded(body, codec)
-    # These two codecs remove the mark themselves: what is left at the start is a second one, and belongs to the text.
+    # These two codecs remove the mark themselves. A mark that is left at the start is a second one and belongs to the
+    # text.
     return text if codec in {"utf-16", "utf-32"} else text.removeprefix("\ufeff")
 
 
 def decoded(encoded: bytes, codec: str) -> str:
-    """Decode all of it. Raises Rejected (`malformed_body`) for what is not in the charset: nothing is replaced."""
+    """Decode all of it. Raises Rejected (`malformed_body`) for bytes that are not in the charset. No byte is
+    replaced."""
     try:
         return encoded.decode(codec)
     except UnicodeError:  # from None: the cause would carry the body into a traceback

@@ -1,7 +1,7 @@
 """YAML, read event by event from libyaml's parser and bounded on the way, before anything is built.
 
 PyYAML's loaders call themselves for each level of nesting. A body that is nested deeply enough makes the C loader
-overflow the stack, which ends the process. To read the events takes no such calls.
+overflow the stack, which ends the process. Reading the events takes no such calls.
 
 An alias becomes a copy of the value that it stands for, and counts like one.
 """
@@ -201,7 +201,7 @@ class Builder:
             raise Rejected(code, f"the YAML expands to more than {self._limits.max_nodes} values, or too much text")
 
     def _verify_depth(self, levels: int) -> None:
-        """Reject what would be too deep if so many levels were added to those that are being read."""
+        """Reject a value that would be too deep: `levels` is how many levels it adds to the open lists and objects."""
         levels_open = len(self._open) - 1  # without the list of documents
         if levels_open + levels > self._limits.max_depth:
             raise Rejected("nested_too_deeply", f"the YAML is nested deeper than {self._limits.max_depth} levels")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 PAUSE_FACTOR: Final = 2
-"""Each pause is so many times as long as the one before. A larger factor tries a receiver that stays down less often,
-and takes longer to notice that it is back."""
+"""The factor from each pause to the next. A larger factor tries a receiver that stays down less often, and takes longer
+to notice that it is back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ Health: TypeAlias = Literal["healthy", "new", "troubled"]
 
 
 class Turn(NamedTuple):
-    """The answer to work that may not begin: it comes back at the time `at`. `health` is that of its lane."""
+    """The answer to work that may not begin: it comes back at the time `at`. `health` is the health of its lane."""
 
     at: float
     health: Health
@@ -41,9 +41,9 @@ If shorter, a healthy lane loses its places for a short delay; if longer, a lane
 SLOW_FACTOR: Final = 3
 """Times the usual duration: see SLOW_SECONDS. If larger, a lane that is usually slow is noticed later when it hangs."""
 NEW_SECONDS: Final = 2.0
-"""A lane that has not answered yet is in trouble once its first attempt takes longer than this, and its other work may
-wait in the process so long. If longer, first attempts that hang hold places for longer; if shorter, a receiver that
-starts slowly is taken for one that hangs."""
+"""A lane that has not answered yet is in trouble once its first attempt takes longer than this. Its other work may wait
+in the process for the same time. If longer, first attempts that hang hold places for longer. If shorter, a receiver
+that starts slowly is mistaken for a receiver that hangs."""
 HANGING_SECONDS: Final = 5.0
 """An attempt hangs if it takes longer than this and longer than HANGING_FACTOR times the lane's usual duration. If
 shorter, slow attempts are reported, too."""
@@ -53,7 +53,7 @@ HANGING_ANSWERS: Final = 5
 """A lane with fewer answers has no usual duration, so none of its attempts is reported as hanging. If larger, a hanging
 attempt at a new receiver goes unreported for longer."""
 KEPT_DURATIONS: Final = 20
-"""The usual duration is the median of so many answers. If larger, it follows a receiver's change more slowly."""
+"""The usual duration is the median of this many answers. If larger, it follows a receiver's change more slowly."""
 
 
 @dataclass(slots=True)
@@ -112,7 +112,8 @@ class _Lane:
 
 # The recent work and the turns of a group
 LOAD_SECONDS: Final = 10.0
-"""Work of so many seconds ago counts 1/e in a load. If longer, a group counts as heavy for longer after its flood."""
+"""Work that ended this many seconds ago counts 1/e in a load. If longer, a group counts as heavy for longer after its
+flood."""
 SPACING_WEIGHT: Final = 0.1
 """The part of the newest interval in the average of a group's intervals. If larger, turns follow a receiver's change of
 speed sooner, and single intervals move them more."""
@@ -122,7 +123,7 @@ MAX_WAIT_SECONDS: Final = 300.0
 """Work that has no place comes back no later than this, in seconds. If longer, a long queue comes back less often in
 vain, and its last work begins later where the receiver has become faster."""
 MAX_WAIT_DOUBLINGS: Final = 6
-"""Each return in vain doubles MIN_WAIT_SECONDS, so many times at most. If larger, a flood comes back less often, and
+"""Each return in vain doubles MIN_WAIT_SECONDS, at most this many times. If larger, a flood comes back less often, and
 may find a free place later."""
 
 
@@ -190,8 +191,8 @@ class _Work(NamedTuple):
 
 # The places
 LEAST_PLACES: Final = 4
-"""The bus gives at least so many messages at once, however often it was answered that one is to come again. If larger
-than what the bus gives, free places are counted that no message will fill."""
+"""The bus gives at least this many messages at once, no matter how many messages were sent back to it. If larger than
+what the bus gives, free places are counted that no message will fill."""
 IDLE_DIVISOR: Final = 10
 """A process that uses less than this part of its places, a tenth, gives one to any work. If larger, lanes in trouble
 get fewer places in a process that has little to do."""
@@ -199,11 +200,11 @@ UNPROVEN_DIVISOR: Final = 5
 """Lanes that have not answered yet, or hang or fail, share this part of the places, a fifth; alone, one gets half of
 that. If larger, hanging receivers hold fewer places, and many new receivers take longer to become known."""
 PLACES_PER_FREE_PLACE: Final = 4.0
-"""A group may have so many times the places that are free: alone, 4/5 of all. If larger, a group alone is faster, and
-the next group finds fewer free places."""
+"""A group may have this many times the number of free places. A group that is alone gets 4/5 of all places. If larger,
+a group alone is faster, and the next group finds fewer free places."""
 NEW_WORK_PART: Final = 0.5
 """While earlier work of a group is due back, its new work gets only this part of the group's places. If larger, more of
-what comes back finds no place, and comes back once more."""
+the returned work finds no place and returns once more."""
 
 # The queue in the bus, and who caused it
 NO_QUEUE: Final = 0.0
@@ -404,7 +405,8 @@ class ProcessGate:
         return self._has_place_in_share(group, turns, now)
 
     def _is_idle(self) -> bool:
-        """Return whether so few places are used that any lane may begin, whatever its health: nobody misses them.
+        """Return whether so few places are used that any lane may begin, whatever its health, because no other work
+        needs them.
 
         After a queue, this rule applies again once a message shows that the queue is over. Until then, messages that
         need the places may wait in the bus.
@@ -424,7 +426,8 @@ class ProcessGate:
     def _has_unproven_place(self, lane: _Lane, group: _Group, now: float) -> bool:
         """Return whether the part of the places for lanes that are not known to be healthy has one for this work.
 
-        There a lane, and a group, may have as many places as are free, so that one that hangs leaves some to others.
+        There, a lane or a group may have as many places as are free, so that a receiver that hangs leaves some places
+        to others.
         """
         part = max(1.0, self._usable_places() / UNPROVEN_DIVISOR)
         used = sum([each.health(now) != "healthy" for each, _ in self._work.values()])
@@ -450,7 +453,7 @@ class ProcessGate:
     def _usable_places(self) -> int:
         """Return how many places there are: no fewer than the messages that are here, and this one.
 
-        The bus has given so many, whatever is known of it.
+        The bus has given this many messages, whatever is known of its limit.
         """
         messages_here = len(self._work) + self._held + 1
         return min(max(self._places, messages_here), self._most)
@@ -520,7 +523,7 @@ class ProcessGate:
     def _turn(self, lane: _Lane, group: _Group, turns: int) -> Turn:
         """Return the time at which a place is free, behind the work of the group that has a turn already.
 
-        What came back in vain waits twice as long, so that a flood costs little more than the work that gets done.
+        Work that returned in vain waits twice as long, so that a flood costs little more than the work that is done.
         """
         now = self._now()
         after_others = group.next_at + _seconds_between_turns(lane, group, now)

@@ -60,14 +60,14 @@ class HostConnection(Connection):
 
 
 class IdleConnections:
-    """The kept connections, the one idle for longest first."""
+    """The kept connections. The connection that has been idle for longest is first."""
 
     def __init__(self) -> None:
         self._idle: OrderedDict[HostConnection, None] = OrderedDict()
         self._of_host: dict[Host, list[HostConnection]] = {}
 
     def take(self, host: Host, now: float, may_repeat: bool) -> HostConnection | None:
-        """Return the connection to the host that was used last; None if none is good."""
+        """Return the connection to the host that was used last; None if no connection can be used."""
         while connections := self._of_host.get(host):
             connection = connections[-1]
             self._remove(connection)
@@ -107,14 +107,16 @@ class IdleConnections:
 
 
 class TlsContexts:
-    """The contexts of TLS, one for each client certificate and set of authorities. `default` is that of neither."""
+    """The contexts of TLS, one for each client certificate and set of authorities. `default` is the context without
+    either of them."""
 
     def __init__(self, default: ssl.SSLContext | None = None) -> None:
         self._default = default
         self._contexts: OrderedDict[Tls, ssl.SSLContext] = OrderedDict()
 
     def context(self, tls: Tls | None) -> ssl.SSLContext:
-        """Raises Temporary (`secret_unusable`): what is not PEM may be corrected in the secret store."""
+        """Raises Temporary (`secret_unusable`) if a text is not PEM, because it may be corrected in the secret
+        store."""
         if tls is None:
             if self._default is None:
                 self._default = ssl.create_default_context()  # reads the system's authorities: some 20 ms, once
@@ -138,7 +140,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
     # Imported here, because it takes 3 ms, and few processes need it.
     import tempfile
 
-    # OpenSSL reads them from a file only. This one nobody else can read, and it is gone at once.
+    # OpenSSL reads them from a file only. No other user can read this file, and it is deleted at once.
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="hookchain-") as file:
         file.write(f"{tls.key.rstrip()}\n{tls.certificate}")
         file.flush()

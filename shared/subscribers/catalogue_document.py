@@ -159,7 +159,7 @@ def _name_of(schema: Json) -> str:
 
 
 def _type_of_schema(document: JsonObject, path: str, name: str, schema: Json, checked: set[bytes]) -> EventType:
-    """Return the event type of a schema. Without our own facts beside it, its annotations say what they can."""
+    """Return the event type of a schema. If there are no facts of our own beside it, its annotations are used."""
     if not isinstance(schema, dict):
         raise CatalogueFault(path, "must be a JSON Schema, an object")
     facts = schema.get(TYPE_KEY)
@@ -298,7 +298,7 @@ def _content(document: JsonObject, operation: JsonObject, path: str) -> tuple[Js
 
 
 def _in_envelope(document: JsonObject, name: str, schema: Json, path: str) -> tuple[Json, str] | None:
-    """Return the schema of `data` where the schema is that of an envelope for this event type."""
+    """Return the schema of `data`, if the schema describes an envelope for this event type."""
     found, where = _resolved(document, schema, path) if isinstance(schema, dict) else ({}, path)
     properties = found.get("properties")
     if not isinstance(properties, dict) or properties.keys() != _ENVELOPE:

@@ -26,7 +26,8 @@ FORMER_SECONDS: Final = 365 * 86_400.0
 COUNT_SECONDS: Final = 86_400.0
 """How long a count of endpoints is believed. An earlier version of the program makes endpoints without counting."""
 QUIET_SECONDS: Final = 60.0
-"""Longer than a request: if the count has not changed for so long, every endpoint that was counted has been made."""
+"""Longer than a request takes. If the count has not changed for this time, every endpoint that was counted has been
+created."""
 _PAGE: Final = 500
 _LATEST_MILLISECONDS: Final = 10**14
 
@@ -172,11 +173,11 @@ class Directory:
     ) -> bool:
         """Delete the endpoint, and keep its id. Return False where it is at another version than `expected`.
 
-        Of those who delete it at the same moment, only the one who keeps its id counts one less.
+        If several callers delete it at the same moment, only the caller that keeps its id lowers the count.
         """
         former = await self.documents.write(former_endpoints_of(tenant), id, "{}", NO_VERSION, now + FORMER_SECONDS)
         is_gone = await self.documents.delete(endpoints_of(tenant), id, expected)
-        if not is_gone and former is not None:  # so that whoever deletes it later counts one less
+        if not is_gone and former is not None:  # so that a later deletion lowers the count
             await self.documents.delete(former_endpoints_of(tenant), id, former)
         if is_counted and is_gone and former is not None:
             await self.uncount_endpoint(tenant, now)

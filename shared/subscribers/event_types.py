@@ -1,4 +1,4 @@
-"""An event type made from what a file, a request or the configuration says of it, and the limits of one."""
+"""Make an event type from a file, a request or the configuration; and the limits of an event type."""
 
 import re
 from typing import Final

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 MAX_FILTER_CHARACTERS: Final = 500
 MAX_DEPTH: Final = 20
 MAX_STEPS: Final = 10_000
-"""The work of a filter for one event: a node that is visited, or a value that is compared, is a step."""
+"""The most steps of a filter for an event. A visited node and a compared value are a step each."""
 CHARACTERS_PER_STEP: Final = 100
-"""A text of so many characters that is searched or read as a number is a step."""
+"""Searching a text of this many characters, or reading it as a number, is a step."""
 FILTER_NAMES: Final = ("id", "type", "timestamp", "data")
 FUNCTIONS: Final = frozenset(
     {

@@ -59,7 +59,8 @@ class SealedText(Stored):
 
 
 class EndpointSecret(Stored):
-    """A secret of an endpoint. After a rotation the one before is used beside the new one until `valid_until`."""
+    """A secret of an endpoint. After a rotation, the previous secret is used beside the new secret until
+    `valid_until`."""
 
     sealed: SealedText
     created_at: float

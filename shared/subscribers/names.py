@@ -1,7 +1,7 @@
 """Names of tenants and endpoints, and the name by which the ledger knows an endpoint.
 
 An endpoint is a destination of its own: `customers:acme:ep_…` is the endpoint `ep_…` of the tenant `acme` at the
-configured destination `customers`. So attempts, pauses, caps and retries of one never concern another.
+configured destination `customers`. So attempts, pauses, caps and retries of one endpoint never affect another.
 """
 
 import re

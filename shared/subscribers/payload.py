@@ -147,7 +147,7 @@ def _name_fault(lower: str) -> str | None:
 def _headers(
     endpoint: Endpoint, event: Event, webhook_id: str, timestamp: int, own: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
-    """Return all headers. Those of the tenant are first, so that none of them replaces another."""
+    """Return all headers. The tenant's headers come first, so that none of them replaces one of ours."""
     theirs = {name.lower(): value for name, value in endpoint.headers.items()}
     return tuple(
         {

@@ -33,7 +33,7 @@ class CatalogueFaults(ValueError):
 
 
 def pointer(path: str, *tokens: str | int) -> str:
-    """Return the JSON pointer to what is below `path`."""
+    """Return the JSON pointer to a value below `path`."""
     return path + "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
 
 
@@ -243,7 +243,8 @@ def _below(path: str, keyword: str, key: str | int | None) -> str:
 
 
 def _rewritten(schema: Json, path: str, moved: _Moved, budget: _Budget) -> Json:
-    """Return a copy with other references. Values that are no schemas, such as those of `enum`, stay as they are."""
+    """Return a copy with other references. Values that are not schemas, such as the values of `enum`, stay as they
+    are."""
     budget.spend(path)
     if not isinstance(schema, dict):
         return schema

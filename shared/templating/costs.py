@@ -23,7 +23,7 @@ from shared.jsontext import to_json
 
 MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_MADE_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
-"""Of all values that one rendering makes: a template may keep them all."""
+"""The size of all values that a rendering makes, because a template may keep them all."""
 MAX_NUMBER_BITS: Final = 10_000
 SMALL: Final = 64
 """The size of a number, a boolean, or a text of no more characters."""
@@ -89,7 +89,8 @@ class Buffer(list[str]):
 def text_size(value: object) -> int:
     """Return the characters of a text; of any other value, a bound of what it has as JSON, or as Python writes it.
 
-    Stop once that is too large: a list may hold one other list many times. Raises NotAValue for what is not data.
+    Stop once that is too large: a list may hold one other list many times. Raises NotAValue for an object that is not
+    data.
     """
     if isinstance(value, str):
         return len(value)
@@ -218,7 +219,8 @@ def _small(*_: object, **__: object) -> float:
 
 
 def _existing(*_: object, **__: object) -> float:
-    """Bound what returns one of its arguments, a part of one, or an iterator that makes nothing by itself."""
+    """Bound a filter that returns one of its arguments, a part of an argument, or an iterator that makes nothing by
+    itself."""
     return 0
 
 
@@ -356,7 +358,7 @@ def _formatted(text: str, *args: object, **kwargs: object) -> float:
 
 
 def _filled_size(text: str, fields: int, values: list[object]) -> float:
-    """Return the size of a text with so many fields, each of which may show the largest of the values."""
+    """Return the size of a text with this number of fields, each of which may show the largest of the values."""
     bits = max((value.bit_length() for value in values if isinstance(value, int)), default=0)
     largest = max((text_size([value]) for value in values), default=0)
     return len(text) + fields * (largest * (6 if isinstance(text, Markup) else 1) + 2 * bits + _FIELD)

@@ -97,7 +97,7 @@ class Template:
         return bool(self._pieces)
 
     def render(self, view: JsonObject) -> str:
-        """Return the text. The detail of what it raises holds no part of the event.
+        """Return the text. The detail of its errors quotes no part of the event.
 
         Raises Permanent: `undefined_field`, `output_too_large` or `template_failed`.
         """

@@ -10,7 +10,8 @@ from shared.writers.writing import BoundedText, Location, Unwritable, scalar_tex
 # Every delimiter that a reader may look for, and the byte order mark that the start of a file would lose.
 _TO_QUOTE: Final = re.compile('[",;\t\r\n\ufeff]|^ | $')
 _FORMULA: Final = re.compile(r"[=@\t\r\n\uff1d\uff20\uff0b\uff0d]|[+-](?![0-9 ().,-]*$)")
-"""The beginning of a text that a spreadsheet would run, also in full width. A number, or a telephone's, is none."""
+"""The beginning of a text that a spreadsheet would run, also in full width. A number or a telephone number is not a
+formula."""
 
 
 def write_csv(value: Json, delimiter: str, *, keeps_formulas: bool = False) -> str:
@@ -82,5 +83,5 @@ def write_form(value: Json) -> str:
 
 
 def write_text(value: Json) -> str:
-    """Write text as it is, all else as JSON."""
+    """Write text as it is, and any other value as JSON."""
     return value if isinstance(value, str) else to_json(value)

@@ -118,7 +118,7 @@ def _text(value: Json, location: Location) -> str:
 
 
 def _verify_attributes(value: JsonObject, location: Location, prefixes: Mapping[str, str]) -> None:
-    """Reject two attributes that are the same by two prefixes of one namespace."""
+    """Reject two attributes whose prefixes differ but stand for the same namespace, and whose names are equal."""
     names = [key[1:].partition(":") for key in value if key[:1] == "@" and ":" in key]
     if len(names) > 1 and len({(prefixes.get(prefix, prefix), local) for prefix, _, local in names}) < len(names):
         raise Unwritable(location, "has the same attribute twice, under two prefixes of one namespace")

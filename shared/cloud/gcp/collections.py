@@ -1,6 +1,6 @@
 """The collections of a bundle's Firestore database, and what a deployment has to set up for their fields.
 
-Every query filters and sorts by one field, so that the single-field indexes which Firestore keeps by itself are enough.
+Every query filters and sorts by a single field, so the single-field indexes that Firestore keeps by itself are enough.
 """
 
 from collections.abc import Mapping

@@ -299,7 +299,7 @@ class Firestore:
         return int(str(fields["integerValue"]))
 
     async def transact(self, collection: str, doc_id: str, mask: Sequence[str], decide: Decide[Answer]) -> Answer:
-        """Do `transact_all` with one document."""
+        """Run `transact_all` for a single document."""
 
         def decide_all(found: Mapping[str, Fields]) -> tuple[Answer, Sequence[Write]]:
             answer, write = decide(found.get(doc_id))
@@ -439,7 +439,7 @@ LAST: Final = 10**DIGITS - 1
 
 
 def sharded(prefix: str, shard: int, moment: int) -> str:
-    """Return a text that one field's own index sorts by prefix, then by shard, then by the moment."""
+    """Return a text that the index of a single field sorts by prefix, then by shard, then by the moment."""
     return f"{prefix}{shard}/{moment:0{DIGITS}d}"
 
 

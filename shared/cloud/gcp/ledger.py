@@ -476,7 +476,7 @@ def held_query(destination: str, limit: int, state: str = rules.HELD) -> JsonObj
 
 
 def event_query(event_id: str, after: firestore.Name | None = None) -> JsonObject:
-    """Return the query for an event's deliveries by their names, after that one if it is given."""
+    """Return the query for an event's deliveries by their names, beginning after the given name if there is one."""
     where = [
         firestore.Where("event_id", "EQUAL", event_id),
         *([firestore.Where(firestore.NAME, "GREATER_THAN", after)] if after else []),

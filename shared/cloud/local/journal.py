@@ -13,7 +13,7 @@ from shared.cloud.local.database import Transactions, open_database
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents, updated_entry
 
-# receive's log line may have made the row before; a second pass (redelivery, replay) changes what was decided only.
+# receive's log line may have made the row before; a second pass (redelivery, replay) changes only the decisions.
 _EVENT: Final = """
 INSERT INTO events (id, source, type, subject, actor, received_at, routed_at, expected, broken, status)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -128,10 +128,11 @@ def _update_event(connection: sqlite3.Connection, entry: EventEntry) -> bool:
 
 
 def _status_changed(connection: sqlite3.Connection, attempts: Sequence[AttemptEntry]) -> dict[str, None]:
-    """Return the events whose statuses are to be computed; those of the usual case are written here, at half the cost.
+    """Return the events whose statuses must be computed. The statuses of the usual case are written here, at half the
+    cost.
 
     An event that is `delivering` and expects one delivery has no other attempt, and no dead letter that speaks for it.
-    Where all are such events, as they usually are, one statement writes them. Otherwise each is looked at again.
+    If all events are of this case, as they usually are, one statement writes them. Otherwise each is looked at again.
     """
     outcomes: dict[str, str] = {}
     for attempt in attempts:
@@ -176,7 +177,7 @@ def _body_values(entry: EventEntry) -> tuple[str, str]:
 # events    one row an event, small, so that lists and counts stay fast; `expected` deliveries, `broken` routes
 # bodies    the event itself and what its routes decided; the search index follows its `seq`. It names its event by
 #           number, because an index of ids takes a page of the file for each new one
-# In both `seq` is never reused: the search index is not told of what is deleted.
+# In both, `seq` is never reused, because the search index does not learn of deletions.
 # requests  receive's log lines, accepted and rejected
 _BODIES: Final = """
 CREATE TABLE IF NOT EXISTS bodies (

@@ -424,7 +424,8 @@ def change_row(connection: sqlite3.Connection, row_id: int, rule: rules.Rule) ->
 
 
 def first_id_since(connection: sqlite3.Connection, at: float) -> int:
-    """Return the id of the first row made at that time or later; greater than every id where there is none.
+    """Return the id of the first row that was created at that time or later. If there is none, it is greater than every
+    id.
 
     Ids rise with the time at which rows are made. An index of that time would take a page more of each claim.
     """

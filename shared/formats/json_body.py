@@ -27,6 +27,15 @@ _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # A line that holds more than spaces and RFC 7464's record separator.
 _LINE: Final = re.compile(rb"^[ \t\r\x1e]*+([^\n]++)", re.MULTILINE)
+_OPENING: Final = b"[{"
+_CLOSING: Final = b"]}"
+_NOT_COUNTED: Final = bytes(set(range(256)) - set(_OPENING + b","))
+_NOT_MARKS: Final = bytes(set(range(256)) - set(_OPENING + b',"'))
+_NOT_STRINGS_AND_BRACKETS: Final = bytes(set(range(256)) - set(_OPENING + _CLOSING + b'"\\'))
+# Every byte but brackets goes; an opening one becomes 1, a closing one -1 as a signed byte.
+_STEPS: Final = bytes.maketrans(_OPENING + _CLOSING, b"\x01\x01\xff\xff")
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(_OPENING + _CLOSING))
+_SPACE: Final = b" \t\r\n"
 
 
 def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = False) -> Json:
@@ -174,17 +183,6 @@ def _integer_maker(longest: int) -> Callable[[str], int]:
 
 def _no_constant(_: str) -> Json:
     raise Rejected("malformed_body", "not JSON: it has no NaN and no Infinity")
-
-
-_OPENING: Final = b"[{"
-_CLOSING: Final = b"]}"
-_NOT_COUNTED: Final = bytes(set(range(256)) - set(_OPENING + b","))
-_NOT_MARKS: Final = bytes(set(range(256)) - set(_OPENING + b',"'))
-_NOT_STRINGS_AND_BRACKETS: Final = bytes(set(range(256)) - set(_OPENING + _CLOSING + b'"\\'))
-# Every byte but brackets goes; an opening one becomes 1, a closing one -1 as a signed byte.
-_STEPS: Final = bytes.maketrans(_OPENING + _CLOSING, b"\x01\x01\xff\xff")
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(_OPENING + _CLOSING))
-_SPACE: Final = b" \t\r\n"
 
 
 def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0) -> None:

@@ -11,34 +11,6 @@ from typing import Final, NamedTuple
 # A quoted value without its closing mark is all that follows (https://mimesniff.spec.whatwg.org): nothing inside a
 # quoted value, however long it is, may be read as another parameter.
 _PARAMETER: Final = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.?+)*+)(?:"|\Z)|([^;]*+))', re.DOTALL)
-
-
-class MediaType(NamedTuple):
-    """`name`, `charset` and the parameters' names are in lower case; the parameters' values are as they came.
-
-    `name` may be empty. `format` is the one that the name stands for; None if it says nothing.
-    """
-
-    name: str
-    parameters: Mapping[str, str]
-    charset: str | None
-    format: str | None
-
-
-@lru_cache(maxsize=64)
-def media_type(header: str) -> MediaType:
-    """Parse a header. Never raises: a malformed header yields what can be read."""
-    name, _, rest = header.partition(";")
-    parameters: dict[str, str] = {}
-    for found in _PARAMETER.finditer(";" + rest):
-        quoted, bare = found[2], found[3]
-        # Only what must be escaped is taken as escaped: old browsers send `C:\path` as it is.
-        value = bare.strip() if quoted is None else re.sub(r'\\(["\\])', r"\1", quoted)
-        parameters.setdefault(found[1].lower(), value)
-    name = name.strip().lower()
-    return MediaType(name, parameters, parameters.get("charset", "").lower() or None, named_format(name))
-
-
 _TYPES: Final = {
     "json": ("application/json", "text/json", "application/x-json", "application/csp-report"),
     "ndjson": (
@@ -70,6 +42,36 @@ _BY_FAMILY: Final = (
     ("text/", "text"),
     *((family, "bytes") for family in ("image/", "audio/", "video/", "font/")),
 )
+_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?+[ \t\r\n]*+(bplist00|[{\[<])")
+_PLIST: Final = re.compile(rb"<(?:!DOCTYPE\s+)?plist[\s>]")
+_HTML: Final = re.compile(rb"[\s\xef\xbb\xbf]*+<!doctype\s+html", re.IGNORECASE)
+_LOOKED_AT: Final = 1_024
+
+
+class MediaType(NamedTuple):
+    """`name`, `charset` and the parameters' names are in lower case; the parameters' values are as they came.
+
+    `name` may be empty. `format` is the one that the name stands for; None if it says nothing.
+    """
+
+    name: str
+    parameters: Mapping[str, str]
+    charset: str | None
+    format: str | None
+
+
+@lru_cache(maxsize=64)
+def media_type(header: str) -> MediaType:
+    """Parse a header. Never raises: a malformed header yields what can be read."""
+    name, _, rest = header.partition(";")
+    parameters: dict[str, str] = {}
+    for found in _PARAMETER.finditer(";" + rest):
+        quoted, bare = found[2], found[3]
+        # Only what must be escaped is taken as escaped: old browsers send `C:\path` as it is.
+        value = bare.strip() if quoted is None else re.sub(r'\\(["\\])', r"\1", quoted)
+        parameters.setdefault(found[1].lower(), value)
+    name = name.strip().lower()
+    return MediaType(name, parameters, parameters.get("charset", "").lower() or None, named_format(name))
 
 
 def named_format(type_name: str) -> str | None:
@@ -82,12 +84,6 @@ def named_format(type_name: str) -> str | None:
         if type_name.endswith(suffix):
             return format_name
     return next((format_name for family, format_name in _BY_FAMILY if type_name.startswith(family)), None)
-
-
-_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?+[ \t\r\n]*+(bplist00|[{\[<])")
-_PLIST: Final = re.compile(rb"<(?:!DOCTYPE\s+)?plist[\s>]")
-_HTML: Final = re.compile(rb"[\s\xef\xbb\xbf]*+<!doctype\s+html", re.IGNORECASE)
-_LOOKED_AT: Final = 1_024
 
 
 def structured_format(body: bytes) -> str | None:

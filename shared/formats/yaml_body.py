@@ -20,6 +20,20 @@ from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, put
 
 _MERGE_KEY: Final = "<<"
+# libyaml compares each directive with all before it. Only the core schema's tags are accepted, so nobody needs many.
+_TAG_DIRECTIVE: Final = re.compile("^%TAG|[\n\r\x85\u2028\u2029]%TAG")
+_MAX_TAG_DIRECTIVES: Final = 20
+_JSON: Final = media_type("application/json")
+_CAUSES: Final = {
+    "mapping values are not allowed": ": a value that holds a colon and a space must be in quotes",
+    "found character": ": no value can begin with this character, such as a tab, % or @",
+    "did not find expected key": ": the line is indented as no line above it, or a quotation mark is too many",
+    "did not find expected ',' or": ": a comma or a closing bracket is missing",
+    "could not find expected ':'": ": a colon is missing",
+    "found unexpected end of stream": ": a quotation mark is not closed",
+    "block sequence entries are not allowed": ": no list can begin here",
+}
+"""The cause for the beginning of libyaml's texts, which may quote the document in their further words."""
 
 
 class _Anchored(NamedTuple):
@@ -212,22 +226,6 @@ def _copied(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _copied(inner) for key, inner in value.items()}
     return [_copied(inner) for inner in value] if isinstance(value, list) else value
-
-
-# libyaml compares each directive with all before it. Only the core schema's tags are accepted, so nobody needs many.
-_TAG_DIRECTIVE: Final = re.compile("^%TAG|[\n\r\x85\u2028\u2029]%TAG")
-_MAX_TAG_DIRECTIVES: Final = 20
-_JSON: Final = media_type("application/json")
-_CAUSES: Final = {
-    "mapping values are not allowed": ": a value that holds a colon and a space must be in quotes",
-    "found character": ": no value can begin with this character, such as a tab, % or @",
-    "did not find expected key": ": the line is indented as no line above it, or a quotation mark is too many",
-    "did not find expected ',' or": ": a comma or a closing bracket is missing",
-    "could not find expected ':'": ": a colon is missing",
-    "found unexpected end of stream": ": a quotation mark is not closed",
-    "block sequence entries are not allowed": ": no list can begin here",
-}
-"""The cause for the beginning of libyaml's texts, which may quote the document in their further words."""
 
 
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:

@@ -32,6 +32,22 @@ _RULES: Final = {
     "rfc3339": "an RFC 3339 time",
     "http-date": "an HTTP date",
 }
+_MODULES: Final = {
+    "hmac": "signature_scheme",
+    "digest": "signature_scheme",
+    "ed25519": "key_schemes",
+    "ecdsa": "key_schemes",
+    "rsa": "key_schemes",
+    "standard-webhooks": "standard_webhooks",
+    "jwt": "jwt",
+    "link": "links",
+    "aws-sns": "certificate_schemes",
+    "paypal": "certificate_schemes",
+    "contentful": "contentful",
+}
+"""The module whose SCHEMES has each scheme. All other schemes are in passwords.py."""
+_FIELD_OF_SETTING: Final = {"key": "key_encoding", "names": "header_prefix"}
+"""The names of the scheme's fields that differ from the names of their settings."""
 
 
 def verify_timestamp(text: str | None, now: float, tolerance_seconds: float, unit: str = "s") -> float:
@@ -281,22 +297,6 @@ def described(location: Location) -> str:
     return f"the header {location.name}" if location.kind == "header" else str(location)
 
 
-_MODULES: Final = {
-    "hmac": "signature_scheme",
-    "digest": "signature_scheme",
-    "ed25519": "key_schemes",
-    "ecdsa": "key_schemes",
-    "rsa": "key_schemes",
-    "standard-webhooks": "standard_webhooks",
-    "jwt": "jwt",
-    "link": "links",
-    "aws-sns": "certificate_schemes",
-    "paypal": "certificate_schemes",
-    "contentful": "contentful",
-}
-"""The module whose SCHEMES has each scheme. All other schemes are in passwords.py."""
-
-
 def read_scheme(entry: Json) -> AuthScheme:
     """Read a scheme from a slice, whose shape the compiler has checked. Import its module, if this is the first."""
     assert isinstance(entry, dict)
@@ -304,10 +304,6 @@ def read_scheme(entry: Json) -> AuthScheme:
     module = import_module(f"shared.signatures.{_MODULES.get(name, 'passwords')}")
     schemes: Mapping[str, type[AuthScheme]] = module.SCHEMES
     return schemes[name].read(SchemeEntry(entry))
-
-
-_FIELD_OF_SETTING: Final = {"key": "key_encoding", "names": "header_prefix"}
-"""The names of the scheme's fields that differ from the names of their settings."""
 
 
 class SchemeEntry:

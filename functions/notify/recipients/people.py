@@ -26,6 +26,29 @@ TOPIC: Final = re.compile(r"[-_A-Za-z0-9]{1,64}")
 """A topic of ntfy. Most tokens of apps are none."""
 EVERYWHERE: Final = ""
 """The scope of the names that apply to every source."""
+MAX_PEOPLE: Final = 20_000
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""Of a file, and of the response of a URL."""
+MAX_NAME_CHARACTERS: Final = 100
+MAX_ALIAS_CHARACTERS: Final = 254
+MAX_ALIASES: Final = 50
+MAX_PUSH_CHARACTERS: Final = 4_096
+_SPACING: Final = re.compile(r"[ ()./-]")
+_PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,5}")
+_CHATS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "slack": (r"[UW][A-Z0-9]{2,20}", "the id of a user in Slack, such as U012AB3CD"),
+        "telegram": (r"[0-9]{1,20}", "the id of a user in Telegram, such as 4711000"),
+        "discord": (r"[0-9]{15,20}", "the id of a user in Discord, such as 165511591545143296"),
+        "teams": (r"[^\s<>\"&@]{1,64}(@[^\s<>\"&@]{1,200})?", "a user's principal name or Entra id"),
+        "google_chat": (r"[0-9]{5,30}", "the id of a user in Google Chat, such as 116512345678901234567"),
+        "ntfy": (TOPIC.pattern, "a topic of ntfy"),
+    }
+)
+CHATS: Final = tuple(_CHATS)
+ALIASES: Final = "aliases"
+NAME: Final = "name"
 
 
 class Person(NamedTuple):
@@ -143,29 +166,6 @@ def folded(name: str) -> str:
     return name.strip(string.whitespace).translate(_LOWER)
 
 
-MAX_PEOPLE: Final = 20_000
-MAX_BYTES: Final = 4 * 1024 * 1024
-"""Of a file, and of the response of a URL."""
-MAX_NAME_CHARACTERS: Final = 100
-MAX_ALIAS_CHARACTERS: Final = 254
-MAX_ALIASES: Final = 50
-MAX_PUSH_CHARACTERS: Final = 4_096
-
-_SPACING: Final = re.compile(r"[ ()./-]")
-_PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,5}")
-_CHATS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "slack": (r"[UW][A-Z0-9]{2,20}", "the id of a user in Slack, such as U012AB3CD"),
-        "telegram": (r"[0-9]{1,20}", "the id of a user in Telegram, such as 4711000"),
-        "discord": (r"[0-9]{15,20}", "the id of a user in Discord, such as 165511591545143296"),
-        "teams": (r"[^\s<>\"&@]{1,64}(@[^\s<>\"&@]{1,200})?", "a user's principal name or Entra id"),
-        "google_chat": (r"[0-9]{5,30}", "the id of a user in Google Chat, such as 116512345678901234567"),
-        "ntfy": (TOPIC.pattern, "a topic of ntfy"),
-    }
-)
-
-
 class EntryFault(NamedTuple):
     """A fault of an entry. `key` is its field; `rule` says what it must be."""
 
@@ -226,7 +226,6 @@ def chat_id(chat: str) -> Callable[[str], str]:
     return read
 
 
-CHATS: Final = tuple(_CHATS)
 FIELDS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
     {
         "email": email_address,
@@ -237,8 +236,6 @@ FIELDS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
         "language": language_tag,
     }
 )
-ALIASES: Final = "aliases"
-NAME: Final = "name"
 
 
 def parse_rows(content: bytes) -> list[JsonObject]:

@@ -42,55 +42,6 @@ _MYSQL_REPEAT: Final = 1062
 
 DRIVER_ERRORS: Final = (SQLAlchemyError, ArithmeticError, ValueError, RuntimeError, OSError)
 """Drivers raise Python's own errors too: for a value that they cannot encode, or a certificate that is not valid."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """`kind` says whom the error concerns: `row` this row alone, `setup` every row until an operator acts.
-
-    A fault of the `connection` leaves it useless. `no_table` is a missing table, `repeat` a key that is there.
-    `contended`: somebody else has locked a row, or changed it at the same time.
-    """
-
-    kind: Kind
-    code: str
-    message: str
-
-    @property
-    def concerns_row(self) -> bool:
-        return self.kind in ("row", "repeat")
-
-    @property
-    def advice(self) -> str:
-        """Return what the operator can do about it, or what the code means for a row; nothing where it is not known."""
-        if self.kind == "connection":
-            return next((advice for text, advice in _TLS_ADVICE.items() if text in self.message), "")
-        if not self.code:
-            found = next((advice for text, advice in _SQLITE_ADVICE.items() if text in self.message), None)
-            if found is not None:
-                return found
-        default = "correct the configuration, the table or its rights" if self.kind in ("setup", "no_table") else ""
-        return _ADVICE.get(self.code[:5], default)
-
-    @property
-    def is_of_one(self) -> bool:
-        """Return whether the other rows of the transaction can be written without the row that has the fault."""
-        return self.concerns_row or self.kind == "contended"
-
-    @property
-    def outcome(self) -> Outcome:
-        code = f" ({self.code})" if self.code else ""
-        advice = f": {self.advice}" if self.advice else ""
-        match self.kind:
-            case "row" | "repeat":
-                return Failed("request_rejected", f"the database rejects the row{code}{advice}", self.message)
-            case "setup" | "no_table":
-                return Disabled(f"the database rejects every row{code}{advice}", self.message)
-            case "connection":
-                return RetryLater(f"the database is not reachable{code}{advice}", UNREACHABLE_SECONDS, self.message)
-        return RetryLater(f"the database cannot write the row now{code}{advice}", None, self.message)
-
-
 _CREATE: Final = "create the table, or set `create: true`"
 _COLUMN: Final = "the table lacks a column of `columns`"
 _RIGHTS: Final = "grant the user the rights INSERT, SELECT and, with `key`, UPDATE on the table"
@@ -150,6 +101,53 @@ _TLS_ADVICE: Final = {
     "certificate has expired": "the server's certificate has expired",
 }
 """By what the drivers and OpenSSL say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`kind` says whom the error concerns: `row` this row alone, `setup` every row until an operator acts.
+
+    A fault of the `connection` leaves it useless. `no_table` is a missing table, `repeat` a key that is there.
+    `contended`: somebody else has locked a row, or changed it at the same time.
+    """
+
+    kind: Kind
+    code: str
+    message: str
+
+    @property
+    def concerns_row(self) -> bool:
+        return self.kind in ("row", "repeat")
+
+    @property
+    def advice(self) -> str:
+        """Return what the operator can do about it, or what the code means for a row; nothing where it is not known."""
+        if self.kind == "connection":
+            return next((advice for text, advice in _TLS_ADVICE.items() if text in self.message), "")
+        if not self.code:
+            found = next((advice for text, advice in _SQLITE_ADVICE.items() if text in self.message), None)
+            if found is not None:
+                return found
+        default = "correct the configuration, the table or its rights" if self.kind in ("setup", "no_table") else ""
+        return _ADVICE.get(self.code[:5], default)
+
+    @property
+    def is_of_one(self) -> bool:
+        """Return whether the other rows of the transaction can be written without the row that has the fault."""
+        return self.concerns_row or self.kind == "contended"
+
+    @property
+    def outcome(self) -> Outcome:
+        code = f" ({self.code})" if self.code else ""
+        advice = f": {self.advice}" if self.advice else ""
+        match self.kind:
+            case "row" | "repeat":
+                return Failed("request_rejected", f"the database rejects the row{code}{advice}", self.message)
+            case "setup" | "no_table":
+                return Disabled(f"the database rejects every row{code}{advice}", self.message)
+            case "connection":
+                return RetryLater(f"the database is not reachable{code}{advice}", UNREACHABLE_SECONDS, self.message)
+        return RetryLater(f"the database cannot write the row now{code}{advice}", None, self.message)
 
 
 def fault_of_connecting(error: Exception, driver: Driver) -> Fault:

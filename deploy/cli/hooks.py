@@ -118,18 +118,6 @@ class Call:
         return f"hookchain hooks {action}{f' {source}' if source else ''}{url}{self.where}"
 
 
-class Subject(NamedTuple):
-    """A source and its hooks, as planned."""
-
-    name: str
-    registration: Registration
-    differences: Sequence[Difference]
-
-    @property
-    def is_different(self) -> bool:
-        return any(each.action != "none" for each in self.differences)
-
-
 async def _run_all(call: Call, chosen: Mapping[str, SourceConfig]) -> int:
     """Run the action for each source. One that fails is reported, and does not stop the others."""
     action = ACTIONS[call.options.action]
@@ -195,7 +183,7 @@ def registration_of(
 
 def places_of(source: SourceConfig) -> list[str]:
     """Return the places of the source's hooks; an empty text for the only one of an account."""
-    return source.hook.at or [""] if source.hook else []
+    return [*dict.fromkeys(source.hook.at)] or [""] if source.hook else []
 
 
 def token_of(call: Call, name: str) -> str:
@@ -262,13 +250,13 @@ class StoredSourceSecret:
 
 
 async def _plan(call: Call, name: str, registration: Registration) -> int:
-    subject = await _planned(call, name, registration)
-    return DIFFERENT if subject.is_different else DONE
+    differences = await _planned(call, name, registration)
+    return DIFFERENT if any(each.action != "none" for each in differences) else DONE
 
 
 async def _apply(call: Call, name: str, registration: Registration) -> int:
-    subject = await _planned(call, name, registration)
-    wanted = [each for each in subject.differences if each.action != "none"]
+    differences = await _planned(call, name, registration)
+    wanted = [each for each in differences if each.action != "none"]
     allowed = [each for each in wanted if _is_allowed(call, each)]
     for each in wanted:
         if each not in allowed:
@@ -278,7 +266,7 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
     if not _is_confirmed(call, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
         return NOT_DONE
     async with _Locked(registration.row):
-        if await registration.plan() != list(subject.differences):
+        if await registration.plan() != differences:
             raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
         for each in allowed:
             if each.overwrites and each.hook:
@@ -389,23 +377,24 @@ class _Locked(AbstractAsyncContextManager[None]):
         await self._row.unlock()
 
 
-async def _planned(call: Call, name: str, registration: Registration) -> Subject:
-    subject = Subject(name, registration, await registration.plan())
+async def _planned(call: Call, name: str, registration: Registration) -> list[Difference]:
+    """Compare the hooks and print what differs."""
+    differences = await registration.plan()
     wanted = registration.wanted
     print(f"{name}  {wanted.url}")
     routes: list[Json] = list(routes_from(call.configuration.slices["transform"], name))
     globs = [each for each in route_types(routes) if is_glob(each)]
     if wanted.events is None and globs:
         print(f"  all event types, because {', '.join(globs)} may match any")
-    for each in subject.differences:
+    for each in differences:
         place = each.at or registration.api.kind.title
         reasons = "; ".join(each.reasons)
         print(f"  {place}: {printable(f'{_VERBS[each.action]}: {reasons}' if reasons else 'nothing differs')}")
         for note in each.notes:
             print(f"  {place}: note: {printable(note)}")
-    if any(each.action in ("create", "change") for each in subject.differences):
+    if any(each.action in ("create", "change") for each in differences):
         print(f"  event types: {'all' if wanted.events is None else ', '.join(wanted.events)}")
-    return subject
+    return differences
 
 
 _VERBS: Final = {

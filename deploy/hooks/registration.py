@@ -224,6 +224,8 @@ class Registration:
     async def _create(self, at: str, replaced: Hook | None = None, *, may_delete: bool = False) -> None:
         """Create a hook. It takes the place of `replaced`, which sends until the new one does, and is then deleted."""
         hooks = await self.api.hooks(at)
+        if replaced is None and any(hook.url == self.wanted.url for hook in hooks):
+            raise CommandError(f"{self._name(at)}: a hook with this URL exists by now; run the command again")
         row = self.row.hooks.get(at)
         own = replace(row, new_id="", new_secret="") if row and replaced else Remembered()
         if replaced and may_delete and own.id != replaced.id:

@@ -9,7 +9,7 @@ from deploy.hooks.kind import HookKind, Wanted, provider_events
 from deploy.hooks.kinds import KINDS
 from deploy.requests.sources import route_types, routes_from, text_list
 from deploy.terminal.command_line import CommandError
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, value_at
 
 
 def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str) -> Wanted:
@@ -21,7 +21,7 @@ def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str
         raise CommandError(f"{name}: no route takes its events, so no hook is needed")
     is_every_type = not all(text_list(each.get("types")) for each in routes if isinstance(each, dict))
     try:
-        events = None if is_every_type else provider_events(kind, _listed_types(source, kind, route_types(routes)))
+        events = None if is_every_type else provider_events(kind, _selected_types(source, name, kind, routes))
     except ValueError as error:
         raise CommandError(f"{name}: {error}") from error
     if events is None and not kind.selects_all:
@@ -29,11 +29,20 @@ def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str
     return Wanted(name, url, events)
 
 
-def _listed_types(source: SourceConfig, kind: HookKind, patterns: Sequence[str]) -> list[str]:
-    """Return the patterns, and the known event types in place of one that the provider cannot select by."""
+def _selected_types(source: SourceConfig, name: str, kind: HookKind, routes: Sequence[Json]) -> list[str]:
+    """Return the event types that the routes name, and the known ones in place of a glob that the provider lacks.
+
+    Types of another provider, which a route of several sources may name, are left out. Raises ValueError without any.
+    """
     known = known_event_types().get(str(source.provider))
     found: list[str] = []
-    for pattern in patterns:
-        matching = [each for each in known.types if fnmatchcase(each, pattern)] if known and pattern != "*" else []
-        found += [pattern] if kind.event(pattern) is not None else matching or [pattern]
+    for route in routes:
+        is_shared = value_at(route, "from") != [name]
+        for pattern in route_types([route]):
+            if is_shared and known and not known.has(pattern) and not known.has(pattern.partition(".")[0]):
+                continue
+            matching = [each for each in known.types if fnmatchcase(each, pattern)] if known and pattern != "*" else []
+            found += [pattern] if kind.event(pattern) is not None else matching or [pattern]
+    if not found:
+        raise ValueError(f"no route names an event type of {kind.title}, so no hook is needed")
     return found

@@ -351,6 +351,31 @@ def test_event_types_are_the_ones_that_the_routes_need(world: World, source: str
     assert f"event types: {events}" in world("plan", source, code=3)
 
 
+def test_a_route_of_several_sources_selects_the_types_of_each(world: World) -> None:
+    text = CONFIG.replace(
+        "from: github, types: [push, issues.opened, issues.closed]",
+        "from: [github, stripe], types: [push, invoice.sent]",
+    )
+    world.config_file.write_text(text, encoding="utf-8")
+    assert "event types: push\n" in world("plan", "github", code=3)
+    assert "event types: invoice.paid, invoice.sent\n" in world("plan", "stripe", code=3)
+
+
+def test_a_place_that_is_named_twice_has_one_hook(world: World) -> None:
+    world.config_file.write_text(CONFIG.replace("at: acme/shop}", "at: [acme/shop, acme/shop]}", 1), encoding="utf-8")
+    world("apply", "github", "--yes")
+    assert len(world.github.hooks) == 1
+
+
+def test_a_provider_that_answers_with_another_hook_is_not_believed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.github.add(FOREIGN, "push")
+    monkeypatch.setattr(world.github, "_post", lambda id, body: (201, world.github._shown(world.github.hooks["101"])))
+    world("apply", "github", "--yes", code=1)
+    assert "answered with another hook" in world.error
+
+
 # Every provider
 
 

@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 from deploy.config.sections.provider_event_types import LIST
 
 Actions: TypeAlias = dict[str, list[str]]
-"""The actions of each event type; an empty list if none are known."""
+"""The actions of each event type. `*` stands for any action."""
 
 _QUOTED: Final = re.compile(r"""["']([^"'\s]+)["']""")
 
@@ -59,13 +59,19 @@ def each(pattern: str) -> Callable[[list[str]], Actions]:
     return lambda texts: {name: [] for text in texts for name in compiled.findall(text)}
 
 
+def with_any_action(read: Callable[[list[str]], Actions]) -> Callable[[list[str]], Actions]:
+    return lambda texts: {name: ["*"] for name in read(texts)}
+
+
 def github(texts: list[str]) -> Actions:
     """Read the OpenAPI description: an `operationId` is `issues/opened`, or `push` for an event without actions."""
     types: Actions = {}
     for webhook in json.loads(texts[0])["webhooks"].values():
-        name, _, action = webhook["post"]["operationId"].partition("/")  # of a repository_dispatch, an example
+        name, _, action = webhook["post"]["operationId"].partition("/")
         actions = types.setdefault(name.replace("-", "_"), [])
-        if action and name != "repository-dispatch":
+        if name == "repository-dispatch":  # the action here is an example
+            actions.append("*")
+        elif action:
             actions.append(action.replace("-", "_"))
     return types
 
@@ -106,7 +112,7 @@ LISTINGS: Final = (
         "discord",
         "npm discord-api-types 0.38.57",
         "payloads/v10/_interactions/responses.d.ts",
-        each(rf"^    (?:{_INTERACTIONS}) = (\d),?$"),
+        with_any_action(each(rf"^    (?:{_INTERACTIONS}) = (\d),?$")),
         least=4,
     ),
     Listing("github", "npm @octokit/openapi-webhooks 12.1.0", "generated/api.github.com.json", github, least=70),
@@ -128,7 +134,7 @@ LISTINGS: Final = (
         "linear",
         "npm @linear/sdk 98.0.0",
         "dist/index-*.d.mts",
-        between("type LinearWebhookEventType =", ";"),
+        with_any_action(between("type LinearWebhookEventType =", ";")),
         least=20,
     ),
     Listing(
@@ -255,7 +261,7 @@ WRITTEN: Final[dict[str, tuple[str, Actions]]] = {
             "Release Hook": ["create", "update", "delete"],
             "Resource Access Token Hook": ["expiring_access_token"],
             "Subgroup Hook": ["subgroup_create", "subgroup_destroy"],
-            "System Hook": [],
+            "System Hook": ["*"],
             "Tag Push Hook": ["tag_push"],
             "Vulnerability Hook": [],
             "Wiki Page Hook": ["create", "update", "delete"],

@@ -47,12 +47,13 @@ def _run(options: argparse.Namespace) -> int:
         if types.faults:
             raise ConfigFaults(file.file, [*faults, *types.faults])
     except ConfigFaults as error:
-        _print(error.file, error.faults, [], options.json)
+        _print(error.file, error.faults, [], [], options.json)
         return 1
     found = {*all_warnings(file, environ, options.env_file), *secret_warnings(options, slices, environ)}
     variables = set(map(variable_name, compiler.secrets_needed(slices)))
     found |= {Fault(0, "", warning.text) for warning in dotenv.dotenv_warnings(options.env_file, os.environ, variables)}
-    _print(file.file, faults, sorted(found), options.json)  # a warning may be the cause of a missing secret
+    notes = warnings.configuration_notes(file)
+    _print(file.file, faults, sorted(found), notes, options.json)  # a warning may be the cause of a missing secret
     if faults:
         return 1
     if not options.json:
@@ -177,14 +178,19 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     configured.add_configuration(command)
     command.add_argument("--secrets", action="store_true", help="also check the secrets: missing, weak or unused")
     command.add_argument("--strict", action="store_true", help="exit with 1 if there are warnings, for example in CI")
-    command.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings")
+    command.add_argument("--json", action="store_true", help="print one JSON object: file, faults, warnings, notes")
     return command.parse_args(arguments)
 
 
-def _print(file: str, faults: Sequence[Fault], warnings_: Sequence[Fault], as_json: bool) -> None:
+def _print(
+    file: str, faults: Sequence[Fault], warnings_: Sequence[Fault], notes: Sequence[Fault], as_json: bool
+) -> None:
     if as_json:
-        print(json.dumps({"file": file, "faults": _listed(faults), "warnings": _listed(warnings_)}, indent=2))
+        listed = {"faults": _listed(faults), "warnings": _listed(warnings_), "notes": _listed(notes)}
+        print(json.dumps({"file": file, **listed}, indent=2))
         return
+    for note in notes:
+        print(f"note: {note.text(file)}", file=sys.stderr)
     for warning in warnings_:
         print(f"warning: {warning.text(file)}", file=sys.stderr)
     for fault in faults:

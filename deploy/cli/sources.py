@@ -1,7 +1,6 @@
 """`hookchain sources`: show each source's URL and what to enter in the sender's settings."""
 
 import argparse
-import fnmatch
 import json
 import shlex
 import textwrap
@@ -156,7 +155,7 @@ def _queue_line(configuration: Configured, name: str, base: str) -> str:
 
 def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
     """Return the line for the first sample that a route matches, else for the provider's first sample."""
-    matching = [each for each in sample_names(provider) if any(fnmatch.fnmatchcase(each, one) for one in types)]
+    matching = [each for each in sample_names(provider) if requests_sources.may_match(types, each)]
     return shlex.join([program(), "trigger", provider, *matching[:1], "--source", name])
 
 

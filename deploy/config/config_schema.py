@@ -80,7 +80,7 @@ def _add_steps(
 
 def _offer_event_types(definitions: JsonObject) -> None:
     """Let editors complete the event types of providers. Every other text is valid too."""
-    names: list[Json] = [*sorted({each for known in known_event_types().values() for each in known.types})]
+    names: list[Json] = [*sorted({each for known in known_event_types().values() for each in known.names()})]
     definitions["EventType"] = {"anyOf": [{"enum": names}, {"type": "string"}]}
     pattern: JsonObject = {"$ref": "#/$defs/EventType"}
     types = _object(_object(_object(definitions["RouteConfig"])["properties"])["types"])

@@ -55,6 +55,7 @@ _UNTYPED: Final = ("xml", "form", "multipart", "csv")
 _ORDERING: Final = frozenset({"lt", "lte", "gt", "gte"})
 _EQUALITY: Final = frozenset({"eq", "ne"})
 _FUNCTIONS_TO_NUMBERS: Final = frozenset({"abs", "avg", "ceil", "floor", "length", "sum", "to_number"})
+_MAX_NAMED: Final = 5
 _VOCABULARIES: Final = "https://json-schema.org/draft/2020-12/"
 Rule: TypeAlias = tuple[DocumentPath, str]
 """The place of a warning, and what it says."""
@@ -288,10 +289,39 @@ def _type_rules(route: RouteConfig, config: Configuration) -> Iterator[str]:
         yield f"{pattern!r} matches no event type of {providers} that was known on {listed[0].read_on}{suggestion}"
 
 
+def configuration_notes(file: ConfigFile) -> list[Fault]:
+    """Return what is no reason for a warning: the patterns that match more since the action counts, by line."""
+    config = Configuration.model_validate(file.document)
+    return sorted({fault_at(file, path, rule) for path, rule in _action_notes(config)})
+
+
+def _action_notes(config: Configuration) -> Iterator[Rule]:
+    """Yield each pattern in `types` that matches by the action. In earlier versions, `issues.*` matched nothing."""
+    for number, route in enumerate(config.routes):
+        for pattern in route.types:
+            for key in dict.fromkeys(source.provider for source in _sources_of(route, config)):
+                if key is not None and (matched := _matched_with_action(key, pattern)):
+                    rule = f"{pattern!r} matches {matched} of {load_catalogue()[key].name} by the action"
+                    yield ("routes", number, "types"), f"{rule}; versions before 2026-12-01 compared the type alone"
+
+
+def _matched_with_action(provider: str, pattern: str) -> str:
+    """Return what the pattern matches only with an action, for a person; empty if nothing."""
+    if known := known_event_types().get(provider):
+        types = known.only_with_action(pattern)
+        more = len(types) - _MAX_NAMED
+        return ", ".join(types[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    has_actions = bool(load_catalogue()[provider].event.action)
+    return "events" if has_actions and ("." in pattern or _WILD.search(pattern.rstrip("*"))) else ""
+
+
+def _sources_of(route: RouteConfig, config: Configuration) -> list[SourceConfig]:
+    return [config.sources[name] for name in (config.sources if "all" in route.from_ else route.from_)]
+
+
 def _event_types_of(route: RouteConfig, config: Configuration) -> list[EventTypes] | None:
     """Return the known event types of the route's sources; None if a source can have other types."""
-    names = config.sources if "all" in route.from_ else route.from_
-    sources = [config.sources[name] for name in names]
+    sources = _sources_of(route, config)
     known = known_event_types()
     if any(source.provider not in known or source.type for source in sources):
         return None

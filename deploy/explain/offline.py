@@ -162,6 +162,7 @@ def _written_event(case: CaseConfig) -> Event:
         subject=text("subject"),
         actor=text("actor"),
         time=text("time"),
+        action=text("action"),
     )
 
 

@@ -299,8 +299,8 @@ def _event_text(events: tuple[Event, ...], settings: JsonObject) -> str:
     if len(events) != 1:
         return f"a batch of {count_of(len(events), 'event')}"
     [event] = events
-    named = {"type": event.type, "subject": event.subject, "actor": event.actor, "time": event.time}
-    found = ", ".join(f"{name} {value}" for name, value in named.items() if value)
+    names = ("type", "action", "subject", "actor", "time")
+    found = ", ".join(f"{name} {value}" for name in names if (value := getattr(event, name)))
     if event.type != "received" or "type" not in settings:
         return found
     texts = event.data.items() if isinstance(event.data, dict) else ()

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from deploy.client.hookchain.formats import FORMATS, encode_body
 from deploy.requests.samples import Fresh, load_sample, sample_names
-from deploy.requests.sources import page_headers, routes_from, text_list
+from deploy.requests.sources import may_match, page_headers, routes_from, text_list
 from deploy.terminal.command_line import CommandError
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
@@ -110,7 +110,7 @@ def _make_event(source: JsonObject, event_type: str, data: Mapping[str, Json], i
 def make_provider_event(provider: str, types: Sequence[str], mark: str, now: float) -> Request | None:
     """Return a sample of the provider, of one of the types if there is one; None if it has no sample."""
     names = sample_names(provider)
-    matching = [name for name in names if any(fnmatch.fnmatchcase(name, each) for each in types)]
+    matching = [name for name in names if may_match(types, name)]
     if not names:
         return None
     digits = mark.rpartition("-")[2]
@@ -240,7 +240,7 @@ def _destinations(slices: Mapping[str, JsonObject], source: str, event_type: str
     reached: dict[str, None] = {}
     for route in routes_from(slices.get("transform", {}), source):
         types = text_list(route.get("types"))
-        if not types or any(fnmatch.fnmatchcase(event_type, each) for each in types):
+        if not types or may_match(types, event_type):
             reached |= dict.fromkeys(text_list(route.get("to")))
     return reached
 

@@ -1,5 +1,6 @@
 """The sources of the compiled configuration, as whoever sends to them needs them, and a sender's settings for each."""
 
+import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -119,6 +120,11 @@ def routes_from(transform: JsonObject, source: str) -> Iterator[JsonObject]:
 def route_types(routes: Sequence[Json]) -> list[str]:
     """Return the event types that the routes name."""
     return [each for route in routes if isinstance(route, dict) for each in text_list(route.get("types"))]
+
+
+def may_match(patterns: Sequence[str], event_type: str) -> bool:
+    """Return whether a pattern matches events of the type, at least with some action."""
+    return any(fnmatch.fnmatchcase(event_type, each) or each.startswith(f"{event_type}.") for each in patterns)
 
 
 def text_list(value: Json) -> list[str]:

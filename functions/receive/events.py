@@ -50,6 +50,7 @@ class Facts(NamedTuple):
     subject: str | None
     actor: str | None
     time: str | None
+    action: str | None
 
 
 def fact(choices: Choices, item: Item) -> str | None:
@@ -189,7 +190,9 @@ class SignedRequest:
         if self.by_body and self.facts.is_complete and not (by_hash and self.time):
             return None
         time = self.time if by_hash and own.delivery_id is None else ""
-        claimed: list[Json] = [own.id, own.delivery_id, default_type(item.data), payload_hash, time, *facts]
+        claimed: list[Json] = [own.id, own.delivery_id, default_type(item.data), payload_hash, time, *facts[:4]]
+        if facts.action is not None:  # otherwise as earlier versions wrote it
+            claimed.append(facts.action)
         signed = self.hash_of(item.data) if number and self.signs_items else f"{self.content_hash}/{number}"
         key = hashlib.sha256(signed.encode())
         return f"{key.hexdigest()[:32]}.{hashlib.sha256(texts_json(claimed)).hexdigest()[:32]}"
@@ -389,7 +392,7 @@ def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
 
 
 def _facts(source: Source, item: Item) -> Facts:
-    return Facts(*[fact(choices, item) if choices else None for choices in source.fact_choices[:4]])
+    return Facts(*[fact(choices, item) if choices else None for choices in source.fact_choices[:5]])
 
 
 def _event(
@@ -412,6 +415,7 @@ def _event(
         attribute_text(own.delivery_id or "") or None,
         int(hops) if hops and _HOPS.fullmatch(hops) else 0,
         signedas=own.signedas,
+        action=facts.action,
         **raw,
     )
 

@@ -9,7 +9,7 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.signatures.locations import first_value_at
 
 _HOLE: Final = r"\{\{\s*([^{}\s]+)\s*\}\}"
-_ATTRIBUTES: Final = ("id", "type", "subject", "actor", "time", "receivedat", "deliveryid")
+_ATTRIBUTES: Final = ("id", "type", "action", "subject", "actor", "time", "receivedat", "deliveryid")
 
 
 class Respond(NamedTuple):

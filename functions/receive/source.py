@@ -39,7 +39,7 @@ class Source:
     repeats             conditions on the body; an event that meets one is identified by its delivery id, because
                         different events of that kind can have equal bodies
     batch               the path to the items of a body of several events; empty where it has none
-    type … time         where an event's facts stand
+    type … action       where an event's facts stand
     unpacked            the form's field that holds the real body as JSON; empty where there is none
     content_types       those taken, such as `application/json`, `text/*` or `*+json`; empty for any
     trusted_proxies     how many of the last addresses in X-Forwarded-For are ours
@@ -69,6 +69,7 @@ class Source:
     subject: Choices = ()
     actor: Choices = ()
     time: Choices = ()
+    action: Choices = ()
     unpacked: str = ""
     content_types: tuple[str, ...] = ()
     trusted_proxies: int = 0
@@ -95,7 +96,7 @@ class Source:
     body_tokens: tuple[Location, ...] = field(init=False)
     """The places in the body where its sender puts a token."""
     fact_choices: tuple[Choices, ...] = field(init=False)
-    """Type, subject, actor, time and id."""
+    """Type, subject, actor, time, action and id."""
     takes_links: bool = field(init=False)
     takes_path_token: bool = field(init=False)
     head_schemes: tuple[AuthScheme, ...] = field(init=False)
@@ -120,7 +121,7 @@ class Source:
         self.password_headers = _PASSWORDS | password_names if unsigned else frozenset()
         self.secret_headers = _CREDENTIALS | _ADDED_HEADERS | header_names
         self.body_tokens = body_tokens(self.auth)
-        self.fact_choices = (self.type, self.subject, self.actor, self.time, self.id)
+        self.fact_choices = (self.type, self.subject, self.actor, self.time, self.action, self.id)
         self.takes_links = "link" in schemes
         self.takes_path_token = "path" in schemes
         self.head_schemes = tuple(auth for auth in self.auth if auth.is_in_head)
@@ -204,6 +205,7 @@ def _source(name: str, settings: Json) -> Source:
         subject=parse_choices(settings.get("subject")),
         actor=parse_choices(settings.get("actor")),
         time=parse_choices(settings.get("time")),
+        action=parse_choices(settings.get("action")),
         unpacked=unpacked[0][0].path[-1] if unpacked else "",
         content_types=_texts(settings.get("content_types", [])),
         trusted_proxies=_integer(settings.get("trusted_proxies", 0)),

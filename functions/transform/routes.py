@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.transform.chain import Chain, ChainResult, StepRecord
@@ -32,9 +33,11 @@ _UNCOMPUTED: Final = "where cannot be computed for this event, which counts as f
 class TypeGlobs:
     """The globs of a route's `types`. A `*` matches any text, also dots; case counts.
 
+    A glob matches an event's type, or its type and action with a dot between them: `issues.opened`.
+
     text     lists them for messages
     pattern  matches what one of them matches
-    names    the globs themselves if each is a whole type; else none
+    names    the globs themselves if none has a wildcard; else none
     """
 
     text: str
@@ -111,6 +114,8 @@ class Routes:
                 positions += group.all if group else ()
                 continue
             candidates = group.by_type.get(event.type, []) + group.others
+            if event.action is not None:
+                candidates += group.by_type.get(_with_action(event), [])
             positions += {*candidates, *group.all[: max(0, MAX_LISTED_ROUTES - len(candidates))]}
         return [self._routes[position] for position in sorted(positions)]
 
@@ -150,20 +155,40 @@ def match(route: Route, event: Event) -> Match:
             return Match(False, f"from {event.source_name!r}, which is not {_any_of(sorted(route.sources))}")
         reasons.append(f"from {event.source_name!r}")
     if route.types is not None:
-        if route.types.pattern.match(event.type) is None:
-            rule = f"does not match {route.types.text}"
-            if event.type == NO_TYPE:
-                rule += f" (an event has the type {NO_TYPE!r} if its source finds none: see the source's `type`)"
-            if re.match(route.types.pattern.pattern, event.type, re.IGNORECASE):
-                rule += ": types are case-sensitive"
-            return Match(False, f"type {event.type!r} {rule}", f"the type {rule}")
-        reasons.append(f"type {event.type!r} matches {route.types.text}")
+        matched = event.type
+        if route.types.pattern.match(matched) is None:
+            if event.action is None:
+                return _unmatched_type(route.types, event)
+            matched = _with_action(event)
+            if route.types.pattern.match(matched) is None:
+                return _unmatched_type(route.types, event)
+        reasons.append(f"type {matched!r} matches {route.types.text}")
     if route.where is not None:
         where_match = _match_where(route.where, event)
         if not where_match.matched:
             return where_match
         reasons.append(where_match.reason)
     return Match(True, "; ".join(reasons) or "it takes every event")
+
+
+def _with_action(event: Event) -> str:
+    return f"{event.type}.{event.action}"
+
+
+@cache
+def _in_any_case(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)  # once: the cache of `re` is small and slower
+
+
+def _unmatched_type(types: TypeGlobs, event: Event) -> Match:
+    rule = f"does not match {types.text}"
+    if event.type == NO_TYPE:
+        rule += f" (an event has the type {NO_TYPE!r} if its source finds none: see the source's `type`)"
+    in_any_case = _in_any_case(types.pattern.pattern)
+    if in_any_case.match(event.type) or (event.action is not None and in_any_case.match(_with_action(event))):
+        rule += ": types are case-sensitive"
+    action = "" if event.action is None else f" with the action {event.action!r}"
+    return Match(False, f"type {event.type!r}{action} {rule}", f"the type {rule}")
 
 
 def match_all(routes: Sequence[Route], event: Event) -> list[Match]:

@@ -15,14 +15,16 @@ class CaseInput(Model):
     """An unsigned request to a source, or an event.
 
     `body` is JSON, or a text that is sent as it is; `file` names a file with the body. `event` is the event as receive
-    publishes it: `type`, `subject`, `actor`, `time` and `data`.
+    publishes it: `type`, `action`, `subject`, `actor`, `time` and `data`.
     """
 
     source: Name
     headers: dict[str, str] = Field(default={})
     body: JsonValue = None
     file: str | None = None
-    event: dict[Literal["id", "type", "subject", "actor", "time", "receivedat", "data"], JsonValue] | None = None
+    event: dict[Literal["id", "type", "action", "subject", "actor", "time", "receivedat", "data"], JsonValue] | None = (
+        None
+    )
 
     @model_validator(mode="after")
     def _one_input(self) -> "CaseInput":

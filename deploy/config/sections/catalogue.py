@@ -56,6 +56,7 @@ class EventFields(values.Model):
     A location is `header.NAME`, `query.NAME`, `data.path`, `beside.KEY` (the name of the only key beside KEY) or, in a
     batch, `body.path` for values outside of the items.
 
+    action    what happened, in another place than the type. A route's `types` can name it: `issues.opened`
     batch     the items, such as `data.events.*`, or `data.*` for a list; each item is the `data` of its own event, and
               the part after the last `*` leads from the element to the item
     unpack    a text field that contains the real body as JSON, if it is there
@@ -70,6 +71,7 @@ class EventFields(values.Model):
     subject: Texts | None = None
     actor: Texts | None = None
     time: Texts | None = None
+    action: Texts | None = None
     batch: str | None = Field(None, pattern=r"^data\.(.+\.)?\*(\..+)?$")
     unpack: str | None = None
     unwrap: bool | None = None

@@ -75,6 +75,7 @@ def _fields(entry: ProviderEntry) -> dict[str, str]:
         "subject": event.subject,
         "actor": event.actor,
         "time": event.time,
+        "action": event.action,
         "format": [" or ".join(entry.formats)] if entry.formats else None,
         "batch": [event.batch] if event.batch else None,
         "body in": [event.unpack] if event.unpack else None,

@@ -23,24 +23,26 @@ MAX_SELECTED: Final = 20
 class EventTypes:
     """The known event types of a provider.
 
-    provider   its name
-    types      the actions of each type. A `*` in a type stands for any text, as in the name of a slash command
-    sources    the packages and pages that list them
-    read_on    the date on which they were read
+    provider     its name
+    types        the actions of each type. A `*` in a type or an action stands for any text, as in a slash command
+    sources      the packages and pages that list them
+    read_on      the date on which they were read
+    has_actions  its events have an action, which a pattern can name
     """
 
     provider: str
     types: Mapping[str, Sequence[str]]
     sources: Sequence[str]
     read_on: str
+    has_actions: bool
 
     def has(self, pattern: str) -> bool:
-        """Return whether the pattern of a route's `types` matches an event type."""
-        return any(fnmatch.fnmatchcase(each, pattern) or fnmatch.fnmatchcase(pattern, each) for each in self.types)
+        """Return whether the pattern of a route's `types` matches an event type, alone or with an action."""
+        return any(_overlap(each, pattern) for each in self.types) or bool(self.only_with_action(pattern))
 
     def suggestion(self, pattern: str) -> str:
         """Return the event type that is probably meant, as the end of a sentence; empty if none is similar."""
-        near = nearest(pattern, self.types)
+        near = nearest(pattern, self.names())
         return f"; did you mean {near!r}?" if near else ""
 
     def selected(self, patterns: Iterable[str]) -> list[str]:
@@ -48,8 +50,28 @@ class EventTypes:
         selected: dict[str, None] = {}
         for pattern in patterns:
             matching = [each for each in self.types if fnmatch.fnmatchcase(each, pattern)]
+            matching += self.only_with_action(pattern)
             selected |= dict.fromkeys(matching if len(matching) <= MAX_SELECTED else [pattern])
         return list(selected)
+
+    def only_with_action(self, pattern: str) -> list[str]:
+        """Return the event types that the pattern matches with an action, and not alone."""
+        if not self.has_actions:
+            return []
+        return [
+            each
+            for each, actions in self.types.items()
+            if not fnmatch.fnmatchcase(each, pattern)
+            and any(_overlap(f"{each}.{action}", pattern) for action in actions)
+        ]
+
+    def names(self) -> list[str]:
+        """Return the event types, each alone and with each of its actions."""
+        return [name for each, actions in self.types.items() for name in (each, *(f"{each}.{one}" for one in actions))]
+
+
+def _overlap(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(pattern, name)
 
 
 @cache
@@ -58,7 +80,9 @@ def known_event_types() -> Mapping[str, EventTypes]:
     catalogue = load_catalogue()
     listed = json.loads(LIST.read_text(encoding="utf-8"))
     return {
-        key: EventTypes(catalogue[key].name, entry["types"], entry["sources"], entry["read_on"])
+        key: EventTypes(
+            catalogue[key].name, entry["types"], entry["sources"], entry["read_on"], bool(catalogue[key].event.action)
+        )
         for key, entry in listed.items()
         if key in catalogue
     }

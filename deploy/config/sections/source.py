@@ -315,6 +315,7 @@ class SourceConfig(ProviderSettings):
     subject: Locations | None = None
     actor: Locations | None = None
     time: Locations | None = None
+    action: Locations | None = None
     respond: RespondConfig | None = None
     form: FormConfig | None = None
     silence: SilenceConfig | None = None
@@ -453,7 +454,7 @@ WRITTEN: Final = frozenset(
     {
         *("methods", "max_body_bytes", "allow", "content_types", "body", "unwrap", "unpack", "batch", "dedupe"),
         "cast",
-        *("type", "id", "subject", "actor", "time", "respond", "form"),
+        *("type", "id", "subject", "actor", "time", "action", "respond", "form"),
     }
 )
 """The keys that the slice has as they are written."""
@@ -546,7 +547,7 @@ def provider_part(source: SourceConfig, catalogue: Catalogue) -> JsonObject:
 
     auth         the schemes, unless the source has its own
     handshakes   those whose secrets and params the source names
-    type, id, subject, actor, time            lists of locations
+    type, id, subject, actor, time, action    lists of locations
     batch, unpack, unwrap, dedupe, repeats    as in the catalogue
     formats      the formats that the provider sends
     respond      `status`, `body`, `content_type` and `headers` of the reply

@@ -80,6 +80,31 @@ def test_a_strict_check_fails_if_there_is_a_warning(config: Path, command: Comma
     assert "may be delivered twice" in command.error
 
 
+@pytest.mark.parametrize(
+    ("provider", "types", "note"),
+    [
+        ("github", "issues.*", "'issues.*' matches issues of GitHub by the action; versions before 2026-12-01"),
+        ("gitlab", "Note Hook.create", "'Note Hook.create' matches Note Hook of GitLab by the action"),
+        ("jira", "jira:issue_updated.*", "'jira:issue_updated.*' matches events of Jira Cloud"),
+        ("jira", "jira:*", ""),
+        ("github", "issues", ""),
+        ("stripe", "invoice.*", ""),
+    ],
+)
+def test_a_route_that_matches_more_since_the_action_counts_is_named_in_a_note(
+    config: Path, command: Command, provider: str, types: str, note: str
+) -> None:
+    text = GOOD.replace(
+        "{auth: {scheme: bearer, secret: form-key}, id: data.id}", f"{{provider: {provider}, secret: s}}"
+    )
+    config.write_text(text.replace("name: mail,", f"name: mail, types: '{types}',"), encoding="utf-8")
+    command("lint", "--config", str(config), "--strict")
+    assert command.error.startswith("note: ") is bool(note), command.error
+    assert note in command.error
+    notes = as_objects(command.json("lint", "--config", str(config))["notes"])
+    assert len(notes) == bool(note)
+
+
 LOOPBACK = "at {}, which is this machine only: a deployment cannot reach it"
 
 

@@ -47,6 +47,9 @@ REVIEWS = ["pull_request_review", "pull_request_review_comment", "pull_request_r
         (["push"], ["push"]),
         (["star", "pull_request_review*"], ["star", *REVIEWS]),
         (["*"], ["*"]),
+        (["issues.opened", "issues.closed"], ["issues"]),
+        (["repository_dispatch.deploy"], ["repository_dispatch"]),
+        (["issues.opend"], []),
         (["pull_requst"], []),
     ],
 )
@@ -62,7 +65,7 @@ def test_editors_complete_event_types_and_any_other_text_is_valid() -> None:
     schema = config_schema({})
     offered = value_at(schema, "$defs", "EventType", "anyOf", 0, "enum")
     assert isinstance(offered, list)
-    assert {"push", "checkout.session.completed", "Push Hook"} <= set(offered)
+    assert {"push", "issues.opened", "checkout.session.completed", "Push Hook"} <= set(offered)
     validator = Draft202012Validator({"$defs": schema["$defs"], "$ref": "#/$defs/RouteConfig"})
     for types in ("push", ["order.*", "my own type"]):
         assert validator.is_valid({"name": "a", "types": types, "to": "b"})

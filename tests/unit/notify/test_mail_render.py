@@ -59,13 +59,13 @@ def test_without_a_template_the_mail_is_readable_anyway() -> None:
 
 
 def test_a_template_can_use_every_field_of_the_event_and_the_page_lists_them(root: Path) -> None:
-    event = replace(EVENT, deliveryid="d-7", subject="s", actor="a", time="2026-03-01T12:00:00Z", hops=2)
+    event = replace(EVENT, action="new", deliveryid="d-7", subject="s", actor="a", time="2026-03-01T12:00:00Z", hops=2)
     fields = sorted(KNOWN - {"data", "person"})
     mail = written(event, text=" ".join(f"{name}={{{{ {name} }}}}" for name in fields))
     page = (root / "functions/notify/docs/templates.md").read_text(encoding="utf-8")
 
     assert mail.text == (
-        "actor=a count=1 deliveryid=d-7 destination=list hops=2 id=e1 receivedat=2026-03-01T12:00:05.000Z"
+        "action=new actor=a count=1 deliveryid=d-7 destination=list hops=2 id=e1 receivedat=2026-03-01T12:00:05.000Z"
         " route=tell the list source=signup-form subject=s time=2026-03-01T12:00:00Z type=signup.created"
     )
     assert not [name for name in KNOWN if f"`{name}`" not in page]

@@ -458,6 +458,51 @@ async def test_an_event_has_its_senders_type_and_id(provider: str, sample: str, 
 
 
 @pytest.mark.parametrize(
+    ("provider", "body", "headers", "event"),
+    [
+        ("github", {"action": "opened"}, [("X-GitHub-Event", "issues")], ("issues", "opened")),
+        ("github", {"ref": "refs/heads/main"}, [("X-GitHub-Event", "push")], ("push", None)),
+        (
+            "gitlab",
+            {"object_attributes": {"action": "merge"}},
+            [("X-Gitlab-Event", "Merge Request Hook")],
+            ("Merge Request Hook", "merge"),
+        ),
+        ("gitlab", {"action": "create"}, [("X-Gitlab-Event", "Release Hook")], ("Release Hook", "create")),
+        (
+            "gitlab",
+            {"event_name": "project_create"},
+            [("X-Gitlab-Event", "System Hook")],
+            ("System Hook", "project_create"),
+        ),
+        ("gitea", {"action": "label_updated"}, [("X-Gitea-Event", "issues")], ("issues", "label_updated")),
+        ("sentry", {"action": "created"}, [("Sentry-Hook-Resource", "issue")], ("issue", "created")),
+        (
+            "jira",
+            {"webhookEvent": "jira:issue_updated", "issue_event_type_name": "issue_assigned"},
+            [],
+            ("jira:issue_updated", "issue_assigned"),
+        ),
+        ("linear", {"type": "Issue", "action": "create"}, [], ("Issue", "create")),
+        (
+            "trello",
+            {"action": {"type": "updateCard", "display": {"translationKey": "action_archived_card"}}},
+            [],
+            ("updateCard", "action_archived_card"),
+        ),
+        ("discord", {"type": 2, "data": {"name": "deploy", "type": 1}}, [], ("2", "deploy")),
+        ("discord", {"type": 3, "data": {"custom_id": "approve"}}, [], ("3", "approve")),
+        ("discord", {"type": 1, "event": {"type": "ENTITLEMENT_CREATE"}}, [], ("ENTITLEMENT_CREATE", None)),
+    ],
+)
+async def test_an_event_keeps_its_type_and_has_its_senders_action(
+    provider: str, body: Json, headers: list[tuple[str, str]], event: tuple[str, str | None]
+) -> None:
+    [found] = await received(provider, body, *headers)
+    assert (found.type, found.action) == event
+
+
+@pytest.mark.parametrize(
     ("provider", "body", "headers", "subject"),
     [
         ("twitch", {"subscription": {"type": "stream.online"}}, [], "stream.online"),

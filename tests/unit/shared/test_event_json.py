@@ -31,7 +31,7 @@ events = st.builds(
     st.just(EVENT),
     data=json_values,
     hops=st.integers(0, 9),
-    **dict.fromkeys(("subject", "actor", "time", "deliveryid", "rawbody"), some_text),
+    **dict.fromkeys(("action", "subject", "actor", "time", "deliveryid", "rawbody"), some_text),
 )
 
 

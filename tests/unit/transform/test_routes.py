@@ -13,7 +13,7 @@ from deploy.explain.transform_stage import unlisted_decisions
 from functions.transform.program import read_program
 from functions.transform.routes import Route, decide, match, match_all, run_routes
 from shared.errors import Temporary
-from shared.event import Event, to_cloudevent
+from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import MAX_LISTED_ROUTES, RouteDecision, route_documents
 from shared.jsontext import Json, JsonObject
 from shared.ports import DELIVERIES
@@ -41,6 +41,7 @@ def else_route(**settings: Json) -> Route:
     ("settings", "reason"),
     [
         ({}, "it takes every event"),
+        ({"where": "action == `null`"}, "where action == `null` is true"),
         ({"from": ["crm", "signup-form"]}, "from 'signup-form'"),
         ({"types": ["trial.*", "*.created"]}, "type 'signup.created' matches one of trial.*, *.created"),
         (
@@ -53,6 +54,44 @@ def test_a_route_that_takes_an_event_says_why(settings: JsonObject, reason: str)
     found = match(route(**settings), EVENT)
 
     assert (found.matched, found.reason) == (True, reason)
+
+
+OPENED: Final = replace(EVENT, type="issues", action="opened")
+
+
+@pytest.mark.parametrize(
+    ("types", "reason"),
+    [
+        (["issues"], "type 'issues' matches issues"),
+        (["issues.opened"], "type 'issues.opened' matches issues.opened"),
+        (["push", "issues.*"], "type 'issues.opened' matches one of push, issues.*"),
+        (["*.opened"], "type 'issues.opened' matches *.opened"),
+    ],
+)
+def test_a_pattern_matches_the_type_or_the_type_and_the_action(types: list[Json], reason: str) -> None:
+    assert match(route(types=types), OPENED).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("types", "reason"),
+    [
+        (["issues.closed"], "type 'issues' with the action 'opened' does not match issues.closed"),
+        (["Issues.opened"], "does not match Issues.opened: types are case-sensitive"),
+        (["opened"], "does not match opened"),
+    ],
+)
+def test_a_pattern_of_another_action_does_not_match(types: list[Json], reason: str) -> None:
+    found = match(route(types=types), OPENED)
+    assert not found.matched
+    assert reason in found.reason
+    assert "'opened'" not in found.logged
+
+
+@pytest.mark.parametrize(("types", "is_matched"), [("issues", True), ("issues.opened", False), ("issues.*", False)])
+def test_an_event_of_an_earlier_version_has_no_action_and_matches_by_its_type(types: str, is_matched: bool) -> None:
+    message = to_cloudevent(OPENED)
+    del message["action"]
+    assert match(route(types=[types]), from_cloudevent(message)).matched is is_matched
 
 
 @pytest.mark.parametrize(
@@ -167,13 +206,16 @@ def by_name(decisions: list[RouteDecision]) -> dict[str, RouteDecision]:
 few_or_many: Final = st.lists(route_settings, max_size=8) | st.lists(route_settings, min_size=25, max_size=30)
 
 
-@given(few_or_many, NAMES, st.sampled_from(["x", "y", "x.z", "q"]), st.integers(1, 2))
+ACTIONS: Final = st.sampled_from([None, "z", "y"])
+
+
+@given(few_or_many, NAMES, st.sampled_from(["x", "y", "x.z", "q"]), ACTIONS, st.integers(1, 2))
 async def test_the_index_and_what_is_computed_later_say_together_what_every_route_decides(
-    settings: list[JsonObject], source: str, event_type: str, number: int
+    settings: list[JsonObject], source: str, event_type: str, action: str | None, number: int
 ) -> None:
     transform = slice_of(settings)
     routes = read_program(transform).routes
-    event = replace(INDEXED_EVENT, source=f"/sources/{source}", type=event_type, data={"n": number})
+    event = replace(INDEXED_EVENT, source=f"/sources/{source}", type=event_type, action=action, data={"n": number})
 
     every = await run_routes(event, tuple(routes), None)
     decision = await decide(event, routes, None)
@@ -194,6 +236,8 @@ def test_an_event_is_decided_about_by_the_routes_of_its_source_and_type() -> Non
 
     assert [route.name for route in of_one_source.considered(INDEXED_EVENT)] == ["r1000"]
     assert len(of_one_type.considered(INDEXED_EVENT)) == MAX_LISTED_ROUTES
+    of_one_action = read_program(slice_of([*types, {"from": ["a"], "types": ["x.z"]}])).routes
+    assert "r1000" in [route.name for route in of_one_action.considered(replace(INDEXED_EVENT, action="z"))]
 
 
 async def test_the_journal_lists_at_most_20_decisions_and_counts_the_others() -> None:

@@ -7,7 +7,7 @@ import { membersStage, notifyStage, receiveStage, transformStage } from "/page/s
 import { plural } from "/page/words.js";
 
 const OPEN = new Set(["received", "delivering", "waiting", "retry_scheduled", "held"]);
-const ATTRIBUTES = ["source", "subject", "actor", "time", "receivedat", "deliveryid", "traceparent", "hops", "payloadhash", "dataref"];
+const ATTRIBUTES = ["source", "action", "subject", "actor", "time", "receivedat", "deliveryid", "traceparent", "hops", "payloadhash", "dataref"];
 
 export function eventView(element, close) {
   let id = null;

@@ -22,6 +22,8 @@ KEPT_ATTRIBUTES: Final = ("replay", "force", "only")
 """Attributes of a replayed event that each of its runs has."""
 RETRY_SECONDS: Final = (5, 30, 120, 300, 600, 1_200, 1_800, *[3_600] * 15)
 """The default waits between the tries of a route: 16 hours."""
+PROBE_SECONDS: Final = 5.0
+"""The wait of a route while another one asks a system first whose pause is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,13 @@ from shared import logs, ports
 from shared.event import Event
 from shared.outgoing.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
 from shared.outgoing.gate import ProcessGate
+from shared.waiting_route import PROBE_SECONDS
 
 if TYPE_CHECKING:
     from shared.outgoing.instance_leases import InstanceLeases
 
 
 BREAKER: Final = BreakerSettings(failures=5, pause_seconds=30.0, max_pause_seconds=600.0)
-PROBE_SECONDS: Final = 5.0
-"""The wait of a route that comes while another one tries for all."""
 MAX_KNOWN: Final = 10_000
 LONGEST_SECONDS: Final = 30.0
 """The longest `timeout` of a step."""

@@ -10,7 +10,7 @@ from deploy.history.replay import make_dead_letter_replay, make_event_replay
 from functions.transform.hosts import BREAKER, StepHosts
 from shared.dead_letter_message import dead_letter_from
 from shared.errors import Temporary
-from shared.event import Event, to_cloudevent
+from shared.event import Event, event_json, to_cloudevent
 from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
 from shared.outgoing.gate import ProcessGate
@@ -254,6 +254,18 @@ async def test_a_route_whose_system_stays_paused_becomes_a_dead_letter_once_its_
     assert {letter["code"] for letter in world.letters} == {"retries_exhausted"}
     assert len(world.letters) == BREAKER.failures + 2
     assert any("it has waited since 2026-09-21T" in str(letter["reason"]) for letter in world.letters)
+
+
+@pytest.mark.parametrize(("closed_seconds", "state"), [(5.0, "retry_scheduled"), (600.0, "dead_lettered")])
+async def test_a_route_whose_time_is_over_is_not_given_up_while_another_asks_whether_the_system_is_back(
+    closed_seconds: float, state: str
+) -> None:
+    world = down(ASKING)
+    now = world.clock.now()
+    waiting = WaitingRoute("the pause is over", 1, 0, int(now) - 48 * 3_600, now, now, until=now + closed_seconds)
+    await world.bus.publish(DELIVERIES, [waiting_message(EVENT.id, event_json(EVENT), "asks", waiting)])
+    await world.run(1)
+    assert (await route_row(world)).state == state
 
 
 # The message

@@ -28,7 +28,7 @@ from shared.outcomes import AttemptOutcome, DeliveryOutcome
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
 from shared.times import rfc3339
-from shared.waiting_route import RETRY_SECONDS, ROUTE, RUN, SINCE, TRIES, WaitingRoute, waiting_from
+from shared.waiting_route import PROBE_SECONDS, RETRY_SECONDS, ROUTE, RUN, SINCE, TRIES, WaitingRoute, waiting_from
 
 LEASE_SECONDS: Final = 60.0
 RUN_DELAY_SECONDS: Final = 1.0
@@ -115,11 +115,17 @@ async def _wait(notifier: Notifier, work: Work, waiting: WaitingRoute) -> Result
         next_at = now + spread(max(waiting.until - now, least_seconds), row.key, waiting.run)
     if next_at is None:
         return await _give_up(notifier, work, f"try {waiting.tries}, the last: {waiting.reason}", attempt)
-    if next_at - waiting.since > max(sum(schedule) * MAX_SHARE, LEAST_SECONDS):
+    longest_seconds = max(sum(schedule) * MAX_SHARE, LEAST_SECONDS)
+    if next_at - waiting.since > longest_seconds and not _is_asked_soon(waiting):
         reason = f"it has waited since {rfc3339(waiting.since)}; the last time: {waiting.reason}"
         return await _give_up(notifier, work, reason, attempt)
     settlement = Settlement(RETRY_SCHEDULED, now, waiting.reason, attempt, next_at)
     return await _settle(notifier, work, settlement, "deferred" if attempt is None else "retry_scheduled")
+
+
+def _is_asked_soon(waiting: WaitingRoute) -> bool:
+    """Return whether the system may answer again: after a long outage, one route asks it first, and the others wait."""
+    return waiting.until is not None and waiting.until - waiting.ended_at <= PROBE_SECONDS
 
 
 async def _give_up(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None) -> Result:

@@ -20,6 +20,9 @@ _LISTS: Final = frozenset({"routes", "tests"})
 _NAMED: Final = frozenset({"sources", "destinations", "lists", "chains", "event_types"}) | _LISTS
 
 
+_DURATIONS: Final = frozenset({"timeout", "expires_after", "wait", "max_wait", "every", "pause", "max_pause"})
+
+
 def fault_at(file: ConfigFile, path: DocumentPath, rule: str) -> Fault:
     return Fault(file.line(_written(path, file.document)), setting_name(file, path), rule)
 
@@ -142,6 +145,8 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel], outer: Collection[str]
     key = str(detail["loc"][-1]) if detail["loc"] else ""
     if rule == "must be a mapping" and (keys := keys_at(model, tuple(detail["loc"]))):
         rule = f"must be a mapping with keys such as {', '.join(keys[:4])}"
+    elif detail["type"] in {"less_than_equal", "greater_than_equal"} and key in _DURATIONS:
+        rule = f"{rule} seconds"
     elif rule == "must be a list" and key == "retry":
         rule = "must be a list of the waits between attempts, such as [1m, 10m, 2h]"
     elif rule == "must be text" and isinstance(found, list | dict):

@@ -1,12 +1,14 @@
 """Previews of deliveries: what a delivery would send and to whom, and when it would go out if not at once."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from deploy.config.config_file import texts_in
 from deploy.explain import outgoing_request, report
 from deploy.terminal.output import count_of
 from functions.notify import http_kind, registry
@@ -22,13 +24,14 @@ from functions.notify.recipients.recipient import NoRecipient, compiled_recipien
 from functions.notify.waiting.schedule import expires_at
 from shared import errors, expressions, ledger, secrets, store_ports, times
 from shared.delivery import Delivery, delivery_message
-from shared.did_you_mean import removal_hint
+from shared.did_you_mean import is_missing, missing_path, removal_hint
 from shared.event import Event, event_json, view_of
 from shared.jsontext import Json, JsonObject, mapping_at, to_json, value_at
 from shared.subscribers.directory import TENANTS, Directory
 from shared.subscribers.model import Endpoint, Tenant
 
 EMAIL: Final = "email"
+_PATH: Final = re.compile(r"data(?:\.\w+)+")
 SQL: Final = "sql"
 SUBSCRIBERS: Final = "subscribers"
 SENDER: Final = Address("sender@example.com")
@@ -85,6 +88,7 @@ def preview_delivery(
     except (errors.Permanent, errors.Temporary) as error:
         hint = removal_hint(error.detail, removals)
         return DeliveryPreview(report.Check(name, "failed", f"{error.code}: {error.detail}{hint}"))
+    lines += _missing_lines(delivery, entry)
     lines += _without_answer(delivery.destination, entry)
     if entry.get("kind") == SUBSCRIBERS and situation.endpoints is not None:
         plan = plan_of(delivery, entry)
@@ -94,6 +98,14 @@ def preview_delivery(
     if text := timing_text(delivery, notify, person, situation.now, situation.states):
         check = replace(check, text=f"{check.text}; {text}")
     return DeliveryPreview(check, tuple(lines))
+
+
+def _missing_lines(delivery: Delivery, entry: JsonObject) -> Iterator[str]:
+    """Yield the paths in the destination's settings, such as those of columns, that the event lacks."""
+    view = view_of(delivery.event)
+    for path in dict.fromkeys(text for text in texts_in(entry) if _PATH.fullmatch(text)):
+        if is_missing(path, view):
+            yield missing_path(path, view, "it counts as null")
 
 
 def _shown(delivery: Delivery, notify: JsonObject, person: Person | None, environ: Mapping[str, str]) -> Shown:

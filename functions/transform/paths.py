@@ -119,6 +119,11 @@ def _part(text: str, match: re.Match[str]) -> Part:
         raise PathFault(f"path {text!r}: column {match.start() + 1} is not a JSON string in brackets") from error
 
 
+def parent_of(path: Path) -> Path:
+    """Return the path of the object or list that the path is in. A path of names only is meant."""
+    return Path(path.text.rpartition(".")[0], path.root, path.parts[:-1])
+
+
 def is_plain(text: str) -> bool:
     """Return whether the text is a path of plain names: other names could hold any text that a sender chooses."""
     return _PLAIN_PATH.fullmatch(text) is not None

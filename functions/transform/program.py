@@ -247,6 +247,8 @@ def unknown_chains(steps: Sequence[NamedStep], chains: Mapping[str, object]) -> 
         for name in named.step.chains():
             if name not in chains:
                 hint = did_you_mean(name, chains) or "; `chains` names none"
+                if named.name == "switch":
+                    hint += ". The `to` of a switch names a chain, and no destination"
                 yield StepFault(named.number, named.name, f"there is no chain {name!r}{hint}")
 
 

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, ClassVar, Final, TypeVar, get_origin, get_type_hints
+from typing import Annotated, ClassVar, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -121,6 +121,10 @@ def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"must be {expected}" + (f"; did you mean {near!r}?" if near else "")
     if detail["type"] != "extra_forbidden":
         return fault_text(detail)
+    root = model.model_fields.get("root")
+    if root and get_origin(root.annotation) is list:
+        names = getattr(get_args(root.annotation)[0], "__annotations__", ())  # of each object in the list
+        return f"there is no such setting; there are: {', '.join(names)}"
     return f"there is no such setting{did_you_mean(str(detail['loc'][-1]), _keys(model))}"
 
 

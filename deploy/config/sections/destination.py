@@ -345,7 +345,10 @@ def _addresses(value: Json, lists: JsonObject) -> list[Json]:
         else:
             rule = f"must be an address or the name of a list; got {entry!r}"
             names = [name for name, members in lists.items() if isinstance(members, list)]
-            raise Unresolved(f"{rule}{did_you_mean(entry, [*names, ACTOR])}")
+            hint = did_you_mean(entry, [*names, ACTOR])
+            if entry.isidentifier() and "did you mean" not in hint:
+                hint += f". A person whom the event names is at a path such as `to: data.{entry}`"
+            raise Unresolved(f"{rule}{hint}")
     return addresses
 
 

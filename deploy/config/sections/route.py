@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, JsonValue
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
 from deploy.config.model_faults import expression_faults, setting_name, unknown_names
+from deploy.config.sections.kinds import destination_kinds
 from deploy.config.sections.own_files import STEP_FILES, own_steps
 from functions.transform import program, verifying
 from functions.transform.program import StepClasses, StepFault
@@ -116,6 +117,9 @@ def _step_faults(chains: _Chains, path: DocumentPath, steps: Json) -> Iterator[F
 
 def _faults_at(file: ConfigFile, path: DocumentPath, faults: Iterable[StepFault]) -> Iterator[Fault]:
     for fault in faults:
+        if fault.reason.startswith("there is no such step") and fault.name in destination_kinds():
+            rule = "is a kind of destination: write it under `destinations`, and name that in the route's `to`"
+            fault = StepFault(fault.number, fault.name, rule)
         at = path if fault.number is None else (*path, fault.number - 1)
         yield Fault(file.line(at), setting_name(file, path[:2]), str(fault))
 

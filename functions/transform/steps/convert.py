@@ -135,6 +135,10 @@ def _written(value: Json, format_name: Format, options: WriteOptions) -> "Json |
             return write_text(value)
 
 
+_OTHER_FORMATS: Final = {"{": ("json", "JSON"), "[": ("json", "JSON"), "<": ("xml", "XML")}
+"""By its first character, the format that a document is in instead of JSON or XML."""
+
+
 class Convert(paths.PathSettings, step.Step):
     """Write a document in another format. The document is text, bytes, or data that was parsed when it was received.
 
@@ -210,7 +214,7 @@ class Convert(paths.PathSettings, step.Step):
     def removes(self) -> tuple[str, ...]:
         return (self.into or self.path,)
 
-    def apply(self, event: Event, _: step.StepContext) -> Event:
+    def apply(self, event: Event, _: step.StepContext) -> Event | step.Noted:
         """Return the event with the documents at `path` converted. Raises Permanent (`conversion_failed`)."""
         # The event's `datatype` is the content type of its data as a whole, so it says nothing of a part of the data.
         is_part_of_data = bool(self._path.parts)
@@ -228,6 +232,8 @@ class Convert(paths.PathSettings, step.Step):
         if self.to == "json" and is_all_of_data and isinstance(converted.data, str):
             # This text is a JSON value. Its type tells later steps and destinations not to parse it again.
             return converted.with_data(converted.data, paths.JSON_TYPE)
+        if converted is event and self.from_ is not None:
+            return step.Noted(event, f"{self.path} is no text to read as {self.from_}, and stays as it is")
         return converted
 
     def _convert(self, document: Json, datatype: str | None) -> Json:
@@ -254,6 +260,9 @@ class Convert(paths.PathSettings, step.Step):
             raise Unwritable(None, f"is {found}: state its format, such as `from: yaml` or `from: text`")
         if format_name == "protobuf" and self._message is None:
             raise Unwritable(None, "is Protobuf: set `from: protobuf`")
+        start = document.lstrip()[:1] if isinstance(document, str) else ""
+        if (other := _OTHER_FORMATS.get(start)) and other[0] not in format_name and format_name in ("json", "xml"):
+            raise Unwritable(None, f"cannot be read as {format_name}: it begins as {other[1]} does")
         return read_document(document, format_name, self._message)
 
     def _verify_converts_back(self, value: Json, converted: Json) -> None:

@@ -83,12 +83,16 @@ class Default(Settings, Step):
 
     def prepare(self) -> None:
         self._values = [Value.parse(path, value) for path, value in self.whole.items()]
+        parsed = [each.path for each in self._values]
+        self._objects = [paths.parent_of(path) for path in parsed if len(path.parts) > 1]
+        self._missing = paths.MissingPaths()
 
-    def apply(self, event: Event, _: StepContext) -> Event:
+    def apply(self, event: Event, _: StepContext) -> Event | Noted:
         view = view_of(event)
+        note = self._missing.note(event.data, self._objects, "it is added")
         for each in self._values:
             event = paths.update(event, each.path, partial(_or_default, each.compute(view)))
-        return event
+        return Noted(event, note) if "did you mean" in note else event  # others are meant to be missing
 
 
 def _or_default(default: Json, value: paths.MaybeJson, _: str) -> paths.MaybeJson:

@@ -189,3 +189,13 @@ def test_a_missing_field_is_named_with_the_steps_that_may_have_removed_it(
     text = explained(capsys, EVENT)
     assert "'data.name' is not in this event" in text
     assert f"where it may be missing. The route's {removed_by} may have removed it" in text
+
+
+def test_a_path_in_the_settings_of_a_destination_that_the_event_lacks_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = CONFIG.replace('}}"}}\n', '}}"}, digest: {every: 15m, by: data.nmae}}\n')
+    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+    assert "'data.nmae' is not in this event; did you mean 'data.name'? It counts as null" in explained(
+        capsys, {**EVENT, "event": "order.paid"}
+    )

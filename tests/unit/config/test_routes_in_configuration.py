@@ -46,6 +46,7 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
             "chain 'vip': step 1 'chain': a chain cannot lead to itself: vip → two → vip",
         ),
         (("vip: [", "vip: [{dorp: [data.x]}, "), "chain 'vip': step 1 'dorp': there is no such step; did you mean"),
+        (("vip: [", "vip: [{email: {}}, "), "chain 'vip': step 1 'email': is a kind of destination: write it under"),
         (("on_error: drop", "on_error: dead_leter"), "; did you mean 'dead_letter'?"),
         (("per_point: 10", "per_piont: 10"), "there is no such setting; did you mean 'per_point'?"),
     ],

@@ -172,6 +172,7 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
         ({"redact": {"card": True}}, "did you mean 'cards'?"),
         ({"cast": {"integer": "data.a"}}, "write the path first: `cast: {data.a: integer}`"),
         ({"rename": {"from": "data.a", "to": "b"}}, "write the path and then the value: `rename: {data.a: b}`"),
+        ({"switch": [{"to": "x", "then": "y"}]}, "[0].then: there is no such setting; there are: to, when"),
         ({"convert": "yaml"}, 'must be a mapping, such as `{"to":"yaml"}`'),
         ({"drop": "$.data.a"}, "did you mean 'data.a'?"),
         ({"drop": "/a/b"}, "did you mean 'data.a.b'?"),

@@ -120,7 +120,8 @@ class Response(NamedTuple):
 
     def seconds(self, value: Json) -> float | None:
         """Return a wait that the body states, which may be anything; the header's where it is no number of seconds."""
-        if isinstance(value, int | float) and 0 <= value <= MAX_STATED_SECONDS:  # neither NaN nor of 400 digits
+        # The bounds also exclude NaN and numbers of 400 digits.
+        if isinstance(value, int | float) and 0 <= value <= MAX_STATED_SECONDS:
             return float(value)
         return self.retry_after_seconds
 

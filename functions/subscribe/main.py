@@ -5,11 +5,13 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and looking for them takes 15 ms
+# No plugins of pydantic are used, and looking for them takes 15 ms.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "shared").is_dir())
 sys.path.insert(0, str(ROOT))
-gc.disable()  # what is imported here stays: to look through it again and again takes 10 ms of the start
+# Imported modules are never freed, and collecting garbage while they load takes 10 ms of the start.
+gc.disable()
 
 from functions_framework import aio  # noqa: E402 the folder that holds `shared` comes first
 from starlette.requests import Request as WebRequest  # noqa: E402

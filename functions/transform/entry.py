@@ -83,9 +83,8 @@ async def take_event(service: Service, push: Push, started: float) -> bool:
 
 
 async def _answer_chain(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
-    from functions.transform.answer_chain import (
-        answer_chain,
-    )  # with the formats of documents, which few deployments use
+    # Imported here, because it imports the formats of documents, which few deployments use.
+    from functions.transform.answer_chain import answer_chain
 
     now = service.transformer.clock.now()
     reply, fields = await answer_chain(service.chains, service.services, head, read_body, now)

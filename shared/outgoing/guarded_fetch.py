@@ -207,7 +207,8 @@ class GuardedFetch:
                     is_stale = kept and isinstance(error, ConnectionLost) and not error.answered
                     if not is_stale or (is_sent and not may_repeat):
                         raise
-                    kept = None  # it was stale, so nobody took the request: send it on a new connection
+                    # The connection was stale, so the request was not received: send it on a new connection.
+                    kept = None
                     is_sent = False
         except OSError as error:  # ssl's errors and a timeout are some
             kind = Unanswered if is_sent else Temporary

@@ -32,7 +32,8 @@ def from_secret_manager(
             answer = client.access_secret_version(name=version, timeout=secrets.READ_SECONDS, retry=None)
         except NotFound:
             return None
-        except Forbidden as error:  # also for what is not there, to an account that may read only its own
+        # Also the answer for a secret that does not exist, if the account may read only its own secrets.
+        except Forbidden as error:
             detail = f"Secret Manager lets this account read no secret {prefix + name!r}, or there is none"
             raise secrets.SecretDenied("secret_unavailable", detail) from error
         except GoogleAPICallError as error:

@@ -1,0 +1,1 @@
+"""The vendors' own libraries that verify the samples of deploy/samples."""

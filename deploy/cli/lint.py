@@ -13,7 +13,7 @@ from deploy.cli.command import parser, run_command
 from deploy.config import checkout, compiler, configured, dotenv, mail_settings, warnings
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
-from deploy.config.slices import google_only, local_only, unreachable_databases, untyped_columns
+from deploy.config.slices import aws_only, google_only, local_only, unreachable_databases, untyped_columns
 from deploy.doctor.senders import senders
 from deploy.explain.event_type_findings import event_type_findings
 from deploy.gcp.costs import resources
@@ -98,7 +98,7 @@ def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
 
 def _local_only_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
     """Yield the parts that a deployment on a cloud cannot use as `make dev` does."""
-    for place, where, rule in (*local_only(slices), *google_only(slices["notify"])):
+    for place, where, rule in (*local_only(slices), *google_only(slices["notify"]), *aws_only(slices["notify"])):
         yield Fault(file.line(place), where, rule)
 
 

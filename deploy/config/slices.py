@@ -128,6 +128,27 @@ def google_only(notify: JsonObject) -> Iterator[tuple[DocumentPath, str, str]]:
             yield ("destinations", name), f"destination {name!r}", rule
 
 
+def aws_only(notify: JsonObject) -> Iterator[tuple[DocumentPath, str, str]]:
+    """Yield the same for each destination that only a deployment on AWS can use. `notify` is its slice."""
+    for name, entry in mappings_at(notify, "destinations").items():
+        if _needs_role(entry.get("kind"), mapping_at(entry, "settings")):
+            rule = "has no access key: it needs the role of a function on AWS, which Google Cloud does not have"
+            yield ("destinations", name), f"destination {name!r}", f"{rule}. Set `access_key_id` and `secret`"
+
+
+def _needs_role(kind: Json, settings: JsonObject) -> bool:
+    if any(auth.get("scheme") == "aws" and auth.get("access_key_id") is None for auth in objects_at(settings, "auth")):
+        return True
+    if settings.get("access_key_id") is not None:
+        return False
+    match kind:
+        case "object":
+            return str(settings.get("bucket")).startswith("s3://")
+        case "bus":
+            return settings.get("pubsub") is None
+    return False
+
+
 def _loopbacks(place: DocumentPath, where: str, value: Json) -> Iterator[tuple[DocumentPath, str, str]]:
     for key, host in dict.fromkeys(_hosts(value)):
         if is_loopback(host) or host.endswith(".localhost"):

@@ -14,7 +14,7 @@ from typing import Final, TextIO
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.cloud_access import gcp, gcp_names
 from deploy.config import checkout, compiler, dotenv, mail_settings
-from deploy.config.slices import local_only
+from deploy.config.slices import aws_only, local_only
 from deploy.gcp import drift, graph, iam_bindings, plan, resource
 from deploy.gcp.resources import services, topics
 from deploy.requests.command_lines import closing_lines
@@ -65,7 +65,8 @@ def prepare_deployment(
 
 def warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[str]:
     """Yield what the configuration and the mail settings allow and Google Cloud does not do as meant."""
-    yield from (f"{where}: {rule}" for _, where, rule in local_only(slices))
+    unusable = (*local_only(slices), *aws_only(slices["notify"]))
+    yield from (f"{where}: {rule}" for _, where, rule in unusable)
     yield from mail_settings.mail_settings_warnings(environ)
     yield from mail_settings.recipients_as_senders(slices["notify"], environ)
     yield from silent_sources(slices["receive"], brings_on_google, "Google Cloud")

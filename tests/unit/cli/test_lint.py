@@ -125,6 +125,10 @@ def instead(settings: str) -> tuple[str, str]:
             instead(f"sheet: {{spreadsheet: {'a' * 44}, sheet: S, columns: {{a: data.x}}}}"),
             "destination 'people': has no `secret`: on Google Cloud",
         ),
+        (
+            instead("object: {bucket: 's3://my-files', region: eu-central-1, key: x}"),
+            "destination 'people': has no access key: it needs the role of a function on AWS",
+        ),
         (("routes:", "retention: {bodies: 7d}\nroutes:"), ""),
         (
             instead("webhook: {url: 'https://crm.example.com/in', auth: {scheme: google}}"),
@@ -176,12 +180,17 @@ def test_a_mail_server_that_a_deployment_cannot_use_is_a_warning_of_lint_and_of_
     assert "destination 'people': its mails are sent from ann@example.com, their first recipient" in planned
 
 
-def test_googles_account_is_a_warning_of_a_plan_for_aws_only() -> None:
+def test_a_clouds_own_account_is_a_warning_of_a_plan_for_the_other_one() -> None:
     text = GOOD.replace(*instead("webhook: {url: 'https://crm.example.com/in', auth: {scheme: google}}"))
     slices = compile_text(text)
     rule = "destination 'people': `auth: {scheme: google}` needs the account of a function on Google Cloud"
     assert any(rule in warning for warning in prepare.warnings(slices))
     assert not any(rule in warning for warning in warnings(slices, {}))
+    topic = "bus: {sns: 'arn:aws:sns:eu-central-1:123456789012:orders'}"
+    slices = compile_text(GOOD.replace(*instead(topic)))
+    rule = "destination 'people': has no access key: it needs the role of a function on AWS"
+    assert any(rule in warning for warning in warnings(slices, {}))
+    assert not any(rule in warning for warning in prepare.warnings(slices))
 
 
 def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(

@@ -36,7 +36,7 @@ class SmtpTransport:
         try:
             login = await self._login()
         except secrets.SecretMissing:
-            return self._held(f"SMTP_URL names a user, and the secret {PASSWORD} is not there: put the password in it")
+            return self._held(f"SMTP_URL names a user, and the secret {PASSWORD} is not there: set it to the password")
         progress = Progress(self._context.blobs, attempt)
         settled = await progress.settled()
         letters = unsent_letters(mail, settled)

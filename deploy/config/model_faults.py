@@ -1,7 +1,7 @@
 """Faults as an operator reads them: the name of a setting for its path, and the rule for an error of pydantic."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Final, Literal, TypeGuard, Union, get_args, get_origin
 
@@ -20,6 +20,14 @@ _LISTS: Final = frozenset({"routes", "tests"})
 _NAMED: Final = frozenset({"sources", "destinations", "lists", "chains", "event_types"}) | _LISTS
 
 
+_KEYS_ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("if", "condition", "filter", "match"), "where"),
+    **dict.fromkeys(("event", "events", "on"), "types"),
+    **dict.fromkeys(("source", "sources"), "from"),
+    **dict.fromkeys(("timezone", "zone"), "tz"),
+    **dict.fromkeys(("body", "message", "content"), "text"),
+}
+"""Our key, by the word of other products."""
 _DURATIONS: Final = frozenset({"timeout", "expires_after", "wait", "max_wait", "every", "pause", "max_pause"})
 
 
@@ -135,7 +143,9 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel], outer: Collection[str]
             *path, key = detail["loc"]
             if not path and key in outer:
                 return f"{key} belongs beside this mapping, not in it: it is a setting of every kind of destination"
-            return f"there is no such key{did_you_mean(str(key), keys_at(model, tuple(path)))}"
+            keys = keys_at(model, tuple(path))
+            meant = _KEYS_ELSEWHERE.get(str(key), "")
+            return f"there is no such key{did_you_mean(meant if meant in keys else str(key), keys)}"
         case "missing":
             return fault_text(detail)
     rule = fault_text(detail)

@@ -90,6 +90,7 @@ def test_a_digest_is_tried_again_at_least_each_hour_over_the_same_time_as_any_de
         ("otherwise: 'pager, office'", "there is no destination 'pager, office'; write a list: [pager, office]"),
         ("subject: x", "subject is a setting of `email`: write it in there, as `email: {subject: …}`"),
         ("steps: []", "steps is a key of a route: write it in the route that leads here"),
+        ("quiet_hours: {from: '22:00', to: '7:00', zone: UTC}", "zone: there is no such key; did you mean 'tz'?"),
         ("schedule: daily", "there is no such key 'schedule'; there are: breaker"),
         ("retry: 5", "retry: must be a list of the waits between attempts, such as [1m, 10m, 2h]; got 5"),
         ("digest: daily", "digest: must be a mapping with keys such as every, by, max, line; got 'daily'"),

@@ -72,7 +72,7 @@ class AttachmentSettings(KindSettings):
     """
 
     filename: Annotated[str, Field(min_length=1), AfterValidator(_filename)]
-    content: str = Field(default="data", pattern=r"^data(\.[^.\s]+)*$")
+    content: str = Field(default="data", pattern=r"^data(\.[^.\s]+)*$", examples=["data", "data.document"])
     type: str | None = Field(default=None, pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$")
 
 

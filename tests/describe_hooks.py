@@ -1,8 +1,9 @@
 """Writes tests/hook_descriptions.json: what providers publish of the API for their hooks.
 
   npm pack @octokit/openapi@23.0.2 && tar xzf octokit-openapi-23.0.2.tgz
+  npm pack @linear/sdk@98.0.0 && tar xzf linear-sdk-98.0.0.tgz --one-top-level=linear
   pip install --no-deps --target pip python-gitlab==8.6.0 python-telegram-bot==22.8 squareup==46.0.0.20260916
-  python -m tests.describe_hooks package pip
+  python -m tests.describe_hooks package pip linear/package
 
 The stand-ins of tests/hook_providers.py check each request and each of their answers with it.
 """
@@ -10,6 +11,7 @@ The stand-ins of tests/hook_providers.py check each request and each of their an
 import ast
 import datetime
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Final
@@ -88,6 +90,20 @@ def square(folder: Path) -> JsonObject:
     }
 
 
+def linear(folder: Path) -> JsonObject:
+    """Return the fields of the inputs and of a webhook, from the types of the library."""
+    package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    [types] = [
+        file for file in (folder / "dist").glob("index-*.d.mts") if "type WebhookCreateInput" in file.read_text()
+    ]
+    text = types.read_text(encoding="utf-8")
+    found: JsonObject = {"source": f"{package['name']} {package['version']}"}
+    for name in ("WebhookCreateInput = {", "WebhookUpdateInput = {", "Webhook = Node & {"):
+        content = text.partition(f"\ntype {name}")[2].partition("\n};")[0]
+        found[name.partition(" ")[0]] = [*re.findall(r"^  (\w+)\??:", content, re.MULTILINE)]
+    return found
+
+
 def _version(folder: Path, package: str) -> str:
     [found] = folder.glob(f"{package}-*.dist-info")
     return f"pip {found.name.removesuffix('.dist-info').replace('-', ' ')}"
@@ -119,4 +135,5 @@ if __name__ == "__main__":
     packages = Path(sys.argv[2])
     found: JsonObject = {"made_at": today, "github": github(Path(sys.argv[1]))}
     found |= {"gitlab": gitlab(packages), "telegram": telegram(packages), "square": square(packages)}
+    found["linear"] = linear(Path(sys.argv[3]))
     TARGET.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

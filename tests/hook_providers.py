@@ -325,5 +325,43 @@ class Square(HookProvider):
         return {name: value for name, value in hook.items() if name != "signature_key"}
 
 
+class Linear(HookProvider):
+    """Webhooks by GraphQL, with the fields of the library's types."""
+
+    host = "https://api.linear.app"
+
+    def is_authorized(self, request: Outgoing) -> bool:
+        return dict(request.headers).get("Authorization") == TOKEN
+
+    def act(self, request: Outgoing, path: str) -> Answer:
+        assert (request.method, path) == ("POST", "/graphql")
+        body: JsonObject = json.loads(request.body)
+        query, variables = str(body["query"]), mapping_at(body, "variables")
+        fields = mapping_at(variables, "input")
+        id = str(variables.get("id", ""))
+        if id and id not in self.hooks:
+            return 200, {"errors": [{"message": "Entity not found: Webhook"}]}
+        described = mapping_at(descriptions(), "linear")
+        if "webhooks(" in query:
+            nodes: Json = [self._shown(each) for each in self.hooks.values()]
+            return 200, {"data": {"webhooks": {"nodes": nodes, "pageInfo": {"hasNextPage": False}}}}
+        if "webhookDelete(" in query:
+            del self.hooks[id]
+            return 200, {"data": {"webhookDelete": {"success": True}}}
+        is_new = "webhookCreate(" in query
+        assert {*fields} <= {*_texts(described["WebhookCreateInput" if is_new else "WebhookUpdateInput"])}
+        assert fields["resourceTypes"]
+        new = id or f"hook-{self.new_id()}"
+        self.hooks[new] = {"id": new, **self.hooks.get(new, {}), **fields}
+        if not is_new:
+            return 200, {"data": {"webhookUpdate": {"success": True}}}
+        return 200, {"data": {"webhookCreate": {"success": True, "webhook": self._shown(self.hooks[new])}}}
+
+    def _shown(self, hook: JsonObject) -> JsonObject:
+        shown = {name: hook[name] for name in ("id", "url", "enabled", "resourceTypes", "allPublicTeams")}
+        assert {*shown} <= {*_texts(mapping_at(descriptions(), "linear")["Webhook"])}
+        return shown
+
+
 def _texts(value: Json) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list) else []

@@ -55,7 +55,7 @@ class HookApi:
         for page in range(1, MAX_PAGES + 1):
             path = self._path("list", at, "")
             query = f"?per_page={PAGE_SIZE}&page={page}" if self.kind.is_paged else ""
-            answer = await self._ask("list", at, f"{path}{query}", None)
+            answer = await self._ask("list", at, f"{path}{query}", self.kind.body("list", Wanted(self.name, "")))
             if self.kind.has_more(answer):
                 break
             listed = self._read(answer)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, is_glob
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, event_name
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at
 
 _NAME: Final = r"[A-Za-z0-9][\w.-]{0,99}"
@@ -36,12 +36,6 @@ def hooks(answer: Json) -> Iterator[Hook]:
         )
 
 
-def event(pattern: str) -> str | None:
-    """Return the event of `issues`, `issues.opened` or `issues.*`: GitHub selects no actions."""
-    name = pattern.partition(".")[0]
-    return None if is_glob(name) else name
-
-
 KIND: Final = HookKind(
     title="GitHub",
     api="https://api.github.com",
@@ -63,6 +57,6 @@ KIND: Final = HookKind(
     },
     body=body,
     hooks=hooks,
-    event=event,
+    event=event_name,
     is_paged=True,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, is_glob
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, event_name
 from shared.jsontext import Json, JsonObject, objects_at
 
 EVENTS: Final = {
@@ -50,12 +50,10 @@ def hooks(answer: Json) -> Iterator[Hook]:
 
 def event(pattern: str) -> str | None:
     """Return the setting of `Issue Hook` or `Issue Hook.open`. Raises ValueError if none selects the event type."""
-    name = pattern.partition(".")[0]
-    if is_glob(name):
-        return None
-    if name not in EVENTS:
+    name = event_name(pattern)
+    if name is not None and name not in EVENTS:
         raise ValueError(f"GitLab's API cannot select the event type {name!r}: set its hook up by hand")
-    return EVENTS[name]
+    return EVENTS[name] if name else None
 
 
 KIND: Final = HookKind(

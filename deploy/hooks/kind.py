@@ -121,6 +121,12 @@ def is_glob(pattern: str) -> bool:
     return any(character in pattern for character in "*?[")
 
 
+def event_name(pattern: str) -> str | None:
+    """Return the type of `issues`, `issues.opened` or `issues.*`, for providers whose hooks select no actions."""
+    name = pattern.partition(".")[0]
+    return None if is_glob(name) else name
+
+
 def provider_events(kind: HookKind, patterns: Iterable[str]) -> tuple[str, ...] | None:
     """Return the provider's names of what these types match, sorted; None for all, also where a glob may be any.
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.hooks import github, gitlab, square, stripe, telegram
+from deploy.hooks import github, gitlab, linear, square, stripe, telegram
 from deploy.hooks.kind import HookKind
 
 KINDS: Final[Mapping[str, HookKind]] = {
     "github": github.KIND,
     "gitlab": gitlab.KIND,
+    "linear": linear.KIND,
     "square": square.KIND,
     "stripe": stripe.KIND,
     "telegram": telegram.KIND,

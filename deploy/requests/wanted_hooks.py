@@ -41,7 +41,11 @@ def _selected_types(source: SourceConfig, name: str, kind: HookKind, routes: Seq
         for pattern in route_types([route]):
             if is_shared and known and not known.has(pattern) and not known.has(pattern.partition(".")[0]):
                 continue
-            matching = [each for each in known.types if fnmatchcase(each, pattern)] if known and pattern != "*" else []
+            matching: list[str] = []
+            if known and pattern != "*":
+                matching = [each for each in known.types if fnmatchcase(each, pattern)] + known.only_with_action(
+                    pattern
+                )
             found += [pattern] if kind.event(pattern) is not None else matching or [pattern]
     if not found:
         raise ValueError(f"no route names an event type of {kind.title}, so no hook is needed")

@@ -22,7 +22,7 @@ from deploy.platforms.platform import CLOUD, Platform
 from shared.cloud import platform as cloud_platform
 from shared.jsontext import JsonObject, value_at
 from tests.fakes.command import Command, exit_code
-from tests.hook_providers import TOKEN, GitHub, GitLab, HookProvider, Square, Stripe, Telegram
+from tests.hook_providers import TOKEN, GitHub, GitLab, HookProvider, Linear, Square, Stripe, Telegram
 
 CONFIG: Final = """
 sources:
@@ -30,6 +30,7 @@ sources:
   stripe: {provider: stripe, secret: stripe-secret, hook: {token: stripe-token}}
   gitlab: {provider: gitlab, secret: gitlab-secret, hook: {token: gitlab-token, at: projects/acme/shop}}
   telegram: {provider: telegram, secret: telegram-secret, hook: {token: telegram-token}}
+  linear: {provider: linear, secret: linear-secret, hook: {token: linear-token}}
   square:
     provider: square
     secret: square-secret
@@ -41,11 +42,12 @@ routes:
   - {name: money, from: stripe, types: [invoice.paid], to: people}
   - {name: merges, from: gitlab, types: [Push Hook, Merge Request Hook.open], to: people}
   - {name: messages, from: telegram, types: [message, callback_query], to: people}
+  - {name: tickets, from: linear, types: [Issue.create, Comment], to: people}
   - {name: payments, from: square, types: [payment.created], to: people}
   - {name: rest, from: other, to: people}
 destinations: {people: {email: {to: ann@example.com}}}
 """
-PROVIDERS: Final = ("github", "gitlab", "square", "stripe", "telegram")
+PROVIDERS: Final = ("github", "gitlab", "linear", "square", "stripe", "telegram")
 SECRET: Final = "a value that GitHub signs with"
 URL: Final = "https://hooks.example.com"
 OWN: Final = f"{URL}/github"
@@ -62,6 +64,7 @@ class World:
         self.gitlab = GitLab()
         self.telegram = Telegram()
         self.square = Square()
+        self.linear = Linear()
         self.env_file = folder / "env"
         self.config_file = folder / "hookchain.yaml"
         self._command = command
@@ -101,7 +104,7 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> World:
     found = World(tmp_path, command)
     found.config_file.write_text(CONFIG, encoding="utf-8")
-    secrets = {"GITHUB": SECRET, "GITLAB": SECRET, "TELEGRAM": "letters_and_digits_0123456789"}
+    secrets = {"GITHUB": SECRET, "GITLAB": SECRET, "LINEAR": SECRET, "TELEGRAM": "letters_and_digits_0123456789"}
     lines = [f'{name}_SECRET="{value}"\n' for name, value in secrets.items()]
     found.env_file.write_text("".join(lines), encoding="utf-8")
     (tmp_path / "state").mkdir()
@@ -426,6 +429,12 @@ def test_at_each_provider_a_lost_answer_leads_to_no_second_hook(world: World, so
         ("gitlab", {"note_events": True}, "event types that no route needs: note_events"),
         ("gitlab", {"enable_ssl_verification": False}, "it does not verify the certificate of the URL"),
         ("telegram", {"allowed_updates": ["message"]}, "event types are missing: callback_query"),
+        ("linear", {"enabled": False}, "it is not enabled"),
+        (
+            "linear",
+            {"resourceTypes": ["Issue", "Cycle"]},
+            "event types are missing: Comment; event types that",
+        ),
         ("square", {"enabled": False}, "it is disabled"),
         ("square", {"event_types": []}, "event types are missing: payment.created"),
         ("stripe", {"status": "disabled"}, "it is disabled"),
@@ -594,7 +603,9 @@ def test_after_a_deployment_one_line_names_the_sources_that_are_not_registered(
     local = choice.open_platform(argparse.Namespace(platform="local", **dict.fromkeys(choice.TARGET_OPTIONS)), {})
     monkeypatch.setattr(hooks_command, "open_platform", lambda options, environ: Cloud(local))
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
-    line = "Not registered at the provider: github, gitlab, telegram, square. To register: hookchain hooks apply"
+    line = (
+        "Not registered at the provider: github, gitlab, telegram, linear, square. To register: hookchain hooks apply"
+    )
     assert capsys.readouterr().out == f"\n{line} --platform gcp --project acme\n"
     world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)

@@ -1,0 +1,70 @@
+"""Linear's webhooks of all public teams: https://linear.app/developers/webhooks"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, event_name
+from shared.jsontext import Json, JsonObject, list_at, objects_at, value_at
+
+MAX_HOOKS: Final = 250
+_HOOK: Final = "{ id url enabled resourceTypes allPublicTeams }"
+_QUERIES: Final = {
+    "list": f"query {{ webhooks(first: {MAX_HOOKS}) {{ nodes {_HOOK} pageInfo {{ hasNextPage }} }} }}",
+    "create": "mutation ($input: WebhookCreateInput!) {"
+    f" webhookCreate(input: $input) {{ success webhook {_HOOK} }} }}",
+    "change": "mutation ($id: String!, $input: WebhookUpdateInput!) {"
+    " webhookUpdate(id: $id, input: $input) { success } }",
+    "delete": "mutation ($id: String!) { webhookDelete(id: $id) { success } }",
+}
+
+
+def body(operation: Operation, wanted: Wanted) -> Body | None:
+    fields: JsonObject = {"url": wanted.url, "secret": wanted.secret, "enabled": True}
+    fields |= {"resourceTypes": list(wanted.events or ()), "label": f"Hookchain source {wanted.source}"}
+    hook_id: JsonObject = {"id": wanted.replaces.id} if wanted.replaces else {}
+    variables: dict[Operation, JsonObject] = {
+        "list": {},
+        "create": {"input": {**fields, "allPublicTeams": True}},
+        "change": {**hook_id, "input": fields},
+        "delete": hook_id,
+    }
+    return {"query": _QUERIES[operation], "variables": variables[operation]}
+
+
+def hooks(answer: Json) -> Iterator[Hook]:
+    """Yield the hooks of all public teams, without those of applications, which have no URL."""
+    created = value_at(answer, "data", "webhookCreate", "webhook")
+    listed: Json = [created] if created is not None else value_at(answer, "data", "webhooks", "nodes")
+    if not isinstance(listed, list):
+        raise TypeError("no list of webhooks")
+    for each in objects_at(listed):
+        if each["allPublicTeams"] is True and each["url"]:
+            yield Hook(
+                id=str(each["id"]),
+                url=str(each["url"]),
+                events=tuple(sorted(str(name) for name in list_at(each, "resourceTypes"))),
+                inactive="" if each["enabled"] is True else "it is not enabled",
+            )
+
+
+def fault(answer: Json) -> str:
+    """Return the error of an answer whose status is 200, as GraphQL has it."""
+    if message := value_at(answer, "errors", 0, "message"):
+        return str(message)
+    names = ("webhookCreate", "webhookUpdate", "webhookDelete")
+    return "no success" if any(value_at(answer, "data", name, "success") is False for name in names) else ""
+
+
+KIND: Final = HookKind(
+    title="Linear",
+    api="https://api.linear.app",
+    rights="an API key of an administrator of the workspace",
+    headers={"Authorization": "{token}"},
+    operations=dict.fromkeys(_QUERIES, "POST /graphql"),
+    body=body,
+    hooks=hooks,
+    event=event_name,
+    fault=fault,
+    selects_all=False,
+    has_more=lambda answer: value_at(answer, "data", "webhooks", "pageInfo", "hasNextPage") is True,
+)

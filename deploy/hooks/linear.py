@@ -1,6 +1,6 @@
 """Linear's webhooks of all public teams: https://linear.app/developers/webhooks"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, event_name
@@ -8,7 +8,7 @@ from shared.jsontext import Json, JsonObject, list_at, objects_at, value_at
 
 MAX_HOOKS: Final = 250
 _HOOK: Final = "{ id url enabled resourceTypes allPublicTeams }"
-_QUERIES: Final = {
+_QUERIES: Final[Mapping[Operation, str]] = {
     "list": f"query {{ webhooks(first: {MAX_HOOKS}) {{ nodes {_HOOK} pageInfo {{ hasNextPage }} }} }}",
     "create": "mutation ($input: WebhookCreateInput!) {"
     f" webhookCreate(input: $input) {{ success webhook {_HOOK} }} }}",

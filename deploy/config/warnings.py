@@ -285,7 +285,8 @@ def _type_rules(route: RouteConfig, config: Configuration) -> Iterator[str]:
     for pattern in route.types:
         if "," in pattern or any(each.has(pattern) for each in listed):
             continue
-        suggestion = next((text for each in listed if (text := each.suggestion(pattern))), "")
+        near = nearest(pattern, [name for each in listed for name in each.names()])
+        suggestion = f"; did you mean {near!r}?" if near else ""
         yield f"{pattern!r} matches no event type of {providers} that was known on {listed[0].read_on}{suggestion}"
 
 

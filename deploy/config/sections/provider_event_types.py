@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.sections.catalogue import load_catalogue
-from shared.did_you_mean import nearest
 
 LIST: Final = Path(__file__).with_suffix(".json")
 MAX_SELECTED: Final = 20
@@ -39,11 +38,6 @@ class EventTypes:
     def has(self, pattern: str) -> bool:
         """Return whether the pattern of a route's `types` matches an event type, alone or with an action."""
         return any(_overlap(each, pattern) for each in self.types) or bool(self.only_with_action(pattern))
-
-    def suggestion(self, pattern: str) -> str:
-        """Return the event type that is probably meant, as the end of a sentence; empty if none is similar."""
-        near = nearest(pattern, self.names())
-        return f"; did you mean {near!r}?" if near else ""
 
     def selected(self, patterns: Iterable[str]) -> list[str]:
         """Return the event types to select at the provider, or a pattern itself if it matches many."""

@@ -102,6 +102,20 @@ LISTINGS: Final = (
         least=45,
     ),
     Listing(
+        "assemblyai",
+        "npm assemblyai 4.41.5",
+        "dist/types/openapi.generated.d.ts",
+        between("type TranscriptReadyStatus =", ";"),
+        least=2,
+    ),
+    Listing(
+        "assemblyai",
+        "npm assemblyai 4.41.5",
+        "dist/types/openapi.generated.d.ts",
+        between("type RedactedAudioStatus =", ";"),
+        least=1,
+    ),
+    Listing(
         "discord",
         "npm discord-api-types 0.38.57",
         "payloads/v10/webhook.d.ts",
@@ -214,6 +228,13 @@ LISTINGS: Final = (
         least=20,
     ),
     Listing(
+        "vapi",
+        "pip vapi_server_sdk 3.0.0",
+        "vapi/types/server_message_*_type.py",
+        each(r'^ServerMessage(?!TranscriptTranscript)\w+Type = typing\.Union\[\s*typing\.Literal\["([\w.-]+)"'),
+        least=28,
+    ),
+    Listing(
         "workos",
         "pip workos 10.8.0",
         "workos/common/models/create_webhook_endpoint_events.py",
@@ -268,6 +289,18 @@ WRITTEN: Final[dict[str, tuple[str, Actions]]] = {
         },
     ),
     "slack": ("the names of slash commands", {"/*": []}),
+    "supabase": (
+        "Supabase's code, internal/hooks/v0hooks/v0hooks.go at 066aa48c",
+        {
+            "after-user-created": [],
+            "before-user-created": [],
+            "customize-access-token": [],
+            "mfa-verification": [],
+            "password-verification": [],
+            "send-email": [],
+            "send-sms": [],
+        },
+    ),
 }
 """Event types that no package lists, from documentation. `*` stands for any text."""
 

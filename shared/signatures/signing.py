@@ -48,9 +48,12 @@ def hmac_signature(body: bytes, secret: str, algorithm: str = "sha256", encoding
 
 
 def standard_key(secret: str) -> bytes:
-    """Return the key in a Standard Webhooks secret, `whsec_` and base64. Raises ValueError."""
+    """Return the key in a Standard Webhooks secret, `whsec_` and base64. Raises ValueError.
+
+    Some senders show the secret with its version in front: `v1,whsec_…`.
+    """
     try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        return base64.b64decode(secret.removeprefix("v1,").removeprefix("whsec_"), validate=True)
     except ValueError as error:
         raise ValueError("a Standard Webhooks secret is 'whsec_' and base64") from error
 

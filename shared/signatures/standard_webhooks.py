@@ -107,7 +107,8 @@ def verify_standard(
     Raises NotAttempted if no signature was sent, and Rejected: `signature_mismatch`, `invalid_delivery_id` or
     `timestamp_out_of_range`. Raises Temporary (`secret_unusable`) if no secret matches and one of them is no key.
     """
-    signature_texts = (signatures or "").split()
+    # Supabase separates them by a comma and a space.
+    signature_texts = [text.rstrip(",") for text in (signatures or "").split()]
     if not signature_texts:
         raise auth_scheme.NotAttempted("the request has no webhook-signature header")
     if len(signature_texts) > signing.MAX_SIGNATURES:

@@ -144,6 +144,10 @@ SIGNED: Final[dict[tuple[str, str], Sent]] = {
         {"Klaviyo-Timestamp": HTTP, "Klaviyo-Signature": sha256(BODY + HTTP.encode()).hex()}, stale_after=300
     ),
     ("elevenlabs", "v0"): stripe_like("ElevenLabs-Signature", 1800, item="v0"),
+    ("assemblyai", "header_secret"): Sent({"X-Webhook-Secret": SECRET}),
+    ("vapi", "bearer"): Sent({"Authorization": f"Bearer {SECRET}"}),
+    ("vapi", "hmac"): Sent({"x-signature": HEX}),
+    ("cal_com", "sha256"): Sent({"X-Cal-Signature-256": HEX}),
     ("retell", "d"): Sent(
         {"X-Retell-Signature": f"v={IN_MS},d={sha256(BODY + IN_MS.encode()).hex()}"}, stale_after=300
     ),

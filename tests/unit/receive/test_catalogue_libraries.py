@@ -66,12 +66,29 @@ async def test_twilios_library_signs_with_a_shared_key_as_its_settings_say(algor
     assert await receiving("twilio", secret, url).code(without_settings, body) == expected
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "openai", "replicate", "gitlab"])
+@pytest.mark.parametrize("provider", ["anthropic", "openai", "replicate", "gitlab", "supabase"])
 async def test_the_standards_library_agrees(provider: str) -> None:
     signature = StandardWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
     headers = [JSON, ("webhook-id", "msg_1"), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]
     assert await receiving(provider, WHSEC).code(headers, BODY.encode()) == ""
     assert await receiving(provider, WHSEC).code(headers, b"{}") == "signature_mismatch"
+
+
+@pytest.mark.parametrize("secret", [f"v1,{WHSEC}", WHSEC, f"v1,whsec_c29tZSBvdGhlciBrZXk=\nv1,{WHSEC}"])
+async def test_supabase_signs_by_each_secret_that_it_shows_and_names_an_attempt_anew(secret: str) -> None:
+    body = b'{"metadata": {"uuid": "3f8c1a52", "name": "send-email"}, "user": {"id": "91d7e0b4"}}'
+    ids = set()
+    for attempt in ("one", "two"):
+        others = StandardWebhook("whsec_YW5vdGhlciBrZXk=").sign(
+            attempt, datetime.fromtimestamp(NOW, UTC), body.decode()
+        )
+        signature = StandardWebhook(WHSEC).sign(attempt, datetime.fromtimestamp(NOW, UTC), body.decode())
+        for signatures in (f"{signature}, {others}", f"{others}, {signature}"):
+            headers = [("webhook-id", attempt), ("webhook-timestamp", str(NOW)), ("webhook-signature", signatures)]
+            [event] = await receiving("supabase", secret).events([JSON, *headers], body)
+            assert (event.type, event.subject, event.deliveryid) == ("send-email", "91d7e0b4", "3f8c1a52")
+            ids.add(event.id)
+    assert len(ids) == 1
 
 
 @pytest.mark.parametrize(
@@ -113,7 +130,7 @@ async def test_shopifys_events_have_headers_without_x_and_may_repeat_their_body(
     assert await receiving("shopify", "client-secret-0123", variant="sha256").code(headers, body) != ""
 
 
-@pytest.mark.parametrize("provider", ["resend", "clerk"])
+@pytest.mark.parametrize("provider", ["resend", "clerk", "recall_ai"])
 @pytest.mark.parametrize("names", ["svix", "webhook"])
 async def test_svixs_library_agrees_under_either_name(provider: str, names: str) -> None:
     signature = SvixWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)

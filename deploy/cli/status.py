@@ -1,10 +1,11 @@
 """`hookchain status`: what is running, recent events, backlog, and problems that need an operator."""
 
 import argparse
+import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,9 +18,10 @@ from deploy.config.running_dev import served_config
 from deploy.history import status as history_status
 from deploy.history.destinations import DestinationView
 from deploy.history.local import read_slice
+from deploy.history.source_access import read_outside
+from deploy.history.source_health import judge
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
-from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import (
     BOLD,
@@ -34,6 +36,7 @@ from deploy.terminal.output import (
     stdout_screen,
     table,
 )
+from shared.cloud import platform as cloud_platform
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
 
@@ -48,11 +51,18 @@ _VERSIONS: Final = (
     Column("SINCE"),
     Column("STATE", 10, colour=lambda text: GREEN if text == _SERVES else RED, is_whole_in_pipe=True),
 )
-_SOURCES: Final = (
+_SOURCES: Final[tuple[Column, ...]] = (
     Column("SOURCE", 8),
-    Column("LAST EVENT"),
+    Column("LAST EVENT", 11),
     Column("AGO"),
     Column("LAST DAY"),
+)
+_HEALTH_COLOURS: Final = {"healthy": GREEN, "quiet": YELLOW, "failing": RED, "unregistered": RED}
+_HEALTH: Final = (
+    Column("HEALTH", colour=lambda text: _HEALTH_COLOURS.get(text, "")),
+    Column("REGISTERED"),
+    Column("SECRET"),
+    Column("USUALLY"),
 )
 _SILENCE: Final = Column("SILENCE", colour=lambda text: RED if text.startswith("quiet") else "")
 _BACKLOGS: Final = (
@@ -89,11 +99,11 @@ def _run(options: argparse.Namespace) -> int:
         configuration, now = configured(options), time.time()
     except ConfigFaults as faults:
         configuration, now = _served(options, faults), time.time()
-    status = _status(open_platform(options, configuration.environ), configuration, now)
+    where = same_platform(options)
+    status = _status(open_platform(options, configuration.environ), configuration, now, where)
     if options.json:
         print(json.dumps(status.document(), indent=2))
     else:
-        where = same_platform(options)
         print("\n".join(status_text(status, now, stdout_screen(), where)))
     return DONE
 
@@ -109,16 +119,16 @@ def _served(options: argparse.Namespace, faults: ConfigFaults) -> Configured:
     return Configured(environ_of(options), None, None, slices)
 
 
-def _status(platform: Platform, configuration: Configured, now: float) -> history_status.Status:
+def _status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
     """Read each part on its own: in a cloud, one that cannot be read hides no other."""
     found = platform.running(now)
     try:
         with platform.state() as state:
-            sources, silences = (
-                compiled_sources(configuration.slices["receive"]),
-                history_status.silences_of(configuration.slices["notify"]),
-            )
-            stored = history_status.read_stored_status(state, sources, now, silences)
+            silences = history_status.silences_of(configuration.slices["notify"])
+            fetch = cloud_platform.fetch(keeps=False)
+            outside = asyncio.run(read_outside(configuration, platform.source_access(), fetch, now))
+            receive = configuration.slices["receive"]
+            stored = history_status.read_stored_status(state, receive, now, silences, outside, where)
     except (CommandError, HookchainError) as fault:
         if platform.traits.is_local:
             raise
@@ -132,10 +142,8 @@ def status_text(status: history_status.Status, now: float, screen: Screen, where
     """Yield the lines. `where` is the options that make another command act on the same platform."""
     yield table(_VERSIONS, [_version(each) for each in status.versions], screen)
     if status.sources:
-        has_silence = any(each.silence_seconds is not None for each in status.sources)
-        columns = (*_SOURCES, _SILENCE) if has_silence else _SOURCES
-        rows = [(*_source(each, now), _silence(each))[: len(columns)] for each in status.sources]
-        yield "\n" + table(columns, rows, screen)
+        yield "\n" + _sources_table(status.sources, now, screen)
+        yield from _advice(status.sources, now, screen, where)
     if status.backlogs:
         yield "\n" + table(_BACKLOGS, [_backlog(each) for each in status.backlogs], screen)
     if status.destinations:
@@ -159,11 +167,44 @@ def _version(each: history_status.Version) -> tuple[str, ...]:
     return each.name, each.version, "" if each.since is None else clock(each.since), each.trouble or _SERVES
 
 
+def _sources_table(sources: Sequence[history_status.SourceActivity], now: float, screen: Screen) -> str:
+    columns = _SOURCES
+    rows = [_source(each, now) for each in sources]
+    if any(each.facts for each in sources):
+        columns += _HEALTH
+        rows = [(*row, *_health(each, now)) for row, each in zip(rows, sources, strict=True)]
+    if any(each.silence_seconds is not None for each in sources):
+        columns += (_SILENCE,)
+        rows = [(*row, _silence(each)) for row, each in zip(rows, sources, strict=True)]
+    return table(columns, rows, screen)
+
+
 def _source(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
     if each.last_at is None:
         return each.source, "none yet", "", "0"
     count = f"{each.day_count:,}{' or more' if each.is_more else ''}"
     return each.source, clock(each.last_at), duration_text(now - each.last_at), count
+
+
+def _health(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
+    if each.facts is None:
+        return "", "", "", ""
+    registration, set_at, usual = each.facts.registration, each.facts.secret_set_at, each.facts.usual_seconds
+    return (
+        judge(each.facts, now).word,
+        registration.word if registration else "",
+        "" if set_at is None else duration_text(now - set_at),
+        "" if usual is None else duration_text(usual),
+    )
+
+
+def _advice(sources: Sequence[history_status.SourceActivity], now: float, screen: Screen, where: str) -> Iterator[str]:
+    """Yield the reason of each health that an operator should know, with the command."""
+    for each in sources:
+        health = judge(each.facts, now, where) if each.facts else None
+        if health and (health.word != "healthy" or health.command):
+            line = f"{health.word}: {each.source}: {printable(health.reason)}"
+            yield screen.coloured(line, _HEALTH_COLOURS.get(health.word, "")) + f"  ({health.command})"
 
 
 def _silence(each: history_status.SourceActivity) -> str:

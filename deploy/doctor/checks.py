@@ -9,7 +9,9 @@ import math
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,8 +23,10 @@ from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.slices import blobs_seconds, sql_destinations
 from deploy.doctor import places, senders
 from deploy.history.local import open_local_state
+from deploy.history.source_access import SourceAccess, read_outside
+from deploy.history.source_health import Health, judge, read_facts
 from deploy.history.state import State, StateFault, configured_destinations
-from deploy.history.status import held_destinations
+from deploy.history.status import held_destinations, silences_of
 from deploy.secrets import forms
 from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, needs
@@ -31,6 +35,7 @@ from deploy.terminal import command_line, output
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from functions.notify.destinations.email.email import API_KEY
 from shared import errors, retention
+from shared.cloud import platform as cloud_platform
 from shared.jsontext import JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
 from shared.settings import read_settings
@@ -202,6 +207,42 @@ async def _held(state: State, names: Iterable[str]) -> list[JsonObject]:
         found = await held_destinations(ledger, names, time.time())
     documents = [each for each in found if isinstance(each, dict)]
     return [each for each in documents if each["reason"] and PAUSED_BY_OPERATOR not in str(each["reason"])]
+
+
+def sources_finding(
+    subject: Subject, open_state: Callable[[], AbstractContextManager[State]], access: SourceAccess
+) -> Finding:
+    """Check the health of each source, and ask the providers where there is a token."""
+    if isinstance(subject.compiled, config_file.ConfigFaults):
+        return NOT_COMPILED
+    now, silences = time.time(), silences_of(subject.notify)
+    outside = asyncio.run(read_outside(subject.compiled, access, cloud_platform.fetch(keeps=False), now))
+    try:
+        with open_state() as state:
+            facts = list(read_facts(state.reader, subject.slices["receive"], silences, outside))
+    except StateFault:
+        return ok("no event yet")
+    except errors.HookchainError as error:
+        return unknown(f"the events cannot be read: {error.detail}")
+    return health_finding({each.source: judge(each, now, subject.where) for each in facts})
+
+
+def health_finding(healths: Mapping[str, Health]) -> Finding:
+    """Report the first source that needs an operator, else count the sources."""
+    faulty = {name: each for name, each in healths.items() if each.word in ("unregistered", "failing")}
+    if faulty:
+        return problem(*_first_health(faulty))
+    quiet = {name: each for name, each in healths.items() if each.word == "quiet"}
+    if quiet:
+        return unknown(*_first_health(quiet))
+    counts = Counter(each.word for each in healths.values())
+    return ok(", ".join(f"{count} {word}" for word, count in counts.items()) or "the configuration has none")
+
+
+def _first_health(healths: Mapping[str, Health]) -> tuple[str, str]:
+    name, health = next(iter(healths.items()))
+    more = f" ({len(healths) - 1} more are like this)" if len(healths) > 1 else ""
+    return f"{name} is {health.word}: {health.reason}{more}", health.command
 
 
 def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:

@@ -4,11 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
+from deploy.history.source_health import Outside, SourceFacts, health_document, read_facts
 from deploy.history.state import State, configured_destinations, configured_name
 from shared import delivery, retention, times
 from shared.jsontext import Json, JsonObject, mappings_at
@@ -38,6 +38,7 @@ class SourceActivity:
 
     silence_seconds  after how long without an event there is an alert; None without `silence`
     quiet_since      the last event's time, where there was none for longer than that
+    facts            the facts that its health follows from; None if they are not known
     """
 
     source: str
@@ -46,6 +47,7 @@ class SourceActivity:
     is_more: bool = False
     silence_seconds: float | None = None
     quiet_since: float | None = None
+    facts: SourceFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ class WaitingRoutes:
 class Status:
     """The whole status, or the part that journal and ledger have.
 
-    `held` has documents of `held_destinations`; `notes` say what could not be read, and why.
+    `held` has documents of `held_destinations`; `notes` say what could not be read, and why. The health of sources is
+    that at `at`; `where` is the options of the deployment, for suggested commands.
     """
 
     versions: Sequence[Version] = ()
@@ -116,6 +119,8 @@ class Status:
     waiting_routes: Sequence[WaitingRoutes] = ()
     destinations: Sequence[DestinationView] = ()
     notes: Sequence[str] = ()
+    at: float = 0.0
+    where: str = ""
 
     def document(self) -> JsonObject:
         versions: list[Json] = [
@@ -124,6 +129,7 @@ class Status:
         ]
         sources: list[Json] = [
             {
+                **(health_document(each.facts, self.at, self.where) if each.facts else {}),
                 "source": each.source,
                 "last_at": _time(each.last_at),
                 "last_day": each.day_count,
@@ -172,17 +178,20 @@ def silences_of(notify: JsonObject) -> dict[str, float]:
 
 
 def read_stored_status(
-    state: State, sources: Iterable[str], now: float, silences: Mapping[str, float] = MappingProxyType({})
+    state: State, receive: JsonObject, now: float, silences: Mapping[str, float], outside: Outside, where: str = ""
 ) -> Status:
     """Read journal and ledger. `silences`: as silences_of. Raises HookchainError and sqlite3.Error."""
     held, waiting, destinations = asyncio.run(_deliveries(state, now))
+    facts = read_facts(state.reader, receive, silences, outside)
     return Status(
-        sources=_activity(state.reader, sources, now, silences),
+        sources=[_activity(state.reader, each, now, silences.get(each.source)) for each in facts],
         dead_letters=state.reader.totals().dead_letters,
         held=held,
         retrying=count_retrying(waiting),
         waiting_routes=count_waiting_routes(waiting),
         destinations=destinations,
+        at=now,
+        where=where,
     )
 
 
@@ -227,19 +236,15 @@ def count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
     ]
 
 
-def _activity(
-    reader: JournalView, sources: Iterable[str], now: float, silences: Mapping[str, float]
-) -> list[SourceActivity]:
-    found: list[SourceActivity] = []
-    for source in sources:
-        page = reader.events(EventQuery(source=source, since=now - retention.DAY_SECONDS, limit=MAX_COUNTED))
-        newest = page.events or reader.events(EventQuery(source=source, limit=1)).events
-        last_at = newest[0].received_at if newest else None
-        is_more = page.next_before is not None and last_at is not None and last_at >= now - retention.DAY_SECONDS
-        after = silences.get(source)
-        is_quiet = after is not None and last_at is not None and now - last_at > after
-        found.append(SourceActivity(source, last_at, len(page.events), is_more, after, last_at if is_quiet else None))
-    return found
+def _activity(reader: JournalView, facts: SourceFacts, now: float, after: float | None) -> SourceActivity:
+    day_began, last_at = now - retention.DAY_SECONDS, facts.last_at
+    if last_at is None or last_at < day_began:
+        count, is_more = 0, False
+    else:
+        page = reader.events(EventQuery(source=facts.source, since=day_began, limit=MAX_COUNTED))
+        count, is_more = len(page.events), page.next_before is not None
+    is_quiet = after is not None and last_at is not None and now - last_at > after
+    return SourceActivity(facts.source, last_at, count, is_more, after, last_at if is_quiet else None, facts)
 
 
 async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) -> list[Json]:

@@ -40,6 +40,7 @@ class Hook(NamedTuple):
     faults      further settings that a change corrects
     has_secret  False if requests are not signed
     note        what the provider reports of its last deliveries, if they failed
+    failed_at   Unix seconds of that failure; None if the provider does not say it
     """
 
     id: str
@@ -49,6 +50,7 @@ class Hook(NamedTuple):
     faults: tuple[str, ...] = ()
     has_secret: bool = True
     note: str = ""
+    failed_at: float | None = None
 
 
 class Place(NamedTuple):

@@ -19,9 +19,13 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
 def hooks(answer: Json) -> Iterator[Hook]:
     found = mapping_at(answer, "result")
     updates = tuple(sorted(str(each) for each in list_at(found, "allowed_updates")))
-    error = found.get("last_error_message")
+    error, failed_at = found.get("last_error_message"), found.get("last_error_date")
     yield Hook(
-        "webhook", str(found["url"]), updates or None, note=f"its last delivery failed: {error}" if error else ""
+        "webhook",
+        str(found["url"]),
+        updates or None,
+        note=f"its last delivery failed: {error}" if error else "",
+        failed_at=failed_at if isinstance(failed_at, int) else None,
     )
 
 

@@ -47,6 +47,7 @@ def _checks(subject: checks.Subject, target: StackTarget) -> list[Check]:
     api = AwsApi(target.region, subject.environ)
     place = SecretsManagerBackend(target, api)
     deployed = DeployedStack(target, api)
+    there = AwsPlatform(deployed, subject.environ, subject.where)
     stack = aws.StackChecks(deployed)
     compiled = subject.compiled
     topology = None if isinstance(compiled, ConfigFaults) else find_topology(compiled.slices, subject.environ)
@@ -62,6 +63,7 @@ def _checks(subject: checks.Subject, target: StackTarget) -> list[Check]:
         Check("configuration", partial(checks.configuration_finding, subject)),
         Check("secrets", partial(checks.secrets_finding, subject, place, has_ses=True)),
         Check("sender", partial(_sender, subject, place, api)),
+        Check("sources", partial(checks.sources_finding, subject, there.state, there.source_access())),
         *checks.bus_checks(subject, places.buses_on_aws),
         *checks.database_checks(subject, place),
         *checks.sharing_checks(subject, place),

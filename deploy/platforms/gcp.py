@@ -28,6 +28,7 @@ from deploy.doctor.checks import (
     secrets_finding,
     sender_finding,
     sharing_checks,
+    sources_finding,
     stored_key,
 )
 from deploy.doctor.places import buses_on_google, google_places
@@ -64,6 +65,7 @@ def _checks(subject: Subject, target: Target) -> list[Check]:
     token = token_of(runner)
     api = GoogleApi(target.project, token)
     place = SecretManagerBackend(target, runner, api)
+    there = GooglePlatform(CloudDeployment(target, runner, api), subject.environ, subject.where)
     return [
         *_gcloud_checks(runner, token),
         Check("project", partial(google.project, target, api)),
@@ -75,6 +77,7 @@ def _checks(subject: Subject, target: Target) -> list[Check]:
         Check("configuration", partial(configuration_finding, subject)),
         Check("secrets", partial(secrets_finding, subject, place)),
         Check("sender", partial(sender_finding, subject, partial(stored_key, place), False)),
+        Check("sources", partial(sources_finding, subject, there.state, there.source_access())),
         *bus_checks(subject, partial(buses_on_google, project=target.project)),
         *database_checks(subject, place),
         *sharing_checks(subject, place, account_email(target, "notify")),

@@ -2,8 +2,6 @@
 
 import argparse
 import asyncio
-import datetime
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -16,9 +14,10 @@ from deploy.config import checkout, running_dev
 from deploy.dev.local_status import local_backlogs, local_version
 from deploy.doctor import checks, machine
 from deploy.history import forget, local, local_log, logs
+from deploy.history.source_access import SourceAccess, local_access
 from deploy.history.state import State, SubscriberStores
 from deploy.platforms.platform import PlatformKind, Running, Traits
-from deploy.secrets.backend import DotenvBackend
+from deploy.secrets.backend import DotenvBackend, local_secrets
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check
 from shared.cloud.local.database import reason_of
@@ -65,8 +64,7 @@ class LocalPlatform:
             yield caught
 
     def secrets(self) -> DotenvBackend:
-        mounted = Path(self.environ.get("SECRETS_DIR") or "/secrets")
-        return DotenvBackend(self.env_file, os.environ, mounted, datetime.datetime.now(datetime.UTC).date())
+        return local_secrets(self.env_file, self.environ)
 
     def secret_value(self, name: str) -> str:
         # Imported here, because it imports the catalogue, which is slow.
@@ -76,6 +74,9 @@ class LocalPlatform:
             return read_secret(name, self.environ)
         except ValueError as error:
             raise CommandError(str(error)) from error
+
+    def source_access(self) -> SourceAccess:
+        return local_access(self.folder, self.secrets, self.environ)
 
     def secret_command(self) -> None:
         return None
@@ -139,7 +140,8 @@ def _process_checks(folder: Path) -> list[Check]:
 
 def local_checks(subject: checks.Subject) -> list[Check]:
     options = subject.options
-    place = open_local(options, subject.environ).secrets()
+    here = open_local(options, subject.environ)
+    place = here.secrets()
     base = running_dev.port_base(subject.environ)
     return [
         Check("python", machine.python),
@@ -152,6 +154,7 @@ def local_checks(subject: checks.Subject) -> list[Check]:
         Check("disk", partial(machine.disk, options.state)),
         Check("sender", partial(checks.sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
         Check("deliveries", partial(checks.deliveries_finding, subject)),
+        Check("sources", partial(checks.sources_finding, subject, here.state, here.source_access())),
         *checks.database_checks(subject, place, is_local=True),
         *checks.sharing_checks(subject, place, catches=True),
         Check("clock", machine.clock),

@@ -2,19 +2,28 @@
 
 import argparse
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
+from deploy.config.checkout import deployed_config
+from deploy.config.config_file import ConfigFaults
+from deploy.config.configured import configured_at
 from deploy.history import forget, status
 from deploy.history.logs import CloudLog, LogQuery, Record, cloud_records
+from deploy.history.source_access import REJECTIONS, SourceAccess, read_outside
+from deploy.history.source_health import MAX_REJECTED, Outside
 from deploy.history.state import State, SubscriberStores
+from deploy.requests.send_options import read_secret
 from deploy.secrets.backend import BackendError, SecretBackend
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check
+from shared.cloud import platform as cloud_platform
 from shared.ledger import Ledger
+from shared.store_ports import Documents
 
 if TYPE_CHECKING:
     from deploy.doctor.checks import Subject
@@ -71,6 +80,10 @@ class Platform(Protocol):
 
     def secret_value(self, name: str) -> str:
         """Return the newest value of the secret."""
+        ...
+
+    def source_access(self) -> SourceAccess:
+        """Return the ways to the facts about sources that the journal does not have."""
         ...
 
     def secret_command(self) -> Callable[[str], str] | None:
@@ -188,6 +201,27 @@ class CloudPlatform(ABC, Generic[Deployed]):
             raise CommandError(f"secret {name!r} {why}: hookchain secrets set {name}{self.where}")
         return stored.values[0]
 
+    def source_access(self) -> SourceAccess:
+        return SourceAccess(
+            self._documents,
+            self.secrets,
+            self._token,
+            self.receive_url,
+            lambda since: self.records(REJECTIONS, since, MAX_REJECTED, is_followed=False),
+        )
+
+    @asynccontextmanager
+    async def _documents(self) -> AsyncIterator[Documents | None]:
+        with self.state() as state:
+            async with state.documents() as documents:
+                yield documents
+
+    def _token(self, name: str) -> str:
+        try:
+            return read_secret(name, self.environ)
+        except ValueError:
+            return self.secret_value(name)
+
     def secret_command(self) -> Callable[[str], str]:
         return self.secrets().how_to_read
 
@@ -204,8 +238,18 @@ class CloudPlatform(ABC, Generic[Deployed]):
         return self.deployment.receive_url()
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
-        # Imported here, because it imports a web server, which is seldom needed.
+        # Local, because they import a web server.
         from deploy.dev.inspector.cloud_app import serve_cloud
+        from deploy.dev.inspector.sources_api import OutsideFacts
 
+        outside = OutsideFacts(self._read_outside, self.where)
         with self.state() as state:
-            await serve_cloud(state, self.name, port, stopped, lambda url: announce(url, self.name))
+            await serve_cloud(state, self.name, port, stopped, lambda url: announce(url, self.name), outside)
+
+    async def _read_outside(self) -> Outside:
+        try:
+            path = deployed_config(None, self.environ)
+            configuration = await asyncio.to_thread(configured_at, path, self.environ)
+        except ConfigFaults:
+            return Outside()
+        return await read_outside(configuration, self.source_access(), cloud_platform.fetch(keeps=False), time.time())

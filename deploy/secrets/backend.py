@@ -114,6 +114,12 @@ class DotenvBackend:
             raise BackendError(f"{self._path} cannot be read: {_reason(error)}") from error
 
 
+def local_secrets(env_file: Path, environ: Mapping[str, str]) -> DotenvBackend:
+    """Return the secrets of this machine."""
+    mounted = Path(environ.get("SECRETS_DIR") or "/secrets")
+    return DotenvBackend(env_file, os.environ, mounted, datetime.datetime.now(datetime.UTC).date())
+
+
 def replaced(text: str, variable: str, line: str, file: str) -> str:
     """Return the file with `line` in place of the variable's last definition, else at its end, and without the others.
 

@@ -24,6 +24,7 @@ REJECTED: JsonObject = {
     **{"code": "signature_mismatch", "detail": "the signature does not match", "bytes": 2048},
     "headers": "content-type, x-shop-signature",
 }
+RECEIVE = '{"sources": {"shop": {"auth": "none"}, "nobody-calls-it": {"auth": "none"}}}'
 CONTRAST = """(() => {
   const lightness = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((each) => each / 255)
     .map((each) => each <= 0.03928 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
@@ -42,6 +43,7 @@ async def test_the_page_says_what_it_knows_and_fits_a_telephone(tmp_path: Path) 
     chromium = chromium_or_skip()
     (tmp_path / "slices").mkdir()
     (tmp_path / "slices" / "notify.json").write_text(NOTIFY, encoding="utf-8")
+    (tmp_path / "slices" / "receive.json").write_text(RECEIVE, encoding="utf-8")
     async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
         parts = replace(opened, bus=FakeBus())
         waiting, held = delivery(0), delivery(1)
@@ -90,6 +92,12 @@ async def look_around(page: Page, url: str) -> None:
     await page.run("document.activeElement.blur()")
     await page.press("6")
     await page.until("location.hash === '#/destinations'")
+    await page.press("7")
+    await page.until("location.hash === '#/sources'")
+    await page.until_shown("its last request was rejected", ".destination .why")
+    await page.until_shown("hookchain sources shop", ".destination .command")
+    await page.until_shown("it has no event yet", ".destination:last-child")
+    assert await page.run("document.documentElement.scrollWidth") == await page.run("innerWidth")
     await page.press("?")
     await page.until_shown("Documentation", "dialog")
     assert await page.run("fetch('/docs/deploy/codes.md').then((answer) => answer.text())") == Path(

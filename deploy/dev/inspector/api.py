@@ -37,6 +37,7 @@ class Backend:
     thread: ThreadPoolExecutor
     tick_seconds: float
     notify_slice: Callable[[], JsonObject | None]
+    receive_slice: Callable[[], JsonObject | None]
 
     def destinations(self) -> ConfiguredDestinations:
         """Return the destinations of the configuration; none if it is not known."""

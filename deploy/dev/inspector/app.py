@@ -20,7 +20,7 @@ from aiohttp import web
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import HOST, config_faults, read_hint
 from deploy.dev.caught import open_caught
-from deploy.dev.inspector import api, caught_api, journal_upkeep, server, steps_api
+from deploy.dev.inspector import api, caught_api, journal_upkeep, server, sources_api, steps_api
 from deploy.dev.local_server import stopped_by_signal
 from deploy.history import aws_ports, cloud_journal, local, local_journal, status
 from shared.cloud.gcp import pubsub, tokens
@@ -86,6 +86,7 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
                 thread=thread,
                 tick_seconds=TICK_SECONDS,
                 notify_slice=partial(local.read_slice, state, "notify"),
+                receive_slice=partial(local.read_slice, state, "receive"),
                 state=state,
                 caught=caught,
                 journal=journal,
@@ -116,6 +117,7 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
                 thread=thread,
                 tick_seconds=AWS_TICK_SECONDS,
                 notify_slice=partial(local.read_slice, state, "notify"),
+                receive_slice=partial(local.read_slice, state, "receive"),
                 state=state,
                 caught=caught,
                 apis_url=aws.endpoint,
@@ -152,7 +154,8 @@ def _dev_app(
         server.BoardDocument("hint", server.Pace(5.0), lambda: asyncio.to_thread(hint_document, backend.state)),
     )
     access = server.PageAccess(token, lambda: events_advice(backend.state))
-    app = server.base_app(backend, server.Board(documents), access, tasks)
+    outside = sources_api.OutsideFacts(partial(sources_api.read_local_outside, backend.state))
+    app = server.base_app(backend, server.Board(documents), access, outside, tasks)
     app[api.LOCAL] = backend
     app.add_routes([*caught_api.CAUGHT_ROUTES, *steps_api.STEPS_ROUTES])
     return app

@@ -15,7 +15,7 @@ from typing import Final, Protocol, cast
 from aiohttp import web
 
 from deploy.config.page_token import new_page_token, page_url
-from deploy.dev.inspector import api, server
+from deploy.dev.inspector import api, server, sources_api
 from deploy.history import cloud_journal, status
 from deploy.history.state import State
 from shared.jsontext import Json, JsonObject
@@ -37,7 +37,14 @@ class OperatorLedger(Ledger, Protocol):
         ...
 
 
-async def serve_cloud(state: State, name: str, port: int, stopped: asyncio.Event, is_up: Callable[[str], None]) -> None:
+async def serve_cloud(
+    state: State,
+    name: str,
+    port: int,
+    stopped: asyncio.Event,
+    is_up: Callable[[str], None],
+    outside: sources_api.OutsideFacts,
+) -> None:
     """Serve the page until `stopped` is set. `name` is the deployment's. `is_up` gets the page's URL once it answers.
 
     Raises OSError if the port is taken, and what the first read raises.
@@ -46,7 +53,7 @@ async def serve_cloud(state: State, name: str, port: int, stopped: asyncio.Event
         await backend.read(backend.reader.version)  # a missing sign-in is reported here rather than on the page
         token = new_page_token()
         await server.serve_app(
-            make_cloud_app(backend, name, token), port, stopped, lambda: is_up(page_url(port, token))
+            make_cloud_app(backend, name, token, outside), port, stopped, lambda: is_up(page_url(port, token))
         )
 
 
@@ -56,19 +63,30 @@ async def open_cloud_backend(state: State) -> AsyncIterator[api.Backend]:
     async with state.ledger() as ledger, state.blobs() as blobs, state.bus() as bus, state.documents() as documents:
         assert documents is not None
         try:
-            yield api.Backend(state.reader, ledger, blobs, bus, documents, thread, TICK_SECONDS, state.notify_slice)
+            yield api.Backend(
+                state.reader,
+                ledger,
+                blobs,
+                bus,
+                documents,
+                thread,
+                TICK_SECONDS,
+                state.notify_slice,
+                state.receive_slice,
+            )
         finally:
             await asyncio.to_thread(thread.shutdown)
 
 
-def make_cloud_app(backend: api.Backend, name: str, token: str) -> web.Application:
+def make_cloud_app(backend: api.Backend, name: str, token: str, outside: sources_api.OutsideFacts) -> web.Application:
     overviews = _Overviews(backend)
     documents = (
         server.BoardDocument("overview", server.Pace(OVERVIEW_SECONDS), overviews.read),
         server.BoardDocument("plots", server.Pace(PLOTS_SECONDS), partial(server.plots, backend)),
         server.BoardDocument("hint", server.Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
     )
-    return server.base_app(backend, server.Board(documents), server.PageAccess(token, lambda: server.EVENTS_ELSEWHERE))
+    access = server.PageAccess(token, lambda: server.EVENTS_ELSEWHERE)
+    return server.base_app(backend, server.Board(documents), access, outside)
 
 
 async def _hint(name: str, backend: api.Backend) -> JsonObject:

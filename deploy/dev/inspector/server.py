@@ -18,7 +18,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.checkout import ROOT
-from deploy.dev.inspector import api, records_api
+from deploy.dev.inspector import api, records_api, sources_api
 from deploy.dev.local_server import LocalSite, local_only
 from deploy.history import documents, journal_view
 from shared import errors, logs
@@ -96,19 +96,24 @@ class PageAccess:
 
 
 def base_app(
-    backend: api.Backend, board: "Board", access: PageAccess, tasks: Sequence[Callable[[], Awaitable[None]]] = ()
+    backend: api.Backend,
+    board: "Board",
+    access: PageAccess,
+    outside: sources_api.OutsideFacts,
+    tasks: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> web.Application:
     """Return the application. `tasks` run beside it for as long as it is served."""
     checks = [access.reject_events, local_only, access.require_token, api.errors_as_text]
     app = web.Application(middlewares=checks, client_max_size=api.MAX_BODY_BYTES)
     app[api.BACKEND] = backend
     app[BOARD] = board
+    app[sources_api.OUTSIDE] = outside
     app.router.add_get("/", _index)
     app.router.add_get(READY_PATH, _no_icon)
     app.router.add_get(r"/docs/{path:(?:[a-z]+/)*[A-Za-z]+\.md}", _documentation)
     app.router.add_get(r"/page/{name:[a-z_]+\.[a-z]+}", _file)
     app.router.add_get("/api/live", live)
-    app.add_routes(records_api.RECORDS_ROUTES)
+    app.add_routes([*records_api.RECORDS_ROUTES, *sources_api.SOURCES_ROUTES])
 
     async def run_tasks(_: web.Application) -> AsyncIterator[None]:
         running = [asyncio.create_task(repeated(task)) for task in (board.update, *tasks)]

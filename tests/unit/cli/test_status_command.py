@@ -50,7 +50,11 @@ sources:
 routes: [{name: all of it, to: [people]}]
 destinations: {people: {email: {to: ann@example.com}}}
 """
-NEVER_SEEN: Final = {"last_at": None, "last_day": 0, "more": False, "quiet_since": None}
+NEVER_SEEN: Final[JsonObject] = {
+    **{"last_at": None, "last_day": 0, "more": False, "quiet_since": None, "usual_seconds": None, "overdue": False},
+    **{"health": "unknown", "reason": "it has no event yet", "registered": None, "registration_unknown": None},
+    **{"hooks": [], "secret_set_at": None, "last_rejected": None},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +72,8 @@ def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, comm
     found = command.json("status", "--state", str(state))
     assert found["versions"] == [{"name": "hookchain dev", "version": "", "since": None, "trouble": "not up: make dev"}]
     assert found["sources"] == [
-        {"source": "shop", **NEVER_SEEN, "silence_seconds": 3_600},
-        {"source": "quiet", **NEVER_SEEN, "silence_seconds": None},
+        {"source": "shop", **NEVER_SEEN, "silence_seconds": 3_600, "command": "hookchain sources shop"},
+        {"source": "quiet", **NEVER_SEEN, "silence_seconds": None, "command": "hookchain sources quiet"},
     ]
     [backlog] = [each for each in as_objects(found["backlog"]) if each["subscription"] == "transform-events"]
     assert backlog["waiting"] == 1

@@ -49,6 +49,18 @@ async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector:
     ]
 
 
+async def test_each_source_is_shown_with_its_health(inspector: Inspector) -> None:
+    slices = inspector.parts.state / "slices"
+    slices.mkdir()
+    (slices / "receive.json").write_text('{"sources": {"web": {"auth": "none"}, "form": {"auth": "none"}}}')
+    await inspector.parts.journal.record([EventEntry(an_event(), (TELL,), NOW)])
+    found = await inspector.get("/api/sources")
+    assert [(each["source"], each["health"], each["command"]) for each in rows_of(found, "sources")] == [
+        ("web", "healthy", None),
+        ("form", "unknown", "hookchain sources form"),
+    ]
+
+
 async def test_tenants_and_their_endpoints_are_shown_without_secrets(inspector: Inspector) -> None:
     directory = Directory(inspector.parts.documents)
     for name in ("acme", "beta", "zeta"):

@@ -11,6 +11,7 @@ import { mailView } from "/page/mail.js";
 import { rejectedView } from "/page/rejected.js";
 import { sheetsView } from "/page/sheets.js";
 import { subscribersView } from "/page/subscribers.js";
+import { sourcesView } from "/page/sources.js";
 import { follow, on } from "/page/state.js";
 
 // Name, title, view, the number in the tab (null: there is none), and what that number counts.
@@ -21,6 +22,7 @@ const SECTIONS = [
   ["rejected", "Rejected", rejectedView, (overview) => overview.rejected, "requests rejected"],
   ["deliveries", "Deliveries", deliveriesView, () => null, ""],
   ["destinations", "Destinations", destinationsView, () => null, ""],
+  ["sources", "Sources", sourcesView, () => null, ""],
   ["sheets", "Sheets", sheetsView, (overview) => overview.sheet_rows, "rows caught"],
   ["subscribers", "Subscribers", subscribersView, () => null, ""],
 ];

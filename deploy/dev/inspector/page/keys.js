@@ -2,7 +2,7 @@
 
 import { h } from "/page/dom.js";
 
-const HELP = [["j, ↓", "next in the list"], ["k, ↑", "previous in the list"], ["Enter", "open the entry"], ["Esc", "close the entry; leave the search"], ["/", "search events"], ["1 – 8", "sections, in the order of their tabs"], ["?", "this list"]];
+const HELP = [["j, ↓", "next in the list"], ["k, ↑", "previous in the list"], ["Enter", "open the entry"], ["Esc", "close the entry; leave the search"], ["/", "search events"], ["1 – 9", "sections, in the order of their tabs"], ["?", "this list"]];
 
 const PAGES = [["README.md", "Overview"], ["functions/receive/README.md", "Sources"], ["functions/transform/README.md", "Steps"], ["functions/notify/README.md", "Destinations"], ["functions/subscribe/README.md", "Subscribers"], ["deploy/codes.md", "Outcomes and codes"], ["deploy/README.md", "Deployment and settings"]];
 
@@ -42,7 +42,7 @@ export function listenToKeys({ view, section, search }) {
     if (step) move(step);
     else if (event.key === "/") search();
     else if (event.key === "?") showHelp();
-    else if (/^[1-8]$/.test(event.key)) section(Number(event.key) - 1);
+    else if (/^[1-9]$/.test(event.key)) section(Number(event.key) - 1);
     else return;
     event.preventDefault();
   });

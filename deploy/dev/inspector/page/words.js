@@ -39,6 +39,20 @@ export const DESTINATION_STATES = {
   disabled: ["Disabled", "held", "it takes nothing until you resume it"],
 };
 
+export const SOURCE_HEALTH = {
+  healthy: ["Healthy", "delivered", "its events arrive, or it is registered and has none yet"],
+  quiet: ["Quiet", "retry_scheduled", "no event came for much longer than usual"],
+  failing: ["Failing", "dead_lettered", "its last request was rejected, or its provider cannot deliver all events"],
+  unregistered: ["Unregistered", "held", "its provider has no webhook for it"],
+  unknown: ["Unknown", "", "it has no event yet, and its provider could not be asked"],
+};
+
+// The largest unit of which there are at least two, as the commands have it.
+export function interval(seconds) {
+  const [unit, size] = [["d", 86400], ["h", 3600], ["min", 60]].find(([, each]) => seconds >= 2 * each) ?? ["s", 1];
+  return `${Math.round(seconds / size)} ${unit}`;
+}
+
 export const OUTCOMES = {
   delivered: ["Delivered", "delivered", "the destination accepted it"],
   retry_scheduled: ["Retry scheduled", "retry_scheduled", "the destination failed for now"],

@@ -1,0 +1,190 @@
+"""The facts about sources that the journal does not have: hooks at the providers, and the age of secrets. Read-only."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.cloud_access.gcp import ApiError, GcloudFault, GcloudMissing, NotSignedIn
+from deploy.config import checkout, running_dev
+from deploy.config.config_file import ConfigFaults, read_config_file
+from deploy.config.configured import Configured
+from deploy.config.dotenv import DotenvFault
+from deploy.config.sections.source import SourceConfig
+from deploy.history import local
+from deploy.history.local_requests import RequestEntry
+from deploy.history.logs import LogQuery, Record
+from deploy.history.source_health import HookState, Outside, Registration, State, secret_names
+from deploy.hooks.api import HookApi
+from deploy.hooks.comparison import Difference, compare, fingerprint
+from deploy.hooks.kind import Wanted
+from deploy.hooks.kinds import KINDS
+from deploy.hooks.registration import Row
+from deploy.requests.send_options import read_secret
+from deploy.requests.sources import compiled_sources
+from deploy.requests.wanted_hooks import wanted_hook
+from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret, local_secrets
+from deploy.terminal.command_line import CommandError
+from shared.errors import HookchainError
+from shared.fetch import Fetch
+from shared.jsontext import mappings_at
+from shared.retention import DAY_SECONDS
+from shared.store_ports import Documents
+
+ASK_SECONDS: Final = 10.0
+"""The longest time for which one provider is asked."""
+REJECTIONS: Final = LogQuery(functions=("receive",), severity="WARNING")
+FAULTS: Final = (CommandError, HookchainError, BackendError, ApiError, GcloudFault, GcloudMissing, NotSignedIn, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAccess:
+    """The ways to the facts, on one platform.
+
+    documents    opens the documents in which registered hooks are remembered
+    token        returns a provider's API token by the name of its secret; raises CommandError
+    receive_url  returns the URL before a source's name; None if no provider can call this platform
+    rejected     returns the log records since a time; None if the journal has the rejected requests
+    """
+
+    documents: Callable[[], AbstractAsyncContextManager[Documents | None]]
+    secrets: Callable[[], SecretBackend]
+    token: Callable[[str], str]
+    receive_url: Callable[[], str] | None = None
+    rejected: Callable[[float], Iterable[Record | None]] | None = None
+
+
+def local_access(folder: Path, secrets: Callable[[], SecretBackend], environ: Mapping[str, str]) -> SourceAccess:
+    def token(name: str) -> str:
+        try:
+            return read_secret(name, environ)
+        except ValueError as error:
+            raise CommandError(f"it needs the token {name!r}, which does not exist") from error
+
+    return SourceAccess(lambda: local.open_local_documents(folder), secrets, token)
+
+
+async def read_served_outside(state: Path, fetch: Fetch, now: float) -> Outside:
+    """Read the facts with the configuration and the env file that `hookchain dev` serves with this state folder."""
+    env_file = Path(running_dev.served_env_file(state) or checkout.own_env_file())
+    slices = {name: local.read_slice(state, name) or {} for name in ("receive", "transform")}
+    try:
+        environ = checkout.environ_with(env_file)
+        path = checkout.chosen_config(None, environ, state)
+        document = read_config_file(path).document if path else None
+        access = local_access(state, lambda: local_secrets(env_file, environ), environ)
+        return await read_outside(Configured(environ, path, document, slices), access, fetch, now)
+    except (ConfigFaults, DotenvFault, ValueError):  # a file that is being edited: the page shows its faults
+        return Outside()
+
+
+async def read_outside(configuration: Configured, access: SourceAccess, fetch: Fetch, now: float) -> Outside:
+    """Read the facts. What cannot be read is left out, or says why."""
+    sources = compiled_sources(configuration.slices["receive"])
+    names = sorted({name for source in sources.values() for name in secret_names(source)})
+    hooked = {
+        name: SourceConfig.model_validate(each)
+        for name, each in mappings_at(configuration.document, "sources").items()
+        if each.get("hook") and name in sources
+    }
+    secrets = await asyncio.to_thread(_secrets, access, names)
+    calls = [_registration(configuration, access, fetch, name, source, secrets) for name, source in hooked.items()]
+    registrations = dict(zip(hooked, await asyncio.gather(*calls), strict=True))
+    rejected = await asyncio.to_thread(_rejected, access, now)
+    return Outside(registrations, {name: each.set_at for name, each in secrets.items()}, rejected)
+
+
+def _secrets(access: SourceAccess, names: list[str]) -> Mapping[str, StoredSecret]:
+    try:
+        return access.secrets().find(names)
+    except FAULTS:
+        return {}
+
+
+def _rejected(access: SourceAccess, now: float) -> list[RequestEntry]:
+    if access.rejected is None:
+        return []
+    try:
+        return [each for record in access.rejected(now - DAY_SECONDS) if record and (each := _request(record))]
+    except FAULTS:
+        return []
+
+
+def _request(record: Record) -> RequestEntry | None:
+    status, source = record.document.get("status"), record.document.get("source")
+    if not isinstance(status, int) or status < 400 or not isinstance(source, str):
+        return None
+    code, detail = (str(record.document.get(name) or "") for name in ("code", "detail"))
+    return RequestEntry(record.at, str(record.document.get("method")), status, source, code, detail=detail)
+
+
+async def _registration(
+    configuration: Configured,
+    access: SourceAccess,
+    fetch: Fetch,
+    name: str,
+    source: SourceConfig,
+    secrets: Mapping[str, StoredSecret],
+) -> Registration:
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            return await _ask(configuration, access, fetch, name, source, secrets)
+    except TimeoutError:
+        return Registration(unknown=f"its provider did not answer within {ASK_SECONDS:.0f} s")
+    except FAULTS as fault:
+        text = fault.detail if isinstance(fault, HookchainError) else str(fault).partition("\n")[0]
+        return Registration(unknown=text.removeprefix(f"{name}: "))
+
+
+async def _ask(
+    configuration: Configured,
+    access: SourceAccess,
+    fetch: Fetch,
+    name: str,
+    source: SourceConfig,
+    secrets: Mapping[str, StoredSecret],
+) -> Registration:
+    """Compare the hooks at each place of the source. Raises what FAULTS has."""
+    hook = source.hook
+    assert hook
+    assert source.provider
+    assert source.secret
+    kind = KINDS[source.provider]
+    async with access.documents() as documents:
+        if documents is None:
+            raise CommandError("this state has no documents")
+        row = Row(documents, name)
+        await row.read()
+    remembered_url = next((each.url for each in row.hooks.values() if each.url), "")
+    if source.public_url:
+        url = source.public_url
+    elif access.receive_url:
+        url = f"{await asyncio.to_thread(access.receive_url)}/{name}"
+    else:
+        url = remembered_url
+    if not url:
+        raise CommandError("no hook was registered yet, and a provider cannot call this machine without a tunnel")
+    wanted = wanted_hook(configuration.slices["transform"], name, source, url)
+    token = await asyncio.to_thread(access.token, hook.token)
+    api = HookApi(name, kind, fetch, token, hook.token, url=hook.api or "", allow_private=hook.allow_private)
+    stored = secrets.get(source.secret)
+    fingerprints = [fingerprint(name, value) for value in stored.values] if stored else []
+    states = []
+    for at in hook.at or [""]:
+        hooks = await api.hooks(at)
+        states.append(hook_state(wanted, compare(kind, at, wanted, hooks, row.hooks.get(at), fingerprints)))
+    base = remembered_url.removesuffix(f"/{name}") if url == remembered_url and not access.receive_url else ""
+    return Registration(tuple(states), url="" if source.public_url else base)
+
+
+def hook_state(wanted: Wanted, difference: Difference) -> HookState:
+    """Return the state of the hook at a place. A pure function."""
+    hook = difference.hook
+    if hook is None or difference.action == "create":
+        return HookState(difference.at, "unregistered", difference.reasons)
+    has_all_events = hook.events is None or (wanted.events is not None and {*wanted.events} <= {*hook.events})
+    is_sending = hook.url == wanted.url and not hook.inactive and hook.has_secret and has_all_events
+    state: State = "registered" if is_sending else "broken"
+    return HookState(difference.at, state, difference.reasons, hook.note, hook.failed_at)

@@ -1,0 +1,294 @@
+"""The health of a source: one word, its reason, and the command that corrects it. `judge` is a pure function of facts.
+
+`hookchain status`, `hookchain doctor` and the page show the same.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from deploy.history.journal_view import EventQuery, EventSummary, JournalView
+from deploy.history.local_requests import HEADERS, RequestEntry
+from deploy.terminal.output import duration_text
+from shared import times
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
+from shared.retention import DAY_SECONDS
+
+SAMPLED_EVENTS: Final = 50
+LEAST_GAPS: Final = 3
+"""With fewer intervals between events, none of them is called usual."""
+LONGEST_GAPS: Final = 3
+"""A source without `silence` is overdue after this many times its longest interval, but not within a day."""
+MAX_REJECTED: Final = 500
+_MAX_DETAIL: Final = 300
+
+Word: TypeAlias = Literal["healthy", "quiet", "failing", "unregistered", "unknown"]
+State: TypeAlias = Literal["registered", "broken", "unregistered"]
+
+
+class HookState(NamedTuple):
+    """The hook of a source at one place, as its provider describes it.
+
+    state        `broken` if the provider sends no events to this source, or not all that the routes need
+    differences  from the configuration
+    report       what the provider reports of its last deliveries, if they failed
+    reported_at  when that was, in Unix seconds; None if the provider does not say it
+    """
+
+    at: str
+    state: State
+    differences: tuple[str, ...] = ()
+    report: str = ""
+    reported_at: float | None = None
+
+
+class Registration(NamedTuple):
+    """The hooks of a source that has `hook` in the configuration.
+
+    unknown  why the provider could not be asked; empty if it was
+    url      the public URL that the commands need as --url; empty if they find it
+    """
+
+    hooks: tuple[HookState, ...] = ()
+    unknown: str = ""
+    url: str = ""
+
+    @property
+    def word(self) -> str:
+        if self.unknown:
+            return "unknown"
+        states = {each.state for each in self.hooks}
+        if "unregistered" in states:
+            return "no"
+        is_different = "broken" in states or any(each.differences for each in self.hooks)
+        return "differs" if is_different else "yes"
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The facts about all sources that the journal does not have.
+
+    registrations  of the sources with `hook`
+    secrets        when each secret of the configuration was set, by its name; None if that is not known
+    rejected       the newest requests that were rejected, where the journal does not have them
+    """
+
+    registrations: Mapping[str, Registration] = field(default_factory=dict)
+    secrets: Mapping[str, float | None] = field(default_factory=dict)
+    rejected: Sequence[RequestEntry] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """The facts about a source.
+
+    registration     None without `hook`: Hookchain cannot know whether the sender has the URL
+    secret_set_at    when the oldest of its secrets was set; None if that is not known
+    usual_seconds    the median interval between its last events; None if there were too few
+    overdue_seconds  after how long without an event it is overdue; None if that is not known
+    rejected         its last request that was rejected
+    """
+
+    source: str
+    registration: Registration | None = None
+    secret_set_at: float | None = None
+    last_at: float | None = None
+    usual_seconds: float | None = None
+    overdue_seconds: float | None = None
+    rejected: RequestEntry | None = None
+
+    def is_overdue(self, now: float) -> bool:
+        return (
+            self.last_at is not None and self.overdue_seconds is not None and now - self.last_at > self.overdue_seconds
+        )
+
+
+class Health(NamedTuple):
+    """`command` corrects it or shows more; empty if nothing is to be done."""
+
+    word: Word
+    reason: str
+    command: str = ""
+
+
+def judge(facts: SourceFacts, now: float, where: str = "") -> Health:
+    """Return the health by the first rule that applies. `where` is the options of the deployment, after a space."""
+    rules = (_unregistered, _broken, _reported, _rejected, _overdue, _without_events)
+    found = next((health for rule in rules if (health := rule(facts, now))), None) or _healthy(facts, now)
+    return found._replace(command=f"{found.command}{where}") if found.command else found
+
+
+def _unregistered(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
+    hooks = facts.registration.hooks if facts.registration else ()
+    missing = [each for each in hooks if each.state == "unregistered"]
+    return Health("unregistered", _listed(missing), _hooks(facts, "apply")) if missing else None
+
+
+def _broken(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
+    hooks = facts.registration.hooks if facts.registration else ()
+    broken = [each for each in hooks if each.state == "broken"]
+    return Health("failing", _listed(broken), _hooks(facts, "apply")) if broken else None
+
+
+def _reported(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
+    """Apply to failures that no accepted event is known to have followed."""
+    hooks = facts.registration.hooks if facts.registration else ()
+    last_at = facts.last_at or 0.0
+    failed = [each for each in hooks if each.report and (each.reported_at is None or each.reported_at > last_at)]
+    if not failed:
+        return None
+    reports = "; ".join(_at(each, each.report) for each in failed)
+    return Health("failing", reports, "hookchain logs --function receive --since 1d")
+
+
+def _rejected(facts: SourceFacts, now: float) -> Health | None:
+    rejected = facts.rejected
+    if rejected is None or (facts.last_at is not None and facts.last_at >= rejected.at):
+        return None
+    reason = f"its last request was rejected {_ago(rejected.at, now)}: {rejection_text(rejected)}"
+    if rejected.status >= 500:
+        return Health("failing", reason, "hookchain doctor")
+    if rejected.status not in (401, 403):
+        return Health("failing", reason, "hookchain logs --function receive --since 1d")
+    is_known = facts.registration is not None and not facts.registration.unknown
+    return Health("failing", reason, _hooks(facts, "plan") if is_known else f"hookchain sources {facts.source}")
+
+
+def _overdue(facts: SourceFacts, now: float) -> Health | None:
+    if not facts.is_overdue(now) or facts.last_at is None or facts.overdue_seconds is None:
+        return None
+    usual = "" if facts.usual_seconds is None else f", and one usually comes every {duration_text(facts.usual_seconds)}"
+    reason = f"its last event came {_ago(facts.last_at, now)}{usual}"
+    if facts.registration is None:
+        return Health("quiet", reason, f"hookchain sources {facts.source}")
+    return Health("quiet", _with_unknown(reason, facts), _hooks(facts, "plan"))
+
+
+def _without_events(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
+    if facts.last_at is not None or (facts.registration and not facts.registration.unknown):
+        return None
+    if facts.registration:
+        return Health("unknown", _with_unknown("it has no event yet", facts), _hooks(facts, "plan"))
+    return Health("unknown", "it has no event yet", f"hookchain sources {facts.source}")
+
+
+def _healthy(facts: SourceFacts, now: float) -> Health:
+    reason = "it has no event yet" if facts.last_at is None else f"its last event came {_ago(facts.last_at, now)}"
+    if facts.registration is None:
+        return Health("healthy", reason)
+    if facts.registration.unknown:
+        return Health("healthy", _with_unknown(reason, facts))
+    different = [each for each in facts.registration.hooks if each.differences]
+    if different:
+        return Health("healthy", f"{reason}; {_listed(different)}", _hooks(facts, "apply"))
+    return Health("healthy", f"{reason}; it is registered" if facts.last_at is None else reason)
+
+
+def _hooks(facts: SourceFacts, action: str) -> str:
+    url = facts.registration.url if facts.registration else ""
+    return f"hookchain hooks {action} {facts.source}{f' --url {url}' if url else ''}"
+
+
+def _with_unknown(reason: str, facts: SourceFacts) -> str:
+    unknown = facts.registration.unknown if facts.registration else ""
+    return f"{reason}; not known whether it is registered: {unknown}" if unknown else reason
+
+
+def _listed(hooks: Sequence[HookState]) -> str:
+    return "; ".join(_at(each, "; ".join(each.differences)) for each in hooks)
+
+
+def _at(hook: HookState, text: str) -> str:
+    return f"{hook.at}: {text}" if hook.at else text
+
+
+def _ago(at: float, now: float) -> str:
+    return f"{duration_text(now - at)} ago"
+
+
+def rejection_text(request: RequestEntry) -> str:
+    """Return the code and the detail, without the names of the headers."""
+    detail = request.detail.partition(HEADERS)[0][:_MAX_DETAIL]
+    return ": ".join(filter(None, (f"{request.status} {request.code or ''}".strip(), detail)))
+
+
+# Facts
+
+
+def read_facts(
+    reader: JournalView, receive: JsonObject, silences: Mapping[str, float], outside: Outside
+) -> Iterator[SourceFacts]:
+    """Yield the facts about each source of receive's slice. `silences`: by source, the seconds of its `silence`."""
+    newest_rejected: dict[str, RequestEntry] = {}
+    for request in [*outside.rejected, *reader.rejected(MAX_REJECTED)]:
+        before = newest_rejected.get(request.source)
+        if before is None or before.at < request.at:
+            newest_rejected[request.source] = request
+    for name, source in mapping_at(receive, "sources").items():
+        events = reader.events(EventQuery(source=name, limit=SAMPLED_EVENTS)).events
+        usual, overdue = intervals(events)
+        yield SourceFacts(
+            source=name,
+            registration=outside.registrations.get(name),
+            secret_set_at=oldest_secret(source, outside.secrets),
+            last_at=events[0].received_at if events else None,
+            usual_seconds=usual,
+            overdue_seconds=silences.get(name, overdue),
+            rejected=newest_rejected.get(name),
+        )
+
+
+def intervals(events: Sequence[EventSummary]) -> tuple[float | None, float | None]:
+    """Return the median interval between events, newest first, and after how long without one they are overdue."""
+    received = sorted(each.received_at for each in events)
+    gaps = [later - earlier for earlier, later in pairwise(received)]
+    if len(gaps) < LEAST_GAPS:
+        return None, None
+    return median(gaps), max(DAY_SECONDS, LONGEST_GAPS * max(gaps))
+
+
+def secret_names(source: Json) -> set[str]:
+    auth = value_at(source, "auth")
+    return {str(entry["secret"]) for entry in objects_at(auth if isinstance(auth, list) else []) if "secret" in entry}
+
+
+def oldest_secret(source: Json, secrets: Mapping[str, float | None]) -> float | None:
+    known = [set_at for name in secret_names(source) if (set_at := secrets.get(name)) is not None]
+    return min(known, default=None)
+
+
+def health_document(facts: SourceFacts, now: float, where: str = "") -> JsonObject:
+    """Return the facts and the health as JSON."""
+    health, rejected, registration = judge(facts, now, where), facts.rejected, facts.registration
+    hooks: list[Json] = [_hook_document(each) for each in registration.hooks] if registration else []
+    return {
+        "source": facts.source,
+        "health": health.word,
+        "reason": health.reason,
+        "command": health.command or None,
+        "registered": registration.word if registration else None,
+        "registration_unknown": (registration.unknown or None) if registration else None,
+        "hooks": hooks,
+        "secret_set_at": _time(facts.secret_set_at),
+        "last_at": _time(facts.last_at),
+        "usual_seconds": facts.usual_seconds,
+        "overdue": facts.is_overdue(now),
+        "last_rejected": {"at": _time(rejected.at), "reason": rejection_text(rejected)} if rejected else None,
+    }
+
+
+def _hook_document(hook: HookState) -> JsonObject:
+    differences: list[Json] = list(hook.differences)
+    return {
+        "at": hook.at,
+        "state": hook.state,
+        "differences": differences,
+        "report": hook.report or None,
+        "reported_at": _time(hook.reported_at),
+    }
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else times.rfc3339(seconds)

@@ -1,0 +1,203 @@
+"""The health of a source: the word, the reason and the command that follow from its facts."""
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from deploy.history.journal_view import EventSummary
+from deploy.history.local_requests import RequestEntry
+from deploy.history.source_access import hook_state
+from deploy.history.source_health import (
+    HookState,
+    Registration,
+    SourceFacts,
+    health_document,
+    intervals,
+    judge,
+    oldest_secret,
+)
+from deploy.hooks.comparison import Difference
+from deploy.hooks.kind import Hook, Wanted
+
+NOW: Final = 1_772_366_400.0  # 2026-03-01T12:00:00Z
+DAY: Final = 86_400.0
+WHERE: Final = " --platform gcp"
+URL: Final = "https://hooks.example.com/shop"
+LOGS: Final = f"hookchain logs --function receive --since 1d{WHERE}"
+APPLY: Final = f"hookchain hooks apply shop{WHERE}"
+PLAN: Final = f"hookchain hooks plan shop{WHERE}"
+SOURCES: Final = f"hookchain sources shop{WHERE}"
+LIVELY: Final = SourceFacts("shop", last_at=NOW - 180, usual_seconds=240.0, overdue_seconds=DAY)
+QUIET: Final = replace(LIVELY, last_at=NOW - 7 * DAY)
+REGISTERED: Final = Registration((HookState("acme/shop", "registered"),))
+UNKNOWN: Final = Registration(unknown="it needs the token 'shop-token', which does not exist")
+
+
+def hooks(*states: HookState) -> Registration:
+    return Registration(states)
+
+
+def rejected(status: int, code: str, detail: str = "", ago: float = 60.0) -> RequestEntry:
+    return RequestEntry(NOW - ago, "POST", status, "shop", code, detail=detail)
+
+
+def reported(at: float | None) -> Registration:
+    return hooks(HookState("acme/shop", "registered", (), "its last delivery failed: 502 Bad Gateway", at))
+
+
+@pytest.mark.parametrize(
+    ("facts", "word", "reason", "command"),
+    [
+        (LIVELY, "healthy", "its last event came 3 min ago", ""),
+        (replace(LIVELY, registration=REGISTERED), "healthy", "its last event came 3 min ago", ""),
+        (
+            replace(LIVELY, registration=UNKNOWN),
+            "healthy",
+            "its last event came 3 min ago; not known whether it is registered: it needs the token 'shop-token', "
+            "which does not exist",
+            "",
+        ),
+        (
+            replace(LIVELY, registration=hooks(HookState("acme/shop", "registered", ("Hookchain did not make it",)))),
+            "healthy",
+            "its last event came 3 min ago; acme/shop: Hookchain did not make it",
+            APPLY,
+        ),
+        (SourceFacts("shop", REGISTERED), "healthy", "it has no event yet; it is registered", ""),
+        (SourceFacts("shop"), "unknown", "it has no event yet", SOURCES),
+        (
+            SourceFacts("shop", UNKNOWN),
+            "unknown",
+            "it has no event yet; not known whether it is registered: it needs the token 'shop-token', "
+            "which does not exist",
+            PLAN,
+        ),
+        (QUIET, "quiet", "its last event came 7 d ago, and one usually comes every 4 min", SOURCES),
+        (replace(QUIET, usual_seconds=None), "quiet", "its last event came 7 d ago", SOURCES),
+        (
+            replace(QUIET, registration=REGISTERED),
+            "quiet",
+            "its last event came 7 d ago, and one usually comes every 4 min",
+            PLAN,
+        ),
+        (
+            replace(QUIET, registration=hooks(HookState("acme/shop", "unregistered", ("the hook is gone",)))),
+            "unregistered",
+            "acme/shop: the hook is gone",
+            APPLY,
+        ),
+        (
+            replace(
+                LIVELY, registration=Registration((HookState("", "unregistered", ("no hook",)),), url="https://t.x")
+            ),
+            "unregistered",
+            "no hook",
+            f"hookchain hooks apply shop --url https://t.x{WHERE}",
+        ),
+        (
+            replace(LIVELY, registration=hooks(HookState("acme", "broken", ("it is not active", "it has no secret")))),
+            "failing",
+            "acme: it is not active; it has no secret",
+            APPLY,
+        ),
+        (replace(LIVELY, registration=reported(None)), "failing", "acme/shop: its last delivery failed: 502 Bad", LOGS),
+        (replace(LIVELY, registration=reported(NOW - 60)), "failing", "acme/shop: its last delivery failed", LOGS),
+        (replace(LIVELY, registration=reported(NOW - 600)), "healthy", "its last event came 3 min ago", ""),
+        (
+            replace(QUIET, rejected=rejected(401, "signature_mismatch", "it does not match. Headers: x-a")),
+            "failing",
+            "its last request was rejected 60 s ago: 401 signature_mismatch: it does not match",
+            SOURCES,
+        ),
+        (replace(QUIET, registration=UNKNOWN, rejected=rejected(401, "a")), "failing", "its last request was", SOURCES),
+        (replace(QUIET, registration=REGISTERED, rejected=rejected(401, "a")), "failing", "its last request was", PLAN),
+        (replace(QUIET, rejected=rejected(422, "schema_mismatch")), "failing", "its last request was rejected", LOGS),
+        (
+            replace(QUIET, rejected=rejected(503, "secret_unavailable")),
+            "failing",
+            "its last request was rejected 60 s ago: 503 secret_unavailable",
+            f"hookchain doctor{WHERE}",
+        ),
+        (replace(LIVELY, rejected=rejected(401, "a", ago=600.0)), "healthy", "its last event came 3 min ago", ""),
+    ],
+)
+def test_the_first_rule_that_applies_decides(facts: SourceFacts, word: str, reason: str, command: str) -> None:
+    health = judge(facts, NOW, WHERE)
+    assert (health.word, health.command) == (word, command)
+    assert health.reason.startswith(reason)
+
+
+WANTED: Final = Wanted("shop", URL, ("issues", "push"))
+HOOK: Final = Hook("1", URL, ("issues", "push"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hook", "state"),
+    [
+        (WANTED, HOOK, "registered"),
+        (WANTED, HOOK._replace(events=None), "registered"),
+        (WANTED, HOOK._replace(events=("issues", "push", "star")), "registered"),
+        (WANTED, HOOK._replace(events=("push",)), "broken"),
+        (WANTED._replace(events=None), HOOK, "broken"),
+        (WANTED, HOOK._replace(url="https://elsewhere.example.com"), "broken"),
+        (WANTED, HOOK._replace(inactive="it is not active"), "broken"),
+        (WANTED, HOOK._replace(has_secret=False), "broken"),
+        (WANTED, None, "unregistered"),
+    ],
+)
+def test_a_hook_is_broken_where_events_cannot_arrive(wanted: Wanted, hook: Hook | None, state: str) -> None:
+    found = hook_state(wanted, Difference("acme/shop", "change" if hook else "create", ("a reason",), hook))
+    assert (found.state, found.differences) == (state, ("a reason",))
+
+
+def events_at(*received: float) -> list[EventSummary]:
+    return [EventSummary(1, "e", "shop", None, None, None, at, None, 0, "delivered") for at in received]
+
+
+@pytest.mark.parametrize(
+    ("received", "usual", "overdue"),
+    [
+        ((), None, None),
+        ((NOW, NOW - 60, NOW - 120), None, None),
+        ((NOW, NOW - 60, NOW - 120, NOW - 3_600), 60.0, DAY),
+        ((NOW, NOW - 60, NOW - 61, NOW - 10 * DAY), 60.0, 3 * (10 * DAY - 61)),
+    ],
+)
+def test_a_source_is_overdue_after_three_of_its_longest_intervals_and_a_day(
+    received: tuple[float, ...], usual: float | None, overdue: float | None
+) -> None:
+    assert intervals(events_at(*received)) == (usual, overdue)
+
+
+@pytest.mark.parametrize(
+    ("registration", "word"),
+    [
+        (UNKNOWN, "unknown"),
+        (REGISTERED, "yes"),
+        (hooks(HookState("a", "registered", ("differs",))), "differs"),
+        (hooks(HookState("a", "broken")), "differs"),
+        (hooks(HookState("a", "broken"), HookState("b", "unregistered")), "no"),
+    ],
+)
+def test_what_is_registered_is_one_word(registration: Registration, word: str) -> None:
+    assert registration.word == word
+
+
+def test_the_age_is_that_of_the_oldest_secret() -> None:
+    source = {"auth": [{"secret": "a"}, {"secret": "b"}, {"secret": "unknown"}, {"scheme": "jwt"}]}
+    assert oldest_secret(source, {"a": NOW, "b": NOW - 60, "unknown": None}) == NOW - 60  # type: ignore[arg-type]
+    assert oldest_secret({"auth": "none"}, {"a": NOW}) is None
+
+
+def test_the_document_has_the_facts_and_the_health() -> None:
+    facts = replace(QUIET, registration=reported(NOW - 60), rejected=rejected(401, "a", ago=8 * DAY))
+    document = health_document(facts, NOW)
+    assert (document["health"], document["registered"], document["overdue"]) == ("failing", "yes", True)
+    assert document["last_rejected"] == {"at": "2026-02-21T12:00:00.000Z", "reason": "401 a"}
+    assert document["hooks"] == [
+        {
+            **{"at": "acme/shop", "state": "registered", "differences": []},
+            **{"report": "its last delivery failed: 502 Bad Gateway", "reported_at": "2026-03-01T11:59:00.000Z"},
+        }
+    ]

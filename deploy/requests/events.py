@@ -181,7 +181,7 @@ def _json_object(path: Path, content: bytes) -> JsonObject:
 def first_location(location: Json) -> str | None:
     """Return the first of one or several locations; None if all are expressions, at which nothing can be put."""
     listed = location if isinstance(location, list) else [location]
-    return next((each for each in listed if isinstance(each, str) and "." in each), None)
+    return next((each for each in listed if isinstance(each, str) and "." in each and " if " not in each), None)
 
 
 MAX_FIELDS: Final = 20

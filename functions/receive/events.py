@@ -78,6 +78,8 @@ def text_at(location: Location, item: Item) -> str | None:
     """Return the text or number at a location as it was sent; None for objects, lists, truth values and null."""
     match location.kind:
         case "data":
+            if location.condition and first_value_at(location.condition, item.data) is None:
+                return None
             value = first_value_at(location.path, item.data)
         case "header":
             return item.request.header(location.path[0])
@@ -421,14 +423,18 @@ def _event(
 
 
 def _time(text: str) -> str | None:
-    """Convert RFC 3339, Unix seconds or Unix milliseconds to RFC 3339; None for anything else."""
+    """Convert RFC 3339, Unix seconds or Unix milliseconds to RFC 3339; None for anything else.
+
+    A space before the zone is accepted, as in GitLab's `2026-03-01 12:00:00 UTC` and `2026-03-01 12:00:00 +0200`.
+    """
     try:
         number = float(text)
         return times.rfc3339(number / 1000 if number > 1e11 else number)
     except (ValueError, OverflowError, OSError):
         pass
+    zoned = text.replace(" UTC", "Z").replace(" +", "+").replace(" -", "-")
     try:
-        return times.rfc3339(times.unix_seconds(text))
+        return times.rfc3339(times.unix_seconds(zoned))
     except (ValueError, OverflowError, OSError):
         return None
 

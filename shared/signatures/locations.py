@@ -2,7 +2,8 @@
 dotted path in the parsed body such as `data.sender.login`, in which `*` stands for each element of a list.
 
 Some settings take more: `signature.KEY` is an item of a signature header that is a list of pairs; `body.path` looks in
-the whole body where `data` is one item of it; `beside.KEY` is the name of the one other key in `data`; ` + ` joins two.
+the whole body where `data` is one item of it; `beside.KEY` is the name of the one other key in `data`; ` + ` joins two;
+`data.a if data.b` holds nothing unless there is a value at `data.b`.
 
 Own code, not JMESPath: importing jmespath takes 9 ms, and a sender waits for receive's start.
 """
@@ -26,10 +27,14 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 
 class Location(NamedTuple):
-    """`kind` is header, query, form, data, body, beside or signature. A header's name is in lower case."""
+    """`kind` is header, query, form, data, body, beside or signature. A header's name is in lower case.
+
+    `condition` is a path in the data, of an event's facts only: without a value there, the location holds nothing.
+    """
 
     kind: str
     path: tuple[str, ...]
+    condition: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -53,9 +58,10 @@ Conditions = tuple[tuple[Location, str | bool], ...]
 @lru_cache(maxsize=512)
 def parse_location(text: str) -> Location:
     """Parse a location that the configuration's model has checked."""
+    text, _, condition = text.partition(" if data.")
     kind, _, rest = text.partition(".")
     if kind in _DOTTED:
-        return Location(kind, tuple(rest.split(".")))
+        return Location(kind, tuple(rest.split(".")), tuple(condition.split(".")) if condition else ())
     return Location(kind, (rest.lower() if kind == "header" else rest,))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.jsontext import Json
+from shared.signatures.locations import first_value_at
 from tests.receiving import Receiving
 
 SECRET: Final = "a-github-secret-of-some-length"
@@ -24,11 +25,21 @@ def examples(folder: Path) -> Iterator[tuple[str, bytes, Json]]:
                 yield event["name"], json.dumps(example, indent=2, ensure_ascii=False).encode(), example
 
 
-async def test_all_of_githubs_examples_are_accepted_with_type_id_subject_and_actor(
+SUBJECTS: Final = ("repository.full_name", "organization.login", "installation.account.login")
+TIMED: Final = ("push", "pull_request", "issue", "workflow_run", "check_suite", "discussion")
+
+
+def text_in(example: Json, path: str) -> Json:
+    return first_value_at(path.split("."), example)
+
+
+async def test_all_of_githubs_examples_are_accepted_with_type_action_id_subject_actor_and_time(
     node_package: Callable[[str], Path],
 ) -> None:
     receiving = github()
     tried: set[str] = set()
+    without_subject: set[str] = set()
+    timed = 0
     for number, (name, body, example) in enumerate(examples(node_package("@octokit/webhooks-examples"))):
         signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         headers = [
@@ -38,11 +49,18 @@ async def test_all_of_githubs_examples_are_accepted_with_type_id_subject_and_act
             ("X-Hub-Signature-256", signature),
         ]
         [event] = await receiving.events(headers, body)
-        assert isinstance(example, dict)
-        sender, repository = example.get("sender"), example.get("repository")
         assert (event.type, event.deliveryid) == (name, f"delivery-{number}")
-        assert event.actor == (sender["login"] if isinstance(sender, dict) else None)
-        assert event.subject == (repository["full_name"] if isinstance(repository, dict) else None)
+        assert event.action == text_in(example, "action")
+        assert event.actor == text_in(example, "sender.login")
+        subjects = [text for path in SUBJECTS if (text := text_in(example, path))]
+        assert event.subject == subjects[0] if subjects else True
+        if event.subject is None:
+            without_subject.add(name)
+        if name.startswith(TIMED):
+            assert event.time is not None, (name, event.action)
+        timed += event.time is not None
         assert event.data == example
         tried.add(name)
     assert len(tried) > 40
+    assert without_subject == {"enterprise", "github_app_authorization"}
+    assert timed > 250

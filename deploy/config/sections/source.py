@@ -38,14 +38,18 @@ from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import SECRET_NAME
 
-_LOCATION: Final = re.compile(r"(header|query|beside)\.[^\s.]+|(data|body)(\.[^.\s]+)+")
+_LOCATION: Final = re.compile(
+    r"(header|query|beside)\.[^\s.]+|(data|body)(\.[^.\s]+)+|data(\.[^.\s]+)+ if data(\.[^.\s]+)+"
+)
 _FIELD: Final = re.compile(r"(?!(header|query|beside|data|body)\.)[A-Za-z_]\w*(\.\w+)+")
 """A path that lacks its beginning."""
 
 
 def _location(text: str) -> str:
     if not all(_LOCATION.fullmatch(part) for part in text.split(" + ")):
-        known = "header.NAME, query.NAME or data.path.to.field; ` + ` joins two"
+        known = (
+            "header.NAME, query.NAME or data.path.to.field; ` + ` joins two; `data.a if data.b` needs a value at both"
+        )
         if text.isidentifier():
             meant = f"`data.{text}` is a field of the body, `header.{text}` a header"
         else:

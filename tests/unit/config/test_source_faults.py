@@ -41,6 +41,11 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("provider: our_own_shop, secret: k", "`hookchain providers` lists them; any other sender needs `auth`"),
         ("provider: github, secret: GITHUB_SECRET", "got 'GITHUB_SECRET'; did you mean 'github-secret'?"),
         ("auth: bearer", "auth: must be a scheme, such as `{scheme: bearer, secret: NAME}`, or `none`; got 'bearer'"),
+        (
+            "auth: none, actor: header.x if data.y",
+            "actor: must be a location: header.NAME, query.NAME or data.path.to.field",
+        ),
+        ("auth: none, actor: data.x if y", "`data.a if data.b` needs a value at both"),
         ("auth: none, type: item.kind", "type: must be a location: `data.item.kind` is a field of the body"),
         ("auth: none, unpack: header.x", "unpack: must be a path in the body"),
         ("auth: none, form: {origins: 'https://a.example', thanks: /thanks}", "form.thanks: must be the URL of a page"),

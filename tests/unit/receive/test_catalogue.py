@@ -461,6 +461,68 @@ async def test_an_event_has_its_senders_type_and_id(provider: str, sample: str, 
     assert (event.type, event.deliveryid is not None) == (type_, has_id)
 
 
+PUSHED: Final[Json] = {"before": "95790bf8", "user_username": "ann", "project": {"path_with_namespace": "farm/shop"}}
+JOINED: Final[Json] = {"event_name": "user_add_to_group", "group_path": "farm", "user_username": "ann"}
+JOB: Final[Json] = {
+    "project_name": "farm/shop",
+    "user": {"name": "Ann"},
+    "build_started_at": None,
+    "build_created_at": "2021-02-23 02:41:37 UTC",
+}
+NOTED: Final[Json] = {
+    "user": {"username": "ann"},
+    "project": {"path_with_namespace": "farm/shop"},
+    "object_attributes": {"updated_at": "2015-05-17 18:08:09 UTC"},
+}
+DEPLOYED: Final[Json] = {
+    "user": {"username": "ann"},
+    "project": {"path_with_namespace": "farm/shop"},
+    "status_changed_at": "2021-04-28 21:50:00 +0200",
+}
+GARDEN: Final[Json] = {"slug": "shop", "project": {"key": "FARM"}}
+BY_ANN: Final[JsonObject] = {"actor": {"name": "ann"}, "date": "2019-03-01T10:08:35+0100"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "body", "facts"),
+    [
+        ("github", {"organization": {"login": "acme"}, "sender": {"login": "ann"}}, ("acme", "ann", None)),
+        ("github", {"installation": {"account": {"login": "acme"}}}, ("acme", None, None)),
+        (
+            "github",
+            {"repository": {"full_name": "acme/shop", "pushed_at": 1557933657}, "pusher": {"name": "ann"}},
+            ("acme/shop", None, "2019-05-15T15:20:57.000Z"),
+        ),
+        ("github", {"repository": {"full_name": "acme/shop", "pushed_at": 1557933657}}, ("acme/shop", None, None)),
+        ("github", {"issue": {"updated_at": "2019-05-15T15:20:18Z"}}, (None, None, "2019-05-15T15:20:18.000Z")),
+        ("gitlab", PUSHED, ("farm/shop", "ann", None)),
+        ("gitlab", JOINED, ("farm", None, None)),
+        ("gitlab", JOB, ("farm/shop", None, "2021-02-23T02:41:37.000Z")),
+        ("gitlab", NOTED, ("farm/shop", "ann", "2015-05-17T18:08:09.000Z")),
+        ("gitlab", DEPLOYED, ("farm/shop", "ann", "2021-04-28T19:50:00.000Z")),
+        (
+            "gitlab",
+            {"event_name": "user_add_to_team", "project_path_with_namespace": "farm/shop", "user_username": "ann"},
+            ("farm/shop", None, None),
+        ),
+        ("gitlab", {"event_name": "group_rename", "path": "shop", "full_path": "farm/shop"}, ("farm/shop", None, None)),
+        ("gitlab", {"event_name": "user_create", "username": "ann"}, ("ann", None, None)),
+        ("bitbucket_server", {"repository": GARDEN, **BY_ANN}, ("FARM.shop", "ann", "2019-03-01T09:08:35.000Z")),
+        (
+            "bitbucket_server",
+            {"pullRequest": {"toRef": {"repository": GARDEN}}, **BY_ANN},
+            ("FARM.shop", "ann", "2019-03-01T09:08:35.000Z"),
+        ),
+        ("bitbucket_server", {"new": GARDEN, **BY_ANN}, ("FARM.shop", "ann", "2019-03-01T09:08:35.000Z")),
+    ],
+)
+async def test_an_event_says_what_it_is_about_who_caused_it_and_when(
+    provider: str, body: Json, facts: tuple[str | None, str | None, str | None]
+) -> None:
+    [event] = await received(provider, body)
+    assert (event.subject, event.actor, event.time) == facts
+
+
 @pytest.mark.parametrize(
     ("provider", "body", "headers", "event"),
     [

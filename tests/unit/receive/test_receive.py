@@ -192,7 +192,13 @@ async def test_without_a_delivery_id_the_body_names_the_event_where_the_source_s
     assert ids[0] == ids[1] != ids[2]
 
 
-@pytest.mark.parametrize("at", ["2026-03-01T13:00:05+01:00", 1_772_366_405, "1772366405", 1_772_366_405_000])
+@pytest.mark.parametrize(
+    "at",
+    [
+        *("2026-03-01T13:00:05+01:00", "20260301T120005Z", 1_772_366_405, "1772366405", 1_772_366_405_000),
+        *("2026-03-01 12:00:05 UTC", "2026-03-01 13:00:05 +0100", "2026-03-01 07:00:05 -0500"),
+    ],
+)
 async def test_a_time_is_read_as_rfc_3339_and_as_unix_seconds_and_milliseconds(posting: Posting, at: Json) -> None:
     time = (await accepted(posting, "/open", {"at": at})).time
     assert time is not None

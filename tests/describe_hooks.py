@@ -2,7 +2,8 @@
 
   npm pack @octokit/openapi@23.0.2 && tar xzf octokit-openapi-23.0.2.tgz
   npm pack @linear/sdk@98.0.0 && tar xzf linear-sdk-98.0.0.tgz --one-top-level=linear
-  pip install --no-deps --target pip python-gitlab==8.6.0 python-telegram-bot==22.8 squareup==46.0.0.20260916
+  pip install --no-deps --target pip python-gitlab==8.6.0 python-telegram-bot==22.8 squareup==46.0.0.20260916 \\
+      pyairtable==3.5.1
   python -m tests.describe_hooks package pip linear/package
 
 The stand-ins of tests/hook_providers.py check each request and each of their answers with it.
@@ -90,6 +91,18 @@ def square(folder: Path) -> JsonObject:
     }
 
 
+def airtable(folder: Path) -> JsonObject:
+    """Return the names of the fields as Airtable has them, which pyairtable translates."""
+    names = ("Webhook", "CreateWebhook", "CreateWebhookResponse", "WebhookSpecification")
+    file = folder / "pyairtable/models/webhook.py"
+    found: JsonObject = {"source": _version(folder, "pyairtable")}
+    for name in names:
+        fields = _fields(file, name)
+        assert isinstance(fields, list)
+        found[name] = [re.sub(r"_(\w)", lambda letter: letter[1].upper(), str(each)) for each in fields]
+    return found
+
+
 def linear(folder: Path) -> JsonObject:
     """Return the fields of the inputs and of a webhook, from the types of the library."""
     package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
@@ -135,5 +148,6 @@ if __name__ == "__main__":
     packages = Path(sys.argv[2])
     found: JsonObject = {"made_at": today, "github": github(Path(sys.argv[1]))}
     found |= {"gitlab": gitlab(packages), "telegram": telegram(packages), "square": square(packages)}
+    found["airtable"] = airtable(packages)
     found["linear"] = linear(Path(sys.argv[3]))
     TARGET.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -363,5 +363,55 @@ class Linear(HookProvider):
         return shown
 
 
+class Airtable(HookProvider):
+    """Webhooks of a base, with the fields of the library. They end after seven days."""
+
+    host = "https://api.airtable.com"
+    base = "/v0/bases/appAbCdEfGhIjKlMn/webhooks"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends_at = "2126-12-01T00:00:00.000Z"
+
+    def act(self, request: Outgoing, path: str) -> Answer:
+        id, _, verb = path.removeprefix(self.base).removeprefix("/").partition("/")
+        if not path.startswith(self.base) or (id and id not in self.hooks):
+            return 404, {"error": {"type": "NOT_FOUND", "message": "Could not find what you are looking for"}}
+        body: JsonObject = json.loads(request.body) if request.body else {}
+        described = mapping_at(descriptions(), "airtable")
+        match request.method, verb:
+            case "GET", "":
+                return 200, {"webhooks": [self._shown(each) for each in self.hooks.values()]}
+            case "DELETE", "":
+                del self.hooks[id]
+                return 200, None
+            case "POST", "enableNotifications":
+                assert body.keys() == {"enable"}
+                self.hooks[id]["areNotificationsEnabled"] = body["enable"]
+                return 200, None
+            case "POST", "refresh":
+                self.hooks[id]["expirationTime"] = self.ends_at
+                return 200, {"expirationTime": self.ends_at}
+        assert not id
+        assert {*body} <= {*_texts(described["CreateWebhook"])}
+        new = f"ach{self.new_id()}"
+        flags: JsonObject = {"areNotificationsEnabled": True, "isHookEnabled": True, "cursorForNextPayload": 1}
+        self.hooks[new] = {
+            "id": new,
+            "expirationTime": self.ends_at,
+            **flags,
+            **body,
+            "secret": f"{new}IsTheSecret+/A==",
+        }
+        answer: JsonObject = {"id": new, "macSecretBase64": self.hooks[new]["secret"], "expirationTime": self.ends_at}
+        assert answer.keys() == {*_texts(described["CreateWebhookResponse"])}
+        return 200, answer
+
+    def _shown(self, hook: JsonObject) -> JsonObject:
+        shown = {name: value for name, value in hook.items() if name != "secret"}
+        assert {*shown} <= {*_texts(mapping_at(descriptions(), "airtable")["Webhook"])}
+        return shown
+
+
 def _texts(value: Json) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list) else []

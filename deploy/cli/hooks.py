@@ -401,6 +401,7 @@ _VERBS: Final = {
     "none": "",
     "create": "create",
     "change": "change",
+    "extend": "extend",
     "renew": "create another and delete this one",
     "finish": "finish",
     "delete": "delete",

@@ -72,12 +72,16 @@ class HookApi:
         has_id = self.kind.is_single or (len(listed) == 1 and listed[0].id)
         if not has_id or (self.kind.secret and not secret):
             raise LostAnswer(f"{self.kind.title} answered without the hook's id or secret")
-        return Created(listed[0], secret)
+        return Created(listed[0]._replace(url=listed[0].url or wanted.url), secret)
 
     async def change(self, at: str, wanted: Wanted, hook: Hook) -> None:
         """Raises LostAnswer and CommandError."""
         body = self.kind.body("change", wanted._replace(replaces=hook))
         await self._ask("change", at, self._path("change", at, hook.id), body)
+
+    async def extend(self, at: str, hook: Hook) -> None:
+        """Postpone the end of a hook that expires. Raises LostAnswer and CommandError."""
+        await self._ask("extend", at, self._path("extend", at, hook.id), None)
 
     async def delete(self, at: str, hook: Hook) -> None:
         """Do nothing if the hook is gone. Raises LostAnswer and CommandError."""

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from deploy.hooks.kind import Hook, HookKind, Wanted
+from shared.times import rfc3339
 
 IS_OLDER: Final = "its secret is older than the stored one"
-Action: TypeAlias = Literal["none", "create", "change", "renew", "finish", "delete", "forget"]
+EXTEND_SECONDS: Final = 5 * 86_400.0
+Action: TypeAlias = Literal["none", "create", "change", "extend", "renew", "finish", "delete", "forget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,18 @@ def fingerprint(source: str, value: str) -> str:
 
 
 def compare(
-    kind: HookKind, at: str, wanted: Wanted, hooks: Sequence[Hook], row: Remembered | None, stored: Sequence[str]
+    kind: HookKind,
+    at: str,
+    wanted: Wanted,
+    hooks: Sequence[Hook],
+    row: Remembered | None,
+    stored: Sequence[str],
+    now: float = 0.0,
 ) -> Difference:
-    """Compare the hooks at a place. `stored` are the fingerprints of the secret's values, newest first."""
+    """Compare the hooks at a place. `stored` are the fingerprints of the secret's values, newest first.
+
+    A hook that expires is extended from EXTEND_SECONDS before `now` on, in Unix seconds.
+    """
     hook = _find(kind, wanted, hooks, row)
     notes = _notes(wanted, hooks, hook)
     if row and row.stage:
@@ -81,8 +92,11 @@ def compare(
     is_unreadable = kind.secret is not None and own is None and not stored
     secret = [f"{kind.title} shows its secret only once, and it is not stored"] if is_unreadable else []
     secret += _secret(kind, hook, own, stored)
-    is_renewed = bool(kind.secret and secret) or bool(reasons and "change" not in kind.operations)
+    is_fixed = kind.is_fixed and any(each != hook.inactive for each in reasons) and (own or hook.url != wanted.url)
+    is_renewed = bool(kind.secret and secret) or bool(is_fixed)
     action: Action = "none" if not reasons and not secret else "renew" if is_renewed else "change"
+    if action == "none" and hook.expires_at and hook.expires_at < now + EXTEND_SECONDS:
+        return Difference(at, "extend", (f"it expires at {rfc3339(hook.expires_at)}",), hook, notes=notes)
     overwrites = hook.url if is_elsewhere or (own is None and action == "renew") else ""
     return Difference(at, action, (*reasons, *secret), hook, overwrites, is_foreign=own is None, notes=notes)
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from shared.jsontext import Json
 
-Operation: TypeAlias = Literal["list", "create", "change", "delete"]
+Operation: TypeAlias = Literal["list", "create", "change", "extend", "delete"]
 Body: TypeAlias = Mapping[str, Json]
 """The body of a request. A form has texts, and lists of texts."""
 
@@ -41,6 +41,7 @@ class Hook(NamedTuple):
     has_secret  False if requests are not signed
     note        what the provider reports of its last deliveries, if they failed
     failed_at   Unix seconds of that failure; None if the provider does not say it
+    expires_at  Unix seconds; None if it does not expire
     """
 
     id: str
@@ -51,6 +52,7 @@ class Hook(NamedTuple):
     has_secret: bool = True
     note: str = ""
     failed_at: float | None = None
+    expires_at: float | None = None
 
 
 class Place(NamedTuple):
@@ -68,8 +70,7 @@ class HookKind:
     api         the beginning of all URLs; `{token}` is the operator's token
     rights      the least rights that the token needs
     headers     values with `{token}` in them
-    operations  method and path; `{at}` is the place's path, `{id}` the hook's id. An operation that is missing does
-                not exist: without `change`, another hook takes the place of one that differs
+    operations  method and path; `{at}` is the place's path, `{id}` the hook's id. `extend` is for hooks that expire
     body        returns the body of a request; None for none
     hooks       returns the hooks in the answer to `list`, or the one in the answer to `create`
     places      empty if the account has hooks in one place only
@@ -78,6 +79,7 @@ class HookKind:
     secret      returns the secret in the answer to `create`, which never shows it again; None if we choose the secret
     is_form     bodies are forms
     is_single   a place has one hook at most, and creating it overwrites another
+    is_fixed    `change` only enables and disables a hook: another one takes the place of a hook that differs
     is_paged    a list has pages of 100 hooks, by `page`
     can_disable a hook can be disabled while its secret is being stored
     selects_all a hook can have all event types; else the routes must name them
@@ -98,6 +100,7 @@ class HookKind:
     secret: Callable[[Json], str] | None = None
     is_form: bool = False
     is_single: bool = False
+    is_fixed: bool = False
     is_paged: bool = False
     can_disable: bool = False
     selects_all: bool = True

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.hooks import github, gitlab, linear, square, stripe, telegram
+from deploy.hooks import airtable, github, gitlab, linear, square, stripe, telegram
 from deploy.hooks.kind import HookKind
 
 KINDS: Final[Mapping[str, HookKind]] = {
+    "airtable": airtable.KIND,
     "github": github.KIND,
     "gitlab": gitlab.KIND,
     "linear": linear.KIND,

@@ -135,7 +135,7 @@ class Registration:
 
     async def _difference(self, at: str, stored: Sequence[str]) -> Difference:
         hooks = await self.api.hooks(at)
-        return compare(self.api.kind, at, self.wanted, hooks, self.row.hooks.get(at), stored)
+        return compare(self.api.kind, at, self.wanted, hooks, self.row.hooks.get(at), stored, self.now())
 
     async def _remembered_hook(self, at: str, row: Remembered) -> Hook | None:
         """Return the hook if it is still ours: somebody else may have given it another URL."""
@@ -155,6 +155,10 @@ class Registration:
                 case "change":
                     assert hook
                     await self._change(at, hook)
+                case "extend":
+                    assert hook
+                    await self.api.extend(at, hook)
+                    self.show(f"{self._name(at)}: extended")
                 case "finish":
                     await self._finish(at)
                 case "delete" | "forget":
@@ -170,7 +174,7 @@ class Registration:
         `store_new_value` is not called where the provider makes the secret, and to continue an interrupted rotation.
         Raises CommandError and Temporary.
         """
-        pending = [each for each in await self.plan() if each.action != "none"]
+        pending = [each for each in await self.plan() if each.action not in ("none", "extend")]
         if any(each.action != "finish" and each.reasons != (IS_OLDER,) for each in pending):
             rule = f"the hooks of {self.wanted.source} differ from the configuration; nothing was changed"
             raise CommandError(f"{rule}. Run `hookchain hooks apply {self.wanted.source}` first")

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
@@ -21,8 +22,9 @@ from deploy.platforms import choice
 from deploy.platforms.platform import CLOUD, Platform
 from shared.cloud import platform as cloud_platform
 from shared.jsontext import JsonObject, value_at
+from shared.times import rfc3339
 from tests.fakes.command import Command, exit_code
-from tests.hook_providers import TOKEN, GitHub, GitLab, HookProvider, Linear, Square, Stripe, Telegram
+from tests.hook_providers import TOKEN, Airtable, GitHub, GitLab, HookProvider, Linear, Square, Stripe, Telegram
 
 CONFIG: Final = """
 sources:
@@ -30,6 +32,7 @@ sources:
   stripe: {provider: stripe, secret: stripe-secret, hook: {token: stripe-token}}
   gitlab: {provider: gitlab, secret: gitlab-secret, hook: {token: gitlab-token, at: projects/acme/shop}}
   telegram: {provider: telegram, secret: telegram-secret, hook: {token: telegram-token}}
+  airtable: {provider: airtable, secret: airtable-secret, hook: {token: airtable-token, at: appAbCdEfGhIjKlMn}}
   linear: {provider: linear, secret: linear-secret, hook: {token: linear-token}}
   square:
     provider: square
@@ -42,12 +45,13 @@ routes:
   - {name: money, from: stripe, types: [invoice.paid], to: people}
   - {name: merges, from: gitlab, types: [Push Hook, Merge Request Hook.open], to: people}
   - {name: messages, from: telegram, types: [message, callback_query], to: people}
+  - {name: rows, from: airtable, to: people}
   - {name: tickets, from: linear, types: [Issue.create, Comment], to: people}
   - {name: payments, from: square, types: [payment.created], to: people}
   - {name: rest, from: other, to: people}
 destinations: {people: {email: {to: ann@example.com}}}
 """
-PROVIDERS: Final = ("github", "gitlab", "linear", "square", "stripe", "telegram")
+PROVIDERS: Final = ("airtable", "github", "gitlab", "linear", "square", "stripe", "telegram")
 SECRET: Final = "a value that GitHub signs with"
 URL: Final = "https://hooks.example.com"
 OWN: Final = f"{URL}/github"
@@ -65,6 +69,7 @@ class World:
         self.telegram = Telegram()
         self.square = Square()
         self.linear = Linear()
+        self.airtable = Airtable()
         self.env_file = folder / "env"
         self.config_file = folder / "hookchain.yaml"
         self._command = command
@@ -429,6 +434,7 @@ def test_at_each_provider_a_lost_answer_leads_to_no_second_hook(world: World, so
         ("gitlab", {"note_events": True}, "event types that no route needs: note_events"),
         ("gitlab", {"enable_ssl_verification": False}, "it does not verify the certificate of the URL"),
         ("telegram", {"allowed_updates": ["message"]}, "event types are missing: callback_query"),
+        ("airtable", {"areNotificationsEnabled": False}, "its notifications are disabled"),
         ("linear", {"enabled": False}, "it is not enabled"),
         (
             "linear",
@@ -449,6 +455,29 @@ def test_at_each_provider_a_change_is_repaired(world: World, source: str, change
     assert f"change: {reason}" in world("plan", source, code=3)
     world("apply", source, "--yes")
     assert world.only_hook(world.provider(source)) == (id, before)
+
+
+def test_a_hook_that_expires_is_extended_days_before(world: World) -> None:
+    world.airtable.ends_at = rfc3339(time.time() + 7 * 86_400)
+    world("apply", "airtable", "--yes")
+    _, hook = world.only_hook(world.airtable)
+    assert "nothing differs" in world("plan", "airtable")
+    hook["expirationTime"] = rfc3339(time.time() + 4 * 86_400)
+    assert f"extend: it expires at {hook['expirationTime']}" in world("plan", "airtable", code=3)
+    world("apply", "airtable", "--yes")
+    assert hook["expirationTime"] == world.airtable.ends_at
+
+
+def test_a_hook_that_cannot_be_changed_is_replaced(world: World) -> None:
+    world("apply", "airtable", "--yes")
+    first, _ = world.only_hook(world.airtable)
+    output = world("plan", "airtable", "--url", "https://moved.example.com", code=3)
+    assert "create another and delete this one: its URL is" in output
+    world("apply", "airtable", "--yes", "--url", "https://moved.example.com")
+    second, hook = world.only_hook(world.airtable)
+    assert second != first
+    assert hook["notificationUrl"] == "https://moved.example.com/airtable"
+    assert world.values("AIRTABLE_SECRET")[0] == hook["secret"]
 
 
 def test_a_changed_url_at_gitlab_keeps_the_token(world: World) -> None:
@@ -603,10 +632,9 @@ def test_after_a_deployment_one_line_names_the_sources_that_are_not_registered(
     local = choice.open_platform(argparse.Namespace(platform="local", **dict.fromkeys(choice.TARGET_OPTIONS)), {})
     monkeypatch.setattr(hooks_command, "open_platform", lambda options, environ: Cloud(local))
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
-    line = (
-        "Not registered at the provider: github, gitlab, telegram, linear, square. To register: hookchain hooks apply"
-    )
-    assert capsys.readouterr().out == f"\n{line} --platform gcp --project acme\n"
+    names = "github, gitlab, telegram, airtable, linear, square"
+    line = f"Not registered at the provider: {names}. To register: hookchain hooks apply --platform gcp --project acme"
+    assert capsys.readouterr().out == f"\n{line}\n"
     world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
     assert capsys.readouterr().out == ""

@@ -1,0 +1,59 @@
+"""Airtable's webhooks of a base, which expire: https://airtable.com/developers/web/api/webhooks-overview"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted
+from shared.jsontext import Json, objects_at, value_at
+from shared.times import unix_seconds
+
+DATA_TYPE: Final = "tableData"
+"""Changes of records, but none of fields and tables."""
+
+
+def body(operation: Operation, wanted: Wanted) -> Body | None:
+    if operation == "create":
+        filters: Json = {"dataTypes": [DATA_TYPE]}
+        return {"notificationUrl": wanted.url, "specification": {"options": {"filters": filters}}}
+    return {"enable": wanted.is_enabled} if operation == "change" else None
+
+
+def hooks(answer: Json) -> Iterator[Hook]:
+    """Yield the hooks. The answer to `create` does not repeat the URL."""
+    is_created = value_at(answer, "macSecretBase64") is not None
+    listed: Json = [answer] if is_created else value_at(answer, "webhooks")
+    if not isinstance(listed, list):
+        raise TypeError("no list of webhooks")
+    for each in objects_at(listed):
+        is_active = is_created or (each["isHookEnabled"] is True and each["areNotificationsEnabled"] is True)
+        expires_at = each.get("expirationTime")
+        error = value_at(each, "lastNotificationResult", "error", "message")
+        yield Hook(
+            id=str(each["id"]),
+            url=str(each.get("notificationUrl") or ""),
+            events=None,
+            inactive="" if is_active else "its notifications are disabled",
+            expires_at=unix_seconds(str(expires_at)) if expires_at else None,
+            note=f"its last delivery failed: {error}" if error else "",
+        )
+
+
+KIND: Final = HookKind(
+    title="Airtable",
+    api="https://api.airtable.com/v0",
+    rights="a personal access token with the scope webhook:manage",
+    places=(Place(r"(?P<base>app\w{14})", "/bases/{base}/webhooks", "appAbCdEfGhIjKlMn"),),
+    operations={
+        "list": "GET {at}",
+        "create": "POST {at}",
+        "change": "POST {at}/{id}/enableNotifications",
+        "extend": "POST {at}/{id}/refresh",
+        "delete": "DELETE {at}/{id}",
+    },
+    body=body,
+    hooks=hooks,
+    event=lambda _: None,
+    secret=lambda answer: str(value_at(answer, "macSecretBase64") or ""),
+    is_fixed=True,
+    can_disable=True,
+)

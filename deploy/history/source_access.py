@@ -1,6 +1,7 @@
 """The facts about sources that the journal does not have: hooks at the providers, and the age of secrets. Read-only."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from shared.store_ports import Documents
 
 ASK_SECONDS: Final = 10.0
 """The longest time for which one provider is asked."""
+EXPIRES_SOON_SECONDS: Final = 2.0 * DAY_SECONDS
+"""`hookchain hooks apply` extends a hook days before: nobody runs it for a hook that ends so soon."""
 REJECTIONS: Final = LogQuery(functions=("receive",), severity="WARNING")
 FAULTS: Final = (CommandError, HookchainError, BackendError, ApiError, GcloudFault, GcloudMissing, NotSignedIn, OSError)
 
@@ -174,7 +177,9 @@ async def _ask(
     states = []
     for at in hook.at or [""]:
         hooks = await api.hooks(at)
-        states.append(hook_state(wanted, compare(kind, at, wanted, hooks, row.hooks.get(at), fingerprints)))
+        remembered = row.hooks.get(at)
+        difference = compare(kind, at, wanted, hooks, remembered, fingerprints, time.time(), EXPIRES_SOON_SECONDS)
+        states.append(hook_state(wanted, difference))
     base = remembered_url.removesuffix(f"/{name}") if url == remembered_url and not access.receive_url else ""
     return Registration(tuple(states), url="" if source.public_url else base)
 
@@ -185,6 +190,12 @@ def hook_state(wanted: Wanted, difference: Difference) -> HookState:
     if hook is None or difference.action == "create":
         return HookState(difference.at, "unregistered", difference.reasons)
     has_all_events = hook.events is None or (wanted.events is not None and {*wanted.events} <= {*hook.events})
-    is_sending = hook.url == wanted.url and not hook.inactive and hook.has_secret and has_all_events
+    is_sending = (
+        difference.action != "extend"
+        and hook.url == wanted.url
+        and not hook.inactive
+        and hook.has_secret
+        and has_all_events
+    )
     state: State = "registered" if is_sending else "broken"
     return HookState(difference.at, state, difference.reasons, hook.note, hook.failed_at)

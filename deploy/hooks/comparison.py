@@ -70,11 +70,12 @@ def compare(
     hooks: Sequence[Hook],
     row: Remembered | None,
     stored: Sequence[str],
-    now: float = 0.0,
+    now: float,
+    extend_seconds: float = EXTEND_SECONDS,
 ) -> Difference:
     """Compare the hooks at a place. `stored` are the fingerprints of the secret's values, newest first.
 
-    A hook that expires is extended from EXTEND_SECONDS before `now` on, in Unix seconds.
+    A hook that expires within `extend_seconds` of `now` (Unix seconds) has to be extended.
     """
     hook = _find(kind, wanted, hooks, row)
     notes = _notes(wanted, hooks, hook)
@@ -95,7 +96,7 @@ def compare(
     is_fixed = kind.is_fixed and any(each != hook.inactive for each in reasons) and (own or hook.url != wanted.url)
     is_renewed = bool(kind.secret and secret) or bool(is_fixed)
     action: Action = "none" if not reasons and not secret else "renew" if is_renewed else "change"
-    if action == "none" and hook.expires_at and hook.expires_at < now + EXTEND_SECONDS:
+    if action == "none" and hook.expires_at and hook.expires_at < now + extend_seconds:
         return Difference(at, "extend", (f"it expires at {rfc3339(hook.expires_at)}",), hook, notes=notes)
     overwrites = hook.url if is_elsewhere or (own is None and action == "renew") else ""
     return Difference(at, action, (*reasons, *secret), hook, overwrites, is_foreign=own is None, notes=notes)

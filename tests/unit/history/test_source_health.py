@@ -151,6 +151,11 @@ def test_a_hook_is_broken_where_events_cannot_arrive(wanted: Wanted, hook: Hook 
     assert (found.state, found.differences) == (state, ("a reason",))
 
 
+def test_a_hook_that_nobody_extends_is_broken_days_before_its_end() -> None:
+    found = hook_state(WANTED, Difference("app1", "extend", ("it expires at 2026-12-02T00:00:00.000Z",), HOOK))
+    assert (found.state, found.differences) == ("broken", ("it expires at 2026-12-02T00:00:00.000Z",))
+
+
 def events_at(*received: float) -> list[EventSummary]:
     return [EventSummary(1, "e", "shop", None, None, None, at, None, 0, "delivered") for at in received]
 

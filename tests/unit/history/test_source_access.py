@@ -1,0 +1,101 @@
+"""The facts about sources that the journal does not have, where a provider or a log does not answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.config.configured import Configured, configured_at
+from deploy.history import source_access
+from deploy.history.local_requests import RequestEntry
+from deploy.history.logs import Record
+from deploy.history.source_access import SourceAccess, read_outside
+from deploy.history.source_health import Outside
+from deploy.secrets.backend import BackendError, StoredSecret
+from deploy.terminal.command_line import CommandError
+from shared.cloud.local.documents import LocalDocuments
+from shared.errors import Unanswered
+from shared.fetch import Fetched, Outgoing
+from tests.hook_providers import TOKEN, GitHub
+
+NOW: Final = 1_772_366_400.0
+CONFIG: Final = """
+sources: {github: {provider: github, secret: github-secret, hook: {token: github-token, at: acme/shop}}}
+routes: [{name: pushes, from: github, types: [push], to: people}]
+destinations: {people: {email: {to: ann@example.com}}}
+"""
+
+
+class Secrets:
+    def __init__(self, is_readable: bool = True) -> None:
+        self._is_readable = is_readable
+
+    def find(self, names: Sequence[str]) -> dict[str, StoredSecret]:
+        if not self._is_readable:
+            raise BackendError("no permission")
+        return {name: StoredSecret("a value", "the store", set_at=NOW - 60) for name in names}
+
+
+class Silent:
+    """A provider that does not answer in time."""
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        await asyncio.sleep(60)
+        raise Unanswered("host_unreachable", request.url)
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Configured:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return configured_at(path, {})
+
+
+@pytest.fixture
+def access(tmp_path: Path) -> SourceAccess:
+    @asynccontextmanager
+    async def documents() -> AsyncIterator[LocalDocuments]:
+        opened = LocalDocuments(tmp_path / "documents.db")
+        yield opened
+        opened.close()
+
+    def rejected(since: float) -> Iterator[Record | None]:
+        assert since == NOW - 86_400
+        for status, source in ((401, "github"), (200, "github"), (404, None)):
+            yield Record(NOW, "receive", "WARNING", {"status": status, "source": source, "code": "a", "method": "POST"})
+
+    secrets = Secrets()
+    return SourceAccess(documents, lambda: secrets, lambda _: TOKEN, lambda: "https://hooks.example.com", rejected)  # type: ignore[arg-type,return-value]
+
+
+async def test_in_a_cloud_the_url_is_known_and_the_log_has_the_rejected_requests(
+    configuration: Configured, access: SourceAccess
+) -> None:
+    outside = await read_outside(configuration, access, GitHub(), NOW)
+    [hook] = outside.registrations["github"].hooks
+    assert (hook.state, hook.differences) == ("unregistered", ("there is no hook",))
+    assert outside.secrets == {"github-secret": NOW - 60}
+    assert outside.rejected == [RequestEntry(NOW, "POST", 401, "github", "a")]
+
+
+async def test_what_cannot_be_read_is_unknown_and_hides_nothing_else(
+    configuration: Configured, access: SourceAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_access, "ASK_SECONDS", 0.05)
+
+    def fail(*_: object) -> str:
+        raise CommandError("no permission")
+
+    late = await read_outside(configuration, access, Silent(), NOW)
+    assert late.registrations["github"].unknown == "its provider did not answer within 0 s"
+    assert late.secrets
+    monkeypatch.setattr(source_access, "ASK_SECONDS", 10.0)
+    secrets = Secrets(is_readable=False)
+    closed = replace(access, secrets=lambda: secrets, token=fail, rejected=fail)  # type: ignore[arg-type,return-value]
+    refused = await read_outside(configuration, closed, GitHub(), NOW)
+    assert refused.registrations["github"].unknown == "no permission"
+    assert replace(refused, registrations={}) == Outside({}, {}, [])

@@ -116,6 +116,13 @@ LISTINGS: Final = (
         least=1,
     ),
     Listing(
+        "attio",
+        "npm attio-ts-sdk 2.3.0",
+        "dist/index.d.mts",
+        between(r"subscriptions: Array<\{.*?event_type: ", ";"),
+        least=25,
+    ),
+    Listing(
         "discord",
         "npm discord-api-types 0.38.57",
         "payloads/v10/webhook.d.ts",

@@ -144,6 +144,14 @@ SIGNED: Final[dict[tuple[str, str], Sent]] = {
         {"Klaviyo-Timestamp": HTTP, "Klaviyo-Signature": sha256(BODY + HTTP.encode()).hex()}, stale_after=300
     ),
     ("elevenlabs", "v0"): stripe_like("ElevenLabs-Signature", 1800, item="v0"),
+    ("attio", "sha256"): Sent({"Attio-Signature": HEX}),
+    ("close", "sha256"): Sent(
+        {"close-sig-timestamp": str(NOW), "close-sig-hash": sha256(timed(str(NOW)), KEY).hex()},
+        secret=KEY.hex(),
+        stale_after=300,
+    ),
+    ("deepgram", "basic"): BASIC,
+    ("deepgram", "extra"): Sent({}, json.dumps({"metadata": {"extra": {"callback_secret": SECRET}}}).encode()),
     ("assemblyai", "header_secret"): Sent({"X-Webhook-Secret": SECRET}),
     ("vapi", "bearer"): Sent({"Authorization": f"Bearer {SECRET}"}),
     ("vapi", "hmac"): Sent({"x-signature": HEX}),

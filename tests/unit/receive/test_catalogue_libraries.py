@@ -116,13 +116,15 @@ async def test_shopifys_events_have_headers_without_x_and_may_repeat_their_body(
         headers = [
             JSON,
             ("Shopify-Topic", "Product"),
+            ("Shopify-Action", "update"),
             ("Shopify-Webhook-Id", delivery),
             ("Shopify-Shop-Domain", "orchard.myshopify.com"),
             ("Shopify-Triggered-At", "2026-11-30T09:00:00.123456789Z"),
             ("Shopify-Hmac-Sha256", signature),
         ]
         [event] = await receiving("shopify", "client-secret-0123").events(headers, body)
-        assert (event.type, event.subject, event.deliveryid) == ("Product", "orchard.myshopify.com", delivery)
+        assert (event.type, event.action) == ("Product", "update")
+        assert (event.subject, event.deliveryid) == ("orchard.myshopify.com", delivery)
         assert event.time == "2026-11-30T09:00:00.123Z"
         ids.add(event.id)
     assert len(ids) == 2
@@ -161,6 +163,18 @@ async def test_what_contentfuls_library_signed_verifies(query: str, signature: s
     url = f"{URL}?{query}" if query else URL
     assert await receiving("contentful", secret, url).code(headers, body) == ""
     assert await receiving("contentful", secret, url).code(headers, body + b" ") == "signature_mismatch"
+
+
+async def test_two_changes_of_a_record_of_attios_are_two_events_although_their_bodies_are_the_same() -> None:
+    body = b'{"webhook_id": "w", "events": [{"event_type": "record.updated", "id": {"record_id": "r"}}]}'
+    signature = ("Attio-Signature", hmac_text(body, b"attio-secret-0123", "sha256", "hex"))
+    ids = []
+    for delivery in ("one", "two", "two"):
+        headers = [JSON, signature, ("Idempotency-Key", delivery)]
+        [event] = await receiving("attio", "attio-secret-0123").events(headers, body)
+        assert (event.type, event.subject) == ("record.updated", "r")
+        ids.append(event.id)
+    assert ids[0] != ids[1] == ids[2]
 
 
 async def test_what_sanitys_library_signed_verifies() -> None:

@@ -32,8 +32,8 @@ NOW: Final = 1_790_000_000.0
 LATER: Final = NOW + 3
 KEY: Final = "5eed" * 16  # hex and base64 too
 
-NAMELESS: Final = frozenset({"dropbox", "plaid"})
-"""Whose bodies repeat, and have nothing that tells a redelivery from another event."""
+NAMELESS: Final = frozenset({"attio", "dropbox", "plaid"})
+"""Whose bodies repeat, and have nothing signed that tells a redelivery from another event."""
 FORMS: Final = {
     "gitea": b'payload={"ref": "refs/heads/main"}',
     "mailgun": b"timestamp=1&token=a-token&signature=&event=opened",

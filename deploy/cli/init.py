@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def event_type_offers(file: ConfigFile) -> list[str]:
     """Return a line for each provider of a source whose event types are known."""
-    keys = dict.fromkeys(str(source.get("provider")) for source in file.mappings("sources").values())
+    keys = dict.fromkeys(str(each["provider"]) for each in file.mappings("sources").values() if "provider" in each)
     return [
         f"`{program()} providers {key}` lists the event types that a route from {known.provider} can name in `types`."
         for key in keys

@@ -323,8 +323,10 @@ def _sources_of(route: RouteConfig, config: Configuration) -> list[SourceConfig]
 def _event_types_of(route: RouteConfig, config: Configuration) -> list[EventTypes] | None:
     """Return the known event types of the route's sources; None if a source can have other types."""
     sources = _sources_of(route, config)
+    if any(source.provider is None or source.type for source in sources):
+        return None
     known = known_event_types()
-    if any(source.provider not in known or source.type for source in sources):
+    if any(source.provider not in known for source in sources):
         return None
     return [known[key] for key in dict.fromkeys(str(source.provider) for source in sources)]
 

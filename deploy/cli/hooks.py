@@ -15,7 +15,7 @@ from deploy.config.sections.source import SourceConfig
 from deploy.history.state import SubscriberStores
 from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference
-from deploy.hooks.kind import is_glob
+from deploy.hooks.kind import Wanted, is_glob
 from deploy.hooks.kinds import KINDS
 from deploy.hooks.registration import PARTITION, Registration, Row, remembered_urls, signs_with
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
@@ -128,7 +128,8 @@ async def _run_all(call: Call, chosen: Mapping[str, SourceConfig]) -> int:
             try:
                 row = Row(stores.documents, name)
                 await row.read()
-                registration = registration_of(call, name, source, fetch, row)
+                wanted = _wanted(call, name, source, row)
+                registration = registration_of(call, name, source, fetch, row, wanted)
                 codes.append(await action.run(call, name, registration))
             except (CommandError, HookchainError) as fault:
                 report("hooks", error_text(fault))
@@ -138,10 +139,17 @@ async def _run_all(call: Call, chosen: Mapping[str, SourceConfig]) -> int:
     return NOT_DONE if NOT_DONE in codes else max(codes)
 
 
+def _wanted(call: Call, name: str, source: SourceConfig, row: Row) -> Wanted:
+    """Return the hook that the source needs. What is removed may have no route and no public URL any more."""
+    if call.options.action == "remove":
+        return Wanted(name, next(iter(remembered_urls(row.hooks)), ""))
+    return wanted_hook(call.configuration.slices["transform"], name, source, hook_url(call, name, source))
+
+
 def registration_of(
-    call: Call, name: str, source: SourceConfig, fetch: Fetch, row: Row, url: str | None = None
+    call: Call, name: str, source: SourceConfig, fetch: Fetch, row: Row, wanted: Wanted
 ) -> Registration:
-    """Return the hooks of a source. `url` replaces the URL of the source. Raises CommandError."""
+    """Return the hooks of a source. Raises CommandError."""
     hook = source.hook
     assert hook
     assert source.provider
@@ -171,7 +179,7 @@ def registration_of(
             url=hook.api or "",
             allow_private=hook.allow_private,
         ),
-        wanted_hook(call.configuration.slices["transform"], name, source, url or hook_url(call, name, source)),
+        wanted,
         places_of(source),
         StoredSourceSecret(source.secret, call.platform),
         row,
@@ -266,7 +274,7 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
     if not _is_confirmed(call, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
         return NOT_DONE
     async with _Locked(registration.row):
-        if await registration.plan() != differences:
+        if [each[:3] for each in await registration.plan()] != [each[:3] for each in differences]:
             raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
         for each in allowed:
             if each.overwrites and each.hook:
@@ -308,7 +316,8 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
             urls = remembered_urls(row.hooks)
             if not urls:
                 continue
-            registration = registration_of(call, name, source, fetch, row, urls[0])
+            wanted = wanted_hook(call.configuration.slices["transform"], name, source, urls[0])
+            registration = registration_of(call, name, source, fetch, row, wanted)
             async with _Locked(row):
                 await registration.rotate((lambda: None) if is_rotated else store_new_value)
             is_rotated = True

@@ -66,7 +66,9 @@ class HookApi:
 
     async def create(self, at: str, wanted: Wanted) -> Created:
         """Raises LostAnswer and CommandError."""
-        answer = await self._ask("create", at, self._path("create", at, ""), self.kind.body("create", wanted))
+        answer = await self._ask(
+            "create", at, self._path("create", at, ""), self.kind.body("create", wanted), wanted.secret
+        )
         secret = self.kind.secret(answer) if self.kind.secret else ""
         listed = [Hook("", wanted.url, wanted.events)] if self.kind.is_single else self._read(answer)
         has_id = self.kind.is_single or (len(listed) == 1 and listed[0].id)
@@ -77,7 +79,7 @@ class HookApi:
     async def change(self, at: str, wanted: Wanted, hook: Hook) -> None:
         """Raises LostAnswer and CommandError."""
         body = self.kind.body("change", wanted._replace(replaces=hook))
-        await self._ask("change", at, self._path("change", at, hook.id), body)
+        await self._ask("change", at, self._path("change", at, hook.id), body, wanted.secret)
 
     async def extend(self, at: str, hook: Hook) -> None:
         """Postpone the end of a hook that expires. Raises LostAnswer and CommandError."""
@@ -100,7 +102,7 @@ class HookApi:
             raise CommandError(f"sources.{self.name}.hook.at: must be {self.kind.examples}; got {at!r}")
         return self.kind.operations[operation].format(at=path, id=quote(id, safe=""))
 
-    async def _ask(self, operation: Operation, at: str, line: str, body: Body | None) -> Json:
+    async def _ask(self, operation: Operation, at: str, line: str, body: Body | None, secret: str = "") -> Json:
         method, _, path = line.partition(" ")
         content = b"" if body is None else self._content(body)
         headers = {name: value.format(token=self.token) for name, value in self._headers(body).items()}
@@ -115,10 +117,10 @@ class HookApi:
             raise LostAnswer(f"{where}: {error.detail}") from error
         except HookchainError as error:
             text = error.detail if isinstance(error, Temporary) else f"{error.detail}; nothing was sent"
-            raise CommandError(f"{self.name}: {where}: {self._masked(text)}") from error
+            raise CommandError(f"{self.name}: {where}: {self._masked(text, secret)}") from error
         if operation == "delete" and response.status in (404, 410):
             return None
-        return self._answer(operation, where, response)
+        return self._answer(operation, where, response, secret)
 
     def _headers(self, body: Body | None) -> Mapping[str, str]:
         if body is None:
@@ -129,7 +131,7 @@ class HookApi:
     def _content(self, body: Body) -> bytes:
         return urlencode(body, doseq=True).encode() if self.kind.is_form else texts_json(dict(body))
 
-    def _answer(self, operation: Operation, where: str, response: Fetched) -> Json:
+    def _answer(self, operation: Operation, where: str, response: Fetched, secret: str) -> Json:
         is_good = 200 <= response.status < 300
         try:
             document = from_json(response.body) if response.body else None
@@ -142,7 +144,8 @@ class HookApi:
         message = self.kind.fault(document) if is_good else _message(document)
         if is_good and not message:
             return document
-        text = self._masked(f"{where} answered {response.status} to `{operation}`{f': {message}' if message else ''}")
+        answered = f"{where} answered {response.status} to `{operation}`"
+        text = self._masked(f"{answered}: {message}" if message else answered, secret)
         if response.status >= 500 and operation != "list":
             raise LostAnswer(text)
         raise CommandError(f"{self.name}: {text}{self._advice(response)}")
@@ -155,9 +158,11 @@ class HookApi:
             return f". Run the command again in {after} s" if after and after.isdecimal() else ". Try again later"
         return ""
 
-    def _masked(self, text: str) -> str:
-        """Return the provider's text without the token, and short enough for a line."""
-        return printable(re.sub(r"\s+", " ", text.replace(self.token, "…")))[:_MAX_MESSAGE]
+    def _masked(self, text: str, secret: str) -> str:
+        """Return the provider's text without the token and the secret, and short enough for a line."""
+        for value in filter(None, (self.token, secret)):
+            text = text.replace(value, "…")
+        return printable(re.sub(r"\s+", " ", text))[:_MAX_MESSAGE]
 
 
 def _message(document: Json) -> str:

@@ -231,7 +231,7 @@ class Registration:
         if replaced is None and any(hook.url == self.wanted.url for hook in hooks):
             raise CommandError(f"{self._name(at)}: a hook with this URL exists by now; run the command again")
         row = self.row.hooks.get(at)
-        own = replace(row, new_id="", new_secret="") if row and replaced else Remembered()
+        own = replace(row, new_id="", new_secret="") if row and replaced else Remembered(url=self.wanted.url)
         if replaced and may_delete and own.id != replaced.id:
             own = Remembered(replaced.id, replaced.url)
         own = replace(own, stage="creating", known=tuple(hook.id for hook in hooks if hook.url))
@@ -325,8 +325,8 @@ class Registration:
 
     async def _created_without_answer(self, at: str, row: Remembered) -> Hook | None:
         """Return the hook with our URL that was not there before the creation whose answer was lost."""
-        hooks = await self.api.hooks(at)
-        return next((each for each in hooks if each.url == self.wanted.url and each.id not in row.known), None)
+        new = [each for each in await self.api.hooks(at) if each.id not in row.known]
+        return next((each for each in new if each.url in (row.url, self.wanted.url)), None)
 
     async def _delete(self, at: str, hook: Hook | None) -> None:
         await self.row.save()

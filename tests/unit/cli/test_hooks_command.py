@@ -547,6 +547,35 @@ def test_a_hook_that_cannot_be_registered_is_a_fault_of_the_configuration(
     assert rule in command("lint", code=1) + command.error
 
 
+def test_a_hook_is_removed_without_a_route_and_a_public_url(world: World, command: Command) -> None:
+    world("apply", "github", "--yes")
+    world.config_file.write_text(CONFIG.replace("from: github,", "from: other,"), encoding="utf-8")
+    world("plan", "github", code=1)
+    assert "no route takes its events" in world.error
+    command("hooks", "remove", "github", "--yes")
+    assert not world.github.hooks
+
+
+@pytest.mark.parametrize("source", PROVIDERS)
+def test_a_lost_answer_and_another_url_lead_to_no_second_hook(world: World, source: str) -> None:
+    if source == "square":
+        pytest.skip("its URL is in the configuration")
+    provider = world.provider(source)
+    provider.loses = ["POST", "POST"] if source == "linear" else ["POST"]
+    world.apply_code(source)
+    provider.loses = []
+    world("apply", source, "--yes", "--url", "https://moved.example.com")
+    world("apply", source, "--yes", "--url", "https://moved.example.com")
+    assert len(provider.hooks) == 1
+    assert f"https://moved.example.com/{source}" in json.dumps([*provider.hooks.values()])
+
+
+def test_no_answer_of_a_provider_shows_the_secret(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.github, "_post", lambda id, body: (422, {"message": f"no: {body}"}))
+    world("apply", "github", "--yes", code=1)
+    assert "answered 422 to `create`: no: {" in world.error
+
+
 # Rotation
 
 

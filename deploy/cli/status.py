@@ -19,7 +19,7 @@ from deploy.history import status as history_status
 from deploy.history.destinations import DestinationView
 from deploy.history.local import read_slice
 from deploy.history.source_access import read_outside
-from deploy.history.source_health import judge
+from deploy.history.source_health import Registration, judge
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.terminal.command_line import CommandError
@@ -84,7 +84,8 @@ _DESTINATIONS: Final = (
 
 
 def main(arguments: list[str]) -> int:
-    details = "`!` marks a message that has waited for more than five minutes: `hookchain logs` may show why."
+    details = "`!` marks a message that has waited for more than five minutes: `hookchain logs` may show why.\n"
+    details += "The providers of sources with `hook` are asked, if their token can be read. Nothing is changed."
     command = parser("status", "hookchain status --platform gcp", details=details)
     add_configuration(command)
     add_platform(command)
@@ -192,10 +193,16 @@ def _health(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
     registration, set_at, usual = each.facts.registration, each.facts.secret_set_at, each.facts.usual_seconds
     return (
         judge(each.facts, now).word,
-        registration.word if registration else "",
+        _registered(registration, now) if registration else "",
         "" if set_at is None else duration_text(now - set_at),
         "" if usual is None else duration_text(usual),
     )
+
+
+def _registered(registration: Registration, now: float) -> str:
+    if registration.expires_at is None:
+        return registration.word
+    return f"{registration.word}, for {duration_text(registration.expires_at - now)}"
 
 
 def _advice(sources: Sequence[history_status.SourceActivity], now: float, screen: Screen, where: str) -> Iterator[str]:

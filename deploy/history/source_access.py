@@ -1,7 +1,6 @@
 """The facts about sources that the journal does not have: hooks at the providers, and the age of secrets. Read-only."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -93,7 +92,8 @@ async def read_outside(configuration: Configured, access: SourceAccess, fetch: F
         if each.get("hook") and name in sources
     }
     secrets = await asyncio.to_thread(_secrets, access, names)
-    calls = [_registration(configuration, access, fetch, name, source, secrets) for name, source in hooked.items()]
+    providers = _Providers(configuration, access, fetch, secrets, now)
+    calls = [providers.registration(name, source) for name, source in hooked.items()]
     registrations = dict(zip(hooked, await asyncio.gather(*calls), strict=True))
     rejected = await asyncio.to_thread(_rejected, access, now)
     return Outside(registrations, {name: each.set_at for name, each in secrets.items()}, rejected)
@@ -123,65 +123,62 @@ def _request(record: Record) -> RequestEntry | None:
     return RequestEntry(record.at, str(record.document.get("method")), status, source, code, detail=detail)
 
 
-async def _registration(
-    configuration: Configured,
-    access: SourceAccess,
-    fetch: Fetch,
-    name: str,
-    source: SourceConfig,
-    secrets: Mapping[str, StoredSecret],
-) -> Registration:
-    try:
-        async with asyncio.timeout(ASK_SECONDS):
-            return await _ask(configuration, access, fetch, name, source, secrets)
-    except TimeoutError:
-        return Registration(unknown=f"its provider did not answer within {ASK_SECONDS:.0f} s")
-    except FAULTS as fault:
-        text = fault.detail if isinstance(fault, HookchainError) else str(fault).partition("\n")[0]
-        return Registration(unknown=text.removeprefix(f"{name}: "))
+@dataclass(frozen=True, slots=True)
+class _Providers:
+    """The providers of the sources. `secrets` are the stored ones, by name."""
 
+    configuration: Configured
+    access: SourceAccess
+    fetch: Fetch
+    secrets: Mapping[str, StoredSecret]
+    now: float
 
-async def _ask(
-    configuration: Configured,
-    access: SourceAccess,
-    fetch: Fetch,
-    name: str,
-    source: SourceConfig,
-    secrets: Mapping[str, StoredSecret],
-) -> Registration:
-    """Compare the hooks at each place of the source. Raises what FAULTS has."""
-    hook = source.hook
-    assert hook
-    assert source.provider
-    assert source.secret
-    kind = KINDS[source.provider]
-    async with access.documents() as documents:
-        if documents is None:
-            raise CommandError("this state has no documents")
-        row = Row(documents, name)
-        await row.read()
-    remembered_url = next((each.url for each in row.hooks.values() if each.url), "")
-    if source.public_url:
-        url = source.public_url
-    elif access.receive_url:
-        url = f"{await asyncio.to_thread(access.receive_url)}/{name}"
-    else:
-        url = remembered_url
-    if not url:
-        raise CommandError("no hook was registered yet, and a provider cannot call this machine without a tunnel")
-    wanted = wanted_hook(configuration.slices["transform"], name, source, url)
-    token = await asyncio.to_thread(access.token, hook.token)
-    api = HookApi(name, kind, fetch, token, hook.token, url=hook.api or "", allow_private=hook.allow_private)
-    stored = secrets.get(source.secret)
-    fingerprints = [fingerprint(name, value) for value in stored.values] if stored else []
-    states = []
-    for at in hook.at or [""]:
-        hooks = await api.hooks(at)
-        remembered = row.hooks.get(at)
-        difference = compare(kind, at, wanted, hooks, remembered, fingerprints, time.time(), EXPIRES_SOON_SECONDS)
-        states.append(hook_state(wanted, difference))
-    base = remembered_url.removesuffix(f"/{name}") if url == remembered_url and not access.receive_url else ""
-    return Registration(tuple(states), url="" if source.public_url else base)
+    async def registration(self, name: str, source: SourceConfig) -> Registration:
+        """Return what the provider of a source says, or why it could not be asked."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                return await self._ask(name, source)
+        except TimeoutError:
+            return Registration(unknown=f"its provider did not answer within {ASK_SECONDS:.0f} s")
+        except FAULTS as fault:
+            text = fault.detail if isinstance(fault, HookchainError) else str(fault).partition("\n")[0]
+            return Registration(unknown=text.removeprefix(f"{name}: "))
+
+    async def _ask(self, name: str, source: SourceConfig) -> Registration:
+        """Compare the hooks at each place of the source. Raises what FAULTS has."""
+        hook = source.hook
+        assert hook
+        assert source.provider
+        assert source.secret
+        kind = KINDS[source.provider]
+        async with self.access.documents() as documents:
+            if documents is None:
+                raise CommandError("this state has no documents")
+            row = Row(documents, name)
+            await row.read()
+        remembered_url = next((each.url for each in row.hooks.values() if each.url), "")
+        url = source.public_url or await self._own_url(name) or remembered_url
+        if not url:
+            raise CommandError("no hook was registered yet, and a provider cannot call this machine without a tunnel")
+        wanted = wanted_hook(self.configuration.slices["transform"], name, source, url)
+        token = await asyncio.to_thread(self.access.token, hook.token)
+        api = HookApi(name, kind, self.fetch, token, hook.token, url=hook.api or "", allow_private=hook.allow_private)
+        stored = self.secrets.get(source.secret)
+        fingerprints = [fingerprint(name, value) for value in stored.values] if stored else []
+        states = []
+        for at in hook.at or [""]:
+            hooks = await api.hooks(at)
+            remembered = row.hooks.get(at)
+            difference = compare(kind, at, wanted, hooks, remembered, fingerprints, self.now, EXPIRES_SOON_SECONDS)
+            states.append(hook_state(wanted, difference))
+        is_tunnel = not source.public_url and self.access.receive_url is None
+        return Registration(tuple(states), url=url.removesuffix(f"/{name}") if is_tunnel else "")
+
+    async def _own_url(self, name: str) -> str:
+        """Return the URL of a source in a cloud; empty on this machine."""
+        if self.access.receive_url is None:
+            return ""
+        return f"{await asyncio.to_thread(self.access.receive_url)}/{name}"
 
 
 def hook_state(wanted: Wanted, difference: Difference) -> HookState:
@@ -198,4 +195,4 @@ def hook_state(wanted: Wanted, difference: Difference) -> HookState:
         and has_all_events
     )
     state: State = "registered" if is_sending else "broken"
-    return HookState(difference.at, state, difference.reasons, hook.note, hook.failed_at)
+    return HookState(difference.at, state, difference.reasons, hook.note, hook.failed_at, hook.expires_at)

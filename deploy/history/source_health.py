@@ -35,6 +35,7 @@ class HookState(NamedTuple):
     differences  from the configuration
     report       what the provider reports of its last deliveries, if they failed
     reported_at  when that was, in Unix seconds; None if the provider does not say it
+    expires_at   Unix seconds; None if it does not expire
     """
 
     at: str
@@ -42,6 +43,7 @@ class HookState(NamedTuple):
     differences: tuple[str, ...] = ()
     report: str = ""
     reported_at: float | None = None
+    expires_at: float | None = None
 
 
 class Registration(NamedTuple):
@@ -64,6 +66,11 @@ class Registration(NamedTuple):
             return "no"
         is_different = "broken" in states or any(each.differences for each in self.hooks)
         return "differs" if is_different else "yes"
+
+    @property
+    def expires_at(self) -> float | None:
+        """Return when the first of the hooks expires."""
+        return min((each.expires_at for each in self.hooks if each.expires_at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +294,7 @@ def _hook_document(hook: HookState) -> JsonObject:
         "differences": differences,
         "report": hook.report or None,
         "reported_at": _time(hook.reported_at),
+        "expires_at": _time(hook.expires_at),
     }
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 
+from deploy.cli.status import status_text
 from deploy.history.journal_view import EventSummary
 from deploy.history.local_requests import RequestEntry
 from deploy.history.source_access import hook_state
@@ -17,8 +18,11 @@ from deploy.history.source_health import (
     judge,
     oldest_secret,
 )
+from deploy.history.status import SourceActivity, Status
 from deploy.hooks.comparison import Difference
 from deploy.hooks.kind import Hook, Wanted
+from deploy.terminal.output import Screen
+from shared.jsontext import value_at
 
 NOW: Final = 1_772_366_400.0  # 2026-03-01T12:00:00Z
 DAY: Final = 86_400.0
@@ -156,6 +160,17 @@ def test_a_hook_that_nobody_extends_is_broken_days_before_its_end() -> None:
     assert (found.state, found.differences) == ("broken", ("it expires at 2026-12-02T00:00:00.000Z",))
 
 
+def test_the_first_end_of_a_hook_is_shown() -> None:
+    difference = Difference("app1", "none", (), HOOK._replace(expires_at=NOW + 5 * DAY))
+    found = hook_state(WANTED, difference)
+    registration = hooks(found, found._replace(expires_at=NOW + DAY), HookState("app2", "registered"))
+    assert (registration.expires_at, REGISTERED.expires_at) == (NOW + DAY, None)
+    document = health_document(replace(LIVELY, registration=hooks(found)), NOW)
+    assert value_at(document, "hooks", 0, "expires_at") == "2026-03-06T12:00:00.000Z"
+    activity = SourceActivity("shop", NOW, 1, facts=replace(LIVELY, registration=registration))
+    assert "yes, for 24 h" in "\n".join(status_text(Status((), [activity]), NOW, Screen()))
+
+
 def events_at(*received: float) -> list[EventSummary]:
     return [EventSummary(1, "e", "shop", None, None, None, at, None, 0, "delivered") for at in received]
 
@@ -204,5 +219,6 @@ def test_the_document_has_the_facts_and_the_health() -> None:
         {
             **{"at": "acme/shop", "state": "registered", "differences": []},
             **{"report": "its last delivery failed: 502 Bad Gateway", "reported_at": "2026-03-01T11:59:00.000Z"},
+            "expires_at": None,
         }
     ]

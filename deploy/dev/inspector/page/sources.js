@@ -54,7 +54,7 @@ function card(each) {
       fact("Usually", usual),
       fact("Registered", each.registered),
       fact("Secret set", time(each.secret_set_at)),
-      fact("Last rejected", each.last_rejected && [time(each.last_rejected.at), " ", h("a", { href: "#/rejected" }, each.last_rejected.reason)])),
+      fact("Last rejected", each.last_rejected && rejection(each.last_rejected))),
     each.registration_unknown && h("p", { class: "faint" }, withLinks(each.registration_unknown)),
     each.hooks.length > 0 && h("ul", { "aria-label": `Hooks of ${each.source}` }, each.hooks.map(hookLine)));
 }
@@ -65,7 +65,13 @@ function hookLine(hook) {
   return h("li", { class: "faint" },
     `${hook.at || "Hook"}: ${differences}`,
     hook.report && `; ${hook.report}`,
-    hook.reported_at && [" (", time(hook.reported_at), ")"]);
+    hook.reported_at && [" (", time(hook.reported_at), ")"],
+    hook.expires_at && ["; it expires at ", time(hook.expires_at)]);
+}
+
+// In a cloud, only receive's log has the rejected requests.
+function rejection(rejected) {
+  return [time(rejected.at), " ", current("hint")?.cloud ? rejected.reason : h("a", { href: "#/rejected" }, rejected.reason)];
 }
 
 function fact(name, value) {

@@ -17,6 +17,7 @@ from deploy.config.sections.catalogue import (
     signs_url,
 )
 from deploy.config.sections.provider_event_types import known_event_types
+from deploy.hooks.kinds import KINDS
 from deploy.terminal.output import BOLD, DIM, YELLOW, Column, Screen, count_of, table
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
@@ -56,6 +57,9 @@ def _setup(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
     if needs_secret(entry):
         yield f"secret   {secret_line(key)}"
     yield f"URL      {own_url(key, entry, 'https://<your receive URL>')}"
+    if kind := KINDS.get(key):
+        place = f", at: {kind.places[0].example}" if kind.places else ""
+        yield f"hook     add `hook: {{token: {key}-token{place}}}`, and `hookchain hooks apply` registers the webhook"
     option = "--break signature   (only the provider can sign correctly)" if uses_provider_keys(entry) else ""
     yield f"try it   hookchain trigger {key} {option}".rstrip() + screen.coloured("   while `make dev` is running", DIM)
 

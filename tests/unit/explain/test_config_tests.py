@@ -75,6 +75,27 @@ def test_a_field_that_a_template_names_and_the_event_lacks_is_reported_with_the_
     assert "'data.custmer' is not in this event; did you mean 'data.customer'?" in found
 
 
+ACTIONS = """\
+sources: {git: {provider: github, secret: git-secret}}
+routes: [{name: opened, from: git, types: [issues.opened], where: action != 'closed', to: people}]
+destinations: {people: {email: {to: a@example.com, subject: "{{ type }} {{ action }} in {{ subject }}"}}}
+tests:
+  - name: an opened issue is a mail
+    input: {source: git, event: {type: issues, action: opened, subject: acme/shop, data: {}}}
+    expect: [{to: people, mail: {subject: issues opened in acme/shop}}]
+  - name: a request has the action too
+    input: {source: git, headers: {X-GitHub-Event: issues}, body: {action: opened, repository: {full_name: acme/shop}}}
+    expect: [{to: people, mail: {subject: issues opened in acme/shop}}]
+  - name: a closed issue is none
+    input: {source: git, event: {type: issues, action: closed, data: {}}}
+    expect: []
+"""
+
+
+def test_a_route_a_condition_and_a_template_read_the_action(tmp_path: Path) -> None:
+    assert not failures(tmp_path, ACTIONS)
+
+
 REQUESTS = """\
 sources: {shop: {auth: none}}
 routes: [{name: orders, to: [chat, crm, phone]}]

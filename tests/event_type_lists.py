@@ -123,6 +123,13 @@ LISTINGS: Final = (
         least=25,
     ),
     Listing(
+        "brex",
+        "npm @opensdks/sdk-brex 0.0.1",
+        "brex_webhooks.oas.json",
+        between(r'"WebhookEventType":.*?"enum": \[', r"\]"),
+        least=7,
+    ),
+    Listing(
         "discord",
         "npm discord-api-types 0.38.57",
         "payloads/v10/webhook.d.ts",

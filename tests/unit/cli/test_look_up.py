@@ -19,7 +19,7 @@ def test_every_provider_is_listed_and_there_are_enough_of_them(command: Command)
     lines = command("providers").splitlines()
     assert lines[0].split() == ["KEY", "PROVIDER", "AUTH", "HANDSHAKE", "PROVEN"]
     assert [line.split()[0] for line in lines[1 : 1 + len(PROVIDERS)]] == PROVIDERS
-    assert len(PROVIDERS) >= 99
+    assert len(PROVIDERS) >= 100
 
 
 def test_a_mistyped_name_is_reported_with_the_right_one(command: Command) -> None:

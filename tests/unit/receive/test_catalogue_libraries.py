@@ -66,7 +66,7 @@ async def test_twilios_library_signs_with_a_shared_key_as_its_settings_say(algor
     assert await receiving("twilio", secret, url).code(without_settings, body) == expected
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "openai", "replicate", "gitlab", "supabase"])
+@pytest.mark.parametrize("provider", ["anthropic", "brex", "openai", "replicate", "gitlab", "supabase"])
 async def test_the_standards_library_agrees(provider: str) -> None:
     signature = StandardWebhook(WHSEC).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY)
     headers = [JSON, ("webhook-id", "msg_1"), ("webhook-timestamp", str(NOW)), ("webhook-signature", signature)]

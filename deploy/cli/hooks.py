@@ -155,6 +155,10 @@ def registration_of(
     assert source.provider
     assert source.secret
     kind = KINDS[source.provider]
+    others = [key for key, each in hooked_sources(call.configuration).items() if each.secret == source.secret]
+    if kind.secret and others != [name]:
+        rule = f"{kind.title} makes the secret, so that sources cannot share one; name another `secret`"
+        raise CommandError(f"{', '.join(others)}: {rule}")
     line = PassingLine(sys.stderr)
     waited: list[float] = []
 

@@ -355,10 +355,13 @@ class Registration:
         return self.wanted._replace(secret=values[0])
 
     def _store(self, value: str) -> None:
-        """Store the value as the newest one, beside the one before it and all that hooks use."""
-        used = {each for row in self.row.hooks.values() for each in (row.secret, row.new_secret)}
+        """Store the value as the newest one, beside the one before it and all that hooks use.
+
+        Where no hook's secret is known, any of the values may be in use.
+        """
+        used = {each for row in self.row.hooks.values() for each in (row.secret, row.new_secret) if each}
         before = self.secret.values()
-        kept = [each for each in before if each == before[0] or self._fingerprint(each) in used]
+        kept = [each for each in before if not used or each == before[0] or self._fingerprint(each) in used]
         self.secret.store([value, *(each for each in kept if each != value)])
 
     def _newest(self) -> str:

@@ -574,6 +574,13 @@ def test_no_answer_of_a_provider_shows_the_secret(world: World, monkeypatch: pyt
     assert "answered 422 to `create`: no: {" in world.error
 
 
+def test_sources_cannot_share_a_secret_that_the_provider_makes(world: World) -> None:
+    world.config_file.write_text(CONFIG.replace("secret: square-secret", "secret: stripe-secret"), encoding="utf-8")
+    world("apply", "stripe", "--yes", code=1)
+    assert "stripe, square: Stripe makes the secret, so that sources cannot share one" in world.error
+    assert not world.stripe.calls
+
+
 # Rotation
 
 
@@ -691,6 +698,17 @@ def test_stripes_secret_is_stored_before_the_hook_is_enabled(world: World) -> No
     assert stored[-2] == []
     assert (hook["status"], hook["url"]) == ("enabled", f"{URL}/stripe")
     assert "nothing differs" in world("plan", "stripe")
+
+
+def test_the_values_that_other_hooks_may_use_stay_accepted(world: World) -> None:
+    world.env_file.write_text("STRIPE_SECRET='whsec_a_hook_made_by_hand_1\nwhsec_a_hook_made_by_hand_2'\n")
+    world("apply", "stripe", "--yes")
+    _, hook = world.only_hook(world.stripe)
+    assert world.values("STRIPE_SECRET") == [
+        hook["secret"],
+        "whsec_a_hook_made_by_hand_1",
+        "whsec_a_hook_made_by_hand_2",
+    ]
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])

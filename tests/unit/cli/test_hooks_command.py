@@ -640,6 +640,61 @@ def test_without_a_registered_hook_a_rotation_is_what_it_was(world: World, comma
     assert not world.github.calls
 
 
+# Faults at each request
+
+
+class Fault:
+    """Something that happens at the nth request: its answer is lost, the provider fails, or a person presses Ctrl-C."""
+
+    def __init__(self, provider: HookProvider, kind: str, nth: int) -> None:
+        self.provider = provider
+        self.kind = kind
+        self.left = nth
+        provider.on_request = self.happen
+
+    def happen(self, method: str) -> None:
+        self.left -= 1
+        if self.left == 0 and self.kind == "lost":
+            self.provider.loses = [method]
+        if self.left == 0 and self.kind == "failed":
+            self.provider.fails = {method: 500}
+        if self.left == 0 and self.kind == "interrupted":
+            raise KeyboardInterrupt
+
+    def end(self) -> bool:
+        """Return whether it happened."""
+        self.provider.on_request = lambda _: None
+        self.provider.loses, self.provider.fails = [], {}
+        return self.left <= 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", PROVIDERS)
+@pytest.mark.parametrize("kind", ["lost", "failed", "interrupted"])
+@pytest.mark.parametrize("command_line", [["hooks", "apply"], ["secrets", "rotate"]])
+def test_whatever_happens_at_any_request_the_next_command_leaves_one_hook_with_the_stored_secret(
+    world: World, source: str, kind: str, command_line: list[str]
+) -> None:
+    provider = world.provider(source)
+    is_rotation = command_line == ["secrets", "rotate"]
+    arguments = [f"{source}-secret", "--random"] if is_rotation else [source, "--url", URL, "--yes"]
+    for nth in range(1, 20):
+        if is_rotation:
+            world("apply", source, "--yes")
+        fault = Fault(provider, kind, nth)
+        exit_code(*command_line, *arguments)
+        has_happened = fault.end()
+        world("apply", source, "--yes")
+        assert "nothing differs" in world("plan", source)
+        _, hook = world.only_hook(provider)
+        assert world.values(f"{source.upper()}_SECRET")[0] in json.dumps(hook), nth
+        world("remove", source, "--yes")
+        assert not provider.hooks, nth
+        if not has_happened:
+            break
+    assert nth > 2
+
+
 # After a deployment
 
 

@@ -100,13 +100,14 @@ class HookApi:
         path = self.kind.path_of(at)
         if path is None:
             raise CommandError(f"sources.{self.name}.hook.at: must be {self.kind.examples}; got {at!r}")
-        return self.kind.operations[operation].format(at=path, id=quote(id, safe=""))
+        token = quote(self.token, safe=":")
+        return self.kind.operations[operation].format(at=path, id=quote(id, safe=""), token=token)
 
     async def _ask(self, operation: Operation, at: str, line: str, body: Body | None, secret: str = "") -> Json:
         method, _, path = line.partition(" ")
         content = b"" if body is None else self._content(body)
         headers = {name: value.format(token=self.token) for name, value in self._headers(body).items()}
-        url = (self.url or self.kind.api).rstrip("/").replace("{token}", quote(self.token, safe=":")) + path
+        url = (self.url or self.kind.api).rstrip("/") + path
         request = Outgoing(method, url, tuple(headers.items()), content, allow_private=self.allow_private)
         where = " ".join(filter(None, (self.kind.title, at)))
         try:

@@ -67,10 +67,11 @@ class Place(NamedTuple):
 class HookKind:
     """The hooks of one provider.
 
-    api         the beginning of all URLs; `{token}` is the operator's token
+    api         the beginning of all URLs
     rights      the least rights that the token needs
     headers     values with `{token}` in them
-    operations  method and path; `{at}` is the place's path, `{id}` the hook's id. `extend` is for hooks that expire
+    operations  method and path; `{at}` is the place's path, `{id}` the hook's id, `{token}` the operator's token.
+                `extend` is for hooks that expire
     body        returns the body of a request; None for none
     hooks       returns the hooks in the answer to `list`, or the one in the answer to `create`
     places      empty if the account has hooks in one place only

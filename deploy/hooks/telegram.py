@@ -35,14 +35,14 @@ def fault(answer: Json) -> str:
 
 KIND: Final = HookKind(
     title="Telegram",
-    api="https://api.telegram.org/bot{token}",
+    api="https://api.telegram.org",
     rights="the token of the bot, as BotFather shows it",
     headers={},
     operations={
-        "list": "GET /getWebhookInfo",
-        "create": "POST /setWebhook",
-        "change": "POST /setWebhook",
-        "delete": "POST /deleteWebhook",
+        "list": "GET /bot{token}/getWebhookInfo",
+        "create": "POST /bot{token}/setWebhook",
+        "change": "POST /bot{token}/setWebhook",
+        "delete": "POST /bot{token}/deleteWebhook",
     },
     body=body,
     hooks=hooks,

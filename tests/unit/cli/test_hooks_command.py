@@ -18,6 +18,7 @@ from deploy.cli import hooks as hooks_command
 from deploy.config.dotenv import dotenv_entries
 from deploy.history.state import SubscriberStores
 from deploy.hooks import registration
+from deploy.hooks.kinds import KINDS
 from deploy.platforms import choice
 from deploy.platforms.platform import CLOUD, Platform
 from shared.cloud import platform as cloud_platform
@@ -403,6 +404,17 @@ def test_at_each_provider_a_hook_is_made_repaired_and_removed(world: World, sour
     assert {**again, **changing} == {**before, **changing}
     world("remove", source, "--yes")
     assert not provider.hooks
+
+
+@pytest.mark.parametrize("source", PROVIDERS)
+def test_a_provider_that_you_host_is_called_at_its_own_url(world: World, source: str) -> None:
+    provider = world.provider(source)
+    api = KINDS[source].api.replace(provider.host, "https://own.example.com")
+    provider.host = "https://own.example.com"
+    own = CONFIG.replace(f"token: {source}-token", f"token: {source}-token, api: '{api}'")
+    world.config_file.write_text(own, encoding="utf-8")
+    world("apply", source, "--yes")
+    assert "nothing differs" in world("plan", source)
 
 
 @pytest.mark.parametrize("source", PROVIDERS)

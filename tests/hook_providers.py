@@ -39,6 +39,7 @@ class HookProvider:
 
     calls       each request, as `METHOD path`
     loses       operations, as `METHOD`, whose next answer is lost; `fails` those that are answered with the status
+    fault       is in the message of those
     on_request  is called with each request before it is answered
     """
 
@@ -49,6 +50,7 @@ class HookProvider:
         self.calls: list[str] = []
         self.loses: list[str] = []
         self.fails: dict[str, int] = {}
+        self.fault = TOKEN
         self.on_request: Callable[[str], None] = lambda _: None
         self._next_id = 100
 
@@ -59,7 +61,7 @@ class HookProvider:
         self.calls.append(f"{request.method} {url.path}")
         self.on_request(request.method)
         if status := self.fails.pop(request.method, None):
-            return self._answer(status, {"message": f"no, {TOKEN}"})
+            return self._answer(status, {"message": f"no, {self.fault}"})
         if not self.is_authorized(request):
             return self._answer(401, {"message": "Bad credentials"})
         status, document = self.act(request, url.path)

@@ -162,9 +162,10 @@ class _Providers:
             raise CommandError("no hook was registered yet, and a provider cannot call this machine without a tunnel")
         wanted = wanted_hook(self.configuration.slices["transform"], name, source, url)
         token = await asyncio.to_thread(self.access.token, hook.token)
-        api = HookApi(name, kind, self.fetch, token, hook.token, url=hook.api or "", allow_private=hook.allow_private)
         stored = self.secrets.get(source.secret)
-        fingerprints = [fingerprint(name, value) for value in stored.values] if stored else []
+        values = stored.values if stored else ()
+        api = HookApi(name, kind, self.fetch, token, hook.token, hook.api or "", hook.allow_private, {*values})
+        fingerprints = [fingerprint(name, value) for value in values]
         states = []
         for at in hook.at or [""]:
             hooks = await api.hooks(at)

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
+from shared.credential_masks import masked
 from shared.errors import HookchainError, Temporary, Unanswered
 from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import Json, from_json, texts_json, value_at
@@ -39,6 +40,7 @@ class HookApi:
     token_name     the name of the secret that has the token
     url            the beginning of all URLs, in place of the kind's
     allow_private  the API may have an address that is not public
+    hidden         secrets that no text of the provider may show, beside the token
     """
 
     name: str
@@ -48,6 +50,7 @@ class HookApi:
     token_name: str
     url: str = ""
     allow_private: bool = False
+    hidden: set[str] = field(default_factory=set)
 
     async def hooks(self, at: str) -> list[Hook]:
         """Return all hooks at the place. Raises CommandError."""
@@ -66,10 +69,9 @@ class HookApi:
 
     async def create(self, at: str, wanted: Wanted) -> Created:
         """Raises LostAnswer and CommandError."""
-        answer = await self._ask(
-            "create", at, self._path("create", at, ""), self.kind.body("create", wanted), wanted.secret
-        )
+        answer = await self._ask("create", at, self._path("create", at, ""), self.kind.body("create", wanted))
         secret = self.kind.secret(answer) if self.kind.secret else ""
+        self.hidden.add(secret)
         listed = [Hook("", wanted.url, wanted.events)] if self.kind.is_single else self._read(answer)
         has_id = self.kind.is_single or (len(listed) == 1 and listed[0].id)
         if not has_id or (self.kind.secret and not secret):
@@ -79,7 +81,7 @@ class HookApi:
     async def change(self, at: str, wanted: Wanted, hook: Hook) -> None:
         """Raises LostAnswer and CommandError."""
         body = self.kind.body("change", wanted._replace(replaces=hook))
-        await self._ask("change", at, self._path("change", at, hook.id), body, wanted.secret)
+        await self._ask("change", at, self._path("change", at, hook.id), body)
 
     async def extend(self, at: str, hook: Hook) -> None:
         """Postpone the end of a hook that expires. Raises LostAnswer and CommandError."""
@@ -92,9 +94,10 @@ class HookApi:
 
     def _read(self, answer: Json) -> list[Hook]:
         try:
-            return [*self.kind.hooks(answer)]
+            found = [*self.kind.hooks(answer)]
         except (KeyError, TypeError, ValueError) as error:
             raise CommandError(f"{self.name}: {self.kind.title} answered in a form that is not known") from error
+        return [each._replace(inactive=self._masked(each.inactive), note=self._masked(each.note)) for each in found]
 
     def _path(self, operation: Operation, at: str, id: str) -> str:
         path = self.kind.path_of(at)
@@ -103,7 +106,7 @@ class HookApi:
         token = quote(self.token, safe=":")
         return self.kind.operations[operation].format(at=path, id=quote(id, safe=""), token=token)
 
-    async def _ask(self, operation: Operation, at: str, line: str, body: Body | None, secret: str = "") -> Json:
+    async def _ask(self, operation: Operation, at: str, line: str, body: Body | None) -> Json:
         method, _, path = line.partition(" ")
         content = b"" if body is None else self._content(body)
         headers = {name: value.format(token=self.token) for name, value in self._headers(body).items()}
@@ -114,14 +117,14 @@ class HookApi:
             response = await self.fetch.fetch(request)
         except Unanswered as error:
             if operation == "list":
-                raise CommandError(f"{self.name}: {where}: {error.detail}") from error
-            raise LostAnswer(f"{where}: {error.detail}") from error
+                raise CommandError(f"{self.name}: {where}: {self._masked(error.detail)}") from error
+            raise LostAnswer(f"{where}: {self._masked(error.detail)}") from error
         except HookchainError as error:
             text = error.detail if isinstance(error, Temporary) else f"{error.detail}; nothing was sent"
-            raise CommandError(f"{self.name}: {where}: {self._masked(text, secret)}") from error
+            raise CommandError(f"{self.name}: {where}: {self._masked(text)}") from error
         if operation == "delete" and response.status in (404, 410):
             return None
-        return self._answer(operation, where, response, secret)
+        return self._answer(operation, where, response)
 
     def _headers(self, body: Body | None) -> Mapping[str, str]:
         if body is None:
@@ -132,7 +135,7 @@ class HookApi:
     def _content(self, body: Body) -> bytes:
         return urlencode(body, doseq=True).encode() if self.kind.is_form else texts_json(dict(body))
 
-    def _answer(self, operation: Operation, where: str, response: Fetched, secret: str) -> Json:
+    def _answer(self, operation: Operation, where: str, response: Fetched) -> Json:
         is_good = 200 <= response.status < 300
         try:
             document = from_json(response.body) if response.body else None
@@ -146,7 +149,7 @@ class HookApi:
         if is_good and not message:
             return document
         answered = f"{where} answered {response.status} to `{operation}`"
-        text = self._masked(f"{answered}: {message}" if message else answered, secret)
+        text = self._masked(f"{answered}: {message}" if message else answered)[:_MAX_MESSAGE]
         if response.status >= 500 and operation != "list":
             raise LostAnswer(text)
         raise CommandError(f"{self.name}: {text}{self._advice(response)}")
@@ -159,11 +162,10 @@ class HookApi:
             return f". Run the command again in {after} s" if after and after.isdecimal() else ". Try again later"
         return ""
 
-    def _masked(self, text: str, secret: str) -> str:
-        """Return the provider's text without the token and the secret, and short enough for a line."""
-        for value in filter(None, (self.token, secret)):
-            text = text.replace(value, "…")
-        return printable(re.sub(r"\s+", " ", text))[:_MAX_MESSAGE]
+    def _masked(self, text: str) -> str:
+        """Return the provider's text in one line, without the token and the secrets."""
+        longest_first = sorted({self.token, *self.hidden}, key=len, reverse=True)
+        return printable(re.sub(r"\s+", " ", masked(text, longest_first)))
 
 
 def _message(document: Json) -> str:

@@ -124,7 +124,7 @@ class Registration:
 
     async def plan(self) -> list[Difference]:
         """Compare each place. Raises CommandError and Temporary."""
-        stored = [self._fingerprint(value) for value in self.secret.values()]
+        stored = [self._fingerprint(value) for value in self._values()]
         found = [await self._difference(at, stored) for at in self.places]
         for at, row in self.row.hooks.items():
             if at not in self.places:
@@ -189,6 +189,8 @@ class Registration:
     async def remove(self, at: str) -> None:
         """Delete the hook if we made it and nobody else has changed its URL. Raises CommandError and Temporary."""
         row = self.row.hooks[at]
+        with suppress(CommandError):  # a removal does not need the secret, except to mask it
+            self._values()
         made = {each for each in (row.id if row.is_made else "", row.new_id) if each}
         if row.stage == "enabled":
             made.update(row.known)
@@ -316,7 +318,7 @@ class Registration:
         row = self.row.hooks[at]
         self._restore(at, replace(row, stage="", known=(), new_id="", new_secret="") if row.id else None)
         await self.row.save()
-        stored = [self._fingerprint(value) for value in self.secret.values()]
+        stored = [self._fingerprint(value) for value in self._values()]
         difference = await self._difference(at, stored)
         if difference.action == "create":
             await self._create(at)
@@ -349,7 +351,7 @@ class Registration:
         """Return what is wanted, with the newest value of a secret that we choose. Raises CommandError."""
         if self.api.kind.secret:
             return self.wanted
-        values = self.secret.values()
+        values = self._values()
         if not values:
             raise CommandError(f"{self.wanted.source}: its secret does not exist yet; set it first")
         return self.wanted._replace(secret=values[0])
@@ -360,12 +362,18 @@ class Registration:
         Where no hook's secret is known, any of the values may be in use.
         """
         used = {each for row in self.row.hooks.values() for each in (row.secret, row.new_secret) if each}
-        before = self.secret.values()
+        before = self._values()
         kept = [each for each in before if not used or each == before[0] or self._fingerprint(each) in used]
         self.secret.store([value, *(each for each in kept if each != value)])
 
+    def _values(self) -> Sequence[str]:
+        """Return the stored values, which the API's messages then do not show. Raises CommandError."""
+        values = self.secret.values()
+        self.api.hidden.update(values)
+        return values
+
     def _newest(self) -> str:
-        return next((self._fingerprint(value) for value in self.secret.values()), "")
+        return next((self._fingerprint(value) for value in self._values()), "")
 
     def _fingerprint(self, value: str) -> str:
         return fingerprint(self.wanted.source, value)

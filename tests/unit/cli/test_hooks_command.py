@@ -4,12 +4,14 @@ import argparse
 import asyncio
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import pytest
 
@@ -580,10 +582,34 @@ def test_a_lost_answer_and_another_url_lead_to_no_second_hook(world: World, sour
     assert f"https://moved.example.com/{source}" in json.dumps([*provider.hooks.values()])
 
 
-def test_no_answer_of_a_provider_shows_the_secret(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world.github, "_post", lambda id, body: (422, {"message": f"no: {body}"}))
-    world("apply", "github", "--yes", code=1)
-    assert "answered 422 to `create`: no: {" in world.error
+@pytest.mark.parametrize("spelled", [str, quote, lambda text: b64encode(text.encode()).decode(), str.upper])
+@pytest.mark.parametrize("value", [SECRET, TOKEN])
+def test_no_answer_of_a_provider_shows_a_secret(
+    world: World, monkeypatch: pytest.MonkeyPatch, spelled: Callable[[str], str], value: str
+) -> None:
+    message = f"no: {spelled(value)}"
+    with monkeypatch.context() as patched:
+        patched.setattr(world.github, "_post", lambda id, body: (422, {"message": message}))
+        world("apply", "github", "--yes", code=1)
+    assert "answered 422 to `create`: no: ***" in world.error
+    world("apply", "github", "--yes")
+    _, hook = world.only_hook(world.github)
+    hook["last_response"] = {"code": 500, "status": "x", "message": message}
+    assert "its last delivery failed: 500 no: ***" in world("plan", "github")
+    monkeypatch.setattr(world.github, "_delete", lambda id, body: (400, {"message": message}))
+    world("remove", "github", "--yes", code=1)
+    assert "answered 400 to `delete`: no: ***" in world.error
+
+
+def test_a_secret_that_a_provider_made_is_masked_before_it_is_stored(world: World) -> None:
+    def fail(method: str) -> None:
+        if world.stripe.hooks:
+            world.stripe.fails = {"POST": 400}
+            world.stripe.fault = str(world.only_hook(world.stripe)[1]["secret"])
+
+    world.stripe.on_request = fail
+    world("apply", "stripe", "--yes", code=1)
+    assert world.error.rstrip().endswith("answered 400 to `change`: no, ***")
 
 
 def test_sources_cannot_share_a_secret_that_the_provider_makes(world: World) -> None:

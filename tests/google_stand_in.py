@@ -124,7 +124,7 @@ def standing_in() -> Iterator[StandIn]:
     handler = type("Handler", (_Handler,), {"stand_in": stand_in})
     server = _Server(("127.0.0.1", 0), handler)
     stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield stand_in

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 from shared.cloud.aws.client import AwsPlace
 from shared.signatures.aws_v4 import Credentials
 
@@ -34,22 +36,15 @@ class _InTurn:
 
 @contextmanager
 def _models_read_once() -> Iterator[None]:
-    """Keep botocore's models for this process. Each command makes a session, which would read them from disk again."""
-    from botocore.loaders import JSONFileLoader
+    """Keep botocore's models for this process. Each command makes a session, which would look for them again."""
+    import botocore.httpsession
+    import botocore.session
 
-    models: dict[str, object] = {}
-    read_file = JSONFileLoader.load_file
-
-    def load_file(loader: JSONFileLoader, path: str) -> object:
-        if path not in models:
-            models[path] = read_file(loader, path)
-        return models[path]
-
-    JSONFileLoader.load_file = load_file
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
+        once = cache(botocore.httpsession.create_urllib3_context)  # the local AWS needs none, and it takes milliseconds
+        patched.setattr(botocore.httpsession, "create_urllib3_context", once)
         yield
-    finally:
-        JSONFileLoader.load_file = read_file
 
 
 @contextmanager
@@ -64,7 +59,7 @@ def local_aws() -> Iterator[AwsPlace]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     application = _InTurn(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=KeptAlive)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="local AWS")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, name="local AWS")
     thread.start()
     try:
         with _models_read_once():

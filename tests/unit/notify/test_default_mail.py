@@ -237,7 +237,7 @@ def test_a_bundle_of_notify_has_the_templates_of_the_mails(root: Path) -> None:
     files = bundle_files(root, "notify", "gcp")
     folder = PurePosixPath("functions/notify/destinations/email/templates")
     names = {path.name for path in files if path.parent == folder}
-    assert names == {"page.html", "event.html", "event.txt", "digest.html", "digest.txt"}
+    assert names == {"page.html", "digest.html", "digest.txt"}
 
 
 SENDER = parse_address("hookchain@example.com")

@@ -1,22 +1,23 @@
 """The default mail: what happened, when and by whom, every field, and the body as received.
 
-This module collects what a mail shows; templates/event.txt and templates/event.html lay it out. The event is a
-sender's: Jinja escapes each value in HTML, and no value reaches a template's source.
+The frame of its HTML is templates/page.html, which the digest's mail has, too. Its own rows are written here without
+templates: with Jinja2, notify took 617 µs of CPU for an event and its mail, and takes 390 µs. The event is a sender's:
+each value is escaped in HTML.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from functools import cache
+from html import escape
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup, escape
 
 from functions.notify.destinations.email.mail import Attachment, MailBody
 from functions.notify.message_text import title_of, visible
@@ -36,6 +37,8 @@ MAX_JOINED: Final = 10
 MAX_JOINED_CHARACTERS: Final = 80
 MAX_PREVIEW_ROWS: Final = 6
 MAX_PREVIEW_CHARACTERS: Final = 200
+MAX_RULE: Final = 72
+MORE_ROWS: Final = "There are more fields; the body has them all."
 NOTHING: Final = "—"
 NAMELESS: Final = "value"
 """The name of a value that is all of the data."""
@@ -52,6 +55,28 @@ _ATTACHED_AS: Final = (
     ("x-www-form-urlencoded", "body.txt", "text/plain"),
     ("plain", "body.txt", "text/plain"),
     ("html", "body.html.txt", "text/plain"),
+)
+
+_TABLE: Final = 'cellpadding="0" cellspacing="0" border="0"'
+_TABLE_STYLE: Final = "border-top:2px solid #dfe3e8;border-collapse:collapse;font-size:14px;line-height:20px;"
+_BREAKS: Final = "word-break:break-word;"
+_FACT_NAME: Final = 'class="soft" valign="top" style="padding:2px 18px 2px 0;color:#667080;white-space:nowrap;"'
+_FACT_VALUE: Final = f'class="value" valign="top" dir="auto" style="padding:2px 0;color:#12161c;{_BREAKS}"'
+_ROW_NAME: Final = (
+    'class="soft line" scope="row" align="left" valign="top" width="34%" style="padding:8px 14px 8px 0;'
+    f'border-bottom:1px solid #eceff2;color:#667080;font-weight:400;{_BREAKS}"'
+)
+_ROW_VALUE: Final = (
+    'class="value line" valign="top" dir="auto" style="padding:8px 0;border-bottom:1px solid #eceff2;color:#12161c;'
+    f'white-space:pre-wrap;{_BREAKS}"'
+)
+_MORE: Final = 'class="soft" style="margin:8px 0 0;font-size:13px;line-height:18px;color:#667080;"'
+_NOTE: Final = 'class="soft" style="margin:0 0 8px;font-size:13px;line-height:18px;color:#667080;"'
+_STRONG: Final = 'class="strong" style="color:#12161c;font-weight:600;"'
+_CODE: Final = (
+    'class="code" style="margin:0;padding:12px 14px;background:#f6f7f9;border:1px solid #e4e7eb;border-radius:6px;'
+    "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Liberation Mono',monospace;font-size:12px;"
+    f'line-height:18px;color:#2b323b;white-space:pre-wrap;{_BREAKS}"'
 )
 
 
@@ -74,37 +99,120 @@ class ReceivedBody:
     attachment: Attachment | None
 
 
+class MailPage(NamedTuple):
+    """The parts of a mail about an event. `facts` are names and values; a mailbox shows `preview` beside the subject."""
+
+    title: str
+    preview: str
+    facts: list[tuple[str, str]]
+    rows: list[Row]
+    has_more_rows: bool
+    body: ReceivedBody
+    origin: str
+
+
 def default_body(delivery: Delivery, event: Event) -> MailBody:
     """Return the text and HTML of a mail about the event, which is the delivery's, whole."""
     body = received_body(event)
-    facts = _facts(event)
     rows, has_more_rows = rows_of(event.data)
-    view = {
-        "title": title_of(event),
-        "preview": _preview(rows),
-        "facts": facts,
-        "fact_width": max(len(name) for name, _ in facts),
-        "rows": rows,
-        "has_more_rows": has_more_rows,
-        "body": body,
-        "origin": f"Event {event.id}, by the route “{delivery.route}” to “{delivery.destination}”.",
-    }
-    return MailBody(
-        filled("event.txt", view), filled("event.html", view), (body.attachment,) if body.attachment else ()
+    origin = f"Event {event.id}, by the route “{delivery.route}” to “{delivery.destination}”."
+    page = MailPage(title_of(event), _preview(rows), _facts(event), rows, has_more_rows, body, origin)
+    text = text_of_page(page)
+    html = html_of_page(page)
+    if visible(text) != text:  # the text has all that the HTML shows
+        text = visible(text)
+        html = visible(html)
+    return MailBody(text, html, (body.attachment,) if body.attachment else ())
+
+
+def text_of_page(page: MailPage) -> str:
+    name_width = max([len(name) for name, _ in page.facts])
+    lines = [page.title, "=" * min(len(page.title), MAX_RULE), ""]
+    lines += [f"{name.ljust(name_width)}  {value}" for name, value in page.facts]
+    if page.rows:
+        lines.append("")
+    for row in page.rows:
+        value = row.value.replace("\n", "\n    ")
+        lines.append(f"{row.name}: {value} {row.cut}" if row.cut else f"{row.name}: {value}")
+    if page.has_more_rows:
+        lines.append(MORE_ROWS)
+    lines += ["", f"{page.body.title} ({page.body.note})"]
+    if page.body.text:
+        lines += ["", page.body.text]
+    lines += ["", "-- ", page.origin]
+    return "\n".join(lines)
+
+
+def html_of_page(page: MailPage) -> str:
+    facts = "".join([_fact_html(name, value) for name, value in page.facts])
+    body_text = f"<div {_CODE}>{escape(page.body.text)}</div>\n" if page.body.text else ""
+    content = f"""\
+<tr><td class="side" style="padding:10px 30px 18px;">
+<table role="presentation" {_TABLE} style="font-size:14px;line-height:20px;">
+{facts}</table>
+</td></tr>
+{_table_html(page)}<tr><td class="side" style="padding:2px 30px 24px;">
+<p {_NOTE}><span {_STRONG}>{escape(page.body.title)}</span> &nbsp;{escape(page.body.note)}</p>
+{body_text}</td></tr>
+"""
+    title = escape(page.title)
+    start, title_end, preview_end, content_start, content_end, end = _frame()
+    return "".join(
+        [
+            start,
+            title,
+            title_end,
+            escape(page.preview),
+            preview_end,
+            title,
+            content_start,
+            content,
+            content_end,
+            escape(page.origin),
+            end,
+        ]
     )
 
 
-def filled(template: str, view: Mapping[str, object]) -> str:
-    """Fill a template of this kind's folder `templates`. In HTML, values are escaped.
+def _fact_html(name: str, value: str) -> str:
+    return f"<tr>\n<td {_FACT_NAME}>{name}</td>\n<td {_FACT_VALUE}>{escape(value)}</td>\n</tr>\n"
 
-    Invisible characters are replaced in the result, which takes 6 µs less than in each value.
-    """
-    return visible(_templates().get_template(template).render(view))
+
+def _table_html(page: MailPage) -> str:
+    """Return the table of fields; nothing if there are none."""
+    if not page.rows:
+        return ""
+    rows = "".join([_row_html(row) for row in page.rows])
+    more = f"<p {_MORE}>{MORE_ROWS}</p>\n" if page.has_more_rows else ""
+    return f"""\
+<tr><td class="side" style="padding:0 30px 20px;">
+<table class="line" width="100%" {_TABLE} style="{_TABLE_STYLE}">
+{rows}</table>
+{more}</td></tr>
+"""
+
+
+def _row_html(row: Row) -> str:
+    """Return a row of the table. A line of its name may break after each full stop."""
+    name = escape(row.name).replace(".", ".<wbr>")
+    value = escape(row.value)
+    if row.is_link:
+        value = f'<a class="link" href="{value}" style="color:#1d5fd1;">{value}</a>'
+    cut = f'<span class="soft" style="color:#667080;"> {escape(row.cut)}</span>' if row.cut else ""
+    return f"<tr>\n<th {_ROW_NAME}>{name}</th>\n<td {_ROW_VALUE}>{value}{cut}</td>\n</tr>\n"
 
 
 @cache
-def _templates() -> Environment:
-    environment = Environment(
+def _frame() -> list[str]:
+    """Return what is before, between and after the title, the preview, the title, the content and the origin."""
+    mark = "\0"
+    return templates().get_template("page.html").render(title=mark, preview=mark, content=mark, origin=mark).split(mark)
+
+
+@cache
+def templates() -> Environment:
+    """Return the templates of the folder `templates`. In HTML, values are escaped."""
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(["html"]),
         auto_reload=False,
@@ -112,13 +220,6 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["breakable"] = _breakable
-    return environment
-
-
-def _breakable(name: str) -> Markup:
-    """Return the name as HTML in which a line may break after each full stop."""
-    return escape(name).replace(".", Markup(".<wbr>"))
 
 
 def _preview(rows: list[Row]) -> str:

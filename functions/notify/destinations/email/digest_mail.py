@@ -6,7 +6,7 @@ templates/digest.txt and templates/digest.html lay it out. They have no link: a 
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from functions.notify.destinations.email.default_mail import filled
+from functions.notify.destinations.email.default_mail import templates
 from functions.notify.destinations.email.mail import MailBody
 from functions.notify.digests import digest as digest_texts
 from functions.notify.digests.digest import DigestData, Listed, Section
@@ -48,7 +48,8 @@ def digest_mail(delivery: Delivery, timezone: str | None = None) -> tuple[str, M
         "sections": [_shown(section, digest, zone) for section in digest_texts.sections_of(digest)],
         "origin": f'Digest {delivery.event.id}, to "{delivery.destination}".',
     }
-    return digest_texts.digest_title(digest), MailBody(filled("digest.txt", view), filled("digest.html", view))
+    text, html = (visible(templates().get_template(name).render(view)) for name in ("digest.txt", "digest.html"))
+    return digest_texts.digest_title(digest), MailBody(text, html)
 
 
 def _shown(section: Section, digest: DigestData, zone: ZoneInfo) -> _ShownSection:

@@ -175,11 +175,11 @@ def faults(alone: Report, beside: Report) -> list[str]:
 
 def simulate_neighbours(seed: int, cloud: Cloud, trouble: str) -> tuple[Report, Report]:
     """Return the reports of the quiet sender alone, and beside the trouble."""
-    alone, beside = (_simulate(seed, cloud, trouble, is_loud=is_loud) for is_loud in (False, True))
+    alone, beside = (simulate_cloud(seed, cloud, trouble, is_loud=is_loud) for is_loud in (False, True))
     return alone, beside
 
 
-def _simulate(seed: int, cloud: Cloud, trouble: str, *, is_loud: bool) -> Report:
+def simulate_cloud(seed: int, cloud: Cloud, trouble: str, *, is_loud: bool) -> Report:
     random.seed(seed)  # of the clients' waits
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         loop = runner.get_loop()

@@ -16,7 +16,7 @@ from shared.outgoing.gate import ProcessGate
 from shared.outgoing.instance_leases import InstanceLeases
 from shared.push import Push
 from tests.processes import ROOT
-from tests.simulation.neighbours import QUIET_EVENTS, Cloud, faults, simulate_neighbours
+from tests.simulation.neighbours import QUIET_EVENTS, Cloud, faults, simulate_cloud, simulate_neighbours
 
 CASES: Final[tuple[tuple[str, Cloud], ...]] = (
     ("hanging", "gcp"),
@@ -95,5 +95,4 @@ def test_it_would_see_an_instance_that_acknowledges_what_it_did_not_do(monkeypat
         return Acknowledged("delivered") if calls % 100 == 0 else await notify(brought, notifier)
 
     monkeypatch.setattr("tests.simulation.neighbours.notify", notify_most)
-    alone, _ = simulate_neighbours(1, "aws", "hanging")
-    assert alone.verdict.lost
+    assert simulate_cloud(1, "aws", "hanging", is_loud=False).verdict.lost

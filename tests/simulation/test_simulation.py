@@ -90,4 +90,4 @@ def test_it_would_see_a_worker_that_acknowledges_what_it_did_not_do(monkeypatch:
         return True
 
     monkeypatch.setattr(World, "_notify", notify_and_acknowledge)
-    assert simulate(1, FEWER_EVENTS, gathers=False).verdict.lost
+    assert simulate(1, 20, gathers=False).verdict.lost

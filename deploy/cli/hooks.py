@@ -263,7 +263,7 @@ class StoredSourceSecret:
 
 async def _plan(call: Call, name: str, registration: Registration) -> int:
     differences = await _planned(call, name, registration)
-    return DIFFERENT if any(each.action != "none" for each in differences) else DONE
+    return DIFFERENT if any(each.action != "none" or each.unknown for each in differences) else DONE
 
 
 async def _apply(call: Call, name: str, registration: Registration) -> int:
@@ -402,12 +402,24 @@ async def _planned(call: Call, name: str, registration: Registration) -> list[Di
     for each in differences:
         place = each.at or registration.api.kind.title
         reasons = "; ".join(each.reasons)
-        print(f"  {place}: {printable(f'{_VERBS[each.action]}: {reasons}' if reasons else 'nothing differs')}")
+        equal = "nothing else differs" if each.unknown else "nothing differs"
+        print(f"  {place}: {printable(f'{_VERBS[each.action]}: {reasons}' if reasons else equal)}")
+        if each.unknown:
+            print(f"  {place}: not known: {each.unknown}.")
+            print("  If it is not, events are rejected. To replace the hook and its secret:")
+            print(_renewal(call, name, each))
         for note in each.notes:
             print(f"  {place}: note: {printable(note)}")
     if any(each.action in ("create", "change") for each in differences):
         print(f"  event types: {'all' if wanted.events is None else ', '.join(wanted.events)}")
     return differences
+
+
+def _renewal(call: Call, name: str, difference: Difference) -> str:
+    """Return the commands that make a hook whose secret is known, and delete the one whose secret is not."""
+    secret = mappings_at(call.configuration.document, "sources")[name]["secret"]
+    rotate = f"    hookchain secrets rotate {secret} --random{call.where}"
+    return f"    {call.command_line('apply', name)}\n{rotate}" if difference.is_foreign else rotate
 
 
 _VERBS: Final = {

@@ -46,6 +46,7 @@ class Difference(NamedTuple):
     hook        the hook as it is; None if there is none
     overwrites  the URL that somebody else gave to it, which only the operator's consent to this URL overwrites
     is_foreign  the hook is not ours
+    unknown     what the provider does not tell, so that the hook cannot be called equal
     notes       what the operator should know, which nothing changes
     """
 
@@ -55,6 +56,7 @@ class Difference(NamedTuple):
     hook: Hook | None = None
     overwrites: str = ""
     is_foreign: bool = False
+    unknown: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -90,16 +92,22 @@ def compare(
         return Difference(at, "change", (f"it belongs to {hook.url}",), hook, hook.url, is_foreign=True, notes=notes)
     reasons = [] if own else ["Hookchain did not make it"]
     reasons += _settings(wanted, hook, former_url)
-    is_unreadable = kind.secret is not None and own is None and not stored
+    is_secret_unknown = kind.secret is not None and not (own and own.secret)
+    is_unreadable = is_secret_unknown and not stored
     secret = [f"{kind.title} shows its secret only once, and it is not stored"] if is_unreadable else []
     secret += _secret(kind, hook, own, stored)
     is_fixed = kind.is_fixed and any(each != hook.inactive for each in reasons) and (own or hook.url != wanted.url)
     is_renewed = bool(kind.secret and secret) or bool(is_fixed)
     action: Action = "none" if not reasons and not secret else "renew" if is_renewed else "change"
+    unknown = f"whether the stored secret is its secret, because {kind.title} shows it only once"
+    if action == "renew" or not is_secret_unknown:
+        unknown = ""
     if action == "none" and hook.expires_at and hook.expires_at < now + extend_seconds:
-        return Difference(at, "extend", (f"it expires at {rfc3339(hook.expires_at)}",), hook, notes=notes)
-    overwrites = hook.url if is_elsewhere or (own is None and action == "renew") else ""
-    return Difference(at, action, (*reasons, *secret), hook, overwrites, is_foreign=own is None, notes=notes)
+        expiry = f"it expires at {rfc3339(hook.expires_at)}"
+        return Difference(at, "extend", (expiry,), hook, unknown=unknown, notes=notes)
+    is_blocked = is_elsewhere or is_unreadable or (own is None and action == "renew")
+    overwrites = hook.url if is_blocked else ""
+    return Difference(at, action, (*reasons, *secret), hook, overwrites, own is None, unknown, notes)
 
 
 _UNFINISHED: Final = {

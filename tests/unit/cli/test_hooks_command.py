@@ -872,6 +872,46 @@ def test_a_stripe_hook_that_a_person_made_is_replaced_only_with_consent(world: W
     assert world.only_hook(world.stripe)[0] != id
 
 
+@pytest.mark.parametrize("source", ["airtable", "square", "stripe"])
+def test_an_adopted_hook_is_not_called_equal_until_its_secret_is_known(
+    world: World, command: Command, source: str
+) -> None:
+    provider = world.provider(source)
+    world("apply", source, "--yes")
+    id, hook = world.only_hook(provider)
+    world("remove", source, "--yes")
+    [stored] = world.values(f"{source.upper()}_SECRET")
+    provider.hooks[id] = json.loads(json.dumps(hook).replace(stored, "theirs"))
+    output = world("plan", source, code=3)
+    rotation = f"hookchain secrets rotate {source}-secret --random"
+    assert "change: Hookchain did not make it" in output
+    assert "not known: whether the stored secret is its secret" in output
+    assert f"hookchain hooks apply {source} --url {URL}\n    {rotation}" in output
+    world("apply", source, "--yes")
+    output = world("plan", source, code=3)
+    assert "nothing else differs" in output
+    assert "hooks apply" not in output
+    command(*rotation.split()[1:])
+    assert "nothing differs" in world("plan", source)
+    new_id, hook = world.only_hook(provider)
+    assert new_id != id
+    assert world.values(f"{source.upper()}_SECRET")[0] in json.dumps(hook)
+
+
+def test_an_adopted_hook_whose_secret_is_not_stored_any_more_is_replaced_only_with_consent(world: World) -> None:
+    world("apply", "stripe", "--yes")
+    id, hook = world.only_hook(world.stripe)
+    world("remove", "stripe", "--yes")
+    world.stripe.hooks[id] = hook
+    world("apply", "stripe", "--yes")
+    world.env_file.write_text("", encoding="utf-8")
+    assert "shows its secret only once, and it is not stored" in world("plan", "stripe", code=3)
+    world("apply", "stripe", "--yes", code=1)
+    assert world.only_hook(world.stripe) == (id, hook)
+    world("apply", "stripe", "--yes", "--replace", f"{URL}/stripe")
+    assert world.only_hook(world.stripe)[0] != id
+
+
 def test_waiting_shows_what_is_left_and_keeps_the_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.2)
     monkeypatch.setattr(registration, "TICK_SECONDS", 0.05)

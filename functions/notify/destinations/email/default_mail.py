@@ -100,7 +100,7 @@ class ReceivedBody:
 
 
 class MailPage(NamedTuple):
-    """The parts of a mail about an event. `facts` are names and values; a mailbox shows `preview` beside the subject."""
+    """The parts of a mail about an event. `facts` are names and values; `preview` is shown beside the subject."""
 
     title: str
     preview: str

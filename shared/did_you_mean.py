@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from shared.jsontext import Json, JsonObject, kind_of
+from shared.jsontext import Json, JsonObject, from_json, kind_of
 
 MAX_PATHS: Final = 2_000
 MAX_PATH_DEPTH: Final = 10
@@ -61,6 +61,8 @@ _NOT_IN_EVENTS: Final[Mapping[str, str]] = {
 def unknown_name_hint(name: str, text: str, known: Collection[str]) -> str:
     """Return what a name at the top of a template or condition may mean, and the names that are known there."""
     there_are = f"here are {', '.join(sorted(known))}"
+    if hyphened := re.search(rf"\b(data(?:\.\w+)*)\.(\w+(?:-\w+)*-{re.escape(name)}\b[\w-]*)", text):
+        return f"write a name with a hyphen as {hyphened[1]}[{hyphened[2]!r}]"
     if "data" in known and name in _NOT_IN_EVENTS:
         return f"{_NOT_IN_EVENTS[name]}. T{there_are}"
     if "data" in known and name in _BODY_ELSEWHERE and re.search(rf"\b{name}\s*[.\[]", text):
@@ -88,11 +90,36 @@ def missing_path(path: str, view: JsonObject, act: str = "") -> str:
     present = names[: _present_count(names, view)]
     value = _value_at(present, view)
     rule = f"{path!r}{IS_MISSING}"
+    if len(present) == 1 and (packed := _packed_hint(names[1], view)):
+        return f"{rule}; {packed}"
     if present and not isinstance(value, dict):
-        rule = f"{rule}, where {'.'.join(present)!r} is {kind_of(value)}"
+        kind = "an empty list" if value == [] else kind_of(value)
+        rule = f"{rule}, where {'.'.join(present)!r} is {kind}"
     elif near := likely_path(path, view):
         return f"{rule}; did you mean {near!r}? {act[:1].upper()}{act[1:]}".rstrip()
     return f"{rule}; {act}" if act else rule
+
+
+def _packed_hint(name: str, view: JsonObject) -> str:
+    """Return where the field is, if it is in JSON that the data holds as a text."""
+    data = view.get("data")
+    if isinstance(data, str) and name in _object_in(data):
+        return "the body is a text that holds it as JSON: the sender must encode the object once, not twice"
+    for key, value in data.items() if isinstance(data, dict) else ():
+        if _PLAIN_KEY.fullmatch(key) and name in _object_in(value):
+            return f"data.{key} holds it, as JSON in a text: set `unpack: data.{key}` on the source"
+    return ""
+
+
+def _object_in(value: Json) -> JsonObject:
+    """Return the object that the text holds as JSON; an empty one if it holds none."""
+    if not isinstance(value, str) or value.lstrip()[:1] != "{":
+        return {}
+    try:
+        found = from_json(value.encode())
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def likely_path(path: str, view: JsonObject) -> str | None:

@@ -235,6 +235,9 @@ def _hint_on_name(name: str, text: str, known: "Collection[str]") -> str:
 def _hint_on_token(token: object, text: str, column: int) -> str:
     if isinstance(token, int | float):
         return f"; write a number in backticks: `{token}`"
+    owner = re.search(r"(\S*)\[$", text[: column - 1])
+    if owner and text[column - 1] == "'":
+        return f'; write a name with other characters in double quotes: {owner[1]}."{token}"'
     if text.lstrip().startswith("{{"):
         return "; write an expression without {{ }}"
     operator = re.match(r"=~|===", text[column - 1 :])

@@ -114,7 +114,8 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
         return problem(message, f"hookchain secrets set {weak[0].name}{subject.where}")
     if unusable := list(forms.unusable_secrets(subject.slices, lambda name: _values_of(found.get(name)))):
         name, text = unusable[0]
-        more = f" ({len(unusable) - 1} more have a wrong form)" if len(unusable) > 1 else ""
+        others = ", ".join([other for other, _ in unusable[1:]])
+        more = f" (of a wrong form too: {others})" if others else ""
         message = text.partition(": set it with ")[0] + more
         return problem(message, f"hookchain secrets set {name}{subject.where}")
     if subject.where and (finding := _lacking_in_cloud(subject, missing)):

@@ -84,7 +84,7 @@ def false_hint(condition: expressions.Expression, view: JsonObject) -> str:
 
     `view` is the event as expressions see it. The hint holds no value, so that it can be logged.
     """
-    return _comparison_hint(condition, view) or _contains_hint(condition, view)
+    return _comparison_hint(condition, view) or _contains_hint(condition, view) or _conversion_hint(condition, view)
 
 
 def missing_text(*conditions: expressions.Expression, view: JsonObject) -> str:
@@ -251,10 +251,28 @@ def _contains_hint(condition: expressions.Expression, view: JsonObject) -> str:
     return ""
 
 
+def _conversion_hint(condition: expressions.Expression, view: JsonObject) -> str:
+    """Return the hint for a text that is compared with a number, and that nothing converts to one."""
+    paths = _unique_paths(
+        each
+        for each in _comparisons(condition.tree, view)
+        if _is_number(each.other) and isinstance(each.value, str) and not _is_number_as_text(each.value)
+    )
+    for call in _calls(condition.tree, "to_number"):
+        [argument] = call["children"]
+        is_text = _is_path(argument) and isinstance(_search(argument, view), str)
+        if is_text and _search(call, view) is None:
+            paths.append(path_text(argument))
+    if not paths:
+        return ""
+    rule = f"{' and '.join(dict.fromkeys(paths))} is text that is not written as a number, such as 12.50"
+    return f": {rule}, so neither `cast` nor to_number() converts it"
+
+
 def _calls(node: "_TreeNode", name: str) -> Iterator["_TreeNode"]:
     if node["type"] == "function_expression" and node["value"] == name:
         yield node
-    if node["type"] in {"and_expression", "or_expression", "not_expression"}:
+    if node["type"] in {"and_expression", "or_expression", "not_expression", "comparator"}:
         for child in node["children"]:
             yield from _calls(child, name)
 

@@ -86,19 +86,25 @@ class _BoundedCode(CodeGenerator):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox. An event's keys come before Python's methods, so that `data.items` is the sender's field."""
+    """Jinja's sandbox. An event's keys come before Python's methods, so that `data.items` is the sender's field.
+
+    What is read in a missing value is that missing value, as with Jinja's ChainableUndefined: `default` in
+    `data.customer.name | default('')` is meant for a missing `customer` too. To show a missing value stays an error.
+    """
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
     code_generator_class = _BoundedCode
     new_buffer = costs.Buffer
 
     def getattr(self, obj: object, attribute: str) -> object:
+        if isinstance(obj, Undefined):
+            return obj
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
         return _callable(super().getattr(obj, attribute))
 
     def getitem(self, obj: object, argument: object) -> object:
-        return _callable(super().getitem(obj, argument))
+        return obj if isinstance(obj, Undefined) else _callable(super().getitem(obj, argument))
 
     def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
         costs.charge(costs.binop_size(operator, left, right))
@@ -117,6 +123,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def sliced(self, value: Sequence[object], start: int | None, stop: int | None, step: int | None) -> object:
         """Return `value[start:stop:step]`."""
+        if isinstance(value, Undefined):
+            return value
         costs.charge(costs.sliced_size(value, start, stop, step))
         return value[start:stop:step]
 

@@ -41,7 +41,8 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] =
         lines += [f"  {unset[0]}", *(f"    {line}" for line in unset[1:]), ""]
     if setup.short_secrets:
         names = ", ".join(map(variable_name, setup.short_secrets))
-        lines += [f"  These secrets are short enough to guess: {names}. Use at least 16 characters.", ""]
+        act = "Use at least 16 random characters, such as `openssl rand -base64 32` prints"
+        lines += [f"  These secrets are short enough to guess: {names}. {act}.", ""]
     if setup.is_env_file_exposed:
         lines += [f"  Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}", ""]
     if warnings:

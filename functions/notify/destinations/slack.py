@@ -94,6 +94,10 @@ def request(
     text = mention_text + message_text + link
 
     if channel is None:
+        if secrets[settings.secret][0].strip().startswith("xox"):
+            raise http_kind.unusable_secret(
+                settings.secret, "is a token, which needs the destination's `channel`; or use an incoming webhook's URL"
+            )
         url = secret_url(settings, secrets, "Slack")
         return http_kind.json_request(url, {"text": text, "unfurl_links": False}, allow_private=settings.allow_private)
     token = secrets[settings.secret][0]

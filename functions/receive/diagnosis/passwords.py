@@ -179,6 +179,10 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
     for name, value in locations.RequestFields(request).query.items():
         if matches_any([value], secrets):
             return f"the query parameter {name}" if name.isidentifier() and len(name) < 40 else "the query"
+    fields = locations.RequestFields(request)
+    data = fields.data if isinstance(fields.data, dict) else fields.form
+    if matches_any([value for value in data.values() if isinstance(value, str)], secrets):
+        return "the body"
     return "the path" if any(matches_any([part], secrets) for part in request.path.split("/")[1:]) else None
 
 

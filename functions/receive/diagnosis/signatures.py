@@ -457,7 +457,7 @@ def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
             continue
         rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.auth.unit]}"
         right = ", and the signature is right" if holds(replace(case, auth=replace(case.auth, unit=other))) else ""
-        act = f"send it in {_NAMES[case.auth.unit]}, or set `unit: {other}` where the source has an `auth` of its own"
+        act = f"send it in {_NAMES[case.auth.unit]}, or set `unit: {other}` where the source has `scheme: hmac`"
         return f"the time of signing {rule}{right}: {act}"
     return None
 

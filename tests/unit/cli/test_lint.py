@@ -258,7 +258,7 @@ destinations:
 SECRETS_OF_A_WRONG_FORM = {
     "form-key": ("sk_test_0123456789abcdef0123", "begins with `sk_test_`, as an API key does"),
     "field-key": ("a-passphrase-and-no-key", "value 1 is no AES key of 16, 24 or 32 bytes"),
-    "chat-key": ("xoxb-0123456789-abcdef", "must be the URL that Slack shows"),
+    "chat-key": ("xoxb-0123456789-abcdef", "is a token, which needs the destination's `channel`"),
     "bot-key": ("0123456789abcdef", "must be the bot's token that @BotFather shows"),
     "rows-key": ("postgresql://u:p@ss-word@host/db", "write `@` in the password as %40"),
     "json-key": ("AIzaSyA0123456789abcdef", "is not the key of a Google service account"),

@@ -158,7 +158,7 @@ def test_the_banner_names_generated_and_short_secrets(settle: SetUp, tmp_path: P
     assert f"Missing secrets were generated into {tmp_path / '.env'}, a new file: FORM_PASSWORD" in shown
     assert "Mails are caught and shown on the page, not sent. Press Ctrl-C to stop." in shown
     short = banner(settle({"FORM_PASSWORD": "k7#mQ2!x"}), 1.0)
-    assert "These secrets are short enough to guess: FORM_PASSWORD. Use at least 16 characters." in short
+    assert "These secrets are short enough to guess: FORM_PASSWORD. Use at least 16 random characters, such as" in short
 
 
 def test_the_banner_says_how_to_make_a_portal_link_and_a_key_for_the_api(settle: SetUp, tmp_path: Path) -> None:

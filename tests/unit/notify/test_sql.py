@@ -345,6 +345,10 @@ def test_a_postgresql_without_numbers_for_transactions_is_tried_later() -> None:
         ("no such table: orders", "create the table, or set `create: true`"),
         ("table orders has no column named a", "the table lacks a column of `columns`"),
         ("unable to open database file", "the folder of the file `database` must exist"),
+        (
+            "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint",
+            "rejects every row: the table needs a unique index over `key`",
+        ),
     ],
 )
 def test_sqlite_says_by_its_text_what_to_do(message: str, act: str) -> None:

@@ -125,6 +125,12 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, str]]] = [
     (BASIC, KEY, posted(BODY), "some senders drop user and password from a URL"),
     (BEARER, KEY, basic("web", KEY), "stands in basic authentication"),
     (HEADER, KEY, posted(BODY, query=f"key={KEY}"), "stands in the query parameter key"),
+    (
+        HEADER,
+        KEY,
+        posted(json.dumps({"token": KEY}).encode()),
+        "the right secret stands in the body; this source expects",
+    ),
     (HEADER, f"{KEY} ", posted(BODY, ("x-token", KEY)), "white space around it"),
     # The URL
     ({**URL, "url_here": "http://hooks.example.com/hook"}, KEY, hub(mac(HERE + BODY)), "begins with https://"),
@@ -143,6 +149,7 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, str]]] = [
     (TIMED, KEY, timed(NOW + 3600 * 3), "signed 3 hours in the future"),
     (TIMED, KEY, timed(NOW - 420, b"something else"), "and the signature is wrong too"),
     (TIMED, KEY, timed(NOW * 1000), "in milliseconds where this source expects seconds, and the signature is right"),
+    (TIMED, KEY, timed(NOW * 1000), "or set `unit: ms` where the source has `scheme: hmac`"),
     (TIMED, KEY, timed(NOW, version="v0"), "the header x-sig holds v0, and this source takes v1"),
     (TIMED, KEY, posted(BODY, ("x-sig", mac(BODY))), "holds a single value, and this source expects pairs in it"),
     (TIMED, KEY, posted(BODY, ("x-sig", f"t=1;v1={mac(BODY)}")), "are separated by `;`, and this source expects `,`"),

@@ -24,6 +24,7 @@ json_values: st.SearchStrategy[Json] = st.recursive(
         ("data.plan = 'free'", "column 11: '=' is not expected there; `==` compares"),
         ("data.total > 10", "column 14: 10 is not expected there; write a number in backticks: `10`"),
         ("data.a and data.b", "column 8: 'and' is not expected there; `&&` is and"),
+        ("data.a && data['first-name'] == 'x'", 'in double quotes: data."first-name"'),
         ("data.first-name", "write a name with other characters in double quotes"),
         ("data.a in ['b']", "'in' is not expected there; contains(LIST, VALUE) is in"),
         ("data.a =~ 'b.*'", "'=' is not expected there; there are no regular expressions"),

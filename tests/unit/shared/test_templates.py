@@ -35,6 +35,8 @@ def rendered(source: str, html: bool = False) -> str:
         ("{{ data['name'] | upper }} {{ data.keys }}", "ADA 3"),
         ("{{ '%.2f' | format(1.5) }} {{ '%s' % data.name }}", "1.50 Ada"),
         ("{{ data.html }}", "<b>&</b>"),
+        ("{{ data.customer.name | default('none') }} {{ data.keys.a.b | default('none') }}", "none none"),
+        ("{{ data.items[2].sku[:9] | default('none') }} {{ data.customer.name is defined }}", "none false"),
     ],
 )
 def test_a_template_sees_the_event(source: str, output: str) -> None:
@@ -53,6 +55,7 @@ def test_html_is_escaped() -> None:
         ("{{ dta.name }}", "there is no 'dta'; did you mean 'data'?"),
         ("{{ customer.name }}", "there is no 'customer'; did you mean 'data.customer'?"),
         ("{{ body.name }}", "there is no 'body'; did you mean 'data', which is the body?"),
+        ("{{ data.a.customer-name }}", "there is no 'name'; write a name with a hyphen as data.a['customer-name']"),
         ("{{ headers.x }}", "there is no 'headers'; a source's `type`, `id`, `subject` and `actor` can read a header"),
         ("{{ secrets.KEY }}", "there is no 'secrets'; templates and conditions cannot read secrets"),
         ("{{ now() }}", "there is no 'now'; `receivedat` is the time"),
@@ -111,7 +114,7 @@ def test_what_fails_for_an_event_is_permanent_and_says_nothing_of_the_event(
 
 CUSTOMER: JsonObject = {
     "type": "order",
-    "data": {"customer": {"name": "Ada", "e-mail": "a@b"}, "lines": [{"sku": "A"}], "x y": 1, "note": None},
+    "data": {"customer": {"name": "Ada", "e-mail": "a@b"}, "lines": [{"sku": "A"}], "x y": 1, "note": None, "none": []},
 }
 
 
@@ -142,7 +145,12 @@ def test_a_field_that_the_event_lacks_is_named_with_its_whole_path_and_the_neare
 
 @pytest.mark.parametrize(
     ("source", "kind"),
-    [("{{ data.customer.name.first }}", "text"), ("{{ data.note.text }}", "null"), ("{{ data.lines.sku }}", "a list")],
+    [
+        ("{{ data.customer.name.first }}", "text"),
+        ("{{ data.note.text }}", "null"),
+        ("{{ data.lines.sku }}", "a list"),
+        ("{{ data.none[0].sku }}", "an empty list"),
+    ],
 )
 def test_a_value_on_the_way_that_has_no_fields_is_named_with_its_kind(source: str, kind: str) -> None:
     with pytest.raises(Permanent, match=f"is not in this event, where 'data\\.[a-z.]+' is {kind}; write"):

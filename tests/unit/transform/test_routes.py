@@ -22,7 +22,12 @@ from tests.unit.transform.asked_hosts import Hosts, asking_route
 from tests.unit.transform.transform_bench import Bench
 
 EVENT = Event(
-    "e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:00.000Z", "00", {"plan": "pro", "seats": "3"}
+    "e1",
+    "/sources/signup-form",
+    "signup.created",
+    "2026-03-01T12:00:00.000Z",
+    "00",
+    {"plan": "pro", "seats": "3", "payload": '{"ref": "main"}'},
 )
 
 
@@ -109,6 +114,12 @@ def test_an_event_of_an_earlier_version_has_no_action_and_matches_by_its_type(ty
         ({"where": "contains([{a: data.plan}], 'pro')"}, "are objects, which contain no text; write LIST[?FIELD == "),
         ({"where": "data.vip"}, "where data.vip is null, which counts as false"),
         ({"where": "data.seats > `2`"}, "data.seats is text, which never equals or exceeds a number; write to_number("),
+        ({"where": "data.plan > `2`"}, "data.plan is text that is not written as a number, such as 12.50, so neither"),
+        ({"where": "to_number(data.plan) > `2`"}, "is null, which counts as false: data.plan is text that is not"),
+        (
+            {"where": "data.ref"},
+            "is not in this event; data.payload holds it, as JSON in a text: set `unpack: data.pay",
+        ),
         (
             {"where": "contains(data.labels, 'bug')"},
             "which counts as false: \"contains(data.labels, 'bug')\": contains()",

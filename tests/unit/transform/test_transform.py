@@ -57,7 +57,8 @@ async def test_what_a_step_noted_and_why_parts_stopped_is_journaled_once_each() 
 
     assert bench.journaled.routes[0].reason == (
         "it takes every event; noted at step 2 'lint': data.n is text, not integer (2 times);"
-        " filtered at step 3 'filter': data.n == `1` is not true (2 times)"
+        " filtered at step 3 'filter': data.n == `1` is not true: data.n is text that is not written as a number,"
+        " such as 12.50, so neither `cast` nor to_number() converts it (2 times)"
     )
     assert [delivery.event.data for delivery in bench.deliveries] == [{"n": 1}]
 

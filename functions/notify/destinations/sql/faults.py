@@ -86,6 +86,7 @@ _SQLITE_ADVICE: Final = {
     "no such table": _CREATE,
     "has no column named": _COLUMN,
     "NOT NULL constraint": _NO_VALUE,
+    "does not match any PRIMARY KEY or UNIQUE constraint": _INDEX,
     "UNIQUE constraint": _TAKEN,
     "unable to open database file": "the folder of the file `database` must exist and be writable for notify",
     "readonly database": "notify must be able to write to the file `database`",

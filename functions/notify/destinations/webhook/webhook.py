@@ -247,7 +247,8 @@ def _from_template(text: str, settings: WebhookSettings, view: JsonObject) -> by
     try:
         value = http_kind.json_in(filled)
     except (ValueError, RecursionError) as error:
-        rule = "must result in JSON; write values as {{ data.name | tojson }}, or use `format: text`"
+        advice = "write values as {{ data.name | tojson }}, without quotes around them, or use `format: text`"
+        rule = f"must result in JSON; {advice}"
         raise Permanent("invalid_output", f"template 'body': {rule}") from error
     if not settings["fields"]:
         return _encoded(filled)  # as the operator wrote it, with its spaces

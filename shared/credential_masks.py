@@ -30,7 +30,7 @@ def without_credentials(body: bytes, credentials: Sequence[str]) -> bytes:
             if spelling in low:
                 body = re.sub(re.escape(spelling), MASK.encode(), body, flags=re.IGNORECASE)
                 low = body.lower()
-    return body
+    return _without_escaped(body, low, credentials)
 
 
 def masked(text: str, credentials: Sequence[str]) -> str:
@@ -44,20 +44,70 @@ def masked(text: str, credentials: Sequence[str]) -> str:
     return text
 
 
+_ESCAPE: Final = re.compile(
+    rb"%[0-9a-f]{2}|\\u(?:d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|[0-9a-f]{4})|\\[\"\\/bfnrt]|&#?[0-9a-z]{1,8};"
+)
+"""A character as URLs, JSON and HTML escape it, in small letters."""
+
+
+def _without_escaped(body: bytes, low: bytes, credentials: Sequence[str]) -> bytes:
+    """Mask credentials of which only some characters are escaped: each encoder leaves others as they are."""
+    if not _ESCAPE.search(low):
+        return body
+    plain = _ESCAPE.sub(lambda escape: _unescaped(escape[0]), low)
+    texts = {text.encode("utf-8", "replace").lower() for value in credentials for text in _texts(value)}
+    spans = [found.span() for text in texts if text in plain for found in re.finditer(re.escape(text), plain)]
+    if not spans:
+        return body
+    places = _places(low)
+    kept: list[bytes] = []
+    end = 0
+    for first, last in sorted(spans):
+        if places[first] >= end:
+            kept += (body[end : places[first]], MASK.encode())
+        end = max(end, places[last])
+    return b"".join((*kept, body[end:]))
+
+
+def _places(low: bytes) -> list[int]:
+    """Return where each byte of the text without escapes begins in the body, and where the body ends."""
+    places: list[int] = []
+    end = 0
+    for escape in _ESCAPE.finditer(low):
+        places += range(end, escape.start())
+        places += [escape.start()] * len(_unescaped(escape[0]))
+        end = escape.end()
+    return [*places, *range(end, len(low) + 1)]
+
+
+@lru_cache(maxsize=1_024)
+def _unescaped(escape: bytes) -> bytes:
+    text = escape.decode()
+    if text.startswith("%"):
+        return bytes.fromhex(text[1:]).lower()
+    character: str = html.unescape(text) if text.startswith("&") else json.loads(f'"{text}"')
+    return character.encode("utf-8", "replace").lower()
+
+
+@lru_cache(maxsize=256)
+def _texts(value: str) -> tuple[str, ...]:
+    """Return the value, its parts, and the value in hex and base64, as far as they are long enough to be masked."""
+    stripped = value.strip()
+    middle = 0 if "://" in value else len(stripped) // 2
+    parts = (stripped[:middle], stripped[middle:], *_parts_of_url(stripped))
+    encoded = (stripped.encode("utf-8", "replace").hex(), *_in_base64(stripped))
+    return tuple(text for text in (value, stripped, *parts, *encoded) if len(text) >= MIN_MASKED_CHARACTERS)
+
+
 @lru_cache(maxsize=256)
 def _spellings(value: str) -> tuple[bytes, ...]:
     """Return the value and its parts as URLs, JSON, HTML, base64 and hex write them, the longest first.
 
     ASCII letters are small: `bytes.lower` changes no others.
     """
-    stripped = value.strip()
-    middle = 0 if "://" in value else len(stripped) // 2
-    parts = (stripped[:middle], stripped[middle:], *_parts_of_url(stripped))
-    encoded = (stripped.encode("utf-8", "replace").hex(), *_in_base64(stripped))
     found = {
         spelling.encode("utf-8", "replace").lower()
-        for text in (value, stripped, *parts, *encoded)
-        if len(text) >= MIN_MASKED_CHARACTERS
+        for text in _texts(value)
         for cased in (text, text.upper(), text.lower())
         for quoted in (cased, json.dumps(cased, ensure_ascii=False)[1:-1], json.dumps(cased)[1:-1])
         for spelling in (quoted, quoted.replace("/", "\\/"), html.escape(cased), *_percent_encoded(cased))

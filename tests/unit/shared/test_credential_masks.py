@@ -19,6 +19,14 @@ SPELLINGS = {
     "in JSON of PHP": json.dumps(SECRET).replace("/", "\\/"),
     "in a URL": quote(SECRET, safe=""),
     "in a URL, each byte": "".join(f"%{byte:02X}" for byte in SECRET.encode()),
+    **{
+        f"{written % 75} every {nth} characters": "".join(
+            written % ord(character) if index % nth == nth - 1 else character for index, character in enumerate(SECRET)
+        )
+        for written in ("%%%02X", "%%%02x", "\\u%04x", "\\u%04X", "&#%d;", "&#x%x;")
+        for nth in (1, 2, 3, 7, 12)
+    },
+    "base64 in a URL that escapes a plus only": base64.b64encode(f"é:{SECRET}".encode()).decode().replace("+", "%2B"),
     "in hex": SECRET.encode().hex().upper(),
     **{
         f"in base64 after {before!r}": base64.b64encode(f"{before}{SECRET}{after}".encode()).decode()
@@ -50,6 +58,12 @@ def _in_base64(part: str) -> str:
 @pytest.mark.parametrize("body", [b"", b"ok", b"no such thing", "schlüssel fehlt".encode(), b"\xff\xfe" * 20])
 def test_a_body_without_a_credential_is_the_same_object(body: bytes) -> None:
     assert without_credentials(body, [SECRET, "", "short"]) is body
+
+
+def test_what_is_around_an_escaped_credential_stays() -> None:
+    body = r'{"a": "\u00e4\ud83d\ude00s\u00e9cr\u00e9t-\ud83d\ude00\u0041\n", "b": "%41&amp;s%C3%A9cr\u00E9t-😀&lt;"}'
+    expected = r'{"a": "\u00e4\ud83d\ude00***\u0041\n", "b": "%41&amp;***&lt;"}'
+    assert without_credentials(body.encode(), ["sécrét-😀"]).decode() == expected
 
 
 def test_a_letter_that_is_not_ascii_has_a_capital_too() -> None:

@@ -81,12 +81,16 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The decision of receive. `error` is the rejection; `handshake` names the handshake that was answered."""
+    """The decision of receive. `error` is the rejection; `handshake` names the handshake that was answered.
+
+    `note` is what receive logs with the events.
+    """
 
     reply: Reply
     error: HookchainError | None = None
     events: tuple[Event, ...] = ()
     handshake: str = ""
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,7 @@ async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: fl
         return Outcome(replies.rejection_reply(error), error)
     if isinstance(result, replies.Answered):
         return Outcome(result.reply, handshake=result.reason)
-    return Outcome(replies.accepted_reply(result, request), events=result.events)
+    return Outcome(replies.accepted_reply(result, request), events=result.events, note=result.note)
 
 
 async def _values(store: SecretStore, names: Sequence[str]) -> Secrets:
@@ -238,7 +242,7 @@ def _passed_texts(inspection: Inspection) -> dict[str, str | None]:
         "parse": _data_text(events[0].data) if events else "the body parses",
         "limits": "within all limits",
         "schema": "the data conforms to the source's schema" if "schema" in settings else None,
-        "event": _event_text(events, settings) if not inspection.outcome.handshake else None,
+        "event": _event_text(events, settings, inspection.outcome.note) if not inspection.outcome.handshake else None,
     }
 
 
@@ -295,12 +299,13 @@ def _data_text(data: Json) -> str:
     return {str: "a text", bool: "a truth value", type(None): "nothing"}.get(type(data), "a number")
 
 
-def _event_text(events: tuple[Event, ...], settings: JsonObject) -> str:
+def _event_text(events: tuple[Event, ...], settings: JsonObject, note: str | None) -> str:
     if len(events) != 1:
         return f"a batch of {count_of(len(events), 'event')}"
     [event] = events
     names = ("type", "action", "subject", "actor", "time")
     found = ", ".join(f"{name} {value}" for name in names if (value := getattr(event, name)))
+    found = f"{found}; {note}" if note else found
     if event.type != "received" or "type" not in settings:
         return found
     texts = event.data.items() if isinstance(event.data, dict) else ()

@@ -91,6 +91,8 @@ class State:
             return prefix
         name = _NAMES[kind]
         if not found:
+            if kind == "dead_letters" and (letters := self._letters_of_events(prefix)):
+                raise StateFault(f"{prefix!r} is an event's id: name its dead letter's, {', '.join(letters)}")
             raise StateFault(f"no {name} has an id that is {prefix!r} or begins with it{self.missing_note(kind)}")
         if len(prefix) < LEAST_ID_CHARACTERS:
             raise StateFault(
@@ -99,6 +101,11 @@ class State:
         if len(found) > 1:
             raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(found[:3])} …")
         return found[0]
+
+    def _letters_of_events(self, prefix: str) -> list[str]:
+        """Return the ids of the dead letters of the event whose id begins with the prefix, if it is the only one."""
+        events = self.reader.ids_beginning("events", prefix, 2)
+        return [letter.id for letter in self.reader.letters_of_event(events[0])] if len(events) == 1 else []
 
     def missing_note(self, kind: str) -> str:
         """Return why an event that was accepted may not be found. On this machine, each is listed at once."""

@@ -143,6 +143,7 @@ def _log_outcome(outcome: replies.Accepted | replies.Answered, head: Request, re
         event_id=event.id if event else None,
         trace=event.trace_id if event else None,
         outcome=_ACCEPTED,
+        detail=outcome.note,
     )
 
 

@@ -378,6 +378,14 @@ def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
     return items
 
 
+def no_batch(path: tuple[str, ...], body: Json) -> str | None:
+    """Return that the body has no list at the path, so that it is one event; None if it has one."""
+    if isinstance(first_value_at(path[: path.index("*")], body), list):
+        return None
+    rule = f"the body has no list at data.{'.'.join(path)} (`batch`), so it is one event"
+    return f"{rule}; it is itself a list, whose items are `batch: data.*`" if isinstance(body, list) else rule
+
+
 def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
     """`path` begins with `*` where there is one left."""
     if "*" not in path:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from functions.receive import admission, parsing
-from functions.receive.events import SignedRequest, build_events
+from functions.receive.events import SignedRequest, build_events, no_batch
 from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply
 from functions.receive.source import Source
 from shared import claim_check, errors, jsontext, ports, time_bound
@@ -160,7 +160,8 @@ class Receiver:
             return Answered(source, *handshake_reply)
         event_data = _checked(source, parsed.data)
         signed = SignedRequest(source, auth, fields, parsed.by_body) if auth and auth.signs_content else None
-        accepted = Accepted(source, build_events(source, request, event_data, now, self.random_id, signed, secrets))
+        events = build_events(source, request, event_data, now, self.random_id, signed, secrets)
+        accepted = Accepted(source, events, no_batch(source.batch, event_data) if source.batch else None)
         if source.form and source.form.is_trapped(parsed.data):
             # The reply is made of the events that are not published, so that a robot cannot tell it from any other.
             return Answered(source, accepted_reply(accepted, request), "honeypot")
@@ -233,14 +234,15 @@ class Receiver:
         try:
             request = source.bus.request_of(push)
             parsed = parsing.read_data(source, request, self.limits)
-            events = build_events(source, request, _checked(source, parsed.data), now, self.random_id)
+            event_data = _checked(source, parsed.data)
+            events = build_events(source, request, event_data, now, self.random_id)
         except errors.Rejected as error:
             letter = rejected_letter(source.name, push, error, now)
             await self._confirm(source, self.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
             return DeadLettered(source, error)
         if events:
             await self._confirm(source, self._publish(events, parsed), deadline)
-        return Accepted(source, events)
+        return Accepted(source, events, no_batch(source.batch, event_data) if source.batch else None)
 
     async def _confirm(self, source: Source, publishing: Awaitable[None], deadline: float) -> None:
         """Publish until a time of the event loop. Raises Temporary."""

@@ -16,10 +16,14 @@ _CLOSE: Final = ("connection", "close")
 
 
 class Accepted(NamedTuple):
-    """A request whose events the bus confirmed: one event, or one for each item of a batch, which may have none."""
+    """A request whose events the bus confirmed: one event, or one for each item of a batch, which may have none.
+
+    `note` is for the log: what the operator may have expected otherwise.
+    """
 
     source: Source
     events: tuple[Event, ...]
+    note: str | None = None
 
 
 class Answered(NamedTuple):

@@ -78,6 +78,12 @@ def test_a_replay_is_a_dry_run_that_says_what_and_how(kept: Kept, bus: FakeBus, 
     assert (bus.sent, states(kept)) == ([], {letter_id: "kept"})
 
 
+def test_the_id_of_an_event_is_refused_with_the_ids_of_its_dead_letters(kept: Kept, command: Command) -> None:
+    letter_id = kept.dead_letter(kept.event("abcdef01"))
+    command("dead-letters", "replay", "abcdef01", code=1)
+    assert f"'abcdef01' is an event's id: name its dead letter's, {letter_id}" in command.error
+
+
 def test_with_yes_a_delivery_is_tried_anew_and_no_longer_listed(kept: Kept, bus: FakeBus, command: Command) -> None:
     letter_id = kept.dead_letter(kept.event("e1"))
     assert command("dead-letters", "replay", letter_id, "--yes") == "1 dead letter replayed\n"

@@ -340,6 +340,22 @@ async def test_each_item_is_an_event_with_facts_of_its_own() -> None:
     assert first.payloadhash == hashlib.sha256(canonical(first.data)).hexdigest()
 
 
+@pytest.mark.parametrize(
+    ("body", "note"),
+    [
+        ({"other": []}, "the body has no list at data.events.* (`batch`), so it is one event"),
+        ([{"n": 1}], "so it is one event; it is itself a list, whose items are `batch: data.*`"),
+        ({"events": [{"n": 1}]}, None),
+    ],
+)
+async def test_a_body_without_the_list_of_a_batch_is_noted(
+    body: Json, note: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await batch("batch: data.events.*", body)
+    detail = json.loads(capsys.readouterr().out.splitlines()[-1]).get("detail")
+    assert str(detail).endswith(str(note))
+
+
 async def test_the_whole_body_may_be_the_list_and_an_item_may_lie_deeper() -> None:
     assert [event.data for event in (await batch("batch: 'data.*'", [1, "two", None])).events] == [1, "two", None]
     body: Json = {"items": [{"Item": {"n": 1}}, {"n": 2}]}

@@ -319,6 +319,13 @@ def test_an_older_file_before_the_variable_is_named(
     assert "that has another value. Remove the older one" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_body_without_the_list_of_its_batch_is_explained_as_one_event() -> None:
+    slices = compile_config(parse_config("sources: {s: {auth: none, batch: data.a.*}}\n", "test.yaml", Path()))
+    report = explain_receive(Request("POST", "/s", "", (), b"[1]"), slices["receive"], {}, NOW)
+    [text] = [check.text for check in report.stages[0].checks if check.name == "event"]
+    assert text.endswith("so it is one event; it is itself a list, whose items are `batch: data.*`")
+
+
 def test_a_type_that_was_not_found_in_a_form_names_the_field_that_holds_json() -> None:
     slices = compile_config(parse_config("sources: {s: {auth: none, type: data.action}}\n", "test.yaml", Path()))
     request = Request("POST", "/s", "", (FORM,), b"payload=%7B%22action%22%3A%22opened%22%7D")

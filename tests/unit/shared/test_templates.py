@@ -158,6 +158,25 @@ def test_a_value_on_the_way_that_has_no_fields_is_named_with_its_kind(source: st
 
 
 @pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (
+            {"payload": '{"ref": 1}'},
+            "data.payload holds it, as JSON in a text: set `unpack: data.payload` on the source",
+        ),
+        ('{"ref": 1}', "the sender must encode the object once, not twice"),
+        ({"payload": "{no JSON"}, "write {{ … | default('') }} where it may be missing"),
+        ({"re-f": 1}, "a name with a hyphen is written as in data['first-name']"),
+    ],
+)
+def test_a_field_that_is_there_in_another_form_is_named_with_the_form(data: Json, hint: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        Template("text", "{{ data.ref }}").render({"data": data})
+
+    assert caught.value.detail.endswith(hint)
+
+
+@pytest.mark.parametrize(
     "source",
     [
         "{{ data.name.upper }}",

@@ -42,6 +42,23 @@ def test_an_smtp_url_with_a_password_is_found_and_not_repeated(
     assert "sekrit-1" not in json.dumps(checks)
 
 
+def test_each_secret_of_a_wrong_form_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "two.yaml"
+    config.write_text(
+        "sources: {shop: {auth: none}}\n"
+        "routes: [{name: all, from: shop, to: [one, two]}]\n"
+        "destinations: {one: {slack: {secret: chat-a}}, two: {slack: {secret: chat-b}}}\n"
+    )
+    (tmp_path / ".env").write_text("CHAT_A=xoxb-0123456789-abcdef\nCHAT_B=xoxb-0123456789-abcdef\n")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(config))
+    _, checks = examined(tmp_path, capsys)
+    found = str(checks["secrets"]["found"])
+    assert found.startswith("secret 'chat-a' is a token, which needs the destination's `channel`")
+    assert found.endswith("(of a wrong form too: chat-b)")
+
+
 def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".env").write_text("SHOP_PASSWORD=changeme\n")
     (tmp_path / ".env").chmod(0o644)

@@ -215,7 +215,8 @@ def expected_place(case: signatures.Case) -> str:
 
 def _lost(case: signatures.Case) -> str:
     if isinstance(case.auth, passwords.HeaderScheme | passwords.BearerScheme):
-        return f": no secret is set at the sender{signatures.DROPPED}"
+        # The body of such a source is not read before this, so a token may be in it.
+        return f": the sender sent none there{signatures.DROPPED}; a token in the body does not count"
     if not isinstance(case.auth, passwords.BasicScheme):
-        return ": none is set at the sender"
+        return ": the sender sent none there"
     return ": some senders drop user and password from a URL; give them where the sender has fields for them"

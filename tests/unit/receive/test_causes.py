@@ -194,6 +194,12 @@ CAUSES: Final[dict[str, Row]] = {
         *(STANDARD, WHSEC, posted(*CHANGED_ID, ("x-request-id", "msg_1"))),
         "over the id in the header x-request-id, and the header webhook-id has another one",
     ),
+    "a token in the body": (
+        HEADER,
+        KEY,
+        posted(body=f'{{"token": "{KEY}"}}'.encode()),
+        "token in the body does not co",
+    ),
     "six characters of a short secret": (HEADER, "short-keys", posted(("x-token", "short-")), DIFFERENT_SECRET),
     "quotation marks here": (OWN, SMART, posted(signed('{"a":1}')), "the secret here is in quotation marks"),
     "what a provider signs": (

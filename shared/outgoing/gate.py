@@ -202,6 +202,10 @@ that. If larger, hanging receivers hold fewer places, and many new receivers tak
 PLACES_PER_FREE_PLACE: Final = 4.0
 """A group may have this many times the number of free places. A group that is alone gets 4/5 of all places. If larger,
 a group alone is faster, and the next group finds fewer free places."""
+TURNS_DIVISOR: Final = 5
+"""The work of a healthy lane comes back as if its group had at least this part of the places, a fifth. A heavy group
+has only HEAVY_PLACES until the queue is over. If larger, its work still returns at their pace when many are free;
+if smaller, more of it comes back in vain."""
 NEW_WORK_PART: Final = 0.5
 """While earlier work of a group is due back, its new work gets only this part of the group's places. If larger, more of
 the returned work finds no place and returns once more."""
@@ -526,7 +530,10 @@ class ProcessGate:
         Work that returned in vain waits twice as long, so that a flood costs little more than the work that is done.
         """
         now = self._now()
-        after_others = group.next_at + _seconds_between_turns(lane, group, now)
+        places = group.places
+        if lane.health(now) == "healthy":
+            places = max(places, self._usable_places() // TURNS_DIVISOR)
+        after_others = group.next_at + _seconds_between_turns(lane, group, places, now)
         least_seconds = MIN_WAIT_SECONDS * 2 ** min(turns, MAX_WAIT_DOUBLINGS)
         group.next_at = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
         return Turn(group.next_at, lane.health(now))
@@ -563,14 +570,14 @@ class ProcessGate:
         return group
 
 
-def _seconds_between_turns(lane: _Lane, group: _Group, now: float) -> float:
-    """Return the time in which one place of the group becomes free.
+def _seconds_between_turns(lane: _Lane, group: _Group, places: int, now: float) -> float:
+    """Return the time in which one of the group's places becomes free.
 
     This is the time of an attempt, divided by the attempts at once; less if the group's work has ended faster.
     """
     usual_seconds = lane.usual_seconds() or SLOW_SECONDS  # 0 if it is not known
     attempt_seconds = max(usual_seconds, lane.age(now))
-    estimated_seconds = attempt_seconds / max(1, group.places)
+    estimated_seconds = attempt_seconds / max(1, places)
     if group.spacing_seconds == 0.0:
         return estimated_seconds
     return min(estimated_seconds, group.spacing_seconds)

@@ -147,6 +147,25 @@ async def test_while_messages_wait_in_the_bus_who_has_many_places_gets_no_more_a
     assert await world.enter_all("crm", 10) == 10
 
 
+async def test_work_that_a_queue_sends_back_returns_at_the_pace_of_a_fifth_of_the_places() -> None:
+    world = World(5 * PLACES)
+    await world.learn("other")
+    await world.learn("crm", seconds=0.5)
+    await world.enter_all("crm", 4 * int(HEAVY_LOAD))
+    world.answer("crm")
+    world.gate.note_arrival(5.0)
+    assert await world.enter_all("crm", PLACES) == HEAVY_PLACES
+    for _ in range(40):  # it works with four places for a while
+        world.clock.advance(0.125)
+        world.gate.note_arrival(5.0)
+        world.answer("crm", count=1)
+        await world.enter("crm")
+    turns = [await world.enter("crm", turns=1) for _ in range(100)]
+    waits = [turn.at - world.clock.now() for turn in turns if turn]
+    assert len(waits) == 100
+    assert max(waits) - min(waits) == pytest.approx(99 * 0.5 / PLACES, abs=0.001)
+
+
 async def test_without_a_neighbor_work_waits_in_the_process_and_is_not_put_back(world: World) -> None:
     await world.learn("crm")
     entering = [asyncio.create_task(world.enter("crm")) for _ in range(PLACES)]

@@ -8,6 +8,7 @@ one.
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -20,6 +21,7 @@ PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
 OTHERS: Final = 0o077
 BUSY_SECONDS: Final = 5.0
+OPEN_AGAIN_SECONDS: Final = 0.005
 CHECKPOINT_PAGES: Final = 4_000
 """Four times SQLite's own, so that a page which many commits write is copied into the file a quarter as often."""
 VERSIONS: Final[Mapping[str, int]] = {
@@ -59,7 +61,7 @@ def open_database(
         database.execute("PRAGMA schema_version")
         make_private(path)
         is_earlier = require_known_version(database, path.name)
-        database.execute("PRAGMA journal_mode = WAL")
+        _use_wal(database, busy_seconds)
         database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         sync_commits(database, False)
         database.executescript(schema)
@@ -73,6 +75,23 @@ def open_database(
         database.close()
         raise
     return database
+
+
+def _use_wal(database: sqlite3.Connection, busy_seconds: float) -> None:
+    """Choose WAL mode, which the file keeps. Raises sqlite3.Error if it stays locked for so long.
+
+    Two processes that open a new file at the same time wait for each other's lock. SQLite does not wait then, whatever
+    the connection's timeout.
+    """
+    give_up_at = time.monotonic() + busy_seconds
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= give_up_at:
+                raise
+        time.sleep(OPEN_AGAIN_SECONDS)
 
 
 def require_known_version(database: sqlite3.Connection, name: str, schema: str = "main") -> bool:

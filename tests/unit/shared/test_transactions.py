@@ -4,8 +4,10 @@ import asyncio
 import errno
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -40,6 +42,19 @@ async def keep(file: Transactions, number: int, max_wait_seconds: float = 0.0) -
 
 def numbers(connection: sqlite3.Connection) -> list[int]:
     return [number for (number,) in connection.execute("SELECT n FROM numbers")]
+
+
+def test_whoever_opens_a_new_file_at_the_same_moment_waits_for_the_other(tmp_path: Path) -> None:
+    openers, files = 4, 150
+    start = Barrier(openers)
+
+    def open_each(_: int) -> None:
+        for number in range(files):
+            start.wait(timeout=5)
+            open_database(tmp_path / str(number) / "new.db", SCHEMA).close()
+
+    with ThreadPoolExecutor(openers) as pool:
+        list(pool.map(open_each, range(openers)))
 
 
 async def test_writes_of_the_same_moment_share_a_transaction(file: Transactions, other: sqlite3.Connection) -> None:

@@ -207,8 +207,7 @@ class _Run:
         return (EventInChain(event, steps_taken),)
 
     def _add_note(self, step: NamedStep, note: str, previous_steps: Steps) -> None:
-        reason = f"{step.label}: {note}{removal_hint(note, removals_of(previous_steps))}"
-        self.result.notes += (reason[:MAX_REASON_CHARACTERS],)
+        self.result.notes += (_with_removals(f"{step.label}: {note}", previous_steps),)
 
     async def _branch(
         self, result: Many | Stop | Switch | Through, step: NamedStep, rest: Steps, steps_taken: Steps
@@ -219,9 +218,8 @@ class _Run:
         """
         if isinstance(result, Stop):
             reason = f"{step.label}: {result.reason}"[:MAX_REASON_CHARACTERS]
-            hint = removal_hint(result.missing, removals_of(steps_taken[:-1]))
             self.result.stops += (reason,)
-            self.result.journal_stops += (f"{reason}{result.missing}{hint}"[:MAX_REASON_CHARACTERS],)
+            self.result.journal_stops += (_with_removals(f"{reason}{result.missing}", steps_taken[:-1]),)
             self.result.logged_stops += (step.label if step.is_own else reason,)
             return ()
         if isinstance(result, Many):
@@ -243,7 +241,6 @@ class _Run:
             if len(steps_taken) >= MAX_STEPS:
                 raise Permanent("invalid_chain", f"an event takes at most {MAX_STEPS} steps of one route")
             input_event, context = event, self.context
-            context.steps_taken = steps_taken
             if step.is_own:
                 input_event, context = self._copies(event)
             if step.asks:
@@ -297,18 +294,24 @@ class _Run:
 
         Of a field that is missing, it names the most similar one, and the steps that may have removed it.
         """
-        detail = f"route {self.chain.route!r}: {step.label}: {fault.detail}"
-        if fault.detail.endswith(IS_NOT_THERE):
-            missing = fault.detail.removesuffix(IS_NOT_THERE)
-            if likely := likely_path(missing, {"data": event.data}):
-                detail = f"{detail}; did you mean {likely!r}?"
-        detail += removal_hint(fault.detail, removals_of(steps_taken))
-        detail = detail[:MAX_REASON_CHARACTERS]
+        # An operator's own step can raise a fault with any object, or with a text of any length.
+        rule = str(fault.detail)[:MAX_REASON_CHARACTERS]
+        if rule.endswith(IS_NOT_THERE):
+            likely = likely_path(rule.removesuffix(IS_NOT_THERE), {"data": event.data})
+            rule += f"; did you mean {likely!r}?" if likely else ""
+        detail = _with_removals(f"route {self.chain.route!r}: {step.label}: {rule}", steps_taken)
         if isinstance(fault, Permanent):
             return ChainFault(fault.code, detail, tuple(each.label for each in steps_taken))
         if step.asks_others and fault.code in UNAVAILABLE_CODES:
             return _system_unavailable(fault, detail, step)
         return Temporary(fault.code, detail)
+
+
+def _with_removals(reason: str, previous_steps: Steps) -> str:
+    """Return the reason with the steps that may have removed a field that it says is missing. It is cut if it is
+    long, first because an operator's own step can write a text of any length."""
+    reason = reason[:MAX_REASON_CHARACTERS]
+    return f"{reason}{removal_hint(reason, removals_of(previous_steps))}"[:MAX_REASON_CHARACTERS]
 
 
 def _system_unavailable(fault: Temporary, detail: str, step: NamedStep) -> SystemUnavailable:

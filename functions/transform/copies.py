@@ -43,7 +43,7 @@ def _with_each_event(result: StepResult, change: Callable[[Event], Event]) -> St
     if isinstance(result, Event):
         return change(result)
     if isinstance(result, Many):
-        return Many(tuple(change(event) for event in result.events))
+        return replace(result, events=tuple(change(event) for event in result.events))
     if isinstance(result, Noted | Switch | Through):
         return replace(result, event=change(result.event))
     return result

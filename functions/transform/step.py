@@ -149,7 +149,7 @@ class Example:
 # Not frozen, because a frozen dataclass takes twice as long to create. Nothing changes it.
 @dataclass(slots=True)
 class StepContext:
-    """The surroundings of a step: the route's name, the event as it entered the route, and the steps that it took.
+    """The surroundings of a step: the route's name, and the event as it entered the route.
 
     An event can come again, and its steps must then return the same. A step that needs a random value or the time
     derives it from the `id` and the `receivedat` of the original.
@@ -157,7 +157,6 @@ class StepContext:
 
     original: Event
     route: str = ""
-    steps_taken: "tuple[NamedStep, ...]" = ()
 
 
 @dataclass(eq=False, repr=False)

@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from functions.transform import output
 from functions.transform.chain import Chain, ChainResult, StepRecord
 from functions.transform.output import MAX_EVENTS, verify_change, verify_output
-from functions.transform.step import AskingStep, Many, NamedStep, Services, Step, StepContext, Switch, Through
+from functions.transform.step import (
+    AskingStep,
+    Many,
+    NamedStep,
+    Noted,
+    Services,
+    Step,
+    StepContext,
+    Stop,
+    Switch,
+    Through,
+)
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
@@ -204,6 +215,31 @@ def test_an_operators_own_step_is_measured_whatever_it_says_of_itself() -> None:
     too_large = EVENT.with_data("x" * (MAX_OUTPUT_CHARACTERS + 1))
     own = Chain("r", (NamedStep(1, "claiming", Claiming(too_large), None, is_own=True),))
     assert the_fault(finished(own.run(EVENT))).code == "output_too_large"
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        Noted(EVENT, ValueError("hm")),  # type: ignore[arg-type]
+        Noted(EVENT, "data" * 20_000),
+        Many((EVENT,), 5),  # type: ignore[arg-type]
+        Stop("no", None),  # type: ignore[arg-type]
+        Permanent("step_failed", ValueError("hm")),  # type: ignore[arg-type]
+        Permanent("step_failed", f"{'data.' * 20_000} is not there"),
+        Temporary("step_timeout", ValueError("hm")),  # type: ignore[arg-type]
+    ],
+    ids=["note", "long note", "note of many", "missing", "permanent", "long permanent", "temporary"],
+)
+def test_an_operators_own_step_may_say_anything(returned: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded.__init__, "__defaults__", (0.5,))
+    own = Chain("r", (NamedStep(1, "own", Answering(returned), None, is_own=True),))
+    try:
+        result = finished(own.run(EVENT))
+    except Temporary as fault:
+        assert fault.detail == "route 'r': step 1 'own': hm"
+    else:
+        texts_ = (*result.notes, *result.journal_stops, *(fault.detail for fault in result.faults))
+        assert [len(text) <= 500 for text in texts_] == [True]
 
 
 def test_output_nested_too_deeply_is_rejected() -> None:

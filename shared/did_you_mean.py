@@ -84,11 +84,13 @@ def is_missing(path: str, view: JsonObject) -> bool:
 def missing_path(path: str, view: JsonObject, act: str = "") -> str:
     """Return a message that the event lacks the path, the nearest path that it has, if one is near, and what to do.
 
-    Of a value on the way that has no fields, the message has its kind.
+    Of a value on the way that has no fields, the message has its kind. At the path itself, there may be null.
     """
     names = path.split(".")
     present = names[: _present_count(names, view)]
     value = _value_at(present, view)
+    if present == names:
+        return f"{path!r} is {kind_of(value)} in this event; {act}".removesuffix("; ")
     rule = f"{path!r}{IS_MISSING}"
     if len(present) == 1 and (packed := _packed_hint(names[1], view)):
         return f"{rule}; {packed}"

@@ -165,6 +165,8 @@ class Template:
         path = max([path for path in lost if not name or f".{name}." in f"{path}."], key=len, default=name)
         if not path:
             return f"a field that it names is not in this event; {hint}"
+        if path in view:  # the field of another value, such as a list's item
+            return f"a value that it reads has no {path!r}; {hint}"
         if "-" in (did_you_mean.likely_path(path, view) or ""):
             hint = f"{hint}; a name with a hyphen is written as in data['first-name']"
         return did_you_mean.missing_path(path, view, hint)

@@ -354,7 +354,15 @@ def test_an_attachment_without_a_fixed_extension_or_a_path_is_rejected(entry: di
         settings(attach=[entry])
 
 
-def test_a_value_that_the_event_lacks_is_no_attachment() -> None:
+@pytest.mark.parametrize(
+    ("data", "content", "rule"),
+    [
+        ({"document": "x"}, "data.documnt", "'data.documnt' is not in this event; did you mean 'data.document'"),
+        ({"document": None}, "data.document", "'data.document' is null in this event; set it in a step"),
+        (None, "data", "'data' is null in this event; set it in a step"),
+    ],
+)
+def test_a_value_that_the_event_lacks_is_no_attachment(data: Json, content: str, rule: str) -> None:
     with pytest.raises(Permanent, match="undefined_field") as caught:
-        attached({"document": "x"}, filename="a.txt", content="data.documnt")
-    assert "attach[0].content: 'data.documnt' is not in this event; did you mean 'data.document'" in caught.value.detail
+        attached(data, filename="a.txt", content=content)
+    assert f"attach[0].content: {rule}" in caught.value.detail

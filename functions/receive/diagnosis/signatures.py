@@ -77,7 +77,12 @@ _PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256
 _VERSION: Final = re.compile(r"\b(v[0-9][a-z]?)=")
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
 _A_YEAR: Final = 86_400 * 365
-_NAMES: Final = {"s": "seconds", "ms": "milliseconds", "rfc3339": "text such as 2026-03-01T12:00:00Z"}
+_NAMES: Final = {
+    "s": "seconds",
+    "ms": "milliseconds",
+    "rfc3339": "text such as 2026-03-01T12:00:00Z",
+    "http-date": "text such as Sun, 01 Mar 2026 12:00:00 GMT",
+}
 """The units of a time of signing."""
 MAX_TRIES: Final = 100
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
@@ -451,9 +456,9 @@ def _seconds(text: str, unit: str, now: float) -> float | None:
 
 
 def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
-    for other in _NAMES.keys() - {case.auth.unit}:
+    for other in _NAMES:
         at = _seconds(text, other, now)
-        if at is None or abs(now - at) >= _A_YEAR:
+        if other == case.auth.unit or at is None or abs(now - at) >= _A_YEAR:
             continue
         rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.auth.unit]}"
         right = ", and the signature is right" if holds(replace(case, auth=replace(case.auth, unit=other))) else ""

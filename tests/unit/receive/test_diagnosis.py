@@ -159,6 +159,13 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, str]]] = [
         timed("2026-09-21T14:13:20Z"),
         "is in text such as 2026-03-01T12:00:00Z where this source expects seconds",
     ),
+    ({**TIMED, "unit": "http-date"}, KEY, timed(NOW), "in seconds where this source expects text such as Sun, 01 Mar"),
+    (
+        {**HUB, "timestamp": "header.date"},
+        KEY,
+        posted(BODY, ("x-hub-signature-256", "sha256=00"), ("date", "Mon, 21 Sep 2026 14:13:20 GMT")),
+        "is in text such as Sun, 01 Mar 2026 12:00:00 GMT where this source expects seconds",
+    ),
     (HUB, KEY, hub("SHA256=" + mac(BODY)), "begins with 'SHA256='; this source expects 'sha256=' before it"),
     (ED25519, PUBLIC, posted(BODY, ("x-ed", "00" * 64)), "a private key that the public key here does not belong to"),
     (TIMED, KEY, timed(NOW, BODY), "the signature is over {body}, and"),

@@ -48,15 +48,17 @@ FIELDS: Final = frozenset(
 )
 """The names that a line may have. Some of them:
 
-headers      the names, not the values, of a rejected request's headers
+headers      the names, not the values, of a rejected request's headers; `other` for a name that may be something else
 log, fields  written by destinations of the kind `log` only: the destination's name for the line, and the parts of an
              event that the operator chose to log
 """
 OTHER_TYPE: Final = "other"
-"""Logged in place of an event type that could contain personal data or a secret."""
+"""Logged in place of an event type or a header's name that could contain personal data or a secret."""
 _PLAIN_TYPE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,80}(?: [A-Za-z0-9_.:/-]{1,80})*")
 _LONG_NUMBER: Final = re.compile(r"[0-9](?:[_.:/ -]?[0-9]){6}")
 """Seven digits or more, as in a card's, an account's or a person's number, whatever stands between them."""
+_NAME_WORD: Final = r"(?:[0-9]{0,3}[A-Za-z]{1,16}[0-9]{0,5}|[0-9]{1,3})"
+_PLAIN_NAME: Final = re.compile(rf"{_NAME_WORD}(?:[-_.]{_NAME_WORD})*")
 TRACE_FIELD: Final = "logging.googleapis.com/trace"
 """Cloud Logging shows the lines of one trace together, those of all functions."""
 SEVERITIES: Final = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
@@ -72,6 +74,16 @@ def loggable_type(event_type: str, max_words: int = 1) -> str:
     is_plain = _PLAIN_TYPE.fullmatch(event_type) is not None and event_type.count(" ") < max_words
     has_long_number = _LONG_NUMBER.search(event_type) is not None
     return event_type if is_plain and not has_long_number else OTHER_TYPE
+
+
+@lru_cache(maxsize=256)
+def is_loggable_name(name: str) -> bool:
+    """Return whether the name of a header or parameter can be logged.
+
+    The sender chooses the name, and may have entered the secret in its place. It is logged if it consists of words, as
+    in `x-hub-signature-256`, and has no long number. A random text mixes letters and digits, or is longer than a word.
+    """
+    return _PLAIN_NAME.fullmatch(name) is not None and loggable_type(name) == name
 
 
 _trace_project = ""

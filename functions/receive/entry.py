@@ -194,5 +194,5 @@ def _content_length(head: Request) -> int | None:
 
 def _header_names(head: Request) -> str:
     """Return the names of the headers, never a value. A name that may hold more than a name is `other`."""
-    names = dict.fromkeys(logs.loggable_type(name) for name, _ in head.headers[:MAX_LOGGED_HEADERS])
-    return ", ".join(names)
+    names = [name if logs.is_loggable_name(name) else logs.OTHER_TYPE for name, _ in head.headers[:MAX_LOGGED_HEADERS]]
+    return ", ".join(dict.fromkeys(names))

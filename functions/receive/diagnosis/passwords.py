@@ -9,6 +9,7 @@ from urllib.parse import unquote, unquote_plus
 
 from functions.receive.diagnosis import signatures, tokens
 from shared.http import Request
+from shared.logs import is_loggable_name
 from shared.secrets import variable_name
 from shared.signatures import auth_scheme, locations, passwords
 from shared.signatures.signing import matches_any
@@ -173,12 +174,12 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
         return "`Authorization: Bearer`"
     for name, value in request.headers:
         if matches_any([value, value.strip(), value.partition(" ")[2].strip()], secrets):
-            return f"the header {name}"
+            return signatures.header_text(name)
         if name == "authorization" and matches_any([value], [f":{text}" for text in secrets]):
             return "the Authorization header, not encoded"
     for name, value in locations.RequestFields(request).query.items():
         if matches_any([value], secrets):
-            return f"the query parameter {name}" if name.isidentifier() and len(name) < 40 else "the query"
+            return f"the query parameter {name}" if is_loggable_name(name) else "the query"
     fields = locations.RequestFields(request)
     data = fields.data if isinstance(fields.data, dict) else fields.form
     if matches_any([value for value in data.values() if isinstance(value, str)], secrets):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from functions.receive.admission import nearest_value
 from functions.receive.diagnosis.bodies import BROKEN, is_broken, variants
 from shared import errors, http
+from shared.logs import is_loggable_name
 from shared.secrets import variable_name
 from shared.signatures.auth_scheme import AuthScheme, TimedScheme, described, verify, verify_timestamp
 from shared.signatures.content import Content, parse_content
@@ -269,7 +270,7 @@ def missing(case: SignedCase) -> str | None:
         return f"the signature is expected in {where}; the request has {', '.join(others)} instead"
     for name, value in request.headers:
         if matches_any([value.strip(), value.partition(" ")[2].strip()], case.secrets):
-            return f"the secret itself stands in the header {name}: {_SIGN_INSTEAD}"
+            return f"the secret itself stands in {header_text(name)}: {_SIGN_INSTEAD}"
     if (request.header("authorization") or "").lower().startswith(("basic ", "bearer ")):
         return f"the request has an Authorization header; this source takes no password but a signature in {where}"
     return f"no secret is set at the sender{DROPPED if auth.at.kind == 'header' else ''}"
@@ -315,8 +316,13 @@ def _signed_items(case: SignedCase) -> list[RequestFields]:
 
 def _alike(request: http.Request, auth: SignatureScheme) -> list[str]:
     expected = {each.name for each in (auth.at, auth.timestamp, auth.id) if each and each.kind == "header"}
-    names = dict.fromkeys(name for name, _ in request.headers if name not in expected)
+    names = dict.fromkeys(name for name, _ in request.headers if name not in expected and is_loggable_name(name))
     return [name for name in names if _LIKE_A_SIGNATURE.fullmatch(name)][:3]
+
+
+def header_text(name: str) -> str:
+    """Return the words for a header of the request, with its name if that can be logged."""
+    return f"the header {name}" if is_loggable_name(name) else "a header whose name may be a secret"
 
 
 def _elsewhere(case: SignedCase) -> Iterator[Guess]:
@@ -597,7 +603,8 @@ def _by_proxies(url: str, request: http.Request) -> Iterator[tuple[str, str]]:
 
 def _contents(case: SignedCase) -> Iterator[Guess]:
     """Yield other templates. A time or id that the scheme has no place for is looked for in the headers."""
-    auth, headers = case.auth, dict(case.request.headers)
+    auth = case.auth
+    headers = {name: value for name, value in case.request.headers if is_loggable_name(name)}
     times = [name for name, value in headers.items() if _LIKE_A_TIME.fullmatch(value)][:MAX_PLACES]
     ids = [name for name in headers if _LIKE_AN_ID.fullmatch(name)][:MAX_PLACES]
     for template in _CONTENTS:

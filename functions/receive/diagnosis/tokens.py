@@ -9,6 +9,7 @@ from functions.receive.diagnosis.signatures import (
     DECODED,
     DIFFERENT_SECRET,
     Case,
+    header_text,
     holds,
     spelled_otherwise,
 )
@@ -38,7 +39,7 @@ def misplaced(case: Case, header: str, prefix: str, what: str) -> str | None:
             continue
         if name != expected:
             whole = f"`{header.title()}: {word}`" if word else place
-            return f"the right {what} {is_} in the header {name}; this source expects {it} in {whole}"
+            return f"the right {what} {is_} in {header_text(name)}; this source expects {it} in {whole}"
         right = f"the {what} {is_} right, but"
         if value.lower().startswith(prefix.lower()) and value[len(prefix) :].strip() == text:
             return f"{right} {place} was sent more than once" if len(case.request.headers) > len(others) + 1 else None

@@ -197,6 +197,37 @@ def test_a_compressed_body_is_not_called_broken() -> None:
     assert "JSON" not in (rejection_cause(packed, read_scheme(HUB), [KEY], NOW) or "")
 
 
+CARD: Final = "4111111111111111"
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "value", "cause"),
+    [
+        (HUB, KEY.lower(), KEY, "the secret itself stands in a header whose name may be a secret"),
+        (HUB, f"x-{CARD}-signature", "00", "no secret is set at the sender"),
+        (HEADER, KEY.lower(), KEY, "the right secret stands in a header whose name may be a secret"),
+        (BEARER, KEY.lower(), KEY, "the right token is in a header whose name may be a secret"),
+    ],
+)
+def test_a_header_whose_name_may_be_a_secret_is_not_named(
+    settings: dict[str, Json], name: str, value: str, cause: str
+) -> None:
+    found = rejection_cause(posted(BODY, (name, value)), read_scheme(settings), [KEY], NOW) or ""
+    assert cause in found
+    assert name not in found
+
+
+def test_a_parameter_whose_name_may_be_a_secret_is_not_named() -> None:
+    found = rejection_cause(posted(BODY, query=f"x{CARD}={KEY}"), read_scheme(HEADER), [KEY], NOW) or ""
+    assert "the right secret stands in the query; this source" in found
+
+
+def test_a_time_in_a_header_whose_name_may_be_a_secret_is_not_proposed() -> None:
+    signature = "sha256=" + mac(f"{NOW:.0f}.".encode() + BODY)
+    sent = posted(BODY, ("x-hub-signature-256", signature), (f"x-{CARD}", f"{NOW:.0f}"))
+    assert CARD not in (rejection_cause(sent, read_scheme(HUB), [KEY], NOW) or "")
+
+
 NAMES: Final = ["x-hub-signature-256", "x-hub-signature", "x-sig", "authorization", "webhook-signature", "a-sig"]
 SCHEMES: Final[list[Json]] = [
     HUB,

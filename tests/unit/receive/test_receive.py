@@ -181,10 +181,12 @@ async def test_the_same_delivery_id_is_the_same_event(posting: Posting) -> None:
 
 
 async def test_a_rejections_log_names_harmless_headers(posting: Posting, capsys: pytest.CaptureFixture[str]) -> None:
-    await posting.send("/hub", b"[1]", ("x-event", "canary"), ("x-12345678-canary", "1"))
+    secret = "mfkq9r8gkyqrtwjupd8ilpzio2lalasw"  # entered as the header's name
+    await posting.send("/hub", b"[1]", ("x-event", "canary"), ("x-12345678-canary", "1"), (secret, "x-token"))
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert line["headers"] == "x-event, other"
     assert "canary" not in json.dumps(line)
+    assert secret not in json.dumps(line)
 
 
 async def test_without_a_delivery_id_the_body_names_the_event_where_the_source_says_so(posting: Posting) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from shared.jsontext import Json, JsonObject, to_json
-from shared.logs import loggable_type
+from shared.logs import is_loggable_name, loggable_type
 from tests.posting import JSON, Posting, code
 
 SOURCES = """
@@ -44,6 +44,20 @@ def test_a_type_is_logged_where_it_may_hold_no_more_than_a_type(
 ) -> None:
     for event_type in event_types:
         assert loggable_type(event_type, max_words) == (event_type if is_logged else "other")
+
+
+@pytest.mark.parametrize(
+    ("names", "is_logged"),
+    [
+        (("x-hub-signature-256", "x-b3-traceid", "x-signature-ed25519", "http2-settings", "hub.mode", "a_b"), True),
+        (("mfkq9r8gkyqrtwjupd8ilpzio2lalasw", "550e8400-e29b-41d4-a716-446655440000", "whsec_a1b2c3d4e5f6"), False),
+        (("x-4111111111111111", "x-411-111-111"), False),
+        (("", "-x", "x--y", "x y", "naïve", "a" * 17), False),
+    ],
+)
+def test_a_name_is_logged_where_it_consists_of_words(names: Sequence[str], is_logged: bool) -> None:
+    for name in names:
+        assert is_loggable_name(name) is is_logged, name
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,34 @@ async def test_a_server_that_waits_for_tls_is_named(bench: Bench) -> None:
     assert found.reason.endswith("no answer came in time, or it waits for TLS from the start: write smtps:// then")
 
 
+@pytest.mark.parametrize(
+    ("security", "replies", "reason"),
+    [
+        ("tls", [b"220 plain\r\n"], "it does not speak TLS from the start there: correct the port, or write smtp://"),
+        (
+            "starttls",
+            [b"220 plain\r\n", b"250-here\r\n250 STARTTLS\r\n", b"220 go\r\n", b"220 plain\r\n"],
+            "localhost does not encrypt: it does not speak TLS as we do (WRONG_VERSION_NUMBER)",
+        ),
+    ],
+)
+async def test_only_a_server_without_tls_from_the_start_gets_the_advice_to_write_smtp(
+    bench: Bench, security: Security, replies: list[bytes], reason: str
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(replies[0])
+        for reply in replies[1:]:
+            await reader.read(1_000)
+            writer.write(reply)
+        await reader.read(1_000)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "localhost", bench.port):
+        found = await send_to(bench, security)
+    assert isinstance(found, RetryLater)
+    assert found.reason.endswith(reason)
+
+
 async def test_no_answer_to_a_mail_that_was_sent_is_unknown(bench: Bench) -> None:
     bench.inbox.hang = True
     with serving(Controller(bench.inbox, HOST, bench.port)):

@@ -43,6 +43,8 @@ _CAUSES: Final[Mapping[type[Exception], str]] = {
     TimeoutError: "no answer came in time",
     aiosmtplib.SMTPServerDisconnected: "it closed the connection",
 }
+_PLAIN_TEXT: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
+"""OpenSSL's reasons if the server answers a TLS handshake in plain text."""
 
 
 async def send_letters(
@@ -100,6 +102,8 @@ async def _connect(smtp: aiosmtplib.SMTP, server: SmtpServer, deadline: float) -
         reason = _reason(error)
         if isinstance(error, TimeoutError) and not smtp.use_tls:
             reason += ", or it waits for TLS from the start: write smtps:// then"
+        if smtp.use_tls and _is_answer_in_plain_text(_cause(error)):
+            reason = "it does not speak TLS from the start there: correct the port, or write smtp://"
         raise CannotSend(f"{server.host} cannot be reached at port {server.port}: {reason}", held=False) from error
 
 
@@ -285,11 +289,19 @@ def _reply_text(code: int, message: str) -> str:
 
 def _reason(error: Exception) -> str:
     """Return the kind of the error, which the library may have wrapped; never the server's text."""
-    cause: BaseException = error
-    if isinstance(error, aiosmtplib.SMTPException) and isinstance(error.__cause__, OSError):
-        cause = error.__cause__
+    cause = _cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted ({cause.verify_message})"
     if isinstance(cause, ssl.SSLError):
-        return "it does not speak TLS from the start there: correct the port, or write smtp://"
+        return f"it does not speak TLS as we do ({cause.reason or 'UNKNOWN'})"
     return next((text for kind, text in _CAUSES.items() if isinstance(cause, kind)), type(cause).__name__)
+
+
+def _cause(error: Exception) -> BaseException:
+    if isinstance(error, aiosmtplib.SMTPException) and isinstance(error.__cause__, OSError):
+        return error.__cause__
+    return error
+
+
+def _is_answer_in_plain_text(cause: BaseException) -> bool:
+    return isinstance(cause, ssl.SSLError) and cause.reason in _PLAIN_TEXT

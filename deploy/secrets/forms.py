@@ -78,10 +78,7 @@ def _make(configured: Configured, secrets: SecretValues) -> None:
         from shared.outgoing.access_tokens import service_account_key
 
         for name, newest_first in secrets.items():
-            try:
-                service_account_key(newest_first[0])
-            except errors.Temporary as error:
-                raise http_kind.unusable_secret(name, error.detail.removeprefix("the secret ")) from error
+            service_account_key(name, newest_first[0])
     elif hasattr(kind, "request"):
         kind.request(http_kind.example_delivery({}), settings, secrets, http_kind.ATTEMPT)
 

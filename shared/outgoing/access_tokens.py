@@ -118,16 +118,17 @@ async def client_credentials_token(
     return await _request_token(scheme.token_url, form, headers, fetch, now, allow_private)
 
 
-async def service_account_token(scope: str, key: str, fetch: Fetch, now: float) -> Token:
-    """Return a token of a Google service account by its key, a JSON document. Raises Temporary and Permanent.
+async def service_account_token(scope: str, secret_name: str, key: str, fetch: Fetch, now: float) -> Token:
+    """Return a token of a Google service account by its key, the value of the secret. Raises Temporary and Permanent.
 
     https://developers.google.com/identity/protocols/oauth2/service-account#authorizingrequests
     """
-    account = service_account_key(key)
+    account = service_account_key(secret_name, key)
     url = account.token_url
     times = {"iat": int(now), "exp": int(now) + ASSERTION_SECONDS}
     claims: Json = {"iss": account.email, "scope": scope, "aud": url, **times}
-    assertion = _signed_assertion({"alg": "RS256", "typ": "JWT", "kid": account.key_id}, claims, account.pem)
+    header: Json = {"alg": "RS256", "typ": "JWT", "kid": account.key_id}
+    assertion = _signed_assertion(secret_name, header, claims, account.pem)
     return await _request_token(url, {"grant_type": _GRANT_OF_A_KEY, "assertion": assertion}, (), fetch, now, False)
 
 
@@ -138,8 +139,11 @@ class ServiceAccountKey(NamedTuple):
     key_id: Json
 
 
-def service_account_key(text: str) -> ServiceAccountKey:
-    """Read the key of a Google service account, a JSON document. Raises Temporary (`secret_unusable`)."""
+def service_account_key(secret_name: str, text: str) -> ServiceAccountKey:
+    """Read the key of a Google service account, a JSON document, which is the value of the secret.
+
+    Raises Temporary (`secret_unusable`).
+    """
     try:
         document: Json = json.loads(text)
     except ValueError:
@@ -147,11 +151,16 @@ def service_account_key(text: str) -> ServiceAccountKey:
     fields = mapping_at(document)
     email, pem, url = (fields.get(name) for name in ("client_email", "private_key", "token_uri"))
     if not isinstance(email, str) or not isinstance(pem, str) or not isinstance(url, str):
-        raise Temporary("secret_unusable", "the secret is not the key of a Google service account, a JSON document")
+        raise _unusable(secret_name, "is not the key of a Google service account, a JSON document")
     return ServiceAccountKey(email, pem, url, fields.get("private_key_id"))
 
 
-def _signed_assertion(header: Json, claims: Json, pem: str) -> str:
+def _unusable(secret_name: str, fault: str) -> Temporary:
+    rule = f"secret {secret_name!r} {fault}"
+    return Temporary("secret_unusable", f"{rule}: set it with `hookchain secrets set {secret_name}`")
+
+
+def _signed_assertion(secret_name: str, header: Json, claims: Json, pem: str) -> str:
     try:
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -164,9 +173,9 @@ def _signed_assertion(header: Json, claims: Json, pem: str) -> str:
     try:
         key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError) as error:
-        raise Temporary("secret_unusable", "the service account's private key is not a PEM key") from error
+        raise _unusable(secret_name, "has a `private_key` that is not PEM") from error
     if not isinstance(key, RSAPrivateKey):
-        raise Temporary("secret_unusable", "the service account's private key is not an RSA key")
+        raise _unusable(secret_name, "has a `private_key` that is not an RSA key")
     signature = urlsafe_b64encode(key.sign(content, PKCS1v15(), SHA256())).rstrip(b"=")
     return f"{content.decode()}.{signature.decode()}"
 

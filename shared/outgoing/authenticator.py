@@ -112,12 +112,9 @@ class Authenticator:
     async def _google_token(self, scheme: "GoogleOAuthRequestAuth", allow_private: bool) -> str:
         if scheme.secret is not None:
             key = (await self._secrets.values(scheme.secret))[0]
-            fetch = partial(access_tokens.service_account_token, scheme.scope, key, self._fetch, self._now())
-            try:
-                return await self._tokens.token(_credential(scheme, allow_private), key, fetch)
-            except errors.Temporary as error:
-                detail = error.detail.replace("the secret is", f"secret {scheme.secret!r} is")
-                raise errors.Temporary(error.code, detail) from error
+            name, now = scheme.secret, self._now()
+            fetch = partial(access_tokens.service_account_token, scheme.scope, name, key, self._fetch, now)
+            return await self._tokens.token(_credential(scheme, allow_private), key, fetch)
         if self._cloud.access_token is None:
             detail = "this platform has no account of Google's: name the key of a service account in `secret`"
             raise errors.Temporary("identity_missing", detail)

@@ -256,6 +256,7 @@ async def test_a_key_that_is_none_is_an_unusable_secret(key: str) -> None:
     with pytest.raises(Temporary) as error:
         await services.authenticator().authenticate([scheme({"scheme": "google_oauth", "secret": "robot-key"})], POST)
     assert error.value.code == "secret_unusable"
+    assert error.value.detail.startswith("secret 'robot-key' ")
 
 
 async def test_the_platforms_own_tokens_are_for_an_audience_or_a_scope() -> None:

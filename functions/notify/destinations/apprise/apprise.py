@@ -320,9 +320,11 @@ def _notify(prepared: _Prepared, exchanges: Exchanges) -> tuple[str | None, bool
     try:
         return plugin.service_name, plugin.notify(cut(message.text, room), title, message.type, "text")
     except Exception:
+        # A plugin can raise any error, for instance for a response that it cannot read. Once a request has been made,
+        # the outcome depends on the last response's status.
         if not exchanges.is_started:
             raise
-        return plugin.service_name, False  # it cannot read the answer, which is judged by its status
+        return plugin.service_name, False
     finally:
         CURRENT.reset(token)
 

@@ -204,8 +204,8 @@ PLACES_PER_FREE_PLACE: Final = 4.0
 a group alone is faster, and the next group finds fewer free places."""
 TURNS_DIVISOR: Final = 5
 """The work of a healthy lane comes back as if its group had at least this part of the places, a fifth. A heavy group
-has only HEAVY_PLACES until the queue is over. If larger, its work still returns at their pace when many are free;
-if smaller, more of it comes back in vain."""
+has only HEAVY_PLACES until the queue is over. If larger, its work returns at the pace of these few places even when
+many are free; if smaller, more of it comes back in vain."""
 NEW_WORK_PART: Final = 0.5
 """While earlier work of a group is due back, its new work gets only this part of the group's places. If larger, more of
 the returned work finds no place and returns once more."""

@@ -234,10 +234,10 @@ def outcome_by_status(
         return Disabled(f"{service} answered 410: this address is gone for good", excerpt)
     after = response.retry_after_seconds if status in _LATER or status >= 500 else None
     if 300 <= status < 400:
-        act = "set `url` to the address that it names"
+        advice = "set `url` to the address that it names"
         if response.redirect_to:
-            act = f"it leads to {response.redirect_to}, so correct `url`"
-        return RetryLater(f"{service} answered {status}; redirects are not followed: {act}", after, excerpt)
+            advice = f"it leads to {response.redirect_to}, so correct `url`"
+        return RetryLater(f"{service} answered {status}; redirects are not followed: {advice}", after, excerpt)
     return RetryLater(f"{service} answered {status}", after, excerpt)
 
 

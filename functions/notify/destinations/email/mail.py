@@ -60,8 +60,8 @@ def _bare(text: str) -> str:
         raise AddressFault(f"is longer than {MAX_ADDRESS_CHARACTERS} characters")
     local, _, domain = text.rpartition("@")
     if not _LOCAL.fullmatch(local) or not local.isprintable():
-        act = "; write a list of several" if text.count("@") > 1 else ""
-        raise AddressFault(f"is not one mail address such as ada@example.com{act}")
+        advice = "; write several addresses as a list" if text.count("@") > 1 else ""
+        raise AddressFault(f"is not one mail address such as ada@example.com{advice}")
     return f"{local}@{_ascii_domain(domain)}"
 
 

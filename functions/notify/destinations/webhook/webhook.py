@@ -51,12 +51,12 @@ MAX_SEARCHED_BYTES: Final = 4_096
 MAX_TITLE_CHARACTERS: Final = 80
 _ADVICE: Final = {
     400: "its answer may say what is wrong with the body or headers (`body`, `format`, `headers`)",
-    401: "it wants a login, or another one: correct `auth` or its secret",
-    403: "the login or the signature may not do this: correct `auth`, `secret` or the rights there",
+    401: "it requires credentials, or different ones: correct `auth` or its secret",
+    403: "it does not allow this with these credentials: correct `auth`, `secret` or the rights there",
     404: "there is nothing at this address: correct `url`",
-    405: "it takes another method there: correct `method` or `url`",
+    405: "it requires another method there: correct `method` or `url`",
     413: "the body is too large for it: send less, for example with a `body` of your own",
-    415: "it takes another content type: set `format`",
+    415: "it requires another content type: set `format`",
     422: "its answer may say what is wrong with the body (`body`, `format`)",
     429: "it limits how often it is called: set `rate`",
 }

@@ -1,4 +1,4 @@
-"""Writes tests/hook_descriptions.json: what providers publish of the API for their hooks.
+"""Write tests/hook_descriptions.json from what providers publish about their APIs for hooks.
 
   npm pack @octokit/openapi@23.0.2 && tar xzf octokit-openapi-23.0.2.tgz
   npm pack @linear/sdk@98.0.0 && tar xzf linear-sdk-98.0.0.tgz --one-top-level=linear
@@ -6,7 +6,7 @@
       pyairtable==3.5.1
   python -m tests.describe_hooks package pip linear/package
 
-The stand-ins of tests/hook_providers.py check each request and each of their answers with it.
+The stand-ins of tests/hook_providers.py check each request and each answer against it.
 """
 
 import ast
@@ -93,7 +93,7 @@ def square(folder: Path) -> JsonObject:
 
 def airtable(folder: Path) -> JsonObject:
     """Return the names of the fields as Airtable has them, which pyairtable translates."""
-    names = ("Webhook", "CreateWebhook", "CreateWebhookResponse", "WebhookSpecification")
+    names = ("Webhook", "CreateWebhook", "CreateWebhookResponse")
     file = folder / "pyairtable/models/webhook.py"
     found: JsonObject = {"source": _version(folder, "pyairtable")}
     for name in names:

@@ -1,4 +1,4 @@
-"""Providers' APIs for hooks, as their published descriptions have them, for tests of `hookchain hooks`."""
+"""Stand-ins for the providers' APIs for hooks, by their published descriptions, for tests of `hookchain hooks`."""
 
 import json
 import re
@@ -35,12 +35,13 @@ def verify(schema: Json, value: Json) -> None:
 
 
 class HookProvider:
-    """An API with hooks by id. It acts on a request before `loses` says that its answer is lost.
+    """An API with hooks by id.
 
     calls       each request, as `METHOD path`
-    loses       operations, as `METHOD`, whose next answer is lost; `fails` those that are answered with the status
-    fault       is in the message of those
-    on_request  is called with each request before it is answered
+    loses       methods whose next answer is lost, after the API has acted on the request
+    fails       by method, the status with which the next request is answered, without any other effect
+    fault       a text in the messages of those answers
+    on_request  is called with the method of each request before it is answered
     """
 
     host = ""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from functions.receive.admission import nearest_value
@@ -23,6 +23,9 @@ from shared.signatures.content import Content, parse_content
 from shared.signatures.locations import Location, RequestFields, https_url, parse_location, values_at
 from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
 from shared.signatures.signing import ALGORITHMS, ENCODINGS, encoded, matches_any
+
+if TYPE_CHECKING:
+    from shared.signatures.standard_webhooks import StandardWebhooksScheme
 
 DIFFERENT_SECRET: Final = "the sender uses a different secret"  # noqa: S105 a sentence
 """Part of each cause that blames the secret without proof. `leaves_secret_open` finds those causes by it."""
@@ -173,14 +176,24 @@ def as_signed(case: Case) -> Case:
     from shared.signatures.standard_webhooks import StandardWebhooksScheme
 
     assert isinstance(case.auth, StandardWebhooksScheme)
-    is_svix = case.auth.header_prefix == "svix" and case.request.header("svix-signature") is not None
+    if case.auth.key_encoding != "either":
+        return _as_hmac(case, case.auth, case.auth.key_encoding)
+    # The likelier key first, for a signature that neither of them makes.
+    is_base64 = all(secret.startswith(_WHSEC) for secret in case.secrets)
+    key_encodings = ("base64", "utf8") if is_base64 else ("utf8", "base64")
+    cases = [_as_hmac(case, case.auth, key_encoding) for key_encoding in key_encodings]
+    return next(filter(holds, cases), cases[0])
+
+
+def _as_hmac(case: Case, standard: "StandardWebhooksScheme", key_encoding: str) -> SignedCase:
+    is_svix = standard.header_prefix == "svix" and case.request.header("svix-signature") is not None
     prefix = "svix" if is_svix else "webhook"
     auth = HmacScheme(
-        secret=case.auth.secret,
-        variant=case.auth.variant,
-        when=case.auth.when,
-        tolerance_seconds=case.auth.tolerance_seconds,
-        key_encoding="base64" if case.auth.key_encoding == "base64" else "utf8",
+        secret=standard.secret,
+        variant=standard.variant,
+        when=standard.when,
+        tolerance_seconds=standard.tolerance_seconds,
+        key_encoding=key_encoding,
         at=parse_location(f"header.{prefix}-signature"),
         layout="versions",
         take=frozenset({"v1"}),
@@ -188,9 +201,11 @@ def as_signed(case: Case) -> Case:
         content=_STANDARD,
         timestamp=parse_location(f"header.{prefix}-timestamp"),
         id=parse_location(f"header.{prefix}-id"),
-        key_prefix="whsec_" if case.auth.key_encoding == "base64" else "",
+        key_prefix=_WHSEC if key_encoding == "base64" else "",
     )
-    return SignedCase(case.request, auth, case.secrets, case.url, case.is_fixed)
+    # As signing.standard_key reads them.
+    secrets = [secret.removeprefix("v1,") for secret in case.secrets] if key_encoding == "base64" else case.secrets
+    return SignedCase(case.request, auth, secrets, case.url, case.is_fixed)
 
 
 def signature_cause(case: Case, now: float) -> str | None:

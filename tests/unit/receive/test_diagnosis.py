@@ -192,6 +192,34 @@ def test_a_right_request_has_no_cause(settings: Json, secret: str, request_: Req
     assert rejection_cause(request_, read_scheme(settings), [secret], NOW, None, {"another": [secret]}) is None
 
 
+WHSEC_KEY: Final = f"whsec_{base64.b64encode(b'k' * 24).decode()}"
+EITHER: Final[dict[str, Json]] = {**STANDARD, "key": "either"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "secret", "key"),
+    [
+        (STANDARD, f"v1,{WHSEC_KEY}", b"k" * 24),
+        (EITHER, WHSEC_KEY, b"k" * 24),
+        (EITHER, WHSEC_KEY, WHSEC_KEY.encode()),
+        (EITHER, "polar_whs_a text", b"polar_whs_a text"),
+    ],
+)
+def test_a_standard_secret_is_read_as_its_scheme_reads_it(settings: Json, secret: str, key: bytes) -> None:
+    auth, late, right = read_scheme(settings), standard(key, NOW - 420), standard(key)
+    assert "7 minutes ago, the limit is 5 minutes: the signature is right" in (
+        rejection_cause(late, auth, [secret], NOW) or ""
+    )
+    assert rejection_cause(right, auth, [secret], NOW) is None
+
+
+@pytest.mark.parametrize(("settings", "secret"), [(STANDARD, f"v1,{WHSEC_KEY}"), (EITHER, WHSEC_KEY)])
+def test_a_newline_after_the_body_is_found_with_such_a_secret_too(settings: Json, secret: str) -> None:
+    signed = standard(b"k" * 24)
+    sent = posted(BODY + b"\n", *signed.headers[1:])
+    assert "ends in a newline" in (rejection_cause(sent, read_scheme(settings), [secret], NOW) or "")
+
+
 def test_a_compressed_body_is_not_called_broken() -> None:
     packed = posted(gzip.compress(BODY), ("content-encoding", "gzip"), ("x-hub-signature-256", "sha256=00"))
     assert "JSON" not in (rejection_cause(packed, read_scheme(HUB), [KEY], NOW) or "")

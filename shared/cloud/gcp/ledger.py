@@ -301,8 +301,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return [row_of(document.fields) for document in await self._store.query(query)]
 
     async def _with_messages(self, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
-        """The number of rows that are read at a time when they are read by themselves: an answer can hold no more. A
-        row without one is left as it is."""
+        """Return the rows with their messages. A row that is final or has no message is returned as it is."""
         keys = [row.key for row in rows if row.state not in rules.FINAL]
         answers = await asyncio.gather(
             *(self._store.get(LEDGER, some, ("message",)) for some in batching.batches(keys, MESSAGES_AT_ONCE))

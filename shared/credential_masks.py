@@ -4,6 +4,7 @@ repeat a password in headers of their own."""
 import html
 import json
 import re
+from array import array
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -69,15 +70,16 @@ def _without_escaped(body: bytes, low: bytes, credentials: Sequence[str]) -> byt
     return b"".join((*kept, body[end:]))
 
 
-def _places(low: bytes) -> list[int]:
+def _places(low: bytes) -> "array[int]":
     """Return where each byte of the text without escapes begins in the body, and where the body ends."""
-    places: list[int] = []
+    places = array("L")  # a list of a large body's places takes four times the memory
     end = 0
     for escape in _ESCAPE.finditer(low):
-        places += range(end, escape.start())
-        places += [escape.start()] * len(_unescaped(escape[0]))
+        places.extend(range(end, escape.start()))
+        places.extend([escape.start()] * len(_unescaped(escape[0])))
         end = escape.end()
-    return [*places, *range(end, len(low) + 1)]
+    places.extend(range(end, len(low) + 1))
+    return places
 
 
 @lru_cache(maxsize=1_024)

@@ -7,11 +7,11 @@ where the value is, for messages. A document in an event is text, bytes, which a
 `{"type": …, "size": …, "base64": …}`, or any other JSON.
 """
 
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from functions.transform.step import Noted, Settings
@@ -132,7 +132,9 @@ def is_plain(text: str) -> bool:
 def path_of(node: "_TreeNode") -> Path | None:
     """Return the path in the data that the parsed expression is; None if it is none."""
     names = expressions.names_of_path(node) or ()
-    return Path(".".join(names), "data", names[1:]) if names[:1] == ("data",) and len(names) > 1 else None
+    if names[:1] != ("data",) or len(names) == 1:
+        return None
+    return Path(reduce(_place_of_key, names[1:], "data"), "data", names[1:])
 
 
 def verify_path(text: str) -> str:
@@ -210,11 +212,11 @@ class MissingPaths:
     """The notes of one step about its paths that are not in an event.
 
     To find the most similar path takes up to a millisecond. So a note is made once for events with the same fields at
-    the top, and only for so many different ones.
+    the top, and only for so many different ones. Of the fields, only a hash is remembered: there can be very many.
     """
 
     def __init__(self, max_shapes: int = MAX_SHAPES) -> None:
-        self._notes: dict[tuple[str, frozenset[str]], str] = {}
+        self._notes: dict[tuple[tuple[Part, ...], int], str] = {}
         self._max_shapes = max_shapes
 
     def updated(self, event: Event, changes: Iterable[tuple[Path, Path, MaybeChange]], act: str) -> Event | Noted:
@@ -244,27 +246,27 @@ class MissingPaths:
         missing = [path for path in paths if not is_there(data, path.parts)]
         if not missing:
             return ""
-        fields = frozenset(data) if isinstance(data, dict) else frozenset[str]()
-        return "; ".join([self._note(path, data, fields, act) for path in missing])
+        shape = hash(frozenset(data)) if isinstance(data, dict) else 0
+        return "; ".join([self._note(path, data, shape, act) for path in missing])
 
-    def _note(self, path: Path, data: Json, fields: frozenset[str], act: str) -> str:
-        note = self._notes.get((path.text, fields))
+    def _note(self, path: Path, data: Json, shape: int, act: str) -> str:
+        note = self._notes.get((path.parts, shape))
         if note is None and len(self._notes) < self._max_shapes:
             note = _missing_note(path, data, act)
-            self._notes[path.text, fields] = note
+            self._notes[path.parts, shape] = note
         return note or f"{path.text!r}{did_you_mean.IS_MISSING}; {act}".removesuffix("; ")
 
 
 def _missing_note(path: Path, data: Json, act: str) -> str:
-    names = list(itertools.takewhile(lambda part: isinstance(part, str), path.parts))
-    if len(names) < len(path.parts):  # an item of a list is missing, or a field in it
+    names = [part for part in path.parts if isinstance(part, str) and is_field_name(part)]
+    if len(names) < len(path.parts):  # an item of a list is missing, or a field in it, or a name has a full stop
         return f"{path.text!r}{did_you_mean.IS_MISSING}; {act}".removesuffix("; ")
     for position in range(1, len(names)):
         if isinstance(find_value(data, path.parts[:position]), list):
-            list_text = ".".join(["data", *map(str, names[:position])])
-            each = f"{list_text}[*].{'.'.join(map(str, names[position:]))}"
+            list_text = ".".join(["data", *names[:position]])
+            each = f"{list_text}[*].{'.'.join(names[position:])}"
             return f"{path.text!r}{did_you_mean.IS_MISSING}: {list_text!r} is a list; write {each!r} for each item"
-    return did_you_mean.missing_path(".".join(["data", *map(str, names)]), {"data": data}, act)
+    return did_you_mean.missing_path(".".join(["data", *names]), {"data": data}, act)
 
 
 def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") -> Iterator[tuple[str, Json]]:

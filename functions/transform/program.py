@@ -248,7 +248,7 @@ def unknown_chains(steps: Sequence[NamedStep], chains: Mapping[str, object]) -> 
             if name not in chains:
                 hint = did_you_mean(name, chains) or "; `chains` names none"
                 if named.name == "switch":
-                    hint += ". The `to` of a switch names a chain, and no destination"
+                    hint += ". The `to` of a switch names a chain, not a destination"
                 yield StepFault(named.number, named.name, f"there is no chain {name!r}{hint}")
 
 

@@ -200,11 +200,18 @@ def _verify_answer(answer: fetch.Fetched, question: Question) -> None:
     if status in _RETRIED_STATUSES or status >= 500:
         raise errors.Temporary("host_unavailable", f"{question.host} answered {status}")
     if not 200 <= status < 300:
-        target = fetch.redirect_target(question.url, answer.header("location")) or "the URL that it names"
-        redirects = f"; redirects are not followed: it leads to {target}, so set that" if 300 <= status < 400 else ""
-        raise errors.Permanent("request_rejected", f"{question.host} answered {status}{redirects}")
+        hint = _redirect_hint(answer, question)
+        raise errors.Permanent("request_rejected", f"{question.host} answered {status}{hint}")
     if answer.is_cut:
         raise errors.Permanent("response_too_large", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")
+
+
+def _redirect_hint(answer: fetch.Fetched, question: Question) -> str:
+    if not 300 <= answer.status < 400:
+        return ""
+    target = fetch.redirect_target(question.url, answer.header("location"))
+    advice = f"it leads to {target}, so correct `url`" if target else "set `url` to the address that it names"
+    return f"; redirects are not followed: {advice}"
 
 
 class AnswerCache:
@@ -297,7 +304,7 @@ class Call(AskingSettings, step.AskingStep):
         self._into = parse_path(self.into)
 
     def removes(self) -> tuple[str, ...]:
-        return ("data",)
+        return (self.into,)
 
     async def ask(self, event: Event, _: step.StepContext, services: step.Services) -> Event | step.Noted:
         body = to_json(to_cloudevent(event)).encode()

@@ -233,7 +233,7 @@ class Convert(paths.PathSettings, step.Step):
             # This text is a JSON value. Its type tells later steps and destinations not to parse it again.
             return converted.with_data(converted.data, paths.JSON_TYPE)
         if converted is event and self.from_ is not None:
-            return step.Noted(event, f"{self.path} is no text to read as {self.from_}, and stays as it is")
+            return step.Noted(event, f"{self.path} is not a text to read as {self.from_}, and stays as it is")
         return converted
 
     def _convert(self, document: Json, datatype: str | None) -> Json:

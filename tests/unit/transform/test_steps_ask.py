@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.hosts import BREAKER, Closed, StepHosts
 from functions.transform.program import read_chain
-from functions.transform.step import Services
+from functions.transform.step import Services, removals_of
 from functions.transform.steps import ask
 from functions.transform.steps.ask import AnswerCache
 from shared.errors import Temporary
@@ -175,6 +175,18 @@ async def test_a_passing_trouble_of_the_other_side_brings_the_event_again(status
 )
 async def test_a_rejection_and_an_answer_that_is_none_are_permanent(answer: Fetched, code: str) -> None:
     assert await World({URL: answer}).codes(call()) == [code]
+
+
+async def test_a_redirect_is_named_if_its_place_is_known() -> None:
+    for headers, advice in (((), "set `url` to the address"), ((("location", "/b"),), "it leads to another path of http")):
+        [fault] = (await World({URL: Fetched(307, headers, b"")}).run(call())).faults
+        assert f"redirects are not followed: {advice}" in fault.detail
+
+
+@pytest.mark.parametrize("into", ["data", "data.crm"])
+def test_a_call_removes_what_its_answer_replaces(into: str) -> None:
+    steps, _ = read_chain([call(into=into)])
+    assert removals_of(steps) == {"step 1 'call'": [into]}
 
 
 async def test_an_event_that_comes_again_gets_the_same_answer_again() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from functions.transform.paths import Every, Part, PathFault, parse_path, with_value
 from functions.transform.program import read_chain
-from functions.transform.step import Noted, Services, SettingsFault, StepContext, StepResult
+from functions.transform.step import Noted, Services, SettingsFault, StepContext, StepResult, Stop
+from functions.transform.steps.decide import Filter
 from functions.transform.steps.shape import Drop, without
 from functions.transform.steps.values import Set
 from functions.transform.verifying import verified_step
@@ -417,6 +418,7 @@ ORDER: Final[JsonObject] = {
         ({"drop": "data.items.sku"}, "'data.items' is a list; write 'data.items[*].sku' for each item"),
         ({"drop": "data.items[5]"}, "'data.items[5]' is not in this event; nothing is removed there"),
         ({"drop": "data.items[*].price"}, "'data.items[*].price' is not in this event; nothing is removed there"),
+        ({"drop": 'data["card.numbr"]'}, "'data[\"card.numbr\"]' is not in this event; nothing is removed there"),
         ({"keep": ["data.number", "data.card.numbr"]}, "did you mean 'data.card.number'? Nothing is kept there"),
         ({"rename": {"data.nmber": "id"}}, "did you mean 'data.number'? Nothing is renamed there"),
         ({"flatten": "data.cards"}, "did you mean 'data.card'? Nothing is flattened there"),
@@ -429,7 +431,7 @@ ORDER: Final[JsonObject] = {
             {"default": {"data.crd.kind": "visa"}},
             "'data.crd' is not in this event; did you mean 'data.card'? It is added",
         ),
-        ({"convert": {"from": "csv", "path": "data.items", "to": "json"}}, "data.items is no text to read as csv"),
+        ({"convert": {"from": "csv", "path": "data.items", "to": "json"}}, "data.items is not a text to read as csv"),
         ({"merge": {"from": "data.cards"}}, "did you mean 'data.card'? Nothing is merged"),
         ({"split": "data.card"}, "data.card is an object and not a list, so it makes one event"),
         ({"split": "data.number"}, "data.number is text and not a list, so it makes one event"),
@@ -469,6 +471,15 @@ def test_a_note_is_made_again_for_events_of_another_shape() -> None:
     results = [step.apply(replace(SHAPED_EVENT, data=data), CONTEXT) for data in shapes]
     notes = [each.note.partition("; ")[2] if isinstance(each, Noted) else "" for each in results]
     assert [note.startswith("did you mean 'data.number'?") for note in notes] == [True, False, True, False]
+
+
+def test_two_paths_that_read_alike_have_notes_of_their_own() -> None:
+    filters = [verified_step(Filter, {"keep": keep}) for keep in ('data."crd.kind"', "data.crd.kind")]
+    stops = [step.apply(replace(SHAPED_EVENT, data={"crd": {"king": 1}}), CONTEXT) for step in filters]
+    assert [each.missing for each in stops if isinstance(each, Stop)] == [
+        "; 'data[\"crd.kind\"]' is not in this event",
+        "; 'data.crd.kind' is not in this event; did you mean 'data.crd.king'?",
+    ]
 
 
 def test_a_filter_and_a_switch_name_the_fields_that_their_conditions_lack() -> None:

@@ -62,7 +62,8 @@ class ConfigFile:
     """A configuration as it is written. `file` is its name in messages; names of files in it are relative to `folder`.
 
     `repeated` are faults of duplicate keys, for which `document` has the last value. `not_texts` are the truth values,
-    numbers and nulls, as they are written without quotes. In `cut_lines`, a template after ` #` is a comment.
+    numbers and nulls, as they are written without quotes. In `cut_lines`, a value ends before a comment that begins
+    with a template.
     """
 
     file: str
@@ -137,8 +138,7 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
     lines: Lines = {}
     not_texts: dict[DocumentPath, str] = {}
     repeated = tuple(_walk(node, (), lines, not_texts))
-    cut_lines = tuple(number for number, line in enumerate(text.splitlines(), 1) if _CUT.match(line))
-    return ConfigFile(file, folder, _plain(document), lines, repeated, not_texts, cut_lines)
+    return ConfigFile(file, folder, _plain(document), lines, repeated, not_texts, _cut_lines(node, text))
 
 
 class _Loader(Composer, CParser, SafeConstructor, Resolver):
@@ -195,8 +195,27 @@ def _walk(node: yaml.Node, path: DocumentPath, lines: Lines, not_texts: dict[Doc
             yield from _walk(value, (*path, name), lines, not_texts)
 
 
-_CUT: Final = re.compile(r"[^#\"']*:\s+[^\s#\"'{\[|>][^#\"']*\s#.*\{\{")
-"""A line whose value ends at a ` #`, behind which is a part of a template."""
+def _cut_lines(node: yaml.Node, text: str) -> tuple[int, ...]:
+    """Return the lines in which a value without quotes ends before a comment that begins with a template."""
+    lines = {number: line for number, line in enumerate(text.splitlines()) if _CUT.search(line)}
+    ends = [scalar.end_mark for scalar in _scalars(node) if not scalar.style] if lines else []
+    return tuple(sorted({end.line + 1 for end in ends if _CUT.match(lines.get(end.line, ""), end.column)}))
+
+
+def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _scalars(item)
+    elif isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            for each in pair:
+                yield from _scalars(each)
+
+
+_CUT: Final = re.compile(r"\s+#(?: |\S*)\{\{")
+"""The rest of a line as in `Order #{{ data.number }}`. A comment with other words before the braces is intended."""
 _TAGS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null")})
 _AS_IT_LOOKS: Final = re.compile(
     r"true|false|null|~||[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|[-+]?\.[0-9]+(?:e[-+]?[0-9]+)?"

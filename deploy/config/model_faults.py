@@ -180,6 +180,8 @@ def _suggestion(found: object, detail: ErrorDetails) -> str:
 
 def _examples_at(model: type[BaseModel], path: DocumentPath) -> list[object]:
     """Return the examples of the field at the path; none if it has none."""
+    if not path:  # a value that is the whole of an own kind's settings
+        return []
     found: object = model
     for part in path[:-1]:
         found = _inside(_unwrapped(found), part)

@@ -121,7 +121,8 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
 
 
 def google_only(notify: JsonObject) -> Iterator[tuple[DocumentPath, str, str]]:
-    """Yield the same for each destination that only a deployment on Google Cloud can use. `notify` is its slice."""
+    """Yield, as local_only does, each destination that only a deployment on Google Cloud can use. `notify` is the
+    slice of notify."""
     for name, entry in mappings_at(notify, "destinations").items():
         if any(auth.get("scheme") == "google" for auth in objects_at(entry, "settings", "auth")):
             rule = "`auth: {scheme: google}` needs the account of a function on Google Cloud, which AWS does not have"
@@ -129,7 +130,8 @@ def google_only(notify: JsonObject) -> Iterator[tuple[DocumentPath, str, str]]:
 
 
 def aws_only(notify: JsonObject) -> Iterator[tuple[DocumentPath, str, str]]:
-    """Yield the same for each destination that only a deployment on AWS can use. `notify` is its slice."""
+    """Yield, as local_only does, each destination that only a deployment on AWS can use. `notify` is the slice of
+    notify."""
     for name, entry in mappings_at(notify, "destinations").items():
         if _needs_role(entry.get("kind"), mapping_at(entry, "settings")):
             rule = "has no access key: it needs the role of a function on AWS, which Google Cloud does not have"

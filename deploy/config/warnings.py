@@ -300,7 +300,8 @@ def _action_notes(config: Configuration) -> Iterator[Rule]:
     """Yield each pattern in `types` that matches by the action. In earlier versions, `issues.*` matched nothing."""
     for number, route in enumerate(config.routes):
         for pattern in route.types:
-            for key in dict.fromkeys(source.provider for source in _sources_of(route, config)):
+            sources = [source for source in _sources_of(route, config) if not (source.type or source.action)]
+            for key in dict.fromkeys(source.provider for source in sources):
                 if key is not None and (matched := _matched_with_action(key, pattern)):
                     rule = f"{pattern!r} matches {matched} of {load_catalogue()[key].name} by the action"
                     yield ("routes", number, "types"), f"{rule}; versions before 2026-12-01 compared the type alone"
@@ -323,7 +324,7 @@ def _sources_of(route: RouteConfig, config: Configuration) -> list[SourceConfig]
 def _event_types_of(route: RouteConfig, config: Configuration) -> list[EventTypes] | None:
     """Return the known event types of the route's sources; None if a source can have other types."""
     sources = _sources_of(route, config)
-    if any(source.provider is None or source.type for source in sources):
+    if any(source.provider is None or source.type or source.action for source in sources):
         return None
     known = known_event_types()
     if any(source.provider not in known for source in sources):

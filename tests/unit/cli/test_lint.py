@@ -88,6 +88,7 @@ def test_a_strict_check_fails_if_there_is_a_warning(config: Path, command: Comma
         ("jira", "jira:issue_updated.*", "'jira:issue_updated.*' matches events of Jira Cloud"),
         ("jira", "jira:*", ""),
         ("github", "issues", ""),
+        ("github, action: data.kind", "issues.*", ""),
         ("stripe", "invoice.*", ""),
     ],
 )

@@ -72,3 +72,17 @@ def test_a_module_that_was_changed_is_read_anew(jotter: Path) -> None:
     for _ in range(2):
         with pytest.raises(KindFault, match="line 1"):
             settings_model("jotter")
+
+
+def test_settings_that_are_one_text_have_faults_too(jotter: Path) -> None:
+    of_a_text = WHOLE.replace("BaseModel, ConfigDict", "Field, RootModel").replace(
+        """(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    path: str
+""",
+        """(RootModel[str]):
+    root: str = Field(pattern="^/")
+""",
+    )
+    jotter.write_text(of_a_text, encoding="utf-8")
+    assert "String must match pattern" in faults_of_text(CONFIG.replace("{path: /notes.txt}", "notes.txt"))

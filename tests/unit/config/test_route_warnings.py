@@ -108,6 +108,7 @@ def test_what_is_seldom_meant_is_a_warning_with_its_line(change: tuple[str, str]
         ("app: {provider: slack, secret: s}", "[message, /deploy, view_submission]", ""),
         ("git: {provider: github, secret: s}, shop: {auth: none, id: data.id}", "[pull_requst]", ""),
         ("git: {provider: github, secret: s, type: data.kind}", "[pull_requst]", ""),
+        ("git: {provider: github, secret: s, action: data.kind}", "[push.main]", ""),
         (
             "git: {provider: github, secret: s}, lab: {provider: gitlab, secret: s}",
             "[push, Push Hook, Pus Hook]",
@@ -246,3 +247,19 @@ def test_a_template_whose_braces_are_missing_or_cut_off_is_a_warning(subject: st
     found = [f"{fault.line} {fault.where}: {fault.rule}" for fault in warnings_of_text(text)]
     line = warning.replace("9 ", "12 " if "value" in warning else "9 ", 1)
     assert any(each.startswith(line) for each in found), found
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "|\n        Order: no. #{{ data.number }}",
+        "'Order\n        no. #{{ data.number }}'",
+        "Order#{{ data.number }}",
+        "x # not {{ data.number }}",
+    ],
+    ids=["block", "quoted", "no space", "comment"],
+)
+def test_a_sign_that_begins_no_comment_and_a_comment_are_no_warning(subject: str) -> None:
+    written = f"\n    email:\n      to: [team]\n      subject: {subject}"
+    text = CONFIG.replace(" {email: {to: [team], subject: x}}", written)
+    assert [fault.rule for fault in warnings_of_text(text) if "comment" in fault.rule] == []

@@ -178,7 +178,8 @@ async def test_a_rejection_and_an_answer_that_is_none_are_permanent(answer: Fetc
 
 
 async def test_a_redirect_is_named_if_its_place_is_known() -> None:
-    for headers, advice in (((), "set `url` to the address"), ((("location", "/b"),), "it leads to another path of http")):
+    elsewhere = (("location", "/b"),)
+    for headers, advice in (((), "set `url` to the address"), (elsewhere, "it leads to another path of https")):
         [fault] = (await World({URL: Fetched(307, headers, b"")}).run(call())).faults
         assert f"redirects are not followed: {advice}" in fault.detail
 

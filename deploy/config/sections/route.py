@@ -166,9 +166,10 @@ def compiled_for_notify(transform: JsonObject) -> JsonObject:
         if (found := removals_of(route.chain.reachable_steps()))
     }
     compiled: JsonObject = {"removals": removals} if removals else {}
-    asking = [step.step for route in routes for step in route.chain.reachable_steps() if step.asks_others]
+    asking = [step for route in routes for step in route.chain.reachable_steps() if step.asks_others]
     if asking:
-        schedules = [getattr(step, "retry", None) for step in asking]
+        # An operator's own step may mean another thing by `retry`.
+        schedules = [None if step.is_own else getattr(step.step, "retry", None) for step in asking]
         longest = max(sum(RETRY_SECONDS if retry is None else retry) for retry in schedules)
         compiled["waiting_routes"] = {"longest_seconds": longest}
     return compiled

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from shared.event import Event
-from tests.fakes.configurations import faults_of_text
+from shared.waiting_route import RETRY_SECONDS
+from tests.fakes.configurations import compile_text, faults_of_text
 from tests.unit.config.own_configuration import CONFIG, EVENT, STEP, data_of, decided
 
 
@@ -35,6 +36,18 @@ async def test_a_route_that_goes_on_delivers_the_event_from_before_the_step(fold
     assert (
         "went on from chain 'points' step 1 'loyalty': TypeError at my_steps/loyalty.py:22" in decision.routes[1].reason
     )
+
+
+def test_an_own_step_may_mean_another_thing_by_retry(folder: Path) -> None:
+    asking = (
+        STEP.replace("Example, Step, StepContext", "AskingStep, Example, Services, StepContext")
+        .replace("(BaseModel, Step)", "(BaseModel, AskingStep)")
+        .replace("def apply(self, event: Event, _: StepContext)", "async def ask(self, event, _, services: Services)")
+        .replace("per_point: int", "per_point: int\n    retry: bool = True")
+    )
+    (folder / "my_steps" / "loyalty.py").write_text(asking, encoding="utf-8")
+    notify = compile_text(CONFIG, folder)["notify"]
+    assert notify["waiting_routes"] == {"longest_seconds": sum(RETRY_SECONDS)}
 
 
 @pytest.mark.parametrize(

@@ -137,13 +137,17 @@ class TokenScheme(auth_scheme.AuthScheme):
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
         """Verify every token at the location, so that an item without the token does not pass among the others."""
-        texts = fields.data_texts(self.at) if self.at.kind == "data" else [fields.text(self.at)]
+        texts = self.texts(fields)
         if not texts:
             raise Rejected("password_mismatch", "the body holds no item, and so no token")
         for text in texts:
-            verify_password(self._token(text), secrets)
+            verify_password(self.token(text), secrets)
 
-    def _token(self, text: str | None) -> str | None:
+    def texts(self, fields: RequestFields) -> list[str | None]:
+        """Return the text at the location, or of each item; None if there is none."""
+        return fields.data_texts(self.at) if self.at.kind == "data" else [fields.text(self.at)]
+
+    def token(self, text: str | None) -> str | None:
         """Return the text without the prefix; None for no text, or for one without the prefix."""
         if text is None or not text.startswith(self.prefix):
             return None

@@ -39,6 +39,8 @@ def wrong_password(case: signatures.Case) -> str:
     guesses = signatures.spelled_otherwise(case)
     if cause := next((guess.cause for guess in guesses if signatures.holds(guess.case)), None):
         return cause
+    if isinstance(auth, passwords.TokenScheme) and (cause := _incomplete_token(case, auth)):
+        return cause
     received = _received(case)
     if received is not None and (difference := _difference(received, case.secrets, case.auth.secret)):
         return f"the value {expected_place(case)} {difference}"
@@ -90,12 +92,27 @@ def _holds_for_any_user(case: signatures.Case, auth: passwords.BasicScheme) -> b
     return signatures.holds(replace(case, auth=replace(auth, username=None)))
 
 
+def _incomplete_token(case: signatures.Case, auth: passwords.TokenScheme) -> str | None:
+    """Return a cause where some items have no token, or a text does not begin with the scheme's prefix."""
+    texts = auth.texts(locations.RequestFields(case.request, case.url))
+    sent = [text for text in texts if text]
+    if not sent:
+        return None
+    if len(sent) < len(texts):
+        return f"the secret is expected {expected_place(case)} of each item, and not every one has it"
+    if not all(text.startswith(auth.prefix) for text in sent):
+        return f"the value {expected_place(case)} must begin with {auth.prefix!r}, and this source's secret must follow"
+    return None
+
+
 def _received(case: signatures.Case) -> str | None:
-    """Return the password or token that was sent; None if there is none in its place."""
+    """Return the password or token that was sent, of several tokens the first wrong one; None if there is none in its
+    place."""
     fields = locations.RequestFields(case.request, case.url)
     match case.auth:
-        case passwords.TokenScheme(at=at, prefix=prefix):
-            return (fields.text(at) or "").removeprefix(prefix) or None
+        case passwords.TokenScheme():
+            sent = [case.auth.token(text) or "" for text in case.auth.texts(fields)]
+            return next((token for token in sent if token and not matches_any([token], case.secrets)), None)
         case passwords.PasswordScheme():
             return case.auth.password_in(fields)
     return None

@@ -37,6 +37,7 @@ ED25519: Final[dict[str, Json]] = {"scheme": "ed25519", "header": "X-Ed", "secre
 PUBLIC: Final = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 HEADER: Final[dict[str, Json]] = {"scheme": "header", "header": "x-token", "secret": "s"}
 TOKEN: Final[dict[str, Json]] = {"scheme": "token", "at": "data.token", "secret": "s"}
+TOKENS: Final[dict[str, Json]] = {"scheme": "token", "at": "data.items.*.token", "secret": "s"}
 STANDARD: Final[dict[str, Json]] = {"scheme": "standard-webhooks", "secret": "s"}
 EACH: Final[dict[str, Json]] = {
     "scheme": "hmac",
@@ -79,6 +80,10 @@ def standard(key: bytes, at: float = NOW) -> Request:
 
 def items(*signatures: dict[str, Json]) -> Request:
     return posted(json.dumps({"items": list(signatures)}).encode())
+
+
+def tokens(*texts: str) -> Request:
+    return posted(json.dumps({"items": [{"token": text} for text in texts]}).encode())
 
 
 REENCODED: Final = "over the raw body: yours was re-encoded"
@@ -132,6 +137,15 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, str]]] = [
         "the right secret stands in the body; this source expects",
     ),
     (HEADER, f"{KEY} ", posted(BODY, ("x-token", KEY)), "white space around it"),
+    (TOKENS, KEY, tokens(KEY, f"{KEY} "), "is right, except for white space around it"),
+    (TOKENS, KEY, tokens(KEY, "another"), "is not this source's secret: the sender uses a different secret"),
+    (TOKENS, KEY, tokens(KEY, ""), "at data.items.*.token of each item, and not every one has it"),
+    (
+        {**TOKEN, "prefix": "Bearer "},
+        KEY,
+        posted(json.dumps({"token": KEY}).encode()),
+        "must begin with 'Bearer ', and",
+    ),
     # The URL
     ({**URL, "url_here": "http://hooks.example.com/hook"}, KEY, hub(mac(HERE + BODY)), "begins with https://"),
     ({**URL, "url_here": f"{HERE.decode()}/"}, KEY, hub(mac(HERE + BODY)), "ends without a slash"),

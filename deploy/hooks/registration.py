@@ -130,7 +130,8 @@ class Registration:
             if at not in self.places:
                 reasons = ("its place is not in the configuration any more",)
                 hook = await self._remembered_hook(at, row)
-                found.append(Difference(at, "delete" if hook and row.is_made else "forget", reasons, hook))
+                is_made = hook is not None and (row.is_made or hook.id == row.new_id)
+                found.append(Difference(at, "delete" if is_made else "forget", reasons, hook))
         return found
 
     async def _difference(self, at: str, stored: Sequence[str]) -> Difference:
@@ -162,7 +163,7 @@ class Registration:
                 case "finish":
                     await self._finish(at)
                 case "delete" | "forget":
-                    await self._delete(at, hook)
+                    await self.remove(at)
                 case "none":
                     return
         except LostAnswer as error:
@@ -206,7 +207,7 @@ class Registration:
                     why = "somebody else changed its URL" if is_known else "Hookchain did not make it"
                     self.show(f"{self._name(at)}: left alone, because {why}: {hook.url}")
         except LostAnswer as error:
-            raise CommandError(f"{error}. Run `hookchain hooks remove` again") from error
+            raise CommandError(f"{error}. Run the command again") from error
         del self.row.hooks[at]
         await self.row.save()
         self.show(f"{self._name(at)}: removed")
@@ -329,14 +330,6 @@ class Registration:
         """Return the hook with our URL that was not there before the creation whose answer was lost."""
         new = [each for each in await self.api.hooks(at) if each.id not in row.known]
         return next((each for each in new if each.url in (row.url, self.wanted.url)), None)
-
-    async def _delete(self, at: str, hook: Hook | None) -> None:
-        await self.row.save()
-        if hook:
-            await self.api.delete(at, hook)
-        del self.row.hooks[at]
-        await self.row.save()
-        self.show(f"{self._name(at)}: {'deleted' if hook else 'forgotten'}")
 
     async def wait_for_instances(self, stored_at: float) -> None:
         """Wait until every instance has read the secret that was stored then, and keep the row locked."""

@@ -317,7 +317,12 @@ def test_a_secret_that_was_replaced_is_given_to_the_provider(world: World) -> No
     assert world.github.secret(id) == "another value of 24 letters"
 
 
-def test_a_place_that_the_configuration_leaves_out_loses_its_hook(world: World) -> None:
+@pytest.mark.parametrize("is_adopted", [False, True])
+def test_a_place_that_the_configuration_leaves_out_loses_the_hook_that_was_made_there(
+    world: World, is_adopted: bool
+) -> None:
+    if is_adopted:
+        world.github.add(OWN, "push")
     world("apply", "github", "--yes")
     world.config_file.write_text(CONFIG.replace("at: acme/shop", "at: acme"), encoding="utf-8")
     repository, organization = world.github, GitHub("/orgs/acme")
@@ -327,10 +332,12 @@ def test_a_place_that_the_configuration_leaves_out_loses_its_hook(world: World) 
             return await (organization if "/orgs/" in request.url else repository).fetch(request)
 
     world.github = Both()
-    assert "acme/shop: delete: its place is not in the configuration any more" in world("plan", "github", code=3)
-    world("apply", "github", "--yes")
-    assert not repository.hooks
+    action = "forget" if is_adopted else "delete"
+    assert f"acme/shop: {action}: its place is not in the configuration any more" in world("plan", "github", code=3)
+    assert ("left alone" in world("apply", "github", "--yes")) is is_adopted
+    assert bool(repository.hooks) is is_adopted
     assert len(organization.hooks) == 1
+    assert "acme/shop" not in world("plan", "github")
 
 
 def test_a_source_without_its_hook_setting_is_not_forgotten(world: World, command: Command) -> None:

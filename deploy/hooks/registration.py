@@ -233,6 +233,7 @@ class Registration:
         hooks = await self.api.hooks(at)
         if replaced is None and any(hook.url == self.wanted.url for hook in hooks):
             raise CommandError(f"{self._name(at)}: a hook with this URL exists by now; run the command again")
+        wanted = self._with_secret()
         row = self.row.hooks.get(at)
         own = replace(row, new_id="", new_secret="") if row and replaced else Remembered(url=self.wanted.url)
         if replaced and may_delete and own.id != replaced.id:
@@ -240,7 +241,6 @@ class Registration:
         own = replace(own, stage="creating", known=tuple(hook.id for hook in hooks if hook.url))
         self.row.hooks[at] = own
         await self.row.save()
-        wanted = self._with_secret()
         if wanted.secret:
             await self.wait_for_instances(self.secret.set_at() or 0.0)
         try:

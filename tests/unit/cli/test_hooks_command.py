@@ -340,6 +340,13 @@ def test_a_place_that_the_configuration_leaves_out_loses_the_hook_that_was_made_
     assert "acme/shop" not in world("plan", "github")
 
 
+def test_a_hook_is_not_begun_without_its_secret(world: World) -> None:
+    world.env_file.write_text("", encoding="utf-8")
+    world("apply", "github", "--yes", code=1)
+    assert "its secret does not exist yet; set it first" in world.error
+    assert "acme/shop: create: there is no hook" in world("plan", "github", code=3)
+
+
 def test_a_source_without_its_hook_setting_is_not_forgotten(world: World, command: Command) -> None:
     world("apply", "github", "--yes")
     world.config_file.write_text(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""), encoding="utf-8")

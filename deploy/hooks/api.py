@@ -10,15 +10,22 @@ from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
 from shared.credential_masks import masked
-from shared.errors import HookchainError, Temporary, Unanswered
+from shared.errors import HookchainError, Unanswered
 from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import Json, from_json, texts_json, value_at
 
 PAGE_SIZE: Final = 100
 MAX_PAGES: Final = 20
 _MAX_MESSAGE: Final = 200
-_MESSAGES: Final = (("message",), ("error", "message"), ("errors", 0, "detail"), ("errors", 0, "message"))
-_MESSAGES_TOO: Final = (("description",), ("error",))
+_MESSAGES: Final[tuple[tuple[str | int, ...], ...]] = (
+    ("message",),
+    ("error", "message"),
+    ("errors", 0, "detail"),
+    ("errors", 0, "message"),
+    ("description",),
+    ("error",),
+)
+"""Where providers put the message of an error."""
 
 
 class LostAnswer(Exception):
@@ -61,7 +68,7 @@ class HookApi:
             answer = await self._ask("list", at, f"{path}{query}", self.kind.body("list", Wanted(self.name, "")))
             if self.kind.has_more(answer):
                 break
-            listed = self._read(answer)
+            listed = self._read("list", answer)
             found += listed
             if not self.kind.is_paged or len(listed) < PAGE_SIZE:
                 return found
@@ -72,7 +79,7 @@ class HookApi:
         answer = await self._ask("create", at, self._path("create", at, ""), self.kind.body("create", wanted))
         secret = self.kind.secret(answer) if self.kind.secret else ""
         self.hidden.add(secret)
-        listed = [Hook("", wanted.url, wanted.events)] if self.kind.is_single else self._read(answer)
+        listed = [Hook("", wanted.url, wanted.events)] if self.kind.is_single else self._read("create", answer)
         has_id = self.kind.is_single or (len(listed) == 1 and listed[0].id)
         if not has_id or (self.kind.secret and not secret):
             raise LostAnswer(f"{self.kind.title} answered without the hook's id or secret")
@@ -92,11 +99,11 @@ class HookApi:
         wanted = Wanted(self.name, hook.url, replaces=hook)
         await self._ask("delete", at, self._path("delete", at, hook.id), self.kind.body("delete", wanted))
 
-    def _read(self, answer: Json) -> list[Hook]:
+    def _read(self, operation: Operation, answer: Json) -> list[Hook]:
         try:
             found = [*self.kind.hooks(answer)]
         except (KeyError, TypeError, ValueError) as error:
-            raise CommandError(f"{self.name}: {self.kind.title} answered in a form that is not known") from error
+            raise self._lost(operation, f"{self.kind.title} answered in a form that is not known") from error
         return [each._replace(inactive=self._masked(each.inactive), note=self._masked(each.note)) for each in found]
 
     def _path(self, operation: Operation, at: str, id: str) -> str:
@@ -116,12 +123,9 @@ class HookApi:
         try:
             response = await self.fetch.fetch(request)
         except Unanswered as error:
-            if operation == "list":
-                raise CommandError(f"{self.name}: {where}: {self._masked(error.detail)}") from error
-            raise LostAnswer(f"{where}: {self._masked(error.detail)}") from error
+            raise self._lost(operation, f"{where}: {self._masked(error.detail)}") from error
         except HookchainError as error:
-            text = error.detail if isinstance(error, Temporary) else f"{error.detail}; nothing was sent"
-            raise CommandError(f"{self.name}: {where}: {self._masked(text)}") from error
+            raise CommandError(f"{self.name}: {where}: {self._masked(error.detail)}") from error
         if operation == "delete" and response.status in (404, 410):
             return None
         return self._answer(operation, where, response)
@@ -142,17 +146,19 @@ class HookApi:
         except (ValueError, RecursionError) as error:
             document = None
             if is_good and operation != "delete":
-                if operation != "list":
-                    raise LostAnswer(f"{where}: the answer is not JSON") from error
-                raise CommandError(f"{self.name}: {where}: the answer is not JSON") from error
+                raise self._lost(operation, f"{where}: the answer is not JSON") from error
         message = self.kind.fault(document) if is_good else _message(document)
         if is_good and not message:
             return document
         answered = f"{where} answered {response.status} to `{operation}`"
         text = self._masked(f"{answered}: {message}" if message else answered)[:_MAX_MESSAGE]
-        if response.status >= 500 and operation != "list":
-            raise LostAnswer(text)
+        if response.status >= 500:
+            raise self._lost(operation, text)
         raise CommandError(f"{self.name}: {text}{self._advice(response)}")
+
+    def _lost(self, operation: Operation, text: str) -> CommandError | LostAnswer:
+        """Return the error of a request without a usable answer. Only a list is known to have changed nothing."""
+        return CommandError(f"{self.name}: {text}") if operation == "list" else LostAnswer(text)
 
     def _advice(self, response: Fetched) -> str:
         if response.status in (401, 403, 404):
@@ -169,7 +175,7 @@ class HookApi:
 
 
 def _message(document: Json) -> str:
-    for path in (*_MESSAGES, *_MESSAGES_TOO):
+    for path in _MESSAGES:
         if isinstance(text := value_at(document, *path), str) and text:
             return text
     return ""

@@ -455,6 +455,22 @@ def test_at_each_provider_a_lost_answer_leads_to_no_second_hook(world: World, so
     assert not provider.hooks
 
 
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if each != "telegram"])  # whose answer is not read
+def test_a_creation_whose_answer_is_unreadable_is_finished(
+    world: World, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    provider = world.provider(source)
+    right = provider._answer
+    with monkeypatch.context() as patched:
+        patched.setattr(provider, "_answer", lambda status, body: right(status, {} if provider.hooks else body))
+        world("apply", source, "--yes", code=1)
+    assert "Run `hookchain hooks apply` again" in world.error or "form that is not known" in world.error
+    world("apply", source, "--yes")
+    assert "nothing differs" in world("plan", source)
+    world("remove", source, "--yes")
+    assert not provider.hooks, "it is known that we made it"
+
+
 @pytest.mark.parametrize(
     ("source", "change", "reason"),
     [

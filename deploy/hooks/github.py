@@ -6,7 +6,9 @@ from typing import Final
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, event_name
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at
 
-_NAME: Final = r"[A-Za-z0-9][\w.-]{0,99}"
+_OWNER: Final = r"[A-Za-z0-9][\w.-]{0,99}"
+_REPOSITORY: Final = r"(?!\.\.?$)[\w.-]{1,100}"
+"""Its first character may be a dot, as in `acme/.github`."""
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
@@ -46,8 +48,8 @@ KIND: Final = HookKind(
         "X-GitHub-Api-Version": "2022-11-28",
     },
     places=(
-        Place(rf"(?P<owner>{_NAME})/(?P<repository>{_NAME})", "/repos/{owner}/{repository}", "acme/shop"),
-        Place(rf"(?P<organization>{_NAME})", "/orgs/{organization}", "acme"),
+        Place(rf"(?P<owner>{_OWNER})/(?P<repository>{_REPOSITORY})", "/repos/{owner}/{repository}", "acme/shop"),
+        Place(rf"(?P<organization>{_OWNER})", "/orgs/{organization}", "acme"),
     ),
     operations={
         "list": "GET {at}/hooks",

@@ -386,6 +386,14 @@ def test_a_route_of_several_sources_selects_the_types_of_each(world: World) -> N
     assert "event types: invoice.paid, invoice.sent\n" in world("plan", "stripe", code=3)
 
 
+@pytest.mark.parametrize("name", [".github", "_drafts", "-x"])
+def test_a_repository_is_named_as_github_allows(world: World, name: str) -> None:
+    world.github.base = f"/repos/acme/{name}"
+    world.config_file.write_text(CONFIG.replace("acme/shop", f"acme/{name}", 1), encoding="utf-8")
+    world("apply", "github", "--yes")
+    assert len(world.github.hooks) == 1
+
+
 def test_a_place_that_is_named_twice_has_one_hook(world: World) -> None:
     world.config_file.write_text(CONFIG.replace("at: acme/shop}", "at: [acme/shop, acme/shop]}", 1), encoding="utf-8")
     world("apply", "github", "--yes")
@@ -575,6 +583,7 @@ def test_a_source_whose_url_is_signed_needs_it_in_the_configuration(world: World
             "provider: github, secret: s, hook: {token: t, at: a/b/c}",
             "at: must be such as acme/shop or acme; got 'a/b/c'",
         ),
+        ("provider: github, secret: s, hook: {token: t, at: a/..}", "at: must be such as acme/shop or acme"),
         ("provider: stripe, secret: s, hook: {token: t, at: acme}", "at: Stripe has one place only; got 'acme'"),
         ("provider: github, auth: none, hook: {token: t, at: a/b}", "needs the provider's own auth scheme"),
         (

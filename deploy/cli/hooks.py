@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -444,14 +445,20 @@ def _is_allowed(call: Call, difference: Difference) -> bool:
 def _print_blocked(call: Call, name: str, difference: Difference) -> None:
     place = difference.at or name
     print(f"  {place}: not changed, because somebody else set its URL. If you are sure:", file=sys.stderr)
-    print(f"  {call.command_line('apply', name)} --replace {printable(difference.overwrites)}", file=sys.stderr)
+    print(f"  {call.command_line('apply', name)}{_replace_option(difference.overwrites)}", file=sys.stderr)
+
+
+def _replace_option(url: str) -> str:
+    """Return the option as a shell reads it: somebody else wrote the URL."""
+    return f" --replace {shlex.quote(printable(url))}"
 
 
 def _is_confirmed(call: Call, name: str, question: str) -> bool:
     if call.options.yes:
         return True
     if not sys.stdin.isatty():
-        print(f"Nothing was changed. To do it:\n  {call.command_line(call.options.action, name)} --yes")
+        replace = _replace_option(call.options.replace) if call.options.replace else ""
+        print(f"Nothing was changed. To do it:\n  {call.command_line(call.options.action, name)}{replace} --yes")
         return False
     try:
         answer = input(f"{question} [y/N] ").strip().lower()

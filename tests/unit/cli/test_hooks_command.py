@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import shlex
 import time
 from base64 import b64encode
 from collections.abc import Callable
@@ -221,6 +222,20 @@ def test_a_url_that_somebody_else_set_is_overwritten_only_with_consent(
     hook["config"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
     answer("y")
     world("apply", "github")
+    assert world.github.secret(id) == SECRET
+
+
+def test_the_printed_command_overwrites_a_url_with_characters_of_the_shell(world: World) -> None:
+    world("apply", "github", "--yes")
+    id, hook = world.only_hook(world.github)
+    theirs = f"{FOREIGN}?a=1&b=$(id)"
+    hook["config"] = {"url": theirs, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
+    world("apply", "github", "--yes", code=1)
+    command = f"hookchain hooks apply github --url {URL} --replace '{theirs}'"
+    assert world.error.rstrip().endswith(command)
+    output = world("apply", "github", "--replace", theirs, code=1)
+    assert output.rstrip().endswith(f"{command} --yes")
+    world(*shlex.split(f"{command} --yes")[2:])
     assert world.github.secret(id) == SECRET
 
 

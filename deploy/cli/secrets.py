@@ -214,14 +214,15 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
     if options.drop_old:
         return _drop_old(call, place, need, before.values)
 
-    def add_value() -> tuple[str, ...]:
-        return _add_value(options, need, place, before.values)
+    def add_value(keep: int) -> tuple[str, ...]:
+        return _add_value(options, need, place, before.values, keep)
 
-    if call and asyncio.run(hooks.rotate(call, need.name, add_value)):
+    # Hooks sign with the old value until the provider has the new one, so at least that one is kept for them.
+    if call and asyncio.run(hooks.rotate(call, need.name, lambda: add_value(max(options.keep, 1)))):
         print(f"{need.name}: the provider signs with the new value. Requests with the old one are still accepted.")
         print(f"Once none of them is retried any more: hookchain secrets rotate {need.name} --drop-old{call.where}")
         return DONE
-    values = add_value()
+    values = add_value(options.keep)
     print(f"{need.name}: {len(values)} values are accepted now; the new one signs. Functions read it within 5 minutes.")
     next_line = f"hookchain secrets rotate {need.name} --drop-old{same_platform(options)}"
     print(f"Give the sender the new value, then run: {next_line}")
@@ -238,13 +239,13 @@ def _hooks_call(options: argparse.Namespace, platform: Platform) -> hooks.Call |
 
 
 def _add_value(
-    options: argparse.Namespace, need: Need, place: SecretBackend, before: tuple[str, ...]
+    options: argparse.Namespace, need: Need, place: SecretBackend, before: tuple[str, ...], keep: int
 ) -> tuple[str, ...]:
-    """Store a new value beside the ones from before, and return all. Raises CommandError."""
+    """Store a new value beside at most `keep` of the ones from before, and return all. Raises CommandError."""
     [new, *more] = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
     if more:
         raise CommandError("rotate takes one new value; `set` takes several, one a line")
-    values = secret_values.rotated(new, before, options.keep)
+    values = secret_values.rotated(new, before, keep)
     for line in place.write(need.name, secret_values.joined(values), forget=False):
         print(f"{need.name}: {line}")
     return values

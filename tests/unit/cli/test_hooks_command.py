@@ -719,6 +719,12 @@ def test_a_rotation_that_was_interrupted_continues_with_the_same_value(
     assert len(provider.hooks) == 1
 
 
+def test_a_rotation_keeps_the_value_that_the_hook_signs_with_meanwhile(world: World, command: Command) -> None:
+    world("apply", "github", "--yes")
+    assert "still accepted" in command("secrets", "rotate", "github-secret", "--random", "--keep", "0")
+    assert world.values("GITHUB_SECRET")[1:] == [SECRET]
+
+
 def test_a_hook_that_differs_is_repaired_before_its_secret_is_rotated(world: World, command: Command) -> None:
     world("apply", "github", "--yes")
     world.only_hook(world.github)[1]["active"] = False

@@ -13,7 +13,7 @@ from deploy.history.journal_view import EventQuery, EventSummary, JournalView
 from deploy.history.local_requests import HEADERS, RequestEntry
 from deploy.terminal.output import duration_text
 from shared import times
-from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.retention import DAY_SECONDS
 
 SAMPLED_EVENTS: Final = 50
@@ -257,8 +257,7 @@ def intervals(events: Sequence[EventSummary]) -> tuple[float | None, float | Non
 
 
 def secret_names(source: Json) -> set[str]:
-    auth = value_at(source, "auth")
-    return {str(entry["secret"]) for entry in objects_at(auth if isinstance(auth, list) else []) if "secret" in entry}
+    return {str(entry["secret"]) for entry in objects_at(source, "auth") if "secret" in entry}
 
 
 def oldest_secret(source: Json, secrets: Mapping[str, float | None]) -> float | None:

@@ -1,7 +1,6 @@
 """The webhook that a source needs at its provider, by the routes that take its events."""
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from deploy.config.sections.provider_event_types import known_event_types
 from deploy.config.sections.source import SourceConfig
@@ -41,11 +40,7 @@ def _selected_types(source: SourceConfig, name: str, kind: HookKind, routes: Seq
         for pattern in route_types([route]):
             if is_shared and known and not known.has(pattern) and not known.has(pattern.partition(".")[0]):
                 continue
-            matching: list[str] = []
-            if known and pattern != "*":
-                matching = [each for each in known.types if fnmatchcase(each, pattern)] + known.only_with_action(
-                    pattern
-                )
+            matching = known.matching(pattern) if known and pattern != "*" else []
             found += [pattern] if kind.event(pattern) is not None else matching or [pattern]
     if not found:
         raise ValueError(f"no route names an event type of {kind.title}, so no hook is needed")

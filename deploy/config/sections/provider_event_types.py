@@ -43,10 +43,14 @@ class EventTypes:
         """Return the event types to select at the provider, or a pattern itself if it matches many."""
         selected: dict[str, None] = {}
         for pattern in patterns:
-            matching = [each for each in self.types if fnmatch.fnmatchcase(each, pattern)]
-            matching += self.only_with_action(pattern)
+            matching = self.matching(pattern)
             selected |= dict.fromkeys(matching if len(matching) <= MAX_SELECTED else [pattern])
         return list(selected)
+
+    def matching(self, pattern: str) -> list[str]:
+        """Return the event types that the pattern matches, alone or with an action."""
+        alone = [each for each in self.types if fnmatch.fnmatchcase(each, pattern)]
+        return alone + self.only_with_action(pattern)
 
     def only_with_action(self, pattern: str) -> list[str]:
         """Return the event types that the pattern matches with an action, and not alone."""

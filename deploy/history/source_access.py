@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,15 +18,16 @@ from deploy.history.local_requests import RequestEntry
 from deploy.history.logs import LogQuery, Record
 from deploy.history.source_health import HookState, Outside, Registration, State, secret_names
 from deploy.hooks.api import HookApi
-from deploy.hooks.comparison import Difference, compare, fingerprint
+from deploy.hooks.comparison import Difference, Remembered, compare, fingerprint
 from deploy.hooks.kind import Wanted
 from deploy.hooks.kinds import KINDS
-from deploy.hooks.registration import Row
+from deploy.hooks.registration import Row, remembered_urls
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import compiled_sources
 from deploy.requests.wanted_hooks import wanted_hook
 from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret, local_secrets
 from deploy.terminal.command_line import CommandError
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.errors import HookchainError
 from shared.fetch import Fetch
 from shared.jsontext import mappings_at
@@ -45,7 +46,7 @@ FAULTS: Final = (CommandError, HookchainError, BackendError, ApiError, GcloudFau
 class SourceAccess:
     """The ways to the facts, on one platform.
 
-    documents    opens the documents in which registered hooks are remembered
+    documents    opens the documents in which registered hooks are remembered; None if there are none yet
     token        returns a provider's API token by the name of its secret; raises CommandError
     receive_url  returns the URL before a source's name; None if no provider can call this platform
     rejected     returns the log records since a time; None if the journal has the rejected requests
@@ -65,7 +66,11 @@ def local_access(folder: Path, secrets: Callable[[], SecretBackend], environ: Ma
         except ValueError as error:
             raise CommandError(f"it needs the token {name!r}, which does not exist") from error
 
-    return SourceAccess(lambda: local.open_local_documents(folder), secrets, token)
+    def documents() -> AbstractAsyncContextManager[Documents | None]:
+        exist = (folder / DOCUMENTS_FILE).is_file() or local.running_aws(folder) is not None
+        return local.open_local_documents(folder) if exist else nullcontext()  # opening them would create the file
+
+    return SourceAccess(documents, secrets, token)
 
 
 async def read_served_outside(state: Path, fetch: Fetch, now: float) -> Outside:
@@ -151,12 +156,8 @@ class _Providers:
         assert source.provider
         assert source.secret
         kind = KINDS[source.provider]
-        async with self.access.documents() as documents:
-            if documents is None:
-                raise CommandError("this state has no documents")
-            row = Row(documents, name)
-            await row.read()
-        remembered_url = next((each.url for each in row.hooks.values() if each.url), "")
+        remembered = await self._remembered(name)
+        remembered_url = next(iter(remembered_urls(remembered)), "")
         url = source.public_url or await self._own_url(name) or remembered_url
         if not url:
             raise CommandError("no hook was registered yet, and a provider cannot call this machine without a tunnel")
@@ -169,11 +170,20 @@ class _Providers:
         states = []
         for at in hook.at or [""]:
             hooks = await api.hooks(at)
-            remembered = row.hooks.get(at)
-            difference = compare(kind, at, wanted, hooks, remembered, fingerprints, self.now, EXPIRES_SOON_SECONDS)
+            row = remembered.get(at)
+            difference = compare(kind, at, wanted, hooks, row, fingerprints, self.now, EXPIRES_SOON_SECONDS)
             states.append(hook_state(wanted, difference))
         is_tunnel = not source.public_url and self.access.receive_url is None
         return Registration(tuple(states), url=url.removesuffix(f"/{name}") if is_tunnel else "")
+
+    async def _remembered(self, name: str) -> Mapping[str, Remembered]:
+        """Return the hooks that were registered for a source, by place."""
+        async with self.access.documents() as documents:
+            if documents is None:
+                return {}
+            row = Row(documents, name)
+            await row.read()
+            return row.hooks
 
     async def _own_url(self, name: str) -> str:
         """Return the URL of a source in a cloud; empty on this machine."""

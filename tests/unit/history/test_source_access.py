@@ -13,7 +13,7 @@ from deploy.config.configured import Configured, configured_at
 from deploy.history import source_access
 from deploy.history.local_requests import RequestEntry
 from deploy.history.logs import Record
-from deploy.history.source_access import SourceAccess, read_outside
+from deploy.history.source_access import SourceAccess, local_access, read_outside
 from deploy.history.source_health import Outside
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.command_line import CommandError
@@ -99,3 +99,12 @@ async def test_what_cannot_be_read_is_unknown_and_hides_nothing_else(
     refused = await read_outside(configuration, closed, GitHub(), NOW)
     assert refused.registrations["github"].unknown == "no permission"
     assert replace(refused, registrations={}) == Outside({}, {}, [])
+
+
+async def test_reading_creates_no_file(configuration: Configured, tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    secrets = Secrets()
+    access = local_access(folder, lambda: secrets, {"GITHUB_TOKEN": TOKEN})  # type: ignore[arg-type,return-value]
+    outside = await read_outside(configuration, access, GitHub(), NOW)
+    assert outside.registrations["github"].unknown.startswith("no hook was registered yet")
+    assert not folder.exists()

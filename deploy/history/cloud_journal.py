@@ -296,8 +296,11 @@ def speaking_state(destination: str, state: str, attempt_number: int) -> str:
 
 
 def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) -> str:
-    """`states` are the states of its deliveries, `letters` the states of its dead letters. One that was replayed no
-    longer speaks."""
+    """Return the status of an event.
+
+    `states` are the states of its deliveries, `letters` the states of its dead letters. A replayed dead letter does not
+    count.
+    """
     expected = entry["expected"]
     assert isinstance(expected, int)
     # A replay of the event may have run the route since: then it does not wait, and the row has its old state.

@@ -50,7 +50,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return cloud_journal.Chunk(matching, None if len(events) < count else int(str(events[-1].entry["seq"])))
 
     async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """The number that is read at a time: as many as an answer can hold and a call can read in its time."""
+        """Read as many at a time as an answer can hold and a call can read in its time."""
         found: dict[str, str] = {}
         for some in batches(keys, BODIES_AT_ONCE):
             events = await self._store.get(EVENTS, some, ("document",))

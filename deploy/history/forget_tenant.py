@@ -112,7 +112,7 @@ class TenantForgetter:
         return TenantTraces(tenant, counts, unsent, found, tuple(answers))
 
     async def erase(self, traces: TenantTraces, now: float) -> None:
-        """Erase the content that was found. Raises Temporary; what is erased then stays so."""
+        """Erase the content that was found. Raises Temporary. Content that is erased by then stays erased."""
         tenant = traces.tenant
         await self.documents.delete(directory.TENANTS, tenant)
         for partition in (directory.endpoints_of(tenant), directory.sessions_of(tenant)):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from deploy.cli.main import COMMANDS
-from deploy.cloud_access.gcp import GcloudFault, GcloudMissing
+from deploy.cloud_access.gcp import GcloudFault, GcloudMissing, NotSignedIn
 from deploy.cloud_access.gcp_names import TargetFault
 from deploy.config.config_file import ConfigFaults
 from deploy.config.dotenv import DotenvFault
@@ -25,7 +25,7 @@ DONE: Final = 0
 NOT_DONE: Final = 1
 USAGE: Final = 2
 EXIT_CODES: Final = "0 done, 1 failed, 2 usage error"
-FAULTS: Final = (ConfigFaults, DotenvFault, TargetFault, GcloudFault, GcloudMissing)
+FAULTS: Final = (ConfigFaults, DotenvFault, TargetFault, GcloudFault, GcloudMissing, NotSignedIn)
 _AGO: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 

@@ -12,7 +12,6 @@ from typing import Final
 
 from deploy.cli import hooks
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
-from deploy.cloud_access.gcp import NotSignedIn
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
@@ -176,7 +175,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         return ACTIONS[options.action].run(options, open_platform(options, environ_of(options)))
-    except (secret_values.InvalidValue, BackendError, NotSignedIn) as fault:
+    except (secret_values.InvalidValue, BackendError) as fault:
         raise CommandError(str(fault)) from fault
 
 

@@ -55,3 +55,16 @@ def test_a_hook_is_registered_and_removed(
         assert "acme/shop: nothing differs" in command("hooks", "plan", *where)
         command("hooks", "remove", "--yes", *where)
     assert not github.hooks
+
+
+@pytest.mark.usefixtures("google", "gcloud")
+def test_without_a_sign_in_the_command_says_how_to_sign_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    with served(FirestoreServer(MemoryStore()).app()) as host:
+        for name in EMULATED:
+            monkeypatch.setenv(name, host)
+        command("hooks", "plan", "--url", URL, "--platform", "gcp", "--project", PROJECT, code=1)
+    assert "hookchain hooks: nobody is signed in to gcloud. Run: gcloud auth login" in command.error

@@ -50,7 +50,7 @@ EXAMPLES: Final = """\
   hookchain hooks apply github --url https://name.example-tunnel.com
   hookchain hooks remove github --platform gcp --yes"""
 IGNORED: Final = {"plan": ("--replace", "--yes"), "remove": ("--replace",)}
-NO_HOOKS: Final = "no source has `hook`, so no hook is registered: deploy/README.md#hooks-at-the-provider"
+NO_HOOKS: Final = "no source has `hook`, so there is nothing to register: deploy/README.md#hooks-at-the-provider"
 
 
 def main(arguments: list[str]) -> int:
@@ -136,7 +136,7 @@ async def _run_all(call: Call, chosen: Mapping[str, SourceConfig]) -> int:
                 report("hooks", error_text(fault))
                 codes.append(NOT_DONE)
         if call.options.source is None:
-            await _print_unconfigured(stores, chosen)
+            await _print_unconfigured(call, stores, chosen)
     return NOT_DONE if NOT_DONE in codes else max(codes)
 
 
@@ -444,7 +444,7 @@ def _is_allowed(call: Call, difference: Difference) -> bool:
 
 def _print_blocked(call: Call, name: str, difference: Difference) -> None:
     place = difference.at or name
-    print(f"  {place}: not changed, because somebody else set its URL. If you are sure:", file=sys.stderr)
+    print(f"  {place}: not changed, because somebody else may use it. To overwrite it:", file=sys.stderr)
     print(f"  {call.command_line('apply', name)}{_replace_option(difference.overwrites)}", file=sys.stderr)
 
 
@@ -469,9 +469,9 @@ def _is_confirmed(call: Call, name: str, question: str) -> bool:
     return answer in ("y", "yes")
 
 
-async def _print_unconfigured(stores: SubscriberStores, chosen: Mapping[str, SourceConfig]) -> None:
+async def _print_unconfigured(call: Call, stores: SubscriberStores, chosen: Mapping[str, SourceConfig]) -> None:
     """Print which sources have remembered hooks and no `hook` any more: nobody repairs or removes those."""
     for each in await stores.documents.page(PARTITION, 1_000):
         if each.id not in chosen:
-            hint = f"add its `hook` again, then run `hookchain hooks remove {each.id}`"
+            hint = f"add its `hook` again, then run `{call.command_line('remove', each.id)}`"
             print(f"{each.id}: its hooks are still registered, and it has no `hook` any more; {hint}", file=sys.stderr)

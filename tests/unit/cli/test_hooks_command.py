@@ -367,6 +367,7 @@ def test_a_source_without_its_hook_setting_is_not_forgotten(world: World, comman
     world.config_file.write_text(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""), encoding="utf-8")
     command("hooks", "plan", "--url", URL, code=3)
     assert "github: its hooks are still registered" in command.error
+    assert f"then run `hookchain hooks remove github --url {URL}`" in command.error
     command("hooks", "plan", "github", code=1)
     assert "hookchain sources github" in command.error
 

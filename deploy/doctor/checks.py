@@ -1,6 +1,6 @@
 """The checks of `hookchain doctor` that every platform has; and how checks run side by side within a time limit.
 
-The platforms list their checks in deploy/platforms/*_doctor.py.
+The modules of deploy/platforms list their checks.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
         return problem(message, f"hookchain secrets set {weak[0].name}{subject.where}")
     if unusable := list(forms.unusable_secrets(subject.slices, lambda name: _values_of(found.get(name)))):
         name, text = unusable[0]
-        others = ", ".join([other for other, _ in unusable[1:]])
+        others = ", ".join(dict.fromkeys(other for other, _ in unusable if other != name))
         more = f" (of a wrong form too: {others})" if others else ""
         message = text.partition(": set it with ")[0] + more
         return problem(message, f"hookchain secrets set {name}{subject.where}")

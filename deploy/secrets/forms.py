@@ -32,7 +32,14 @@ _STEPS: Final = ("encrypt", "decrypt")
 
 
 def unusable_secrets(slices: Mapping[str, JsonObject], values: Values) -> Iterator[tuple[str, str]]:
-    """Yield the name of each secret that its user cannot use, and a sentence that names it and says why."""
+    """Yield the name of each secret that its user cannot use, and a sentence that names it and says why.
+
+    Two users that cannot use a secret for the same reason are one.
+    """
+    yield from dict.fromkeys(_unusable_secrets(slices, values))
+
+
+def _unusable_secrets(slices: Mapping[str, JsonObject], values: Values) -> Iterator[tuple[str, str]]:
     for configured in read_destinations(slices["notify"]).values():
         names = sorted(set(secret_names(configured.settings)))
         known = {name: tuple(values(name)) for name in names}

@@ -42,14 +42,17 @@ def test_an_smtp_url_with_a_password_is_found_and_not_repeated(
     assert "sekrit-1" not in json.dumps(checks)
 
 
-def test_each_secret_of_a_wrong_form_is_named(
+def test_each_secret_of_a_wrong_form_is_named_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "two.yaml"
     config.write_text(
         "sources: {shop: {auth: none}}\n"
-        "routes: [{name: all, from: shop, to: [one, two]}]\n"
-        "destinations: {one: {slack: {secret: chat-a}}, two: {slack: {secret: chat-b}}}\n"
+        "routes: [{name: all, from: shop, to: [one, two, three]}]\n"
+        "destinations:\n"
+        "  one: {slack: {secret: chat-a}}\n"
+        "  two: {slack: {secret: chat-b}}\n"
+        "  three: {slack: {secret: chat-a, text: also}}\n"
     )
     (tmp_path / ".env").write_text("CHAT_A=xoxb-0123456789-abcdef\nCHAT_B=xoxb-0123456789-abcdef\n")
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(config))

@@ -294,7 +294,8 @@ def _rights_on_google(project: str, sources: Sequence[BusSource], published: Seq
             rule = f"{bus.arn}: functions on Google Cloud have no AWS role"
             return problem(rule, "set `access_key_id` and `secret` of its destination")
     others = [each.path for each in published if isinstance(each, GoogleTopic) and each.project != project]
-    others += [name for each in sources if project not in (name := each.text("pubsub")) and "/" in name]
+    topics = [each.text("pubsub") for each in sources]
+    others += [each for each in topics if "/" in each and not each.startswith(f"projects/{project}/")]
     if others:
         return problem(f"{others[0]} is in another project, whose owner must grant access to it", RIGHTS)
     return ok("the deployment grants all rights")

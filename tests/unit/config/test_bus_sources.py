@@ -102,6 +102,18 @@ KEYED: Final = "access_key_id: AKIAIOSFODNN7EXAMPLE, secret: aws-key"
         ("{auth: none}", "email: {to: a@example.com}", None, None),
         ("{bus: {pubsub: orders}}", "email: {to: a@example.com}", "grants all rights", "gets no messages on AWS"),
         (
+            "{bus: {pubsub: projects/my-project-2/topics/orders}}",
+            "email: {to: a@example.com}",
+            "in another project",
+            "gets no messages on AWS",
+        ),
+        (
+            "{bus: {pubsub: projects/my-project/topics/orders}}",
+            "email: {to: a@example.com}",
+            "grants all rights",
+            "gets no messages on AWS",
+        ),
+        (
             f"{{bus: {{sqs: '{QUEUE}'}}}}",
             "email: {to: a@example.com}",
             "gets no messages on Google",

@@ -184,14 +184,13 @@ def verify_body(
         except Rejected as error:
             rejection = rejection or error
         except Temporary as error:
+            if error.code != "secret_unusable" or not auth.secret:
+                raise
             # One secret may serve two schemes, as a password and as a key: a password that is no key must not turn a
             # sender's wrong choice of scheme into a fault of ours.
             serves_head = any(other.secret == auth.secret for other in source.head_schemes)
-            if error.code != "secret_unusable":
-                raise
             if not serves_head:
-                detail = error.detail.replace("the secret is", f"the secret {auth.secret!r} is")
-                raise Temporary(error.code, detail) from error
+                raise Temporary(error.code, f"secret {auth.secret!r}: {error.detail}") from error
             rejection = rejection or Rejected(
                 "signature_mismatch", f"{error.detail}; it serves another of the source's schemes"
             )

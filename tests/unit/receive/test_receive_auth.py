@@ -14,6 +14,7 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFaults, ConfigFile
+from shared.errors import Temporary
 from shared.jsontext import Json
 from tests.posting import JSON, Posting
 from tests.receiving import URL, Receiving
@@ -76,6 +77,25 @@ async def test_a_secret_that_is_no_such_key_is_a_503_and_never_a_yes(key: str, s
     where = written_out(auth, secret=secret)
     where.weak_allowed = True
     assert await where.code([JSON_TYPE, ("X-Sig", mac(BODY))], BODY) == "secret_unusable"
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers", "fault"),
+    [
+        ({"scheme": "hmac", "header": "X-Sig", "key": "hex"}, [("X-Sig", mac(BODY))], "the secret is not hex"),
+        (
+            {"scheme": "standard-webhooks"},
+            [("webhook-id", "m"), ("webhook-timestamp", str(NOW)), ("webhook-signature", "v1,x")],
+            "a Standard Webhooks secret is 'whsec_' and base64",
+        ),
+    ],
+)
+async def test_a_secret_that_is_no_such_key_is_named(
+    auth: dict[str, Json], headers: list[tuple[str, str]], fault: str
+) -> None:
+    where = written_out(auth, secret="not such a key!!")
+    with pytest.raises(Temporary, match=f"secret 'the-secret': {fault}"):
+        await where.events([JSON_TYPE, *headers], BODY)
 
 
 async def test_every_item_that_carries_a_signature_is_verified() -> None:

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from functions.transform.step import Noted, Settings
@@ -39,9 +38,6 @@ _PART: Final = re.compile(
       | \[(?P<quoted>"(?:[^"\\]|\\.)*")\]""",
     re.VERBOSE,
 )
-
-
-_PLAIN_PATH: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(?:\.[A-Za-z_][A-Za-z0-9_-]{0,63})*")
 
 
 class PathFault(ValueError):
@@ -119,22 +115,18 @@ def _part(text: str, match: re.Match[str]) -> Part:
         raise PathFault(f"path {text!r}: column {match.start() + 1} is not a JSON string in brackets") from error
 
 
-def parent_of(path: Path) -> Path:
-    """Return the path of the object or list that the path is in. A path of names only is meant."""
-    return Path(path.text.rpartition(".")[0], path.root, path.parts[:-1])
-
-
-def is_plain(text: str) -> bool:
-    """Return whether the text is a path of plain names: other names could hold any text that a sender chooses."""
-    return _PLAIN_PATH.fullmatch(text) is not None
+def path_to(parts: tuple[Part, ...]) -> Path:
+    """Return the path in the data that has these parts."""
+    text = "data"
+    for part in parts:
+        text = _place_of_key(text, part) if isinstance(part, str) else f"{text}[{'*' if part == Every() else part}]"
+    return Path(text, "data", parts)
 
 
 def path_of(node: "_TreeNode") -> Path | None:
     """Return the path in the data that the parsed expression is; None if it is none."""
     names = expressions.names_of_path(node) or ()
-    if names[:1] != ("data",) or len(names) == 1:
-        return None
-    return Path(reduce(_place_of_key, names[1:], "data"), "data", names[1:])
+    return path_to(names[1:]) if names[:1] == ("data",) and len(names) > 1 else None
 
 
 def verify_path(text: str) -> str:

@@ -88,8 +88,9 @@ class _BoundedCode(CodeGenerator):
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja's sandbox. An event's keys come before Python's methods, so that `data.items` is the sender's field.
 
-    What is read in a missing value is that missing value, as with Jinja's ChainableUndefined: `default` in
-    `data.customer.name | default('')` is meant for a missing `customer` too. To show a missing value stays an error.
+    A field of a missing value is that missing value, as with Jinja's ChainableUndefined, so that the `default` in
+    `data.customer.name | default('')` also applies if `customer` is missing. A missing value that is shown, compared or
+    computed with is an error.
     """
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})

@@ -1,6 +1,6 @@
 """Composition: compute data, fill templates, merge objects, split an event."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from functions.transform import output, paths
 from functions.transform.step import Example, Many, Noted, Settings, Step, StepContext, Stop
@@ -9,9 +9,7 @@ from shared import errors, expressions
 from shared.config.rules import LISTED, limits
 from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject, kind_of
-
-if TYPE_CHECKING:
-    pass
+from shared.writers.writing import is_field_name
 
 
 class Map(Settings, Step):
@@ -193,9 +191,10 @@ def _single_item_note(path: str, value: Json, original: Event) -> str:
     """Return a note that the value is not a list, and where one is; empty for an element of XML, which may be repeated
     and is then a list."""
     fields = value if isinstance(value, dict) else {}
-    lists = [f"{path}.{key}" for key, each in fields.items() if isinstance(each, list)]
+    lists = [key for key, each in fields.items() if isinstance(each, list)]
     if not lists and "xml" in (original.rawtype or ""):
         return ""
-    named = [each for each in lists if paths.is_plain(each)]
-    hint = f"; did you mean {named[0]!r}, which is a list?" if named else ""
+    # Any other name could hold any text that a sender chooses.
+    name = next(filter(is_field_name, lists), None)
+    hint = f"; did you mean {f'{path}.{name}'!r}, which is a list?" if name else ""
     return f"{path} is {kind_of(value)} and not a list, so it makes one event{hint}"

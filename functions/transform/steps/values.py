@@ -84,7 +84,7 @@ class Default(Settings, Step):
     def prepare(self) -> None:
         self._values = [Value.parse(path, value) for path, value in self.whole.items()]
         parsed = [each.path for each in self._values]
-        self._objects = [paths.parent_of(path) for path in parsed if len(path.parts) > 1]
+        self._objects = [paths.path_to(path.parts[:-1]) for path in parsed if len(path.parts) > 1]
         self._missing = paths.MissingPaths()
 
     def apply(self, event: Event, _: StepContext) -> Event | Noted:

@@ -431,6 +431,10 @@ ORDER: Final[JsonObject] = {
             {"default": {"data.crd.kind": "visa"}},
             "'data.crd' is not in this event; did you mean 'data.card'? It is added",
         ),
+        (
+            {"default": {"data.crd.kind": 1, 'data["a.b"]["c.d"]': 1}},
+            "It is added; 'data[\"a.b\"]' is not in this event; it is added",
+        ),
         ({"convert": {"from": "csv", "path": "data.items", "to": "json"}}, "data.items is not a text to read as csv"),
         ({"merge": {"from": "data.cards"}}, "did you mean 'data.card'? Nothing is merged"),
         ({"split": "data.card"}, "data.card is an object and not a list, so it makes one event"),

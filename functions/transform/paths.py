@@ -203,8 +203,9 @@ def is_there(value: Json, parts: tuple[Part, ...]) -> bool:
 class MissingPaths:
     """The notes of one step about its paths that are not in an event.
 
-    To find the most similar path takes up to a millisecond. So a note is made once for events with the same fields at
-    the top, and only for so many different ones. Of the fields, only a hash is remembered: there can be very many.
+    To find the most similar path takes 2 ms, and for an event with 2,000 long names 100 ms. So a note is made once for
+    events with the same fields at the top, and only for so many different ones. Of the fields, only a hash is
+    remembered, because an event can have very many.
     """
 
     def __init__(self, max_shapes: int = MAX_SHAPES) -> None:

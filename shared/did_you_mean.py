@@ -16,11 +16,9 @@ LEAST_CUT: Final = 3
 
 IS_MISSING: Final = " is not in this event"
 """In each message about a path that an event lacks."""
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-
-
 IS_NOT_THERE: Final = " is not there"
 """The end of the detail of a fault about a place where there is nothing."""
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _MISSING: Final = re.compile(rf"(data[\w.\[\]*-]*)'?(?:{IS_MISSING}|{IS_NOT_THERE})")
 _INDEX: Final = re.compile(r"\.\d+(?=\.|$)|\[[\d*]+\]")
 
@@ -60,15 +58,15 @@ _NOT_IN_EVENTS: Final[Mapping[str, str]] = {
 
 def unknown_name_hint(name: str, text: str, known: Collection[str]) -> str:
     """Return what a name at the top of a template or condition may mean, and the names that are known there."""
-    there_are = f"here are {', '.join(sorted(known))}"
+    known_names = ", ".join(sorted(known))
     if hyphened := re.search(rf"\b(data(?:\.\w+)*)\.(\w+(?:-\w+)*-{re.escape(name)}\b[\w-]*)", text):
         return f"write a name with a hyphen as {hyphened[1]}[{hyphened[2]!r}]"
     if "data" in known and name in _NOT_IN_EVENTS:
-        return f"{_NOT_IN_EVENTS[name]}. T{there_are}"
+        return f"{_NOT_IN_EVENTS[name]}. There are {known_names}"
     if "data" in known and name in _BODY_ELSEWHERE and re.search(rf"\b{name}\s*[.\[]", text):
-        return f"did you mean 'data', which is the body? T{there_are}"
+        return f"did you mean 'data', which is the body? There are {known_names}"
     near = nearest(name, known) or (f"data.{name}" if "data" in known else None)
-    return f"did you mean {near!r}? T{there_are}" if near else f"t{there_are}"
+    return f"did you mean {near!r}? There are {known_names}" if near else f"there are {known_names}"
 
 
 def _bare(name: str) -> str:

@@ -196,6 +196,7 @@ class Registration:
         if row.stage == "enabled":
             made.update(row.known)
         await self.row.save()
+        is_deleted = False
         try:
             if row.stage == "creating" and (unfinished := await self._created_without_answer(at, row)):
                 made.add(unfinished.id)
@@ -203,6 +204,7 @@ class Registration:
                 is_known = hook.id in made or (self.api.kind.is_single and row.is_made)
                 if is_known and hook.url in (row.url, self.wanted.url):
                     await self.api.delete(at, hook)
+                    is_deleted = True
                 elif is_known or hook.id == row.id:
                     why = "somebody else changed its URL" if is_known else "Hookchain did not make it"
                     self.show(f"{self._name(at)}: left alone, because {why}: {hook.url}")
@@ -210,7 +212,7 @@ class Registration:
             raise CommandError(f"{error}. Run the command again") from error
         del self.row.hooks[at]
         await self.row.save()
-        self.show(f"{self._name(at)}: removed")
+        self.show(f"{self._name(at)}: {'deleted' if is_deleted else 'forgotten'}")
 
     # Stages
 

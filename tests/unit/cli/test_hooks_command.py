@@ -254,7 +254,8 @@ def test_a_hook_that_a_person_made_is_adopted_and_not_deleted(world: World) -> N
     id, _ = world.only_hook(world.github)
     assert world.github.secret(id) == SECRET
     assert "nothing differs" in world("plan", "github")
-    assert "left alone, because Hookchain did not make it" in world("remove", "github", "--yes")
+    output = world("remove", "github", "--yes")
+    assert f"left alone, because Hookchain did not make it: {OWN}\ngithub acme/shop: forgotten" in output
     assert id in world.github.hooks
 
 

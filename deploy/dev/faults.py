@@ -1,8 +1,10 @@
 """Faults on demand of the emulated bus and mail service: GET, POST and DELETE /emulator/faults.
 
-They are chosen by seeded generators, so that a run can be repeated. The document of a POST: `{"seed": 7, "bus":
-{"duplicate": 0.05, "nack": 0.05}, "mail": {"unplugged": true}}`. Faults that it does not name stay as they are. If any
-value is invalid, nothing is changed.
+They are chosen by seeded generators, so that a run can be repeated. The document of a POST:
+
+    {"seed": 7, "bus": {"duplicate": 0.05, "nack": 0.05}, "mail": {"unplugged": true}}
+
+Faults that it does not name stay as they are. If any value is invalid, nothing is changed.
 """
 
 import json

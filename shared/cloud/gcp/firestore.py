@@ -202,8 +202,7 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
 
 Answer = TypeVar("Answer")
 Decide = Callable[[Fields | None], tuple[Answer, Write | None]]
-"""Takes a document's fields, or None if the document does not exist. Returns an answer, and the fields to write, if
-any."""
+"""Takes a document's fields, or None if the document does not exist. Returns an answer, and a write if there is one."""
 DecideAll = Callable[[Mapping[str, Fields]], tuple[Answer, Sequence[Write]]]
 """The same of many documents, by id: those that exist."""
 

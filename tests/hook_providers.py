@@ -30,7 +30,8 @@ def descriptions() -> JsonObject:
 
 
 def verify(schema: Json, value: Json) -> None:
-    faults = [error.message for error in Draft202012Validator(schema).iter_errors(value)]  # type: ignore[arg-type]
+    assert isinstance(schema, dict), schema
+    faults = [error.message for error in Draft202012Validator(schema).iter_errors(value)]
     assert not faults, faults
 
 
@@ -125,10 +126,15 @@ class GitHub(HookProvider):
             return 422, {"message": "Validation Failed", "errors": [{"message": "Hook already exists"}]}
         new = self.new_id()
         url = f"{self.host}{self.base}/hooks/{new}"
-        links = {"url": url, "ping_url": f"{url}/pings", "test_url": f"{url}/test", "deliveries_url": f"{url}/d"}
-        times = {"created_at": "2026-11-30T00:00:00Z", "updated_at": "2026-11-30T00:00:00Z"}
-        last = {"code": None, "status": "unused", "message": None}
-        own: JsonObject = {"type": "Repository", "id": new, "last_response": last, **links, **times}  # type: ignore[dict-item]
+        links: JsonObject = {
+            "url": url,
+            "ping_url": f"{url}/pings",
+            "test_url": f"{url}/test",
+            "deliveries_url": f"{url}/d",
+        }
+        times: JsonObject = {"created_at": "2026-11-30T00:00:00Z", "updated_at": "2026-11-30T00:00:00Z"}
+        last: JsonObject = {"code": None, "status": "unused", "message": None}
+        own: JsonObject = {"type": "Repository", "id": new, "last_response": last, **links, **times}
         self.hooks[str(new)] = {**own, **body}
         return 201, self._shown(self.hooks[str(new)])
 

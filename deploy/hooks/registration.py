@@ -180,7 +180,7 @@ class Registration:
             rule = f"the hooks of {self.wanted.source} differ from the configuration; nothing was changed"
             raise CommandError(f"{rule}. Run `hookchain hooks apply {self.wanted.source}` first")
         if pending:
-            self.show(f"{self.wanted.source}: continuing the rotation that was interrupted")
+            self.show(f"{self.wanted.source}: continuing the rotation that has begun")
         elif self.api.kind.secret is None:
             store_new_value()
         for each in pending or await self.plan():

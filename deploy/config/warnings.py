@@ -29,7 +29,7 @@ from functions.transform.steps.values import Cast, Default, Set
 from shared.casting import CASTS
 from shared.config.signed import DigestAuth, SignedAuth
 from shared.did_you_mean import nearest
-from shared.expressions import Expression, is_true
+from shared.expressions import Expression, is_true, names_of_path
 from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, to_json
 from shared.retention import retention_of
 from shared.signatures.auth_scheme import read_scheme
@@ -512,9 +512,10 @@ def comparison_rules(condition: str, numbers: Collection[str]) -> Iterator[str]:
 
 
 def _negated_before_a_path(node: "_TreeNode") -> "Iterator[str]":
-    """Yield the name in each `!data.paid`, which JMESPath reads as `(!data).paid`."""
+    """Yield the negated part of each `!data.paid`, which JMESPath reads as `(!data).paid`."""
     if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
-        yield str(node["children"][0]["children"][0].get("value"))
+        names = names_of_path(node["children"][0]["children"][0])
+        yield ".".join(names) if names else "a part"
     if node["type"] != "slice":
         for child in node["children"]:
             yield from _negated_before_a_path(child)

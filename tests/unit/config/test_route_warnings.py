@@ -70,6 +70,8 @@ def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
             ("where: data.paid", "where: '!data.paid'"),
             "6 route 'orders': where: negates data alone, before the path goes on, which finds nothing: write !(…)",
         ),
+        (("where: data.paid", "where: '!(data.a.b).c'"), "6 route 'orders': where: negates data.a.b alone, before"),
+        (("where: data.paid", "where: '!data[0].paid'"), "6 route 'orders': where: negates a part alone, before"),
         (
             ("steps: clean", "steps: [{template: {data.a: 'for {data.name}'}}, {chain: clean}]"),
             "6 route 'orders': step 1 'template': data.a has data.name in single braces, which stay as they are",

@@ -181,9 +181,12 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     memory = aws_deployment.Memory(options.env_file, target, environ, settings)
     code = _deploy(deployed, prepared, parameters, ask, memory)
     if code == DONE:
-        named = argparse.Namespace(platform="aws", project=None, **asdict(target))
-        deployment_command.print_unregistered_hooks(config, environ, named)
+        deployment_command.print_unregistered_hooks(config, environ, _platform_options(target))
     return code
+
+
+def _platform_options(target: StackTarget) -> argparse.Namespace:
+    return argparse.Namespace(platform="aws", project=None, **asdict(target))
 
 
 def _deploy(
@@ -343,6 +346,8 @@ def _run_destroy(options: argparse.Namespace) -> int:
         return DONE
     resources = removal.stack_resources(api, target.stack) if stack is not None else None
     print("\n".join(_removal_lines(target, account, resources, remaining, options.all)))
+    if remaining.tables:
+        deployment_command.print_left_hooks(environ, _platform_options(target))
     deployment_command.require_confirmed(options.confirm, target.prefix)
     try:
         if stack is not None:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.command import error_text, parser
+from deploy.cli.command import FAULTS, error_text, parser
 from deploy.config import checkout, configured
 from deploy.explain.config_tests import require_passing_tests
-from deploy.platforms.choice import same_platform
 from deploy.terminal.command_line import CommandError, Questions
 from shared.errors import HookchainError
 
+_UNREADABLE: Final = (CommandError, HookchainError, OSError, *FAULTS)
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
 
@@ -56,17 +56,33 @@ def tested_config(options: argparse.Namespace, environ: dict[str, str], ask: Que
 
 
 def print_unregistered_hooks(config: Path | None, environ: Mapping[str, str], target: argparse.Namespace) -> None:
-    """Print one line about the sources whose hooks are not registered for this deployment. `target` is its options."""
+    """Print which sources have no registered hook, and which hooks no source. `target` is the deployment's options."""
     from deploy.cli import hooks  # slow to import, and seldom needed
 
+    configuration = configured.configured_at(config, environ)
     try:
-        found = hooks.unregistered(configured.configured_at(config, environ), target)
-    except (CommandError, HookchainError, OSError) as error:
-        print(f"warning: it is not known which hooks are registered: {error_text(error)}", file=sys.stderr)
+        lines = hooks.deployed_lines(configuration, target)
+    except _UNREADABLE as error:
+        if hooks.hooked_sources(configuration):
+            _warn_unknown(error)
         return
-    if found:
-        line = f"hookchain hooks apply{same_platform(target)}"
-        print(f"\nNot registered at the provider: {', '.join(found)}. To register: {line}")
+    print("".join(f"\n{line}\n" for line in lines), end="")
+
+
+def print_left_hooks(environ: Mapping[str, str], target: argparse.Namespace) -> None:
+    """Print which webhooks stay registered after the deployment is removed. `target` is its options."""
+    from deploy.cli import hooks
+
+    try:
+        lines = hooks.left_lines(target, environ)
+    except _UNREADABLE as error:
+        _warn_unknown(error)
+        return
+    print("".join(f"{line}\n" for line in lines), end="")
+
+
+def _warn_unknown(error: Exception) -> None:
+    print(f"warning: it is not known which hooks are registered: {error_text(error)}", file=sys.stderr)
 
 
 def removal_parser(name: str, example: str, details: str, kept: str) -> argparse.ArgumentParser:

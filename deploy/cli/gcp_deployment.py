@@ -25,6 +25,7 @@ from deploy.gcp import apply, live, organization_policies
 from deploy.gcp import plan as gcp_plan
 from deploy.gcp.deployment import Lines, Memory, closing, counted, measured, missing_needs, prepare_deployment, warnings
 from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.resources.stores import database_key
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
 from deploy.terminal.output import stdout_screen
@@ -115,9 +116,12 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     settings = functions.MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *functions.MAIL_VARIABLES)
     code = _deploy(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
     if code == DONE:
-        named = argparse.Namespace(platform="gcp", stack=None, **asdict(target))
-        deployment_command.print_unregistered_hooks(config, environ, named)
+        deployment_command.print_unregistered_hooks(config, environ, _platform_options(target))
     return code
+
+
+def _platform_options(target: Target) -> argparse.Namespace:
+    return argparse.Namespace(platform="gcp", stack=None, **asdict(target))
 
 
 def _deploy(
@@ -305,7 +309,8 @@ def destroy_gcp(arguments: list[str]) -> int:
 
 
 def _run_destroy(options: argparse.Namespace) -> int:
-    target = target_of(options, environ_of(options))
+    environ = environ_of(options)
+    target = target_of(options, environ)
     runner = Gcloud(target.project)
     live.project_number(runner, target)
     there = live.read_resources(runner, target)
@@ -321,6 +326,8 @@ def _run_destroy(options: argparse.Namespace) -> int:
             print(f"Kept (ALL=1 removes them too): {', '.join(removed.remaining)}")
         return DONE
     print("\n".join(_removal_lines(target, removed)))
+    if database_key(target) in things:
+        deployment_command.print_left_hooks(environ, _platform_options(target))
     deployment_command.require_confirmed(options.confirm, target.prefix)
     progress = Lines(len(removed.actions), stdout_screen())
     if failure := apply.Applying(runner, target, {}, progress).apply(removed.actions):

@@ -13,12 +13,11 @@ from deploy.cli.command import DONE, NOT_DONE, error_text, parser, report, run_c
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.sections.catalogue import load_catalogue, signs_url
 from deploy.config.sections.source import SourceConfig
-from deploy.history.state import SubscriberStores
 from deploy.hooks.api import HookApi
-from deploy.hooks.comparison import Difference
+from deploy.hooks.comparison import Difference, Remembered
 from deploy.hooks.kind import Wanted, is_glob
 from deploy.hooks.kinds import KINDS
-from deploy.hooks.registration import PARTITION, Registration, Row, remembered_urls, signs_with
+from deploy.hooks.registration import Registration, Row, read_rows, remembered_urls, signs_with
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.send_options import read_secret
@@ -86,7 +85,6 @@ def _run(options: argparse.Namespace) -> int:
     chosen = hooked_sources(configuration, options.source)
     if not chosen:
         print(NO_HOOKS, file=sys.stderr)
-        return DONE
     return asyncio.run(_run_all(Call(options, configuration, platform, options.url), chosen))
 
 
@@ -136,8 +134,9 @@ async def _run_all(call: Call, chosen: Mapping[str, SourceConfig]) -> int:
                 report("hooks", error_text(fault))
                 codes.append(NOT_DONE)
         if call.options.source is None:
-            await _print_unconfigured(call, stores, chosen)
-    return NOT_DONE if NOT_DONE in codes else max(codes)
+            for line in _unconfigured_lines(call, await read_rows(stores.documents)):
+                print(line, file=sys.stderr)
+    return NOT_DONE if NOT_DONE in codes else max(codes, default=DONE)
 
 
 def _wanted(call: Call, name: str, source: SourceConfig, row: Row) -> Wanted:
@@ -331,41 +330,60 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
 
 async def hooks_signing_with(call: Call, secret: str, values: Sequence[str]) -> list[str]:
     """Return the places of the hooks that still sign with one of these values of the secret."""
-    found: list[str] = []
     chosen = [name for name, source in hooked_sources(call.configuration).items() if source.secret == secret]
-    if not chosen:
-        return []
-    async with call.platform.subscriber_stores() as stores:
-        for name in chosen:
-            row = Row(stores.documents, name)
-            await row.read()
-            found += [f"{name} {at}".rstrip() for at in signs_with(name, row.hooks, values)]
-    return found
+    rows = await _read_rows(call.platform) if chosen else {}
+    found = [(name, at) for name in chosen for at in signs_with(name, rows.get(name, {}), values)]
+    return [f"{name} {at}".rstrip() for name, at in found]
 
 
-def unregistered(configuration: Configured, target: argparse.Namespace) -> list[str]:
-    """Return the sources with a `hook` that no hook is registered for. `target` is the options of a deployment.
+async def _read_rows(platform: Platform) -> dict[str, dict[str, Remembered]]:
+    async with platform.subscriber_stores() as stores:
+        return await read_rows(stores.documents)
 
-    Raises CommandError and HookchainError.
+
+def deployed_lines(configuration: Configured, target: argparse.Namespace) -> list[str]:
+    """Return lines about the sources whose hooks are not registered, and about hooks without a source.
+
+    `target` is the options of a deployment. Raises CommandError and HookchainError.
     """
-    chosen = hooked_sources(configuration)
-    if not chosen:
-        return []
     call = Call(target, configuration, open_platform(target, configuration.environ))
-    return asyncio.run(_unregistered(call, chosen))
+    rows = asyncio.run(_read_rows(call.platform))
+    missing = [name for name, source in hooked_sources(configuration).items() if _is_missing(call, name, source, rows)]
+    apply = f"Not registered at the provider: {', '.join(missing)}. To register: {call.command_line('apply')}"
+    return [*([apply] if missing else []), *_unconfigured_lines(call, rows)]
 
 
-async def _unregistered(call: Call, chosen: Mapping[str, SourceConfig]) -> list[str]:
-    found: list[str] = []
-    async with call.platform.subscriber_stores() as stores:
-        for name, source in chosen.items():
-            row = Row(stores.documents, name)
-            await row.read()
-            url = hook_url(call, name, source)
-            registered = {at for at, each in row.hooks.items() if each.url == url and not each.stage}
-            if not registered.issuperset(places_of(source)):
-                found.append(name)
-    return found
+def _is_missing(call: Call, name: str, source: SourceConfig, rows: Mapping[str, Mapping[str, Remembered]]) -> bool:
+    url = hook_url(call, name, source)
+    registered = {at for at, each in rows.get(name, {}).items() if each.url == url and not each.stage}
+    return not registered.issuperset(places_of(source))
+
+
+def _unconfigured_lines(call: Call, rows: Mapping[str, Mapping[str, Remembered]]) -> list[str]:
+    """Return which sources have remembered hooks and no `hook` any more: nobody repairs or removes those."""
+    chosen = hooked_sources(call.configuration)
+    return [
+        f"{_listed({name: rows[name]})}: still registered, and {name} has no `hook` any more; "
+        f"add its `hook` again, then run `{call.command_line('remove', name)}`"
+        for name in rows
+        if name not in chosen
+    ]
+
+
+def left_lines(target: argparse.Namespace, environ: Mapping[str, str]) -> list[str]:
+    """Return lines about the hooks that a removed deployment leaves at the providers.
+
+    `target` is its options. Raises CommandError and HookchainError.
+    """
+    rows = asyncio.run(_read_rows(open_platform(target, environ)))
+    if not rows:
+        return []
+    line = f"These webhooks stay registered at their providers: {_listed(rows)}. To remove them first:"
+    return [line, f"  hookchain hooks remove{same_platform(target)}"]
+
+
+def _listed(rows: Mapping[str, Mapping[str, Remembered]]) -> str:
+    return ", ".join(f"{name} {at}".rstrip() for name, hooks in rows.items() for at in hooks)
 
 
 class Action(NamedTuple):
@@ -467,11 +485,3 @@ def _is_confirmed(call: Call, name: str, question: str) -> bool:
     if answer not in ("y", "yes"):
         print("Nothing was changed.")
     return answer in ("y", "yes")
-
-
-async def _print_unconfigured(call: Call, stores: SubscriberStores, chosen: Mapping[str, SourceConfig]) -> None:
-    """Print which sources have remembered hooks and no `hook` any more: nobody repairs or removes those."""
-    for each in await stores.documents.page(PARTITION, 1_000):
-        if each.id not in chosen:
-            hint = f"add its `hook` again, then run `{call.command_line('remove', each.id)}`"
-            print(f"{each.id}: its hooks are still registered, and it has no `hook` any more; {hint}", file=sys.stderr)

@@ -18,10 +18,11 @@ from deploy.hooks.comparison import IS_OLDER, Difference, Remembered, compare, f
 from deploy.hooks.kind import Hook, Wanted
 from deploy.terminal.command_line import CommandError
 from shared.errors import Temporary
-from shared.jsontext import JsonObject, from_json, mapping_at, mappings_at, value_at
+from shared.jsontext import Json, JsonObject, from_json, mapping_at, mappings_at, value_at
 from shared.store_ports import NO_VERSION, Documents
 
 PARTITION: Final = "hooks"
+MAX_SOURCES: Final = 1_000
 LOCK_SECONDS: Final = 120.0
 """Longer than a request takes. Each write of the row renews it."""
 TICK_SECONDS: Final = 15.0
@@ -64,7 +65,7 @@ class Row:
             rule = f"another command is changing the hooks of {self._source}"
             raise CommandError(f"{rule}; nothing was changed. If it was killed, try again in {left:.0f} s")
         self._version = found.version if found else NO_VERSION
-        self.hooks = {at: _remembered(each) for at, each in mappings_at(document, "hooks").items()}
+        self.hooks = _hooks_in(document)
 
     async def lock(self) -> None:
         await self.read(may_be_locked=False)
@@ -88,6 +89,16 @@ class Row:
         if version is None:
             raise CommandError(f"another command has changed the hooks of {self._source}; run this one again")
         self._version = version
+
+
+async def read_rows(documents: Documents) -> dict[str, dict[str, Remembered]]:
+    """Return the remembered hooks of all sources, by source and place. Raises Temporary."""
+    found = await documents.page(PARTITION, MAX_SOURCES)
+    return {each.id: hooks for each in found if (hooks := _hooks_in(from_json(each.text.encode())))}
+
+
+def _hooks_in(document: Json) -> dict[str, Remembered]:
+    return {at: _remembered(each) for at, each in mappings_at(document, "hooks").items()}
 
 
 def _remembered(document: JsonObject) -> Remembered:

@@ -1,11 +1,18 @@
 """`hookchain destroy-aws`: what an earlier stack left, which goes only if it is asked for."""
 
+import argparse
+import asyncio
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from deploy.aws import sam
 from deploy.cli import aws_deployment
+from deploy.hooks.comparison import Remembered
+from deploy.hooks.registration import PARTITION
+from deploy.platforms.choice import open_platform
 from tests.aws.operator import Stack
 
 
@@ -42,12 +49,21 @@ def test_all_removes_everything_but_another_deployments_secrets(
 
 
 def test_another_word_than_the_prefix_removes_nothing(left: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(_remember_hook(left))
     assert destroyed(left, "--all", "--confirm", left.name) == 1
     output = capsys.readouterr()
     assert f"secret {left.prefix}key, which cannot be restored" in output.out
+    assert "These webhooks stay registered at their providers: github acme/shop. To remove them first:" in output.out
+    assert f"hookchain hooks remove --platform aws --stack {left.name} " in output.out
     assert "nothing was removed" in output.err
     assert destroyed(left) == 0
     assert f"secret {left.prefix}key" in capsys.readouterr().out
+
+
+async def _remember_hook(stack: Stack) -> None:
+    options = argparse.Namespace(platform="aws", project=None, **asdict(stack.target))
+    async with open_platform(options, stack.environ).subscriber_stores() as stores:
+        await stores.documents.write(PARTITION, "github", json.dumps({"hooks": {"acme/shop": asdict(Remembered("1"))}}))
 
 
 def test_credentials_that_are_missing_are_reported(

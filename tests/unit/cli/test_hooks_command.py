@@ -6,7 +6,7 @@ import json
 import shlex
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from deploy.hooks import registration
 from deploy.hooks.kinds import KINDS
 from deploy.platforms import choice
 from deploy.platforms.platform import CLOUD, Platform
+from deploy.terminal.command_line import CommandError
 from shared.cloud import platform as cloud_platform
 from shared.jsontext import JsonObject, value_at
 from shared.times import rfc3339
@@ -367,10 +368,14 @@ def test_a_source_without_its_hook_setting_is_not_forgotten(world: World, comman
     world("apply", "github", "--yes")
     world.config_file.write_text(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""), encoding="utf-8")
     command("hooks", "plan", "--url", URL, code=3)
-    assert "github: its hooks are still registered" in command.error
+    assert "github acme/shop: still registered, and github has no `hook` any more" in command.error
     assert f"then run `hookchain hooks remove github --url {URL}`" in command.error
     command("hooks", "plan", "github", code=1)
     assert "hookchain sources github" in command.error
+    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    command("hooks", "plan")
+    assert command.error.startswith("no source has `hook`")
+    assert "github acme/shop: still registered" in command.error
 
 
 @pytest.mark.parametrize(
@@ -812,21 +817,64 @@ class Cloud:
         return self.local.subscriber_stores()
 
 
+@pytest.fixture
+def target(monkeypatch: pytest.MonkeyPatch, world: World) -> argparse.Namespace:
+    local = choice.open_platform(argparse.Namespace(platform="local", **dict.fromkeys(choice.TARGET_OPTIONS)), {})
+
+    def open_platform(options: argparse.Namespace, environ: Mapping[str, str]) -> Platform | Cloud:
+        return Cloud(local) if options.platform == "gcp" else choice.open_platform(options, environ)
+
+    monkeypatch.setattr(hooks_command, "open_platform", open_platform)
+    return argparse.Namespace(platform="gcp", project="acme", region=None, prefix=None, stack=None)
+
+
 def test_after_a_deployment_one_line_names_the_sources_that_are_not_registered(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, target: argparse.Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world("apply", "stripe", "--yes")
     world("apply", "github", "--yes", "--url", "https://former.example.com")
-    target = argparse.Namespace(platform="gcp", project="acme", region=None, prefix=None, stack=None)
-    local = choice.open_platform(argparse.Namespace(platform="local", **dict.fromkeys(choice.TARGET_OPTIONS)), {})
-    monkeypatch.setattr(hooks_command, "open_platform", lambda options, environ: Cloud(local))
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
     names = "github, gitlab, telegram, airtable, linear, square"
     line = f"Not registered at the provider: {names}. To register: hookchain hooks apply --platform gcp --project acme"
     assert capsys.readouterr().out == f"\n{line}\n"
+
+
+def test_a_deployment_names_the_hooks_that_stay_registered_without_their_source(
+    world: World, target: argparse.Namespace, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
+    deployment_command.print_left_hooks({}, target)
     assert capsys.readouterr().out == ""
+    world.config_file.write_text(CONFIG, encoding="utf-8")
+    world("apply", "stripe", "--yes")
+    world("apply", "github", "--yes")
+    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    capsys.readouterr()
+    deployment_command.print_unregistered_hooks(world.config_file, {}, target)
+    hint = "add its `hook` again, then run `hookchain hooks remove github --platform gcp --project acme`"
+    line = f"github acme/shop: still registered, and github has no `hook` any more; {hint}"
+    assert f"\n{line}\n" in capsys.readouterr().out
+    deployment_command.print_left_hooks({}, target)
+    left = "These webhooks stay registered at their providers: github acme/shop, stripe. To remove them first:"
+    assert capsys.readouterr().out == f"{left}\n  hookchain hooks remove --platform gcp --project acme\n"
+
+
+def test_a_store_that_cannot_be_read_is_a_warning_only_where_it_matters(
+    world: World, target: argparse.Namespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(options: argparse.Namespace, environ: object) -> None:
+        raise CommandError("the store is down")
+
+    monkeypatch.setattr(hooks_command, "open_platform", fail)
+    warning = "warning: it is not known which hooks are registered: the store is down\n"
+    deployment_command.print_unregistered_hooks(world.config_file, {}, target)
+    assert capsys.readouterr().err == warning
+    deployment_command.print_left_hooks({}, target)
+    assert capsys.readouterr().err == warning
+    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    deployment_command.print_unregistered_hooks(world.config_file, {}, target)
+    assert capsys.readouterr().err == ""
 
 
 def test_the_settings_of_a_sender_name_the_command(world: World, command: Command) -> None:

@@ -17,9 +17,11 @@ from functions_framework import aio  # noqa: E402 the folder that holds `shared`
 from starlette.requests import Request as WebRequest  # noqa: E402
 
 from functions.subscribe import api, wiring  # noqa: E402
+from functions.subscribe.problems import problem_reply  # noqa: E402
 from shared.cloud.gcp.serving import Application  # noqa: E402
 
-application = Application(lambda head, read_body: api.answer(wiring.service(), head, read_body))
+not_found = problem_reply(404, "not_found", "there is no such path", headers=(api.NOSNIFF,))
+application = Application(lambda head, read_body: api.answer(wiring.service(), head, read_body), not_found)
 
 if __name__ == "main":  # loaded to serve, not imported
     wiring.settings_or_exit()

@@ -93,14 +93,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._feed(data)
         except HttpParserError as error:
             detail = _TLS if data[:2] == b"\x16\x03" else f"not HTTP: {error}"
-            self._log_rejected(400, "malformed_http", detail)
-            self.send_400_response("Invalid HTTP request received.")
+            self._reject(400, "malformed_http", "Bad Request", detail)
             return
         if self._unfinished_bytes > MAX_HEAD_BYTES:
             detail = f"the head, chunk extensions or trailers have more than {MAX_HEAD_BYTES} bytes"
-            self._log_rejected(431, "head_too_large", detail)
-            self.transport.write(_last_answer(431, "head_too_large", "Request Header Fields Too Large"))
-            self.transport.close()
+            self._reject(431, "head_too_large", "Request Header Fields Too Large", detail)
 
     def on_message_begin(self) -> None:
         self._is_in_head = True
@@ -163,11 +160,13 @@ class BoundedProtocol(HttpToolsProtocol):
         lines += [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
-    def _log_rejected(self, status: int, code: errors.ServerCode | errors.RejectedCode, detail: str) -> None:
-        """`detail` quotes nothing of the request."""
+    def _reject(self, status: int, code: errors.ServerCode | errors.RejectedCode, title: str, detail: str) -> None:
+        """Log and answer what no function gets, and close the connection. `detail` quotes nothing of the request."""
         logs.log(
             "WARNING", _REJECTED, function=self.function, outcome=_REJECTED, status=status, code=code, detail=detail
         )
+        self.transport.write(_last_answer(status, code, title))
+        self.transport.close()
 
     def _close_if_late(self) -> None:
         now = self.loop.time()
@@ -177,8 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._is_in_head:
             detail = f"the request's head was not complete within {HEAD_SECONDS:.0f} s"
-            self._log_rejected(408, "request_timeout", detail)
-            self.transport.write(_last_answer(408, "request_timeout", "Request Timeout"))
+            self._reject(408, "request_timeout", "Request Timeout", detail)
         self.transport.close()
 
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shared.errors import Rejected
-from shared.http import Headers, ReadBody, Reply, Request, body_too_large
+from shared.http import Headers, ReadBody, Reply, Request, body_too_large, problem
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -30,9 +30,10 @@ DISCARD_BYTES: Final = 16_777_216
 _CLOSE: Final = ("connection", "close")
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BROWSER_PATHS: Final = frozenset({"/robots.txt", "/favicon.ico"})
-"""functions-framework answers these itself. `hookchain dev` asks for the first to see that a function serves."""
+"""Browsers ask for these by themselves, and `hookchain dev` for the first to see that a function serves. So they are
+not logged."""
 _BODILESS: Final = frozenset({204, 304})
-_NOT_FOUND: Final = Reply(404, b"Not Found", (("content-type", "text/plain; charset=utf-8"),))
+_NOT_FOUND: Final = problem(404, "unknown_source", "no source has this path")
 
 Answer = Callable[[Request, ReadBody], Awaitable[Reply]]
 """A function: the request without its body, and what reads that, in; the reply out."""
@@ -45,12 +46,14 @@ class Application(Response):
     layers too, where the server's protocol does not call it directly (shared/cloud/gcp/http_server.py).
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, not_found: Reply = _NOT_FOUND) -> None:
+        """`not_found` is the reply at a browser's own paths."""
         self._answer = answer
+        self._not_found = not_found
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in _BROWSER_PATHS and scope["method"] in {"GET", "HEAD"}:
-            reply = _NOT_FOUND
+            reply = self._not_found
         else:
             reply = await self._answer(head_of(scope), body_reader(scope, receive))
         # Out of the scope, which the cycle has: otherwise only the garbage collector frees the two.

@@ -81,6 +81,16 @@ def test_the_body_of_a_request_that_offers_an_upgrade_is_read_however_it_arrives
         b"POST / HTTP/1.1\r\nHost: x\r\nX: canary-7f3a9c51e0\r\n folded\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\ncanary-7f3a9c51e0\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        b"canary-7f3a9c51e0\r\n\r\n",
+        b"CANARY-7f3a9c51e0 / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"post / HTTP/1.1\r\nHost: canary-7f3a9c51e0\r\n\r\n",
+        b"POST /canary-7f3a9c51e0 HTTP/7.7\r\nHost: x\r\n\r\n",
+        b"POST /canary-\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nX: canary\x017f3a9c51e0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\ncanary 7f3a9c51e0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+        b"GET /?a=canary-" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
 def test_what_is_not_http_is_answered_400_and_logged_in_one_line_without_its_bytes(
@@ -90,7 +100,11 @@ def test_what_is_not_http_is_answered_400_and_logged_in_one_line_without_its_byt
     server, answers = served(garbage, SMUGGLED)
     assert not server.requests
     assert answers.startswith("HTTP/1.1 400 Bad Request\r\n")
-    assert answers.endswith("\r\nconnection: close\r\n\r\nInvalid HTTP request received.")
+    head, _, body = answers.partition("\r\n\r\n")
+    assert {"content-type: application/problem+json", "connection: close", f"content-length: {len(body)}"} <= {
+        *head.split("\r\n")
+    }
+    assert json.loads(body)["code"] == "malformed_http"
     [line] = capsys.readouterr().out.splitlines()
     assert "canary" not in line
     logged = json.loads(line)
@@ -115,10 +129,14 @@ def answered(monkeypatch: pytest.MonkeyPatch, *parts: bytes) -> tuple[list[Reque
     return requests, served(*parts)[1]
 
 
-@pytest.mark.parametrize("line", ["PROPFIND /open", "OPTIONS *"])
-def test_any_method_and_the_path_star_reach_the_function(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    [request], answers = answered(monkeypatch, f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    assert f"{request.method} {request.path}" == line
+@pytest.mark.parametrize(
+    "line", ["PROPFIND /open HTTP/1.1", "OPTIONS * HTTP/1.1", "POST /open HTTP/1.0", "POST /open HTTP/1.1\r\nExpect: x"]
+)
+def test_any_method_version_and_expectation_and_the_path_star_reach_the_function(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [request], answers = answered(monkeypatch, f"{line}\r\nHost: x\r\n\r\n".encode())
+    assert line.startswith(f"{request.method} {request.path} ")
     assert "HTTP/1.1 204 No Content" in answers
     assert "content-length" not in answers
 
@@ -154,11 +172,18 @@ def test_a_body_is_read_within_its_time_and_its_size(
     assert found == [code]
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("path", ["/robots.txt", "/favicon.ico"])
-def test_what_browsers_ask_for_by_themselves_reaches_no_function(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    requests, answers = answered(monkeypatch, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+def test_what_browsers_ask_for_by_themselves_reaches_no_function(
+    path: str, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests, answers = answered(monkeypatch, f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert not requests
-    assert answers.startswith("HTTP/1.1 404 Not Found\r\n")
+    head, _, body = answers.partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 404 Not Found\r\n")
+    assert "content-type: application/problem+json" in head
+    assert method == "HEAD" or json.loads(body)["code"] == "unknown_source"
+    assert capsys.readouterr().out == ""
 
 
 # Time, and the end of a server

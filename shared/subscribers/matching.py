@@ -107,7 +107,12 @@ class Filter:
         """Raises ExpressionFault, a ValueError that states the rule."""
         if len(text) > max_characters:
             raise ExpressionFault(f"a filter has at most {max_characters} characters; this one has {len(text)}")
-        expression = Expression(text, FILTER_NAMES)
+        try:
+            expression = Expression(text, FILTER_NAMES)
+        except ExpressionFault as fault:
+            # Without the filter itself, which may contain a text that its author keeps secret.
+            rule = str(fault).removeprefix(repr(text)).removeprefix(" is not JMESPath")
+            raise ExpressionFault(f"must be a JMESPath expression{rule}") from None
         _verify(expression.tree)
         self._text = text
         self._parsed = _BoundedResult(text, expression.tree)

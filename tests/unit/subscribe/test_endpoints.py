@@ -51,25 +51,28 @@ async def test_all_of_an_endpoint_can_be_set_and_changed(api: Subscribers, key: 
     [
         ({"url": "http://a.example.com/"}, "/url"),
         ({"url": "https://127.0.0.1/"}, "/url"),
-        ({"url": "https://user:password@a.example.com/"}, "/url"),
+        ({"url": "https://user:canary@a.example.com/"}, "/url"),
+        ({"url": "https://127.0.0.1/canary"}, "/url"),
         ({"url": "ftp://a.example.com/"}, "/url"),
         ({"types": ["order paid"]}, "/types/0"),
         ({"types": [f"t{number}" for number in range(51)]}, "/types"),
         ({"filter": "data.x >"}, "/filter"),
+        ({"filter": "https://user:canary@a.example.com/"}, "/filter"),
+        ({"filter": "subject == 'canary'"}, "/filter"),
         ({"filter": "{a: data}"}, "/filter"),
         ({"filter": "data." + "a" * 500}, "/filter"),
         ({"headers": {"Host": "x"}}, "/headers/Host"),
         ({"headers": {"webhook-id": "x"}}, "/headers/webhook-id"),
         ({"headers": {"Authorization": "x"}, "auth": {"kind": "bearer"}}, "/headers/Authorization"),
         ({"headers": {"X-Sig": "x"}, "auth": {"kind": "hmac", "header": "x-sig"}}, "/headers/X-Sig"),
-        ({"headers": {"X": "a\r\nEvil: b"}}, "/headers/X"),
+        ({"headers": {"X": "a\r\nEvil: canary"}}, "/headers/X"),
         ({"headers": {"X": "a", "x": "b"}}, "/headers"),
         ({"headers": {f"x-{number}": "" for number in range(11)}}, "/headers"),
         ({"fields": {"data": 1}}, "/fields/data"),
         ({"fields": {"large": "x" * 9_000}}, "/fields"),
         ({"auth": {"kind": "basic"}}, "/auth"),
         ({"auth": {"kind": "standard"}, "secret": "correct-horse"}, "/secret"),
-        ({"auth": {"kind": "bearer"}, "secret": "a b c d e f"}, "/secret"),
+        ({"auth": {"kind": "bearer"}, "secret": "a canary d e f"}, "/secret"),
         ({"rate": "101/s"}, "/rate"),
         ({"unknown": 1}, "/unknown"),
     ],
@@ -84,6 +87,7 @@ async def test_a_value_that_breaks_a_rule_is_answered_422_with_its_path(
         await api.send("PATCH", path_of(made), {"secret": SIGNING, **fields}, by=key),
     ):
         assert (answer.status, answer.code, answer.paths) == (422, "invalid_value", [path]), answer.json
+        assert "canary" not in str(answer.json), "it repeats what the caller sent"
     assert len(await api.service.directory.endpoints("acme")) == 1
 
 

@@ -60,7 +60,7 @@ def test_a_filter_reads_the_id_type_timestamp_and_data_of_an_event(text: str) ->
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("{{ data.total }}", "is not JMESPath"),
+        ("{{ data.total }}", "must be a JMESPath expression: column 2"),
         ("subject == 'x'", "there is no 'subject'"),
         ("[data, data]", "that makes a list"),
         ("sort_by(data, &a)", "has no sort_by"),

@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -24,7 +24,7 @@ from deploy.explain.transform_stage import transform_stages
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
 from deploy.history.state import configured_destinations
 from deploy.requests.sources import compiled_sources
-from deploy.secrets.values import generated_secrets, misspelt
+from deploy.secrets.values import generated_secrets, secret_doubts
 from deploy.terminal.output import print_json, stdout_screen
 from functions.receive.diagnosis.passwords import leaves_secret_open
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
@@ -33,8 +33,7 @@ from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.errors import Temporary
 from shared.jsontext import JsonObject, mapping_at
 from shared.ledger import DestinationState
-from shared.secrets import from_environment, from_folder, split_values, variable_name
-from shared.settings import read_settings
+from shared.secrets import variable_name
 from shared.subscribers.model import Endpoint
 
 SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
@@ -98,7 +97,7 @@ def explained(options: argparse.Namespace) -> Report:
     else:
         report = explain_receive(request, receive, found.environ, now)
     if report.code in SECRET_CODES and report.source is not None:
-        secret_advice = (*_secret_causes(options, found, report.source), *_shadowed(found, report.source))
+        secret_advice = _secret_causes(options, found, report.source)
         is_open = any(map(leaves_secret_open, report.advice))
         if secret_advice and (is_open or not report.advice):
             report = replace(report, advice=secret_advice)
@@ -113,27 +112,17 @@ def explained(options: argparse.Namespace) -> Report:
     return replace(report, stages=(*report.stages, *later))
 
 
-def _secret_causes(options: argparse.Namespace, found: Configured, source: str) -> Sequence[str]:
-    """Return a sentence for each secret of the source that was generated, may be misspelt, or is faulty in `.env`."""
+def _secret_causes(options: argparse.Namespace, found: Configured, source: str) -> tuple[str, ...]:
+    """Return a sentence for each secret of the source that was generated, is faulty in `.env`, or may not be the one
+    that was meant."""
     names = secret_names(compiled_sources(found.slices["receive"])[source])
-    readers = from_folder(read_settings(found.environ).secrets_folder), from_environment(found.environ)
     causes = generated_secrets(options.env_file, names)
-    causes |= misspelt(options.env_file, secrets_needed(found.slices), readers)
+    causes |= secret_doubts(options.env_file, secrets_needed(found.slices), found.environ)
     variables = {variable_name(name): name for name in names}
     for warning in dotenv_warnings(options.env_file, os.environ, set(variables)):
         if warning.variable in variables:
             causes[variables[warning.variable]] = warning.text
-    return [causes[name] for name in names if name in causes]
-
-
-def _shadowed(found: Configured, source: str) -> Iterator[str]:
-    """Yield a sentence for each secret of the source that a file has, and a variable with another value."""
-    folder = read_settings(found.environ).secrets_folder
-    for name in secret_names(compiled_sources(found.slices["receive"])[source]):
-        kept, other = from_folder(folder)(name), from_environment(found.environ)(name)
-        if None not in (kept, other) and split_values(kept or "") != split_values(other or ""):
-            rule = f"the secret {name!r} is read from its file in {folder}"
-            yield f"{rule}, which comes before {variable_name(name)}; that has another value. Remove the older one"
+    return tuple(causes[name] for name in names if name in causes)
 
 
 async def _states(notify: JsonObject) -> dict[str, DestinationState]:

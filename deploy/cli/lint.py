@@ -70,7 +70,7 @@ def all_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -
     found |= {*_database_warnings(file, slices["notify"]), *_local_only_warnings(file, slices)}
     found |= {*_limit_warnings(slices, environ)}
     found |= {Fault(0, "", text) for text in mail_settings.mail_settings_warnings(environ)}
-    for name, text in values.misspelt(env_file, compiler.secrets_needed(slices), _readers(environ)).items():
+    for name, text in values.secret_doubts(env_file, compiler.secrets_needed(slices), environ).items():
         found.add(Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r} ")))
     return sorted(found)
 

@@ -24,8 +24,7 @@ from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
-from shared.secrets import SECRET_NAME, from_environment, from_folder
-from shared.settings import read_settings
+from shared.secrets import SECRET_NAME
 from shared.times import rfc3339
 
 DETAILS: Final = """\
@@ -76,16 +75,16 @@ def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
     else:
         rows = [_row(need, found.get(need.name), states[need.name], time.time()) for need in needed]
         print(table(COLUMNS, rows, stdout_screen()))
-        misspelt_names = _misspelt(options, [need.name for need in needed]) if is_local(options) else []
-        for line in (*misspelt_names, *_advice(options, needed, found, states, place)):
+        doubts = _doubts(options, [need.name for need in needed]) if is_local(options) else []
+        for line in (*doubts, *_advice(options, needed, found, states, place)):
             print(line, file=sys.stderr)
     bad = {WEAK, UNREADABLE, MISSING}
     return NOT_DONE if any(states[need.name] in bad and _is_due(options, need, states) for need in needed) else DONE
 
 
-def _misspelt(options: argparse.Namespace, names: Sequence[str]) -> Sequence[str]:
-    readers = from_folder(read_settings(environ_of(options)).secrets_folder), from_environment(environ_of(options))
-    return [f"warning: {text}" for text in secret_values.misspelt(options.env_file, names, readers).values()]
+def _doubts(options: argparse.Namespace, names: Sequence[str]) -> Sequence[str]:
+    doubts = secret_values.secret_doubts(options.env_file, names, environ_of(options))
+    return [f"warning: {text}" for text in doubts.values()]
 
 
 def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) -> bool:

@@ -21,8 +21,16 @@ from deploy.secrets.needs import Need
 from deploy.terminal.command_line import CommandError, Questions
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
-from shared.secrets import Reader, is_short, split_values, variable_name, weakness
-from shared.settings import Settings
+from shared.secrets import (
+    Reader,
+    from_environment,
+    from_folder,
+    is_short,
+    split_values,
+    variable_name,
+    weakness,
+)
+from shared.settings import Settings, read_settings
 from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.keys import public_key
 from shared.signatures.signature_scheme import HmacScheme, hmac_key
@@ -78,20 +86,28 @@ def unused_variables(variables: Iterable[str], names: Iterable[str]) -> list[str
     return sorted(each for each in variables if each not in known and not each.startswith(_OTHERS))
 
 
-def misspelt(
-    file: Path, names: Sequence[str], readers: Sequence[Reader], generated_now: Collection[str] = ()
+def secret_doubts(
+    file: Path, names: Sequence[str], environ: Mapping[str, str], generated_now: Collection[str] = ()
 ) -> dict[str, str]:
-    """Return a sentence for each secret whose name in the configuration or in .env may be misspelt.
+    """Return a sentence for each secret that may not be the one that was meant. Raises DotenvFault.
 
-    Its value is missing or was generated, and .env has a variable of nearly the same name that nothing reads.
-    `generated_now` are the secrets that this start generated. Raises DotenvFault.
+    Its name in the configuration or in .env may be misspelt: its value is missing or was generated, and .env has a
+    variable of nearly the same name that nothing reads. Or a mounted file, which comes first, overrides a variable.
+    `generated_now` are the secrets that this start generated.
     """
+    folder = read_settings(environ).secrets_folder
+    from_file, from_variable = from_folder(folder), from_environment(environ)
     variables = _variables(file)
     unused = unused_variables(variables, names)
     found: dict[str, str] = {}
     for name in names:
         variable = variable_name(name)
-        is_missing = all(read(name) is None for read in readers)
+        mounted, own = from_file(name), from_variable(name)
+        if mounted is not None and own is not None and split_values(mounted) != split_values(own):
+            rule = f"secret {name!r} is read from its file in {folder}, which overrides {variable}"
+            found[name] = f"{rule}; that has another value. Remove the older one"
+            continue
+        is_missing = mounted is None and own is None
         if (variables.get(variable) or is_missing) and (old := get_close_matches(variable, unused, 1, _ALIKE)):
             how = "has no value" if is_missing else "has a value that `hookchain dev` generated"
             if name in generated_now:

@@ -35,7 +35,7 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] =
     env_file = relative_path(setup.options.env_file)
     if setup.generated:
         lines += [f"  {_generated(setup)}", ""]
-    for text in (*setup.misspelt.values(), *_env_warnings(setup)):
+    for text in (*setup.doubts.values(), *_env_warnings(setup)):
         lines += [f"  Warning: {text}", ""]
     if unset := _unset(setup):
         lines += [f"  {unset[0]}", *(f"    {line}" for line in unset[1:]), ""]
@@ -114,7 +114,7 @@ def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[config_fil
     if (real := _real_destinations(after)) != _real_destinations(before):
         lines += [real] if real else []
     lines += [f"warning: {each.text(str(after.configuration.path))}" for each in new_warnings]
-    lines += [f"warning: {text}" for name, text in after.misspelt.items() if name not in before.misspelt]
+    lines += [f"warning: {text}" for name, text in after.doubts.items() if name not in before.doubts]
     lines += [f"warning: {text}" for text in _env_warnings(after) if text not in _env_warnings(before)]
     return [*lines, _generated(after)] if after.generated else lines
 

@@ -29,7 +29,7 @@ class Output:
     """The supervisor's one output stream. All of it goes into `file` too, at every level; requests go into the journal.
 
     Under load, routine lines are left out of the stream and counted. `reader_left` is called once the stream has no
-    reader any more. `notes` has, by source, the cause of a rejection that a new or misspelt secret explains.
+    reader any more. `notes` has, by source, the cause of a rejection that its secret explains, such as a new one.
     """
 
     notes: Mapping[str, str] = MappingProxyType({})

@@ -19,9 +19,9 @@ from deploy.secrets.values import (
     COMMENT,
     as_variables,
     find_missing,
-    misspelt,
     random_text,
     random_values,
+    secret_doubts,
     signing_secrets,
 )
 from deploy.terminal.command_line import CommandParser, HelpText
@@ -199,9 +199,9 @@ class Setup:
     """All settings. `shell` is the environment as found; `environ` adds .env and every secret.
 
     `generated` and `short_secrets` are secrets' names: those that were generated, and those worth a warning. `unset`
-    are the credentials of destinations that are not set: the deliveries to those destinations are held. `misspelt` has
-    a sentence for each secret whose name may be misspelt. `env_warnings` are those about .env, which did not exist
-    where `is_env_file_new`.
+    are the credentials of destinations that are not set: the deliveries to those destinations are held. `doubts`
+    has a sentence for each secret that may not be the one that was meant. `env_warnings` are those about .env, which
+    did not exist where `is_env_file_new`.
     """
 
     options: Options
@@ -213,7 +213,7 @@ class Setup:
     generated: tuple[str, ...]
     short_secrets: tuple[str, ...]
     unset: tuple[Need, ...] = ()
-    misspelt: Mapping[str, str] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)
     env_warnings: tuple[dotenv.DotenvWarning, ...] = ()
     is_env_file_new: bool = False
 
@@ -292,7 +292,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
         generated=tuple(ours),
         short_secrets=found.short,
         unset=tuple(need for need in needed if need.is_credential),
-        misspelt=misspelt(options.env_file, names, (*readers, from_environment(generated)), ours),
+        doubts=secret_doubts(options.env_file, names, {**environ, **generated}, ours),
         env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
         is_env_file_new=is_env_file_new,
     )
@@ -308,7 +308,8 @@ def generated_values(before: Mapping[str, str], setup: Setup) -> dict[str, str]:
 
 
 def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
-    """Return for each source what its secret may explain: it is new, its name is misspelt, or it is faulty in `.env`.
+    """Return for each source what its secret may explain: it is new, it may not be the one that was meant, or
+    it is faulty in `.env`.
 
     `generated` are the secrets that were generated since the start.
     """
@@ -318,8 +319,8 @@ def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
         for secret in [str(entry.get("secret")) for entry in auth_entries(settings)]:
             if variable_name(secret) in env_warnings:
                 notes[source] = env_warnings[variable_name(secret)]
-            elif secret in setup.misspelt:
-                notes[source] = setup.misspelt[secret]
+            elif secret in setup.doubts:
+                notes[source] = setup.doubts[secret]
             elif secret in generated:
                 rule = f"secret {secret!r} was generated just now, because nothing had set {variable_name(secret)}"
                 if setup.is_env_file_new:

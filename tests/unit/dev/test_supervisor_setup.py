@@ -208,18 +208,36 @@ def test_a_start_and_a_change_name_the_destinations_that_get_real_requests(settl
     assert line in changed_lines(before, after)
 
 
-def test_a_misspelt_name_of_a_secret_is_named_at_the_start_by_lint_list_and_explain(
-    settle: SetUp, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pasword", "generated, and nothing reads FORM_PASSWORD in .env: one of the two names may be misspelt"),
+        ("password", "which overrides FORM_PASSWORD; that has another value. Remove the older one"),
+    ],
+    ids=["misspelt", "an older file in the folder of mounted secrets"],
+)
+def test_a_secret_that_may_not_be_the_meant_one_is_named_at_the_start_by_lint_list_and_explain(
+    settle: SetUp,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    text: str,
 ) -> None:
-    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "none"))
+    shell = {"SECRETS_DIR": str(tmp_path / "mounted")}
+    monkeypatch.setenv(*next(iter(shell.items())))
     (tmp_path / ".env").write_text("FORM_PASSWORD=long and random 0123456789\n", encoding="utf-8")
     config = tmp_path / OWN_CONFIG
     config.write_text(CONFIG, encoding="utf-8")
-    assert settle({}).misspelt == {}
-    config.write_text(CONFIG.replace("form-password", "form-pasword"), encoding="utf-8")
-    settle({})
-    setup = settle({})  # at the next start, too
-    text = "generated, and nothing reads FORM_PASSWORD in .env: one of the two names may be misspelt"
+    assert settle(shell).doubts == {}
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted" / "form-password").write_text("long and random 0123456789\n", encoding="utf-8")
+    assert settle(shell).doubts == {}, "the file has the same value"
+    if name == "password":
+        (tmp_path / "mounted" / "form-password").write_text("an older value 0123456789", encoding="utf-8")
+    config.write_text(CONFIG.replace("form-password", f"form-{name}"), encoding="utf-8")
+    settle(shell)
+    setup = settle(shell)  # at the next start, too
     assert text in banner(setup, 1.0)
     places = ["--config", str(config), "--env-file", str(tmp_path / ".env")]
     request = ["--source", "form", "--file", "/dev/null", "-H", "Authorization: Basic eDp5"]

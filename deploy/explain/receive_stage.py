@@ -21,7 +21,7 @@ from functions.receive.sender_address import sender_address
 from functions.receive.source import read_sources
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary
-from shared.event import Event, event_id
+from shared.event import NO_TYPE, Event, event_id
 from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, mappings_at
 from shared.secrets import SecretStore
@@ -305,13 +305,10 @@ def _event_text(events: tuple[Event, ...], settings: JsonObject, note: str | Non
     [event] = events
     names = ("type", "action", "subject", "actor", "time")
     found = ", ".join(f"{name} {value}" for name in names if (value := getattr(event, name)))
-    found = f"{found}; {note}" if note else found
-    if event.type != "received" or "type" not in settings:
-        return found
-    texts = event.data.items() if isinstance(event.data, dict) else ()
-    packed = [name for name, text in texts if isinstance(text, str) and text.lstrip()[:1] in {"{", "["}]
-    advice = f"; the field {packed[0]!r} holds JSON: set `unpack: data.{packed[0]}`" if packed else ""
-    return f"{found} (nothing was found for the source's `type`{advice})"
+    if note:
+        return f"{found}; {note}"
+    is_missing = event.type == NO_TYPE and "type" in settings
+    return f"{found} (nothing was found for the source's `type`)" if is_missing else found
 
 
 def _texts(value: Json) -> list[str]:

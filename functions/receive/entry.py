@@ -46,7 +46,7 @@ async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody)
     except HookchainError as error:
         source = receiver.sources.get(admission.source_name(head.path))
         # To log each request of a flood takes as long as to accept it. Then no time is left for the other sources.
-        if error.code != "queue_full" or receiver.flood_log_limit.take(receiver.clock.now()):
+        if error.code != "queue_full" or receiver.queue_full_lines.take(receiver.clock.now()):
             _log_rejection(source, head, error, started, await _diagnosis(receiver, source, head, error))
         reply = replies.rejection_reply(error, source)
         # A script on a form's own page may read why its form was rejected.
@@ -93,7 +93,7 @@ async def _diagnosis(
     """Return a sentence with the likely cause, for the log only; None if none is known."""
     if error.code not in DIAGNOSED:
         return None
-    if not receiver.diagnosis_limit.take(receiver.clock.now()):
+    if not receiver.explanations.take(receiver.clock.now()):
         return _NOT_DIAGNOSED.format(source.name if source else "NAME")
     # Needed only after a rejection.
     from functions.receive.diagnosis.diagnose import address_cause, diagnose, handshake_cause, other_path

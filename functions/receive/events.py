@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from functions.receive import admission, signed_facts
 from functions.receive.source import Source
-from shared import errors, http, limits, times
+from shared import errors, http, limits, logs, times
 from shared.base64_text import base64_text
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text, event_id
 from shared.jsontext import Json, canonical, texts_json, to_json
@@ -32,6 +32,8 @@ RawParts = dict[str, str | None]
 MAX_WHOLE: Final = 1_024
 """The longest delivery id, in characters, that stands itself in the ids of its items. A longer one is hashed."""
 _FILE: Final = frozenset({"type", "size", "base64"})
+_LIKE_JSON: Final = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\"])")
+"""The beginning of an object, or of a list of objects, lists or texts."""
 
 
 class Item(NamedTuple):
@@ -378,7 +380,26 @@ def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
     return items
 
 
-def no_batch(path: tuple[str, ...], body: Json) -> str | None:
+def note_on(source: Source, data: Json, events: Sequence[Event]) -> str | None:
+    """Return what an operator may have expected otherwise of a request that is accepted; None if nothing."""
+    if source.batch:
+        return _no_batch(source.batch, data)
+    return _packed_json(data) if events[0].type == NO_TYPE else None
+
+
+def _packed_json(data: Json) -> str | None:
+    """Return that the data, in which no type was found, has JSON in a text field; None if it has none."""
+    if not isinstance(data, dict):
+        return None
+    for name, text in data.items():
+        if isinstance(text, str) and _LIKE_JSON.match(text):
+            # A name that may hold more than a name is not logged.
+            field, path = (f"the field {name!r}", name) if logs.is_loggable_name(name) else ("a field", "FIELD")
+            return f"no type was found, and {field} holds JSON: set `unpack: data.{path}`"
+    return None
+
+
+def _no_batch(path: tuple[str, ...], body: Json) -> str | None:
     """Return that the body has no list at the path, so that it is one event; None if it has one."""
     if isinstance(first_value_at(path[: path.index("*")], body), list):
         return None

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from functions.receive import admission, parsing
-from functions.receive.events import SignedRequest, build_events, no_batch
+from functions.receive.events import SignedRequest, build_events, note_on
 from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply
 from functions.receive.source import Source
 from shared import claim_check, errors, jsontext, ports, time_bound
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 CONFIRM_SECONDS: Final = 3.8
 """A sender has its answer within 4 s of the request's arrival."""
 
-EXPLAINED_AT_ONCE: Final = 5.0
+MAX_TOKENS: Final = 5.0
 """The number of rejections in a row that are explained at once, so that an operator who tries a new sender sees the
 cause of each."""
-SECONDS_AN_EXPLANATION: Final = 2.0
+SECONDS_A_TOKEN: Final = 2.0
 """After those, the time from one explained rejection to the next."""
 
 
-class ExplanationLimit:
-    """A token bucket for this process: an explanation costs more than a rejection, and anybody can be rejected."""
+class TokenBucket:
+    """Bounds what this process does for requests that it does not accept, which anybody can send at any rate."""
 
     def __init__(self) -> None:
-        self._left = EXPLAINED_AT_ONCE
+        self._left = MAX_TOKENS
         self._counted_at = 0.0
 
     def take(self, now: float) -> bool:
-        """Return whether one more rejection may be explained, and count it."""
+        """Take a token; return False if none is left."""
         # The difference can be negative if the clock was set back.
         elapsed = max(0.0, now - self._counted_at)
-        self._left = min(EXPLAINED_AT_ONCE, self._left + elapsed / SECONDS_AN_EXPLANATION)
+        self._left = min(MAX_TOKENS, self._left + elapsed / SECONDS_A_TOKEN)
         self._counted_at = now
         if self._left < 1:
             return False
@@ -99,9 +99,11 @@ class Receiver:
     Then the events are made (events) and published. A handshake is answered once what it needs is verified
     (handshakes). Messages of a bus are parsed and checked in the same way (bus).
 
-    blobs        None on a platform without blobs: a large event then travels whole
-    fetch        None offline: no provider's key is fetched, and no subscription confirmed
-    verify_push  None unless a source has a bus that pushes
+    blobs             None on a platform without blobs: a large event then travels whole
+    fetch             None offline: no provider's key is fetched, and no subscription confirmed
+    verify_push       None unless a source has a bus that pushes
+    explanations      takes a token for each rejection whose cause is looked for
+    queue_full_lines  takes a token for each log line about a source that has no place among the unconfirmed
     """
 
     sources: Mapping[str, Source]
@@ -113,8 +115,8 @@ class Receiver:
     limits: Limits = DEFAULT
     fetch: "Fetch | None" = None
     verify_push: "VerifyPush | None" = None
-    diagnosis_limit: ExplanationLimit = field(default_factory=ExplanationLimit)
-    flood_log_limit: ExplanationLimit = field(default_factory=ExplanationLimit)
+    explanations: TokenBucket = field(default_factory=TokenBucket)
+    queue_full_lines: TokenBucket = field(default_factory=TokenBucket)
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
     unconfirmed: Unconfirmed = field(default_factory=Unconfirmed)
 
@@ -161,7 +163,7 @@ class Receiver:
         event_data = _checked(source, parsed.data)
         signed = SignedRequest(source, auth, fields, parsed.by_body) if auth and auth.signs_content else None
         events = build_events(source, request, event_data, now, self.random_id, signed, secrets)
-        accepted = Accepted(source, events, no_batch(source.batch, event_data) if source.batch else None)
+        accepted = Accepted(source, events, note_on(source, event_data, events))
         if source.form and source.form.is_trapped(parsed.data):
             # The reply is made of the events that are not published, so that a robot cannot tell it from any other.
             return Answered(source, accepted_reply(accepted, request), "honeypot")
@@ -242,7 +244,7 @@ class Receiver:
             return DeadLettered(source, error)
         if events:
             await self._confirm(source, self._publish(events, parsed), deadline)
-        return Accepted(source, events, no_batch(source.batch, event_data) if source.batch else None)
+        return Accepted(source, events, note_on(source, event_data, events))
 
     async def _confirm(self, source: Source, publishing: Awaitable[None], deadline: float) -> None:
         """Publish until a time of the event loop. Raises Temporary."""

@@ -10,7 +10,6 @@ from typing import Final
 
 import pytest
 
-from deploy.cli import explain as explain_command
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.sections.catalogue import load_catalogue
@@ -18,7 +17,7 @@ from deploy.explain.receive_stage import explain_receive
 from functions.receive.diagnosis.bodies import is_broken
 from functions.receive.diagnosis.diagnose import PROVIDER_HANDSHAKES
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
-from functions.receive.receive import EXPLAINED_AT_ONCE, SECONDS_AN_EXPLANATION, ExplanationLimit
+from functions.receive.receive import MAX_TOKENS, SECONDS_A_TOKEN, TokenBucket
 from shared.formats import json_body
 from shared.formats.media_type import MediaType
 from shared.http import Request
@@ -312,19 +311,6 @@ def test_the_handshakes_are_those_of_the_catalogue() -> None:
         assert shown[str(place)] == (wanted or True), provider
 
 
-def test_an_older_file_before_the_variable_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "key").write_text("another-older-secret-value", encoding="utf-8")
-    (tmp_path / "hookchain.yaml").write_text(f"sources: {{s: {BEARER}}}\n", encoding="utf-8")
-    (tmp_path / "body.json").write_text("{}", encoding="utf-8")
-    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
-    monkeypatch.setenv("KEY", KEY)
-    command = ["--config", str(tmp_path / "hookchain.yaml"), "--source", "s", "-H", f"Authorization: Bearer {KEY}"]
-    assert explain_command.main([*command, "--file", str(tmp_path / "body.json")]) == 3
-    assert "that has another value. Remove the older one" in " ".join(capsys.readouterr().out.split())
-
-
 def test_a_body_without_the_list_of_its_batch_is_explained_as_one_event() -> None:
     slices = compile_config(parse_config("sources: {s: {auth: none, batch: data.a.*}}\n", "test.yaml", Path()))
     report = explain_receive(Request("POST", "/s", "", (), b"[1]"), slices["receive"], {}, NOW)
@@ -332,14 +318,42 @@ def test_a_body_without_the_list_of_its_batch_is_explained_as_one_event() -> Non
     assert text.endswith("so it is one event; it is itself a list, whose items are `batch: data.*`")
 
 
-def test_a_type_that_was_not_found_in_a_form_names_the_field_that_holds_json() -> None:
-    slices = compile_config(parse_config("sources: {s: {auth: none, type: data.action}}\n", "test.yaml", Path()))
-    request = Request("POST", "/s", "", (FORM,), b"payload=%7B%22action%22%3A%22opened%22%7D")
-    report = explain_receive(request, slices["receive"], {}, NOW)
+PACKED: Final = "payload=%7B%22action%22%3A%22opened%22%7D"
+
+
+UNTYPED: Final = pytest.mark.parametrize(
+    ("settings", "body", "note"),
+    [
+        (
+            "type: data.kind",
+            PACKED,
+            "no type was found, and the field 'payload' holds JSON: set `unpack: data.payload`",
+        ),
+        ("", PACKED, "no type was found, and the field 'payload' holds JSON: set `unpack: data.payload`"),
+        ("", "dGhlX3NlY3JldA9=%5B%7B%7D%5D", "no type was found, and a field holds JSON: set `unpack: data.FIELD`"),
+        ("", "note=%5Burgent%5D&more=%7Bx%7D", ""),
+        ("unpack: data.payload", PACKED, ""),
+    ],
+)
+
+
+@UNTYPED
+async def test_the_log_of_a_form_without_a_type_names_the_field_that_holds_json(
+    settings: str, body: str, note: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    posting = Posting(f"s: {{auth: none{', ' if settings else ''}{settings}}}", {})
+    assert (await posting.send("/s", body.encode(), FORM)).status == 200
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line).get("detail", "") == note
+
+
+@UNTYPED
+def test_explain_names_the_field_that_holds_json(settings: str, body: str, note: str) -> None:
+    config = f"sources: {{s: {{auth: none{', ' if settings else ''}{settings}}}}}\n"
+    slices = compile_config(parse_config(config, "test.yaml", Path()))
+    report = explain_receive(Request("POST", "/s", "", (FORM,), body.encode()), slices["receive"], {}, NOW)
     [text] = [check.text for check in report.stages[0].checks if check.name == "event"]
-    assert (
-        "nothing was found for the source's `type`; the field 'payload' holds JSON: set `unpack: data.payload`" in text
-    )
+    assert text.endswith(f"; {note}" if note else "")
 
 
 DIAGNOSED_SOURCES = """
@@ -397,15 +411,15 @@ async def test_a_flood_of_forgeries_is_rejected_without_a_diagnosis_each(capsys:
         await receiving.send("/hub", SMALL_BODY, ("x-hub-signature-256", "sha256=00"))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 20
-    assert sum("Why:" in line for line in lines) == EXPLAINED_AT_ONCE
+    assert sum("Why:" in line for line in lines) == MAX_TOKENS
     assert all("`hookchain explain --source hub` prints it" in line for line in lines if "Why:" not in line)
 
 
-def test_the_ration_grows_again_with_time() -> None:
-    ration, now = ExplanationLimit(), 1_790_000_000.0
-    assert [ration.take(now) for _ in range(6)] == [True] * 5 + [False]
-    assert not ration.take(now + SECONDS_AN_EXPLANATION - 0.1)
-    assert [ration.take(now + 2 * SECONDS_AN_EXPLANATION) for _ in range(3)] == [True, True, False]
+def test_a_token_bucket_fills_again_with_time() -> None:
+    bucket, now = TokenBucket(), 1_790_000_000.0
+    assert [bucket.take(now) for _ in range(6)] == [True] * 5 + [False]
+    assert not bucket.take(now + SECONDS_A_TOKEN - 0.1)
+    assert [bucket.take(now + 2 * SECONDS_A_TOKEN) for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(("items", "most"), [(1, 100), (30_000, 4)])

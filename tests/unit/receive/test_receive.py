@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.receive.receive import EXPLAINED_AT_ONCE, MAX_UNCONFIRMED
+from functions.receive.receive import MAX_TOKENS, MAX_UNCONFIRMED
 from shared.claim_check import checked_out
 from shared.errors import HookchainError, Temporary
 from shared.event import Event, event_id
@@ -319,7 +319,7 @@ async def test_a_source_that_floods_is_told_to_send_again_and_another_is_not(
     told = next(reply for each in flood if (reply := each.result()).status == 503)
     assert (code(told), header(told, "retry-after")) == ("unavailable", "5")
     logged = [line for line in capsys.readouterr().out.splitlines() if "queue_full" in line]
-    assert len(logged) == EXPLAINED_AT_ONCE
+    assert len(logged) == MAX_TOKENS
     assert (await posting.send("/loud")).status == 200
 
 

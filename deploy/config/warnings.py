@@ -57,6 +57,22 @@ _EQUALITY: Final = frozenset({"eq", "ne"})
 _FUNCTIONS_TO_NUMBERS: Final = frozenset({"abs", "avg", "ceil", "floor", "length", "sum", "to_number"})
 _MAX_NAMED: Final = 5
 _VOCABULARIES: Final = "https://json-schema.org/draft/2020-12/"
+SHORTEST_SECONDS: Final = {
+    "alerts.every": (60, "m"),
+    "destinations.*.breaker.max_pause": (10, "m"),
+    "destinations.*.breaker.pause": (10, "m"),
+    "destinations.*.digest.every": (60, "m"),
+    "destinations.*.expires_after": (60, "h"),
+    "retention.bodies": (3_600, "d"),
+    "retention.dead_letters": (3_600, "d"),
+    "retention.events": (3_600, "d"),
+    "sources.*.silence.after": (300, "m"),
+    "sources.*.tolerance": (10, "m"),
+    "subscribers.disable_after": (3_600, "d"),
+    "*.deduplicate.window": (60, "m"),
+}
+"""The settings that are seldom as short as a number without a unit says: from how many seconds on such a number is
+plausible, and the unit that was probably meant."""
 Rule: TypeAlias = tuple[DocumentPath, str]
 """The place of a warning, and what it says."""
 
@@ -72,6 +88,7 @@ def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -
         *_chain_rules(program),
         *_destination_rules(config),
         *_retention_rules(file, slices["notify"]),
+        *_unit_rules((), file.document),
     ]
     found = {fault_at(file, path, rule) for path, rule in rules}
     return sorted({*found, *misleading_values(file), *subscribers_warnings(file)})
@@ -140,6 +157,18 @@ def _retention_rules(file: ConfigFile, notify: JsonObject) -> Iterator[Rule]:
     """Yield a warning where `bodies` is set, and does not decide how long a large body is kept."""
     if "bodies" in file.mapping("retention") and (rule := retention_warning(retention_of(notify), notify)):
         yield ("retention", "bodies"), rule
+
+
+def _unit_rules(path: DocumentPath, value: Json) -> Iterator[Rule]:
+    """Yield the durations without a unit that are too short to be meant in seconds."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _unit_rules((*path, key), item)
+    elif str(value).isdecimal():
+        dotted = ".".join(map(str, path))
+        for pattern, (least, unit) in SHORTEST_SECONDS.items():
+            if fnmatch.fnmatchcase(dotted, pattern) and int(str(value)) < least:
+                yield path, f"{value} without a unit is {duration_text(int(str(value)))}; did you mean {value}{unit}?"
 
 
 def source_warnings(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:

@@ -1,11 +1,15 @@
-"""What lint says of routes and chains that no one means to write."""
+"""What lint says of routes, chains and durations that no one means to write."""
 
+import ast
 import json
+from typing import Final
 
 import pytest
 
 from deploy.cli.lint import unused_secrets
+from deploy.config.warnings import SHORTEST_SECONDS
 from tests.fakes.configurations import warnings_of_text
+from tests.processes import ROOT
 
 CONFIG = """\
 sources:
@@ -265,3 +269,55 @@ def test_a_sign_that_begins_no_comment_and_a_comment_are_no_warning(subject: str
     written = f"\n    email:\n      to: [team]\n      subject: {subject}"
     text = CONFIG.replace(" {email: {to: [team], subject: x}}", written)
     assert [fault.rule for fault in warnings_of_text(text) if "comment" in fault.rule] == []
+
+
+UNITS: Final = {
+    "alerts.every": "alerts: {to: people, every: DURATION}",
+    "destinations.*.breaker.max_pause": "breaker: {pause: 1s, max_pause: DURATION}",
+    "destinations.*.breaker.pause": "breaker: {pause: DURATION}",
+    "destinations.*.digest.every": "digest: {every: DURATION}",
+    "destinations.*.expires_after": "expires_after: DURATION",
+    "retention.bodies": "retention: {bodies: DURATION}",
+    "retention.dead_letters": "retention: {dead_letters: DURATION}",
+    "retention.events": "retention: {events: DURATION}",
+    "sources.*.silence.after": "silence: {after: DURATION, to: people}",
+    "sources.*.tolerance": "tolerance: DURATION",
+    "subscribers.disable_after": "subscribers: {disable_after: DURATION}",
+    "*.deduplicate.window": "steps: [{deduplicate: {key: data.id, window: DURATION}}, {chain: clean}]",
+}
+"""Each setting of the table, as a configuration writes it."""
+IN_SECONDS: Final = {"cached", "leeway", "max_wait", "retry", "timeout", "ttl", "wait", "within"}
+"""The durations that may be a few seconds."""
+PLACES: Final = {
+    "sources": ("shop: {auth: none}", "shop: {{provider: stripe, secret: shop-key, {}}}"),
+    "*": ("steps: clean", "{}"),
+    "destinations": ("subject: x}}", "subject: x}}, retry: [], {}}}"),
+    "subscribers": ("  people:", "  own: {{subscribers: {{tenant: data.id}}}}\n  people:"),
+}
+
+
+@pytest.mark.parametrize(("pattern", "setting"), UNITS.items())
+def test_a_duration_without_a_unit_that_is_too_short_to_be_meant_is_named(pattern: str, setting: str) -> None:
+    least, unit = SHORTEST_SECONDS[pattern]
+    short = 60 if pattern.endswith("silence.after") else 1 if "breaker" in pattern else least // 2
+    section = pattern.partition(".")[0]
+    old, new = PLACES.get(section, ("", ""))
+    for written, is_named in ((f"{short}", True), (f"'{short}'", True), (f"{short}s", False), (f"{least}", False)):
+        line = setting.replace("DURATION", written)
+        text = CONFIG.replace(old, new.format(line)) if old else CONFIG
+        text = text if "{}" in new else f"{text}{line}\n"
+        found = [each.rule for each in warnings_of_text(text) if "without a unit" in each.rule]
+        assert [rule.partition("did you mean ")[2] for rule in found] == [f"{short}{unit}?"] * is_named
+
+
+def test_each_duration_of_the_configuration_is_seconds_or_has_a_shortest_plausible_value() -> None:
+    fields = [
+        node.target.id
+        for top in ("deploy/config", "functions")
+        for path in (ROOT / top).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        if any(getattr(each, "id", getattr(each, "attr", "")) == "Seconds" for each in ast.walk(node.annotation))
+    ]
+    assert UNITS.keys() == SHORTEST_SECONDS.keys()
+    assert set(fields) == IN_SECONDS | {pattern.rpartition(".")[2] for pattern in SHORTEST_SECONDS}

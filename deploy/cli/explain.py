@@ -100,7 +100,9 @@ def explained(options: argparse.Namespace) -> Report:
         secret_advice = _secret_causes(options, found, report.source)
         is_open = any(map(leaves_secret_open, report.advice))
         if secret_advice and (is_open or not report.advice):
-            report = replace(report, advice=secret_advice)
+            # A signature can be wrong for other reasons too.
+            kept = report.advice if report.code == "signature_mismatch" else ()
+            report = replace(report, advice=(*kept, *secret_advice))
     seen = KnownOwners(state_folder() / "owners.db")
     states = asyncio.run(_states(found.slices["notify"])) if report.events else {}
     situation = Situation(now, states, _local_endpoints())

@@ -77,7 +77,7 @@ class Output:
         note = self.notes.get(str(document.get("source"))) if document.get("code") in SECRET_CODES else None
         if note is None:
             return False
-        document["detail"] = with_secret_note(str(document.get("detail", "")), note)
+        document["detail"] = with_secret_note(str(document.get("detail", "")), note, str(document.get("code")))
         return True
 
     def _is_worth_showing(self, severity: str) -> bool:
@@ -114,10 +114,15 @@ class Output:
             pass
 
 
-def with_secret_note(detail: str, note: str) -> str:
-    """Return a rejection's detail with the note as its cause, if its own cause leaves open which secret was used."""
+def with_secret_note(detail: str, note: str, code: str) -> str:
+    """Return a rejection's detail with the note as its cause, if its own cause leaves open which secret was used.
+
+    A signature can be wrong for other reasons too: then its own cause stays, before the note.
+    """
     finding, _, cause = detail.partition(WHY)
-    return f"{finding}{WHY}{note}" if leaves_secret_open(cause) else detail
+    if not leaves_secret_open(cause):
+        return detail
+    return f"{detail}. Note: {note}" if code == "signature_mismatch" else f"{finding}{WHY}{note}"
 
 
 class RequestFeed:

@@ -81,7 +81,8 @@ def _json(body: bytes) -> Iterator[Variant]:
     except (ValueError, RecursionError):
         return
     seen = {body}
-    for cause, written in rewritten:
+    with_newline = [(f"{cause}, and a newline at its end", written + b"\n") for cause, written in rewritten]
+    for cause, written in (*rewritten, *with_newline):
         if written not in seen:
             seen.add(written)
             yield f"{_REENCODED} ({cause})", written

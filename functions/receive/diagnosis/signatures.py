@@ -27,8 +27,8 @@ from shared.signatures.signing import ALGORITHMS, ENCODINGS, encoded, matches_an
 if TYPE_CHECKING:
     from shared.signatures.standard_webhooks import StandardWebhooksScheme
 
-DIFFERENT_SECRET: Final = "the sender uses a different secret"  # noqa: S105 a sentence
-"""Part of each cause that blames the secret without proof. `leaves_secret_open` finds those causes by it."""
+DIFFERENT_SECRET: Final = "the sender may use a different secret"  # noqa: S105 a sentence
+"""Part of each cause that has no proof. `leaves_secret_open` finds those causes by it."""
 ANY_TIME_SECONDS: Final = 10**12
 _PAIRS: Final = ("whpk_", "whsk_")
 _STANDARD: Final[Content] = parse_content("{id}.{timestamp}.{body}")
@@ -96,7 +96,8 @@ MAX_PARSED_BYTES: Final = 65_536
 SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
 _NOTHING: Final = (
     f"none of the usual encodings, algorithms and contents gives this signature: {DIFFERENT_SECRET}, such as its"
-    " test-mode secret, or {} was changed on the way{}. Compare the secret with the sender's settings first"
+    " test-mode secret, or {} was changed on the way, perhaps more than once{}. Compare the secret with the sender's"
+    " settings first"
 )
 _ASYMMETRIC: Final = frozenset({"ed25519", "ecdsa", "rsa"})
 _OTHER_KEY: Final = (

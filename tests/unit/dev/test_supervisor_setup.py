@@ -274,7 +274,10 @@ def test_what_is_seldom_meant_in_dotenv_is_named_at_the_start_after_a_change_and
         assert text in note
         cut = "the value as the password has this source's secret in it, and more before or after it"
         for cause in (cut, TOO_LARGE):
-            assert with_secret_note(f"the password is wrong{WHY}{cause}", note).endswith(note)
+            assert with_secret_note(f"no{WHY}{cause}", note, "password_mismatch") == f"no{WHY}{note}"
+            # A signature can be wrong for other reasons too.
+            kept = with_secret_note(f"no{WHY}{cause}", note, "signature_mismatch")
+            assert kept == f"no{WHY}{cause}. Note: {note}"
 
 
 def test_the_line_to_try_has_the_secret_that_the_functions_read_first(settle: SetUp, tmp_path: Path) -> None:
@@ -299,7 +302,7 @@ def test_a_new_secret_is_the_cause_of_a_rejection(tmp_path: Path, capsys: pytest
     output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
     output.notes = {"form": "it is new"}
     line = {"severity": "WARNING", "message": "rejected", "code": "password_mismatch", "source": "form"}
-    detail = "no. Why: the sender uses a different secret, such as"
+    detail = "no. Why: the sender may use a different secret, such as"
     output.append_lines("receive", [to_json({**line, "detail": detail})])
     output.close()
     assert '"no. Why: it is new"' in " ".join(capsys.readouterr().out.split())

@@ -108,6 +108,10 @@ SIGNATURES: Final[dict[str, tuple[list[tuple[str, str]], str]]] = {
         [("x-sig", hmac.digest(BODY, KEY.encode(), "sha256").hex())],
         "has exchanged the secret",
     ),
+    "two changes of the body": (
+        [signed('{"a": 1}\n')],
+        "a space after commas and colons, and a newline at its end",
+    ),
     "underscores": ([signed('{"a":1}', "x_sig")], "a right signature stands in the header x_sig"),
     "quotation marks around the key": ([mac_with(f"'{KEY}'".encode())], "has quotation marks around it"),
     "the secret in another header": ([("authorization", KEY)], "the secret itself stands in the header authorization"),

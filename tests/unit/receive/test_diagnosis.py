@@ -138,7 +138,7 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, str]]] = [
     ),
     (HEADER, f"{KEY} ", posted(BODY, ("x-token", KEY)), "white space around it"),
     (TOKENS, KEY, tokens(KEY, f"{KEY} "), "is right, except for white space around it"),
-    (TOKENS, KEY, tokens(KEY, "another"), "is not this source's secret: the sender uses a different secret"),
+    (TOKENS, KEY, tokens(KEY, "another"), "is not this source's secret: the sender may use a different secret"),
     (TOKENS, KEY, tokens(KEY, ""), "at data.items.*.token of each item, and not every one has it"),
     (
         {**TOKEN, "prefix": "Bearer "},

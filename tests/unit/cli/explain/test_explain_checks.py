@@ -41,6 +41,17 @@ def test_a_rejected_request_names_the_check_and_what_comes_behind_it_was_never_m
     assert "ends in a newline that was not signed" in str(report["advice"])
 
 
+def test_what_is_known_of_the_secret_does_not_hide_the_other_causes_of_a_wrong_signature(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "github-secret").write_text("an older secret of some length")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    assert explained(BODY, "--source", "github", "-H", signed(BODY), "--json") == 3
+    advice = str(document(capsys)["advice"])
+    assert "the body was changed on the way" in advice
+    assert "which overrides GITHUB_SECRET; that has another value" in advice
+
+
 @pytest.mark.parametrize(
     ("expires", "code", "signature", "message"),
     [

@@ -96,25 +96,30 @@ def running(
     log_level: str = "WARNING",
     base: int | None = None,
     root: Path = ROOT,
+    *,
+    serves: bool = False,
 ) -> Iterator[Stack]:
     """The whole pipe, until the block ends; None is the mode without a file. It prints into `<folder>/output`.
 
     `base` is the first of its ports, from `free_base`, for those who must know it before; `root` is the checkout.
+    `serves`: it is `hookchain serve`.
     """
     path = folder / "hookchain.yaml"
     path.write_text(config or "", encoding="utf-8")
+    if serves:
+        (folder / "env").touch(mode=0o600)
     base, state = base or free_base(), folder / "state"
     command = [
         sys.executable,
         "-m",
         "deploy.cli",
-        "dev",
+        "serve" if serves else "dev",
         "--config",
         str(path) if config else "none",
         "--port-base",
         str(base),
     ]
-    command += ["--state", str(state), "--env-file", str(folder / "env"), "--no-reload"]
+    command += ["--state", str(state), "--env-file", str(folder / "env"), *([] if serves else ["--no-reload"])]
     command += ["--log-level", log_level, *arguments]
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, cwd=root, env={**os.environ, **environ}, stdout=output, stderr=output)

@@ -23,6 +23,7 @@ class Command:
 GROUPS: Final = {
     "Start": {
         "dev": Command("deploy.cli.dev:main", "Run everything on this machine, without a cloud account"),
+        "serve": Command("deploy.cli.serve:main", "Run everything on a machine of your own, for production"),
         "init": Command("deploy.cli.init:main", "Write deploy/hookchain.yaml from a recipe"),
         "lint": Command("deploy.cli.lint:main", "Validate the configuration and list every fault with its line"),
         "test": Command("deploy.cli.test:main", "Run the tests that the configuration defines"),

@@ -46,6 +46,18 @@ def recipients_as_senders(notify: JsonObject, environ: Mapping[str, str]) -> Ite
                 yield f"destination {name!r}: {rule}. The mail service must have verified this address; {advice}"
 
 
+def without_sender(notify: JsonObject, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a fault for each destination whose mails have no sender."""
+    for name, destination in mappings_at(notify, "destinations").items():
+        settings = mapping_at(destination, "settings")
+        if destination.get("kind") == "email":
+            own = settings.get("from")
+            recipients = [str(each) for each in list_at(settings, "to")]
+            sender = email.sender_of(None if own is None else str(own), environ.get("EMAIL_FROM"), recipients)
+            if not isinstance(sender, mail.Address):
+                yield f"destination {name!r}: {sender.reason}"
+
+
 def mail_settings_fault(environ: Mapping[str, str]) -> str | None:
     """Return the fault, or None. It never contains the URL, which may contain a password."""
     try:

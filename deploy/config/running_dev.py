@@ -62,7 +62,9 @@ class PortsTaken(Exception):
     """A port is in use. The text names the port, the program if it is known, and what to do."""
 
 
-def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> None:
+def require_free(
+    base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None], command: str = "make dev"
+) -> None:
     """Require what subscribers need too, because the first may be added while `hookchain dev` runs. Raises
     PortsTaken."""
     busy = {name: port for name, port in ports_from(base, has_subscribers=True).named().items() if not is_free(port)}
@@ -75,7 +77,7 @@ def require_free(base: int, is_free: Callable[[int], bool], owner: Callable[[int
     ]
     advice = "Stop that program, or move all ports"
     free = next(_free_bases(is_free), None)
-    lines.append(f"{advice}: PORT_BASE={free} make dev" if free else f"{advice} with PORT_BASE.")
+    lines.append(f"{advice}: PORT_BASE={free} {command}" if free else f"{advice} with PORT_BASE.")
     raise PortsTaken("\n".join(lines))
 
 
@@ -140,13 +142,14 @@ def write_dev_file(
     aws: Mapping[str, str] | None = None,
     env_file: Path | None = None,
     reloads: bool = True,
+    is_production: bool = False,
 ) -> None:
     """Write the file.
 
     `config` is None in the mode without a file. `sends_mail`: mails are sent to people. `by_name`: `hookchain dev` was
     started with the name of its configuration. `faults`: why the files as they are now are not the ones served.
     `aws`: the environment of a function, where the functions run on the local AWS. `reloads`: a configuration that
-    changes is served at once.
+    changes is served at once. `is_production`: `hookchain serve` runs, not `hookchain dev`.
     """
     document: Json = {
         "process": os.getpid(),
@@ -159,6 +162,7 @@ def write_dev_file(
         "faults": faults,
         "aws": None if aws is None else dict(aws),
         "env_file": None if env_file is None else str(env_file.absolute()),
+        "production": is_production,
         "unchanged_since": None if reloads or config is None else time.time(),
     }
     descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -173,6 +177,11 @@ def read_hint(state: Path) -> Hint | None:
     if document is None:
         return None
     return Hint(str(document.get("trial", "")), tuple(map(str, list_at(document, "sources"))))
+
+
+def is_production(state: Path) -> bool:
+    """Return whether what runs with the state folder is `hookchain serve`."""
+    return value_at(read_dev_file(state), "production") is True
 
 
 def is_sending_mail(state: Path) -> bool:
@@ -214,6 +223,8 @@ def outdated(state: Path) -> str:
     since, config = document.get("unchanged_since"), str(document.get("config"))
     with suppress(OSError):  # the file is gone: what is served is not older than it
         if isinstance(since, float) and Path(config).stat().st_mtime > since:
+            if document.get("production"):
+                return f"{config} has changed since `hookchain serve` read it: send it SIGHUP to serve it"
             return f"{config} has changed since `hookchain dev --no-reload` read it: restart that to serve it"
     return ""
 
@@ -241,3 +252,18 @@ def _is_alive(process: Json) -> bool:
 
 def remove_dev_file(state: Path) -> None:
     (state / FILE_NAME).unlink(missing_ok=True)
+
+
+PAUSE_FILE: Final = "restored.json"
+"""In a state folder that `hookchain restore` made: nothing is delivered until `hookchain resume --all` removes it."""
+
+
+def pause_of(state: Path) -> JsonObject | None:
+    """Return what `restore` has written of the backup, or None if nothing is paused by it."""
+    try:
+        document: Json = json.loads((state / PAUSE_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        document = {}
+    return mapping_at(document)

@@ -41,7 +41,18 @@ class Failed(Exception):
         self.exit_code = exit_code
 
 
-async def serve(port: int, state: Path, faults: jsontext.Json, stopped: asyncio.Event) -> None:
+async def serve_bus(port: int, state: Path, stopped: asyncio.Event, *, is_paused: bool) -> None:
+    """Serve Pub/Sub alone until `stopped` is set, as `hookchain serve` needs it. Raises Failed."""
+    try:
+        pubsub = PubSub(state)
+    except (sqlite3.Error, OSError) as error:
+        raise Failed(EXIT_STATE, f"the state in {state} cannot be used: {error}") from error
+    await _serve_app(_app(pubsub), pubsub, port, stopped, is_paused, "the bus answers")
+
+
+async def serve(
+    port: int, state: Path, faults: jsontext.Json, stopped: asyncio.Event, *, is_paused: bool = False
+) -> None:
     """Serve until `stopped` is set. Raises Failed."""
     try:
         pubsub = PubSub(state)
@@ -51,26 +62,39 @@ async def serve(port: int, state: Path, faults: jsontext.Json, stopped: asyncio.
         raise Failed(EXIT_STATE, f"the state in {state} cannot be used: {error}") from error
     sendgrid = SendGrid(mailbox)
     fault_routes = FaultRoutes(pubsub.plan, sendgrid.faults)
+    app = _app(pubsub)
+    app.add_routes(fault_routes.routes())
+    app.add_subapp("/v3", sendgrid.app())
+    app.add_subapp("/v4", EmulatedSheets(sheets, state).app())
+    with closing(mailbox), closing(sheets):
+        _set_faults(fault_routes, faults)
+        message = "the emulated Pub/Sub, SendGrid and Google Sheets answer"
+        await _serve_app(app, pubsub, port, stopped, is_paused, message)
+
+
+def _app(pubsub: PubSub) -> web.Application:
     # The outermost application's limit is the one that applies; each API rejects larger bodies with its own message.
     app = web.Application(middlewares=[local_server.local_only], client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/", _ready)
     app.router.add_get(EMULATED_KEYS_PATH, lambda _: _push_keys(pubsub))
-    app.add_routes(fault_routes.routes())
     app.add_subapp("/v1", PubSubApi(pubsub).app())
-    app.add_subapp("/v3", sendgrid.app())
-    app.add_subapp("/v4", EmulatedSheets(sheets, state).app())
+    return app
+
+
+async def _serve_app(
+    app: web.Application, pubsub: PubSub, port: int, stopped: asyncio.Event, is_paused: bool, message: str
+) -> None:
+    """Raises Failed."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    with closing(mailbox), closing(sheets):
-        try:
-            _set_faults(fault_routes, faults)
-            await _listen(runner, port)
-            pending_count = pubsub.start()
-            message = f"the emulated Pub/Sub, SendGrid and Google Sheets answer on http://{HOST}:{port}"
-            logs.log("INFO", message, count=pending_count or None)
-            await stopped.wait()
-        finally:
-            await runner.cleanup()
-            await pubsub.stop()
+    try:
+        await _listen(runner, port)
+        pubsub.plan.is_paused = is_paused
+        pending_count = pubsub.start()
+        logs.log("INFO", f"{message} on http://{HOST}:{port}", count=pending_count or None)
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+        await pubsub.stop()
 
 
 async def _ready(_: web.Request) -> web.Response:
@@ -121,11 +145,17 @@ def _parser() -> argparse.ArgumentParser:
         help='faults on demand, such as \'{"seed": 7, "bus": {"duplicate": 0.05}, "mail": {"unplugged": true}}\'; '
         "change it while running with POST /emulator/faults",
     )
+    parser.add_argument("--bus-only", action="store_true", help="serve Pub/Sub only, without faults on demand")
+    parser.add_argument("--paused", action="store_true", help="accept messages and push none")
     return parser
 
 
 async def _run(options: argparse.Namespace) -> None:
-    await serve(options.port, options.state, options.faults, local_server.stopped_by_signal())
+    stopped = local_server.stopped_by_signal()
+    if options.bus_only:
+        await serve_bus(options.port, options.state, stopped, is_paused=options.paused)
+    else:
+        await serve(options.port, options.state, options.faults, stopped, is_paused=options.paused)
 
 
 def _runner() -> Callable[[Coroutine[None, None, None]], None]:

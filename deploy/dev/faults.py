@@ -67,10 +67,11 @@ AT_ONCE: Final = Arrival()
 
 @dataclass(slots=True)
 class FaultPlan:
-    """The bus's faults, and the generator that chooses what they hit."""
+    """The bus's faults, and the generator that chooses what they hit. `is_paused`: nothing is pushed."""
 
     faults: Faults = field(default_factory=Faults)
     generator: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 -- dice for faults
+    is_paused: bool = False
 
     def rejects_publish(self) -> bool:
         return self._happens(self.faults.unavailable)

@@ -33,11 +33,15 @@ _ROOT: Final = 0
 
 
 class LocalSite(web.BaseSite):
-    """A port of 127.0.0.1 for a runner. `start` raises OSError if the port is taken."""
+    """A port of 127.0.0.1 for a runner. `start` raises OSError if the port is taken.
 
-    def __init__(self, runner: web.AppRunner, port: int) -> None:
+    `any_user`: every user of this machine may connect, because the application asks for a password.
+    """
+
+    def __init__(self, runner: web.AppRunner, port: int, *, any_user: bool = False) -> None:
         super().__init__(runner)
         self._port = port
+        self._any_user = any_user
 
     @property
     def name(self) -> str:
@@ -49,7 +53,8 @@ class LocalSite(web.BaseSite):
         assert make_http is not None
         loop = asyncio.get_running_loop()
         listener = listening_socket(self._port)
-        self._server = await loop.create_server(lambda: OwnerCheck(make_http), sock=listener, backlog=self._backlog)
+        make_protocol = make_http if self._any_user else lambda: OwnerCheck(make_http)
+        self._server = await loop.create_server(make_protocol, sock=listener, backlog=self._backlog)
 
 
 def listening_socket(port: int) -> socket.socket:
@@ -150,6 +155,16 @@ async def local_only(
 
 
 @web.middleware
+async def same_site_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Reject what `local_only` rejects, but under any name of this machine: a proxy has a name of its own."""
+    if reason := _foreign_reason(request.method, request.host, request.headers):
+        raise web.HTTPForbidden(text=reason + "\n")
+    return await handler(request)
+
+
+@web.middleware
 async def no_pages(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
@@ -173,6 +188,10 @@ def rejection_reason(method: str, host: str, headers: Mapping[str, str]) -> str 
     """
     if not is_local(f"//{host}"):
         return "This local service answers requests for localhost only."
+    return _foreign_reason(method, host, headers)
+
+
+def _foreign_reason(method: str, host: str, headers: Mapping[str, str]) -> str | None:
     origin = headers.get("Origin")
     if origin is not None and _netloc(origin) != host:
         return FOREIGN_PAGE

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.page_token import page_token, page_url
-from deploy.config.running_dev import FILE_NAME, read_aws_environ
+from deploy.config.running_dev import FILE_NAME, HOST, is_production, pause_of, read_aws_environ
 from deploy.dev.probe import request_status
 from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.pubsub.store import read_waiting
@@ -28,6 +28,10 @@ def local_version(folder: Path) -> Version:
     since = (folder / FILE_NAME).stat().st_mtime
     silent = asyncio.run(silent_processes(ports.named()))
     trouble = f"no answer from {', '.join(silent)}: hookchain logs" if silent else ""
+    if is_production(folder):
+        if pause_of(folder) is not None:
+            trouble = trouble or "restored from a backup, delivers nothing yet: hookchain resume --all"
+        return Version("hookchain serve", f"http://{HOST}:{ports.inspector}/", since, trouble)
     name = "hookchain dev" if read_aws_environ(folder) is None else "hookchain dev, local AWS"
     return Version(name, page_url(ports.inspector, page_token(folder)), since, trouble)
 

@@ -13,6 +13,7 @@ from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
 
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
+MAIL_SECRETS: Final = (email.API_KEY, SMTP_PASSWORD)
 _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destination"}
 
 

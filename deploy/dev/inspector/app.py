@@ -22,6 +22,7 @@ from deploy.config.running_dev import HOST, config_faults, read_hint
 from deploy.dev.caught import open_caught
 from deploy.dev.inspector import api, caught_api, journal_upkeep, server, sources_api, steps_api
 from deploy.dev.local_server import stopped_by_signal
+from deploy.dev.supervisor.processes import PAGE_PASSWORD
 from deploy.history import aws_ports, cloud_journal, local, local_journal, status
 from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.local.blobs import LocalBlobs
@@ -31,6 +32,7 @@ from shared.cloud.local.journal import FILE_NAME, LocalJournal
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
+from shared.secrets import from_environment, from_folder, split_values
 from shared.settings import DEFAULT_STATE, Settings, read_settings
 
 TICK_SECONDS: Final = 0.5
@@ -48,10 +50,11 @@ async def serve(
     is_up: Callable[[str], None] = lambda _: None,
     *,
     is_aws: bool = False,
+    passwords: tuple[str, ...] | None = None,
 ) -> None:
     """Serve the page of a state folder until `stopped` is set. `is_up` gets the page's URL once it answers.
 
-    Raises OSError if the port is taken.
+    `passwords` as in PageAccess. Raises OSError if the port is taken.
     """
     token = page_token(state)
 
@@ -64,7 +67,8 @@ async def serve(
     else:
         settings = read_settings({"PUBSUB_EMULATOR_HOST": DEFAULT_APIS, **environ})
         async with open_backend(state, settings.emulator_host or DEFAULT_APIS, settings) as local_backend:
-            await server.serve_app(make_app(local_backend, token), port, stopped, announce)
+            app = make_app(local_backend, token, passwords)
+            await server.serve_app(app, port, stopped, announce, any_user=passwords is not None)
 
 
 @asynccontextmanager
@@ -130,9 +134,9 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
             await asyncio.sleep(0)  # lets their connections close
 
 
-def make_app(backend: api.LocalBackend, token: str) -> web.Application:
+def make_app(backend: api.LocalBackend, token: str, passwords: tuple[str, ...] | None = None) -> web.Application:
     upkeep = (partial(journal_upkeep.update_index, backend), partial(journal_upkeep.repair_journal, backend))
-    return _dev_app(backend, token, PLOT_SECONDS, upkeep)
+    return _dev_app(backend, token, PLOT_SECONDS, upkeep, passwords=passwords)
 
 
 def make_aws_app(backend: api.DevBackend, token: str) -> web.Application:
@@ -145,23 +149,30 @@ def _dev_app(
     plot_seconds: float,
     tasks: Sequence[Callable[[], Awaitable[None]]] = (),
     counted_events: int | None = None,
+    passwords: tuple[str, ...] | None = None,
 ) -> web.Application:
-    """Return the application. Its counts are of the newest `counted_events`; None: of all events."""
+    """Return the application. Its counts are of the newest `counted_events`; None: of all events.
+
+    With `passwords`, it is the one of `hookchain serve`, which catches nothing.
+    """
+    catches = passwords is None
+    sink = server.BoardDocument("sink", server.Pace(1.0), partial(caught_api.sink_state, backend))
+    overview = partial(_overview, backend, counted_events, catches=catches)
     documents = (
-        server.BoardDocument("overview", server.Pace(backend.tick_seconds), lambda: _overview(backend, counted_events)),
+        server.BoardDocument("overview", server.Pace(backend.tick_seconds), overview),
         server.BoardDocument("plots", server.Pace(plot_seconds), partial(server.plots, backend)),
-        server.BoardDocument("sink", server.Pace(1.0), partial(caught_api.sink_state, backend)),
+        *([sink] if catches else []),
         server.BoardDocument("hint", server.Pace(5.0), lambda: asyncio.to_thread(hint_document, backend.state)),
     )
-    access = server.PageAccess(token, lambda: events_advice(backend.state))
+    access = server.PageAccess(token, lambda: events_advice(backend.state), passwords)
     outside = sources_api.OutsideFacts(partial(sources_api.read_local_outside, backend.state))
     app = server.base_app(backend, server.Board(documents), access, outside, tasks)
     app[api.LOCAL] = backend
-    app.add_routes([*caught_api.CAUGHT_ROUTES, *steps_api.STEPS_ROUTES])
+    app.add_routes([*(caught_api.CAUGHT_ROUTES if catches else []), *steps_api.STEPS_ROUTES])
     return app
 
 
-async def _overview(backend: api.DevBackend, counted_events: int | None) -> JsonObject:
+async def _overview(backend: api.DevBackend, counted_events: int | None, *, catches: bool) -> JsonObject:
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
     counts = await backend.read(lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count()))
     statuses, totals, mail_count = counts
@@ -171,8 +182,8 @@ async def _overview(backend: api.DevBackend, counted_events: int | None) -> Json
         **({} if counted_events is None else {"newest": counted_events}),
         "rejected": totals.rejected,
         "dead_letters": totals.dead_letters,
-        "mail": mail_count,
-        "sheet_rows": await backend.read(backend.caught.sheets.count) if sheets else None,
+        "mail": mail_count if catches else None,
+        "sheet_rows": await backend.read(backend.caught.sheets.count) if sheets and catches else None,
         "config_faults": config_faults(backend.state),
         "held": await status.held_destinations(backend.ledger, backend.destinations(), time.time()),
     }
@@ -190,6 +201,13 @@ def hint_document(state: Path) -> JsonObject:
     return {**found, "subscribers": local.read_slice(state, "subscribe") is not None}
 
 
+def page_passwords(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of the secret for the page, newest first; none if it is not set."""
+    readers = from_folder(read_settings(environ).secrets_folder), from_environment(environ)
+    text = next((found for read in readers if (found := read(PAGE_PASSWORD)) is not None), "")
+    return tuple(split_values(text))
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m deploy.dev.inspector.app", description="The page of hookchain dev.")
     parser.add_argument(
@@ -197,10 +215,14 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--state", type=Path, default=Path(DEFAULT_STATE), help="the state folder of hookchain dev")
     parser.add_argument("--aws", action="store_true", help="read the local AWS that the environment names")
+    parser.add_argument("--production", action="store_true", help="serve the page of hookchain serve, by password")
     options = parser.parse_args(arguments)
+    passwords = page_passwords(os.environ) if options.production else None
 
     async def run() -> None:
-        await serve(options.port, options.state, os.environ, stopped_by_signal(), is_aws=options.aws)
+        await serve(
+            options.port, options.state, os.environ, stopped_by_signal(), is_aws=options.aws, passwords=passwords
+        )
 
     asyncio.run(run())
     return 0

@@ -5,6 +5,7 @@ other site's page, and it carries the token: in the URL at the first visit, afte
 """
 
 import asyncio
+import base64
 import contextlib
 import hmac
 import re
@@ -19,7 +20,7 @@ from aiohttp import web
 
 from deploy.config.checkout import ROOT
 from deploy.dev.inspector import api, records_api, sources_api
-from deploy.dev.local_server import LocalSite, local_only
+from deploy.dev.local_server import LocalSite, local_only, same_site_only
 from deploy.history import documents, journal_view
 from shared import errors, logs
 from shared.cloud.local.database import reason_of
@@ -51,6 +52,8 @@ HEADERS: Final[Mapping[str, str]] = {
 READY_PATH: Final = "/favicon.ico"
 """Answered without a token: the supervisor requests it until the page is up."""
 EVENTS_ELSEWHERE: Final = "the URLs that `hookchain sources` prints"
+NO_PAGE: Final = "There is no page without the secret page-password.\n"
+NEEDS_PASSWORD: Final = "The page needs the value of the secret page-password, with any user name.\n"  # noqa: S105
 REJECTED_VISIT: Final = "Open the page with the URL that `make dev` or `hookchain status` prints: it has a token.\n"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -58,10 +61,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class PageAccess:
-    """The page's token, and a sentence that says where to post events instead of here."""
+    """The page's token, and a sentence that says where to post events instead of here.
+
+    `passwords` are those of `hookchain serve`, of which a browser asks for one instead; without any, there is no page.
+    """
 
     token: str
     events_advice: Callable[[], str]
+    passwords: tuple[str, ...] | None = None
 
     @web.middleware
     async def reject_events(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -91,8 +98,30 @@ class PageAccess:
             raise web.HTTPForbidden(text=REJECTED_VISIT)
         return await handler(request)
 
+    @web.middleware
+    async def require_password(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Reject requests without a password, in basic authentication with any user name."""
+        if request.path == READY_PATH:
+            return await handler(request)
+        if not self.passwords:
+            raise web.HTTPNotFound(text=NO_PAGE)
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        _, _, given = _decoded(credentials).partition(b":")
+        matches = [hmac.compare_digest(given, password.encode()) for password in self.passwords]
+        if scheme.lower() != "basic" or not any(matches):
+            headers = {"WWW-Authenticate": 'Basic realm="Hookchain", charset="UTF-8"'}
+            raise web.HTTPUnauthorized(text=NEEDS_PASSWORD, headers=headers)
+        return await handler(request)
+
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode("utf-8", "replace"), self.token.encode())
+
+
+def _decoded(credentials: str) -> bytes:
+    try:
+        return base64.b64decode(credentials.strip(), validate=True)
+    except ValueError:
+        return b""
 
 
 def base_app(
@@ -104,6 +133,8 @@ def base_app(
 ) -> web.Application:
     """Return the application. `tasks` run beside it for as long as it is served."""
     checks = [access.reject_events, local_only, access.require_token, api.errors_as_text]
+    if access.passwords is not None:
+        checks = [access.reject_events, same_site_only, access.require_password, api.errors_as_text]
     app = web.Application(middlewares=checks, client_max_size=api.MAX_BODY_BYTES)
     app[api.BACKEND] = backend
     app[BOARD] = board
@@ -139,13 +170,18 @@ async def repeated(task: Callable[[], Awaitable[None]]) -> None:
 
 
 async def serve_app(
-    app: web.Application, port: int, stopped: asyncio.Event, is_up: Callable[[], None] = lambda: None
+    app: web.Application,
+    port: int,
+    stopped: asyncio.Event,
+    is_up: Callable[[], None] = lambda: None,
+    *,
+    any_user: bool = False,
 ) -> None:
     """Serve until `stopped` is set; `is_up` is called once it answers. Raises OSError if the port is taken."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     try:
-        await LocalSite(runner, port).start()
+        await LocalSite(runner, port, any_user=any_user).start()
         is_up()
         await stopped.wait()
     finally:

@@ -244,7 +244,7 @@ class Pusher:
     def wake(self) -> None:
         """Push what is ready, as far as there is room."""
         loop = asyncio.get_running_loop()
-        while self._subscriber.config.push and not self._stopped:
+        while self._subscriber.config.push and not (self._stopped or self._plan.is_paused):
             now = loop.time()
             opens_at = self._window.opens_at(len(self._under_way), now)
             if opens_at is None or opens_at > now:

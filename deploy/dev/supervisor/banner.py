@@ -57,6 +57,24 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] =
     return "\n".join([*lines, f"  Mails {mails}. Press Ctrl-C to stop.", ""])
 
 
+def production_banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] = ()) -> list[str]:
+    """Return the messages that `hookchain serve` logs once it is up."""
+    options = setup.options
+    assert options.production
+    lines = [f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}"]
+    lines += [f"Send webhooks to {' '.join(line.split())}" for line in _source_lines(setup)]
+    if options.production.listen:
+        host, port = options.production.listen
+        lines.append(f"Other machines send them to port {port} of {host}, by HTTPS")
+    if setup.is_paused:
+        lines.append("Restored from a backup: nothing is delivered until `hookchain resume --all`")
+    if setup.short_secrets:
+        lines.append(f"These secrets are short enough to guess: {', '.join(map(variable_name, setup.short_secrets))}")
+    if warnings:
+        lines.append(f"The configuration has {count_of(len(warnings), 'warning')}. Run: {program()} lint")
+    return lines
+
+
 def _subscribers_lines(setup: Setup) -> list[str]:
     """Return where the portal and the API are. Here, endpoints may be at http:// and private addresses."""
     url = running_dev.function_url(setup.ports.subscribe)
@@ -69,6 +87,8 @@ def _subscribers_lines(setup: Setup) -> list[str]:
 
 def _real_destinations(setup: Setup) -> str:
     """Return a line about the destinations whose requests nothing on this machine catches."""
+    if setup.options.production:  # where all requests are
+        return ""
     destinations = mapping_at(setup.configuration.slices["notify"], "destinations")
     held = _without_account(setup)
     names = [name for name, each in destinations.items() if not is_caught(each) and name not in held]

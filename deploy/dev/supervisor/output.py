@@ -10,19 +10,35 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from deploy.dev.supervisor.processes import TLS_RECEIVE
 from deploy.history import local_log, local_requests
 from deploy.terminal import log_view, output
 from functions.receive.diagnosis.passwords import leaves_secret_open
-from shared import jsontext
+from shared import jsontext, times
 from shared.cloud.local import database, journal
 from shared.jsontext import JsonObject
 
 WHY: Final = ". Why: "
 SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
+RECEIVERS: Final = ("receive", TLS_RECEIVE)
 GATHER_SECONDS: Final = 0.2
 MAX_WAITING: Final = 50_000
 ROUTINE_LINES: Final = 60
 """Lines without a warning or error that are shown in a second: measured, writing out each takes 12 µs of CPU."""
+
+
+class JsonView(log_view.LogView):
+    """The same lines as JSON, for what collects the logs of a server."""
+
+    def own(self, severity: str, text: str, clock: str) -> str:  # noqa: ARG002 LogView's
+        document: JsonObject = {"severity": severity, "message": text, "time": times.rfc3339(time.time())}
+        return local_log.with_process("serve", jsontext.to_json(document), 0.0).rstrip("\n")
+
+    def line(self, name: str, line: str, clock: str, parsed: JsonObject | None = None) -> str | None:  # noqa: ARG002
+        severity = log_view.leading_severity(line)
+        if not line.strip() or (severity and not self.shown(severity)):
+            return None
+        return local_log.with_process(name, line, time.time()).rstrip("\n")
 
 
 class Output:
@@ -55,11 +71,15 @@ class Output:
         """Show a text as it is, at every level."""
         self._write(text + "\n")
 
+    def announce(self, text: str) -> None:
+        """Show a message of the supervisor's own, at every level."""
+        self._write(self._view.own("NOTICE", text, clock()) + "\n")
+
     def append_lines(self, name: str, lines: Sequence[str]) -> None:
         """Log, journal and show lines of a child. A line is parsed at most once."""
         now, shown, logged = clock(), [], []
         for line in lines:
-            document = log_view.parse_log_line(line) if name == "receive" else None
+            document = log_view.parse_log_line(line) if name in RECEIVERS else None
             is_noted = document is not None and self._add_secret_note(document)
             logged.append(jsontext.to_json(document) if is_noted else line)
             if document is not None:
@@ -85,6 +105,8 @@ class Output:
             return True
         if not self._view.shown(severity):
             return False
+        if isinstance(self._view, JsonView):  # what collects the lines needs all of them
+            return True
         if self._second is None:
             self._second = asyncio.get_running_loop().call_later(1.0, self._end_second)
         self._routine_count += 1

@@ -38,11 +38,30 @@ _OTHER_PLATFORMS: Final = ("AWS_", "GOOGLE_CLOUD_", "FIRESTORE_", "PUBSUB_", "ST
 """The beginnings of variables that say where another cloud is, or another part of AWS."""
 _REAL_MAIL: Final = frozenset({"SENDGRID_API_KEY", "SENDGRID_API_URL", "SMTP_PASSWORD", "SMTP_URL"})
 PAGE: Final = "deploy.dev.inspector.app"
+PAGE_PASSWORD: Final = "page-password"  # noqa: S105 its name
+TLS_RECEIVE: Final = "receive-tls"
+"""The second process of receive, which serves HTTPS for other machines. Commands use the first one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """The options of `hookchain serve` alone.
+
+    listen      the address and the port that serve HTTPS with the two files; None: only this machine is served, by HTTP
+    is_adopted  state that `hookchain dev` made is taken over; with `is_confirmed`, without asking
+    """
+
+    listen: tuple[str, int] | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    is_adopted: bool = False
+    is_confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process. `ready_path` is requested until it answers; a change in one of the folders `code` restarts it."""
+    """A process. `ready_path` is requested until it answers, unless it is empty; a change in one of the folders `code`
+    restarts it."""
 
     name: str
     command: tuple[str, ...]
@@ -50,6 +69,7 @@ class Child:
     port: int
     ready_path: str
     code: tuple[Path, ...]
+    host: str = HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +95,18 @@ def plan_children(
     inherited: Mapping[str, str],
     secrets: Mapping[str, Mapping[str, str]],
     sendgrid_key: str | None,
+    production: Production | None = None,
+    *,
+    is_paused: bool = False,
 ) -> tuple[Child, ...]:
     """Return the processes.
 
     `secrets` are the variables of each function that is to run; no other process gets them. `sendgrid_key` is the
-    emulated SendGrid's, None if mails are sent for real.
+    emulated SendGrid's, None if mails are sent for real. With `production`, nothing is caught. `is_paused`: the bus
+    delivers nothing.
     """
-    every_secret = {name for variables in secrets.values() for name in variables}
+    page_password = {variable_name(PAGE_PASSWORD)} & inherited.keys() if production else set()
+    every_secret = {name for variables in secrets.values() for name in variables} | page_password
     environ = {
         **_without(inherited, every_secret),
         "HOOKCHAIN_STATE": str(folders.state),
@@ -89,15 +114,34 @@ def plan_children(
         "PUBSUB_EMULATOR_HOST": f"{HOST}:{ports.apis}",
         "PYTHONUNBUFFERED": "1",
     }
+    caught = {} if production else {"notify": _catching("notify", ports, sendgrid_key)}
     functions = [
-        _function(folders, name, ports.named()[name], {**environ, **variables, **_catching(name, ports, sendgrid_key)})
+        _function(folders, name, ports.named()[name], {**environ, **variables, **caught.get(name, {})})
         for name, variables in secrets.items()
     ]
+    if production and production.listen:
+        receive = next(each for each in functions if each.name == "receive")
+        functions.append(_with_tls(receive, folders, production))
+    apis = _module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev")
+    page_environ = {**environ, **{name: inherited[name] for name in page_password}}
+    page = _module(folders, "inspector", PAGE, ports.inspector, page_environ, "deploy/dev/inspector")
+    bus_options = [*(["--bus-only"] if production else []), *(["--paused"] if is_paused else [])]
+    page_options = ["--production"] if production else []
     return (
-        _module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev"),
+        replace(apis, command=(*apis.command, *bus_options)),
         *functions,
-        _module(folders, "inspector", PAGE, ports.inspector, environ, "deploy/dev/inspector"),
+        replace(page, command=(*page.command, *page_options)),
     )
+
+
+def _with_tls(receive: Child, folders: Folders, production: Production) -> Child:
+    """Return a process like receive's own that serves HTTPS."""
+    assert production.listen
+    host, port = production.listen
+    runtime = folders.sockets / TLS_RECEIVE
+    files = {"HOOKCHAIN_TLS_CERTIFICATE": str(production.certificate), "HOOKCHAIN_TLS_KEY": str(production.key)}
+    environ = {**receive.environ, **files, "XDG_RUNTIME_DIR": str(runtime)}
+    return replace(receive, name=TLS_RECEIVE, environ=environ, port=port, host=host, ready_path="")
 
 
 def plan_aws_children(

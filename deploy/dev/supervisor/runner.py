@@ -20,7 +20,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from deploy.config.running_dev import HOST
 from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.processes import Child
 from deploy.dev.supervisor.reaper import GRACE_SECONDS, signal_group
@@ -44,10 +43,22 @@ Say = Callable[[str, str], None]
 
 
 class Runner:
-    """A child process. `failures`: how often in a row it died soon after its start."""
+    """A child process. `failures`: how often in a row it died soon after its start.
 
-    def __init__(self, child: Child, root: Path, link: "ReaperLink", append_lines: AppendLines, say: Say) -> None:
+    `stop_seconds`: how long it may take to end before it is killed.
+    """
+
+    def __init__(
+        self,
+        child: Child,
+        root: Path,
+        link: "ReaperLink",
+        append_lines: AppendLines,
+        say: Say,
+        stop_seconds: float = GRACE_SECONDS,
+    ) -> None:
         self.child = child
+        self.stop_seconds = stop_seconds
         self._root = root
         self._link = link
         self._append_lines = append_lines
@@ -76,7 +87,7 @@ class Runner:
                 if not self._replaced.is_set():
                     await self._wait_after(code, time.monotonic() - started)
         finally:
-            self._close_port()
+            self.close_port()
 
     async def replace(self, child: Child) -> None:
         """End the process that runs; `run` starts the new one."""
@@ -97,7 +108,7 @@ class Runner:
             signal_group(self._process.pid, signal.SIGKILL)
 
     async def _run_once(self) -> int:
-        self._listener = self._listener or socket.create_server((HOST, self.child.port), backlog=BACKLOG)
+        self._listener = self._listener or self._open_port()
         read_end, write_end = os.pipe()
         with os.fdopen(read_end, "rb", buffering=0) as pipe:
             try:
@@ -152,11 +163,17 @@ class Runner:
         wait_seconds = self._backoff.wait_seconds
         self._say("ERROR", f"{self.child.name} {exit_description(code)}; restarting in {wait_seconds:g} s")
         if self.failures > 1:
-            self._close_port()  # so that clients hear at once that nothing serves
+            self.close_port()  # so that clients hear at once that nothing serves
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._replaced.wait(), wait_seconds)
 
-    def _close_port(self) -> None:
+    def _open_port(self) -> socket.socket:
+        """Raises OSError."""
+        family = socket.AF_INET6 if ":" in self.child.host else socket.AF_INET
+        return socket.create_server((self.child.host, self.child.port), family=family, backlog=BACKLOG)
+
+    def close_port(self) -> None:
+        """Let no connection wait for the process."""
         if self._listener:
             self._listener.close()
             self._listener = None
@@ -167,7 +184,7 @@ class Runner:
             return
         signal_group(process.pid, signal.SIGTERM)
         try:
-            await asyncio.wait_for(asyncio.shield(process.wait()), GRACE_SECONDS)
+            await asyncio.wait_for(asyncio.shield(process.wait()), self.stop_seconds)
         except TimeoutError:
             signal_group(process.pid, signal.SIGKILL)
 

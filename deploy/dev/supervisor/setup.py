@@ -2,21 +2,34 @@
 
 import argparse
 import secrets
+import ssl
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from deploy.config import checkout, config_file, dotenv, running_dev
+from deploy.config import checkout, config_file, dotenv, mail_settings, running_dev
 from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
 from deploy.config.sections.subscribers import event_type_files
-from deploy.dev.supervisor.processes import Child, Folders, base_environ, plan_aws_children, plan_children
+from deploy.config.slices import without_google_account
+from deploy.dev.supervisor.processes import (
+    PAGE_PASSWORD,
+    TLS_RECEIVE,
+    Child,
+    Folders,
+    Production,
+    base_environ,
+    plan_aws_children,
+    plan_children,
+)
+from deploy.dev.supervisor.reaper import GRACE_SECONDS
 from deploy.requests.signing import generate_secrets
 from deploy.requests.sources import auth_entries, compiled_sources, standard_webhooks_secrets
-from deploy.secrets.needs import Need, needs
+from deploy.secrets.needs import MAIL_SECRETS, Need, needs
 from deploy.secrets.values import (
     COMMENT,
+    WeakSecret,
     as_variables,
     find_missing,
     random_text,
@@ -29,7 +42,7 @@ from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json, value_at
 from shared.logs import SEVERITIES
-from shared.secrets import from_environment, from_folder, variable_name
+from shared.secrets import Reader, from_environment, from_folder, variable_name
 from shared.settings import DEFAULT_STATE, read_settings
 from shared.templating.template import is_template
 
@@ -60,6 +73,8 @@ CAUGHT_FROM: Final = "sender@example.com"
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """The options of `hookchain dev`; with `production`, those of `hookchain serve`."""
+
     platform: str
     config: str | None
     port_base: int
@@ -69,6 +84,11 @@ class Options:
     send_mail: bool
     log_level: str
     colours: bool
+    production: Production | None = None
+
+    @property
+    def command(self) -> str:
+        return "hookchain serve" if self.production else "make dev"
 
 
 def parse_options(arguments: Sequence[str], environ: Mapping[str, str], root: Path, is_terminal: bool) -> Options:
@@ -105,6 +125,16 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         default=environ.get("PLATFORM") or PLATFORMS[0],
         help="choose an emulated Google Cloud (gcp), or Lambda's own runtime on a local AWS (aws) [PLATFORM, else gcp]",
     )
+    add_common_options(parser, environ, root)
+    add("--no-reload", action="store_true", help="do not restart when the configuration or the code changes")
+    add("--send-mail", action="store_true", help="send real mail, through SENDGRID_API_KEY or SMTP_URL")
+    add("--no-color", action="store_true", help="print no colours [NO_COLOR]")
+    return parser
+
+
+def add_common_options(parser: argparse.ArgumentParser, environ: Mapping[str, str], root: Path) -> None:
+    """Add the options of both `hookchain dev` and `hookchain serve`."""
+    add = parser.add_argument
     add("--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]")
     add(
         "--port-base",
@@ -122,8 +152,6 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         help="store events, deliveries and mails in FOLDER [HOOKCHAIN_STATE, else .hookchain]",
     )
     _add_env_file(parser, environ, root)
-    add("--no-reload", action="store_true", help="do not restart when the configuration or the code changes")
-    add("--send-mail", action="store_true", help="send real mail, through SENDGRID_API_KEY or SMTP_URL")
     add(
         "--log-level",
         metavar="LEVEL",
@@ -131,8 +159,6 @@ def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
         default=environ.get("LOG_LEVEL") or "INFO",
         help=f"print this severity and above: {', '.join(SEVERITIES)} [LOG_LEVEL, else INFO]",
     )
-    add("--no-color", action="store_true", help="print no colours [NO_COLOR]")
-    return parser
 
 
 def _add_env_file(parser: argparse.ArgumentParser, environ: Mapping[str, str], root: Path) -> None:
@@ -169,6 +195,10 @@ def prefer_config(options: Options, environ: Mapping[str, str]) -> dict[str, str
 
 class MailNotConfigured(Exception):
     """--send-mail is given, and no mail service is configured."""
+
+
+class NotReady(Exception):
+    """`hookchain serve` cannot use the configuration with these secrets. The text has one line for each reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +246,7 @@ class Setup:
     doubts: Mapping[str, str] = field(default_factory=dict)
     env_warnings: tuple[dotenv.DotenvWarning, ...] = ()
     is_env_file_new: bool = False
+    is_paused: bool = False
 
     def children(self, sendgrid_key: str) -> tuple[Child, ...]:
         inherited = base_environ(self.environ, self.options.send_mail)
@@ -227,11 +258,17 @@ class Setup:
             mail_key = key if "sendgrid" in needed.mail else None
             return plan_aws_children(self.folders, self.ports, inherited, found, timeouts, mail_key)
         secrets = {name: as_variables(self._secrets_of(name)) for name in self.configuration.slices}
-        return plan_children(self.folders, self.ports, inherited, secrets, key)
+        production = self.options.production
+        return plan_children(self.folders, self.ports, inherited, secrets, key, production, is_paused=self.is_paused)
 
     @property
     def is_aws(self) -> bool:
         return self.options.platform == "aws"
+
+    @property
+    def stop_seconds(self) -> float:
+        """Return how long a process may take to finish what is under way when it is stopped."""
+        return stop_seconds(self.configuration.slices) if self.options.production else GRACE_SECONDS
 
     @property
     def secret_texts(self) -> dict[str, str]:
@@ -248,7 +285,8 @@ class Setup:
 
     def _secrets_of(self, function: str) -> dict[str, str]:
         """Return the values of the function's secrets, by name, as far as they are in the environment."""
-        names = {name: variable_name(name) for name in self.configuration.secrets_of(function)}
+        mail = MAIL_SECRETS if self.options.production and function == "notify" else ()
+        names = {name: variable_name(name) for name in (*self.configuration.secrets_of(function), *mail)}
         return {name: self.environ[variable] for name, variable in names.items() if variable in self.environ}
 
 
@@ -256,9 +294,12 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
     """Return the setup. Generate every secret that the configuration names and that exists nowhere yet, into `.env`,
     except the credentials of destinations, which other systems issue.
 
-    Raises ConfigFaults, DotenvFault, WeakSecret and MailNotConfigured.
+    Raises ConfigFaults, DotenvFault, WeakSecret and MailNotConfigured. With `production`, nothing is generated or
+    written: raises NotReady too.
     """
     environ = {**dotenv.read_dotenv(options.env_file), **shell}
+    if options.production:
+        return _set_up_production(options, shell, environ, folders)
     is_env_file_new = not options.env_file.exists()
     dotenv.make_dotenv_private(options.env_file)
     configuration = load_configuration(prefer_config(options, environ), folders.root)
@@ -295,7 +336,98 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
         doubts=secret_doubts(options.env_file, names, {**environ, **generated}, ours),
         env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
         is_env_file_new=is_env_file_new,
+        is_paused=running_dev.pause_of(folders.state) is not None,
     )
+
+
+def _set_up_production(
+    options: Options, shell: Mapping[str, str], environ: Mapping[str, str], folders: Folders
+) -> Setup:
+    """Raises ConfigFaults, WeakSecret and NotReady."""
+    chosen = prefer_config(options, environ)
+    if checkout.choose_config(chosen, folders.root) == folders.root / checkout.EXAMPLE_CONFIG:
+        rule = "must be your own; only the example was found"
+        raise NotReady(f"configuration: {rule}. Write {checkout.OWN_CONFIG}, or name another file with --config")
+    configuration = load_configuration(chosen, folders.root, is_production=True)
+    readers = (from_folder(read_settings(environ).secrets_folder), from_environment(environ))
+    needed = [need for need in needs(configuration.slices, environ) if not need.is_optional]
+    names = [need.name for need in needed]
+    has_page = any(read(PAGE_PASSWORD) is not None for read in readers)
+    found = find_missing([*names, PAGE_PASSWORD] if has_page else names, readers)
+    unset = [need for need in needed if need.name in found.missing]
+    if faults := [*_production_faults(options, configuration.slices, environ, readers, names, unset)]:
+        raise NotReady("\n".join(faults))
+    if PAGE_PASSWORD in found.short:
+        raise WeakSecret(f"Secret {PAGE_PASSWORD!r} is short enough to guess. Use at least 16 random characters.")
+    return Setup(
+        options=options,
+        shell=shell,
+        folders=folders,
+        ports=running_dev.ports_from(options.port_base, has_subscribers="subscribe" in configuration.slices),
+        configuration=configuration,
+        environ=environ,
+        generated=(),
+        short_secrets=found.short,
+        is_paused=running_dev.pause_of(folders.state) is not None,
+    )
+
+
+def _production_faults(
+    options: Options,
+    slices: Mapping[str, JsonObject],
+    environ: Mapping[str, str],
+    readers: Sequence[Reader],
+    names: Sequence[str],
+    unset: Sequence[Need],
+) -> Iterator[str]:
+    """Yield why deliveries could not be sent as configured, or requests not be verified."""
+    notify = slices["notify"]
+    yield from _tls_faults(options)
+    spelt_alike = misspelt(options.env_file, names, readers)
+    for need in unset:
+        uses = f" ({', '.join(need.uses)})" if need.uses else ""
+        advice = spelt_alike.get(need.name) or f"Set {variable_name(need.name)} in {options.env_file}"
+        yield f"secret {need.name!r}{uses}: must be set; got nothing. {advice}"
+    if fault := mail_settings.mail_settings_fault(environ):
+        yield fault
+    else:
+        yield from mail_settings.without_sender(notify, environ)
+    for name, kind in without_google_account(notify):
+        yield f"destination {name!r}: {kind} needs a service account's key here. Name it in the destination's `secret`"
+
+
+def _tls_faults(options: Options) -> Iterator[str]:
+    production = options.production
+    if production is None or production.listen is None or production.certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(production.certificate, production.key)
+    except OSError as error:  # an SSLError is one
+        files = f"{production.certificate} and {production.key}"
+        yield f"TLS: {files} must be a certificate and its key, readable by this user; got {error.strerror or error}"
+
+
+TIMEOUTS: Final = ("timeout_seconds", "timeout")
+"""The longest wait for another system, as the slices of destinations and of steps name it."""
+BODY_SECONDS: Final = 10.0
+"""How long receive waits for a body: the number in shared/cloud/gcp/serving.py, which is slow to import."""
+STOP_MARGIN_SECONDS: Final = 5.0
+"""For what a function does before and after its longest call to another system."""
+
+
+def stop_seconds(slices: Mapping[str, JsonObject]) -> float:
+    """Return the longest `timeout` of a destination or a step, or the time that a request's body may take, and the
+    margin."""
+    return max(BODY_SECONDS, *(_longest_timeout(slice_) for slice_ in slices.values())) + STOP_MARGIN_SECONDS
+
+
+def _longest_timeout(value: Json) -> float:
+    if isinstance(value, list):
+        return max(map(_longest_timeout, value), default=0.0)
+    if not isinstance(value, dict):
+        return 0.0
+    own = [float(each) for name, each in value.items() if name in TIMEOUTS and isinstance(each, int | float)]
+    return max([*own, *map(_longest_timeout, value.values())], default=0.0)
 
 
 def generated_values(before: Mapping[str, str], setup: Setup) -> dict[str, str]:
@@ -329,14 +461,15 @@ def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
     return notes
 
 
-def load_configuration(environ: Mapping[str, str], root: Path) -> Configuration:
+def load_configuration(environ: Mapping[str, str], root: Path, *, is_production: bool = False) -> Configuration:
     """Raises ConfigFaults."""
     path = checkout.choose_config(environ, root)
     file = read_config(path, environ)
     files = (*_files_to_watch(path, file.document, file.folder, environ, root), *event_type_files(file))
     slices = compile_config(file)
     is_own = path is not None and path != root / checkout.EXAMPLE_CONFIG
-    return Configuration(path, _for_this_machine(slices), files, _providers(file.document), file if is_own else None)
+    served = slices if is_production else _for_this_machine(slices)
+    return Configuration(path, served, files, _providers(file.document), file if is_own else None)
 
 
 def _set_caught_senders(notify: JsonObject) -> None:
@@ -423,6 +556,6 @@ def write_slices(slices: Mapping[str, JsonObject], folders: Folders) -> tuple[st
 def make_folders(options: Options, root: Path) -> Folders:
     """Return the folders, with a new one for sockets, because a socket's path may have about 100 characters."""
     sockets = Path(tempfile.mkdtemp(prefix="hookchain-"))
-    for name in (*FUNCTIONS, *OPTIONAL):
+    for name in (*FUNCTIONS, *OPTIONAL, TLS_RECEIVE):
         (sockets / name).mkdir(mode=PRIVATE_MODE)
     return Folders(root, options.state, sockets)

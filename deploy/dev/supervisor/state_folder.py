@@ -1,4 +1,5 @@
-"""The state folder before anything starts: one `hookchain dev` and one user to a folder, and no damaged files.
+"""The state folder before anything starts: one `hookchain dev` or `serve` and one user to a folder, no damaged files,
+and no state of the one that the other takes over unasked.
 
 Two supervisors of one folder would each push messages that the other has taken. A disk that was full, a power cut or a
 copy made while it ran can leave a SQLite file that cannot be read.
@@ -15,7 +16,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from deploy.dev.pubsub.store import read_waiting
+from deploy.dev.supervisor.processes import Production
 from deploy.history.local_journal import FILE_NAME as SEARCH
+from deploy.terminal.output import count_of
 from shared.cloud.local.database import (
     OTHERS,
     PRIVATE_FILE,
@@ -33,11 +37,16 @@ OURS: Final = (FILE_NAME, "bus.db", "journal.db", "ledger.db", "mail.db")
 """Every folder that has been a state folder has one of them."""
 LEAST_FREE_BYTES: Final = 4 * MIB
 """A start writes less than one MiB, and a running pipe answers 503 while its disk is full."""
-ANOTHER: Final = "To use another folder: HOOKCHAIN_STATE=FOLDER make dev"
+PRODUCTION_FILE: Final = "production"
+"""An empty file in the state of `hookchain serve`, whose deliveries leave this machine."""
 
 
 class StateFault(Exception):
     """The folder or a file in it cannot be used; the text says which, why, and what to do."""
+
+
+def _another(command: str) -> str:
+    return f"To use another folder: HOOKCHAIN_STATE=FOLDER {command}"
 
 
 def require_state_folder(state: Path) -> None:
@@ -74,16 +83,16 @@ def make_private(state: Path) -> None:
         raise StateFault(f"{found}, and this file system does not keep modes. {advice}.")
 
 
-def _require_room(state: Path) -> None:
+def _require_room(state: Path, command: str) -> None:
     """Raises StateFault if the disk has no room for the files that a start creates."""
     free = shutil.disk_usage(state).free
     if free < LEAST_FREE_BYTES:
         rule = f"its disk must have {LEAST_FREE_BYTES // MIB} MiB free; got {free / MIB:.1f} MiB"
-        raise StateFault(f"{state}: {rule}. Free some space. {ANOTHER}.")
+        raise StateFault(f"{state}: {rule}. Free some space. {_another(command)}.")
 
 
 @contextmanager
-def locked(state: Path) -> Iterator[None]:
+def locked(state: Path, command: str = "make dev") -> Iterator[None]:
     """Hold the folder's lock; the system releases it when the process ends.
 
     Raises StateFault.
@@ -93,16 +102,19 @@ def locked(state: Path) -> Iterator[None]:
         file = (state / FILE_NAME).open("a+")
     except OSError as error:
         found = f"{error.strerror}: {error.filename}"
-        raise StateFault(f"{state}: must be a folder that you can write to; got {found!r}. {ANOTHER}.") from error
+        raise StateFault(
+            f"{state}: must be a folder that you can write to; got {found!r}. {_another(command)}."
+        ) from error
     with file:
-        _require_room(state)
+        _require_room(state, command)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
             owner = file.read().strip() or "unknown"
-            advice = "Stop that one, or use another folder: HOOKCHAIN_STATE=FOLDER make dev"
-            raise StateFault(f"{state}: is in use by another `make dev` (process {owner}). {advice}") from error
+            advice = f"Stop that one, or use another folder: HOOKCHAIN_STATE=FOLDER {command}"
+            user = "`hookchain serve`" if (state / PRODUCTION_FILE).exists() else "another `make dev`"
+            raise StateFault(f"{state}: is in use by {user} (process {owner}). {advice}") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -137,7 +149,7 @@ DAMAGED_MARK: Final = ".damaged-"
 _BESIDE: Final = ("", "-wal", "-shm")
 
 
-def require_known_files(state: Path) -> None:
+def require_known_files(state: Path, command: str = "make dev") -> None:
     """Raises StateFault, and sqlite3.Error."""
     for path in (state / name for name in VERSIONS):
         if path.is_file():
@@ -146,7 +158,7 @@ def require_known_files(state: Path) -> None:
                     require_known_version(database, path.name)
                 except NewerFile as error:
                     advice = "Start that version again"
-                    raise StateFault(f"{path}: {error}. {advice}. {ANOTHER}.") from error
+                    raise StateFault(f"{path}: {error}. {advice}. {_another(command)}.") from error
 
 
 def set_aside_damaged(state: Path, now: float) -> list[str]:
@@ -160,6 +172,53 @@ def set_aside_damaged(state: Path, now: float) -> list[str]:
         for name, effect in REBUILT.items()
         if (damage := damage_of(state / name))
     ]
+
+
+def require_undamaged(state: Path) -> None:
+    """Raises StateFault for a damaged file, sqlite3.Error and OSError. Nothing is set aside."""
+    for name, loss in {**NEEDED, **REBUILT}.items():
+        if damage := damage_of(state / name) or _emptied(state, name):
+            advice = f"Restore a backup: hookchain restore FILE --state {state}. Or move the file away; then {loss}"
+            raise StateFault(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
+
+
+def require_development(state: Path) -> None:
+    """Raises StateFault for the state of `hookchain serve`."""
+    if (state / PRODUCTION_FILE).exists():
+        rule = "is the state of `hookchain serve`, whose mails `hookchain dev` would keep to itself"
+        raise StateFault(f"{state}: {rule}. {_another('make dev')}.")
+
+
+def require_production(state: Path, options: Production) -> None:
+    """Mark a new state folder as one of `hookchain serve`, or one that it may take over. Raises StateFault."""
+    mark = state / PRODUCTION_FILE
+    if not mark.exists():
+        if any((state / name).exists() for name in OURS if name != FILE_NAME) and not options.is_confirmed:
+            found = f"{state}: was made by `hookchain dev`"
+            if not options.is_adopted:
+                raise StateFault(f"{found}. To list what would be sent for real: hookchain serve --adopt.")
+            would = "\n".join(f"  {line}" for line in waiting_lines(state))
+            advice = "To take it over: hookchain serve --adopt --yes"
+            raise StateFault(f"{found}. This would be sent for real:\n{would}\n{advice}")
+        mark.touch(mode=PRIVATE_FILE)
+
+
+_UNFINISHED: Final = """
+SELECT destination, count(*) FROM deliveries WHERE state NOT IN ('delivered', 'dead_lettered', 'merged')
+GROUP BY destination ORDER BY destination"""
+
+
+def waiting_lines(state: Path) -> list[str]:
+    """Return a line for each destination with unfinished deliveries, and for what waits on the bus."""
+    lines = []
+    if (state / "ledger.db").is_file():
+        with closing(sqlite3.connect(state / "ledger.db")) as ledger, suppress(sqlite3.DatabaseError):
+            counts = ledger.execute(_UNFINISHED).fetchall()
+            lines += [f"{count_of(count, 'delivery', 'deliveries')} to {name}" for name, count in counts]
+    for subscription, count, _ in read_waiting(state):
+        if count:
+            lines.append(f"{count_of(count, 'message')} on the bus for {subscription}")
+    return lines or ["nothing"]
 
 
 def damage_of(path: Path) -> str:

@@ -13,7 +13,8 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +22,14 @@ from deploy.config import checkout, config_file, dotenv, running_dev, slices
 from deploy.dev.aws import environments, stack
 from deploy.dev.probe import request_status, wait_until_answering
 from deploy.dev.supervisor import output, state_folder
-from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint
-from deploy.dev.supervisor.processes import Child, affected
+from deploy.dev.supervisor.banner import banner, changed_lines, farewell, make_hint, production_banner
+from deploy.dev.supervisor.processes import TLS_RECEIVE, Child, affected
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.setup import (
     SUFFIXES,
     FindWarnings,
     MailNotConfigured,
+    NotReady,
     Options,
     Setup,
     env_file_in,
@@ -75,6 +77,7 @@ FAULTS: Final = (
     dotenv.DotenvFault,
     WeakSecret,
     MailNotConfigured,
+    NotReady,
     running_dev.PortsTaken,
     state_folder.StateFault,
     StartFailed,
@@ -83,12 +86,21 @@ FAULTS: Final = (
 
 
 def main(arguments: list[str], find_warnings: FindWarnings) -> int:
+    return start(lambda: _options(arguments), find_warnings)
+
+
+def _options(arguments: list[str]) -> Options:
+    environ = checkout.environ_with(env_file_in(arguments, os.environ, checkout.ROOT))
+    return parse_options(arguments, environ, checkout.ROOT, sys.stdout.isatty())
+
+
+def start(read_options: Callable[[], Options], find_warnings: FindWarnings) -> int:
+    """Run until a signal, and return the exit code. `read_options` may raise DotenvFault."""
     began = time.monotonic()
     os.umask(UMASK)
     try:
-        environ = checkout.environ_with(env_file_in(arguments, os.environ, checkout.ROOT))
-        options = parse_options(arguments, environ, checkout.ROOT, sys.stdout.isatty())
-        with state_folder.locked(options.state):
+        options = read_options()
+        with state_folder.locked(options.state, options.command):
             _run(options, began, find_warnings)
     except FAULTS as fault:
         print(fault, file=sys.stderr)
@@ -99,9 +111,14 @@ def main(arguments: list[str], find_warnings: FindWarnings) -> int:
 def _run(options: Options, began: float, find_warnings: FindWarnings) -> None:
     if options.platform == "aws":
         environments.find_tools()
-    running_dev.require_free(options.port_base, running_dev.is_free, running_dev.owner_of)
+    running_dev.require_free(options.port_base, running_dev.is_free, running_dev.owner_of, options.command)
+    if options.production:
+        state_folder.require_undamaged(options.state)
+        state_folder.require_production(options.state, options.production)
+    else:
+        state_folder.require_development(options.state)
     warnings = state_folder.set_aside_damaged(options.state, time.time())
-    state_folder.require_known_files(options.state)
+    state_folder.require_known_files(options.state, options.command)
     folders = make_folders(options, checkout.ROOT)
     with ReaperLink(folders.sockets) as link:
         setup = set_up(options, dict(os.environ), folders)
@@ -127,11 +144,13 @@ class Supervisor:
         self.rejected_files: tuple[Path, ...] = ()
         self._faults = ""
         self._began = began
-        view = LogView(setup.options.log_level, setup.options.colours)
+        level = setup.options.log_level
+        view = output.JsonView(level) if setup.options.production else LogView(level, setup.options.colours)
         self.output = output.Output(view, self.stop, setup.folders.state)
         self._generated = generated_values({}, setup)
         self.output.notes = secret_notes(setup, self._generated)
         self._stopped = asyncio.Event()
+        self.reload_wanted = asyncio.Event()
         self._failed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.link = link
@@ -152,6 +171,9 @@ class Supervisor:
         finally:
             running_dev.remove_dev_file(self.setup.folders.state)
             # The emulated cloud last: a function that ends hands back to it what it has not finished.
+            for name in ("receive", TLS_RECEIVE):
+                if name in self._runners:
+                    self._runners[name].close_port()  # a sender is rejected at once, and does not wait for an answer
             users = [runner for name, runner in self._runners.items() if name != "apis"]
             await asyncio.gather(*(runner.stop() for runner in users))
             await self._runners["apis"].stop()
@@ -159,7 +181,10 @@ class Supervisor:
             feeding.cancel()
             await asyncio.wait([feeding])
             self.output.close()
-        self.output.show(farewell(self.setup.folders.state))
+        if self.setup.options.production:
+            self.output.announce("Stopped")
+        else:
+            self.output.show(farewell(self.setup.folders.state))
 
     def stop(self) -> None:
         """Stop the children and end; on a second call, kill them."""
@@ -182,6 +207,8 @@ class Supervisor:
         gone = [self._runners.pop(name) for name in self._runners.keys() - children.keys()]
         known = [child for child in children.values() if child.name in self._runners]
         replaced = [child for child in known if child.name in names or child != self._runners[child.name].child]
+        for runner in self._runners.values():
+            runner.stop_seconds = max(runner.stop_seconds, setup.stop_seconds)  # the old process has its own timeouts
         await asyncio.gather(
             *(runner.stop() for runner in gone),
             *(self._runners[child.name].replace(child) for child in replaced),
@@ -196,7 +223,8 @@ class Supervisor:
         return tuple(child.name for child in [*replaced, *added])
 
     def _runner(self, child: Child) -> Runner:
-        return Runner(child, self.setup.folders.root, self.link, self.output.append_lines, self.output.say)
+        append_lines, say, stop_seconds = self.output.append_lines, self.output.say, self.setup.stop_seconds
+        return Runner(child, self.setup.folders.root, self.link, append_lines, say, stop_seconds)
 
     def _keep_running(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -237,7 +265,12 @@ class Supervisor:
         await race(self._start(), self._watch_start())
         self._write_dev_file()
         warnings = await finding_warnings
-        self.output.show(banner(self.setup, time.monotonic() - self._began, warnings))
+        seconds = time.monotonic() - self._began
+        if self.setup.options.production:
+            for line in production_banner(self.setup, seconds, warnings):
+                self.output.announce(line)
+        else:
+            self.output.show(banner(self.setup, seconds, warnings))
         await race(*background_tasks(self))
 
     def _write_dev_file(self) -> None:
@@ -253,6 +286,7 @@ class Supervisor:
             stack.function_environ(setup.ports.apis) if setup.is_aws else None,
             setup.options.env_file,
             setup.options.reload,
+            setup.options.production is not None,
         )
 
     async def _start(self) -> None:
@@ -260,7 +294,8 @@ class Supervisor:
         await wait_until_answering(apis.port, apis.ready_path)
         await ensure_topology(self.setup)
         for runner in self._runners.values():
-            await wait_until_answering(runner.child.port, runner.child.ready_path)
+            if runner.child.ready_path:
+                await wait_until_answering(runner.child.port, runner.child.ready_path)
 
     async def _watch_start(self) -> None:
         """Raises StartFailed."""
@@ -276,6 +311,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
+        if self.setup.options.production:
+            loop.add_signal_handler(signal.SIGHUP, self.reload_wanted.set)
 
 
 async def race(*works: Coroutine[None, None, object]) -> None:
@@ -296,6 +333,8 @@ def background_tasks(supervisor: Supervisor) -> list[Coroutine[None, None, None]
     tasks = [purge(supervisor), watch_state(supervisor)]
     if not supervisor.setup.is_aws:  # there notify's process is its scheduler too
         tasks.append(sweep(supervisor))
+    if supervisor.setup.options.production:
+        tasks.append(reload_at_signal(supervisor))
     return [*tasks, reload(supervisor)] if supervisor.setup.options.reload else tasks
 
 
@@ -306,6 +345,9 @@ async def sweep(supervisor: Supervisor) -> None:
 
     tokens, port = PushTokens(supervisor.setup.folders.state), supervisor.setup.ports.notify
     while True:
+        if supervisor.setup.is_paused:
+            await asyncio.sleep(SWEEP_SECONDS)
+            continue
         with contextlib.suppress(OSError):  # the state folder is full, or gone, which watch_state reports
             token = await asyncio.to_thread(tokens.token, settings.LOCAL_PUSH_ACCOUNT, running_dev.function_url(port))
             await request_status(port, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS, f"Authorization: Bearer {token}")
@@ -313,10 +355,17 @@ async def sweep(supervisor: Supervisor) -> None:
 
 
 async def watch_state(supervisor: Supervisor) -> None:
-    """Wait until the state folder is removed, and replace the reaper if it ends. Raises StateFault."""
+    """Wait until the state folder is removed, and replace the reaper if it ends. Deliver again after `resume --all`.
+
+    Raises StateFault.
+    """
     while True:
         supervisor.link.require_reaper()
-        state_folder.require_state_folder(supervisor.setup.folders.state)
+        setup = supervisor.setup
+        state_folder.require_state_folder(setup.folders.state)
+        if setup.is_paused and running_dev.pause_of(setup.folders.state) is None:
+            await supervisor.change(replace(setup, is_paused=False))
+            supervisor.output.say("NOTICE", "Resumed: what waited since the restore is delivered")
         await asyncio.sleep(STATE_SECONDS)
 
 
@@ -427,23 +476,47 @@ async def reload(supervisor: Supervisor) -> None:
         await asyncio.sleep(WATCH_SECONDS)
 
 
+async def reload_at_signal(supervisor: Supervisor) -> None:
+    """Load the configuration at each SIGHUP. The certificate and the page's password, whose files keep their names, are
+    read again too."""
+    while True:
+        await supervisor.reload_wanted.wait()
+        supervisor.reload_wanted.clear()
+        setup = await _new_setup(supervisor, "SIGHUP")
+        if setup is not None:
+            await _change(supervisor, setup, (TLS_RECEIVE, "inspector"), "SIGHUP")
+
+
 async def _apply(supervisor: Supervisor, changed: tuple[Path, ...]) -> None:
     names = ", ".join(path.name for path in changed[:3]) + (" …" if len(changed) > 3 else "")
-    setup = before = supervisor.setup
+    setup: Setup | None = supervisor.setup
+    affected_names = supervisor.affected(changed)
     # A rejected configuration may be fixed by code: a destination's module.
-    if supervisor.rejected_files or set(changed) & set(_settings_files(setup)):
-        try:
-            setup = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.folders)
-        except (config_file.ConfigFaults, dotenv.DotenvFault, WeakSecret, MailNotConfigured) as fault:
-            supervisor.output.say("ERROR", f"{names} changed; the previous configuration is still in use:\n{fault}")
-            supervisor.reject(files_named(setup), str(fault))
-            if not supervisor.affected(changed):
-                return
-        else:
-            supervisor.reject((), "")
-    restarted = await supervisor.change(setup, supervisor.affected(changed))
+    if supervisor.rejected_files or set(changed) & set(_settings_files(supervisor.setup)):
+        setup = await _new_setup(supervisor, f"{names} changed")
+        if setup is None and not affected_names:
+            return
+    await _change(supervisor, setup or supervisor.setup, affected_names, f"{names} changed")
+
+
+async def _new_setup(supervisor: Supervisor, cause: str) -> Setup | None:
+    """Return the setup of the configuration as it is on disk now. Report its faults and return None if it has some."""
+    setup = supervisor.setup
+    try:
+        new = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.folders)
+    except (config_file.ConfigFaults, dotenv.DotenvFault, WeakSecret, MailNotConfigured, NotReady) as fault:
+        supervisor.output.say("ERROR", f"{cause}; the previous configuration is still in use:\n{fault}")
+        supervisor.reject(files_named(setup), str(fault))
+        return None
+    supervisor.reject((), "")
+    return new
+
+
+async def _change(supervisor: Supervisor, setup: Setup, changed_code: Sequence[str], cause: str) -> None:
+    before = supervisor.setup
+    restarted = await supervisor.change(setup, changed_code)
     done = f"restarted {', '.join(restarted)}" if restarted else "no process had to restart"
-    supervisor.output.say("NOTICE", f"{names} changed: {done}")
+    supervisor.output.say("NOTICE", f"{cause}: {done}")
     if setup is not before:
         for line in changed_lines(before, setup, await supervisor.new_warnings()):
             supervisor.output.say("NOTICE", line)

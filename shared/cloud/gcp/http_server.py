@@ -11,6 +11,7 @@ import os
 from asyncio import BaseTransport, TimerHandle
 from typing import ClassVar, Final
 
+from gunicorn.config import GracefulTimeout  # type: ignore[import-untyped] # it has no types
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no types
@@ -27,6 +28,9 @@ none left. Headers that are smaller than this, but too large for the function, a
 LINGER_SECONDS: Final = 0.25
 """How long a server that ends still takes a request on an open connection. Closed at once, a request that is on its
 way would be reset: this happens in each reload of `make dev`."""
+STOP_SECONDS: Final = 70
+"""How long gunicorn waits for the requests under way when it ends, before it kills its worker. What stops it has a
+shorter limit: the longest attempt takes 60 s, and `hookchain serve` waits 5 s longer."""
 _TLS: Final = "not HTTP but TLS: the sender uses HTTPS, and this port takes plain HTTP"
 _REJECTED: Final[outcomes.RequestOutcome] = "rejected"
 
@@ -181,7 +185,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def install(function: str, application: Application) -> None:
-    """Make gunicorn's worker serve this protocol. The worker reads its settings when it is made, after main.py."""
+    """Make gunicorn's worker serve this protocol. The worker reads its settings when it is made, after main.py.
+
+    With HOOKCHAIN_TLS_CERTIFICATE and HOOKCHAIN_TLS_KEY it serves HTTPS.
+    """
     os.register_at_fork(before=gc.freeze)  # to look through what was imported takes the worker 8 ms of its start
     BoundedProtocol.function, BoundedProtocol.application = function, application
-    UvicornWorker.CONFIG_KWARGS = {**UvicornWorker.CONFIG_KWARGS, "http": BoundedProtocol, "ws": "none"}
+    tls = {}
+    if certificate := os.environ.get("HOOKCHAIN_TLS_CERTIFICATE"):
+        tls = {"ssl_certfile": certificate, "ssl_keyfile": os.environ.get("HOOKCHAIN_TLS_KEY")}
+    UvicornWorker.CONFIG_KWARGS = {**UvicornWorker.CONFIG_KWARGS, "http": BoundedProtocol, "ws": "none", **tls}
+    GracefulTimeout.default = STOP_SECONDS

@@ -28,7 +28,7 @@ ACTIONS: Final = {
 LEAVES: Final = tuple((name, action) if action else (name,) for name in COMMANDS for action in ACTIONS.get(name, ("",)))
 ONLY_VALUES: Final = frozenset(
     {"dev", "inspect", "bundle", "plan-gcp", "plan-aws", "deploy-gcp", "deploy-aws", "destroy-gcp", "destroy-aws"}
-    | {"rollback-gcp", "rollback-aws"}
+    | {"rollback-gcp", "rollback-aws", "serve"}
 )
 """Commands that start, deploy or bundle something: only bad values are tried, which are rejected before that."""
 POSITIONAL: Final = {
@@ -68,6 +68,7 @@ BAD: Final = {
     "TIME": ("-1h", "x", "nan", "1e400"),
     "N": ("-1", "nan", "x", "1e400", "99999999999"),
     "PORT": ("-1", "0", "70000", "x", "1.5"),
+    "ADDRESS:PORT": ("443", ":443", "0.0.0.0", "0.0.0.0:0", "0.0.0.0:70000", "0.0.0.0:x"),
 }
 """Values that no option with this metavar accepts."""
 MAY_BE_EMPTY: Final = frozenset({"--data", "--description", "--email", "--group", "--name"})

@@ -1,0 +1,145 @@
+"""`hookchain serve`: run everything on this machine for good. Nothing is generated, caught or emulated for a user."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.cli.dev import find_warnings
+from deploy.cli.main import COMMANDS
+from deploy.config import checkout
+from deploy.dev.supervisor import setup, supervisor
+from deploy.dev.supervisor.processes import Production
+from deploy.terminal.command_line import CommandParser, HelpText
+
+DETAILS: Final = """\
+It serves deploy/hookchain.yaml, or the file of --config, as `make dev` does, but mails and rows of sheets are sent for
+real, and nothing is generated: a missing secret ends the start. It listens on this machine only, for a proxy, or with
+--listen by HTTPS. Its log has one JSON object a line. The page needs the secret page-password. SIGTERM finishes what
+is under way; SIGHUP loads the configuration again. deploy/serve/README.md tells how to run it on a server.
+
+exit codes: 0 stopped, 1 it cannot start, 2 usage error
+
+example:
+  hookchain serve --config /etc/hookchain/hookchain.yaml --state /var/lib/hookchain/state"""
+LONGEST_TIMEOUT_SECONDS: Final = 60
+"""The longest `timeout` that a destination may have: deploy/config/sections/destination.py."""
+STOP_SECONDS: Final = LONGEST_TIMEOUT_SECONDS + int(setup.STOP_MARGIN_SECONDS)
+TIMEOUT_STOP_SECONDS: Final = STOP_SECONDS + 15
+"""systemd kills what has not stopped by then. The bus and this process end a few seconds after the functions."""
+UNIT: Final = Path("/etc/systemd/system/hookchain.service")
+UNIT_TEMPLATE: Final = checkout.ROOT / "deploy" / "serve" / "hookchain.service"
+INSTALLED: Final = {
+    "config": "/etc/hookchain/hookchain.yaml",
+    "env_file": "/etc/hookchain/hookchain.env",
+    "state": "/var/lib/hookchain/state",
+}
+"""The places in a unit, unless the options name others. The service may write below /var/lib/hookchain only."""
+
+
+def main(arguments: list[str]) -> int:
+    environ = dict(os.environ)
+    env_file = setup.env_file_in(arguments, environ, checkout.ROOT)
+    parser = _parser(environ)
+    chosen = parser.parse_args(arguments)
+    if chosen.install:
+        return install(chosen, arguments)
+    if env_file != checkout.ROOT / ".env" and not env_file.is_file():
+        parser.error(f"--env-file: must be a file that exists; got {str(env_file)!r}")
+    if chosen.yes and not chosen.adopt:
+        parser.error("--yes: needs --adopt or --install")
+    if (chosen.listen is None) != (chosen.tls_certificate is None) or (chosen.listen is None) != (
+        chosen.tls_key is None
+    ):
+        parser.error("--listen, --tls-certificate and --tls-key: need each other")
+
+    def read_options() -> setup.Options:
+        # Read again with the settings of the env file, which are the options' defaults. Raises DotenvFault.
+        return _options(_parser(checkout.environ_with(env_file)).parse_args(arguments))
+
+    return supervisor.start(read_options, find_warnings)
+
+
+def _parser(environ: Mapping[str, str]) -> CommandParser:
+    summary = f"{COMMANDS['serve'].summary}."
+    parser = CommandParser("hookchain serve", description=summary, epilog=DETAILS, formatter_class=HelpText)
+    setup.add_common_options(parser, environ, checkout.ROOT)
+    add = parser.add_argument
+    add(
+        "--listen",
+        metavar="ADDRESS:PORT",
+        type=_address,
+        help="serve HTTPS for other machines, for example on [::]:443",
+    )
+    add("--tls-certificate", metavar="PEM", type=Path, help="read the certificate, with its chain")
+    add("--tls-key", metavar="PEM", type=Path, help="read the certificate's private key")
+    add("--adopt", action="store_true", help="take over state of `make dev`: list what would be sent for real")
+    add("--install", choices=("systemd",), help="print a systemd unit with these options, and start nothing")
+    add("--yes", action="store_true", help="with --adopt: take over and start; with --install: write the unit")
+    return parser
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdecimal() and len(port) < 6 and 1 <= int(port) <= 65_535):
+        raise argparse.ArgumentTypeError(f"must be ADDRESS:PORT, such as 0.0.0.0:443; got {text!r}")
+    return host, int(port)
+
+
+def _options(chosen: argparse.Namespace) -> setup.Options:
+    production = Production(chosen.listen, chosen.tls_certificate, chosen.tls_key, chosen.adopt, chosen.yes)
+    return setup.Options(
+        platform=setup.PLATFORMS[0],
+        config=chosen.config,
+        port_base=chosen.port_base,
+        state=chosen.state.absolute(),
+        env_file=chosen.env_file,
+        reload=False,
+        send_mail=True,
+        log_level=chosen.log_level,
+        colours=False,
+        production=production,
+    )
+
+
+def install(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Print the unit; with --yes, write it. Return the exit code."""
+    unit = systemd_unit(chosen, arguments)
+    if not chosen.yes:
+        print(unit, end="")
+        print(f"# To write it to {UNIT}: add --yes", file=sys.stderr)
+        return 0
+    try:
+        UNIT.write_text(unit, encoding="utf-8")
+    except OSError as error:
+        print(f"hookchain serve: {UNIT} cannot be written: {error.strerror}. Run the command as root.", file=sys.stderr)
+        return 1
+    print(f"{UNIT} is written. To start it:\n  systemctl daemon-reload\n  systemctl enable --now hookchain")
+    return 0
+
+
+def systemd_unit(chosen: argparse.Namespace, arguments: Sequence[str]) -> str:
+    named_options = {word.partition("=")[0] for word in arguments}
+    places = {name: str(getattr(chosen, name)) for name in INSTALLED if f"--{name.replace('_', '-')}" in named_options}
+    command = [str(Path(sys.executable).parent / "hookchain"), "serve"]
+    for name, place in {**INSTALLED, **places}.items():
+        command += [f"--{name.replace('_', '-')}", str(Path(place).absolute()) if place != "none" else place]
+    if "--port-base" in named_options:
+        command += ["--port-base", str(chosen.port_base)]
+    if chosen.listen:
+        host, port = chosen.listen
+        command += ["--listen", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+        command += ["--tls-certificate", str(chosen.tls_certificate), "--tls-key", str(chosen.tls_key)]
+    needs_low_port = chosen.listen is not None and chosen.listen[1] < 1024
+    return UNIT_TEMPLATE.read_text(encoding="utf-8").format(
+        root=checkout.ROOT,
+        user="hookchain",
+        command=shlex.join(command),
+        stop_seconds=STOP_SECONDS,
+        timeout_stop_seconds=TIMEOUT_STOP_SECONDS,
+        capabilities="CAP_NET_BIND_SERVICE" if needs_low_port else "",
+    )

@@ -1,0 +1,183 @@
+"""`hookchain serve` with real processes: it reloads, stops and serves HTTPS without losing or repeating a delivery."""
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.ports import free_port
+from tests.processes import is_open, wait_for
+from tests.stack import Stack, running
+
+KEY: Final = "a-long-key-of-the-shop"
+CONFIG: Final = """\
+sources:
+  shop: {auth: {scheme: bearer, secret: shop-key}, id: data.id}
+routes:
+  - {name: all, from: shop, to: crm}
+destinations:
+  crm:
+    webhook: {url: "http://127.0.0.1:PORT/in", allow_private: true}
+    timeout: 20s
+"""
+OTHER_SOURCE: Final = "sources:\n  other: {auth: {scheme: bearer, secret: shop-key}, id: data.id}\n"
+ENVIRON: Final = {"SHOP_KEY": KEY}
+
+
+class Receiver(ThreadingHTTPServer):
+    """What was delivered, by the time of its arrival. `seconds`: how long each answer takes."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Delivery)
+        self.seconds = 0.0
+        self.arrived: list[object] = []
+        self.answered: list[object] = []
+
+
+class Delivery(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.arrived.append(body["id"])
+        time.sleep(self.server.seconds)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.server.answered.append(body["id"])
+
+    def log_message(self, format: str, *_: object) -> None: ...
+
+
+@pytest.fixture
+def crm() -> Iterator[Receiver]:
+    with Receiver() as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server
+        server.shutdown()
+
+
+def config_for(crm: Receiver) -> str:
+    return CONFIG.replace("PORT", str(crm.server_address[1]))
+
+
+def send(url: str, number: int, context: ssl.SSLContext | None = None) -> int:
+    """Return the status; 0 if the connection was refused or reset."""
+    body = json.dumps({"id": number}).encode()
+    request = urllib.request.Request(url, body, {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def messages(folder: Path) -> list[str]:
+    """Return the messages of the log, each line of which is a JSON object."""
+    return [json.loads(line)["message"] for line in (folder / "output").read_text().splitlines()]
+
+
+def wait_for_message(folder: Path, text: str, count: int = 1) -> None:
+    wait_for(lambda: sum(text in message for message in messages(folder)) >= count)
+
+
+def test_a_stop_finishes_what_is_under_way_accepts_nothing_more_and_repeats_nothing(
+    tmp_path: Path, crm: Receiver
+) -> None:
+    crm.seconds = 5.0  # longer than `make dev` waits for a process
+    with running(tmp_path, config_for(crm), ENVIRON, log_level="INFO", serves=True) as stack:
+        assert send(f"{stack.url}/shop", 1) == 200
+        wait_for(lambda: crm.arrived == [1])
+        os.kill(stack.pid, signal.SIGTERM)
+        wait_for(lambda: not is_open(stack.base))
+        assert crm.answered == []
+        assert send(f"{stack.url}/shop", 2) == 0
+        wait_for_message(tmp_path, "Stopped")
+    assert crm.answered == [1]
+    crm.seconds = 0.0
+    with running(tmp_path, config_for(crm), ENVIRON, serves=True) as stack:
+        assert send(f"{stack.url}/shop", 3) == 200
+        wait_for(lambda: 3 in crm.answered)
+    assert crm.arrived == [1, 3]
+
+
+def test_sighup_loads_what_is_valid_and_no_connection_is_refused(tmp_path: Path, crm: Receiver) -> None:
+    with running(tmp_path, config_for(crm), ENVIRON, log_level="INFO", serves=True) as stack:
+        with sending(stack) as statuses:
+            replace_config(
+                tmp_path, stack, config_for(crm).replace("sources:\n", OTHER_SOURCE).replace("from: shop", "from: all")
+            )
+            wait_for_message(tmp_path, "SIGHUP: restarted")
+            replace_config(tmp_path, stack, "sources: {x: {auth: wrong}}\n")
+            wait_for_message(tmp_path, "SIGHUP; the previous configuration is still in use")
+        assert set(statuses) == {200}
+        assert send(f"{stack.url}/other", 100_000) == 200
+        wait_for(lambda: {*range(len(statuses)), 100_000} <= {*crm.answered})
+    assert len(crm.arrived) == len({*crm.arrived})
+
+
+def replace_config(folder: Path, stack: Stack, config: str) -> None:
+    (folder / "hookchain.yaml").write_text(config, encoding="utf-8")
+    os.kill(stack.pid, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def sending(stack: Stack) -> Iterator[list[int]]:
+    """Send events, each over a connection of its own, until the block ends; yield their statuses."""
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def send_all() -> None:
+        while not over.wait(0.02):
+            statuses.append(send(f"{stack.url}/shop", len(statuses)))
+
+    thread = threading.Thread(target=send_all)
+    thread.start()
+    try:
+        wait_for(lambda: len(statuses) > 10)
+        yield statuses
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_https_is_served_with_the_certificate_and_the_one_that_replaces_it(tmp_path: Path, crm: Receiver) -> None:
+    port = free_port()
+    certificate, key = write_certificate(tmp_path)
+    options = ["--listen", f"0.0.0.0:{port}", "--tls-certificate", str(certificate), "--tls-key", str(key)]
+    with running(tmp_path, config_for(crm), ENVIRON, options, log_level="INFO", serves=True) as stack:
+        wait_for(lambda: is_open(port))
+        first = ssl.create_default_context(cafile=str(certificate))
+        assert send(f"https://localhost:{port}/shop", 1, first) == 200
+        assert send(f"{stack.url}/shop", 2) == 200  # commands use it
+        write_certificate(tmp_path)
+        os.kill(stack.pid, signal.SIGHUP)
+        wait_for_message(tmp_path, "SIGHUP: restarted receive-tls")
+        second = ssl.create_default_context(cafile=str(certificate))
+        assert send(f"https://localhost:{port}/shop", 3, second) == 200
+        assert send(f"https://localhost:{port}/shop", 4, first) == 0
+        wait_for(lambda: {1, 2, 3} <= {*crm.answered})
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    certificate, key = folder / "pem", folder / "key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key

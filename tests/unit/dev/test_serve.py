@@ -1,0 +1,292 @@
+"""`hookchain serve`: what ends its start, what its processes get, whose state it takes, and its page and unit."""
+
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.cli import serve
+from deploy.config.running_dev import PAUSE_FILE, ports_from
+from deploy.dev.inspector.app import make_app, open_backend
+from deploy.dev.supervisor import setup, state_folder
+from deploy.dev.supervisor.output import JsonView
+from deploy.dev.supervisor.processes import Child, Folders, Production, plan_children
+from deploy.secrets.values import WeakSecret
+from shared.cloud.gcp import http_server, serving
+from shared.cloud.local.ledger_tables import open_ledger
+from shared.settings import read_settings
+
+CONFIG: Final = """
+sources:
+  form: {auth: {scheme: basic, username: web, secret: form-password}}
+routes:
+  - {name: tell, from: all, to: [list, crm]}
+destinations:
+  list: {email: {to: [ann@example.com], subject: New}}
+  crm: {webhook: {url: "https://crm.example.com/in", secret: crm-signing}, timeout: 40s}
+"""
+SECRETS: Final = {
+    "FORM_PASSWORD": "a-long-password-of-the-form",
+    "CRM_SIGNING": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "SENDGRID_API_KEY": "SG.a-key-of-the-tests",
+}
+ROWS: Final = "rows: {sheet: {spreadsheet: 1BxiMVs0XRA5nFMdKvBdBZjgmUUqptlbs74OgVE2upms, sheet: A, columns: {Id: id}}}"
+SHEET: Final = CONFIG.replace("crm: {webhook", f"{ROWS}\n  crm: {{webhook")
+ACTOR: Final = CONFIG.replace("[ann@example.com]", "actor") + "people:\n  Ann: {email: ann@example.com}\n"
+PASSWORD: Final = "a-password-for-the-page"
+
+
+def set_up(folder: Path, environ: Mapping[str, str], config: str = CONFIG, **options: object) -> setup.Setup:
+    (folder / "hookchain.yaml").write_text(config, encoding="utf-8")
+    (folder / "state").mkdir(exist_ok=True)
+    parsed = setup.Options(
+        platform="gcp",
+        config=str(folder / "hookchain.yaml"),
+        port_base=8080,
+        state=folder / "state",
+        env_file=folder / "env",
+        reload=False,
+        send_mail=True,
+        log_level="INFO",
+        colours=False,
+        production=Production(**options),  # type: ignore[arg-type] # a test's own
+    )
+    shell = {"SECRETS_DIR": str(folder / "none"), **environ}
+    return setup.set_up(parsed, shell, Folders(folder, folder / "state", folder / "sockets"))
+
+
+# The start
+
+
+@pytest.mark.parametrize(
+    ("changed", "config", "lines"),
+    [
+        (
+            {"FORM_PASSWORD": None},
+            CONFIG,
+            ["secret 'form-password' (source form): must be set; got nothing. Set FORM_"],
+        ),
+        (
+            {"SENDGRID_API_KEY": None, "CRM_SIGNING": None},
+            CONFIG,
+            [
+                "secret 'crm-signing' (destination crm): must be",
+                "secret 'sendgrid-api-key' (mail by SendGrid): must be",
+            ],
+        ),
+        ({"EMAIL_FROM": "nobody"}, CONFIG, ["EMAIL_FROM "]),
+        ({}, ACTOR, ["destination 'list': "]),
+        ({}, SHEET, ["destination 'rows': sheet needs a service account's key here."]),
+    ],
+)
+def test_each_reason_not_to_start_is_a_line(
+    tmp_path: Path, changed: Mapping[str, str | None], config: str, lines: list[str]
+) -> None:
+    environ = {name: value for name, value in {**SECRETS, **changed}.items() if value is not None}
+    with pytest.raises(setup.NotReady) as fault:
+        set_up(tmp_path, environ, config)
+    found = str(fault.value).split("\n")
+    assert [line[: len(begun)] for line, begun in zip(found, lines, strict=True)] == lines
+
+
+def test_nothing_is_generated_or_written_and_the_secrets_alone_are_enough(tmp_path: Path) -> None:
+    found = set_up(tmp_path, SECRETS)
+    assert found.generated == ()
+    assert not (tmp_path / "env").exists()
+    assert not [*(tmp_path / "state").iterdir()]
+
+
+@pytest.mark.parametrize("password", ["short", "changeme"])
+def test_a_password_that_can_be_guessed_ends_the_start(tmp_path: Path, password: str) -> None:
+    with pytest.raises(WeakSecret, match="page-password"):
+        set_up(tmp_path, {**SECRETS, "PAGE_PASSWORD": password})
+
+
+def test_the_example_is_never_served(tmp_path: Path) -> None:
+    named = set_up(tmp_path, SECRETS)
+    unnamed = replace(named.options, config=None)
+    with pytest.raises(setup.NotReady, match="must be your own"):
+        setup.set_up(unnamed, SECRETS, named.folders)
+
+
+def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
+    with pytest.raises(setup.NotReady, match=r"TLS: .*must be a certificate and its key"):
+        set_up(tmp_path, SECRETS, listen=("0.0.0.0", 443), certificate=tmp_path / "none", key=tmp_path / "none")
+
+
+# The processes
+
+
+def plan(production: Production, inherited: Mapping[str, str], *, is_paused: bool = False) -> dict[str, Child]:
+    folders = Folders(Path("/checkout"), Path("/state"), Path("/sockets"))
+    secrets = {"receive": {"FORM_PASSWORD": "p"}, "transform": {}, "notify": {"SENDGRID_API_KEY": "SG.real"}}
+    found = plan_children(folders, ports_from(8080), inherited, secrets, None, production, is_paused=is_paused)
+    return {child.name: child for child in found}
+
+
+def test_nothing_is_caught_and_a_secret_goes_where_it_is_needed_only() -> None:
+    children = plan(Production(), {"SENDGRID_API_KEY": "SG.real", "PAGE_PASSWORD": PASSWORD})
+    assert [name for name, child in children.items() if "SENDGRID_API_KEY" in child.environ] == ["notify"]
+    assert [name for name, child in children.items() if "PAGE_PASSWORD" in child.environ] == ["inspector"]
+    assert not [child for child in children.values() if {"SHEETS_API_URL", "SENDGRID_API_URL"} & child.environ.keys()]
+    assert children["apis"].command[-1] == "--bus-only"
+    assert "receive-tls" not in children
+
+
+def test_https_is_served_by_a_process_of_its_own_and_commands_use_the_first() -> None:
+    production = Production(("0.0.0.0", 443), Path("/pem"), Path("/key"))
+    children = plan(production, {})
+    assert (children["receive-tls"].host, children["receive-tls"].port) == ("0.0.0.0", 443)
+    assert children["receive-tls"].environ["HOOKCHAIN_TLS_CERTIFICATE"] == "/pem"
+    assert (children["receive"].host, children["receive"].port) == ("127.0.0.1", 8080)
+    assert "HOOKCHAIN_TLS_KEY" not in children["receive"].environ
+
+
+def test_after_a_restore_the_bus_pushes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / PAUSE_FILE).write_text("{}")
+    assert set_up(tmp_path, SECRETS).is_paused
+    assert "--paused" in plan(Production(), {}, is_paused=True)["apis"].command
+
+
+def test_a_stop_lasts_as_long_as_the_longest_timeout_and_systemd_waits_longer(tmp_path: Path) -> None:
+    assert set_up(tmp_path, SECRETS).stop_seconds == 45.0
+    assert setup.stop_seconds({"notify": {"destinations": {}}}) == serving.BODY_SECONDS + setup.STOP_MARGIN_SECONDS
+    longest = set_up(tmp_path, SECRETS, CONFIG.replace("40s", f"{serve.LONGEST_TIMEOUT_SECONDS}s"))
+    assert longest.stop_seconds == serve.STOP_SECONDS < serve.TIMEOUT_STOP_SECONDS
+    assert longest.stop_seconds < http_server.STOP_SECONDS
+
+
+@given(st.text())
+def test_each_line_of_the_log_is_a_json_object(line: str) -> None:
+    for shown in (JsonView().line("notify", line.replace("\n", " "), ""), JsonView().own("ERROR", line, "")):
+        assert shown is None or isinstance(json.loads(shown), dict)
+
+
+def test_a_line_below_the_level_is_left_out() -> None:
+    assert JsonView("WARNING").line("notify", '{"severity":"INFO","message":"x"}', "") is None
+    shown = JsonView("WARNING").line("notify", '{"severity":"ERROR","message":"x"}', "")
+    assert json.loads(shown or "")["process"] == "notify"
+
+
+# The state
+
+
+def test_state_of_dev_is_taken_over_only_after_what_would_be_sent_was_listed(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "ledger.db")
+    columns = "key, event_id, route, destination, state, fence, generation, attempt_number, reason, answer, created_at"
+    more = "updated_at, payload_hash, lease_until, crashes, replays"
+    for number, state in enumerate(("held", "retry_scheduled", "delivered")):
+        values = (f"k{number}", "e", "r", "crm", state, 1, 1, 1, "", "", 0, 0, "", 0, 0, "[]")
+        ledger.execute(f"INSERT INTO deliveries ({columns}, {more}) VALUES ({', '.join('?' * 16)})", values)
+    ledger.close()
+    with pytest.raises(state_folder.StateFault, match=r"made by `hookchain dev`.*--adopt"):
+        state_folder.require_production(tmp_path, Production())
+    with pytest.raises(state_folder.StateFault, match=r"(?s)sent for real:\n  2 deliveries to crm\n.*--adopt --yes"):
+        state_folder.require_production(tmp_path, Production(is_adopted=True))
+    state_folder.require_development(tmp_path)
+    state_folder.require_production(tmp_path, Production(is_adopted=True, is_confirmed=True))
+    state_folder.require_production(tmp_path, Production())
+    with pytest.raises(state_folder.StateFault, match="is the state of `hookchain serve`"):
+        state_folder.require_development(tmp_path)
+
+
+def test_a_new_folder_needs_nobodys_permission(tmp_path: Path) -> None:
+    with state_folder.locked(tmp_path / "state"):
+        state_folder.require_production(tmp_path / "state", Production())
+
+
+@pytest.mark.parametrize("name", ["bus.db", "ledger.db", "journal.db", "search.db"])
+def test_a_damaged_file_ends_the_start_and_is_not_set_aside(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"not a database, not a database")
+    with pytest.raises(state_folder.StateFault, match="hookchain restore FILE"):
+        state_folder.require_undamaged(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+# The page
+
+
+@pytest.fixture
+async def page(tmp_path: Path) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    async with (
+        open_backend(tmp_path, "127.0.0.1:1", read_settings({})) as backend,
+        TestClient(TestServer(make_app(backend, "token", (PASSWORD, "the-older-one")))) as client,
+    ):
+        yield client
+
+
+def basic(password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"ann:{password}".encode()).decode()}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/", {}, 401),
+        ("/", basic("wrong"), 401),
+        ("/", basic(""), 401),
+        ("/", {"Authorization": "Basic ?"}, 401),
+        ("/", {"Authorization": f"Bearer {PASSWORD}"}, 401),
+        ("/?token=token", {}, 401),
+        ("/", basic(PASSWORD), 200),
+        ("/", basic("the-older-one"), 200),
+        ("/api/events", {**basic(PASSWORD), "Host": "page.example.com"}, 200),
+        ("/api/events", {**basic(PASSWORD), "Host": "page.example.com", "Origin": "https://evil.example"}, 403),
+        ("/api/mails", basic(PASSWORD), 404),
+        ("/favicon.ico", {}, 204),
+    ],
+)
+async def test_the_page_opens_for_its_password_under_any_name(
+    page: TestClient[web.Request, web.Application], path: str, headers: Mapping[str, str], status: int
+) -> None:
+    async with page.get(path, headers=headers) as answer:
+        assert answer.status == status
+
+
+async def test_without_a_password_there_is_no_page(tmp_path: Path) -> None:
+    async with (
+        open_backend(tmp_path, "127.0.0.1:1", read_settings({})) as backend,
+        TestClient(TestServer(make_app(backend, "token", ()))) as client,
+    ):
+        for headers in ({}, basic(""), basic("token")):
+            async with client.get("/", headers=headers) as answer:
+                assert answer.status == 404
+
+
+# The unit
+
+
+def unit(*arguments: str) -> str:
+    return serve.systemd_unit(serve._parser({}).parse_args(arguments), arguments)
+
+
+def test_the_unit_has_the_stop_the_places_and_no_right_that_it_does_not_need() -> None:
+    text = unit()
+    assert f"TimeoutStopSec={serve.TIMEOUT_STOP_SECONDS}\n" in text
+    assert "serve --config /etc/hookchain/hookchain.yaml --env-file /etc/hookchain/hookchain.env --state /var/" in text
+    assert "CapabilityBoundingSet=\n" in text
+    tls = unit("--listen", "[::]:443", "--tls-certificate", "/pem", "--tls-key", "/key", "--state", "/srv/state")
+    assert "--state /srv/state --listen '[::]:443' --tls-certificate /pem --tls-key /key\n" in tls
+    assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in tls
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed: apt-get install systemd")
+    file = tmp_path / "hookchain.service"
+    # The user of the unit is not on this machine, and neither is the command in some checkouts.
+    file.write_text(unit().replace("User=hookchain", "User=root").replace("Group=hookchain", "Group=root"))
+    done = subprocess.run([program, "verify", str(file)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -1,24 +1,76 @@
-"""Writes that all ledgers share, as rules of shared/ledger_rules.py, and the text of a row's attempts."""
+"""Writes that all ledgers share, as rules of shared/ledger_rules.py, and the text of a row's attempts.
+
+The ledger of a platform only stores what the rules decide.
+"""
 
 import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from secrets import randbits
+from typing import Final, TypeAlias, TypeVar
 
 from shared import batching, errors, journal, jsontext, outcomes
 from shared import ledger_rules as rules
-from shared.ledger import Claimed, DestinationState, LedgerRow, Move, Place, Settlement
+from shared.delivery import Delivery
+from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
 
 FENCE_BITS: Final = 53
 """A claim's fence is drawn at random, so that two claims never have the same."""
 
 Answer = TypeVar("Answer")
+DecideClaim: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
+"""Takes the stored row. Returns the answer, and the row as it is to be stored: the same object if nothing changes."""
 
 
 class LedgerWrites(ABC):
     _moves_at_once = 1_000
     """The rows that are written at the same time, where many are moved."""
+
+    async def claim(
+        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
+    ) -> Claim:
+        """Claim the delivery for `lease_seconds`. The attempt is stored as begun before this returns."""
+        fence = randbits(FENCE_BITS)
+        payload_hash = delivery.event.payloadhash
+        first_claim = rules.first_claim(delivery, delivery.id, message, now, lease_seconds, fence)
+
+        def claim_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
+            return rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
+
+        return await self._insert_or_change(first_claim.row, first_claim, claim_row, is_new=due_fence is None)
+
+    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
+        """Let the delivery wait in its group. Return Gathered once that is stored, or why it does not wait there."""
+        fence = randbits(FENCE_BITS)
+        payload_hash = delivery.event.payloadhash
+
+        def gather_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
+            return rules.gather(row, payload_hash, message, group, reason, now, at, fence)
+
+        first_answer, first_row = gather_row(rules.new_row(delivery, delivery.id, now))
+        return await self._insert_or_change(first_row, first_answer, gather_row)
+
+    @abstractmethod
+    def _insert_or_change(
+        self, first_row: LedgerRow, first_answer: Claim, decide: DecideClaim, *, is_new: bool = True
+    ) -> Awaitable[Claim]:
+        """Insert `first_row` and return `first_answer`, if the delivery has no row yet.
+
+        If it has one, let `decide` change that row, and return the answer of `decide`. `is_new`: it probably has none.
+        """
+
+    async def disable(self, destination: str, reason: str, now: float) -> None:
+        """Hold the deliveries to the destination until `release`."""
+        await self._write_destination(destination, {"disabled_reason": reason, "updated_at": now})
+
+    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
+        """Let the destination's deliveries wait until that time, or until `release`."""
+        await self._write_destination(destination, {"paused_until": until, "pause_reason": reason, "updated_at": now})
+
+    @abstractmethod
+    async def _write_destination(self, destination: str, fields: Mapping[str, str | float]) -> None:
+        """Store these fields of the destination's state, and leave its other fields as they are."""
 
     @abstractmethod
     async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:

@@ -1,10 +1,7 @@
-from collections.abc import Sequence
-from dataclasses import replace
-from secrets import randbits
+from collections.abc import Mapping, Sequence
 
 from shared import ledger_rules as rules
-from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, newest_of
-from shared.delivery import Delivery
+from shared.cloud.ledger_writes import DecideClaim, LedgerWrites, destination_state_of, newest_of
 from shared.errors import Temporary
 from shared.ledger import Claim, DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
@@ -15,24 +12,15 @@ class FakeLedger(LedgerWrites):
 
     def __init__(self) -> None:
         self.table: dict[str, LedgerRow] = {}
-        self.states: dict[str, DestinationState] = {}
+        self.states: dict[str, dict[str, str | float]] = {}
         self.fault: str | None = None
 
-    async def claim(
-        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
+    async def _insert_or_change(
+        self, first_row: LedgerRow, first_answer: Claim, decide: DecideClaim, *, is_new: bool = True
     ) -> Claim:
         self._fail_if_faulty()
-        key, fence = delivery.id, randbits(FENCE_BITS)
-        row = self.table.get(key) or rules.new_row(delivery, key, now)
-        answer, claimed = rules.claim(row, delivery.event.payloadhash, message, now, lease_seconds, due_fence, fence)
-        self.table[key] = claimed
-        return answer
-
-    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
-        self._fail_if_faulty()
-        key, payload_hash, fence = delivery.id, delivery.event.payloadhash, randbits(FENCE_BITS)
-        row = self.table.get(key) or rules.new_row(delivery, key, now)
-        answer, self.table[key] = rules.gather(row, payload_hash, message, group, reason, now, at, fence)
+        row = self.table.get(first_row.key)
+        answer, self.table[first_row.key] = decide(row) if row else (first_answer, first_row)
         return answer
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
@@ -40,14 +28,9 @@ class FakeLedger(LedgerWrites):
         found = [row for row in self.table.values() if rules.is_due(row, now) and (row.retry_at or 0.0) >= since]
         return sorted(found, key=lambda row: row.retry_at or 0.0)[:limit]
 
-    async def disable(self, destination: str, reason: str, now: float) -> None:
+    async def _write_destination(self, destination: str, fields: Mapping[str, str | float]) -> None:
         self._fail_if_faulty()
-        self.states[destination] = replace(await self.destination_state(destination), disabled_reason=reason)
-
-    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
-        self._fail_if_faulty()
-        state = await self.destination_state(destination)
-        self.states[destination] = replace(state, paused_until=until, pause_reason=reason)
+        self.states.setdefault(destination, {}).update(fields)
 
     async def release(self, destination: str, now: float) -> int:
         self._fail_if_faulty()
@@ -57,7 +40,7 @@ class FakeLedger(LedgerWrites):
 
     async def destination_state(self, destination: str) -> DestinationState:
         self._fail_if_faulty()
-        return self.states.get(destination, DestinationState())
+        return destination_state_of(self.states.get(destination, {}))
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         self._fail_if_faulty()

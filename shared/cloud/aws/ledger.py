@@ -20,7 +20,7 @@ expires_at    once the row is finished
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from math import ceil, inf, nextafter
-from secrets import randbits, token_hex
+from secrets import token_hex
 from typing import Final, NamedTuple, TypeVar, cast
 
 from shared import batching, errors, outcomes
@@ -28,7 +28,7 @@ from shared import ledger_rules as rules
 from shared.cloud import ledger_writes, shards
 from shared.cloud.aws import client, tables
 from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, Fields, Value, is_expired, read_shards, state_shard
-from shared.delivery import REMEMBERED_SECONDS, Delivery
+from shared.delivery import REMEMBERED_SECONDS
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
 from shared.subscribers.names import endpoint_name
 
@@ -65,36 +65,18 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         self._store = Dynamo(place, table_prefix, "ledger_unavailable")
         self._lists = LedgerLists(self._store)
 
-    async def claim(
-        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
+    async def _insert_or_change(
+        self, first_row: LedgerRow, first_answer: Claim, decide: ledger_writes.DecideClaim, *, is_new: bool = True
     ) -> Claim:
-        """Claim the delivery for `lease_seconds`. The attempt is stored as begun before this returns."""
-        fence = randbits(ledger_writes.FENCE_BITS)
-        payload_hash = delivery.event.payloadhash
-        new_row = rules.new_row(delivery, delivery.id, now)
+        def decide_stored(stored: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
+            if stored is None:
+                return first_answer, first_row
+            answer, decided_row = decide(stored)
+            return answer, None if decided_row is stored else decided_row
 
-        def decide(stored: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
-            row = stored or new_row
-            answer, claimed_row = rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
-            return answer, None if claimed_row is row else claimed_row
-
-        known = _Known(None) if due_fence is None else None  # a new delivery, most likely: then nothing is read
-        answer, version = await self._write(delivery.id, decide, known, now)
+        known = _Known(None) if is_new else None  # nothing is read first for a delivery that is probably new
+        answer, version = await self._write(first_row.key, decide_stored, known, first_row.created_at)
         return answer._replace(version=version) if isinstance(answer, Claimed) else answer
-
-    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
-        """Let the delivery wait in its group. Return Gathered once that is stored, or why it does not wait there."""
-        fence = randbits(ledger_writes.FENCE_BITS)
-        payload_hash = delivery.event.payloadhash
-        new_row = rules.new_row(delivery, delivery.id, now)
-
-        def decide(stored: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
-            row = stored or new_row
-            answer, gathered_row = rules.gather(row, payload_hash, message, group, reason, now, at, fence)
-            return answer, None if gathered_row is row else gathered_row
-
-        answer, _ = await self._write(delivery.id, decide, _Known(None), now)
-        return answer
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
         """Do as rules.postpone, in one write: all that it compares and changes are the row's own numbers."""
@@ -128,15 +110,6 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         found = await read_shards(self._store, tables.DELIVERIES, tables.DUE, limit, low=since, high=now)
         rows = await self._lists.read(keys_of(found))
         return sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
-
-    async def disable(self, destination: str, reason: str, now: float) -> None:
-        """Hold the deliveries to the destination until `release`."""
-        await self._store.update(tables.DESTINATIONS, destination, {"disabled_reason": reason, "updated_at": now})
-
-    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
-        """Let the destination's deliveries wait until that time, or until `release`."""
-        pause: Fields = {"paused_until": until, "pause_reason": reason, "updated_at": now}
-        await self._store.update(tables.DESTINATIONS, destination, pause)
 
     async def release(self, destination: str, now: float) -> int:
         """Forget that the destination is disabled or paused, then make the deliveries that are held for it due, a row
@@ -210,6 +183,9 @@ class DynamoLedger(ledger_writes.LedgerWrites):
 
     def close(self) -> None:
         self._store.close()
+
+    async def _write_destination(self, destination: str, fields: Mapping[str, str | float]) -> None:
+        await self._store.update(tables.DESTINATIONS, destination, fields)
 
     async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:
         row, _ = await self._write(key, _deciding(rule), None)

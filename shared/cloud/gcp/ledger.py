@@ -20,7 +20,6 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from secrets import randbits
 from typing import Final, TypeAlias
 
 from shared import batching
@@ -28,7 +27,7 @@ from shared import ledger_rules as rules
 from shared.cloud import earlier_words, ledger_writes, shards
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import DESTINATIONS, EXPIRE_AT, LEDGER
-from shared.delivery import REMEMBERED_SECONDS, Delivery
+from shared.delivery import REMEMBERED_SECONDS
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject, texts_json
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
@@ -46,8 +45,6 @@ MAX_LOOKED_THROUGH: Final = 1_000
 """Rows that a search reads where no index finds the state that it asks for."""
 
 
-DecideClaim: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
-"""From a row to the answer, and to the row as it is then: the same object where nothing changes."""
 MoveRow: TypeAlias = Callable[[LedgerRow, int], LedgerRow | None]
 """From a row and the fence that it is to have, to the row as it is moved; None if the move is rejected."""
 
@@ -63,45 +60,22 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     def __init__(self, store: firestore.Firestore) -> None:
         self._store = store
 
-    async def claim(
-        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
+    async def _insert_or_change(
+        self, first_row: LedgerRow, first_answer: Claim, decide: ledger_writes.DecideClaim, *, is_new: bool = True
     ) -> Claim:
-        """Claim the delivery for `lease_seconds`. The attempt is stored as begun before this returns."""
-        fence = randbits(ledger_writes.FENCE_BITS)
-        payload_hash = delivery.event.payloadhash
-
-        def claim_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
-            return rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
-
-        new_row = rules.new_row(delivery, delivery.id, now)
-        return await self._create_or_change(new_row, claim_row, is_new=due_fence is None)
-
-    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
-        """Let the delivery wait in its group. Return Gathered once that is stored, or why it does not wait there."""
-        fence = randbits(ledger_writes.FENCE_BITS)
-        payload_hash = delivery.event.payloadhash
-
-        def gather_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
-            return rules.gather(row, payload_hash, message, group, reason, now, at, fence)
-
-        return await self._create_or_change(rules.new_row(delivery, delivery.id, now), gather_row)
-
-    async def _create_or_change(self, new_row: LedgerRow, decide: DecideClaim, *, is_new: bool = True) -> Claim:
-        """Create the row as it is to be, or change the stored one. `is_new`: the row is probably not stored yet."""
         if is_new:
-            answer, decided_row = decide(new_row)
-            version = await self._store.write_if(new_document(decided_row))
+            version = await self._store.write_if(new_document(first_row))
             if version is not None:
-                return answer._replace(version=version) if isinstance(answer, Claimed) else answer
+                return first_answer._replace(version=version) if isinstance(first_answer, Claimed) else first_answer
 
         def decide_document(fields: firestore.Fields | None) -> tuple[Claim, firestore.Write | None]:
-            row = row_of(fields) if fields else new_row
+            if not fields:
+                return first_answer, new_document(first_row)
+            row = row_of(fields)
             answer, decided_row = decide(row)
-            if decided_row is row:
-                return answer, None
-            return answer, changed_document(decided_row, row) if fields else new_document(decided_row)
+            return answer, None if decided_row is row else changed_document(decided_row, row)
 
-        return await self._store.transact(LEDGER, new_row.key, WHOLE, decide_document)
+        return await self._store.transact(LEDGER, first_row.key, WHOLE, decide_document)
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
         """Record the outcome of a claim. Return False, and store nothing, if the delivery was claimed or moved since.
@@ -165,14 +139,6 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
             return await self._store.transact_all(LEDGER, [key for key, _ in moves], ROW, decide)
         except Temporary:  # One of them may be the reason, and it must not delay the others.
             return await self._move_all(moves, lambda key, fence: self._change(key, lambda row: move(row, fence)))
-
-    async def disable(self, destination: str, reason: str, now: float) -> None:
-        """Hold the deliveries to the destination until `release`."""
-        await self._set(destination, {"disabled_reason": reason, "updated_at": now})
-
-    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
-        """Let the destination's deliveries wait until that time, or until `release`."""
-        await self._set(destination, {"paused_until": until, "pause_reason": reason, "updated_at": now})
 
     async def release(self, destination: str, now: float) -> int:
         """Forget that the destination is disabled or paused, then make the deliveries that are held for it due, a row
@@ -294,7 +260,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
 
         return await self._store.transact(LEDGER, key, WHOLE, decide)
 
-    async def _set(self, destination: str, fields: firestore.Fields) -> None:
+    async def _write_destination(self, destination: str, fields: Mapping[str, str | float]) -> None:
         await self._store.commit([firestore.Write(DESTINATIONS, destination, fields, mask=tuple(fields))])
 
     async def _rows(self, query: JsonObject) -> list[LedgerRow]:

@@ -6,17 +6,15 @@ The protocol itself is in shared/ledger_rules.py, the tables are in shared/cloud
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from secrets import randbits
 from typing import Final, TypeAlias
 
 from shared import jsontext
 from shared import ledger_rules as rules
-from shared.cloud.ledger_writes import FENCE_BITS, LedgerWrites, attempts_text, with_attempts
+from shared.cloud.ledger_writes import DecideClaim, LedgerWrites, attempts_text, with_attempts
 from shared.cloud.local import database, ledger_tables
-from shared.delivery import Delivery
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place, Settlement
 
 FILE_NAME: Final = "ledger.db"
@@ -32,8 +30,6 @@ MAX_ID: Final = 2**63 - 1
 """The greatest id that SQLite gives a row."""
 
 Value: TypeAlias = str | float | bytes | None
-DecideClaim: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
-"""Takes the stored row. Returns the answer, and the row as it is to be stored: the same object if nothing changes."""
 
 
 class LocalLedger(LedgerWrites):
@@ -51,38 +47,14 @@ class LocalLedger(LedgerWrites):
         self._file = database.Transactions(path, "ledger_unavailable", ledger_tables.open_ledger)
         self._row_ids: dict[str, int] = {}
 
-    async def claim(
-        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
-    ) -> Claim:
-        """Claim the delivery for `lease_seconds`. The attempt is stored as begun before this returns."""
-        fence = randbits(FENCE_BITS)
-        payload_hash = delivery.event.payloadhash
-        first_claim = rules.first_claim(delivery, delivery.id, message, now, lease_seconds, fence)
-
-        def claim_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
-            return rules.claim(row, payload_hash, message, now, lease_seconds, due_fence, fence)
-
-        return await self._insert_or_change(first_claim.row, first_claim, claim_row)
-
-    async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
-        """Let the delivery wait in its group. Return Gathered once that is stored, or why it does not wait there."""
-        fence = randbits(FENCE_BITS)
-        payload_hash = delivery.event.payloadhash
-
-        def gather_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
-            return rules.gather(row, payload_hash, message, group, reason, now, at, fence)
-
-        first_answer, first_row = gather_row(rules.new_row(delivery, delivery.id, now))
-        return await self._insert_or_change(first_row, first_answer, gather_row)
-
     def _insert_or_change(
-        self, first_row: LedgerRow, first_answer: Claim, decide: DecideClaim
+        self,
+        first_row: LedgerRow,
+        first_answer: Claim,
+        decide: DecideClaim,
+        *,
+        is_new: bool = True,  # noqa: ARG002 an insertion finds out by itself
     ) -> "asyncio.Future[Claim]":
-        """Insert `first_row` and return `first_answer`, if the delivery has no row yet.
-
-        If it has one, let `decide` change that row, and return the answer of `decide`.
-        """
-
         def operation(connection: sqlite3.Connection) -> Claim:
             new_id = insert_row(connection, first_row)
             if new_id is not None:  # most deliveries are seen for the first time
@@ -131,14 +103,6 @@ class LocalLedger(LedgerWrites):
         rows_by_id = self._file.read(lambda connection: read_rows_by_id(connection, rest, (since, now, limit)))
         self._remember(rows_by_id)
         return list(rows_by_id.values())
-
-    async def disable(self, destination: str, reason: str, now: float) -> None:
-        """Hold the deliveries to the destination until `release`."""
-        await self._write_destination(destination, now, {"disabled_reason": reason})
-
-    async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
-        """Let the destination's deliveries wait until that time, or until `release`."""
-        await self._write_destination(destination, now, {"paused_until": until, "pause_reason": reason})
 
     async def release(self, destination: str, now: float) -> int:
         """Forget that the destination is disabled or paused, and make the deliveries that are held for it due, in one
@@ -208,14 +172,14 @@ class LocalLedger(LedgerWrites):
         row = await self._file.write(lambda connection: change_row(connection, row_id, rule), is_synced=True)
         return None if row is None else claim._replace(row=row)
 
-    async def _write_destination(self, destination: str, now: float, columns: Mapping[str, str | float]) -> None:
-        names = ", ".join(columns)
-        assignments = ", ".join(f"{name} = excluded.{name}" for name in (*columns, "updated_at"))
+    async def _write_destination(self, destination: str, fields: Mapping[str, str | float]) -> None:
+        names = ", ".join(fields)
+        assignments = ", ".join(f"{name} = excluded.{name}" for name in fields)
         statement = (
-            f"INSERT INTO destinations (name, updated_at, {names}) VALUES (?, ?{', ?' * len(columns)})"  # noqa: S608 ours
+            f"INSERT INTO destinations (name, {names}) VALUES (?{', ?' * len(fields)})"  # noqa: S608 our own columns
             f" ON CONFLICT (name) DO UPDATE SET {assignments}"
         )
-        values = (destination, now, *columns.values())
+        values = (destination, *fields.values())
         await self._file.write(lambda connection: connection.execute(statement, values), is_synced=True)
 
     def _remember(self, rows_by_id: Mapping[int, LedgerRow]) -> None:

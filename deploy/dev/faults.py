@@ -10,22 +10,30 @@ Faults that it does not name stay as they are. If any value is invalid, nothing 
 import json
 import random
 from collections import deque
-from dataclasses import dataclass, field, fields, replace
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Literal, TypeAlias
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from shared.config.values import fault_text
 from shared.jsontext import Json, JsonObject, to_json
 
 PATH: Final = "/emulator/faults"
-KINDS: Final = ("429", "500", "503", "403", "hang")
-MOST_NEXT: Final = 1_000_000
 # A copy arrives at once, while the first may still be in progress, or long after.
 _COPY_DELAYS: Final = (0.0, 1.5)
 
+Kind: TypeAlias = Literal["429", "500", "503", "403", "hang"]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Seconds: TypeAlias = Annotated[float, Field(ge=0, le=600)]
 
-@dataclass(frozen=True, slots=True)
-class Faults:
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Faults(_Part):
     """Faults of the bus, as shares from 0 to 1.
 
     unavailable  publishes that are rejected with 503, nothing stored
@@ -35,23 +43,16 @@ class Faults:
     nack         pushes whose acknowledgement is lost
     """
 
-    unavailable: float = 0.0
-    unconfirmed: float = 0.0
-    duplicate: float = 0.0
-    delay: float = 0.0
-    delay_seconds: float = 2.0
-    nack: float = 0.0
+    unavailable: Share = 0.0
+    unconfirmed: Share = 0.0
+    duplicate: Share = 0.0
+    delay: Share = 0.0
+    delay_seconds: Seconds = 2.0
+    nack: Share = 0.0
 
-    def changed(self, changes: JsonObject) -> "Faults":
-        """Return the faults with these changes. Raises ValueError."""
-        names = {field.name for field in fields(self)}
-        if unknown := changes.keys() - names:
-            raise ValueError(f"bus: must have {', '.join(sorted(names))}; got {min(unknown)!r}.")
-        most = {"delay_seconds": 600.0}
-        return replace(self, **{name: _number(name, value, most.get(name, 1.0)) for name, value in changes.items()})
-
-    def document(self) -> JsonObject:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    def changed(self, changes: Mapping[str, object]) -> "Faults":
+        """Return the faults with these changes. Raises ValidationError."""
+        return Faults.model_validate({**self.model_dump(), **changes})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,63 +95,75 @@ class FaultPlan:
         return share > 0 and self.generator.random() < share
 
 
-@dataclass(slots=True)
-class MailFaults:
-    """The mail service's faults, and the generator that chooses what they hit.
+class NextFaults(_Part):
+    """A fault of the next requests, so many of them."""
+
+    kind: Kind
+    count: Annotated[int, Field(gt=0, le=1_000_000)] = 1
+
+
+class MailSettings(_Part):
+    """The faults of the mail service.
 
     unplugged   every request is answered 503, as by a mail service that is down: nothing is accepted
-    shares      share (0 to 1) of the requests with each of KINDS: a response of that status (403 is SendGrid's for an
+    shares      share (0 to 1) of the requests with each kind: a response of that status (403 is SendGrid's for an
                 unverified sender), or `hang`: no response for `hang_seconds`
     next        kinds for the next requests, in order, before any share counts
     """
 
     unplugged: bool = False
-    shares: dict[str, float] = field(default_factory=dict)
-    next: deque[str] = field(default_factory=deque)
-    hang_seconds: float = 30.0
+    shares: dict[Kind, Share] = {}
+    next: list[NextFaults] = []
+    hang_seconds: Seconds = 30.0
+
+    @field_validator("shares")
+    @classmethod
+    def _are_shares_of_one(cls, shares: dict[Kind, float]) -> dict[Kind, float]:
+        if sum(shares.values()) > 1:
+            raise ValueError("must not be over 1 together")
+        return shares
+
+
+@dataclass(slots=True)
+class MailFaults:
+    """The mail service's faults, and the generator that chooses what they hit. `coming`: what `next` has left."""
+
+    settings: MailSettings = field(default_factory=MailSettings)
+    coming: deque[Kind] = field(default_factory=deque)
     generator: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 -- dice for faults
 
-    def change(self, changes: JsonObject) -> None:
+    def change(self, changes: Mapping[str, object]) -> None:
         """Apply changes: `{"unplugged": true, "shares": {"503": 0.1}, "next": [{"kind": "429", "count": 3}]}`.
 
-        `shares` and `next` replace what was there. Raises ValueError, and changes nothing then.
+        `shares` and `next` replace what was there. Raises ValidationError, and changes nothing then.
         """
-        unknown = changes.keys() - {"unplugged", "shares", "next", "hang_seconds"}
-        if unknown:
-            raise ValueError(f"mail: must have unplugged, shares, next or hang_seconds; got {min(unknown)!r}.")
-        unplugged = changes.get("unplugged", self.unplugged)
-        if not isinstance(unplugged, bool):
-            raise ValueError(f"unplugged: must be true or false; got {unplugged!r}.")
-        shares = _shares(changes["shares"]) if "shares" in changes else self.shares
-        coming = _coming(changes["next"]) if "next" in changes else self.next
-        hang_seconds = _number("hang_seconds", changes.get("hang_seconds", self.hang_seconds), 600)
-        self.unplugged = unplugged
-        self.shares = shares
-        self.next = coming
-        self.hang_seconds = hang_seconds
+        self.settings = MailSettings.model_validate({**self.settings.model_dump(), **changes})
+        if "next" in changes:
+            self.coming = deque([each.kind for each in self.settings.next for _ in range(each.count)])
 
     def document(self) -> JsonObject:
-        return {
-            "unplugged": self.unplugged,
-            "shares": dict(self.shares),
-            "next": [*self.next],
-            "hang_seconds": self.hang_seconds,
-        }
+        return {**self.settings.model_dump(), "next": [*self.coming]}
 
     def choose(self) -> str | None:
-        """Return the fault of this request: one of KINDS, `unplugged`, or None."""
-        if self.unplugged:
+        """Return the fault of this request: a kind, `unplugged`, or None."""
+        if self.settings.unplugged:
             return "unplugged"
-        if self.next:
-            return self.next.popleft()
-        if not self.shares:
+        if self.coming:
+            return self.coming.popleft()
+        if not self.settings.shares:
             return None
         drawn = self.generator.random()
-        for kind, share in self.shares.items():
+        for kind, share in self.settings.shares.items():
             if drawn < share:
                 return kind
             drawn -= share
         return None
+
+
+class _Changes(_Part):
+    seed: int | None = None
+    bus: dict[str, object] = {}
+    mail: dict[str, object] = {}
 
 
 class FaultRoutes:
@@ -166,7 +179,7 @@ class FaultRoutes:
     async def show(self, _: web.Request) -> web.Response:
         document: JsonObject = {}
         if self._bus:
-            document["bus"] = self._bus.faults.document()
+            document["bus"] = self._bus.faults.model_dump()
         if self._mail:
             document["mail"] = self._mail.document()
         return web.Response(body=to_json(document).encode(), content_type="application/json")
@@ -182,58 +195,25 @@ class FaultRoutes:
         if self._bus:
             self._bus.faults = Faults()
         if self._mail:
-            self._mail.change(MailFaults().document())
+            self._mail.change(MailSettings().model_dump())
         return await self.show(request)
 
-    def apply(self, changes: Json) -> None:
+    def apply(self, document: Json) -> None:
         """Change the faults. Raises ValueError, and changes nothing then."""
-        known = {"seed", *(["bus"] if self._bus else []), *(["mail"] if self._mail else [])}
-        if not isinstance(changes, dict) or changes.keys() - known:
-            raise ValueError(f"faults: must be a JSON object of {', '.join(sorted(known))}.")
-        bus, mail, seed = changes.get("bus", {}), changes.get("mail", {}), changes.get("seed")
-        if not isinstance(bus, dict) or not isinstance(mail, dict):
-            raise ValueError("faults: 'bus' and 'mail' must be objects.")
-        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
-            raise ValueError(f"seed: must be a whole number; got {seed!r}.")
-        changed = self._bus.faults.changed(bus) if self._bus else None
-        if self._mail:
-            self._mail.change(mail)
-        if self._bus and changed:
-            self._bus.faults = changed
-        if seed is not None:
+        try:
+            changes = _Changes.model_validate(document)
+            for name, part in (("bus", self._bus), ("mail", self._mail)):
+                if part is None and name in changes.model_fields_set:
+                    raise ValueError(f"{name}: this process has no such faults")
+            bus_faults = self._bus.faults.changed(changes.bus) if self._bus else None
+            if self._mail:
+                self._mail.change(changes.mail)
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, each['loc']))}: {fault_text(each)}" for each in error.errors()]
+            raise ValueError("; ".join(faults)) from error
+        if self._bus and bus_faults:
+            self._bus.faults = bus_faults
+        if changes.seed is not None:
             for each in (self._bus, self._mail):
                 if each:
-                    each.generator.seed(seed)
-
-
-def _shares(value: Json) -> dict[str, float]:
-    if not isinstance(value, dict):
-        raise ValueError('shares: must be an object such as {"503": 0.1}.')
-    shares = {_kind(kind): _number(f"shares.{kind}", share, 1) for kind, share in value.items()}
-    if sum(shares.values()) > 1:
-        raise ValueError("shares: must not be over 1 together.")
-    return shares
-
-
-def _coming(value: Json) -> deque[str]:
-    """Return the kinds in order, from entries such as `{"kind": "503", "count": 3}`."""
-    coming: deque[str] = deque()
-    for each in value if isinstance(value, list) else [None]:
-        entry = each if isinstance(each, dict) else {}
-        count = entry.get("count", 1)
-        if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= MOST_NEXT:
-            raise ValueError(f"count: must be a whole number from 1 to {MOST_NEXT}; got {count!r}.")
-        coming.extend([_kind(entry.get("kind"))] * count)
-    return coming
-
-
-def _kind(value: Json) -> str:
-    if value not in KINDS or not isinstance(value, str):
-        raise ValueError(f"kind: must be one of {', '.join(KINDS)}; got {value!r}.")
-    return value
-
-
-def _number(name: str, value: Json, most: float) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
-        raise ValueError(f"{name}: must be a number from 0 to {most:g}; got {value!r}.")
-    return float(value)
+                    each.generator.seed(changes.seed)

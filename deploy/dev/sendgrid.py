@@ -78,7 +78,7 @@ class SendGrid:
         """Store the mails of a request, unless a fault on demand hits it. `transport` is the client's connection."""
         fault = self.faults.choose()
         if fault == "hang":
-            await asyncio.sleep(self.faults.hang_seconds)
+            await asyncio.sleep(self.faults.settings.hang_seconds)
             if transport:
                 transport.abort()
             return UNAVAILABLE  # the connection is closed already

@@ -20,7 +20,7 @@ def test_the_same_seed_makes_the_same_trouble() -> None:
 def test_a_fault_that_a_change_does_not_name_stays() -> None:
     faults = Faults(duplicate=0.1).changed({"nack": 1, "delay_seconds": 30})
     assert faults == Faults(duplicate=0.1, nack=1.0, delay_seconds=30.0)
-    assert faults.document()["nack"] == 1.0
+    assert faults.nack == 1.0
 
 
 @pytest.mark.parametrize("changes", [{"nack": 1.1}, {"nack": "0.1"}, {"neck": 0.1}])

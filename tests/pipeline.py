@@ -8,8 +8,7 @@ from deploy.client.hookchain.auth import Auth, Basic, Hmac, Password, auth_heade
 from deploy.explain.offline import case_services
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
-from functions.receive.receive import Receiver
-from functions.receive.replies import Accepted
+from functions.receive.receive import Accepted, Receiver
 from functions.receive.source import Source, read_sources
 from functions.transform.program import read_program
 from functions.transform.transform import Transformer

@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
-from functions.receive.receive import Receiver
-from functions.receive.replies import Accepted, Answered, DeadLettered
+from functions.receive.receive import Accepted, Answered, DeadLettered, Receiver
 from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.event import Event

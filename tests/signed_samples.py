@@ -10,8 +10,7 @@ from pathlib import Path
 from deploy.cli.trigger import Keys, TriggerTarget, chosen_sample, signed_sample, trigger_target
 from deploy.requests.samples import Fresh
 from deploy.requests.signing import Break, generate_secrets
-from functions.receive.receive import Receiver
-from functions.receive.replies import Accepted, Answered, DeadLettered
+from functions.receive.receive import Accepted, Answered, DeadLettered, Receiver
 from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.secrets import variable_name

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.sections.cases import CaseAnswer, CaseConfig
-from functions.receive import admission, replies
+from functions.receive import admission, receive
 from functions.receive.bus import MESSAGE_ID
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
@@ -65,7 +65,7 @@ def offline_receiver(slice_: JsonObject, store: SecretStore, bus: RecordingBus, 
 _OF_HTTP: Final = frozenset({"host", "content-length", "x-forwarded-proto"})
 
 
-async def receive_request(receiver: Receiver, request: http.Request) -> replies.Accepted | replies.Answered:
+async def receive_request(receiver: Receiver, request: http.Request) -> receive.Accepted | receive.Answered:
     """Return what receive makes of the request. Raises HookchainError.
 
     For a source that has a bus, the request stands for a message: its body is the data, its headers are the attributes.
@@ -77,7 +77,7 @@ async def receive_request(receiver: Receiver, request: http.Request) -> replies.
         attributes = {name: text for name, text in request.headers if name not in _OF_HTTP}
         message_id = attributes.get(MESSAGE_ID) or sha256(request.body).hexdigest()[:16]
         result = await receiver.take(source, push.Push(request.body, attributes, message_id))
-    if isinstance(result, replies.DeadLettered):
+    if isinstance(result, receive.DeadLettered):
         raise result.error
     return result
 

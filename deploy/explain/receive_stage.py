@@ -14,7 +14,7 @@ from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offl
 from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage
 from deploy.requests.sources import auth_entries
 from deploy.terminal.output import count_of
-from functions.receive import admission, parsing, replies
+from functions.receive import admission, parsing, receive
 from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
 from functions.receive.diagnosis.signatures import Case, as_signed, holds, time_description
 from functions.receive.sender_address import sender_address
@@ -147,10 +147,10 @@ async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: fl
     try:
         result = await receive_request(offline_receiver(slice_, store, bus, now), request)
     except HookchainError as error:
-        return Outcome(replies.rejection_reply(error), error)
-    if isinstance(result, replies.Answered):
+        return Outcome(receive.rejection_reply(error), error)
+    if isinstance(result, receive.Answered):
         return Outcome(result.reply, handshake=result.reason)
-    return Outcome(replies.accepted_reply(result, request), events=result.events, note=result.note)
+    return Outcome(receive.accepted_reply(result, request), events=result.events, note=result.note)
 
 
 async def _values(store: SecretStore, names: Sequence[str]) -> Secrets:

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Final
 
-from functions.receive import admission, events, receive, replies
+from functions.receive import admission, events, receive
 from functions.receive.source import Source, source_of
 from shared import logs, outcomes
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary, place_of
@@ -39,22 +39,22 @@ async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody)
     started = time.perf_counter()
     try:
         outcome = await receiver.receive(head, read_body)
-        if isinstance(outcome, replies.DeadLettered):
+        if isinstance(outcome, receive.DeadLettered):
             _log_dead_letter(outcome, started)
             return _ACKNOWLEDGED
-        reply = outcome.reply if isinstance(outcome, replies.Answered) else replies.accepted_reply(outcome, head)
+        reply = outcome.reply if isinstance(outcome, receive.Answered) else receive.accepted_reply(outcome, head)
     except HookchainError as error:
         source = receiver.sources.get(admission.source_name(head.path))
         # To log each request of a flood takes as long as to accept it. Then no time is left for the other sources.
         if error.code != "queue_full" or receiver.queue_full_lines.take(receiver.clock.now()):
             _log_rejection(source, head, error, started, await _diagnosis(receiver, source, head, error))
-        reply = replies.rejection_reply(error, source)
+        reply = receive.rejection_reply(error, source)
         # A script on a form's own page may read why its form was rejected.
         return source.form.rejection(head, reply) if source and source.form else reply
     except Exception as error:  # a fault in this program: the sender keeps the event and sends it again
         fault = Temporary("internal_error", place_of(error))
         _log_rejection(_readable_source(receiver, head), head, fault, started)
-        return replies.rejection_reply(fault)
+        return receive.rejection_reply(fault)
     _log_outcome(outcome, head, reply, started)
     return reply
 
@@ -80,7 +80,7 @@ async def take_message(receiver: receive.Receiver, queue_arn: str, prefix: str, 
     except Exception as error:
         _log_rejection(source, head, Temporary("internal_error", place_of(error)), started)
         return False
-    if isinstance(outcome, replies.DeadLettered):
+    if isinstance(outcome, receive.DeadLettered):
         _log_dead_letter(outcome, started)
     else:
         _log_outcome(outcome, head, Reply(200), started)
@@ -112,10 +112,10 @@ async def _diagnosis(
     return f"Why: {cause}" if cause else None
 
 
-def _log_outcome(outcome: replies.Accepted | replies.Answered, head: Request, reply: Reply, started: float) -> None:
+def _log_outcome(outcome: receive.Accepted | receive.Answered, head: Request, reply: Reply, started: float) -> None:
     """Log a request that was accepted or answered: of a batch, the first event and how many there are."""
     source = outcome.source
-    if isinstance(outcome, replies.Answered):
+    if isinstance(outcome, receive.Answered):
         logs.log(
             "INFO",
             _ANSWERED,
@@ -147,7 +147,7 @@ def _log_outcome(outcome: replies.Accepted | replies.Answered, head: Request, re
     )
 
 
-def _log_dead_letter(outcome: replies.DeadLettered, started: float) -> None:
+def _log_dead_letter(outcome: receive.DeadLettered, started: float) -> None:
     logs.log(
         "WARNING",
         "dead lettered",

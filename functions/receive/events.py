@@ -11,8 +11,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from functions.receive import admission, signed_facts
-from functions.receive.source import Source
+from functions.receive import admission
+from functions.receive.source import SignedFacts, Source, choices_within
 from shared import errors, http, limits, logs, times
 from shared.base64_text import base64_text
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text, event_id
@@ -139,7 +139,7 @@ class SignedRequest:
     by_body: bool
 
     @cached_property
-    def facts(self) -> signed_facts.SignedFacts:
+    def facts(self) -> SignedFacts:
         static = self.source.signed_facts.get(self.auth)
         return static or self.source.facts_signed_by(self.auth, self.fields.request)
 
@@ -253,7 +253,7 @@ class Batch(NamedTuple):
 
 def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
     """Return a batch's identity. The delivery's id stands outside the items: in a header, or elsewhere in the body."""
-    outside = signed_facts.choices_within(source.id, within=False)
+    outside = choices_within(source.id, within=False)
     delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(outside, item)
     batch_id = delivery_id
     if signed and not signed.goes_by_delivery_id(item.body):
@@ -284,7 +284,7 @@ def item_identity(
     What stands within the item, alone or joined with what stands outside, is its own id, which is enough where the
     delivery has none.
     """
-    within = signed_facts.choices_within(source.id, within=True)
+    within = choices_within(source.id, within=True)
     readable = whole_fact(within, item)
     is_signed = signed is not None and not signed.goes_by_delivery_id(item.body)
     item_id = whole_fact(signed.facts.within_item, item) if signed and is_signed else readable

@@ -51,13 +51,6 @@ class ReadData(NamedTuple):
     text: bytes | None = None
 
 
-class _ParsedBody(NamedTuple):
-    """`by_body` as in ReadData."""
-
-    parsed: parse.Parsed
-    by_body: bool
-
-
 def as_sent_by_provider(source: Source, request: http.Request) -> http.Request:
     """Return the request with the content type that its body has, among those that the source's provider sends.
 
@@ -116,8 +109,8 @@ def read_data(source: Source, request: http.Request, limits: Limits, auth: AuthS
         parsed, by_body = _parse(source, request, body, limits, auth)
     except errors.Rejected as error:
         raise _explained(error, source, request, body) from None  # a cause could carry the body into a traceback
-    if auth is not None and auth.signs_fields:
-        _verify_fields_are_json(source, parsed)
+    if auth is not None and auth.signs_fields and not source.body and parsed.format != "json":
+        raise errors.Rejected("unsupported_content_type", f"fields of JSON are signed, but the body is {parsed.format}")
 
     data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
     for step in source.data_steps:
@@ -127,31 +120,35 @@ def read_data(source: Source, request: http.Request, limits: Limits, auth: AuthS
     return ReadData(data, by_body, text)
 
 
-def _parse(source: Source, request: http.Request, body: bytes, limits: Limits, auth: AuthScheme | None) -> _ParsedBody:
+def _parse(
+    source: Source, request: http.Request, body: bytes, limits: Limits, auth: AuthScheme | None
+) -> tuple[parse.Parsed, bool]:
     """Parse the body in the format that the first of these decides; raise Rejected if it cannot be parsed.
 
     1. the configuration, or the content of a GET's query
     2. the formats that the provider sends
-    3. the signed bytes, if they are a document
+    3. the signed bytes, if they are a document: JSON, XML or a property list
     4. the content type
+
+    Return the parsed body, and `by_body` as in ReadData.
     """
     content_type = request.header("content-type")
     if request.method == "GET":
         format_name = source.body or _query_format(source, request)
-        return _ParsedBody(parse.parse_as(format_name, body, None, limits), by_body=True)
+        return parse.parse_as(format_name, body, None, limits), True
     if source.body:
-        return _ParsedBody(parse.parse_as(source.body, body, content_type, limits), by_body=True)
+        return parse.parse_as(source.body, body, content_type, limits), True
     if source.formats:
         # as_sent_by_provider chose the content type by the body's first bytes.
-        return _ParsedBody(parse.parse_body(body, content_type, limits), by_body=True)
-    if auth is not None and _signs_bytes(auth):
+        return parse.parse_body(body, content_type, limits), True
+    signs_fields = auth is not None and auth.signs_fields
+    if auth is not None and auth.signs_content and not signs_fields:
         # The content type is not signed, so anybody may have changed it.
-        document = _parse_document(body, limits)
-        if document is not None:
-            return _ParsedBody(document, by_body=True)
+        signed_format = structured_format(body)
+        if signed_format and (document := parse.parse_if(signed_format, body, None, limits)):
+            return document, True
     # Where fields are signed, read_data rejects every format but JSON: no header can have the body parsed otherwise.
-    must_be_json = auth is not None and auth.signs_fields
-    return _ParsedBody(parse.parse_body(body, content_type, limits), by_body=must_be_json)
+    return parse.parse_body(body, content_type, limits), signs_fields
 
 
 def _query_format(source: Source, request: http.Request) -> str:
@@ -159,23 +156,6 @@ def _query_format(source: Source, request: http.Request) -> str:
     from functions.receive.query_body import query_body
 
     return query_body(source, request.query).format
-
-
-def _signs_bytes(auth: AuthScheme) -> bool:
-    """Return whether the signature covers bytes of the request, and not fields that are read from them."""
-    return auth.signs_content and not auth.signs_fields
-
-
-def _parse_document(body: bytes, limits: Limits) -> parse.Parsed | None:
-    """Parse JSON, XML or a property list by the body alone; None for any other body. Raises Rejected for a limit."""
-    format_name = structured_format(body)
-    return None if format_name is None else parse.parse_if(format_name, body, None, limits)
-
-
-def _verify_fields_are_json(source: Source, parsed: parse.Parsed) -> None:
-    """Reject any format but JSON for signed fields, unless the configuration chose it. Raises Rejected."""
-    if not source.body and parsed.format != "json":
-        raise errors.Rejected("unsupported_content_type", f"fields of JSON are signed, but the body is {parsed.format}")
 
 
 def _explained(error: errors.Rejected, source: Source, request: http.Request, body: bytes) -> errors.Rejected:

@@ -5,15 +5,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive import admission, parsing
 from functions.receive.events import SignedRequest, build_events, note_on
-from functions.receive.replies import Accepted, Answered, DeadLettered, accepted_reply
 from functions.receive.source import Source
 from shared import claim_check, errors, jsontext, ports, time_bound
 from shared.event import Event, event_json
-from shared.http import ReadBody, Reply, Request
+from shared.http import ReadBody, Reply, Request, json_reply, problem
 from shared.limits import DEFAULT, Limits
 from shared.signatures import auth_scheme, locations
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from shared.fetch import Fetch
     from shared.push import Push, VerifyPush
 
+RETRY_AFTER_SECONDS: Final = 5
+_CLOSE: Final = ("connection", "close")
 CONFIRM_SECONDS: Final = 3.8
 """A sender has its answer within 4 s of the request's arrival."""
 
@@ -31,6 +32,32 @@ MAX_TOKENS: Final = 5.0
 cause of each."""
 SECONDS_A_TOKEN: Final = 2.0
 """After those, the time from one explained rejection to the next."""
+
+
+class Accepted(NamedTuple):
+    """A request whose events the bus confirmed: one event, or one for each item of a batch, which may have none.
+
+    `note` is for the log: what the operator may have expected otherwise.
+    """
+
+    source: Source
+    events: tuple[Event, ...]
+    note: str | None = None
+
+
+class Answered(NamedTuple):
+    """A request that was answered and makes no event, such as a handshake. `reason` is for the log."""
+
+    source: Source
+    reply: Reply
+    reason: str
+
+
+class DeadLettered(NamedTuple):
+    """A message of a bus that can never be an event. The bus has confirmed its dead letter, so it is acknowledged."""
+
+    source: Source
+    error: errors.Rejected
 
 
 class TokenBucket:
@@ -199,14 +226,13 @@ class Receiver:
         now: float,
     ) -> auth_scheme.AuthScheme:
         """Return the scheme that authenticates the request by its body. Raises Rejected and Temporary."""
-        keys = await self._fetched_keys(fields, source, now) if source.needs_keys else admission.NO_KEYS
+        keys = admission.NO_KEYS
+        if source.needs_keys and self._keys:
+            keys = await self._keys.at(admission.needed_keys(fields, source, now))
         auth = admission.verify_body(fields, source, secrets, now, keys)
         if auth.can_be_extended:
             parsing.verify_not_extended(source, request)
         return auth
-
-    async def _fetched_keys(self, fields: locations.RequestFields, source: Source, now: float) -> Mapping[str, bytes]:
-        return await self._keys.at(admission.needed_keys(fields, source, now)) if self._keys else admission.NO_KEYS
 
     def _handshakes(self, source: Source, url: str) -> "Handshakes":
         # Imported here, because few providers need it.
@@ -261,7 +287,10 @@ class Receiver:
         """Return once the bus has confirmed all events. Raises Temporary."""
         messages: list[ports.BusMessage] = []
         for event in events:
-            content = self._event_json(event, parsed)
+            text = parsed.text if event.data is parsed.data else None
+            is_stored = text is not None and len(text) > claim_check.MAX_INLINE_BYTES and self.blobs is not None
+            # Data that is the whole body, unchanged, stands in the event as the sender wrote it.
+            content = event_json(event, text, is_stored=is_stored)
             if len(content) > claim_check.MAX_INLINE_BYTES:
                 # Each request has a blob of its own: with the same id and body, its headers, its time or the source's
                 # settings can be others.
@@ -270,13 +299,6 @@ class Receiver:
             attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source}
             messages.append(ports.BusMessage(content, attributes))
         await self.bus.publish(ports.EVENTS, messages)
-
-    def _event_json(self, event: Event, parsed: parsing.ReadData) -> bytes:
-        """Return the event's JSON. Data that is the whole body, unchanged, stands in it as the sender wrote it."""
-        if parsed.text is None or event.data is not parsed.data:
-            return event_json(event)
-        is_stored = len(parsed.text) > claim_check.MAX_INLINE_BYTES and self.blobs is not None
-        return event_json(event, parsed.text, is_stored=is_stored)
 
 
 def _checked(source: Source, data: jsontext.Json) -> jsontext.Json:
@@ -325,3 +347,34 @@ def _verify_no_prefetch(head: Request) -> None:
             raise errors.Rejected(
                 "prefetch_not_allowed", "a link takes effect when it is followed, not when it is prefetched"
             )
+
+
+def accepted_reply(accepted: Accepted, request: Request) -> Reply:
+    source = accepted.source
+    if source.respond:
+        reply = source.respond.reply(accepted.events)
+    elif len(accepted.events) == 1:
+        reply = Reply(200, b'{"id":"%b"}' % accepted.events[0].id.encode())  # hex digits
+    else:
+        reply = json_reply(200, {"ids": [event.id for event in accepted.events]})
+    if request.method == "GET":
+        reply = reply._replace(headers=(*reply.headers, ("cache-control", "no-store")))
+    return source.form.reply(request, reply) if source.form else reply
+
+
+def rejection_reply(error: errors.HookchainError, source: Source | None = None) -> Reply:
+    """Return the reply to a request that was rejected, or whose event could not be confirmed.
+
+    It contains the code of a rejection, and no reason if only the authenticated sender may know it.
+    """
+    if not isinstance(error, errors.Rejected):
+        retry_after = ("retry-after", str(RETRY_AFTER_SECONDS))
+        return problem(503, "unavailable", "The event is not confirmed. Send it again later.", retry_after)
+    if isinstance(error, admission.MethodRejected):
+        return problem(error.status, error.code, error.detail, ("allow", ", ".join(error.allowed)), _CLOSE)
+    if error.status == 401:
+        # If the source accepts no password, a browser that opened a link must not ask a person for one.
+        asks_password = source is None or any(auth.scheme == "basic" for auth in source.auth)
+        challenge = f'{"Basic" if asks_password else "Bearer"} realm="hookchain"'
+        return problem(401, error.code, "The request is not authenticated.", ("www-authenticate", challenge), _CLOSE)
+    return problem(error.status, error.code, error.detail, _CLOSE)

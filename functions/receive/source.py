@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from functions.receive.data_steps import DataStep, cast_values, unpack
 from functions.receive.respond import Respond, read_respond
 from functions.receive.sender_address import AllowList
-from functions.receive.signed_facts import SignedFacts, signed_facts
 from shared import errors, http
+from shared.formats.parse import parse_as
 from shared.jsontext import Json, JsonObject
-from shared.signatures.auth_scheme import AuthScheme, read_scheme
-from shared.signatures.locations import Choices, Conditions, Location, parse_choices, read_conditions
+from shared.limits import Limits
+from shared.signatures.auth_scheme import AuthScheme, Coverage, read_scheme
+from shared.signatures.locations import Choices, Conditions, Location, first_value_at, parse_choices, read_conditions
 
 if TYPE_CHECKING:
     from functions.receive.browser_form import BrowserForm
@@ -23,8 +24,45 @@ _CREDENTIALS: Final = _PASSWORDS | {"cookie"}
 _ADDED_HEADERS: Final = frozenset({"function-execution-id"})
 """What functions-framework adds itself."""
 
+_IN_ITEM: Final = frozenset({"data", "beside"})
+
+DataStep = Callable[[Json, Limits], Json]
+"""A change of the parsed data that a source's settings ask for. Raises Rejected."""
+
 DataCheck = Callable[[Json], Json]
 """A check of an authenticated request's data; returns the data that goes on. Raises Rejected."""
+
+
+class SignedFacts(NamedTuple):
+    """The locations of a source's facts that a signature covers.
+
+    An unsigned location ends the search for an id, even where it holds nothing: a sender that repeats the request could
+    fill or empty it, so that another id is chosen.
+
+    id               the locations of the id; `within_item` and `outside_items` are those of a batch's items and of the
+                     batch itself
+    is_complete      the signature covers all facts and the whole body
+    """
+
+    id: Choices
+    within_item: Choices
+    outside_items: Choices
+    is_complete: bool
+
+
+def signed_facts(id_choices: Choices, fact_choices: tuple[Choices, ...], coverage: Coverage) -> SignedFacts:
+    """Return which of a source's facts a signature of this coverage covers."""
+
+    def covered(choices: Choices) -> Choices:
+        return tuple(takewhile(coverage.covers, choices))
+
+    is_complete = coverage.body and all(covered(choices) == choices for choices in fact_choices)
+    within, outside = (covered(choices_within(id_choices, within=is_within)) for is_within in (True, False))
+    return SignedFacts(covered(id_choices), within, outside, is_complete)
+
+
+def choices_within(choices: Choices, *, within: bool) -> Choices:
+    return tuple(joined for joined in choices if any(each.kind in _IN_ITEM for each in joined) is within)
 
 
 # A plain dataclass, because nothing changes, compares or prints it: this takes 2 ms less of a start.
@@ -220,6 +258,58 @@ def _source(name: str, settings: Json) -> Source:
         data_checks=tuple(_data_checks(form, settings, schemes)),
         bus=_bus(settings),
     )
+
+
+def unpack(choices: Choices) -> DataStep:
+    """Return the step that replaces the data by the object or list that a text field contains as JSON, if it does."""
+
+    def apply(data: Json, limits: Limits) -> Json:
+        for [place] in choices:
+            packed = first_value_at(place.path, data)
+            if isinstance(packed, str) and packed.lstrip()[:1] in {"{", "["}:
+                try:
+                    return parse_as("json", packed.encode(), None, limits).data
+                except errors.Rejected as error:
+                    if error.code != "malformed_body":
+                        raise
+        return data
+
+    return apply
+
+
+def cast_values(settings: JsonObject) -> DataStep:
+    """Return the step that converts values to the kinds of a source's `cast`: dotted paths, each with its kind.
+
+    A path through a list applies to each item. A value that cannot be converted stays as it is.
+    """
+    # Imported here, because few sources cast.
+    from shared.casting import CASTS
+
+    conversions = {str(kind): convert for kind, convert in CASTS.items()}
+    casts = [(tuple(path.split(".")[1:]), str(kind)) for path, kind in settings.items()]
+
+    def apply(data: Json, _: Limits) -> Json:
+        for path, kind in casts:
+            data = _converted(data, path, conversions[kind], to_list=kind == "list")
+        return data
+
+    return apply
+
+
+def _converted(value: Json, path: tuple[str, ...], convert: Callable[[Json], Json], *, to_list: bool) -> Json:
+    """Return the value with the values at the path converted."""
+    is_already_list = to_list and not path
+    if isinstance(value, list) and not is_already_list:
+        return [_converted(item, path, convert, to_list=to_list) for item in value]
+    if path:
+        key, rest = path[0], path[1:]
+        if not isinstance(value, dict) or key not in value:
+            return value
+        return {**value, key: _converted(value[key], rest, convert, to_list=to_list)}
+    try:
+        return convert(value)
+    except ValueError:
+        return value
 
 
 def source_of(sources: Mapping[str, Source], queue_arn: str, prefix: str) -> Source:

@@ -19,8 +19,7 @@ from functions.notify.registry import Configured, Destinations, DestinationState
 from functions.notify.settle import MAX_UNKNOWN
 from functions.notify.waiting.pauses import Breakers
 from functions.notify.waiting.sweep import Sweeper
-from functions.receive.receive import Receiver
-from functions.receive.replies import Accepted
+from functions.receive.receive import Accepted, Receiver
 from functions.receive.source import read_sources
 from functions.transform.program import read_program
 from functions.transform.transform import Transformer

@@ -8,7 +8,7 @@ from deploy.cli.trigger import CannotSign, chosen_sample
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import FOLDER, load_sample, sample_names
 from deploy.requests.signing import BREAKS, Break
-from functions.receive.replies import Accepted, Answered, accepted_reply
+from functions.receive.receive import Accepted, Answered, accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.secrets import SECRET_NAME
 from tests.signed_samples import FRESH, on_range

@@ -209,7 +209,7 @@ class FaultRoutes:
             if self._mail:
                 self._mail.change(changes.mail)
         except ValidationError as error:
-            faults = [f"{'.'.join(map(str, each['loc']))}: {fault_text(each)}" for each in error.errors()]
+            faults = [f"{'.'.join(map(str, each['loc'])) or 'faults'}: {fault_text(each)}" for each in error.errors()]
             raise ValueError("; ".join(faults)) from error
         if self._bus and bus_faults:
             self._bus.faults = bus_faults

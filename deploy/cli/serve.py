@@ -51,9 +51,7 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--env-file: must be a file that exists; got {str(env_file)!r}")
     if chosen.yes and not chosen.adopt:
         parser.error("--yes: needs --adopt or --install")
-    if (chosen.listen is None) != (chosen.tls_certificate is None) or (chosen.listen is None) != (
-        chosen.tls_key is None
-    ):
+    if len({each is None for each in (chosen.listen, chosen.tls_certificate, chosen.tls_key)}) > 1:
         parser.error("--listen, --tls-certificate and --tls-key: need each other")
 
     def read_options() -> setup.Options:

@@ -68,6 +68,9 @@ def production_banner(setup: Setup, seconds: float, warnings: Sequence[config_fi
         lines.append(f"Other machines send them to port {port} of {host}, by HTTPS")
     if setup.is_paused:
         lines.append("Restored from a backup: nothing is delivered until `hookchain resume --all`")
+    lines += [f"Warning: {text}" for text in setup.doubts.values()]
+    if setup.is_env_file_exposed:
+        lines.append(f"Warning: other users can read the secrets in {options.env_file}")
     if setup.short_secrets:
         lines.append(f"These secrets are short enough to guess: {', '.join(map(variable_name, setup.short_secrets))}")
     if warnings:

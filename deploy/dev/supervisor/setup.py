@@ -42,7 +42,7 @@ from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json, value_at
 from shared.logs import SEVERITIES
-from shared.secrets import Reader, from_environment, from_folder, variable_name
+from shared.secrets import from_environment, from_folder, variable_name
 from shared.settings import DEFAULT_STATE, read_settings
 from shared.templating.template import is_template
 
@@ -355,7 +355,8 @@ def _set_up_production(
     has_page = any(read(PAGE_PASSWORD) is not None for read in readers)
     found = find_missing([*names, PAGE_PASSWORD] if has_page else names, readers)
     unset = [need for need in needed if need.name in found.missing]
-    if faults := [*_production_faults(options, configuration.slices, environ, readers, names, unset)]:
+    doubts = secret_doubts(options.env_file, names, environ)
+    if faults := [*_production_faults(options, configuration.slices, environ, doubts, unset)]:
         raise NotReady("\n".join(faults))
     if PAGE_PASSWORD in found.short:
         raise WeakSecret(f"Secret {PAGE_PASSWORD!r} is short enough to guess. Use at least 16 random characters.")
@@ -368,6 +369,7 @@ def _set_up_production(
         environ=environ,
         generated=(),
         short_secrets=found.short,
+        doubts=doubts,
         is_paused=running_dev.pause_of(folders.state) is not None,
     )
 
@@ -376,17 +378,15 @@ def _production_faults(
     options: Options,
     slices: Mapping[str, JsonObject],
     environ: Mapping[str, str],
-    readers: Sequence[Reader],
-    names: Sequence[str],
+    doubts: Mapping[str, str],
     unset: Sequence[Need],
 ) -> Iterator[str]:
     """Yield why deliveries could not be sent as configured, or requests not be verified."""
     notify = slices["notify"]
     yield from _tls_faults(options)
-    spelt_alike = misspelt(options.env_file, names, readers)
     for need in unset:
         uses = f" ({', '.join(need.uses)})" if need.uses else ""
-        advice = spelt_alike.get(need.name) or f"Set {variable_name(need.name)} in {options.env_file}"
+        advice = doubts.get(need.name) or f"Set {variable_name(need.name)} in {options.env_file}"
         yield f"secret {need.name!r}{uses}: must be set; got nothing. {advice}"
     if fault := mail_settings.mail_settings_fault(environ):
         yield fault

@@ -273,6 +273,9 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
     for each in wanted:
         if each not in allowed:
             _print_blocked(call, name, each)
+    if not wanted and registration.api.kind.expiry:
+        async with _Locked(registration.row):
+            await registration.remember_expiries(differences)
     if not allowed:
         return NOT_DONE if wanted else DONE
     if not _is_confirmed(call, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
@@ -418,6 +421,9 @@ async def _planned(call: Call, name: str, registration: Registration) -> list[Di
     globs = [each for each in route_types(routes) if is_glob(each)]
     if wanted.events is None and globs:
         print(f"  all event types, because {', '.join(globs)} may match any")
+    if _is_renewed(call, name):
+        api = registration.api
+        print(f"  the function notify renews it with the token {api.token_name}, which is deployed: {api.kind.rights}")
     for each in differences:
         place = each.at or registration.api.kind.title
         reasons = "; ".join(each.reasons)
@@ -432,6 +438,11 @@ async def _planned(call: Call, name: str, registration: Registration) -> list[Di
     if any(each.action in ("create", "change") for each in differences):
         print(f"  event types: {'all' if wanted.events is None else ', '.join(wanted.events)}")
     return differences
+
+
+def _is_renewed(call: Call, name: str) -> bool:
+    hook = hooked_sources(call.configuration, name)[name].hook
+    return hook is not None and hook.renew
 
 
 def _renewal(call: Call, name: str, difference: Difference) -> str:

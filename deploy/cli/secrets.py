@@ -19,7 +19,7 @@ from deploy.platforms.choice import add_platform, is_local, open_platform, same_
 from deploy.platforms.platform import Platform
 from deploy.secrets import values as secret_values
 from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret
-from deploy.secrets.needs import Need, needs
+from deploy.secrets.needs import Need, missing_effect, needs
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared.did_you_mean import did_you_mean
@@ -107,7 +107,7 @@ def age_text(seconds: float) -> str:
 def _without(need: Need) -> str:
     """Return what `hookchain dev` does without the secret, and the beginning of what else is possible."""
     if need.is_credential:
-        return f"deliveries to {', '.join(need.uses)} are held until you set it"
+        return f"{missing_effect([need])} until you set it"
     return "`hookchain dev` generates it, or" if need.is_made_locally else "not needed here: mail is caught, or"
 
 

@@ -17,7 +17,7 @@ from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, config_fr
 from deploy.config.configuration import CloudRunConfig, Configuration, LambdaConfig
 from deploy.config.model_faults import model_faults
 from deploy.config.sections import alerts, cases, destination, own_files, people, recipients, route, subscribers
-from deploy.config.sections.source import SourceConfig, compiled_source, source_faults, type_words
+from deploy.config.sections.source import SourceConfig, compiled_hooks, compiled_source, source_faults, type_words
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
 
@@ -62,6 +62,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             "function": "notify",
             "destinations": _destinations(config, checked.settings),
             **alerts.compiled_alerts(config.alerts, config.sources),
+            **compiled_hooks(config.sources, has_alerts=config.alerts is not None),
             **people.compiled_people(config.people, checked.people_list, checked.settings, providers),
             **({"own_kinds": dict(kind_files)} if kind_files else {}),
             **subscribers.compiled_subscribers(config.subscribers),

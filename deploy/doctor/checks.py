@@ -29,7 +29,7 @@ from deploy.history.state import State, StateFault, configured_destinations
 from deploy.history.status import held_destinations, silences_of
 from deploy.secrets import forms
 from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret
-from deploy.secrets.needs import Need, needs
+from deploy.secrets.needs import Need, missing_effect, needs
 from deploy.secrets.values import InvalidValue, count_short, is_generated, validated_values
 from deploy.terminal import command_line, output
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
@@ -150,9 +150,8 @@ def _missing_finding(subject: Subject, missing: Sequence[Need]) -> Finding:
     credentials = [need for need in missing if need.is_credential]
     if not credentials:
         return ok(f"not set: {names}; `make dev` generates those that it needs")
-    uses = ", ".join(dict.fromkeys(use for need in credentials for use in need.uses))
     credential_names = ", ".join(need.name for need in credentials)
-    rule = f"missing: {credential_names}; deliveries to {uses} are held"
+    rule = f"missing: {credential_names}; {missing_effect(credentials)}"
     return problem(rule, f"hookchain secrets set {credentials[0].name}")
 
 

@@ -27,6 +27,7 @@ from deploy.requests.sources import compiled_sources
 from deploy.requests.wanted_hooks import wanted_hook
 from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret, local_secrets
 from deploy.terminal.command_line import CommandError
+from functions.notify.hook_expiry import SOON_SECONDS
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.errors import HookchainError
 from shared.fetch import Fetch
@@ -36,8 +37,6 @@ from shared.store_ports import Documents
 
 ASK_SECONDS: Final = 10.0
 """The longest time for which one provider is asked."""
-EXPIRES_SOON_SECONDS: Final = 2.0 * DAY_SECONDS
-"""`hookchain hooks apply` extends a hook days before: nobody runs it for a hook that ends so soon."""
 REJECTIONS: Final = LogQuery(functions=("receive",), severity="WARNING")
 FAULTS: Final = (CommandError, HookchainError, BackendError, ApiError, GcloudFault, GcloudMissing, NotSignedIn, OSError)
 
@@ -140,23 +139,26 @@ class _Providers:
 
     async def registration(self, name: str, source: SourceConfig) -> Registration:
         """Return what the provider of a source says, or why it could not be asked."""
+        remembered: Mapping[str, Remembered] = {}
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                return await self._ask(name, source)
+                remembered = await self._remembered(name)
+                return await self._ask(name, source, remembered)
         except TimeoutError:
-            return Registration(unknown=f"its provider did not answer within {ASK_SECONDS:.0f} s")
+            unknown = f"its provider did not answer within {ASK_SECONDS:.0f} s"
         except FAULTS as fault:
             text = fault.detail if isinstance(fault, HookchainError) else str(fault).partition("\n")[0]
-            return Registration(unknown=text.removeprefix(f"{name}: "))
+            unknown = text.removeprefix(f"{name}: ")
+        ends = [each.expires_at for each in remembered.values() if each.expires_at]
+        return Registration(unknown=unknown, remembered_expiry=min(ends, default=None))
 
-    async def _ask(self, name: str, source: SourceConfig) -> Registration:
+    async def _ask(self, name: str, source: SourceConfig, remembered: Mapping[str, Remembered]) -> Registration:
         """Compare the hooks at each place of the source. Raises what FAULTS has."""
         hook = source.hook
         assert hook
         assert source.provider
         assert source.secret
         kind = KINDS[source.provider]
-        remembered = await self._remembered(name)
         remembered_url = next(iter(remembered_urls(remembered)), "")
         url = source.public_url or await self._own_url(name) or remembered_url
         if not url:
@@ -171,7 +173,7 @@ class _Providers:
         for at in hook.at or [""]:
             hooks = await api.hooks(at)
             row = remembered.get(at)
-            difference = compare(kind, at, wanted, hooks, row, fingerprints, self.now, EXPIRES_SOON_SECONDS)
+            difference = compare(kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
             states.append(hook_state(wanted, difference))
         is_tunnel = not source.public_url and self.access.receive_url is None
         return Registration(tuple(states), url=url.removesuffix(f"/{name}") if is_tunnel else "")

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from deploy.history.journal_view import EventQuery, EventSummary, JournalView
 from deploy.history.local_requests import HEADERS, RequestEntry
 from deploy.terminal.output import duration_text
+from functions.notify.hook_expiry import SOON_SECONDS
 from shared import times
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.retention import DAY_SECONDS
@@ -51,11 +52,13 @@ class Registration(NamedTuple):
 
     unknown  why the provider could not be asked; empty if it was
     url      the public URL that the commands need as --url; empty if they find it
+    remembered_expiry  when the first of the hooks expires, as far as is known without its provider
     """
 
     hooks: tuple[HookState, ...] = ()
     unknown: str = ""
     url: str = ""
+    remembered_expiry: float | None = None
 
     @property
     def word(self) -> str:
@@ -70,7 +73,8 @@ class Registration(NamedTuple):
     @property
     def expires_at(self) -> float | None:
         """Return when the first of the hooks expires."""
-        return min((each.expires_at for each in self.hooks if each.expires_at is not None), default=None)
+        known = [each.expires_at for each in self.hooks if each.expires_at is not None]
+        return min(known, default=self.remembered_expiry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ class Health(NamedTuple):
 
 def judge(facts: SourceFacts, now: float, where: str = "") -> Health:
     """Return the health by the first rule that applies. `where` is the options of the deployment, after a space."""
-    rules = (_unregistered, _broken, _reported, _rejected, _overdue, _without_events)
+    rules = (_unregistered, _broken, _expiring, _reported, _rejected, _overdue, _without_events)
     found = next((health for rule in rules if (health := rule(facts, now))), None) or _healthy(facts, now)
     return found._replace(command=f"{found.command}{where}") if found.command else found
 
@@ -137,6 +141,16 @@ def _broken(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a 
     hooks = facts.registration.hooks if facts.registration else ()
     broken = [each for each in hooks if each.state == "broken"]
     return Health("failing", _listed(broken), _hooks(facts, "apply")) if broken else None
+
+
+def _expiring(facts: SourceFacts, now: float) -> Health | None:
+    """Apply where the provider cannot be asked. What it says itself, `_broken` knows."""
+    registration = facts.registration
+    expires_at = registration.expires_at if registration and registration.unknown else None
+    if expires_at is None or expires_at > now + SOON_SECONDS:
+        return None
+    reason = f"its webhook expires at {times.rfc3339(expires_at)}"
+    return Health("failing", _with_unknown(reason, facts), _hooks(facts, "apply"))
 
 
 def _reported(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's

@@ -56,4 +56,5 @@ KIND: Final = HookKind(
     secret=lambda answer: str(value_at(answer, "macSecretBase64") or ""),
     is_fixed=True,
     can_disable=True,
+    expiry="expirationTime",
 )

@@ -13,6 +13,7 @@ from shared.credential_masks import masked
 from shared.errors import HookchainError, Unanswered
 from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import Json, from_json, texts_json, value_at
+from shared.times import unix_seconds
 
 PAGE_SIZE: Final = 100
 MAX_PAGES: Final = 20
@@ -90,9 +91,13 @@ class HookApi:
         body = self.kind.body("change", wanted._replace(replaces=hook))
         await self._ask("change", at, self._path("change", at, hook.id), body)
 
-    async def extend(self, at: str, hook: Hook) -> None:
-        """Postpone the end of a hook that expires. Raises LostAnswer and CommandError."""
-        await self._ask("extend", at, self._path("extend", at, hook.id), None)
+    async def extend(self, at: str, hook: Hook) -> float:
+        """Extend a hook that expires, and return its new expiry. Raises LostAnswer and CommandError."""
+        answer = await self._ask("extend", at, self._path("extend", at, hook.id), None)
+        try:
+            return unix_seconds(str(value_at(answer, self.kind.expiry)))
+        except ValueError as error:
+            raise LostAnswer(f"{self.kind.title} answered without the new expiry") from error
 
     async def delete(self, at: str, hook: Hook) -> None:
         """Do nothing if the hook is gone. Raises LostAnswer and CommandError."""

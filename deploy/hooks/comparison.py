@@ -27,6 +27,7 @@ class Remembered:
     new_id     of the hook that is being created, which at last takes the place of `id`
     new_secret its fingerprint
     stored_at  Unix seconds: when its secret was stored
+    expires_at Unix seconds; 0 if it does not expire or that is not known
     """
 
     id: str = ""
@@ -38,6 +39,7 @@ class Remembered:
     new_id: str = ""
     new_secret: str = ""
     stored_at: float = 0.0
+    expires_at: float = 0.0
 
 
 class Difference(NamedTuple):

@@ -87,6 +87,7 @@ class HookKind:
     variant     the variant of the provider's auth scheme that the hooks use; empty for any
     fault       returns what is wrong according to an answer whose status is 200
     has_more    returns whether the list is cut
+    expiry      the field of the answer to `extend` that has the new expiry, for hooks that expire
     """
 
     title: str
@@ -108,6 +109,7 @@ class HookKind:
     variant: str = ""
     fault: Callable[[Json], str] = lambda _: ""
     has_more: Callable[[Json], bool] = lambda _: False
+    expiry: str = ""
 
     def path_of(self, at: str) -> str | None:
         """Return the path of a place in the configuration; None if it cannot be one. Empty is the only place."""

@@ -17,11 +17,11 @@ from deploy.hooks.api import HookApi, LostAnswer
 from deploy.hooks.comparison import IS_OLDER, Difference, Remembered, compare, fingerprint
 from deploy.hooks.kind import Hook, Wanted
 from deploy.terminal.command_line import CommandError
+from functions.notify.hook_expiry import PARTITION
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject, from_json, mapping_at, mappings_at, value_at
 from shared.store_ports import NO_VERSION, Documents
 
-PARTITION: Final = "hooks"
 MAX_SOURCES: Final = 1_000
 LOCK_SECONDS: Final = 120.0
 """Longer than a request takes. Each write of the row renews it."""
@@ -111,6 +111,7 @@ def _remembered(document: JsonObject) -> Remembered:
         is_made=document.get("is_made") is True,
         known=tuple(map(str, ids)) if isinstance(ids, list) else (),
         stored_at=float(str(document.get("stored_at", 0))),
+        expires_at=float(str(document.get("expires_at", 0))),
     )
 
 
@@ -169,7 +170,9 @@ class Registration:
                     await self._change(at, hook)
                 case "extend":
                     assert hook
-                    await self.api.extend(at, hook)
+                    expires_at = await self.api.extend(at, hook)
+                    self.row.hooks[at] = replace(self.row.hooks[at], expires_at=expires_at)
+                    await self.row.save()
                     self.show(f"{self._name(at)}: extended")
                 case "finish":
                     await self._finish(at)
@@ -179,6 +182,14 @@ class Registration:
                     return
         except LostAnswer as error:
             raise CommandError(f"{error}. Run `hookchain hooks apply` again: it lists the hooks first") from error
+
+    async def remember_expiries(self, differences: Sequence[Difference]) -> None:
+        """Remember when the hooks expire, as their provider says. Raises CommandError and Temporary."""
+        for each in differences:
+            row = self.row.hooks.get(each.at)
+            if row and each.hook and row.id == each.hook.id:
+                self.row.hooks[each.at] = replace(row, expires_at=each.hook.expires_at or 0.0)
+        await self.row.save()
 
     async def rotate(self, store_new_value: Callable[[], object]) -> None:
         """Give each hook a new secret, while requests with the old and the new one are accepted.
@@ -237,7 +248,7 @@ class Registration:
             await self.wait_for_instances(self.secret.set_at() or self.now())
         await self.api.change(at, wanted, hook)  # if its answer is lost, sending it again has the same effect
         secret = own.secret if self.api.kind.secret else self._fingerprint(wanted.secret)
-        self.row.hooks[at] = replace(own, url=self.wanted.url, secret=secret)
+        self.row.hooks[at] = replace(own, url=self.wanted.url, secret=secret, expires_at=hook.expires_at or 0.0)
         await self.row.save()
         self.show(f"{self._name(at)}: changed")
 
@@ -277,7 +288,8 @@ class Registration:
             made = Remembered(hook.id, self.wanted.url, self._fingerprint(wanted.secret), is_made=True)
             await self._finish_enabled(at, made, own.id)
             return
-        self.row.hooks[at] = own = replace(own, stage="created", new_id=hook.id)
+        own = replace(own, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
+        self.row.hooks[at] = own
         await self.row.save()
         if self.api.kind.can_disable:
             await self.api.change(at, self.wanted._replace(is_enabled=False), hook)
@@ -295,7 +307,7 @@ class Registration:
         await self.wait_for_instances(row.stored_at)
         if self.api.kind.can_disable:
             await self.api.change(at, self.wanted, Hook(row.new_id, self.wanted.url, self.wanted.events))
-        made = Remembered(row.new_id, self.wanted.url, row.new_secret, is_made=True)
+        made = Remembered(row.new_id, self.wanted.url, row.new_secret, is_made=True, expires_at=row.expires_at)
         await self._finish_enabled(at, made, row.id)
 
     async def _finish_enabled(self, at: str, made: Remembered, replaced_id: str) -> None:

@@ -1,6 +1,6 @@
 """The secrets that a configuration needs: which functions read each one, and what for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,8 @@ from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
 
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
 MAIL_SECRETS: Final = (email.API_KEY, SMTP_PASSWORD)
-_PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destination"}
+HOOK: Final = "webhook of"
+_PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destination", "hooks": HOOK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Need:
     is_made_locally  `hookchain dev` generates it
     is_optional      something else serves if it does not exist
     is_signing_key   webhooks are signed with it, and it has no other use: their receivers take over our value
-    is_credential    a destination's system issued it: without it, deliveries to the destination are held
+    is_credential    another system issued it: without it, deliveries to a destination are held, or no hook is renewed
     is_internal      nobody but our functions reads it
     least_characters of each of its values
     """
@@ -40,6 +41,11 @@ class Need:
     is_credential: bool = False
     is_internal: bool = False
     least_characters: int = 0
+
+    @property
+    def is_for_hooks(self) -> bool:
+        """Return whether it only renews webhooks."""
+        return bool(self.uses) and all(use.startswith(HOOK) for use in self.uses)
 
     @property
     def can_be_random(self) -> bool:
@@ -82,6 +88,16 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
     named = {need.name for need in found}
     found += [need for need in _mail_needs(slices, environ, has_ses) if need.name not in named]
     return sorted(found, key=lambda need: need.name)
+
+
+def missing_effect(credentials: Sequence[Need]) -> str:
+    """Return what happens while these are missing."""
+    uses = dict.fromkeys(use for need in credentials for use in need.uses)
+    held = [use for use in uses if not use.startswith(HOOK)]
+    hooks = [use for use in uses if use.startswith(HOOK)]
+    effects = [f"deliveries to {', '.join(held)} are held"] if held else []
+    effects += [f"nobody renews the {', '.join(hooks)}"] if hooks else []
+    return ", and ".join(effects)
 
 
 def _signing_schemes(notify: JsonObject) -> Iterator[AuthScheme]:

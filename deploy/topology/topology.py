@@ -191,11 +191,12 @@ def find_topology(
 
 
 def _with_stores(function: Function, slice_: JsonObject, *, may_wait: bool) -> Function:
-    """Return the function with the stores that it needs to note when sources were last seen, and for subscribers.
+    """Return the function with the stores that only some configurations need.
 
+    They note when sources were last seen, and keep subscribers and the webhooks that `hookchain hooks` registers.
     `may_wait`: routes may wait, because their steps ask other systems.
     """
-    wanted: dict[str, Store] = {"seen": "grants", "subscribers": "documents"}
+    wanted: dict[str, Store] = {"seen": "grants", "subscribers": "documents", "hooks": "documents"}
     needed = [store for key, store in wanted.items() if key in slice_]
     needed += function.asking_stores if may_wait else ()
     further = [store for store in dict.fromkeys(needed) if store not in function.stores]

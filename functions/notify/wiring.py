@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from functions.notify.digests.closing import Closer
     from functions.notify.recipients.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
+    from functions.notify.waiting.beside import Beside
     from shared.cloud.aws.batches import Queues
     from shared.fetch import Fetch
     from shared.outgoing.access_tokens import TokenCache
@@ -74,6 +75,7 @@ def service() -> entry.Service:
         groups=_groups(notifier),
         pauses=pauses.Pauses(states, destinations_or_exit()),
         monitor=_monitor(notifier, alerts) if alerts else None,
+        beside=_beside(context, alerts),
     )
     return entry.Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
 
@@ -116,6 +118,25 @@ def _monitor(notifier: Notifier, alerts: "AlertPublisher") -> "Monitor":
     from functions.notify.alerts.monitor import Monitor
 
     return Monitor(alerts, list(notifier.destinations.configured), notifier.ledger, _records, notifier.clock)
+
+
+def _beside(context: Context, alerts: "AlertPublisher | None") -> "Beside | None":
+    """Return the work beside the sweep; None if there is none."""
+    if "hooks" not in slice_or_exit("notify"):
+        return None
+    from functions.notify import hook_expiry
+    from functions.notify.waiting.beside import Beside, Task
+
+    expiry = hook_expiry.HookExpiry(
+        hook_expiry.read_expiring(slice_or_exit("notify")),
+        platform.documents(settings()),
+        context.fetch(),
+        context.secrets,
+        context.clock,
+        alerts,
+        _records,
+    )
+    return Beside([Task("renewing webhooks", hook_expiry.EVERY_SECONDS, expiry.check)], context.clock)
 
 
 def _records() -> "Records":

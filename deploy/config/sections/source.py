@@ -5,7 +5,7 @@ Models, then the faults that they cannot show, then the compiling; last the part
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -28,6 +28,7 @@ from deploy.config.sections.catalogue import (
     chosen_schemes,
     load_catalogue,
 )
+from deploy.hooks.kind import HookKind
 from deploy.hooks.kinds import KINDS
 from functions.receive.respond import template_fault
 from shared import casting, limits
@@ -93,16 +94,18 @@ def _hook_api(text: str) -> str:
 class HookConfig(Model):
     """The webhook that `hookchain hooks` registers at the provider.
 
-    token          the name of the secret with the API token; commands read it, and it is not deployed
+    token          the name of the secret with the API token; commands read it, and only `renew` deploys it
     at             the place of the hook, or several: a repository such as `acme/shop`, as the provider has them
     api            the beginning of the API's URLs, for a provider that you host yourself
     allow_private  the API may have an address that is not public, and plain http
+    renew          `notify` renews a hook that expires, for which the token is deployed
     """
 
     token: SecretName
     at: Texts = Field(default=[])
     api: Annotated[str, AfterValidator(_hook_api)] | None = None
     allow_private: bool = False
+    renew: bool = False
 
 
 class ProviderSettings(Model):
@@ -423,11 +426,37 @@ def _hook_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[s
         yield "hook", f"uses the variant {kind.variant!r} of {entry.name}, and the source has {source.variant!r}"
     elif kind.places and not source.hook.at:
         yield "hook", f"at is missing: where the hook is, such as {kind.examples}"
+    elif source.hook.renew and not kind.expiry:
+        yield "hook", f"renew has no effect, because the webhooks of {entry.name} do not expire. Remove it"
     else:
         for each in source.hook.at:
             if kind.path_of(each) is None:
                 rule = f"must be such as {kind.examples}" if kind.places else f"{entry.name} has one place only"
                 yield "hook", f"at: {rule}; got {each!r}"
+
+
+def compiled_hooks(sources: Mapping[str, SourceConfig], *, has_alerts: bool) -> JsonObject:
+    """Return the part of notify's slice: the sources whose webhooks expire, and how to renew those with `renew`."""
+    found: JsonObject = {}
+    for name, source in sources.items():
+        kind = KINDS.get(str(source.provider)) if source.hook else None
+        if source.hook and kind and kind.expiry and (source.hook.renew or has_alerts):
+            found[name] = _compiled_renewal(source.hook, kind) if source.hook.renew else {}
+    return {"hooks": found} if found else {}
+
+
+def _compiled_renewal(hook: HookConfig, kind: HookKind) -> JsonObject:
+    method, _, path = kind.operations["extend"].partition(" ")
+    base = (hook.api or kind.api).rstrip("/")
+    urls: JsonObject = {at: base + path.format(at=kind.path_of(at), id="{id}") for at in hook.at or [""]}
+    return {
+        "secret": hook.token,
+        "method": method,
+        "urls": urls,
+        "headers": dict(kind.headers),
+        "expiry": kind.expiry,
+        "allow_private": hook.allow_private,
+    }
 
 
 def _secret_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:

@@ -153,13 +153,19 @@ def _unset(setup: Setup) -> list[str]:
     if not setup.unset:
         return []
     width = max(len(need.name) for need in setup.unset)
-    lines = [f"{program()} secrets set {need.name.ljust(width)}  # {', '.join(need.uses)}" for need in setup.unset]
     where = relative_path(setup.options.env_file)
-    return [
+    destinations: list[str] = []
+    hooks: list[str] = []
+    for need in setup.unset:
+        line = f"{program()} secrets set {need.name.ljust(width)}  # {', '.join(need.uses)}"
+        (hooks if need.is_for_hooks else destinations).append(line)
+    held = [
         f"These destinations need a secret in {where}. Until you set it, their deliveries are held:",
-        *lines,
+        *destinations,
         f"Then send what is held: {program()} resume DESTINATION",
     ]
+    expiring = [f"These webhooks need a token in {where}. Until you set it, nobody renews them:", *hooks]
+    return [*(held if destinations else []), *(expiring if hooks else [])]
 
 
 def _source_lines(setup: Setup) -> list[str]:

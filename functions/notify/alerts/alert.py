@@ -21,6 +21,7 @@ Kind: TypeAlias = Literal[
     "destination_disabled",
     "source_quiet",
     "source_back",
+    "hook_expires",
 ]
 ALERT_SOURCE: Final = "/alerts/hookchain"
 """The source of Hookchain's own alerts, and of their digests. No sender's event has it."""
@@ -37,6 +38,7 @@ NOUNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "destination_disabled": ("destination disabled", "destinations disabled"),
         "source_quiet": ("source quiet", "sources quiet"),
         "source_back": ("source back", "sources back"),
+        "hook_expires": ("webhook expires", "webhooks expire"),
     }
 )
 
@@ -63,7 +65,7 @@ class Alert:
 
 def alert_event(alert: Alert) -> Event:
     """Return the event. Its id and hash follow from the kind and the key alone."""
-    is_source = alert.kind in ("source_quiet", "source_back")
+    is_source = alert.kind in ("source_quiet", "source_back", "hook_expires")
     data: JsonObject = {
         "kind": alert.kind,
         "source" if is_source else "destination": cut(alert.about, MAX_NAME_CHARACTERS) or None,

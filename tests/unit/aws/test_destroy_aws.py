@@ -11,8 +11,8 @@ import pytest
 from deploy.aws import sam
 from deploy.cli import aws_deployment
 from deploy.hooks.comparison import Remembered
-from deploy.hooks.registration import PARTITION
 from deploy.platforms.choice import open_platform
+from functions.notify.hook_expiry import PARTITION
 from tests.aws.operator import Stack
 
 

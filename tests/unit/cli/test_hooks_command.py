@@ -26,8 +26,9 @@ from deploy.platforms import choice
 from deploy.platforms.platform import CLOUD, Platform
 from deploy.terminal.command_line import CommandError
 from shared.cloud import platform as cloud_platform
+from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.jsontext import JsonObject, value_at
-from shared.times import rfc3339
+from shared.times import rfc3339, unix_seconds
 from tests.fakes.command import Command, exit_code
 from tests.hook_providers import TOKEN, Airtable, GitHub, GitLab, HookProvider, Linear, Square, Stripe, Telegram
 
@@ -540,6 +541,32 @@ def test_a_hook_that_expires_is_extended_days_before(world: World) -> None:
     assert f"extend: it expires at {hook['expirationTime']}" in world("plan", "airtable", code=3)
     world("apply", "airtable", "--yes")
     assert hook["expirationTime"] == world.airtable.ends_at
+    assert remembered_expiry(world) == unix_seconds(world.airtable.ends_at)
+
+
+def test_an_expiry_that_somebody_else_changed_is_remembered(world: World) -> None:
+    world("apply", "airtable", "--yes")
+    _, hook = world.only_hook(world.airtable)
+    hook["expirationTime"] = rfc3339(time.time() + 6 * 86_400)
+    assert "nothing differs" in world("apply", "airtable", "--yes")
+    assert remembered_expiry(world) == unix_seconds(str(hook["expirationTime"]))
+
+
+def remembered_expiry(world: World) -> float:
+    documents = LocalDocuments(world.env_file.parent / "state" / FILE_NAME)
+    rows = RUN(registration.read_rows(documents))
+    documents.close()
+    [row] = rows["airtable"].values()
+    return row.expires_at
+
+
+def test_the_plan_names_the_token_that_renew_deploys_and_its_rights(world: World) -> None:
+    assert "renews it" not in world("plan", "airtable", code=3)
+    text = CONFIG.replace("at: appAbCdEfGhIjKlMn", "at: appAbCdEfGhIjKlMn, renew: true")
+    world.config_file.write_text(text, encoding="utf-8")
+    output = world("plan", "airtable", code=3)
+    rights = "a personal access token with the scope webhook:manage"
+    assert f"the function notify renews it with the token airtable-token, which is deployed: {rights}" in output
 
 
 def test_a_hook_that_cannot_be_changed_is_replaced(world: World) -> None:
@@ -607,6 +634,7 @@ def test_a_source_whose_url_is_signed_needs_it_in_the_configuration(world: World
         ),
         ("provider: github, secret: s, hook: {token: t, at: a/..}", "at: must be such as acme/shop or acme"),
         ("provider: stripe, secret: s, hook: {token: t, at: acme}", "at: Stripe has one place only; got 'acme'"),
+        ("provider: stripe, secret: s, hook: {token: t, renew: true}", "the webhooks of Stripe do not expire. Remove"),
         ("provider: github, auth: none, hook: {token: t, at: a/b}", "needs the provider's own auth scheme"),
         (
             "provider: gitlab, secret: s, variant: signing_token, hook: {token: t, at: groups/a}",

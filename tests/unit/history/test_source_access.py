@@ -1,9 +1,10 @@
 """The facts about sources that the journal does not have, where a provider or a log does not answer."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,10 @@ from deploy.history.local_requests import RequestEntry
 from deploy.history.logs import Record
 from deploy.history.source_access import SourceAccess, local_access, read_outside
 from deploy.history.source_health import Outside
+from deploy.hooks.comparison import Remembered
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.command_line import CommandError
+from functions.notify.hook_expiry import PARTITION
 from shared.cloud.local.documents import LocalDocuments
 from shared.errors import Unanswered
 from shared.fetch import Fetched, Outgoing
@@ -99,6 +102,21 @@ async def test_what_cannot_be_read_is_unknown_and_hides_nothing_else(
     refused = await read_outside(configuration, closed, GitHub(), NOW)
     assert refused.registrations["github"].unknown == "no permission"
     assert replace(refused, registrations={}) == Outside({}, {}, [])
+
+
+async def test_without_the_provider_the_remembered_expiry_is_known(
+    configuration: Configured, access: SourceAccess
+) -> None:
+    def fail(name: str) -> str:
+        raise CommandError(f"no token {name}")
+
+    async with access.documents() as documents:
+        assert documents
+        hooks = {at: asdict(Remembered("1", expires_at=NOW + left)) for at, left in (("a", 90.0), ("b", 60.0))}
+        await documents.write(PARTITION, "github", json.dumps({"hooks": {**hooks, "c": asdict(Remembered("2"))}}))
+    outside = await read_outside(configuration, replace(access, token=fail), GitHub(), NOW)
+    registration = outside.registrations["github"]
+    assert (registration.unknown, registration.expires_at) == ("no token github-token", NOW + 60)
 
 
 async def test_reading_creates_no_file(configuration: Configured, tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ from deploy.history.status import SourceActivity, Status
 from deploy.hooks.comparison import Difference
 from deploy.hooks.kind import Hook, Wanted
 from deploy.terminal.output import Screen
+from functions.notify.hook_expiry import SOON_SECONDS
 from shared.jsontext import value_at
+from shared.times import rfc3339
 
 NOW: Final = 1_772_366_400.0  # 2026-03-01T12:00:00Z
 DAY: Final = 86_400.0
@@ -76,6 +78,18 @@ def reported(at: float | None) -> Registration:
             "it has no event yet; not known whether it is registered: it needs the token 'shop-token', "
             "which does not exist",
             PLAN,
+        ),
+        (
+            replace(LIVELY, registration=UNKNOWN._replace(remembered_expiry=NOW + SOON_SECONDS - 1)),
+            "failing",
+            f"its webhook expires at {rfc3339(NOW + SOON_SECONDS - 1)}; not known whether it is registered: it needs",
+            APPLY,
+        ),
+        (
+            replace(LIVELY, registration=UNKNOWN._replace(remembered_expiry=NOW + SOON_SECONDS + 1)),
+            "healthy",
+            "its last event came 3 min ago; not known whether it is registered: it needs the token",
+            "",
         ),
         (QUIET, "quiet", "its last event came 7 d ago, and one usually comes every 4 min", SOURCES),
         (replace(QUIET, usual_seconds=None), "quiet", "its last event came 7 d ago", SOURCES),

@@ -41,9 +41,10 @@ def test_a_metric_is_of_lines_of_a_function_by_fields_that_its_lines_have() -> N
         assert {*chart.outcomes} <= {*chart.metric.outcomes}
 
 
-def test_where_there_are_subscribers_notify_has_their_documents_and_google_cloud_lets_them_expire() -> None:
+@pytest.mark.parametrize("section", ["subscribers", "hooks"])
+def test_what_keeps_documents_gives_notify_their_store_and_google_cloud_lets_them_expire(section: str) -> None:
     compiled = slices()
-    with_them = find_topology({**compiled, "notify": {**compiled["notify"], "subscribers": {}}}, {})
+    with_them = find_topology({**compiled, "notify": {**compiled["notify"], section: {}}}, {})
     assert [each.name for each in with_them.functions if "documents" in each.function.stores] == ["notify"]
     assert "documents" not in topology().stores
     without, added = database(TARGET, topology().stores), database(TARGET, with_them.stores)

@@ -14,98 +14,68 @@ from deploy.terminal.command_line import how_to_install, listed
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command. `entry` is the module and function that parses the arguments and returns the exit code."""
+    """A command. `module` is the module of deploy/cli whose function has the command's name; by default, the command
+    is `main` of a module with its name. The function parses the arguments and returns the exit code."""
 
-    entry: str
     summary: str
+    module: str = ""
 
 
 GROUPS: Final = {
     "Start": {
-        "dev": Command("deploy.cli.dev:main", "Run everything on this machine, without a cloud account"),
-        "serve": Command("deploy.cli.serve:main", "Run everything on a machine of your own, for production"),
-        "init": Command("deploy.cli.init:main", "Write deploy/hookchain.yaml from a recipe"),
-        "lint": Command("deploy.cli.lint:main", "Validate the configuration and list every fault with its line"),
-        "test": Command("deploy.cli.test:main", "Run the tests that the configuration defines"),
+        "dev": Command("Run everything on this machine, without a cloud account"),
+        "serve": Command("Run everything on a machine of your own, for production"),
+        "init": Command("Write deploy/hookchain.yaml from a recipe"),
+        "lint": Command("Validate the configuration and list every fault with its line"),
+        "test": Command("Run the tests that the configuration defines"),
     },
     "Try": {
-        "send": Command("deploy.cli.send:main", "Send a signed test event to a source and print the response"),
-        "trigger": Command("deploy.cli.trigger:main", "Send a correctly signed sample event from a provider"),
-        "link": Command("deploy.cli.link:main", "Create a signed link that sends an event when it is opened"),
-        "smoke": Command("deploy.cli.smoke:main", "Send one test event and follow it to its destinations"),
-        "explain": Command("deploy.cli.explain:main", "Explain offline how a request would be handled"),
-        "step": Command("deploy.cli.step:main", "Run a document through a step or a named chain"),
+        "send": Command("Send a signed test event to a source and print the response"),
+        "trigger": Command("Send a correctly signed sample event from a provider"),
+        "link": Command("Create a signed link that sends an event when it is opened"),
+        "smoke": Command("Send one test event and follow it to its destinations"),
+        "explain": Command("Explain offline how a request would be handled"),
+        "step": Command("Run a document through a step or a named chain"),
     },
     "Look up": {
-        "providers": Command(
-            "deploy.cli.look_up:providers", "List the providers in the catalogue, or show how to set one up"
-        ),
-        "sources": Command(
-            "deploy.cli.sources:main", "Show each source's URL and what to enter in the sender's settings"
-        ),
-        "steps": Command("deploy.cli.look_up:steps", "List the steps, or show the settings and an example of one"),
-        "destinations": Command(
-            "deploy.cli.look_up:destinations",
-            "List the kinds of destinations, or show the settings and examples of one",
-        ),
-        "schema": Command("deploy.cli.look_up:schema", "Print the JSON Schema of the configuration, for editors"),
+        "providers": Command("List the providers in the catalogue, or show how to set one up", "look_up"),
+        "sources": Command("Show each source's URL and what to enter in the sender's settings"),
+        "steps": Command("List the steps, or show the settings and an example of one", "look_up"),
+        "destinations": Command("List the kinds of destinations, or show the settings and examples of one", "look_up"),
+        "schema": Command("Print the JSON Schema of the configuration, for editors", "look_up"),
     },
     "Operate": {
-        "status": Command("deploy.cli.status:main", "Show what is running, recent events, backlog and problems"),
-        "events": Command("deploy.cli.events:main", "List, show and replay events"),
-        "dead-letters": Command("deploy.cli.dead_letters:main", "List, show, replay and drop dead letters"),
-        "logs": Command("deploy.cli.logs:main", "Print the functions' logs, one line per record"),
-        "inspect": Command("deploy.cli.inspect:main", "Serve the inspector page for this machine or a cloud"),
-        "doctor": Command("deploy.cli.doctor:main", "Find what would make a start or a deployment fail"),
-        "pause": Command("deploy.cli.pause:pause", "Pause a destination: its deliveries wait until it is resumed"),
-        "resume": Command("deploy.cli.pause:resume", "Resume a paused or disabled destination"),
-        "release": Command("deploy.cli.pause:release", "Send the held deliveries of a destination"),
-        "secrets": Command("deploy.cli.secrets:main", "List, set and rotate the secrets that the configuration needs"),
-        "hooks": Command(
-            "deploy.cli.hooks:main", "Register, repair and remove the webhooks of sources at their providers"
-        ),
-        "forget": Command(
-            "deploy.cli.forget:main", "Erase the bodies of events from every store, and verify that they are gone"
-        ),
+        "status": Command("Show what is running, recent events, backlog and problems"),
+        "events": Command("List, show and replay events"),
+        "dead-letters": Command("List, show, replay and drop dead letters"),
+        "logs": Command("Print the functions' logs, one line per record"),
+        "inspect": Command("Serve the inspector page for this machine or a cloud"),
+        "doctor": Command("Find what would make a start or a deployment fail"),
+        "pause": Command("Pause a destination: its deliveries wait until it is resumed", "pause"),
+        "resume": Command("Resume a paused or disabled destination", "pause"),
+        "release": Command("Send the held deliveries of a destination", "pause"),
+        "secrets": Command("List, set and rotate the secrets that the configuration needs"),
+        "hooks": Command("Register, repair and remove the webhooks of sources at their providers"),
+        "forget": Command("Erase the bodies of events from every store, and verify that they are gone"),
     },
     "Subscribers": {
-        "tenants": Command("deploy.cli.tenants:main", "List, show, set, delete and import tenants: your own users"),
-        "endpoints": Command("deploy.cli.endpoints:main", "List, show, disable, enable and import tenants' endpoints"),
-        "event-types": Command(
-            "deploy.cli.event_types:main", "List, show, import, export and document the event types for tenants"
-        ),
-        "api-keys": Command(
-            "deploy.cli.api_keys:main", "Create, list, rotate and delete keys of the API for subscribers"
-        ),
-        "portal-link": Command(
-            "deploy.cli.tenants:portal_link", "Print a link with which a tenant manages its endpoints"
-        ),
+        "tenants": Command("List, show, set, delete and import tenants: your own users"),
+        "endpoints": Command("List, show, disable, enable and import tenants' endpoints"),
+        "event-types": Command("List, show, import, export and document the event types for tenants"),
+        "api-keys": Command("Create, list, rotate and delete keys of the API for subscribers"),
+        "portal-link": Command("Print a link with which a tenant manages its endpoints", "tenants"),
     },
     "Deploy": {
-        "plan-gcp": Command(
-            "deploy.cli.gcp_deployment:plan_gcp", "Print the commands of a Google Cloud deployment without running them"
-        ),
-        "deploy-gcp": Command(
-            "deploy.cli.gcp_deployment:deploy_gcp", "Deploy to Google Cloud, or update what is there"
-        ),
-        "rollback-gcp": Command(
-            "deploy.cli.gcp_deployment:rollback_gcp", "Return the functions to their previous revision"
-        ),
-        "destroy-gcp": Command(
-            "deploy.cli.gcp_deployment:destroy_gcp", "Remove a deployment, except its secrets and dead letters"
-        ),
-        "plan-aws": Command(
-            "deploy.cli.aws_deployment:plan_aws", "Print the template of an AWS deployment, or its changes"
-        ),
-        "deploy-aws": Command("deploy.cli.aws_deployment:deploy_aws", "Deploy to AWS Lambda, or update what is there"),
-        "rollback-aws": Command(
-            "deploy.cli.aws_deployment:rollback_aws", "Return the functions to the code before the last deployment"
-        ),
-        "destroy-aws": Command(
-            "deploy.cli.aws_deployment:destroy_aws", "Remove a deployment from AWS, except its secrets and stores"
-        ),
-        "bundle": Command("deploy.cli.bundle:main", "Write build/<function>/, ready to deploy"),
-        "costs": Command("deploy.cli.costs:main", "Estimate what a month of events costs in a cloud"),
+        "plan-gcp": Command("Print the commands of a Google Cloud deployment without running them", "gcp_deployment"),
+        "deploy-gcp": Command("Deploy to Google Cloud, or update what is there", "gcp_deployment"),
+        "rollback-gcp": Command("Return the functions to their previous revision", "gcp_deployment"),
+        "destroy-gcp": Command("Remove a deployment, except its secrets and dead letters", "gcp_deployment"),
+        "plan-aws": Command("Print the template of an AWS deployment, or its changes", "aws_deployment"),
+        "deploy-aws": Command("Deploy to AWS Lambda, or update what is there", "aws_deployment"),
+        "rollback-aws": Command("Return the functions to the code before the last deployment", "aws_deployment"),
+        "destroy-aws": Command("Remove a deployment from AWS, except its secrets and stores", "aws_deployment"),
+        "bundle": Command("Write build/<function>/, ready to deploy"),
+        "costs": Command("Estimate what a month of events costs in a cloud"),
     },
 }
 """The commands by heading, as `hookchain --help` lists them."""
@@ -155,8 +125,9 @@ def _run(arguments: list[str]) -> int:
         print(f"hookchain: {fault}", file=sys.stderr)
         return 1
     try:
-        module, _, function = command.entry.partition(":")
-        code: int = getattr(importlib.import_module(module), function)(arguments[1:])
+        name = arguments[0].replace("-", "_")
+        module = importlib.import_module(f"deploy.cli.{command.module or name}")
+        code: int = getattr(module, name if command.module else "main")(arguments[1:])
     except KeyboardInterrupt:
         return 130
     except ModuleNotFoundError as error:

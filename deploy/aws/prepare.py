@@ -11,9 +11,8 @@ from typing import Final
 
 from deploy.aws.resources.policies import ROLE_CHARACTERS, characters
 from deploy.aws.resources.queues import brings_on_aws
-from deploy.aws.stack_changes import CODE, EARLIER_CODE, earlier_code
-from deploy.aws.template import HEADER, parameter_defaults, template
-from deploy.aws.yaml_text import Fields, Node, to_yaml
+from deploy.aws.stack_changes import earlier_code
+from deploy.aws.template import parameter_defaults, read_template, template
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT
 from deploy.config.compiler import compile_file
@@ -24,7 +23,7 @@ from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
 from deploy.topology.buses import fed_buckets, own_bus_fault, silent_sources
 from deploy.topology.topology import MIB, Measured, Topology, find_topology, require_limits
-from shared.jsontext import JsonObject, value_at
+from shared.jsontext import JsonObject, mapping_at, value_at
 
 CLOUDFORMATION: Final = "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"
 EVENTBRIDGE: Final = "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html"
@@ -56,39 +55,30 @@ REQUEST_BYTES: Final = 6 * MIB
 class Prepared:
     """The bundles are in `folder`, in a folder for each function; the template belongs at `path` among them.
 
-    `defaults` are the values of the template's parameters, by name.
+    `code` are the digests of the bundles. `defaults` are the values of the template's parameters, by name.
     `warnings` are about what the configuration allows and AWS does not do as meant.
     """
 
     slices: Mapping[str, JsonObject]
     topology: Topology
-    document: Fields
+    code: Mapping[str, str]
+    template: str
     defaults: Mapping[str, str]
     warnings: tuple[str, ...]
     folder: Path
 
     @property
-    def template(self) -> str:
-        return HEADER + to_yaml(self.document)
-
-    @property
     def summary(self) -> str:
         """Return the number of the template's resources by kind, the most frequent first."""
-        resources = self.document["Resources"]
-        assert isinstance(resources, Mapping)
-        types = [str(each["Type"]).rpartition("::")[2] for each in resources.values() if isinstance(each, Mapping)]
+        resources = mapping_at(read_template(self.template), "Resources").values()
+        types = [str(mapping_at(each)["Type"]).rpartition("::")[2] for each in resources]
         kinds = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", each).lower() for each in types]
         return ", ".join(count_of(number, kind, _plural(kind)) for kind, number in Counter(kinds).most_common())
 
     def after(self, deployed: JsonObject) -> "Prepared":
         """Return the deployment with a note of the code that it replaces. `deployed` is the stack's template."""
-        metadata = self.document["Metadata"]
-        assert isinstance(metadata, Mapping)
-        digests = metadata[CODE]
-        assert isinstance(digests, Mapping)
-        noted = earlier_code(deployed, {name: str(digest) for name, digest in digests.items()})
-        added = {EARLIER_CODE: noted} if noted else {}
-        return replace(self, document={**self.document, "Metadata": {**metadata, **added}})
+        noted = earlier_code(deployed, self.code)
+        return replace(self, template=template(self.topology, self.code, self.defaults["Prefix"], noted))
 
     @property
     def path(self) -> Path:
@@ -115,11 +105,10 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
         write(folder / function, files)
         code[function] = digest_of_files(files)[:DIGEST_DIGITS]
     topology = find_topology(slices, environ)
-    document = template(topology, code, prefix)
+    text = template(topology, code, prefix)
     mail_warnings = (*mail_settings_warnings(environ), *recipients_as_senders(slices["notify"], environ))
-    found = (*warnings(slices), *mail_warnings, *require_limits(measured(document, topology)))
-    defaults = parameter_defaults(topology, prefix)
-    return Prepared(slices, topology, document, defaults, found, folder)
+    found = (*warnings(slices), *mail_warnings, *require_limits(measured(text, topology)))
+    return Prepared(slices, topology, code, text, parameter_defaults(topology, prefix), found, folder)
 
 
 def _plural(word: str) -> str:
@@ -151,15 +140,15 @@ def _large_body_warnings(receive: JsonObject) -> Iterator[str]:
             yield f"source {name!r}: max_body_bytes is {most:,}, but {limit}"
 
 
-def measured(document: Fields, topology: Topology) -> Iterator[Measured]:
+def measured(text: str, topology: Topology) -> Iterator[Measured]:
     """Yield what AWS limits in a topology's template. The rules for a prefix and a source bound the names."""
-    entries = {name: each for name, each in _mapping(document["Resources"]).items() if isinstance(each, Mapping)}
-    yield Measured("the template", "bytes", len(to_yaml(document).encode()), TEMPLATE_BYTES, CLOUDFORMATION, FEWER)
+    entries = {name: mapping_at(each) for name, each in mapping_at(read_template(text), "Resources").items()}
+    yield Measured("the template", "bytes", len(text.encode()), TEMPLATE_BYTES, CLOUDFORMATION, FEWER)
     yield Measured("the stack", "resources", sum(map(_resources, entries.values())), RESOURCES, CLOUDFORMATION, FEWER)
     sizes: Counter[str] = Counter()
     rules: Counter[str] = Counter()
     for name, entry in entries.items():
-        properties = _mapping(entry.get("Properties", {}))
+        properties = mapping_at(entry, "Properties")
         match entry["Type"]:
             case "AWS::IAM::Role":
                 own = characters(properties["Policies"])
@@ -178,14 +167,9 @@ def measured(document: Fields, topology: Topology) -> Iterator[Measured]:
         yield Measured(f"the environment of {needed.name}", "bytes", size, ENVIRONMENT_BYTES, LAMBDA, "Shorten it")
 
 
-def _resources(entry: Mapping[str, Node]) -> int:
+def _resources(entry: JsonObject) -> int:
     """Return the resources that an entry of the template becomes once SAM has translated it."""
-    properties = _mapping(entry.get("Properties", {}))
-    events = [str(_mapping(each)["Type"]) for each in _mapping(properties.get("Events", {})).values()]
+    properties = mapping_at(entry, "Properties")
+    events = [str(mapping_at(each)["Type"]) for each in mapping_at(properties, "Events").values()]
     made = sum(count for name, count in _MADE_BY_SAM.items() if name in properties)
     return 1 + made + sum(_MADE_OF_EVENTS[each] for each in events)
-
-
-def _mapping(node: Node) -> Mapping[str, Node]:
-    assert isinstance(node, Mapping), node
-    return node

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.aws import template_names as names
-from deploy.aws.resources.stores import CREATE_REQUESTS, stores
-from deploy.aws.yaml_text import Fields, Node, to_yaml
+from deploy.aws.resources.stores import CREATE_REQUESTS
+from deploy.aws.template import document_of
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack
 from deploy.terminal import command_line, parallel
 from deploy.topology.topology import Topology
-from shared.jsontext import Json, JsonObject, objects_at
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json
 
 RETAINED: Final = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
 """Resources that outlive the stack."""
@@ -140,46 +140,37 @@ def adoption_template(
     index that a table does not have yet is left out here, so that the deployment that follows adds it.
     """
     logical = {aws_names.table(prefix, name): names.table(name) for name in aws_names.TABLES}
-    existing: dict[str, Fields] = {
+    existing: dict[str, JsonObject] = {
         logical[table]: {"TableName": table, **_keys(CREATE_REQUESTS[each], indexes[table])}
         for each, table in ((name, aws_names.table(prefix, name)) for name in aws_names.TABLES)
         if table in remaining.tables
     }
     if remaining.buckets:
         existing[names.BUCKET] = {"BucketName": remaining.buckets[0]}
-    declared = stores(topology)
-    resources: dict[str, Node] = {name: _named(declared[name], own) for name, own in existing.items()}
-    parameters: Fields = {"Prefix": {"Type": "String", "Default": prefix}}
-    return to_yaml({"AWSTemplateFormatVersion": "2010-09-09", "Parameters": parameters, "Resources": resources})
+    declared = mapping_at(document_of(topology, prefix), "Resources")
+    resources: JsonObject = {name: _named(mapping_at(declared, name), own) for name, own in existing.items()}
+    parameters: JsonObject = {"Prefix": {"Type": "String", "Default": prefix}}
+    return to_json({"AWSTemplateFormatVersion": "2010-09-09", "Parameters": parameters, "Resources": resources})
 
 
-def _keys(request: Fields, indexes: frozenset[str]) -> Fields:
+def _keys(request: JsonObject, indexes: frozenset[str]) -> JsonObject:
     """Return a table's indexes, of those that it has, and the attributes of its keys and theirs."""
-    wanted = request.get("GlobalSecondaryIndexes", ())
-    assert isinstance(wanted, Sequence)
-    kept = [each for each in wanted if isinstance(each, Mapping) and each["IndexName"] in indexes]
-    keys = [
-        each for schema in (request["KeySchema"], *(each["KeySchema"] for each in kept)) for each in _listed(schema)
-    ]
+    wanted = objects_at(request, "GlobalSecondaryIndexes")
+    kept: list[Json] = [each for each in wanted if each["IndexName"] in indexes]
+    keys = [key for each in (request, *kept) for key in objects_at(each, "KeySchema")]
     names = {each["AttributeName"] for each in keys}
-    attributes = [each for each in _listed(request["AttributeDefinitions"]) if each["AttributeName"] in names]
+    attributes: list[Json] = [
+        each for each in objects_at(request, "AttributeDefinitions") if each["AttributeName"] in names
+    ]
     return {"AttributeDefinitions": attributes, **({"GlobalSecondaryIndexes": kept} if wanted else {})}
 
 
-def _listed(value: Node) -> list[Fields]:
-    assert isinstance(value, Sequence)
-    return [each for each in value if isinstance(each, Mapping)]
-
-
-def _named(resource: Node, own: Fields) -> Fields:
-    properties = resource["Properties"] if isinstance(resource, Mapping) else {}
-    declared = properties if isinstance(properties, Mapping) else {}
-    kind = resource["Type"] if isinstance(resource, Mapping) else None
+def _named(resource: JsonObject, own: JsonObject) -> JsonObject:
     return {
-        "Type": kind,
+        "Type": resource["Type"],
         "DeletionPolicy": "Retain",
         "UpdateReplacePolicy": "Retain",
-        "Properties": {**declared, **own},
+        "Properties": {**mapping_at(resource, "Properties"), **own},
     }
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from deploy.aws.resources.functions import RUNTIME
-from deploy.aws.yaml_text import quoted
 from deploy.cloud_access.aws_names import STACK_TAG, StackTarget
 from deploy.config.dotenv import PRIVATE_MODE
 from deploy.terminal.command_line import CommandError
@@ -110,10 +111,10 @@ class Sam:
 
     def _write_parameters(self, parameters: Mapping[str, str]) -> None:
         # A file: the command line takes no empty value.
-        lines = [f"{name}: {quoted(value)}\n" for name, value in parameters.items()]
+        text = yaml.safe_dump(dict(parameters), sort_keys=False)
         path = self.folder / PARAMETERS
         path.touch(PRIVATE_MODE)  # it may have the name of a mail account
-        path.write_text("".join(lines), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
 
     def _run(self, *arguments: str, meanwhile: Callable[[], None] = lambda: None) -> None:
         command = [str(tool("sam")), *arguments]

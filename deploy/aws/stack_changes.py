@@ -5,11 +5,10 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import takewhile
 from typing import Final
 
-import yaml
-
 from deploy.aws import template_names as names
-from deploy.aws.resources.functions import PUBLIC_URL, reserved_parameter
+from deploy.aws.resources.functions import PUBLIC_AUTH_TYPE, reserved_parameter
 from deploy.aws.resources.stores import CREATE_REQUESTS
+from deploy.aws.template import read_template
 from deploy.cloud_access import aws, aws_names
 from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Topology
@@ -21,10 +20,6 @@ CODE: Final = "CodeDigests"
 EARLIER_CODE: Final = "EarlierCode"
 _DIGEST: Final = "Digest"
 _PLACE: Final = "CodeUri"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short tags, which it reads as their long forms."""
 
 
 SERVICE: Final = "cloudformation"
@@ -45,10 +40,6 @@ def deployed_template(api: aws.AwsApi, stack: str) -> JsonObject:
     """Return the template that the stack was deployed with, before SAM's transform. Raises AwsFault."""
     body = api.call(SERVICE, "get_template", StackName=stack, TemplateStage="Original").get("TemplateBody")
     return body if isinstance(body, dict) else read_template(str(body))
-
-
-def read_template(text: str) -> JsonObject:
-    return mapping_at(yaml.load(text, _Loader))  # noqa: S506 a loader of plain values
 
 
 def changed_entries(deployed: JsonObject, planned: JsonObject) -> Iterator[str]:
@@ -111,9 +102,9 @@ def undetected_drift(api: aws.AwsApi, topology: Topology, prefix: str, parameter
             where = f"{names.function(each.name)}Url ({function})"
             if url is None:
                 yield f"deleted by hand: {where}"
-            elif url.get("AuthType") != PUBLIC_URL["AuthType"]:
+            elif url.get("AuthType") != PUBLIC_AUTH_TYPE:
                 yield f"modified by hand: {where}"
-                yield f"  AuthType: {_change(PUBLIC_URL['AuthType'], url.get('AuthType'))}"
+                yield f"  AuthType: {_change(PUBLIC_AUTH_TYPE, url.get('AuthType'))}"
         concurrency = _described(api, "lambda", "get_function_concurrency", FunctionName=function) or {}
         found = concurrency.get("ReservedConcurrentExecutions")
         if found is not None and parameters.get(reserved_parameter(each.function), "0") == "0":
@@ -173,22 +164,6 @@ def with_earlier_code(deployed: JsonObject, functions: Collection[str]) -> tuple
 def _properties(template: JsonObject, function: str) -> JsonObject:
     entry = mapping_at(template, "Resources", names.function(function))
     return mapping_at(entry, "Properties")
-
-
-def _long_form(loader: _Loader, name: str, node: yaml.Node) -> Json:
-    value: Json
-    if isinstance(node, yaml.ScalarNode):
-        value = str(loader.construct_scalar(node))
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        raise CommandError(f"!{name}: must have a text or a list")
-    if name == "GetAtt":
-        value = list[Json](str(value).split(".", 1)) if isinstance(value, str) else value
-    return {name if name in {"Ref", "Condition"} else f"Fn::{name}": value}
-
-
-yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
 
 
 def _described(api: aws.AwsApi, service: str, operation: str, **arguments: Json) -> JsonObject | None:

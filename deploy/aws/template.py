@@ -1,137 +1,113 @@
-"""The SAM template of a topology: what a configuration needs on AWS, readable as if written by hand."""
+"""The SAM template of a topology, made from template.yaml.j2 and read back: what a configuration needs on AWS."""
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
+import jinja2
+import yaml
+
 from deploy.aws import template_names as names
-from deploy.aws.resources.functions import (
-    RESERVE,
-    RUNTIME,
-    functions,
-    reserved_parameter,
-    reserves,
-    size_parameters,
-    variable_parameter,
-)
-from deploy.aws.resources.monitoring import HAS_ADDRESS, HAS_ALARMS, monitoring
-from deploy.aws.resources.queues import bus_sources, queues
-from deploy.aws.resources.stores import stores
-from deploy.aws.stack_changes import CODE
-from deploy.aws.yaml_text import Fields, Node, Tag, get_att, ref
-from deploy.cloud_access.aws_names import DEFAULT_STACK, STACK_TAG
-from deploy.topology.functions import Function
-from deploy.topology.topology import Topology
+from deploy.aws.resources import functions, monitoring, policies, queues, stores
+from deploy.cloud_access.aws_names import DEFAULT_STACK
+from deploy.terminal.command_line import CommandError
+from deploy.topology.topology import MOST_TRIES, Topology
+from shared.jsontext import Json, JsonObject, mapping_at
 
-HEADER: Final = """\
-# Hookchain on AWS. `hookchain plan-aws` writes this file from the configuration, so change the configuration instead.
-"""
-ARCHITECTURES: Final = ("arm64", "x86_64")
-"""The default is first: it costs less a second."""
-SWITCH: Final = ("on", "off")
-LOG_DAYS: Final = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
-"""Retentions that CloudWatch Logs accepts."""
+FILE: Final = Path(__file__).with_name("template.yaml.j2")
 
 
-def template(topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAULT_STACK}-") -> Fields:
-    """Return the template. `code` are the digests of the functions' bundles, in the folders beside the template."""
-    public = {each.name: each.function.url for each in topology.functions if each.function.is_public}
-    conditions: dict[str, Node] = {
-        HAS_ADDRESS: _is_set("EmailAddress", ""),
-        HAS_ALARMS: Tag("Equals", [ref("Alarms"), SWITCH[0]]),
-    }
-    conditions |= {reserves(each.name): _reserves(each.function) for each in topology.functions}
-    return {
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Transform": "AWS::Serverless-2016-10-31",
-        "Description": "Hookchain: receives webhooks, transforms them and notifies people and systems",
-        "Metadata": {CODE: {each.name: code[each.name] for each in topology.functions}},
-        "Parameters": _parameters(topology, prefix),
-        "Conditions": conditions,
-        "Globals": {
-            "Function": {
-                "Runtime": RUNTIME,
-                "Architectures": [ref("Architecture")],
-                "Environment": {
-                    "Variables": {"HOOKCHAIN_PREFIX": ref("Prefix"), "HOOKCHAIN_BUCKET": ref(names.BUCKET)}
-                },
-                "Tags": {STACK_TAG: ref("Prefix")},
-            }
-        },
-        "Resources": {
-            **functions(topology),
-            **queues(topology),
-            **bus_sources(topology),
-            **stores(topology),
-            **monitoring(topology),
-        },
-        "Outputs": {
-            f"{names.logical(name)}Url": {
-                "Description": url,
-                "Value": get_att(f"{names.function(name)}Url", "FunctionUrl"),
-            }
-            for name, url in public.items()
-        },
-    }
+def template(
+    topology: Topology, code: Mapping[str, str], prefix: str = f"{DEFAULT_STACK}-", earlier_code: Json = None
+) -> str:
+    """Return the template. `code` are the digests of the functions' bundles, in the folders beside the template.
+
+    `earlier_code` is the note of the code that the deployment replaces.
+    """
+    environment = jinja2.Environment(  # noqa: S701 the template is not HTML
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters |= {"flow": flow, "short": short, "json": json.dumps}
+    modules = {each.__name__.rpartition(".")[2]: each for each in (functions, monitoring, policies, queues, stores)}
+    made = environment.from_string(FILE.read_text(encoding="utf-8"))
+    return made.render(
+        modules,
+        names=names,
+        several=several,
+        MOST_TRIES=MOST_TRIES,
+        topology=topology,
+        code=code,
+        prefix=prefix,
+        earlier_code=earlier_code,
+    )
+
+
+def document_of(topology: Topology, prefix: str) -> JsonObject:
+    """Return the template as a parser reads it, without the functions' code."""
+    return read_template(template(topology, {each.name: "" for each in topology.functions}, prefix))
 
 
 def parameter_defaults(topology: Topology, prefix: str) -> dict[str, str]:
-    return {name: str(fields["Default"]) for name, fields in _parameters(topology, prefix).items()}
+    """Return the default of each of the template's parameters, by name."""
+    parameters = mapping_at(document_of(topology, prefix), "Parameters")
+    return {name: str(mapping_at(fields)["Default"]) for name, fields in parameters.items()}
 
 
-def _parameters(topology: Topology, prefix: str) -> dict[str, Fields]:
-    variables = {variable: each for each in topology.functions for variable in each.function.variables}
-    return {
-        "Prefix": {
-            "Type": "String",
-            "Default": prefix,
-            "Description": "The beginning of all names, so that an account can hold two deployments",
-            "AllowedPattern": "[a-z](?:-?[a-z0-9]){2,27}-",
-        },
-        "Architecture": {
-            "Type": "String",
-            "Default": ARCHITECTURES[0],
-            "Description": "The processors that the functions run on",
-            "AllowedValues": ARCHITECTURES,
-        },
-        "EmailAddress": {
-            "Type": "String",
-            "Default": "",
-            "Description": "The address that alarms are mailed to; empty: none",
-        },
-        "Alarms": {
-            "Type": "String",
-            "Default": SWITCH[0],
-            "Description": "CloudWatch's alarms, of which each metric is charged",
-            "AllowedValues": SWITCH,
-        },
-        RESERVE: {
-            "Type": "String",
-            "Default": SWITCH[0],
-            "Description": "Reserve instances for functions that nobody else calls, where the account allows it",
-            "AllowedValues": SWITCH,
-        },
-        **{
-            variable_parameter(variable): {
-                "Type": "String",
-                "Default": needed.variables.get(variable, ""),
-                "Description": f"{variable} of {needed.name}",
-            }
-            for variable, needed in variables.items()
-        },
-        "LogDays": {
-            "Type": "Number",
-            "Default": 30,
-            "Description": "The days that logs are kept",
-            "AllowedValues": LOG_DAYS,
-        },
-        **{key: value for each in topology.functions for key, value in size_parameters(each).items()},
-    }
+class _Dumper(yaml.SafeDumper):
+    """YAML without anchors: a value that occurs twice is written twice."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 the library's
+        return True
 
 
-def _reserves(function: Function) -> Tag:
-    is_set = _is_set(reserved_parameter(function), 0)
-    return is_set if function.is_public else Tag("And", [Tag("Equals", [ref(RESERVE), SWITCH[0]]), is_set])
+def flow(value: Json) -> str:
+    """Return the value as YAML on one line."""
+    # A text alone would end with the line `...`.
+    text: str = yaml.dump([value], Dumper=_Dumper, default_flow_style=True, width=math.inf, sort_keys=False)
+    return text.strip()[1:-1]
 
 
-def _is_set(parameter: str, empty: Node) -> Tag:
-    return Tag("Not", [Tag("Equals", [ref(parameter), empty])])
+def short(value: Json) -> str:
+    """Return the value as YAML on one line, with the short tag of a function of CloudFormation: `!GetAtt Blobs.Arn`."""
+    match value:
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"!GetAtt {name}.{attribute}"
+        case {"Fn::Sub": text}:
+            return f"!Sub {flow(text)}"
+        case {"Ref": name}:
+            return f"!Ref {name}"
+        case _:
+            return flow(value)
+
+
+def several(values: Sequence[Json], indent: int) -> str:
+    """Return what stands after a key: the only value, or a line for each of several."""
+    if len(values) == 1:
+        return f" {short(values[0])}"
+    return "".join(f"\n{' ' * indent}- {short(each)}" for each in values)
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML with CloudFormation's short tags, which it reads as their long forms."""
+
+
+def read_template(text: str) -> JsonObject:
+    return mapping_at(yaml.load(text, _Loader))  # noqa: S506 a loader of plain values
+
+
+def _long_form(loader: _Loader, name: str, node: yaml.Node) -> Json:
+    value: Json
+    if isinstance(node, yaml.ScalarNode):
+        value = str(loader.construct_scalar(node))
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        raise CommandError(f"!{name}: must have a text or a list")
+    if name == "GetAtt":
+        value = list[Json](str(value).split(".", 1)) if isinstance(value, str) else value
+    return {name if name in {"Ref", "Condition"} else f"Fn::{name}": value}
+
+
+yaml.add_multi_constructor("!", _long_form, Loader=_Loader)

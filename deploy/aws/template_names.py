@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from deploy.aws.yaml_text import Node, Tag, ref, sub
-from deploy.cloud_access.aws_names import STACK_TAG
 from deploy.topology.topology import NeededFunction, Topology
+from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS
 
 PREFIX: Final = "${Prefix}"
@@ -29,14 +28,6 @@ def function(name: str) -> str:
     return f"{logical(name)}Function"
 
 
-def role(name: str) -> str:
-    return f"{logical(name)}Role"
-
-
-def log(name: str) -> str:
-    return f"{logical(name)}Log"
-
-
 def table(name: str) -> str:
     return f"{logical(name)}Table"
 
@@ -45,12 +36,14 @@ def parameter(name: str, setting: str) -> str:
     return f"{logical(name)}{setting}"
 
 
-def prefixed(name: str) -> Tag:
-    return sub(f"{PREFIX}{name}")
+def arn(name: str) -> JsonObject:
+    """Return what stands for the ARN of the entry."""
+    return {"Fn::GetAtt": [name, "Arn"]}
 
 
-def tags() -> Node:
-    return [{"Key": STACK_TAG, "Value": ref("Prefix")}]
+def sub(text: str) -> JsonObject:
+    """Return what stands for the text with the values of `${Prefix}` and other names."""
+    return {"Fn::Sub": text}
 
 
 def consumer(topology: Topology, topic: str) -> NeededFunction:

@@ -18,6 +18,7 @@ from deploy.aws import deployment as aws_deployment
 from deploy.aws import removal, reserved_instances, secrets_manager_backend, stack_changes
 from deploy.aws.prepare import Prepared, changed_lines, prepare
 from deploy.aws.sam import BUILT, Sam, SamFailed, tool, translated
+from deploy.aws.template import read_template
 from deploy.bundle import bundle, requirements
 from deploy.cli import deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
@@ -96,7 +97,7 @@ def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
         return DONE
     changes = [
         *stack_changes.changed_entries(
-            stack_changes.deployed_template(api, target.stack), stack_changes.read_template(prepared.template)
+            stack_changes.deployed_template(api, target.stack), read_template(prepared.template)
         ),
         *stack_changes.changed_values(deployed, {**values, **reserved.values}),
     ]

@@ -105,8 +105,8 @@ def _local_only_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> 
 def _limit_warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
     """Yield the limits of each cloud that the configuration breaks. A deployment there rejects it."""
     topology = find_topology(slices, environ)
-    document = template(topology, dict.fromkeys(slices, ""))
-    for each in over_limits(limits_of_aws(document, topology)):
+    text = template(topology, dict.fromkeys(slices, ""))
+    for each in over_limits(limits_of_aws(text, topology)):
         yield Fault(0, "on AWS", each.text)
     for each in over_limits(limits_of_google(resources(slices, environ), topology)):
         yield Fault(0, "on Google Cloud", each.text)

@@ -1,52 +1,34 @@
-"""The monitoring of a stack: alarms, their recipients, metrics that are counted from logs, and a dashboard."""
+"""The monitoring of a stack: the series of its alarms, the metrics that are counted from logs, and the dashboard."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
 
 from deploy.aws import template_names as names
 from deploy.aws.resources.queues import brought_queues
-from deploy.aws.yaml_text import Fields, Node, Tag, ref, sub
 from deploy.cloud_access import aws_names
 from deploy.topology.functions import SWEEP
 from deploy.topology.monitoring import CHARTS, Alarm, Chart, LogMetric, Measure, Statistic
 from deploy.topology.topology import Topology
-from shared import jsontext, ports
+from shared import ports
+from shared.jsontext import Json
 
 NAMESPACE: Final = "Hookchain"
-_UNITS: Final = {"": "Count", "ms": "Milliseconds", "s": "Seconds"}
+UNITS: Final = {"": "Count", "ms": "Milliseconds", "s": "Seconds"}
 STATISTICS: Final[Mapping[Statistic, str]] = {"sum": "Sum", "p99": "p99", "maximum": "Maximum"}
+QUEUES_AN_ALARM: Final = 3
+"""An alarm takes ten metrics, of which a queue needs three."""
 
 
-def log_metrics(topology: Topology) -> dict[str, Node]:
-    return {f"{names.logical(each.name)}Metric": _metric_filter(each) for each in topology.log_metrics}
-
-
-def _metric_filter(metric: LogMetric) -> Node:
+def filter_pattern(metric: LogMetric) -> str:
+    """Return the pattern of CloudWatch Logs that selects the metric's lines."""
     conditions = [f'($.function = "{metric.function}")']
     if metric.outcomes:
         conditions.append("(" + " || ".join(f'($.outcome = "{each}")' for each in metric.outcomes) + ")")
     if metric.value:
         conditions.append(f"($.{metric.value} >= 0)")
     conditions += [f'($.{each} = "*")' for each in metric.by if each != "outcome"]
-    return {
-        "Type": "AWS::Logs::MetricFilter",
-        "Properties": {
-            "FilterName": names.prefixed(metric.name),
-            "LogGroupName": ref(names.log(metric.function)),
-            "FilterPattern": f"{{ {' && '.join(conditions)} }}",
-            "MetricTransformations": [
-                {
-                    "MetricNamespace": NAMESPACE,
-                    "MetricName": names.prefixed(metric.name),
-                    "MetricValue": f"$.{metric.value}" if metric.value else "1",
-                    "Unit": _UNITS[metric.unit],
-                    "Dimensions": [{"Key": each, "Value": f"$.{each}"} for each in metric.by],
-                }
-            ],
-        },
-    }
+    return f"{{ {' && '.join(conditions)} }}"
 
 
 def search(chart: Chart) -> str:
@@ -58,14 +40,6 @@ def search(chart: Chart) -> str:
     outcomes = " OR ".join(f'outcome="{each}"' for each in chart.outcomes)
     selected = f'MetricName="{names.PREFIX}{chart.metric.name}"' + (f" ({outcomes})" if some else "")
     return f"SEARCH('{{{','.join([NAMESPACE, *chart.metric.by])}}} {selected}', '{STATISTICS[chart.statistic]}', 60)"
-
-
-HAS_ADDRESS: Final = "HasEmailAddress"
-HAS_ALARMS: Final = "HasAlarms"
-QUEUES_AN_ALARM: Final = 3
-"""An alarm takes ten metrics, of which a queue needs three."""
-WIDTH: Final = 12
-HEIGHT: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,117 +135,39 @@ SERIES: Final[Mapping[Measure, Callable[[Topology, Alarm], Sequence[Series]]]] =
 }
 
 
-def monitoring(topology: Topology) -> dict[str, Node]:
-    return {
-        "# Alarms, which are mailed if EmailAddress is set": None,
-        "AlarmTopic": {
-            "Type": "AWS::SNS::Topic",
-            "Condition": HAS_ADDRESS,
-            "Properties": {
-                "TopicName": names.prefixed("alarms"),
-                "Subscription": [{"Protocol": "email", "Endpoint": ref("EmailAddress")}],
-                "Tags": names.tags(),
-            },
-        },
-        **{
-            f"{names.logical(each.name)}Alarm": _alarm(each, series)
-            for alarm in topology.alarms
-            for each, series in numbered_alarms(topology, alarm)
-        },
-        **log_metrics(topology),
-        "Dashboard": {
-            "Type": "AWS::CloudWatch::Dashboard",
-            "Properties": {"DashboardName": names.prefixed("overview"), "DashboardBody": sub(_body(topology))},
-        },
-    }
-
-
-def numbered_alarms(topology: Topology, alarm: Alarm) -> Iterator[tuple[Alarm, Series]]:
-    """Yield the alarm for each of its series; from the second one on, its name has a number."""
-    for number, series in enumerate(SERIES[alarm.measure](topology, alarm), 1):
-        yield alarm if number == 1 else replace(alarm, name=f"{alarm.name}-{number}"), series
-
-
-def _alarm(alarm: Alarm, series: Series) -> Node:
-    period = series.period_seconds or alarm.window_seconds
+def description(alarm: Alarm) -> Json:
+    """Return what the alarm says. Some advice names the deployment's prefix."""
     services = {"bus": "SQS", "scheduler": "EventBridge Scheduler"}
     advice = alarm.advice.format(platform="aws", prefix=names.PREFIX, **services)
-    metrics = [_query(number, each, period) for number, each in enumerate(series.metrics, 1)]
-    actions: Node = Tag("If", [HAS_ADDRESS, [ref("AlarmTopic")], []])
-    return {
-        "Type": "AWS::CloudWatch::Alarm",
-        "Condition": HAS_ALARMS,
-        "Properties": {
-            "AlarmName": names.prefixed(alarm.name),
-            "AlarmDescription": sub(advice) if "${" in advice else advice,
-            "Metrics": [{"Id": "all", "Label": alarm.why, "Expression": series.expression}, *metrics],
-            "ComparisonOperator": "LessThanThreshold" if alarm.is_least else "GreaterThanThreshold",
-            "Threshold": alarm.bound,
-            "EvaluationPeriods": 1 + alarm.holds_seconds // period,
-            "TreatMissingData": "breaching" if alarm.is_least else "notBreaching",
-            "AlarmActions": actions,
-            "OKActions": actions,
-            "Tags": names.tags(),
-        },
-    }
+    return names.sub(advice) if "${" in advice else advice
 
 
-def _query(number: int, metric: Metric, period_seconds: int) -> Fields:
-    dimension: Fields = {"Name": metric.dimension, "Value": sub(metric.of)}
-    return {
-        "Id": f"m{number}",
-        "ReturnData": False,
-        "MetricStat": {
-            "Metric": {
-                "Namespace": f"AWS/{metric.service}",
-                "MetricName": metric.name,
-                "Dimensions": [dimension],
-            },
-            "Period": period_seconds,
-            "Stat": metric.statistic,
-        },
-    }
+class Widget(NamedTuple):
+    """A chart of the dashboard. `metrics` is CloudWatch's own list."""
+
+    title: str
+    statistic: str
+    metrics: Sequence[Json]
 
 
-def _body(topology: Topology) -> str:
-    """Return the dashboard's JSON, one metric a line."""
+def widgets(topology: Topology) -> Iterator[Widget]:
     functions = [_function(each.name) for each in topology.functions]
     all_queues = [*(_queue(each.name) for each in topology.topics), *_undelivered(topology), *brought_queues(topology)]
     letters = [_queue(ports.DEAD_LETTERS), *_undelivered(topology)]
-    widgets: list[tuple[str, str, list[Metric]]] = [
-        ("Calls, by function", "Sum", [Metric("Lambda", "Invocations", each) for each in functions]),
-        ("Failed calls, by function", "Sum", [Metric("Lambda", "Errors", each) for each in functions]),
-        ("Duration, 99th percentile (ms)", "p99", [Metric("Lambda", "Duration", each) for each in functions]),
-        ("Instances", "Maximum", [Metric("Lambda", "ConcurrentExecutions", each) for each in functions]),
-        (
-            "Age of the oldest message (s)",
-            "Maximum",
-            [Metric("SQS", "ApproximateAgeOfOldestMessage", each) for each in all_queues],
-        ),
-        (
-            "Messages that wait",
-            "Maximum",
-            [Metric("SQS", "ApproximateNumberOfMessagesVisible", each) for each in all_queues],
-        ),
-        ("Dead letters", "Sum", [Metric("SQS", "NumberOfMessagesReceived", each) for each in letters]),
-    ]
-    drawn: list[tuple[str, str, list[jsontext.Json]]] = []
-    drawn += [(title, statistic, [_series(each) for each in metrics]) for title, statistic, metrics in widgets]
-    drawn += [(chart.title, STATISTICS[chart.statistic], [[{"expression": search(chart)}]]) for chart in CHARTS]
-    texts = [_widget(place, *each) for place, each in enumerate(drawn)]
-    return '{"widgets": [\n' + ",\n".join(texts) + "\n]}"
+    yield _widget("Calls, by function", "Lambda", "Invocations", functions, "Sum")
+    yield _widget("Failed calls, by function", "Lambda", "Errors", functions, "Sum")
+    yield _widget("Duration, 99th percentile (ms)", "Lambda", "Duration", functions, "p99")
+    yield _widget("Instances", "Lambda", "ConcurrentExecutions", functions, "Maximum")
+    yield _widget("Age of the oldest message (s)", "SQS", "ApproximateAgeOfOldestMessage", all_queues, "Maximum")
+    yield _widget("Messages that wait", "SQS", "ApproximateNumberOfMessagesVisible", all_queues, "Maximum")
+    yield _widget("Dead letters", "SQS", "NumberOfMessagesReceived", letters, "Sum")
+    for chart in CHARTS:
+        yield Widget(chart.title, STATISTICS[chart.statistic], [[{"expression": search(chart)}]])
 
 
-def _series(metric: Metric) -> jsontext.Json:
-    return [f"AWS/{metric.service}", metric.name, metric.dimension, metric.of]
-
-
-def _widget(place: int, title: str, statistic: str, lines: Sequence[jsontext.Json]) -> str:
-    x, y = place % 2 * WIDTH, place // 2 * HEIGHT
-    texts = ",\n".join(f"    {json.dumps(line)}" for line in lines)
-    return (
-        f'{{"type": "metric", "x": {x}, "y": {y}, "width": {WIDTH}, "height": {HEIGHT}, "properties": {{\n'
-        f'  "title": {json.dumps(title)},\n'
-        f'  "region": "${{AWS::Region}}", "stat": "{statistic}", "period": 60,\n'
-        f'  "metrics": [\n{texts}]}}}}'
-    )
+def _widget(
+    title: str, service: Literal["Lambda", "SQS"], name: str, measured: Sequence[str], statistic: str
+) -> Widget:
+    metrics = [Metric(service, name, each) for each in measured]
+    lines: list[Json] = [[f"AWS/{service}", name, each.dimension, each.of] for each in metrics]
+    return Widget(title, statistic, lines)

@@ -8,16 +8,15 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from deploy.aws import template_names as names
 from deploy.aws.resources import queues, stores
-from deploy.aws.yaml_text import COMMENT, Fields, Node, Tag, get_att, ref, sub
 from deploy.cloud_access import aws_names
 from deploy.topology import buses, functions
 from deploy.topology.topology import NeededFunction, Topology
 from functions.notify.destinations.bus import AwsBus
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject, to_json
 
 CONSUME: Final = (
     "sqs:ChangeMessageVisibility",
@@ -39,11 +38,7 @@ OBJECTS: Final[Mapping[functions.BlobUse, tuple[str, ...]]] = {
     "read": ("s3:GetObject",),
     "use": ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
 }
-NEW_OBJECT: Final[Fields] = {"Null": {"s3:if-none-match": False}}
-ONLY_NEW: Final[Fields] = {
-    "# Only with the header If-None-Match, so that no object is replaced": None,
-    "Condition": NEW_OBJECT,
-}
+NEW_OBJECT: Final[JsonObject] = {"Null": {"s3:if-none-match": False}}
 PUBLISH: Final[Mapping[str, str]] = {"sns": "sns:Publish", "sqs": "sqs:SendMessage", "events": "events:PutEvents"}
 ROLE_CHARACTERS: Final = 10_240
 """All policies of a role itself. https://docs.aws.aws_names.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
@@ -62,146 +57,145 @@ _LONGEST: Final[Mapping[str, str]] = {
 MAIL_BY_SES: Final = frozenset({"auto", "ses"})
 
 
-def roles(topology: Topology, needed: NeededFunction) -> dict[str, Node]:
-    """Return the role of its own: the managed policies that SAM would attach reach every queue and every log."""
+class Right(NamedTuple):
+    """Allowed actions on resources. `why` is a comment in the template."""
+
+    actions: tuple[str, ...]
+    resources: tuple[Json, ...]
+    why: str = ""
+    condition: JsonObject | None = None
+
+    def statement(self) -> JsonObject:
+        """Return the right as a policy has it."""
+        actions: Json = [*self.actions] if len(self.actions) > 1 else self.actions[0]
+        resources: Json = [*self.resources] if len(self.resources) > 1 else self.resources[0]
+        statement: JsonObject = {"Effect": "Allow", "Action": actions, "Resource": resources}
+        return {**statement, "Condition": self.condition} if self.condition else statement
+
+
+class Rights(NamedTuple):
+    """The rights in the role's own policy, and those in managed policies, by the policy's number."""
+
+    inline: Sequence[Right]
+    managed: Mapping[int, Sequence[Right]]
+
+
+def rights_of(topology: Topology, needed: NeededFunction) -> Rights:
+    """Return the rights of the function's role: the managed policies that SAM would attach reach every queue and every
+    log."""
     own, configured = list(_own_rights(topology, needed)), list(_configured_rights(needed))
-    is_small = characters(_document([*own, *configured])) <= INLINE_CHARACTERS
-    managed = {} if is_small else _managed_policies(needed.name, configured)
-    trust: Fields = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    role: Fields = {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "Description": sub(f"Hookchain ${{Prefix}}: runs {needed.name}"),
-            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
-            **({"ManagedPolicyArns": [ref(name) for name in managed]} if managed else {}),
-            "Policies": [
-                {"PolicyName": needed.name, "PolicyDocument": _document([*own, *configured] if is_small else own)}
-            ],
-            "Tags": names.tags(),
-        },
-    }
-    return {names.role(needed.name): role, **managed}
+    statements: list[Json] = [right.statement() for right in (*own, *configured)]
+    if characters({"Version": "2012-10-17", "Statement": statements}) <= INLINE_CHARACTERS:
+        return Rights([*own, *configured], {})
+    return Rights(own, _managed(configured))
 
 
-def _managed_policies(function: str, rights: Iterable[Fields]) -> dict[str, Node]:
-    """Return the policies by their names in the template. A right's resource decides in which of them it is."""
-    gathered: dict[int, dict[str, list[Node]]] = {}
-    by_text: dict[str, Fields] = {}
+def _managed(rights: Iterable[Right]) -> dict[int, list[Right]]:
+    """Return the rights by the numbers of their policies. A right's resource decides in which of them it is."""
+    gathered: dict[int, dict[str, Right]] = {}
     for right in rights:
-        rest = {key: value for key, value in right.items() if key != "Resource"}
-        text = json.dumps(longest(rest))
-        by_text[text] = rest
-        for resource in _listed(right["Resource"]):
-            digest = hashlib.sha256(str(resource).encode()).digest()
-            gathered.setdefault(digest[0] % MANAGED_POLICIES + 1, {}).setdefault(text, []).append(resource)
-    return {
-        f"{names.logical(function)}Policy{number}": {
-            "Type": "AWS::IAM::ManagedPolicy",
-            "Properties": {
-                "Description": sub(f"Hookchain ${{Prefix}}: what {function} may reach of what the configuration names"),
-                "PolicyDocument": _document(
-                    [{**by_text[text], "Resource": resources} for text, resources in gathered[number].items()]
-                ),
-            },
-        }
-        for number in sorted(gathered)
-    }
+        for resource in right.resources:
+            digest = hashlib.sha256(_hashed(resource).encode()).digest()
+            policy = gathered.setdefault(digest[0] % MANAGED_POLICIES + 1, {})
+            kind = to_json([*right.actions, right.condition])
+            found = policy.get(kind)
+            policy[kind] = right._replace(resources=(*(found.resources if found else ()), resource))
+    return {number: [*gathered[number].values()] for number in sorted(gathered)}
 
 
-def _document(statements: Sequence[Fields]) -> Fields:
-    return {"Version": "2012-10-17", "Statement": statements}
+def _hashed(resource: Json) -> str:
+    """Return the text whose hash chooses the policy, as earlier versions wrote it: no right may move to another one."""
+    match resource:
+        case {"Fn::Sub": text}:
+            return f"Tag(name='Sub', value={text!r})"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"Tag(name='GetAtt', value='{name}.{attribute}')"
+        case _:
+            return str(resource)
 
 
-def characters(policy: Node) -> int:
+def characters(policy: Json) -> int:
     """Return the most characters that a policy has. IAM does not count white space."""
     return len(re.sub(r"\s", "", json.dumps(longest(policy), separators=(",", ":"))))
 
 
-def longest(node: Node) -> Json:
-    """Return the value with the longest texts that the template's functions may give, and without comments."""
-    match node:
-        case Tag("Sub", str() as text):
+def longest(value: Json) -> Json:
+    """Return the value with the longest texts that the template's functions may give."""
+    match value:
+        case {"Fn::Sub": str(text)}:
             return re.sub(r"\$\{([^}]+)\}", lambda found: _LONGEST.get(found[1], "a" * ARN_CHARACTERS), text)
-        case Tag():
+        case {"Fn::GetAtt": _} | {"Ref": _}:
             return "a" * ARN_CHARACTERS
-        case Mapping():
-            return {key: longest(value) for key, value in node.items() if not key.startswith(COMMENT)}
-        case str() | int() | float() | None:
-            return node
+        case dict():
+            return {key: longest(each) for key, each in value.items()}
+        case list():
+            return [longest(each) for each in value]
         case _:
-            return [longest(each) for each in node]
+            return value
 
 
-def _listed(resource: Node) -> Sequence[Node]:
-    return [resource] if isinstance(resource, str | Tag) or not isinstance(resource, Sequence) else resource
-
-
-def _own_rights(topology: Topology, needed: NeededFunction) -> Iterator[Fields]:
+def _own_rights(topology: Topology, needed: NeededFunction) -> Iterator[Right]:
     """Yield the rights that the function has in every configuration."""
     function = needed.function
-    yield _allow(("logs:CreateLogStream", "logs:PutLogEvents"), get_att(names.log(function.name)))
+    log = names.arn(f"{names.logical(function.name)}Log")
+    yield Right(("logs:CreateLogStream", "logs:PutLogEvents"), (log,))
     own, undelivered = names.consumed_queues(topology, needed)
     if own:
-        yield _allow(CONSUME, *map(get_att, [*own, *undelivered]))
+        yield Right(CONSUME, tuple(map(names.arn, [*own, *undelivered])))
     if function.topics:
-        sending = _allow(("sqs:SendMessage",), *(get_att(names.queue(topic)) for topic in function.topics))
-        why = "It sends events again, for routes that waited"
-        yield {f"# {why}": None, **sending} if function.sends_back else sending
+        sent = tuple(names.arn(names.queue(topic)) for topic in function.topics)
+        yield Right(
+            ("sqs:SendMessage",), sent, "It sends events again, for routes that waited" if function.sends_back else ""
+        )
     if tables := [table for store in function.stores for table in stores.TABLES_OF[store]]:
-        yield _allow(ITEMS, *(each for table in tables for each in _table(table)))
+        yield Right(ITEMS, tuple(each for table in tables for each in _table(table)))
     if tables := [table for store in function.reads for table in stores.TABLES_OF[store]]:
-        yield _allow(READS, *(each for table in tables for each in _table(table)))
-    objects = _allow(OBJECTS[function.blobs], sub(f"${{{names.BUCKET}.Arn}}/*"))
-    yield {**objects, **ONLY_NEW} if function.blobs == "create" else objects
-    if function.blobs != "create":
+        yield Right(READS, tuple(each for table in tables for each in _table(table)))
+    objects = names.sub(f"${{{names.BUCKET}.Arn}}/*")
+    if function.blobs == "create":
+        why = "Only with the header If-None-Match, so that no object is replaced"
+        yield Right(OBJECTS[function.blobs], (objects,), why, NEW_OBJECT)
+    else:
+        yield Right(OBJECTS[function.blobs], (objects,))
         why = "Without it, S3 answers 403 instead of 404 for an object that has expired"
-        yield {f"# {why}": None, **_allow(("s3:ListBucket",), get_att(names.BUCKET))}
+        yield Right(("s3:ListBucket",), (names.arn(names.BUCKET),), why)
     if function.sends_mail and topology.mail & MAIL_BY_SES:
-        identities = sub("arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:*")
-        yield _allow(("ses:SendEmail", "ses:SendRawEmail"), identities)
+        identities = names.sub("arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:*")
+        yield Right(("ses:SendEmail", "ses:SendRawEmail"), (identities,))
 
 
-def _configured_rights(needed: NeededFunction) -> Iterator[Fields]:
+def _configured_rights(needed: NeededFunction) -> Iterator[Right]:
     """Yield the rights on what the configuration names: the more sources and destinations, the more resources."""
-    if found := [*queues.queue_arns(needed.sources)]:
-        yield _allow(CONSUME, *found)
+    if found := (*queues.queue_arns(needed.sources),):
+        yield Right(CONSUME, found)
     if needed.secrets:
         why = "Secrets are made by `hookchain secrets` and not here; AWS adds six characters to the name in an ARN"
-        yield {f"# {why}": None, **_allow(("secretsmanager:GetSecretValue",), *map(_secret, needed.secrets))}
+        yield Right(("secretsmanager:GetSecretValue",), tuple(map(_secret, needed.secrets)), why)
     for place in needed.places:
         if isinstance(place, buses.BucketPlace) and place.is_s3:
             yield from _objects_of_destination(place)
     for service, action in PUBLISH.items():
-        if arns := [bus.arn for bus in needed.buses if isinstance(bus, AwsBus) and bus.service == service]:
-            yield {"# For the destinations that publish as this role": None, **_allow((action,), *arns)}
+        if arns := tuple(bus.arn for bus in needed.buses if isinstance(bus, AwsBus) and bus.service == service):
+            yield Right((action,), arns, "For the destinations that publish as this role")
 
 
-def _objects_of_destination(place: buses.BucketPlace) -> Iterator[Fields]:
+def _objects_of_destination(place: buses.BucketPlace) -> Iterator[Right]:
     """Yield the rights on the bucket of a destination, if it is this account's. The bucket of another account gets no
     events."""
-    objects = sub(f"arn:${{AWS::Partition}}:s3:::{place.bucket}/{place.prefix}*")
-    own: Fields = {"StringEquals": {"aws:ResourceAccount": sub("${AWS::AccountId}")}}
+    objects = names.sub(f"arn:${{AWS::Partition}}:s3:::{place.bucket}/{place.prefix}*")
+    own: JsonObject = {"StringEquals": {"aws:ResourceAccount": names.sub("${AWS::AccountId}")}}
     why = "A destination creates objects there, and replaces none"
-    yield {f"# {why}": None, **_allow(("s3:PutObject",), objects), "Condition": {**own, **NEW_OBJECT}}
+    yield Right(("s3:PutObject",), (objects,), why, {**own, **NEW_OBJECT})
     if place.reads:
-        why = "It reads who wrote an object that has the key already"
-        yield {f"# {why}": None, **_allow(("s3:GetObject",), objects), "Condition": own}
+        yield Right(("s3:GetObject",), (objects,), "It reads who wrote an object that has the key already", own)
 
 
-def _table(name: str) -> Iterator[Tag]:
-    yield get_att(names.table(name))
+def _table(name: str) -> Iterator[JsonObject]:
+    yield names.arn(names.table(name))
     if "GlobalSecondaryIndexes" in stores.CREATE_REQUESTS[name]:
-        yield sub(f"${{{names.table(name)}.Arn}}/index/*")
+        yield names.sub(f"${{{names.table(name)}.Arn}}/index/*")
 
 
-def _allow(actions: tuple[str, ...], *resources: Tag | str) -> Fields:
-    return {
-        "Effect": "Allow",
-        "Action": actions if len(actions) > 1 else actions[0],
-        "Resource": resources if len(resources) > 1 else resources[0],
-    }
-
-
-def _secret(name: str) -> Tag:
+def _secret(name: str) -> JsonObject:
     place = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret"
-    return sub(f"{place}:{aws_names.secret_id(names.PREFIX, name)}-??????")
+    return names.sub(f"{place}:{aws_names.secret_id(names.PREFIX, name)}-??????")

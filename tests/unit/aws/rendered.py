@@ -11,7 +11,6 @@ import yaml
 
 from deploy.aws import sam
 from deploy.aws import template as aws_template
-from deploy.aws.yaml_text import to_yaml
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject
 from tests.unit.topology.configured import topology
@@ -39,7 +38,7 @@ yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
 
 
 def text(needs: Topology | None = None) -> str:
-    return aws_template.HEADER + to_yaml(aws_template.template(needs or topology(), CODE))
+    return aws_template.template(needs or topology(), CODE)
 
 
 def template(needs: Topology | None = None) -> JsonObject:

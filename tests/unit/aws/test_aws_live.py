@@ -6,10 +6,10 @@ from deploy.aws.stack_changes import (
     changed_entries,
     changed_values,
     drift,
-    read_template,
     uncompared_types,
     undetected_drift,
 )
+from deploy.aws.template import read_template
 from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.cloud_access.aws_names import TABLES
 from shared.jsontext import Json, JsonObject

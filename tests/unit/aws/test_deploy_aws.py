@@ -9,7 +9,7 @@ from deploy.aws import sam
 from deploy.aws.deployment import Memory, parameter_values, require_changeable, require_own
 from deploy.aws.removal import Remaining, adoption_template, indexes_of
 from deploy.aws.sam import Sam, SamFailed
-from deploy.aws.stack_changes import read_template
+from deploy.aws.template import read_template
 from deploy.cli import aws_deployment
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi

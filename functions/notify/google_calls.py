@@ -6,7 +6,7 @@ from typing import Final
 from functions.notify import destination, http_engine
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, held, outcome_by_status
 from shared import errors, limits
-from shared.delivery import Failed, Outcome, RetryLater, Unknown
+from shared.delivery import Outcome, RetryLater, Unknown
 from shared.jsontext import JsonObject, objects_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
@@ -91,11 +91,7 @@ def google_failure(response: Response, service: str, share: str) -> Outcome:
         return held(response, service, "the account has no storage of its own: name a folder of a shared drive")
     if status == 403 and reasons & _API_OFF:
         return held(response, service, f"enable the {service} API in the project of the service account")
-    if status in {401, 403, 404}:
-        return held(response, service, share)
-    if status == 400:
-        return Failed("request_rejected", f"{service} rejects the request (400)", response.excerpt)
-    return outcome_by_status(response, service, failed={413})
+    return outcome_by_status(response, service, failed={400, 413}, held_advice=share)
 
 
 def error_reasons(response: Response) -> set[str]:

@@ -217,17 +217,24 @@ def held(response: Response, service: str, advice: str) -> Disabled:
 
 
 def outcome_by_status(
-    response: Response, service: str, *, failed: Collection[int] = (), code: errors.PermanentCode = "request_rejected"
+    response: Response,
+    service: str,
+    *,
+    failed: Collection[int] = (),
+    code: errors.PermanentCode = "request_rejected",
+    held_advice: str = "",
 ) -> Outcome:
     """Return the usual outcome: 2xx is delivered, 410 disables, a status in `failed` fails, any other is retried.
 
-    `service` names the receiver in reasons. A redirect is not followed but retried, because the operator may correct
-    the URL.
+    `service` names the receiver in reasons. With `held_advice`, which says what to correct, 401, 403 and 404 hold the
+    destination. A redirect is not followed but retried, because the operator may correct the URL.
     """
     status = response.status
     excerpt = response.excerpt
     if 200 <= status < 300:
         return Delivered(excerpt)
+    if held_advice and status in {401, 403, 404}:
+        return held(response, service, held_advice)
     if status in failed:
         return Failed(code, f"{service} rejects the request ({status})", excerpt)
     if status == 410:

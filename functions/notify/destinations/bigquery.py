@@ -301,10 +301,8 @@ def _outcome_of_all(response: Response) -> Outcome:
     reason = str(response.member("error", "errors", 0, "reason"))
     if status == 403 and reason in _QUOTA:
         return RetryLater(f"BigQuery's quota is used up ({reason})", UNREACHABLE_SECONDS, response.excerpt)
-    if status in {401, 403, 404}:
-        advice = "correct the project, dataset and table, or let the account write to it (BigQuery Data Editor)"
-        return http_kind.held(response, "BigQuery", advice)
-    return http_kind.outcome_by_status(response, "BigQuery", failed={400, 413})
+    advice = "correct the project, dataset and table, or let the account write to it (BigQuery Data Editor)"
+    return http_kind.outcome_by_status(response, "BigQuery", failed={400, 413}, held_advice=advice)
 
 
 def _fault_of_row(written: Json) -> tuple[int, Outcome]:

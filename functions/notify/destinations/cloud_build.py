@@ -74,13 +74,10 @@ def request(
 
 
 def outcome(response: http_kind.Response) -> Outcome:
-    status = response.status
-    if status == 200:
+    if response.status == 200:
         return builds.started(response, "build", response.member("metadata", "build", "logUrl"))
-    if status in {401, 403, 404}:
-        advice = "correct the trigger and its region, or let the account run it (Cloud Build Editor) and enable the API"
-        return http_kind.held(response, "Cloud Build", advice)
-    return http_kind.outcome_by_status(response, "Cloud Build", failed={400, 413})
+    advice = "correct the trigger and its region, or let the account run it (Cloud Build Editor) and enable the API"
+    return http_kind.outcome_by_status(response, "Cloud Build", failed={400, 413}, held_advice=advice)
 
 
 def _webhook_url(name: str, secrets: http_kind.SecretValues) -> str:

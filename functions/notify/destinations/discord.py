@@ -56,13 +56,11 @@ def request(
 
 
 def outcome(response: http_kind.Response) -> Outcome:
-    status = response.status
-    if status == 429:
+    if response.status == 429:
         return chat_messages.rate_limited(response, "Discord", response.seconds(response.member("retry_after")))
-    if status in {401, 403, 404}:  # Discord blocks an address that goes on after such answers
-        advice = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
-        return http_kind.held(response, "Discord", advice)
-    return http_kind.outcome_by_status(response, "Discord", failed={400, 413})
+    # Held, because Discord blocks an address that goes on after 401, 403 or 404.
+    advice = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
+    return http_kind.outcome_by_status(response, "Discord", failed={400, 413}, held_advice=advice)
 
 
 def _allowed(mentions: tuple[Mention, ...]) -> JsonObject:

@@ -85,10 +85,8 @@ def outcome(response: Response) -> Outcome:
     if status in {403, 429} and (status == 429 or _is_rate_limit(response)):
         after = response.retry_after_seconds
         return RetryLater("GitHub limits the rate of requests", after or _reset_seconds(response), response.excerpt)
-    if status in {401, 403, 404}:
-        advice = "correct `repository` and `workflow`, or set a token that may start it"
-        return http_kind.held(response, "GitHub", advice)
-    return http_kind.outcome_by_status(response, "GitHub", failed={400, 413, 422})
+    advice = "correct `repository` and `workflow`, or set a token that may start it"
+    return http_kind.outcome_by_status(response, "GitHub", failed={400, 413, 422}, held_advice=advice)
 
 
 def _is_rate_limit(response: Response) -> bool:

@@ -49,10 +49,7 @@ def request(
 
 
 def outcome(response: http_kind.Response) -> Outcome:
-    status = response.status
-    if status == 201:
+    if response.status == 201:
         return builds.started(response, "pipeline", response.member("web_url"))
-    if status in {401, 403, 404}:
-        advice = "correct `project`, or set a trigger token whose owner may start pipelines there"
-        return http_kind.held(response, "GitLab", advice)
-    return http_kind.outcome_by_status(response, "GitLab", failed={400, 413, 422})
+    advice = "correct `project`, or set a trigger token whose owner may start pipelines there"
+    return http_kind.outcome_by_status(response, "GitLab", failed={400, 413, 422}, held_advice=advice)

@@ -50,10 +50,7 @@ def request(
 
 
 def outcome(response: http_kind.Response) -> Outcome:
-    status = response.status
-    if status == 201:
+    if response.status == 201:
         return builds.started(response, "queued", response.header("location"))
-    if status in {401, 403, 404}:
-        advice = "correct `url`, `job` and `username`, or set an API token of a user who may build the job"
-        return http_kind.held(response, "Jenkins", advice)
-    return http_kind.outcome_by_status(response, "Jenkins", failed={400, 413})
+    advice = "correct `url`, `job` and `username`, or set an API token of a user who may build the job"
+    return http_kind.outcome_by_status(response, "Jenkins", failed={400, 413}, held_advice=advice)

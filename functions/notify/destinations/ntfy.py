@@ -114,8 +114,5 @@ def _authorization(settings: Settings, secrets: http_kind.SecretValues) -> tuple
 
 
 def outcome(response: http_kind.Response) -> Outcome:
-    if response.status in {401, 403, 404}:
-        return http_kind.held(
-            response, "ntfy", "correct `server`, or set a token or password that may publish to the topic"
-        )
-    return http_kind.outcome_by_status(response, "ntfy", failed={400, 413})
+    advice = "correct `server`, or set a token or password that may publish to the topic"
+    return http_kind.outcome_by_status(response, "ntfy", failed={400, 413}, held_advice=advice)

@@ -271,9 +271,7 @@ def outcome(response: http_kind.Response) -> Outcome:
     if response.status == 400 and (reason := next(filter(_GOOGLE_HELD.match, sorted(reasons)), None)):
         rule = f"it takes no object ({reason}): correct the bucket's encryption key, or its project"
         return http_kind.held(response, "the bucket's service", rule)
-    if response.status in {401, 403, 404}:
-        return http_kind.held(response, "the bucket's service", _ACT)
-    return http_kind.outcome_by_status(response, "the bucket's service", failed={400, 413})
+    return http_kind.outcome_by_status(response, "the bucket's service", failed={400, 413}, held_advice=_ACT)
 
 
 def _s3_outcome(response: http_kind.Response) -> Outcome:

@@ -191,10 +191,8 @@ def outcome(response: http_kind.Response) -> Outcome:
         return Failed("request_rejected", reason, response.excerpt)
     if code == "THIRD_PARTY_AUTH_ERROR":
         return http_kind.held(response, "FCM", "set a valid APNs or web push key in the Firebase project")
-    if response.status in {401, 403, 404}:
-        advice = "correct `project`, enable the Firebase Cloud Messaging API, or give the account its role"
-        return http_kind.held(response, "FCM", advice)
-    return http_kind.outcome_by_status(response, "FCM")
+    advice = "correct `project`, enable the Firebase Cloud Messaging API, or give the account its role"
+    return http_kind.outcome_by_status(response, "FCM", held_advice=advice)
 
 
 def _error_code(response: http_kind.Response) -> str:

@@ -5,13 +5,15 @@ process offline, because it asks another system, says nothing.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Final
 
 from deploy.config.config_file import ConfigFile, Fault
 from deploy.config.configuration import Configuration
+from deploy.config.model_faults import fault_at
 from deploy.config.sections.cases import CaseAnswer
 from deploy.explain import config_tests, deliveries, offline
 from deploy.requests.samples import Fresh, load_sample, sample_names
@@ -21,7 +23,7 @@ from functions.transform.routes import decide
 from functions.transform.steps.lint import Schema
 from shared import errors, expressions
 from shared.delivery import Delivery
-from shared.did_you_mean import did_you_mean
+from shared.did_you_mean import did_you_mean, nearest
 from shared.event import Event, view_of
 from shared.jsontext import JsonObject, mapping_at
 
@@ -60,7 +62,7 @@ async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Event
     lines = {route.name: file.line(("routes", number)) for number, route in enumerate(config.routes)}
     types = mapping_at(slices["subscribe"], "event_types")
     faults: dict[Fault, None] = {}
-    warnings: dict[Fault, None] = {}
+    warnings: dict[Fault, None] = dict.fromkeys(_undeclared_patterns(config, file, types))
     for example in await _examples(config, file, slices["receive"]):
         for delivery in await _example_deliveries(example, program):
             settings = config.destinations[delivery.destination].kinds.get(deliveries.SUBSCRIBERS)
@@ -70,6 +72,22 @@ async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Event
                 faults |= dict.fromkeys(replace(place, rule=rule) for rule in misfits)
                 warnings |= dict.fromkeys(replace(place, rule=rule) for rule in rules)
     return EventTypeFindings(tuple(faults), tuple(warnings))
+
+
+def _undeclared_patterns(config: Configuration, file: ConfigFile, types: JsonObject) -> Iterator[Fault]:
+    """Yield each pattern of a route to subscribers that matches no declared event type, or no type with an action.
+
+    A step may change the type: after steps, only a pattern that is nearly a declared type is worth a warning.
+    """
+    for number, route in enumerate(config.routes):
+        kinds = [config.destinations[name].kinds.get(deliveries.SUBSCRIBERS) for name in route.to]
+        if not types or not any(isinstance(each, dict) and "type" not in each for each in kinds):
+            continue
+        for pattern in route.types:
+            is_declared = any(fnmatchcase(name, pattern) or pattern.startswith(f"{name}.") for name in types)
+            if not is_declared and (not route.steps or nearest(pattern, types)):
+                rule = f"{pattern!r} matches no type in `event_types`{did_you_mean(pattern, types)}"
+                yield fault_at(file, ("routes", number, "types"), rule)
 
 
 def _delivery_rules(

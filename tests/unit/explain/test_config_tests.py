@@ -197,6 +197,33 @@ def test_an_event_type_that_is_not_declared_is_a_warning() -> None:
     assert "the type 'order.payed', which `event_types` does not have; did you mean 'order.paid'?" in sent.rule
 
 
+@pytest.mark.parametrize(
+    ("types", "steps", "rule"),
+    [
+        ("push", "[]", ""),
+        ("p*", "[]", ""),
+        ("push.main", "[]", ""),  # a type and an action
+        ("puhs", "[]", "'puhs' matches no type in `event_types`; did you mean 'push'?"),
+        ("fork", "[]", "'fork' matches no type in `event_types`; there are: order.paid, push"),
+        (
+            "order.payd",
+            "[{set: {type: x}}]",
+            "'order.payd' matches no type in `event_types`; did you mean 'order.paid'?",
+        ),
+        ("fork", "[{set: {type: push}}]", ""),  # a step may make another type
+    ],
+)
+def test_a_pattern_that_matches_no_declared_event_type_is_a_warning(types: str, steps: str, rule: str) -> None:
+    text = f"""\
+sources: {{app: {{auth: none, type: data.event}}}}
+routes: [{{name: pushes, types: [{types}], steps: {steps}, to: customers}}]
+destinations: {{customers: {{subscribers: {{tenant: data.account}}}}}}
+subscribers: {{event_types: {{{ORDER}, push: {{}}}}}}
+"""
+    file = parse_config(text, "hookchain.yaml", Path())
+    assert [each.rule for each in event_type_findings(file, compile_config(file)).warnings] == [rule] * bool(rule)
+
+
 def test_a_test_whose_event_names_no_tenant_is_a_warning() -> None:
     [missing] = findings(f"{ORDER}, push: {{}}", tests=case("{event: order.paid, number: 1}")).warnings
     assert missing.rule == "sends to 'customers', in test 'one', an event without a tenant at `data.account`"

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from deploy.cli.command import DONE, NOT_DONE, error_text, parser, report, run_command
@@ -190,6 +190,7 @@ def registration_of(
         LOCAL_WAIT_SECONDS if call.platform.traits.is_local else CACHE_SECONDS,
         show,
         show_wait,
+        call.command_line("apply", name),
     )
 
 
@@ -324,11 +325,30 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
             if not urls:
                 continue
             wanted = wanted_hook(call.configuration.slices["transform"], name, source, urls[0])
-            registration = registration_of(call, name, source, fetch, row, wanted)
+            registration = registration_of(_with_url(call, name, source, urls), name, source, fetch, row, wanted)
             async with _Locked(row):
                 await registration.rotate((lambda: None) if is_rotated else store_new_value)
             is_rotated = True
     return is_rotated
+
+
+def _with_url(call: Call, name: str, source: SourceConfig, urls: Sequence[str]) -> Call:
+    """Return the call with the tunnel's URL that was registered, without which no command finds it."""
+    is_tunnel = call.platform.traits.is_local and not source.public_url and urls
+    return replace(call, url=urls[0].removesuffix(f"/{name}")) if is_tunnel else call
+
+
+async def lines_after_set(call: Call, secret: str, before: Sequence[str]) -> list[str]:
+    """Return how to give the hooks that still sign with a value of before the new one."""
+    chosen = {name: source for name, source in hooked_sources(call.configuration).items() if source.secret == secret}
+    rows = await _read_rows(call.platform) if chosen else {}
+    lines = []
+    for name, source in chosen.items():
+        remembered = rows.get(name, {})
+        if signs_with(name, remembered, before):
+            apply = _with_url(call, name, source, remembered_urls(remembered)).command_line("apply", name)
+            lines.append(f"the hook of {name} still signs with the old value. To give it the new one: {apply}")
+    return lines
 
 
 async def hooks_signing_with(call: Call, secret: str, values: Sequence[str]) -> list[str]:

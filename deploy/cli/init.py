@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
-from deploy.config.checkout import OWN_CONFIG, OWN_CONFIGS, ROOT
+from deploy.config.checkout import OWN_CONFIG, OWN_CONFIGS, ROOT, state_folder
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile, parse_config
 from deploy.config.sections.provider_event_types import known_event_types
+from deploy.history.local import running_ports
 from deploy.requests.command_lines import program
 from deploy.terminal.command_line import CommandError, UsageError, listed
 from shared.did_you_mean import did_you_mean
@@ -65,8 +66,10 @@ def _run(options: argparse.Namespace) -> int:
     compile_config(parsed)
     with out.open("x", encoding="utf-8") as file:
         file.write(text)
+    is_running = running_ports(state_folder()) is not None
+    use = "The running `make dev` uses it, unless you gave that a --config." if is_running else "Next, run `make dev`."
     print(
-        f"Wrote {out} from the recipe {recipe}. Next, run `make dev`. "
+        f"Wrote {out} from the recipe {recipe}. {use} "
         f"`{program()} sources` prints the URL and the secret for each sender."
     )
     for line in event_type_offers(parsed):

@@ -13,8 +13,17 @@ from typing import Final
 from deploy.cli import hooks
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
 from deploy.config.config_file import ConfigFaults
-from deploy.config.configured import add_configuration, configured, environ_of
-from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
+from deploy.config.configured import Configured, add_configuration, configured, environ_of
+from deploy.doctor.checks import (
+    MISSING,
+    PRESENT,
+    SHORT,
+    UNREADABLE,
+    WEAK,
+    is_unneeded_locally,
+    state_of,
+    why_weak,
+)
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.secrets import values as secret_values
@@ -23,7 +32,7 @@ from deploy.secrets.needs import Need, missing_effect, needs
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at, value_at
 from shared.secrets import SECRET_NAME
 from shared.times import rfc3339
 
@@ -48,6 +57,7 @@ IGNORED: Final = {
 }
 """For each action and option, the options that it leaves without effect."""
 _COLOURS: Final = {PRESENT: GREEN, SHORT: YELLOW, WEAK: RED, MISSING: RED, UNREADABLE: YELLOW}
+NOT_NEEDED: Final = "not needed"
 _DAY_SECONDS: Final = 86_400
 COLUMNS: Final = (
     Column("SECRET"),
@@ -66,8 +76,10 @@ COLUMNS: Final = (
 def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
     configuration, place = configured(options), platform.secrets()
     needed = needs(configuration.slices, configuration.environ, has_ses=platform.traits.has_ses)
+    if is_local(options):
+        needed += _token_needs(configuration)
     found = place.find([need.name for need in needed])
-    states = {need.name: state_of(need, found.get(need.name)) for need in needed}
+    states = {need.name: _state(options, need, found.get(need.name)) for need in needed}
     if options.json:
         print(json.dumps({"secrets": [_document(each, found.get(each.name), states[each.name]) for each in needed]}))
     elif not needed:
@@ -82,13 +94,20 @@ def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
     return NOT_DONE if any(states[need.name] in bad and _is_due(options, need, states) for need in needed) else DONE
 
 
+def _state(options: argparse.Namespace, need: Need, stored: StoredSecret | None) -> str:
+    if stored is None and is_local(options) and is_unneeded_locally(need):
+        return NOT_NEEDED
+    state = state_of(need, stored)
+    return PRESENT if state == SHORT and not need.readers else state
+
+
 def _doubts(options: argparse.Namespace, names: Sequence[str]) -> Sequence[str]:
     doubts = secret_values.secret_doubts(options.env_file, names, environ_of(options))
     return [f"warning: {text}" for text in doubts.values()]
 
 
 def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) -> bool:
-    """Tell whether a missing secret is a fault: `hookchain dev` generates most, and needs none for caught mail."""
+    """Tell whether a missing secret is a fault: `hookchain dev` generates most."""
     is_needed = not is_local(options) or need.is_credential
     return states[need.name] != MISSING or (is_needed and not need.is_optional)
 
@@ -96,7 +115,8 @@ def _is_due(options: argparse.Namespace, need: Need, states: Mapping[str, str]) 
 def _row(need: Need, stored: StoredSecret | None, state: str, now: float) -> tuple[str, ...]:
     count = str(len(stored.values)) if stored and stored.text is not None else ""
     age = "" if stored is None or stored.set_at is None else age_text(now - stored.set_at)
-    return need.name, ", ".join(need.readers), ", ".join(need.uses), state, count, age, stored.where if stored else ""
+    readers = ", ".join(need.readers) or "hookchain hooks"
+    return need.name, readers, ", ".join(need.uses), state, count, age, stored.where if stored else ""
 
 
 def age_text(seconds: float) -> str:
@@ -108,7 +128,7 @@ def _without(need: Need) -> str:
     """Return what `hookchain dev` does without the secret, and the beginning of what else is possible."""
     if need.is_credential:
         return f"{missing_effect([need])} until you set it"
-    return "`hookchain dev` generates it, or" if need.is_made_locally else "not needed here: mail is caught, or"
+    return "`hookchain dev` generates it, or"
 
 
 def _document(need: Need, stored: StoredSecret | None, state: str) -> JsonObject:
@@ -138,6 +158,10 @@ def _advice(
             lines.append(f"{need.name}: {why_weak(need, stored)}: hookchain secrets set {need.name}{where}")
         elif states[need.name] == UNREADABLE and stored:
             lines.append(f"{need.name}: {stored.trouble}")
+        elif states[need.name] == NOT_NEEDED:
+            lines.append(f"{need.name}: not needed here: mail is caught, or: hookchain secrets set {need.name}")
+        elif states[need.name] == MISSING and not need.readers:
+            lines.append(f"{need.name}: `hookchain hooks` needs it: hookchain secrets set {need.name}")
         elif states[need.name] == MISSING and need.is_optional:
             lines.append(f"{need.name}: optional, SES sends the mail; or: hookchain secrets set {need.name}{where}")
         elif states[need.name] == MISSING and not is_local(options):
@@ -195,8 +219,11 @@ def set_secret(options: argparse.Namespace, platform: Platform) -> int:
     before = place.find([need.name]).get(need.name)
     for line in place.write(need.name, secret_values.joined(values), forget=False):
         print(f"{need.name}: {line}")
-    if before and before.values and not set(before.values) & set(values):
+    if before and before.values and need.readers and not set(before.values) & set(values):
         print(f"{need.name}: its old value is no longer accepted; `rotate` keeps the old value for a while")
+        if call := _hooks_call(options, platform):
+            for line in asyncio.run(hooks.lines_after_set(call, need.name, before.values)):
+                print(f"{need.name}: {line}")
     _print_notes(options, place, need, values)
     return DONE
 
@@ -221,7 +248,8 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
         print(f"Once none of them is retried any more: hookchain secrets rotate {need.name} --drop-old{call.where}")
         return DONE
     values = add_value(options.keep)
-    print(f"{need.name}: {len(values)} values are accepted now; the new one signs. Functions read it within 5 minutes.")
+    soon = "" if is_local(options) else " Functions read it within 5 minutes."
+    print(f"{need.name}: {len(values)} values are accepted now; the new one signs.{soon}")
     next_line = f"hookchain secrets rotate {need.name} --drop-old{same_platform(options)}"
     print(f"Give the sender the new value, then run: {next_line}")
     _print_notes(options, place, need, values[:1])
@@ -270,11 +298,22 @@ def _need(options: argparse.Namespace) -> Need:
     except ConfigFaults as faults:
         print(f"warning: the configuration has faults, see `hookchain lint`: {faults.file}", file=sys.stderr)
         return Need(name, (), ())
-    found = next((need for need in known if need.name == name), None)
+    tokens = _token_needs(configuration)
+    found = next((need for need in (*known, *tokens) if need.name == name), None)
     if found is None:
-        hint = did_you_mean(name, [need.name for need in known])
+        hint = did_you_mean(name, [need.name for need in (*known, *tokens)])
         print(f"warning: the configuration needs no secret {name!r}{hint}", file=sys.stderr)
     return found or Need(name, (), ())
+
+
+def _token_needs(configuration: Configured) -> list[Need]:
+    """Return the tokens with which `hookchain hooks` asks the providers. No function reads them."""
+    uses: dict[str, list[str]] = {}
+    for name, source in mapping_at(configuration.document, "sources").items():
+        token = value_at(source, "hook", "token")
+        if isinstance(token, str):
+            uses.setdefault(token, []).append(f"hook of {name}")
+    return [Need(name, (), tuple(each), is_made_locally=False, is_optional=True) for name, each in uses.items()]
 
 
 def _new_text(is_random: bool, need: Need) -> str:
@@ -297,7 +336,7 @@ def _new_text(is_random: bool, need: Need) -> str:
 
 
 def _print_notes(options: argparse.Namespace, place: SecretBackend, need: Need, values: tuple[str, ...]) -> None:
-    if secret_values.count_short(values):
+    if secret_values.count_short(values) and (need.readers or not need.uses):
         print("warning: it has fewer than 16 characters: a long random value cannot be guessed", file=sys.stderr)
     for use in need.uses:
         kind, _, name = use.partition(" ")

@@ -26,6 +26,7 @@ from deploy.terminal.output import BOLD, DIM, Screen, printable, stdout_screen
 from deploy.topology.buses import bus_sources
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, value_at
+from shared.secrets import split_values
 
 DETAILS: Final = """\
 `<secret NAME>` means the newest value of that secret; `hookchain secrets list` shows where it is stored. If a source
@@ -77,6 +78,10 @@ def _run(options: argparse.Namespace) -> int:
             file = relative_path(options.env_file)
             read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
             print(f"\nTo set $NAME in your shell, read .env:  . {read}")
+            for variable, text in configuration.environ.items():
+                if len(split_values(text)) > 1 and any(f"${variable}" in line for line in lines.values()):
+                    first = f'{variable}=$(printf %s "${variable}" | head -n 1)'
+                    print(f"{variable} is being rotated; a sender uses its first line:  {first}")
     return DONE
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.events import clock
+from deploy.cli.secrets import age_text
 from deploy.config.checkout import LOCAL, state_folder
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
@@ -19,7 +20,7 @@ from deploy.history import status as history_status
 from deploy.history.destinations import DestinationView
 from deploy.history.local import read_slice
 from deploy.history.source_access import read_outside
-from deploy.history.source_health import Registration, judge
+from deploy.history.source_health import Registration, judge, usual_text
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.terminal.command_line import CommandError
@@ -194,8 +195,8 @@ def _health(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
     return (
         judge(each.facts, now).word,
         _registered(registration, now) if registration else "",
-        "" if set_at is None else duration_text(now - set_at),
-        "" if usual is None else duration_text(usual),
+        "" if set_at is None else age_text(now - set_at),
+        "" if usual is None else usual_text(usual),
     )
 
 

@@ -442,7 +442,8 @@ def _result_lines(
     sent = SentEvent(target.source.name, at, outcome.event_id)
     if outcome.ok:
         return [] if sample.is_handshake else result_lines(sent, options.state)
-    return why_rejected(sent, options.state) if outcome.status else []
+    note = "`hookchain status` calls the source failing until its next event is accepted"
+    return [*why_rejected(sent, options.state), *([note] if options.what else [])] if outcome.status else []
 
 
 def _result_text(outcome: Outcome, sample: Sample, answer: Response | NoResponse) -> str:

@@ -106,7 +106,8 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
         return ok("the configuration needs none")
     found = place.find([need.name for need in needed])
     states = {need.name: state_of(need, found.get(need.name)) for need in needed}
-    missing = [need for need in needed if states[need.name] == MISSING and not need.is_optional]
+    is_unneeded = {need.name: need.is_optional or (not subject.where and is_unneeded_locally(need)) for need in needed}
+    missing = [need for need in needed if states[need.name] == MISSING and not is_unneeded[need.name]]
     weak = [need for need in needed if states[need.name] == WEAK]
     if weak:
         more = f" ({len(weak) - 1} more are {WEAK})" if len(weak) > 1 else ""
@@ -149,10 +150,15 @@ def _missing_finding(subject: Subject, missing: Sequence[Need]) -> Finding:
         return ok(f"the deployment generates: {names}")
     credentials = [need for need in missing if need.is_credential]
     if not credentials:
-        return ok(f"not set: {names}; `make dev` generates those that it needs")
+        return ok(f"not set: {names}; `make dev` generates them")
     credential_names = ", ".join(need.name for need in credentials)
     rule = f"missing: {credential_names}; {missing_effect(credentials)}"
     return problem(rule, f"hookchain secrets set {credentials[0].name}")
+
+
+def is_unneeded_locally(need: Need) -> bool:
+    """Return whether `hookchain dev` does without it: it catches mails."""
+    return bool(need.readers) and not need.is_made_locally and not need.is_credential
 
 
 def state_of(need: Need, stored: StoredSecret | None) -> str:
@@ -240,9 +246,9 @@ def health_finding(healths: Mapping[str, Health]) -> Finding:
 
 
 def _first_health(healths: Mapping[str, Health]) -> tuple[str, str]:
-    name, health = next(iter(healths.items()))
-    more = f" ({len(healths) - 1} more are like this)" if len(healths) > 1 else ""
-    return f"{name} is {health.word}: {health.reason}{more}", health.command
+    [(name, health), *others] = healths.items()
+    more = ", ".join(f"{other} is {each.word}" for other, each in others)
+    return f"{name} is {health.word}: {health.reason}{f'; {more}' if more else ''}", health.command
 
 
 def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:

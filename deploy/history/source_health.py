@@ -180,11 +180,15 @@ def _rejected(facts: SourceFacts, now: float) -> Health | None:
 def _overdue(facts: SourceFacts, now: float) -> Health | None:
     if not facts.is_overdue(now) or facts.last_at is None or facts.overdue_seconds is None:
         return None
-    usual = "" if facts.usual_seconds is None else f", and one usually comes every {duration_text(facts.usual_seconds)}"
+    usual = "" if facts.usual_seconds is None else f", and the usual interval is {usual_text(facts.usual_seconds)}"
     reason = f"its last event came {_ago(facts.last_at, now)}{usual}"
     if facts.registration is None:
         return Health("quiet", reason, f"hookchain sources {facts.source}")
     return Health("quiet", _with_unknown(reason, facts), _hooks(facts, "plan"))
+
+
+def usual_text(seconds: float) -> str:
+    return duration_text(seconds) if seconds >= 1 else "under 1 s"
 
 
 def _without_events(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
@@ -231,7 +235,9 @@ def _ago(at: float, now: float) -> str:
 
 def rejection_text(request: RequestEntry) -> str:
     """Return the code and the detail, without the names of the headers."""
-    detail = request.detail.partition(HEADERS)[0][:_MAX_DETAIL]
+    detail = request.detail.partition(HEADERS)[0]
+    if len(detail) > _MAX_DETAIL:
+        detail = f"{detail[:_MAX_DETAIL].rpartition(' ')[0]} …"
     return ": ".join(filter(None, (f"{request.status} {request.code or ''}".strip(), detail)))
 
 

@@ -121,6 +121,7 @@ class Registration:
 
     wait_seconds  how long an instance may use the values that a secret had before
     show          prints a line; `show_wait` shows how many seconds are left
+    apply_command  the command that makes the hooks as the configuration wants them
     """
 
     api: HookApi
@@ -131,6 +132,7 @@ class Registration:
     wait_seconds: float
     show: Callable[[str], None]
     show_wait: Callable[[float], None] = lambda _: None
+    apply_command: str = "hookchain hooks apply"
     now: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -181,7 +183,7 @@ class Registration:
                 case "none":
                     return
         except LostAnswer as error:
-            raise CommandError(f"{error}. Run `hookchain hooks apply` again: it lists the hooks first") from error
+            raise CommandError(f"{error}. Run `{self.apply_command}` again: it lists the hooks first") from error
 
     async def remember_expiries(self, differences: Sequence[Difference]) -> None:
         """Remember when the hooks expire, as their provider says. Raises CommandError and Temporary."""
@@ -200,7 +202,7 @@ class Registration:
         pending = [each for each in await self.plan() if each.action not in ("none", "extend")]
         if any(each.action != "finish" and each.reasons != (IS_OLDER,) for each in pending):
             rule = f"the hooks of {self.wanted.source} differ from the configuration; nothing was changed"
-            raise CommandError(f"{rule}. Run `hookchain hooks apply {self.wanted.source}` first")
+            raise CommandError(f"{rule}. Run `{self.apply_command}` first")
         if pending:
             self.show(f"{self.wanted.source}: continuing the rotation that has begun")
         elif self.api.kind.secret is None:

@@ -78,7 +78,8 @@ def load_sample(provider: str, event: str, fresh: Fresh) -> Sample:
     """Return the sample with new values. Raises ValueError for an event without a sample."""
     files = _files(provider)
     if event not in files:
-        raise ValueError(f"{provider}: there is no sample {event!r}{did_you_mean(event, files)}")
+        listed = f"`hookchain trigger {provider} --list` lists them"
+        raise ValueError(f"{provider}: there is no sample {event!r} ({listed}){did_you_mean(event, files)}")
     head = _heads().get(provider, {}).get(event, {})
     path = files[event]
     return Sample(event, _request(path, head, fresh), head.get("handshake") is True)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import io
 import json
 import shlex
 import time
@@ -29,7 +30,7 @@ from shared.cloud import platform as cloud_platform
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.jsontext import JsonObject, value_at
 from shared.times import rfc3339, unix_seconds
-from tests.fakes.command import Command, exit_code
+from tests.fakes.command import Command, as_objects, exit_code
 from tests.hook_providers import TOKEN, Airtable, GitHub, GitLab, HookProvider, Linear, Square, Stripe, Telegram
 
 CONFIG: Final = """
@@ -495,7 +496,10 @@ def test_a_creation_whose_answer_is_unreadable_is_finished(
     with monkeypatch.context() as patched:
         patched.setattr(provider, "_answer", lambda status, body: right(status, {} if provider.hooks else body))
         world("apply", source, "--yes", code=1)
-    assert "Run `hookchain hooks apply` again" in world.error or "form that is not known" in world.error
+    assert (
+        f"Run `hookchain hooks apply {source} --url {URL}` again" in world.error
+        or "form that is not known" in world.error
+    )
     world("apply", source, "--yes")
     assert "nothing differs" in world("plan", source)
     world("remove", source, "--yes")
@@ -764,8 +768,30 @@ def test_a_hook_that_differs_is_repaired_before_its_secret_is_rotated(world: Wor
     world("apply", "github", "--yes")
     world.only_hook(world.github)[1]["active"] = False
     command("secrets", "rotate", "github-secret", "--random", code=1)
-    assert "Run `hookchain hooks apply github` first" in command.error
+    assert f"Run `hookchain hooks apply github --url {URL}` first" in command.error
     assert world.values("GITHUB_SECRET") == [SECRET]
+
+
+def test_a_secret_that_is_set_names_the_hooks_that_sign_with_the_old_value(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = f"hookchain hooks apply github --url {URL}"
+    advice = f"the hook of github still signs with the old value. To give it the new one: {apply}"
+    assert advice not in command("secrets", "set", "github-secret", "--random")
+    world("apply", "github", "--yes")
+    assert advice in command("secrets", "set", "github-secret", "--random")
+    assert "changed" in world("apply", "github", "--yes")
+
+
+def test_the_tokens_of_hooks_are_listed_and_set_without_advice_for_secrets(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = {str(each["name"]): each for each in as_objects(command.json("secrets", "list", code=1)["secrets"])}
+    assert (listed["github-token"]["readers"], listed["github-token"]["uses"]) == ([], ["hook of github"])
+    monkeypatch.setattr("sys.stdin", io.StringIO("a-token"))
+    output = command("secrets", "set", "github-token")
+    assert "old value" not in output
+    assert "warning" not in command.error
 
 
 def test_without_a_registered_hook_a_rotation_is_what_it_was(world: World, command: Command) -> None:

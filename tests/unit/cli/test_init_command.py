@@ -8,6 +8,7 @@ import pytest
 from deploy.cli.init import main, recipes, sends_mail
 from deploy.config.checkout import OWN_CONFIG
 from deploy.config.compiler import compile_file
+from deploy.config.running_dev import Hint, ports_from, write_dev_file
 from shared.jsontext import to_json
 
 
@@ -34,6 +35,19 @@ def test_every_recipe_with_mail_compiles_with_the_given_addresses(recipe: str, o
     assert "me@acme.example" in notify
     assert "hooks@acme.example" in notify
     assert "@example.com" not in notify
+
+
+def test_a_running_make_dev_is_not_to_be_started(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
+    arguments = ["--recipe", "push-to-one-line", "--to", "me@acme.example", "--out", str(out)]
+    assert main(arguments) == 0
+    assert "Next, run `make dev`." in capsys.readouterr().out
+    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), None)
+    out.unlink()
+    assert main(arguments) == 0
+    assert "The running `make dev` uses it, unless you gave that a --config." in capsys.readouterr().out
 
 
 def test_three_questions_are_asked_on_a_terminal(

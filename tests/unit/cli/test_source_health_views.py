@@ -113,4 +113,4 @@ def test_doctor_reports_the_first_source_that_needs_an_operator() -> None:
     assert health_finding({"a": healthy, "b": Health("unknown", "")}) == ok("1 healthy, 1 unknown")
     assert health_finding({"a": healthy, "b": quiet}) == unknown("b is quiet: silent", "look")
     found = health_finding({"a": quiet, "b": failing, "c": Health("unregistered", "gone", "apply")})
-    assert found == problem("b is failing: rejected (1 more are like this)", "mend")
+    assert found == problem("b is failing: rejected; c is unregistered", "mend")

@@ -75,6 +75,14 @@ def test_people_get_them_one_under_another(command: Command) -> None:
     assert "did you mean 'shop'?" in command.error
 
 
+def test_a_secret_that_is_being_rotated_is_used_by_its_first_line(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "the new one 0123456789\nthe old one 0123456789")
+    line = 'SHOP_PASSWORD=$(printf %s "$SHOP_PASSWORD" | head -n 1)'
+    assert f"SHOP_PASSWORD is being rotated; a sender uses its first line:  {line}" in command("sources", "shop")
+
+
 @pytest.mark.parametrize(
     ("types", "line"),
     [

@@ -113,6 +113,7 @@ def test_a_key_pair_of_our_own_signs_in_the_providers_place(
     ("arguments", "message"),
     [
         (("githbu",), "did you mean 'github'?"),
+        (("github", "pusch"), "`hookchain trigger github --list` lists them"),
         (("stripe", "--to", "http://127.0.0.1:9/x"), "there is no secret 'stripe-secret'"),
         (("github", "--variant", "legacy_sha1"), "the source has no variant 'legacy_sha1'; it has sha256"),
     ],

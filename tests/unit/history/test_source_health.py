@@ -91,12 +91,12 @@ def reported(at: float | None) -> Registration:
             "its last event came 3 min ago; not known whether it is registered: it needs the token",
             "",
         ),
-        (QUIET, "quiet", "its last event came 7 d ago, and one usually comes every 4 min", SOURCES),
+        (QUIET, "quiet", "its last event came 7 d ago, and the usual interval is 4 min", SOURCES),
         (replace(QUIET, usual_seconds=None), "quiet", "its last event came 7 d ago", SOURCES),
         (
             replace(QUIET, registration=REGISTERED),
             "quiet",
-            "its last event came 7 d ago, and one usually comes every 4 min",
+            "its last event came 7 d ago, and the usual interval is 4 min",
             PLAN,
         ),
         (

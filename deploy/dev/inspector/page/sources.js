@@ -44,7 +44,7 @@ export function sourcesView(main) {
 
 function card(each) {
   const [word, kind, meaning] = SOURCE_HEALTH[each.health];
-  const usual = each.usual_seconds !== null && `every ${interval(each.usual_seconds)}${each.overdue ? ", overdue" : ""}`;
+  const usual = each.usual_seconds !== null && `every ${each.usual_seconds < 1 ? "second or more often" : interval(each.usual_seconds)}${each.overdue ? ", overdue" : ""}`;
   return h("li", { class: "destination" },
     h("header", {}, chip(word, kind, meaning), h("strong", {}, each.source)),
     h("p", { class: "why" }, withLinks(each.reason)),
@@ -53,7 +53,7 @@ function card(each) {
       fact("Last event", time(each.last_at) ?? "none"),
       fact("Usually", usual),
       fact("Registered", each.registered),
-      fact("Secret set", time(each.secret_set_at)),
+      fact("Secret set", each.secret_set_at?.slice(0, 10)), // `.env` has the day only
       fact("Last rejected", each.last_rejected && rejection(each.last_rejected))),
     each.registration_unknown && h("p", { class: "faint" }, withLinks(each.registration_unknown)),
     each.hooks.length > 0 && h("ul", { "aria-label": `Hooks of ${each.source}` }, each.hooks.map(hookLine)));

@@ -152,7 +152,7 @@ def test_the_list_says_what_is_needed_and_never_a_value(
     assert (listed["shop-password"]["state"], listed["shop-password"]["values"]) == ("present", 2)
     assert listed["shop-password"]["set_at"].startswith("2026-01-01")
     assert listed["pay-key"]["state"] == "weak"
-    assert listed["sendgrid-api-key"]["state"] == "missing"
+    assert listed["sendgrid-api-key"]["state"] == "not needed"
     assert run(env_file, "list") == 1
     output = capsys.readouterr()
     assert STRONG not in output.out + output.err

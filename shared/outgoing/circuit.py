@@ -55,17 +55,13 @@ def after_attempt(circuit: Circuit, settings: BreakerSettings, now: float, *, ha
     if circuit.is_open(now):
         return circuit
     if not has_failed:
-        return _closed(circuit)
+        return CLOSED._replace(open_until=circuit.open_until)
     if circuit.is_half_open(now):
         return _opened(min(circuit.pause_seconds * PAUSE_FACTOR, settings.max_pause_seconds), now)
     failures = circuit.failures + 1
     if failures < settings.failures:
         return circuit._replace(failures=failures)
     return _opened(settings.pause_seconds, now)
-
-
-def _closed(circuit: Circuit) -> Circuit:
-    return CLOSED._replace(open_until=circuit.open_until)
 
 
 def _opened(pause_seconds: float, now: float) -> Circuit:

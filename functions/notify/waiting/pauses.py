@@ -61,7 +61,10 @@ class Breakers:
         state = await self.states.state(name)
         now = self.clock.now()
         circuit = with_pause_of_ledger(self._circuits.get(name, CLOSED), settings, state.paused_until, now)
-        self._remember(name, circuit)
+        self._circuits[name] = circuit
+        if len(self._circuits) > MAX_KNOWN:
+            oldest = next(iter(self._circuits))
+            del self._circuits[oldest]
         if circuit.open_until > now:
             wait = pause_wait(configured, circuit.open_until, now)
             reason = pause_text(configured, state.pause_reason or "attempts in a row failed")
@@ -90,12 +93,6 @@ class Breakers:
         if was_counted_as_hanging and has_failed(outcome):
             return
         await self._note(configured, settings, outcome)
-
-    def _remember(self, name: str, circuit: Circuit) -> None:
-        self._circuits[name] = circuit
-        if len(self._circuits) > MAX_KNOWN:
-            oldest = next(iter(self._circuits))
-            del self._circuits[oldest]
 
     def _begin_probe(self, name: str, delivery: Delivery) -> bool:
         """Return whether this is the one delivery that tries the destination after its pause."""

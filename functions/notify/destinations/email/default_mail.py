@@ -116,7 +116,9 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
     body = received_body(event)
     rows, has_more_rows = rows_of(event.data)
     origin = f"Event {event.id}, by the route “{delivery.route}” to “{delivery.destination}”."
-    page = MailPage(title_of(event), _preview(rows), _facts(event), rows, has_more_rows, body, origin)
+    first_fields = " · ".join(f"{row.name}: {row.value}" for row in rows[:MAX_PREVIEW_ROWS])
+    preview = " ".join(visible(first_fields).split())[:MAX_PREVIEW_CHARACTERS]
+    page = MailPage(title_of(event), preview, _facts(event), rows, has_more_rows, body, origin)
     text = text_of_page(page)
     html = html_of_page(page)
     if visible(text) != text:  # the text has all that the HTML shows
@@ -144,52 +146,36 @@ def text_of_page(page: MailPage) -> str:
 
 
 def html_of_page(page: MailPage) -> str:
-    facts = "".join([_fact_html(name, value) for name, value in page.facts])
+    facts = "".join(
+        [
+            f"<tr>\n<td {_FACT_NAME}>{name}</td>\n<td {_FACT_VALUE}>{escape(value)}</td>\n</tr>\n"
+            for name, value in page.facts
+        ]
+    )
+    table = ""
+    if page.rows:
+        rows = "".join([_row_html(row) for row in page.rows])
+        more = f"<p {_MORE}>{MORE_ROWS}</p>\n" if page.has_more_rows else ""
+        table = f"""\
+<tr><td class="side" style="padding:0 30px 20px;">
+<table class="line" width="100%" {_TABLE} style="{_TABLE_STYLE}">
+{rows}</table>
+{more}</td></tr>
+"""
     body_text = f"<div {_CODE}>{escape(page.body.text)}</div>\n" if page.body.text else ""
     content = f"""\
 <tr><td class="side" style="padding:10px 30px 18px;">
 <table role="presentation" {_TABLE} style="font-size:14px;line-height:20px;">
 {facts}</table>
 </td></tr>
-{_table_html(page)}<tr><td class="side" style="padding:2px 30px 24px;">
+{table}<tr><td class="side" style="padding:2px 30px 24px;">
 <p {_NOTE}><span {_STRONG}>{escape(page.body.title)}</span> &nbsp;{escape(page.body.note)}</p>
 {body_text}</td></tr>
 """
     title = escape(page.title)
     start, title_end, preview_end, content_start, content_end, end = _frame()
-    return "".join(
-        [
-            start,
-            title,
-            title_end,
-            escape(page.preview),
-            preview_end,
-            title,
-            content_start,
-            content,
-            content_end,
-            escape(page.origin),
-            end,
-        ]
-    )
-
-
-def _fact_html(name: str, value: str) -> str:
-    return f"<tr>\n<td {_FACT_NAME}>{name}</td>\n<td {_FACT_VALUE}>{escape(value)}</td>\n</tr>\n"
-
-
-def _table_html(page: MailPage) -> str:
-    """Return the table of fields; nothing if there are none."""
-    if not page.rows:
-        return ""
-    rows = "".join([_row_html(row) for row in page.rows])
-    more = f"<p {_MORE}>{MORE_ROWS}</p>\n" if page.has_more_rows else ""
-    return f"""\
-<tr><td class="side" style="padding:0 30px 20px;">
-<table class="line" width="100%" {_TABLE} style="{_TABLE_STYLE}">
-{rows}</table>
-{more}</td></tr>
-"""
+    head = f"{start}{title}{title_end}{escape(page.preview)}{preview_end}{title}{content_start}"
+    return f"{head}{content}{content_end}{escape(page.origin)}{end}"
 
 
 def _row_html(row: Row) -> str:
@@ -220,12 +206,6 @@ def templates() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-
-
-def _preview(rows: list[Row]) -> str:
-    """Return the line that a mailbox shows beside the subject."""
-    fields = " · ".join(f"{row.name}: {row.value}" for row in rows[:MAX_PREVIEW_ROWS])
-    return " ".join(visible(fields).split())[:MAX_PREVIEW_CHARACTERS]
 
 
 def _facts(event: Event) -> list[tuple[str, str]]:

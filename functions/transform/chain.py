@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.transform import copies, output
+from functions.transform import output
 from functions.transform.step import (
     MAX_STEPS,
     UNAVAILABLE_CODES,
@@ -28,6 +28,7 @@ from shared import own_modules, time_bound
 from shared.did_you_mean import IS_NOT_THERE, likely_path, removal_hint
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
+from shared.jsontext import Json, to_json
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]
@@ -249,7 +250,7 @@ class _Run:
                 result = step.step.apply(input_event, context)
             result = self.verifier.verify(result, event, step)
             if step.is_own:
-                result = copies.without_copy(result, input_event, event)
+                result = without_copy(result, input_event, event)
         except BaseException as error:
             if step.asks and self._is_ended_by(error):
                 raise
@@ -273,9 +274,9 @@ class _Run:
 
     def _copies(self, event: Event) -> tuple[Event, StepContext]:
         """Return copies for an operator's own step, which may write into them: other routes have the same event."""
-        copy = copies.copy_event(event)
+        copy = copy_event(event)
         original = self.context.original
-        return copy, replace(self.context, original=copy if original is event else copies.copy_event(original))
+        return copy, replace(self.context, original=copy if original is event else copy_event(original))
 
     async def _ask(self, step: Step, event: Event, context: StepContext) -> StepResult:
         assert isinstance(step, AskingStep)
@@ -327,3 +328,44 @@ def step_fault(error: BaseException) -> Permanent:
     if isinstance(error, time_bound.OutOfTime):
         return Permanent("time_limit_exceeded", f"it computed for more than {time_bound.MAX_COMPUTING_SECONDS:g} s")
     return Permanent("step_failed", own_modules.place_in_own_module(error))
+
+
+def copy_event(event: Event) -> Event:
+    """Return the event with a deep copy of its data, for code that may write into it."""
+    return replace(event, data=_copy(event.data))
+
+
+def _copy(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
+
+
+def without_copy(result: StepResult, copy: Event, before: Event) -> StepResult:
+    """Return the result of a step that was given `copy` in place of `before`.
+
+    An event with the data of the copy gets the data of `before` again, unless the step wrote into the copy.
+    """
+    return _with_each_event(result, lambda event: _event_without_copy(event, copy, before))
+
+
+def _event_without_copy(event: Event, copy: Event, before: Event) -> Event:
+    if event.data is not copy.data:
+        return event
+    restored = replace(event, data=before.data)
+    if to_json(copy.data) == to_json(before.data):
+        return restored
+    # The step wrote into the copy. The body as it was received does not say so, and `with_data` drops it.
+    return restored.with_data(copy.data, event.datatype)
+
+
+def _with_each_event(result: StepResult, change: Callable[[Event], Event]) -> StepResult:
+    if isinstance(result, Event):
+        return change(result)
+    if isinstance(result, Many):
+        return replace(result, events=tuple(change(event) for event in result.events))
+    if isinstance(result, Noted | Switch | Through):
+        return replace(result, event=change(result.event))
+    return result

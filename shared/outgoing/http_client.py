@@ -3,22 +3,31 @@
 Own code, because it was measured: urllib3 in threads cost a request several times as much, in hand-overs between
 threads that wait for each other. It follows no redirect, uses no proxy and checks no address: for a URL that an event
 may name, see guarded_fetch.py.
+
+Answers are parsed by httptools, which parses our own requests too. They may have a length, come in chunks, or end with
+the connection. Nothing is decompressed.
 """
 
 import asyncio
+import select
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final
+from math import inf
+from typing import Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
+import httptools
+
 from shared.freed_memory import keep_freed_memory
-from shared.outgoing.http_connection import AnswerTooLarge, Connection, ConnectionLost, NotConnected, NotSent
 
-__all__ = ["Answer", "AnswerTooLarge", "ConnectionLost", "HttpClient", "NotConnected", "NotSent"]
-
+MAX_HEADER_BYTES: Final = 65_536
+BUFFER_BYTES: Final = 65_536
+_LENGTH: Final = (b"content-length", b"transfer-encoding")
+"""Without either, the answer ends with the connection."""
+_LARGE_HEAD: Final = f"the answer's headers are larger than {MAX_HEADER_BYTES} bytes"
 MAX_ANSWER_BYTES: Final = 11_000_000
 CONNECT_SECONDS: Final = 5.0
 LARGE_BODY_BYTES: Final = 65_536
@@ -116,7 +125,7 @@ class HttpClient:
         while self._idle:
             self._idle.pop()[0].close()
 
-    def _take_idle(self) -> Connection | None:
+    def _take_idle(self) -> "Connection | None":
         """Return the connection that was used last, if it can still be used; close those that cannot."""
         while self._idle:
             connection, idle_since = self._idle.pop()
@@ -125,7 +134,7 @@ class HttpClient:
             connection.close()
         return None
 
-    async def _connect(self, deadline: float) -> Connection:
+    async def _connect(self, deadline: float) -> "Connection":
         """Raises NotConnected."""
         loop = asyncio.get_running_loop()
         try:
@@ -137,7 +146,7 @@ class HttpClient:
             raise NotConnected(type(error).__name__) from error
         return connection
 
-    def _new_connection(self) -> Connection:
+    def _new_connection(self) -> "Connection":
         return Connection(self._max_answer_bytes, may_cut=self._may_cut, takes_interim=self._takes_interim)
 
 
@@ -145,3 +154,252 @@ class HttpClient:
 def _tls() -> ssl.SSLContext:
     """Return one context for all clients: it reads the system's authorities, which takes 5 ms."""
     return ssl.create_default_context()
+
+
+class WholeAnswer(NamedTuple):
+    """Header names are in lower case. `is_cut`: the body was longer than `max_bytes`, and is cut there."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    is_cut: bool
+
+
+class NotSent(ConnectionError):
+    """The request was not sent whole, so it had no effect. Its text is the kind of what went wrong."""
+
+
+class NotConnected(NotSent):
+    """There was no connection."""
+
+
+class ConnectionLost(ConnectionError):
+    """`answered`: it was lost after the first byte of the answer, so the request was surely taken."""
+
+    def __init__(self, answered: bool) -> None:
+        super().__init__("the connection was lost before the answer was complete")
+        self.answered = answered
+
+
+class AnswerTooLarge(ConnectionError):
+    """The answer is larger than `max_bytes`."""
+
+
+class _SocketWatcher(asyncio.BufferedProtocol):
+    """Watches the socket's write buffer below TLS, so that the connection knows when all bytes are sent.
+
+    The TLS transport reports only what is not yet encrypted, which can be nothing while encrypted bytes are unsent.
+    """
+
+    def __init__(self, tls: asyncio.BufferedProtocol, connection: "Connection") -> None:
+        self._tls = tls
+        self._connection = connection
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return cast("memoryview", self._tls.get_buffer(sizehint))
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._tls.buffer_updated(nbytes)
+
+    def eof_received(self) -> bool | None:
+        return self._tls.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tls.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._connection.is_request_sent = False
+        self._tls.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.is_request_sent = True
+        # This may write more, and pause again.
+        self._tls.resume_writing()
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection, and the one answer that it waits for.
+
+    `is_request_sent` is False while a part of the request is unsent, and stays so if the connection is lost then: a
+    server ignores an incomplete request. The transport cannot tell, for its write buffer is empty after the loss.
+
+    A body of more than `max_bytes`, which may change between exchanges, is cut there where `may_cut`, and fails
+    otherwise.
+
+    `takes_interim`: return a 1xx status as the answer, and close the connection, since the final answer would follow.
+    An answer is read into a buffer of the connection's own: asyncio would map and unmap 256 KiB for each read.
+    """
+
+    def __init__(self, max_bytes: int, *, may_cut: bool = False, takes_interim: bool = False) -> None:
+        self.max_bytes = max_bytes
+        self._may_cut = may_cut
+        self._takes_interim = takes_interim
+        self._transport: asyncio.WriteTransport | None = None
+        self._is_encrypted = False
+        self._answer: asyncio.Future[WholeAnswer] | None = None
+        self._deadline = inf
+        self._alarm: asyncio.TimerHandle | None = None
+        self.is_request_sent = True
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        # One parser for all answers, one after another.
+        self._parser = httptools.HttpResponseParser(self)
+        self._begin()
+
+    def _begin(self, has_body: bool = True) -> None:
+        self._has_body = has_body
+        self._chunks: list[bytes] = []
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._size = self._header_size = self._head_size = 0
+        self._is_in_body = False
+        self.answered = False
+
+    async def encrypt(self, context: ssl.SSLContext, server_hostname: str) -> None:
+        """Upgrade to TLS before the first exchange. Raises OSError, which includes ssl.SSLError and TimeoutError."""
+        plain = cast("asyncio.Transport", self._transport)
+        self._is_encrypted = True
+        encrypted = await asyncio.get_running_loop().start_tls(plain, self, context, server_hostname=server_hostname)
+        plain.set_protocol(_SocketWatcher(cast("asyncio.BufferedProtocol", plain.get_protocol()), self))
+        self._transport, self.is_request_sent = encrypted, not plain.get_write_buffer_size()
+
+    @property
+    def is_open(self) -> bool:
+        """Return False also while a part of the last request is not sent, because its answer came early."""
+        return self._transport is not None and self.is_request_sent and not self._transport.is_closing()
+
+    @property
+    def is_reusable(self) -> bool:
+        """Return False also where the server has closed it or sent something, and the loop has not seen that yet."""
+        return self.is_open and not self._poll.poll(0)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # A cast, because the transport of uvloop is not a subclass of asyncio.WriteTransport.
+        self._transport = cast("asyncio.WriteTransport", transport)
+        # A limit of 0, so that the two callbacks below tell whether anything waits.
+        self._transport.set_write_buffer_limits(0)
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def pause_writing(self) -> None:
+        if not self._is_encrypted:
+            self.is_request_sent = False
+
+    def resume_writing(self) -> None:
+        if not self._is_encrypted:
+            self.is_request_sent = True
+
+    async def exchange(self, request: bytes, *, deadline: float = inf, has_body: bool = True) -> WholeAnswer:
+        """Send the request and return its answer; raise TimeoutError at the deadline, a time of the event loop.
+
+        `has_body` is false for HEAD: its answer has no body.
+        """
+        assert self._transport is not None
+        if self._transport.is_closing():
+            self.is_request_sent = False
+            raise ConnectionLost(answered=False)
+        self._begin(has_body)
+        self._answer = asyncio.get_running_loop().create_future()
+        self._deadline = deadline
+        if deadline < (self._alarm.when() if self._alarm else inf):
+            self._watch_deadline()
+        self._transport.write(request)
+        try:
+            return await self._answer
+        finally:
+            self._answer = None  # a connection that waits for its next use keeps no answer's body
+
+    def _watch_deadline(self) -> None:
+        """Fail an exchange that is late. One alarm serves many exchanges: one for each took a fifth of a call's CPU."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        loop = asyncio.get_running_loop()
+        if self._answer is not None and not self._answer.done():
+            if self._deadline <= loop.time():
+                self._answer.set_exception(TimeoutError())
+            else:
+                self._alarm = loop.call_at(self._deadline, self._watch_deadline)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close without waiting for what is still to be sent, or for the other side's end."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def get_buffer(self, _: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, count: int) -> None:
+        if self._answer is None:  # an answer to no request
+            self.abort()
+            return
+        self.answered = True
+        try:
+            self._parser.feed_data(self._buffer[:count])
+        except httptools.HttpParserError as error:
+            self._fail(ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
+        except httptools.HttpParserUpgrade:
+            self._fail(ConnectionError("the answer switches to another protocol"))
+        # The parser keeps a header until its end, and an answer may never come to one.
+        if not self._is_in_body:
+            self._head_size += count
+            if self._head_size > MAX_HEADER_BYTES:
+                self._fail(ConnectionError(_LARGE_HEAD))
+
+    def on_message_begin(self) -> None:
+        if self._answer is None or self._answer.done():  # another answer to the same request
+            self.abort()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_size += len(name) + len(value)
+        if self._header_size > MAX_HEADER_BYTES:
+            self._fail(ConnectionError(_LARGE_HEAD))
+        elif not self._is_in_body:  # a trailer is no header (RFC 9110, 6.5.1)
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._is_in_body = self._parser.get_status_code() >= 200
+        if self._is_in_body and not self._has_body:
+            self.close()  # the parser would wait for the body
+            self._finish()
+
+    def on_body(self, chunk: bytes) -> None:
+        room = self.max_bytes - self._size
+        self._size += len(chunk)
+        if len(chunk) <= room:
+            self._chunks.append(chunk)
+        elif self._may_cut:
+            self._chunks.append(chunk[: max(room, 0)])
+            self.abort()
+            self._finish(is_cut=True)
+        else:
+            self._fail(AnswerTooLarge(f"the answer is larger than {self.max_bytes} bytes"))
+
+    def on_message_complete(self) -> None:
+        is_interim = self._parser.get_status_code() < 200
+        if is_interim and not self._takes_interim:  # a 1xx answer before the final one
+            self._headers.clear()
+            return
+        if is_interim or not self._parser.should_keep_alive():
+            self.close()
+        self._finish()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is None and self._is_in_body and not any(name.lower() in _LENGTH for name, _ in self._headers):
+            self._finish()
+        self._fail(ConnectionLost(self.answered))
+        # The watch then has nothing left to watch.
+        self._watch_deadline()
+
+    def _finish(self, is_cut: bool = False) -> None:
+        if self._answer is not None and not self._answer.done():
+            headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._headers]
+            body, self._chunks = b"".join(self._chunks), []
+            self._answer.set_result(WholeAnswer(self._parser.get_status_code(), headers, body, is_cut))
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)

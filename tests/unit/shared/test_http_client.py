@@ -11,8 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.outgoing.http_client import IDLE_SECONDS, Answer, HttpClient
-from shared.outgoing.http_connection import ConnectionLost, NotSent
+from shared.outgoing.http_client import IDLE_SECONDS, Answer, ConnectionLost, HttpClient, NotSent
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

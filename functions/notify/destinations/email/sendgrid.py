@@ -19,7 +19,7 @@ from shared import event, ports
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.jsontext import Json, JsonObject, objects_at, texts_json
-from shared.outgoing import http_client, http_connection
+from shared.outgoing import http_client
 
 MAX_AT_ONCE: Final = 32
 MAX_ANSWER_BYTES: Final = 65_536
@@ -71,7 +71,7 @@ class SendGridTransport:
                 answer = await self._http.call("POST", self._path, self.headers, body, seconds_left)
             finally:
                 self._limit.give_back()
-        except http_connection.NotSent as error:
+        except http_client.NotSent as error:
             return RetryLater(f"SendGrid cannot be reached: {error}")
         except OSError as error:
             return Unknown(f"SendGrid did not answer: {type(error).__name__}")

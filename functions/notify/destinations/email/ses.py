@@ -25,7 +25,7 @@ from shared import event, ports
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.jsontext import Json, JsonObject, from_json, mapping_at, texts_json
-from shared.outgoing import http_client, http_connection
+from shared.outgoing import http_client
 
 PATH: Final = "/v2/email/outbound-emails"
 HEADERS: Final[Mapping[str, str]] = MappingProxyType({"Content-Type": "application/json"})
@@ -89,7 +89,7 @@ class SesTransport:
         body = texts_json(request_body(mail, now))
         try:
             answer = await self._api.call("POST", PATH, HEADERS, body, left)
-        except http_connection.NotSent as error:
+        except http_client.NotSent as error:
             return RetryLater(f"SES cannot be reached: {error}")
         except OSError as error:
             return Unknown(f"SES did not answer: {type(error).__name__}")

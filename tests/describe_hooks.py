@@ -3,7 +3,7 @@
   npm pack @octokit/openapi@23.0.2 && tar xzf octokit-openapi-23.0.2.tgz
   npm pack @linear/sdk@98.0.0 && tar xzf linear-sdk-98.0.0.tgz --one-top-level=linear
   pip install --no-deps --target pip python-gitlab==8.6.0 python-telegram-bot==22.8 squareup==46.0.0.20260916 \\
-      pyairtable==3.5.1
+      pyairtable==3.5.1 twilio==9.13.0
   python -m tests.describe_hooks package pip linear/package
 
 The stand-ins of tests/hook_providers.py check each request and each answer against it.
@@ -103,6 +103,17 @@ def airtable(folder: Path) -> JsonObject:
     return found
 
 
+def twilio(folder: Path) -> JsonObject:
+    """Return the fields of a change of a number, and those of the answer."""
+    text = (folder / "twilio/rest/api/v2010/account/incoming_phone_number/__init__.py").read_text(encoding="utf-8")
+    update = text.partition("def _update(")[2].partition("return ")[0]
+    return {
+        "source": _version(folder, "twilio"),
+        "request": [*re.findall(r'^\s+"(\w+)": ', update, re.MULTILINE)],
+        "answer": [*re.findall(r'payload.get\(\s*"(\w+)"', text)],
+    }
+
+
 def linear(folder: Path) -> JsonObject:
     """Return the fields of the inputs and of a webhook, from the types of the library."""
     package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
@@ -148,6 +159,6 @@ if __name__ == "__main__":
     packages = Path(sys.argv[2])
     found: JsonObject = {"made_at": today, "github": github(Path(sys.argv[1]))}
     found |= {"gitlab": gitlab(packages), "telegram": telegram(packages), "square": square(packages)}
-    found["airtable"] = airtable(packages)
+    found |= {"airtable": airtable(packages), "twilio": twilio(packages)}
     found["linear"] = linear(Path(sys.argv[3]))
     TARGET.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 import json
 import re
 import typing
+from base64 import b64encode
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -302,6 +303,33 @@ class Telegram(HookProvider):
         shown_updates: JsonObject = {"allowed_updates": [*updates]} if updates else {}
         self.hooks["webhook"] = {"has_custom_certificate": False, "pending_update_count": 0, **body, **shown_updates}
         return 200, {"ok": True, "result": True}
+
+
+class Twilio(HookProvider):
+    """The messages of a number, with the fields of the library. A number without a URL has no entry in `hooks`."""
+
+    host = "https://api.twilio.com"
+    account = f"AC{'0' * 32}"
+    number = f"PN{'0' * 32}"
+
+    def is_authorized(self, request: Outgoing) -> bool:
+        return dict(request.headers).get("Authorization") == f"Basic {b64encode(TOKEN.encode()).decode()}"
+
+    def act(self, request: Outgoing, path: str) -> Answer:
+        if path != f"/2010-04-01/Accounts/{self.account}/IncomingPhoneNumbers/{self.number}.json":
+            return 404, {"code": 20404, "message": "The requested resource was not found", "status": 404}
+        described = mapping_at(descriptions(), "twilio")
+        if request.method == "POST":
+            form = {name: values[-1] for name, values in parse_qs(request.body.decode(), True).items()}
+            assert {*form} <= {*_texts(described["request"])}
+            changed = {re.sub("(?<!^)([A-Z])", r"_\1", name).lower(): value for name, value in form.items()}
+            self.hooks["messages"] = {**self.hooks.get("messages", {}), **changed}
+            if not self.hooks["messages"]["sms_url"]:
+                del self.hooks["messages"]
+        empty: JsonObject = {"sms_url": "", "sms_method": "POST", "sms_application_sid": ""}
+        shown: JsonObject = {"sid": self.number, **empty, **self.hooks.get("messages", {})}
+        assert {*shown} <= {*_texts(described["answer"])}
+        return 200, shown
 
 
 class Square(HookProvider):

@@ -312,7 +312,11 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
 
     Raises CommandError and Temporary.
     """
-    chosen = {name: source for name, source in hooked_sources(call.configuration).items() if source.secret == secret}
+    chosen = {
+        name: source
+        for name, source in hooked_sources(call.configuration).items()
+        if source.secret == secret and not KINDS[str(source.provider)].is_account_signed
+    }
     if not chosen:
         return False
     fetch = cloud_platform.fetch(keeps=False)

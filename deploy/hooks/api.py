@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
+from shared.base64_text import base64_text
 from shared.credential_masks import masked
 from shared.errors import HookchainError, Unanswered
 from shared.fetch import Fetch, Fetched, Outgoing
@@ -121,7 +122,8 @@ class HookApi:
     async def _ask(self, operation: Operation, at: str, line: str, body: Body | None) -> Json:
         method, _, path = line.partition(" ")
         content = b"" if body is None else self._content(body)
-        headers = {name: value.format(token=self.token) for name, value in self._headers(body).items()}
+        basic = base64_text(self.token.encode())
+        headers = {name: value.format(token=self.token, basic=basic) for name, value in self._headers(body).items()}
         url = (self.url or self.kind.api).rstrip("/") + path
         request = Outgoing(method, url, tuple(headers.items()), content, allow_private=self.allow_private)
         where = " ".join(filter(None, (self.kind.title, at)))
@@ -175,7 +177,7 @@ class HookApi:
 
     def _masked(self, text: str) -> str:
         """Return the provider's text in one line, without the token and the secrets."""
-        longest_first = sorted({self.token, *self.hidden}, key=len, reverse=True)
+        longest_first = sorted({self.token, self.token.rpartition(":")[2], *self.hidden}, key=len, reverse=True)
         return printable(re.sub(r"\s+", " ", masked(text, longest_first)))
 
 

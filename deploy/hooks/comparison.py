@@ -153,6 +153,8 @@ def _events(wanted: Collection[str] | None, found: Collection[str] | None) -> li
 
 
 def _secret(kind: HookKind, hook: Hook, row: Remembered | None, stored: Sequence[str]) -> list[str]:
+    if kind.is_account_signed:
+        return []
     if not hook.has_secret:
         return ["it has no secret"]
     if row is None or not row.secret:

@@ -69,7 +69,7 @@ class HookKind:
 
     api         the beginning of all URLs
     rights      the least rights that the token needs
-    headers     values with `{token}` in them
+    headers     values with `{token}` in them, or `{basic}` for the same as basic authentication has it
     operations  method and path; `{at}` is the place's path, `{id}` the hook's id, `{token}` the operator's token.
                 `extend` is for hooks that expire
     body        returns the body of a request; None for none
@@ -80,6 +80,7 @@ class HookKind:
     secret      returns the secret in the answer to `create`, which never shows it again; None if we choose the secret
     is_form     bodies are forms
     is_single   a place has one hook at most, and creating it overwrites another
+    is_account_signed  requests are signed with a secret of the account: no hook has one of its own
     is_fixed    `change` only enables and disables a hook: another one takes the place of a hook that differs
     is_paged    a list has pages of 100 hooks, by `page`
     can_disable a hook can be disabled while its secret is being stored
@@ -102,6 +103,7 @@ class HookKind:
     secret: Callable[[Json], str] | None = None
     is_form: bool = False
     is_single: bool = False
+    is_account_signed: bool = False
     is_fixed: bool = False
     is_paged: bool = False
     can_disable: bool = False

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.hooks import airtable, github, gitlab, linear, square, stripe, telegram
+from deploy.hooks import airtable, github, gitlab, linear, square, stripe, telegram, twilio
 from deploy.hooks.kind import HookKind
 
 KINDS: Final[Mapping[str, HookKind]] = {
@@ -14,4 +14,5 @@ KINDS: Final[Mapping[str, HookKind]] = {
     "square": square.KIND,
     "stripe": stripe.KIND,
     "telegram": telegram.KIND,
+    "twilio": twilio.KIND,
 }

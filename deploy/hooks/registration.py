@@ -369,7 +369,7 @@ class Registration:
 
     def _with_secret(self) -> Wanted:
         """Return what is wanted, with the newest value of a secret that we choose. Raises CommandError."""
-        if self.api.kind.secret:
+        if self.api.kind.secret or self.api.kind.is_account_signed:
             return self.wanted
         values = self._values()
         if not values:

@@ -31,7 +31,7 @@ from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.jsontext import JsonObject, value_at
 from shared.times import rfc3339, unix_seconds
 from tests.fakes.command import Command, as_objects, exit_code
-from tests.hook_providers import TOKEN, Airtable, GitHub, GitLab, HookProvider, Linear, Square, Stripe, Telegram
+from tests.hook_providers import TOKEN, Airtable, GitHub, GitLab, HookProvider, Linear, Square, Stripe, Telegram, Twilio
 
 CONFIG: Final = """
 sources:
@@ -46,6 +46,11 @@ sources:
     secret: square-secret
     public_url: https://hooks.example.com/square
     hook: {token: square-token}
+  twilio:
+    provider: twilio
+    secret: twilio-secret
+    public_url: https://hooks.example.com/twilio
+    hook: {token: twilio-token, at: AC00000000000000000000000000000000/PN00000000000000000000000000000000}
   other: {auth: none}
 routes:
   - {name: pushes, from: github, types: [push, issues.opened, issues.closed], to: people}
@@ -55,10 +60,12 @@ routes:
   - {name: rows, from: airtable, to: people}
   - {name: tickets, from: linear, types: [Issue.create, Comment], to: people}
   - {name: payments, from: square, types: [payment.created], to: people}
+  - {name: texts, from: twilio, to: people}
   - {name: rest, from: other, to: people}
 destinations: {people: {email: {to: ann@example.com}}}
 """
-PROVIDERS: Final = ("airtable", "github", "gitlab", "linear", "square", "stripe", "telegram")
+PROVIDERS: Final = ("airtable", "github", "gitlab", "linear", "square", "stripe", "telegram", "twilio")
+SIGNING: Final = [each for each in PROVIDERS if not KINDS[each].is_account_signed]
 SECRET: Final = "a value that GitHub signs with"
 URL: Final = "https://hooks.example.com"
 OWN: Final = f"{URL}/github"
@@ -74,6 +81,7 @@ class World:
         self.stripe = Stripe()
         self.gitlab = GitLab()
         self.telegram = Telegram()
+        self.twilio = Twilio()
         self.square = Square()
         self.linear = Linear()
         self.airtable = Airtable()
@@ -487,7 +495,9 @@ def test_at_each_provider_a_lost_answer_leads_to_no_second_hook(world: World, so
     assert not provider.hooks
 
 
-@pytest.mark.parametrize("source", [each for each in PROVIDERS if each != "telegram"])  # whose answer is not read
+@pytest.mark.parametrize(
+    "source", [each for each in PROVIDERS if not KINDS[each].is_single]
+)  # whose answer is not read
 def test_a_creation_whose_answer_is_unreadable_is_finished(
     world: World, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
@@ -513,6 +523,7 @@ def test_a_creation_whose_answer_is_unreadable_is_finished(
         ("gitlab", {"note_events": True}, "event types that no route needs: note_events"),
         ("gitlab", {"enable_ssl_verification": False}, "it does not verify the certificate of the URL"),
         ("telegram", {"allowed_updates": ["message"]}, "event types are missing: callback_query"),
+        ("twilio", {"sms_method": "GET"}, "its method is GET"),
         ("airtable", {"areNotificationsEnabled": False}, "its notifications are disabled"),
         ("linear", {"enabled": False}, "it is not enabled"),
         (
@@ -546,6 +557,23 @@ def test_a_hook_that_expires_is_extended_days_before(world: World) -> None:
     world("apply", "airtable", "--yes")
     assert hook["expirationTime"] == world.airtable.ends_at
     assert remembered_expiry(world) == unix_seconds(world.airtable.ends_at)
+
+
+def test_the_messages_of_a_number_are_taken_over_only_with_consent_even_from_an_application(
+    world: World, command: Command
+) -> None:
+    application = f"application:AP{'1' * 32}"
+    theirs: JsonObject = {"sms_url": "", "sms_method": "POST", "sms_application_sid": application.partition(":")[2]}
+    world.twilio.hooks["messages"] = {**theirs}
+    assert f"it belongs to {application}" in world("plan", "twilio", code=3)
+    world("apply", "twilio", "--yes", code=1)
+    assert world.only_hook(world.twilio)[1] == theirs
+    output = world("apply", "twilio", "--yes", "--replace", application)
+    assert f"to restore the overwritten hook: URL {application}" in output
+    _, hook = world.only_hook(world.twilio)
+    assert hook == {"sms_url": f"{URL}/twilio", "sms_method": "POST", "sms_application_sid": ""}
+    command("secrets", "set", "twilio-secret", "--random", code=0)
+    assert "nothing differs" in world("plan", "twilio"), "the account's secret is none of the hook's"
 
 
 def test_an_expiry_that_somebody_else_changed_is_remembered(world: World) -> None:
@@ -663,7 +691,9 @@ def test_a_hook_is_removed_without_a_route_and_a_public_url(world: World, comman
     assert not world.github.hooks
 
 
-@pytest.mark.parametrize("source", [each for each in PROVIDERS if each != "square"])  # whose URL is signed
+@pytest.mark.parametrize(
+    "source", [each for each in PROVIDERS if each not in ("square", "twilio")]
+)  # which sign the URL
 def test_a_lost_answer_and_another_url_lead_to_no_second_hook(world: World, source: str) -> None:
     provider = world.provider(source)
     provider.loses = ["POST", "POST"] if source == "linear" else ["POST"]
@@ -715,7 +745,7 @@ def test_sources_cannot_share_a_secret_that_the_provider_makes(world: World) -> 
 # Rotation
 
 
-@pytest.mark.parametrize("source", PROVIDERS)
+@pytest.mark.parametrize("source", SIGNING)
 def test_a_rotation_gives_both_sides_the_new_value(world: World, command: Command, source: str) -> None:
     world("apply", source, "--yes")
     [old] = world.values(f"{source.upper()}_SECRET")
@@ -828,7 +858,7 @@ class Fault:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", PROVIDERS)
+@pytest.mark.parametrize("source", SIGNING)
 @pytest.mark.parametrize("kind", ["lost", "failed", "interrupted"])
 @pytest.mark.parametrize("command_line", [["hooks", "apply"], ["secrets", "rotate"]])
 def test_whatever_happens_at_any_request_the_next_command_leaves_one_hook_with_the_stored_secret(
@@ -888,7 +918,7 @@ def test_after_a_deployment_one_line_names_the_sources_that_are_not_registered(
     world("apply", "stripe", "--yes")
     world("apply", "github", "--yes", "--url", "https://former.example.com")
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
-    names = "github, gitlab, telegram, airtable, linear, square"
+    names = "github, gitlab, telegram, airtable, linear, square, twilio"
     line = f"Not registered at the provider: {names}. To register: hookchain hooks apply --platform gcp --project acme"
     assert capsys.readouterr().out == f"\n{line}\n"
 

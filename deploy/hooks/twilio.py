@@ -1,0 +1,54 @@
+"""The URL that gets the incoming messages of a Twilio number, which has one:
+https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted
+from shared.jsontext import Json, mapping_at
+
+_SID: Final = "[0-9a-f]{32}"
+
+
+def body(operation: Operation, wanted: Wanted) -> Body | None:
+    """Return an empty application too: where there is one, Twilio ignores the URL."""
+    if operation == "list":
+        return None
+    if operation == "delete":
+        return {"SmsUrl": ""}
+    return {"SmsUrl": wanted.url, "SmsMethod": "POST", "SmsApplicationSid": ""}
+
+
+def hooks(answer: Json) -> Iterator[Hook]:
+    number = mapping_at(answer)
+    application = number.get("sms_application_sid")
+    method = number.get("sms_method")
+    yield Hook(
+        "messages",
+        f"application:{application}" if application else str(number["sms_url"] or ""),
+        None,
+        faults=() if method in (None, "POST") else (f"its method is {method}",),
+    )
+
+
+KIND: Final = HookKind(
+    title="Twilio",
+    api="https://api.twilio.com/2010-04-01",
+    rights="the SID and the secret of an API key, joined by a colon",
+    headers={"Authorization": "Basic {basic}"},
+    places=(
+        Place(
+            rf"(?P<account>AC{_SID})/(?P<number>PN{_SID})",
+            "/Accounts/{account}/IncomingPhoneNumbers/{number}.json",
+            f"AC{'0' * 32}/PN{'0' * 32}",
+        ),
+    ),
+    operations={"list": "GET {at}", "create": "POST {at}", "change": "POST {at}", "delete": "POST {at}"},
+    body=body,
+    hooks=hooks,
+    event=lambda _: None,
+    is_form=True,
+    is_single=True,
+    is_account_signed=True,
+)

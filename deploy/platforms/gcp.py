@@ -6,31 +6,9 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
-from deploy.cloud_access.gcp import (
-    Answer,
-    CloudDeployment,
-    Gcloud,
-    GoogleApi,
-    Token,
-    cloud_deployment,
-    configured_project,
-    target_of,
-    token_of,
-)
+from deploy.cloud_access import gcp
 from deploy.cloud_access.gcp_names import Target, TargetFault, account_email, find_target
-from deploy.doctor import google, machine
-from deploy.doctor.checks import (
-    Subject,
-    bus_checks,
-    configuration_finding,
-    database_checks,
-    place_checks,
-    secrets_finding,
-    sender_finding,
-    sharing_checks,
-    sources_finding,
-    stored_key,
-)
+from deploy.doctor import checks, google, machine
 from deploy.doctor.places import buses_on_google, google_places
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
@@ -43,29 +21,29 @@ from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check, problem
 
 
-def gcp_checks(subject: Subject) -> list[Check]:
+def gcp_checks(subject: checks.Subject) -> list[Check]:
     options = subject.options
     try:
-        target = find_target(options, subject.environ, lambda: configured_project(_HurriedGcloud()))
+        target = find_target(options, subject.environ, lambda: gcp.configured_project(_HurriedGcloud()))
     except TargetFault as fault:
         if options.project or options.region or options.prefix:
             raise CommandError(str(fault)) from fault
         message, _, todo = str(fault).partition(": ")
         return [
-            *_gcloud_checks(Gcloud(), token_of(Gcloud())),
+            *_gcloud_checks(gcp.Gcloud(), gcp.token_of(gcp.Gcloud())),
             Check("project", lambda: problem(message, todo)),
-            Check("configuration", partial(configuration_finding, subject)),
+            Check("configuration", partial(checks.configuration_finding, subject)),
             Check("clock", machine.clock),
         ]
     return _checks(subject, target)
 
 
-def _checks(subject: Subject, target: Target) -> list[Check]:
-    runner = Gcloud(target.project)
-    token = token_of(runner)
-    api = GoogleApi(target.project, token)
+def _checks(subject: checks.Subject, target: Target) -> list[Check]:
+    runner = gcp.Gcloud(target.project)
+    token = gcp.token_of(runner)
+    api = gcp.GoogleApi(target.project, token)
     place = SecretManagerBackend(target, runner, api)
-    there = GooglePlatform(CloudDeployment(target, runner, api), subject.environ, subject.where)
+    there = GooglePlatform(gcp.CloudDeployment(target, runner, api), subject.environ, subject.where)
     return [
         *_gcloud_checks(runner, token),
         Check("project", partial(google.project, target, api)),
@@ -74,19 +52,19 @@ def _checks(subject: Subject, target: Target) -> list[Check]:
         Check("apis", partial(google.apis, target, api)),
         Check("policies", partial(organization_policies.policies, target, api)),
         Check("permissions", partial(google.permissions, target, api)),
-        Check("configuration", partial(configuration_finding, subject)),
-        Check("secrets", partial(secrets_finding, subject, place)),
-        Check("sender", partial(sender_finding, subject, partial(stored_key, place), False)),
-        Check("sources", partial(sources_finding, subject, there.state, there.source_access())),
-        *bus_checks(subject, partial(buses_on_google, project=target.project)),
-        *database_checks(subject, place),
-        *sharing_checks(subject, place, account_email(target, "notify")),
-        *place_checks(subject, partial(google_places, target, api)),
+        Check("configuration", partial(checks.configuration_finding, subject)),
+        Check("secrets", partial(checks.secrets_finding, subject, place)),
+        Check("sender", partial(checks.sender_finding, subject, partial(checks.stored_key, place), False)),
+        Check("sources", partial(checks.sources_finding, subject, there.state, there.source_access())),
+        *checks.bus_checks(subject, partial(buses_on_google, project=target.project)),
+        *checks.database_checks(subject, place),
+        *checks.sharing_checks(subject, place, account_email(target, "notify")),
+        *checks.place_checks(subject, partial(google_places, target, api)),
         Check("clock", machine.clock),
     ]
 
 
-def _gcloud_checks(runner: Gcloud, token: Token) -> list[Check]:
+def _gcloud_checks(runner: gcp.Gcloud, token: gcp.Token) -> list[Check]:
     return [
         Check("gcloud", partial(google.gcloud, runner)),
         Check("gcloud run", partial(google.gcloud_flags, runner)),
@@ -97,11 +75,11 @@ def _gcloud_checks(runner: Gcloud, token: Token) -> list[Check]:
 class _HurriedGcloud:
     """gcloud with a short time limit: every other check waits for the project's name."""
 
-    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 10.0) -> Answer:
-        return Gcloud().run(arguments, stdin, min(timeout_seconds, 10.0))
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 10.0) -> gcp.Answer:
+        return gcp.Gcloud().run(arguments, stdin, min(timeout_seconds, 10.0))
 
 
-class GooglePlatform(CloudPlatform[CloudDeployment]):
+class GooglePlatform(CloudPlatform[gcp.CloudDeployment]):
     @property
     def name(self) -> str:
         return f"{self.deployment.target.bundle} in {self.deployment.target.project}"
@@ -127,7 +105,7 @@ class GooglePlatform(CloudPlatform[CloudDeployment]):
 
 def open_google(options: argparse.Namespace, environ: Mapping[str, str], where: str) -> GooglePlatform:
     """Raises TargetFault."""
-    return GooglePlatform(cloud_deployment(target_of(options, environ)), environ, where)
+    return GooglePlatform(gcp.cloud_deployment(gcp.target_of(options, environ)), environ, where)
 
 
 KIND: Final = PlatformKind(open_google, gcp_checks)

@@ -145,7 +145,7 @@ Deployed = TypeVar("Deployed", bound=Deployment)
 
 
 @dataclass(frozen=True, slots=True)
-class CloudPlatform(ABC, Generic[Deployed]):
+class CloudPlatform(Platform, ABC, Generic[Deployed]):
     """The part of Platform that all clouds share. `where` is the options of the deployment, for suggested commands."""
 
     deployment: Deployed
@@ -157,21 +157,8 @@ class CloudPlatform(ABC, Generic[Deployed]):
     def name(self) -> str:
         """The name that the inspector's page shows."""
 
-    @property
-    @abstractmethod
-    def traits(self) -> Traits: ...
-
-    @abstractmethod
-    def state(self) -> AbstractContextManager[State]: ...
-
-    @abstractmethod
-    def secrets(self) -> SecretBackend: ...
-
     @abstractmethod
     def log(self, query: LogQuery) -> CloudLog: ...
-
-    @abstractmethod
-    def running(self, now: float) -> Running: ...
 
     def sends_mail(self) -> bool:
         return True

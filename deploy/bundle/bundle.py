@@ -105,7 +105,7 @@ class CannotDeploy(CommandError):
     """A configuration that works on this machine, and not on the platform."""
 
 
-class NotABundle(Exception):
+class NotABundle(CommandError):
     """The folder for a bundle has something else in it, which is left alone."""
 
 

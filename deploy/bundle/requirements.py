@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.sections.kinds import settings_model
+from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import GOOGLE_KINDS
 from functions.notify.registry import load_own_kinds
 from functions.transform.program import read_program
@@ -23,7 +24,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _OWN_EXTRAS: Final = re.compile(r"hookchain\[([a-z, -]+)\]")
 
 
-class PinsFault(Exception):
+class PinsFault(CommandError):
     """pyproject.toml and deploy/pins.txt contradict each other."""
 
 

@@ -19,14 +19,12 @@ from deploy.aws import removal, reserved_instances, secrets_manager_backend, sta
 from deploy.aws.prepare import Prepared, changed_lines, prepare
 from deploy.aws.sam import BUILT, Sam, SamFailed, tool, translated
 from deploy.aws.template import read_template
-from deploy.bundle import bundle, requirements
 from deploy.cli import deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, configured_region, region_fault
 from deploy.cloud_access.aws_names import StackTarget, add_target_options, find_target
 from deploy.config import checkout, compiler, configured
 from deploy.requests.command_lines import closing_lines
-from deploy.secrets.backend import BackendError
 from deploy.secrets.needs import needs
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
@@ -49,7 +47,7 @@ def plan_aws(arguments: list[str]) -> int:
     command.add_argument("--translated", action="store_true", help="print the template as CloudFormation's JSON")
     deployment_command.add_out(command, "build/aws", "write to FOLDER")
     options = command.parse_args(arguments)
-    return run_command("plan-aws", lambda: _run_plan(options), requirements.PinsFault, bundle.NotABundle)
+    return run_command("plan-aws", lambda: _run_plan(options))
 
 
 def _run_plan(options: argparse.Namespace) -> int:
@@ -136,9 +134,7 @@ def deploy_aws(arguments: list[str]) -> int:
     )
     deployment_command.add_out(command, "build/aws", "write bundles here")
     options = command.parse_args(arguments)
-    return run_command(
-        "deploy-aws", lambda: _run_deploy(options, questions()), requirements.PinsFault, bundle.NotABundle, BackendError
-    )
+    return run_command("deploy-aws", lambda: _run_deploy(options, questions()))
 
 
 def _parameter(text: str) -> tuple[str, str]:

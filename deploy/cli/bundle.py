@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from deploy.bundle import bundle, requirements
+from deploy.bundle import bundle
 from deploy.cli import deployment_command
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config import checkout, compiler, configured
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
         "--platform", choices=tuple(bundle.PLATFORMS), default="gcp", help="write bundles for this platform [gcp]"
     )
     options = command.parse_args(arguments)
-    return run_command("bundle", lambda: _run(options), requirements.PinsFault, bundle.NotABundle)
+    return run_command("bundle", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:

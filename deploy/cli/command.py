@@ -10,10 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from deploy.cli.main import COMMANDS
-from deploy.cloud_access.gcp import GcloudFault, GcloudMissing, NotSignedIn
-from deploy.cloud_access.gcp_names import TargetFault
 from deploy.config.config_file import ConfigFaults
-from deploy.config.dotenv import DotenvFault
 from deploy.terminal.command_line import CommandError, CommandParser, HelpText, UsageError
 from deploy.terminal.output import printable
 from shared.cloud.local.database import reason_of
@@ -24,8 +21,9 @@ from shared.times import unix_seconds
 DONE: Final = 0
 NOT_DONE: Final = 1
 USAGE: Final = 2
+EXPECTED: Final = (CommandError, ConfigFaults, HookchainError, OSError)
+"""The errors that a command reports in one line."""
 EXIT_CODES: Final = "0 done, 1 failed, 2 usage error"
-FAULTS: Final = (ConfigFaults, DotenvFault, TargetFault, GcloudFault, GcloudMissing, NotSignedIn)
 _AGO: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -46,7 +44,7 @@ def parser(
 
 def run_command(name: str, run: Callable[[], int], *also: type[Exception], error_code: int = NOT_DONE) -> int:
     """Return the exit code of `run`. An expected error, or one of `also`, becomes a message and `error_code`."""
-    expected: tuple[type[Exception], ...] = (CommandError, HookchainError, OSError, *FAULTS, *also)
+    expected: tuple[type[Exception], ...] = (*EXPECTED, *also)
     try:
         code = run()
         sys.stdout.flush()

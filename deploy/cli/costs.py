@@ -16,7 +16,7 @@ from deploy.config.checkout import deployed_config
 from deploy.config.compiler import compile_file
 from deploy.config.configured import add_configuration, environ_of
 from deploy.platforms.choice import PLATFORMS
-from deploy.terminal.command_line import CommandError, UsageError
+from deploy.terminal.command_line import UsageError
 from deploy.terminal.output import Column, print_json, stdout_screen, table
 from deploy.topology import estimate
 from deploy.topology.estimate import CostModel, PriceList, Row, Traffic
@@ -61,10 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     cost_model = _cost_model(options.platform)
     price_file = options.prices or cost_model.prices
     region = _region(options, environ)
-    try:
-        prices = estimate.read_prices(price_file, cost_model.known_prices(), region)
-    except estimate.PricesFault as fault:
-        raise CommandError(str(fault)) from fault
+    prices = estimate.read_prices(price_file, cost_model.known_prices(), region)
     rows = estimate.rows_in_use(cost_model.rows(slices, environ, _traffic(options, slices)))
     if options.json:
         print_json(_document(options.events, rows, prices))

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.command import FAULTS, error_text, parser
+from deploy.cli.command import EXPECTED, error_text, parser
 from deploy.config import checkout, configured
 from deploy.explain.config_tests import require_passing_tests
 from deploy.terminal.command_line import CommandError, Questions
-from shared.errors import HookchainError
 
-_UNREADABLE: Final = (CommandError, HookchainError, OSError, *FAULTS)
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
 
@@ -62,7 +60,7 @@ def print_unregistered_hooks(config: Path | None, environ: Mapping[str, str], ta
     configuration = configured.configured_at(config, environ)
     try:
         lines = hooks.deployed_lines(configuration, target)
-    except _UNREADABLE as error:
+    except EXPECTED as error:
         if hooks.hooked_sources(configuration):
             _warn_unknown(error)
         return
@@ -75,7 +73,7 @@ def print_left_hooks(environ: Mapping[str, str], target: argparse.Namespace) -> 
 
     try:
         lines = hooks.left_lines(target, environ)
-    except _UNREADABLE as error:
+    except EXPECTED as error:
         _warn_unknown(error)
         return
     print("".join(f"{line}\n" for line in lines), end="")

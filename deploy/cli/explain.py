@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
     command.reject_ignored(arguments, {"--curl": ("--method", "--url", "-H", "--file")})
     options = command.parse_args(arguments)
-    return run_command("explain", lambda: _run(options), ValueError, OSError, error_code=USAGE)
+    return run_command("explain", lambda: _run(options), ValueError, error_code=USAGE)
 
 
 def _time(text: str) -> float:

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Final
 
-from deploy.bundle import bundle, requirements
 from deploy.cli import deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cloud_access import gcp_names
@@ -42,7 +41,7 @@ def plan_gcp(arguments: list[str]) -> int:
     command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
     deployment_command.add_out(command, "build", "write bundles here")
     options = command.parse_args(arguments)
-    return run_command("plan-gcp", lambda: _run_plan(options), requirements.PinsFault, bundle.NotABundle)
+    return run_command("plan-gcp", lambda: _run_plan(options))
 
 
 def _run_plan(options: argparse.Namespace) -> int:
@@ -92,9 +91,7 @@ def deploy_gcp(arguments: list[str]) -> int:
     add_configuration(command, creates_env_file=True)
     deployment_command.add_out(command, "build", "write bundles here")
     options = command.parse_args(arguments)
-    return run_command(
-        "deploy-gcp", lambda: _run_deploy(options, questions()), requirements.PinsFault, bundle.NotABundle
-    )
+    return run_command("deploy-gcp", lambda: _run_deploy(options, questions()))
 
 
 def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         "--out", metavar="FILE", type=Path, default=ROOT / OWN_CONFIG, help=f"write FILE [{OWN_CONFIG}]"
     )
     options = command.parse_args(arguments)
-    return run_command("init", lambda: _run(options), OSError)
+    return run_command("init", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:

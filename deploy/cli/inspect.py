@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     add_state(command)
     add_platform(command)
     options = command.parse_args(arguments)
-    return run_command("inspect", lambda: _run(options), OSError)
+    return run_command("inspect", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:

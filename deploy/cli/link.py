@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     command = parser("link", EXAMPLES, details=DETAILS, exit_codes="0 done, 2 usage error")
     _add_arguments(command)
     options = command.parse_intermixed_args(arguments)
-    return run_command("link", lambda: _run(options), ValueError, OSError, error_code=USAGE)
+    return run_command("link", lambda: _run(options), ValueError, error_code=USAGE)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -27,7 +27,7 @@ from deploy.doctor.checks import (
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.secrets import values as secret_values
-from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret
+from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, missing_effect, needs
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
@@ -192,14 +192,11 @@ def main(arguments: list[str]) -> int:
     if options.action != "list" and not SECRET_NAME.fullmatch(options.name or ""):
         # The message does not repeat NAME, which may be a value.
         command.error("NAME: must be a lower-case letter, then letters, digits and '-', such as signup-password")
-    return run_command("secrets", lambda: _run(options))
 
-
-def _run(options: argparse.Namespace) -> int:
-    try:
+    def run() -> int:
         return ACTIONS[options.action].run(options, open_platform(options, environ_of(options)))
-    except (secret_values.InvalidValue, BackendError) as fault:
-        raise CommandError(str(fault)) from fault
+
+    return run_command("secrets", run)
 
 
 def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], unknown: Sequence[str]) -> None:

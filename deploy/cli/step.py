@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.command import DONE, FAULTS, NOT_DONE, USAGE, parser, report
+from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report
+from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.explain.offline import local_services
 from deploy.explain.reference import StepsFault, chain_from_text, fault_text
+from deploy.terminal.command_line import CommandError
 from functions.transform.answer_chain import document_from, event_from
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.program import read_program
@@ -57,7 +59,7 @@ def main(arguments: list[str]) -> int:
         content = sys.stdin.buffer.read()
         event = _event(options, content)
         course = asyncio.run(chain.run(event, local_services(environ) if chain.asks else None))
-    except (StepsFault, ValueError, *FAULTS) as fault:
+    except (StepsFault, ValueError, ConfigFaults, CommandError) as fault:
         return _report(str(fault), USAGE)
     except HookchainError as error:
         made = ". `hookchain dev` generates it into .env, if a configuration names it"
@@ -89,7 +91,7 @@ def _chain(options: argparse.Namespace) -> Chain:
             raise
         try:
             return _chain_of_configuration(options)
-        except FAULTS:
+        except (ConfigFaults, CommandError):
             if _CHAIN_NAME.fullmatch(options.step):
                 raise
         raise

@@ -96,7 +96,7 @@ def run_call(name: str, action: Action, arguments: list[str]) -> int:
                 report(name, text)
             return NOT_DONE
 
-    return run_command(name, run, OSError)
+    return run_command(name, run)
 
 
 def add_yes(command: argparse.ArgumentParser) -> None:

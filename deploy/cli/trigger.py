@@ -34,7 +34,7 @@ from deploy.platforms.choice import add_state
 from deploy.requests import posting, send_options, signing
 from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
 from deploy.requests.sources import provider_key
-from deploy.secrets.backend import BackendError, DotenvBackend
+from deploy.secrets.backend import DotenvBackend
 from deploy.terminal.output import count_of, printable
 from functions.receive.admission import requested_url
 from functions.receive.source import Source, read_sources
@@ -152,7 +152,7 @@ def main(arguments: list[str]) -> int:
         command.error(f"argument --env-file: must be a file that exists; got {str(options.env_file)!r}")
     if options.event and (options.list or options.make_key):
         command.error("argument EVENT: has no effect with --list or --make-key")
-    return run_command("trigger", lambda: _signed(options), ValueError, OSError, BackendError, error_code=USAGE)
+    return run_command("trigger", lambda: _signed(options), ValueError, error_code=USAGE)
 
 
 def _signed(options: argparse.Namespace) -> int:

@@ -24,11 +24,11 @@ TIMED_OUT: Final = 124
 """The exit code that the program `timeout` uses."""
 
 
-class GcloudMissing(Exception):
+class GcloudMissing(CommandError):
     """gcloud is not on PATH."""
 
 
-class GcloudFault(Exception):
+class GcloudFault(CommandError):
     """gcloud failed. `line` can be pasted to try again; `message` is gcloud's own message."""
 
     def __init__(self, line: str, message: str) -> None:
@@ -130,7 +130,7 @@ Token = Callable[[], str]
 """A function that returns an access token. Raises NotSignedIn and GcloudMissing."""
 
 
-class NotSignedIn(Exception):
+class NotSignedIn(CommandError):
     """Nobody is signed in to gcloud. The text says what to do."""
 
 
@@ -271,8 +271,6 @@ class CloudDeployment:
         path = f"/v2/projects/{self.target.project}/locations/{self.target.region}/services/{name}"
         try:
             return self.api.get("run", path)
-        except NotSignedIn as fault:
-            raise CommandError(str(fault)) from fault
         except ApiError as fault:
             if fault.status == 404 or fault.reason == "SERVICE_DISABLED":
                 return None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.terminal.command_line import CommandError
+
 DEFAULT_REGION: Final = "europe-west1"
 DEFAULT_PREFIX: Final = "hookchain-"
 
@@ -15,7 +17,7 @@ _IS_GOOGLES: Final = re.compile(r"^goog|g[o0][o0]g[l1]e")
 _PREFIX: Final = re.compile(r"[a-z](?:-?[a-z0-9]){3,19}-")
 
 
-class TargetFault(Exception):
+class TargetFault(CommandError):
     """The project, region or prefix is missing or invalid. The text names it, the rule, and what to do."""
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from deploy.terminal.command_line import CommandError
+
 _LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
 _ALMOST_A_NAME: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*[^\s=].*", re.DOTALL)
 """A line whose name has a dot or a hyphen. A line of base64, which ends in `=` or `==`, has no such value."""
@@ -46,7 +48,7 @@ PRIVATE_MODE: Final = 0o600
 _PEM_RULE: Final = "a value of several lines must be in quotes; or store it with `hookchain secrets set NAME < FILE`"
 
 
-class DotenvFault(Exception):
+class DotenvFault(CommandError):
     """A line that cannot be read. The text names the file and the line, never the value."""
 
 

@@ -28,7 +28,7 @@ from deploy.history.source_health import Health, judge, read_facts
 from deploy.history.state import State, StateFault, configured_destinations
 from deploy.history.status import held_destinations, silences_of
 from deploy.secrets import forms
-from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret
+from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, missing_effect, needs
 from deploy.secrets.values import InvalidValue, count_short, is_generated, validated_values
 from deploy.terminal import command_line, output
@@ -343,7 +343,7 @@ def _finding(check: Check) -> Finding:
         return unknown("needs gcloud, signed in")
     except aws.NoCredentials:
         return unknown("needs AWS credentials")
-    except (gcp.ApiError, gcp.GcloudFault, BackendError, command_line.CommandError) as fault:
+    except (gcp.ApiError, command_line.CommandError) as fault:
         return unknown(str(fault).split("\n")[0])
     except Exception as error:  # one check's own fault must not hide what the others found
         return unknown(f"the check failed: {errors.place_of(error)}", "please report it")

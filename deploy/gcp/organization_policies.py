@@ -103,8 +103,6 @@ def refuse_forbidden(target: gcp_names.Target, runner: gcp.Runner, may_enable: b
     api = gcp.GoogleApi(target.project, gcp.token_of(runner))
     try:
         finding = _finding(target, api) or (_enable_and_retry(target, api, runner) if may_enable else None)
-    except gcp.NotSignedIn as fault:
-        raise command_line.CommandError(str(fault)) from fault
     except gcp.ApiError:
         return
     if finding and finding.verdict == "problem":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.cloud_access.gcp import ApiError, GcloudFault, GcloudMissing, NotSignedIn
+from deploy.cloud_access.gcp import ApiError
 from deploy.config import checkout, running_dev
 from deploy.config.config_file import ConfigFaults, read_config_file
 from deploy.config.configured import Configured
@@ -25,7 +25,7 @@ from deploy.hooks.registration import Row, remembered_urls
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import compiled_sources
 from deploy.requests.wanted_hooks import wanted_hook
-from deploy.secrets.backend import BackendError, SecretBackend, StoredSecret, local_secrets
+from deploy.secrets.backend import SecretBackend, StoredSecret, local_secrets
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import SOON_SECONDS
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
@@ -38,7 +38,7 @@ from shared.store_ports import Documents
 ASK_SECONDS: Final = 10.0
 """The longest time for which one provider is asked."""
 REJECTIONS: Final = LogQuery(functions=("receive",), severity="WARNING")
-FAULTS: Final = (CommandError, HookchainError, BackendError, ApiError, GcloudFault, GcloudMissing, NotSignedIn, OSError)
+FAULTS: Final = (CommandError, HookchainError, ApiError, OSError)
 
 
 @dataclass(frozen=True, slots=True)

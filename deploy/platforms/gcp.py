@@ -17,7 +17,6 @@ from deploy.history.logs import LogQuery
 from deploy.history.state import State
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
 from deploy.secrets.backend import SecretBackend
-from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check, problem
 
 
@@ -27,7 +26,7 @@ def gcp_checks(subject: checks.Subject) -> list[Check]:
         target = find_target(options, subject.environ, lambda: gcp.configured_project(_HurriedGcloud()))
     except TargetFault as fault:
         if options.project or options.region or options.prefix:
-            raise CommandError(str(fault)) from fault
+            raise
         message, _, todo = str(fault).partition(": ")
         return [
             *_gcloud_checks(gcp.Gcloud(), gcp.token_of(gcp.Gcloud())),

@@ -18,7 +18,7 @@ from deploy.history.source_access import REJECTIONS, SourceAccess, read_outside
 from deploy.history.source_health import MAX_REJECTED, Outside
 from deploy.history.state import State, SubscriberStores
 from deploy.requests.send_options import read_secret
-from deploy.secrets.backend import BackendError, SecretBackend
+from deploy.secrets.backend import SecretBackend
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check
 from shared.cloud import platform as cloud_platform
@@ -179,10 +179,7 @@ class CloudPlatform(Platform, ABC, Generic[Deployed]):
         return nullcontext()
 
     def secret_value(self, name: str) -> str:
-        try:
-            stored = self.secrets().find([name]).get(name)
-        except BackendError as fault:
-            raise CommandError(str(fault)) from fault
+        stored = self.secrets().find([name]).get(name)
         if stored is None or not stored.values:
             why = stored.trouble if stored and stored.trouble else "does not exist"
             raise CommandError(f"secret {name!r} {why}: hookchain secrets set {name}{self.where}")

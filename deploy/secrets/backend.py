@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from deploy.config.dotenv import DotenvFault, Entry, dotenv_entries, quoted
+from deploy.terminal.command_line import CommandError
 from shared.secrets import from_environment, from_folder, split_values, variable_name
 
 
@@ -32,7 +33,7 @@ class StoredSecret:
         return split_values(self.text or "")
 
 
-class BackendError(Exception):
+class BackendError(CommandError):
     """The secrets cannot be read or written. The text says why and what to do, and contains no value."""
 
 

@@ -180,7 +180,7 @@ KEY_BYTES: Final = 32
 _BLOCK: Final = "-----BEGIN "
 
 
-class InvalidValue(Exception):
+class InvalidValue(CommandError):
     """The value is weak or cannot be used. The text never contains it."""
 
 

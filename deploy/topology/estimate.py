@@ -8,6 +8,7 @@ from typing import Final
 
 import yaml
 
+from deploy.terminal.command_line import CommandError
 from functions.receive.source import read_sources
 from shared import delivery, jsontext
 from shared.retention import DAY_SECONDS, Retention
@@ -112,7 +113,7 @@ class PriceList:
         return None if price is None else row.amount / row.per * price
 
 
-class PricesFault(Exception):
+class PricesFault(CommandError):
     """The price file is invalid. The text says what and where."""
 
 

@@ -19,8 +19,9 @@ from deploy.config.checkout import environ_with, own_env_file
 from deploy.history import journal_view, stored_messages
 from deploy.history.forget import CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
+from deploy.history.local import add_forgotten
 from deploy.history.state import State
-from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
+from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import Column, Screen, count_of, print_json, printable, stdout_screen, table
 from deploy.terminal.progress import PassingLine
@@ -117,9 +118,16 @@ def _forget_events(call: Call) -> int:
         return code
     if not _is_confirmed(call, "yes", f"erase {count_of(len(found), 'event')}", _choice_arguments(call.options)):
         return code
+    _note(call, {"events": id_list([each.event_id for each in found])})
     left = asyncio.run(_erase(call, found))
     _print_erased(call, found, left)
     return NOT_DONE if any(total_counts(left).values()) else code
+
+
+def _note(call: Call, entry: JsonObject) -> None:
+    """Note on this machine what is erased, for a restore of an earlier backup. Before the erasure, which may fail."""
+    if is_local(call.options):
+        add_forgotten(call.options.state, {"at": time.time(), **entry})
 
 
 async def _search(call: Call, ids: Sequence[str]) -> list[Traces]:
@@ -224,6 +232,7 @@ def _forget_tenant(call: Call) -> int:
         _print_found_tenant(call, found)
     if call.options.dry_run or not _is_confirmed(call, tenant, "erase this tenant", ["--tenant", tenant]):
         return DONE
+    _note(call, {"tenant": tenant})
     left = asyncio.run(_erase_tenant(call, found))
     _print_erased_tenant(call, found, left)
     return NOT_DONE if any(left.counts) else DONE

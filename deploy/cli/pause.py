@@ -4,12 +4,14 @@ import argparse
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, duration_option, parser, run_command
+from deploy.config import running_dev
 from deploy.config.configured import add_configuration, config_path, environ_of
 from deploy.history import destinations, local
-from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
+from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
 from deploy.platforms.platform import Traits
 from deploy.terminal import command_line, output
 from shared import jsontext, times
@@ -61,10 +63,13 @@ Act = Callable[[Subject], Awaitable[str]]
 """Acts on the destination, and returns the line to print. Raises CommandError."""
 
 
-def destination_parser(name: str, example: str, details: str, done: str) -> argparse.ArgumentParser:
+def destination_parser(
+    name: str, example: str, details: str, done: str, *, is_optional: bool = False
+) -> argparse.ArgumentParser:
     codes = f"0 {done}, 1 no such destination or failed, 2 usage error"
     command = parser(name, example, details=details, exit_codes=codes)
-    command.add_argument("destination", metavar="DESTINATION", help="name the destination, as in the configuration")
+    name_help = "name the destination, as in the configuration"
+    command.add_argument("destination", metavar="DESTINATION", nargs="?" if is_optional else None, help=name_help)
     add_configuration(command)
     add_state(command)
     add_platform(command)
@@ -142,8 +147,26 @@ without the rest of their wait, except those that the receiver may already have 
 
 
 def resume(arguments: list[str]) -> int:
-    command = destination_parser("resume", "hookchain resume crm --platform gcp", RESUME_DETAILS, "resumed")
-    return run_on_destination("resume", command.parse_args(arguments), _resume)
+    example = "hookchain resume crm --platform gcp"
+    command = destination_parser("resume", example, RESUME_DETAILS, "resumed", is_optional=True)
+    command.add_argument("--all", action="store_true", help="start all deliveries after `hookchain restore`")
+    options = command.parse_args(arguments)
+    if options.all == (options.destination is not None):
+        command.error("name a destination, or give --all")
+    if options.all and not is_local(options):
+        command.error("--all: needs this machine; a cloud has no `hookchain restore`")
+    if options.all:
+        return run_command("resume", lambda: _resume_all(options.state))
+    return run_on_destination("resume", options, _resume)
+
+
+def _resume_all(state: Path) -> int:
+    if running_dev.pause_of(state) is None:
+        raise command_line.CommandError(f"{state} is not paused by a restore. To resume a destination, name it")
+    (state / running_dev.PAUSE_FILE).unlink()
+    is_running = local.running_ports(state) is not None
+    print(f"All deliveries start {'within a few seconds' if is_running else 'once `hookchain serve` runs'}")
+    return DONE
 
 
 async def _resume(subject: Subject) -> str:

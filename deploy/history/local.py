@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -38,6 +38,7 @@ BEYOND_REACH: Final = (
     "messages on the bus: what is being processed is stored again or sent. Run the command again once "
     "`hookchain status` shows no backlog",
     "damaged files that a start of `hookchain dev` moved aside, and copies of the state folder that you made",
+    "backups: `hookchain restore` erases it again, as long as the state folder that it replaces is there",
 )
 
 
@@ -145,6 +146,32 @@ async def open_local_stores(folder: Path) -> AsyncIterator[SubscriberStores]:
         open_local_blobs(folder) as blobs,
     ):
         yield SubscriberStores(documents, ledger, blobs, lambda: open_local_bus(folder, os.environ))
+
+
+FORGOTTEN_FILE: Final = "forgotten.jsonl"
+"""What `hookchain forget` erased, as ids: a restore of an older backup erases it again."""
+
+
+def add_forgotten(folder: Path, entry: jsontext.JsonObject) -> None:
+    """Note what was erased: its `at` in Unix seconds, and its `events` or its `tenant`. Raises OSError."""
+    descriptor = os.open(folder / FORGOTTEN_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, database.PRIVATE_FILE)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(jsontext.to_json(entry) + "\n")
+        file.flush()
+        os.fsync(descriptor)
+
+
+def read_forgotten(folder: Path) -> list[jsontext.JsonObject]:
+    """Return the notes, oldest first; none without the file."""
+    try:
+        lines = (folder / FORGOTTEN_FILE).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        with suppress(ValueError):  # the last line, if the disk was full
+            found.append(jsontext.mapping_at(json.loads(line)))
+    return found
 
 
 def read_slice(folder: Path, function: str) -> jsontext.JsonObject | None:

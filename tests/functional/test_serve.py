@@ -37,15 +37,18 @@ ENVIRON: Final = {"SHOP_KEY": KEY}
 
 
 class Receiver(ThreadingHTTPServer):
-    """What was delivered, by the time of its arrival. `seconds`: how long each answer takes."""
+    """What was delivered: ids, and paths with ids. `seconds`: how long each answer takes; `failing`: a path that
+    is answered 503."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Delivery)
         self.seconds = 0.0
+        self.failing = ""
         self.arrived: list[object] = []
         self.answered: list[object] = []
+        self.taken: list[tuple[str, int]] = []
 
 
 class Delivery(BaseHTTPRequestHandler):
@@ -53,9 +56,12 @@ class Delivery(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        is_taken = self.path != self.server.failing
         self.server.arrived.append(body["id"])
+        if is_taken:
+            self.server.taken.append((self.path, body["id"]))
         time.sleep(self.server.seconds)
-        self.send_response(200)
+        self.send_response(200 if is_taken else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
         self.server.answered.append(body["id"])

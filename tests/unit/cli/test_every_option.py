@@ -44,6 +44,7 @@ POSITIONAL: Final = {
     ("secrets", "rotate"): ["shop-key"],
     ("explain",): ["--source", "shop"],
     ("forget",): ["--where", "type == 'x'", "--dry-run"],
+    ("resume",): ["people"],
     ("init",): ["--recipe", "password-created", "--to", "a@example.com", "--out", "made.yaml"],
     ("tenants", "import"): ["rows.csv"],
     ("endpoints", "import"): ["rows.csv"],

@@ -1,0 +1,138 @@
+"""`hookchain backup` and `hookchain restore`: the state of this machine in one file, and back."""
+
+import argparse
+import asyncio
+import sqlite3
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.cli.command import DONE, parser, run_command
+from deploy.cli.records import ids_note
+from deploy.config.checkout import environ_with, own_env_file
+from deploy.config.running_dev import read_aws_environ
+from deploy.dev import backup as backups
+from deploy.dev.supervisor.state_folder import StateFault, locked
+from deploy.history.forget import open_forgetter
+from deploy.history.forget_tenant import open_tenant_forgetter
+from deploy.history.local import add_forgotten, open_local_state
+from deploy.platforms.choice import add_state
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import count_of
+from shared.cloud.local.ledger import FILE_NAME as LEDGER
+from shared.jsontext import JsonObject, list_at
+from shared.times import rfc3339
+
+BACKUP_DETAILS: Final = """\
+It may run while `hookchain serve` runs. The file has the bodies of events, and no secret. Keep the secrets that it
+names, and the configuration, elsewhere. It needs the same room again beside the file while it is written."""
+RESTORE_DETAILS: Final = """\
+Stop `hookchain serve` first. An old state is kept beside the new one, and what `hookchain forget` erased in it since
+the backup is erased again. Start `hookchain serve`: it receives, and delivers nothing until `hookchain resume --all`.
+What was delivered after the backup may go out again; what the backup knows as delivered does not."""
+
+
+def backup(arguments: list[str]) -> int:
+    command = parser("backup", "hookchain backup /backups/monday.backup", details=BACKUP_DETAILS)
+    command.add_argument("file", metavar="FILE", type=Path, help="write the backup to this file, or replace it")
+    add_state(command)
+    options = command.parse_args(arguments)
+    return run_command("backup", lambda: _backup(options), sqlite3.Error)
+
+
+def _backup(options: argparse.Namespace) -> int:
+    state: Path = options.state
+    if read_aws_environ(state) is not None:
+        raise CommandError("the state of `make dev PLATFORM=aws` cannot be backed up")
+    if not (state / LEDGER).is_file():
+        raise CommandError(f"{state} has no deliveries to back up. Name another folder with --state")
+    file: Path = options.file
+    manifest = backups.write_backup(state, file.absolute(), time.time(), environ_with(own_env_file()))
+    print(f"{file}: {count_of(file.stat().st_size, 'byte')}, the state of {rfc3339(manifest.created_at)}")
+    if manifest.secrets:
+        print(f"It has no secret. A restore needs these: {', '.join(manifest.secrets)}")
+    return DONE
+
+
+def restore(arguments: list[str]) -> int:
+    command = parser("restore", "hookchain restore /backups/monday.backup", details=RESTORE_DETAILS)
+    command.add_argument("file", metavar="FILE", type=Path, help="read the backup from this file")
+    add_state(command)
+    options = command.parse_args(arguments)
+    return run_command("restore", lambda: _restore(options), StateFault, sqlite3.Error)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    state: Path = options.state.absolute()
+    now = time.time()
+    if not options.file.is_file():
+        raise CommandError(f"{options.file} does not exist")
+    aside = state.with_name(f"{state.name}.before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}")
+    with (
+        locked(state, "hookchain restore FILE"),
+        tempfile.TemporaryDirectory(prefix=f".{state.name}-", dir=state.parent) as work,
+    ):
+        restored = Path(work, "state")
+        restored.mkdir(mode=0o700)
+        manifest = backups.read_backup(options.file, restored)
+        print(f"The state of {rfc3339(manifest.created_at)}")
+        _print_repeats(state, restored)
+        _forget_again(restored, backups.forgotten_since(state, manifest.created_at))
+        if not (state / LEDGER).is_file():
+            print("The old state is gone: repeat each `hookchain forget` since then.")
+        backups.pause(restored, manifest, now)
+        backups.put_in_place(restored, state, aside)
+    if aside.exists():
+        print(f"The old state is kept in {aside}. Delete it when you do not need it any more.")
+    print(f"Secrets that it needs: {', '.join(manifest.secrets) or 'none'}")
+    print("Start `hookchain serve`, and look at `hookchain status`. To start the deliveries: hookchain resume --all")
+    return DONE
+
+
+def _print_repeats(old: Path, restored: Path) -> None:
+    """Print how many deliveries that were made after the backup will be made again."""
+    waiting = backups.waiting_in(restored)
+    deliveries = count_of(len(waiting.deliveries), "delivery", "deliveries")
+    unrouted = f" and those of {count_of(len(waiting.events), 'event')} without routes yet" if waiting.events else ""
+    print(f"It will make {deliveries}{unrouted}, which waited at that time.")
+    repeated = backups.repeated_in(old, restored, waiting)
+    if repeated is None:
+        most = f"up to {len(waiting.deliveries):,}{unrouted}"
+        print(f"The old state cannot be read: of these, {most} were made after the backup and will be made again.")
+    else:
+        print(f"Of these, {repeated:,} were made after the backup and will be made again.")
+    if missing := backups.missing_events(old, restored):
+        print(f"{count_of(missing, 'event')} arrived after the backup, and are not in it.")
+
+
+def _forget_again(restored: Path, forgotten: Sequence[JsonObject]) -> None:
+    """Erase again what was erased after the backup, and print each."""
+    for each in forgotten:
+        events = [str(id) for id in list_at(each, "events")]
+        tenant = each.get("tenant")
+        at = rfc3339(float(str(each["at"])))
+        if events:
+            backups.drop_messages(restored, events)
+            asyncio.run(_forget_events(restored, events))
+            print(f"Forgotten again, as at {at}: {count_of(len(events), 'event')}: {ids_note(events)}")
+        if isinstance(tenant, str):
+            asyncio.run(_forget_tenant(restored, tenant))
+            print(f"Forgotten again, as at {at}: the tenant {tenant}")
+        add_forgotten(restored, each)
+
+
+async def _forget_events(folder: Path, events: Sequence[str]) -> None:
+    with open_local_state(folder) as state:
+        async with open_forgetter(state, None) as forgetter:
+            found = [await forgetter.search(each) for each in events]
+            await forgetter.erase(found, time.time())
+        state.rewrite_files()
+
+
+async def _forget_tenant(folder: Path, tenant: str) -> None:
+    with open_local_state(folder) as state:
+        async with open_tenant_forgetter(state, None) as forgetter:
+            await forgetter.erase(await forgetter.search(tenant), time.time())
+        state.rewrite_files()

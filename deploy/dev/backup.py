@@ -1,0 +1,254 @@
+"""A backup of a state folder as one file, made while it is used, and the folder that is made of it again.
+
+The SQLite files are copied as they were at one moment: a lock on all of them holds every writer for some milliseconds,
+in which the reading transactions begin. So the copies fit each other like the files after a loss of power, which the
+processes recover from. They are copied in an order that would lose nothing even without that moment: the bus, whose
+messages become rows of the ledger, then the ledger, and the blobs, to which both refer, then the rest. A blob is
+written before its message, so each one is there.
+
+Keys, tokens and logs stay behind. Secrets are not in the state folder; the backup names those that are needed.
+"""
+
+import base64
+import json
+import os
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.config.running_dev import PAUSE_FILE
+from deploy.dev.pubsub.messages import content_of
+from deploy.dev.pubsub.store import FILE_NAME as BUS
+from deploy.dev.supervisor.state_folder import PRODUCTION_FILE, damage_of
+from deploy.history.local import FORGOTTEN_FILE, read_forgotten, read_slice
+from deploy.history.stored_messages import event_in, message_json
+from deploy.secrets.needs import needs
+from deploy.terminal.command_line import CommandError
+from shared import ledger_rules
+from shared.cloud.local.database import BUSY_SECONDS, PRIVATE_FILE, PRIVATE_FOLDER, VERSIONS, require_known_version
+from shared.cloud.local.journal import FILE_NAME as JOURNAL
+from shared.cloud.local.ledger import FILE_NAME as LEDGER
+from shared.jsontext import JsonObject, mapping_at, to_json, value_at
+
+VERSION: Final = 1
+MANIFEST: Final = "backup.json"
+BLOBS: Final = "blobs"
+SLICES: Final = "slices"
+SEARCH: Final = "search.db"
+"""Left out: it is built again from the journal."""
+FIRST: Final[tuple[str, ...]] = (BUS, LEDGER)
+REST: Final = tuple(name for name in VERSIONS if name not in {*FIRST, SEARCH})
+SMALL_FILES: Final = (PRODUCTION_FILE, FORGOTTEN_FILE)
+EVENT_ID_CHARACTERS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The first member of a backup. `created_at` is the moment of its state, in Unix seconds."""
+
+    created_at: float
+    secrets: tuple[str, ...]
+
+    def text(self) -> str:
+        return to_json({"version": VERSION, "created_at": self.created_at, "secrets": list(self.secrets)})
+
+
+def write_backup(state: Path, file: Path, now: float, environ: Mapping[str, str]) -> Manifest:
+    """Write the backup; the file is there as a whole or not at all. Raises CommandError, sqlite3.Error and OSError."""
+    manifest = Manifest(now, needed_secrets(state, environ))
+    with tempfile.TemporaryDirectory(prefix=".hookchain-backup-", dir=file.parent) as work:
+        copies = copy_databases(state, Path(work))
+        draft = Path(work, "draft")
+        with tarfile.open(draft, "w:gz", compresslevel=1) as archive:
+            (Path(work) / MANIFEST).write_text(manifest.text(), encoding="utf-8")
+            archive.add(Path(work) / MANIFEST, MANIFEST)
+            for name in [name for name in FIRST if name in copies]:
+                archive.add(copies[name], name)
+            for path in sorted((state / BLOBS).glob("*/*")):
+                if not path.name.startswith("."):  # a draft
+                    with suppress(FileNotFoundError):  # past its retention
+                        archive.add(path, f"{BLOBS}/{path.parent.name}/{path.name}")
+            for name in [name for name in REST if name in copies]:
+                archive.add(copies[name], name)
+            for path in [*(state / name for name in SMALL_FILES), *sorted((state / SLICES).glob("*.json"))]:
+                if path.is_file():
+                    archive.add(path, str(path.relative_to(state)))
+        draft.chmod(PRIVATE_FILE)
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        draft.replace(file)
+    return manifest
+
+
+def needed_secrets(state: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the secrets that the configuration of the state needs."""
+    found = {path.stem: read_slice(state, path.stem) for path in (state / SLICES).glob("*.json")}
+    slices = {name: slice_ for name, slice_ in found.items() if slice_ is not None}
+    if not {"receive", "transform", "notify"} <= slices.keys():
+        return ()
+    return tuple(need.name for need in needs(slices, environ))
+
+
+def copy_databases(state: Path, target: Path) -> dict[str, Path]:
+    """Copy the SQLite files as they are at one moment; return the copies by name.
+
+    Raises CommandError for a damaged file, sqlite3.Error and OSError.
+    """
+    names = [name for name in (*FIRST, *REST) if (state / name).is_file() and (state / name).stat().st_size]
+    copies = {name: target / name for name in names}
+    with ExitStack() as stack:
+        readers = {name: stack.enter_context(closing(_open(state / name))) for name in names}
+        with ExitStack() as locks:
+            for name in names:
+                writer = locks.enter_context(closing(_open(state / name)))
+                writer.execute("BEGIN IMMEDIATE")
+            for reader in readers.values():
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        for name, reader in readers.items():
+            with closing(sqlite3.connect(copies[name])) as copy:
+                reader.backup(copy)
+                # One file each: the copy has no other process, and needs no log beside it.
+                copy.execute("PRAGMA journal_mode = DELETE")
+    for name, path in copies.items():
+        if damage := damage_of(path):
+            raise CommandError(f"{state / name} is damaged ({damage}). Nothing was written")
+    return copies
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+
+
+def read_backup(file: Path, target: Path) -> Manifest:
+    """Unpack the backup into an empty folder. Raises CommandError and OSError."""
+    try:
+        with tarfile.open(file, "r:gz") as archive:
+            archive.extractall(target, filter="data")
+        document = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
+    except (tarfile.TarError, zlib.error, EOFError, ValueError, FileNotFoundError) as error:
+        rule = "must be a whole backup that `hookchain backup` wrote"
+        raise CommandError(f"{file}: {rule}; got another file, or a part of one") from error
+    if value_at(document, "version") != VERSION:
+        raise CommandError(f"{file}: a newer Hookchain wrote it. Use that version")
+    (target / MANIFEST).unlink()
+    for path in (target, *target.rglob("*")):
+        path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+    for name in (*FIRST, *REST):
+        if damage := damage_of(target / name):
+            raise CommandError(f"{file}: {name} in it is damaged ({damage})")
+        if (target / name).is_file():
+            with closing(sqlite3.connect(target / name)) as database:
+                require_known_version(database, name)
+    return Manifest(float(document["created_at"]), tuple(map(str, document["secrets"])))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The unfinished work of a state: keys of deliveries, and the ids of events that are not routed yet."""
+
+    deliveries: frozenset[str]
+    events: frozenset[str]
+
+
+def waiting_in(state: Path) -> Waiting:
+    """Return what waits in a state that nothing runs on. Raises sqlite3.Error."""
+    deliveries, events = set(), set()
+    for _, topic, document in _messages(state):
+        if topic == "events":
+            events.add(str(document.get("id", ""))[:EVENT_ID_CHARACTERS])
+        elif topic == "deliveries":
+            deliveries.add(str(document.get("id", "")))
+    final = {key for key, _, row_state in _rows(state) if row_state in ledger_rules.FINAL}
+    waiting = {key for key, _, row_state in _rows(state) if row_state not in {*ledger_rules.FINAL, ledger_rules.HELD}}
+    return Waiting(frozenset(waiting | deliveries - final), frozenset(events))
+
+
+def repeated_in(old: Path, restored: Path, waiting: Waiting) -> int | None:
+    """Return how many deliveries that wait in the restored state were made in the old one; None if nobody knows."""
+    try:
+        done = {(key, event) for key, event, row_state in _rows(old) if row_state in _MADE}
+        known = {key for key, _, row_state in _rows(restored) if row_state in ledger_rules.FINAL}
+    except sqlite3.Error:
+        return None
+    if not (old / LEDGER).is_file():
+        return None
+    return sum(
+        key in waiting.deliveries or (event[:EVENT_ID_CHARACTERS] in waiting.events and key not in known)
+        for key, event in done
+    )
+
+
+_MADE: Final = frozenset({ledger_rules.DELIVERED, ledger_rules.MERGED})
+
+
+def missing_events(old: Path, restored: Path) -> int | None:
+    """Return how many events of the old state are not in the restored one; None if nobody knows."""
+    try:
+        with closing(sqlite3.connect(old / JOURNAL)) as journal:
+            journal.execute("ATTACH ? AS restored", (str(restored / JOURNAL),))
+            statement = "SELECT count(*) FROM events WHERE id NOT IN (SELECT id FROM restored.events)"
+            (count,) = journal.execute(statement).fetchone()
+    except sqlite3.Error:
+        return None
+    return int(count)
+
+
+def _rows(state: Path) -> list[tuple[str, str, str]]:
+    """Return key, event and state of each delivery."""
+    if not (state / LEDGER).is_file():
+        return []
+    with closing(sqlite3.connect(state / LEDGER)) as ledger:
+        return ledger.execute("SELECT key, event_id, state FROM deliveries").fetchall()
+
+
+def _messages(state: Path) -> Iterator[tuple[int, str, JsonObject]]:
+    """Yield id, topic and document of each message on the bus."""
+    if not (state / BUS).is_file():
+        return
+    with closing(sqlite3.connect(state / BUS)) as bus:
+        for number, topic, content in bus.execute("SELECT id, topic, content FROM message"):
+            document = message_json(base64.b64decode(content_of(content).get("data", "")))
+            yield number, topic.rpartition("/")[2], mapping_at(document)
+
+
+def forgotten_since(old: Path, created_at: float) -> list[JsonObject]:
+    """Return what `hookchain forget` has erased in the old state since then, oldest first."""
+    return [each for each in read_forgotten(old) if isinstance(at := each.get("at"), float) and at > created_at]
+
+
+def drop_messages(state: Path, events: Sequence[str]) -> None:
+    """Delete the bus's messages of these events. Raises sqlite3.Error."""
+    found = [
+        (number,)
+        for number, _, document in _messages(state)
+        if str((event_in(document) or {}).get("id", ""))[:EVENT_ID_CHARACTERS] in events
+    ]
+    if found:
+        with closing(sqlite3.connect(state / BUS)) as bus, bus:
+            bus.executemany("DELETE FROM owed WHERE message = ?", found)
+            bus.executemany("DELETE FROM message WHERE id = ?", found)
+
+
+def pause(state: Path, manifest: Manifest, now: float) -> None:
+    """Let nothing be delivered from the state until `hookchain resume --all`."""
+    document: JsonObject = {"backup_at": manifest.created_at, "restored_at": now}
+    path = state / PAUSE_FILE
+    path.write_text(to_json(document), encoding="utf-8")
+    path.chmod(PRIVATE_FILE)
+
+
+def put_in_place(restored: Path, state: Path, aside: Path) -> None:
+    """Make the restored folder the state folder, and keep the old one as `aside`, unless it has only the lock."""
+    if any(path.suffix == ".db" for path in state.iterdir()):
+        state.replace(aside)
+    else:
+        shutil.rmtree(state)
+    restored.replace(state)

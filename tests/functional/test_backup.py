@@ -1,0 +1,166 @@
+"""`hookchain backup` and `restore`: what waited is delivered, and nothing that the backup knew as delivered."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.functional.test_serve import CONFIG, ENVIRON, Receiver, crm, send, wait_for_message
+from tests.processes import ROOT, wait_for
+from tests.stack import Stack, running
+
+__all__ = ["crm"]
+
+TWO: Final = (
+    CONFIG.replace("to: crm", "to: [crm, later]")
+    + """\
+  later:
+    webhook: {url: "http://127.0.0.1:PORT/later", allow_private: true}
+    retry: [1s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s, 5s]
+"""
+)
+RATE: Final = 50.0
+
+
+def hookchain(state: Path, *arguments: str) -> str:
+    config = str(state.parent / "hookchain.yaml")
+    environ = {**os.environ, **ENVIRON, "HOOKCHAIN_STATE": str(state), "HOOKCHAIN_CONFIG": config}
+    command = [sys.executable, "-m", "deploy.cli", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def send_some(stack: Stack, numbers: range) -> None:
+    """Send an event for each number, RATE a second."""
+    begun = time.monotonic()
+    for at, number in enumerate(numbers):
+        time.sleep(max(0.0, begun + at / RATE - time.monotonic()))
+        assert send(f"{stack.url}/shop", number) == 200
+
+
+def stop(stack: Stack, folder: Path) -> None:
+    os.kill(stack.pid, signal.SIGTERM)
+    wait_for_message(folder, "Stopped")
+
+
+def delivered_in(file: Path, folder: Path) -> set[tuple[str, int]]:
+    """Return what the backup knows as delivered: path and number."""
+    with tarfile.open(file) as archive:
+        archive.extractall(folder, filter="data")
+    with closing(sqlite3.connect(folder / "journal.db")) as journal:
+        bodies = journal.execute("SELECT id, document FROM bodies JOIN events ON events.seq = event_seq").fetchall()
+    numbers = {event: json.loads(document)["data"]["id"] for event, document in bodies}
+    with closing(sqlite3.connect(folder / "ledger.db")) as ledger:
+        rows = ledger.execute("SELECT destination, event_id FROM deliveries WHERE state = 'delivered'").fetchall()
+    paths = {"crm": "/in", "later": "/later"}
+    return {(paths[destination], numbers[event]) for destination, event in rows if event in numbers}
+
+
+def numbers_in(text: str, pattern: str) -> list[int]:
+    found = re.search(pattern, text)
+    assert found, text
+    return [int((each or "0").replace(",", "")) for each in found.groups()]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_under_load_what_waited_is_delivered_and_nothing_that_the_backup_knew_goes_out_again(
+    tmp_path: Path, crm: Receiver
+) -> None:
+    config = TWO.replace("PORT", str(crm.server_address[1]))
+    state, kept, file = tmp_path / "state", tmp_path / "kept", tmp_path / "monday.backup"
+    crm.failing = "/later"
+    with running(tmp_path, config, ENVIRON, serves=True) as stack:
+        send_some(stack, range(100))
+        sending = threading.Thread(target=send_some, args=(stack, range(100, 400)))
+        sending.start()
+        time.sleep(3.0)
+        assert "It has no secret. A restore needs these: shop-key" in hookchain(state, "backup", str(file))
+        sending.join()
+        crm.failing = ""
+        send_some(stack, range(400, 1_400))
+        hookchain(state, "resume", "later")
+        wait_for(lambda: len({*crm.taken}) == 2 * 1_400)
+        stop(stack, tmp_path)
+    before = list(crm.taken)
+    known = delivered_in(file, tmp_path / "unpacked")
+    assert len(known) > 100
+    shutil.copytree(state, kept)
+    shutil.rmtree(state)
+
+    said = hookchain(state, "restore", str(file))
+    print(said)
+    waiting, unrouted = numbers_in(said, r"It will make ([\d,]+) deliver\w+(?: and those of ([\d,]+) event)?")
+    assert f"up to {waiting:,}" in said
+    with running(tmp_path, config, ENVIRON, serves=True) as stack:
+        assert send(f"{stack.url}/shop", 9_000) == 200
+        time.sleep(2.0)
+        assert crm.taken == before
+        assert "hookchain resume --all" in hookchain(state, "status")
+        hookchain(state, "resume", "--all")
+        wait_for(lambda: {("/in", 9_000), ("/later", 9_000)} <= {*crm.taken})
+        hookchain(state, "resume", "later")
+        wait_for(lambda: len({*crm.taken[len(before) :]}) >= waiting + 2)
+        time.sleep(3.0)
+        stop(stack, tmp_path)
+    again = crm.taken[len(before) :]
+    made = {*again} - {("/in", 9_000), ("/later", 9_000)}
+    assert len(again) == len({*again})
+    assert not made & known
+    assert waiting <= len(made) <= waiting + 2 * unrouted
+
+    said = hookchain(kept, "restore", str(file))
+    print(said)
+    [repeated] = numbers_in(said, r"Of these, ([\d,]+) were made after the backup")
+    assert repeated == len(made & {*before})
+    assert re.search(r"1,\d\d\d events arrived after the backup", said)
+
+
+def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, crm: Receiver) -> None:
+    state, file = tmp_path / "state", tmp_path / "monday.backup"
+    crm.failing = "/in"
+    with running(tmp_path, TWO.replace("PORT", str(crm.server_address[1])), ENVIRON, serves=True) as stack:
+        for number in (1, 2):
+            assert send(f"{stack.url}/shop", number) == 200
+        wait_for(lambda: {("/later", 1), ("/later", 2)} <= {*crm.taken})
+        hookchain(state, "backup", str(file))
+        hookchain(state, "forget", "--where", "data.id == `1`", "--yes")
+        stop(stack, tmp_path)
+    said = hookchain(state, "restore", str(file))
+    assert re.search("Forgotten again, as at .*: 1 event: ", said)
+    assert re.search(r"The old state is kept in .*/state\.before-", said)
+    assert file.stat().st_mode & 0o777 == 0o600
+    for path in (each for each in state.rglob("*.db") if each.name in {"journal.db", "ledger.db", "bus.db"}):
+        with closing(sqlite3.connect(path)) as database:
+            assert not [line for line in database.iterdump() if '"id":1}' in line], path
+    crm.failing = ""
+    with running(tmp_path, TWO.replace("PORT", str(crm.server_address[1])), ENVIRON, serves=True) as stack:
+        hookchain(state, "resume", "--all")
+        hookchain(state, "resume", "crm")
+        wait_for(lambda: ("/in", 2) in crm.taken)
+        stop(stack, tmp_path)
+    assert ("/in", 1) not in crm.taken
+
+
+@pytest.mark.parametrize("content", [b"", b"not a backup", gzip.compress(b"half of one" * 99)[:-9]])
+def test_another_file_is_rejected_and_the_state_stays(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "ledger.db").touch()
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(AssertionError, match="must be a whole backup that `hookchain backup` wrote"):
+        hookchain(tmp_path / "state", "restore", str(tmp_path / "file"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "state"]

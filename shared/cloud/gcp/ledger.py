@@ -290,26 +290,8 @@ OLD_HELD: Final = "disabled"
 DELIVERIES_AT_ONCE: Final = 1_000
 """An event has one a route and destination, which are some, and one an endpoint, which may be many."""
 
-_WRITTEN: Final = (
-    "key",
-    "event_id",
-    "route",
-    "destination",
-    "state",
-    "fence",
-    "generation",
-    "attempt_number",
-    "retry_at",
-    "reason",
-    "answer",
-    "created_at",
-    "updated_at",
-    "payload_hash",
-    "lease_until",
-    "crashes",
-    "unknown_count",
-)
 _SELDOM: Final = ("group", "merged", "slot_at", "undelivered_since")
+_WRITTEN: Final = tuple(name for name in LedgerRow._fields if name not in {"message", "replays", "attempts", *_SELDOM})
 _ADDED: Final[JsonObject] = {"unknown_count": 0, "group": "", "merged": 0, "slot_at": 0.0, "undelivered_since": 0}
 """What a document may lack: it is of an earlier version, or of a delivery that has the default."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)

@@ -197,27 +197,8 @@ _COLUMN_NAMES: Final = {"group": "group_id"}
 _EMPTY_LIST: Final = "[]"
 """The JSON text in the columns `replays` and `attempts` of most rows. It is not parsed."""
 
-_NEW_FIELDS: Final = (
-    "key",
-    "event_id",
-    "route",
-    "destination",
-    "state",
-    "fence",
-    "generation",
-    "attempt_number",
-    "retry_at",
-    "reason",
-    "answer",
-    "created_at",
-    "updated_at",
-    "message",
-    "payload_hash",
-    "lease_until",
-    "crashes",
-    "group",
-    "merged",
-)
+_DEFAULTED_FIELDS: Final = frozenset({"unknown_count", "replays", "slot_at", "undelivered_since", "attempts"})
+_NEW_FIELDS: Final = tuple(name for name in LedgerRow._fields if name not in _DEFAULTED_FIELDS)
 """The fields that a new row is written with, and an empty `replays`. The others have the defaults of their columns."""
 _SETTLED_FIELDS: Final = (
     "state",

@@ -232,6 +232,11 @@ def _markup(value: object, *_: object, **__: object) -> float:
     return escaped_size(value)
 
 
+def _escaped_again(value: object, *_: object, **__: object) -> float:
+    """Bound a filter that escapes markup too."""
+    return escaped_size(str(value) if isinstance(value, Markup) else value)
+
+
 def _cased(value: object, *_: object, **__: object) -> float:
     """A letter such as ΐ has three capitals."""
     return text_size(value) * (1 if isinstance(value, str) and value.isascii() else 3)
@@ -393,7 +398,8 @@ FILTERS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("attr", "d", "default", "first", "last", "max", "min"), _existing),
     **dict.fromkeys(("map", "reject", "rejectattr", "select", "selectattr"), _existing),
     **dict.fromkeys(("oneline", "string", "striptags", "trim"), _text),
-    **dict.fromkeys(("e", "escape", "forceescape"), _markup),
+    **dict.fromkeys(("e", "escape"), _markup),
+    "forceescape": _escaped_again,
     **dict.fromkeys(("capitalize", "lower", "title", "upper"), _cased),
     **dict.fromkeys(("sort", "unique"), _items),
     **dict.fromkeys(("dictsort", "groupby", "items"), _new_items),

@@ -134,7 +134,7 @@ def test_a_chat_that_does_not_answer_has_no_message_four_times_and_the_operator_
 
 @pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
 def test_what_waits_for_an_open_breaker_costs_about_a_write_each_hour(has_delays: bool) -> None:
-    posts = hourly(100)
+    posts = hourly(50)
     result = run_outage(Scenario(hook(), posts, back_at=BACK_AT, has_delays=has_delays))
     assert_each_arrived_once(result, posts)
     assert result.writes <= 1.5 * (BACK_AT / HOUR) * len(posts)

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import hypothesis
@@ -132,6 +133,12 @@ def _nothing_of_the_checkouts_user(monkeypatch: pytest.MonkeyPatch, tmp_path_fac
     nothing = tmp_path_factory.getbasetemp() / "nothing"
     monkeypatch.setenv("HOOKCHAIN_STATE", str(nothing / "state"))
     monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(nothing / "env"))
+
+
+@pytest.fixture
+def quick_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let calls that are repeated after a moment be repeated at once."""
+    monkeypatch.setattr("shared.time_bound.random", SimpleNamespace(uniform=lambda *_: 0.0))
 
 
 @pytest.fixture(scope="session")

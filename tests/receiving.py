@@ -1,7 +1,9 @@
 """A source as an operator writes it, compiled and run over fakes: what a test sends goes through the real decision."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +15,7 @@ from shared.errors import HookchainError
 from shared.event import Event
 from shared.fetch import Fetched
 from shared.http import Reply, Request
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.secrets import split_values
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
@@ -24,6 +26,12 @@ from tests.fakes.secrets import FakeSecrets
 
 NAME = "hook"
 URL = f"https://hooks.example.com/{NAME}"
+
+
+@cache
+def _compiled(source: str) -> JsonObject:
+    """Return the slice of receive with that source, given as JSON. Tests send much to few sources."""
+    return compile_config(ConfigFile("test", Path(), {"sources": {NAME: json.loads(source)}}))["receive"]
 
 
 class PublishedSecrets:
@@ -54,10 +62,9 @@ class Receiving:
         self.fetch = FakeFetch({url: Fetched(200, (), content) for url, content in self.fetched.items()})
         parts = urlsplit(self.url)
         public = parts._replace(query="").geturl()
-        slices = compile_config(ConfigFile("test", Path(), {"sources": {NAME: {"public_url": public, **self.source}}}))
         clock = FakeClock(self.now)
         receiver = Receiver(
-            read_sources(slices["receive"]),
+            read_sources(_compiled(json.dumps({"public_url": public, **self.source}))),
             PublishedSecrets(self.secrets) if self.weak_allowed else FakeSecrets(dict(self.secrets)),
             self.bus,
             FakeBlobs(),

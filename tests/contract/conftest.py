@@ -37,6 +37,10 @@ DATABASES: Final = {"bodies_apart": "firestore", "dynamo_bodies_apart": "npm_dyn
 """The databases of the journals that keep bodies apart."""
 
 
+@pytest.fixture(autouse=True)
+def _quick_back_off(quick_back_off: None) -> None: ...
+
+
 @pytest.fixture(scope="session")
 def _npm_store(node_package: Callable[[str], Path]) -> Iterator[Store]:
     with npm_store(node_package("@firestore-emulator/server")) as store:

@@ -128,11 +128,17 @@ def begin_group(program: str) -> "subprocess.Popen[str]":
     return process
 
 
+def wait_for_end(process: "subprocess.Popen[str]") -> threading.Thread:
+    """Wait for it in a thread: until its parent has taken note of its end, a process is there."""
+    waiting = threading.Thread(target=process.wait)
+    waiting.start()
+    return waiting
+
+
 def test_the_reaper_ends_what_is_left_and_removes_its_folder(tmp_path: Path) -> None:
     (tmp_path / "sockets").mkdir()
     left, taken_back = begin_group(FOREVER), begin_group(FOREVER)
-    waiting = threading.Thread(target=left.wait)  # until its parent has taken note of it, it is there
-    waiting.start()
+    waiting = wait_for_end(left)
     with ReaperLink(tmp_path / "sockets") as link:
         link.watch(left.pid)
         link.watch(taken_back.pid)
@@ -147,6 +153,7 @@ def test_the_reaper_ends_what_is_left_and_removes_its_folder(tmp_path: Path) -> 
 
 def test_a_reaper_that_is_killed_is_replaced_by_one_that_knows_the_groups(tmp_path: Path) -> None:
     groups = [begin_group(FOREVER) for _ in range(3)]
+    waiting = [wait_for_end(group) for group in groups]
     with ReaperLink(tmp_path / "sockets") as link:
         link.watch(groups[0].pid)
         link._process.kill()
@@ -154,7 +161,9 @@ def test_a_reaper_that_is_killed_is_replaced_by_one_that_knows_the_groups(tmp_pa
         link.watch(groups[1].pid)
         link.require_reaper()
         link.watch(groups[2].pid)
-    assert [each.wait(PATIENCE_SECONDS) for each in groups] == [-signal.SIGTERM] * 3
+    for each in waiting:
+        each.join(PATIENCE_SECONDS)
+    assert [each.returncode for each in groups] == [-signal.SIGTERM] * 3
 
 
 def test_a_process_that_ignores_sigterm_is_killed() -> None:

@@ -321,6 +321,7 @@ async def test_after_an_hour_such_a_delivery_counts_its_attempts_so_that_it_ends
 
 async def test_a_suspect_whose_attempt_hangs_delays_no_other_suspect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("functions.notify.attempt.SUSPECT_SECONDS", SUSPECT_SECONDS / 100)
+    monkeypatch.setattr("shared.outgoing.gate.NEW_SECONDS", 0.01)
     world = World()
     await world.begin(2)
     for task in world.tasks:
@@ -403,9 +404,10 @@ async def test_a_store_of_grants_that_fails_is_temporary_and_leaves_no_place_tak
 @pytest.mark.parametrize("queued", [1, 6])
 @pytest.mark.parametrize("rate", [(1, 1.0), (1, 5.0), (100, 1.0)])
 async def test_a_clock_that_is_set_back_by_an_hour_makes_no_delivery_wait_for_longer(
-    rate: tuple[int, float], queued: int
+    rate: tuple[int, float], queued: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The demand grew beyond what a float holds, so that each delivery failed until the hour was over."""
+    monkeypatch.setattr("functions.notify.waiting.caps.PATIENCE_SECONDS", 0.01)
     clock, grants = FakeClock(), FakeGrants()
     caps, settings = Caps(lambda: grants, clock), configured(rate=rate)
     for number in range(queued):

@@ -75,6 +75,7 @@ async def test_a_batch_of_which_one_request_is_rejected_is_not_confirmed() -> No
             await made.publish("events", [BusMessage(b"x")] * 1_200)
 
 
+@pytest.mark.usefixtures("quick_back_off")
 @pytest.mark.parametrize("status", sorted(PASSING_STATUSES))
 async def test_what_is_rejected_for_a_moment_is_sent_again(status: int) -> None:
     """A sender that is told 503 may never send again."""
@@ -83,6 +84,7 @@ async def test_what_is_rejected_for_a_moment_is_sent_again(status: int) -> None:
     assert counts == [1, 1, 1]
 
 
+@pytest.mark.usefixtures("quick_back_off")
 @pytest.mark.parametrize(("status", "times"), [(503, 3), (400, 1), (401, 1), (404, 1)])
 async def test_what_goes_on_being_rejected_is_not_confirmed(status: int, times: int) -> None:
     async with bus(status) as (made, counts):

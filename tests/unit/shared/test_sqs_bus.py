@@ -73,6 +73,7 @@ async def test_the_largest_message_goes_alone_and_a_larger_one_is_not_sent() -> 
     assert server.counts == [1, 1]
 
 
+@pytest.mark.usefixtures("quick_back_off")
 @pytest.mark.parametrize(
     ("status", "code"), [(500, "InternalFailure"), (503, "ServiceUnavailable"), (400, "RequestThrottled")]
 )
@@ -93,6 +94,7 @@ async def test_of_a_request_only_what_was_not_taken_is_sent_again() -> None:
     assert sorted(message.data for message in server.on(QUEUES["events"])) == [b"0", b"1", b"2"]
 
 
+@pytest.mark.usefixtures("quick_back_off")
 async def test_a_message_that_goes_on_being_rejected_is_not_confirmed() -> None:
     async with bus() as (made, server):
         server.failures = [["InternalError"]] * 3

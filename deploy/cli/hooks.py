@@ -163,7 +163,7 @@ def registration_of(
     waited: list[float] = []
 
     def show_wait(left: float) -> None:
-        if not waited:
+        if not waited or left > waited[-1]:  # at each place, a wait begins
             again = "You can press Ctrl-C and run the command again"
             print(f"{name}: waiting {left:.0f} s until every instance has the new secret. {again}.", file=sys.stderr)
         waited.append(left)

@@ -17,6 +17,7 @@ from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
 from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
 from functions.receive.diagnosis.signatures import Case, as_signed, holds, time_description
+from functions.receive.events import packed_field, packed_note
 from functions.receive.sender_address import sender_address
 from functions.receive.source import read_sources
 from shared.did_you_mean import did_you_mean
@@ -305,6 +306,8 @@ def _event_text(events: tuple[Event, ...], settings: JsonObject, note: str | Non
     [event] = events
     names = ("type", "action", "subject", "actor", "time")
     found = ", ".join(f"{name} {value}" for name in names if (value := getattr(event, name)))
+    if event.type == NO_TYPE and not settings.get("batch") and (field := packed_field(event.data)):
+        note = packed_note(field)
     if note:
         return f"{found}; {note}"
     is_missing = event.type == NO_TYPE and "type" in settings

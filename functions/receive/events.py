@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from functions.receive import admission
 from functions.receive.source import SignedFacts, Source, choices_within
-from shared import errors, http, limits, logs, times
+from shared import errors, http, limits, times
 from shared.base64_text import base64_text
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text, event_id
 from shared.jsontext import Json, canonical, texts_json, to_json
@@ -32,6 +32,8 @@ RawParts = dict[str, str | None]
 MAX_WHOLE: Final = 1_024
 """The longest delivery id, in characters, that stands itself in the ids of its items. A longer one is hashed."""
 _FILE: Final = frozenset({"type", "size", "base64"})
+_USUAL_FIELDS: Final = frozenset({"body", "data", "event", "json", "message", "payload"})
+"""Fields in which senders put JSON."""
 _LIKE_JSON: Final = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\"])")
 """The beginning of an object, or of a list of objects, lists or texts."""
 
@@ -384,19 +386,21 @@ def note_on(source: Source, data: Json, events: Sequence[Event]) -> str | None:
     """Return what an operator may have expected otherwise of a request that is accepted; None if nothing."""
     if source.batch:
         return _no_batch(source.batch, data)
-    return _packed_json(data) if events[0].type == NO_TYPE else None
-
-
-def _packed_json(data: Json) -> str | None:
-    """Return that the data, in which no type was found, has JSON in a text field; None if it has none."""
-    if not isinstance(data, dict):
+    field = packed_field(data) if events[0].type == NO_TYPE else None
+    if field is None:
         return None
-    for name, text in data.items():
-        if isinstance(text, str) and _LIKE_JSON.match(text):
-            # A name that may hold more than a name is not logged.
-            field, path = (f"the field {name!r}", name) if logs.is_loggable_name(name) else ("a field", "FIELD")
-            return f"no type was found, and {field} holds JSON: set `unpack: data.{path}`"
-    return None
+    # A log line contains no part of a body, so any other name stays out of it.
+    return packed_note(field) if field in _USUAL_FIELDS else "no type was found, and a field holds JSON (`unpack`)"
+
+
+def packed_field(data: Json) -> str | None:
+    """Return the first field of the data that holds JSON as text; None if there is none."""
+    fields = data.items() if isinstance(data, dict) else ()
+    return next((name for name, text in fields if isinstance(text, str) and _LIKE_JSON.match(text)), None)
+
+
+def packed_note(field: str) -> str:
+    return f"no type was found, and the field {field!r} holds JSON: set `unpack: data.{field}`"
 
 
 def _no_batch(path: tuple[str, ...], body: Json) -> str | None:

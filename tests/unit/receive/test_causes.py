@@ -334,7 +334,7 @@ UNTYPED: Final = pytest.mark.parametrize(
             "no type was found, and the field 'payload' holds JSON: set `unpack: data.payload`",
         ),
         ("", PACKED, "no type was found, and the field 'payload' holds JSON: set `unpack: data.payload`"),
-        ("", "dGhlX3NlY3JldA9=%5B%7B%7D%5D", "no type was found, and a field holds JSON: set `unpack: data.FIELD`"),
+        ("", "canary=%5B%7B%7D%5D", "no type was found, and a field holds JSON (`unpack`)"),
         ("", "note=%5Burgent%5D&more=%7Bx%7D", ""),
         ("unpack: data.payload", PACKED, ""),
     ],
@@ -357,7 +357,8 @@ def test_explain_names_the_field_that_holds_json(settings: str, body: str, note:
     slices = compile_config(parse_config(config, "test.yaml", Path()))
     report = explain_receive(Request("POST", "/s", "", (FORM,), body.encode()), slices["receive"], {}, NOW)
     [text] = [check.text for check in report.stages[0].checks if check.name == "event"]
-    assert text.endswith(f"; {note}" if note else "")
+    named = note.replace("a field holds JSON (`unpack`)", "the field 'canary' holds JSON: set `unpack: data.canary`")
+    assert text.endswith(f"; {named}" if note else "")
 
 
 DIAGNOSED_SOURCES = """

@@ -59,8 +59,8 @@ def body_too_large(max_bytes: int) -> errors.Rejected:
     return errors.Rejected("body_too_large", f"the body is larger than {max_bytes} bytes")
 
 
-def json_reply(status: int, value: jsontext.JsonObject, *headers: tuple[str, str]) -> Reply:
-    return Reply(status, jsontext.to_json(value).encode(), (("content-type", "application/json"), *headers))
+def json_reply(value: jsontext.JsonObject) -> Reply:
+    return Reply(200, jsontext.to_json(value).encode())
 
 
 def problem(status: int, code: errors.ReplyCode | errors.ServerCode, title: str, *headers: tuple[str, str]) -> Reply:

@@ -63,7 +63,7 @@ async def answer(make_service: MakeService, head: Request, read_body: ReadBody) 
             raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
         await service.verify_push(head)
         if path == "/sweep":
-            return json_reply(200, {"published": await sweep(service, started)})
+            return json_reply({"published": await sweep(service, started)})
         body = await read_body(MAX_PUSH_BYTES)
         if path == "/dead-letters":
             await _keep(service, read_dead_letter(body, service.notifier.clock.now()), started)

@@ -356,7 +356,7 @@ def accepted_reply(accepted: Accepted, request: Request) -> Reply:
     elif len(accepted.events) == 1:
         reply = Reply(200, b'{"id":"%b"}' % accepted.events[0].id.encode())  # hex digits
     else:
-        reply = json_reply(200, {"ids": [event.id for event in accepted.events]})
+        reply = json_reply({"ids": [event.id for event in accepted.events]})
     if request.method == "GET":
         reply = reply._replace(headers=(*reply.headers, ("cache-control", "no-store")))
     return source.form.reply(request, reply) if source.form else reply

@@ -93,11 +93,11 @@ def _email(text: str) -> str:
     return text
 
 
-def within_bytes(value: Json, most: int, what: str = "must have") -> None:
+def within_bytes(value: Json, most: int) -> None:
     """Raises ValueError for a value that takes more bytes as JSON."""
     size = len(texts_json(value))
     if size > most:
-        raise ValueError(f"{what} at most {most} bytes as JSON; got {size}")
+        raise ValueError(f"must have at most {most} bytes as JSON; got {size}")
 
 
 Line = Annotated[str, AfterValidator(_line)]

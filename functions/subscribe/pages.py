@@ -86,9 +86,9 @@ async def _catalogue(service: Service, request: Request) -> Reply:
 
 
 @cache
-def portal_files(folder: Path = FOLDER) -> Mapping[str, Content]:
+def portal_files() -> Mapping[str, Content]:
     """Return the files by name."""
-    return {path.name: _content(path) for path in folder.glob("*") if path.suffix in TYPES and path.is_file()}
+    return {path.name: _content(path) for path in FOLDER.glob("*") if path.suffix in TYPES and path.is_file()}
 
 
 @cache

@@ -294,7 +294,7 @@ def gather(kept: Kept, *, is_merged: bool = True) -> None:
         frozen = GroupRecord().with_digest(DIGEST, moves, NOW)
         if is_merged:
             assert await ledger.merge_all([*moves.items()], NOW + 61, DIGEST_ID) == [True, True]
-            frozen = frozen.marked(NOW, is_merged=True)
+            frozen = frozen.merged(NOW)
         async with kept.state.records() as records:
             assert records
             await records.change(record_name(GROUP), NOW, lambda _: (None, KeptRecord(frozen.text(), NOW + 9e6)))

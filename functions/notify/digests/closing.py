@@ -268,7 +268,7 @@ class Closer:
         await self._publish(digest)
         answers = await self._ledger.merge_all(digest.members, self._clock.now(), digest.event_id)
         _raise_fault(answers)
-        await self._change_record(name, text, record.marked(self._clock.now(), is_merged=True).text())
+        await self._change_record(name, text, record.merged(self._clock.now()).text())
 
     async def _undelivered_until(self, name: str, text: str | None, record: GroupRecord, now: float) -> float | None:
         """Return until when later deliveries wait at least; None once the digest is final."""
@@ -282,7 +282,7 @@ class Closer:
         if row is None:
             if age > POSTPONE_SECONDS:  # its message is lost
                 await self._publish(digest)
-                await self._change_record(name, text, record.marked(now, is_merged=True).text())
+                await self._change_record(name, text, record.merged(now).text())
             return now
         if row.state in ledger_rules.FINAL:
             return None

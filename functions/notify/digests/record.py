@@ -53,9 +53,9 @@ class GroupRecord:
         frozen = Frozen(delivery.id, delivery.event.id, message, tuple(members.items()), now)
         return GroupRecord(self.number + 1, frozen)
 
-    def marked(self, published_at: float, is_merged: bool) -> "GroupRecord":
+    def merged(self, published_at: float) -> "GroupRecord":
         assert self.digest is not None
-        return replace(self, digest=replace(self.digest, published_at=published_at, is_merged=is_merged))
+        return replace(self, digest=replace(self.digest, published_at=published_at, is_merged=True))
 
     def text(self) -> str:
         if self.digest is None:

@@ -92,10 +92,10 @@ def _call(method: str) -> Callable[..., requests.Response]:  # type: ignore[expl
 _GUARDED: Final = GuardedRequests()
 
 
-def guard(package: str = "apprise") -> None:
-    """Let every module of the package that has been imported send through the current exchange."""
+def guard() -> None:
+    """Let every module of apprise that has been imported send through the current exchange."""
     for name, module in list(sys.modules.items()):
-        if name.startswith(f"{package}.") and getattr(module, "requests", None) is requests:
+        if name.startswith("apprise.") and getattr(module, "requests", None) is requests:
             module.requests = _GUARDED  # type: ignore[attr-defined] # it has one, as the line before says
 
 

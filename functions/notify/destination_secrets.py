@@ -41,9 +41,11 @@ def outcome_of_url_fault(name: str, error: errors.Permanent) -> Disabled:
 
 
 class DestinationSecrets:
-    def __init__(self, secrets: ports.Secrets, names: Sequence[str]) -> None:
+    """The secrets with these names. A setting that names no secret is None."""
+
+    def __init__(self, secrets: ports.Secrets, names: Sequence[str | None]) -> None:
         self._secrets = secrets
-        self._names = names
+        self._names = [name for name in names if name is not None]
 
     async def read(self) -> SecretValues:
         """Raises Temporary: with the code `secret_unusable` where the operator has to set a secret."""

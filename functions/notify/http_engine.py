@@ -31,7 +31,7 @@ from functions.notify.http_kind import (
     Response,
     SecretValues,
 )
-from shared import claim_check, credential_masks, errors, fetch, limits, logs, ports, time_bound
+from shared import claim_check, credential_masks, errors, fetch, limits, logs, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.outgoing import allowed_requests, authenticator
 
@@ -67,7 +67,7 @@ class HttpDestination:
         self,
         kind: HttpKind,
         settings: object,
-        secret_names: Sequence[str],
+        secret_names: Sequence[str | None],
         context: destination.Context,
         success_when: str | None = None,
         secrets: "AttemptSecrets | None" = None,
@@ -83,10 +83,9 @@ class HttpDestination:
         self._max_response_bytes = max_response_bytes
         self._kind = kind
         self._settings = settings
-        self._blobs = context.blobs
-        self._deadlines = time_bound.Deadlines()
         self._bound: type[AbstractContextManager[None]] = bounded_texts.bounded_templates if is_bounded else nullcontext
-        self._secrets: AttemptSecrets = secrets or destination_secrets.DestinationSecrets(context.secrets, secret_names)
+        own_secrets = destination_secrets.DestinationSecrets(context.secrets, secret_names)
+        self._attempts = TimedAttempts(context, secrets or own_secrets)
         self._sender = HttpSender(context)
         self._failure_in = _failure_in(success_when)
         self._name = name
@@ -101,9 +100,7 @@ class HttpDestination:
             verify_size(request)
             return request
 
-        return await attempt_in_time(
-            self._secrets, self._blobs, self._deadlines, delivery, attempt, prepare, self._sent
-        )
+        return await self._attempts.make(delivery, attempt, prepare, self._sent)
 
     async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
         """Return the outcome. Raises Permanent, and Temporary, also for a secret that no request can carry."""
@@ -198,33 +195,39 @@ class AttemptSecrets(Protocol):
     async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome: ...
 
 
-async def attempt_in_time(
-    store: AttemptSecrets,
-    blobs: ports.Blobs | None,
-    deadlines: time_bound.Deadlines,
-    delivery: Delivery,
-    attempt: destination.Attempt,
-    prepare: Callable[[Delivery, SecretValues], Prepared],
-    send: Callable[[Prepared, float, SecretValues], Awaitable[Outcome]],
-) -> Outcome:
-    """Read the secrets and the event's large body, prepare the request, and send it by the attempt's deadline.
+class TimedAttempts:
+    """The attempts of a destination, each of which ends by its deadline."""
 
-    `send` gets the deadline, a time of the event loop. Raises Temporary where nothing was sent, and Permanent.
-    """
-    deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
-    secrets = destination_secrets.NO_SECRETS
-    try:
-        secrets = await deadlines.wait(store.read(), deadline)
-        if delivery.event.dataref is not None:
-            event = await deadlines.wait(claim_check.checked_out(delivery.event, blobs), deadline)
-            delivery = replace(delivery, event=event)
-        outcome = await send(prepare(delivery, secrets), deadline, secrets)
-    except TimeoutError as error:
-        spent = f"the attempt's {attempt.timeout_seconds:g} s were over before the request was sent"
-        raise errors.Temporary("attempt_timeout", spent) from error
-    except errors.Temporary as error:
-        outcome = store.outcome_of_fault(error)
-    return await store.unless_changed(_without_secrets(outcome, secrets), secrets)
+    def __init__(self, context: destination.Context, secrets: AttemptSecrets) -> None:
+        self._secrets = secrets
+        self._blobs = context.blobs
+        self._deadlines = time_bound.Deadlines()
+
+    async def make(
+        self,
+        delivery: Delivery,
+        attempt: destination.Attempt,
+        prepare: Callable[[Delivery, SecretValues], Prepared],
+        send: Callable[[Prepared, float, SecretValues], Awaitable[Outcome]],
+    ) -> Outcome:
+        """Read the secrets and the event's large body, prepare the request, and send it.
+
+        `send` gets the deadline, a time of the event loop. Raises Temporary where nothing was sent, and Permanent.
+        """
+        deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
+        secrets = destination_secrets.NO_SECRETS
+        try:
+            secrets = await self._deadlines.wait(self._secrets.read(), deadline)
+            if delivery.event.dataref is not None:
+                event = await self._deadlines.wait(claim_check.checked_out(delivery.event, self._blobs), deadline)
+                delivery = replace(delivery, event=event)
+            outcome = await send(prepare(delivery, secrets), deadline, secrets)
+        except TimeoutError as error:
+            spent = f"the attempt's {attempt.timeout_seconds:g} s were over before the request was sent"
+            raise errors.Temporary("attempt_timeout", spent) from error
+        except errors.Temporary as error:
+            outcome = self._secrets.outcome_of_fault(error)
+        return await self._secrets.unless_changed(_without_secrets(outcome, secrets), secrets)
 
 
 def outcome_of_network_fault(error: errors.Temporary) -> RetryLater:

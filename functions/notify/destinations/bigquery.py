@@ -201,8 +201,7 @@ class BigQueryDestination(HttpDestination):
 
     def __init__(self, settings: Settings, context: destination.Context) -> None:
         kind = cast("HttpKind", sys.modules[__name__])
-        names = [settings.secret] if settings.secret else []
-        super().__init__(kind, settings, names, context, max_response_bytes=MAX_ANSWER_BYTES)
+        super().__init__(kind, settings, [settings.secret], context, max_response_bytes=MAX_ANSWER_BYTES)
         self._table = settings
         self._batcher: batching.Batcher[_WaitingRow, _RowResult] = batching.Batcher(
             self._send_in_time,

@@ -138,10 +138,8 @@ class SheetDestination:
     dedupes_repeats = True
 
     def __init__(self, settings: Settings, context: destination.Context) -> None:
-        self._secrets = destination_secrets.DestinationSecrets(
-            context.secrets, [settings.secret] if settings.secret else []
-        )
-        self._blobs = context.blobs
+        secrets = destination_secrets.DestinationSecrets(context.secrets, [settings.secret])
+        self._attempts = http_engine.TimedAttempts(context, secrets)
         self._deadlines = time_bound.Deadlines()
         self._maker = RowMaker(settings)
         local_url = context.settings.sheets_url if settings.secret is None else None
@@ -161,9 +159,7 @@ class SheetDestination:
         def prepare(whole: Delivery, _: SecretValues) -> Row:
             return self._maker.row(whole.event, attempt.row_key, attempt.may_be_there)
 
-        return await http_engine.attempt_in_time(
-            self._secrets, self._blobs, self._deadlines, delivery, attempt, prepare, self._submit
-        )
+        return await self._attempts.make(delivery, attempt, prepare, self._submit)
 
     async def _submit(self, row: Row, deadline: float, secrets: SecretValues) -> Outcome:
         """Return the row's outcome. At the deadline, a row that still waits is withdrawn. Raises Temporary."""

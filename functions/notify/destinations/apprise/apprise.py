@@ -27,7 +27,7 @@ from functions.notify import http_kind
 from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets, outcome_of_url_fault
-from functions.notify.http_engine import UNREACHABLE_SECONDS, attempt_in_time
+from functions.notify.http_engine import UNREACHABLE_SECONDS, TimedAttempts
 from functions.notify.http_kind import MAX_RESPONSE_BYTES, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, choice_fault, rendered_choice
 from shared.config.rules import SecretName
@@ -37,7 +37,6 @@ from shared.errors import HookchainError, Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
 from shared.templating.template import is_template
-from shared.time_bound import Deadlines
 
 TYPES: Final = ("info", "success", "warning", "failure")
 
@@ -209,8 +208,7 @@ class AppriseDestination:
     def __init__(self, settings: Settings, context: Context) -> None:
         self._settings = settings
         self._context = context
-        self._secrets = DestinationSecrets(context.secrets, [settings.secret])
-        self._deadlines = Deadlines()
+        self._attempts = TimedAttempts(context, DestinationSecrets(context.secrets, [settings.secret]))
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         def prepare(whole: Delivery, secrets: SecretValues) -> _Prepared:
@@ -221,8 +219,7 @@ class AppriseDestination:
             with bounded_templates():
                 return _Prepared(url, scheme, message_of(whole, self._settings))
 
-        blobs = self._context.blobs
-        return await attempt_in_time(self._secrets, blobs, self._deadlines, delivery, attempt, prepare, self._send)
+        return await self._attempts.make(delivery, attempt, prepare, self._send)
 
     async def _send(self, prepared: _Prepared, deadline: float, secrets: SecretValues) -> Outcome:
         """Send the message in a thread. Raises Temporary."""

@@ -21,7 +21,7 @@ from functions.notify.destinations.document.markdown import START
 from functions.notify.google_calls import CallFailed, GoogleCalls
 from functions.notify.http_kind import OutgoingRequest, SecretValues
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate, checked_by
-from shared import errors, expressions, time_bound
+from shared import errors, expressions
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.event import view_of
@@ -122,11 +122,8 @@ class DocumentDestination:
 
     def __init__(self, settings: Settings, context: destination.Context) -> None:
         self._settings = settings
-        self._secrets = destination_secrets.DestinationSecrets(
-            context.secrets, [settings.secret] if settings.secret else []
-        )
-        self._blobs = context.blobs
-        self._deadlines = time_bound.Deadlines()
+        secrets = destination_secrets.DestinationSecrets(context.secrets, [settings.secret])
+        self._attempts = http_engine.TimedAttempts(context, secrets)
         share = SHARE if settings.append_to else SHARE_FOLDER
         self._docs = GoogleCalls(context, _auth(settings), "Google Docs", share)
         self._drive = GoogleCalls(context, _auth(settings), "Google Drive", share)
@@ -137,9 +134,7 @@ class DocumentDestination:
             with bounded_texts.bounded_templates():
                 return content_of(whole, self._settings, attempt.row_key, attempt.may_be_there)
 
-        return await http_engine.attempt_in_time(
-            self._secrets, self._blobs, self._deadlines, delivery, attempt, prepare, self._send
-        )
+        return await self._attempts.make(delivery, attempt, prepare, self._send)
 
     async def _send(self, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
         try:

@@ -148,7 +148,7 @@ class SqlDestination:
     def __init__(self, settings: Settings, context: destination.Context) -> None:
         self._settings = settings
         self._context = context
-        names = [name for name in (settings.url_secret, settings.password_secret) if name is not None]
+        names = (settings.url_secret, settings.password_secret)
         self._secrets = destination_secrets.DestinationSecrets(context.secrets, names)
         self._deadlines = time_bound.Deadlines()
         self._connected: _Connected | None = None

@@ -28,7 +28,7 @@ from deploy.platforms.choice import add_platform, is_local, open_platform, same_
 from deploy.platforms.platform import Platform
 from deploy.secrets import values as secret_values
 from deploy.secrets.backend import SecretBackend, StoredSecret
-from deploy.secrets.needs import Need, missing_effect, needs
+from deploy.secrets.needs import HOOK, Need, missing_effect, needs
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared.did_you_mean import did_you_mean
@@ -77,7 +77,8 @@ def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
     configuration, place = configured(options), platform.secrets()
     needed = needs(configuration.slices, configuration.environ, has_ses=platform.traits.has_ses)
     if is_local(options):
-        needed += _token_needs(configuration)
+        names = {need.name for need in needed}
+        needed += [token for token in _token_needs(configuration) if token.name not in names]
     found = place.find([need.name for need in needed])
     states = {need.name: _state(options, need, found.get(need.name)) for need in needed}
     if options.json:
@@ -309,7 +310,7 @@ def _token_needs(configuration: Configured) -> list[Need]:
     for name, source in mapping_at(configuration.document, "sources").items():
         token = value_at(source, "hook", "token")
         if isinstance(token, str):
-            uses.setdefault(token, []).append(f"hook of {name}")
+            uses.setdefault(token, []).append(f"{HOOK} {name}")
     return [Need(name, (), tuple(each), is_made_locally=False, is_optional=True) for name, each in uses.items()]
 
 

@@ -14,7 +14,7 @@ from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
 
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
 MAIL_SECRETS: Final = (email.API_KEY, SMTP_PASSWORD)
-HOOK: Final = "webhook of"
+HOOK: Final = "hook of"
 _PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destination", "hooks": HOOK}
 
 

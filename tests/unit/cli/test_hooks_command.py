@@ -592,13 +592,15 @@ def remembered_expiry(world: World) -> float:
     return row.expires_at
 
 
-def test_the_plan_names_the_token_that_renew_deploys_and_its_rights(world: World) -> None:
+def test_the_plan_and_the_list_of_secrets_name_the_token_that_renew_deploys(world: World, command: Command) -> None:
     assert "renews it" not in world("plan", "airtable", code=3)
     text = CONFIG.replace("at: appAbCdEfGhIjKlMn", "at: appAbCdEfGhIjKlMn, renew: true")
     world.config_file.write_text(text, encoding="utf-8")
     output = world("plan", "airtable", code=3)
     rights = "a personal access token with the scope webhook:manage"
     assert f"the function notify renews it with the token airtable-token, which is deployed: {rights}" in output
+    [line] = [line for line in command("secrets", "list", code=1).split("\n") if line.startswith("airtable-token")]
+    assert line.split()[1:5] == ["notify", "hook", "of", "airtable"]
 
 
 def test_a_hook_that_cannot_be_changed_is_replaced(world: World) -> None:

@@ -6,7 +6,6 @@ this done beside its rows. notify has a provider's token for the sources with `r
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
@@ -35,24 +34,6 @@ PUBLISHED: Final = "alerts:hooks"
 KEPT_SECONDS: Final = 60.0 * DAY_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """The request that renews a hook of a source.
-
-    secret   the name of the provider's token
-    urls     by the place of the hook, with `{id}` for its id
-    headers  with `{token}` for the token
-    expiry   the field of the answer that has the new expiry
-    """
-
-    secret: str
-    method: str
-    urls: Mapping[str, str]
-    headers: Mapping[str, str]
-    expiry: str
-    allow_private: bool
-
-
 class _Hook(NamedTuple):
     """A registered hook, and when it expires (Unix seconds)."""
 
@@ -65,29 +46,20 @@ class _Hook(NamedTuple):
         return f"{self.source} {self.at}"
 
 
-def read_expiring(slice_: JsonObject) -> dict[str, Renewal | None]:
-    """Return the sources whose hooks expire, as the compiler wrote them. None: nothing renews its hooks."""
-    return {
-        source: Renewal(
-            str(written["secret"]),
-            str(written["method"]),
-            {at: str(url) for at, url in mapping_at(written, "urls").items()},
-            {name: str(value) for name, value in mapping_at(written, "headers").items()},
-            str(written["expiry"]),
-            written["allow_private"] is True,
-        )
-        if written
-        else None
-        for source, written in mappings_at(slice_, "hooks").items()
-    }
-
-
 class HookExpiry:
-    """`alerts`: None if nobody gets any. `records` is called at first use."""
+    """`renewals`, by source, are the requests that renew its hooks, as the compiler wrote them:
+
+    secret   the name of the provider's token
+    urls     by the place of the hook, with `{id}` for its id
+    headers  with `{token}` for the token
+    expiry   the field of the answer that has the new expiry
+
+    One is empty where nothing renews the hooks. `alerts`: None if nobody gets any. `records` is called at first use.
+    """
 
     def __init__(
         self,
-        renewals: Mapping[str, Renewal | None],
+        renewals: Mapping[str, JsonObject],
         documents: Documents,
         fetch: Fetch,
         secrets: Secrets,
@@ -120,7 +92,7 @@ class HookExpiry:
         hooks = mappings_at(row, "hooks")
         now = self._clock.now()
         is_locked = (time_in(mapping_at(row, "lock"), "until") or 0.0) > now
-        renewal = None if is_locked else self._renewals[source]
+        renewal = {} if is_locked else self._renewals[source]
         soon = [at for at, hook in hooks.items() if 0 < _expires_at(hook) < now + RENEW_SECONDS]
         due = [at for at in soon if not hooks[at].get("stage")]  # the others are being created
         if document and renewal and due:
@@ -133,7 +105,7 @@ class HookExpiry:
                 await self._documents.write(PARTITION, source, text, document.version)
         return [_Hook(source, at, _expires_at(hook)) for at, hook in hooks.items() if _expires_at(hook)]
 
-    async def _renew(self, source: str, renewal: Renewal, at: str, id: str) -> float | None:
+    async def _renew(self, source: str, renewal: JsonObject, at: str, id: str) -> float | None:
         """Return the new expiry; None if the hook could not be renewed."""
         try:
             expires_at = await self._ask(renewal, at, id)
@@ -146,22 +118,27 @@ class HookExpiry:
         log("INFO", "webhook renewed", function="notify", source=source, detail=detail)
         return expires_at
 
-    async def _ask(self, renewal: Renewal, at: str, id: str) -> float:
+    async def _ask(self, renewal: JsonObject, at: str, id: str) -> float:
         """Return the new expiry. Raises HookchainError and ValueError."""
-        if at not in renewal.urls:
+        url = value_at(renewal, "urls", at)
+        if not isinstance(url, str):
             raise Permanent("request_rejected", "its place is not in the configuration any more")
-        token = (await self._secrets.values(renewal.secret))[0]
-        headers = tuple((name, value.format(token=token)) for name, value in renewal.headers.items())
-        url = renewal.urls[at].format(id=quote(id, safe=""))
-        answer = await self._fetch.fetch(
-            Outgoing(renewal.method, url, headers, may_repeat=True, allow_private=renewal.allow_private)
+        token = (await self._secrets.values(str(renewal["secret"])))[0]
+        headers = [(name, str(text).format(token=token)) for name, text in mapping_at(renewal, "headers").items()]
+        request = Outgoing(
+            str(renewal["method"]),
+            url.format(id=quote(id, safe="")),
+            tuple(headers),
+            may_repeat=True,
+            allow_private=renewal["allow_private"] is True,
         )
+        answer = await self._fetch.fetch(request)
         text = f"the provider answered {answer.status}"
         if answer.status == 429 or answer.status >= 500:
             raise Temporary("host_unavailable", text)
         if not 200 <= answer.status < 300:
             raise Permanent("request_rejected", text)
-        return unix_seconds(str(value_at(from_json(answer.body), renewal.expiry)))
+        return unix_seconds(str(value_at(from_json(answer.body), str(renewal["expiry"]))))
 
     async def _publish(self, expiring: list[_Hook]) -> None:
         """Publish an alert about each hook, once for each of its expiries. Raises Temporary."""

@@ -14,6 +14,7 @@ from functions.notify.read_destinations import read_destinations
 from functions.notify.waiting import caps, pauses, sweep
 from shared import ports, retention
 from shared.cloud import platform
+from shared.jsontext import mappings_at
 from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _beside(context: Context, alerts: "AlertPublisher | None") -> "Beside | None
     from functions.notify.waiting.beside import Beside, Task
 
     expiry = hook_expiry.HookExpiry(
-        hook_expiry.read_expiring(slice_or_exit("notify")),
+        mappings_at(slice_or_exit("notify"), "hooks"),
         platform.documents(settings()),
         context.fetch(),
         context.secrets,

@@ -9,9 +9,9 @@ import pytest
 from deploy.hooks.comparison import Remembered
 from deploy.hooks.registration import Row
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
-from functions.notify.hook_expiry import PARTITION, RENEW_SECONDS, SOON_SECONDS, HookExpiry, read_expiring
+from functions.notify.hook_expiry import PARTITION, RENEW_SECONDS, SOON_SECONDS, HookExpiry
 from shared.fetch import Fetched
-from shared.jsontext import JsonObject, mapping_at, value_at
+from shared.jsontext import JsonObject, mapping_at, mappings_at, value_at
 from shared.ports import DELIVERIES
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
@@ -45,7 +45,7 @@ class World:
         settings = AlertSettings(("people",), {}, {"people": frozenset()})
         self.row = Remembered("ach1", "https://x.example/rows", is_made=True, expires_at=self.clock.now() + left)
         self.expiry = HookExpiry(
-            read_expiring(compile_text(config)["notify"]),
+            mappings_at(compile_text(config)["notify"], "hooks"),
             self.documents,
             self.fetch,
             self.secrets,

@@ -5,7 +5,6 @@ import asyncio
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -23,7 +22,7 @@ from deploy.platforms.platform import Platform
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import route_types, routes_from
 from deploy.requests.wanted_hooks import wanted_hook
-from deploy.secrets.backend import BackendError, StoredSecret
+from deploy.secrets.backend import StoredSecret
 from deploy.secrets.values import joined
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
 from deploy.terminal.output import count_of, printable
@@ -32,7 +31,7 @@ from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.fetch import Fetch
-from shared.jsontext import Json, mappings_at
+from shared.jsontext import Json, mappings_at, value_at
 from shared.secrets import CACHE_SECONDS, variable_name
 
 DIFFERENT: Final = 3
@@ -174,17 +173,9 @@ def registration_of(
         print(text)
 
     return Registration(
-        HookApi(
-            name,
-            kind,
-            fetch,
-            token_of(call, hook.token),
-            hook.token,
-            url=hook.api or "",
-            allow_private=hook.allow_private,
-        ),
+        HookApi(name, kind, fetch, token_of(call, hook.token), hook.token, hook.api or "", hook.allow_private),
         wanted,
-        places_of(source),
+        hook.places,
         StoredSourceSecret(source.secret, call.platform),
         row,
         LOCAL_WAIT_SECONDS if call.platform.traits.is_local else CACHE_SECONDS,
@@ -192,11 +183,6 @@ def registration_of(
         show_wait,
         call.command_line("apply", name),
     )
-
-
-def places_of(source: SourceConfig) -> list[str]:
-    """Return the places of the source's hooks; an empty text for the only one of an account."""
-    return [*dict.fromkeys(source.hook.at)] or [""] if source.hook else []
 
 
 def token_of(call: Call, name: str) -> str:
@@ -247,16 +233,10 @@ class StoredSourceSecret:
         return found.set_at if found else None
 
     def _find(self) -> StoredSecret | None:
-        try:
-            return self.platform.secrets().find([self.name]).get(self.name)
-        except BackendError as fault:
-            raise CommandError(str(fault)) from fault
+        return self.platform.secrets().find([self.name]).get(self.name)
 
     def store(self, values: Sequence[str]) -> None:
-        try:
-            self.platform.secrets().write(self.name, joined(values), forget=False)
-        except BackendError as fault:
-            raise CommandError(str(fault)) from fault
+        self.platform.secrets().write(self.name, joined(values), forget=False)
 
 
 # Actions
@@ -275,13 +255,13 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
         if each not in allowed:
             _print_blocked(call, name, each)
     if not wanted and registration.api.kind.expiry:
-        async with _Locked(registration.row):
+        async with registration.row.locked():
             await registration.remember_expiries(differences)
     if not allowed:
         return NOT_DONE if wanted else DONE
     if not _is_confirmed(call, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
         return NOT_DONE
-    async with _Locked(registration.row):
+    async with registration.row.locked():
         if [each[:3] for each in await registration.plan()] != [each[:3] for each in differences]:
             raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
         for each in allowed:
@@ -301,7 +281,7 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
         print(f"{name} {at or registration.api.kind.title}: {'delete' if each.is_made else 'forget'} {each.url}")
     if not _is_confirmed(call, name, f"Remove {count_of(len(row.hooks), 'hook')} of {name}?"):
         return NOT_DONE
-    async with _Locked(row):
+    async with row.locked():
         for at in list(row.hooks):
             await registration.remove(at)
     return DONE
@@ -312,11 +292,7 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
 
     Raises CommandError and Temporary.
     """
-    chosen = {
-        name: source
-        for name, source in hooked_sources(call.configuration).items()
-        if source.secret == secret and not KINDS[str(source.provider)].is_account_signed
-    }
+    chosen = _sources_of(call, secret)
     if not chosen:
         return False
     fetch = cloud_platform.fetch(keeps=False)
@@ -330,10 +306,19 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
                 continue
             wanted = wanted_hook(call.configuration.slices["transform"], name, source, urls[0])
             registration = registration_of(_with_url(call, name, source, urls), name, source, fetch, row, wanted)
-            async with _Locked(row):
+            async with row.locked():
                 await registration.rotate((lambda: None) if is_rotated else store_new_value)
             is_rotated = True
     return is_rotated
+
+
+def _sources_of(call: Call, secret: str) -> dict[str, SourceConfig]:
+    """Return the sources whose hooks sign with the secret."""
+    return {
+        name: source
+        for name, source in hooked_sources(call.configuration).items()
+        if source.secret == secret and not KINDS[str(source.provider)].is_account_signed
+    }
 
 
 def _with_url(call: Call, name: str, source: SourceConfig, urls: Sequence[str]) -> Call:
@@ -344,7 +329,7 @@ def _with_url(call: Call, name: str, source: SourceConfig, urls: Sequence[str]) 
 
 async def lines_after_set(call: Call, secret: str, before: Sequence[str]) -> list[str]:
     """Return how to give the hooks that still sign with a value of before the new one."""
-    chosen = {name: source for name, source in hooked_sources(call.configuration).items() if source.secret == secret}
+    chosen = _sources_of(call, secret)
     rows = await _read_rows(call.platform) if chosen else {}
     lines = []
     for name, source in chosen.items():
@@ -357,7 +342,7 @@ async def lines_after_set(call: Call, secret: str, before: Sequence[str]) -> lis
 
 async def hooks_signing_with(call: Call, secret: str, values: Sequence[str]) -> list[str]:
     """Return the places of the hooks that still sign with one of these values of the secret."""
-    chosen = [name for name, source in hooked_sources(call.configuration).items() if source.secret == secret]
+    chosen = _sources_of(call, secret)
     rows = await _read_rows(call.platform) if chosen else {}
     found = [(name, at) for name in chosen for at in signs_with(name, rows.get(name, {}), values)]
     return [f"{name} {at}".rstrip() for name, at in found]
@@ -381,9 +366,10 @@ def deployed_lines(configuration: Configured, target: argparse.Namespace) -> lis
 
 
 def _is_missing(call: Call, name: str, source: SourceConfig, rows: Mapping[str, Mapping[str, Remembered]]) -> bool:
+    assert source.hook
     url = hook_url(call, name, source)
     registered = {at for at, each in rows.get(name, {}).items() if each.url == url and not each.stage}
-    return not registered.issuperset(places_of(source))
+    return not registered.issuperset(source.hook.places)
 
 
 def _unconfigured_lines(call: Call, rows: Mapping[str, Mapping[str, Remembered]]) -> list[str]:
@@ -425,17 +411,6 @@ ACTIONS: Final = {
 }
 
 
-class _Locked(AbstractAsyncContextManager[None]):
-    def __init__(self, row: Row) -> None:
-        self._row = row
-
-    async def __aenter__(self) -> None:
-        await self._row.lock()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._row.unlock()
-
-
 async def _planned(call: Call, name: str, registration: Registration) -> list[Difference]:
     """Compare the hooks and print what differs."""
     differences = await registration.plan()
@@ -445,14 +420,15 @@ async def _planned(call: Call, name: str, registration: Registration) -> list[Di
     globs = [each for each in route_types(routes) if is_glob(each)]
     if wanted.events is None and globs:
         print(f"  all event types, because {', '.join(globs)} may match any")
-    if _is_renewed(call, name):
+    if value_at(call.configuration.document, "sources", name, "hook", "renew") is True:
         api = registration.api
         print(f"  the function notify renews it with the token {api.token_name}, which is deployed: {api.kind.rights}")
     for each in differences:
         place = each.at or registration.api.kind.title
         reasons = "; ".join(each.reasons)
         equal = "nothing else differs" if each.unknown else "nothing differs"
-        print(f"  {place}: {printable(f'{_VERBS[each.action]}: {reasons}' if reasons else equal)}")
+        verb = "create another and delete this one" if each.action == "renew" else each.action
+        print(f"  {place}: {printable(f'{verb}: {reasons}' if reasons else equal)}")
         if each.unknown:
             print(f"  {place}: not known: {each.unknown}.")
             print("  If it is not, events are rejected. To replace the hook and its secret:")
@@ -464,28 +440,11 @@ async def _planned(call: Call, name: str, registration: Registration) -> list[Di
     return differences
 
 
-def _is_renewed(call: Call, name: str) -> bool:
-    hook = hooked_sources(call.configuration, name)[name].hook
-    return hook is not None and hook.renew
-
-
 def _renewal(call: Call, name: str, difference: Difference) -> str:
     """Return the commands that make a hook whose secret is known, and delete the one whose secret is not."""
     secret = mappings_at(call.configuration.document, "sources")[name]["secret"]
     rotate = f"    hookchain secrets rotate {secret} --random{call.where}"
     return f"    {call.command_line('apply', name)}\n{rotate}" if difference.is_foreign else rotate
-
-
-_VERBS: Final = {
-    "none": "",
-    "create": "create",
-    "change": "change",
-    "extend": "extend",
-    "renew": "create another and delete this one",
-    "finish": "finish",
-    "delete": "delete",
-    "forget": "forget",
-}
 
 
 def _is_allowed(call: Call, difference: Difference) -> bool:

@@ -170,7 +170,7 @@ class _Providers:
         api = HookApi(name, kind, self.fetch, token, hook.token, hook.api or "", hook.allow_private, {*values})
         fingerprints = [fingerprint(name, value) for value in values]
         states = []
-        for at in hook.at or [""]:
+        for at in hook.places:
             hooks = await api.hooks(at)
             row = remembered.get(at)
             difference = compare(kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)

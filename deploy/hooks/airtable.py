@@ -1,10 +1,9 @@
 """Airtable's webhooks of a base, which expire: https://airtable.com/developers/web/api/webhooks-overview"""
 
-from collections.abc import Iterator
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted
-from shared.jsontext import Json, objects_at, value_at
+from shared.jsontext import Json, JsonObject, value_at
 from shared.times import unix_seconds
 
 DATA_TYPE: Final = "tableData"
@@ -18,24 +17,20 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
     return {"enable": wanted.is_enabled} if operation == "change" else None
 
 
-def hooks(answer: Json) -> Iterator[Hook]:
-    """Yield the hooks. The answer to `create` does not repeat the URL."""
-    is_created = value_at(answer, "macSecretBase64") is not None
-    listed: Json = [answer] if is_created else value_at(answer, "webhooks")
-    if not isinstance(listed, list):
-        raise TypeError("no list of webhooks")
-    for each in objects_at(listed):
-        is_active = is_created or (each["isHookEnabled"] is True and each["areNotificationsEnabled"] is True)
-        expires_at = each.get("expirationTime")
-        error = value_at(each, "lastNotificationResult", "error", "message")
-        yield Hook(
-            id=str(each["id"]),
-            url=str(each.get("notificationUrl") or ""),
-            events=None,
-            inactive="" if is_active else "its notifications are disabled",
-            expires_at=unix_seconds(str(expires_at)) if expires_at else None,
-            note=f"its last delivery failed: {error}" if error else "",
-        )
+def hook(each: JsonObject) -> Hook:
+    """Return the hook. The answer to `create`, which has the secret, does not repeat the URL."""
+    is_created = "macSecretBase64" in each
+    is_active = is_created or (each["isHookEnabled"] is True and each["areNotificationsEnabled"] is True)
+    expires_at = each.get("expirationTime")
+    error = value_at(each, "lastNotificationResult", "error", "message")
+    return Hook(
+        id=str(each["id"]),
+        url=str(each.get("notificationUrl") or ""),
+        events=None,
+        inactive="" if is_active else "its notifications are disabled",
+        expires_at=unix_seconds(str(expires_at)) if expires_at else None,
+        note=f"its last delivery failed: {error}" if error else "",
+    )
 
 
 KIND: Final = HookKind(
@@ -51,7 +46,8 @@ KIND: Final = HookKind(
         "delete": "DELETE {at}/{id}",
     },
     body=body,
-    hooks=hooks,
+    hook=hook,
+    listed=("webhooks",),
     event=lambda _: None,
     secret=lambda answer: str(value_at(answer, "macSecretBase64") or ""),
     is_fixed=True,

@@ -1,7 +1,6 @@
 """Requests to a provider's API for hooks, over the guarded HTTP client."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
@@ -13,7 +12,7 @@ from shared.base64_text import base64_text
 from shared.credential_masks import masked
 from shared.errors import HookchainError, Unanswered
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.jsontext import Json, from_json, texts_json, value_at
+from shared.jsontext import Json, from_json, objects_at, texts_json, value_at
 from shared.times import unix_seconds
 
 PAGE_SIZE: Final = 100
@@ -65,36 +64,38 @@ class HookApi:
         """Return all hooks at the place. Raises CommandError."""
         found: list[Hook] = []
         for page in range(1, MAX_PAGES + 1):
-            path = self._path("list", at, "")
             query = f"?per_page={PAGE_SIZE}&page={page}" if self.kind.is_paged else ""
-            answer = await self._ask("list", at, f"{path}{query}", self.kind.body("list", Wanted(self.name, "")))
+            answer = await self._ask("list", at, Wanted(self.name, ""), query)
             if self.kind.has_more(answer):
                 break
-            listed = self._read("list", answer)
-            found += listed
-            if not self.kind.is_paged or len(listed) < PAGE_SIZE:
+            listed = value_at(answer, *self.kind.listed)
+            if listed is None and self.kind.omits_empty:
+                return found
+            entries = [listed] if self.kind.is_single else listed
+            found += self._read("list", entries)
+            if not self.kind.is_paged or len(objects_at(entries)) < PAGE_SIZE:
                 return found
         raise CommandError(f"{self.name}: {self.kind.title} lists more hooks than can be compared; delete unused ones")
 
     async def create(self, at: str, wanted: Wanted) -> Created:
         """Raises LostAnswer and CommandError."""
-        answer = await self._ask("create", at, self._path("create", at, ""), self.kind.body("create", wanted))
+        answer = await self._ask("create", at, wanted)
         secret = self.kind.secret(answer) if self.kind.secret else ""
         self.hidden.add(secret)
-        listed = [Hook("", wanted.url, wanted.events)] if self.kind.is_single else self._read("create", answer)
-        has_id = self.kind.is_single or (len(listed) == 1 and listed[0].id)
-        if not has_id or (self.kind.secret and not secret):
+        if self.kind.is_single:
+            return Created(Hook("", wanted.url, wanted.events), secret)
+        listed = self._read("create", [value_at(answer, *self.kind.created)])
+        if len(listed) != 1 or not listed[0].id or (self.kind.secret and not secret):
             raise LostAnswer(f"{self.kind.title} answered without the hook's id or secret")
         return Created(listed[0]._replace(url=listed[0].url or wanted.url), secret)
 
     async def change(self, at: str, wanted: Wanted, hook: Hook) -> None:
         """Raises LostAnswer and CommandError."""
-        body = self.kind.body("change", wanted._replace(replaces=hook))
-        await self._ask("change", at, self._path("change", at, hook.id), body)
+        await self._ask("change", at, wanted._replace(replaces=hook))
 
     async def extend(self, at: str, hook: Hook) -> float:
         """Extend a hook that expires, and return its new expiry. Raises LostAnswer and CommandError."""
-        answer = await self._ask("extend", at, self._path("extend", at, hook.id), None)
+        answer = await self._ask("extend", at, Wanted(self.name, hook.url, replaces=hook))
         try:
             return unix_seconds(str(value_at(answer, self.kind.expiry)))
         except ValueError as error:
@@ -102,30 +103,28 @@ class HookApi:
 
     async def delete(self, at: str, hook: Hook) -> None:
         """Do nothing if the hook is gone. Raises LostAnswer and CommandError."""
-        wanted = Wanted(self.name, hook.url, replaces=hook)
-        await self._ask("delete", at, self._path("delete", at, hook.id), self.kind.body("delete", wanted))
+        await self._ask("delete", at, Wanted(self.name, hook.url, replaces=hook))
 
-    def _read(self, operation: Operation, answer: Json) -> list[Hook]:
+    def _read(self, operation: Operation, entries: Json) -> list[Hook]:
         try:
-            found = [*self.kind.hooks(answer)]
+            if not isinstance(entries, list) or len(objects_at(entries)) < len(entries):
+                raise TypeError("no list of hooks")
+            found = [hook for each in objects_at(entries) if (hook := self.kind.hook(each))]
         except (KeyError, TypeError, ValueError) as error:
             raise self._lost(operation, f"{self.kind.title} answered in a form that is not known") from error
         return [each._replace(inactive=self._masked(each.inactive), note=self._masked(each.note)) for each in found]
 
-    def _path(self, operation: Operation, at: str, id: str) -> str:
-        path = self.kind.path_of(at)
-        if path is None:
+    async def _ask(self, operation: Operation, at: str, wanted: Wanted, query: str = "") -> Json:
+        """Send a request about the hook that `wanted` replaces. Raises LostAnswer and CommandError."""
+        place = self.kind.path_of(at)
+        if place is None:
             raise CommandError(f"sources.{self.name}.hook.at: must be {self.kind.examples}; got {at!r}")
-        token = quote(self.token, safe=":")
-        return self.kind.operations[operation].format(at=path, id=quote(id, safe=""), token=token)
-
-    async def _ask(self, operation: Operation, at: str, line: str, body: Body | None) -> Json:
+        id = quote(wanted.replaces.id, safe="") if wanted.replaces else ""
+        line = self.kind.operations[operation].format(at=place, id=id, token=quote(self.token, safe=":"))
         method, _, path = line.partition(" ")
-        content = b"" if body is None else self._content(body)
-        basic = base64_text(self.token.encode())
-        headers = {name: value.format(token=self.token, basic=basic) for name, value in self._headers(body).items()}
-        url = (self.url or self.kind.api).rstrip("/") + path
-        request = Outgoing(method, url, tuple(headers.items()), content, allow_private=self.allow_private)
+        body = None if method in ("GET", "DELETE") else self.kind.body(operation, wanted)
+        url = (self.url or self.kind.api).rstrip("/") + path + query
+        request = Outgoing(method, url, self._headers(body), self._content(body), allow_private=self.allow_private)
         where = " ".join(filter(None, (self.kind.title, at)))
         try:
             response = await self.fetch.fetch(request)
@@ -137,13 +136,15 @@ class HookApi:
             return None
         return self._answer(operation, where, response)
 
-    def _headers(self, body: Body | None) -> Mapping[str, str]:
-        if body is None:
-            return self.kind.headers
-        kind = "application/x-www-form-urlencoded" if self.kind.is_form else "application/json"
-        return {**self.kind.headers, "Content-Type": kind}
+    def _headers(self, body: Body | None) -> tuple[tuple[str, str], ...]:
+        basic = base64_text(self.token.encode())
+        headers = [(name, text.format(token=self.token, basic=basic)) for name, text in self.kind.headers.items()]
+        content_type = "application/x-www-form-urlencoded" if self.kind.is_form else "application/json"
+        return (*headers, *([] if body is None else [("Content-Type", content_type)]))
 
-    def _content(self, body: Body) -> bytes:
+    def _content(self, body: Body | None) -> bytes:
+        if body is None:
+            return b""
         return urlencode(body, doseq=True).encode() if self.kind.is_form else texts_json(dict(body))
 
     def _answer(self, operation: Operation, where: str, response: Fetched) -> Json:

@@ -1,41 +1,36 @@
 """GitHub's webhooks of repositories and organizations: https://docs.github.com/rest/repos/webhooks"""
 
-from collections.abc import Iterator
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, event_name
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at
+from shared.jsontext import JsonObject, list_at, mapping_at, value_at
 
 _OWNER: Final = r"[A-Za-z0-9][\w.-]{0,99}"
 _REPOSITORY: Final = r"(?!\.\.?$)[\w.-]{1,100}"
 """Its first character may be a dot, as in `acme/.github`."""
 
 
-def body(operation: Operation, wanted: Wanted) -> Body | None:
+def body(_: Operation, wanted: Wanted) -> Body | None:
     """Return the whole `config` for a change too: GitHub removes a secret that a change does not have."""
-    if operation in ("list", "delete"):
-        return None
     config: JsonObject = {"url": wanted.url, "content_type": "json", "insecure_ssl": "0", "secret": wanted.secret}
     return {"name": "web", "active": True, "events": list(wanted.events or ("*",)), "config": config}
 
 
-def hooks(answer: Json) -> Iterator[Hook]:
-    listed: Json = answer if isinstance(answer, list) else [answer]
-    for each in objects_at(listed):
-        config = mapping_at(each, "config")
-        events = tuple(sorted(str(name) for name in list_at(each, "events")))
-        code = value_at(each, "last_response", "code")
-        message = value_at(each, "last_response", "message")
-        is_unverified = str(config.get("insecure_ssl", "0")) != "0"
-        yield Hook(
-            id=str(each["id"]),
-            url=str(config.get("url", "")),
-            events=None if "*" in events else events,
-            inactive="" if each.get("active") else "it is not active",
-            faults=("it does not verify the certificate of the URL",) if is_unverified else (),
-            has_secret="secret" in config,
-            note=f"its last delivery failed: {code} {message}" if isinstance(code, int) and code >= 400 else "",
-        )
+def hook(each: JsonObject) -> Hook:
+    config = mapping_at(each, "config")
+    events = tuple(sorted(str(name) for name in list_at(each, "events")))
+    code = value_at(each, "last_response", "code")
+    message = value_at(each, "last_response", "message")
+    is_unverified = str(config.get("insecure_ssl", "0")) != "0"
+    return Hook(
+        id=str(each["id"]),
+        url=str(config.get("url", "")),
+        events=None if "*" in events else events,
+        inactive="" if each.get("active") else "it is not active",
+        faults=("it does not verify the certificate of the URL",) if is_unverified else (),
+        has_secret="secret" in config,
+        note=f"its last delivery failed: {code} {message}" if isinstance(code, int) and code >= 400 else "",
+    )
 
 
 KIND: Final = HookKind(
@@ -58,7 +53,7 @@ KIND: Final = HookKind(
         "delete": "DELETE {at}/hooks/{id}",
     },
     body=body,
-    hooks=hooks,
+    hook=hook,
     event=event_name,
     is_paged=True,
 )

@@ -1,10 +1,9 @@
 """GitLab's webhooks of projects and groups: https://docs.gitlab.com/api/project_webhooks/"""
 
-from collections.abc import Iterator
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, event_name
-from shared.jsontext import Json, JsonObject, objects_at
+from shared.jsontext import JsonObject
 
 EVENTS: Final = {
     "Push Hook": "push_events",
@@ -23,29 +22,25 @@ EVENTS: Final = {
 """The settings that projects and groups both have, by the event type."""
 
 
-def body(operation: Operation, wanted: Wanted) -> Body | None:
+def body(_: Operation, wanted: Wanted) -> Body | None:
     """Return all settings for a change too: GitLab removes the token of a hook whose URL changes."""
-    if operation in ("list", "delete"):
-        return None
     selected = EVENTS.values() if wanted.events is None else wanted.events
     switches: JsonObject = {name: name in selected for name in EVENTS.values()}
     return {"url": wanted.url, "token": wanted.secret, "enable_ssl_verification": True, **switches}
 
 
-def hooks(answer: Json) -> Iterator[Hook]:
-    listed: Json = answer if isinstance(answer, list) else [answer]
-    for each in objects_at(listed):
-        events = tuple(sorted(name for name in EVENTS.values() if each.get(name) is True))
-        status = each.get("alert_status") or "executable"
-        until = f" until {each['disabled_until']}" if each.get("disabled_until") else ""
-        is_unverified = each.get("enable_ssl_verification") is False
-        yield Hook(
-            id=str(each["id"]),
-            url=str(each["url"]),
-            events=None if len(events) == len(EVENTS) else events,
-            faults=("it does not verify the certificate of the URL",) if is_unverified else (),
-            note="" if status == "executable" else f"GitLab reports {status}{until}; send a test event there",
-        )
+def hook(each: JsonObject) -> Hook:
+    events = tuple(sorted(name for name in EVENTS.values() if each.get(name) is True))
+    status = each.get("alert_status") or "executable"
+    until = f" until {each['disabled_until']}" if each.get("disabled_until") else ""
+    is_unverified = each.get("enable_ssl_verification") is False
+    return Hook(
+        id=str(each["id"]),
+        url=str(each["url"]),
+        events=None if len(events) == len(EVENTS) else events,
+        faults=("it does not verify the certificate of the URL",) if is_unverified else (),
+        note="" if status == "executable" else f"GitLab reports {status}{until}; send a test event there",
+    )
 
 
 def event(pattern: str) -> str | None:
@@ -72,7 +67,7 @@ KIND: Final = HookKind(
         "delete": "DELETE {at}/hooks/{id}",
     },
     body=body,
-    hooks=hooks,
+    hook=hook,
     event=event,
     variant="token",
     is_paged=True,

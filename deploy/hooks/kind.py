@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 
 Operation: TypeAlias = Literal["list", "create", "change", "extend", "delete"]
 Body: TypeAlias = Mapping[str, Json]
@@ -72,8 +72,10 @@ class HookKind:
     headers     values with `{token}` in them, or `{basic}` for the same as basic authentication has it
     operations  method and path; `{at}` is the place's path, `{id}` the hook's id, `{token}` the operator's token.
                 `extend` is for hooks that expire
-    body        returns the body of a request; None for none
-    hooks       returns the hooks in the answer to `list`, or the one in the answer to `create`
+    body        returns the body of a request whose method is neither GET nor DELETE; None for none
+    hook        reads an entry of the list, or the answer to `create`; None leaves the hook out
+    listed      the path to the list in the answer to `list`, or to the one hook of a place
+    created     the path to the hook in the answer to `create`
     places      empty if the account has hooks in one place only
     event       returns the provider's name of an event type in a route's `types`; None if that may be all of them.
                 Raises ValueError if a hook cannot select it
@@ -83,6 +85,7 @@ class HookKind:
     is_account_signed  requests are signed with a secret of the account: no hook has one of its own
     is_fixed    `change` only enables and disables a hook: another one takes the place of a hook that differs
     is_paged    a list has pages of 100 hooks, by `page`
+    omits_empty an empty list is left out of the answer
     can_disable a hook can be disabled while its secret is being stored
     selects_all a hook can have all event types; else the routes must name them
     variant     the variant of the provider's auth scheme that the hooks use; empty for any
@@ -96,8 +99,10 @@ class HookKind:
     rights: str
     operations: Mapping[Operation, str]
     body: Callable[[Operation, Wanted], Body | None]
-    hooks: Callable[[Json], Iterable[Hook]]
+    hook: Callable[[JsonObject], Hook | None]
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
+    listed: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
     event: Callable[[str], str | None] = lambda pattern: None if is_glob(pattern) else pattern
     secret: Callable[[Json], str] | None = None
@@ -106,6 +111,7 @@ class HookKind:
     is_account_signed: bool = False
     is_fixed: bool = False
     is_paged: bool = False
+    omits_empty: bool = False
     can_disable: bool = False
     selects_all: bool = True
     variant: str = ""

@@ -1,10 +1,10 @@
 """Linear's webhooks of all public teams: https://linear.app/developers/webhooks"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, event_name
-from shared.jsontext import Json, JsonObject, list_at, objects_at, value_at
+from shared.jsontext import Json, JsonObject, list_at, value_at
 
 MAX_HOOKS: Final = 250
 _HOOK: Final = "{ id url enabled resourceTypes allPublicTeams }"
@@ -31,20 +31,16 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
     return {"query": _QUERIES[operation], "variables": variables[operation]}
 
 
-def hooks(answer: Json) -> Iterator[Hook]:
-    """Yield the hooks of all public teams, without those of applications, which have no URL."""
-    created = value_at(answer, "data", "webhookCreate", "webhook")
-    listed: Json = [created] if created is not None else value_at(answer, "data", "webhooks", "nodes")
-    if not isinstance(listed, list):
-        raise TypeError("no list of webhooks")
-    for each in objects_at(listed):
-        if each["allPublicTeams"] is True and each["url"]:
-            yield Hook(
-                id=str(each["id"]),
-                url=str(each["url"]),
-                events=tuple(sorted(str(name) for name in list_at(each, "resourceTypes"))),
-                inactive="" if each["enabled"] is True else "it is not enabled",
-            )
+def hook(each: JsonObject) -> Hook | None:
+    """Return a hook of all public teams. Those of applications have no URL."""
+    if each["allPublicTeams"] is not True or not each["url"]:
+        return None
+    return Hook(
+        id=str(each["id"]),
+        url=str(each["url"]),
+        events=tuple(sorted(str(name) for name in list_at(each, "resourceTypes"))),
+        inactive="" if each["enabled"] is True else "it is not enabled",
+    )
 
 
 def fault(answer: Json) -> str:
@@ -62,7 +58,9 @@ KIND: Final = HookKind(
     headers={"Authorization": "{token}"},
     operations=dict.fromkeys(_QUERIES, "POST /graphql"),
     body=body,
-    hooks=hooks,
+    hook=hook,
+    listed=("data", "webhooks", "nodes"),
+    created=("data", "webhookCreate", "webhook"),
     event=event_name,
     fault=fault,
     selects_all=False,

@@ -8,8 +8,8 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Final, Protocol
 
@@ -19,7 +19,7 @@ from deploy.hooks.kind import Hook, Wanted
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import PARTITION
 from shared.errors import Temporary
-from shared.jsontext import Json, JsonObject, from_json, mapping_at, mappings_at, value_at
+from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, mappings_at
 from shared.store_ports import NO_VERSION, Documents
 
 MAX_SOURCES: Final = 1_000
@@ -54,6 +54,15 @@ class Row:
         self._by = secrets.token_hex(8)
         self._version = NO_VERSION
         self.hooks: dict[str, Remembered] = {}
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Raises CommandError if another command has locked it, and Temporary."""
+        await self.lock()
+        try:
+            yield
+        finally:
+            await self.unlock()
 
     async def read(self, *, may_be_locked: bool = True) -> None:
         """Raises CommandError if another command has locked it, and Temporary."""
@@ -103,13 +112,11 @@ def _hooks_in(document: Json) -> dict[str, Remembered]:
 
 def _remembered(document: JsonObject) -> Remembered:
     """Return the hook. A field that a later version added is left out."""
-    known = {name: value for name, value in document.items() if name in Remembered.__dataclass_fields__}
-    texts = {name: str(known[name]) for name in ("id", "url", "secret", "stage", "new_id", "new_secret")}
-    ids = value_at(document, "known")
+    texts = {name: str(document[name]) for name in ("id", "url", "secret", "stage", "new_id", "new_secret")}
     return Remembered(
         **texts,
         is_made=document.get("is_made") is True,
-        known=tuple(map(str, ids)) if isinstance(ids, list) else (),
+        known=tuple(map(str, list_at(document, "known"))),
         stored_at=float(str(document.get("stored_at", 0))),
         expires_at=float(str(document.get("expires_at", 0))),
     )

@@ -1,15 +1,12 @@
 """Square's webhook subscriptions: https://developer.squareup.com/reference/square/webhook-subscriptions-api"""
 
-from collections.abc import Iterator
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
-from shared.jsontext import Json, JsonObject, list_at, objects_at, value_at
+from shared.jsontext import JsonObject, list_at, value_at
 
 
-def body(operation: Operation, wanted: Wanted) -> Body | None:
-    if operation in ("list", "delete"):
-        return None
+def body(_: Operation, wanted: Wanted) -> Body | None:
     subscription: JsonObject = {
         "name": f"Hookchain source {wanted.source}",
         "enabled": wanted.is_enabled,
@@ -19,16 +16,13 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
     return {"subscription": subscription}
 
 
-def hooks(answer: Json) -> Iterator[Hook]:
-    created = value_at(answer, "subscription")
-    listed: Json = [created] if created is not None else value_at(answer, "subscriptions")
-    for each in objects_at(listed):
-        yield Hook(
-            id=str(each["id"]),
-            url=str(each["notification_url"]),
-            events=tuple(sorted(str(name) for name in list_at(each, "event_types"))),
-            inactive="" if each.get("enabled") is True else "it is disabled",
-        )
+def hook(each: JsonObject) -> Hook:
+    return Hook(
+        id=str(each["id"]),
+        url=str(each["notification_url"]),
+        events=tuple(sorted(str(name) for name in list_at(each, "event_types"))),
+        inactive="" if each.get("enabled") is True else "it is disabled",
+    )
 
 
 KIND: Final = HookKind(
@@ -42,7 +36,10 @@ KIND: Final = HookKind(
         "delete": "DELETE /v2/webhooks/subscriptions/{id}",
     },
     body=body,
-    hooks=hooks,
+    hook=hook,
+    listed=("subscriptions",),
+    created=("subscription",),
+    omits_empty=True,
     secret=lambda answer: str(value_at(answer, "subscription", "signature_key") or ""),
     selects_all=False,
     can_disable=True,

@@ -1,33 +1,26 @@
 """Stripe's webhook endpoints: https://docs.stripe.com/api/webhook_endpoints"""
 
-from collections.abc import Iterator
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
-from shared.jsontext import Json, JsonObject, list_at, objects_at, value_at
+from shared.jsontext import JsonObject, list_at, value_at
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
-    if operation in ("list", "delete"):
-        return None
     fields: JsonObject = {"url": wanted.url, "enabled_events[]": list(wanted.events or ("*",))}
     if operation == "create":
         return {**fields, "description": f"Hookchain source {wanted.source}"}
     return {**fields, "disabled": "false" if wanted.is_enabled else "true"}
 
 
-def hooks(answer: Json) -> Iterator[Hook]:
-    listed: Json = [answer] if value_at(answer, "object") == "webhook_endpoint" else value_at(answer, "data")
-    if not isinstance(listed, list):
-        raise TypeError("no list of endpoints")
-    for each in objects_at(listed):
-        events = tuple(sorted(str(name) for name in list_at(each, "enabled_events")))
-        yield Hook(
-            id=str(each["id"]),
-            url=str(each["url"]),
-            events=None if "*" in events else events,
-            inactive="" if each.get("status") == "enabled" else "it is disabled",
-        )
+def hook(each: JsonObject) -> Hook:
+    events = tuple(sorted(str(name) for name in list_at(each, "enabled_events")))
+    return Hook(
+        id=str(each["id"]),
+        url=str(each["url"]),
+        events=None if "*" in events else events,
+        inactive="" if each.get("status") == "enabled" else "it is disabled",
+    )
 
 
 KIND: Final = HookKind(
@@ -41,7 +34,8 @@ KIND: Final = HookKind(
         "delete": "DELETE /v1/webhook_endpoints/{id}",
     },
     body=body,
-    hooks=hooks,
+    hook=hook,
+    listed=("data",),
     secret=lambda answer: str(value_at(answer, "secret") or ""),
     is_form=True,
     can_disable=True,

@@ -1,28 +1,24 @@
 """The webhook of a Telegram bot, which has one: https://core.telegram.org/bots/api#setwebhook"""
 
-from collections.abc import Iterator
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
-from shared.jsontext import Json, list_at, mapping_at, value_at
+from shared.jsontext import Json, JsonObject, list_at, value_at
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return `allowed_updates` in any case: without it, Telegram keeps the ones from before."""
-    if operation == "list":
-        return None
     if operation == "delete":
         return {}
     return {"url": wanted.url, "secret_token": wanted.secret, "allowed_updates": list(wanted.events or ())}
 
 
-def hooks(answer: Json) -> Iterator[Hook]:
-    found = mapping_at(answer, "result")
-    updates = tuple(sorted(str(each) for each in list_at(found, "allowed_updates")))
-    error, failed_at = found.get("last_error_message"), found.get("last_error_date")
-    yield Hook(
+def hook(each: JsonObject) -> Hook:
+    updates = tuple(sorted(str(name) for name in list_at(each, "allowed_updates")))
+    error, failed_at = each.get("last_error_message"), each.get("last_error_date")
+    return Hook(
         "webhook",
-        str(found["url"]),
+        str(each["url"]),
         updates or None,
         note=f"its last delivery failed: {error}" if error else "",
         failed_at=failed_at if isinstance(failed_at, int) else None,
@@ -45,7 +41,8 @@ KIND: Final = HookKind(
         "delete": "POST /bot{token}/deleteWebhook",
     },
     body=body,
-    hooks=hooks,
+    hook=hook,
+    listed=("result",),
     fault=fault,
     is_single=True,
 )

@@ -2,31 +2,27 @@
 https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted
-from shared.jsontext import Json, mapping_at
+from shared.jsontext import JsonObject
 
 _SID: Final = "[0-9a-f]{32}"
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return an empty application too: where there is one, Twilio ignores the URL."""
-    if operation == "list":
-        return None
     if operation == "delete":
         return {"SmsUrl": ""}
     return {"SmsUrl": wanted.url, "SmsMethod": "POST", "SmsApplicationSid": ""}
 
 
-def hooks(answer: Json) -> Iterator[Hook]:
-    number = mapping_at(answer)
-    application = number.get("sms_application_sid")
-    method = number.get("sms_method")
-    yield Hook(
+def hook(each: JsonObject) -> Hook:
+    application = each.get("sms_application_sid")
+    method = each.get("sms_method")
+    return Hook(
         "messages",
-        f"application:{application}" if application else str(number["sms_url"] or ""),
+        f"application:{application}" if application else str(each["sms_url"] or ""),
         None,
         faults=() if method in (None, "POST") else (f"its method is {method}",),
     )
@@ -46,7 +42,7 @@ KIND: Final = HookKind(
     ),
     operations={"list": "GET {at}", "create": "POST {at}", "change": "POST {at}", "delete": "POST {at}"},
     body=body,
-    hooks=hooks,
+    hook=hook,
     event=lambda _: None,
     is_form=True,
     is_single=True,

@@ -107,6 +107,11 @@ class HookConfig(Model):
     allow_private: bool = False
     renew: bool = False
 
+    @property
+    def places(self) -> list[str]:
+        """Return each place once; an empty text for the only one of an account."""
+        return [*dict.fromkeys(self.at)] or [""]
+
 
 class ProviderSettings(Model):
     """The settings that a source takes from the catalogue.
@@ -448,7 +453,7 @@ def compiled_hooks(sources: Mapping[str, SourceConfig], *, has_alerts: bool) -> 
 def _compiled_renewal(hook: HookConfig, kind: HookKind) -> JsonObject:
     method, _, path = kind.operations["extend"].partition(" ")
     base = (hook.api or kind.api).rstrip("/")
-    urls: JsonObject = {at: base + path.format(at=kind.path_of(at), id="{id}") for at in hook.at or [""]}
+    urls: JsonObject = {at: base + path.format(at=kind.path_of(at), id="{id}") for at in hook.places}
     return {
         "secret": hook.token,
         "method": method,

@@ -516,6 +516,17 @@ def test_a_creation_whose_answer_is_unreadable_is_finished(
     assert not provider.hooks, "it is known that we made it"
 
 
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].omits_empty])
+def test_a_list_in_an_unknown_form_is_not_taken_for_an_empty_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    provider = world.provider(source)
+    right = provider._answer
+    monkeypatch.setattr(provider, "_answer", lambda status, _: right(status, {"ok": True, "result": [], "data": {}}))
+    world("plan", source, code=1)
+    assert "answered in a form that is not known" in world.error
+
+
 @pytest.mark.parametrize(
     ("source", "change", "reason"),
     [

@@ -1,3 +1,5 @@
+"""A bundle: its files, and the packages that its configuration uses."""
+
 import os
 import re
 import shutil
@@ -6,10 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from deploy.bundle.bundle import NotABundle, bundle_files, contents, write
+from deploy.bundle.bundle import CannotDeploy, NotABundle, bundle_files, contents, write
+from deploy.bundle.requirements import PinsFault, features, requirements
 from deploy.cli import bundle
 from deploy.config.compiler import compile_file
 from shared.jsontext import JsonObject
+from tests.fakes.configurations import compile_text
 
 SLICE: JsonObject = {"function": "receive", "sources": {}}
 
@@ -122,3 +126,140 @@ def test_what_is_bundled_is_what_env_says_as_for_every_command(tmp_path: Path) -
     (tmp_path / ".env").write_text("HOOKCHAIN_CONFIG=none\nEMAIL_ADDRESS=bob@example.com\n")
     assert bundled(tmp_path) == 0
     assert "bob@example.com" in (tmp_path / "build" / "notify" / "slice.json").read_text()
+
+
+# The packages that a configuration uses
+
+
+def compiled(source: str = "auth: none", steps: str = "[]") -> dict[str, JsonObject]:
+    text = f"sources: {{a: {{{source}}}}}\nroutes: [{{name: r, steps: {steps}, to: d}}]\n"
+    text += "destinations: {d: {email: {to: a@b.example}}}\n"
+    return compile_text(text)
+
+
+@pytest.mark.parametrize(
+    ("source", "extras"),
+    [
+        ("auth: none", ()),
+        ("auth: none, schema: {type: object}", ("schema",)),
+        ("auth: {scheme: standard-webhooks, secret: key}", ("crypto",)),
+        ("auth: {scheme: jwt, algorithms: [RS256, ES256], secret: key}", ("crypto",)),
+        ("provider: aws_sns", ("crypto",)),
+    ],
+)
+def test_receive_needs_what_its_sources_use(source: str, extras: tuple[str, ...]) -> None:
+    assert features("receive", compiled(source)["receive"]) == extras
+
+
+def test_transform_needs_what_its_steps_say() -> None:
+    slices = compiled(steps="[{drop: [data.x]}, {lint: {schema: {type: object}}}]")
+    assert "schema" in features("transform", slices["transform"])
+    assert features("transform", compiled()["transform"]) == ()
+
+
+def test_notify_needs_what_its_kinds_say(tmp_path: Path) -> None:
+    source = "class Settings(BaseModel):\n    extras: ClassVar = ('jwe',)\n\nEXAMPLES = ()\nrequest = outcome = print\n"
+    imports = "from typing import ClassVar\nfrom pydantic import BaseModel\n"
+    (tmp_path / "beacon.py").write_text(imports + source, encoding="utf-8")
+
+    def extras(destination: str) -> tuple[str, ...]:
+        text = "sources: {a: {auth: none}}\nroutes: [{name: r, to: d}]\ndestinations_from: [beacon.py]\n"
+        text += f"destinations: {{d: {destination}}}\n"
+        return features("notify", compile_text(text, tmp_path)["notify"])
+
+    assert extras("{apprise: {secret: gotify-url}}") == ("apprise",)
+    assert extras("{beacon: {}}") == ("jwe",)
+    assert extras("{ntfy: {topic: a}}") == ()
+
+
+@pytest.mark.parametrize(("secret", "extras"), [("secret: robot-key", ("crypto",)), ("", ())])
+def test_the_key_of_a_service_account_needs_cryptography(secret: str, extras: tuple[str, ...]) -> None:
+    call = f"{{url: 'https://api.example.com/in', auth: {{scheme: google_oauth, {secret}}}}}"
+    assert features("transform", compiled(steps=f"[{{call: {call}}}]")["transform"]) == extras
+    destination: JsonObject = {"kind": "email", "settings": {"auth": [{"scheme": "google_oauth", "secret": "key"}]}}
+    assert features("notify", {"destinations": {"api": destination}}) == ("crypto",)
+
+
+def test_a_plan_for_aws_lists_every_destination_that_cannot_be_deployed_there(root: Path) -> None:
+    text = """
+sources: {a: {auth: none}}
+routes: [{name: r, to: [image, hooked, topic, files, rows]}]
+destinations:
+  image: {cloud_build: {project: shop, trigger: image}}
+  hooked: {cloud_build: {webhook_secret: build-url}}
+  topic: {bus: {pubsub: projects/shop-project/topics/orders}}
+  files: {object: {bucket: "gs://shop-files", key: "{{ delivery_id }}"}}
+  rows: {sql: {driver: sqlite, database: rows.db, table: rows, columns: {a: data.a}}}
+"""
+    notify = compile_text(text)["notify"]
+    with pytest.raises(CannotDeploy) as fault:
+        contents(root, "notify", notify, "aws")
+    assert [line.partition(":")[0] for line in str(fault.value).splitlines()] == [
+        "destinations.rows.sql.driver",
+        "destinations.image.cloud_build.secret",
+        "destinations.topic.bus.secret",
+        "destinations.files.object.secret",
+    ]
+
+
+# Requirements of the operator
+
+PINS = """\
+# made by hand
+apple==1.0 \\
+    --hash=sha256:aa \\
+    --hash=sha256:ab
+    # via hookchain (pyproject.toml)
+core-lib==3 ; sys_platform == 'linux' \\
+    --hash=sha256:cc
+    # via apple
+deep==4 \\
+    --hash=sha256:ee
+    # via core-lib
+"""
+PYPROJECT = """\
+[project.optional-dependencies]
+receive = ["Apple>=1"]
+notify = ["hookchain[receive]"]
+lost = ["elder"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "pins.txt").write_text(PINS)
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    return tmp_path
+
+
+def names(folder: Path, *extras: str) -> list[str]:
+    return re.findall(r"^(\S+)==", requirements(folder / "pyproject.toml", folder / "pins.txt", extras), re.MULTILINE)
+
+
+def test_what_an_extra_needs_comes_with_what_that_needs(folder: Path) -> None:
+    assert names(folder, "notify") == ["apple", "core-lib", "deep"]
+
+
+def test_a_package_without_a_pin_is_a_fault_that_says_what_to_run(folder: Path) -> None:
+    with pytest.raises(PinsFault, match=r"no version of elder\. Update it with `make pins`"):
+        names(folder, "lost")
+
+
+def test_an_extra_that_is_not_there_is_named(folder: Path) -> None:
+    with pytest.raises(PinsFault, match="no extra 'azure'; there are: lost, notify, receive"):
+        names(folder, "azure")
+
+
+@pytest.mark.parametrize("function", ["receive", "transform", "notify", "subscribe"])
+def test_the_committed_pins_have_every_extra_with_hashes_and_no_host(root: Path, function: str) -> None:
+    text = requirements(root / "pyproject.toml", root / "deploy" / "pins.txt", (function, "gcp"))
+    assert "functions-framework==" in text
+    assert "pytest" not in text
+    blocks = re.split(r"\n(?=\S)", text.rstrip())
+    assert all("--hash=sha256:" in block for block in blocks)
+    assert "://" not in (root / "deploy" / "pins.txt").read_text()
+
+
+def test_receive_needs_no_model_library_and_no_templates(root: Path) -> None:
+    text = requirements(root / "pyproject.toml", root / "deploy" / "pins.txt", ("receive",))
+    assert not re.search(r"^(pydantic|jmespath|jinja2|sendgrid|google-\S+)==", text, re.MULTILINE)

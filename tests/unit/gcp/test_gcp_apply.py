@@ -1,16 +1,19 @@
 """Plans carried out against a small Google Cloud: whatever fails and whenever, the same command ends it well."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deploy.cloud_access.gcp import PROPAGATION_WAITS_SECONDS, Answer, GcloudFault
 from deploy.cloud_access.gcp_names import Target
-from deploy.gcp.apply import Applying
+from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.graph import graph
 from deploy.gcp.live import project_number
-from deploy.gcp.plan import changes
+from deploy.gcp.plan import Action, changes
+from deploy.gcp.resource import Command
 from deploy.terminal.command_line import CommandError
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_world import World
@@ -184,3 +187,131 @@ def test_what_does_not_run_is_updated(kind: str, name: str, change: Mapping[str,
     deploy(world, deployment(tmp_path))
     world.things[kind][name].update(change)
     assert deploy(world, deployment(tmp_path))[1].done == [f"update {kind} {name}"]
+
+
+# What is tried again while Google does not know everywhere what was made
+
+
+class Answers:
+    """A runner that gives these answers in turn, the last of them for ever."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.calls: list[tuple[str, ...]] = []
+
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 0) -> Answer:
+        self.calls.append(tuple(arguments))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def an_action(name: str, *needs: str) -> Action:
+    return Action("create", "topic", name, "", (Command(("pubsub", "topics", "create", name)),), (name,), needs)
+
+
+NOT_YET = Answer(1, "", "Service account hookchain-push@my-project.iam.gserviceaccount.com does not exist.")
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        NOT_YET.stderr,
+        "Permission 'iam.serviceaccounts.actAs' denied on service account x@y (or it may not exist).",
+        "ABORTED: Please retry, underlying data changed",
+        'NOT_FOUND: Cannot find metric(s) that match type = "run.googleapis.com/request_count".',
+    ],
+)
+def test_what_google_does_not_know_everywhere_yet_is_tried_again(stderr: str) -> None:
+    not_yet = Answer(1, "", stderr)
+    runner, noted = Answers(not_yet, not_yet, Answer(0, "", "")), Noted()
+    assert Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")]) is None
+    assert noted.waited == list(PROPAGATION_WAITS_SECONDS[:2])
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "ERROR: (gcloud.run.services.remove-iam-policy-binding) Policy binding with the specified principal, role, and "
+        "condition not found!",
+        "ERROR: (gcloud.pubsub.subscriptions.delete) NOT_FOUND: Resource not found (resource=hookchain-x).",
+    ],
+)
+def test_a_deletion_of_what_is_gone_is_done_at_once_and_a_creation_is_not(stderr: str) -> None:
+    runner, noted = Answers(Answer(1, "", stderr)), Noted()
+    applying = Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None)
+    assert applying.apply([replace(an_action("a"), verb="delete")]) is None
+    assert noted.waited == []
+    assert applying.apply([an_action("a")]) is not None
+
+
+def test_it_is_not_tried_for_ever() -> None:
+    runner, noted = Answers(NOT_YET), Noted()
+    failure = Applying(runner, TARGET, {}, noted, 1, sleep=lambda _: None).apply([an_action("a")])
+    assert failure
+    assert "does not exist" in failure.message
+    assert len(runner.calls) == 1 + len(PROPAGATION_WAITS_SECONDS)
+
+
+def test_a_try_that_said_no_and_did_it_is_done() -> None:
+    runner = Answers(NOT_YET, Answer(1, "", "ALREADY_EXISTS: topic a"))
+    assert Applying(runner, TARGET, {}, Noted(), 1, sleep=lambda _: None).apply([an_action("a")]) is None
+
+
+def test_any_other_error_stops_at_once_with_the_line_to_try() -> None:
+    runner = Answers(Answer(0, "", ""), Answer(1, "", "ERROR: no\n"))
+    noted = Noted()
+    failure = Applying(runner, TARGET, {}, noted, 1).apply([an_action("a"), an_action("b", "a"), an_action("c", "b")])
+    assert failure == Failure(an_action("b", "a"), "gcloud pubsub topics create b --project=my-project", "ERROR: no")
+    assert noted.done == ["create topic a"]
+
+
+def test_a_project_that_is_not_there_is_reported_with_the_line_that_asked() -> None:
+    runner = Answers(Answer(1, "", "ERROR: (gcloud.projects.describe) it may not exist"))
+    with pytest.raises(GcloudFault, match="gcloud projects describe my-project"):
+        project_number(runner, TARGET)
+
+
+# Removing a deployment
+
+
+def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    world.things["topic"]["somebody-elses"] = {}
+    gone = removed(world)
+    assert gone.remaining == (
+        "bucket my-project-hookchain-blobs",
+        "database hookchain",
+        "secret hookchain-sendgrid-api-key",
+        "secret hookchain-shop-key",
+        "subscription hookchain-dead-letters-hold",
+        "topic hookchain-dead-letters",
+    )
+    assert Applying(Asked(world), TARGET, {}, Noted(), 1).apply(gone.actions) is None
+    left = {f"{kind} {name}" for kind, things in world.things.items() for name in things if kind not in _LEFT}
+    of_builds = {"repository cloud-run-source-deploy", "bucket run-sources-my-project-europe-west1"}
+    assert left == {*gone.remaining, "topic somebody-elses", *of_builds}
+    assert not [policy for policy in world.policies.values() for entry in policy if "hookchain-" in entry[1]]
+
+
+_LEFT = {"api", "agent", "expiry", "exemption"}
+
+
+def test_a_bundle_comes_back_after_it_was_removed(tmp_path: Path, finished: tuple[object, int]) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    Applying(Asked(world), TARGET, {}, Noted(), 1).apply(removed(world).actions)
+    assert deploy(world, deployment(tmp_path))[0] is None
+    assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
+
+
+def test_whichever_removal_fails_the_second_run_removes_the_rest(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, deployment(tmp_path))
+    whole = world.things, world.policies
+    steps = len(removed(world, everything=True).actions)
+    for step in range(0, steps, 3):
+        things = {kind: {name: {**thing} for name, thing in each.items()} for kind, each in whole[0].items()}
+        broken = World(things=things, policies={key: [*policy] for key, policy in whole[1].items()}, fail_at=step)
+        assert Applying(Asked(broken), TARGET, {}, Noted(), 1).apply(removed(broken, everything=True).actions)
+        assert Applying(Asked(broken), TARGET, {}, Noted(), 1).apply(removed(broken, everything=True).actions) is None
+        assert removed(broken, everything=True).actions == ()

@@ -4,15 +4,18 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.cli import costs as costs_command
 from deploy.cli.main import COMMANDS
-from deploy.gcp.costs import COSTS, PRICES_FILE, in_readme, price_rows, read_usage
-from deploy.topology.estimate import PricesFault, read_prices
+from deploy.gcp.costs import COSTS, PRICES_FILE, default_plan, in_readme, price_rows, read_usage, rows
+from deploy.gcp.resource import Command, Resource
+from deploy.topology.estimate import MONTH_SECONDS, PricesFault, Traffic, read_prices
+from shared.retention import Retention
 from tests.gcloud_flags import command_lines, faults, known_commands
 
 
@@ -106,3 +109,35 @@ def test_make_hands_on_what_it_is_given(root: Path) -> None:
 def made(root: Path, *targets: str) -> str:
     """What make would run."""
     return subprocess.run(["make", "-n", *targets], cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+# What a month costs
+
+
+def amounts(plan: Sequence[Resource], traffic: Traffic, kept: Retention | None = None) -> dict[str, float]:
+    return {row.price: row.amount for row in rows(plan, read_usage(), traffic, kept or Retention())}
+
+
+def with_flag(plan: Sequence[Resource], key: str, flag: str) -> list[Resource]:
+    """The plan with the flag added to what creates the resource."""
+    return [
+        replace(each, create=(Command((*each.create[0].arguments, flag)), *each.create[1:]))
+        if each.key == key
+        else each
+        for each in plan
+    ]
+
+
+def test_amounts_follow_the_plan_and_no_second_list() -> None:
+    plan, traffic = default_plan(), Traffic(1_000_000)
+    before = amounts(plan, traffic)
+    services = [each.key for each in plan if each.kind == "service"]
+    larger = plan
+    for key in services:
+        larger = tuple(with_flag(larger, key, "--memory=1Gi"))
+    assert amounts(larger, traffic)["memory_gib_second"] == pytest.approx(2 * before["memory_gib_second"])
+    rarer = with_flag(plan, "job hookchain-sweep", "--schedule=*/5 * * * *")
+    assert before["million_requests"] - amounts(rarer, traffic)["million_requests"] == pytest.approx(43_200 * 4 / 5)
+    warm = amounts(with_flag(plan, services[0], "--min-instances=2"), Traffic(0))
+    assert warm["idle_cpu_second"] == pytest.approx(2 * MONTH_SECONDS, rel=0.01)
+    assert before["secret_version_month"] == sum(each.kind == "secret" for each in plan)

@@ -1,16 +1,33 @@
-"""Where a bundle lives, how it is named, and how gcloud is run there."""
+"""Where a deployment is on Google Cloud, how the commands reach what it keeps, and how they read Google's APIs."""
 
 import argparse
+import asyncio
+import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp import TIMED_OUT, Gcloud, GcloudMissing, configured_project, read_json, shown
+from deploy.cli.main import main
+from deploy.cloud_access import gcp, gcp_names
+from deploy.cloud_access.gcp import (
+    RETRY_WAITS_SECONDS,
+    TIMED_OUT,
+    ApiError,
+    Gcloud,
+    GcloudMissing,
+    GoogleApi,
+    configured_project,
+    read_json,
+    shown,
+)
 from deploy.cloud_access.gcp_names import Target, TargetFault, checked_target, find_target
-from tests.stub_gcloud import install
+from deploy.history.gcp import EMULATED, cloud_place, operator_authorization
+from deploy.history.state import StateFault
+from shared.jsontext import JsonObject
+from tests.stub_gcloud import StubGcloud, install
 
 NOBODY = argparse.Namespace(project=None, region=None, prefix=None)
 
@@ -91,3 +108,94 @@ def test_gclouds_own_project_is_found(output: str, project: str | None, tmp_path
 
 def test_a_line_can_be_pasted() -> None:
     assert shown(["a", "--schedule=* * *"], "my-project") == "gcloud a '--schedule=* * *' --project=my-project"
+
+
+# The place of a deployment
+
+TARGET = Target("a-project")
+
+
+def test_the_token_is_of_whoever_is_signed_in_to_gcloud_and_asked_for_once(gcloud: StubGcloud) -> None:
+    gcloud.answers("auth print-access-token", "a-token\n")
+    authorization = operator_authorization({})
+
+    async def ask() -> list[str | None]:
+        return [await authorization(), await authorization()]
+
+    assert asyncio.run(ask()) == ["Bearer a-token"] * 2
+    assert len(gcloud.calls) == 1
+
+
+@pytest.mark.parametrize("command", [["events", "list"], ["inspect"]])
+def test_every_command_says_so_too(gcloud: StubGcloud, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    gcloud.answers("auth print-access-token", code=1)
+    assert main([*command, "--platform", "gcp", "--project", "a-project"]) == 1
+    assert capsys.readouterr().err.strip().endswith("nobody is signed in to gcloud. Run: gcloud auth login")
+
+
+def test_a_project_that_is_none_is_reported_before_anything_is_asked(
+    gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["events", "list"], ["inspect"]):
+        assert main([*command, "--platform", "gcp", "--project", "No Project"]) == 1
+        assert "project: must be 6 to 30" in capsys.readouterr().err
+    assert gcloud.calls == []
+
+
+@pytest.mark.parametrize("missing", EMULATED)
+def test_a_cloud_that_is_emulated_in_part_is_rejected(missing: str) -> None:
+    environ = {name: "127.0.0.1:1" for name in EMULATED if name != missing}
+    with pytest.raises(StateFault, match=f"{missing}. Set all of them or none"):
+        cloud_place(TARGET, environ)
+
+
+def test_a_port_in_use_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as result:
+        port = result.getsockname()[1]
+        assert main(["inspect", "--state", str(tmp_path), "--port", str(port)]) == 1
+    output = capsys.readouterr()
+    assert (output.out, f"port {port} is in use" in output.err) == ("", True)
+
+
+def test_a_cloud_is_emulated_whole_or_not_at_all() -> None:
+    assert cloud_place(TARGET, {}).settings.is_local is False
+    assert cloud_place(TARGET, dict.fromkeys(EMULATED, "127.0.0.1:1")).settings.is_local is True
+
+
+# Retries of reads
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *statuses: int) -> tuple[GoogleApi, list[float], list[str]]:
+    """An API whose requests end with these statuses in turn, the waits before its retries, and its requests."""
+    left, waits, urls = list(statuses), list[float](), list[str]()
+
+    def ask(_: str, url: str, __: Mapping[str, str], ___: bytes | None = None) -> JsonObject:
+        urls.append(url)
+        if (status := left.pop(0)) != 200:
+            raise ApiError(status, "REASON", "rejected")
+        return {"name": "it"}
+
+    monkeypatch.setattr(gcp, "ask", ask)
+    return GoogleApi("my-project", lambda: "token", {}, waits.append), waits, urls
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_read_is_repeated_after_a_transient_error(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    google, waits, urls = answering(monkeypatch, status, 200)
+    assert google.get("run", "/v2/x") == {"name": "it"}
+    assert (waits, urls) == ([RETRY_WAITS_SECONDS[0]], ["https://run.googleapis.com/v2/x"] * 2)
+
+
+def test_the_last_transient_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    google, waits, _ = answering(monkeypatch, 503, 503, 503)
+    with pytest.raises(ApiError, match="503"):
+        google.get("run", "/v2/x")
+    assert waits == list(RETRY_WAITS_SECONDS)
+
+
+@pytest.mark.parametrize("status", [0, 400, 403, 404])
+def test_no_other_error_is_repeated(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    google, waits, urls = answering(monkeypatch, status)
+    with pytest.raises(ApiError):
+        google.get("run", "/v2/x")
+    assert (waits, len(urls)) == ([], 1)

@@ -324,3 +324,16 @@ def test_the_time_of_a_head_begins_with_the_answer_before_it() -> None:
         return transport.is_closed
 
     assert not run(talk())
+
+
+# The headers of a request by name
+
+NAMES = ("a", "b", "c")
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.text("xy, ", max_size=3))))
+def test_all_lines_of_a_name_are_joined_in_their_order(headers: list[tuple[str, str]]) -> None:
+    request = Request("POST", "/", headers=tuple(headers))
+    for name in NAMES:
+        values = [value for each, value in headers if each == name]
+        assert request.header(name.upper()) == (",".join(values) if values else None)

@@ -1,6 +1,7 @@
-"""The start of each function on AWS Lambda, in a process of its own: what it imports, and when it fails."""
+"""The start of each function on AWS Lambda, and the slice of the configuration that it loads."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from shared.settings import SliceFault, load_slice
 from tests.processes import ROOT
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
@@ -64,3 +66,32 @@ def test_a_slice_that_does_not_load_ends_the_start_with_the_fault_in_the_log(tmp
     (line,) = [json.loads(each) for each in done.stdout.splitlines()]
     assert (line["severity"], line["function"]) == ("CRITICAL", "receive")
     assert "expected a slice of" in line["detail"]
+
+
+# Slices
+
+
+def test_in_a_checkout_the_slice_is_compiled_now() -> None:
+    assert load_slice("notify")["function"] == "notify"
+
+
+def test_a_bundle_has_its_own(tmp_path: Path) -> None:
+    (tmp_path / "slice.json").write_text(json.dumps({"function": "notify"}))
+    assert load_slice("notify", root=tmp_path) == {"function": "notify"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("not JSON", "is not JSON"), ('{"function": "receive"}', "expected a slice of 'notify', found one of 'receive'")],
+)
+def test_a_slice_that_was_not_compiled_for_the_function_is_a_fault(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "slice.json").write_text(content)
+    with pytest.raises(SliceFault, match=re.escape(message)):
+        load_slice("notify", root=tmp_path)
+
+
+def test_where_nothing_is_the_fault_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(SliceFault, match="make bundle"):
+        load_slice("notify", root=tmp_path)
+    with pytest.raises(SliceFault, match="make bundle"):
+        load_slice("notify", tmp_path / "gone.json")

@@ -1,14 +1,18 @@
-"""What a line of the log holds for the platform that reads it."""
+"""A line of the log for the platform that reads it, without any spelling of a credential."""
 
+import base64
 import errno
+import html
 import json
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from shared import logs
+from shared.credential_masks import masked, without_credentials
 from shared.settings import read_settings, settings, slice_or_exit
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -62,3 +66,67 @@ def test_a_line_that_standard_output_does_not_take_is_no_fault_of_the_callers(mo
     logs.log("INFO", "accepted")
     with pytest.raises(OSError, match="No space left"):
         logs.write_line("INFO", "accepted")
+
+
+# No spelling of a credential is left in what a receiver answered
+
+SECRET = 'Kp7&x"rT/4mZ<q9+Ld2'
+HALF = len(SECRET) // 2
+SPELLINGS = {
+    "as it is": SECRET,
+    "in small letters": SECRET.lower(),
+    "in HTML": html.escape(SECRET),
+    "in JSON": json.dumps(SECRET),
+    "in JSON of PHP": json.dumps(SECRET).replace("/", "\\/"),
+    "in a URL": quote(SECRET, safe=""),
+    "in a URL, each byte": "".join(f"%{byte:02X}" for byte in SECRET.encode()),
+    **{
+        f"{written % 75} every {nth} characters": "".join(
+            written % ord(character) if index % nth == nth - 1 else character for index, character in enumerate(SECRET)
+        )
+        for written in ("%%%02X", "%%%02x", "\\u%04x", "\\u%04X", "&#%d;", "&#x%x;")
+        for nth in (1, 2, 3, 7, 12)
+    },
+    "base64 in a URL that escapes a plus only": base64.b64encode(f"é:{SECRET}".encode()).decode().replace("+", "%2B"),
+    "in hex": SECRET.encode().hex().upper(),
+    **{
+        f"in base64 after {before!r}": base64.b64encode(f"{before}{SECRET}{after}".encode()).decode()
+        for before, after in (("", ""), ("u:", ""), ("me:", "x"), ("user:", ":yes"))
+    },
+    "in base64url": base64.urlsafe_b64encode(f"é:{SECRET}".encode()).decode(),
+    "its first half": SECRET[:HALF],
+    "without its end": SECRET[:-3],
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_no_spelling_of_a_secret_is_left(spelling: str) -> None:
+    body = f"before {SPELLINGS[spelling]} after".encode()
+    without = without_credentials(body, [SECRET])
+    assert b"***" in without
+    assert without.startswith(b"before ")
+    assert without.endswith(b" after")
+    for part in (SECRET[:HALF], SECRET[HALF:]):
+        for left in (part, html.escape(part), quote(part, safe=""), part.encode().hex(), _in_base64(part)):
+            assert left.lower().encode() not in without.lower()
+    assert masked(body.decode(), [SECRET]) == without.decode()
+
+
+def _in_base64(part: str) -> str:
+    return base64.b64encode(part.encode()).decode()[:-4]
+
+
+@pytest.mark.parametrize("body", [b"", b"ok", b"no such thing", "schlüssel fehlt".encode(), b"\xff\xfe" * 20])
+def test_a_body_without_a_credential_is_the_same_object(body: bytes) -> None:
+    assert without_credentials(body, [SECRET, "", "short"]) is body
+
+
+def test_what_is_around_an_escaped_credential_stays() -> None:
+    body = r'{"a": "\u00e4\ud83d\ude00s\u00e9cr\u00e9t-\ud83d\ude00\u0041\n", "b": "%41&amp;s%C3%A9cr\u00E9t-😀&lt;"}'
+    expected = r'{"a": "\u00e4\ud83d\ude00***\u0041\n", "b": "%41&amp;***&lt;"}'
+    assert without_credentials(body.encode(), ["sécrét-😀"]).decode() == expected
+
+
+def test_a_letter_that_is_not_ascii_has_a_capital_too() -> None:
+    assert masked("wrong: SCHLÜSSELWÖRTER", ["schlüsselwörter"]) == "wrong: ***"
+    assert masked("a short one, abc", ["abc", ""]) == "a short one, ***"

@@ -1,9 +1,10 @@
-"""Time limits of many tasks: one timer watches all of them."""
+"""Time limits of many tasks, which one timer watches, and of the retries of the clouds' APIs."""
 
 import asyncio
 
 import pytest
 
+from shared.cloud.retries import PATIENT, with_retries
 from shared.time_bound import Deadlines, TooLate
 from tests.fakes.virtual_time import run
 
@@ -54,3 +55,17 @@ async def test_what_goes_on_although_it_is_late_leaves_its_task_to_go_on() -> No
     with pytest.raises(TooLate):
         await deadlines.wait(until(asyncio.Event()), in_seconds(0.01))
     await asyncio.sleep(0)
+
+
+def test_no_call_begins_after_the_time_of_the_policy() -> None:
+    """A lease must not end while a slow answer is asked for again."""
+    calls = 0
+
+    async def call() -> bool:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(PATIENT.until_seconds)
+        return True
+
+    assert run(with_retries(call, bool, PATIENT))
+    assert calls == 1

@@ -1,5 +1,7 @@
-"""Endpoints' secrets are stored sealed: only our key opens them, and only where they were put."""
+"""Endpoints' secrets, which are stored sealed; their names; and operational events about them."""
 
+import hashlib
+import json
 from base64 import b64decode, b64encode
 
 import pytest
@@ -8,8 +10,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.delivery import Delivery
 from shared.errors import Temporary
-from shared.subscribers.model import SealedText
+from shared.event import Event
+from shared.subscribers.directory import time_mark
+from shared.subscribers.model import Endpoint, SealedText, Tenant
+from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName, endpoint_name
+from shared.subscribers.operational_events import operational_event
 from shared.subscribers.sealing import SEAL, derived_key, key_id, sealer_of
 
 OLD, NEW = "o" * 32, b64encode(bytes(range(32))).decode()
@@ -74,3 +81,57 @@ def test_a_short_value_is_no_key() -> None:
     with pytest.raises(Temporary, match=r"32 characters at least.*got 31") as error:
         sealer_of([NEW, "x" * 31])
     assert (error.value.code, "xxx" in error.value.detail) == ("secret_unusable", False)
+
+
+# Names
+
+EVENT = Event("e1", "/sources/app", "order.paid", "2026-01-01T00:00:00Z", "00", {"n": 1})
+NAME = EndpointName("customers", "acme", "ep_" + "0" * 20)
+
+
+def test_an_endpoints_name_is_read_back() -> None:
+    assert endpoint_name(str(NAME)) == NAME
+
+
+def test_a_delivery_to_an_endpoint_has_an_id_of_event_route_destination_tenant_and_endpoint() -> None:
+    parts = ["e1", "to customers", *NAME]
+    expected = hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+    assert Delivery(EVENT, "to customers", str(NAME)).id == expected
+
+
+def test_the_ids_of_messages_sort_the_newest_first_from_1970_on() -> None:
+    marks = [time_mark(at) for at in (9_999_999_999.0, 1_790_000_000.0, 1_789_999_999.999, 0.001, 0.0)]
+    assert marks == sorted(marks)
+    assert {len(mark) for mark in marks} == {14}
+
+
+# Operational events
+
+ENDPOINT = Endpoint(id="ep_1", tenant="acme", url="https://acme.example.com", disabled_by="receiver", disabled_at=5.0)
+ACME = Tenant(id="acme", name="Acme", email="ada@acme.example")
+
+
+def test_an_operational_event_is_one_of_cloudevents_with_nothing_secret() -> None:
+    event = operational_event("disabled", ENDPOINT, ACME, 5.0, "gone")
+    assert (event.type, event.source, event.subject) == ("endpoint.disabled", SUBSCRIBERS_SOURCE, "acme:ep_1")
+    assert event.time == event.receivedat == "1970-01-01T00:00:05.000Z"
+    assert json.loads(json.dumps(event.data)) == {
+        "tenant": "acme",
+        "name": "Acme",
+        "email": "ada@acme.example",
+        "endpoint": "ep_1",
+        "url": "https://acme.example.com",
+        "description": None,
+        "reason": "gone",
+        "at": "1970-01-01T00:00:05.000Z",
+        "disabled_by": "receiver",
+        "failing_since": None,
+    }
+
+
+def test_a_change_that_is_told_twice_has_one_id_and_another_change_another() -> None:
+    told = [
+        operational_event(change, ENDPOINT, ACME, at, "").id for change in ("failing", "disabled") for at in (5.0, 6.0)
+    ]
+    assert len(set(told)) == 4
+    assert operational_event("failing", ENDPOINT, Tenant(id="acme"), 5.0, "other").id == told[0]

@@ -1,0 +1,285 @@
+"""`hookchain smoke`: its event and whom it may reach, how it is followed, and its result on each platform."""
+
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli.main import main
+from deploy.cli.smoke import (
+    DEAD_LETTERED,
+    DELIVERED,
+    GATHERED,
+    HELD,
+    MERGED,
+    PENDING,
+    RETRY_SCHEDULED,
+    DeliveryState,
+    EventState,
+    StagePrinter,
+    follow,
+    state_from_logs,
+)
+from deploy.history.logs import Record
+from deploy.requests.events import read_event_file
+from deploy.requests.posting import Recipient, possible_recipients
+from deploy.terminal.output import Screen
+from shared.journal import RouteDecision
+from shared.jsontext import JsonObject
+from tests.google_stand_in import StandIn
+from tests.processes import wait_for
+from tests.stack import running
+from tests.stub_gcloud import StubGcloud
+from tests.unit.cli.smoke.smoking import CONFIG, EVENT_ID, smoke
+
+
+def test_a_file_goes_as_it_is_but_for_its_id(tmp_path: Path) -> None:
+    (tmp_path / "sample.xml").write_text("<event><id>7</id></event>")
+    assert (
+        read_event_file(tmp_path / "sample.xml", {"id": "data.id"}, "smoke-1", None).data
+        == b"<event><id>7</id></event>"
+    )
+    (tmp_path / "sample.json").write_text('{"id": 7, "plan": "big"}')
+    event = read_event_file(tmp_path / "sample.json", {"id": "data.id", "type": "header.X-Event"}, "smoke-1", "order")
+    assert event.data == {"id": "smoke-1", "plan": "big"}
+    assert event.headers == {"X-Event": "order"}
+
+
+# Whom it reaches
+
+SLICES: Final[dict[str, JsonObject]] = {
+    "transform": {
+        "routes": [
+            {"name": "a", "from": ["shop"], "types": ["order.*"], "to": ["people"]},
+            {"name": "b", "from": None, "types": None, "to": ["crm", "people"]},
+            {"name": "c", "from": ["other"], "types": None, "to": ["nobody"]},
+        ]
+    },
+    "notify": {
+        "destinations": {
+            "people": {"kind": "email", "settings": {"to": ["a@x", "b@x", "c@x"], "cc": ["d@x"]}},
+            "crm": {"kind": "webhook", "settings": {"url": "https://crm.example.com/in"}},
+        }
+    },
+}
+
+
+def test_whom_it_may_reach_is_known_before_it_is_sent() -> None:
+    assert possible_recipients(SLICES, "shop", "order.created") == [
+        Recipient("people", "email", "a@x, b@x, c@x and 1 more"),
+        Recipient("crm", "webhook", "https://crm.example.com/in"),
+    ]
+    assert [each.destination for each in possible_recipients(SLICES, "shop", "refund")] == ["crm", "people"]
+    assert [each.destination for each in possible_recipients(SLICES, "shop", None)] == ["people", "crm"]
+
+
+# Following the event to its end
+
+MATCHED: Final = RouteDecision("orders", True, "from 'shop'", ("crm",))
+UNMATCHED: Final = RouteDecision("refunds", False, "type 'order' does not match refund")
+
+
+def followed(*sights: EventState) -> tuple[EventState, list[str]]:
+    text: list[str] = []
+    seconds = iter(range(1000))
+    left = list(sights)
+    result = StagePrinter(Screen(), lambda: float(next(seconds)), text.append)
+    last = follow(lambda: left.pop(0) if len(left) > 1 else left[0], result, 30.0, lambda: None)
+    return last, text
+
+
+def delivery(state: str, message: str = "", attempts: int = 1) -> DeliveryState:
+    return DeliveryState("crm", "orders", state, attempts, message)
+
+
+def test_each_stage_is_reported_once_and_the_end_is_the_end() -> None:
+    routed = EventState(1, (MATCHED, UNMATCHED))
+    done = replace(routed, deliveries=(delivery(DELIVERED, "202"),))
+    last, text = followed(EventState(), EventState(), routed, replace(routed, deliveries=(delivery(PENDING),)), done)
+    assert last.is_good
+    assert [line.split("  ")[0].strip() for line in text if line[0] in "✓✗"] == ["✓ transformed", "✓ delivered"]
+    assert "did not match: type 'order' does not match refund" in text[2]
+    assert text[-1].endswith("crm: 202")
+
+
+def test_a_chain_that_failed_is_no_success_though_another_route_delivered() -> None:
+    routed = EventState(1, (MATCHED,), ("route 'refunds': its step failed",))
+    last, text = followed(replace(routed, deliveries=(delivery(DELIVERED, "202"),)))
+    assert not last.is_good
+    assert "route 'refunds': its step failed" in text[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "todo"),
+    [
+        (RETRY_SCHEDULED, "it is retried automatically"),
+        (HELD, "hookchain resume crm"),
+        (DEAD_LETTERED, "hookchain dead-letters list"),
+    ],
+)
+def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: str) -> None:
+    last, text = followed(EventState(1, deliveries=(delivery(state, "550 no such user"),)))
+    assert last.is_complete
+    assert not last.is_good
+    assert "crm, attempt 1: 550 no such user" in text[-2]
+    assert todo in text[-1]
+
+
+@pytest.mark.parametrize("state", [GATHERED, MERGED])
+def test_a_delivery_that_waits_for_its_digest_or_is_part_of_it_is_a_success(state: str) -> None:
+    last, text = followed(EventState(1, deliveries=(delivery(state, "waits for the digest", attempts=0),)))
+    assert last.is_good
+    assert text[-1].startswith(f"✓ {state}")
+    assert text[-1].endswith("crm: waits for the digest")
+
+
+def test_an_event_that_leads_nowhere_is_no_success() -> None:
+    last, text = followed(EventState(0, (UNMATCHED,)))
+    assert (last.is_complete, last.is_good) == (True, False)
+    assert "no route matched" in text[0]
+    broken, message = followed(EventState(0, broken=("route 'orders': step 1 fails",)))
+    assert not broken.is_good
+    assert "step 1 fails" in message[0]
+
+
+def a_record(process: str, **fields: object) -> Record:
+    document: JsonObject = json.loads(json.dumps({"event_id": EVENT_ID, **fields}))
+    return Record(0.0, process, "INFO", document)
+
+
+def test_the_functions_logs_tell_an_events_way() -> None:
+    records = [
+        a_record("receive", status=200),
+        a_record("transform", outcome="routed", count=2),
+        a_record("transform", code="step_failed", route="b", reason="step 1 fails"),
+        a_record("notify", delivery_id="1", destination="crm", route="a", outcome="retry_scheduled", attempt_number=1),
+        a_record("notify", delivery_id="1", destination="crm", route="a", outcome="delivered", attempt_number=2),
+        a_record("notify", delivery_id="1", destination="crm", route="a", outcome="finished"),
+        a_record("notify", event_id=f"{EVENT_ID}-2", delivery_id="2", destination="x", route="a", outcome="held"),
+        Record(0.0, "notify", "INFO", {"event_id": "another", "delivery_id": "9", "outcome": "delivered"}),
+    ]
+    state = state_from_logs(records, EVENT_ID)
+    assert state == EventState(
+        2, (), ("route 'b': step 1 fails",), (DeliveryState("crm", "a", DELIVERED, 2), DeliveryState("x", "a", HELD, 0))
+    )
+
+
+# On this machine
+
+
+def test_without_dev_the_message_names_the_command_to_start(
+    tmp_path: Path, gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["smoke", "--state", str(tmp_path / "state")]) == 1
+    assert "Start `make dev`, or use --platform gcp" in capsys.readouterr().err
+    assert main(["smoke", "--source", "singed"]) == 2
+    assert "did you mean 'signed'?" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with running(tmp_path, CONFIG, {}) as stack:
+        assert smoke(stack, tmp_path) == 0
+        output = capsys.readouterr().out
+        assert "✓ accepted" in output
+        assert "route 'orders' matched" in output
+        assert "✓ delivered" in output
+        assert smoke(stack, tmp_path, "--source", "in-path") == 1
+        assert "no route matched" in capsys.readouterr().out
+        (tmp_path / "big.json").write_text('{"event": "x", "plan": "big"}')
+        assert smoke(stack, tmp_path, "--source", "in-path", "--file", str(tmp_path / "big.json")) == 0
+        assert "It works: 2 of 2 delivered." in capsys.readouterr().out
+        assert smoke(stack, tmp_path, "--source", "pay") == 0
+        assert "route 'money' matched: from 'pay'; type 'invoice.payment_failed'" in capsys.readouterr().out
+        assert smoke(stack, tmp_path, "--source", "chat") == 1
+        assert "`hookchain trigger`" in capsys.readouterr().err
+        assert stack.trouble({"mail": {"unplugged": True}})
+        assert smoke(stack, tmp_path) == 1
+        assert "✗ retry_scheduled" in capsys.readouterr().out
+
+        def is_logged() -> bool:
+            """Return whether the log has the retry: the supervisor writes it after the journal has it."""
+            assert main(["logs", "--state", str(stack.state), "--function", "notify"]) == 0
+            return "warning: retry scheduled" in capsys.readouterr().out
+
+        wait_for(is_logged)
+
+
+# On Google Cloud
+
+PROJECT: Final = "acme-hooks"
+
+
+@pytest.fixture
+def google(google: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    service = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
+    google.answers(service, {"uri": f"{google.url}/hooks"})
+    version = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-signed-key/versions/latest"
+    google.answers(version, {"state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"})
+    google.answers(f"{version}:access", {"payload": {"data": "YS1sb25nLWFuZC1yYW5kb20ta2V5"}})
+    for name in ("PUBSUB", "FIRESTORE", "STORAGE"):  # where nothing answers
+        monkeypatch.setenv(f"{name}_EMULATOR_HOST", "127.0.0.1:1")
+    return google
+
+
+def cloud_entry(function: str, number: int, **fields: object) -> dict[str, object]:
+    resource = {"labels": {"service_name": f"hookchain-{function}"}}
+    at = f"2026-03-01T12:00:0{number}Z"
+    payload = {"message": "x", "event_id": EVENT_ID, **fields}
+    return {"insertId": str(number), "timestamp": at, "severity": "INFO", "resource": resource, "jsonPayload": payload}
+
+
+def on_gcp(*arguments: str) -> int:
+    return main(["smoke", "--platform", "gcp", "--project", PROJECT, "--source", "signed", *arguments])
+
+
+def test_on_google_it_is_signed_with_the_kept_secret_and_followed_in_the_logs_where_no_journal_can_be_read(
+    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.cli.smoke.time.sleep", lambda _: None)
+    google.answers("/hooks/signed", {"id": EVENT_ID}, method="POST")
+    owed = cloud_entry("transform", 1, outcome="routed", count=1)
+    tried = cloud_entry("notify", 2, delivery_id="1", destination="people", route="orders", outcome="delivered")
+    gcloud.answers("logging read", [])
+    gcloud.answers("logging read", [owed])
+    gcloud.answers("logging read", [owed, tried])
+    assert on_gcp("--yes") == 0
+    output = capsys.readouterr()
+    assert "It works: 1 of 1 delivered." in output.out
+    assert output.err.count("the journal cannot be read") == 1
+    [posted] = [request for request in google.requests if request.method == "POST"]
+    assert posted.headers["x-event"] == "order.created"
+    assert posted.headers["webhook-id"].startswith("smoke-")
+    assert len(posted.headers["x-signature"]) == 64
+    assert json.loads(posted.body)["order"]["id"] == posted.headers["webhook-id"]
+    query = next(call.arguments[2] for call in gcloud.calls if call.arguments[0] == "logging")
+    assert f'jsonPayload.event_id=~"^{EVENT_ID}"' in query
+
+
+def test_nobody_is_written_to_unasked(
+    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    assert on_gcp() == 2
+    output = capsys.readouterr().err
+    assert "people (email)  ann@example.com" in output
+    assert "add --yes to confirm" in output
+    assert not [request for request in google.requests if request.method == "POST"]
+
+
+def test_a_rejection_is_reported_with_where_to_look(
+    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        google.answers("/hooks/signed", {"code": "signature_mismatch"}, status=401, method="POST")
+    assert on_gcp("--yes") == 1
+    output = capsys.readouterr().out
+    assert "the signature does not match" in output
+    assert "hookchain logs --function receive --platform gcp" in output
+    assert on_gcp("--yes", "--json") == 1
+    [stage] = json.loads(capsys.readouterr().out)["stages"]
+    assert (stage["stage"], stage["ok"]) == ("accepted", False)

@@ -1,0 +1,219 @@
+"""The emulated Pub/Sub, without a socket or a clock: deliveries, resources, its file, and who may speak to it."""
+
+import base64
+import contextlib
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.dev.local_server import is_local, owner_in
+from deploy.dev.pubsub.broker import PubSub
+from deploy.dev.pubsub.messages import Message, draft_of, drafts_from, push_body
+from deploy.dev.pubsub.resources import ApiError, RetryPolicy, parse_filter, parse_object, subscription_from, topic_from
+from deploy.dev.pubsub.store import Changes, Store, read_waiting
+from deploy.dev.pubsub.subscriber import Backlog, PendingDelivery, retry_delay
+from shared.jsontext import Json, JsonObject
+from shared.push import parse_push
+
+SUBSCRIPTION = "projects/p1/subscriptions/to-transform"
+TOPIC = "projects/p1/topics/events"
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 0.5), (7, 32.0), (8, 60.0), (10_000, 60.0)])
+def test_the_wait_doubles_from_the_minimum_to_the_maximum(failures: int, seconds: float) -> None:
+    assert retry_delay(RetryPolicy(0.5, 60.0), failures) == seconds
+
+
+def test_the_sources_take_turns_so_that_a_flood_of_one_delays_no_other() -> None:
+    backlog = Backlog()
+    sources = ["loud"] * 1_000 + ["quiet"] * 2 + ["loud"] * 2
+    for number, source in enumerate(sources):
+        backlog.add(PendingDelivery(Message(number, TOPIC, "", {"ce-source": source}, 0.0)))
+    order = [pending.message.id for _ in sources if (pending := backlog.take(0.0))]
+    assert order[:5] == [0, 1_000, 1, 1_001, 2]
+    assert sorted(order) == list(range(1_004))
+    assert backlog.take(0.0) is None
+
+
+@given(
+    st.binary(min_size=1, max_size=50), st.dictionaries(st.text(min_size=1), st.text(), max_size=3), st.integers(1, 100)
+)
+def test_our_own_functions_read_every_push(data: bytes, attributes: dict[str, str], attempt: int) -> None:
+    draft = draft_of(base64.b64encode(data).decode(), attributes)
+    message = Message(7, TOPIC, draft.content, draft.attributes, 0.0)
+    try:
+        body = push_body(message, SUBSCRIPTION, attempt)
+    except UnicodeEncodeError:  # half of a surrogate pair, which the API refuses at the door
+        return
+    push = parse_push(body)
+    assert (push.data, push.attributes, push.message_id) == (data, attributes, "7")
+    document = json.loads(body)
+    assert (document["deliveryAttempt"], document["subscription"]) == (attempt, SUBSCRIPTION)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"data": "not base64!"},
+        {"data": "aGk=", "attributes": {"googclient": "x"}},
+        {"data": "aGk=", "attributes": {"k": "x" * 1025}},
+        "aGk=",
+    ],
+)
+def test_a_message_that_google_rejects_is_rejected(message: object) -> None:
+    with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
+        drafts_from(json.dumps({"messages": [message]}).encode())
+
+
+# Resources, and what the API rejects
+
+
+def subscription(**settings: Json) -> JsonObject:
+    return subscription_from(SUBSCRIPTION, {"topic": TOPIC, **settings}).resource
+
+
+def rejection(**settings: Json) -> str:
+    with pytest.raises(ApiError) as caught:
+        subscription(**settings)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ackDeadlineSeconds": 601},
+        {"messageRetentionDuration": "599s"},
+        {"retryPolicy": {"minimumBackoff": "601s"}},
+        {"deadLetterPolicy": {"deadLetterTopic": "projects/p1/topics/dead", "maxDeliveryAttempts": 101}},
+        {"deadLetterPolicy": {"maxDeliveryAttempts": 5}},
+        {"filter": 'hasPrefix(attributes.a, "b")'},
+        {"pushConfig": {"pushEndpoint": "https://example.com/"}},
+        {"pushConfig": {"pushEndpoint": "http://localhost/ HTTP/1.1"}},
+    ],
+)
+def test_what_google_rejects_is_an_invalid_argument(settings: JsonObject) -> None:
+    assert rejection(**settings).startswith("INVALID_ARGUMENT: ")
+
+
+@pytest.mark.parametrize("member", ["enableMessageOrdering", "unheardOf"])
+def test_what_is_not_emulated_is_rejected_by_name_and_never_ignored(member: str) -> None:
+    assert f"UNIMPLEMENTED: this emulator does not have a subscription's {member}" in rejection(**{member: True})
+    assert member not in subscription(**{member: False})
+    with pytest.raises(ApiError, match=f"UNIMPLEMENTED: this emulator does not have a topic's {member}"):
+        topic_from(TOPIC, {member: True})
+
+
+@pytest.mark.parametrize(
+    "text", ["attributes:kind", 'attributes.a = "b" OR attributes.c = "d"', 'attributes.a = "b" AND']
+)
+def test_the_rest_of_the_filter_language_is_rejected_in_plain_words(text: str) -> None:
+    with pytest.raises(ApiError, match="takes equality of attributes"):
+        parse_filter(text)
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="surrogatepass")))
+def test_any_body_is_an_object_or_rejected(body: bytes) -> None:
+    with contextlib.suppress(ApiError):
+        assert isinstance(parse_object(body), dict)
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a": NaN}', b'{"a": "\\ud800"}', b'{"a": 1' + b"0" * 5000 + b"}"])
+def test_json_that_could_not_be_returned_is_rejected(body: bytes) -> None:
+    with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
+        parse_object(body)
+
+
+# The file of the bus
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path)
+    yield opened
+    opened.close()
+
+
+def message(number: int, published_at: float = 0.0) -> Message:
+    return Message(number, TOPIC, f'"data":"aGk=","attributes":{{"n":"{number}"}}', {"n": str(number)}, published_at)
+
+
+def owed(store: Store, subscription: int) -> list[tuple[int, int]]:
+    """Message ids and failed deliveries."""
+    return [(kept.id, failures) for kept, failures in store.backlog(subscription)]
+
+
+def publish(store: Store, *published: Message, to: tuple[int, ...] = (1,)) -> None:
+    pairs = [(subscription, each.id) for each in published for subscription in to]
+    store.write(Changes(messages=list(published), unacknowledged=pairs))
+
+
+async def test_a_clock_that_jumps_by_years_before_a_start_expires_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put_topic(TOPIC, "{}")
+    number = store.add_subscription("projects/p1/subscriptions/reader", f'{{"topic":"{TOPIC}"}}')
+    publish(store, message(1, time.time() - 5 * 365 * 86_400), to=(number,))
+    store.close()
+    pubsub = PubSub(tmp_path)
+    pubsub.start()
+    await pubsub.stop()
+    assert [count for _, count, _ in read_waiting(tmp_path)] == [1]
+
+
+def is_synced(database: sqlite3.Connection) -> bool:
+    """Return whether the last commit waited for the disk: SQLite's `synchronous` was FULL."""
+    return bool(database.execute("PRAGMA synchronous").fetchone() == (2,))
+
+
+def test_a_message_is_on_the_disk_before_it_is_confirmed_and_an_acknowledgement_need_not_be(store: Store) -> None:
+    publish(store, message(1))
+    assert is_synced(store.db)
+    store.write(Changes(done=[(1, 1)]))
+    assert not is_synced(store.db)
+    store.write(Changes(done=[(1, 1)]), Changes(messages=[message(2)]))
+    assert is_synced(store.db)
+
+
+def test_what_an_earlier_version_kept_for_a_seek_does_not_come_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    publish(store, message(1), message(2))
+    store.db.executescript("ALTER TABLE owed ADD COLUMN acked INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 0")
+    store.db.execute("UPDATE owed SET acked = 1 WHERE message = 1")
+    store.close()
+    with closing(Store(tmp_path)) as upgraded:
+        assert owed(upgraded, 1) == [(2, 0)]
+
+
+# The topology of a local bundle
+
+MAPPED = "0000000000000000FFFF0000"
+
+
+@pytest.mark.parametrize(
+    "url", ["//127.0.0.1.evil.example", "null", "", "//0.0.0.0", "http://localhost.evil.example", "//["]
+)
+def test_no_other_name_is_local(url: str) -> None:
+    assert not is_local(url)
+
+
+@pytest.mark.parametrize(
+    ("row", "owner"),
+    [
+        ("0100007F:D431 0100007F:1F95 01 00000000:00000000 00:00000000 00000000  1000        0 4711 1 x", 1000),
+        ("0100007F:D431 0100007F:1F95 06 00000000:00000000 00:00000000 00000000     0        0 0 3 x", None),
+        ("0100007F:1F95 0100007F:D431 01 00000000:00000000 00:00000000 00000000     7        0 4712 1 x", None),
+        (f"{MAPPED}0100007F:D431 {MAPPED}0100007F:1F95 01 0:0 0:0 0  1000  0 4711 1 x", 1000),
+    ],
+    ids=["held", "closed", "our own end", "over an IPv6 socket"],
+)
+@pytest.mark.skipif(sys.byteorder != "little", reason="the rows are a little-endian machine's")
+def test_a_connections_owner_is_who_holds_its_clients_end(row: str, owner: int | None) -> None:
+    assert owner_in([f"  1: {row}"], ("127.0.0.1", 54_321), ("127.0.0.1", 8_085)) == owner

@@ -16,7 +16,7 @@ from deploy.config.checkout import ROOT, choose_config
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, config_from_environment, read_config_file
 from deploy.config.configuration import CloudRunConfig, Configuration, LambdaConfig
 from deploy.config.model_faults import model_faults
-from deploy.config.sections import alerts, cases, destination, own_files, people, recipients, route, subscribers
+from deploy.config.sections import alerts, cases, destination, own_files, people, route, subscribers
 from deploy.config.sections.source import SourceConfig, compiled_hooks, compiled_source, source_faults, type_words
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
@@ -172,7 +172,7 @@ def check_config(file: ConfigFile) -> Checked:
         *destination.option_faults(file),
         *alerts.alert_faults(file),
         *people_list.faults,
-        *recipients.recipient_faults(file, settings, people_list),
+        *people.recipient_faults(file, settings, people_list),
         *subscribers.subscribers_faults(file, settings, event_types),
         *cases.case_faults(file),
     ]

@@ -5,10 +5,8 @@ offline                the ports that stand for a platform
 receive_stage          receive's checks of a request
 transform_stage        the routes of an event, and each step's changes
 deliveries             what a delivery would send, to whom, and when
-outgoing_request       the request that a destination would get
 report                 the result as text and as JSON
-config_tests           the tests of a configuration, run the same way
-event_type_findings    the events for subscribers, compared with their event types
+config_tests           the tests of a configuration, run the same way; events for subscribers and their types
 differences            the differences of two values, as lines
 reference              the steps and kinds that commands list
 """

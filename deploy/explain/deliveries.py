@@ -1,22 +1,28 @@
 """Previews of deliveries: what a delivery would send and to whom, and when it would go out if not at once."""
 
 import asyncio
+import contextlib
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import ModuleType
 from typing import Final, NamedTuple, TypeAlias, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from deploy.config.config_file import texts_in
-from deploy.explain import outgoing_request, report
+from deploy.explain import report
 from deploy.terminal.output import count_of
 from functions.notify import http_kind, registry
+from functions.notify.destination import Attempt, read_settings
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.digests import arrival
 from functions.notify.digests import settings as gathering
 from functions.notify.digests.settings import Coalesce, GatherSettings, QuietHours
+from functions.notify.http_kind import OutgoingRequest
 from functions.notify.notifier import read_removals
 from functions.notify.read_destinations import read_destinations
 from functions.notify.recipients.people import MAX_ALIAS_CHARACTERS, Person
@@ -27,6 +33,7 @@ from shared.delivery import Delivery, delivery_message
 from shared.did_you_mean import is_missing, missing_path, removal_hint
 from shared.event import Event, event_json, view_of
 from shared.jsontext import Json, JsonObject, mapping_at, to_json, value_at
+from shared.secrets import secret_names
 from shared.subscribers.directory import TENANTS, Directory
 from shared.subscribers.model import Endpoint, Tenant
 
@@ -119,7 +126,7 @@ def _shown(delivery: Delivery, notify: JsonObject, person: Person | None, enviro
     if (request := rendered_request(delivery, notify, person)) is not None:
         to = f"to {recipient_text(person, delivery, notify)}: " if person else ""
         summary = f"{kind}: {to}{request.method} {request.url}"
-        return Shown(summary, f"The request to {target}{alone}", list(outgoing_request.request_lines(request)))
+        return Shown(summary, f"The request to {target}{alone}", list(request_lines(request)))
     if (mail := rendered_mail(delivery, notify, person)) is not None:
         people = recipient_text(person, delivery, notify) if person else ", ".join(each.address for each in mail.to)
         return Shown(f"a mail to {people}: {mail.subject}", f"The mail to {target}{alone}", list(mail_lines(mail)))
@@ -252,7 +259,7 @@ def rendered_request(
     kind = registry.module_of(configured) if configured else None
     if configured is None or kind is None or not hasattr(kind, "request") or not isinstance(configured.settings, dict):
         return None
-    return outgoing_request.masked_request(kind, delivery, configured.settings, person)
+    return masked_request(kind, delivery, configured.settings, person)
 
 
 async def previewed_recipient(delivery: Delivery, notify: JsonObject) -> Person | NoRecipient | None:
@@ -489,3 +496,89 @@ def _moment(at: float, now: float, timezone: str | None) -> str:
     clock = wall.strftime("%H:%M:%S").removesuffix(":00")
     day = "" if wall.date() == today else f" on {wall.day} {wall:%b}"
     return f"{clock}{day} ({zone.key})"
+
+
+MADE: Final = "(made with a secret)"
+"""Stands for a value that another secret would make another one, such as a signature."""
+FORM: Final = "application/x-www-form-urlencoded"
+_FORMS: Final = ("whsec_{}", "https://secret.example/{}", "https://secret.example/a:webhook?key={}", "12345:{}")
+"""Of what a secret may have to be: a key of Standard Webhooks, which is a password as well; a URL; the URL of a webhook
+trigger of Cloud Build; a bot's token."""
+
+
+def masked_request(
+    kind: ModuleType, delivery: Delivery, written: JsonObject, person: Person | None = None
+) -> OutgoingRequest:
+    """Return the first attempt's request, in which `<secret NAME>` or MADE stands for what depends on a secret.
+
+    `written` is the kind's settings, as the slice has them. Raises Permanent, as an attempt would, and Temporary.
+    """
+    settings = read_settings(kind, written)
+    at = times.unix_seconds(delivery.event.receivedat)
+    attempt = Attempt(delivery.id, attempt_number=1, generation=0, now=at, timeout_seconds=15.0, person=person)
+
+    def made(form: str, salt: str) -> OutgoingRequest:
+        secrets = {name: _placeholder(form, name, salt) for name in secret_names(written)}
+        request: OutgoingRequest = kind.request(
+            delivery, settings, {name: (text,) for name, text in secrets.items()}, attempt
+        )
+        return _masked(request, secrets)
+
+    form, first = _first_made(made)
+    others = made(form, "b").headers
+    pairs = zip(first.headers, others, strict=True)
+    return replace(
+        first, headers=tuple((name, value if value == other else MADE) for (name, value), (_, other) in pairs)
+    )
+
+
+def _first_made(made: Callable[[str, str], OutgoingRequest]) -> tuple[str, OutgoingRequest]:
+    """Return the first request that is made, and the form that the kind takes for a secret."""
+    for form in _FORMS[:-1]:
+        with contextlib.suppress(errors.Temporary):  # the kind takes no such secret
+            return form, made(form, "a")
+    return _FORMS[-1], made(_FORMS[-1], "a")
+
+
+def request_lines(request: OutgoingRequest) -> Iterator[str]:
+    """Yield the request as lines; JSON is indented."""
+    yield f"{request.method} {request.url}"
+    yield from (f"{name}: {value}" for name, value in request.headers)
+    yield from (f"authentication: {scheme.scheme}" for scheme in request.auth)
+    yield ""
+    text = request.body.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    yield from text.splitlines()
+
+
+def body_value(request: OutgoingRequest, expected: Json) -> Json:
+    """Return the body as the expectation has it: text, the fields of a form, or the JSON value."""
+    text = request.body.decode("utf-8", "replace")
+    if isinstance(expected, str):
+        return text
+    if ("content-type", FORM) in request.headers:
+        return dict(parse_qsl(text, keep_blank_values=True))
+    try:
+        value: Json = json.loads(text)
+    except ValueError:
+        return text
+    return value
+
+
+def _placeholder(form: str, name: str, salt: str) -> str:
+    return form.format(hashlib.sha256(f"{salt}:{name}".encode()).hexdigest())
+
+
+def _masked(request: OutgoingRequest, secrets: Mapping[str, str]) -> OutgoingRequest:
+    """Return the request with the name of each secret in place of its value."""
+
+    def mask(text: str) -> str:
+        for name, value in secrets.items():
+            for spelling in (value, quote(value, safe="")):
+                text = text.replace(spelling, f"<secret {name}>")
+        return text
+
+    headers = tuple((name, mask(value)) for name, value in request.headers)
+    body = mask(request.body.decode("utf-8", "replace")).encode()
+    return replace(request, url=mask(request.url), headers=headers, body=body)

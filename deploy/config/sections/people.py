@@ -1,6 +1,7 @@
 """The section `people`: written in the configuration, in a file beside it, or at a URL that notify reads.
 
-`read_people` checks the list. The models of the section follow, and then what notify's slice gets of it.
+`read_people` checks the list. The models of the section follow, then what notify's slice gets of it, and the faults of
+destinations whose `to` names a person.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,15 +11,18 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.types import Discriminator, JsonValue, Tag
 
-from deploy.config.config_file import ConfigFile, Fault, unreadable
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault, texts_in, unreadable
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.catalogue import load_catalogue
+from deploy.config.sections.destination import kind_of
+from deploy.config.sections.subscribers import TENANT_ADDRESS, owners_destination
 from functions.notify.recipients import people as people_rules
 from functions.notify.recipients.people import FIELDS, NAME, EntryFault, Listed, UnreadableList
 from shared.config.rules import SecretName, listed
 from shared.config.values import Model
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject
+from shared.templating.template import KNOWN, Template, TemplateFault, UnknownVariable, is_template
 
 SECTION: Final = "people"
 
@@ -236,3 +240,71 @@ def compiled_people(
 
 def _without_empty_fields(entry: JsonObject) -> JsonObject:
     return {key: value for key, value in entry.items() if value not in (None, "", [])}
+
+
+def recipient_faults(file: ConfigFile, settings: Mapping[str, BaseModel], people_list: PeopleList) -> Iterator[Fault]:
+    """Yield the faults of recipients, and of templates that use a person although there is none.
+
+    `settings` has the destinations without faults. A person can be missing because the list has faults. Then only the
+    faults of the list are reported.
+    """
+    for name, model in settings.items():
+        if name == owners_destination(file):  # it mails tenants, who are not in `people`
+            continue
+        recipient = getattr(model, "recipient", None)
+        if recipient is None:
+            yield from _template_faults(file, name, model)
+        elif people_list.faults or people_list.is_at_url:
+            continue
+        elif not people_list.entries:
+            yield from _empty_list_faults(file, name, recipient)
+        elif recipient.get("person") is not None:  # otherwise an expression finds the person in each event
+            yield from _named_person_faults(file, name, recipient, people_list)
+
+
+def _empty_list_faults(file: ConfigFile, name: str, recipient: JsonObject) -> Iterator[Fault]:
+    if recipient.get("allowed"):  # an event can select an address that `allow_recipients` covers
+        return
+    advice = "Add `people` to the configuration"
+    if recipient.get("path") == TENANT_ADDRESS:
+        advice += ", or name this destination at `subscribers.tell.owners` if it is to mail tenants"
+    yield fault_at(file, _to_path(file, name), f"names a person, but `people` lists nobody. {advice}")
+
+
+def _named_person_faults(
+    file: ConfigFile, name: str, recipient: JsonObject, people_list: PeopleList
+) -> Iterator[Fault]:
+    person_name = str(recipient["person"])
+    address = str(recipient["address"])
+    people_by_name = {listed.person.name: listed.person for listed in people_list.people}
+    if person_name not in people_by_name:
+        hint = did_you_mean(person_name, people_by_name)
+        rule = f"there is nobody in `people` with the name {person_name!r}{hint}"
+        yield fault_at(file, _to_path(file, name), rule)
+    elif not people_by_name[person_name].address(address):
+        rule = f"{person_name!r} in `people` has no `{address}`, which this kind of destination needs"
+        yield fault_at(file, _to_path(file, name), rule)
+
+
+def _to_path(file: ConfigFile, name: str) -> DocumentPath:
+    return ("destinations", name, kind_of(file, name), "to")
+
+
+def _template_faults(file: ConfigFile, name: str, model: BaseModel) -> Iterator[Fault]:
+    for key, value in model.model_dump(mode="json", by_alias=True).items():
+        if any(map(_reads_person, texts_in(value))):
+            rule = "a template has `person` only where `to` names one: `actor`, an expression or {person: NAME}"
+            yield fault_at(file, ("destinations", name, kind_of(file, name), key), rule)
+
+
+def _reads_person(text: str) -> bool:
+    """Return whether the text is a template that uses `person`: it does not compile without that variable."""
+    if "person" not in text or not is_template(text):  # compiling takes far longer than this search
+        return False
+    try:
+        Template("text", text, known=KNOWN - {"person"})
+    except UnknownVariable as fault:
+        return fault.name == "person"
+    except TemplateFault:  # the check of the destination's settings reports it
+        return False
+    return False

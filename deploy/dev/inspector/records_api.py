@@ -23,7 +23,7 @@ from deploy.dev.inspector.api import (
     limit_of,
     not_found,
 )
-from deploy.history import destinations, digests, documents, journal_view, replay, subscribers
+from deploy.history import destinations, digests, documents, journal_view, replay
 from deploy.history.state import configured_destinations
 from shared import claim_check, errors, journal, ledger, ports
 from shared.event import from_cloudevent, to_cloudevent
@@ -217,14 +217,14 @@ async def list_tenants(request: web.Request) -> web.Response:
     after = request.query.get("after", "")
     if after and not _TENANT.fullmatch(after):
         raise bad_request("after: must be the id of a tenant.")
-    page = await subscribers.read_tenants(request.app[BACKEND].documents, limit_of(request.query), after)
+    page = await documents.read_tenants(request.app[BACKEND].documents, limit_of(request.query), after)
     return json_answer(page.document())
 
 
 async def show_tenant(request: web.Request) -> web.Response:
     tenant = request.match_info["tenant"]
     found = (
-        await subscribers.read_endpoints(request.app[BACKEND].documents, tenant) if _TENANT.fullmatch(tenant) else None
+        await documents.read_endpoints(request.app[BACKEND].documents, tenant) if _TENANT.fullmatch(tenant) else None
     )
     if found is None:
         raise not_found("There is no such tenant.")

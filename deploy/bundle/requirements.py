@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.sections.kinds import settings_model
+from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import GOOGLE_KINDS
 from functions.notify.registry import load_own_kinds
 from functions.transform.program import read_program
-from shared.jsontext import Json, JsonObject, value_at
+from shared.jsontext import Json, JsonObject, list_at, mappings_at, value_at
 from shared.own_modules import own_sources
 
 _PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==\S+")
@@ -106,15 +107,10 @@ def features(function: str, compiled: JsonObject) -> tuple[str, ...]:
 
 
 def _extras_for_sources(compiled: JsonObject) -> Iterator[str]:
-    sources = compiled["sources"]
-    assert isinstance(sources, dict)
-    for source in sources.values():
-        assert isinstance(source, dict)
+    for source in compiled_sources(compiled).values():
         if "schema" in source:
             yield "schema"
-        auth = source["auth"]
-        assert isinstance(auth, list)
-        if any(isinstance(scheme, dict) and _has_public_key(scheme) for scheme in auth):
+        if any(map(_has_public_key, auth_entries(source))):
             yield "crypto"
         if isinstance(bus := source.get("bus"), dict) and bus["kind"] in GOOGLE_KINDS:
             yield "crypto"  # the token of a push
@@ -123,9 +119,7 @@ def _extras_for_sources(compiled: JsonObject) -> Iterator[str]:
 def _has_public_key(scheme: JsonObject) -> bool:
     if scheme["scheme"] != "jwt":
         return scheme["scheme"] in PUBLIC_KEYS
-    algorithms = scheme["algorithms"]
-    assert isinstance(algorithms, list)
-    return not all(str(algorithm).startswith("HS") for algorithm in algorithms)
+    return not all(str(algorithm).startswith("HS") for algorithm in list_at(scheme, "algorithms"))
 
 
 def _extras_for_steps(compiled: JsonObject) -> Iterator[str]:
@@ -143,15 +137,14 @@ def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
 
     `extras_with_secret` are the extras of a destination that names a `secret`.
     """
-    destinations = compiled["destinations"]
-    assert isinstance(destinations, dict)
+    destinations = mappings_at(compiled, "destinations")
     own = load_own_kinds(own_sources(compiled.get("own_kinds")))
-    for kind, has_secret in {(_kind(each), _has_secret(each)) for each in destinations.values()}:
+    for kind, has_secret in {(str(each["kind"]), _has_secret(each)) for each in destinations.values()}:
         model = settings_model(kind, own)
         extras: tuple[str, ...] = getattr(model, "extras", ())
         with_secret: tuple[str, ...] = getattr(model, "extras_with_secret", ()) if has_secret else ()
         yield from (*extras, *with_secret)
-    if _has_account_key(destinations):
+    if _has_account_key(compiled["destinations"]):
         yield "crypto"
     if "people" in compiled:
         yield "zones"
@@ -173,11 +166,6 @@ def _has_account_key(settings: Json) -> bool:
         return False
     is_one = settings.get("scheme") == "google_oauth" and settings.get("secret") is not None
     return is_one or any(map(_has_account_key, settings.values()))
-
-
-def _kind(destination: Json) -> str:
-    assert isinstance(destination, dict)
-    return str(destination["kind"])
 
 
 def _has_secret(destination: Json) -> bool:

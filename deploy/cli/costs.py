@@ -20,7 +20,7 @@ from deploy.terminal.command_line import UsageError
 from deploy.terminal.output import Column, print_json, stdout_screen, table
 from deploy.topology import estimate
 from deploy.topology.estimate import CostModel, PriceList, Row, Traffic
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 
 PLATFORMS_WITH_COSTS: Final = ("gcp", "aws")
 DETAILS: Final = """\
@@ -90,8 +90,7 @@ def _traffic(options: argparse.Namespace, slices: Mapping[str, JsonObject]) -> T
     endpoints = 0.0
     if has_subscribers:
         endpoints = 1.0 if options.endpoints is None else options.endpoints
-    destinations = slices["notify"]["destinations"]
-    assert isinstance(destinations, dict)
+    destinations = mapping_at(slices["notify"], "destinations")
     signed_share = estimate.signed_share(slices["receive"])
     return Traffic(options.events, options.answer_seconds, signed_share, len(destinations), endpoints)
 

@@ -183,7 +183,7 @@ def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tu
     for name in [options.source] if options.source else _routed_first(configuration, list(known)):
         source = known[name]
         auth = usable_auth(source)
-        if auth is not None and isinstance(source, dict):
+        if auth is not None:
             return name, source, auth
     which = f"source {options.source!r}" if options.source else "every source"
     raise command_line.CommandError(

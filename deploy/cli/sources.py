@@ -88,7 +88,6 @@ def _run(options: argparse.Namespace) -> int:
 def _snippet(configuration: Configured, name: str, base: str, language: str) -> str:
     """Raises CommandError."""
     settings = requests_sources.compiled_sources(configuration.slices["receive"])[name]
-    assert isinstance(settings, dict)
     url = str(settings.get("public_url") or f"{base}/{name}")
     try:
         sender = find_sender(
@@ -132,7 +131,6 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
     """Return a command that sends an event; empty where there is none. `is_aws`: `make dev PLATFORM=aws` runs."""
     source = requests_sources.compiled_sources(configuration.slices["receive"])[name]
     schemes = requests_sources.auth_entries(source)
-    assert isinstance(source, dict)
     if isinstance(bus := source.get("bus"), dict):
         if is_aws:
             return _queue_line(configuration, name, base)

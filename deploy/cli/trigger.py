@@ -33,7 +33,7 @@ from deploy.history.state import State, StateFault
 from deploy.platforms.choice import add_state
 from deploy.requests import posting, send_options, signing
 from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
-from deploy.requests.sources import provider_key
+from deploy.requests.sources import compiled_sources, provider_key
 from deploy.secrets.backend import DotenvBackend
 from deploy.terminal.output import count_of, printable
 from functions.receive.admission import requested_url
@@ -230,17 +230,15 @@ def trigger_target(provider: str, options: argparse.Namespace, environ: Mapping[
     """Raises ValueError, ConfigFaults and DotenvFault."""
     entry = load_catalogue()[provider]
     found = configured(options)
-    sources = found.slices["receive"]["sources"]
-    assert isinstance(sources, dict)
+    sources = compiled_sources(found.slices["receive"])
     name = _source_name(provider, options, found, sources)
     settings = sources.get(name)
-    is_configured = isinstance(settings, dict)
-    whole = settings if isinstance(settings, dict) else ready_source(provider, entry)
+    whole = ready_source(provider, entry) if settings is None else settings
     url = options.to or f"http://localhost:{local_ports(options.state, environ).receive}/{quote(name)}"
     if not urlsplit(url).path.strip("/"):
         url = f"{url.rstrip('/')}/{quote(name)}"
     [source] = read_sources({"sources": {name: whole}}).values()
-    return TriggerTarget(provider, entry, source, whole, url, is_configured)
+    return TriggerTarget(provider, entry, source, whole, url, is_configured=settings is not None)
 
 
 def _source_name(provider: str, options: argparse.Namespace, found: Configured, sources: Mapping[str, Json]) -> str:

@@ -18,14 +18,15 @@ from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_a
 from shared.retention import DAY_SECONDS, Retention
 
 
+def destinations_of_kind(notify: JsonObject, kind: str) -> dict[str, JsonObject]:
+    """Return the settings of the destinations of one kind in notify's slice, by name."""
+    destinations = mappings_at(notify, "destinations").items()
+    return {name: mapping_at(each, "settings") for name, each in destinations if each.get("kind") == kind}
+
+
 def sql_destinations(notify: JsonObject) -> Mapping[str, Settings]:
     """Return the settings by the destination's name."""
-    destinations = mappings_at(notify, "destinations")
-    return {
-        name: Settings.model_validate(each.get("settings"))
-        for name, each in destinations.items()
-        if each.get("kind") == "sql"
-    }
+    return {name: Settings.model_validate(each) for name, each in destinations_of_kind(notify, "sql").items()}
 
 
 def untyped_columns(notify: JsonObject) -> Iterator[tuple[str, str]]:

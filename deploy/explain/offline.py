@@ -23,7 +23,7 @@ from shared import errors, http, ports, push, times
 from shared.cloud.platform import SystemClock, fetch
 from shared.event import Event, event_id, from_cloudevent
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import JsonObject, mappings_at, to_json
 from shared.outgoing.authenticator import CloudIdentity
 from shared.secrets import SecretStore, from_environment, from_folder
 from shared.signatures.aws_v4 import Credentials
@@ -184,13 +184,11 @@ def without_authentication(receive: JsonObject, *, keeps_requests: bool = False)
     `keeps_requests`: a source takes the methods and addresses, and answers the handshakes, that it does with
     authentication. Without that, the input of a test is the body of an event, posted to any source.
     """
-    sources = receive["sources"]
-    assert isinstance(sources, dict)
-    return {**receive, "sources": {name: _open(source, keeps_requests) for name, source in sources.items()}}
+    sources = mappings_at(receive, "sources").items()
+    return {**receive, "sources": {name: _open(source, keeps_requests) for name, source in sources}}
 
 
-def _open(source: Json, keeps_requests: bool) -> JsonObject:
-    assert isinstance(source, dict)
+def _open(source: JsonObject, keeps_requests: bool) -> JsonObject:
     dropped = (
         _AUTHENTICATION_KEYS - {"allow", "form", "handshakes"} if keeps_requests else _AUTHENTICATION_KEYS | {"methods"}
     )

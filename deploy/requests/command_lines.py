@@ -17,7 +17,7 @@ from deploy.config.running_dev import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.requests import events
 from deploy.requests.events import CONTENT_TYPES, MadeEvent
 from deploy.requests.sources import accepts_post, auth_entries, compiled_sources, is_plain_hmac, routes_from, source_url
-from shared.jsontext import Json, JsonObject, to_json, value_at
+from shared.jsontext import JsonObject, list_at, to_json, value_at
 from shared.secrets import split_values, variable_name
 from shared.settings import LOCAL_PROJECT
 
@@ -146,12 +146,10 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
         return None
     name, entry = min(found, key=lambda each: each[1].get("scheme") not in CURL_SCHEMES)
     url = source_url(name, ports)
-    written = slices["transform"].get("routes")
-    routes = written if isinstance(written, list) else []
+    routes = list_at(slices["transform"], "routes")
     declared = events.declared_example(name, routes, slices.get("subscribe", {}).get("event_types"))
     event_type = declared[0] if declared else events.routed_type(name, routes)
     source = sources[name]
-    assert isinstance(source, dict)
     event = events.make_first_event(
         source, event_type, declared[1] if declared else events.fitting_data(slices, name, event_type)
     )
@@ -237,11 +235,10 @@ def _public_url(slices: Mapping[str, JsonObject]) -> str:
     return str(value_at(slices["subscribe"], "subscribers", "public_url") or "")
 
 
-def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: Json, read: Callable[[str], str]) -> str:
+def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: JsonObject, read: Callable[[str], str]) -> str:
     """Return a curl line as `hookchain sources` prints it, which reads the secret itself. Empty for a source that needs
     a signature or does not accept POST."""
-    methods = source.get("methods") if isinstance(source, dict) else None
-    if not (isinstance(source, dict) and isinstance(methods, list) and "POST" in methods):
+    if "POST" not in list_at(source, "methods"):
         return ""
     event_type = events.routed_type(name, list(routes_from(slices["transform"], name)))
     event = events.make_example_event(source, event_type, events.fitting_data(slices, name, event_type))

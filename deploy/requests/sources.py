@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from deploy.config import checkout, configured, running_dev
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import Json, JsonObject, mapping_at, value_at
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, value_at
 from shared.secrets import variable_name
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ class Sources:
     """All sources of a configuration; `configuration` is its name as the operator knows it."""
 
     configuration: str
-    all: JsonObject
+    all: Mapping[str, JsonObject]
 
     def find(self, name: str) -> Source | None:
         source = self.all.get(name)
-        if not isinstance(source, dict) or not isinstance(source.get("auth"), list):
+        if source is None or not isinstance(source.get("auth"), list):
             return None
         return Source(name, tuple(entry for entry in auth_entries(source) if "secret" in entry))
 
@@ -57,14 +57,13 @@ def load_sources(config: str | None, environ: Mapping[str, str]) -> Sources:
     return Sources(str(path or "the configuration without a file"), compiled_sources(compile_config(file)["receive"]))
 
 
-def compiled_sources(receive: JsonObject) -> JsonObject:
+def compiled_sources(receive: JsonObject) -> dict[str, JsonObject]:
     """Return the sources of receive's slice by name."""
-    return mapping_at(receive, "sources")
+    return mappings_at(receive, "sources")
 
 
 def auth_entries(source: Json) -> list[JsonObject]:
-    auth = value_at(source, "auth")
-    return [entry for entry in auth if isinstance(entry, dict)] if isinstance(auth, list) else []
+    return objects_at(source, "auth")
 
 
 def dev_topic(source: Json) -> str:
@@ -111,9 +110,8 @@ def provider_key(have: configured.Configured, name: str) -> str:
 
 
 def routes_from(transform: JsonObject, source: str) -> Iterator[JsonObject]:
-    routes = transform.get("routes")
-    for route in routes if isinstance(routes, list) else []:
-        if isinstance(route, dict) and (route.get("from") is None or source in text_list(route.get("from"))):
+    for route in objects_at(transform, "routes"):
+        if route.get("from") is None or source in text_list(route.get("from")):
             yield route
 
 
@@ -188,7 +186,6 @@ def sender_settings(
 ) -> Iterator[SenderSettings]:
     """Yield the settings of each source. `providers` has the provider of each source that names one."""
     for name, source in compiled_sources(slices["receive"]).items():
-        assert isinstance(source, dict)
         routes = list(routes_from(slices["transform"], name))
         auth = auth_entries(source)
         provider = providers.get(name)

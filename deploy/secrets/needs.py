@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.config.compiler import secrets_needed
+from deploy.config.slices import destinations_of_kind
 from deploy.requests.signing import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify.destinations.email import email, smtp_server
@@ -102,11 +103,7 @@ def missing_effect(credentials: Sequence[Need]) -> str:
 
 def _signing_schemes(notify: JsonObject) -> Iterator[AuthScheme]:
     """Yield the schemes by which webhooks are signed."""
-    destinations = notify.get("destinations")
-    for destination in destinations.values() if isinstance(destinations, dict) else ():
-        settings = destination.get("settings") if isinstance(destination, dict) else None
-        if not isinstance(destination, dict) or destination.get("kind") != "webhook" or not isinstance(settings, dict):
-            continue
+    for settings in destinations_of_kind(notify, "webhook").values():
         if settings.get("secret"):
             yield read_scheme({"scheme": "standard-webhooks", "secret": settings["secret"]})
         if isinstance(signature := settings.get("signature"), dict):
@@ -141,13 +138,8 @@ def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], ha
 
 def mail_transports(notify: JsonObject) -> dict[str, str]:
     """Return the mail service of each mail destination, by name: `auto`, `sendgrid`, `smtp` or `ses`."""
-    destinations = notify.get("destinations")
-    found: dict[str, str] = {}
-    for name, destination in destinations.items() if isinstance(destinations, dict) else ():
-        settings = destination.get("settings") if isinstance(destination, dict) else None
-        if isinstance(destination, dict) and destination.get("kind") == "email" and isinstance(settings, dict):
-            found[name] = str(settings.get("via", "auto"))
-    return found
+    mails = destinations_of_kind(notify, "email").items()
+    return {name: str(settings.get("via", "auto")) for name, settings in mails}
 
 
 def _has_user(url: str) -> bool:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from deploy.config import config_file, configuration
+from deploy.config.slices import destinations_of_kind
 from deploy.requests.sources import compiled_sources
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.bus import AwsBus, GoogleTopic, Settings
 from functions.notify.destinations.object import Settings as ObjectSettings
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject
 from shared.ports import TOPIC_NAMES
 
 BIGQUERY: Final = "bigquery"
@@ -60,20 +61,13 @@ def places_by_destination(notify: JsonObject) -> Iterator[tuple[str, Place]]:
 
 
 def tables(notify: JsonObject) -> Iterator[tuple[str, BigQuerySettings]]:
-    for name, settings in _settings(notify, BIGQUERY):
+    for name, settings in destinations_of_kind(notify, BIGQUERY).items():
         yield name, BigQuerySettings.model_validate(settings)
 
 
 def buckets(notify: JsonObject) -> Iterator[tuple[str, ObjectSettings]]:
-    for name, settings in _settings(notify, OBJECT):
+    for name, settings in destinations_of_kind(notify, OBJECT).items():
         yield name, ObjectSettings.model_validate(settings)
-
-
-def _settings(notify: JsonObject, kind: str) -> Iterator[tuple[str, object]]:
-    destinations = notify.get("destinations")
-    for name, each in destinations.items() if isinstance(destinations, dict) else ():
-        if isinstance(each, dict) and each.get("kind") == kind:
-            yield name, each.get("settings")
 
 
 KIND: Final = "bus"
@@ -110,7 +104,7 @@ def bus_sources(receive: JsonObject) -> tuple[BusSource, ...]:
     return tuple(
         BusSource(name, str(bus["kind"]), str(bus["name"]), bus)
         for name, source in compiled_sources(receive).items()
-        if isinstance(source, dict) and isinstance(bus := source.get("bus"), dict)
+        if isinstance(bus := source.get("bus"), dict)
     )
 
 
@@ -127,15 +121,8 @@ def silent_sources(receive: JsonObject, brings: Callable[[BusSource], bool], clo
 
 def published_buses(notify: JsonObject) -> tuple[GoogleTopic | AwsBus, ...]:
     """Return the buses that notify publishes to as its own account or role, each once."""
-    return tuple(dict.fromkeys(_published(notify.get("destinations"))))
-
-
-def _published(destinations: Json) -> Iterator[GoogleTopic | AwsBus]:
-    for each in destinations.values() if isinstance(destinations, dict) else ():
-        if isinstance(each, dict) and each.get("kind") == KIND:
-            settings = Settings.model_validate(each["settings"])
-            if settings.secret is None and settings.api_url is None:
-                yield settings.target
+    read = map(Settings.model_validate, destinations_of_kind(notify, KIND).values())
+    return tuple(dict.fromkeys(each.target for each in read if each.secret is None and each.api_url is None))
 
 
 def fed_buckets(receive: JsonObject, notify: JsonObject) -> Iterator[tuple[str, str]]:

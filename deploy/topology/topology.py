@@ -13,7 +13,7 @@ from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.monitoring import ALARMS, LOG_METRICS, SOURCE_ALARM, Alarm, LogMetric
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from shared import ports, retention
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mappings_at
 
 MOST_TRIES: Final = 100
 """With the waits below, about 16 hours: our own parts may fail for so long. Then a message is given up."""
@@ -217,6 +217,5 @@ def _with_topics(function: Function, slice_: JsonObject) -> Function:
 
 def _largest(entries: Json, setting: str) -> float:
     """Return the largest value of a setting in the entries of a slice's mapping."""
-    assert isinstance(entries, dict)
-    values = [each[setting] for each in entries.values() if isinstance(each, dict)]
+    values = [each[setting] for each in mappings_at(entries).values()]
     return max((float(value) for value in values if isinstance(value, int | float)), default=0.0)

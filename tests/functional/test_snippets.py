@@ -50,7 +50,7 @@ class Receive:
 
     port: int
     folder: Path
-    sources: JsonObject
+    sources: dict[str, JsonObject]
 
     def snippet(self, language: str, source: str, name: str) -> Path:
         settings = self.sources[source]

@@ -187,7 +187,7 @@ def _separate_source_lines(setup: Setup) -> list[str]:
 
 
 def _sources(setup: Setup) -> JsonObject:
-    return compiled_sources(setup.configuration.slices["receive"])
+    return {**compiled_sources(setup.configuration.slices["receive"])}
 
 
 def _env_warnings(setup: Setup) -> list[str]:

@@ -412,7 +412,7 @@ def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
 def buses_of(setup: Setup) -> list[jsontext.Json]:
     """Return what the configuration says of the buses of its sources."""
     sources = compiled_sources(setup.configuration.slices["receive"])
-    return [[name, each["bus"]] for name, each in sources.items() if isinstance(each, dict) and "bus" in each]
+    return [[name, each["bus"]] for name, each in sources.items() if "bus" in each]
 
 
 async def ensure_topology(setup: Setup) -> None:

@@ -11,7 +11,7 @@ from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Resource, key_of, one
 from deploy.topology.functions import FUNCTIONS, Function
 from deploy.topology.topology import Topology
-from shared.jsontext import JsonObject, mapping_at, value_at
+from shared.jsontext import JsonObject, mappings_at, value_at
 
 API: Final = "api"
 
@@ -52,20 +52,15 @@ def pubsub_service_agent() -> Resource:
 
 
 def apis(topology: Topology, notify: JsonObject) -> tuple[Resource, ...]:
-    """Return the APIs that the topology's functions need, and the destinations of notify's slice."""
-    entries = mapping_at(notify, "destinations").values()
-    kinds = sorted({str(each.get("kind")) for each in entries if isinstance(each, dict) and _has_no_key(each)})
+    """Return the APIs that the topology's functions need, and the destinations of notify's slice without a key."""
+    entries = mappings_at(notify, "destinations").values()
+    kinds = sorted({str(each.get("kind")) for each in entries if value_at(each, "settings", "secret") is None})
     needed = {
         **APIS,
         **(CLOUD_SQL_API if any(each.cloud_sql for each in topology.functions) else {}),
         **{name: why for kind in kinds for name, why in DESTINATION_APIS.get(kind, {}).items()},
     }
     return tuple(Resource(API, name, why, one("services", "enable", name)) for name, why in needed.items())
-
-
-def _has_no_key(destination: JsonObject) -> bool:
-    """Return whether it uses the account of `notify`."""
-    return value_at(destination, "settings", "secret") is None
 
 
 ACCOUNT: Final = "account"

@@ -4,9 +4,9 @@ import argparse
 import asyncio
 import shlex
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, error_text, parser, report, run_command
 from deploy.config.configured import Configured, add_configuration, configured
@@ -62,7 +62,7 @@ def _command() -> CommandParser:
     codes = "0 done or nothing differs, 1 failed or not done, 2 usage error, 3 plan: something differs"
     command = parser("hooks", EXAMPLES, details=DETAILS, exit_codes=codes)
     command.usage = "hookchain hooks plan | apply | remove [SOURCE] [options]"
-    listed = "; ".join(f"{name}: {action.summary}" for name, action in ACTIONS.items())
+    listed = "; ".join(f"{name}: {summary}" for name, (_, summary) in ACTIONS.items())
     command.add_argument("action", metavar="ACTION", choices=tuple(ACTIONS), help=listed)
     command.add_argument("source", metavar="SOURCE", nargs="?", help="choose this source only")
     command.add_argument(
@@ -118,7 +118,7 @@ class Call:
 
 async def _run_all(call: Call, chosen: Mapping[str, SourceConfig]) -> int:
     """Run the action for each source. One that fails is reported, and does not stop the others."""
-    action = ACTIONS[call.options.action]
+    run, _ = ACTIONS[call.options.action]
     fetch = cloud_platform.fetch(keeps=False)
     codes = []
     async with call.platform.subscriber_stores() as stores:
@@ -128,7 +128,7 @@ async def _run_all(call: Call, chosen: Mapping[str, SourceConfig]) -> int:
                 await row.read()
                 wanted = _wanted(call, name, source, row)
                 registration = registration_of(call, name, source, fetch, row, wanted)
-                codes.append(await action.run(call, name, registration))
+                codes.append(await run(call, name, registration))
             except (CommandError, HookchainError) as fault:
                 report("hooks", error_text(fault))
                 codes.append(NOT_DONE)
@@ -399,16 +399,12 @@ def _listed(rows: Mapping[str, Mapping[str, Remembered]]) -> str:
     return ", ".join(f"{name} {at}".rstrip() for name, hooks in rows.items() for at in hooks)
 
 
-class Action(NamedTuple):
-    summary: str
-    run: Callable[[Call, str, Registration], Awaitable[int]]
-
-
 ACTIONS: Final = {
-    "plan": Action("print what differs at the providers", _plan),
-    "apply": Action("create and change hooks, after a question", _apply),
-    "remove": Action("delete the hooks that apply created", _remove),
+    "plan": (_plan, "print what differs at the providers"),
+    "apply": (_apply, "create and change hooks, after a question"),
+    "remove": (_remove, "delete the hooks that apply created"),
 }
+"""What each action runs, and its help."""
 
 
 async def _planned(call: Call, name: str, registration: Registration) -> list[Difference]:

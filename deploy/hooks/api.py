@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote, urlencode
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
@@ -31,13 +31,6 @@ _MESSAGES: Final[tuple[tuple[str | int, ...], ...]] = (
 
 class LostAnswer(Exception):
     """A request that changes something was sent, and whether the provider acted on it is unknown."""
-
-
-class Created(NamedTuple):
-    """A hook that was created. `secret` is empty unless the provider made it."""
-
-    hook: Hook
-    secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +70,17 @@ class HookApi:
                 return found
         raise CommandError(f"{self.name}: {self.kind.title} lists more hooks than can be compared; delete unused ones")
 
-    async def create(self, at: str, wanted: Wanted) -> Created:
-        """Raises LostAnswer and CommandError."""
+    async def create(self, at: str, wanted: Wanted) -> tuple[Hook, str]:
+        """Return the hook, and its secret if the provider made it. Raises LostAnswer and CommandError."""
         answer = await self._ask("create", at, wanted)
         secret = self.kind.secret(answer) if self.kind.secret else ""
         self.hidden.add(secret)
         if self.kind.is_single:
-            return Created(Hook("", wanted.url, wanted.events), secret)
+            return Hook("", wanted.url, wanted.events), secret
         listed = self._read("create", [value_at(answer, *self.kind.created)])
         if len(listed) != 1 or not listed[0].id or (self.kind.secret and not secret):
             raise LostAnswer(f"{self.kind.title} answered without the hook's id or secret")
-        return Created(listed[0]._replace(url=listed[0].url or wanted.url), secret)
+        return listed[0]._replace(url=listed[0].url or wanted.url), secret
 
     async def change(self, at: str, wanted: Wanted, hook: Hook) -> None:
         """Raises LostAnswer and CommandError."""

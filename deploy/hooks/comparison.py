@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from deploy.hooks.kind import Hook, HookKind, Wanted
+from functions.notify.hook_expiry import RENEW_SECONDS
 from shared.times import rfc3339
 
 IS_OLDER: Final = "its secret is older than the stored one"
-EXTEND_SECONDS: Final = 5 * 86_400.0
 Action: TypeAlias = Literal["none", "create", "change", "extend", "renew", "finish", "delete", "forget"]
 
 
@@ -75,7 +75,7 @@ def compare(
     row: Remembered | None,
     stored: Sequence[str],
     now: float,
-    extend_seconds: float = EXTEND_SECONDS,
+    extend_seconds: float = RENEW_SECONDS,
 ) -> Difference:
     """Compare the hooks at a place. `stored` are the fingerprints of the secret's values, newest first.
 

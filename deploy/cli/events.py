@@ -37,7 +37,7 @@ from deploy.terminal.progress import with_progress
 from shared import delivery, ledger, outcomes, ports, times
 from shared.did_you_mean import did_you_mean
 from shared.journal import AttemptEntry, RouteDecision, route_documents
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from shared.subscribers.names import endpoint_name
 
 COLOURS: Final = {
@@ -251,9 +251,7 @@ async def _publish(context: records.Context, events: Sequence[EventSummary], rep
 
 
 def _message(options: argparse.Namespace, text: str, replay_id: str) -> ports.BusMessage:
-    document: Json = json.loads(text)
-    assert isinstance(document, dict)
-    return replay.make_event_replay(document, replay_id, options.only, options.force)
+    return replay.make_event_replay(mapping_at(json.loads(text)), replay_id, options.only, options.force)
 
 
 def _print_replay(

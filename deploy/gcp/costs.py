@@ -29,8 +29,6 @@ from deploy.topology.estimate import (
     CostModel,
     Row,
     Traffic,
-    amount_text,
-    rows_in_use,
     stored_bytes,
     subscriber_reads,
 )
@@ -225,9 +223,6 @@ def _conditions(plan: Iterable[Resource]) -> int:
 FOLDER: Final = Path(__file__).resolve().parent
 USAGE_FILE: Final = FOLDER / "usage.json"
 PRICES_FILE: Final = FOLDER / "prices.yaml"
-BEGIN: Final = "<!-- usage: written by `python -m tests.bench.usage --write` -->"
-END: Final = "<!-- end of usage -->"
-SPARSE: Final = Traffic(1_000)
 STEADY: Final = Traffic(1_000_000)
 
 
@@ -241,25 +236,6 @@ def default_plan() -> tuple[Resource, ...]:
     """Return the plan without a configuration file: one source, one route, one mail."""
     environ = {"EMAIL_ADDRESS": "you@example.com"}
     return resources(compile_file(None, environ), environ)
-
-
-def usage_table(usage: Mapping[str, float]) -> str:
-    """Return the usage in a month of sparse and of steady traffic, as a Markdown table."""
-    plan = default_plan()
-    sparse, steady = (rows_in_use(rows(plan, usage, traffic, Retention())) for traffic in (SPARSE, STEADY))
-    head = [
-        "| a month, one route and one mail each | 1,000 events, one by one | a million, spread evenly |",
-        "|---|---:|---:|",
-    ]
-    pairs = zip(sparse, steady, strict=True)
-    return "\n".join([*head, *(f"| {one.what} | {amount_text(one)} | {amount_text(many)} |" for one, many in pairs)])
-
-
-def in_readme(page: str, usage: Mapping[str, float]) -> str:
-    """Return the page with the table between its two marks."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{usage_table(usage)}\n{END}{after}"
 
 
 def read_usage() -> dict[str, float]:

@@ -172,9 +172,7 @@ _NORMAL: Final[Mapping[Form, Callable[[Json], Json]]] = {
 
 
 def _different_names(planned: Json, found: Json) -> Iterator[str]:
-    wanted, there = _normalized("variables", planned) or {}, _normalized("variables", found) or {}
-    assert isinstance(wanted, dict)
-    assert isinstance(there, dict)
+    wanted, there = (mapping_at(_normalized("variables", each)) for each in (planned, found))
     for name in sorted({*wanted, *there}):
         if name not in there:
             yield f"{name} is missing"
@@ -337,7 +335,7 @@ def retained_content(resource: Resource, description: JsonObject) -> JsonObject:
         ours = {name: _merged(theirs.get(name), value) for name, value in content.items()}
         return {**theirs, **ours, "conditions": _named(content.get("conditions"), description.get("conditions"))}
     rules = list_at(description, "lifecycle_config", "rule")
-    own = _rules(content)
+    own = list_at(content, "rule")
     own_prefixes = [_prefixes(rule) for rule in own]
     others = [rule for rule in rules if _prefixes(rule) not in own_prefixes]
     return {"rule": [*others, *own]}
@@ -348,7 +346,7 @@ def _settings(resource: Resource) -> Iterator[Setting]:
     for flag, value in flags.items():
         live = known.get(flag, "")
         if isinstance(live, Live):
-            planned: Json = _rules(_content(resource)) if flag == "lifecycle-file" else value
+            planned: Json = list_at(_content(resource), "rule") if flag == "lifecycle-file" else value
             yield Setting(
                 resource.key, flag, planned, live.path, "part" if resource.is_shared else live.form, live.fixed
             )
@@ -363,12 +361,6 @@ def _content(resource: Resource) -> JsonObject:
     [file] = resource.files
     content: JsonObject = json.loads(file.content)
     return content
-
-
-def _rules(content: JsonObject) -> list[Json]:
-    rules = content["rule"]
-    assert isinstance(rules, list)
-    return rules
 
 
 def _prefixes(rule: Json) -> Json:

@@ -24,7 +24,7 @@ from shared import batching, delivery, ledger
 from shared import ledger_rules as rules
 from shared.cloud.earlier_words import CODES
 from shared.journal import AttemptEntry, decisions_from, other_routes_from
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 from shared.ports import Blobs
 
 MARKED_AT_ONCE: Final = 25
@@ -301,8 +301,7 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
     `states` are the states of its deliveries, `letters` the states of its dead letters. A replayed dead letter does not
     count.
     """
-    expected = entry["expected"]
-    assert isinstance(expected, int)
+    expected = int(str(entry["expected"]))
     # A replay of the event may have run the route since: then it does not wait, and the row has its old state.
     has_ended = ROUTE_ENDED in states and any(route.get("waiting") for route in _routes(entry))
     states = [state for state in states if state != ROUTE_ENDED]
@@ -324,9 +323,7 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
 
 
 def _routes(entry: JsonObject) -> list[JsonObject]:
-    routes = entry["routes"]
-    assert isinstance(routes, list)
-    return [route for route in routes if isinstance(route, dict) and "route" in route]
+    return [route for route in objects_at(entry, "routes") if "route" in route]
 
 
 def summary_of(event: StoredEvent, status: str) -> journal_view.EventSummary:

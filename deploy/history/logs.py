@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from deploy.terminal.log_view import LogView, parse_log_line
 from deploy.topology.functions import FUNCTIONS
 from shared import logs, times
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import JsonObject, to_json, value_at
 
 PAGE: Final = 1_000
 """The most records of one read."""
@@ -79,9 +79,7 @@ def _record(timestamp: str, process: str, severity: str, document: JsonObject, e
 
 
 def _service(entry: JsonObject) -> str:
-    resource = entry.get("resource")
-    labels = resource.get("labels") if isinstance(resource, dict) else None
-    return str(labels.get("service_name", "")) if isinstance(labels, dict) else ""
+    return str(value_at(entry, "resource", "labels", "service_name") or "")
 
 
 def _payload(entry: JsonObject) -> JsonObject:
@@ -101,9 +99,7 @@ def _payload(entry: JsonObject) -> JsonObject:
 
 
 def _status_message(proto: JsonObject) -> str:
-    status: Json = proto.get("status")
-    message = status.get("message") if isinstance(status, dict) else None
-    return str(message or proto.get("methodName") or "a change to the service")
+    return str(value_at(proto, "status", "message") or proto.get("methodName") or "a change to the service")
 
 
 @dataclass(frozen=True, slots=True)

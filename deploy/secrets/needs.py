@@ -9,7 +9,7 @@ from deploy.config.slices import destinations_of_kind
 from deploy.requests.signing import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify.destinations.email import email, smtp_server
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject, mapping_at, objects_at
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
 
@@ -115,13 +115,8 @@ def _uses(document: JsonObject) -> Iterator[tuple[str, str]]:
     for part, use in (("people", "the list of people"), ("subscribers", "subscribers")):
         yield from ((name, use) for name in secrets_needed({"": document.get(part)}))
     for part, word in _PARTS.items():
-        entries = document.get(part)
-        named: list[tuple[Json, Json]] = []
-        if isinstance(entries, dict):
-            named = [*entries.items()]
-        elif isinstance(entries, list):
-            named = [(entry.get("name"), entry) for entry in entries if isinstance(entry, dict)]
-        for key, entry in named:
+        listed = [(str(entry.get("name")), entry) for entry in objects_at(document, part)]
+        for key, entry in (*mapping_at(document, part).items(), *listed):
             yield from ((name, f"{word} {key}") for name in secrets_needed({"": entry}))
 
 

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from deploy.config import config_file, configuration
 from deploy.config.slices import destinations_of_kind
-from deploy.requests.sources import compiled_sources
+from deploy.requests.sources import compiled_sources, text_list
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.bus import AwsBus, GoogleTopic, Settings
 from functions.notify.destinations.object import Settings as ObjectSettings
@@ -95,8 +95,7 @@ class BusSource:
     @property
     def events(self) -> tuple[str, ...]:
         """Return the events that a bucket reports, such as `finalize`."""
-        events = self.settings.get("events")
-        return tuple(map(str, events)) if isinstance(events, list) else ()
+        return tuple(text_list(self.settings.get("events")))
 
 
 def bus_sources(receive: JsonObject) -> tuple[BusSource, ...]:

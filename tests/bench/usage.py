@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -20,14 +21,19 @@ from typing import Final
 from deploy.dev.caught import Mailbox
 from deploy.dev.pubsub.messages import Content, content_of
 from deploy.dev.pubsub.store import FILE_NAME
-from deploy.gcp.costs import USAGE_FILE, in_readme, usage_table
+from deploy.gcp.costs import STEADY, USAGE_FILE, default_plan, rows
+from deploy.topology.estimate import Traffic, amount_text, rows_in_use
 from shared.cloud.gcp.collections import EVENTS, LEDGER, UNINDEXED
 from shared.jsontext import Json, JsonObject
+from shared.retention import Retention
 from tests.bench.cpu import cpu_seconds_of
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
 
 README: Final = Path(__file__).resolve().parents[2] / "deploy" / "gcp" / "README.md"
+BEGIN: Final = "<!-- usage: written by `python -m tests.bench.usage --write` -->"
+END: Final = "<!-- end of usage -->"
+SPARSE: Final = Traffic(1_000)
 WARM_UP: Final = 100
 SENDERS: Final = 4
 TOPICS: Final = ("events", "deliveries")
@@ -35,6 +41,25 @@ COLLECTIONS: Final = (LEDGER, EVENTS)
 CALLS: Final = ("batchGet", "commit", "runQuery", "runAggregationQuery")
 ID_AND_TIME_BYTES: Final = 40
 """Of a message, beside its data and attributes: https://cloud.google.com/pubsub/pricing"""
+
+
+def usage_table(usage: Mapping[str, float]) -> str:
+    """Return the usage in a month of sparse and of steady traffic, as a Markdown table."""
+    plan = default_plan()
+    sparse, steady = (rows_in_use(rows(plan, usage, traffic, Retention())) for traffic in (SPARSE, STEADY))
+    head = [
+        "| a month, one route and one mail each | 1,000 events, one by one | a million, spread evenly |",
+        "|---|---:|---:|",
+    ]
+    pairs = zip(sparse, steady, strict=True)
+    return "\n".join([*head, *(f"| {one.what} | {amount_text(one)} | {amount_text(many)} |" for one, many in pairs)])
+
+
+def in_readme(page: str, usage: Mapping[str, float]) -> str:
+    """Return the page with the table between its two marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{usage_table(usage)}\n{END}{after}"
 
 
 def measure(events: int) -> dict[str, float]:

@@ -16,7 +16,7 @@ from deploy.topology.buses import GOOGLE_KINDS
 from deploy.topology.functions import SWEEP, Function, subscription_name
 from deploy.topology.monitoring import CHARTS, SOURCE_ALARM, Alarm, Chart, LogMetric, Measure, Statistic
 from deploy.topology.topology import Topology
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at
 from shared.ports import DEAD_LETTERS
 
 METRIC: Final = "metric"
@@ -293,10 +293,8 @@ def _dashboard(target: Target, topology: Topology, folder: Path) -> Resource:
     text = DASHBOARD_FILE.read_text(encoding="utf-8").replace("BUNDLE", target.bundle)
     quoted = {name: json.dumps(filter_)[1:-1] for name, filter_ in selections(target, topology).items()}
     filled: JsonObject = json.loads(Template(text).substitute(quoted))
-    layout = filled["mosaicLayout"]
-    assert isinstance(layout, dict)
-    drawn = layout["tiles"]
-    assert isinstance(drawn, list)
+    layout = mapping_at(filled, "mosaicLayout")
+    drawn = list_at(layout, "tiles")
     row = -(-len(drawn) // COLUMNS)
     charts = tiles(target, CHARTS, first_row=row)
     row += -(-len(charts) // COLUMNS)

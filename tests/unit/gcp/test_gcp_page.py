@@ -12,10 +12,11 @@ import pytest
 
 from deploy.cli import costs as costs_command
 from deploy.cli.main import COMMANDS
-from deploy.gcp.costs import COSTS, PRICES_FILE, default_plan, in_readme, price_rows, read_usage, rows
+from deploy.gcp.costs import COSTS, PRICES_FILE, default_plan, price_rows, read_usage, rows
 from deploy.gcp.resource import Command, Resource
 from deploy.topology.estimate import MONTH_SECONDS, PricesFault, Traffic, read_prices
 from shared.retention import Retention
+from tests.bench.usage import in_readme
 from tests.gcloud_flags import command_lines, faults, known_commands
 
 

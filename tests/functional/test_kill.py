@@ -1,5 +1,6 @@
 """The kill test in small, and that it can fail. `python -m tests.kill` is the whole of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ def test_what_was_accepted_arrives_once_everywhere_though_parts_are_killed_and_a
 
 def test_what_was_accepted_arrives_once_though_network_processes_disk_and_clock_fail(tmp_path: Path) -> None:
     outcome = kill_test(tmp_path, Storm(500, 18.0, 3, kills=4, troubles=TROUBLES, seconds=2.2, hurries=True))
+    print(outcome)
+    assert {name.split()[0] for name in outcome.disturbed} == {"kill", "partition", "pause", "disk", "clock"}
+    assert outcome.is_good, outcome
+
+
+def test_what_serve_accepted_arrives_once_though_processes_network_disk_and_clock_fail(tmp_path: Path) -> None:
+    storm = Storm(400, 18.0, 7, kills=4, troubles=TROUBLES, seconds=2.0, hurries=True, serves=True)
+    outcome = kill_test(tmp_path, replace(storm, destinations=("mail", "webhook", "chat")))
     print(outcome)
     assert {name.split()[0] for name in outcome.disturbed} == {"kill", "partition", "pause", "disk", "clock"}
     assert outcome.is_good, outcome

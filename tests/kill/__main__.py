@@ -6,6 +6,7 @@ Examples:
   python -m tests.kill --destinations customers --events 500
   python -m tests.kill --destinations all --hang
   python -m tests.kill --platform aws --hang
+  python -m tests.kill --serve --with partition,pause,disk,clock
 """
 
 import argparse
@@ -48,7 +49,7 @@ def main() -> int:
     storm = Storm(options.events, options.rate, options.seed, options.kills, troubles, options.seconds)
     # Events are posted for as long as something is disturbed, however many there are.
     rate = min(options.rate, options.events / max(1.0, 1.2 * busy_seconds(storm)))
-    storm = replace(storm, rate=rate, destinations=destinations, hangs=options.hang)
+    storm = replace(storm, rate=rate, destinations=destinations, hangs=options.hang, serves=options.serve)
     with tempfile.TemporaryDirectory() as folder:
         outcome = kill_test(Path(folder), storm)
     print(outcome)
@@ -82,7 +83,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--hang", action="store_true", help="let one more destination and a step's API hang until the kills are over"
     )
+    parser.add_argument("--serve", action="store_true", help="run `hookchain serve` instead of `hookchain dev`")
     options = parser.parse_args()
+    if options.serve and (
+        options.platform == "aws" or not {"mail", "webhook", "chat"} >= {*options.destinations.split(",")}
+    ):
+        parser.error("--serve: needs --platform gcp, and no other destinations than mail, webhook and chat.")
     if unknown := set(options.destinations.split(",")) - {"all", *DESTINATIONS}:
         parser.error(f"--destinations: must name some of {', '.join(DESTINATIONS)}, or all; got {min(unknown)!r}.")
     is_all = options.destinations != "mail"

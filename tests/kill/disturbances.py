@@ -122,6 +122,7 @@ class Disturber:
     clock: Clock
     disk: Disk | None
     mail_port: int
+    has_faults: bool = True
     noted: list[Disturbance] = field(default_factory=list)
 
     async def kill(self, name: str) -> None:
@@ -132,7 +133,7 @@ class Disturber:
                 await asyncio.sleep(0.2)
                 began_at = time.monotonic()
             self._note("kill", name, began_at)
-            while name == "apis" and not await asyncio.to_thread(self.stack.trouble, FAULTS):
+            while name == "apis" and self.has_faults and not await asyncio.to_thread(self.stack.trouble, FAULTS):
                 await asyncio.sleep(0.1)
 
     async def pause(self, name: str, seconds: float) -> None:

@@ -89,6 +89,7 @@ class Storm:
     `removed`: what the pipe is to lack (hooks/sitecustomize.py).
     `destinations`: names of DESTINATIONS; each event goes to all of them.
     `hangs`: a destination and the API of a step, which each event needs too, hang until the kills are over.
+    `serves`: the pipe is `hookchain serve`, whose bus has no faults of its own.
     """
 
     events: int
@@ -101,6 +102,7 @@ class Storm:
     removed: str = ""
     destinations: Sequence[str] = ("mail",)
     hangs: bool = False
+    serves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +186,12 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
         if storm.hangs:
             config = with_hanging(config, receivers, f"    timeout: 2s\n    retry: {LONG_WAITS}\n")
             receivers["hanging"].hang()
-        stack = stage.enter_context(running(folder, config, environ, ["--send-mail"], base=base))
+        options = [] if storm.serves else ["--send-mail"]
+        stack = stage.enter_context(running(folder, config, environ, options, base=base, serves=storm.serves))
         if "customers" in storm.destinations:
             asyncio.run(keep_endpoints(stack.state, receivers))
-        assert stack.trouble({"seed": storm.seed, **FAULTS})
-        disturber = Disturber(stack, cable, clock, disk, mail_port)
+        assert storm.serves or stack.trouble({"seed": storm.seed, **FAULTS})
+        disturber = Disturber(stack, cable, clock, disk, mail_port, has_faults=not storm.serves)
         sent = asyncio.run(_storm(disturber, storm))
         if storm.hangs:
             receivers["hanging"].answer_again()

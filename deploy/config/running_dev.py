@@ -184,6 +184,11 @@ def is_production(state: Path) -> bool:
     return value_at(read_dev_file(state), "production") is True
 
 
+def command_of(state: Path) -> str:
+    """Return the command that runs with the state folder, `hookchain dev` if none does."""
+    return "hookchain serve" if is_production(state) else "hookchain dev"
+
+
 def is_sending_mail(state: Path) -> bool:
     """Return whether a running `hookchain dev` sends mails to people."""
     return value_at(read_dev_file(state), "sends_mail") is True

@@ -37,7 +37,7 @@ def python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
 
 def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> Finding:
     if running_dev.read_hint(state) is not None:
-        return ok(f"used by the running `hookchain dev` with {state}")
+        return ok(f"used by the running `{running_dev.command_of(state)}` with {state}")
     try:
         running_dev.require_free(base, is_free, owner)
     except running_dev.PortsTaken as fault:
@@ -46,10 +46,10 @@ def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callabl
     return ok(f"free, from {base} up")
 
 
-def processes(trouble: str, ledger_faults: Sequence[str]) -> Finding:
-    """Check what `hookchain dev` runs. `trouble` names the processes that do not answer."""
+def processes(trouble: str, ledger_faults: Sequence[str], command: str = "make dev") -> Finding:
+    """Check what `command` runs. `trouble` names the processes that do not answer."""
     if trouble:
-        return problem(trouble, "stop `make dev` and start it again")
+        return problem(trouble, f"stop `{command}` and start it again")
     if ledger_faults:
         return problem("; ".join(ledger_faults), "close that program")
     return ok("each process answers")

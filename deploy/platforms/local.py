@@ -133,8 +133,12 @@ def _process_checks(folder: Path) -> list[Check]:
     """Return the check of what runs; none if no `hookchain dev` runs with the folder."""
     if local.running_ports(folder) is None:
         return []
+    command = "hookchain serve" if running_dev.is_production(folder) else "make dev"
     return [
-        Check("make dev", lambda: machine.processes(local_version(folder).trouble, list(local.ledger_faults(folder))))
+        Check(
+            command.removeprefix("hookchain "),
+            lambda: machine.processes(local_version(folder).trouble, list(local.ledger_faults(folder)), command),
+        )
     ]
 
 
@@ -143,6 +147,7 @@ def local_checks(subject: checks.Subject) -> list[Check]:
     here = open_local(options, subject.environ)
     place = here.secrets()
     base = running_dev.port_base(subject.environ)
+    catches = not running_dev.is_production(options.state)
     return [
         Check("python", machine.python),
         Check("make", machine.make),
@@ -152,11 +157,13 @@ def local_checks(subject: checks.Subject) -> list[Check]:
         Check("ports", partial(machine.ports, base, options.state, running_dev.is_free, running_dev.owner_of)),
         *_process_checks(options.state),
         Check("disk", partial(machine.disk, options.state)),
-        Check("sender", partial(checks.sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), True)),
+        Check(
+            "sender", partial(checks.sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), catches)
+        ),
         Check("deliveries", partial(checks.deliveries_finding, subject)),
         Check("sources", partial(checks.sources_finding, subject, here.state, here.source_access())),
         *checks.database_checks(subject, place, is_local=True),
-        *checks.sharing_checks(subject, place, catches=True),
+        *checks.sharing_checks(subject, place, catches=catches),
         Check("clock", machine.clock),
     ]
 

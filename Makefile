@@ -25,7 +25,7 @@ dev: $(VENV)/installed-local $(if $(filter aws,$(PLATFORM)),$(VENV)/aws/installe
 	@$(BIN)/hookchain dev $(ARGS)
 
 test: $(VENV)/installed-test $(VENV)/aws/installed ## run the tests that take seconds
-	@$(BIN)/python -m pytest -m "not slow" --numprocesses auto $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal $(ARGS)
 
 check: $(VENV)/installed-check $(VENV)/aws/installed ## the gate: lint, format, types, every test, the bundles
 	$(BIN)/ruff check .

@@ -71,6 +71,13 @@ def pytest_collection() -> Generator[None, object, object]:
     return collected
 
 
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Run one process more than there are cores: for a third of a run, a test waits for what it started."""
+    cores = yield
+    return cores + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that take longest, which have time limits of their own: no core waits for one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)

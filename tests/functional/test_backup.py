@@ -130,6 +130,7 @@ def test_under_load_what_waited_is_delivered_and_nothing_that_the_backup_knew_go
     assert re.search(r"1,\d\d\d events arrived after the backup", said)
 
 
+@pytest.mark.slow
 def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, crm: Receiver) -> None:
     state, file = tmp_path / "state", tmp_path / "monday.backup"
     crm.failing = "/in"

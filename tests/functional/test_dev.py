@@ -128,6 +128,9 @@ def test_the_line_it_prints_works_as_printed(start: Start, tmp_path: Path) -> No
     assert dev.env.stat().st_mode & 0o777 == 0o600
     exposed = [path for path in (state, *state.rglob("*")) if path.stat().st_mode & 0o077 and not path.is_socket()]
     assert exposed == []
+    dev.process.kill()  # itself: no process of it may outlive it
+    dev.process.wait(PATIENCE_SECONDS)
+    dev.until(lambda: not dev.ports_open())
 
 
 @pytest.mark.slow
@@ -160,14 +163,6 @@ def test_ctrl_c_stops_everything_and_nothing_stays(start: Start) -> None:
     assert dev.output.endswith("Stopped. Events are kept in " + f"{dev.config.with_name('state')}/.\n")
     assert dev.ports_open() == []
     assert dev.pids(f"--port {dev.base}") == []
-
-
-def test_killed_itself_it_leaves_no_process_behind(start: Start) -> None:
-    dev = start("--no-reload")
-    dev.until_said("Hookchain is up")
-    dev.process.kill()
-    dev.process.wait(PATIENCE_SECONDS)
-    dev.until(lambda: not dev.ports_open())
 
 
 def test_a_changed_configuration_is_served_and_its_faults_are_shown(start: Start) -> None:

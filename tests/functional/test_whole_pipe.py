@@ -38,7 +38,7 @@ routes:
 destinations:
   bulletin:
     email: {to: actor, from: desk@example.com, subject: "{{ data.title }}"}
-    digest: {every: 4s}
+    digest: {every: 1s}
   inbox:
     email: {to: [inbox@example.com], from: shop@example.com, subject: "Order {{ data.id }}"}
     retry: [1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s]

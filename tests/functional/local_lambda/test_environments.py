@@ -87,19 +87,16 @@ async def post(url: str, body: bytes, headers: list[tuple[str, str]]) -> tuple[i
         return answer.status, await answer.read(), {name: answer.headers.getall(name) for name in names}
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/octet-stream", "text/plain", ""])
-async def test_a_body_reaches_the_handler_byte_for_byte_and_comes_back_so(url: str, content_type: str) -> None:
+async def test_a_body_reaches_the_handler_byte_for_byte_and_comes_back_so_up_to_6_mb_in_base64(url: str) -> None:
     body = b'{"name": "J\xf6rg"}\x00\xff\r\n'
-    status, answer, headers = await post(f"{url}/form", body, [("Content-Type", content_type)])
-    assert (status, answer) == (202, body)
-    assert headers["content-type"] == ["application/x-echo"]
-    assert headers["set-cookie"] == ["a=1", "b=2"]
-
-
-@pytest.mark.parametrize(("size", "status"), [(4_700_000, 202), (4_720_000, 413), (20_000_000, 413)])
-async def test_a_request_over_6_mb_in_base64_is_answered_413(url: str, size: int, status: int) -> None:
-    answer = await post(url, bytes(size), [("Content-Type", "application/octet-stream")])
-    assert answer[0] == status
+    for content_type in ("application/json", "application/octet-stream", "text/plain", ""):
+        status, answer, headers = await post(f"{url}/form", body, [("Content-Type", content_type)])
+        assert (status, answer) == (202, body), content_type
+        assert headers["content-type"] == ["application/x-echo"]
+        assert headers["set-cookie"] == ["a=1", "b=2"]
+    for size, expected in ((4_700_000, 202), (4_720_000, 413), (20_000_000, 413)):
+        status, _, _ = await post(url, bytes(size), [("Content-Type", "application/octet-stream")])
+        assert status == expected, size
 
 
 async def test_a_failed_invocation_is_answered_502(tools: AwsTools) -> None:

@@ -13,7 +13,7 @@ from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.sections.catalogue import load_catalogue, signs_url
 from deploy.config.sections.source import SourceConfig
 from deploy.hooks.api import HookApi
-from deploy.hooks.comparison import Difference, Remembered
+from deploy.hooks.comparison import Difference
 from deploy.hooks.kind import Wanted, is_glob
 from deploy.hooks.kinds import KINDS
 from deploy.hooks.registration import Registration, Row, read_rows, remembered_urls, signs_with
@@ -81,10 +81,7 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError(f"--url: must begin with https://; got {options.url!r}")
     configuration = configured(options)
     platform = open_platform(options, configuration.environ)
-    chosen = hooked_sources(configuration, options.source)
-    if not chosen:
-        print(NO_HOOKS, file=sys.stderr)
-    return asyncio.run(_run_all(Call(options, configuration, platform, options.url), chosen))
+    return asyncio.run(_run_all(Call(options, configuration, platform, options.url)))
 
 
 def hooked_sources(configuration: Configured, name: str | None = None) -> dict[str, SourceConfig]:
@@ -116,26 +113,41 @@ class Call:
         return f"hookchain hooks {action}{f' {source}' if source else ''}{url}{self.where}"
 
 
-async def _run_all(call: Call, chosen: Mapping[str, SourceConfig]) -> int:
+async def _run_all(call: Call) -> int:
     """Run the action for each source. One that fails is reported, and does not stop the others."""
     run, _ = ACTIONS[call.options.action]
     fetch = cloud_platform.fetch(keeps=False)
     codes = []
     async with call.platform.subscriber_stores() as stores:
+        rows = await read_rows(stores.documents)
+        chosen = _chosen(call, rows)
+        if not chosen:
+            print(NO_HOOKS, file=sys.stderr)
         for name, source in chosen.items():
             try:
-                row = Row(stores.documents, name)
-                await row.read()
+                row = rows.get(name) or Row(stores.documents, name)
                 wanted = _wanted(call, name, source, row)
                 registration = registration_of(call, name, source, fetch, row, wanted)
                 codes.append(await run(call, name, registration))
             except (CommandError, HookchainError) as fault:
                 report("hooks", error_text(fault))
                 codes.append(NOT_DONE)
-        if call.options.source is None:
-            for line in _unconfigured_lines(call, await read_rows(stores.documents)):
-                print(line, file=sys.stderr)
+    if call.options.source is None and call.options.action != "remove":
+        for line in _unconfigured_lines(call, rows):
+            print(line, file=sys.stderr)
     return NOT_DONE if NOT_DONE in codes else max(codes, default=DONE)
+
+
+def _chosen(call: Call, rows: Mapping[str, Row]) -> dict[str, SourceConfig]:
+    """Return the sources with a `hook`, or the one that was named. What is removed may have no `hook` any more."""
+    name = call.options.source
+    if call.options.action != "remove":
+        return hooked_sources(call.configuration, name)
+    remembered = {key: SourceConfig.model_validate(row.settings) for key, row in rows.items() if row.settings}
+    sources = {**remembered, **hooked_sources(call.configuration)}
+    if name is not None and name not in sources:
+        return hooked_sources(call.configuration, name)
+    return {key: source for key, source in sources.items() if name in (None, key)}
 
 
 def _wanted(call: Call, name: str, source: SourceConfig, row: Row) -> Wanted:
@@ -155,9 +167,10 @@ def registration_of(
     assert source.secret
     kind = KINDS[source.provider]
     others = [key for key, each in hooked_sources(call.configuration).items() if each.secret == source.secret]
-    if kind.secret and others != [name]:
+    if kind.secret and {*others} > {name}:
         rule = f"{kind.title} makes the secret, so that sources cannot share one; name another `secret`"
         raise CommandError(f"{', '.join(others)}: {rule}")
+    row.settings = {"provider": source.provider, "secret": source.secret, "hook": hook.model_dump(mode="json")}
     line = PassingLine(sys.stderr)
     waited: list[float] = []
 
@@ -298,11 +311,11 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
     fetch = cloud_platform.fetch(keeps=False)
     is_rotated = False
     async with call.platform.subscriber_stores() as stores:
+        rows = await read_rows(stores.documents)
         for name, source in chosen.items():
-            row = Row(stores.documents, name)
-            await row.read()
-            urls = remembered_urls(row.hooks)
-            if not urls:
+            row = rows.get(name)
+            urls = remembered_urls(row.hooks) if row else []
+            if row is None or not urls:
                 continue
             wanted = wanted_hook(call.configuration.slices["transform"], name, source, urls[0])
             registration = registration_of(_with_url(call, name, source, urls), name, source, fetch, row, wanted)
@@ -333,9 +346,8 @@ async def lines_after_set(call: Call, secret: str, before: Sequence[str]) -> lis
     rows = await _read_rows(call.platform) if chosen else {}
     lines = []
     for name, source in chosen.items():
-        remembered = rows.get(name, {})
-        if signs_with(name, remembered, before):
-            apply = _with_url(call, name, source, remembered_urls(remembered)).command_line("apply", name)
+        if name in rows and signs_with(name, rows[name].hooks, before):
+            apply = _with_url(call, name, source, remembered_urls(rows[name].hooks)).command_line("apply", name)
             lines.append(f"the hook of {name} still signs with the old value. To give it the new one: {apply}")
     return lines
 
@@ -344,11 +356,11 @@ async def hooks_signing_with(call: Call, secret: str, values: Sequence[str]) -> 
     """Return the places of the hooks that still sign with one of these values of the secret."""
     chosen = _sources_of(call, secret)
     rows = await _read_rows(call.platform) if chosen else {}
-    found = [(name, at) for name in chosen for at in signs_with(name, rows.get(name, {}), values)]
+    found = [(name, at) for name in chosen if name in rows for at in signs_with(name, rows[name].hooks, values)]
     return [f"{name} {at}".rstrip() for name, at in found]
 
 
-async def _read_rows(platform: Platform) -> dict[str, dict[str, Remembered]]:
+async def _read_rows(platform: Platform) -> dict[str, Row]:
     async with platform.subscriber_stores() as stores:
         return await read_rows(stores.documents)
 
@@ -360,25 +372,27 @@ def deployed_lines(configuration: Configured, target: argparse.Namespace) -> lis
     """
     call = Call(target, configuration, open_platform(target, configuration.environ))
     rows = asyncio.run(_read_rows(call.platform))
-    missing = [name for name, source in hooked_sources(configuration).items() if _is_missing(call, name, source, rows)]
+    chosen = hooked_sources(configuration).items()
+    missing = [name for name, source in chosen if _is_missing(call, name, source, rows.get(name))]
     apply = f"Not registered at the provider: {', '.join(missing)}. To register: {call.command_line('apply')}"
     return [*([apply] if missing else []), *_unconfigured_lines(call, rows)]
 
 
-def _is_missing(call: Call, name: str, source: SourceConfig, rows: Mapping[str, Mapping[str, Remembered]]) -> bool:
+def _is_missing(call: Call, name: str, source: SourceConfig, row: Row | None) -> bool:
     assert source.hook
+    hooks = row.hooks if row else {}
     url = hook_url(call, name, source)
-    registered = {at for at, each in rows.get(name, {}).items() if each.url == url and not each.stage}
+    registered = {at for at, each in hooks.items() if each.url == url and not each.stage}
     return not registered.issuperset(source.hook.places)
 
 
-def _unconfigured_lines(call: Call, rows: Mapping[str, Mapping[str, Remembered]]) -> list[str]:
+def _unconfigured_lines(call: Call, rows: Mapping[str, Row]) -> list[str]:
     """Return which sources have remembered hooks and no `hook` any more: nobody repairs or removes those."""
     chosen = hooked_sources(call.configuration)
     return [
-        f"{_listed({name: rows[name]})}: still registered, and {name} has no `hook` any more; "
-        f"add its `hook` again, then run `{call.command_line('remove', name)}`"
-        for name in rows
+        f"{_listed({name: row})}: still registered, and {name} has no `hook` any more. "
+        f"To remove: {call.command_line('remove', name)}"
+        for name, row in rows.items()
         if name not in chosen
     ]
 
@@ -395,8 +409,8 @@ def left_lines(target: argparse.Namespace, environ: Mapping[str, str]) -> list[s
     return [line, f"  hookchain hooks remove{same_platform(target)}"]
 
 
-def _listed(rows: Mapping[str, Mapping[str, Remembered]]) -> str:
-    return ", ".join(f"{name} {at}".rstrip() for name, hooks in rows.items() for at in hooks)
+def _listed(rows: Mapping[str, Row]) -> str:
+    return ", ".join(f"{name} {at}".rstrip() for name, row in rows.items() for at in row.hooks)
 
 
 ACTIONS: Final = {

@@ -20,7 +20,7 @@ from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import PARTITION
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, mappings_at
-from shared.store_ports import NO_VERSION, Documents
+from shared.store_ports import NO_VERSION, Document, Documents
 
 MAX_SOURCES: Final = 1_000
 LOCK_SECONDS: Final = 120.0
@@ -45,7 +45,10 @@ class SourceSecret(Protocol):
 
 
 class Row:
-    """The remembered hooks of a source, by place. While it is locked, no other command changes them."""
+    """The remembered hooks of a source, by place. While it is locked, no other command changes them.
+
+    settings  of the source as `hook` needs them, so that its hooks can be removed once the configuration has none
+    """
 
     def __init__(self, documents: Documents, source: str, now: Callable[[], float] = time.time) -> None:
         self._documents = documents
@@ -54,6 +57,7 @@ class Row:
         self._by = secrets.token_hex(8)
         self._version = NO_VERSION
         self.hooks: dict[str, Remembered] = {}
+        self.settings: JsonObject = {}
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
@@ -67,17 +71,24 @@ class Row:
     async def read(self, *, may_be_locked: bool = True) -> None:
         """Raises CommandError if another command has locked it, and Temporary."""
         found = await self._documents.get(PARTITION, self._source)
-        document = from_json(found.text.encode()) if found else None
-        lock = mapping_at(document, "lock")
+        lock = mapping_at(self.load(found), "lock")
         left = float(str(lock.get("until", 0))) - self._now()
         if left > 0 and not may_be_locked:
             rule = f"another command is changing the hooks of {self._source}"
             raise CommandError(f"{rule}; nothing was changed. If it was killed, try again in {left:.0f} s")
+
+    def load(self, found: Document | None) -> Json:
+        """Take over what the document has, and return it."""
+        document = from_json(found.text.encode()) if found else None
         self._version = found.version if found else NO_VERSION
-        self.hooks = _hooks_in(document)
+        self.hooks = {at: _remembered(each) for at, each in mappings_at(document, "hooks").items()}
+        self.settings = mapping_at(document, "settings")
+        return document
 
     async def lock(self) -> None:
+        settings = self.settings
         await self.read(may_be_locked=False)
+        self.settings = settings or self.settings
         await self.save()
 
     async def save(self) -> None:
@@ -93,21 +104,23 @@ class Row:
                 await self._documents.delete(PARTITION, self._source, self._version)
 
     async def _write(self, lock: JsonObject) -> None:
-        text = json.dumps({"hooks": {at: asdict(each) for at, each in self.hooks.items()}, "lock": lock})
+        hooks = {at: asdict(each) for at, each in self.hooks.items()}
+        text = json.dumps({"hooks": hooks, "settings": self.settings, "lock": lock})
         version = await self._documents.write(PARTITION, self._source, text, self._version)
         if version is None:
             raise CommandError(f"another command has changed the hooks of {self._source}; run this one again")
         self._version = version
 
 
-async def read_rows(documents: Documents) -> dict[str, dict[str, Remembered]]:
-    """Return the remembered hooks of all sources, by source and place. Raises Temporary."""
-    found = await documents.page(PARTITION, MAX_SOURCES)
-    return {each.id: hooks for each in found if (hooks := _hooks_in(from_json(each.text.encode())))}
-
-
-def _hooks_in(document: Json) -> dict[str, Remembered]:
-    return {at: _remembered(each) for at, each in mappings_at(document, "hooks").items()}
+async def read_rows(documents: Documents) -> dict[str, Row]:
+    """Return the rows of all sources that have remembered hooks. Raises Temporary."""
+    rows: dict[str, Row] = {}
+    for each in await documents.page(PARTITION, MAX_SOURCES):
+        row = Row(documents, each.id)
+        row.load(each)
+        if row.hooks:
+            rows[each.id] = row
+    return rows
 
 
 def _remembered(document: JsonObject) -> Remembered:

@@ -379,13 +379,28 @@ def test_a_source_without_its_hook_setting_is_not_forgotten(world: World, comman
     world.config_file.write_text(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""), encoding="utf-8")
     command("hooks", "plan", "--url", URL, code=3)
     assert "github acme/shop: still registered, and github has no `hook` any more" in command.error
-    assert f"then run `hookchain hooks remove github --url {URL}`" in command.error
+    assert f"To remove: hookchain hooks remove github --url {URL}" in command.error
     command("hooks", "plan", "github", code=1)
     assert "hookchain sources github" in command.error
     world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
     command("hooks", "plan")
     assert command.error.startswith("no source has `hook`")
     assert "github acme/shop: still registered" in command.error
+    command("hooks", "remove", "gitlab", code=2)
+    command("hooks", "remove", "github", "--yes")
+    assert not world.github.hooks
+    command("hooks", "remove", "github", code=2)
+    assert "there is no source 'github'" in command.error
+
+
+@pytest.mark.parametrize("source", PROVIDERS)
+def test_the_hooks_of_removed_sources_are_removed_without_them(world: World, command: Command, source: str) -> None:
+    world("apply", source, "--yes")
+    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    output = command("hooks", "remove", "--yes")
+    assert f"{source} " in output
+    assert not world.provider(source).hooks
+    assert "no source has `hook`" not in command.error
 
 
 @pytest.mark.parametrize(
@@ -599,7 +614,7 @@ def remembered_expiry(world: World) -> float:
     documents = LocalDocuments(world.env_file.parent / "state" / FILE_NAME)
     rows = RUN(registration.read_rows(documents))
     documents.close()
-    [row] = rows["airtable"].values()
+    [row] = rows["airtable"].hooks.values()
     return row.expires_at
 
 
@@ -949,8 +964,8 @@ def test_a_deployment_names_the_hooks_that_stay_registered_without_their_source(
     world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
     capsys.readouterr()
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
-    hint = "add its `hook` again, then run `hookchain hooks remove github --platform gcp --project acme`"
-    line = f"github acme/shop: still registered, and github has no `hook` any more; {hint}"
+    hint = "To remove: hookchain hooks remove github --platform gcp --project acme"
+    line = f"github acme/shop: still registered, and github has no `hook` any more. {hint}"
     assert f"\n{line}\n" in capsys.readouterr().out
     deployment_command.print_left_hooks({}, target)
     left = "These webhooks stay registered at their providers: github acme/shop, stripe. To remove them first:"
